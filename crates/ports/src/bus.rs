@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::Result;
+
+/// What travels: JSON, and raw bytes beside it (file contents are never put into JSON).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parcel {
+    pub json: Bytes,
+    pub blob: Bytes,
+}
+
+impl Parcel {
+    #[must_use]
+    pub fn json(json: impl Into<Bytes>) -> Self {
+        Self { json: json.into(), blob: Bytes::new() }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub subject: String,
+    pub parcel: Parcel,
+    /// Where an answer is published, if one is wanted.
+    pub reply: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    Message(Message),
+    /// This subscriber was too slow and messages were dropped: read the log again.
+    Lagged,
+}
+
+pub type Subscription = BoxStream<'static, Delivery>;
+
+/// Subject-based messages, as NATS has them. Subjects are tokens parted by dots; in patterns `*` matches one
+/// token and a final `>` one or more.
+///
+/// Delivery is at most once. Messages one publisher sends on one subject arrive in order. A slow subscriber
+/// never holds up a publisher: its queue is bounded and overflow shows as [`Delivery::Lagged`].
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// # Errors
+    /// `Unavailable` without a connection. No subscriber is not an error.
+    async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()>;
+
+    /// Publishes and waits for one answer.
+    ///
+    /// # Errors
+    /// `NotFound` at once when nobody subscribes; `Unavailable` when `deadline` passes.
+    async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel>;
+
+    /// Messages from now on: what is published after this returns is seen. Of the subscribers of one
+    /// `group` each message reaches one. Dropping the stream ends the subscription.
+    ///
+    /// # Errors
+    /// `Unavailable` without a connection.
+    async fn subscribe(&self, pattern: &str, group: Option<&str>) -> Result<Subscription>;
+}

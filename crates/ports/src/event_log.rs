@@ -1,0 +1,115 @@
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use types::{ConversationId, SandboxId, Seq};
+
+use crate::{Error, Result};
+
+/// One log: a conversation's events, or a sandbox's bash events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogId {
+    pub sandbox: SandboxId,
+    /// The conversation id in hex, or a name that begins with `_`. ASCII letters, digits, `_` and `-`.
+    pub name: String,
+}
+
+impl LogId {
+    #[must_use]
+    pub fn conversation(sandbox: &SandboxId, id: ConversationId) -> Self {
+        Self { sandbox: sandbox.clone(), name: id.hex() }
+    }
+
+    #[must_use]
+    pub fn named(sandbox: &SandboxId, name: &str) -> Self {
+        Self { sandbox: sandbox.clone(), name: name.to_owned() }
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.sandbox, self.name)
+    }
+}
+
+/// A stored record and its position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub seq: Seq,
+    pub payload: Bytes,
+}
+
+/// Where appended records ended up, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub seqs: Vec<Seq>,
+}
+
+impl Appended {
+    /// The new tail; `ZERO` only for an append of nothing.
+    #[must_use]
+    pub fn tail(&self) -> Seq {
+        self.seqs.last().copied().unwrap_or_default()
+    }
+}
+
+/// The JSON of a republished record; the record itself is the parcel's blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub seq: Seq,
+    /// The position before it: where it differs from the last one seen, something was missed.
+    pub prev: Seq,
+}
+
+/// Append-only logs: the truth about conversations.
+///
+/// An acknowledged append survives a crash of any process (and, unless the operator relaxed it, of the
+/// machine). The records of one append are stored together or not at all, in order, each at a greater
+/// position than the one before. After they are stored, each is published on `subjects::stored(log)` as a
+/// [`Stored`] with the record as blob, in order; a record that was not stored is never published.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Stores `records` if the log ends at `after` (`ZERO`: if it is empty or absent).
+    ///
+    /// # Errors
+    /// `Conflict` with the real tail. `Unavailable`: perhaps stored; read the tail before trying again.
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended>;
+
+    /// Up to `limit` records after `after`, oldest first; none for an absent log. May return fewer to bound
+    /// memory, but at least one if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Internal`.
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>>;
+
+    /// Where the log ends; `ZERO` if absent.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Internal`.
+    async fn tail(&self, log: &LogId) -> Result<Seq>;
+
+    /// Removes the log; an absent one is no error. A log made anew under the same id may start again.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Internal`.
+    async fn delete(&self, log: &LogId) -> Result<()>;
+
+    /// All records after `after`, in pages.
+    ///
+    /// # Errors
+    /// As [`EventLog::read`].
+    async fn read_all(&self, log: &LogId, after: Seq) -> Result<Vec<Entry>> {
+        const PAGE: usize = 1_000;
+        let (mut all, mut at) = (Vec::new(), after);
+        loop {
+            let page = self.read(log, at, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            if last.seq <= at {
+                return Err(Error::Internal(format!("log {log} does not advance after {}", at.0)));
+            }
+            at = last.seq;
+            all.extend(page);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::Result;
+
+/// A value and the revision that a conditional write names. Revisions of one key only grow, also over a
+/// deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvEntry {
+    pub revision: u64,
+    pub value: Bytes,
+}
+
+/// What must hold for a write to take place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Anything,
+    Absent,
+    Revision(u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Put {
+        key: String,
+        entry: KvEntry,
+    },
+    Deleted {
+        key: String,
+    },
+    /// Changes were missed: list again.
+    Lagged,
+}
+
+pub type Changes = BoxStream<'static, Change>;
+
+/// Small named values in buckets, with compare-and-set. Bucket names: upper-case ASCII and `_`. Keys: ASCII
+/// letters, digits, `_`, `-` and `.`; 1 to 200 bytes. An acknowledged write survives a crash.
+#[async_trait]
+pub trait Kv: Send + Sync {
+    /// # Errors
+    /// `Unavailable`, `Internal`; a missing key is `None`.
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>>;
+
+    /// Answers the new revision.
+    ///
+    /// # Errors
+    /// `Conflict` when `expect` does not hold: nothing was written.
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64>;
+
+    /// Removing an absent key is no error (under `Anything` or `Absent`).
+    ///
+    /// # Errors
+    /// `Conflict` when `expect` does not hold: nothing was removed.
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()>;
+
+    /// All keys of a bucket with their values, in key order.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Internal`.
+    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>>;
+
+    /// Changes from now on: what is written after this returns is seen.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn watch(&self, bucket: &str) -> Result<Changes>;
+}

@@ -1,0 +1,33 @@
+//! The ports: what Manyhands needs from the world, as object-safe traits, and the RPC spoken over the bus.
+//!
+//! Two adapters implement them: `embedded` (files and channels) and, in a cluster, NATS. Each trait states
+//! its contract; [`contract`] (feature `contract`) is the suite that every adapter must pass.
+
+mod blobs;
+mod bus;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod driver;
+mod error;
+mod event_log;
+mod kv;
+pub mod rpc;
+pub mod subjects;
+
+use std::sync::Arc;
+
+pub use blobs::Blobs;
+pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
+pub use driver::{Driver, Unit, UnitSpec};
+pub use error::{Error, Result};
+pub use event_log::{Appended, Entry, EventLog, LogId, Stored};
+pub use kv::{Change, Changes, Expect, Kv, KvEntry};
+
+/// Everything a service is given. Cheap to clone.
+#[derive(Clone)]
+pub struct Ports {
+    pub bus: Arc<dyn Bus>,
+    pub log: Arc<dyn EventLog>,
+    pub kv: Arc<dyn Kv>,
+    pub blobs: Arc<dyn Blobs>,
+}

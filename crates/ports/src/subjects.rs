@@ -1,0 +1,54 @@
+//! The names of everything on the bus. `<s>` is a sandbox, `<c>` a log name.
+
+use types::{ConversationId, SandboxId};
+
+use crate::LogId;
+
+/// Commands to the worker of a sandbox, by service: `conversation`, `bash`, `file`, `git`.
+#[must_use]
+pub fn command(sandbox: &SandboxId, service: &str) -> String {
+    format!("mh.cmd.{sandbox}.{service}")
+}
+
+/// Calls from a worker for conversation records.
+#[must_use]
+pub fn records(sandbox: &SandboxId) -> String {
+    format!("mh.rec.{sandbox}")
+}
+
+/// What the gateways answer: [`records`] of every sandbox.
+pub const ALL_RECORDS: &str = "mh.rec.*";
+
+/// Stored records of one log.
+#[must_use]
+pub fn stored(log: &LogId) -> String {
+    format!("mh.pub.evt.{}.{}", log.sandbox, log.name)
+}
+
+/// Stored records of every log.
+pub const ALL_STORED: &str = "mh.pub.evt.>";
+
+/// The sandbox and log name of a [`stored`] subject.
+#[must_use]
+pub fn log_of(subject: &str) -> Option<LogId> {
+    let (sandbox, name) = subject.strip_prefix("mh.pub.evt.")?.split_once('.')?;
+    Some(LogId { sandbox: SandboxId::parse(sandbox)?, name: name.to_owned() })
+}
+
+/// Streamed pieces of answers: never stored.
+#[must_use]
+pub fn live(sandbox: &SandboxId, conversation: ConversationId) -> String {
+    format!("mh.live.{sandbox}.{}", conversation.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_subject_names_its_log() {
+        let log = LogId::named(&SandboxId::shared(), "_bash");
+        assert_eq!(log_of(&stored(&log)), Some(log));
+        assert_eq!(log_of("mh.live.default.x"), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! The words every part of Manyhands speaks: ids, events, the conversation record and its projection,
+//! and the calls between gateway and worker. Pure data and pure functions; no I/O, no clock of its own
+//! except [`time`].
+
+pub mod agent;
+pub mod bash;
+pub mod calls;
+pub mod content;
+pub mod conversation;
+pub mod event;
+pub mod files;
+pub mod git;
+pub mod ids;
+pub mod log;
+pub mod model;
+pub mod policy;
+pub mod secrets;
+pub mod stats;
+pub mod time;
+pub mod tool;
+
+pub use content::{Content, Message, Role};
+pub use event::{Event, EventBody, Source};
+pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq};

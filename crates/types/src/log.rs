@@ -1,0 +1,94 @@
+//! The records of a conversation's log: events, and control records that clients never see.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::ids::Epoch;
+use crate::stats::Usage;
+
+/// One record. Written as one line of JSON: `{"n":0,"event":{…}}` or `{"control":{"type":…}}`.
+#[derive(Debug)]
+pub enum LogRecord {
+    /// `n` is the event's index among the log's events, from 0: the `seq` of the session socket.
+    Event {
+        n: u64,
+        event: Box<RawValue>,
+    },
+    Control(Control),
+}
+
+/// What a worker notes for itself and for the gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Control {
+    /// A new incarnation writes from here on; appends of an older one fail.
+    Fence { epoch: Epoch },
+    /// A run is over, whatever its outcome: sockets get their closing snapshot.
+    RunEnded {},
+    /// A model call was made.
+    Usage(Usage),
+    /// The models this conversation may call, so that `stats` names them before their first call.
+    Models { usage_to_model: Vec<(String, String)> },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    control: Option<Control>,
+}
+
+impl LogRecord {
+    /// # Errors
+    /// When `event` cannot be written as JSON.
+    pub fn event<T: Serialize>(n: u64, event: &T) -> serde_json::Result<Self> {
+        Ok(Self::Event { n, event: serde_json::value::to_raw_value(event)? })
+    }
+
+    /// # Errors
+    /// Never for records made by this crate; the signature is that of the serializer.
+    pub fn encode(self) -> serde_json::Result<Vec<u8>> {
+        let line = match self {
+            Self::Event { n, event } => Line { n: Some(n), event: Some(event), control: None },
+            Self::Control(control) => Line { n: None, event: None, control: Some(control) },
+        };
+        serde_json::to_vec(&line)
+    }
+
+    /// # Errors
+    /// When `bytes` are not a record.
+    pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {
+        let line: Line = serde_json::from_slice(bytes)?;
+        match (line.n, line.event, line.control) {
+            (Some(n), Some(event), None) => Ok(Self::Event { n, event }),
+            (None, None, Some(control)) => Ok(Self::Control(control)),
+            _ => Err(serde::de::Error::custom("a record is either an event with its index or a control")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_read_back_as_they_were_written() {
+        for text in [
+            r#"{"n":3,"event":{"id":"x","kind":"FromTheFuture"}}"#,
+            r#"{"control":{"type":"fence","epoch":2}}"#,
+            r#"{"control":{"type":"run_ended"}}"#,
+        ] {
+            let record = LogRecord::decode(text.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(record.encode().unwrap()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_torn_record_is_an_error() {
+        assert!(LogRecord::decode(br#"{"n":3,"event":{"id":"#).is_err());
+        assert!(LogRecord::decode(br#"{"n":3}"#).is_err());
+    }
+}

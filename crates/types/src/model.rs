@@ -1,0 +1,59 @@
+//! What goes to a model and what comes back, whatever the provider.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::content::Message;
+use crate::stats::TokenUsage;
+
+/// A tool as offered to the model, all parameters included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolSchema {
+    pub name: String,
+    pub description: String,
+    pub parameters: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRequest {
+    pub messages: Vec<Message>,
+    /// Empty: none are offered.
+    pub tools: Vec<ToolSchema>,
+}
+
+/// One finished answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// The provider's response id.
+    pub id: String,
+    /// Role assistant; text, tool calls, reasoning, thinking blocks.
+    pub message: Message,
+    /// Tokens of this call, with the model and response id.
+    pub tokens: TokenUsage,
+    /// US dollars; 0 when the price is unknown.
+    pub cost: f64,
+    /// Seconds.
+    pub latency: f64,
+}
+
+/// A model call that failed for good. `code` and texts are those of `ConversationErrorEvent`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFailure {
+    pub kind: FailureKind,
+    /// E.g. `LLMRateLimitError`.
+    pub code: String,
+    /// For the user; never holds a key.
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The prompt is too long: condense and try again.
+    ContextWindow,
+    /// The provider refuses the history's shape: condense and try again.
+    MalformedHistory,
+    /// The provider refused the content: the model is asked to rephrase.
+    ContentPolicy,
+    /// Everything else ends the run.
+    Other,
+}

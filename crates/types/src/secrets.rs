@@ -1,0 +1,119 @@
+//! Where secrets hide in the objects clients send, and the sources of a conversation's secrets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What stands for a secret wherever it is shown.
+pub const MASK: &str = "**********";
+
+/// Fields that hold a secret, wherever they stand in an agent object.
+const SECRET_FIELDS: [&str; 4] =
+    ["api_key", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+
+/// Maps whose every value is a secret.
+const SECRET_MAPS: [&str; 3] = ["env", "headers", "extra_headers"];
+
+/// Calls `change` with every secret text below `value` and puts its answer in the place.
+pub fn map_secrets(value: &mut Value, change: &mut dyn FnMut(&str) -> Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter_mut() {
+                match field {
+                    Value::String(text) if SECRET_FIELDS.contains(&name.as_str()) => *field = change(text),
+                    Value::Object(map) if SECRET_MAPS.contains(&name.as_str()) => map_values(map, change),
+                    _ => map_secrets(field, change),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| map_secrets(item, change)),
+        _ => {}
+    }
+}
+
+fn map_values(map: &mut Map<String, Value>, change: &mut dyn FnMut(&str) -> Value) {
+    for value in map.values_mut() {
+        if let Value::String(text) = value {
+            *value = change(text);
+        }
+    }
+}
+
+/// Where the value of a named secret comes from. In a stored record `value` and header values are sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind")]
+pub enum SecretSource {
+    StaticSecret {
+        #[serde(default)]
+        description: Option<String>,
+        #[serde(default)]
+        value: Option<String>,
+    },
+    LookupSecret {
+        #[serde(default)]
+        description: Option<String>,
+        url: String,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+    },
+}
+
+impl SecretSource {
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        match self {
+            Self::StaticSecret { description, .. } | Self::LookupSecret { description, .. } => {
+                description.as_deref()
+            }
+        }
+    }
+
+    /// The forms a client may send: a bare text, `{"value": …}`, or a source with its `kind`.
+    ///
+    /// # Errors
+    /// A text that says what is wrong, without the value.
+    pub fn from_client(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(Self::StaticSecret { description: None, value: Some(text) }),
+            Value::Object(mut fields) => {
+                if !fields.contains_key("kind") {
+                    let kind = if fields.contains_key("url") { "LookupSecret" } else { "StaticSecret" };
+                    fields.insert("kind".to_owned(), kind.into());
+                }
+                serde_json::from_value(Value::Object(fields)).map_err(|_| {
+                    "a secret source is a StaticSecret {value} or a LookupSecret {url, headers}".to_owned()
+                })
+            }
+            _ => Err("a secret is a text or a source object".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_secret_field_is_found_at_any_depth() {
+        let mut agent = json!({"llm": {"model": "m", "api_key": "k1", "extra_headers": {"X-Key": "k2"}},
+            "condenser": {"llm": {"api_key": "k3"}}, "mcp_config": {"a": {"env": {"T": "k4"}, "url": "u"}}});
+        let mut seen = Vec::new();
+        map_secrets(&mut agent, &mut |text| {
+            seen.push(text.to_owned());
+            MASK.into()
+        });
+        assert_eq!(seen, ["k1", "k2", "k3", "k4"]);
+        assert!(!agent.to_string().contains('k') || !agent.to_string().contains("k1"));
+        assert_eq!(agent["llm"]["model"], "m");
+    }
+
+    #[test]
+    fn clients_may_send_a_bare_text() {
+        let source = SecretSource::from_client(json!("v")).unwrap();
+        assert_eq!(source, SecretSource::StaticSecret { description: None, value: Some("v".to_owned()) });
+        assert!(SecretSource::from_client(json!(1)).is_err());
+    }
+}

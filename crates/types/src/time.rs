@@ -1,0 +1,73 @@
+//! The two forms of time on the wire (both with microseconds).
+
+use jiff::{Timestamp, Zoned, civil};
+
+/// Now, as events carry it: local time without an offset, `2026-11-23T00:49:11.143493`.
+/// The fraction is dropped when it is exactly zero, as the peer does.
+#[must_use]
+pub fn event_now() -> String {
+    event_form(Zoned::now().datetime())
+}
+
+fn event_form(at: civil::DateTime) -> String {
+    let micros = at.subsec_nanosecond() / 1_000;
+    if micros == 0 {
+        at.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+    } else {
+        at.strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+    }
+}
+
+/// One microsecond after the event time `text`, or `text` itself where it does not parse.
+/// Keeps the timestamps of one log increasing when the clock does not.
+#[must_use]
+pub fn just_after(text: &str) -> String {
+    let Ok(at) = text.parse::<civil::DateTime>() else { return text.to_owned() };
+    at.checked_add(jiff::Span::new().microseconds(1)).map_or_else(|_| text.to_owned(), event_form)
+}
+
+/// Now, as records and bash events carry it: UTC with `Z`, `2026-11-23T00:49:08.190203Z`.
+#[must_use]
+pub fn utc_now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// A time bound of a query in the event form: an offset is converted to local time, a naive one kept.
+/// `None` if it is neither.
+#[must_use]
+pub fn bound_as_local(text: &str) -> Option<String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(event_form(at.to_zoned(jiff::tz::TimeZone::system()).datetime()));
+    }
+    text.parse::<civil::DateTime>().ok().map(event_form)
+}
+
+/// A time bound of a query in the UTC form: an offset is converted, a naive one is taken for UTC.
+/// `None` if it is neither.
+#[must_use]
+pub fn bound_as_utc(text: &str) -> Option<String> {
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) => text.parse::<civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+    };
+    Some(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_stamp_is_one_microsecond_on() {
+        assert_eq!(just_after("2026-11-23T00:49:11.143493"), "2026-11-23T00:49:11.143494");
+        assert_eq!(just_after("2026-11-23T00:49:11.999999"), "2026-11-23T00:49:12");
+    }
+
+    #[test]
+    fn bounds_are_converted_to_the_form_they_are_compared_in() {
+        assert_eq!(bound_as_utc("2026-11-23T02:00:00+02:00").as_deref(), Some("2026-11-23T00:00:00.000000Z"));
+        assert_eq!(bound_as_utc("2026-11-23T02:00:00").as_deref(), Some("2026-11-23T02:00:00.000000Z"));
+        assert_eq!(bound_as_local("2026-11-23T02:00:00.5").as_deref(), Some("2026-11-23T02:00:00.500000"));
+        assert_eq!(bound_as_local("yesterday"), None);
+    }
+}
