@@ -3,15 +3,8 @@ use types::{Epoch, SandboxId};
 
 use crate::Result;
 
-/// The incarnation of a sandbox that should run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitSpec {
-    pub sandbox: SandboxId,
-    pub epoch: Epoch,
-}
-
-/// One that was found running.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One incarnation of a sandbox: what should run, and what was found running.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Unit {
     pub sandbox: SandboxId,
     pub epoch: Epoch,
@@ -29,11 +22,17 @@ pub trait Driver: Send + Sync {
 
     /// # Errors
     /// `Unavailable`, `Internal` with the reason of a failed start.
-    async fn start(&self, spec: &UnitSpec) -> Result<()>;
+    async fn start(&self, unit: &Unit) -> Result<()>;
 
     /// Returns when it has ended.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn stop(&self, unit: &Unit) -> Result<()>;
+
+    /// Returns when something may have changed by itself. A hint: changes can be missed.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses at most a hint.
+    async fn changed(&self);
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
-pub use driver::{Driver, Unit, UnitSpec};
+pub use driver::{Driver, Unit};
 pub use error::{Error, Result};
 pub use event_log::{Appended, Entry, EventLog, LogId, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry};
