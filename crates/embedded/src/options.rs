@@ -1,0 +1,23 @@
+use std::path::PathBuf;
+
+/// Where things are kept, and how durable an acknowledgement is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The store's own folder: journal, key-value buckets, blobs and the lock.
+    pub root: PathBuf,
+    /// Conversation logs, one folder each: `<32 hex>/events.jsonl`.
+    pub conversations: PathBuf,
+    /// Logs whose name begins with `_`, one file each.
+    pub bash_events: PathBuf,
+    pub fsync: Fsync,
+}
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Once it is on the disk: it survives a crash of the machine.
+    #[default]
+    Always,
+    /// Once the operating system has it: it survives a crash of the process, and 50 ms later one of the machine.
+    Interval,
+}
