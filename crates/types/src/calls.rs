@@ -62,6 +62,8 @@ pub enum Command {
     },
     /// Asks the condenser now. Invalid: there is none.
     Condense {},
+    /// Opens the conversation, so that a run a crash cut off is closed.
+    Wake {},
     /// The conversation is deleted: stop everything of it, forget it, write nothing more.
     Forget {},
 }
