@@ -15,6 +15,12 @@ const SECRET_FIELDS: [&str; 4] =
 /// Maps whose every value is a secret.
 const SECRET_MAPS: [&str; 3] = ["env", "headers", "extra_headers"];
 
+/// Whether a field of this name holds a secret, as opposed to being one value of a map of secrets.
+#[must_use]
+pub fn is_secret_field(name: &str) -> bool {
+    SECRET_FIELDS.contains(&name)
+}
+
 /// Calls `change` with every secret text below `value` and puts its answer in the place.
 pub fn map_secrets(value: &mut Value, change: &mut dyn FnMut(&str) -> Value) {
     match value {

@@ -32,6 +32,21 @@ pub fn utc_now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// One microsecond after the UTC time `text`, or `text` itself where it does not parse.
+#[must_use]
+pub fn utc_after(text: &str) -> String {
+    let Ok(at) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let later = at.checked_add(jiff::Span::new().microseconds(1)).unwrap_or(at);
+    later.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// An event time in the UTC form; `None` if it is not one.
+#[must_use]
+pub fn local_as_utc(text: &str) -> Option<String> {
+    let at = text.parse::<civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp();
+    Some(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+}
+
 /// A time bound of a query in the event form: an offset is converted to local time, a naive one kept.
 /// `None` if it is neither.
 #[must_use]
@@ -61,6 +76,11 @@ mod tests {
     fn a_later_stamp_is_one_microsecond_on() {
         assert_eq!(just_after("2026-11-23T00:49:11.143493"), "2026-11-23T00:49:11.143494");
         assert_eq!(just_after("2026-11-23T00:49:11.999999"), "2026-11-23T00:49:12");
+    }
+
+    #[test]
+    fn a_later_utc_stamp_is_one_microsecond_on() {
+        assert_eq!(utc_after("2026-11-23T00:49:11.999999Z"), "2026-11-23T00:49:12.000000Z");
     }
 
     #[test]
