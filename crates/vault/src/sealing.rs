@@ -1,0 +1,188 @@
+use std::fmt;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Error, fernet};
+
+const PREFIX: &str = "mhs1:";
+const NONCE_BYTES: usize = 24;
+
+/// Seals and opens small texts with XChaCha20-Poly1305.
+///
+/// Seals with the current secret; opens with the current and the previous ones, so that a secret can be
+/// changed while stored values are still sealed under the old one. Also opens the Fernet tokens of the server
+/// this one replaces, made with the same secret text.
+pub struct Vault {
+    current: Opener,
+    previous: Vec<Opener>,
+}
+
+struct Opener {
+    cipher: XChaCha20Poly1305,
+    fernet: fernet::Key,
+}
+
+impl Vault {
+    #[must_use]
+    pub fn new(current: &SecretString, previous: &[SecretString]) -> Self {
+        Self { current: Opener::new(current), previous: previous.iter().map(Opener::new).collect() }
+    }
+
+    /// `mhs1:` and base64url of nonce and ciphertext. `context` says what the value is and where it is kept;
+    /// only the same context opens it again, so a sealed value cannot be moved to another place.
+    #[must_use]
+    pub fn seal(&self, plain: &str, context: &str) -> String {
+        let nonce = XNonce::generate();
+        let payload = Payload { msg: plain.as_bytes(), aad: context.as_bytes() };
+        #[expect(clippy::expect_used, reason = "fails only for texts of more than 256 GiB")]
+        let ciphertext = self.current.cipher.encrypt(&nonce, payload).expect("the text fits the cipher");
+        format!("{PREFIX}{}", BASE64.encode([nonce.as_slice(), ciphertext.as_slice()].concat()))
+    }
+
+    /// A Fernet token, for clients that carry sealed values back and know them by that form. It has no context.
+    #[must_use]
+    pub fn seal_for_client(&self, plain: &str) -> String {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        fernet::make(&self.current.fernet, plain, since_1970.as_secs())
+    }
+
+    /// # Errors
+    /// `WrongKey` when neither the current nor a previous secret opens it under this context (Fernet tokens
+    /// have no context); `Malformed` when it is not sealed text at all.
+    pub fn open(&self, sealed: &str, context: &str) -> Result<SecretString, Error> {
+        let openers = || std::iter::once(&self.current).chain(&self.previous);
+        if fernet::looks_like_token(sealed) {
+            let token = fernet::Token::parse(sealed).ok_or(Error::Malformed)?;
+            return text(openers().find_map(|opener| token.open(&opener.fernet)));
+        }
+        let body = sealed.strip_prefix(PREFIX).ok_or(Error::Malformed)?;
+        let bytes = BASE64.decode(body).map_err(|_| Error::Malformed)?;
+        let (nonce, ciphertext) = bytes.split_at_checked(NONCE_BYTES).ok_or(Error::Malformed)?;
+        let nonce = XNonce::try_from(nonce).map_err(|_| Error::Malformed)?;
+        text(openers().find_map(|opener| {
+            opener.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: context.as_bytes() }).ok()
+        }))
+    }
+
+    /// Whether `text` has the form of sealed text, by its first characters.
+    #[must_use]
+    pub fn is_sealed(text: &str) -> bool {
+        text.starts_with(PREFIX) || fernet::looks_like_token(text)
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault")
+    }
+}
+
+impl Opener {
+    fn new(secret: &SecretString) -> Self {
+        let key = sealing_key(secret.expose_secret().as_bytes());
+        Self { cipher: XChaCha20Poly1305::new((&*key).into()), fernet: fernet::Key::new(secret) }
+    }
+}
+
+/// HKDF (RFC 5869) with one block of output: the same secret text never yields this key for another use.
+fn sealing_key(secret: &[u8]) -> Zeroizing<[u8; 32]> {
+    let extracted = mac(b"manyhands vault", secret);
+    mac(&*extracted, b"seal with xchacha20poly1305\x01")
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
+    #[expect(clippy::expect_used, reason = "an HMAC key may have any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    mac.update(message);
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+fn text(opened: Option<Vec<u8>>) -> Result<SecretString, Error> {
+    let bytes = opened.ok_or(Error::WrongKey)?;
+    String::from_utf8(bytes).map(SecretString::from).map_err(|error| {
+        error.into_bytes().zeroize();
+        Error::Malformed
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text)
+    }
+
+    #[test]
+    fn what_was_sealed_opens_under_the_same_context_only() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        let sealed = vault.seal("sk-ä-1", "settings/llm");
+        assert!(Vault::is_sealed(&sealed) && !sealed.contains("sk-"));
+        assert_eq!(vault.open(&sealed, "settings/llm").unwrap().expose_secret(), "sk-ä-1");
+        assert_eq!(vault.open(&sealed, "settings/other").unwrap_err(), Error::WrongKey);
+    }
+
+    #[test]
+    fn sealing_twice_gives_different_text() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        assert_ne!(vault.seal("x", "c"), vault.seal("x", "c"));
+    }
+
+    #[test]
+    fn a_previous_secret_still_opens_and_an_unknown_one_does_not() {
+        let old = Vault::new(&secret("old"), &[]).seal("value", "c");
+        let rotated = Vault::new(&secret("new"), &[secret("older"), secret("old")]);
+        assert_eq!(rotated.open(&old, "c").unwrap().expose_secret(), "value");
+        assert_eq!(Vault::new(&secret("new"), &[]).open(&old, "c").unwrap_err(), Error::WrongKey);
+        let renewed = rotated.seal("value", "c");
+        assert!(Vault::new(&secret("old"), &[]).open(&renewed, "c").is_err());
+    }
+
+    #[test]
+    fn an_altered_byte_is_noticed() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        let sealed = vault.seal("value", "c");
+        for at in PREFIX.len()..sealed.len() {
+            let mut altered = sealed.clone().into_bytes();
+            altered[at] = if altered[at] == b'A' { b'B' } else { b'A' };
+            assert!(vault.open(&String::from_utf8(altered).unwrap(), "c").is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_carries_back_opens_whatever_the_context() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        let token = vault.seal_for_client("value");
+        assert!(token.starts_with("gAAAAA") && Vault::is_sealed(&token));
+        assert_eq!(vault.open(&token, "anything").unwrap().expose_secret(), "value");
+        assert_eq!(Vault::new(&secret("other"), &[]).open(&token, "c").unwrap_err(), Error::WrongKey);
+    }
+
+    #[test]
+    fn text_that_was_never_sealed_is_malformed() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        for text in ["", "plain", "mhs1:", "mhs1:AAAA", "mhs1:!!!", "mhs2:AAAA"] {
+            assert_eq!(vault.open(text, "c").unwrap_err(), Error::Malformed, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_sealing_key_never_changes_between_releases() {
+        let sealed = "mhs1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXRZBMiPu3zo8goh_Uv-rqHVhCIoq8zCStfb3bDkiv";
+        let vault = Vault::new(&secret("correct horse"), &[]);
+        assert_eq!(vault.open(sealed, "tenant/settings/llm").unwrap().expose_secret(), "battery staple");
+    }
+
+    #[test]
+    fn debug_output_shows_nothing() {
+        assert_eq!(format!("{:?}", Vault::new(&secret("s3cret"), &[])), "Vault");
+    }
+}
