@@ -1,1 +1,53 @@
-fn main() {}
+//! `manyhands`: the one binary. Each subcommand has a file of its own.
+
+mod banner;
+mod doctor;
+mod environment;
+mod in_process;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit status for unusable settings (sysexits.h: EX_USAGE).
+const BAD_SETTINGS: u8 = 64;
+
+/// A server for coding agents: conversations, their events, and the workspaces they work in.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the whole server in this process (what happens without a subcommand).
+    Serve(serve::Arguments),
+    /// Checks what the server needs here and says what to do.
+    Doctor(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = environment::take().and_then(settings::Settings::load);
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("manyhands: {error:#}");
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+        Command::Serve(arguments) => serve::run(arguments, settings),
+        Command::Doctor(arguments) => doctor::run(arguments, settings),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("manyhands: {error:#}");
+        ExitCode::FAILURE
+    })
+}

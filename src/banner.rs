@@ -1,0 +1,31 @@
+//! What the server says on standard output once it takes requests.
+
+use std::net::SocketAddr;
+
+use crate::settings::{Fsync, Settings};
+
+pub fn print(address: SocketAddr, settings: &Settings) {
+    println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));
+    println!("  url    http://{address}");
+    println!("  docs   http://{address}/docs");
+    println!("  keys   {}", keys(settings));
+    println!("  data   {}", data(settings));
+}
+
+fn keys(settings: &Settings) -> String {
+    match settings.session_api_keys.len() {
+        0 => "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)".to_owned(),
+        1 => "on: 1 session key".to_owned(),
+        n => format!("on: {n} session keys"),
+    }
+}
+
+fn data(settings: &Settings) -> String {
+    let place = settings.conversations_path.parent().unwrap_or(&settings.conversations_path);
+    let place = std::path::absolute(place).unwrap_or_else(|_| place.to_owned());
+    let durability = match settings.fsync {
+        Fsync::Always => "on the disk before it is acknowledged",
+        Fsync::Interval => "on the disk within 50 ms of being acknowledged",
+    };
+    format!("{} ({durability})", place.display())
+}

@@ -1,0 +1,153 @@
+//! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use secrecy::SecretString;
+use tokio::net::{TcpListener, lookup_host};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use types::SandboxId;
+use vault::Vault;
+
+use crate::banner;
+use crate::in_process::InProcess;
+use crate::settings::{Fsync, Settings};
+
+#[derive(clap::Args, Clone)]
+pub struct Arguments {
+    /// Address to listen on [default: 127.0.0.1 without session keys, 0.0.0.0 with them]
+    #[arg(long)]
+    pub host: Option<String>,
+    /// TCP port; 0 takes a free one
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Listen beyond loopback without any session key: everyone who reaches the port can run commands
+    #[arg(long)]
+    pub allow_open_server: bool,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept the server from starting, or from stopping in order.
+pub fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<ExitCode> {
+    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(arguments, settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: Arguments, settings: Settings) -> anyhow::Result<()> {
+    let address = address(&arguments, &settings).await?;
+    let stop = stop_on_signal()?;
+    let (ports, store) = embedded::open(embedded::Options {
+        root: settings.state_dir(),
+        conversations: settings.conversations_path.clone(),
+        bash_events: settings.bash_events_dir.clone(),
+        fsync: match settings.fsync {
+            Fsync::Always => embedded::Fsync::Always,
+            Fsync::Interval => embedded::Fsync::Interval,
+        },
+    })
+    .await?;
+    tokio::fs::create_dir_all(&settings.workspace_path)
+        .await
+        .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
+    let vault = Arc::new(vault(&settings)?);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+
+    let driver = Arc::new(in_process(&ports, &settings)?);
+    let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
+    let supervisor = tokio::spawn(supervisor::run(sandboxes, ports.clone(), driver, stop.clone()));
+    let gateway = tokio::spawn(gateway::run(gateway_config(&settings)?, ports, vault, listener, stop.clone()));
+    banner::print(bound, &settings);
+
+    // Whichever ends first ends the other; the log is closed when nobody writes any more.
+    let watch = stop.clone().drop_guard();
+    let served = gateway.await.context("the gateway has panicked");
+    drop(watch);
+    let supervised = supervisor.await.context("the supervisor has panicked");
+    store.close().await;
+    served??;
+    supervised??;
+    Ok(())
+}
+
+/// Loopback unless there are keys, or the operator insists.
+pub async fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Result<SocketAddr> {
+    let open = settings.session_api_keys.is_empty();
+    let host = arguments.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = match bare.parse::<IpAddr>() {
+        Ok(ip) => ip,
+        Err(_) => {
+            let mut found = lookup_host((bare, 0)).await.with_context(|| format!("cannot resolve the host {host}"))?;
+            found.next().with_context(|| format!("the host {host} has no address"))?.ip()
+        }
+    };
+    ensure!(
+        !open || ip.is_loopback() || arguments.allow_open_server,
+        "refusing to listen on {host} without a session key: everyone who reaches it could run commands here. \
+         Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
+    );
+    Ok(SocketAddr::new(ip, arguments.port))
+}
+
+fn vault(settings: &Settings) -> anyhow::Result<Vault> {
+    let current = match &settings.secret_key {
+        Some(key) => key.clone(),
+        None => machine_key(settings)?,
+    };
+    // The peer seals with the session key when it has no other: its data stays readable.
+    let previous: Vec<SecretString> =
+        settings.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
+    Ok(Vault::new(&current, &previous))
+}
+
+fn machine_key(settings: &Settings) -> anyhow::Result<SecretString> {
+    let path = settings.state_dir().join("secret_key");
+    vault::machine_key(&path).with_context(|| format!("cannot read or make the key file {}", path.display()))
+}
+
+fn in_process(ports: &ports::Ports, settings: &Settings) -> anyhow::Result<InProcess> {
+    let models = llm::Client::new(Arc::new(llm::Direct::new()));
+    let project_dir = std::path::absolute(&settings.workspace_path)?;
+    let max_concurrent_runs = settings.max_concurrent_runs;
+    let bash_retention = settings.bash_events_retention;
+    Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
+        sandbox: unit.sandbox.clone(),
+        epoch: unit.epoch,
+        max_concurrent_runs,
+        project_dir: project_dir.clone(),
+        bash_retention,
+    }))
+}
+
+fn gateway_config(settings: &Settings) -> anyhow::Result<gateway::Config> {
+    bail!("to be joined: {}", settings.allowed_hosts.len())
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for again in [false, true] {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if again {
+                std::process::exit(1);
+            }
+            tracing::info!(signal = name, "stopping");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,184 @@
+//! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+pub use source::Source;
+
+/// Where the config file is looked for when `OPENHANDS_AGENT_SERVER_CONFIG_PATH` does not say.
+const DEFAULT_FILE: &str = "workspace/openhands_agent_server_config.json";
+
+/// A setting that cannot be used. Names the setting, never shows its value.
+#[derive(Debug, thiserror::Error)]
+#[error("OH_{} {what}", field.to_uppercase())]
+pub struct Invalid {
+    field: String,
+    what: String,
+}
+
+impl Invalid {
+    pub fn new(field: &str, what: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), what: what.into() }
+    }
+}
+
+pub struct Settings {
+    pub session_api_keys: Vec<SecretString>,
+    /// `None`: a key of this machine's own is made and kept beside the data.
+    pub secret_key: Option<SecretString>,
+    pub previous_secret_keys: Vec<SecretString>,
+    pub allow_cors_origins: Vec<String>,
+    pub allow_cors_origin_regex: Option<String>,
+    /// Host names, beside loopback, that a server without keys answers to.
+    pub allowed_hosts: Vec<String>,
+    pub trust_forwarded_headers: bool,
+    pub conversations_path: PathBuf,
+    pub bash_events_dir: PathBuf,
+    pub bash_events_retention: Option<Duration>,
+    pub workspace_path: PathBuf,
+    pub max_concurrent_runs: usize,
+    pub fsync: Fsync,
+    pub log_level: String,
+    pub log_json: bool,
+}
+
+/// When an acknowledged event is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before it is acknowledged.
+    Always,
+    /// Within 50 ms; the operating system has it at once.
+    Interval,
+}
+
+impl Settings {
+    /// Reads the config file that the environment names, and lays the environment over it.
+    ///
+    /// # Errors
+    /// A readable text: an unreadable file, or the first setting that cannot be used.
+    pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let named = environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH");
+        let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), PathBuf::from);
+        let file = read_file(&path)?;
+        Ok(Self::from_source(&Source::new(environment, file))?)
+    }
+
+    fn from_source(source: &Source) -> Result<Self, Invalid> {
+        source.choice("conversation_runtime", &["local"])?;
+        let path = |field, default: &str| {
+            source.text(field).map(|text| text.map_or_else(|| PathBuf::from(default), PathBuf::from))
+        };
+        Ok(Self {
+            session_api_keys: session_api_keys(source)?,
+            secret_key: source.text("secret_key")?.filter(|key| !key.trim().is_empty()).map(Into::into),
+            previous_secret_keys: non_blank(source.list("previous_secret_keys")?),
+            allow_cors_origins: source.list("allow_cors_origins")?,
+            allow_cors_origin_regex: source.text("allow_cors_origin_regex")?,
+            allowed_hosts: source.list("allowed_hosts")?,
+            trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
+            conversations_path: path("conversations_path", "workspace/conversations")?,
+            bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
+            bash_events_retention: seconds(source, "bash_events_retention_seconds")?,
+            workspace_path: path("workspace_path", "workspace/project")?,
+            max_concurrent_runs: at_least_one(source, "max_concurrent_runs")?.unwrap_or(10),
+            fsync: match source.choice("fsync", &["always", "interval"])? {
+                Some("interval") => Fsync::Interval,
+                _ => Fsync::Always,
+            },
+            log_level: log_level(source),
+            log_json: ["LOG_JSON", "CI", "GITHUB_ACTIONS"].iter().any(|name| is_on(source, name)),
+        })
+    }
+
+    /// Where the server keeps what clients have no business with: journal, records, keys, lock.
+    pub fn state_dir(&self) -> PathBuf {
+        self.conversations_path.parent().unwrap_or(Path::new(".")).join(".manyhands")
+    }
+}
+
+/// `OH_SESSION_API_KEYS…`, else the older `SESSION_API_KEY`.
+fn session_api_keys(source: &Source) -> Result<Vec<SecretString>, Invalid> {
+    let keys = non_blank(source.list("session_api_keys")?);
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    Ok(source.variable("SESSION_API_KEY").map(SecretString::from).into_iter().collect())
+}
+
+fn non_blank(keys: Vec<String>) -> Vec<SecretString> {
+    keys.into_iter().filter(|key| !key.trim().is_empty()).map(Into::into).collect()
+}
+
+fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
+    Ok(at_least_one(source, field)?.map(|n| Duration::from_secs(n as u64)))
+}
+
+fn at_least_one(source: &Source, field: &str) -> Result<Option<usize>, Invalid> {
+    match source.number::<usize>(field)? {
+        Some(0) => Err(Invalid::new(field, "must be at least 1")),
+        other => Ok(other),
+    }
+}
+
+fn log_level(source: &Source) -> String {
+    if is_on(source, "DEBUG") { "debug".to_owned() } else { source.variable("LOG_LEVEL").unwrap_or("info").to_owned() }
+}
+
+fn is_on(source: &Source, variable: &str) -> bool {
+    source.variable(variable).is_some_and(|text| ["1", "true"].contains(&text.to_lowercase().as_str()))
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Value> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(json!({})),
+        Err(error) => anyhow::bail!("cannot read the config file {}: {error}", path.display()),
+    };
+    // The parser's message could show a part of a secret; line and column are enough.
+    let parsed: Value = serde_json::from_str(&text)
+        .map_err(|e| anyhow::anyhow!("{}:{}:{}: not valid JSON", path.display(), e.line(), e.column()))?;
+    anyhow::ensure!(parsed.is_object(), "{}: must hold a JSON object", path.display());
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn settings(variables: &[(&str, &str)], file: Value) -> Result<Settings, Invalid> {
+        let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::from_source(&Source::new(environment, file))
+    }
+
+    #[test]
+    fn an_empty_environment_gives_the_documented_defaults() {
+        let settings = settings(&[], json!({})).unwrap();
+        assert!(settings.session_api_keys.is_empty() && settings.secret_key.is_none());
+        assert_eq!(settings.conversations_path, Path::new("workspace/conversations"));
+        assert_eq!(settings.state_dir(), Path::new("workspace/.manyhands"));
+        assert_eq!((settings.max_concurrent_runs, settings.fsync), (10, Fsync::Always));
+    }
+
+    #[test]
+    fn the_old_session_key_counts_only_without_new_ones() {
+        let old = settings(&[("SESSION_API_KEY", "old")], json!({})).unwrap();
+        assert_eq!(old.session_api_keys[0].expose_secret(), "old");
+        let both = settings(&[("SESSION_API_KEY", "old"), ("OH_SESSION_API_KEYS_0", "new")], json!({})).unwrap();
+        assert_eq!(both.session_api_keys.len(), 1);
+        assert_eq!(both.session_api_keys[0].expose_secret(), "new");
+    }
+
+    #[test]
+    fn what_this_server_cannot_do_is_refused_at_start() {
+        assert!(settings(&[("OH_CONVERSATION_RUNTIME", "docker")], json!({})).is_err());
+        assert!(settings(&[("OH_MAX_CONCURRENT_RUNS", "0")], json!({})).is_err());
+        assert!(settings(&[("OH_FSYNC", "never")], json!({})).is_err());
+    }
+}

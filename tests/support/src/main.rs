@@ -1,0 +1,10 @@
+//! `scripted-model [PORT]`: the scripted model as a program, for tests that are not written in Rust. Prints its
+//! base URL; scripts are added with `POST /_scripts` (a JSON list of `{marker, turns}`).
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    let port = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let model = manyhands_testing::model::Model::start(port, Vec::new()).await?;
+    println!("{}", model.base_url());
+    std::future::pending().await
+}

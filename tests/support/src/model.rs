@@ -1,0 +1,271 @@
+//! The scripted model server: OpenAI chat completions and Anthropic messages, whole or streamed.
+//!
+//! Which turn comes next is read from the request (assistant messages since the start), so the server keeps
+//! no cursors and any number of conversations can share it. A request without tools is a question on the
+//! side (a title): it gets a fixed text.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::script::{Failure, Script, Turn};
+
+#[derive(Default)]
+struct Shared {
+    scripts: Mutex<Vec<Script>>,
+    requests: Mutex<Vec<Value>>,
+}
+
+/// Serves until it is dropped with its runtime.
+#[derive(Clone)]
+pub struct Model {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Model {
+    /// Listens on a free port of loopback (`port` 0), or on the one given.
+    pub async fn start(port: u16, scripts: Vec<Script>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let shared = Arc::new(Shared { scripts: Mutex::new(scripts), requests: Mutex::default() });
+        let model = Self { address: listener.local_addr()?, shared: shared.clone() };
+        tokio::spawn(accept(listener, shared));
+        Ok(model)
+    }
+
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn add(&self, script: Script) {
+        self.shared.scripts.lock().unwrap().insert(0, script);
+    }
+
+    /// The bodies of all requests so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Value> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let shared = shared.clone();
+        let service = service_fn(move |request| answer(shared.clone(), request));
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Ok(match (method, path.as_str()) {
+        (Method::POST, "/v1/chat/completions") => say(&shared, body, Dialect::OpenAi).await,
+        (Method::POST, "/v1/messages") => say(&shared, body, Dialect::Anthropic).await,
+        (Method::POST, "/_scripts") => match serde_json::from_value::<Vec<Script>>(body) {
+            Ok(scripts) => {
+                shared.scripts.lock().unwrap().splice(0..0, scripts);
+                reply(StatusCode::OK, &json!({}))
+            }
+            Err(error) => reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error.to_string() })),
+        },
+        (Method::GET, "/_requests") => reply(StatusCode::OK, &json!(*shared.requests.lock().unwrap())),
+        _ => {
+            reply(StatusCode::NOT_FOUND, &json!({ "error": { "message": format!("no such path: {path}") } }))
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Dialect {
+    OpenAi,
+    Anthropic,
+}
+
+async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Response<Full<Bytes>> {
+    let turn = next_turn(&shared.scripts.lock().unwrap(), &body);
+    let streamed = body["stream"] == json!(true);
+    shared.requests.lock().unwrap().push(body);
+    tokio::time::sleep(Duration::from_millis(turn.delay_ms)).await;
+    if let Some(failure) = &turn.error {
+        return refuse(failure, dialect);
+    }
+    match (dialect, streamed) {
+        (Dialect::OpenAi, false) => reply(StatusCode::OK, &openai_whole(&turn)),
+        (Dialect::OpenAi, true) => stream(openai_pieces(&turn)),
+        (Dialect::Anthropic, false) => reply(StatusCode::OK, &anthropic_whole(&turn)),
+        (Dialect::Anthropic, true) => stream(anthropic_pieces(&turn)),
+    }
+}
+
+fn next_turn(scripts: &[Script], body: &Value) -> Turn {
+    let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    if !has_tools {
+        return Turn { input_tokens: 30, output_tokens: 3, ..Turn::text("A title") };
+    }
+    let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = |role: &str| messages.iter().filter(|m| m["role"] == role).collect::<Vec<_>>();
+    let first_user = of("user").first().map(|m| m["content"].to_string()).unwrap_or_default();
+    let said = of("assistant").len();
+    let script = scripts.iter().find(|script| first_user.contains(&script.marker));
+    script.and_then(|script| script.turns.get(said).cloned()).unwrap_or_else(|| Turn::finish("done"))
+}
+
+fn arguments_text(arguments: &Value) -> String {
+    arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned)
+}
+
+fn openai_usage(turn: &Turn) -> Value {
+    json!({ "prompt_tokens": turn.input_tokens, "completion_tokens": turn.output_tokens,
+        "total_tokens": turn.input_tokens + turn.output_tokens })
+}
+
+fn openai_calls(turn: &Turn) -> Vec<Value> {
+    let call = |(index, call): (usize, &crate::script::Call)| {
+        json!({ "index": index, "id": call.id, "type": "function",
+            "function": { "name": call.name, "arguments": arguments_text(&call.arguments) } })
+    };
+    turn.tool_calls.iter().enumerate().map(call).collect()
+}
+
+fn finish_reason(turn: &Turn) -> &'static str {
+    if turn.tool_calls.is_empty() { "stop" } else { "tool_calls" }
+}
+
+fn openai_whole(turn: &Turn) -> Value {
+    let mut message = json!({ "role": "assistant", "content": turn.text });
+    if let Some(reasoning) = &turn.reasoning {
+        message["reasoning_content"] = json!(reasoning);
+    }
+    if !turn.tool_calls.is_empty() {
+        message["tool_calls"] = json!(openai_calls(turn));
+    }
+    json!({ "id": "chatcmpl-scripted", "object": "chat.completion", "created": 0, "model": "scripted",
+        "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason(turn) }], "usage": openai_usage(turn) })
+}
+
+fn openai_pieces(turn: &Turn) -> String {
+    let chunk = |delta: Value, reason: Value| {
+        json!({ "id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 0, "model": "scripted",
+            "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] })
+    };
+    let mut chunks = vec![chunk(json!({ "role": "assistant", "content": "" }), Value::Null)];
+    chunks.extend(pieces(turn.text.as_deref()).map(|piece| chunk(json!({ "content": piece }), Value::Null)));
+    chunks.extend(
+        openai_calls(turn).into_iter().map(|call| chunk(json!({ "tool_calls": [call] }), Value::Null)),
+    );
+    chunks.push(chunk(json!({}), json!(finish_reason(turn))));
+    let mut last = chunk(json!({}), Value::Null);
+    last["choices"] = json!([]);
+    last["usage"] = openai_usage(turn);
+    chunks.push(last);
+    let lines: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    lines + "data: [DONE]\n\n"
+}
+
+fn pieces(text: Option<&str>) -> impl Iterator<Item = String> {
+    let letters: Vec<char> = text.unwrap_or_default().chars().collect();
+    letters.chunks(12).map(|piece| piece.iter().collect()).collect::<Vec<String>>().into_iter()
+}
+
+fn anthropic_blocks(turn: &Turn) -> Vec<Value> {
+    let text = turn.text.iter().map(|text| json!({ "type": "text", "text": text }));
+    let calls = turn.tool_calls.iter().map(|call| {
+        let input = match &call.arguments {
+            Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
+            object => object.clone(),
+        };
+        json!({ "type": "tool_use", "id": call.id, "name": call.name, "input": input })
+    });
+    text.chain(calls).collect()
+}
+
+fn stop_reason(turn: &Turn) -> &'static str {
+    if turn.tool_calls.is_empty() { "end_turn" } else { "tool_use" }
+}
+
+fn anthropic_whole(turn: &Turn) -> Value {
+    json!({ "id": "msg_scripted", "type": "message", "role": "assistant", "model": "scripted",
+        "content": anthropic_blocks(turn), "stop_reason": stop_reason(turn),
+        "usage": { "input_tokens": turn.input_tokens, "output_tokens": turn.output_tokens } })
+}
+
+fn anthropic_pieces(turn: &Turn) -> String {
+    let mut events = vec![
+        json!({ "type": "message_start", "message": { "id": "msg_scripted", "type": "message",
+        "role": "assistant", "model": "scripted", "content": [], "usage": { "input_tokens": turn.input_tokens, "output_tokens": 0 } } }),
+    ];
+    for (index, mut block) in anthropic_blocks(turn).into_iter().enumerate() {
+        let (field, deltas) = match block["type"].as_str() {
+            Some("text") => {
+                let deltas = pieces(block["text"].as_str())
+                    .map(|text| json!({ "type": "text_delta", "text": text }))
+                    .collect();
+                ("text", deltas)
+            }
+            _ => (
+                "input",
+                vec![json!({ "type": "input_json_delta", "partial_json": block["input"].to_string() })],
+            ),
+        };
+        block[field] = if field == "text" { json!("") } else { json!({}) };
+        events.push(json!({ "type": "content_block_start", "index": index, "content_block": block }));
+        events.extend(
+            deltas
+                .into_iter()
+                .map(|delta| json!({ "type": "content_block_delta", "index": index, "delta": delta })),
+        );
+        events.push(json!({ "type": "content_block_stop", "index": index }));
+    }
+    events.push(json!({ "type": "message_delta", "delta": { "stop_reason": stop_reason(turn) }, "usage": { "output_tokens": turn.output_tokens } }));
+    events.push(json!({ "type": "message_stop" }));
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+        .collect()
+}
+
+fn refuse(failure: &Failure, dialect: Dialect) -> Response<Full<Bytes>> {
+    let error = json!({ "message": failure.message, "type": "scripted_error" });
+    let body = match dialect {
+        Dialect::OpenAi => json!({ "error": error }),
+        Dialect::Anthropic => json!({ "type": "error", "error": error }),
+    };
+    let mut response = reply(StatusCode::from_u16(failure.status).unwrap(), &body);
+    if let Some(wait) = &failure.retry_after {
+        response.headers_mut().insert("retry-after", wait.parse().unwrap());
+    }
+    response
+}
+
+fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let builder = Response::builder().status(status).header("content-type", "application/json");
+    builder.body(Full::new(body.to_string().into())).unwrap()
+}
+
+fn stream(events: String) -> Response<Full<Bytes>> {
+    Response::builder().header("content-type", "text/event-stream").body(Full::new(events.into())).unwrap()
+}

@@ -1,0 +1,146 @@
+//! A server process of our own in a temporary folder.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// How to start one. `Start::new(env!("CARGO_BIN_EXE_manyhands"))`.
+#[derive(Clone)]
+pub struct Start {
+    program: PathBuf,
+    variables: Vec<(String, String)>,
+    key: Option<String>,
+    folder: Arc<TempDir>,
+}
+
+impl Start {
+    /// In a folder of its own, which later starts of the same `Start` share.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self { program: program.into(), variables: Vec::new(), key: None, folder }
+    }
+
+    #[must_use]
+    pub fn with(mut self, variable: &str, value: &str) -> Self {
+        self.variables.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self.with("OH_SESSION_API_KEYS_0", key)
+    }
+
+    /// The working directory of the server.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The command as it would be run, for tests that expect it to fail.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+            .current_dir(self.folder())
+            .stdin(Stdio::null());
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("OH_") || name == "SESSION_API_KEY")
+        {
+            command.env_remove(name);
+        }
+        command.env("LOG_LEVEL", "warn").env_remove("CI").envs(self.variables.iter().map(|(k, v)| (k, v)));
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// When it ends before that.
+    #[must_use]
+    pub fn start(&self) -> Server {
+        let mut process = self.command().stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url = loop {
+            let Some(Ok(line)) = lines.next() else { panic!("the server ended: {:?}", process.wait()) };
+            if let Some((_, url)) = line.split_once("url    ") {
+                break url.to_owned();
+            }
+        };
+        // Whatever else it prints must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = Client::new(&url, self.key.as_deref());
+        Server { process, url, client, start: self.clone() }
+    }
+}
+
+pub struct Server {
+    process: Child,
+    pub url: String,
+    pub client: Client,
+    start: Start,
+}
+
+impl Server {
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.start.folder()
+    }
+
+    /// SIGKILL, and a new one on the same data.
+    #[must_use]
+    pub fn killed_and_restarted(mut self) -> Self {
+        self.kill();
+        self.start.clone().start()
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// SIGTERM; answers the exit status.
+    ///
+    /// # Panics
+    /// When it takes longer than 20 seconds.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let sent = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Memory that is resident now, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
