@@ -36,11 +36,16 @@ const OWNED: [(&str, &[&str]); 5] = [
 const NOT_IN_AGENT: [&str; 4] = ["tokio", "reqwest", "rustix", "async-trait"];
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]).output();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .output();
     let metadata: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let normal = |package: &Value| {
         let all = package["dependencies"].as_array().unwrap().clone();
-        all.into_iter().filter(|d| d["kind"].is_null()).map(|d| d["name"].as_str().unwrap().to_owned()).collect()
+        all.into_iter()
+            .filter(|d| d["kind"].is_null())
+            .map(|d| d["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let packages = metadata["packages"].as_array().unwrap();
     packages.iter().map(|package| (package["name"].as_str().unwrap().to_owned(), normal(package))).collect()
@@ -67,7 +72,10 @@ fn each_back_end_is_known_to_one_crate() {
     for (name, dependencies) in dependencies() {
         let name = ours(&name).unwrap_or("the binary");
         for (library, owners) in OWNED {
-            assert!(!dependencies.contains(library) || owners.contains(&name), "{name} must not depend on {library}");
+            assert!(
+                !dependencies.contains(library) || owners.contains(&name),
+                "{name} must not depend on {library}"
+            );
         }
     }
 }

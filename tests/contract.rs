@@ -48,7 +48,8 @@ fn drift(key: &str, ours: &Operation, peer: &Operation) -> Option<String> {
         .into_iter()
         .filter(|(_, ours, peer)| ours != peer)
         .map(|(what, ours, peer)| {
-            let (more, less): (Vec<_>, Vec<_>) = (ours.difference(peer).collect(), peer.difference(ours).collect());
+            let (more, less): (Vec<_>, Vec<_>) =
+                (ours.difference(peer).collect(), peer.difference(ours).collect());
             format!("{what}: ours alone {more:?}, the peer's alone {less:?}")
         })
         .collect();
@@ -100,7 +101,8 @@ fn fields(schema: &Value, schemas: &Map<String, Value>, depth: u8) -> BTreeSet<S
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return fields(&schemas[name], schemas, depth + 1);
     }
-    let mut found: BTreeSet<String> = schema["properties"].as_object().into_iter().flat_map(|p| p.keys().cloned()).collect();
+    let mut found: BTreeSet<String> =
+        schema["properties"].as_object().into_iter().flat_map(|p| p.keys().cloned()).collect();
     for alternatives in ["anyOf", "oneOf", "allOf"] {
         for part in schema[alternatives].as_array().into_iter().flatten() {
             found.extend(fields(part, schemas, depth + 1));

@@ -29,9 +29,17 @@ async fn passes(scenario: &str, key: Option<&str>) {
     let work = tempfile::tempdir().unwrap();
     let python = python().await;
     let mut command = Command::new(&python[0]);
-    command.args(&python[1..]).args(["-", scenario, &server.url, key.unwrap_or("-"), &model.base_url()]).arg(work.path());
-    let mut process =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    command
+        .args(&python[1..])
+        .args(["-", scenario, &server.url, key.unwrap_or("-"), &model.base_url()])
+        .arg(work.path());
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
     process.stdin.take().unwrap().write_all(SCENARIOS.as_bytes()).await.unwrap();
     let output = process.wait_with_output().await.unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
