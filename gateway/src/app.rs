@@ -1,0 +1,51 @@
+use std::ops::Deref;
+use std::sync::Arc;
+
+use ports::Ports;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vault::Vault;
+
+use crate::activity::Activity;
+use crate::bash::Tails;
+use crate::config::Config;
+use crate::cors::Origins;
+use crate::index::Index;
+use crate::public::Readiness;
+use crate::session::Sessions;
+
+/// What every handler is given. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// The parts of [`App`].
+pub struct Shared {
+    pub config: Config,
+    pub ports: Ports,
+    pub vault: Arc<Vault>,
+    pub index: Index,
+    /// Cancelled when the server begins to stop: sockets close with 1012, long waits end.
+    pub drain: CancellationToken,
+    /// Everything that must end before the server has stopped.
+    pub tasks: TaskTracker,
+    pub activity: Activity,
+    pub origins: Origins,
+    pub readiness: Readiness,
+    pub sessions: Sessions,
+    pub bash: Tails,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

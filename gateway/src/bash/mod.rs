@@ -1,0 +1,10 @@
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}
+
+#[derive(Default)]
+pub struct Tails {}

@@ -1,0 +1,76 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// What the gateway is told at start. The binary fills it from its configuration.
+pub struct Config {
+    /// The session API keys; with none, everybody who reaches the server may use it.
+    pub keys: vault::Keys,
+    /// What cookies are signed with, by derivation.
+    pub secret_key: SecretString,
+    /// Origins of web pages allowed beside those of loopback hosts, as browsers send them.
+    pub allow_cors_origins: Vec<String>,
+    /// Further allowed origins: a regular expression that must match all of the origin.
+    pub allow_cors_origin_regex: Option<String>,
+    /// Host names, beside loopback and IP addresses, under which a server without keys is reached;
+    /// without a port. Their pages are not allowed by this.
+    pub allowed_hosts: Vec<String>,
+    /// One more host name whose pages are allowed: how a container names the machine it runs on.
+    pub docker_host: Option<String>,
+    /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    pub trust_forwarded_headers: bool,
+    /// A path all routes are also found below, as `/prefix`; empty for none.
+    pub root_path: String,
+    /// Shown to clients as the folder above a conversation's own.
+    pub conversations_path: PathBuf,
+    /// The working directory of conversations that name none.
+    pub workspace_path: PathBuf,
+    /// The tools conversations may use, in the order they are listed.
+    pub tools: Vec<ToolEntry>,
+    /// When the machine below is put to sleep, in seconds; only shown.
+    pub runtime_idle_timeout_seconds: Option<f64>,
+    pub build_git_sha: String,
+    pub build_git_ref: String,
+    pub limits: Limits,
+}
+
+/// Bounds on what clients may take up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    pub headers: usize,
+    /// Bytes of a request's line and headers.
+    pub header_bytes: usize,
+    /// Bytes of a JSON body.
+    pub json_bytes: usize,
+    /// Until a request's headers are complete.
+    pub header_timeout: Duration,
+    /// What requests in flight get to finish when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            headers: 128,
+            header_bytes: 64 * 1024,
+            json_bytes: 32 * 1024 * 1024,
+            header_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A tool as the catalogue shows it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct ToolEntry {
+    pub name: String,
+    /// Whether a user picks it, rather than another part of the system.
+    pub user_selectable: bool,
+    pub usable: Option<bool>,
+    pub description: Option<String>,
+    pub in_default_set: bool,
+}

@@ -1,0 +1,134 @@
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::describe;
+use crate::App;
+use crate::error::{ApiError, Problem};
+
+/// A JSON body, in and out. A request's body may be as long as `Limits::json_bytes`.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        if !says_json(&parts.headers) {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be application/json",
+            ));
+        }
+        let bytes = read(body, app.config.limits.json_bytes).await?;
+        if bytes.is_empty() {
+            return Err(Problem::missing(&["body"]).into());
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// No content type counts as JSON, as in the peer.
+fn says_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let Ok(value) = value.to_str() else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    let subtype = subtype.to_ascii_lowercase();
+    kind.eq_ignore_ascii_case("application") && (subtype == "json" || subtype.ends_with("+json"))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::plain(StatusCode::PAYLOAD_TOO_LARGE)),
+        Err(_) => Err(ApiError::bad_request("The body ended early")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let (path, error) = (error.path().clone(), error.into_inner());
+        if error.is_data() {
+            describe::problem("body", &path, &error.to_string())
+        } else {
+            broken(bytes, &error)
+        }
+    })?;
+    reader.end().map_err(|error| broken(bytes, &error))?;
+    Ok(value)
+}
+
+fn broken(bytes: &[u8], error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let reason = text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    Problem {
+        kind: "json_invalid",
+        loc: vec!["body".into(), offset(bytes, error.line(), error.column()).into()],
+        msg: "JSON decode error".to_owned(),
+        input: Some(json!({})),
+        ctx: Some(json!({"error": reason})),
+    }
+}
+
+/// The place of a line and column, both from 1, as an offset from 0.
+fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
+    let before: usize =
+        bytes.split_inclusive(|&b| b == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    (before + column.saturating_sub(1)).min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its parsing is of interest")]
+        number: u64,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its parsing is of interest")]
+        items: Vec<Inner>,
+    }
+
+    fn problems(text: &str) -> serde_json::Value {
+        let Err(ApiError::Invalid(problems)) = parse::<Outer>(text.as_bytes()) else {
+            panic!("{text} was read")
+        };
+        serde_json::to_value(problems).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_is_located() {
+        assert_eq!(
+            problems(r#"{"items":[{"number":1},{"number":"secret"}]}"#),
+            json!([{"type": "int_type", "loc": ["body", "items", 1, "number"], "msg": "Input should be a valid integer"}])
+        );
+        assert_eq!(
+            problems(r#"{"items":[{}]}"#),
+            json!([{"type": "missing", "loc": ["body", "items", 0, "number"], "msg": "Field required"}])
+        );
+    }
+
+    #[test]
+    fn broken_json_names_the_offset() {
+        assert_eq!(problems("{not json")[0]["loc"], json!(["body", 1]));
+        assert_eq!(problems("{\"items\":[]} x")[0]["type"], "json_invalid");
+    }
+}

@@ -1,0 +1,9 @@
+//! Extractors that answer what does not fit with the contract's 422 lists, never echoing what was sent.
+
+mod describe;
+mod json;
+mod params;
+
+pub use json::Json;
+pub(crate) use params::uuid_param;
+pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values};

@@ -1,0 +1,11 @@
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::App;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}
+
+pub fn global_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}

@@ -1,0 +1,1 @@
+//! Events as clients see them, read from the log.

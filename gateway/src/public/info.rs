@@ -1,0 +1,104 @@
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::App;
+use crate::error::ApiError;
+use crate::extract::Json;
+
+/// The version of the API that is spoken here; clients compare it.
+pub(crate) const API_LEVEL: &str = "1.57.0";
+
+const CAPABILITIES: [&str; 3] =
+    ["conversation_runtime_routes_v1", "idempotent_conversation_create_v1", "tool_catalog_v1"];
+
+/// A terminal's call may take this share of the time after which the machine is put to sleep.
+const FOREGROUND_SHARE: f64 = 0.9;
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ServerInfo {
+    /// Whole seconds.
+    uptime: f64,
+    /// Whole seconds.
+    idle_time: f64,
+    title: String,
+    version: String,
+    sdk_version: String,
+    tools_version: String,
+    workspace_version: String,
+    build_git_sha: String,
+    build_git_ref: String,
+    python_version: String,
+    usable_tools: Vec<String>,
+    runtime_idle_timeout_seconds: Option<f64>,
+    conversation_runtime: String,
+    available_conversation_runtimes: Vec<String>,
+    capabilities: Vec<String>,
+    app_backend_ingress_url: Option<String>,
+    max_foreground_terminal_timeout_seconds: Option<f64>,
+    docs: String,
+    redoc: String,
+}
+
+/// What this server is and can do.
+#[utoipa::path(get, path = "/server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
+pub async fn get_server_info(State(app): State<App>) -> Json<ServerInfo> {
+    Json(describe(&app))
+}
+
+/// What this server is and can do.
+#[utoipa::path(get, path = "/", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
+pub async fn get_root(State(app): State<App>) -> Json<ServerInfo> {
+    Json(describe(&app))
+}
+
+fn describe(app: &App) -> ServerInfo {
+    let config = &app.config;
+    let level = || API_LEVEL.to_owned();
+    let usable = config.tools.iter().filter(|tool| tool.usable == Some(true));
+    ServerInfo {
+        uptime: whole(app.activity.uptime()),
+        idle_time: whole(app.activity.idle()),
+        title: "Manyhands Agent Server".to_owned(),
+        version: level(),
+        sdk_version: level(),
+        tools_version: level(),
+        workspace_version: level(),
+        build_git_sha: config.build_git_sha.clone(),
+        build_git_ref: config.build_git_ref.clone(),
+        python_version: format!("none (manyhands {})", env!("CARGO_PKG_VERSION")),
+        usable_tools: usable.map(|tool| tool.name.clone()).collect(),
+        runtime_idle_timeout_seconds: config.runtime_idle_timeout_seconds,
+        conversation_runtime: "local".to_owned(),
+        available_conversation_runtimes: Vec::new(),
+        capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
+        app_backend_ingress_url: None,
+        max_foreground_terminal_timeout_seconds: config
+            .runtime_idle_timeout_seconds
+            .map(|seconds| seconds * FOREGROUND_SHARE),
+        docs: "/docs".to_owned(),
+        redoc: "/redoc".to_owned(),
+    }
+}
+
+fn whole(seconds: u64) -> f64 {
+    f64::from(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+/// Clients ask whether the server waits to be configured; this one never does.
+#[utoipa::path(get, path = "/api/init", tag = "Init", security(()),
+    responses((status = 404, description = "The server does not wait to be initialized")))]
+pub async fn get_init_status() -> ApiError {
+    not_deferred()
+}
+
+/// The server is configured at start; there is nothing to initialize.
+#[utoipa::path(post, path = "/api/init", tag = "Init", security(()),
+    responses((status = 404, description = "The server does not wait to be initialized")))]
+pub async fn initialize_server() -> ApiError {
+    not_deferred()
+}
+
+fn not_deferred() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "This server is configured at start; /api/init is not available")
+}

@@ -1,0 +1,29 @@
+//! Routes that need no key: probes, and what the server is.
+
+mod info;
+mod probes;
+mod tools;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::App;
+
+pub(crate) use info::API_LEVEL;
+pub use probes::Readiness;
+
+/// Open to everybody.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(probes::alive))
+        .routes(routes!(probes::health))
+        .routes(routes!(probes::ready))
+        .routes(routes!(info::get_server_info))
+        .routes(routes!(info::get_root))
+        .routes(routes!(info::get_init_status, info::initialize_server))
+}
+
+/// Behind the key.
+pub fn guarded_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(tools::list_available_tools)).routes(routes!(tools::get_tool_catalog))
+}

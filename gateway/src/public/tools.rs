@@ -1,0 +1,23 @@
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::App;
+use crate::config::ToolEntry;
+use crate::extract::Json;
+
+/// The names of all tools a conversation may use.
+#[utoipa::path(get, path = "/api/tools/", tag = "Tools", responses((status = 200, body = Vec<String>)))]
+pub async fn list_available_tools(State(app): State<App>) -> Json<Vec<String>> {
+    Json(app.config.tools.iter().map(|tool| tool.name.clone()).collect())
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ToolCatalogResponse {
+    tools: Vec<ToolEntry>,
+}
+
+/// All tools, with what a user is shown of them.
+#[utoipa::path(get, path = "/api/tools/catalog", tag = "Tools", responses((status = 200, body = ToolCatalogResponse)))]
+pub async fn get_tool_catalog(State(app): State<App>) -> Json<ToolCatalogResponse> {
+    Json(ToolCatalogResponse { tools: app.config.tools.clone() })
+}

@@ -1,0 +1,95 @@
+//! The only list of routes.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::error::ApiError;
+use crate::{App, auth, bash, conversations, docs, events, files, git, public, session, sockets, workspace};
+
+/// All routes, and what answers where there is none.
+#[must_use]
+pub fn build(app: &App) -> Router {
+    let open = public::routes().merge(sockets::routes());
+    let guarded = OpenApiRouter::new()
+        .merge(public::guarded_routes())
+        .merge(session::routes())
+        .merge(conversations::routes())
+        .merge(events::routes())
+        .nest("/api/bash", bash::routes())
+        .nest("/api/file", files::routes().merge(files::global_routes()))
+        .nest("/api/git", git::routes())
+        .nest("/api/conversations/{runtime_conversation_id}/bash", bash::routes())
+        .nest("/api/conversations/{runtime_conversation_id}/file", files::routes())
+        .nest("/api/conversations/{runtime_conversation_id}/git", git::routes())
+        .route_layer(from_fn_with_state(app.clone(), auth::guard));
+    let workspace = workspace::routes().route_layer(from_fn_with_state(app.clone(), auth::workspace_guard));
+
+    let (routes, document) = docs::document(open.merge(guarded).merge(workspace));
+    let known: Arc<[String]> = document.paths.paths.keys().cloned().collect();
+    routes
+        .merge(docs::routes(&document))
+        .fallback(
+            move |State(app): State<App>, request: Request| async move { no_route(&app, &known, &request) },
+        )
+        .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
+        .with_state(app.clone())
+}
+
+fn no_route(app: &App, known: &[String], request: &Request) -> Response {
+    let path = request.uri().path();
+    let other = match path.strip_suffix('/') {
+        Some(shorter) => shorter.to_owned(),
+        None => format!("{path}/"),
+    };
+    if other.is_empty() || !known.iter().any(|template| fits(template, &other)) {
+        return ApiError::not_found().into_response();
+    }
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let root = &app.config.root_path;
+    let target = format!("{}{root}{other}{query}", base_url(app, request.headers()));
+    match HeaderValue::from_str(&target) {
+        Ok(target) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response(),
+        Err(_) => ApiError::not_found().into_response(),
+    }
+}
+
+/// Whether `path` is one of the paths of `template`, in which `{name}` stands for one segment.
+fn fits(template: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted.starts_with('{') && !given.is_empty() => {}
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+/// How the client reaches us: scheme and host.
+fn base_url(app: &App, headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let forwarded = |name| text(name).filter(|_| app.config.trust_forwarded_headers);
+    let scheme = forwarded("x-forwarded-proto").unwrap_or("http");
+    let host = forwarded("x-forwarded-host").or_else(|| text("host")).unwrap_or("localhost");
+    format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_fits_its_paths_and_no_others() {
+        assert!(fits("/api/tools/", "/api/tools/"));
+        assert!(fits("/a/{id}/b", "/a/1/b"));
+        for path in ["/a/1", "/a//b", "/a/1/b/", "/a/1/c", "/a/1/b/c"] {
+            assert!(!fits("/a/{id}/b", path), "{path}");
+        }
+    }
+}
