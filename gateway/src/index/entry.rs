@@ -1,0 +1,253 @@
+//! One conversation in memory: its record, the fold of its log, and who waits for either.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ports::LogId;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+use types::conversation::{Projection, Record, Status};
+use types::log::{Control, LogRecord};
+use types::{ConversationId, Seq};
+
+use super::agent_text::AgentText;
+use super::pulse::Pulse;
+
+/// How much of the newest records a conversation with sockets keeps at hand.
+const TAPE_RECORDS: usize = 512;
+const TAPE_BYTES: usize = 4 * 1024 * 1024;
+
+/// One conversation. Everything in it is a copy of what is stored.
+pub struct Entry {
+    pub id: ConversationId,
+    pub log: LogId,
+    pub(super) created_at: Arc<str>,
+    /// Held while the first message is delivered, so that it is delivered once.
+    pub(crate) delivery: tokio::sync::Mutex<()>,
+    /// When it was driven last, for the closing snapshots.
+    pub(crate) pulse: Pulse,
+    folded: watch::Sender<Seq>,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// Without the agent object, which is in `agent`.
+    pub(super) record: Arc<Record>,
+    pub(super) revision: u64,
+    pub(super) agent: Arc<AgentText>,
+    pub(super) projection: Projection,
+    /// Where the stored projection stands.
+    saved: Seq,
+    folded_at: Instant,
+    tape: Option<VecDeque<Taped>>,
+    taped_bytes: usize,
+}
+
+/// A stored record with its position and the one before it.
+#[derive(Clone, Debug)]
+pub struct Taped {
+    pub prev: Seq,
+    pub seq: Seq,
+    pub payload: Bytes,
+}
+
+/// What one more record did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Folded {
+    /// It was known.
+    Known,
+    /// Records before it are missing: read the log.
+    Gap,
+    New {
+        /// The order of lists may have changed.
+        moved: bool,
+    },
+}
+
+/// What the orders of lists depend on.
+pub(super) struct Standing {
+    pub(super) status: Status,
+    /// UTC with `Z`.
+    pub(super) updated: String,
+}
+
+impl Entry {
+    pub(super) fn new(record: Record, agent: Box<RawValue>, revision: u64, projection: Projection) -> Self {
+        Self {
+            id: record.id,
+            log: LogId::conversation(&record.sandbox, record.id),
+            created_at: record.created_at.as_str().into(),
+            delivery: tokio::sync::Mutex::default(),
+            pulse: Pulse::default(),
+            folded: watch::Sender::new(projection.seq),
+            state: Mutex::new(State {
+                record: Arc::new(record),
+                revision,
+                agent: Arc::new(AgentText::new(agent)),
+                saved: projection.seq,
+                projection,
+                folded_at: Instant::now(),
+                tape: None,
+                taped_bytes: 0,
+            }),
+        }
+    }
+
+    /// The record as stored, secrets sealed, its `agent` null.
+    #[must_use]
+    pub fn record(&self) -> Arc<Record> {
+        self.state().record.clone()
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.state().projection.status
+    }
+
+    /// The last record folded in.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        *self.folded.borrow()
+    }
+
+    /// Events in the log.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.state().projection.events
+    }
+
+    /// Reads what the log says.
+    pub fn with_projection<T>(&self, read: impl FnOnce(&Projection) -> T) -> T {
+        read(&self.state().projection)
+    }
+
+    /// Changes whenever what is shown of the conversation does.
+    #[must_use]
+    pub fn version(&self) -> (Seq, u64) {
+        let state = self.state();
+        (state.projection.seq, state.revision)
+    }
+
+    /// Tells of records folded in from now on.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Seq> {
+        self.folded.subscribe()
+    }
+
+    /// Begins to keep the newest records at hand, for [`Entry::taped_after`].
+    pub(crate) fn start_tape(&self) -> Seq {
+        let mut state = self.state();
+        state.tape.get_or_insert_default();
+        state.projection.seq
+    }
+
+    pub(crate) fn stop_tape(&self) {
+        let mut state = self.state();
+        state.tape = None;
+        state.taped_bytes = 0;
+    }
+
+    /// All records after `at` that are folded in; `None` when some of them are not at hand any more.
+    pub(crate) fn taped_after(&self, at: Seq) -> Option<Vec<Taped>> {
+        let state = self.state();
+        if at >= state.projection.seq {
+            return Some(Vec::new());
+        }
+        let tape = state.tape.as_ref()?;
+        let from = tape.iter().position(|taped| taped.prev == at)?;
+        Some(tape.iter().skip(from).cloned().collect())
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let state = self.state();
+        Standing { status: state.projection.status, updated: state.updated_at(&self.created_at) }
+    }
+
+    /// Folds in one record; `prev` is the position before it.
+    pub(super) fn fold(&self, prev: Seq, seq: Seq, payload: &Bytes) -> Folded {
+        let mut state = self.state();
+        let known = state.projection.seq;
+        if seq <= known {
+            return Folded::Known;
+        }
+        if prev != known {
+            return Folded::Gap;
+        }
+        let moved = state.apply(seq, payload);
+        state.keep(Taped { prev, seq, payload: payload.clone() });
+        drop(state);
+        self.folded.send_replace(seq);
+        Folded::New { moved }
+    }
+
+    /// The log ends before the fold does: it is another one, or was cut.
+    pub(super) fn forget_projection(&self) {
+        let mut state = self.state();
+        state.projection = Projection::default();
+        state.saved = Seq::ZERO;
+        drop(state);
+        self.folded.send_replace(Seq::ZERO);
+    }
+
+    /// Takes over a newer record.
+    pub(super) fn replace_record(&self, record: Record, agent: Box<RawValue>, revision: u64) {
+        let mut state = self.state();
+        if revision > state.revision {
+            state.record = Arc::new(record);
+            state.agent = Arc::new(AgentText::new(agent));
+            state.revision = revision;
+        }
+    }
+
+    /// The projection to store, if it is worth it: behind, at rest, and quiet for `quiet`.
+    pub(super) fn due_for_saving(&self, quiet: Duration) -> Option<Projection> {
+        let state = self.state();
+        let behind = state.saved < state.projection.seq;
+        let resting = state.projection.status != Status::Running && state.folded_at.elapsed() >= quiet;
+        (behind && resting).then(|| state.projection.clone())
+    }
+
+    pub(super) fn saved(&self, seq: Seq) {
+        let mut state = self.state();
+        state.saved = state.saved.max(seq);
+    }
+}
+
+impl State {
+    /// Whether the order of lists may have changed.
+    fn apply(&mut self, seq: Seq, payload: &Bytes) -> bool {
+        self.folded_at = Instant::now();
+        let record = match LogRecord::decode(payload) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::warn!(seq = seq.0, %error, "a record of a log cannot be read");
+                LogRecord::Control(Control::RunEnded {})
+            }
+        };
+        let status = self.projection.status;
+        let leaf = matches!(record, LogRecord::Event { .. });
+        self.projection.apply(seq, &record);
+        leaf || self.projection.status != status
+    }
+
+    fn keep(&mut self, taped: Taped) {
+        let Some(tape) = &mut self.tape else { return };
+        self.taped_bytes += taped.payload.len();
+        tape.push_back(taped);
+        while tape.len() > TAPE_RECORDS || self.taped_bytes > TAPE_BYTES {
+            let Some(oldest) = tape.pop_front() else { break };
+            self.taped_bytes -= oldest.payload.len();
+        }
+    }
+
+    pub(super) fn updated_at(&self, created_at: &str) -> String {
+        let touched = self.projection.touched.as_deref().and_then(types::time::local_as_utc);
+        touched.filter(|touched| touched.as_str() > created_at).unwrap_or_else(|| created_at.to_owned())
+    }
+}

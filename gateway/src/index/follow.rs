@@ -1,0 +1,152 @@
+//! Keeps the index up with the bus and the bucket.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use ports::{Change, Changes, Delivery, Message, Ports, Stored, Subscription, subjects};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::ConversationId;
+
+use super::entry::{Entry, Folded};
+use super::{CONVERSATIONS, Index, records};
+
+/// Log reads at a time when many conversations are behind.
+pub(super) const PARALLEL_READS: usize = 16;
+
+pub(super) struct Feeds {
+    stored: Subscription,
+    records: Changes,
+}
+
+/// From here on nothing is missed.
+pub(super) async fn subscribe(ports: &Ports) -> ports::Result<Feeds> {
+    let stored = ports.bus.subscribe(subjects::ALL_STORED, None).await?;
+    let records = ports.kv.watch(CONVERSATIONS).await?;
+    Ok(Feeds { stored, records })
+}
+
+pub(super) fn spawn(index: &Index, feeds: Feeds, tasks: &TaskTracker, drain: &CancellationToken) {
+    let until = drain.clone().cancelled_owned();
+    let follower = index.clone();
+    let mut stored = Box::pin(feeds.stored.take_until(until));
+    tasks.spawn(async move {
+        while let Some(delivery) = stored.next().await {
+            match delivery {
+                Delivery::Message(message) => follower.take_stored(message).await,
+                Delivery::Lagged => follower.catch_up_all().await,
+            }
+        }
+    });
+    let until = drain.clone().cancelled_owned();
+    let follower = index.clone();
+    let mut records = Box::pin(feeds.records.take_until(until));
+    tasks.spawn(async move {
+        while let Some(change) = records.next().await {
+            follower.take_change(change).await;
+        }
+    });
+}
+
+impl Index {
+    async fn take_stored(&self, message: Message) {
+        let Some(log) = subjects::log_of(&message.subject) else { return };
+        let Ok(id) = ConversationId::from_str(&log.name) else { return };
+        let Some(entry) = self.get(id) else { return };
+        let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return };
+        match entry.fold(stored.prev, stored.seq, &message.parcel.blob) {
+            Folded::New { moved: true } => self.directory_mut().reorder(&entry),
+            Folded::New { moved: false } | Folded::Known => {}
+            Folded::Gap => self.catch_up_or_log(&entry).await,
+        }
+    }
+
+    async fn take_change(&self, change: Change) {
+        match change {
+            Change::Put { key, entry } => {
+                let Ok(id) = ConversationId::from_str(&key) else { return };
+                let Some(known) = self.get(id) else { return self.refresh(id).await };
+                if known.state().revision >= entry.revision {
+                    return;
+                }
+                match records::decode(&entry.value) {
+                    Ok((record, agent)) => known.replace_record(record, agent, entry.revision),
+                    Err(error) => tracing::warn!(conversation.id = %id, %error, "a record cannot be read"),
+                }
+            }
+            Change::Deleted { key } => {
+                let Ok(id) = ConversationId::from_str(&key) else { return };
+                self.refresh(id).await;
+            }
+            Change::Lagged => {
+                if let Err(error) = self.refresh_all().await {
+                    tracing::warn!(%error, "the list of conversations cannot be read again");
+                }
+            }
+        }
+    }
+
+    /// Brings one conversation in line with the bucket.
+    async fn refresh(&self, id: ConversationId) {
+        let before = self.get(id);
+        let outcome = match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await {
+            Ok(Some(value)) => self.adopt(&value).await.map(|_| ()),
+            Ok(None) => {
+                self.drop_if_same(before.as_ref());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(conversation.id = %id, %error, "a record cannot be read");
+        }
+    }
+
+    async fn refresh_all(&self) -> ports::Result<()> {
+        let known = self.directory().all();
+        let listed = self.0.ports.kv.list(CONVERSATIONS).await?;
+        for (_, value) in &listed {
+            self.adopt(value).await?;
+        }
+        let gone = known.iter().filter(|entry| {
+            let hex = entry.id.hex();
+            listed.binary_search_by(|(key, _)| key.as_str().cmp(&hex)).is_err()
+        });
+        for entry in gone {
+            self.drop_if_same(Some(entry));
+        }
+        Ok(())
+    }
+
+    /// Removes `entry` unless another conversation has its id by now.
+    fn drop_if_same(&self, entry: Option<&Arc<Entry>>) {
+        let Some(entry) = entry else { return };
+        let mut directory = self.directory_mut();
+        if directory.get(entry.id).is_some_and(|present| Arc::ptr_eq(present, entry)) {
+            directory.remove(entry.id);
+        }
+    }
+
+    /// Folds in what every log has.
+    pub(super) async fn catch_up_all(&self) {
+        let entries = self.directory().all();
+        stream::iter(entries)
+            .for_each_concurrent(PARALLEL_READS, async |entry| {
+                let behind = match self.0.ports.log.tail(&entry.log).await {
+                    Ok(tail) => tail > entry.seq(),
+                    Err(_) => true,
+                };
+                if behind {
+                    self.catch_up_or_log(&entry).await;
+                }
+            })
+            .await;
+    }
+
+    pub(super) async fn catch_up_or_log(&self, entry: &Arc<Entry>) {
+        if let Err(error) = self.catch_up(entry).await {
+            tracing::warn!(conversation.id = %entry.id, %error, "a log cannot be followed");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A conversation as clients see it: `ConversationInfo` (nulls present, secrets null) and the snapshot of
+//! the sockets (nulls left out, secrets masked).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use types::conversation::{Projection, Record, Status, Workspace};
+use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use types::secrets::{MASK, SecretSource};
+use types::stats::Stats;
+use types::{ConversationId, secrets};
+
+use super::drop_nulls;
+use super::entry::{Entry, State};
+
+/// How a conversation is shown.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub conversations_path: &'a Path,
+    pub include_skills: bool,
+    /// Whether `runtime_info` is filled in.
+    pub runtime: bool,
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    id: ConversationId,
+    workspace: &'a Workspace,
+    persistence_dir: String,
+    max_iterations: u64,
+    stuck_detection: bool,
+    execution_status: Status,
+    confirmation_policy: &'a ConfirmationPolicy,
+    security_analyzer: Option<&'a SecurityAnalyzer>,
+    activated_knowledge_skills: Value,
+    invoked_skills: Value,
+    blocked_actions: Value,
+    blocked_messages: Value,
+    last_user_message_id: Option<&'a str>,
+    leaf_event_id: Option<&'a str>,
+    stats: &'a Stats,
+    secret_registry: Registry,
+    agent_state: Map<String, Value>,
+    hook_config: Option<&'a Value>,
+    title: Option<&'a str>,
+    metrics: Option<()>,
+    created_at: &'a str,
+    updated_at: String,
+    forked_from_conversation_id: Option<ConversationId>,
+    forked_from_event_id: Option<&'a str>,
+    parent_conversation_id: Option<ConversationId>,
+    sub_conversation_ids: &'a [ConversationId],
+    tags: &'a BTreeMap<String, String>,
+    current_model_id: Option<()>,
+    available_models: [(); 0],
+    supports_runtime_model_switch: bool,
+    launched_agent_profile: Option<()>,
+    agent: &'a RawValue,
+    client_tools: &'a [Value],
+    tool_module_qualnames: &'a BTreeMap<String, String>,
+    runtime_info: Option<RuntimeInfo>,
+}
+
+/// `ConversationRuntimeInfo`: conversations of this server are always at hand.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct RuntimeInfo {
+    pub runtime_status: &'static str,
+    pub can_resume: bool,
+    pub runtime_error: Option<&'static str>,
+}
+
+impl RuntimeInfo {
+    pub const AVAILABLE: Self = Self { runtime_status: "available", can_resume: true, runtime_error: None };
+}
+
+#[derive(Serialize)]
+struct Registry {
+    secret_sources: BTreeMap<String, SecretSource>,
+}
+
+impl Entry {
+    /// `ConversationInfo` as JSON text, appended to `out`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn write_info(
+        &self,
+        view: View<'_>,
+        children: &[ConversationId],
+        out: &mut Vec<u8>,
+    ) -> serde_json::Result<()> {
+        let state = self.state();
+        let (record, projection) = (&*state.record, &state.projection);
+        let shown = Shown::of(&state);
+        serde_json::to_writer(
+            out,
+            &Info {
+                id: self.id,
+                workspace: &record.workspace,
+                persistence_dir: persistence_dir(view.conversations_path, self.id),
+                max_iterations: record.max_iterations,
+                stuck_detection: record.stuck_detection,
+                execution_status: projection.status,
+                confirmation_policy: shown.confirmation_policy,
+                security_analyzer: shown.security_analyzer,
+                activated_knowledge_skills: announced(projection, "activated_knowledge_skills", || json!([])),
+                invoked_skills: announced(projection, "invoked_skills", || json!([])),
+                blocked_actions: announced(projection, "blocked_actions", || json!({})),
+                blocked_messages: announced(projection, "blocked_messages", || json!({})),
+                last_user_message_id: projection.last_user_message_id.as_deref(),
+                leaf_event_id: projection.leaf_event_id.as_deref(),
+                stats: &projection.stats,
+                secret_registry: registry(record, None),
+                agent_state: Map::new(),
+                hook_config: shown.hook_config,
+                title: record.title.as_deref(),
+                metrics: None,
+                created_at: &record.created_at,
+                updated_at: state.updated_at(&record.created_at),
+                forked_from_conversation_id: record.forked_from_conversation_id,
+                forked_from_event_id: record.forked_from_event_id.as_deref(),
+                parent_conversation_id: record.parent_conversation_id,
+                sub_conversation_ids: children,
+                tags: shown.tags,
+                current_model_id: None,
+                available_models: [],
+                supports_runtime_model_switch: false,
+                launched_agent_profile: None,
+                agent: state.agent.info(view.include_skills),
+                client_tools: &record.client_tools,
+                tool_module_qualnames: &record.tool_module_qualnames,
+                runtime_info: view.runtime.then_some(RuntimeInfo::AVAILABLE),
+            },
+        )
+    }
+
+    /// The value of a `full_state` update as JSON text.
+    #[must_use]
+    pub fn snapshot(&self, conversations_path: &Path) -> String {
+        let (mut value, agent) = {
+            let state = self.state();
+            (self.snapshot_value(&state, conversations_path), state.agent.clone())
+        };
+        if let Some(place) = value.get_mut("agent") {
+            *place = agent.masked();
+        }
+        drop_nulls(&mut value);
+        value.to_string()
+    }
+
+    fn snapshot_value(&self, state: &State, conversations_path: &Path) -> Value {
+        let (record, projection) = (&*state.record, &state.projection);
+        let shown = Shown::of(state);
+        json!({
+            "id": self.id,
+            "agent": {},
+            "workspace": record.workspace,
+            "persistence_dir": persistence_dir(conversations_path, self.id),
+            "max_iterations": record.max_iterations,
+            "stuck_detection": record.stuck_detection,
+            "execution_status": projection.status,
+            "confirmation_policy": shown.confirmation_policy,
+            "security_analyzer": shown.security_analyzer,
+            "activated_knowledge_skills": announced(projection, "activated_knowledge_skills", || json!([])),
+            "activated_path_rules": announced(projection, "activated_path_rules", || json!([])),
+            "invoked_skills": announced(projection, "invoked_skills", || json!([])),
+            "blocked_actions": announced(projection, "blocked_actions", || json!({})),
+            "blocked_messages": announced(projection, "blocked_messages", || json!({})),
+            "last_user_message_id": projection.last_user_message_id,
+            "leaf_event_id": projection.leaf_event_id,
+            "head_is_empty": false,
+            "stats": projection.stats,
+            "secret_registry": registry(record, Some(secrets::MASK)),
+            "tags": shown.tags,
+            "agent_state": {},
+            "hook_config": shown.hook_config,
+        })
+    }
+}
+
+/// Where a conversation's own folder is said to be.
+#[must_use]
+pub fn persistence_dir(conversations_path: &Path, id: ConversationId) -> String {
+    conversations_path.join(id.hex()).to_string_lossy().into_owned()
+}
+
+/// Fields of the record that state updates replace.
+struct Shown<'a> {
+    confirmation_policy: &'a ConfirmationPolicy,
+    security_analyzer: Option<&'a SecurityAnalyzer>,
+    tags: &'a BTreeMap<String, String>,
+    hook_config: Option<&'a Value>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(state: &'a State) -> Self {
+        let (record, projection) = (&*state.record, &state.projection);
+        let analyzer = projection.security_analyzer.as_ref().unwrap_or(&record.security_analyzer);
+        Self {
+            confirmation_policy: projection.confirmation_policy.as_ref().unwrap_or(&record.confirmation_policy),
+            security_analyzer: analyzer.as_ref(),
+            tags: projection.tags.as_ref().unwrap_or(&record.tags),
+            hook_config: projection.other.get("hook_config").or(record.hook_config.as_ref()),
+        }
+    }
+}
+
+fn announced(projection: &Projection, key: &str, default: impl FnOnce() -> Value) -> Value {
+    projection.other.get(key).cloned().unwrap_or_else(default)
+}
+
+/// The named secrets without their values: `mask` stands for those that are set.
+fn registry(record: &Record, mask: Option<&str>) -> Registry {
+    let shown = |source: &SecretSource| match source {
+        SecretSource::StaticSecret { description, value } => SecretSource::StaticSecret {
+            description: description.clone(),
+            value: value.as_ref().and(mask).map(str::to_owned),
+        },
+        SecretSource::LookupSecret { description, url, headers } => SecretSource::LookupSecret {
+            description: description.clone(),
+            url: url.clone(),
+            headers: headers.keys().map(|name| (name.clone(), MASK.to_owned())).collect(),
+        },
+    };
+    Registry {
+        secret_sources: record.secrets.iter().map(|(name, source)| (name.clone(), shown(source))).collect(),
+    }
+}

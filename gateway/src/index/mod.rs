@@ -1,0 +1,142 @@
+//! The conversations there are, held in memory: the list, its orders and counts, and the state of each.
+//!
+//! Records come from the bucket `CONVERSATIONS`, everything else from the logs, by way of what the bus
+//! republishes; where something was missed the log is read again.
+
+mod agent_text;
+mod directory;
+mod entry;
+mod follow;
+mod info;
+mod load;
+mod pulse;
+mod records;
+mod save;
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use ports::{Error, Ports};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::conversation::{Record, Status};
+use types::{ConversationId, Seq};
+
+pub(crate) use agent_text::drop_nulls;
+use directory::Directory;
+pub use directory::Sort;
+pub use entry::{Entry, Taped};
+pub use info::{RuntimeInfo, View, persistence_dir};
+pub use records::Created;
+
+/// Conversation records, by id in hex.
+pub const CONVERSATIONS: &str = "CONVERSATIONS";
+/// Stored folds of logs, by conversation id in hex: only there to start sooner.
+const PROJECTIONS: &str = "PROJECTIONS";
+
+/// How long the bus may take before the log is asked instead.
+const BUS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The conversations there are. Cheap to clone.
+#[derive(Clone)]
+pub struct Index(Arc<Inner>);
+
+struct Inner {
+    ports: Ports,
+    directory: RwLock<Directory>,
+}
+
+impl Index {
+    /// Loads what is stored and follows it, in `tasks`, until `drain` is cancelled. Runs that a crash cut
+    /// off are given to their workers to be closed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(ports: &Ports, tasks: &TaskTracker, drain: &CancellationToken) -> ports::Result<Self> {
+        let index = Self(Arc::new(Inner { ports: ports.clone(), directory: RwLock::default() }));
+        let feeds = follow::subscribe(ports).await?;
+        load::all(&index).await?;
+        follow::spawn(&index, feeds, tasks, drain);
+        save::spawn(&index, tasks, drain);
+        load::wake_cut_off(&index, tasks, drain);
+        Ok(index)
+    }
+
+    #[must_use]
+    pub fn get(&self, id: ConversationId) -> Option<Arc<Entry>> {
+        self.directory().get(id).cloned()
+    }
+
+    /// The record of a conversation, if it exists: secrets sealed, `agent` null.
+    #[must_use]
+    pub fn record(&self, id: ConversationId) -> Option<Arc<Record>> {
+        self.get(id).map(|entry| entry.record())
+    }
+
+    #[must_use]
+    pub fn count(&self, status: Option<Status>) -> usize {
+        self.directory().count(status)
+    }
+
+    /// Up to `limit` conversations from `from` on (from the start, if that is not there), and the id of the
+    /// one after them.
+    #[must_use]
+    pub fn page(
+        &self,
+        sort: Sort,
+        from: Option<ConversationId>,
+        status: Option<Status>,
+        limit: usize,
+    ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
+        self.directory().page(sort, from, status, limit)
+    }
+
+    #[must_use]
+    pub fn children_of(&self, id: ConversationId) -> Vec<ConversationId> {
+        self.directory().children_of(id)
+    }
+
+    /// Waits until records up to `seq` are folded in, so that who was told of a write reads it.
+    ///
+    /// # Errors
+    /// `Unavailable` when `deadline` passes, `NotFound` when the log does not go that far.
+    pub async fn wait_for(&self, entry: &Arc<Entry>, seq: Seq, deadline: Duration) -> ports::Result<()> {
+        let mut folded = entry.watch();
+        let arrived = folded.wait_for(|at| *at >= seq);
+        if tokio::time::timeout(BUS_PATIENCE.min(deadline), arrived).await.is_ok() {
+            return Ok(());
+        }
+        let caught_up = tokio::time::timeout(deadline, self.catch_up(entry)).await;
+        caught_up.map_err(|_| Error::Unavailable("the log did not answer in time".to_owned()))??;
+        if entry.seq() < seq { Err(Error::NotFound) } else { Ok(()) }
+    }
+
+    /// Folds in everything the log of `entry` has.
+    pub(crate) async fn catch_up(&self, entry: &Arc<Entry>) -> ports::Result<()> {
+        const PAGE: usize = 1_000;
+        loop {
+            let known = entry.seq();
+            let page = self.0.ports.log.read(&entry.log, known, PAGE).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut at = known;
+            for record in page {
+                entry.fold(at, record.seq, &record.payload);
+                at = record.seq;
+            }
+            self.directory_mut().reorder(entry);
+            if entry.seq() <= known {
+                return Err(Error::Internal(format!("log {} does not advance after {}", entry.log, known.0)));
+            }
+        }
+    }
+
+    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.0.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.0.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
