@@ -1,1 +1,47 @@
-//! To be written.
+//! The worker: everything that happens inside one sandbox.
+//!
+//! It runs the conversations placed there (one actor each, the only writer of the conversation's log) and
+//! the workspace services: commands, files, git. It is reached over the bus alone and keeps nothing that
+//! cannot be rebuilt from the logs, except live shells.
+
+mod config;
+mod conversation;
+pub mod services;
+
+use ports::Ports;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::Config;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bus does not take this worker's subscriptions.
+    #[error("the worker cannot be reached over the bus")]
+    Unreachable(#[from] ports::Error),
+}
+
+/// Serves the sandbox's commands until `shutdown`; then pauses runs, ends commands and shells, and returns.
+/// Nothing acknowledged is lost when it is dropped instead: a run cut off is closed when its conversation
+/// is opened next.
+///
+/// # Errors
+/// [`Error::Unreachable`] when the subscriptions cannot be made.
+pub async fn run(
+    config: Config,
+    ports: Ports,
+    models: llm::Client,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let tracker = TaskTracker::new();
+    let services = services::ServicesConfig {
+        sandbox: config.sandbox.clone(),
+        default_cwd: config.project_dir.clone(),
+        bash_retention: config.bash_retention,
+    };
+    services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
+    conversation::serve(config, ports, models, shutdown).await?;
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use types::{Epoch, SandboxId};
+
+/// What a worker is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub sandbox: SandboxId,
+    /// The fencing token of this incarnation.
+    pub epoch: Epoch,
+    /// Conversations that may run at the same time; more are told to come back later.
+    pub max_concurrent_runs: usize,
+    /// Holds a folder for each conversation, named by its id in hex, for those whose record names none.
+    pub observations_root: PathBuf,
+    /// Where commands without a working directory run.
+    pub project_dir: PathBuf,
+    /// How long bash events are kept; none: for ever.
+    pub bash_retention: Option<Duration>,
+    /// How long a conversation without anything to do stays in memory.
+    pub idle_after: Duration,
+    /// How long the shell of a conversation out of memory stays alive.
+    pub shell_idle: Duration,
+    /// How long a step may go on after shutdown was asked for, before it is interrupted.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// With the defaults for everything that is not a place or a name.
+    #[must_use]
+    pub fn new(sandbox: SandboxId, epoch: Epoch, observations_root: PathBuf, project_dir: PathBuf) -> Self {
+        Self {
+            sandbox,
+            epoch,
+            max_concurrent_runs: 10,
+            observations_root,
+            project_dir,
+            bash_retention: None,
+            idle_after: Duration::from_secs(2),
+            shell_idle: Duration::from_secs(20 * 60),
+            drain: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A conversation's actor: takes commands, and the results of what it started, one at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Agent, Env, Input, Refusal};
+use ports::rpc::{Code, Fault};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use types::EventId;
+use types::calls::CommandDone;
+use types::time::event_now;
+
+use super::Shared;
+use super::journal::{Journal, Loss};
+use super::mask::Masker;
+use super::open::{Opened, open};
+use super::registry::{Keepsake, Reply, Seat};
+use super::work::{Done, ModelCall};
+
+/// Results of started work that may wait for the actor.
+const RESULTS: usize = 32;
+
+/// How long cancelled tools may take to stop when the worker shuts down.
+const CANCEL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why an actor ends.
+pub(super) enum End {
+    /// Nothing to do any more; the place in the registry is given up already.
+    Idle,
+    Forgotten,
+    ShutDown,
+    Lost(Loss),
+}
+
+pub(super) struct Actor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) seat: Seat,
+    pub(super) agent: Agent,
+    pub(super) journal: Journal,
+    pub(super) kept: Keepsake,
+    /// The command being performed, until it is answered.
+    pub(super) answering: Option<Reply>,
+    /// Interrupts that wait until the run has ended.
+    pub(super) interrupts: Vec<Reply>,
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+    pub(super) model: Option<ModelCall>,
+    pub(super) tools_running: usize,
+    /// Cancels the tools that run now.
+    pub(super) cancel_tools: CancellationToken,
+    /// Titles and questions under way.
+    pub(super) sides: usize,
+    /// Cancels them.
+    pub(super) cancel_sides: CancellationToken,
+    pub(super) wants_title: bool,
+    /// The model's last answer was a failure: nothing is asked of it beside the run.
+    pub(super) model_broken: bool,
+    pub(super) done: mpsc::Sender<Done>,
+    results: mpsc::Receiver<Done>,
+}
+
+/// Opens the conversation, performs its commands, and gives the place in the registry up.
+pub(super) async fn live(shared: Arc<Shared>, seat: Seat, kept: Option<Keepsake>) {
+    let forget = seat.forget.clone();
+    let opened = tokio::select! {
+        opened = open(&shared, seat.id, kept) => opened,
+        () = forget.cancelled() => return seat.leave(None, &not_found()),
+    };
+    match opened {
+        Ok(opened) => Actor::new(shared, seat, opened).live().await,
+        Err((fault, kept)) => {
+            tracing::debug!(conversation.id = %seat.id, %fault, "conversation cannot be opened");
+            let kept = match (kept, fault.code) {
+                (Some(kept), Code::NotFound) => {
+                    shared.close_shell(kept.tools).await;
+                    None
+                }
+                (kept, _) => kept,
+            };
+            seat.leave(kept, &fault);
+        }
+    }
+}
+
+impl Actor {
+    fn new(shared: Arc<Shared>, seat: Seat, opened: Opened) -> Self {
+        let (done, results) = mpsc::channel(RESULTS);
+        Self {
+            shared,
+            seat,
+            agent: opened.agent,
+            journal: opened.journal,
+            kept: opened.kept,
+            answering: None,
+            interrupts: Vec::new(),
+            slot: None,
+            model: None,
+            tools_running: 0,
+            cancel_tools: CancellationToken::new(),
+            sides: 0,
+            cancel_sides: CancellationToken::new(),
+            wants_title: opened.wants_title,
+            model_broken: false,
+            done,
+            results,
+        }
+    }
+
+    async fn live(mut self) {
+        let end = self.serve().await;
+        self.leave(end).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        let recovered = self.agent.recover(&mut self.env());
+        if let Err(end) = self.perform(recovered).await {
+            return end;
+        }
+        loop {
+            if let Err(end) = self.next().await {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for one thing to happen and handles it.
+    async fn next(&mut self) -> Result<(), End> {
+        let (forget, shutdown) = (self.seat.forget.clone(), self.shared.shutdown.clone());
+        let idle_after = self.shared.config.idle_after;
+        tokio::select! {
+            () = forget.cancelled() => Err(End::Forgotten),
+            () = shutdown.cancelled() => self.wind_down().await,
+            Some(done) = self.results.recv() => self.finished(done).await,
+            letter = self.seat.letters.recv() => match letter {
+                Some(letter) => self.obey(letter).await,
+                None => Err(End::ShutDown),
+            },
+            () = tokio::time::sleep(idle_after), if !self.is_busy() => self.retire(),
+        }
+    }
+
+    /// Whether anything may still happen by itself.
+    fn is_busy(&self) -> bool {
+        self.agent.is_running() || self.is_in_step() || self.sides > 0
+    }
+
+    fn is_in_step(&self) -> bool {
+        self.model.is_some() || self.tools_running > 0
+    }
+
+    fn retire(&mut self) -> Result<(), End> {
+        let kept = self.keepsake();
+        if self.seat.retire(kept) { Err(End::Idle) } else { Ok(()) }
+    }
+
+    fn keepsake(&self) -> Option<Keepsake> {
+        let kept = Keepsake { tools: Arc::clone(&self.kept.tools), secrets: Arc::clone(&self.kept.secrets) };
+        kept.tools.has_live_shell().then_some(kept)
+    }
+
+    /// Ends a run so that the log says `paused`: the step under way gets some time, then it is cut off.
+    async fn wind_down(&mut self) -> Result<(), End> {
+        self.seat.refuse_all(&Fault::new(Code::Unavailable, "The server is shutting down."));
+        self.cancel_sides.cancel();
+        if self.agent.is_running() {
+            self.apply(Input::Pause).await?;
+        }
+        self.let_step_end(self.shared.config.drain).await?;
+        if self.agent.is_running() || self.is_in_step() {
+            self.apply(Input::Interrupt).await?;
+            self.cancel_work();
+            self.let_step_end(CANCEL_DEADLINE).await?;
+        }
+        Err(End::ShutDown)
+    }
+
+    async fn let_step_end(&mut self, patience: Duration) -> Result<(), End> {
+        let deadline = Instant::now() + patience;
+        while self.is_in_step() {
+            let Ok(done) = tokio::time::timeout_at(deadline, self.results.recv()).await else { break };
+            let Some(done) = done else { break };
+            self.finished(done).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles an input that is not a command.
+    pub(super) async fn apply(&mut self, input: Input) -> Result<(), End> {
+        match self.agent.handle(input, &mut self.env()) {
+            Ok(effects) => self.perform(effects).await,
+            Err(Refusal::AlreadyRunning) => Ok(()),
+            Err(Refusal::Invalid(why)) => {
+                tracing::warn!(conversation.id = %self.seat.id, why, "the agent refuses a result");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn cancel_work(&mut self) {
+        if let Some(call) = self.model.take() {
+            call.cancel();
+        }
+        std::mem::take(&mut self.cancel_tools).cancel();
+    }
+
+    pub(super) fn env(&self) -> Stamp {
+        Stamp { masker: self.kept.secrets.masker() }
+    }
+
+    async fn leave(mut self, end: End) {
+        self.cancel_work();
+        self.cancel_sides.cancel();
+        let (kept, fault) = match end {
+            End::Idle => return,
+            End::Forgotten => (None, not_found()),
+            End::ShutDown => (None, Fault::new(Code::Unavailable, "The server is shutting down.")),
+            End::Lost(Loss::Superseded) => (self.keepsake(), Loss::Superseded.into()),
+            End::Lost(loss) => (None, loss.into()),
+        };
+        if !matches!(fault.code, Code::NotFound) {
+            tracing::info!(conversation.id = %self.seat.id, %fault, "conversation closed");
+        }
+        for reply in self.answering.take().into_iter().chain(self.interrupts.drain(..)) {
+            let _ = reply.send(Err(fault.clone()));
+        }
+        if kept.is_none() {
+            self.shared.close_shell(Arc::clone(&self.kept.tools)).await;
+        }
+        self.seat.leave(kept, &fault);
+    }
+
+    pub(super) fn position(&self) -> CommandDone {
+        CommandDone { seq: self.journal.tail(), text: None }
+    }
+}
+
+fn not_found() -> Fault {
+    Fault::new(Code::NotFound, "Not Found")
+}
+
+/// The agent's clock and dice, and the secrets known now.
+pub(super) struct Stamp {
+    masker: Masker,
+}
+
+impl Env for Stamp {
+    fn now(&mut self) -> String {
+        event_now()
+    }
+
+    fn unix_now(&mut self) -> f64 {
+        super::work::unix_now()
+    }
+
+    fn event_id(&mut self) -> EventId {
+        EventId::random()
+    }
+
+    fn masked(&self, text: &str) -> String {
+        self.masker.mask(text)
+    }
+}

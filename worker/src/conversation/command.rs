@@ -1,0 +1,187 @@
+//! What an actor does with each command.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent::{Input, Refusal};
+use ports::rpc::{Code, Fault};
+use serde_json::Value;
+use types::Message;
+use types::agent::LlmConfig;
+use types::calls::Command;
+use types::content::joined_text;
+use types::secrets::SecretSource;
+
+use super::actor::{Actor, End};
+use super::registry::{Letter, Reply};
+
+/// Questions beside the run that may be under way at once.
+const SIDES: usize = 4;
+
+impl Actor {
+    pub(super) async fn obey(&mut self, letter: Letter) -> Result<(), End> {
+        let Letter { command, reply } = letter;
+        match command {
+            Command::Message { message, sender, run } => self.message(message, sender, run, reply).await,
+            Command::Run {} => self.start(Input::Run, reply).await,
+            Command::Respond { accept: true, .. } if self.agent.is_running() => self.accept(reply),
+            Command::Respond { accept: true, reason } => {
+                self.start(Input::Respond { accept: true, reason }, reply).await
+            }
+            Command::Respond { accept: false, reason } => {
+                self.take(Input::Respond { accept: false, reason }, reply).await
+            }
+            Command::Pause {} => self.take(Input::Pause, reply).await,
+            Command::Interrupt {} => self.interrupt(reply).await,
+            Command::SetConfirmationPolicy { policy } => {
+                self.take(Input::SetConfirmationPolicy(policy), reply).await
+            }
+            Command::SetSecurityAnalyzer { analyzer } => {
+                self.take(Input::SetSecurityAnalyzer(analyzer), reply).await
+            }
+            Command::SetTags { tags } => self.take(Input::SetTags(tags), reply).await,
+            Command::Condense {} => self.take(Input::Condense, reply).await,
+            Command::AddSecrets { secrets } => self.add_secrets(secrets, reply),
+            Command::SwitchLlm { llm } => self.switch_llm(llm, reply).await,
+            Command::Ask { question } => self.ask(&question, reply),
+            Command::Wake {} => self.accept(reply),
+            // Deleting goes through the registry, past the commands that wait.
+            Command::Forget {} => Err(End::Forgotten),
+        }
+    }
+
+    /// Performs an input and answers once its records are stored.
+    async fn take(&mut self, input: Input, reply: Reply) -> Result<(), End> {
+        match self.agent.handle(input, &mut self.env()) {
+            Ok(effects) => {
+                self.answering = Some(reply);
+                self.perform(effects).await?;
+                self.answer(None);
+            }
+            Err(refusal) => refuse(reply, refusal),
+        }
+        Ok(())
+    }
+
+    async fn message(
+        &mut self,
+        message: Message,
+        sender: Option<String>,
+        run: bool,
+        reply: Reply,
+    ) -> Result<(), End> {
+        let text = joined_text(&message.content);
+        let mut effects = match self.agent.handle(Input::Message { message, sender }, &mut self.env()) {
+            Ok(effects) => effects,
+            Err(refusal) => {
+                refuse(reply, refusal);
+                return Ok(());
+            }
+        };
+        let mut fault = None;
+        if run && !self.agent.is_running() {
+            if self.take_slot() {
+                match self.agent.handle(Input::Run, &mut self.env()) {
+                    Ok(more) => effects.extend(more),
+                    Err(Refusal::AlreadyRunning) => {}
+                    Err(Refusal::Invalid(why)) => fault = Some(Fault::new(Code::Invalid, why)),
+                }
+            } else {
+                fault = Some(saved_only(&self.seat.id.to_string()));
+            }
+        }
+        self.answering = Some(reply);
+        self.perform(effects).await?;
+        self.answer(fault);
+        self.name_after(&text);
+        Ok(())
+    }
+
+    /// Starts a run with `input`.
+    async fn start(&mut self, input: Input, reply: Reply) -> Result<(), End> {
+        if self.agent.is_running() {
+            refuse(reply, Refusal::AlreadyRunning);
+            return Ok(());
+        }
+        if !self.take_slot() {
+            let full = "Conversation run limit reached. Retry the request later.";
+            let _ = reply.send(Err(Fault::new(Code::Busy, full)));
+            return Ok(());
+        }
+        let taken = self.take(input, reply).await;
+        self.free_slot();
+        taken
+    }
+
+    /// Interrupts and answers when the run has ended.
+    async fn interrupt(&mut self, reply: Reply) -> Result<(), End> {
+        match self.agent.handle(Input::Interrupt, &mut self.env()) {
+            Ok(effects) => {
+                self.interrupts.push(reply);
+                self.perform(effects).await?;
+            }
+            Err(refusal) => refuse(reply, refusal),
+        }
+        Ok(())
+    }
+
+    fn add_secrets(&mut self, secrets: BTreeMap<String, SecretSource>, reply: Reply) -> Result<(), End> {
+        self.kept.secrets.add(secrets);
+        self.accept(reply)
+    }
+
+    async fn switch_llm(&mut self, llm: Value, reply: Reply) -> Result<(), End> {
+        let Ok(llm) = serde_json::from_value::<LlmConfig>(llm) else {
+            refuse(reply, Refusal::Invalid("llm: a field has the wrong type".to_owned()));
+            return Ok(());
+        };
+        self.model_broken = false;
+        let vision = llm::supports_vision(&llm);
+        self.take(Input::SwitchLlm { llm, vision }, reply).await
+    }
+
+    fn ask(&mut self, question: &str, reply: Reply) -> Result<(), End> {
+        if self.sides >= SIDES {
+            let _ = reply.send(Err(Fault::new(Code::Busy, "Too many questions at once. Try again later.")));
+            return Ok(());
+        }
+        self.start_question(self.agent.ask(question), reply);
+        Ok(())
+    }
+
+    fn accept(&mut self, reply: Reply) -> Result<(), End> {
+        let _ = reply.send(Ok(self.position()));
+        Ok(())
+    }
+
+    fn answer(&mut self, fault: Option<Fault>) {
+        let Some(reply) = self.answering.take() else { return };
+        let _ = reply.send(fault.map_or_else(|| Ok(self.position()), Err));
+    }
+
+    /// Whether this conversation may run: it holds a run slot or gets one.
+    fn take_slot(&mut self) -> bool {
+        if self.slot.is_none() {
+            self.slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok();
+        }
+        self.slot.is_some()
+    }
+}
+
+fn refuse(reply: Reply, refusal: Refusal) {
+    let fault = match refusal {
+        Refusal::AlreadyRunning => Fault::new(
+            Code::Conflict,
+            "Conversation already running. Wait for completion or pause first.",
+        ),
+        Refusal::Invalid(why) => Fault::new(Code::Invalid, why),
+    };
+    let _ = reply.send(Err(fault));
+}
+
+fn saved_only(id: &str) -> Fault {
+    let text = format!(
+        "Conversation run limit reached. The message was saved; retry only POST /api/conversations/{id}/run later."
+    );
+    Fault::new(Code::Busy, text)
+}

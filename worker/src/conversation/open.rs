@@ -1,0 +1,114 @@
+//! Bringing a conversation into memory. Writes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent::{Agent, Setup};
+use bytes::Bytes;
+use ports::rpc::{self, Code, Fault};
+use ports::{LogId, subjects};
+use tools::{ToolContext, ToolSet};
+use types::ConversationId;
+use types::agent::AgentConfig;
+use types::calls::{RecordCall, WorkingCopy};
+
+use super::Shared;
+use super::journal::{Journal, Loss};
+use super::registry::Keepsake;
+use super::replay::Replay;
+use super::secrets::Secrets;
+
+const RECORD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A conversation in memory.
+pub(super) struct Opened {
+    pub(super) agent: Agent,
+    pub(super) journal: Journal,
+    pub(super) kept: Keepsake,
+    /// Whether the first user message should name the conversation.
+    pub(super) wants_title: bool,
+}
+
+/// Reads record and log, and takes up what an earlier actor left.
+pub(super) async fn open(
+    shared: &Shared,
+    id: ConversationId,
+    kept: Option<Keepsake>,
+) -> Result<Opened, (Fault, Option<Keepsake>)> {
+    let begun = Instant::now();
+    let (copy, config, replay) = match read(shared, id).await {
+        Ok(read) => read,
+        Err(fault) => return Err((fault, kept)),
+    };
+    let kept = match kept {
+        Some(kept) => kept,
+        None => furnish(shared, &copy, &config).map_err(|fault| (fault, None))?,
+    };
+    kept.secrets.add(copy.secrets.clone());
+    let log = LogId::conversation(&shared.config.sandbox, id);
+    let events = replay.projection.events;
+    let epoch = shared.config.epoch;
+    let journal =
+        match Journal::new(shared.ports.log.clone(), log, epoch, replay.tail, events, replay.newest_fence) {
+            Ok(journal) => journal,
+            Err(loss) => return Err((loss.into(), Some(kept))),
+        };
+    let unnamed = copy.autotitle && copy.title.is_none();
+    let wants_title = unnamed && replay.projection.last_user_message_id.is_none();
+    let agent = Agent::new(Setup {
+        vision: llm::supports_vision(&config.llm),
+        copy,
+        config,
+        toolbox: kept.tools.clone(),
+        projection: replay.projection,
+        history: replay.history,
+    });
+    tracing::debug!(conversation.id = %id, events, duration_ms = millis(begun), "conversation opened");
+    Ok(Opened { agent, journal, kept, wants_title })
+}
+
+async fn read(shared: &Shared, id: ConversationId) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
+    let subject = subjects::records(&shared.config.sandbox);
+    let call = RecordCall::Open { conversation: id };
+    let bus = shared.ports.bus.as_ref();
+    let (copy, _): (WorkingCopy, _) =
+        rpc::call(bus, &subject, &call, Bytes::new(), RECORD_DEADLINE).await?;
+    let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
+    let log = LogId::conversation(&shared.config.sandbox, id);
+    let replay = Replay::read(shared.ports.log.as_ref(), &log).await?;
+    Ok((copy, config, replay))
+}
+
+fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<Keepsake, Fault> {
+    let persistence_dir = if copy.persistence_dir.is_empty() {
+        shared.config.observations_root.join(copy.conversation.hex())
+    } else {
+        PathBuf::from(&copy.persistence_dir)
+    };
+    let context = ToolContext { working_dir: PathBuf::from(&copy.working_dir), persistence_dir };
+    let tools = ToolSet::new(&config.tools, &config.include_default_tools, context)
+        .map_err(|error| invalid(error.to_string()))?;
+    let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
+    Ok(Keepsake { tools: Arc::new(tools), secrets })
+}
+
+fn invalid(message: String) -> Fault {
+    Fault::new(Code::Invalid, message)
+}
+
+pub(super) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<Loss> for Fault {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Fenced => Self::new(Code::Unavailable, "Another worker has taken this conversation over."),
+            Loss::Superseded => {
+                Self::new(Code::Unavailable, "The conversation was changed by somebody else. Try again.")
+            }
+            Loss::Unwritable(why) => Self::internal(why),
+        }
+    }
+}

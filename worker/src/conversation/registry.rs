@@ -1,0 +1,255 @@
+//! Which conversations are in memory. At any time at most one actor of a conversation exists: it is entered
+//! here before it starts and leaves after its last write.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ports::rpc::{Code, Fault};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tools::ToolSet;
+use types::ConversationId;
+use types::calls::{Command, CommandDone, ConversationCall};
+
+use super::secrets::Secrets;
+use super::{Shared, actor};
+
+/// Commands of one conversation that may wait for its actor.
+const MAILBOX: usize = 256;
+
+/// How long an interrupt is waited for; it goes on after that.
+const INTERRUPT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a conversation may take to stop writing when it is deleted.
+const FORGET_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Deleting waits this long for the shell to end; it is ended in any case.
+const SHELL_DEADLINE: Duration = Duration::from_millis(50);
+
+pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
+
+/// A command on its way to an actor.
+pub(super) struct Letter {
+    pub(super) command: Command,
+    pub(super) reply: Reply,
+}
+
+/// What outlives an actor: a shell that is still there, and the values it may print.
+pub(super) struct Keepsake {
+    pub(super) tools: Arc<ToolSet>,
+    pub(super) secrets: Arc<Secrets>,
+}
+
+enum Entry {
+    Live(Handle),
+    Dormant { kept: Keepsake, since: Instant },
+}
+
+struct Handle {
+    mailbox: mpsc::Sender<Letter>,
+    forget: CancellationToken,
+    ended: CancellationToken,
+}
+
+pub(super) struct Registry {
+    shared: Arc<Shared>,
+    entries: Mutex<HashMap<ConversationId, Entry>>,
+}
+
+impl Registry {
+    pub(super) fn new(shared: Shared) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::new(shared), entries: Mutex::default() })
+    }
+
+    /// Has the conversation's actor perform a command, and starts the actor if there is none.
+    pub(super) async fn command(self: &Arc<Self>, call: ConversationCall) -> Result<CommandDone, Fault> {
+        let patience = match call.command {
+            Command::Forget {} => return self.forget(call.conversation).await,
+            Command::Interrupt {} => Some(INTERRUPT_DEADLINE),
+            _ => None,
+        };
+        let (reply, answer) = oneshot::channel();
+        self.post(call.conversation, Letter { command: call.command, reply })?;
+        let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
+        let Some(patience) = patience else { return answer.await };
+        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))
+    }
+
+    fn post(self: &Arc<Self>, id: ConversationId, letter: Letter) -> Result<(), Fault> {
+        if self.shared.shutdown.is_cancelled() {
+            return Err(Fault::new(Code::Unavailable, "The server is shutting down."));
+        }
+        let mut entries = self.lock();
+        if !matches!(entries.get(&id), Some(Entry::Live(_))) {
+            let kept = entries.remove(&id).and_then(Entry::into_keepsake);
+            entries.insert(id, Entry::Live(self.start(id, kept)));
+        }
+        let Some(Entry::Live(handle)) = entries.get(&id) else { return Err(ended()) };
+        if handle.forget.is_cancelled() {
+            return Err(Fault::new(Code::NotFound, "Not Found"));
+        }
+        // Posted under the lock, so that an actor that finds its mailbox empty under the lock may go.
+        handle.mailbox.try_send(letter).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                Fault::new(Code::Busy, "Too many commands wait for this conversation.")
+            }
+            mpsc::error::TrySendError::Closed(_) => ended(),
+        })
+    }
+
+    fn start(self: &Arc<Self>, id: ConversationId, kept: Option<Keepsake>) -> Handle {
+        let (mailbox, letters) = mpsc::channel(MAILBOX);
+        let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
+        let seat =
+            Seat { registry: Arc::clone(self), id, letters, forget: forget.clone(), ended: ended.clone() };
+        self.shared.tracker.spawn(actor::live(Arc::clone(&self.shared), seat, kept));
+        Handle { mailbox, forget, ended }
+    }
+
+    /// Ends everything of a conversation that is deleted. Once this returns nothing more is written.
+    async fn forget(&self, id: ConversationId) -> Result<CommandDone, Fault> {
+        let (running, dormant) = {
+            let mut entries = self.lock();
+            match entries.get(&id) {
+                Some(Entry::Live(handle)) => {
+                    handle.forget.cancel();
+                    (Some(handle.ended.clone()), None)
+                }
+                _ => (None, entries.remove(&id).and_then(Entry::into_keepsake)),
+            }
+        };
+        if let Some(ended) = running {
+            let ended = tokio::time::timeout(FORGET_DEADLINE, ended.cancelled_owned()).await;
+            ended.map_err(|_| Fault::new(Code::Unavailable, "The conversation does not stop writing yet."))?;
+        }
+        if let Some(kept) = dormant {
+            self.shared.close_shell(kept.tools).await;
+        }
+        Ok(CommandDone::default())
+    }
+
+    /// Ends the shells of conversations nobody has touched for long. Returns never.
+    pub(super) async fn close_idle_shells(&self) {
+        let limit = self.shared.config.shell_idle;
+        let mut ticks = tokio::time::interval(limit.clamp(Duration::from_millis(10), Duration::from_secs(60)));
+        loop {
+            ticks.tick().await;
+            for kept in self.take_dormant(|since| since.elapsed() >= limit) {
+                kept.tools.close().await;
+            }
+        }
+    }
+
+    /// Waits until every actor has ended (they see the shutdown themselves) and closes the shells left.
+    pub(super) async fn close(&self) {
+        let tracker = &self.shared.tracker;
+        tracker.close();
+        let patience = self.shared.config.drain * 2 + Duration::from_secs(5);
+        if tokio::time::timeout(patience, tracker.wait()).await.is_err() {
+            tracing::warn!(tasks = tracker.len(), "conversations do not end in time");
+        }
+        for kept in self.take_dormant(|_| true) {
+            kept.tools.close().await;
+        }
+    }
+
+    fn take_dormant(&self, chosen: impl Fn(Instant) -> bool) -> Vec<Keepsake> {
+        let mut entries = self.lock();
+        let chosen: Vec<_> = entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry, Entry::Dormant { since, .. } if chosen(*since)))
+            .map(|(id, _)| *id)
+            .collect();
+        chosen.iter().filter_map(|id| entries.remove(id)?.into_keepsake()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn into_keepsake(self) -> Option<Keepsake> {
+        match self {
+            Self::Live(_) => None,
+            Self::Dormant { kept, .. } => Some(kept),
+        }
+    }
+}
+
+impl Shared {
+    /// Ends the shell and all it started; goes on in the background if that takes long.
+    pub(super) async fn close_shell(&self, tools: Arc<ToolSet>) {
+        let closing = self.tracker.spawn(async move { tools.close().await });
+        let _ = tokio::time::timeout(SHELL_DEADLINE, closing).await;
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(Code::Unavailable, "The conversation was closed meanwhile. Try again.")
+}
+
+/// An actor's place in the registry. Dropping it gives the place up, also when the actor crashes.
+pub(super) struct Seat {
+    registry: Arc<Registry>,
+    pub(super) id: ConversationId,
+    pub(super) letters: mpsc::Receiver<Letter>,
+    pub(super) forget: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Seat {
+    /// Gives the place up if no command waits. From `true` on another actor of the conversation may start.
+    pub(super) fn retire(&mut self, kept: Option<Keepsake>) -> bool {
+        let mut entries = self.registry.lock();
+        if !self.letters.is_empty() || self.forget.is_cancelled() {
+            return false;
+        }
+        leave(&mut entries, self.id, &self.ended, kept);
+        true
+    }
+
+    /// Gives the place up and refuses the commands that wait.
+    pub(super) fn leave(mut self, kept: Option<Keepsake>, fault: &Fault) {
+        leave(&mut self.registry.lock(), self.id, &self.ended, kept);
+        self.refuse_all(fault);
+    }
+
+    /// Takes no commands any more and refuses those that wait.
+    pub(super) fn refuse_all(&mut self, fault: &Fault) {
+        self.letters.close();
+        while let Ok(letter) = self.letters.try_recv() {
+            letter.refuse(fault.clone());
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        leave(&mut self.registry.lock(), self.id, &self.ended, None);
+    }
+}
+
+fn leave(
+    entries: &mut HashMap<ConversationId, Entry>,
+    id: ConversationId,
+    ended: &CancellationToken,
+    kept: Option<Keepsake>,
+) {
+    if ended.is_cancelled() {
+        return;
+    }
+    ended.cancel();
+    match kept {
+        Some(kept) => entries.insert(id, Entry::Dormant { kept, since: Instant::now() }),
+        None => entries.remove(&id),
+    };
+}
+
+impl Letter {
+    pub(super) fn refuse(self, fault: Fault) {
+        // A caller that has gone away is no concern of the actor.
+        let _ = self.reply.send(Err(fault));
+    }
+}

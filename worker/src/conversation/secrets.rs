@@ -1,0 +1,132 @@
+//! The secrets of a conversation: what its shell commands get, and what nobody may see.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use types::secrets::SecretSource;
+
+use super::lookup::Lookups;
+use super::mask::Masker;
+
+/// A lookup that failed is not repeated before this has passed.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) struct Secrets {
+    lookups: Arc<Lookups>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    sources: BTreeMap<String, SecretSource>,
+    masker: Masker,
+    failed: HashMap<String, Instant>,
+}
+
+impl Secrets {
+    pub(super) fn new(lookups: Arc<Lookups>) -> Self {
+        let inner = Inner { sources: BTreeMap::new(), masker: Masker::new([]), failed: HashMap::new() };
+        Self { lookups, inner: Mutex::new(inner) }
+    }
+
+    /// Adds sources, or replaces those of the same name. Values known before stay hidden.
+    pub(super) fn add(&self, sources: BTreeMap<String, SecretSource>) {
+        let values: Vec<String> = sources.values().filter_map(static_value).collect();
+        self.learn(values);
+        let mut inner = self.lock();
+        inner.failed.retain(|name, _| !sources.contains_key(name));
+        inner.sources.extend(sources);
+    }
+
+    pub(super) fn masker(&self) -> Masker {
+        self.lock().masker.clone()
+    }
+
+    /// The names and values to export before a command of this text runs: those whose name occurs in it,
+    /// in any case. A secret that cannot be looked up is left out, with a warning.
+    pub(super) async fn exports(&self, command: &str) -> Vec<(String, String)> {
+        let mut exports = Vec::new();
+        for (name, source) in self.named_in(command) {
+            match self.value(&name, &source).await {
+                Ok(Some(value)) => exports.push((name, value)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(secret = %name, %error, "a secret cannot be looked up");
+                    self.lock().failed.insert(name, Instant::now());
+                }
+            }
+        }
+        exports
+    }
+
+    fn named_in(&self, command: &str) -> Vec<(String, SecretSource)> {
+        let command = command.to_lowercase();
+        let inner = self.lock();
+        let pausing =
+            |name: &str| inner.failed.get(name).is_some_and(|failed| failed.elapsed() < LOOKUP_PAUSE);
+        inner
+            .sources
+            .iter()
+            .filter(|(name, _)| is_variable(name) && command.contains(&name.to_lowercase()) && !pausing(name))
+            .map(|(name, source)| (name.clone(), source.clone()))
+            .collect()
+    }
+
+    async fn value(&self, name: &str, source: &SecretSource) -> Result<Option<String>, super::lookup::Error> {
+        let SecretSource::LookupSecret { url, headers, .. } = source else { return Ok(static_value(source)) };
+        let value = self.lookups.get(url, headers).await?;
+        tracing::debug!(secret = %name, "looked up a secret");
+        self.learn([value.clone()]);
+        Ok(Some(value))
+    }
+
+    fn learn(&self, values: impl IntoIterator<Item = String>) {
+        let mut inner = self.lock();
+        let known = inner.masker.values().to_vec();
+        inner.masker = Masker::new(known.into_iter().chain(values));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn static_value(source: &SecretSource) -> Option<String> {
+    match source {
+        SecretSource::StaticSecret { value, .. } => value.clone(),
+        SecretSource::LookupSecret { .. } => None,
+    }
+}
+
+/// Whether a shell can export a variable of this name.
+fn is_variable(name: &str) -> bool {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(list: &[(&str, &str)]) -> Secrets {
+        let secrets = Secrets::new(Arc::new(Lookups::default()));
+        let source = |value: &str| SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) };
+        secrets.add(list.iter().map(|(name, value)| ((*name).to_owned(), source(value))).collect());
+        secrets
+    }
+
+    #[tokio::test]
+    async fn a_command_gets_the_secrets_it_names_in_any_case() {
+        let secrets = secrets(&[("API_TOKEN", "t"), ("OTHER", "o"), ("not-a-name", "n")]);
+        let exports = secrets.exports("echo $api_token not-a-name").await;
+        assert_eq!(exports, [("API_TOKEN".to_owned(), "t".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_replaced_value_stays_hidden() {
+        let secrets = secrets(&[("A", "old-value")]);
+        let new = SecretSource::StaticSecret { description: None, value: Some("new-value".to_owned()) };
+        secrets.add(BTreeMap::from([("A".to_owned(), new)]));
+        assert_eq!(secrets.masker().mask("old-value new-value"), "<secret-hidden> <secret-hidden>");
+    }
+}

@@ -1,0 +1,281 @@
+//! What runs beside the actor and reports back: model calls and tools.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use agent::{Input, ToolOutcome, title};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use ports::rpc::{self, Code, Fault};
+use ports::subjects;
+use serde_json::Value;
+use tokio::task::AbortHandle;
+use types::agent::LlmConfig;
+use types::calls::{CommandDone, RecordCall};
+use types::content::joined_text;
+use types::event::ConversationError;
+use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::stats::Usage;
+use types::EventId;
+
+use super::actor::{Actor, End};
+use super::live;
+use super::open::millis;
+use super::registry::Reply;
+use super::secrets::Secrets;
+
+/// The entry of questions in `stats`.
+const ASK_USAGE: &str = "ask-agent-llm";
+
+/// How long a cancelled tool may take to stop before it is given up.
+const CANCEL_GRACE: Duration = Duration::from_secs(3);
+
+const TITLE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Work that has ended.
+pub(super) enum Done {
+    Model { call: u64, result: Result<Completion, ModelFailure> },
+    Tool { action_id: EventId, outcome: ToolOutcome },
+    Title { text: String, usage_id: String, result: Result<Completion, ModelFailure> },
+    Question { reply: Reply, result: Result<Completion, ModelFailure> },
+    /// A side call that was cancelled.
+    Cancelled,
+}
+
+/// The model call under way.
+pub(super) struct ModelCall {
+    number: u64,
+    task: AbortHandle,
+}
+
+impl ModelCall {
+    pub(super) fn cancel(self) {
+        self.task.abort();
+    }
+}
+
+impl Actor {
+    pub(super) fn start_model(
+        &mut self,
+        call: u64,
+        item_id: EventId,
+        anchor: Option<u64>,
+        llm: LlmConfig,
+        request: ModelRequest,
+    ) {
+        let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
+        let masker = self.kept.secrets.masker();
+        let task = self.shared.tracker.spawn(async move {
+            let begun = Instant::now();
+            let answer = async {
+                if !llm.stream {
+                    return shared.models.complete(&llm, &id.to_string(), &request, None).await;
+                }
+                let subject = subjects::live(&shared.config.sandbox, id);
+                let (feed, queue) = live::feed(item_id, anchor, masker);
+                let publishing = live::publish(queue, shared.ports.bus.clone(), subject);
+                let publishing = shared.tracker.spawn(publishing);
+                let answer = shared.models.complete(&llm, &id.to_string(), &request, Some(&feed)).await;
+                feed.finish();
+                let _ = publishing.await;
+                answer
+            };
+            let result = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Err(crashed()));
+            tracing::debug!(conversation.id = %id, duration_ms = millis(begun), ok = result.is_ok(), "model answered");
+            let _ = done.send(Done::Model { call, result }).await;
+        });
+        let task = task.abort_handle();
+        if let Some(old) = self.model.replace(ModelCall { number: call, task }) {
+            old.cancel();
+        }
+    }
+
+    pub(super) fn start_tool(&mut self, action_id: EventId, tool: String, action: Value) {
+        let (id, done) = (self.seat.id, self.done.clone());
+        let (tools, secrets) = (Arc::clone(&self.kept.tools), Arc::clone(&self.kept.secrets));
+        let cancel = self.cancel_tools.clone();
+        self.tools_running += 1;
+        self.shared.tracker.spawn(async move {
+            let begun = Instant::now();
+            let run = async {
+                let exports = exports(&secrets, &tool, &action).await;
+                tools.run(&tool, &action, &exports, cancel.clone()).await
+            };
+            let given_up = async {
+                cancel.cancelled().await;
+                tokio::time::sleep(CANCEL_GRACE).await;
+            };
+            let result = tokio::select! {
+                result = AssertUnwindSafe(run).catch_unwind() => result.ok(),
+                () = given_up => None,
+            };
+            let outcome = match result {
+                _ if cancel.is_cancelled() => ToolOutcome::Interrupted,
+                Some(Ok(observation)) => ToolOutcome::Observed(observation),
+                Some(Err(error)) => ToolOutcome::Failed(error),
+                None => ToolOutcome::Failed(format!("The tool '{tool}' crashed.")),
+            };
+            tracing::debug!(conversation.id = %id, tool, duration_ms = millis(begun), "tool finished");
+            let _ = done.send(Done::Tool { action_id, outcome }).await;
+        });
+    }
+
+    /// Asks a model to name the conversation after its first message.
+    pub(super) fn name_after(&mut self, text: &str) {
+        if !self.wants_title || text.trim().is_empty() {
+            return;
+        }
+        self.wants_title = false;
+        if self.model_broken {
+            return;
+        }
+        let (text, usage_id) = (text.to_owned(), self.agent.llm().usage_id.clone());
+        let request = title::request(&text);
+        self.start_side(request, move |result| Done::Title { text, usage_id, result });
+    }
+
+    pub(super) fn start_question(&mut self, request: ModelRequest, reply: Reply) {
+        self.start_side(request, move |result| Done::Question { reply, result });
+    }
+
+    /// A model call beside the run. Fails soon rather than wait for a provider in trouble.
+    fn start_side(
+        &mut self,
+        request: ModelRequest,
+        report: impl FnOnce(Result<Completion, ModelFailure>) -> Done + Send + 'static,
+    ) {
+        let mut llm = self.agent.llm().clone();
+        llm.stream = false;
+        llm.num_retries = llm.num_retries.min(2);
+        llm.retry_min_wait = llm.retry_min_wait.min(1.0);
+        llm.retry_max_wait = llm.retry_max_wait.min(2.0);
+        let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
+        let cancel = self.cancel_sides.clone();
+        self.sides += 1;
+        self.shared.tracker.spawn(async move {
+            let session = id.to_string();
+            let answer = shared.models.complete(&llm, &session, &request, None);
+            let answer = AssertUnwindSafe(answer).catch_unwind();
+            let report = tokio::select! {
+                result = answer => report(result.unwrap_or_else(|_| Err(crashed()))),
+                () = cancel.cancelled() => Done::Cancelled,
+            };
+            let _ = done.send(report).await;
+        });
+    }
+
+    /// Takes in the result of work.
+    pub(super) async fn finished(&mut self, done: Done) -> Result<(), End> {
+        match done {
+            Done::Model { call, result } => {
+                if self.model.take_if(|model| model.number == call).is_none() {
+                    return Ok(());
+                }
+                self.model_broken =
+                    matches!(&result, Err(failure) if failure.kind == FailureKind::Other);
+                self.apply(Input::ModelAnswered { call, result }).await
+            }
+            Done::Tool { action_id, outcome } => {
+                self.tools_running -= 1;
+                self.apply(Input::ToolFinished { action_id, outcome }).await
+            }
+            Done::Title { text, usage_id, result } => {
+                self.sides -= 1;
+                self.named(&text, usage_id, result).await
+            }
+            Done::Question { reply, result } => {
+                self.sides -= 1;
+                self.answered(reply, result).await
+            }
+            Done::Cancelled => {
+                self.sides -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    async fn named(
+        &mut self,
+        text: &str,
+        usage_id: String,
+        result: Result<Completion, ModelFailure>,
+    ) -> Result<(), End> {
+        let title = match result {
+            Ok(completion) => {
+                let title = title::from_answer(&joined_text(&completion.message.content));
+                self.apply(Input::SideUsage(usage(usage_id, &completion))).await?;
+                title
+            }
+            Err(failure) => {
+                let classification = Some(llm::classify(&failure.code, &failure.detail));
+                let error = ConversationError { code: failure.code, detail: failure.detail, classification };
+                self.apply(Input::SideError(error)).await?;
+                None
+            }
+        };
+        self.set_title(title.unwrap_or_else(|| title::fallback(text)));
+        Ok(())
+    }
+
+    fn set_title(&self, title: String) {
+        let (id, shared) = (self.seat.id, Arc::clone(&self.shared));
+        let title = self.kept.secrets.masker().mask(&title);
+        self.shared.tracker.spawn(async move {
+            let subject = subjects::records(&shared.config.sandbox);
+            let call = RecordCall::SetTitle { conversation: id, title };
+            let bus = shared.ports.bus.as_ref();
+            let set = rpc::call::<_, Value>(bus, &subject, &call, Bytes::new(), TITLE_DEADLINE).await;
+            if let Err(fault) = set {
+                tracing::warn!(conversation.id = %id, %fault, "the title is not set");
+            }
+        });
+    }
+
+    async fn answered(&mut self, reply: Reply, result: Result<Completion, ModelFailure>) -> Result<(), End> {
+        let completion = match result {
+            Ok(completion) => completion,
+            Err(failure) => {
+                let text = format!("{}: {}", failure.code, failure.detail);
+                let _ = reply.send(Err(Fault::new(Code::Internal, text)));
+                return Ok(());
+            }
+        };
+        let text = self.kept.secrets.masker().mask(&joined_text(&completion.message.content));
+        self.answering = Some(reply);
+        self.apply(Input::SideUsage(usage(ASK_USAGE.to_owned(), &completion))).await?;
+        if let Some(reply) = self.answering.take() {
+            let _ = reply.send(Ok(CommandDone { text: Some(text), ..self.position() }));
+        }
+        Ok(())
+    }
+}
+
+async fn exports(secrets: &Secrets, tool: &str, action: &Value) -> Vec<(String, String)> {
+    match action.get("command").and_then(Value::as_str) {
+        Some(command) if tool == "terminal" => secrets.exports(command).await,
+        _ => Vec::new(),
+    }
+}
+
+fn usage(usage_id: String, completion: &Completion) -> Usage {
+    Usage {
+        usage_id,
+        tokens: completion.tokens.clone(),
+        cost: completion.cost,
+        latency: completion.latency,
+        at: unix_now(),
+    }
+}
+
+pub(super) fn unix_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn crashed() -> ModelFailure {
+    ModelFailure {
+        kind: FailureKind::Other,
+        code: "InternalError".to_owned(),
+        detail: "The model client crashed; the server's log has the reason.".to_owned(),
+    }
+}
