@@ -2,7 +2,9 @@
 //! Everything is real: sockets on loopback, a process, files in a temporary folder.
 
 pub mod client;
+mod http;
 pub mod model;
+pub mod recorded;
 pub mod script;
 pub mod server;
 

@@ -4,20 +4,14 @@
 //! no cursors and any number of conversations can share it. A request without tools is a question on the
 //! side (a title): it gets a fixed text.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
+use crate::http::{self, Answer, reply};
 use crate::script::{Failure, Script, Turn};
 
 #[derive(Default)]
@@ -36,11 +30,11 @@ pub struct Model {
 impl Model {
     /// Listens on a free port of loopback (`port` 0), or on the one given.
     pub async fn start(port: u16, scripts: Vec<Script>) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let shared = Arc::new(Shared { scripts: Mutex::new(scripts), requests: Mutex::default() });
-        let model = Self { address: listener.local_addr()?, shared: shared.clone() };
-        tokio::spawn(accept(listener, shared));
-        Ok(model)
+        let state = shared.clone();
+        let address =
+            http::serve(port, move |method, path, body| answer(state.clone(), method, path, body)).await?;
+        Ok(Self { address, shared })
     }
 
     #[must_use]
@@ -64,21 +58,7 @@ impl Model {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let _ = stream.set_nodelay(true);
-        let shared = shared.clone();
-        let service = service_fn(move |request| answer(shared.clone(), request));
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-    }
-}
-
-async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -105,7 +85,7 @@ enum Dialect {
     Anthropic,
 }
 
-async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Response<Full<Bytes>> {
+async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
     let turn = next_turn(&shared.scripts.lock().unwrap(), &body);
     let streamed = body["stream"] == json!(true);
     shared.requests.lock().unwrap().push(body);
@@ -248,7 +228,7 @@ fn anthropic_pieces(turn: &Turn) -> String {
         .collect()
 }
 
-fn refuse(failure: &Failure, dialect: Dialect) -> Response<Full<Bytes>> {
+fn refuse(failure: &Failure, dialect: Dialect) -> Answer {
     let error = json!({ "message": failure.message, "type": "scripted_error" });
     let body = match dialect {
         Dialect::OpenAi => json!({ "error": error }),
@@ -261,11 +241,6 @@ fn refuse(failure: &Failure, dialect: Dialect) -> Response<Full<Bytes>> {
     response
 }
 
-fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let builder = Response::builder().status(status).header("content-type", "application/json");
-    builder.body(Full::new(body.to_string().into())).unwrap()
-}
-
-fn stream(events: String) -> Response<Full<Bytes>> {
-    Response::builder().header("content-type", "text/event-stream").body(Full::new(events.into())).unwrap()
+fn stream(events: String) -> Answer {
+    Response::builder().header("content-type", "text/event-stream").body(events.into()).unwrap()
 }

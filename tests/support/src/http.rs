@@ -1,0 +1,55 @@
+//! The smallest HTTP server that answers JSON requests: what stands in for a model provider.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub type Answer = Response<Full<Bytes>>;
+
+/// Serves on a port of loopback (0: a free one) until the runtime ends. A body that is not JSON counts as null.
+pub async fn serve<H, F>(port: u16, handler: H) -> std::io::Result<SocketAddr>
+where
+    H: Fn(Method, String, Value) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let handler = handler.clone();
+            let service = service_fn(move |request| handle(handler.clone(), request));
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+            );
+        }
+    });
+    Ok(address)
+}
+
+async fn handle<H, F>(handler: H, request: Request<Incoming>) -> Result<Answer, Infallible>
+where
+    H: Fn(Method, String, Value) -> F,
+    F: Future<Output = Answer>,
+{
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Ok(handler(method, path, serde_json::from_slice(&body).unwrap_or(Value::Null)).await)
+}
+
+/// # Panics
+/// Never: the parts are valid.
+#[must_use]
+pub fn reply(status: StatusCode, body: &Value) -> Answer {
+    let builder = Response::builder().status(status).header("content-type", "application/json");
+    builder.body(Full::new(body.to_string().into())).unwrap()
+}

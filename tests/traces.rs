@@ -1,0 +1,150 @@
+//! The recordings: the real SDK's requests, replayed with the model's recorded answers, give the events that the
+//! peer gave: kinds, order, and fields. `traces/reduce.py` made the fixtures.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testing::client::Client;
+use testing::recorded::{self, Answers};
+use testing::server::Start;
+
+/// The fields of an event that are compared by value.
+const TELLING: [&str; 9] = [
+    "key",
+    "tool_name",
+    "tool_call_id",
+    "code",
+    "rejection_source",
+    "security_risk",
+    "analyzer",
+    "policy",
+    "classification",
+];
+
+#[derive(Deserialize)]
+struct Recording {
+    create: Value,
+    calls: Vec<Call>,
+    model: Answers,
+    events: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    method: String,
+    path: String,
+    body: Value,
+    status: u16,
+}
+
+async fn replay(name: &str, fixture: &str) {
+    let recordings: Vec<Recording> = serde_json::from_str(fixture).unwrap();
+    let server = Start::new(env!("CARGO_BIN_EXE_manyhands")).start();
+    for (index, recording) in recordings.into_iter().enumerate() {
+        let work = server.folder().join(format!("w{index}")).display().to_string();
+        std::fs::create_dir_all(&work).unwrap();
+        let expected = recording.events.clone();
+        let got = replay_one(&server.client, recording, &work).await;
+        let (got, expected) = (lines(&got), lines(&expected));
+        assert_eq!(
+            got,
+            expected,
+            "{name}, conversation {index}\n--- ours\n{}\n--- the peer's\n{}",
+            got.join("\n"),
+            expected.join("\n")
+        );
+    }
+}
+
+fn lines(outlines: &[Value]) -> Vec<String> {
+    outlines.iter().map(Value::to_string).collect()
+}
+
+async fn replay_one(client: &Client, recording: Recording, work: &str) -> Vec<Value> {
+    let model = recorded::start(recording.model).await.unwrap();
+    let here = |value: &Value| -> Value {
+        let text = value.to_string().replace("http://llm.test/v1", &model).replace("/workspace/w", work);
+        serde_json::from_str(&text).unwrap()
+    };
+    let made = client.post_ok("/api/conversations", &here(&recording.create)).await;
+    let id = made["id"].as_str().unwrap().to_owned();
+    for call in &recording.calls {
+        resting(client, &id).await;
+        let method = call.method.parse().unwrap();
+        let mut request = client.request(method, &format!("/api/conversations/{id}/{}", call.path));
+        if !call.body.is_null() {
+            request = request.json(&here(&call.body));
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        assert_eq!(status, call.status, "{} {}: {}", call.method, call.path, response.text().await.unwrap());
+    }
+    resting(client, &id).await;
+    let events = client.events(&id).await;
+    assert_timestamps_rise(&events);
+    events.iter().filter(|event| event["key"] != "stats").map(outline).collect()
+}
+
+async fn resting(client: &Client, id: &str) {
+    testing::eventually("the run is over", || async {
+        let info = client.get_ok(&format!("/api/conversations/{id}")).await;
+        (info["execution_status"] != "running").then_some(())
+    })
+    .await;
+}
+
+fn assert_timestamps_rise(events: &[Value]) {
+    let stamps: Vec<&str> = events.iter().map(|event| event["timestamp"].as_str().unwrap()).collect();
+    assert!(stamps.windows(2).all(|pair| pair[0] < pair[1]), "{stamps:?}");
+}
+
+/// The same reduction as `reduce.py`.
+fn outline(event: &Value) -> Value {
+    let mut told = serde_json::Map::new();
+    for name in ["kind", "source"].into_iter().chain(TELLING) {
+        if let Some(value) = event.get(name) {
+            told.insert(name.to_owned(), value.clone());
+        }
+    }
+    if event["key"] == "execution_status" {
+        told.insert("value".to_owned(), event["value"].clone());
+    }
+    let names = |value: &Value| {
+        let mut names: Vec<&String> = value.as_object().unwrap().keys().collect();
+        names.sort();
+        json!(names)
+    };
+    let mut fields = event.clone();
+    fields.as_object_mut().unwrap().retain(|name, _| name != "id" && name != "timestamp");
+    told.insert("fields".to_owned(), names(&fields));
+    for name in ["action", "observation", "llm_message"] {
+        if event[name].is_object() {
+            told.insert(name.to_owned(), names(&event[name]));
+            told.insert(format!("{name}_kind"), event[name]["kind"].clone());
+        }
+    }
+    told.sort_keys();
+    Value::Object(told)
+}
+
+macro_rules! recordings {
+    ($($name:ident),+ $(,)?) => {
+        $(#[tokio::test] async fn $name() {
+            replay(stringify!($name), include_str!(concat!("traces/", stringify!($name), ".json"))).await;
+        })+
+    };
+}
+
+recordings!(
+    a_quickstart,
+    b_terminal_subprocess,
+    c_confirmation,
+    e_llm_auth_error,
+    e_llm_context_window,
+    e_llm_rate_limit,
+    e_max_iterations,
+    e_model_misbehaves,
+    e_stuck,
+    f_secrets,
+    i_images,
+    k_task_tracker_think,
+);
