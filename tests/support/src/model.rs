@@ -58,11 +58,8 @@ impl Model {
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok(match (method, path.as_str()) {
+async fn answer(shared: Arc<Shared>, method: Method, path: String, body: Value) -> Answer {
+    match (method, path.as_str()) {
         (Method::POST, "/v1/chat/completions") => say(&shared, body, Dialect::OpenAi).await,
         (Method::POST, "/v1/messages") => say(&shared, body, Dialect::Anthropic).await,
         (Method::POST, "/_scripts") => match serde_json::from_value::<Vec<Script>>(body) {
@@ -76,7 +73,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         _ => {
             reply(StatusCode::NOT_FOUND, &json!({ "error": { "message": format!("no such path: {path}") } }))
         }
-    })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
