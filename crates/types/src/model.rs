@@ -1,5 +1,7 @@
 //! What goes to a model and what comes back, whatever the provider.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,11 +16,19 @@ pub struct ToolSchema {
     pub parameters: Value,
 }
 
+/// Messages and tools are shared with whoever keeps the history: making a request copies no text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRequest {
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// Empty: none are offered.
-    pub tools: Vec<ToolSchema>,
+    pub tools: Arc<[ToolSchema]>,
+}
+
+impl ModelRequest {
+    #[must_use]
+    pub fn new(messages: Vec<Message>, tools: Vec<ToolSchema>) -> Self {
+        Self { messages: messages.into_iter().map(Arc::new).collect(), tools: tools.into() }
+    }
 }
 
 /// One finished answer.

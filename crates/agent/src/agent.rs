@@ -1,0 +1,233 @@
+//! One conversation's loop: what it knows, and which input goes where.
+
+use std::sync::Arc;
+
+use types::agent::{AgentConfig, LlmConfig};
+use types::calls::WorkingCopy;
+use types::conversation::{Projection, Status};
+use types::event::{Source, StateUpdate};
+use types::model::{ModelRequest, ToolSchema};
+use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use types::stats::Stats;
+use types::tool::Toolbox;
+use types::{EventBody, EventId, Message, Role};
+
+use crate::act::Batch;
+use crate::condense::{Condenser, Condensing};
+use crate::journal::{Draft, Position};
+use crate::protocol::{Effect, Env, Input, Refusal, Setup};
+use crate::stuck::Trail;
+use crate::view::View;
+use crate::{recover, schema, settings};
+
+/// The loop of one conversation. See the crate's documentation for its rules.
+pub struct Agent {
+    pub(crate) copy: WorkingCopy,
+    pub(crate) config: AgentConfig,
+    pub(crate) vision: bool,
+    pub(crate) toolbox: Arc<dyn Toolbox>,
+    pub(crate) offered: Arc<[ToolSchema]>,
+    pub(crate) condenser: Option<Condenser>,
+    pub(crate) policy: ConfirmationPolicy,
+    pub(crate) analyzer: Option<SecurityAnalyzer>,
+    pub(crate) position: Position,
+    pub(crate) status: Status,
+    pub(crate) stats: Stats,
+    pub(crate) view: View,
+    pub(crate) trail: Trail,
+    /// Whether the newest user message holds an image.
+    pub(crate) image_asked: bool,
+    /// Whether a condensation was asked for and has not been made.
+    pub(crate) condensation_wanted: bool,
+    pub(crate) phase: Phase,
+    pub(crate) run: Run,
+    pub(crate) calls: u64,
+}
+
+/// What the loop waits for.
+pub(crate) enum Phase {
+    Resting,
+    /// The model's answer.
+    Thinking {
+        call: u64,
+        item_id: EventId,
+    },
+    /// A summary of the history.
+    Condensing {
+        call: u64,
+        item_id: EventId,
+        work: Condensing,
+    },
+    /// Tools.
+    Acting(Batch),
+}
+
+/// The run under way, or the last one.
+#[derive(Default)]
+pub(crate) struct Run {
+    /// Finished steps.
+    pub steps: u64,
+    /// Paused, but the step in flight is not over.
+    pub pausing: bool,
+    /// A user message came that no model call has contained yet.
+    pub unseen_message: bool,
+    /// Condensations since the model last answered.
+    pub condensations: u32,
+    /// A summary failed where none was needed: no other attempt in this run.
+    pub condenser_failed: bool,
+    /// Answers in a row that the provider withheld.
+    pub withheld: u32,
+    /// Tokens of the last call, prompt and answer.
+    pub last_tokens: u64,
+}
+
+impl Agent {
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let Setup { copy, config, vision, toolbox, projection, history } = setup;
+        let position = Position::of(&projection);
+        let Projection { status, stats, confirmation_policy, security_analyzer, .. } = projection;
+        let mut agent = Self {
+            offered: schema::offered(toolbox.definitions()),
+            condenser: config.condenser.as_ref().and_then(Condenser::read),
+            policy: confirmation_policy.unwrap_or_else(|| copy.confirmation_policy.clone()),
+            analyzer: security_analyzer.unwrap_or_else(|| copy.security_analyzer.clone()),
+            copy,
+            config,
+            vision,
+            toolbox,
+            position,
+            status,
+            stats,
+            view: View::default(),
+            trail: Trail::of(&history),
+            image_asked: false,
+            condensation_wanted: false,
+            phase: Phase::Resting,
+            run: Run::default(),
+            calls: 0,
+        };
+        agent.forget_single_calls();
+        for event in &history {
+            agent.fold(event);
+        }
+        agent
+    }
+
+    /// Sets right what a crash left: a run that is not one any more becomes an error, and every open call
+    /// that nobody is to confirm gets a result that says its outcome is unknown. To be called once, before
+    /// [`Self::handle`]. Nothing to do: empty.
+    pub fn recover(&mut self, env: &mut dyn Env) -> Vec<Effect> {
+        let mut draft = Draft::new(env);
+        recover::close_what_crashed(self, &mut draft);
+        draft.finish()
+    }
+
+    /// Takes one input and says what is to be done, in order.
+    ///
+    /// # Errors
+    /// When the input does not fit now; then nothing has changed.
+    pub fn handle(&mut self, input: Input, env: &mut dyn Env) -> Result<Vec<Effect>, Refusal> {
+        let mut draft = Draft::new(env);
+        match input {
+            Input::Message { message, sender } => self.take_message(&mut draft, message, sender)?,
+            Input::Run => self.start_run(&mut draft)?,
+            Input::Pause => self.pause(&mut draft),
+            Input::Interrupt => self.interrupt(&mut draft),
+            Input::Respond { accept: true, .. } => self.accept(&mut draft),
+            Input::Respond { accept: false, reason } => self.reject(&mut draft, &reason),
+            Input::SetConfirmationPolicy(policy) => settings::set_policy(self, &mut draft, policy),
+            Input::SetSecurityAnalyzer(analyzer) => settings::set_analyzer(self, &mut draft, analyzer),
+            Input::SetTags(tags) => settings::set_tags(self, &mut draft, &tags),
+            Input::SwitchLlm { llm, vision } => settings::switch_llm(self, &mut draft, llm, vision),
+            Input::Condense => self.condense_now(&mut draft)?,
+            Input::ModelAnswered { call, result } => self.model_answered(&mut draft, call, result),
+            Input::ToolFinished { action_id, outcome } => {
+                self.tool_finished(&mut draft, &action_id, outcome);
+            }
+            Input::SideUsage(usage) => self.count(&mut draft, usage),
+            Input::SideError(error) => {
+                self.record(&mut draft, Source::Environment, EventBody::ConversationErrorEvent(error));
+            }
+        }
+        Ok(draft.finish())
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Whether effects are under way: a model call or tools.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Resting)
+    }
+
+    /// A question about the conversation, to be put beside it: nothing of it is stored.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> ModelRequest {
+        let mut messages = self.view.messages();
+        let text = format!(
+            "Answer the following question from what you know of this conversation. Answer in text, \
+             at once and briefly, without calling tools.\n\n{question}"
+        );
+        messages.push(Arc::new(Message::new(Role::User, text)));
+        ModelRequest { messages, tools: Arc::clone(&self.offered) }
+    }
+
+    #[must_use]
+    pub fn llm(&self) -> &LlmConfig {
+        &self.config.llm
+    }
+
+    /// Makes the next event of the log and takes note of it.
+    pub(crate) fn record(&mut self, draft: &mut Draft<'_>, source: Source, body: EventBody) -> EventId {
+        let id = draft.env.event_id();
+        self.record_as(draft, id.clone(), source, body);
+        id
+    }
+
+    pub(crate) fn record_as(&mut self, draft: &mut Draft<'_>, id: EventId, source: Source, body: EventBody) {
+        let event = self.position.next(draft.env, id, source, body);
+        self.fold(&event);
+        self.trail.absorb(&event);
+        draft.event(event);
+    }
+
+    /// Announces a changed field of the conversation's state.
+    pub(crate) fn announce(&mut self, draft: &mut Draft<'_>, key: &str, value: Option<serde_json::Value>) {
+        let update = StateUpdate { key: key.to_owned(), value };
+        self.record(draft, Source::Environment, EventBody::ConversationStateUpdateEvent(update));
+    }
+
+    pub(crate) fn set_status(&mut self, draft: &mut Draft<'_>, status: Status) {
+        if self.status == status {
+            return;
+        }
+        self.status = status;
+        self.announce(draft, "execution_status", serde_json::to_value(status).ok());
+    }
+
+    fn fold(&mut self, event: &types::Event) {
+        match &event.body {
+            EventBody::MessageEvent(body) if event.source == Source::User => {
+                let image = |piece: &types::Content| matches!(piece, types::Content::Image { .. });
+                self.image_asked = body.llm_message.content.iter().any(image);
+            }
+            EventBody::CondensationRequest(_) => self.condensation_wanted = true,
+            EventBody::Condensation(_) => self.condensation_wanted = false,
+            _ => {}
+        }
+        self.view.absorb(event);
+    }
+
+    /// The totals are all the loop needs of the stats; the lists of single calls would only take memory.
+    pub(crate) fn forget_single_calls(&mut self) {
+        for metrics in self.stats.usage_to_metrics.values_mut() {
+            metrics.costs = Vec::new();
+            metrics.response_latencies = Vec::new();
+            metrics.token_usages = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Making a long history short: what may be forgotten, and the model call that sums it up.
+
+mod plan;
+
+use std::ops::Range;
+
+use serde_json::Value;
+use types::agent::LlmConfig;
+use types::content::joined_text;
+use types::event::{Condensation, Empty, Source};
+use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::{EventBody, EventId, Message, Role};
+
+use crate::agent::{Agent, Phase};
+use crate::answer::usage_of;
+use crate::journal::Draft;
+use crate::protocol::{Effect, Refusal};
+use plan::{Reason, plan};
+
+const INSTRUCTIONS: &str = include_str!("condense.md");
+
+/// Characters of each event that the summary is written from.
+const PREVIEW: usize = 500;
+
+/// An `LLMSummarizingCondenser`.
+pub struct Condenser {
+    pub llm: LlmConfig,
+    /// View events above which the history is shortened.
+    max_size: usize,
+    max_tokens: Option<u64>,
+    /// View events at the beginning that are kept.
+    keep_first: usize,
+    /// Share of the view that must go for a condensation to be worth it.
+    minimum_progress: f64,
+    /// How often a summary that does not fit is tried with shorter previews.
+    retries: u32,
+}
+
+/// A summary under way.
+pub struct Condensing {
+    /// Whether a run goes on when it is there.
+    pub goes_on: bool,
+    /// Without it the run cannot go on.
+    needed: bool,
+    attempt: u32,
+    /// The items to be forgotten.
+    items: Range<usize>,
+}
+
+impl Condenser {
+    /// Reads the agent's `condenser`; `None` where there is none that sums up.
+    pub fn read(value: &Value) -> Option<Self> {
+        if let Some(several) = value.get("condensers").and_then(Value::as_array) {
+            return several.iter().find_map(Self::read);
+        }
+        if value.get("kind").and_then(Value::as_str) != Some("LLMSummarizingCondenser") {
+            return None;
+        }
+        let llm: LlmConfig = serde_json::from_value(value.get("llm")?.clone()).ok()?;
+        let number = |field: &str, default: u64| value.get(field).and_then(Value::as_u64).unwrap_or(default);
+        let size = |field: &str, default: u64| usize::try_from(number(field, default)).unwrap_or(usize::MAX);
+        Some(Self {
+            llm: LlmConfig { stream: false, ..llm },
+            max_size: size("max_size", 240),
+            max_tokens: value.get("max_tokens").and_then(Value::as_u64),
+            keep_first: size("keep_first", 2),
+            minimum_progress: value.get("minimum_progress").and_then(Value::as_f64).unwrap_or(0.1),
+            retries: u32::try_from(number("hard_context_reset_max_retries", 5)).unwrap_or(5),
+        })
+    }
+}
+
+impl Agent {
+    /// Shortens the history on the user's demand.
+    pub(crate) fn condense_now(&mut self, draft: &mut Draft<'_>) -> Result<(), Refusal> {
+        if self.condenser.is_none() {
+            return Err(Refusal::Invalid("this conversation has no condenser".to_owned()));
+        }
+        let resting = matches!(self.phase, Phase::Resting);
+        let items = self.forgettable();
+        if resting && items.is_none() {
+            return Err(Refusal::Invalid("there is nothing to condense yet".to_owned()));
+        }
+        self.record(draft, Source::Environment, EventBody::CondensationRequest(Empty {}));
+        if let (true, Some(items)) = (resting, items) {
+            self.call_condenser(draft, Condensing { goes_on: false, needed: true, attempt: 0, items });
+        }
+        Ok(())
+    }
+
+    /// What a condensation now would forget.
+    pub(crate) fn forgettable(&self) -> Option<Range<usize>> {
+        plan(self.condenser.as_ref()?, &self.view, Reason::Request)
+    }
+
+    /// Starts a condensation if one is due; whether it did.
+    pub(crate) fn condense_if_due(&mut self, draft: &mut Draft<'_>) -> bool {
+        let Some(reason) = self.reason_to_condense() else { return false };
+        let needed = reason == Reason::Request;
+        if self.run.condenser_failed && !needed {
+            return false;
+        }
+        let items = self.condenser.as_ref().and_then(|condenser| plan(condenser, &self.view, reason));
+        let Some(items) = items else { return false };
+        self.call_condenser(draft, Condensing { goes_on: true, needed, attempt: 0, items });
+        true
+    }
+
+    pub(crate) fn summary_arrived(
+        &mut self,
+        draft: &mut Draft<'_>,
+        id: EventId,
+        work: Condensing,
+        result: Result<Completion, ModelFailure>,
+    ) {
+        let completion = match result {
+            Ok(completion) => completion,
+            Err(failure) => return self.no_summary(draft, work, &failure),
+        };
+        if let Some(condenser) = &self.condenser {
+            let usage = usage_of(draft.env, &condenser.llm.usage_id, &completion);
+            self.note_usage(draft, usage);
+        }
+        let summary = draft.env.masked(joined_text(&completion.message.content).trim());
+        if summary.is_empty() {
+            self.announce_stats(draft);
+            let failure = ModelFailure {
+                kind: FailureKind::Other,
+                code: "LLMNoResponseError".to_owned(),
+                detail: "The condenser's model returned no summary.".to_owned(),
+            };
+            return self.no_summary(draft, work, &failure);
+        }
+        let body = Condensation {
+            forgotten_event_ids: self.view.event_ids(work.items.clone()),
+            summary: Some(summary),
+            summary_offset: Some(self.view.offset_of(work.items.start)),
+            llm_response_id: if completion.id.is_empty() { id.0.clone() } else { completion.id },
+        };
+        self.record_as(draft, id, Source::Environment, EventBody::Condensation(body));
+        self.announce_stats(draft);
+        self.run.condensations += 1;
+        self.run.last_tokens = 0;
+        if work.goes_on {
+            self.step_done(draft);
+        } else {
+            self.run.pausing = false;
+        }
+    }
+
+    fn no_summary(&mut self, draft: &mut Draft<'_>, work: Condensing, failure: &ModelFailure) {
+        let retries = self.condenser.as_ref().map_or(0, |condenser| condenser.retries);
+        if failure.kind == FailureKind::ContextWindow && work.attempt < retries && !self.run.pausing {
+            let attempt = work.attempt + 1;
+            return self.call_condenser(draft, Condensing { attempt, ..work });
+        }
+        if !work.goes_on {
+            self.run.pausing = false;
+            return self.record_failure(draft, &failure.code, &failure.detail);
+        }
+        if work.needed {
+            return self.fail(draft, &failure.code, &failure.detail);
+        }
+        self.run.condenser_failed = true;
+        if self.run.pausing { self.end_run(draft) } else { self.step(draft) }
+    }
+
+    fn reason_to_condense(&self) -> Option<Reason> {
+        let condenser = self.condenser.as_ref()?;
+        if self.condensation_wanted {
+            return Some(Reason::Request);
+        }
+        let limits = [condenser.max_tokens, self.config.llm.max_input_tokens];
+        let limit = limits.into_iter().flatten().min();
+        if limit.is_some_and(|limit| self.run.last_tokens > limit) {
+            return Some(Reason::Tokens);
+        }
+        (self.view.event_count() > condenser.max_size).then_some(Reason::Events)
+    }
+
+    fn call_condenser(&mut self, draft: &mut Draft<'_>, work: Condensing) {
+        let Some(condenser) = &self.condenser else { return };
+        let llm = condenser.llm.clone();
+        let request = self.summary_request(&work);
+        self.calls += 1;
+        let item_id = draft.env.event_id();
+        draft.effect(Effect::CallModel {
+            call: self.calls,
+            item_id: item_id.clone(),
+            usage_id: llm.usage_id.clone(),
+            llm,
+            request,
+        });
+        self.phase = Phase::Condensing { call: self.calls, item_id, work };
+    }
+
+    fn summary_request(&self, work: &Condensing) -> ModelRequest {
+        let length = (0..work.attempt).fold(PREVIEW, |length, _| length * 4 / 5);
+        let mut text = "These are the events to sum up, oldest first. Long ones are cut.\n".to_owned();
+        for item in self.view.items.get(work.items.clone()).unwrap_or_default() {
+            for (tag, content) in item.outline() {
+                // A summary is never cut: what it leaves out is gone.
+                let kept = if tag == "earlier_summary" { usize::MAX } else { length };
+                text.push_str(&format!("\n<{tag}>\n{}\n</{tag}>", cut(&content, kept)));
+            }
+        }
+        ModelRequest::new(
+            vec![Message::new(Role::System, INSTRUCTIONS.trim()), Message::new(Role::User, text)],
+            Vec::new(),
+        )
+    }
+}
+
+fn cut(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,91 @@
+//! Making events: ids, increasing times, the parent chain, and the effects of one call of the loop.
+
+use types::conversation::Projection;
+use types::event::{ROOT, Source};
+use types::log::Control;
+use types::time::just_after;
+use types::{Event, EventBody, EventId};
+
+use crate::protocol::{Effect, Env, LogItem};
+
+/// Where the log ends.
+pub struct Position {
+    head: Option<EventId>,
+    last_timestamp: Option<String>,
+    empty: bool,
+}
+
+impl Position {
+    pub fn of(projection: &Projection) -> Self {
+        Self {
+            head: projection.leaf_event_id.clone().map(EventId),
+            last_timestamp: projection.last_timestamp.clone(),
+            empty: projection.events == 0,
+        }
+    }
+
+    /// The next event of the log; the position moves behind it.
+    pub fn next(&mut self, env: &mut dyn Env, id: EventId, source: Source, body: EventBody) -> Event {
+        let event = Event { id, timestamp: self.timestamp(env), source, parent_id: self.parent(), body };
+        self.last_timestamp = Some(event.timestamp.clone());
+        self.empty = false;
+        if event.is_tree_event() {
+            self.head = Some(event.id.clone());
+        }
+        event
+    }
+
+    fn timestamp(&self, env: &mut dyn Env) -> String {
+        let now = env.now();
+        match &self.last_timestamp {
+            Some(last) if now <= *last => just_after(last),
+            _ => now,
+        }
+    }
+
+    fn parent(&self) -> Option<String> {
+        match &self.head {
+            Some(head) => Some(head.0.clone()),
+            None if self.empty => None,
+            None => Some(ROOT.to_owned()),
+        }
+    }
+}
+
+/// The effects of one call, under construction. Neighbouring records go into one append.
+pub struct Draft<'a> {
+    pub env: &'a mut dyn Env,
+    items: Vec<LogItem>,
+    effects: Vec<Effect>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(env: &'a mut dyn Env) -> Self {
+        Self { env, items: Vec::new(), effects: Vec::new() }
+    }
+
+    pub fn event(&mut self, event: Event) {
+        self.items.push(LogItem::Event(event));
+    }
+
+    pub fn control(&mut self, control: Control) {
+        self.items.push(LogItem::Control(control));
+    }
+
+    /// Adds an effect that may only be performed once all records so far are durable.
+    pub fn effect(&mut self, effect: Effect) {
+        self.flush();
+        self.effects.push(effect);
+    }
+
+    pub fn finish(mut self) -> Vec<Effect> {
+        self.flush();
+        self.effects
+    }
+
+    fn flush(&mut self) {
+        if !self.items.is_empty() {
+            self.effects.push(Effect::Append(std::mem::take(&mut self.items)));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The history as the model sees it: every call with exactly one result, right behind it.
+
+mod forget;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use types::content::{Content, Message, Role};
+use types::event::{Action, AgentError, MessageBody, Observation, Rejection, Source, SystemPrompt};
+use types::{Event, EventBody, EventId};
+
+use crate::observation;
+
+/// What stands for a result that is not there yet, in a question asked meanwhile.
+const NO_RESULT_YET: &str = "[This call has no result yet.]";
+
+#[derive(Debug, Default)]
+pub struct View {
+    pub items: Vec<Item>,
+}
+
+#[derive(Debug)]
+pub enum Item {
+    System {
+        message: Arc<Message>,
+    },
+    /// A message of the user, the environment or the agent.
+    Text {
+        id: EventId,
+        message: Arc<Message>,
+    },
+    /// Stands for forgotten items; `id` is the condensation's with `-summary`.
+    Summary {
+        id: EventId,
+        message: Arc<Message>,
+    },
+    Turn(Turn),
+}
+
+/// An answer with tool calls. `assistant.tool_calls` and `calls` run in parallel.
+#[derive(Debug)]
+pub struct Turn {
+    response_id: String,
+    pub assistant: Arc<Message>,
+    pub calls: Vec<Call>,
+}
+
+#[derive(Debug)]
+pub struct Call {
+    pub action_id: EventId,
+    pub call_id: String,
+    pub tool: String,
+    /// The valid action, until there is a result.
+    pub action: Option<Value>,
+    pub result: Option<Answer>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    event_id: EventId,
+    pub message: Arc<Message>,
+}
+
+impl View {
+    /// Takes in the next event of the log.
+    pub fn absorb(&mut self, event: &Event) {
+        match &event.body {
+            EventBody::SystemPromptEvent(prompt) => self.system(prompt),
+            EventBody::MessageEvent(body) => self.message(event, body),
+            EventBody::ActionEvent(action) => self.action(event, action),
+            EventBody::ObservationEvent(observed) => self.observation(event, observed),
+            EventBody::UserRejectObservation(rejected) => self.rejection(event, rejected),
+            EventBody::AgentErrorEvent(error) => self.error(event, error),
+            EventBody::Condensation(condensation) => self.condense(&event.id, condensation),
+            EventBody::SecurityAnalysisEvent(_)
+            | EventBody::ConversationStateUpdateEvent(_)
+            | EventBody::ConversationErrorEvent(_)
+            | EventBody::PauseEvent(_)
+            | EventBody::InterruptEvent(_)
+            | EventBody::CondensationRequest(_)
+            | EventBody::StreamingDeltaEvent(_)
+            | EventBody::ServerErrorEvent(_)
+            | EventBody::Unknown => {}
+        }
+    }
+
+    /// The messages of a model request. Nothing is copied but neighbouring user messages, which become one.
+    pub fn messages(&self) -> Vec<Arc<Message>> {
+        let mut messages: Vec<Arc<Message>> = Vec::with_capacity(self.items.len() * 2 + 1);
+        for item in &self.items {
+            match item {
+                Item::System { message } | Item::Text { message, .. } | Item::Summary { message, .. } => {
+                    push_joined(&mut messages, message);
+                }
+                Item::Turn(turn) => {
+                    messages.push(Arc::clone(&turn.assistant));
+                    messages.extend(turn.calls.iter().map(Call::answer));
+                }
+            }
+        }
+        messages
+    }
+
+    pub fn has_system_prompt(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::System { .. }))
+    }
+
+    /// The calls without a result, in order.
+    pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        self.turns().flat_map(|turn| &turn.calls).filter(|call| call.result.is_none())
+    }
+
+    /// The action of an open call.
+    pub fn open_action(&self, action_id: &EventId) -> Option<&Value> {
+        self.turns().rev().flat_map(|turn| &turn.calls).find(|c| c.action_id == *action_id)?.action.as_ref()
+    }
+
+    /// The response id of the newest answer with calls.
+    pub fn last_response_id(&self) -> Option<&str> {
+        self.turns().next_back().map(|turn| turn.response_id.as_str())
+    }
+
+    fn turns(&self) -> impl DoubleEndedIterator<Item = &Turn> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Turn(turn) => Some(turn),
+            Item::System { .. } | Item::Text { .. } | Item::Summary { .. } => None,
+        })
+    }
+
+    fn turns_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Turn> {
+        self.items.iter_mut().filter_map(|item| match item {
+            Item::Turn(turn) => Some(turn),
+            Item::System { .. } | Item::Text { .. } | Item::Summary { .. } => None,
+        })
+    }
+
+    fn system(&mut self, prompt: &SystemPrompt) {
+        let mut content = vec![prompt.system_prompt.clone()];
+        content.extend(prompt.dynamic_context.clone());
+        let message = Arc::new(Message { role: Role::System, content, ..Message::default() });
+        self.items.push(Item::System { message });
+    }
+
+    fn message(&mut self, event: &Event, body: &MessageBody) {
+        let mut message = body.llm_message.clone();
+        message.content.extend_from_slice(&body.extended_content);
+        if event.source == Source::Agent && is_blank(&message) {
+            return;
+        }
+        self.items.push(Item::Text { id: event.id.clone(), message: Arc::new(message) });
+    }
+
+    fn action(&mut self, event: &Event, action: &Action) {
+        let call = Call {
+            action_id: event.id.clone(),
+            call_id: action.tool_call_id.clone(),
+            tool: action.tool_name.clone(),
+            action: action.action.clone(),
+            result: None,
+        };
+        if self.last_response_id() != Some(&action.llm_response_id) {
+            return self.items.push(Item::Turn(Turn::new(action, call)));
+        }
+        if let Some(turn) = self.turns_mut().next_back() {
+            Arc::make_mut(&mut turn.assistant).tool_calls.push(action.tool_call.clone());
+            turn.calls.push(call);
+        }
+    }
+
+    fn observation(&mut self, event: &Event, observed: &Observation) {
+        let content = observation::blocks(&observed.observation, &observed.extended_content);
+        self.answer(&event.id, content, |call| call.action_id == observed.action_id);
+    }
+
+    fn rejection(&mut self, event: &Event, rejected: &Rejection) {
+        let text = format!("Action rejected: {}", rejected.rejection_reason);
+        self.answer(&event.id, vec![Content::text(text)], |call| call.action_id == rejected.action_id);
+    }
+
+    fn error(&mut self, event: &Event, error: &AgentError) {
+        let content = vec![Content::text(error.error.as_str())];
+        self.answer(&event.id, content, |call| call.call_id == error.tool_call_id);
+    }
+
+    /// Gives the newest fitting open call its result. A second result for a call is passed over.
+    fn answer(&mut self, event_id: &EventId, content: Vec<Content>, fits: impl Fn(&Call) -> bool) {
+        let open = |turn: &mut Turn| turn.calls.iter().position(|call| call.result.is_none() && fits(call));
+        let found = self.turns_mut().rev().find_map(|turn| open(turn).map(|at| (turn, at)));
+        let Some(call) = found.and_then(|(turn, at)| turn.calls.get_mut(at)) else { return };
+        let message = Arc::new(call.tool_message(content));
+        call.action = None;
+        call.result = Some(Answer { event_id: event_id.clone(), message });
+    }
+}
+
+impl Turn {
+    fn new(action: &Action, call: Call) -> Self {
+        let assistant = Message {
+            role: Role::Assistant,
+            content: action.thought.clone(),
+            tool_calls: vec![action.tool_call.clone()],
+            reasoning_content: action.reasoning_content.clone(),
+            thinking_blocks: action.thinking_blocks.clone(),
+            ..Message::default()
+        };
+        Self {
+            response_id: action.llm_response_id.clone(),
+            assistant: Arc::new(assistant),
+            calls: vec![call],
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.calls.iter().any(|call| call.result.is_none())
+    }
+}
+
+impl Call {
+    fn answer(&self) -> Arc<Message> {
+        match &self.result {
+            Some(answer) => Arc::clone(&answer.message),
+            None => Arc::new(self.tool_message(vec![Content::text(NO_RESULT_YET)])),
+        }
+    }
+
+    fn tool_message(&self, content: Vec<Content>) -> Message {
+        Message {
+            role: Role::Tool,
+            content,
+            tool_call_id: Some(self.call_id.clone()),
+            name: Some(self.tool.clone()),
+            ..Message::default()
+        }
+    }
+}
+
+/// Whether an answer of the agent says nothing: providers refuse such messages.
+pub fn is_blank(message: &Message) -> bool {
+    message.content.iter().all(|piece| piece.as_text().is_some_and(|text| text.trim().is_empty()))
+}
+
+fn push_joined(messages: &mut Vec<Arc<Message>>, message: &Arc<Message>) {
+    match messages.last_mut() {
+        Some(last) if last.role == Role::User && message.role == Role::User => {
+            Arc::make_mut(last).content.extend_from_slice(&message.content);
+        }
+        _ => messages.push(Arc::clone(message)),
+    }
+}
