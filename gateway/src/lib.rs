@@ -8,6 +8,7 @@ pub mod activity;
 pub mod app;
 pub mod auth;
 pub mod bash;
+mod calls;
 pub mod config;
 pub mod conversations;
 pub mod cors;

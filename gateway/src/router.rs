@@ -12,7 +12,6 @@ use crate::error::ApiError;
 use crate::{App, auth, bash, conversations, docs, events, files, git, public, session, sockets, workspace};
 
 /// All routes, and what answers where there is none.
-#[must_use]
 pub fn build(app: &App) -> Router {
     let open = public::routes().merge(sockets::routes());
     let guarded = OpenApiRouter::new()

@@ -1,5 +1,4 @@
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,9 +150,6 @@ async fn serve(app: App, edge: Edge, stream: TcpStream) {
     }
 }
 
-fn answer(
-    edge: Edge,
-    request: hyper::Request<Incoming>,
-) -> impl Future<Output = Result<hyper::Response<Body>, Infallible>> {
-    async move { Ok(edge.serve(request.map(Body::new)).await) }
+async fn answer(edge: Edge, request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, Infallible> {
+    Ok(edge.serve(request.map(Body::new)).await)
 }

@@ -1,10 +1,28 @@
+//! Commands run over the API. The worker runs them and stores what they print; the gateway reads the log.
+
+mod body;
+mod entry;
+mod query;
+mod run;
+mod search;
+mod tail;
+mod window;
+
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
 
+pub use tail::Tails;
+
+/// Below `/api/bash` and below a conversation's `/bash`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(run::start_bash_command))
+        .routes(routes!(run::execute_bash_command))
+        .routes(routes!(run::stop_bash_command))
+        .routes(routes!(run::clear_all_bash_events))
+        .routes(routes!(search::search_bash_events))
+        .routes(routes!(search::get_bash_event))
+        .routes(routes!(search::batch_get_bash_events))
 }
-
-#[derive(Default)]
-pub struct Tails {}

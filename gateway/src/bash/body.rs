@@ -1,0 +1,97 @@
+//! Pages of stored events as response bodies: the stored JSON is passed on as it is.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::{HeaderValue, header};
+use ports::{EventLog, LogId};
+
+use super::entry::Entry;
+use super::query::Page;
+use crate::error::ApiResult;
+
+/// Pages up to this many bytes are read before the answer begins, so that a failure is still an answer.
+const WHOLE: usize = 4 * 1024 * 1024;
+
+/// Records of one read; each may have a mebibyte.
+const RUN: usize = 4;
+
+/// `{"items": […], "next_page_id": …}`.
+pub(super) async fn page(log: Arc<dyn EventLog>, id: &LogId, page: Page) -> ApiResult<Response> {
+    let end = match page.next {
+        Some(next) => format!("],\"next_page_id\":\"{}\"}}", next.simple()),
+        None => "],\"next_page_id\":null}".to_owned(),
+    };
+    let head = Bytes::from_static(b"{\"items\":[");
+    let commas = page.entries.len().saturating_sub(1);
+    let records: usize = page.entries.iter().map(|entry| entry.len).sum();
+    let length = head.len() + records + commas + end.len();
+    let records = records_of(log, id.clone(), page.entries);
+    let items = records.enumerate().flat_map(|(i, record)| stream::iter(with_comma(i, record)));
+    let whole = stream::iter([Ok(head)]).chain(items).chain(stream::iter([Ok(Bytes::from(end))]));
+    let body = if length <= WHOLE {
+        Body::from(whole.try_fold(Vec::with_capacity(length), append).await?)
+    } else {
+        Body::from_stream(whole)
+    };
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, json), (header::CONTENT_LENGTH, length.into())], body).into_response())
+}
+
+/// The records of `entries`, read a few ahead.
+pub(super) fn records_of(
+    log: Arc<dyn EventLog>,
+    id: LogId,
+    entries: Vec<Entry>,
+) -> impl Stream<Item = ports::Result<Bytes>> + Send {
+    let read = move |run: Vec<Entry>| read_run(log.clone(), id.clone(), run);
+    stream::iter(runs(entries))
+        .map(read)
+        .buffered(2)
+        .map_ok(|records| stream::iter(records).map(Ok))
+        .try_flatten()
+}
+
+/// Entries that follow each other in the log are read together.
+fn runs(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let mut runs: Vec<Vec<Entry>> = Vec::new();
+    for entry in entries {
+        match runs.last_mut() {
+            Some(run) if run.len() < RUN && run.last().is_some_and(|last| last.seq == entry.prev) => {
+                run.push(entry)
+            }
+            _ => runs.push(vec![entry]),
+        }
+    }
+    runs
+}
+
+async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<Entry>) -> ports::Result<Vec<Bytes>> {
+    let mut records = Vec::with_capacity(run.len());
+    while let Some(next) = run.get(records.len()) {
+        let read = log.read(&id, next.prev, run.len() - records.len()).await?;
+        for (wanted, read) in run.iter().skip(records.len()).zip(&read) {
+            if read.seq != wanted.seq {
+                return Err(ports::Error::Unavailable("the events were cleared meanwhile".to_owned()));
+            }
+        }
+        if read.is_empty() {
+            return Err(ports::Error::Unavailable("the events were cleared meanwhile".to_owned()));
+        }
+        records.extend(read.into_iter().map(|entry| entry.payload));
+    }
+    Ok(records)
+}
+
+fn with_comma(index: usize, record: ports::Result<Bytes>) -> Vec<ports::Result<Bytes>> {
+    let comma = (index > 0).then(|| Ok(Bytes::from_static(b",")));
+    comma.into_iter().chain([record]).collect()
+}
+
+async fn append(mut whole: Vec<u8>, part: Bytes) -> ports::Result<Vec<u8>> {
+    whole.extend_from_slice(&part);
+    Ok(whole)
+}

@@ -1,0 +1,163 @@
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::extract::State;
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
+use types::calls::{BashCall, BashCleared, BashStarted};
+use uuid::Uuid;
+
+use super::body::records_of;
+use super::entry::Entry;
+use super::tail::Tail;
+use crate::App;
+use crate::calls::call;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{Json, Path};
+use crate::scope::Place;
+
+/// What a command may take to end after its timeout.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Longer waits than this are not kept.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Success {
+    success: bool,
+}
+
+/// Starts a command and returns at once.
+#[utoipa::path(post, path = "/start_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
+    responses((status = 200, body = BashCommand), (status = 422, description = "Invalid request")))]
+pub(super) async fn start_bash_command(
+    State(app): State<App>,
+    place: Place,
+    Json(request): Json<ExecuteBashRequest>,
+) -> ApiResult<Json<BashEvent>> {
+    Ok(Json(BashEvent::BashCommand(start(&app, place, request).await?.command)))
+}
+
+/// Runs a command to its end and returns all it printed.
+#[utoipa::path(post, path = "/execute_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
+    responses((status = 200, body = BashOutput), (status = 422, description = "Invalid request")))]
+pub(super) async fn execute_bash_command(
+    State(app): State<App>,
+    place: Place,
+    Json(request): Json<ExecuteBashRequest>,
+) -> ApiResult<Json<Joined>> {
+    let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
+    let tail = app.bash.of(&app, &place);
+    let started = start(&app, place, request).await?;
+    let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
+    let wait = timeout.saturating_add(GRACE).min(LONGEST);
+    let outputs = tokio::time::timeout(wait, tail.ended(command, started.seq)).await;
+    app.activity.touch();
+    match outputs {
+        Ok(outputs) => join(&tail, outputs?).await.map(Json),
+        Err(_) => Err(ports::Error::Unavailable("the command's end was not seen in time".to_owned()).into()),
+    }
+}
+
+async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
+    app.activity.touch();
+    call(app, &place.sandbox, "bash", &BashCall::Start { scope: place.scope, request }).await
+}
+
+/// Ends a running command.
+#[utoipa::path(post, path = "/bash_commands/{command_id}/stop", tag = "Bash", params(("command_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 404, description = "There is no such command")))]
+pub(super) async fn stop_bash_command(
+    State(app): State<App>,
+    place: Place,
+    Path(params): Path<CommandPath>,
+) -> ApiResult<Json<Success>> {
+    app.activity.touch();
+    let command_id = params.command_id.simple().to_string();
+    let () = call(&app, &place.sandbox, "bash", &BashCall::Stop { scope: place.scope, command_id }).await?;
+    Ok(Json(Success { success: true }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct CommandPath {
+    command_id: Uuid,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Cleared {
+    cleared_count: u64,
+}
+
+/// Forgets all commands and outputs.
+#[utoipa::path(delete, path = "/bash_events", tag = "Bash", responses((status = 200, body = Cleared)))]
+pub(super) async fn clear_all_bash_events(State(app): State<App>, place: Place) -> ApiResult<Json<Cleared>> {
+    let tail = app.bash.of(&app, &place);
+    let cleared: BashCleared =
+        call(&app, &place.sandbox, "bash", &BashCall::Clear { scope: place.scope }).await?;
+    tail.restart();
+    Ok(Json(Cleared { cleared_count: cleared.cleared_count }))
+}
+
+/// An output whose texts are still the JSON they were stored as.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Joined {
+    kind: String,
+    id: String,
+    timestamp: String,
+    command_id: String,
+    order: u64,
+    exit_code: Option<i32>,
+    stdout: Option<Box<RawValue>>,
+    stderr: Option<Box<RawValue>>,
+}
+
+/// All outputs of a command as its last one.
+async fn join(tail: &Tail, outputs: Vec<Entry>) -> ApiResult<Joined> {
+    let mut records = pin!(records_of(tail.event_log(), tail.log.clone(), outputs));
+    let (mut stdout, mut stderr, mut last) = (None, None, None);
+    while let Some(record) = records.try_next().await? {
+        let mut output: Joined = serde_json::from_slice(&record)?;
+        append(&mut stdout, output.stdout.take());
+        append(&mut stderr, output.stderr.take());
+        last = Some(output);
+    }
+    let last = last.ok_or_else(|| ApiError::internal("a command without output"))?;
+    Ok(Joined { stdout: closed(stdout)?, stderr: closed(stderr)?, ..last })
+}
+
+/// JSON texts become one by leaving out the quotes between them: no escape reaches over a text's end.
+fn append(joined: &mut Option<String>, text: Option<Box<RawValue>>) {
+    let Some(text) = text else { return };
+    if let Some(inner) = text.get().strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        joined.get_or_insert_with(|| "\"".to_owned()).push_str(inner);
+    }
+}
+
+fn closed(joined: Option<String>) -> serde_json::Result<Option<Box<RawValue>>> {
+    joined.map(|text| RawValue::from_string(text + "\"")).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(texts: &[&str]) -> Option<String> {
+        let mut joined = None;
+        for text in texts {
+            append(&mut joined, Some(serde_json::value::to_raw_value(text).unwrap()));
+        }
+        closed(joined).unwrap().map(|text| serde_json::from_str(text.get()).unwrap())
+    }
+
+    #[test]
+    fn texts_are_joined_whatever_they_hold() {
+        assert_eq!(
+            joined(&["a\"\\", "\\\"b\n", "", "é\u{1F600}"]).as_deref(),
+            Some("a\"\\\\\"b\né\u{1F600}")
+        );
+        assert_eq!(joined(&[""]).as_deref(), Some(""));
+        assert_eq!(joined(&[]), None);
+    }
+}

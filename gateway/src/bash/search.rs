@@ -1,0 +1,160 @@
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use serde::Deserialize;
+use serde_json::json;
+use types::bash::{BashEvent, BashEventPage};
+use types::time::bound_as_utc;
+use uuid::Uuid;
+
+use super::body;
+use super::entry::Kind;
+use super::query::Query as Wanted;
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{Json, Path, Query, optional_uuid};
+use crate::scope::Place;
+
+const MOST: i64 = 100;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Search {
+    /// Only events of this kind.
+    #[serde(rename = "kind__eq")]
+    kind_eq: Option<EventKind>,
+    /// Only outputs of this command.
+    #[serde(rename = "command_id__eq", default, deserialize_with = "optional_uuid")]
+    command_id_eq: Option<Uuid>,
+    /// Only events of this time or later; without an offset it is UTC.
+    #[serde(rename = "timestamp__gte")]
+    timestamp_gte: Option<String>,
+    /// Only events before this time; without an offset it is UTC.
+    #[serde(rename = "timestamp__lt")]
+    timestamp_lt: Option<String>,
+    /// Only outputs whose `order` is greater; commands are not filtered.
+    #[serde(rename = "order__gt")]
+    order_gt: Option<i64>,
+    #[serde(default)]
+    sort_order: BashEventSortOrder,
+    /// `next_page_id` of the page before.
+    page_id: Option<String>,
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<i64>,
+}
+
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+enum EventKind {
+    BashCommand,
+    BashOutput,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum BashEventSortOrder {
+    #[default]
+    Timestamp,
+    TimestampDesc,
+}
+
+/// Searches commands and their outputs.
+#[utoipa::path(get, path = "/bash_events/search", tag = "Bash", params(Search),
+    responses((status = 200, body = BashEventPage), (status = 422, description = "Invalid parameter")))]
+pub(super) async fn search_bash_events(
+    State(app): State<App>,
+    place: Place,
+    Query(search): Query<Search>,
+) -> ApiResult<Response> {
+    let query = search.check()?;
+    let tail = app.bash.of(&app, &place);
+    let page = tail.search(&query).await?;
+    body::page(tail.event_log(), &tail.log, page).await
+}
+
+impl Search {
+    fn check(self) -> ApiResult<Wanted> {
+        let kind = self.kind_eq.map(|kind| match kind {
+            EventKind::BashCommand => Kind::BashCommand,
+            EventKind::BashOutput => Kind::BashOutput,
+        });
+        Ok(Wanted {
+            kind,
+            command: self.command_id_eq,
+            from: bound("timestamp__gte", self.timestamp_gte)?,
+            until: bound("timestamp__lt", self.timestamp_lt)?,
+            order_above: self.order_gt,
+            newest_first: self.sort_order == BashEventSortOrder::TimestampDesc,
+            cursor: self.page_id.and_then(|cursor| Uuid::parse_str(&cursor).ok()),
+            limit: limit(self.limit.unwrap_or(MOST))?,
+        })
+    }
+}
+
+fn bound(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
+    let Some(text) = text else { return Ok(None) };
+    match bound_as_utc(&text) {
+        Some(bound) => Ok(Some(bound)),
+        None => {
+            Err(Problem::new("datetime_parsing", &["query", name], "Input should be a valid datetime").into())
+        }
+    }
+}
+
+fn limit(limit: i64) -> ApiResult<usize> {
+    let problem =
+        |kind, msg: &str, ctx| Problem { ctx: Some(ctx), ..Problem::new(kind, &["query", "limit"], msg) };
+    match usize::try_from(limit) {
+        Ok(1..=100) => Ok(usize::try_from(limit).unwrap_or_default()),
+        Ok(101..) => {
+            let msg = "Input should be less than or equal to 100";
+            Err(problem("less_than_equal", msg, json!({"le": MOST})).into())
+        }
+        _ => Err(problem("greater_than", "Input should be greater than 0", json!({"gt": 0})).into()),
+    }
+}
+
+/// One event.
+#[utoipa::path(get, path = "/bash_events/{event_id}", tag = "Bash", params(("event_id" = String, Path)),
+    responses((status = 200, body = BashEvent), (status = 404, description = "There is no such event")))]
+pub(super) async fn get_bash_event(
+    State(app): State<App>,
+    place: Place,
+    Path(params): Path<EventPath>,
+) -> ApiResult<Response> {
+    let id = Uuid::parse_str(&params.event_id).map_err(|_| ApiError::not_found())?;
+    let record = app.bash.of(&app, &place).find(id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(json_bytes(record))
+}
+
+#[derive(Deserialize)]
+pub(super) struct EventPath {
+    event_id: String,
+}
+
+/// Several events; null for those that do not exist.
+#[utoipa::path(get, path = "/bash_events/", tag = "Bash", request_body = Vec<String>,
+    responses((status = 200, body = Vec<Option<BashEvent>>), (status = 422, description = "No list of ids")))]
+pub(super) async fn batch_get_bash_events(
+    State(app): State<App>,
+    place: Place,
+    Json(ids): Json<Vec<String>>,
+) -> ApiResult<Response> {
+    if ids.len() > 100 {
+        return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
+    }
+    let tail = app.bash.of(&app, &place);
+    let mut found: Vec<Bytes> = Vec::with_capacity(ids.len());
+    for id in ids {
+        let record = match Uuid::parse_str(&id) {
+            Ok(id) => tail.find(id).await?,
+            Err(_) => None,
+        };
+        found.push(record.unwrap_or_else(|| Bytes::from_static(b"null")));
+    }
+    Ok(json_bytes([b"[", found.join(&b","[..]).as_slice(), b"]"].concat()))
+}
+
+fn json_bytes(bytes: impl Into<axum::body::Body>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes.into()).into_response()
+}
