@@ -1,1 +1,39 @@
-//! To be written.
+//! The client for language models: OpenAI chat completions and Anthropic messages, streamed and not,
+//! with retries, error kinds and costs. It knows no conversation: a [`types::model::ModelRequest`] goes
+//! in, a [`types::model::Completion`] or a [`types::model::ModelFailure`] comes out.
+//!
+//! - `provider`, `route`: where a model name leads and with which headers
+//! - `catalog`, `traits`: what is known about a model
+//! - `history`: the provider-neutral shape of the messages
+//! - `chat`, `anthropic`: the two dialects, requests and answers
+//! - `sse`, `exchange`: one attempt on the wire
+//! - `client`, `retry`, `problem`: attempts, waits, and what an error means
+
+mod answer;
+mod anthropic;
+mod catalog;
+mod chat;
+mod classify;
+mod client;
+mod cost;
+mod direct;
+mod exchange;
+mod history;
+mod images;
+mod patterns;
+mod problem;
+mod provider;
+mod redact;
+mod retry;
+mod route;
+mod sse;
+mod stream;
+mod traits;
+mod transport;
+
+pub use classify::classify;
+pub use client::Client;
+pub use direct::Direct;
+pub use stream::{StreamEvent, StreamSink};
+pub use traits::supports_vision;
+pub use transport::{AnswerBody, HttpAnswer, HttpCall, Transport, TransportError};

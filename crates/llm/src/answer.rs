@@ -1,0 +1,91 @@
+//! A finished answer, before cost and time are known.
+
+use serde_json::Value;
+use types::content::{Content, Message, Role, ToolCall};
+use uuid::Uuid;
+
+/// Tokens of one call. `prompt` includes what was read from and written to the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Tokens {
+    pub prompt: u64,
+    pub completion: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+    pub reasoning: u64,
+    /// US dollars, where the provider says so in the answer.
+    pub reported_cost: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub id: String,
+    pub text: String,
+    pub reasoning: String,
+    pub thinking_blocks: Vec<Value>,
+    pub calls: Vec<ToolCall>,
+    pub tokens: Tokens,
+    /// The provider ended the answer because of its content.
+    pub refused: bool,
+}
+
+impl Answer {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.calls.is_empty()
+    }
+
+    pub(crate) fn into_message(self) -> Message {
+        let content = if self.text.is_empty() { Vec::new() } else { vec![Content::text(self.text)] };
+        Message {
+            role: Role::Assistant,
+            content,
+            tool_calls: with_own_ids(self.calls),
+            reasoning_content: Some(self.reasoning).filter(|text| !text.is_empty()),
+            thinking_blocks: self.thinking_blocks,
+            ..Message::default()
+        }
+    }
+}
+
+pub(crate) fn tool_call(id: &str, name: &str, arguments: String) -> ToolCall {
+    let origin = "completion".to_owned();
+    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, origin }
+}
+
+/// The provider's id of an answer, or a new one.
+pub(crate) fn response_id(given: Option<String>) -> String {
+    given.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("response-{}", Uuid::new_v4().hyphenated()))
+}
+
+/// Makes up the ids a provider left out or gave twice: results are matched by them.
+fn with_own_ids(mut calls: Vec<ToolCall>) -> Vec<ToolCall> {
+    for place in 0..calls.len() {
+        let (before, rest) = calls.split_at_mut(place);
+        let Some(call) = rest.first_mut() else { break };
+        if call.id.is_empty() || before.iter().any(|other| other.id == call.id) {
+            call.id = format!("call_{}", Uuid::new_v4().simple());
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_an_id_of_its_own() {
+        let calls = ["a", "", "a", ""].map(|id| tool_call(id, "t", String::new())).to_vec();
+        let message = Answer { calls, ..Answer::default() }.into_message();
+        let mut ids: Vec<_> = message.tool_calls.iter().map(|call| call.id.clone()).collect();
+        assert_eq!(ids[0], "a");
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 4);
+        assert!(ids.iter().all(|id| !id.is_empty()));
+    }
+
+    #[test]
+    fn an_answer_without_text_has_no_content() {
+        assert!(Answer::default().into_message().content.is_empty());
+    }
+}

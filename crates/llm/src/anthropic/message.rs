@@ -1,0 +1,171 @@
+//! Messages and blocks on the wire.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use types::content::{Content, Message, ToolCall};
+
+use crate::history::{History, ToolResult, Turn, image_urls};
+use crate::images::{self, ImageSource};
+
+#[derive(Serialize)]
+pub(super) struct WireMessage<'a> {
+    role: &'static str,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Block<'a> {
+    #[serde(flatten)]
+    kind: Kind<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Kind<'a> {
+    Text {
+        text: Cow<'a, str>,
+    },
+    Image {
+        source: Source<'a>,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Input<'a>,
+    },
+    ToolResult {
+        tool_use_id: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Block<'a>>,
+    },
+    /// A thinking block as it came, signature included.
+    #[serde(untagged)]
+    Thinking(&'a Value),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Source<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Input<'a> {
+    Object(&'a RawValue),
+    /// Arguments that are no JSON object, so that the model sees what it wrote.
+    Unreadable {
+        unreadable_arguments: &'a str,
+    },
+    Empty {},
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct CacheControl {
+    r#type: &'static str,
+}
+
+const EPHEMERAL: CacheControl = CacheControl { r#type: "ephemeral" };
+
+pub(super) fn system<'h>(history: &History<'h>, cache_markers: bool) -> Vec<Block<'h>> {
+    let mut blocks: Vec<_> =
+        history.system.iter().filter_map(|text| text_block(Cow::Borrowed(text))).collect();
+    if let Some(first) = blocks.first_mut().filter(|_| cache_markers) {
+        first.cache_control = Some(EPHEMERAL);
+    }
+    blocks
+}
+
+pub(super) fn messages<'h>(history: &History<'h>, vision: bool, cache_markers: bool) -> Vec<WireMessage<'h>> {
+    let mut messages = Vec::with_capacity(history.turns.len() * 2);
+    for turn in &history.turns {
+        match turn {
+            Turn::User(content) => push(&mut messages, "user", user(content, vision)),
+            Turn::Assistant { message, results } => {
+                push(&mut messages, "assistant", assistant(message));
+                push(
+                    &mut messages,
+                    "user",
+                    results.iter().map(|result| tool_result(result, vision)).collect(),
+                );
+            }
+        }
+    }
+    let newest = messages.iter_mut().rev().find(|message| message.role == "user");
+    if let Some(block) = newest.filter(|_| cache_markers).and_then(|message| message.content.last_mut()) {
+        block.cache_control = Some(EPHEMERAL);
+    }
+    messages
+}
+
+/// Adds blocks, to the last message if it has the same role; the API refuses empty messages.
+fn push<'h>(messages: &mut Vec<WireMessage<'h>>, role: &'static str, blocks: Vec<Block<'h>>) {
+    match messages.last_mut() {
+        _ if blocks.is_empty() => {}
+        Some(last) if last.role == role && role == "user" => last.content.extend(blocks),
+        _ => messages.push(WireMessage { role, content: blocks }),
+    }
+}
+
+fn user<'h>(content: &[&'h Content], vision: bool) -> Vec<Block<'h>> {
+    let mut blocks = Vec::with_capacity(content.len());
+    for piece in content {
+        blocks.extend(piece.as_text().and_then(|text| text_block(Cow::Borrowed(text))));
+        blocks.extend(image_urls(piece).map(|url| image(url, vision)));
+    }
+    blocks
+}
+
+fn assistant(message: &Message) -> Vec<Block<'_>> {
+    let thinking = message.thinking_blocks.iter().filter(|kept| kept.is_object());
+    let mut blocks: Vec<_> = thinking.map(|kept| block(Kind::Thinking(kept))).collect();
+    let texts = message.content.iter().filter_map(Content::as_text);
+    blocks.extend(texts.filter_map(|text| text_block(Cow::Borrowed(text))));
+    blocks.extend(message.tool_calls.iter().map(tool_use));
+    blocks
+}
+
+fn tool_use(call: &ToolCall) -> Block<'_> {
+    block(Kind::ToolUse { id: &call.id, name: &call.name, input: input(&call.arguments) })
+}
+
+fn input(arguments: &str) -> Input<'_> {
+    let arguments = arguments.trim();
+    if arguments.is_empty() {
+        return Input::Empty {};
+    }
+    match serde_json::from_str::<&RawValue>(arguments) {
+        Ok(object) if arguments.starts_with('{') => Input::Object(object),
+        _ => Input::Unreadable { unreadable_arguments: arguments },
+    }
+}
+
+fn tool_result<'h>(result: &ToolResult<'h>, vision: bool) -> Block<'h> {
+    let mut content: Vec<_> = result.texts.iter().cloned().filter_map(text_block).collect();
+    content.extend(result.image_urls.iter().map(|url| image(url, vision)));
+    block(Kind::ToolResult { tool_use_id: &result.call.id, content })
+}
+
+fn image(url: &str, vision: bool) -> Block<'_> {
+    let source = match images::source(url).filter(|_| vision) {
+        Some(ImageSource::Base64 { media_type, data }) => Source::Base64 { media_type, data },
+        Some(ImageSource::Url(url)) => Source::Url { url },
+        None => return block(Kind::Text { text: Cow::Borrowed(images::LEFT_OUT) }),
+    };
+    block(Kind::Image { source })
+}
+
+/// The API refuses blank text.
+fn text_block(text: Cow<'_, str>) -> Option<Block<'_>> {
+    (!text.trim().is_empty()).then(|| block(Kind::Text { text }))
+}
+
+fn block(kind: Kind<'_>) -> Block<'_> {
+    Block { kind, cache_control: None }
+}

@@ -1,0 +1,12 @@
+//! Anthropic messages.
+
+mod message;
+mod options;
+mod reply;
+mod request;
+mod stream;
+
+pub(crate) use options::{INTERLEAVED_THINKING, manual_budget};
+pub(crate) use reply::read;
+pub(crate) use request::body;
+pub(crate) use stream::Assembly;

@@ -1,0 +1,58 @@
+//! The request body.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use types::agent::LlmConfig;
+use types::model::ModelRequest;
+
+use super::message::{self, Block, WireMessage};
+use super::options::options;
+use crate::exchange::{Plan, Tweaks};
+use crate::history::shape;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Block<'a>>,
+    messages: Vec<WireMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(flatten)]
+    options: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a Value,
+    r#type: &'static str,
+}
+
+/// Writes the whole body once.
+pub(crate) fn body(
+    llm: &LlmConfig,
+    plan: &Plan,
+    request: &ModelRequest,
+    tweaks: Tweaks,
+) -> serde_json::Result<Vec<u8>> {
+    let history = shape(&request.messages);
+    let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
+    let tools = request.tools.iter().map(|tool| WireTool {
+        name: &tool.name,
+        description: &tool.description,
+        input_schema: &tool.parameters,
+        r#type: "custom",
+    });
+    serde_json::to_vec(&Body {
+        model: &plan.route.model,
+        system: message::system(&history, cache_markers),
+        messages: message::messages(&history, plan.traits.vision, cache_markers),
+        tools: tools.collect(),
+        stream: plan.stream,
+        options: options(llm, &plan.traits, tweaks.temperature(llm)),
+    })
+}

@@ -1,0 +1,11 @@
+//! OpenAI chat completions, and everything that speaks like them.
+
+mod message;
+mod options;
+mod reply;
+mod request;
+mod stream;
+
+pub(crate) use reply::read;
+pub(crate) use request::body;
+pub(crate) use stream::Assembly;

@@ -1,0 +1,48 @@
+//! The request body.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use types::agent::LlmConfig;
+use types::model::{ModelRequest, ToolSchema};
+
+use super::message::{WireMessage, Writer};
+use super::options::options;
+use crate::exchange::{Plan, Tweaks};
+use crate::history::shape;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<WireMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(flatten)]
+    options: Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    r#type: &'static str,
+    function: &'a ToolSchema,
+}
+
+/// Writes the whole body once.
+pub(crate) fn body(
+    llm: &LlmConfig,
+    plan: &Plan,
+    request: &ModelRequest,
+    tweaks: Tweaks,
+) -> serde_json::Result<Vec<u8>> {
+    let history = shape(&request.messages);
+    let provider = plan.route.provider;
+    let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
+    let writer = Writer { traits: &plan.traits, provider, cache_markers };
+    let mut options = options(llm, provider, &plan.traits, &plan.session, tweaks.temperature(llm));
+    if plan.stream {
+        options.insert("stream".to_owned(), true.into());
+        options.entry("stream_options").or_insert_with(|| json!({"include_usage": true}));
+    }
+    let tools = request.tools.iter().map(|function| WireTool { r#type: "function", function }).collect();
+    let body = Body { model: &plan.route.model, messages: writer.messages(&history), tools, options };
+    serde_json::to_vec(&body)
+}

@@ -1,0 +1,114 @@
+//! Calls a model until it answers, or until trying again makes no sense.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use types::agent::LlmConfig;
+use types::model::{Completion, ModelFailure, ModelRequest};
+use types::stats::TokenUsage;
+
+use crate::answer::Answer;
+use crate::cost;
+use crate::exchange::{Plan, Tweaks, attempt};
+use crate::problem::Problem;
+use crate::redact::Redactor;
+use crate::retry::{attempts, wait};
+use crate::stream::{Announcer, StreamSink};
+use crate::transport::Transport;
+
+/// A client for all providers; cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
+    }
+
+    /// Asks the model of `llm`. `session` is the conversation's id, which providers use for caching. The
+    /// answer is streamed to `stream` where `llm.stream` is set.
+    ///
+    /// # Errors
+    /// The last attempt's failure; its texts hold no key.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the call, and an attempt announced to `stream` is aborted.
+    pub async fn complete(
+        &self,
+        llm: &LlmConfig,
+        session: &str,
+        request: &ModelRequest,
+        stream: Option<&dyn StreamSink>,
+    ) -> Result<Completion, ModelFailure> {
+        let redactor = Redactor::of(llm);
+        let sink = stream.filter(|_| llm.stream);
+        let failed = |problem: Problem, label: &str| {
+            let failure = problem.into_failure(label);
+            ModelFailure { detail: redactor.clean(failure.detail), ..failure }
+        };
+        let plan =
+            Plan::new(llm, session, sink.is_some()).map_err(|problem| failed(problem, "The model server"))?;
+        let label = plan.route.label.as_str();
+        let mut tweaks = Tweaks::default();
+        let mut body = plan.body(llm, request, tweaks).map_err(|problem| failed(problem, label))?;
+        let mut number = 1;
+        loop {
+            let mut out = Announcer::start(sink, number);
+            let started = Instant::now();
+            let result = attempt(self.transport.as_ref(), llm, &plan, body.clone(), &mut out).await;
+            let problem = match result {
+                Ok((answer, headers)) => {
+                    out.succeed();
+                    return Ok(completion(llm, &plan, answer, &headers, started.elapsed()));
+                }
+                Err(problem) => problem,
+            };
+            let before = tweaks;
+            tweaks.warmer |= problem.is_no_response() && llm.temperature == Some(0.0);
+            tweaks.without_cache_markers |= problem.refuses_cache_markers();
+            let at_once = tweaks.without_cache_markers != before.without_cache_markers;
+            let again = at_once || (problem.may_retry() && number < attempts(llm));
+            let pause = if at_once { Duration::ZERO } else { wait(llm, number, problem.asked_wait()) };
+            let failure = failed(problem, label);
+            out.abort(&failure.detail);
+            if !again {
+                return Err(failure);
+            }
+            tracing::warn!(model = %llm.model, attempt = number, code = %failure.code,
+                wait_ms = pause.as_millis() as u64, "model call failed, trying again");
+            tokio::time::sleep(pause).await;
+            if tweaks != before {
+                body = plan.body(llm, request, tweaks).map_err(|problem| failed(problem, label))?;
+            }
+            number += 1;
+        }
+    }
+}
+
+fn completion(
+    llm: &LlmConfig,
+    plan: &Plan,
+    answer: Answer,
+    headers: &HeaderMap,
+    latency: Duration,
+) -> Completion {
+    let known = plan.traits.known.as_ref();
+    let (id, counts) = (answer.id.clone(), answer.tokens);
+    let tokens = TokenUsage {
+        model: llm.model.clone(),
+        prompt_tokens: counts.prompt,
+        completion_tokens: counts.completion,
+        cache_read_tokens: counts.cache_read,
+        cache_write_tokens: counts.cache_write,
+        reasoning_tokens: counts.reasoning,
+        context_window: llm.max_input_tokens.or(known.map(|known| known.context)).unwrap_or(0),
+        per_turn_token: counts.prompt.saturating_add(counts.completion),
+        response_id: id.clone(),
+    };
+    let cost = cost::of(llm, known, headers, &counts);
+    Completion { id, message: answer.into_message(), tokens, cost, latency: latency.as_secs_f64() }
+}

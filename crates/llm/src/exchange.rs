@@ -1,0 +1,207 @@
+//! One attempt: the request out, the answer in, plain or streamed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use types::agent::LlmConfig;
+use types::model::ModelRequest;
+
+use crate::answer::Answer;
+use crate::problem::Problem;
+use crate::provider::Dialect;
+use crate::retry::{limit, retry_after};
+use crate::route::Route;
+use crate::sse::{SseEvent, SseReader};
+use crate::stream::Announcer;
+use crate::traits::Traits;
+use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
+use crate::{anthropic, chat};
+
+/// Most bytes of an answer.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// Most bytes of an error text; the rest is not read.
+const ERROR_LIMIT: usize = 64 << 10;
+
+/// What all attempts of a call share.
+pub(crate) struct Plan {
+    pub route: Route,
+    pub headers: HeaderMap,
+    pub traits: Traits,
+    pub session: String,
+    pub stream: bool,
+}
+
+/// What a failed attempt made us change.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tweaks {
+    /// At temperature 0 a model that said nothing would say nothing again.
+    pub warmer: bool,
+    pub without_cache_markers: bool,
+}
+
+impl Tweaks {
+    pub(crate) fn temperature(self, llm: &LlmConfig) -> Option<f64> {
+        if self.warmer { Some(1.0) } else { llm.temperature }
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(llm: &LlmConfig, session: &str, stream: bool) -> Result<Self, Problem> {
+        let route = Route::of(llm)?;
+        let traits = Traits::of(llm, route.provider);
+        let headers = route.headers(llm, &traits, session)?;
+        Ok(Self { route, headers, traits, session: session.to_owned(), stream })
+    }
+
+    pub(crate) fn body(
+        &self,
+        llm: &LlmConfig,
+        request: &ModelRequest,
+        tweaks: Tweaks,
+    ) -> Result<Bytes, Problem> {
+        let written = match self.route.provider.dialect {
+            Dialect::Chat => chat::body(llm, self, request, tweaks),
+            Dialect::Anthropic => anthropic::body(llm, self, request, tweaks),
+        };
+        written.map(Bytes::from).map_err(|_| Problem::config("The conversation cannot be written as JSON."))
+    }
+}
+
+/// The answer and the head it came with.
+pub(crate) async fn attempt(
+    transport: &dyn Transport,
+    llm: &LlmConfig,
+    plan: &Plan,
+    body: Bytes,
+    out: &mut Announcer<'_>,
+) -> Result<(Answer, HeaderMap), Problem> {
+    let call = HttpCall { url: plan.route.url.clone(), headers: plan.headers.clone(), body };
+    let dialect = plan.route.provider.dialect;
+    let whole = limit(llm.timeout);
+    let (answer, headers) = if plan.stream {
+        let idle = limit(llm.stream_idle_timeout.or(llm.timeout));
+        streamed(transport, call, dialect, whole, idle, out).await?
+    } else {
+        within(whole, plain(transport, call, dialect)).await?
+    };
+    if answer.refused && answer.is_empty() {
+        return Err(Problem::content_policy());
+    }
+    Ok((answer, headers))
+}
+
+async fn plain(
+    transport: &dyn Transport,
+    call: HttpCall,
+    dialect: Dialect,
+) -> Result<(Answer, HeaderMap), Problem> {
+    let answer = opened(transport, call).await?;
+    let body = whole_body(answer.body).await?;
+    Ok((read(dialect, &body)?, answer.headers))
+}
+
+async fn streamed(
+    transport: &dyn Transport,
+    call: HttpCall,
+    dialect: Dialect,
+    head: Duration,
+    idle: Duration,
+    out: &mut Announcer<'_>,
+) -> Result<(Answer, HeaderMap), Problem> {
+    let answer = within(head, opened(transport, call)).await?;
+    if is_json(&answer.headers) {
+        let body = within(head, whole_body(answer.body)).await?;
+        return Ok((read(dialect, &body)?, answer.headers));
+    }
+    let assembled = match dialect {
+        Dialect::Chat => {
+            let mut assembly = chat::Assembly::default();
+            follow(answer.body, idle, |event| assembly.take(event, out)).await?;
+            assembly.finish()
+        }
+        Dialect::Anthropic => {
+            let mut assembly = anthropic::Assembly::default();
+            follow(answer.body, idle, |event| assembly.take(event, out)).await?;
+            assembly.finish()
+        }
+    };
+    Ok((assembled?, answer.headers))
+}
+
+/// Sends and turns every status but success into a problem.
+async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<HttpAnswer, Problem> {
+    let answer = transport.send(call).await.map_err(|error| Problem::transport(&error))?;
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    let asked = retry_after(&answer.headers, Timestamp::now());
+    Err(refusal(answer.status, answer.body).await.retry_after(asked))
+}
+
+async fn refusal(status: StatusCode, mut body: AnswerBody) -> Problem {
+    let mut text = Vec::new();
+    while let Some(Ok(piece)) = body.next().await {
+        let room = ERROR_LIMIT.saturating_sub(text.len());
+        text.extend(piece.iter().take(room));
+        if text.len() >= ERROR_LIMIT {
+            break;
+        }
+    }
+    Problem::status(status.as_u16(), &text)
+}
+
+async fn whole_body(mut body: AnswerBody) -> Result<Vec<u8>, Problem> {
+    let mut whole = Vec::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| Problem::transport(&error))?;
+        if whole.len() + piece.len() > ANSWER_LIMIT {
+            return Err(Problem::garbled("the answer is too long"));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+fn read(dialect: Dialect, body: &[u8]) -> Result<Answer, Problem> {
+    match dialect {
+        Dialect::Chat => chat::read(body),
+        Dialect::Anthropic => anthropic::read(body),
+    }
+}
+
+/// Hands every event to `take` until it says that was all, or the stream ends. A broken connection is an
+/// end like any other: whether the answer was complete, only the assembly knows.
+async fn follow(
+    mut body: AnswerBody,
+    idle: Duration,
+    mut take: impl FnMut(&SseEvent) -> Result<bool, Problem>,
+) -> Result<(), Problem> {
+    let (mut reader, mut events, mut received) = (SseReader::default(), Vec::new(), 0_usize);
+    loop {
+        let next = tokio::time::timeout(idle, body.next()).await.map_err(|_| Problem::timeout(idle))?;
+        let Some(Ok(piece)) = next else { return Ok(()) };
+        received += piece.len();
+        let fed = reader.feed(&piece, |event| events.push(event));
+        if fed.is_err() || received > ANSWER_LIMIT {
+            return Err(Problem::garbled("the streamed answer is too long"));
+        }
+        for event in events.drain(..) {
+            if take(&event)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Problem::timeout(limit)))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/json"))
+}

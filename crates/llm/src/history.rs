@@ -1,0 +1,181 @@
+//! The shape both dialects build on: system text first, then turns, every tool call with its result.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use types::content::{Content, Message, Role, ToolCall};
+
+/// Most characters of one text block of a tool result.
+const TOOL_TEXT_LIMIT: usize = 50_000;
+const CUT_NOTICE: &str = "\n[… the middle of this output was left out, it is too long …]\n";
+const LOST_RESULT: &str = "No result of this call is known.";
+
+pub(crate) struct History<'a> {
+    pub system: Vec<&'a str>,
+    pub turns: Vec<Turn<'a>>,
+}
+
+pub(crate) enum Turn<'a> {
+    /// One or more neighbouring user messages.
+    User(Vec<&'a Content>),
+    /// An answer, and the results of its calls in the order of the calls.
+    Assistant { message: &'a Message, results: Vec<ToolResult<'a>> },
+}
+
+pub(crate) struct ToolResult<'a> {
+    pub call: &'a ToolCall,
+    /// Texts are cut to what a provider takes.
+    pub texts: Vec<Cow<'a, str>>,
+    pub image_urls: Vec<&'a str>,
+}
+
+/// Brings messages into shape. Results move up to their call; a call without one gets a note, because
+/// providers refuse unanswered calls; a result without a call is dropped for the same reason.
+pub(crate) fn shape(messages: &[Arc<Message>]) -> History<'_> {
+    let mut results = results_by_call(messages);
+    let mut history = History { system: Vec::new(), turns: Vec::new() };
+    for (place, message) in messages.iter().enumerate() {
+        let message = message.as_ref();
+        match message.role {
+            Role::System => history.system.extend(message.content.iter().filter_map(Content::as_text)),
+            Role::User => push_user(&mut history.turns, message),
+            Role::Assistant => {
+                let results =
+                    message.tool_calls.iter().map(|call| result_of(call, place, &mut results)).collect();
+                history.turns.push(Turn::Assistant { message, results });
+            }
+            Role::Tool => {}
+        }
+    }
+    history
+}
+
+type Results<'a> = HashMap<&'a str, VecDeque<(usize, &'a Message)>>;
+
+fn results_by_call(messages: &[Arc<Message>]) -> Results<'_> {
+    let mut results = Results::new();
+    for (place, message) in messages.iter().enumerate() {
+        if let (Role::Tool, Some(id)) = (message.role, message.tool_call_id.as_deref()) {
+            results.entry(id).or_default().push_back((place, message.as_ref()));
+        }
+    }
+    results
+}
+
+fn push_user<'a>(turns: &mut Vec<Turn<'a>>, message: &'a Message) {
+    if let Some(Turn::User(content)) = turns.last_mut() {
+        content.extend(&message.content);
+    } else {
+        turns.push(Turn::User(message.content.iter().collect()));
+    }
+}
+
+/// The first result after the call that no earlier call with the same id took.
+fn result_of<'a>(call: &'a ToolCall, place: usize, results: &mut Results<'a>) -> ToolResult<'a> {
+    let mut found = None;
+    if let Some(waiting) = results.get_mut(call.id.as_str()) {
+        waiting.retain(|(at, _)| *at > place);
+        found = waiting.pop_front();
+    }
+    let Some((_, message)) = found else {
+        return ToolResult { call, texts: vec![Cow::Borrowed(LOST_RESULT)], image_urls: Vec::new() };
+    };
+    let texts = message.content.iter().filter_map(Content::as_text).map(cut).collect();
+    ToolResult { call, texts, image_urls: message.content.iter().flat_map(image_urls).collect() }
+}
+
+pub(crate) fn image_urls(content: &Content) -> impl Iterator<Item = &str> {
+    let urls = match content {
+        Content::Image { image_urls, .. } => image_urls.as_slice(),
+        Content::Text { .. } => &[],
+    };
+    urls.iter().map(String::as_str)
+}
+
+/// Keeps both ends of a text that is too long.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= TOOL_TEXT_LIMIT || text.chars().count() <= TOOL_TEXT_LIMIT {
+        return Cow::Borrowed(text);
+    }
+    let kept = TOOL_TEXT_LIMIT - CUT_NOTICE.chars().count();
+    let head = kept.div_ceil(2);
+    let head_end = text.char_indices().nth(head).map_or(text.len(), |(at, _)| at);
+    let tail_start = text.char_indices().nth_back(kept - head - 1).map_or(0, |(at, _)| at);
+    let (head, tail) = (text.get(..head_end).unwrap_or_default(), text.get(tail_start..).unwrap_or_default());
+    Cow::Owned([head, CUT_NOTICE, tail].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(id: &str) -> ToolCall {
+        ToolCall { id: id.into(), name: "t".into(), arguments: "{}".into(), origin: "completion".into() }
+    }
+
+    fn asks(ids: &[&str]) -> Message {
+        Message {
+            role: Role::Assistant,
+            tool_calls: ids.iter().map(|id| call(id)).collect(),
+            ..Message::default()
+        }
+    }
+
+    fn result(id: &str, text: &str) -> Message {
+        Message { tool_call_id: Some(id.into()), ..Message::new(Role::Tool, text) }
+    }
+
+    /// Role letters, and for each answer the texts of its results.
+    fn outline(messages: &[Message]) -> Vec<String> {
+        let messages: Vec<_> = messages.iter().cloned().map(Arc::new).collect();
+        let turns = shape(&messages).turns;
+        let text = |turn: &Turn<'_>| match turn {
+            Turn::User(content) => format!("u{}", content.len()),
+            Turn::Assistant { results, .. } => {
+                format!("a {}", results.iter().map(|r| r.texts.join("|")).collect::<Vec<_>>().join(","))
+            }
+        };
+        turns.iter().map(text).collect()
+    }
+
+    #[test]
+    fn results_follow_the_order_of_the_calls() {
+        let messages = [asks(&["1", "2"]), result("2", "two"), result("1", "one")];
+        assert_eq!(outline(&messages), ["a one,two"]);
+    }
+
+    #[test]
+    fn a_message_between_call_and_result_comes_after_the_result() {
+        let messages = [asks(&["1"]), Message::new(Role::User, "wait"), result("1", "one")];
+        assert_eq!(outline(&messages), ["a one", "u1"]);
+    }
+
+    #[test]
+    fn a_call_without_result_gets_a_note_and_a_stray_result_is_dropped() {
+        assert_eq!(outline(&[asks(&["1"]), result("9", "x")]), [format!("a {LOST_RESULT}")]);
+    }
+
+    #[test]
+    fn an_id_used_twice_pairs_in_order() {
+        let messages = [asks(&["1"]), result("1", "a"), asks(&["1"]), result("1", "b")];
+        assert_eq!(outline(&messages), ["a a", "a b"]);
+    }
+
+    #[test]
+    fn neighbouring_user_messages_become_one_turn() {
+        let messages = [Message::new(Role::User, "a"), Message::new(Role::User, "b")];
+        assert_eq!(outline(&messages), ["u2"]);
+    }
+
+    #[test]
+    fn a_long_text_keeps_both_ends_and_the_limit() {
+        let text = format!("{}ä{}", "a".repeat(40_000), "z".repeat(40_000));
+        let short = cut(&text);
+        assert_eq!(short.chars().count(), TOOL_TEXT_LIMIT);
+        assert!(short.starts_with("aaa") && short.ends_with("zzz") && short.contains(CUT_NOTICE));
+        assert_eq!(cut("short"), "short");
+        let wide = "é".repeat(TOOL_TEXT_LIMIT);
+        assert_eq!(cut(&wide), wide);
+    }
+}

@@ -1,0 +1,292 @@
+//! What went wrong in one attempt, whether another one may help, and what it is called in the end.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use types::model::{FailureKind, ModelFailure};
+
+use crate::patterns;
+use crate::transport::TransportError;
+
+/// Most characters of a provider's text that reach the user.
+const DETAIL_LIMIT: usize = 2_000;
+const KEY_REJECTED: &str = "Your LLM API key appears to be invalid or has expired.";
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Problem {
+    cause: Cause,
+    /// For the user, without the provider's name.
+    message: String,
+    /// Everything the provider said, for the word tests.
+    evidence: String,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// An HTTP status, or the one an error within a 200 answer stands for.
+    Status(u16),
+    Connection,
+    Timeout,
+    NoResponse,
+    /// The answer is not what the protocol says.
+    Garbled,
+    /// The answer was withheld because of its content.
+    ContentPolicy,
+    /// The configuration cannot work.
+    Config,
+}
+
+impl Problem {
+    pub(crate) fn status(status: u16, body: &[u8]) -> Self {
+        let evidence = String::from_utf8_lossy(body).into_owned();
+        let said = match serde_json::from_str::<Value>(&evidence) {
+            Ok(body) => said(body.get("error").filter(|error| !error.is_null()).unwrap_or(&body)),
+            Err(_) if evidence.trim_start().starts_with('<') => String::new(),
+            Err(_) => evidence.trim().to_owned(),
+        };
+        let message =
+            if said.is_empty() { format!("answered {status}") } else { format!("answered {status}: {said}") };
+        Self { evidence, ..Self::new(Cause::Status(status), message) }
+    }
+
+    /// An error object inside an answer that began well.
+    pub(crate) fn in_body(error: &Value) -> Self {
+        let evidence = error.to_string();
+        let status = implied_status(error, &evidence);
+        Self {
+            evidence,
+            ..Self::new(Cause::Status(status), format!("answered with an error: {}", said(error)))
+        }
+    }
+
+    pub(crate) fn transport(error: &TransportError) -> Self {
+        match error {
+            TransportError::Connection(_) => {
+                Self::new(Cause::Connection, format!("cannot be reached: {error}"))
+            }
+            TransportError::Setup(_) => Self::new(Cause::Config, format!("cannot be called: {error}")),
+        }
+    }
+
+    pub(crate) fn timeout(limit: Duration) -> Self {
+        Self::new(Cause::Timeout, format!("sent nothing for {} seconds (timeout)", limit.as_secs_f64()))
+    }
+
+    pub(crate) fn no_response() -> Self {
+        Self::new(Cause::NoResponse, "answered without any choice".to_owned())
+    }
+
+    pub(crate) fn garbled(what: &str) -> Self {
+        Self::new(Cause::Garbled, format!("is not understood: {what}"))
+    }
+
+    pub(crate) fn cut_stream() -> Self {
+        Self::new(Cause::Connection, "broke off within an answer (connection closed)".to_owned())
+    }
+
+    pub(crate) fn content_policy() -> Self {
+        Self::new(Cause::ContentPolicy, "withheld the answer because of its content".to_owned())
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::new(Cause::Config, message.into())
+    }
+
+    fn new(cause: Cause, message: String) -> Self {
+        Self { cause, message, evidence: String::new(), retry_after: None }
+    }
+
+    pub(crate) fn retry_after(self, asked: Option<Duration>) -> Self {
+        Self { retry_after: asked, ..self }
+    }
+
+    /// How long the provider asks to wait.
+    pub(crate) fn asked_wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn is_no_response(&self) -> bool {
+        self.cause == Cause::NoResponse
+    }
+
+    /// The provider finds the prompt too short to be cached.
+    pub(crate) fn refuses_cache_markers(&self) -> bool {
+        patterns::cache_too_small(&self.evidence)
+    }
+
+    pub(crate) fn may_retry(&self) -> bool {
+        if self.kind() != FailureKind::Other || patterns::quota(&self.evidence) {
+            return false;
+        }
+        match self.cause {
+            Cause::Status(status) => matches!(status, 408 | 409 | 429) || status >= 500,
+            Cause::Connection | Cause::Timeout | Cause::NoResponse | Cause::Garbled => true,
+            Cause::ContentPolicy | Cause::Config => false,
+        }
+    }
+
+    /// `label` names the provider at the beginning of a sentence.
+    pub(crate) fn into_failure(self, label: &str) -> ModelFailure {
+        let (kind, code) = (self.kind(), self.code());
+        let detail = match (code, self.cause) {
+            ("LLMAuthenticationError", _) => KEY_REJECTED.to_owned(),
+            (_, Cause::Config) => self.message,
+            _ => format!("{label} {}", self.message),
+        };
+        ModelFailure { kind, code: code.to_owned(), detail: shortened(detail) }
+    }
+
+    fn kind(&self) -> FailureKind {
+        let status = match self.cause {
+            Cause::Status(status) => status,
+            Cause::ContentPolicy => return FailureKind::ContentPolicy,
+            _ => return FailureKind::Other,
+        };
+        if matches!(status, 401 | 429) {
+            FailureKind::Other
+        } else if status == 413 || patterns::prompt_too_long(&self.evidence) {
+            FailureKind::ContextWindow
+        } else if patterns::broken_history(&self.evidence) {
+            FailureKind::MalformedHistory
+        } else if patterns::content_policy(&self.evidence) {
+            FailureKind::ContentPolicy
+        } else {
+            FailureKind::Other
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self.kind() {
+            FailureKind::ContextWindow => return "LLMContextWindowExceedError",
+            FailureKind::MalformedHistory => return "LLMMalformedConversationHistoryError",
+            FailureKind::ContentPolicy => return "LLMContentPolicyViolationError",
+            FailureKind::Other => {}
+        }
+        match self.cause {
+            Cause::Status(401) => "LLMAuthenticationError",
+            Cause::Status(400 | 403) if patterns::authentication(&self.evidence) => "LLMAuthenticationError",
+            Cause::Status(404) => "NotFoundError",
+            Cause::Status(408) | Cause::Timeout => "LLMTimeoutError",
+            Cause::Status(429) => "LLMRateLimitError",
+            Cause::Status(409 | 500..) | Cause::Connection => "LLMServiceUnavailableError",
+            Cause::NoResponse => "LLMNoResponseError",
+            Cause::Garbled => "APIError",
+            Cause::Status(_) | Cause::Config | Cause::ContentPolicy => "LLMBadRequestError",
+        }
+    }
+}
+
+/// The message of an error object, with its code or type where that is a word.
+fn said(error: &Value) -> String {
+    let text = |key: &str| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let message = text("message").or_else(|| text("detail")).or(error.as_str());
+    let word = text("code").or_else(|| text("type"));
+    match (message, word) {
+        (Some(message), Some(word)) if !message.contains(word) => format!("{message} ({word})"),
+        (Some(message), _) => message.to_owned(),
+        (None, Some(word)) => word.to_owned(),
+        (None, None) => error.to_string(),
+    }
+}
+
+fn implied_status(error: &Value, evidence: &str) -> u16 {
+    let number = ["code", "status"].iter().find_map(|key| error.get(key).and_then(Value::as_u64));
+    if let Some(status) =
+        number.and_then(|number| u16::try_from(number).ok()).filter(|n| (400..600).contains(n))
+    {
+        return status;
+    }
+    let kinds = [
+        ("authentication_error", 401),
+        ("invalid_api_key", 401),
+        ("permission_error", 403),
+        ("not_found_error", 404),
+        ("rate_limit", 429),
+        ("insufficient_quota", 429),
+        ("overloaded_error", 529),
+        ("invalid_request_error", 400),
+    ];
+    kinds.iter().find(|(word, _)| evidence.contains(word)).map_or(500, |(_, status)| *status)
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(DETAIL_LIMIT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(status: u16, body: &str) -> (FailureKind, String, String) {
+        let failure = Problem::status(status, body.as_bytes()).into_failure("OpenAI");
+        (failure.kind, failure.code, failure.detail)
+    }
+
+    #[test]
+    fn every_status_has_its_code() {
+        for (status, code) in [
+            (400, "LLMBadRequestError"),
+            (401, "LLMAuthenticationError"),
+            (403, "LLMBadRequestError"),
+            (404, "NotFoundError"),
+            (408, "LLMTimeoutError"),
+            (413, "LLMContextWindowExceedError"),
+            (422, "LLMBadRequestError"),
+            (429, "LLMRateLimitError"),
+            (500, "LLMServiceUnavailableError"),
+            (503, "LLMServiceUnavailableError"),
+            (529, "LLMServiceUnavailableError"),
+            (302, "LLMBadRequestError"),
+        ] {
+            assert_eq!(failure(status, "").1, code, "{status}");
+        }
+    }
+
+    #[test]
+    fn words_tell_what_a_bad_request_is() {
+        let long = r#"{"error":{"message":"Please reduce the length of the messages.","code":"context_length_exceeded"}}"#;
+        assert_eq!(failure(400, long).0, FailureKind::ContextWindow);
+        let unpaired =
+            "messages.2: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_1";
+        assert_eq!(failure(400, unpaired).0, FailureKind::MalformedHistory);
+        assert_eq!(failure(400, "Output blocked by content filtering policy").0, FailureKind::ContentPolicy);
+        assert_eq!(failure(403, "Access denied").1, "LLMAuthenticationError");
+    }
+
+    #[test]
+    fn the_detail_is_what_the_provider_said() {
+        let body =
+            r#"{"error":{"message":"The request is invalid.","type":"invalid_request_error","code":null}}"#;
+        assert_eq!(
+            failure(400, body).2,
+            "OpenAI answered 400: The request is invalid. (invalid_request_error)"
+        );
+        assert_eq!(failure(502, "<html>Bad gateway</html>").2, "OpenAI answered 502");
+        assert_eq!(failure(401, "whatever").2, KEY_REJECTED);
+        assert!(failure(400, &"x".repeat(9_000)).2.len() < 2_100);
+    }
+
+    #[test]
+    fn a_used_up_quota_is_not_tried_again() {
+        let quota = r#"{"error":{"message":"Too much.","code":"insufficient_quota"}}"#;
+        assert!(!Problem::status(429, quota.as_bytes()).may_retry());
+        assert!(Problem::status(429, b"{}").may_retry());
+        assert_eq!(crate::classify("LLMRateLimitError", &failure(429, quota).2).kind, "quota");
+    }
+
+    #[test]
+    fn only_errors_that_pass_are_tried_again() {
+        for (status, expected) in
+            [(400, false), (401, false), (404, false), (408, true), (409, true), (503, true)]
+        {
+            assert_eq!(Problem::status(status, b"").may_retry(), expected, "{status}");
+        }
+        assert!(!Problem::status(500, b"exceeds the available context size").may_retry());
+        assert!(Problem::no_response().may_retry() && Problem::cut_stream().may_retry());
+        assert!(!Problem::content_policy().may_retry() && !Problem::config("x").may_retry());
+    }
+}

@@ -1,0 +1,176 @@
+//! Reads server-sent events from bytes that may be split anywhere.
+
+/// One event; `name` is empty where the server gave none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SseEvent {
+    pub name: String,
+    pub data: String,
+}
+
+/// An event grew beyond [`MAX_EVENT_BYTES`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+pub(crate) const MAX_EVENT_BYTES: usize = 16 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+#[derive(Default)]
+pub(crate) struct SseReader {
+    line: Vec<u8>,
+    name: String,
+    data: String,
+    has_data: bool,
+    /// The last byte was a CR: an LF right after it belongs to the same line end.
+    after_cr: bool,
+    began: bool,
+}
+
+impl SseReader {
+    /// Takes the next bytes and calls `deliver` with every event they complete.
+    pub(crate) fn feed(&mut self, bytes: &[u8], mut deliver: impl FnMut(SseEvent)) -> Result<(), TooLong> {
+        let mut rest = bytes;
+        if self.after_cr && !rest.is_empty() {
+            self.after_cr = false;
+            rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+        }
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
+            let (piece, tail) = rest.split_at(end);
+            self.take(piece)?;
+            self.finish_line(&mut deliver);
+            rest = match tail {
+                [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
+                [] => tail,
+            };
+            self.after_cr = tail == b"\r";
+        }
+        self.take(rest)
+    }
+
+    fn take(&mut self, piece: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() + piece.len() > MAX_EVENT_BYTES {
+            return Err(TooLong);
+        }
+        self.line.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn finish_line(&mut self, deliver: &mut impl FnMut(SseEvent)) {
+        let line = std::mem::take(&mut self.line);
+        let mut text = line.as_slice();
+        if !std::mem::replace(&mut self.began, true) {
+            text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        }
+        if text.is_empty() {
+            self.dispatch(deliver);
+        } else {
+            self.field(text);
+        }
+        self.line = line;
+        self.line.clear();
+    }
+
+    fn dispatch(&mut self, deliver: &mut impl FnMut(SseEvent)) {
+        let name = std::mem::take(&mut self.name);
+        let data = std::mem::take(&mut self.data);
+        if std::mem::take(&mut self.has_data) {
+            deliver(SseEvent { name, data });
+        }
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        let (field, value) = match memchr::memchr(b':', line) {
+            Some(colon) => {
+                let (field, value) = line.split_at(colon);
+                let value = value.strip_prefix(b":").unwrap_or(value);
+                (field, value.strip_prefix(b" ").unwrap_or(value))
+            }
+            None => (line, &b""[..]),
+        };
+        match field {
+            b"data" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.data.push('\n');
+                }
+                self.data.push_str(&String::from_utf8_lossy(value));
+            }
+            b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(pieces: &[&[u8]]) -> Vec<SseEvent> {
+        let (mut reader, mut events) = (SseReader::default(), Vec::new());
+        for piece in pieces {
+            reader.feed(piece, |event| events.push(event)).unwrap();
+        }
+        events
+    }
+
+    fn event(name: &str, data: &str) -> SseEvent {
+        SseEvent { name: name.to_owned(), data: data.to_owned() }
+    }
+
+    #[test]
+    fn comments_and_unknown_fields_are_skipped() {
+        let events = read(&[b": ping\n\nid: 7\nretry: 5\ndata: a\n\n"]);
+        assert_eq!(events, [event("", "a")]);
+    }
+
+    #[test]
+    fn several_data_lines_are_one_event() {
+        let events = read(&[b"event: x\ndata: a\ndata:b\ndata\n\n"]);
+        assert_eq!(events, [event("x", "a\nb\n")]);
+    }
+
+    #[test]
+    fn a_name_does_not_reach_the_next_event() {
+        let events = read(&[b"event: x\n\ndata: a\n\n"]);
+        assert_eq!(events, [event("", "a")]);
+    }
+
+    #[test]
+    fn an_event_without_its_blank_line_is_not_delivered() {
+        assert_eq!(read(&[b"data: a\n"]), []);
+    }
+
+    #[test]
+    fn an_endless_line_is_refused() {
+        let mut reader = SseReader::default();
+        let block = vec![b'x'; MAX_EVENT_BYTES / 2 + 1];
+        assert_eq!(reader.feed(&block, |_| {}), Ok(()));
+        assert_eq!(reader.feed(&block, |_| {}), Err(TooLong));
+    }
+
+    proptest! {
+        /// Wherever the bytes are cut and whatever ends the lines, the events are the same.
+        #[test]
+        fn splits_and_line_ends_do_not_matter(
+            data in prop::collection::vec("[a-zé:{}\" ]{0,12}", 1..6),
+            end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let mut wire = String::from("\u{feff}");
+            for line in &data {
+                for part in [&format!("data: {line}"), ": comment", ""] {
+                    wire.push_str(part);
+                    wire.push_str(end);
+                }
+            }
+            let wire = wire.as_bytes();
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
+            places.extend([0, wire.len()]);
+            places.sort_unstable();
+            let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &wire[pair[0]..pair[1]]).collect();
+            let expected: Vec<SseEvent> = data.iter().map(|line| event("", line)).collect();
+            prop_assert_eq!(read(&pieces), expected);
+        }
+    }
+}
