@@ -1,0 +1,59 @@
+//! Answers on their way back: a private subject for each waiting request.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ports::Parcel;
+use tokio::sync::oneshot;
+
+const PREFIX: &str = "_INBOX.";
+
+#[derive(Default)]
+pub struct Inbox {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Parcel>>>,
+}
+
+/// A place for one answer; given back when dropped.
+pub struct Place<'inbox> {
+    inbox: &'inbox Inbox,
+    number: u64,
+    pub answer: oneshot::Receiver<Parcel>,
+}
+
+impl Inbox {
+    pub fn open(&self) -> Place<'_> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.waiting().insert(number, sender);
+        Place { inbox: self, number, answer }
+    }
+
+    /// Whether `subject` is one of an inbox; if so, the parcel has been handed to whoever still waits there.
+    pub fn take(&self, subject: &str, parcel: &Parcel) -> bool {
+        let Some(number) = subject.strip_prefix(PREFIX) else { return false };
+        let waiting = number.parse().ok().and_then(|number: u64| self.waiting().remove(&number));
+        if let Some(sender) = waiting {
+            // One that has just stopped waiting needs no answer.
+            let _ = sender.send(parcel.clone());
+        }
+        true
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Parcel>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    pub fn subject(&self) -> String {
+        format!("{PREFIX}{}", self.number)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.inbox.waiting().remove(&self.number);
+    }
+}

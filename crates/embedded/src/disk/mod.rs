@@ -1,0 +1,205 @@
+//! The real files, and the changes made to them.
+
+mod log_file;
+mod open_logs;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use log_file::LogFile;
+use open_logs::{LastLine, OpenLogs};
+
+use crate::journal::Change;
+use crate::options::Options;
+use crate::place::{Area, Place};
+
+const DRAFTS: &str = "drafts";
+const BLOBS: &str = "blobs";
+
+/// The data folders. Changes come from the journal's thread only; anyone may read.
+pub struct Disk {
+    root: PathBuf,
+    conversations: PathBuf,
+    bash_events: PathBuf,
+    drafts: PathBuf,
+    next_draft: AtomicU64,
+    logs: OpenLogs,
+}
+
+impl Disk {
+    /// Makes the folders that are missing and throws unfinished drafts away.
+    pub fn open(options: &Options) -> io::Result<Self> {
+        let drafts = options.root.join(DRAFTS);
+        for folder in [&options.root, &options.conversations, &options.bash_events, &drafts] {
+            make_folder(folder)?;
+        }
+        make_folder(&options.root.join(BLOBS))?;
+        for draft in fs::read_dir(&drafts)? {
+            fs::remove_file(draft?.path())?;
+        }
+        Ok(Self {
+            root: options.root.clone(),
+            conversations: options.conversations.clone(),
+            bash_events: options.bash_events.clone(),
+            drafts,
+            next_draft: AtomicU64::new(0),
+            logs: OpenLogs::default(),
+        })
+    }
+
+    pub fn path(&self, place: &Place) -> PathBuf {
+        let folder = match place.area {
+            Area::Root => &self.root,
+            Area::Conversations => &self.conversations,
+            Area::BashEvents => &self.bash_events,
+        };
+        folder.join(&place.path)
+    }
+
+    pub fn in_root(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub fn blob(&self, name: &str) -> PathBuf {
+        self.root.join(BLOBS).join(name)
+    }
+
+    /// A log, or `None` if it is absent. Its torn last line, if it has one, is cut.
+    pub fn log(&self, place: &Place) -> io::Result<Option<Arc<LogFile>>> {
+        self.logs.get(place, &self.path(place), LastLine::CutIfTorn)
+    }
+
+    /// The tail of a log that is open already, without touching the disk.
+    pub fn known_tail(&self, place: &Place) -> Option<u64> {
+        self.logs.known(place).map(|log| log.tail())
+    }
+
+    /// Does a change. On an error the file is as it was.
+    pub fn apply(&self, change: &Change<'_>) -> io::Result<()> {
+        match change {
+            Change::Append { place, offset, bytes } => {
+                self.log_to_write(place, LastLine::CutIfTorn)?.write(*offset, bytes)
+            }
+            Change::Replace { place, bytes } => self.replace(&self.path(place), bytes),
+            Change::Remove { place } => self.remove(place),
+        }
+    }
+
+    /// Does a change that may have been done before, wholly or in part. What is there already is not written
+    /// again: on a full disk that could fail.
+    pub fn redo(&self, change: &Change<'_>) -> io::Result<()> {
+        match change {
+            Change::Append { place, offset, bytes } => {
+                let log = self.log_to_write(place, LastLine::AsItIs)?;
+                if log.has(*offset, bytes)? { Ok(()) } else { log.write(*offset, bytes) }
+            }
+            Change::Replace { place, bytes } => match fs::read(self.path(place)) {
+                Ok(there) if there == *bytes => Ok(()),
+                _ => self.apply(change),
+            },
+            Change::Remove { .. } => self.apply(change),
+        }
+    }
+
+    fn log_to_write(&self, place: &Place, last_line: LastLine) -> io::Result<Arc<LogFile>> {
+        let path = self.path(place);
+        match self.logs.get(place, &path, last_line)? {
+            Some(log) => Ok(log),
+            None => self.logs.create(place, &path),
+        }
+    }
+
+    /// Removes a file; of a conversation, its whole folder.
+    fn remove(&self, place: &Place) -> io::Result<()> {
+        self.remove_file(place)?;
+        if place.area != Area::Conversations {
+            return Ok(());
+        }
+        let path = self.path(place);
+        let Some(folder) = path.parent() else { return Ok(()) };
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                // The log is gone, which is what was asked for; the rest is only untidy.
+                tracing::warn!(folder = %folder.display(), %error, "what is left of a conversation stays");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Removes one file and nothing around it.
+    pub fn remove_file(&self, place: &Place) -> io::Result<()> {
+        self.logs.remove(place, || absent_is_fine(fs::remove_file(self.path(place))))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let draft = self.draft();
+        let replaced = write_new(&draft, bytes).and_then(|_| move_to(&draft, path));
+        replaced.inspect_err(|_| drop(fs::remove_file(&draft)))
+    }
+
+    /// Puts `bytes` at `path`, without the journal; on the disk before it returns if `durable`.
+    pub fn put_whole(&self, path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+        let draft = self.draft();
+        let written =
+            write_new(&draft, bytes).and_then(|file| if durable { file.sync_data() } else { Ok(()) });
+        written.and_then(|()| move_to(&draft, path)).inspect_err(|_| drop(fs::remove_file(&draft)))?;
+        match path.parent() {
+            Some(folder) if durable => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    fn draft(&self) -> PathBuf {
+        self.drafts.join(self.next_draft.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    pub fn forget_open_logs(&self) {
+        self.logs.clear();
+    }
+
+    /// Makes every change so far durable.
+    pub fn sync(&self) -> io::Result<()> {
+        let mut synced = Vec::new();
+        for path in [&self.root, &self.conversations, &self.bash_events] {
+            let folder = File::open(path)?;
+            let device = folder.metadata()?.dev();
+            if !synced.contains(&device) {
+                rustix::fs::syncfs(folder)?;
+                synced.push(device);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn move_to(draft: &Path, path: &Path) -> io::Result<()> {
+    match fs::rename(draft, path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), make_folder)?;
+            fs::rename(draft, path)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::log_file::LogFile;
+use super::make_folder;
+use crate::place::Place;
+
+/// How many logs nobody is using at the moment stay open.
+const KEPT_OPEN: usize = 128;
+
+/// The logs in use and some that lately were. All who use a log share one [`LogFile`], and with it its tail.
+#[derive(Default)]
+pub struct OpenLogs(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    logs: HashMap<Place, Kept>,
+    clock: u64,
+}
+
+struct Kept {
+    log: Arc<LogFile>,
+    last_used: u64,
+}
+
+/// What to do about a last line without an end when a log is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LastLine {
+    CutIfTorn,
+    /// It may be a change of the journal that is about to be done again.
+    AsItIs,
+}
+
+impl OpenLogs {
+    pub fn get(&self, place: &Place, path: &Path, last_line: LastLine) -> io::Result<Option<Arc<LogFile>>> {
+        let mut state = self.lock();
+        if let Some(log) = state.touch(place) {
+            return Ok(Some(log));
+        }
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        state.keep(place, file, last_line).map(Some)
+    }
+
+    pub fn known(&self, place: &Place) -> Option<Arc<LogFile>> {
+        self.lock().touch(place)
+    }
+
+    pub fn create(&self, place: &Place, path: &Path) -> io::Result<Arc<LogFile>> {
+        let mut state = self.lock();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = match options.open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                path.parent().map_or(Ok(()), make_folder)?;
+                options.open(path)?
+            }
+            file => file?,
+        };
+        state.keep(place, file, LastLine::AsItIs)
+    }
+
+    /// Forgets a log while `remove` removes its file, so that nobody opens it in between.
+    pub fn remove(&self, place: &Place, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.lock();
+        remove()?;
+        state.logs.remove(place);
+        Ok(())
+    }
+
+    pub fn clear(&self) {
+        self.lock().logs.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn touch(&mut self, place: &Place) -> Option<Arc<LogFile>> {
+        self.clock += 1;
+        let kept = self.logs.get_mut(place)?;
+        kept.last_used = self.clock;
+        Some(kept.log.clone())
+    }
+
+    fn keep(&mut self, place: &Place, file: File, last_line: LastLine) -> io::Result<Arc<LogFile>> {
+        let log = Arc::new(match last_line {
+            LastLine::CutIfTorn => LogFile::open_whole(file, place)?,
+            LastLine::AsItIs => LogFile::open(file)?,
+        });
+        self.make_room();
+        self.logs.insert(place.clone(), Kept { log: log.clone(), last_used: self.clock });
+        Ok(log)
+    }
+
+    /// Closes the log that was not used for longest. One that somebody holds stays: two with different tails
+    /// must never meet.
+    fn make_room(&mut self) {
+        if self.logs.len() < KEPT_OPEN {
+            return;
+        }
+        let unused = self.logs.iter().filter(|(_, kept)| Arc::strong_count(&kept.log) == 1);
+        let oldest = unused.min_by_key(|(_, kept)| kept.last_used).map(|(place, _)| place.clone());
+        if let Some(place) = oldest {
+            self.logs.remove(&place);
+        }
+    }
+}

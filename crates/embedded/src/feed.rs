@@ -1,0 +1,192 @@
+//! A bounded queue from anywhere to one listener: a full one drops and says so, and never holds up the sender.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+
+const MAX_ITEMS: usize = 1_024;
+const MAX_BYTES: usize = 8 << 20;
+/// A queue that has grown beyond this gives its memory back once it is empty.
+const KEPT_CAPACITY: usize = 64;
+
+/// What can travel in a feed.
+pub trait Item: Send + 'static {
+    fn bytes(&self) -> usize;
+    /// Stands for items that were dropped.
+    fn lagged() -> Self;
+}
+
+/// The sending side. Dropping it ends the listener's stream after what is queued.
+pub struct Feed<T: Item>(Arc<Mutex<State<T>>>);
+
+/// The receiving side.
+pub struct Listener<T: Item>(Arc<Mutex<State<T>>>);
+
+struct State<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+    /// The last item stands for dropped ones, so a further drop needs no further sign.
+    lagging: bool,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+pub fn feed<T: Item>() -> (Feed<T>, Listener<T>) {
+    let state = State { items: VecDeque::new(), bytes: 0, lagging: false, ended: false, waker: None };
+    let shared = Arc::new(Mutex::new(state));
+    (Feed(shared.clone()), Listener(shared))
+}
+
+impl<T: Item> Feed<T> {
+    /// Whether there was room.
+    pub fn push(&self, item: T) -> bool {
+        let mut state = lock(&self.0);
+        let fits = state.items.len() < MAX_ITEMS && state.bytes.saturating_add(item.bytes()) <= MAX_BYTES;
+        // An item larger than the whole queue still passes through an empty one.
+        let taken = fits || state.items.is_empty();
+        if taken {
+            state.bytes = state.bytes.saturating_add(item.bytes());
+            state.items.push_back(item);
+            state.lagging = false;
+        } else if !state.lagging {
+            state.items.push_back(T::lagged());
+            state.lagging = true;
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        taken
+    }
+
+    pub fn is_abandoned(&self) -> bool {
+        lock(&self.0).ended
+    }
+}
+
+impl<T: Item> Drop for Feed<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.ended = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T: Item> Stream for Listener<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = lock(&self.0);
+        let Some(item) = state.items.pop_front() else {
+            if state.ended {
+                return Poll::Ready(None);
+            }
+            state.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        state.bytes = state.bytes.saturating_sub(item.bytes());
+        if state.items.is_empty() {
+            state.lagging = false;
+            if state.items.capacity() > KEPT_CAPACITY {
+                state.items = VecDeque::new();
+            }
+        }
+        Poll::Ready(Some(item))
+    }
+}
+
+impl<T: Item> Drop for Listener<T> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.ended = true;
+        state.items = VecDeque::new();
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    enum Thing {
+        Sized(usize),
+        Lagged,
+    }
+
+    impl Item for Thing {
+        fn bytes(&self) -> usize {
+            match self {
+                Self::Sized(bytes) => *bytes,
+                Self::Lagged => 0,
+            }
+        }
+
+        fn lagged() -> Self {
+            Self::Lagged
+        }
+    }
+
+    fn drain(listener: &mut Listener<Thing>) -> Vec<Thing> {
+        std::iter::from_fn(|| listener.next().now_or_never().flatten()).collect()
+    }
+
+    #[test]
+    fn overflow_shows_once_where_items_are_missing() {
+        let (feed, mut listener) = feed();
+        let pushed = (0..MAX_ITEMS + 5).filter(|_| feed.push(Thing::Sized(1))).count();
+        assert_eq!(pushed, MAX_ITEMS);
+        assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
+        assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
+        assert!(feed.push(Thing::Sized(2)), "there is room again");
+        let rest = drain(&mut listener);
+        assert_eq!(rest[MAX_ITEMS - 2..], [Thing::Lagged, Thing::Sized(2)]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let (feed, mut listener) = feed();
+        assert!(feed.push(Thing::Sized(MAX_BYTES)));
+        assert!(!feed.push(Thing::Sized(1)));
+        assert_eq!(drain(&mut listener), [Thing::Sized(MAX_BYTES), Thing::Lagged]);
+        assert!(feed.push(Thing::Sized(1)));
+        assert_eq!(drain(&mut listener), [Thing::Sized(1)]);
+    }
+
+    #[test]
+    fn a_single_item_larger_than_the_queue_passes() {
+        let (feed, mut listener) = feed();
+        assert!(feed.push(Thing::Sized(MAX_BYTES + 1)));
+        assert_eq!(drain(&mut listener), [Thing::Sized(MAX_BYTES + 1)]);
+    }
+
+    #[test]
+    fn the_stream_ends_after_what_is_queued() {
+        let (feed, mut listener) = feed();
+        feed.push(Thing::Sized(1));
+        drop(feed);
+        assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
+        assert_eq!(listener.next().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn the_sender_sees_that_nobody_listens() {
+        let (feed, listener) = feed::<Thing>();
+        assert!(!feed.is_abandoned());
+        drop(listener);
+        assert!(feed.is_abandoned());
+    }
+}

@@ -1,0 +1,101 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"mhjrnl1\n";
+const SUFFIX: &str = ".journal";
+
+/// The file that frames are written to.
+pub struct Segment {
+    file: File,
+    /// Of what is known to be good.
+    length: u64,
+}
+
+impl Segment {
+    /// Makes segment `number`, durably.
+    pub fn create(folder: &Path, number: u64) -> io::Result<Self> {
+        let path = path(folder, number);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let written = file.write_all_at(MAGIC, 0).and_then(|()| sync_folder(folder));
+        if let Err(error) = written {
+            fs::remove_file(&path)?;
+            return Err(error);
+        }
+        Ok(Self { file, length: MAGIC.len() as u64 })
+    }
+
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Writes after the good part, which does not grow before [`Segment::accept`].
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.length)
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Counts `bytes` that were written as good.
+    pub fn accept(&mut self, bytes: usize) {
+        self.length += bytes as u64;
+    }
+
+    /// Removes all after `length`, and nothing before.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.length = self.length.min(length);
+        self.file.set_len(self.length)?;
+        self.file.sync_data()
+    }
+}
+
+/// The numbers of the segments in `folder`, oldest first.
+pub fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).and_then(|text| text.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The bytes after the segment's head; none if it was not written any further.
+pub fn read(folder: &Path, number: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = fs::read(path(folder, number))?;
+    match bytes.get(..MAGIC.len()) {
+        Some(magic) if magic == MAGIC => Ok(bytes.split_off(MAGIC.len())),
+        Some(magic) if magic.iter().any(|byte| *byte != 0) => {
+            Err(io::Error::new(ErrorKind::InvalidData, format!("segment {number} is not of this version")))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Cuts a segment that is not written to any more to `frames` bytes after its head.
+pub fn cut(folder: &Path, number: u64, frames: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path(folder, number))?;
+    file.set_len(MAGIC.len() as u64 + frames)?;
+    file.sync_data()
+}
+
+/// Removes segments, oldest first: whatever a crash leaves is then a whole tail of the history.
+pub fn remove(folder: &Path, numbers: &[u64]) -> io::Result<()> {
+    for number in numbers {
+        fs::remove_file(path(folder, *number))?;
+    }
+    sync_folder(folder)
+}
+
+fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}{SUFFIX}"))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::{Appended, Entry, Error, EventLog, LogId, Parcel, Result, Stored, subjects};
+use tokio::sync::oneshot;
+use types::Seq;
+
+use crate::blocking::{blocking, failed};
+use crate::bus::LocalBus;
+use crate::disk::Disk;
+use crate::journal::{Journal, MAX_BYTES, Stage, Transaction};
+use crate::place::Place;
+
+/// Logs as files with a record a line.
+pub struct FileLog {
+    pub disk: Arc<Disk>,
+    pub journal: Journal,
+    pub bus: LocalBus,
+}
+
+#[async_trait]
+impl EventLog for FileLog {
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        let place = Place::log(log)?;
+        let lines = lines(&records)?;
+        let (subject, bus) = (subjects::stored(log), self.bus.clone());
+        self.journal
+            .run(|answer| {
+                let seqs = Vec::with_capacity(records.len());
+                Box::new(Append { place, after, records, lines, seqs, subject, bus, answer })
+            })
+            .await
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+        let (place, disk) = (Place::log(log)?, self.disk.clone());
+        blocking(move || match disk.log(&place)? {
+            Some(log) => log.read(after.0, limit),
+            None => Ok(Vec::new()),
+        })
+        .await
+    }
+
+    async fn tail(&self, log: &LogId) -> Result<Seq> {
+        let (place, disk) = (Place::log(log)?, self.disk.clone());
+        if let Some(tail) = disk.known_tail(&place) {
+            return Ok(Seq(tail));
+        }
+        blocking(move || Ok(Seq(disk.log(&place)?.map_or(0, |log| log.tail())))).await
+    }
+
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        let place = Place::log(log)?;
+        self.journal.run(|answer| Box::new(Delete { place, answer })).await
+    }
+}
+
+fn lines(records: &[Bytes]) -> Result<Vec<u8>> {
+    let length = records.iter().map(|record| record.len() + 1).sum();
+    if length > MAX_BYTES {
+        return Err(Error::Internal(format!("more than {MAX_BYTES} bytes in one append")));
+    }
+    let mut lines = Vec::with_capacity(length);
+    for record in records {
+        if memchr::memchr(b'\n', record).is_some() {
+            return Err(Error::Internal("a record contains a line feed".to_owned()));
+        }
+        lines.extend_from_slice(record);
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+struct Append {
+    place: Place,
+    after: Seq,
+    records: Vec<Bytes>,
+    lines: Vec<u8>,
+    seqs: Vec<Seq>,
+    subject: String,
+    bus: LocalBus,
+    answer: oneshot::Sender<Result<Appended>>,
+}
+
+impl Transaction for Append {
+    fn bytes(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
+        let tail = tail(stage, &self.place)?;
+        if tail != self.after.0 {
+            return Err(Error::Conflict { tail: Some(Seq(tail)) });
+        }
+        let mut end = tail;
+        for record in &self.records {
+            end += record.len() as u64 + 1;
+            self.seqs.push(Seq(end));
+        }
+        if !self.records.is_empty() {
+            stage.frame.append(&self.place, tail, &self.lines);
+            stage.ahead.tails.insert(self.place.clone(), end);
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<()>) {
+        if outcome.is_ok() {
+            self.publish();
+        }
+        let seqs = self.seqs;
+        // The caller may have given up.
+        let _ = self.answer.send(outcome.map(|()| Appended { seqs }));
+    }
+}
+
+impl Append {
+    fn publish(&self) {
+        let mut prev = self.after;
+        for (seq, record) in self.seqs.iter().zip(&self.records) {
+            let stored = Stored { seq: *seq, prev };
+            let json = format!(r#"{{"seq":{},"prev":{}}}"#, stored.seq.0, stored.prev.0);
+            self.bus.send(&self.subject, &Parcel { json: json.into(), blob: record.clone() });
+            prev = *seq;
+        }
+    }
+}
+
+struct Delete {
+    place: Place,
+    answer: oneshot::Sender<Result<()>>,
+}
+
+impl Transaction for Delete {
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
+        // Also without a log: there may be other files in the folder.
+        stage.frame.remove(&self.place);
+        stage.ahead.tails.insert(self.place.clone(), 0);
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<()>) {
+        // The caller may have given up.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+fn tail(stage: &Stage<'_>, place: &Place) -> Result<u64> {
+    if let Some(tail) = stage.ahead.tails.get(place) {
+        return Ok(*tail);
+    }
+    let log = stage.disk.log(place).map_err(failed)?;
+    Ok(log.map_or(0, |log| log.tail()))
+}

@@ -1,0 +1,123 @@
+use ports::{Error, LogId, Result};
+use types::SandboxId;
+
+/// Which of the data folders something is in. They may be on different file systems, and a journal outlives
+/// a move of any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Area {
+    Root,
+    Conversations,
+    BashEvents,
+}
+
+/// A file of the store: a path relative to its area.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub area: Area,
+    pub path: String,
+}
+
+/// Names that begin with this belong to the store itself: no key contains it.
+const OWN: char = '%';
+const ESCAPED_DOT: &str = "%2E";
+
+impl Place {
+    /// The file of a log. Logs of sandboxes other than the shared one are kept apart in a folder `@<sandbox>`.
+    pub fn log(log: &LogId) -> Result<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !(1..=100).contains(&log.name.len()) || !log.name.bytes().all(plain) {
+            return Err(Error::Internal(format!("not a log name: {:?}", log.name)));
+        }
+        let apart = match &log.sandbox {
+            shared if *shared == SandboxId::shared() => String::new(),
+            other => format!("@{other}/"),
+        };
+        Ok(match log.name.starts_with('_') {
+            true => Self { area: Area::BashEvents, path: format!("{apart}{}.jsonl", log.name) },
+            false => Self { area: Area::Conversations, path: format!("{apart}{}/events.jsonl", log.name) },
+        })
+    }
+
+    pub fn key(bucket: &str, key: &str) -> Result<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        if !(1..=200).contains(&key.len()) || !key.bytes().all(plain) {
+            return Err(Error::Internal(format!("not a key: {key:?}")));
+        }
+        let name = match key.strip_prefix('.') {
+            // `.` and `..` are no file names, and hidden files are not shown by `ls`.
+            Some(rest) => format!("{ESCAPED_DOT}{rest}"),
+            None => key.to_owned(),
+        };
+        Ok(Self { area: Area::Root, path: format!("{}/{name}", bucket_folder(bucket)?) })
+    }
+
+    /// Where the highest revision of a bucket is noted when the key that had it goes.
+    pub fn highest_revision(bucket: &str) -> Result<Self> {
+        Ok(Self { area: Area::Root, path: format!("{}/{OWN}revision", bucket_folder(bucket)?) })
+    }
+}
+
+/// Relative to the root.
+pub fn bucket_folder(bucket: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if !(1..=64).contains(&bucket.len()) || !bucket.bytes().all(plain) {
+        return Err(Error::Internal(format!("not a bucket: {bucket:?}")));
+    }
+    Ok(format!("kv/{bucket}"))
+}
+
+/// The key kept under a file name; `None` for a file that is none.
+pub fn key_of(file_name: &str) -> Option<String> {
+    match file_name.strip_prefix(ESCAPED_DOT) {
+        Some(rest) => Some(format!(".{rest}")),
+        None => (!file_name.contains(OWN)).then(|| file_name.to_owned()),
+    }
+}
+
+/// The name of a blob is its file name.
+pub fn check_blob_name(name: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    match (1..=100).contains(&name.len()) && name.bytes().all(plain) {
+        true => Ok(()),
+        false => Err(Error::Internal(format!("not a blob name: {name:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_its_folder() {
+        let sandbox = SandboxId::shared();
+        for name in ["", ".", "..", "../x", "a/b", "a\0b", &"x".repeat(101)] {
+            assert!(Place::log(&LogId::named(&sandbox, name)).is_err(), "{name:?}");
+            assert!(check_blob_name(name).is_err(), "{name:?}");
+        }
+        for key in ["", "../x", "a/b", "%revision", &"x".repeat(201)] {
+            assert!(Place::key("B", key).is_err(), "{key:?}");
+        }
+        for bucket in ["", "..", "b", "A/B"] {
+            assert!(Place::key(bucket, "k").is_err(), "{bucket:?}");
+        }
+        assert_eq!(Place::key("B", "..").unwrap().path, "kv/B/%2E.");
+    }
+
+    #[test]
+    fn keys_come_back_from_their_file_names() {
+        for key in ["a", ".", "..", ".a.b", "x_Y-1"] {
+            let path = Place::key("B", key).unwrap().path;
+            assert_eq!(key_of(path.strip_prefix("kv/B/").unwrap()).as_deref(), Some(key));
+        }
+        assert_eq!(key_of("%revision"), None);
+    }
+
+    #[test]
+    fn logs_of_two_sandboxes_do_not_meet() {
+        let other = SandboxId::parse("other").unwrap();
+        let path = |sandbox: &SandboxId, name: &str| Place::log(&LogId::named(sandbox, name)).unwrap().path;
+        assert_eq!(path(&SandboxId::shared(), "_bash"), "_bash.jsonl");
+        assert_eq!(path(&other, "_bash"), "@other/_bash.jsonl");
+        assert_eq!(path(&other, "0a"), "@other/0a/events.jsonl");
+    }
+}
