@@ -1,1 +1,16 @@
-//! To be written.
+//! The tools an agent works with: a shell, an editor, a task list, a place to think, and the call that ends
+//! a run.
+//!
+//! [`ToolSet`] holds the tools of one conversation. It tells the loop what there is ([`types::tool::Toolbox`]),
+//! checks arguments, and runs actions. It knows nothing of events, models or confirmation: the loop asks,
+//! this crate does.
+
+mod args;
+mod definition;
+mod file_editor;
+mod notes;
+mod set;
+mod task_tracker;
+mod terminal;
+
+pub use set::{Error, ToolContext, ToolSet};

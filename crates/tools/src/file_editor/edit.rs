@@ -1,0 +1,189 @@
+//! The commands that change files.
+
+use std::path::Path;
+
+use types::Content;
+
+use super::action::{Action, Done, invalid};
+use super::files;
+use super::history::History;
+use super::text::{Form, decode, encode};
+use super::view::{lines, numbered};
+
+/// Lines shown on either side of a change.
+const CONTEXT: usize = 4;
+const CHECK: &str =
+    "Check that this is what you meant, indentation and neighbouring lines too; edit again if not.";
+
+pub fn create(action: &Action) -> Result<Done, String> {
+    let text = action.require("file_text", &action.file_text)?;
+    let path = &action.path;
+    if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
+        return Err(invalid(
+            "path",
+            path.display(),
+            format!("The directory {} does not exist. Create it first.", parent.display()),
+        ));
+    }
+    files::create(path, &encode(text, Form::PLAIN))?;
+    Ok(Done {
+        content: vec![Content::text(format!("File created successfully at: {}", path.display()))],
+        created: true,
+        old_content: None,
+        new_content: Some(text.clone()),
+    })
+}
+
+pub fn str_replace(action: &Action, history: &mut History) -> Result<Done, String> {
+    let old = action.require("old_str", &action.old_str)?;
+    let new = action.require("new_str", &action.new_str)?;
+    if old.is_empty() {
+        return Err(invalid("old_str", "``", "It must not be empty; use `insert` to add text."));
+    }
+    if old == new {
+        return Err(invalid("new_str", new, "It is the same as `old_str`: nothing would change."));
+    }
+    let file = OpenFile::read(&action.path)?;
+    let (start, old, new) = file.locate(old, new)?;
+    let end = start + old.len();
+    let head = file.text.get(..start).unwrap_or_default();
+    let tail = file.text.get(end..).unwrap_or_default();
+    let changed = format!("{head}{new}{tail}");
+
+    let first_line = head.matches('\n').count();
+    let added = new.matches('\n').count();
+    let snippet = snippet(&changed, first_line, first_line + added + 1);
+    let path = action.path.display();
+    let text = format!(
+        "The file {path} has been edited. Here's the result of running `cat -n` on a snippet of {path}:\n\
+         {snippet}{CHECK}"
+    );
+    file.save(&action.path, changed, text, history)
+}
+
+pub fn insert(action: &Action, history: &mut History) -> Result<Done, String> {
+    let line = *action.require("insert_line", &action.insert_line)?;
+    let new = action.require("new_str", &action.new_str)?;
+    let file = OpenFile::read(&action.path)?;
+    let total = lines(&file.text).len();
+    if line > total {
+        let reason = format!("It should be within the range of allowed values: [0, {total}].");
+        return Err(invalid("insert_line", line, reason));
+    }
+    let offset: usize = file.text.split_inclusive('\n').take(line).map(str::len).sum();
+    let head = file.text.get(..offset).unwrap_or_default();
+    let tail = file.text.get(offset..).unwrap_or_default();
+    let new = file.native_newlines(new);
+    let joint = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
+    // A last line without a newline stays without one.
+    let end = if new.ends_with('\n') || tail.is_empty() && !joint.is_empty() { "" } else { "\n" };
+    let changed = format!("{head}{joint}{new}{end}{tail}");
+
+    let snippet = snippet(&changed, line, line + lines(&new).len().max(1));
+    let text = format!(
+        "The file {} has been edited. Here's the result of running `cat -n` on a snippet of the edited file:\n\
+         {snippet}{CHECK}",
+        action.path.display()
+    );
+    file.save(&action.path, changed, text, history)
+}
+
+pub fn undo(action: &Action, history: &mut History) -> Result<Done, String> {
+    let path = &action.path;
+    let current = files::read_text(path)?;
+    let earlier = history
+        .pop(path, &current)
+        .ok_or_else(|| format!("No edit history found for {}.", path.display()))?;
+    if let Err(error) = files::replace(path, &earlier.bytes) {
+        history.push(path, earlier.bytes, &current);
+        return Err(error);
+    }
+    let (old, _) = decode(&current);
+    let (new, _) = decode(&earlier.bytes);
+    let warning = if earlier.changed_since {
+        " The file had also been changed by other means since that edit; those changes are gone too."
+    } else {
+        ""
+    };
+    let shown = numbered(&lines(&new), 1);
+    let path = path.display();
+    let text = format!(
+        "Last edit to {path} undone successfully.{warning} Here's the result of running `cat -n` on {path}:\n{shown}"
+    );
+    Ok(Done::edited(text, old, new))
+}
+
+/// A file as it was before the edit.
+struct OpenFile {
+    bytes: Vec<u8>,
+    text: String,
+    form: Form,
+    path: String,
+}
+
+impl OpenFile {
+    fn read(path: &Path) -> Result<Self, String> {
+        let bytes = files::read_text(path)?;
+        let (text, form) = decode(&bytes);
+        Ok(Self { bytes, text, form, path: path.display().to_string() })
+    }
+
+    /// Where the only match of `old` begins, and the texts that fit: as given, with the file's own newlines,
+    /// or without outer blanks.
+    fn locate(&self, old: &str, new: &str) -> Result<(usize, String, String), String> {
+        let plain = (old.to_owned(), new.to_owned());
+        let native = (self.native_newlines(old), self.native_newlines(new));
+        let mixed = (old.replace('\n', "\r\n"), new.replace('\n', "\r\n"));
+        let stripped = (old.trim().to_owned(), new.trim().to_owned());
+        for (old, new) in [plain, native, mixed, stripped] {
+            if old.is_empty() {
+                continue;
+            }
+            let starts: Vec<usize> = self.text.match_indices(&old).map(|(start, _)| start).collect();
+            match starts.as_slice() {
+                [] => {}
+                [start] => return Ok((*start, old, new)),
+                several => return Err(self.ambiguous(&old, several)),
+            }
+        }
+        Err(format!(
+            "No replacement was performed, old_str `{old}` did not appear verbatim in {}.",
+            self.path
+        ))
+    }
+
+    fn ambiguous(&self, old: &str, starts: &[usize]) -> String {
+        let line = |start: &usize| self.text.get(..*start).unwrap_or_default().matches('\n').count() + 1;
+        let lines: Vec<usize> = starts.iter().map(line).collect();
+        format!(
+            "No replacement was performed. Multiple occurrences of old_str `{old}` in lines {lines:?}. Please \
+             ensure it is unique."
+        )
+    }
+
+    /// The text keeps bare newlines; the form gives them back.
+    fn native_newlines(&self, text: &str) -> String {
+        if self.form.has_crlf() { text.replace("\r\n", "\n") } else { text.to_owned() }
+    }
+
+    fn save(
+        self,
+        path: &Path,
+        changed: String,
+        answer: String,
+        history: &mut History,
+    ) -> Result<Done, String> {
+        let bytes = encode(&changed, self.form);
+        files::replace(path, &bytes)?;
+        history.push(path, self.bytes, &bytes);
+        Ok(Done::edited(answer, self.text, changed))
+    }
+}
+
+/// The lines from `first` (counted from 0) to before `end`, with some around them.
+fn snippet(text: &str, first: usize, end: usize) -> String {
+    let lines = lines(text);
+    let from = first.saturating_sub(CONTEXT);
+    let to = (end + CONTEXT).min(lines.len());
+    numbered(lines.get(from..to).unwrap_or_default(), from + 1)
+}

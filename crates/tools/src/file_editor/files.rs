@@ -1,0 +1,96 @@
+//! Reading and replacing files safely.
+
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::text::is_binary;
+
+const MAX_BYTES: u64 = 10 * 1024 * 1024;
+const DEFAULT_MODE: u32 = 0o644;
+
+/// The whole of a text file.
+///
+/// # Errors
+/// Too large, binary or unreadable, in words for the model.
+pub fn read_text(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = read(path)?;
+    if is_binary(&bytes) {
+        return Err(refused(path, "File appears to be binary and this editor only works on text files."));
+    }
+    Ok(bytes)
+}
+
+/// The whole of any file.
+///
+/// # Errors
+/// Too large, not a regular file, or unreadable, in words for the model.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("Ran into {error} while trying to read {}", path.display());
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        return Err(refused(path, "It is not a regular file."));
+    }
+    check_size(path, meta.len())?;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    check_size(path, bytes.len() as u64)?;
+    Ok(bytes)
+}
+
+/// Makes `path` hold `bytes`: all of them or, on failure, what it held before. Mode and owner are kept; a
+/// symbolic link stays one.
+///
+/// # Errors
+/// In words for the model; they name `path` only.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let size = bytes.len() as u64;
+    check_size(path, size)?;
+    write_beside(path, bytes)
+        .map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
+}
+
+/// Like [`replace`], for a file that must not exist yet.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    check_size(path, bytes.len() as u64)?;
+    let written =
+        OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let before = std::fs::metadata(&path)?;
+    let fresh = path.with_file_name(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let written = write_fresh(&fresh, bytes, &before).and_then(|()| std::fs::rename(&fresh, &path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn write_fresh(fresh: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(DEFAULT_MODE).open(fresh)?;
+    file.write_all(bytes)?;
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
+        // Only root may give files away; without that, the file becomes ours.
+        let _ = std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()));
+    }
+    file.set_permissions(Permissions::from_mode(before.mode() & 0o7777))
+}
+
+fn check_size(path: &Path, size: u64) -> Result<(), String> {
+    if size <= MAX_BYTES {
+        return Ok(());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let megabytes = size as f64 / (1024.0 * 1024.0);
+    Err(refused(path, &format!("File is too large ({megabytes:.1}MB). Maximum allowed size is 10MB.")))
+}
+
+fn refused(path: &Path, reason: &str) -> String {
+    format!("File validation failed for {}: {reason}", path.display())
+}

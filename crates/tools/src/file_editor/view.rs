@@ -1,0 +1,216 @@
+//! `view`: files with line numbers, directories, images.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use types::Content;
+
+use super::action::invalid;
+use super::files;
+use super::text::decode;
+
+/// Characters an answer may hold.
+const MAX_CHARS: usize = 16_000;
+/// Entries of a directory that are looked at.
+const MAX_ENTRIES: usize = 2000;
+
+/// The lines of a text, without their newlines. The empty text has none.
+pub fn lines(text: &str) -> Vec<&str> {
+    text.split_inclusive('\n').map(|line| line.trim_end_matches(['\n', '\r'])).collect()
+}
+
+/// `lines` as `cat -n` prints them, the first with number `first`. The middle of a long listing is left out
+/// line by line, so the numbers stay right.
+pub fn numbered(lines: &[&str], first: usize) -> String {
+    let all: Vec<String> = lines
+        .iter()
+        .enumerate()
+        .map(|(position, line)| format!("{:6}\t{}\n", first + position, clip_line(line)))
+        .collect();
+    clip(&all, |from, to| {
+        let (from, to) = (first + from, first + to - 1);
+        format!("[... lines {from} to {to} are left out; see them with view_range [{from}, {to}] ...]\n")
+    })
+}
+
+pub fn file(path: &Path, range: Option<&[i64]>) -> Result<String, String> {
+    let (text, _) = decode(&files::read_text(path)?);
+    let lines = lines(&text);
+    let heading = format!("Here's the result of running `cat -n` on {}:\n", path.display());
+    let Some(range) = range else {
+        return Ok(heading + &numbered(&lines, 1));
+    };
+    let (first, last) = check_range(range, lines.len())?;
+    let note = if last > lines.len() {
+        format!("NOTE: line {last} is beyond the end of the file, which has {} lines.\n", lines.len())
+    } else {
+        String::new()
+    };
+    let shown = lines.get(first - 1..last.min(lines.len())).unwrap_or_default();
+    Ok(note + &heading + &numbered(shown, first))
+}
+
+/// First and last line, both counted from 1.
+fn check_range(range: &[i64], total: usize) -> Result<(usize, usize), String> {
+    let wrong = |reason: String| invalid("view_range", format!("{range:?}"), reason);
+    let &[first, last] = range else {
+        return Err(wrong("It should be a list of two integers.".to_owned()));
+    };
+    if total == 0 {
+        return Err(wrong(
+            "The file is empty: there are no lines to choose from. Leave `view_range` out.".to_owned(),
+        ));
+    }
+    let start = usize::try_from(first).ok().filter(|start| (1..=total).contains(start)).ok_or_else(|| {
+        wrong(format!(
+            "Its first element `{first}` should be within the range of lines of the file: [1, {total}]."
+        ))
+    })?;
+    if last == -1 {
+        return Ok((start, total));
+    }
+    let end = usize::try_from(last).ok().filter(|end| *end >= start).ok_or_else(|| {
+        wrong(format!("Its second element `{last}` should be -1 or not smaller than the first, `{first}`."))
+    })?;
+    Ok((start, end))
+}
+
+/// The type of an image this tool shows.
+pub fn image_type(path: &Path) -> Option<&'static str> {
+    let extension = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
+    match extension.as_str() {
+        "png" => Some("image/png"),
+        "jpg" | "jpeg" => Some("image/jpeg"),
+        "gif" => Some("image/gif"),
+        "webp" => Some("image/webp"),
+        "bmp" => Some("image/bmp"),
+        _ => None,
+    }
+}
+
+pub fn image(path: &Path, media_type: &str) -> Result<Vec<Content>, String> {
+    let data = BASE64_STANDARD.encode(files::read(path)?);
+    let url = format!("data:{media_type};base64,{data}");
+    Ok(vec![
+        Content::text(format!("The image {}:", path.display())),
+        Content::Image { cache_prompt: false, image_urls: vec![url] },
+    ])
+}
+
+pub fn directory(path: &Path) -> Result<String, String> {
+    let mut entries = vec![with_slash(path)];
+    let hidden = collect(path, 2, &mut entries)
+        .map_err(|error| format!("Ran into {error} while trying to list {}", path.display()))?;
+    entries.sort();
+    let complete = entries.len() < MAX_ENTRIES;
+    let listed: Vec<String> = entries.into_iter().map(|entry| entry + "\n").collect();
+    let listed = clip(&listed, |from, to| format!("[... {} entries are left out ...]\n", to - from));
+    let path = path.display();
+    let mut text = format!(
+        "Here's the files and directories up to 2 levels deep in {path}, excluding hidden items:\n{}",
+        listed.trim_end_matches('\n')
+    );
+    if !complete {
+        text.push_str(&format!("\n\nOnly the first {MAX_ENTRIES} entries found were looked at."));
+    }
+    if hidden > 0 {
+        text.push_str(&format!(
+            "\n\n{hidden} hidden files/directories in this directory are excluded. You can use 'ls -la {path}' to \
+             see them."
+        ));
+    }
+    Ok(text)
+}
+
+/// Adds what is in `folder` and answers how many hidden entries it has. Unreadable directories below it
+/// count as empty.
+fn collect(folder: &Path, depth: usize, entries: &mut Vec<String>) -> std::io::Result<usize> {
+    let mut hidden = 0;
+    let mut below: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            hidden += 1;
+        } else if entries.len() < MAX_ENTRIES {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                entries.push(with_slash(&path));
+                below.push(path);
+            } else {
+                entries.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    if depth > 1 {
+        below.sort();
+        for folder in below {
+            let _ = collect(&folder, depth - 1, entries);
+        }
+    }
+    Ok(hidden)
+}
+
+fn with_slash(path: &Path) -> String {
+    format!("{}/", path.to_string_lossy().trim_end_matches('/'))
+}
+
+/// Joins `parts`, leaving out whole ones from the middle when all would be too long. `notice` names the first
+/// left out and the one after the last.
+fn clip(parts: &[String], notice: impl Fn(usize, usize) -> String) -> String {
+    let sizes: Vec<usize> = parts.iter().map(|part| part.chars().count()).collect();
+    if sizes.iter().sum::<usize>() <= MAX_CHARS {
+        return parts.concat();
+    }
+    let half = (MAX_CHARS - notice(parts.len(), parts.len()).len()) / 2;
+    let from = fitting(sizes.iter(), half);
+    let to = parts.len() - fitting(sizes.iter().rev(), half).min(parts.len() - from);
+    let head = parts.get(..from).unwrap_or_default().concat();
+    let tail = parts.get(to..).unwrap_or_default().concat();
+    format!("{head}{}{tail}", notice(from, to))
+}
+
+/// How many of the first sizes fit into `room`.
+fn fitting<'a>(sizes: impl Iterator<Item = &'a usize>, room: usize) -> usize {
+    let mut used = 0;
+    sizes
+        .take_while(|size| {
+            used += **size;
+            used <= room
+        })
+        .count()
+}
+
+/// A single line may not fill the answer alone.
+fn clip_line(line: &str) -> String {
+    const MAX_LINE: usize = MAX_CHARS / 4;
+    match line.char_indices().nth(MAX_LINE) {
+        None => line.to_owned(),
+        Some((end, _)) => {
+            let shown = line.get(..end).unwrap_or_default();
+            let rest = line.chars().count() - MAX_LINE;
+            format!("{shown} [... {rest} more characters in this line]")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_right_after_the_cut() {
+        let lines: Vec<String> = (1..=5000).map(|number| format!("text {number}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let shown = numbered(&lines, 1);
+        assert!(shown.chars().count() <= MAX_CHARS + 100);
+        for line in shown.lines().filter(|line| !line.starts_with('[')) {
+            let (number, text) = line.trim_start().split_once('\t').unwrap();
+            assert_eq!(text, format!("text {number}"));
+        }
+        assert!(shown.ends_with("  5000\ttext 5000\n"));
+        assert!(shown.contains("are left out; see them with view_range ["));
+    }
+}

@@ -1,0 +1,282 @@
+//! What a command has printed and nobody has reported yet: all of it in memory while it is small, its two
+//! ends in memory and the whole in a file when it is large.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::clean::Cleaner;
+
+/// Characters an observation may hold.
+pub const MAX_CHARS: usize = 30_000;
+/// Bytes kept in memory before a file is begun.
+const SPILL_BYTES: usize = 1024 * 1024;
+/// Bytes that go to the file at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes kept of each end: [`MAX_CHARS`] letters of four bytes and more than enough.
+const END_BYTES: usize = 4 * MAX_CHARS;
+/// The file grows no further.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+pub struct Output {
+    folder: PathBuf,
+    cleaner: Cleaner,
+    /// The whole text, or its end when there is a `spill`.
+    text: String,
+    spill: Option<Spill>,
+    pub last_change: Instant,
+}
+
+/// The part of an output that went to a file.
+struct Spill {
+    target: Result<Target, String>,
+    head: String,
+    /// How much of the beginning of `text` is in the file already.
+    saved: usize,
+    /// Letters that are no longer in `text`.
+    dropped_chars: usize,
+}
+
+#[derive(Clone)]
+struct Target {
+    file: Arc<File>,
+    path: PathBuf,
+    length: u64,
+}
+
+/// A piece of text that belongs into a file. Pieces may be written in any order.
+pub struct Overflow {
+    file: Arc<File>,
+    offset: u64,
+    text: String,
+}
+
+impl Overflow {
+    /// Blocks.
+    pub fn write(&self) -> io::Result<()> {
+        self.file.write_all_at(self.text.as_bytes(), self.offset)
+    }
+}
+
+/// Text ready to be shown, and the rest of it for the file.
+pub struct Report {
+    pub text: String,
+    spill: Option<Spill>,
+}
+
+impl Output {
+    /// `folder` is where large outputs are saved; it is made when needed.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            cleaner: Cleaner::default(),
+            text: String::new(),
+            spill: None,
+            last_change: Instant::now(),
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.last_change = Instant::now();
+        self.cleaner.feed(bytes, &mut self.text);
+    }
+
+    /// What has to go to the file by now. May make the file.
+    pub fn take_overflow(&mut self) -> Option<Overflow> {
+        let spill = match &mut self.spill {
+            Some(spill) if self.text.len() - spill.saved >= CHUNK_BYTES => spill,
+            None if self.text.len() >= SPILL_BYTES => self.spill.insert(Spill::new(&self.folder, &self.text)),
+            Some(_) | None => return None,
+        };
+        let overflow = spill.save(&self.text);
+        let cut = self.text.floor_char_boundary(self.text.len().saturating_sub(END_BYTES));
+        spill.dropped_chars += self.text.get(..cut).unwrap_or_default().chars().count();
+        spill.saved -= cut;
+        self.text = self.text.get(cut..).unwrap_or_default().to_owned();
+        overflow
+    }
+
+    /// Takes everything printed since the last report. Leaves no memory behind.
+    pub fn take(&mut self) -> Report {
+        let line = self.cleaner.take_line();
+        self.text.push_str(&line);
+        Report { text: std::mem::take(&mut self.text), spill: self.spill.take() }
+    }
+}
+
+impl Spill {
+    fn new(folder: &Path, text: &str) -> Self {
+        let head = text.get(..text.floor_char_boundary(END_BYTES)).unwrap_or_default().to_owned();
+        let target = Target::create(folder).map_err(|error| error.to_string());
+        Self { target, head, saved: 0, dropped_chars: 0 }
+    }
+
+    /// The part of `text` that is not in the file yet, as far as the file may grow.
+    fn save(&mut self, text: &str) -> Option<Overflow> {
+        let fresh = text.get(self.saved..).unwrap_or_default();
+        self.saved = text.len();
+        let target = self.target.as_mut().ok()?;
+        let room = usize::try_from(MAX_FILE_BYTES.saturating_sub(target.length)).unwrap_or(usize::MAX);
+        let text = fresh.get(..fresh.floor_char_boundary(room)).unwrap_or_default();
+        if text.is_empty() {
+            return None;
+        }
+        let overflow =
+            Overflow { file: Arc::clone(&target.file), offset: target.length, text: text.to_owned() };
+        target.length += text.len() as u64;
+        Some(overflow)
+    }
+}
+
+impl Target {
+    fn create(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let path = folder.join(format!("terminal_output_{}.txt", name.get(..8).unwrap_or(&name)));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { file: Arc::new(file), path, length: 0 })
+    }
+}
+
+impl Report {
+    /// Whether [`Report::finish`] has to write a file.
+    pub fn is_large(&self) -> bool {
+        self.spill.is_some() || exceeds(self.text.trim_end(), MAX_CHARS)
+    }
+
+    /// The text as it is shown: trailing blanks off, the middle of a large one in a file in `folder`. Blocks.
+    pub fn finish(self, folder: &Path) -> String {
+        if !self.is_large() {
+            return self.text.trim_end().to_owned();
+        }
+        let mut spill = self.spill.unwrap_or_else(|| Spill::new(folder, &self.text));
+        if let Some(overflow) = spill.save(&self.text)
+            && let Err(error) = overflow.write()
+        {
+            spill.target = Err(error.to_string());
+        }
+        spill.shorten(self.text.trim_end())
+    }
+}
+
+impl Spill {
+    fn shorten(&self, tail: &str) -> String {
+        let total = self.dropped_chars + tail.chars().count();
+        // Room for the notice is found with a first guess of its size.
+        let room = MAX_CHARS.saturating_sub(self.notice(total, MAX_CHARS).chars().count());
+        let head = first_chars(&self.head, room / 2);
+        let notice = self.notice(total - room, head.matches('\n').count() + 1);
+        format!("{head}{notice}{}", last_chars(tail, room - room / 2))
+    }
+
+    fn notice(&self, cut: usize, line: usize) -> String {
+        match &self.target {
+            Ok(target) if target.length < MAX_FILE_BYTES => format!(
+                "\n[... {cut} characters cut from line {line} on; the whole output is in {} ...]\n",
+                target.path.display()
+            ),
+            Ok(target) => format!(
+                "\n[... {cut} characters cut from line {line} on; the first {} MiB of the output are in {} ...]\n",
+                MAX_FILE_BYTES / 1024 / 1024,
+                target.path.display()
+            ),
+            Err(error) => format!(
+                "\n[... {cut} characters cut from line {line} on; the output could not be saved: {error} ...]\n"
+            ),
+        }
+    }
+}
+
+fn exceeds(text: &str, chars: usize) -> bool {
+    text.len() > chars && text.chars().count() > chars
+}
+
+fn first_chars(text: &str, count: usize) -> &str {
+    let end = text.char_indices().nth(count).map_or(text.len(), |(index, _)| index);
+    text.get(..end).unwrap_or_default()
+}
+
+fn last_chars(text: &str, count: usize) -> &str {
+    let start = match count.checked_sub(1) {
+        Some(last) => text.char_indices().nth_back(last).map_or(0, |(index, _)| index),
+        None => text.len(),
+    };
+    text.get(start..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved_file(folder: &Path) -> String {
+        let mut files = std::fs::read_dir(folder).unwrap();
+        let path = files.next().unwrap().unwrap().path();
+        assert!(files.next().is_none());
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_small_output_is_given_as_it_is_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::new(folder.path());
+        output.push(b"one\ntwo \n\n");
+        assert!(output.take_overflow().is_none());
+        assert_eq!(output.take().finish(folder.path()), "one\ntwo");
+        assert_eq!(output.take().finish(folder.path()), "");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_medium_output_is_cut_in_the_middle_and_saved_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::new(folder.path());
+        let whole: String = (0..20_000).map(|line| format!("é{line}\n")).collect();
+        output.push(whole.as_bytes());
+        assert!(output.take_overflow().is_none());
+        let shown = output.take().finish(folder.path());
+        assert!(shown.chars().count() <= MAX_CHARS && shown.chars().count() > MAX_CHARS - 50);
+        assert!(shown.starts_with("é0\né1\n") && shown.ends_with("é19998\né19999"));
+        assert_eq!(saved_file(folder.path()), whole);
+    }
+
+    #[test]
+    fn the_notice_names_the_line_where_the_cut_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::new(folder.path());
+        output.push("123456789\n".repeat(5000).as_bytes());
+        let shown = output.take().finish(folder.path());
+        let (head, _) = shown.split_once("\n[...").unwrap();
+        let line = head.matches('\n').count() + 1;
+        assert!(shown.contains(&format!("characters cut from line {line} on")), "{shown}");
+    }
+
+    #[test]
+    fn a_huge_output_stays_small_in_memory_and_whole_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::new(folder.path());
+        let mut whole = String::new();
+        for line in 0..500_000 {
+            let line = format!("line {line}\n");
+            output.push(line.as_bytes());
+            whole.push_str(&line);
+            if let Some(overflow) = output.take_overflow() {
+                overflow.write().unwrap();
+            }
+            assert!(output.text.len() <= SPILL_BYTES);
+        }
+        let shown = output.take().finish(folder.path());
+        assert!(shown.chars().count() <= MAX_CHARS && shown.ends_with("line 499999"));
+        assert!(saved_file(folder.path()) == whole);
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_saved_says_so() {
+        let mut output = Output::new(Path::new("/proc/nothing"));
+        output.push("x\n".repeat(40_000).as_bytes());
+        let shown = output.take().finish(Path::new("/proc/nothing"));
+        assert!(shown.contains("could not be saved"), "{shown}");
+    }
+}
