@@ -129,7 +129,7 @@ pub async fn serve<Q, A, H, F>(
     pattern: &str,
     group: Option<&str>,
     handler: H,
-) -> crate::Result<impl Future<Output = ()> + Send>
+) -> crate::Result<impl Future<Output = ()> + Send + use<Q, A, H, F>>
 where
     Q: DeserializeOwned + Send + 'static,
     A: Serialize + Send + 'static,

@@ -32,6 +32,14 @@ pub fn utc_now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// The UTC time that was `age` ago.
+#[must_use]
+pub fn utc_ago(age: std::time::Duration) -> String {
+    let now = Timestamp::now();
+    let then = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+    then.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
 /// One microsecond after the UTC time `text`, or `text` itself where it does not parse.
 #[must_use]
 pub fn utc_after(text: &str) -> String {

@@ -1,0 +1,113 @@
+//! The output events of one command.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ports::{Error, Result};
+use tokio::io::AsyncRead;
+use types::bash::{BashEvent, BashOutput};
+use uuid::Uuid;
+
+use super::super::journal::{Journals, Receipt};
+use super::super::output::{Stream, parts};
+use super::FAILED;
+
+/// Events that wait to be stored; with as many, output is left in the pipe.
+const IN_FLIGHT: usize = 2;
+/// Bytes of one stream in one event, as JSON: with both, a frame stays below 1 MiB.
+const EVENT_SIZE: usize = 500 * 1024;
+
+pub(super) struct Report {
+    journals: Arc<Journals>,
+    journal: String,
+    command_id: String,
+    order: u64,
+    waiting: VecDeque<Receipt>,
+}
+
+impl Report {
+    pub(super) fn new(journals: Arc<Journals>, journal: String, command_id: String) -> Self {
+        Self { journals, journal, command_id, order: 0, waiting: VecDeque::new() }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < IN_FLIGHT
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Waits until the oldest event is stored.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(super) async fn oldest_stored(&mut self) -> Result<()> {
+        let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
+        let stored = oldest.await.unwrap_or_else(|_| Err(Error::Unavailable("the writer is gone".into())));
+        self.waiting.pop_front();
+        if let Err(error) = &stored {
+            tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
+        }
+        stored.map(drop)
+    }
+
+    /// Sends what waits in the streams, but for a character that is not complete.
+    pub(super) async fn more<R: AsyncRead + Unpin>(
+        &mut self,
+        stdout: &mut Stream<R>,
+        stderr: &mut Stream<R>,
+    ) {
+        self.send(stdout.take(false), stderr.take(false), None).await;
+    }
+
+    /// Sends the rest with the exit code and waits until all is stored.
+    pub(super) async fn last<R: AsyncRead + Unpin>(
+        &mut self,
+        stdout: &mut Stream<R>,
+        stderr: &mut Stream<R>,
+        code: i32,
+    ) {
+        self.send(stdout.take(true), stderr.take(true), Some(code)).await;
+        while self.is_waiting() && self.oldest_stored().await.is_ok() {}
+    }
+
+    pub(super) async fn failed_start(&mut self, why: &str) {
+        self.send(String::new(), why.to_owned(), Some(FAILED)).await;
+        while self.is_waiting() && self.oldest_stored().await.is_ok() {}
+    }
+
+    async fn send(&mut self, stdout: String, stderr: String, code: Option<i32>) {
+        let mut stdout = VecDeque::from(parts(stdout, EVENT_SIZE));
+        let mut stderr = VecDeque::from(parts(stderr, EVENT_SIZE));
+        while stdout.len() > 1 || stderr.len() > 1 {
+            self.event(stdout.pop_front(), stderr.pop_front(), None).await;
+        }
+        let (stdout, stderr) = (stdout.pop_front(), stderr.pop_front());
+        self.event(stdout, stderr, code).await;
+    }
+
+    async fn event(&mut self, stdout: Option<String>, stderr: Option<String>, exit_code: Option<i32>) {
+        let some_text = |text: &String| !text.is_empty();
+        let (stdout, stderr) = (stdout.filter(some_text), stderr.filter(some_text));
+        if stdout.is_none() && stderr.is_none() && exit_code.is_none() {
+            return;
+        }
+        let event = BashEvent::BashOutput(BashOutput {
+            id: Uuid::new_v4().simple().to_string(),
+            timestamp: String::new(),
+            command_id: self.command_id.clone(),
+            order: self.order,
+            exit_code,
+            stdout,
+            stderr,
+        });
+        self.order += 1;
+        match self.journals.append(&self.journal, event).await {
+            Ok(receipt) => self.waiting.push_back(receipt),
+            Err(error) => {
+                tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
+            }
+        }
+    }
+}

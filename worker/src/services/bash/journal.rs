@@ -1,0 +1,188 @@
+//! Bash events on their way into the logs: one writer a log, which knows where its log ends and stores
+//! together whatever waits.
+
+mod store;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ports::{Error, EventLog, LogId, Result};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::bash::BashEvent;
+use types::{SandboxId, Seq};
+
+use store::Store;
+
+/// Events and other jobs that may wait for a writer, before those who bring more have to wait.
+const QUEUE: usize = 128;
+/// Events in one append.
+const BATCH: usize = 64;
+/// A writer with nothing to do for so long ends.
+const IDLE: Duration = Duration::from_secs(60);
+
+pub(super) struct Journals {
+    log: Arc<dyn EventLog>,
+    sandbox: SandboxId,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    writers: Mutex<HashMap<String, mpsc::Sender<Job>>>,
+}
+
+/// A stored event: when and where.
+pub(super) struct Kept {
+    pub(super) timestamp: String,
+    pub(super) seq: Seq,
+}
+
+/// Answers once the event is stored.
+pub(super) type Receipt = oneshot::Receiver<Result<Kept>>;
+
+enum Job {
+    Append { event: BashEvent, kept: oneshot::Sender<Result<Kept>> },
+    Clear { cleared: oneshot::Sender<Result<u64>> },
+    ForgetBefore { time: String, forgotten: oneshot::Sender<Result<u64>> },
+}
+
+impl Journals {
+    pub(super) fn new(
+        log: Arc<dyn EventLog>,
+        sandbox: SandboxId,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { log, sandbox, tracker, shutdown, writers: Mutex::default() }
+    }
+
+    /// Hands an event to the writer, which stamps it with the time; events of one caller keep their order.
+    ///
+    /// # Errors
+    /// `Unavailable` while the process ends.
+    pub(super) async fn append(&self, name: &str, event: BashEvent) -> Result<Receipt> {
+        let (kept, receipt) = oneshot::channel();
+        self.hand_over(name, Job::Append { event, kept }).await?;
+        Ok(receipt)
+    }
+
+    /// Removes all events and says how many they were.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn clear(&self, name: &str) -> Result<u64> {
+        let (cleared, answer) = oneshot::channel();
+        self.hand_over(name, Job::Clear { cleared }).await?;
+        answer.await.map_err(gone)?
+    }
+
+    /// Removes events with a timestamp before `time` and says how many they were. Those that stay are
+    /// stored anew, with the timestamps they have.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn forget_before(&self, name: &str, time: String) -> Result<u64> {
+        let (forgotten, answer) = oneshot::channel();
+        self.hand_over(name, Job::ForgetBefore { time, forgotten }).await?;
+        answer.await.map_err(gone)?
+    }
+
+    /// Whether the log has a command of this id.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn has_command(&self, name: &str, id: &str) -> Result<bool> {
+        let log = LogId::named(&self.sandbox, name);
+        let mut at = Seq::ZERO;
+        loop {
+            let page = self.log.read(&log, at, 1_000).await?;
+            let Some(last) = page.last() else { return Ok(false) };
+            at = last.seq;
+            let is_it = |payload: &[u8]| matches!(serde_json::from_slice(payload), Ok(BashEvent::BashCommand(command)) if command.id == id);
+            if page.iter().any(|entry| contains(&entry.payload, id) && is_it(&entry.payload)) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The logs that were written to lately.
+    pub(super) fn active(&self) -> Vec<String> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    async fn hand_over(&self, name: &str, mut job: Job) -> Result<()> {
+        loop {
+            let Err(mpsc::error::SendError(back)) = self.writer(name).send(job).await else { return Ok(()) };
+            if self.shutdown.is_cancelled() {
+                return Err(Error::Unavailable("the worker is stopping".into()));
+            }
+            job = back;
+        }
+    }
+
+    fn writer(&self, name: &str) -> mpsc::Sender<Job> {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writers.get(name).filter(|writer| !writer.is_closed()) {
+            return writer.clone();
+        }
+        writers.retain(|_, writer| !writer.is_closed());
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        let store = Store::new(Arc::clone(&self.log), LogId::named(&self.sandbox, name));
+        self.tracker.spawn(write(store, jobs, self.shutdown.clone()));
+        writers.insert(name.to_owned(), sender.clone());
+        sender
+    }
+}
+
+fn contains(payload: &[u8], id: &str) -> bool {
+    payload.windows(id.len()).any(|window| window == id.as_bytes())
+}
+
+fn gone(_: oneshot::error::RecvError) -> Error {
+    Error::Unavailable("the worker is stopping".into())
+}
+
+async fn write(mut store: Store, mut jobs: mpsc::Receiver<Job>, shutdown: CancellationToken) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    loop {
+        // What was sent before a close still comes.
+        tokio::select! {
+            biased;
+            count = jobs.recv_many(&mut waiting, BATCH) => if count == 0 { return },
+            () = shutdown.cancelled(), if !jobs.is_closed() => jobs.close(),
+            () = tokio::time::sleep(IDLE), if !jobs.is_closed() => jobs.close(),
+        }
+        let (mut events, mut receipts) = (Vec::new(), Vec::new());
+        for job in waiting.drain(..) {
+            match job {
+                Job::Append { event, kept } => {
+                    events.push(event);
+                    receipts.push(kept);
+                }
+                Job::Clear { cleared } => {
+                    append(&mut store, &mut events, &mut receipts).await;
+                    let _ = cleared.send(store.clear().await);
+                }
+                Job::ForgetBefore { time, forgotten } => {
+                    append(&mut store, &mut events, &mut receipts).await;
+                    let _ = forgotten.send(store.forget_before(&time).await);
+                }
+            }
+        }
+        append(&mut store, &mut events, &mut receipts).await;
+    }
+}
+
+async fn append(
+    store: &mut Store,
+    events: &mut Vec<BashEvent>,
+    receipts: &mut Vec<oneshot::Sender<Result<Kept>>>,
+) {
+    if events.is_empty() {
+        return;
+    }
+    let outcomes = store.append(std::mem::take(events)).await;
+    for (receipt, outcome) in receipts.drain(..).zip(outcomes) {
+        let _ = receipt.send(outcome);
+    }
+}

@@ -1,0 +1,207 @@
+//! Commands run over the API, their output as it comes, and their log.
+
+mod command;
+mod environment;
+mod journal;
+mod output;
+mod process;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ports::Ports;
+use ports::rpc::{Code, Fault};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
+use types::calls::{BashCall, BashCleared, BashStarted, Scope, bash_log};
+use uuid::Uuid;
+
+use super::fault::not_found;
+use super::{ServicesConfig, place};
+use command::Run;
+use journal::Journals;
+
+/// Commands at one time; more are refused, before the system runs out of processes and files.
+const MOST_COMMANDS: usize = 1_000;
+/// How long a stop waits for the end of a command.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) struct Service {
+    default_cwd: PathBuf,
+    environment: Arc<Vec<(OsString, OsString)>>,
+    journals: Arc<Journals>,
+    running: Arc<Mutex<HashMap<Name, Control>>>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// A command: its log and its id.
+type Name = (String, String);
+
+#[derive(Clone, Default)]
+struct Control {
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Service {
+    pub(super) fn new(
+        config: &ServicesConfig,
+        ports: &Ports,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let journals =
+            Journals::new(Arc::clone(&ports.log), config.sandbox.clone(), tracker.clone(), shutdown.clone());
+        Self {
+            default_cwd: config.default_cwd.clone(),
+            environment: Arc::new(environment::for_commands(std::env::vars_os())),
+            journals: Arc::new(journals),
+            running: Arc::default(),
+            tracker: tracker.clone(),
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    pub(super) async fn answer(&self, call: BashCall) -> Result<Value, Fault> {
+        match call {
+            BashCall::Start { scope, request } => json(self.start(&scope, request).await?),
+            BashCall::Stop { scope, command_id } => {
+                self.stop(&scope, &command_id).await.map(|()| Value::Null)
+            }
+            BashCall::Clear { scope } => {
+                json(BashCleared { cleared_count: self.journals.clear(&bash_log(&scope)).await? })
+            }
+        }
+    }
+
+    /// Forgets events older than `retention` from time to time, until `shutdown`.
+    pub(super) async fn forget_old(self: Arc<Self>, retention: Duration, shutdown: CancellationToken) {
+        let pause = (retention / 2).max(SHORTEST_PURGE_PAUSE);
+        loop {
+            let before = types::time::utc_ago(retention);
+            let mut logs = self.journals.active();
+            logs.push(bash_log(&Scope::default()));
+            logs.sort();
+            logs.dedup();
+            for log in logs {
+                if let Err(error) = self.journals.forget_before(&log, before.clone()).await {
+                    tracing::warn!(%log, %error, "cannot forget old bash events");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn start(&self, scope: &Scope, request: ExecuteBashRequest) -> Result<BashStarted, Fault> {
+        let cwd = self.cwd(scope, request.cwd.as_deref())?;
+        if request.command.contains('\0') {
+            return Err(Fault::new(Code::Invalid, "a command cannot contain NUL bytes"));
+        }
+        let mut command = BashCommand {
+            command: request.command,
+            cwd: request.cwd,
+            timeout: request.timeout,
+            id: Uuid::new_v4().simple().to_string(),
+            timestamp: String::new(),
+        };
+        let journal = bash_log(scope);
+        let entry = self.enter((journal.clone(), command.id.clone()))?;
+        let stored = self.journals.append(&journal, BashEvent::BashCommand(command.clone())).await?;
+        // The command starts while its event is on the way to the disk; all its output is stored after it.
+        let stop = entry.control.stop.clone();
+        let run = Run {
+            command: command.clone(),
+            cwd,
+            environment: Arc::clone(&self.environment),
+            journals: Arc::clone(&self.journals),
+            journal,
+            stop: stop.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        self.tracker.spawn(async move {
+            run.live().await;
+            drop(entry);
+        });
+        match stored.await.unwrap_or_else(|_| Err(ports::Error::Unavailable("the worker is stopping".into())))
+        {
+            Ok(kept) => {
+                command.timestamp = kept.timestamp;
+                Ok(BashStarted { command, seq: kept.seq })
+            }
+            Err(error) => {
+                stop.cancel();
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn stop(&self, scope: &Scope, id: &str) -> Result<(), Fault> {
+        let id = Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| id.simple().to_string());
+        let name = (bash_log(scope), id);
+        let control = lock(&self.running).get(&name).cloned();
+        if let Some(control) = control {
+            control.stop.cancel();
+            let _ = tokio::time::timeout(STOP_PATIENCE, control.ended.cancelled()).await;
+            return Ok(());
+        }
+        let (journal, id) = name;
+        if self.journals.has_command(&journal, &id).await? { Ok(()) } else { Err(not_found("Not Found")) }
+    }
+
+    fn cwd(&self, scope: &Scope, asked: Option<&str>) -> Result<PathBuf, Fault> {
+        match (&scope.workspace, asked) {
+            (None, None) => Ok(self.default_cwd.clone()),
+            (None, Some(asked)) => Ok(self.default_cwd.join(asked)),
+            (Some(workspace), None) => Ok(PathBuf::from(&workspace.root)),
+            (Some(workspace), Some(asked)) => {
+                let asked = PathBuf::from(&workspace.root).join(asked);
+                place::within(scope, &asked)
+                    .map_err(|_| Fault::new(Code::Invalid, "cwd must be inside the conversation workspace"))
+            }
+        }
+    }
+
+    fn enter(&self, name: Name) -> Result<Entry, Fault> {
+        let control = Control::default();
+        let mut running = lock(&self.running);
+        if running.len() >= MOST_COMMANDS {
+            return Err(Fault::new(Code::Busy, "Too many commands are running"));
+        }
+        running.insert(name.clone(), control.clone());
+        drop(running);
+        Ok(Entry { running: Arc::clone(&self.running), name, control })
+    }
+}
+
+/// A command's place among the running ones, until it is dropped.
+struct Entry {
+    running: Arc<Mutex<HashMap<Name, Control>>>,
+    name: Name,
+    control: Control,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        lock(&self.running).remove(&self.name);
+        self.control.ended.cancel();
+    }
+}
+
+fn lock(running: &Mutex<HashMap<Name, Control>>) -> MutexGuard<'_, HashMap<Name, Control>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn json(answer: impl Serialize) -> Result<Value, Fault> {
+    serde_json::to_value(answer).map_err(Fault::internal)
+}

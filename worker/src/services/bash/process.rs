@@ -1,0 +1,146 @@
+//! One shell in a process group of its own.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::JoinHandle;
+
+/// The shell stays unreaped while this lives, so its process group cannot become somebody else's.
+/// Dropping it ends the group's every process, unless they were left alone.
+pub(super) struct Group {
+    shell: Child,
+    id: Pid,
+    end: End,
+    left_alone: bool,
+}
+
+/// How the end of the shell is learned.
+enum End {
+    Polled(AsyncFd<OwnedFd>),
+    /// Where the kernel has no pidfd.
+    Waited(JoinHandle<io::Result<i32>>),
+}
+
+pub(super) struct Spawned {
+    pub(super) group: Group,
+    pub(super) stdout: Option<Receiver>,
+    pub(super) stderr: Option<Receiver>,
+}
+
+/// Starts `/bin/sh -c command`.
+///
+/// # Errors
+/// When the folder is missing or the system refuses a process or a pipe.
+pub(super) fn spawn(command: &str, cwd: &Path, environment: &[(OsString, OsString)]) -> io::Result<Spawned> {
+    let mut shell = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(command)
+        .current_dir(cwd)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let (stdout, stderr) = (shell.stdout.take(), shell.stderr.take());
+    let group = Group::of(shell)?;
+    let stdout = stdout.map(|pipe| receiver(pipe.into())).transpose()?;
+    let stderr = stderr.map(|pipe| receiver(pipe.into())).transpose()?;
+    Ok(Spawned { group, stdout, stderr })
+}
+
+fn receiver(pipe: OwnedFd) -> io::Result<Receiver> {
+    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
+    Receiver::from_owned_fd_unchecked(pipe)
+}
+
+impl Group {
+    fn of(mut shell: Child) -> io::Result<Self> {
+        let id = Pid::from_child(&shell);
+        let end = match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(handle) => watched(handle).map(End::Polled),
+            Err(_) => Ok(End::Waited(tokio::task::spawn_blocking(move || {
+                wait(id, WaitIdOptions::empty()).map(|code| code.unwrap_or(UNKNOWN))
+            }))),
+        };
+        match end {
+            Ok(end) => Ok(Self { shell, id, end, left_alone: false }),
+            Err(error) => {
+                let _ = shell.kill();
+                let _ = shell.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the shell's end: its exit code, or -N where signal N ended it.
+    ///
+    /// # Cancel safety
+    /// Safe, but not to be called again after it has answered.
+    pub(super) async fn shell_ended(&mut self) -> io::Result<i32> {
+        match &mut self.end {
+            End::Polled(handle) => loop {
+                let mut ready = handle.readable().await?;
+                if let Some(code) = wait(self.id, WaitIdOptions::NOHANG)? {
+                    return Ok(code);
+                }
+                ready.clear_ready();
+            },
+            End::Waited(code) => code.await.map_err(io::Error::other)?,
+        }
+    }
+
+    /// A group without processes is no error.
+    pub(super) fn signal(&self, signal: Signal) {
+        let _ = kill_process_group(self.id, signal);
+    }
+
+    /// The shell has ended; children that it left in the background may go on.
+    pub(super) fn leave_alone(mut self) {
+        self.left_alone = true;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.left_alone {
+            self.signal(Signal::KILL);
+        }
+        if let Ok(None) = self.shell.try_wait() {
+            let id = self.id;
+            // It was killed just now; only a process stuck in the kernel takes long.
+            let reap = move || waitid(WaitId::Pid(id), WaitIdOptions::EXITED);
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn_blocking(reap);
+            }
+        }
+    }
+}
+
+#[expect(deprecated, reason = "its safe successor does not exist; an owned descriptor stays the same one")]
+fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(handle)
+}
+
+/// The exit code of an end that the kernel did not describe.
+const UNKNOWN: i32 = -1;
+
+fn wait(id: Pid, how: WaitIdOptions) -> io::Result<Option<i32>> {
+    let status = waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how)?;
+    Ok(status.as_ref().map(code))
+}
+
+fn code(status: &WaitIdStatus) -> i32 {
+    status.exit_status().or_else(|| status.terminating_signal().map(|signal| -signal)).unwrap_or(UNKNOWN)
+}

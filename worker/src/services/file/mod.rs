@@ -1,0 +1,98 @@
+//! Files of the sandbox: reading and writing them in pieces, folders, archives.
+
+mod archive;
+mod folders;
+mod open_files;
+mod read;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::Fault;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use types::calls::FileCall;
+
+use archive::Archives;
+use open_files::OpenFiles;
+use upload::Uploads;
+
+const SWEEP_PAUSE: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+pub(super) struct Service {
+    open: Arc<OpenFiles>,
+    uploads: Arc<Uploads>,
+    archives: Arc<Archives>,
+}
+
+impl Service {
+    pub(super) async fn answer(&self, call: FileCall, blob: Bytes) -> Result<(Value, Bytes), Fault> {
+        let (open, uploads, archives) =
+            (Arc::clone(&self.open), Arc::clone(&self.uploads), Arc::clone(&self.archives));
+        match call {
+            FileCall::Stat { scope, path } => {
+                let scope = archives.scope_of(scope, &path);
+                json(blocking(move || read::stat(&open, &scope, &path)).await?)
+            }
+            FileCall::Read { scope, path, offset, len, stamp } => {
+                let scope = archives.scope_of(scope, &path);
+                let (chunk, bytes) =
+                    blocking(move || read::chunk(&open, &scope, &path, offset, len, &stamp)).await?;
+                Ok((json(chunk)?.0, bytes))
+            }
+            FileCall::Begin { scope, path } => json(blocking(move || uploads.begin(&scope, &path)).await?),
+            FileCall::Write { upload, offset } => {
+                json(blocking(move || uploads.write(&upload, offset, &blob)).await?)
+            }
+            FileCall::Commit { upload } => json(blocking(move || uploads.commit(&upload)).await?),
+            FileCall::Abort { upload } => json(blocking(move || uploads.abort(&upload)).await?),
+            FileCall::MakeDirectory { scope, path } => {
+                json(blocking(move || folders::make(&scope, &path)).await?)
+            }
+            FileCall::Home { include_hidden } => json(blocking(move || folders::home(include_hidden)).await?),
+            FileCall::Subdirectories { path, page_id, limit, include_hidden } => {
+                json(blocking(move || folders::list(&path, page_id.as_deref(), limit, include_hidden)).await?)
+            }
+            FileCall::Archive { scope, path, format, base_ref, exclude, use_default_excludes } => {
+                let wanted = archive::Wanted { scope, path, format, base_ref, exclude, use_default_excludes };
+                json(archives.make(wanted).await?)
+            }
+            FileCall::Drop { path } => json(blocking(move || archives.drop_file(&path)).await?),
+        }
+    }
+
+    /// Closes files that nobody reads any more and removes abandoned temporary files, until `shutdown`; then
+    /// removes those that are left.
+    pub(super) async fn sweep(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let stopped = tokio::time::timeout(SWEEP_PAUSE, shutdown.cancelled()).await.is_ok();
+            let (open, uploads, archives) =
+                (Arc::clone(&self.open), Arc::clone(&self.uploads), Arc::clone(&self.archives));
+            let swept = tokio::task::spawn_blocking(move || {
+                open.close_idle();
+                uploads.drop_abandoned(stopped);
+                archives.drop_abandoned(stopped);
+            });
+            let _ = swept.await;
+            if stopped {
+                return;
+            }
+        }
+    }
+}
+
+async fn blocking<T, F>(work: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Fault> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
+}
+
+fn json(answer: impl Serialize) -> Result<(Value, Bytes), Fault> {
+    Ok((serde_json::to_value(answer).map_err(Fault::internal)?, Bytes::new()))
+}

@@ -1,0 +1,63 @@
+//! Files that are being downloaded, kept open between the pieces.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use types::calls::{FileStamp, Scope};
+
+const MOST: usize = 64;
+const IDLE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+pub(super) struct OpenFiles {
+    /// The last used at the end.
+    entries: Mutex<Vec<Entry>>,
+}
+
+struct Entry {
+    key: Key,
+    opened: Opened,
+    used: Instant,
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) struct Key {
+    pub(super) scope: Scope,
+    pub(super) path: String,
+    pub(super) stamp: FileStamp,
+}
+
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) file: Arc<File>,
+    /// False where the size and the times of a file say nothing, as below `/proc`.
+    pub(super) sized: bool,
+}
+
+impl OpenFiles {
+    pub(super) fn get(&self, key: &Key) -> Option<Opened> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = entries.iter().rposition(|entry| entry.key == *key)?;
+        let mut entry = entries.remove(index);
+        entry.used = Instant::now();
+        let opened = entry.opened.clone();
+        entries.push(entry);
+        Some(opened)
+    }
+
+    pub(super) fn put(&self, key: Key, opened: Opened) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MOST {
+            entries.remove(0);
+        }
+        entries.push(Entry { key, opened, used: Instant::now() });
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|entry| entry.used.elapsed() < IDLE);
+    }
+}

@@ -1,0 +1,172 @@
+//! Files that come in pieces: into a temporary file beside the target, which then takes its place.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ports::rpc::{Code, Fault};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+use types::calls::{Scope, UploadBegun, UploadDone};
+use uuid::Uuid;
+
+use super::super::fault::{bad_request, not_found, of_file};
+use super::super::place::{Missing, Place};
+
+const MOST: usize = 500;
+/// Uploads without a new piece for so long are given up.
+const IDLE: Duration = Duration::from_secs(600);
+/// Leaves room for what the temporary name adds, within the 255 bytes of a name.
+const LONGEST_KEPT_NAME: usize = 200;
+
+#[derive(Default)]
+pub(super) struct Uploads {
+    running: Mutex<HashMap<String, Arc<Upload>>>,
+}
+
+struct Upload {
+    file: File,
+    place: Place,
+    /// `None`: the target itself is written, as nothing may be made beside it.
+    temporary: Option<OsString>,
+    touched: Mutex<Instant>,
+}
+
+impl Uploads {
+    pub(super) fn begin(&self, scope: &Scope, path: &str) -> Result<UploadBegun, Fault> {
+        let place =
+            if path.ends_with('/') { None } else { Place::of(scope, Path::new(path), Missing::Make)? };
+        let place = place.ok_or_else(|| bad_request("Path is a directory"))?;
+        let upload = Upload::new(place)?;
+        let id = Uuid::new_v4().simple().to_string();
+        let mut running = self.lock();
+        if running.len() >= MOST {
+            drop(running);
+            upload.discard();
+            return Err(Fault::new(Code::Busy, "Too many uploads are running"));
+        }
+        running.insert(id.clone(), Arc::new(upload));
+        Ok(UploadBegun { upload: id })
+    }
+
+    pub(super) fn write(&self, id: &str, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let upload = self.lock().get(id).cloned().ok_or_else(unknown)?;
+        upload.file.write_all_at(bytes, offset).map_err(failed)?;
+        *upload.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    pub(super) fn commit(&self, id: &str) -> Result<UploadDone, Fault> {
+        let upload = self.lock().remove(id).ok_or_else(unknown)?;
+        let done = upload.take_its_place();
+        if done.is_err() {
+            upload.discard();
+        }
+        done
+    }
+
+    /// An upload that is not there any more is no error.
+    pub(super) fn abort(&self, id: &str) -> Result<(), Fault> {
+        let upload = self.lock().remove(id);
+        if let Some(upload) = upload {
+            upload.discard();
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_abandoned(&self, all: bool) {
+        let abandoned: Vec<_> = self.lock().extract_if(|_, upload| all || upload.is_abandoned()).collect();
+        for (_, upload) in abandoned {
+            upload.discard();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Upload>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Upload {
+    fn new(place: Place) -> Result<Self, Fault> {
+        let target = match statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Some(only_file(found)?),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(failed(error.into())),
+        };
+        let name = temporary_name(&place.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&place.folder, &name, flags, Mode::from_raw_mode(0o666)) {
+            Ok(file) => {
+                if let Some(target) = &target {
+                    look_like(&file, target);
+                }
+                Ok(Self::over(file.into(), place, Some(name)))
+            }
+            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) if target.is_some() => {
+                let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = openat(&place.folder, &place.name, flags, Mode::empty());
+                Ok(Self::over(file.map_err(|error| failed(error.into()))?.into(), place, None))
+            }
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    fn over(file: File, place: Place, temporary: Option<OsString>) -> Self {
+        Self { file, place, temporary, touched: Mutex::new(Instant::now()) }
+    }
+
+    fn take_its_place(&self) -> Result<UploadDone, Fault> {
+        let size = self.file.metadata().map_err(failed)?.len();
+        if let Some(temporary) = &self.temporary {
+            let Place { folder, name, .. } = &self.place;
+            renameat(folder, temporary, folder, name).map_err(|error| failed(error.into()))?;
+        }
+        Ok(UploadDone { size })
+    }
+
+    fn discard(&self) {
+        let Some(temporary) = &self.temporary else { return };
+        if let Err(error) = unlinkat(&self.place.folder, temporary, AtFlags::empty()) {
+            tracing::debug!(path = %self.place.path.display(), %error, "cannot remove a temporary file");
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE
+    }
+}
+
+fn only_file(found: Stat) -> Result<Stat, Fault> {
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => Ok(found),
+        FileType::Directory => Err(bad_request("Path is a directory")),
+        _ => Err(bad_request("Path is not a file")),
+    }
+}
+
+/// Owner and mode of the file that is replaced, as far as this is allowed.
+fn look_like(file: &impl std::os::fd::AsFd, target: &Stat) {
+    let _ = fchown(file, Some(Uid::from_raw(target.st_uid)), Some(Gid::from_raw(target.st_gid)));
+    let _ = fchmod(file, Mode::from_raw_mode(target.st_mode & 0o7777));
+}
+
+fn temporary_name(name: &OsStr) -> OsString {
+    let name = name.to_string_lossy();
+    let kept = name.get(..name.floor_char_boundary(LONGEST_KEPT_NAME)).unwrap_or_default();
+    format!(".{kept}.{}.part", Uuid::new_v4().simple()).into()
+}
+
+fn unknown() -> Fault {
+    not_found("Upload not found")
+}
+
+fn failed(error: io::Error) -> Fault {
+    of_file(&error, "File not found")
+}

@@ -1,0 +1,96 @@
+//! Which files changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ports::rpc::Fault;
+use types::git::{GitChange, GitChangeStatus};
+
+use super::base;
+use super::program::{Failure, parts};
+use super::repository::Repository;
+
+type Changes = BTreeMap<String, GitChangeStatus>;
+
+/// Changes of the working tree below `folder`, also in repositories directly in it. Outside a repository: none.
+pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<Vec<GitChange>, Fault> {
+    let Some(repository) = Repository::of(folder).await? else { return Ok(Vec::new()) };
+    let mut all = of_repository(&repository, reference).await?;
+    for name in nested(folder) {
+        let Some(repository) = Repository::of(&folder.join(&name)).await? else { continue };
+        let inside = format!("{name}/");
+        all.retain(|path, _| *path != name && !path.starts_with(&inside));
+        // A name that a client knows from the outer repository need not exist in this one.
+        let reference = reference.filter(|name| *name == "HEAD");
+        let changes = of_repository(&repository, reference).await?;
+        all.extend(changes.into_iter().map(|(path, status)| (format!("{inside}{path}"), status)));
+    }
+    Ok(listed(all))
+}
+
+/// What a commit changed against its first parent, below `folder`. Outside a repository: nothing.
+pub(super) async fn of_commit(folder: &Path, sha: &str) -> Result<Vec<GitChange>, Fault> {
+    let Some(repository) = Repository::of(folder).await? else { return Ok(Vec::new()) };
+    let commit = repository.commit(sha).await?;
+    let parent = parent(&repository, &commit).await?;
+    let command = ["diff-tree", "-r", "--name-status", "-z", "--no-renames", "--relative", &parent, &commit];
+    Ok(listed(named(&repository.git(command).output().await?)))
+}
+
+/// The tree before a commit: that of its first parent, or the empty one.
+pub(super) async fn parent(repository: &Repository, commit: &str) -> Result<String, Failure> {
+    let first = repository.git(["rev-parse", "--quiet", "--verify", &format!("{commit}^1")]).line().await?;
+    first.map_or(base::Base::Nothing, base::Base::Commit).tree(repository).await
+}
+
+async fn of_repository(repository: &Repository, reference: Option<&str>) -> Result<Changes, Failure> {
+    let base = base::commit(repository, reference).await?.tree(repository).await?;
+    let tracked = ["diff", "--name-status", "-z", "--no-renames", "--no-ext-diff", "--relative", &base, "--"];
+    let (tracked, untracked) = tokio::join!(
+        repository.git(tracked).output(),
+        repository.git(["ls-files", "--others", "--exclude-standard", "-z"]).output(),
+    );
+    let mut changes = named(&tracked?);
+    for path in parts(&untracked?) {
+        let status = match changes.get(path.as_str()) {
+            Some(GitChangeStatus::Deleted) => GitChangeStatus::Updated,
+            _ => GitChangeStatus::Added,
+        };
+        changes.insert(path.trim_end_matches('/').to_owned(), status);
+    }
+    Ok(changes)
+}
+
+/// Reads the output of `--name-status -z`: a letter, a path, and so on.
+fn named(output: &[u8]) -> Changes {
+    let parts = parts(output);
+    let pairs = parts.chunks_exact(2).filter_map(|pair| match pair {
+        [letter, path] => Some((path.clone(), status(letter))),
+        _ => None,
+    });
+    pairs.collect()
+}
+
+fn status(letter: &str) -> GitChangeStatus {
+    match letter.get(..1) {
+        Some("A") => GitChangeStatus::Added,
+        Some("D") => GitChangeStatus::Deleted,
+        _ => GitChangeStatus::Updated,
+    }
+}
+
+/// Names of folders in `folder` that have a repository.
+fn nested(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let folders =
+        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let with_repository = folders.filter(|entry| entry.path().join(".git").exists());
+    let mut names: Vec<_> =
+        with_repository.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+fn listed(changes: Changes) -> Vec<GitChange> {
+    changes.into_iter().map(|(path, status)| GitChange { status, path }).collect()
+}

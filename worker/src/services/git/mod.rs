@@ -1,0 +1,77 @@
+//! What git knows about a folder.
+
+mod base;
+mod changes;
+mod commits;
+mod diff;
+mod prepare;
+mod program;
+mod repository;
+
+use std::path::{Path, PathBuf};
+
+use ports::rpc::Fault;
+use types::calls::{GitAnswer, GitCall, Scope};
+use types::git::GitCommitsPage;
+
+use super::place;
+use prepare::Template;
+
+pub(super) use base::{Base, automatic as automatic_base, commit as commit_base};
+pub(super) use program::{Failure, Git, parts, path};
+pub(super) use repository::Repository;
+
+pub(super) struct Service {
+    /// Where relative paths start.
+    default_cwd: PathBuf,
+    template: Template,
+}
+
+impl Service {
+    pub(super) fn new(default_cwd: PathBuf) -> Self {
+        Self { default_cwd, template: Template::default() }
+    }
+
+    pub(super) async fn answer(&self, call: GitCall) -> Result<GitAnswer, Fault> {
+        match call {
+            GitCall::Changes { scope, path, reference } => {
+                let path = self.path(&scope, &path)?;
+                Ok(GitAnswer::Changes(changes::of_folder(&path, reference.as_deref()).await?))
+            }
+            GitCall::Diff { scope, path, reference, commit } => {
+                let path = self.file(&scope, &path)?;
+                Ok(GitAnswer::Diff(diff::diff(&path, reference.as_deref(), commit.as_deref()).await?))
+            }
+            GitCall::Commits { scope, path, limit } => {
+                let path = self.path(&scope, &path)?;
+                let page = match Repository::of(&path).await? {
+                    Some(repository) => commits::newest(&repository, limit).await?,
+                    None => GitCommitsPage::default(),
+                };
+                Ok(GitAnswer::Commits(page))
+            }
+            GitCall::CommitChanges { scope, path, sha } => {
+                let path = self.path(&scope, &path)?;
+                Ok(GitAnswer::Changes(changes::of_commit(&path, &sha).await?))
+            }
+            GitCall::Prepare { path } => {
+                place::check(Path::new(&path))?;
+                self.template.prepare(PathBuf::from(path)).await?;
+                Ok(GitAnswer::Prepared)
+            }
+        }
+    }
+
+    fn path(&self, scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
+        place::within(scope, &self.default_cwd.join(path))
+    }
+
+    /// Like [`Self::path`], but a symlink at the end is not followed: to git it is a file.
+    fn file(&self, scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
+        let path = self.default_cwd.join(path);
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(place::within(scope, parent)?.join(name)),
+            _ => place::within(scope, &path),
+        }
+    }
+}

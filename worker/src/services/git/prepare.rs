@@ -1,0 +1,134 @@
+//! New repositories. Starting git takes longer than all else in making a conversation, so it is asked once what
+//! a new repository looks like here, with the user's settings and templates; the next ones are copies.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ports::rpc::Fault;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use super::super::fault::of_file;
+use super::program::Git;
+
+#[derive(Default)]
+pub(super) struct Template {
+    items: OnceCell<Arc<Vec<Item>>>,
+}
+
+enum Item {
+    Folder(PathBuf),
+    File { path: PathBuf, content: Vec<u8>, mode: u32 },
+}
+
+impl Template {
+    /// Makes `folder`, and a repository in it unless it is in one. Without git there is only the folder.
+    pub(super) async fn prepare(&self, folder: PathBuf) -> Result<(), Fault> {
+        let needs_repository = blocking({
+            let folder = folder.clone();
+            move || {
+                fs::create_dir_all(&folder)?;
+                Ok(!is_in_repository(&folder))
+            }
+        })
+        .await?;
+        if !needs_repository {
+            return Ok(());
+        }
+        match self.items.get_or_try_init(look_like).await {
+            Ok(items) => {
+                let items = Arc::clone(items);
+                blocking(move || copy(&items, &folder)).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no repository is made, as git does not make one");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn blocking<T, F>(work: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce() -> io::Result<T> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
+    done.map_err(|error| of_file(&error, "Path not found"))
+}
+
+/// As git searches: upwards, but not into another file system.
+fn is_in_repository(folder: &Path) -> bool {
+    let Ok(device) = fs::metadata(folder).map(|folder| folder.dev()) else { return false };
+    let same_device = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| folder.dev() == device);
+    folder.ancestors().take_while(same_device).any(|folder| is_git(&folder.join(".git")) || is_bare(folder))
+}
+
+fn is_git(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found: Metadata| found.is_file() || is_bare(path))
+}
+
+fn is_bare(folder: &Path) -> bool {
+    folder.join("HEAD").exists() && folder.join("objects").is_dir() && folder.join("refs").is_dir()
+}
+
+/// Lets git make a repository in a temporary folder.
+async fn look_like() -> io::Result<Arc<Vec<Item>>> {
+    let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
+    fs::create_dir(&folder)?;
+    let made = Git::in_folder(&folder).args(["init", "--quiet"]).output().await;
+    let mut items = Vec::new();
+    let read =
+        made.map_err(io::Error::other).and_then(|_| read(&folder.join(".git"), Path::new(""), &mut items));
+    fs::remove_dir_all(&folder)?;
+    read.map(|()| Arc::new(items))
+}
+
+fn read(root: &Path, inside: &Path, items: &mut Vec<Item>) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(inside))? {
+        let entry = entry?;
+        let path = inside.join(entry.file_name());
+        // Samples of hooks do nothing.
+        if path.extension().is_some_and(|extension| extension == "sample") {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            items.push(Item::Folder(path.clone()));
+            read(root, &path, items)?;
+        } else {
+            let mode = entry.metadata()?.permissions().mode();
+            items.push(Item::File { content: fs::read(root.join(&path))?, path, mode });
+        }
+    }
+    Ok(())
+}
+
+/// Written beside and renamed, so that nobody meets half a repository.
+fn copy(items: &[Item], folder: &Path) -> io::Result<()> {
+    let unfinished = folder.join(format!(".git-{}", Uuid::new_v4().simple()));
+    let written = write(items, &unfinished).and_then(|()| fs::rename(&unfinished, folder.join(".git")));
+    let Err(error) = written else { return Ok(()) };
+    let _ = fs::remove_dir_all(&unfinished);
+    // Somebody was faster.
+    if is_git(&folder.join(".git")) { Ok(()) } else { Err(error) }
+}
+
+fn write(items: &[Item], root: &Path) -> io::Result<()> {
+    fs::create_dir(root)?;
+    for item in items {
+        match item {
+            Item::Folder(path) => fs::create_dir(root.join(path))?,
+            Item::File { path, content, mode } => {
+                let path = root.join(path);
+                fs::write(&path, content)?;
+                if mode & 0o111 != 0 {
+                    fs::set_permissions(&path, Permissions::from_mode(*mode))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

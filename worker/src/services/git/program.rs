@@ -1,0 +1,187 @@
+//! Running the git program.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use ports::rpc::{Code, Fault};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::super::fault::bad_request;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_OUTPUT: u64 = 64 * 1024 * 1024;
+const LONGEST_COMPLAINT: u64 = 8 * 1024;
+
+/// Variables that would lead git to another repository than that of the folder.
+const MISLEADING: [&str; 6] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_PREFIX",
+];
+
+/// One call of git: no pager, no prompt, no locks, no programs that a repository configures.
+pub(crate) struct Git {
+    command: Command,
+    shown: String,
+    input: Vec<u8>,
+    patience: Duration,
+    longest: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("Git command failed: {command}: {complaint}")]
+    Refused { command: String, complaint: String },
+    #[error("Git command took too long: {0}")]
+    TimedOut(String),
+    #[error("Git command printed too much: {0}")]
+    TooLong(String),
+    #[error("git cannot be run: {0}")]
+    Unusable(#[from] io::Error),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unusable(_) => Self::new(Code::Internal, failure.to_string()),
+            Failure::Refused { .. } | Failure::TimedOut(_) | Failure::TooLong(_) => {
+                bad_request(failure.to_string())
+            }
+        }
+    }
+}
+
+impl Git {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
+        let mut command = Command::new("git");
+        command
+            .args([
+                "--no-pager",
+                "--literal-pathspecs",
+                "-c",
+                "core.fsmonitor=false",
+                "-c",
+                "core.quotePath=false",
+            ])
+            .args(["-c", "core.hooksPath=/dev/null"])
+            .current_dir(folder)
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for name in MISLEADING {
+            command.env_remove(name);
+        }
+        Self { command, shown: "git".into(), input: Vec::new(), patience: PATIENCE, longest: LONGEST_OUTPUT }
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        for arg in args {
+            self.shown.push(' ');
+            self.shown.push_str(&arg.as_ref().to_string_lossy());
+            self.command.arg(arg);
+        }
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.command.env(name, value.into());
+        self
+    }
+
+    pub(crate) fn input(mut self, input: Vec<u8>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = input;
+        self
+    }
+
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Output of more bytes is a failure.
+    pub(crate) fn longest(mut self, longest: u64) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    pub(crate) fn into_file(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
+        self
+    }
+
+    /// What it printed.
+    pub(crate) async fn output(self) -> Result<Vec<u8>, Failure> {
+        let (patience, shown) = (self.patience, self.shown.clone());
+        timeout(patience, self.run()).await.unwrap_or(Err(Failure::TimedOut(shown)))
+    }
+
+    /// The only line that it printed; `None` if it failed.
+    pub(crate) async fn line(self) -> Result<Option<String>, Failure> {
+        match self.output().await {
+            Ok(output) => Ok(Some(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())),
+            Err(Failure::Refused { .. }) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn run(mut self) -> Result<Vec<u8>, Failure> {
+        let mut child = self.command.spawn()?;
+        let stdin = child.stdin.take();
+        let input = self.input;
+        let fed = async {
+            if let Some(mut stdin) = stdin {
+                // A git that does not read on has said why on the other stream.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ((), output, complaint) =
+            tokio::join!(fed, up_to(stdout, self.longest + 1), up_to(stderr, LONGEST_COMPLAINT));
+        let (output, complaint) = (output?, complaint?);
+        if output.len() as u64 > self.longest {
+            return Err(Failure::TooLong(self.shown));
+        }
+        if child.wait().await?.success() {
+            return Ok(output);
+        }
+        let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
+        Err(Failure::Refused { command: self.shown, complaint })
+    }
+}
+
+/// At most `most` bytes; for a longer output the pipe is closed.
+async fn up_to(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(most).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// The parts of an output with `-z`.
+pub(crate) fn parts(output: &[u8]) -> Vec<String> {
+    let output = output.strip_suffix(b"\0").unwrap_or(output);
+    if output.is_empty() {
+        return Vec::new();
+    }
+    output.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+}
+
+/// A path that git printed, without its line end.
+pub(crate) fn path(line: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(OsStr::from_bytes(line.strip_suffix(b"\n").unwrap_or(line)))
+}

@@ -1,0 +1,84 @@
+//! What a sandbox offers beside conversations: commands, files, git. Each answers calls on its own subject.
+
+mod bash;
+mod fault;
+mod file;
+mod git;
+mod place;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::{self, Call};
+use ports::{Ports, subjects};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::SandboxId;
+
+#[derive(Clone, Debug)]
+pub struct ServicesConfig {
+    pub sandbox: SandboxId,
+    /// Where commands without a folder run, and what relative git paths start from.
+    pub default_cwd: PathBuf,
+    /// Bash events older than this are forgotten; `None` keeps them.
+    pub bash_retention: Option<Duration>,
+}
+
+/// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.
+///
+/// # Errors
+/// `Unavailable` when a subscription cannot be made.
+pub async fn serve(
+    config: ServicesConfig,
+    ports: Ports,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+) -> ports::Result<()> {
+    let subject = |service| subjects::command(&config.sandbox, service);
+    let (bus, group) = (&ports.bus, Some("worker"));
+
+    let bash = Arc::new(bash::Service::new(&config, &ports, &tracker, &shutdown));
+    let calls = rpc::serve(bus.clone(), &subject("bash"), group, {
+        let bash = Arc::clone(&bash);
+        move |call: Call<_>| {
+            let bash = Arc::clone(&bash);
+            async move { bash.answer(call.body).await.map(|answer| (answer, Bytes::new())) }
+        }
+    })
+    .await?;
+    tracker.spawn(until(shutdown.clone(), calls));
+
+    let files = Arc::new(file::Service::default());
+    let calls = rpc::serve(bus.clone(), &subject("file"), group, {
+        let files = Arc::clone(&files);
+        move |call: Call<_>| {
+            let files = Arc::clone(&files);
+            async move { files.answer(call.body, call.blob).await }
+        }
+    })
+    .await?;
+    tracker.spawn(until(shutdown.clone(), calls));
+    tracker.spawn(files.sweep(shutdown.clone()));
+
+    let git = Arc::new(git::Service::new(config.default_cwd.clone()));
+    let calls = rpc::serve(bus.clone(), &subject("git"), group, move |call: Call<_>| {
+        let git = Arc::clone(&git);
+        async move { git.answer(call.body).await.map(|answer| (answer, Bytes::new())) }
+    })
+    .await?;
+    tracker.spawn(until(shutdown.clone(), calls));
+
+    if let Some(retention) = config.bash_retention {
+        tracker.spawn(bash.forget_old(retention, shutdown));
+    }
+    Ok(())
+}
+
+async fn until(shutdown: CancellationToken, calls: impl Future<Output = ()>) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = calls => {}
+    }
+}

@@ -1,0 +1,141 @@
+//! Paths: what they lead to, whether that is inside a conversation's workspace, and how to get there without
+//! being led elsewhere on the way.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use ports::rpc::{Code, Fault};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
+use types::calls::Scope;
+
+use super::fault::{bad_request, of_file};
+
+/// As many symlinks as Linux follows in one path.
+const MOST_SYMLINKS: usize = 40;
+
+/// The path with symlinks and `..` resolved, if it may be used: absolute, and inside the scope's workspace.
+/// What does not exist yet is taken as it is written.
+pub(super) fn within(scope: &Scope, path: &Path) -> Result<PathBuf, Fault> {
+    check(path)?;
+    let resolved = resolve(path).map_err(|error| of_file(&error, "File not found"))?;
+    if resolved.starts_with(root(scope)?) {
+        return Ok(resolved);
+    }
+    Err(outside())
+}
+
+/// # Errors
+/// `BadRequest` for a relative path or one that no file can have.
+pub(super) fn check(path: &Path) -> Result<(), Fault> {
+    if !path.is_absolute() {
+        return Err(bad_request("Path must be absolute"));
+    }
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(bad_request("Path must not contain NUL bytes"));
+    }
+    Ok(())
+}
+
+/// A name in an open folder.
+pub(super) struct Place {
+    pub(super) folder: OwnedFd,
+    pub(super) name: OsString,
+    pub(super) path: PathBuf,
+}
+
+/// What to do about folders on the way that are missing.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Missing {
+    Fail,
+    Make,
+}
+
+impl Place {
+    /// Goes to `path` folder by folder and follows no symlink that appears on the way meanwhile. `None` is the
+    /// root of the scope, which is in no folder of it.
+    pub(super) fn of(scope: &Scope, path: &Path, missing: Missing) -> Result<Option<Self>, Fault> {
+        let resolved = within(scope, path)?;
+        let root = root(scope)?;
+        let inside = resolved.strip_prefix(&root).map_err(|_| outside())?.to_owned();
+        let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else {
+            return Ok(None);
+        };
+        let folder = walk(&root, parent, missing).map_err(|error| of_file(&error, "File not found"))?;
+        Ok(Some(Self { folder, name: name.to_owned(), path: resolved }))
+    }
+}
+
+/// Opens the folder `inside` a `root` that has no symlinks.
+fn walk(root: &Path, inside: &Path, missing: Missing) -> io::Result<OwnedFd> {
+    const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    if missing == Missing::Make {
+        std::fs::create_dir_all(root)?;
+    }
+    let mut folder = openat(CWD, root, FOLDER, Mode::empty())?;
+    for name in inside {
+        let enter = || openat(&folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());
+        let next = match enter() {
+            Err(Errno::NOENT) if missing == Missing::Make => {
+                make(&folder, name)?;
+                enter()?
+            }
+            entered => entered?,
+        };
+        folder = next;
+    }
+    Ok(folder)
+}
+
+fn make(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+        Err(Errno::EXIST) => Ok(()),
+        made => Ok(made?),
+    }
+}
+
+fn root(scope: &Scope) -> Result<PathBuf, Fault> {
+    let Some(workspace) = &scope.workspace else { return Ok(PathBuf::from("/")) };
+    resolve(Path::new(&workspace.root)).map_err(Fault::internal)
+}
+
+fn outside() -> Fault {
+    Fault::new(Code::Invalid, "path must be inside the conversation workspace")
+}
+
+/// Follows every symlink of an absolute path, also where the end does not exist.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut ahead: VecDeque<OsString> = parts(path).collect();
+    let (mut at, mut symlinks) = (PathBuf::from("/"), 0);
+    while let Some(part) = ahead.pop_front() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        at.push(&part);
+        let Ok(target) = std::fs::read_link(&at) else { continue };
+        symlinks += 1;
+        if symlinks > MOST_SYMLINKS {
+            return Err(Errno::LOOP.into());
+        }
+        at.pop();
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+            ahead.push_front(part);
+        }
+    }
+    Ok(at)
+}
+
+fn parts(path: &Path) -> impl Iterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
