@@ -1,3 +1,5 @@
+pub(crate) mod drive;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;

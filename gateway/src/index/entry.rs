@@ -101,6 +101,12 @@ impl Entry {
         self.state().record.clone()
     }
 
+    /// UTC with `Z`. Tells a conversation from an earlier one with its id.
+    #[must_use]
+    pub fn created_at(&self) -> Arc<str> {
+        self.created_at.clone()
+    }
+
     #[must_use]
     pub fn status(&self) -> Status {
         self.state().projection.status

@@ -1,7 +1,50 @@
+//! WebSockets: a conversation's events as they happen, its session protocol, and the bash events.
+
+mod bash;
+mod closing;
+mod conversation;
+mod frames;
+mod hub;
+mod inbound;
+mod outbox;
+mod replay;
+mod tail;
+mod wire;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::Response;
+use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
+pub use hub::Hub;
+
+/// Frames queued for one system call, in bytes.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+/// Bytes of a frame from a client.
+const MAX_INBOUND: usize = 16 * 1024 * 1024;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .route("/sockets/events/{conversation_id}", get(conversation::events))
+        .route("/sockets/session/{conversation_id}", get(conversation::session))
+        .route("/sockets/bash-events", get(bash::events))
+}
+
+/// Upgrades the request and runs `serve` as a task that the server's end waits for.
+fn upgrade<F>(
+    app: &App,
+    upgrade: WebSocketUpgrade,
+    serve: impl FnOnce(axum::extract::ws::WebSocket) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tasks = app.tasks.clone();
+    upgrade
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(MAX_INBOUND)
+        .max_frame_size(MAX_INBOUND)
+        .on_upgrade(move |socket| tasks.track_future(serve(socket)))
 }

@@ -1,0 +1,76 @@
+//! Commands to the worker of a conversation, each answered only once the index shows what they did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::{self, Code, Fault};
+use ports::subjects;
+use types::Message;
+use types::calls::{Command, CommandDone, ConversationCall};
+
+use crate::App;
+use crate::index::Entry;
+
+/// For commands that do no model call and wait for no tool.
+pub(crate) const QUICK: Duration = Duration::from_secs(30);
+
+/// Sends `command` and waits until its records are in the index.
+///
+/// # Errors
+/// The worker's fault; `Unavailable` when it does not answer within `deadline`.
+pub(crate) async fn command(
+    app: &App,
+    entry: &Arc<Entry>,
+    command: Command,
+    deadline: Duration,
+) -> Result<CommandDone, Fault> {
+    let subject = subjects::command(&entry.log.sandbox, "conversation");
+    let call = ConversationCall { conversation: entry.id, command };
+    let (done, _) =
+        rpc::call::<_, CommandDone>(&*app.ports.bus, &subject, &call, Bytes::new(), deadline).await?;
+    app.index.wait_for(entry, done.seq, QUICK).await?;
+    Ok(done)
+}
+
+/// As [`command`], for one that may start a run: a client that has read the answer listens from then on for
+/// the run's closing snapshot, and must not meet that of an earlier one.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) async fn command_that_runs(
+    app: &App,
+    entry: &Arc<Entry>,
+    wanted: Command,
+    deadline: Duration,
+) -> Result<CommandDone, Fault> {
+    entry.pulse.touch();
+    let outcome = command(app, entry, wanted, deadline).await;
+    tokio::time::sleep(entry.pulse.until_settled()).await;
+    entry.pulse.answered();
+    outcome
+}
+
+/// Gives a user's message to the agent, and starts a run if so wished.
+///
+/// # Errors
+/// `Busy`: the message is stored, but no run slot is free. As [`command`].
+pub(crate) async fn message(
+    app: &App,
+    entry: &Arc<Entry>,
+    message: Message,
+    sender: Option<String>,
+    run: bool,
+) -> Result<CommandDone, Fault> {
+    let wanted = Command::Message { message, sender, run };
+    if run {
+        return command_that_runs(app, entry, wanted, QUICK).await;
+    }
+    entry.pulse.touch();
+    command(app, entry, wanted, QUICK).await
+}
+
+/// Whether the worker has gone, or never was.
+pub(crate) fn is_absent(fault: &Fault) -> bool {
+    fault.code == Code::Unavailable
+}

@@ -1,0 +1,176 @@
+//! The socket of the bash events: what the commands of the API print, and a way to start them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use http::{StatusCode, Uri};
+use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
+use serde_json::{Value, json};
+use types::bash::ExecuteBashRequest;
+use types::calls::{BashCall, BashStarted, Scope, bash_log};
+use types::{SandboxId, Seq, time};
+
+use super::frames::text_of;
+use super::inbound::{Act, Complaint, listen};
+use super::outbox::{Ending, Item, Outbox};
+use super::upgrade;
+use super::wire::{Heard, Stop, Wire};
+use crate::App;
+use crate::auth::SocketCredentials;
+use crate::calls::call;
+use crate::error::ApiError;
+use crate::extract::query_values;
+
+/// Records of one read; each may have a mebibyte.
+const READ_RECORDS: usize = 16;
+
+pub(super) async fn events(
+    State(app): State<App>,
+    credentials: SocketCredentials,
+    uri: Uri,
+    request: WebSocketUpgrade,
+) -> Response {
+    let value = |name: &str| query_values(&uri, name).pop();
+    let replay = match (value("resend_mode").as_deref(), value("resend_all").as_deref()) {
+        (Some("all"), _) | (None, Some("true" | "1")) => true,
+        (Some("since") | None, _) => false,
+        (Some(_), _) => return StatusCode::FORBIDDEN.into_response(),
+    };
+    upgrade(&app.clone(), request, move |socket| async move { serve(&app, credentials, socket, replay).await })
+}
+
+async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
+    if !credentials.check(app, &mut socket).await {
+        return;
+    }
+    let (sink, mut stream) = socket.split();
+    let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
+    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
+    let speaking = async {
+        let mut feed = match Feed::begin(app, replay).await {
+            Ok(feed) => feed,
+            Err(error) => return broken(&error),
+        };
+        tokio::select! {
+            stop = wire.pump(Utf8Bytes::default) => stop,
+            error = feed.follow(&outbox) => broken(&error),
+        }
+    };
+    let commands = Commands { app };
+    let listening = listen(&mut stream, &heard, &outbox, &commands);
+    let stop = tokio::select! {
+        stop = speaking => stop,
+        () = listening => Stop::Gone,
+    };
+    wire.close(stop, &mut stream).await;
+}
+
+fn broken(error: &Error) -> Stop {
+    tracing::warn!(%error, "the bash events cannot be followed");
+    Stop::Ending(Ending { code: 1011, reason: "The events cannot be read" })
+}
+
+/// The events of the shared sandbox's bash log, one after another.
+struct Feed<'a> {
+    app: &'a App,
+    log: LogId,
+    news: Subscription,
+    at: Seq,
+    /// Whether the log may have more than the news will tell.
+    behind: bool,
+}
+
+impl<'a> Feed<'a> {
+    async fn begin(app: &'a App, replay: bool) -> ports::Result<Self> {
+        let log = LogId::named(&SandboxId::shared(), &bash_log(&Scope::default()));
+        let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
+        let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
+        Ok(Self { app, log, news, at, behind: replay })
+    }
+
+    /// Puts events into `outbox` as fast as they are taken out of it; ends only with an error.
+    async fn follow(&mut self, outbox: &Outbox) -> Error {
+        loop {
+            let outcome = if self.behind { self.read_on(outbox).await } else { self.wait(outbox).await };
+            if let Err(error) = outcome {
+                return error;
+            }
+        }
+    }
+
+    async fn wait(&mut self, outbox: &Outbox) -> ports::Result<()> {
+        let gone = || Error::Unavailable("the subscription ended".to_owned());
+        match self.news.next().await.ok_or_else(gone)? {
+            Delivery::Message(message) => self.take(&message, outbox).await,
+            Delivery::Lagged => {
+                self.behind = true;
+                Ok(())
+            }
+        }
+    }
+
+    async fn take(&mut self, message: &Message, outbox: &Outbox) -> ports::Result<()> {
+        let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return Ok(()) };
+        if stored.prev == self.at {
+            self.push(stored.seq, &message.parcel.blob, outbox).await;
+            return Ok(());
+        }
+        // Known already, or something was missed, or the log was cleared and begins anew.
+        self.behind = stored.seq > self.at || self.app.ports.log.tail(&self.log).await? < self.at;
+        Ok(())
+    }
+
+    async fn read_on(&mut self, outbox: &Outbox) -> ports::Result<()> {
+        if self.app.ports.log.tail(&self.log).await? < self.at {
+            self.at = Seq::ZERO;
+        }
+        let page = self.app.ports.log.read(&self.log, self.at, READ_RECORDS).await?;
+        self.behind = !page.is_empty();
+        for record in page {
+            self.push(record.seq, &record.payload, outbox).await;
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, seq: Seq, payload: &bytes::Bytes, outbox: &Outbox) {
+        self.at = seq;
+        let Ok(text) = Utf8Bytes::try_from(payload.clone()) else { return };
+        outbox.has_room().await;
+        outbox.push(Item::Frame(text));
+    }
+}
+
+/// Frames that start commands; their events come with all others.
+struct Commands<'a> {
+    app: &'a App,
+}
+
+impl Act for Commands<'_> {
+    async fn act(&self, text: &str) -> Result<(), Complaint> {
+        let fields: Value = serde_json::from_str(text).map_err(|error| Complaint::not_json(&error))?;
+        let request: ExecuteBashRequest = serde_json::from_value(fields)
+            .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
+        let start = BashCall::Start { scope: Scope::default(), request };
+        match call::<_, BashStarted>(self.app, &SandboxId::shared(), "bash", &start).await {
+            Ok(_) => Ok(()),
+            Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
+            Err(error) => {
+                tracing::error!(%error, "a command was not started");
+                Err(Complaint::new("InternalServerError", "The command could not be started"))
+            }
+        }
+    }
+
+    fn complain(&self, complaint: &Complaint) -> Utf8Bytes {
+        text_of(&json!({
+            "id": uuid::Uuid::new_v4().simple().to_string(),
+            "timestamp": time::utc_now(),
+            "code": complaint.code,
+            "detail": complaint.detail,
+            "kind": "BashError",
+        }))
+    }
+}

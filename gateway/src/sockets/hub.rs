@@ -1,0 +1,202 @@
+//! The sockets of each conversation, and the one task that feeds them all.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use types::calls::Live;
+use types::{ConversationId, Seq};
+
+use super::closing::Repeats;
+use super::frames::Protocol;
+use super::outbox::{Item, Outbox};
+use super::tail;
+use crate::App;
+use crate::history::{Shown, shown};
+use crate::index::{Entry, Taped};
+
+/// All conversations with sockets.
+#[derive(Default)]
+pub struct Hub {
+    rooms: Mutex<HashMap<ConversationId, Arc<Room>>>,
+}
+
+/// One conversation with sockets.
+pub(super) struct Room {
+    pub(super) entry: Arc<Entry>,
+    /// Told when a socket leaves.
+    pub(super) left: Notify,
+    members: Mutex<Members>,
+    /// The value of the newest snapshot, with what it was made of.
+    snapshot: Mutex<Option<((Seq, u64), Arc<str>)>>,
+}
+
+struct Members {
+    /// The last record that was handed out: who joins now gets those after it.
+    position: Seq,
+    events: Vec<Arc<Outbox>>,
+    sessions: Vec<Arc<Outbox>>,
+}
+
+/// A socket's place in its conversation; leaves it when dropped.
+pub(super) struct Seat {
+    pub(super) room: Arc<Room>,
+    pub(super) outbox: Arc<Outbox>,
+    /// Records after this one come over the outbox.
+    pub(super) position: Seq,
+}
+
+impl Hub {
+    /// Joins the sockets of `entry`; from here on nothing is missed. `None` when there are too many.
+    pub(super) fn join(
+        &self,
+        app: &App,
+        entry: &Arc<Entry>,
+        protocol: Protocol,
+        outbox: Arc<Outbox>,
+    ) -> Option<Seat> {
+        let mut rooms = self.rooms();
+        let room = match rooms.get(&entry.id).filter(|room| Arc::ptr_eq(&room.entry, entry)) {
+            Some(room) => room.clone(),
+            None => {
+                let room = Arc::new(Room::new(entry.clone()));
+                rooms.insert(entry.id, room.clone());
+                app.tasks.spawn(tail::run(app.clone(), room.clone()));
+                room
+            }
+        };
+        let mut members = room.members();
+        if members.len() >= app.config.limits.sockets_per_conversation {
+            return None;
+        }
+        members.of(protocol).push(outbox.clone());
+        let position = members.position;
+        drop(members);
+        Some(Seat { room, outbox, position })
+    }
+
+    /// Gives up a conversation that nobody listens to; `false` if somebody does.
+    pub(super) fn close(&self, room: &Arc<Room>) -> bool {
+        let mut rooms = self.rooms();
+        if room.members().len() > 0 {
+            return false;
+        }
+        if rooms.get(&room.entry.id).is_some_and(|present| Arc::ptr_eq(present, room)) {
+            rooms.remove(&room.entry.id);
+        }
+        room.entry.stop_tape();
+        true
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<ConversationId, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.room.members().remove(&self.outbox);
+        self.room.left.notify_one();
+    }
+}
+
+impl Members {
+    fn len(&self) -> usize {
+        self.events.len() + self.sessions.len()
+    }
+
+    fn of(&mut self, protocol: Protocol) -> &mut Vec<Arc<Outbox>> {
+        match protocol {
+            Protocol::Events => &mut self.events,
+            Protocol::Session => &mut self.sessions,
+        }
+    }
+
+    fn remove(&mut self, outbox: &Arc<Outbox>) {
+        self.events.retain(|other| !Arc::ptr_eq(other, outbox));
+        self.sessions.retain(|other| !Arc::ptr_eq(other, outbox));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Outbox>> {
+        self.events.iter().chain(&self.sessions)
+    }
+
+    fn send(&self, encode: impl Fn(Protocol) -> Option<axum::extract::ws::Utf8Bytes>) {
+        for (outboxes, protocol) in [(&self.events, Protocol::Events), (&self.sessions, Protocol::Session)] {
+            if outboxes.is_empty() {
+                continue;
+            }
+            let Some(frame) = encode(protocol) else { continue };
+            outboxes.iter().for_each(|outbox| outbox.push(Item::Frame(frame.clone())));
+        }
+    }
+}
+
+impl Room {
+    fn new(entry: Arc<Entry>) -> Self {
+        let position = entry.start_tape();
+        let members = Members { position, events: Vec::new(), sessions: Vec::new() };
+        Self { entry, left: Notify::new(), members: Mutex::new(members), snapshot: Mutex::default() }
+    }
+
+    pub(super) fn position(&self) -> Seq {
+        self.members().position
+    }
+
+    /// Hands out stored records. Answers the repeats that are due after a run's end among them.
+    pub(super) fn hand_out(&self, records: &[Taped]) -> Option<Option<Repeats>> {
+        let mut ended = None;
+        let mut members = self.members();
+        let from = members.position;
+        for record in records.iter().skip_while(|record| record.seq <= from) {
+            match shown(&record.payload) {
+                Shown::Event { n, text } => members.send(|protocol| protocol.stored(n, &text)),
+                Shown::RunEnded => {
+                    members.all().for_each(|outbox| outbox.push(Item::Snapshot));
+                    ended = Some(Repeats::after_run(&self.entry));
+                }
+                Shown::Nothing => {}
+            }
+            members.position = record.seq;
+        }
+        ended
+    }
+
+    /// Hands out a piece of an answer that is being streamed.
+    pub(super) fn hand_out_live(&self, json: &Bytes) {
+        match serde_json::from_slice::<Live>(json) {
+            Ok(live) => self.members().send(|protocol| protocol.live(&live)),
+            Err(error) => tracing::debug!(%error, "a streamed piece cannot be read"),
+        }
+    }
+
+    pub(super) fn hand_out_snapshot(&self) {
+        self.members().all().for_each(|outbox| outbox.push(Item::Snapshot));
+    }
+
+    /// Whether a socket is rather full, but was emptied since this was asked last.
+    pub(super) fn makes_way(&self) -> bool {
+        self.members().all().fold(false, |any, outbox| outbox.makes_way() || any)
+    }
+
+    /// The value of a `full_state` update as of now.
+    pub(super) fn snapshot(&self, conversations_path: &Path) -> Arc<str> {
+        let version = self.entry.version();
+        let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, value)) = &*kept
+            && *of == version
+        {
+            return value.clone();
+        }
+        let value: Arc<str> = self.entry.snapshot(conversations_path).into();
+        // If a record came in between, the value is newer than its version, and is made again next time.
+        *kept = Some((version, value.clone()));
+        value
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,159 @@
+//! Frames from clients: messages to the agent, each starting a run.
+
+use std::sync::Arc;
+
+use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket};
+use futures_util::StreamExt;
+use futures_util::stream::SplitStream;
+use ports::rpc::Code;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use types::{Content, Message, Role};
+
+use super::frames::Protocol;
+use super::outbox::{Ending, Item, Outbox};
+use super::wire::Heard;
+use crate::App;
+use crate::conversations::drive;
+use crate::index::Entry;
+
+/// What a socket does with the frames of its client.
+pub(super) trait Act: Sync {
+    /// Does what the frame asks for.
+    fn act(&self, text: &str) -> impl Future<Output = Result<(), Complaint>> + Send;
+
+    /// The frame that says why one was no good.
+    fn complain(&self, complaint: &Complaint) -> Utf8Bytes;
+}
+
+/// Takes frames until the client has gone; what they ask for is done one after another.
+pub(super) async fn listen(
+    stream: &mut SplitStream<WebSocket>,
+    heard: &Heard,
+    outbox: &Outbox,
+    actor: &impl Act,
+) {
+    while let Some(Ok(frame)) = stream.next().await {
+        heard.note();
+        match frame {
+            Frame::Text(text) if is_late_auth(&text) => {}
+            Frame::Text(text) => {
+                if let Err(complaint) = actor.act(&text).await {
+                    outbox.push(Item::Frame(actor.complain(&complaint)));
+                }
+            }
+            Frame::Binary(_) => outbox.end(Ending::BINARY),
+            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+        }
+    }
+}
+
+/// What was wrong with a frame. Codes are the names clients know from the server this one replaces.
+pub(super) struct Complaint {
+    pub(super) code: &'static str,
+    pub(super) detail: String,
+}
+
+impl Complaint {
+    pub(super) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    pub(super) fn not_json(error: &serde_json::Error) -> Self {
+        Self::new("JSONDecodeError", format!("the frame is not JSON (line {})", error.line()))
+    }
+}
+
+/// A key that is offered though the socket is open already: exactly the fields of such a frame.
+pub(super) fn is_late_auth(text: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Auth {
+        r#type: String,
+        #[serde(default)]
+        #[expect(dead_code, reason = "its presence is allowed")]
+        session_api_key: Option<Value>,
+    }
+    serde_json::from_str::<Auth>(text).is_ok_and(|auth| auth.r#type == "auth")
+}
+
+/// Messages to the agent of a conversation.
+pub(super) struct Messages<'a> {
+    pub(super) app: &'a App,
+    pub(super) entry: &'a Arc<Entry>,
+    pub(super) protocol: Protocol,
+}
+
+impl Act for Messages<'_> {
+    async fn act(&self, text: &str) -> Result<(), Complaint> {
+        let message = message(text)?;
+        if !self.app.index.get(self.entry.id).is_some_and(|present| Arc::ptr_eq(&present, self.entry)) {
+            return Err(Complaint::new("ValueError", "The conversation is gone"));
+        }
+        match drive::message(self.app, self.entry, message, None, true).await {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.code == Code::Busy => Err(Complaint::new(
+                "ConversationRunLimitReached",
+                "The message was saved, but no run slot is free. Start the run later.",
+            )),
+            Err(fault) if fault.code == Code::Internal => {
+                tracing::error!(conversation.id = %self.entry.id, error = %fault, "a message was not taken");
+                Err(Complaint::new("InternalServerError", "The message could not be taken"))
+            }
+            Err(fault) => Err(Complaint::new("ValueError", fault.message)),
+        }
+    }
+
+    fn complain(&self, complaint: &Complaint) -> Utf8Bytes {
+        self.protocol.error(complaint.code, &complaint.detail)
+    }
+}
+
+fn message(text: &str) -> Result<Message, Complaint> {
+    let fields: Value = serde_json::from_str(text).map_err(|error| Complaint::not_json(&error))?;
+    let invalid = |detail: &str| Complaint::new("ValidationError", detail);
+    let Value::Object(mut fields) = fields else { return Err(invalid("a message is an object")) };
+    let role = fields.remove("role").ok_or_else(|| invalid("role: Field required"))?;
+    let role: Role = serde_json::from_value(role).map_err(|_| invalid("role: not a role"))?;
+    if role != Role::User {
+        return Err(Complaint::new("AssertionError", "Only a user's messages can be sent to the agent"));
+    }
+    Ok(Message { role, content: content(&mut fields)?, ..Message::default() })
+}
+
+fn content(fields: &mut Map<String, Value>) -> Result<Vec<Content>, Complaint> {
+    match fields.remove("content") {
+        None => Ok(Vec::new()),
+        Some(Value::String(text)) => Ok(vec![Content::text(text)]),
+        Some(list) => serde_json::from_value(list)
+            .map_err(|_| Complaint::new("ValidationError", "content: a list of text and image parts is needed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_key_is_told_from_a_message() {
+        assert!(is_late_auth(r#"{"type":"auth"}"#));
+        assert!(is_late_auth(r#"{"type":"auth","session_api_key":"k"}"#));
+        assert!(!is_late_auth(r#"{"type":"auth","session_api_key":"k","more":1}"#));
+        assert!(!is_late_auth(r#"{"role":"user"}"#));
+    }
+
+    #[test]
+    fn bad_frames_are_told_apart() {
+        let code = |text: &str| message(text).unwrap_err().code;
+        assert_eq!(code("not json"), "JSONDecodeError");
+        assert_eq!(code(r#"{"a":1}"#), "ValidationError");
+        assert_eq!(code(r#"{"role":"user","content":[{"type":"video"}]}"#), "ValidationError");
+        assert_eq!(code(r#"{"role":"assistant","content":[]}"#), "AssertionError");
+    }
+
+    #[test]
+    fn content_may_be_a_plain_text() {
+        let message = message(r#"{"role":"user","content":"hi","run":true}"#).unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(message.content, [Content::text("hi")]);
+    }
+}

@@ -1,0 +1,69 @@
+//! What was stored before a socket came, read at the pace at which its client takes it.
+
+use axum::extract::ws::Utf8Bytes;
+use ports::Entry as Stored;
+use types::Seq;
+
+use super::frames::Protocol;
+use super::outbox::Ending;
+use super::wire::{Stop, Wire};
+use crate::App;
+use crate::history::{Moment, READ_RECORDS, Shown, shown};
+use crate::index::Entry;
+
+/// Which stored events a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum From {
+    Nothing,
+    Start,
+    /// Events with an index above this one.
+    AfterIndex(u64),
+    /// Events at this time or later.
+    Time(Moment),
+}
+
+/// Where in the log to begin; `None` when nothing stored is asked for.
+pub(super) async fn begin(app: &App, entry: &Entry, from: From) -> Result<Option<Seq>, Stop> {
+    let now = entry.seq();
+    let found = match from {
+        From::Nothing => return Ok(None),
+        From::Start => Ok(Some(Seq::ZERO)),
+        From::AfterIndex(n) => app.history.before_event(entry, n.saturating_add(1)).await,
+        From::Time(moment) => app.history.before_time(entry, moment).await,
+    };
+    found.map(|at| Some(at.unwrap_or(now))).map_err(|error| unreadable(entry, &error))
+}
+
+fn unreadable(entry: &Entry, error: &ports::Error) -> Stop {
+    tracing::warn!(conversation.id = %entry.id, %error, "history cannot be sent");
+    Stop::Ending(Ending { code: 1011, reason: "The history cannot be read" })
+}
+
+/// Sends the events after `at`, up to `until` or, without it, to where the log ended when it was read last.
+/// Answers the position reached.
+pub(super) async fn send(
+    app: &App,
+    entry: &Entry,
+    protocol: Protocol,
+    wire: &mut Wire<'_>,
+    mut at: Seq,
+    until: Option<Seq>,
+) -> Result<Seq, Stop> {
+    while until.is_none_or(|until| at < until) {
+        let page = app.ports.log.read(&entry.log, at, READ_RECORDS).await;
+        let page = page.map_err(|error| unreadable(entry, &error))?;
+        let wanted = page.iter().take_while(|record| until.is_none_or(|until| record.seq <= until));
+        let Some(last) = wanted.clone().last() else { return Ok(at) };
+        at = last.seq;
+        let frames: Vec<_> = wanted.filter_map(|record| frame(protocol, record)).collect();
+        wire.send(frames).await?;
+    }
+    Ok(at)
+}
+
+fn frame(protocol: Protocol, record: &Stored) -> Option<Utf8Bytes> {
+    match shown(&record.payload) {
+        Shown::Event { n, text } => protocol.stored(n, &text),
+        Shown::RunEnded | Shown::Nothing => None,
+    }
+}

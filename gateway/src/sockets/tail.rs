@@ -1,0 +1,158 @@
+//! The task that follows one conversation for its sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use ports::{Delivery, Subscription, subjects};
+use tokio::time::Instant;
+
+use super::closing::Repeats;
+use super::hub::Room;
+use crate::App;
+use crate::history::READ_RECORDS;
+use crate::index::Taped;
+
+/// What is handed out before the sockets get to run.
+const CHUNK_RECORDS: usize = 64;
+const CHUNK_BYTES: usize = 512 * 1024;
+
+/// How long the sockets that are reading are waited for when they are rather full.
+const MAKING_WAY: Duration = Duration::from_millis(20);
+
+/// Until a log that could not be read is tried again.
+const LOG_REST: Duration = Duration::from_millis(200);
+
+/// Feeds the sockets of `room` until there are none.
+pub(super) async fn run(app: App, room: Arc<Room>) {
+    let mut live = subscribe_live(&app, &room).await;
+    let mut folded = room.entry.watch();
+    folded.mark_changed();
+    let mut repeats: Option<Repeats> = None;
+    loop {
+        let due = repeats.as_ref().and_then(|repeats| repeats.due(&room.entry));
+        tokio::select! {
+            biased;
+            () = app.drain.cancelled() => return,
+            Some(delivery) = live.next() => take_live(&room, delivery),
+            changed = folded.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                // Pieces of an answer go before its event.
+                while let Some(Some(delivery)) = live.next().now_or_never() {
+                    take_live(&room, delivery);
+                }
+                match advance(&app, &room, &mut repeats).await {
+                    Ok(()) => {}
+                    Err(error) => {
+                        tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
+                        tokio::time::sleep(LOG_REST).await;
+                        folded.mark_changed();
+                    }
+                }
+            }
+            () = sleep_until(due), if due.is_some() => repeat(&room, &mut repeats),
+            () = room.left.notified() => {
+                if app.hub.close(&room) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn subscribe_live(app: &App, room: &Room) -> Subscription {
+    let subject = subjects::live(&room.entry.log.sandbox, room.entry.id);
+    match app.ports.bus.subscribe(&subject, None).await {
+        Ok(live) => live,
+        Err(error) => {
+            tracing::warn!(conversation.id = %room.entry.id, %error, "answers are not streamed");
+            stream::pending().boxed()
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    if let Some(due) = due {
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+fn take_live(room: &Room, delivery: Delivery) {
+    if let Delivery::Message(message) = delivery {
+        room.hand_out_live(&message.parcel.json);
+    }
+}
+
+fn repeat(room: &Room, repeats: &mut Option<Repeats>) {
+    let Some(pending) = repeats else { return };
+    if !pending.still_hold(&room.entry) {
+        *repeats = None;
+        return;
+    }
+    // The call that started the run may have been answered since the time was set.
+    if pending.due(&room.entry).is_some_and(|due| due > Instant::now()) {
+        return;
+    }
+    room.entry.pulse.repeated();
+    room.hand_out_snapshot();
+    pending.sent();
+}
+
+/// Hands out what the index has folded in. When runs ended in it, `repeats` becomes that of the last one.
+async fn advance(app: &App, room: &Room, repeats: &mut Option<Repeats>) -> ports::Result<()> {
+    loop {
+        let records = match room.entry.taped_after(room.position()) {
+            Some(records) => records,
+            None => read_log(app, room).await?,
+        };
+        if records.is_empty() {
+            return Ok(());
+        }
+        for chunk in chunks(&records) {
+            if let Some(ended) = room.hand_out(chunk) {
+                *repeats = ended;
+            }
+            make_way(room).await;
+        }
+    }
+}
+
+/// Records that are not at hand any more, as far as the index is.
+async fn read_log(app: &App, room: &Room) -> ports::Result<Vec<Taped>> {
+    let (from, until) = (room.position(), room.entry.seq());
+    let page = app.ports.log.read(&room.entry.log, from, READ_RECORDS).await?;
+    let mut prev = from;
+    let records = page.into_iter().take_while(|record| record.seq <= until);
+    let taped = records.map(|record| Taped {
+        prev: std::mem::replace(&mut prev, record.seq),
+        seq: record.seq,
+        payload: record.payload,
+    });
+    Ok(taped.collect())
+}
+
+fn chunks(records: &[Taped]) -> impl Iterator<Item = &[Taped]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(CHUNK_RECORDS).take_while(|record| {
+            let first = bytes == 0;
+            bytes += record.payload.len().max(1);
+            first || bytes <= CHUNK_BYTES
+        });
+        let (chunk, more) = rest.split_at_checked(fits.count())?;
+        rest = more;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// Lets the sockets send. One that does not read at all is not waited for.
+async fn make_way(room: &Room) {
+    tokio::task::yield_now().await;
+    let patience = Instant::now() + MAKING_WAY;
+    while room.makes_way() && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
