@@ -34,6 +34,22 @@ pub(super) enum End {
     Lost(Loss),
 }
 
+/// The right to run, from the start of a run until its last step is over.
+pub(super) struct RunSlot {
+    _permit: OwnedSemaphorePermit,
+    since: Instant,
+}
+
+impl RunSlot {
+    pub(super) fn taken(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: permit, since: Instant::now() }
+    }
+
+    pub(super) fn held_for(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
 pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
     pub(super) seat: Seat,
@@ -44,7 +60,7 @@ pub(super) struct Actor {
     pub(super) answering: Option<Reply>,
     /// Interrupts that wait until the run has ended.
     pub(super) interrupts: Vec<Reply>,
-    pub(super) slot: Option<OwnedSemaphorePermit>,
+    pub(super) slot: Option<RunSlot>,
     pub(super) model: Option<ModelCall>,
     pub(super) tools_running: usize,
     /// Cancels the tools that run now.
@@ -145,7 +161,7 @@ impl Actor {
         self.agent.is_running() || self.is_in_step() || self.sides > 0
     }
 
-    fn is_in_step(&self) -> bool {
+    pub(super) fn is_in_step(&self) -> bool {
         self.model.is_some() || self.tools_running > 0
     }
 

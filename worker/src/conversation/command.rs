@@ -12,7 +12,7 @@ use types::calls::Command;
 use types::content::joined_text;
 use types::secrets::SecretSource;
 
-use super::actor::{Actor, End};
+use super::actor::{Actor, End, RunSlot};
 use super::registry::{Letter, Reply};
 
 /// Questions beside the run that may be under way at once.
@@ -24,7 +24,6 @@ impl Actor {
         match command {
             Command::Message { message, sender, run } => self.message(message, sender, run, reply).await,
             Command::Run {} => self.start(Input::Run, reply).await,
-            Command::Respond { accept: true, .. } if self.agent.is_running() => self.accept(reply),
             Command::Respond { accept: true, reason } => {
                 self.start(Input::Respond { accept: true, reason }, reply).await
             }
@@ -79,7 +78,7 @@ impl Actor {
             }
         };
         let mut fault = None;
-        if run && !self.agent.is_running() {
+        if run {
             if self.take_slot() {
                 match self.agent.handle(Input::Run, &mut self.env()) {
                     Ok(more) => effects.extend(more),
@@ -97,12 +96,8 @@ impl Actor {
         Ok(())
     }
 
-    /// Starts a run with `input`.
+    /// Starts a run with `input`, or goes on with one that is about to pause.
     async fn start(&mut self, input: Input, reply: Reply) -> Result<(), End> {
-        if self.agent.is_running() {
-            refuse(reply, Refusal::AlreadyRunning);
-            return Ok(());
-        }
         if !self.take_slot() {
             let full = "Conversation run limit reached. Retry the request later.";
             let _ = reply.send(Err(Fault::new(Code::Busy, full)));
@@ -159,10 +154,10 @@ impl Actor {
         let _ = reply.send(fault.map_or_else(|| Ok(self.position()), Err));
     }
 
-    /// Whether this conversation may run: it holds a run slot or gets one.
+    /// Whether this conversation may run: it holds a run slot (as it does while it runs) or gets one.
     fn take_slot(&mut self) -> bool {
         if self.slot.is_none() {
-            self.slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok();
+            self.slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok().map(RunSlot::taken);
         }
         self.slot.is_some()
     }
@@ -170,10 +165,9 @@ impl Actor {
 
 fn refuse(reply: Reply, refusal: Refusal) {
     let fault = match refusal {
-        Refusal::AlreadyRunning => Fault::new(
-            Code::Conflict,
-            "Conversation already running. Wait for completion or pause first.",
-        ),
+        Refusal::AlreadyRunning => {
+            Fault::new(Code::Conflict, "Conversation already running. Wait for completion or pause first.")
+        }
         Refusal::Invalid(why) => Fault::new(Code::Invalid, why),
     };
     let _ = reply.send(Err(fault));

@@ -59,7 +59,8 @@ impl Feed {
             let order = state.next_order;
             state.next_order += 1;
             let (item_id, attempt) = (self.item_id.clone(), state.attempt);
-            let rest = Live::Delta { item_id, attempt, order, kind, content, chunk_id: None, choice_index: None };
+            let rest =
+                Live::Delta { item_id, attempt, order, kind, content, chunk_id: None, choice_index: None };
             let _ = self.queue.try_send(rest);
         }
     }

@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn a_value_that_occurs_in_the_mask_leaves_the_mask_whole() {
-        assert_eq!(masker(&["topsecret", "secret"]).mask("topsecret secret"), "<secret-hidden> <secret-hidden>");
+        assert_eq!(
+            masker(&["topsecret", "secret"]).mask("topsecret secret"),
+            "<secret-hidden> <secret-hidden>"
+        );
     }
 
     #[test]

@@ -72,8 +72,7 @@ async fn read(shared: &Shared, id: ConversationId) -> Result<(WorkingCopy, Agent
     let subject = subjects::records(&shared.config.sandbox);
     let call = RecordCall::Open { conversation: id };
     let bus = shared.ports.bus.as_ref();
-    let (copy, _): (WorkingCopy, _) =
-        rpc::call(bus, &subject, &call, Bytes::new(), RECORD_DEADLINE).await?;
+    let (copy, _): (WorkingCopy, _) = rpc::call(bus, &subject, &call, Bytes::new(), RECORD_DEADLINE).await?;
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
     let log = LogId::conversation(&shared.config.sandbox, id);
     let replay = Replay::read(shared.ports.log.as_ref(), &log).await?;

@@ -100,9 +100,12 @@ impl Actor {
 
     /// Gives up the run slot unless a step is still under way.
     pub(super) fn free_slot(&mut self) {
-        if !self.agent.is_running() && self.model.is_none() && self.tools_running == 0 {
-            self.slot = None;
+        if self.agent.is_running() || self.is_in_step() {
+            return;
         }
+        let Some(slot) = self.slot.take() else { return };
+        let duration_ms = u64::try_from(slot.held_for().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(conversation.id = %self.seat.id, status = ?self.agent.status(), duration_ms, "run ended");
     }
 }
 

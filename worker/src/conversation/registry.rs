@@ -121,7 +121,8 @@ impl Registry {
         };
         if let Some(ended) = running {
             let ended = tokio::time::timeout(FORGET_DEADLINE, ended.cancelled_owned()).await;
-            ended.map_err(|_| Fault::new(Code::Unavailable, "The conversation does not stop writing yet."))?;
+            ended
+                .map_err(|_| Fault::new(Code::Unavailable, "The conversation does not stop writing yet."))?;
         }
         if let Some(kept) = dormant {
             self.shared.close_shell(kept.tools).await;
@@ -132,7 +133,8 @@ impl Registry {
     /// Ends the shells of conversations nobody has touched for long. Returns never.
     pub(super) async fn close_idle_shells(&self) {
         let limit = self.shared.config.shell_idle;
-        let mut ticks = tokio::time::interval(limit.clamp(Duration::from_millis(10), Duration::from_secs(60)));
+        let mut ticks =
+            tokio::time::interval(limit.clamp(Duration::from_millis(10), Duration::from_secs(60)));
         loop {
             ticks.tick().await;
             for kept in self.take_dormant(|since| since.elapsed() >= limit) {

@@ -110,7 +110,8 @@ mod tests {
 
     fn secrets(list: &[(&str, &str)]) -> Secrets {
         let secrets = Secrets::new(Arc::new(Lookups::default()));
-        let source = |value: &str| SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) };
+        let source =
+            |value: &str| SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) };
         secrets.add(list.iter().map(|(name, value)| ((*name).to_owned(), source(value))).collect());
         secrets
     }

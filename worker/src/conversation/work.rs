@@ -11,13 +11,13 @@ use ports::rpc::{self, Code, Fault};
 use ports::subjects;
 use serde_json::Value;
 use tokio::task::AbortHandle;
+use types::EventId;
 use types::agent::LlmConfig;
 use types::calls::{CommandDone, RecordCall};
 use types::content::joined_text;
 use types::event::ConversationError;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
 use types::stats::Usage;
-use types::EventId;
 
 use super::actor::{Actor, End};
 use super::live;
@@ -35,10 +35,23 @@ const TITLE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Work that has ended.
 pub(super) enum Done {
-    Model { call: u64, result: Result<Completion, ModelFailure> },
-    Tool { action_id: EventId, outcome: ToolOutcome },
-    Title { text: String, usage_id: String, result: Result<Completion, ModelFailure> },
-    Question { reply: Reply, result: Result<Completion, ModelFailure> },
+    Model {
+        call: u64,
+        result: Result<Completion, ModelFailure>,
+    },
+    Tool {
+        action_id: EventId,
+        outcome: ToolOutcome,
+    },
+    Title {
+        text: String,
+        usage_id: String,
+        result: Result<Completion, ModelFailure>,
+    },
+    Question {
+        reply: Reply,
+        result: Result<Completion, ModelFailure>,
+    },
     /// A side call that was cancelled.
     Cancelled,
 }
@@ -172,8 +185,7 @@ impl Actor {
                 if self.model.take_if(|model| model.number == call).is_none() {
                     return Ok(());
                 }
-                self.model_broken =
-                    matches!(&result, Err(failure) if failure.kind == FailureKind::Other);
+                self.model_broken = matches!(&result, Err(failure) if failure.kind == FailureKind::Other);
                 self.apply(Input::ModelAnswered { call, result }).await
             }
             Done::Tool { action_id, outcome } => {

@@ -1,0 +1,95 @@
+//! What the actor makes of a log whose answers are lost or which cannot be written.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ports::rpc::Code;
+use support::faulty::{Faults, Faulty};
+use support::model::Turn;
+use support::{World, until};
+use types::calls::Command;
+use types::log::LogRecord;
+
+async fn world() -> (World, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let wrapped = faults.clone();
+    let world = World::with(
+        |_| {},
+        |ports| ports.log = Arc::new(Faulty { inner: ports.log.clone(), faults: wrapped }),
+    )
+    .await;
+    (world, faults)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ambiguous_append_is_neither_lost_nor_doubled() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    faults.lose_answers.store(usize::MAX, Ordering::SeqCst);
+    world.model.will([Turn::terminal("echo once >> count"), Turn::finish()]);
+    let done = world.say(id, "go", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    assert!(done.seq.0 > 0);
+    faults.lose_answers.store(0, Ordering::SeqCst);
+    world.say(id, "more", false).await.unwrap();
+
+    let (mut ids, mut next) = (HashSet::new(), 0);
+    for record in world.log_records(id).await {
+        if let LogRecord::Event { n, event } = record {
+            assert_eq!(n, next, "events are numbered without gaps");
+            next += 1;
+            let event: serde_json::Value = serde_json::from_str(event.get()).unwrap();
+            assert!(ids.insert(event["id"].to_string()), "{event} is there twice");
+        }
+    }
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 2);
+    let count = world.dir.path().join("project").join(id.hex()).join("count");
+    assert_eq!(std::fs::read_to_string(count).unwrap(), "once\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_progress_and_loses_nothing() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.model.will([
+        Turn::terminal("touch begun; until test -e go; do sleep 0.05; done; echo result"),
+        Turn::finish(),
+    ]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    faults.full.store(true, Ordering::SeqCst);
+    std::fs::write(world.dir.path().join("project").join(id.hex()).join("go"), "").unwrap();
+    until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
+
+    let begun = Instant::now();
+    let fault = world.call(id, Command::SetTags { tags: [].into() }).await.unwrap_err();
+    assert_eq!(fault.code, Code::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let tries = faults.refused.load(Ordering::SeqCst);
+    assert!(tries < 20, "{tries} attempts are a busy loop");
+
+    faults.full.store(false, Ordering::SeqCst);
+    world.wait_status(id, "finished").await;
+    let observations = world.kinds(id, "ObservationEvent").await;
+    assert!(observations[0].to_string().contains("result"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_can_be_deleted_while_the_disk_is_full() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.say(id, "hello", false).await.unwrap();
+    faults.full.store(true, Ordering::SeqCst);
+    let (refused, _) = tokio::join!(world.say(id, "lost", false), async {
+        until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
+        world.call(id, Command::Forget {}).await.unwrap();
+    });
+    assert_eq!(refused.unwrap_err().code, Code::NotFound);
+    faults.full.store(false, Ordering::SeqCst);
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 1);
+}
