@@ -1,1 +1,115 @@
-//! The suite every adapter must pass.
+//! The suite every adapter must pass: one function a promise, each with names of its own, so that all may run
+//! at once against one store.
+//!
+//! An adapter's test file needs one line. `make` answers the ports and whatever must live as long as they do:
+//!
+//! ```ignore
+//! async fn make() -> (ports::Ports, impl Sized) { … }
+//! ports::contract_tests!(make);
+//! ```
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a promise that is broken ends its test")]
+
+pub mod blobs;
+pub mod bus;
+pub mod kv;
+pub mod log;
+pub mod rpc;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use types::SandboxId;
+
+use crate::LogId;
+
+/// How long a promise may take to come true.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes a named test of every promise.
+#[macro_export]
+macro_rules! contract_tests {
+    ($make:ident) => {
+        $crate::contract_tests!($make, log:
+            an_append_after_the_tail_is_stored_in_order,
+            an_append_elsewhere_conflicts_and_names_the_tail,
+            of_racing_appends_one_wins,
+            records_of_one_append_are_never_mixed_with_others,
+            an_append_of_nothing_changes_nothing,
+            records_are_published_once_stored_and_in_order,
+            a_conflicting_append_is_never_published,
+            pages_join_without_gap_or_repetition,
+            a_position_inside_a_log_finds_the_record_after_it,
+            an_absent_log_is_empty,
+            a_deleted_log_is_gone_and_can_be_made_anew,
+            logs_do_not_mix,
+            large_and_strange_records_come_back_unchanged,
+        );
+        $crate::contract_tests!($make, kv:
+            a_value_comes_back_with_its_revision,
+            a_key_is_created_once,
+            only_the_current_revision_can_be_replaced,
+            anything_can_be_overwritten,
+            of_racing_creations_one_wins,
+            deletion_honours_its_condition,
+            revisions_grow_over_a_deletion,
+            a_list_is_in_key_order_with_values,
+            buckets_do_not_mix,
+            a_watcher_sees_every_change_in_order,
+        );
+        $crate::contract_tests!($make, blobs:
+            a_blob_comes_back_whole_and_in_ranges,
+            an_empty_blob_is_a_blob,
+            a_blob_can_be_replaced,
+            an_absent_blob_is_not_found,
+            a_deleted_blob_is_gone,
+        );
+        $crate::contract_tests!($make, bus:
+            a_message_reaches_every_matching_pattern_once,
+            messages_of_one_publisher_arrive_in_order,
+            of_a_group_one_member_gets_each_message,
+            what_is_published_before_a_subscription_is_not_seen,
+            a_dropped_subscription_ends,
+            a_request_gets_its_answer,
+            a_request_nobody_listens_to_fails_at_once,
+            a_request_without_an_answer_fails_at_its_deadline,
+            a_slow_subscriber_is_told_that_it_lags_and_goes_on,
+        );
+        $crate::contract_tests!($make, rpc:
+            a_call_carries_body_and_blob_both_ways,
+            a_fault_arrives_as_it_was_given,
+            a_call_nobody_serves_is_unavailable,
+            a_body_of_the_wrong_form_is_invalid,
+            calls_are_served_side_by_side,
+        );
+    };
+    ($make:ident, $group:ident: $($promise:ident,)*) => {
+        mod $group {
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let (ports, _keep_alive) = super::$make().await;
+                    $crate::contract::$group::$promise(ports).await;
+                }
+            )*
+        }
+    };
+}
+
+/// A token no other test uses.
+fn unique() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn new_log() -> LogId {
+    LogId::named(&SandboxId::shared(), &unique())
+}
+
+/// The next item, which must come.
+async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> T {
+    in_time(stream.next()).await.expect("the stream goes on")
+}
+
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("this takes no longer than patience lasts")
+}

@@ -1,0 +1,83 @@
+//! Prints how fast the store of a given folder is: `cargo run --example rates -- FOLDER`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use manyhands_embedded::{Fsync, Options, open};
+use ports::{Expect, LogId, Ports};
+use types::{SandboxId, Seq};
+
+const RECORD_BYTES: usize = 600;
+const LASTS: Duration = Duration::from_secs(3);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).ok_or("a folder is missing")?);
+    for fsync in [Fsync::Always, Fsync::Interval] {
+        println!("{fsync:?}, records of {RECORD_BYTES} bytes");
+        let began = Instant::now();
+        let (ports, guard) = open(Options {
+            root: folder.join("store"),
+            conversations: folder.join("conversations"),
+            bash_events: folder.join("bash_events"),
+            fsync,
+        })
+        .await?;
+        println!("  open: {:?}", began.elapsed());
+        for writers in [1, 16, 64] {
+            append(&ports, writers).await?;
+        }
+        keys(&ports).await?;
+        let began = Instant::now();
+        guard.close().await;
+        println!("  close: {:?}", began.elapsed());
+    }
+    Ok(())
+}
+
+async fn append(ports: &Ports, writers: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let began = Instant::now();
+    let tasks: Vec<_> = (0..writers).map(|writer| tokio::spawn(write_log(ports.clone(), writer))).collect();
+    let mut waits = Vec::new();
+    for task in tasks {
+        waits.extend(task.await??);
+    }
+    report(&format!("{writers} logs at once"), waits, began.elapsed());
+    Ok(())
+}
+
+async fn write_log(ports: Ports, writer: usize) -> ports::Result<Vec<Duration>> {
+    let log = LogId::named(&SandboxId::shared(), &format!("{writer:032x}"));
+    ports.log.delete(&log).await?;
+    let (record, mut tail, mut waits) = (Bytes::from(vec![b'x'; RECORD_BYTES]), Seq::ZERO, Vec::new());
+    let began = Instant::now();
+    while began.elapsed() < LASTS {
+        let asked = Instant::now();
+        tail = ports.log.append(&log, tail, vec![record.clone()]).await?.tail();
+        waits.push(asked.elapsed());
+    }
+    Ok(waits)
+}
+
+async fn keys(ports: &Ports) -> Result<(), Box<dyn std::error::Error>> {
+    let (began, mut waits) = (Instant::now(), Vec::new());
+    for number in 0..1_000 {
+        let (key, value) = (format!("{number:032x}"), Bytes::from(vec![b'v'; 2_000]));
+        let asked = Instant::now();
+        ports.kv.put("CONVERSATIONS", &key, value, Expect::Anything).await?;
+        waits.push(asked.elapsed());
+    }
+    report("puts", waits, began.elapsed());
+    let began = Instant::now();
+    let listed = ports.kv.list("CONVERSATIONS").await?.len();
+    println!("  list of {listed} keys: {:?}", began.elapsed());
+    Ok(())
+}
+
+fn report(what: &str, mut waits: Vec<Duration>, took: Duration) {
+    waits.sort_unstable();
+    let at = |share: usize| waits.get(waits.len() * share / 100).copied().unwrap_or_default();
+    let rate = waits.len() as f64 / took.as_secs_f64();
+    println!("  {what}: {rate:.0}/s, p50 {:?}, p99 {:?}", at(50), at(99));
+}
