@@ -14,7 +14,8 @@ pub fn print(address: SocketAddr, settings: &Settings) {
 
 fn keys(settings: &Settings) -> String {
     match settings.session_api_keys.len() {
-        0 => "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)".to_owned(),
+        0 => "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)"
+            .to_owned(),
         1 => "on: 1 session key".to_owned(),
         n => format!("on: {n} session keys"),
     }

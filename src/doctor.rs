@@ -56,8 +56,12 @@ pub fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<ExitCode>
 
 fn keys(settings: &Settings) -> Finding {
     match (settings.session_api_keys.len(), &settings.secret_key) {
-        (0, _) => Doubtful("no session key: only loopback is served; set OH_SESSION_API_KEYS_0 to open it".to_owned()),
-        (n, None) => Doubtful(format!("{n} session key(s); secrets are sealed with a key kept beside the data, set OH_SECRET_KEY to keep it elsewhere")),
+        (0, _) => Doubtful(
+            "no session key: only loopback is served; set OH_SESSION_API_KEYS_0 to open it".to_owned(),
+        ),
+        (n, None) => Doubtful(format!(
+            "{n} session key(s); secrets are sealed with a key kept beside the data, set OH_SECRET_KEY to keep it elsewhere"
+        )),
         (n, Some(_)) => Fine(format!("{n} session key(s), and a secret key")),
     }
 }
@@ -77,7 +81,10 @@ fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Finding
 fn writable(data: &Path) -> Finding {
     match std::fs::create_dir_all(data).and_then(|()| std::fs::write(data.join(".doctor"), b"x")) {
         Ok(()) => Fine(format!("{} can be written", data.display())),
-        Err(error) => Broken(format!("{}: {error}; start in another folder or set OH_CONVERSATIONS_PATH", data.display())),
+        Err(error) => Broken(format!(
+            "{}: {error}; start in another folder or set OH_CONVERSATIONS_PATH",
+            data.display()
+        )),
     }
 }
 
@@ -92,7 +99,9 @@ fn sync_time(data: &Path) -> Finding {
     // Left-overs of a check are of no use to anyone; a failed removal harms nothing.
     let _ = std::fs::remove_file(&path);
     match timed {
-        Ok(took) if took > SLOW_SYNC => Doubtful(format!("a sync takes {took:?}: events are acknowledged slowly; a faster disk, or OH_FSYNC=interval")),
+        Ok(took) if took > SLOW_SYNC => Doubtful(format!(
+            "a sync takes {took:?}: events are acknowledged slowly; a faster disk, or OH_FSYNC=interval"
+        )),
         Ok(took) => Fine(format!("a sync takes {took:?}")),
         Err(error) => Broken(format!("cannot sync: {error}")),
     }
@@ -103,7 +112,11 @@ fn free_space(data: &Path) -> Finding {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let text = format!("{} MiB free", free >> 20);
-            if free < LOW_DISK { Doubtful(format!("{text}: make room before it is full")) } else { Fine(text) }
+            if free < LOW_DISK {
+                Doubtful(format!("{text}: make room before it is full"))
+            } else {
+                Fine(text)
+            }
         }
         Err(error) => Broken(format!("cannot ask: {error}")),
     }
@@ -120,6 +133,8 @@ fn program(name: &str, why: &str) -> Finding {
 fn clock() -> Finding {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(now) if now.as_secs() >= EARLIEST_NOW => Fine(types::time::utc_now()),
-        _ => Broken("the clock is years behind; set it, or certificates and tokens will be refused".to_owned()),
+        _ => {
+            Broken("the clock is years behind; set it, or certificates and tokens will be refused".to_owned())
+        }
     }
 }

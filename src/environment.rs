@@ -48,7 +48,8 @@ fn hand_over(secrets: &BTreeMap<&String, &String>) -> anyhow::Result<BTreeMap<St
     serde_json::to_writer(&mut file, secrets)?;
     file.flush()?;
     file.rewind()?;
-    let mut same = std::process::Command::new(std::env::current_exe().context("cannot find the own program")?);
+    let mut same =
+        std::process::Command::new(std::env::current_exe().context("cannot find the own program")?);
     same.args(std::env::args_os().skip(1)).stdin(file).env(HANDED_OVER, "1");
     for name in secrets.keys() {
         same.env_remove(name);

@@ -23,7 +23,11 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    pub fn new(ports: Ports, models: llm::Client, configure: impl Fn(&Unit) -> worker::Config + Send + Sync + 'static) -> Self {
+    pub fn new(
+        ports: Ports,
+        models: llm::Client,
+        configure: impl Fn(&Unit) -> worker::Config + Send + Sync + 'static,
+    ) -> Self {
         let (units, ended) = (Mutex::default(), std::sync::Arc::default());
         Self { configure: Box::new(configure), ports, models, units, ended }
     }

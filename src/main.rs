@@ -1,6 +1,7 @@
 //! `manyhands`: the one binary. Each subcommand has a file of its own.
 
 mod banner;
+mod catalogue;
 mod doctor;
 mod environment;
 mod in_process;

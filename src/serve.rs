@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,14 +56,21 @@ async fn serve(arguments: Arguments, settings: Settings) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(&settings.workspace_path)
         .await
         .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
-    let vault = Arc::new(vault(&settings)?);
+    let secret_key = secret_key(&settings)?;
+    let vault = Arc::new(vault(&secret_key, &settings));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
     let driver = Arc::new(in_process(&ports, &settings)?);
     let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
     let supervisor = tokio::spawn(supervisor::run(sandboxes, ports.clone(), driver, stop.clone()));
-    let gateway = tokio::spawn(gateway::run(gateway_config(&settings)?, ports, vault, listener, stop.clone()));
+    let gateway = tokio::spawn(gateway::run(
+        gateway_config(secret_key, &settings)?,
+        ports,
+        vault,
+        listener,
+        stop.clone(),
+    ));
     banner::print(bound, &settings);
 
     // Whichever ends first ends the other; the log is closed when nobody writes any more.
@@ -85,7 +92,8 @@ pub async fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Resu
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
         Err(_) => {
-            let mut found = lookup_host((bare, 0)).await.with_context(|| format!("cannot resolve the host {host}"))?;
+            let mut found =
+                lookup_host((bare, 0)).await.with_context(|| format!("cannot resolve the host {host}"))?;
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
@@ -97,38 +105,57 @@ pub async fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Resu
     Ok(SocketAddr::new(ip, arguments.port))
 }
 
-fn vault(settings: &Settings) -> anyhow::Result<Vault> {
-    let current = match &settings.secret_key {
-        Some(key) => key.clone(),
-        None => machine_key(settings)?,
-    };
-    // The peer seals with the session key when it has no other: its data stays readable.
-    let previous: Vec<SecretString> =
-        settings.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
-    Ok(Vault::new(&current, &previous))
-}
-
-fn machine_key(settings: &Settings) -> anyhow::Result<SecretString> {
+fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
+    if let Some(key) = &settings.secret_key {
+        return Ok(key.clone());
+    }
     let path = settings.state_dir().join("secret_key");
     vault::machine_key(&path).with_context(|| format!("cannot read or make the key file {}", path.display()))
 }
 
+fn vault(current: &SecretString, settings: &Settings) -> Vault {
+    // The peer seals with the session key when it has no other: its data stays readable.
+    let previous: Vec<SecretString> =
+        settings.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
+    Vault::new(current, &previous)
+}
+
 fn in_process(ports: &ports::Ports, settings: &Settings) -> anyhow::Result<InProcess> {
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
+    let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
-        sandbox: unit.sandbox.clone(),
-        epoch: unit.epoch,
         max_concurrent_runs,
-        project_dir: project_dir.clone(),
         bash_retention,
+        ..worker::Config::new(
+            unit.sandbox.clone(),
+            unit.epoch,
+            observations_root.clone(),
+            project_dir.clone(),
+        )
     }))
 }
 
-fn gateway_config(settings: &Settings) -> anyhow::Result<gateway::Config> {
-    bail!("to be joined: {}", settings.allowed_hosts.len())
+fn gateway_config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<gateway::Config> {
+    Ok(gateway::Config {
+        keys: vault::Keys::new(&settings.session_api_keys),
+        secret_key,
+        allow_cors_origins: settings.allow_cors_origins.clone(),
+        allow_cors_origin_regex: settings.allow_cors_origin_regex.clone(),
+        allowed_hosts: settings.allowed_hosts.clone(),
+        docker_host: settings.docker_host.clone(),
+        trust_forwarded_headers: settings.trust_forwarded_headers,
+        root_path: settings.root_path.clone(),
+        conversations_path: settings.conversations_path.clone(),
+        workspace_path: std::path::absolute(&settings.workspace_path)?,
+        tools: crate::catalogue::tools(),
+        runtime_idle_timeout_seconds: settings.runtime_idle_timeout,
+        build_git_sha: settings.build_git_sha.clone(),
+        build_git_ref: settings.build_git_ref.clone(),
+        limits: gateway::config::Limits::default(),
+    })
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.

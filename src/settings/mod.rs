@@ -38,12 +38,20 @@ pub struct Settings {
     /// Host names, beside loopback, that a server without keys answers to.
     pub allowed_hosts: Vec<String>,
     pub trust_forwarded_headers: bool,
+    /// The name of the machine as containers on it see it; its pages may call the API.
+    pub docker_host: Option<String>,
+    /// The path of `web_url`, below which all routes are also found; empty: none.
+    pub root_path: String,
     pub conversations_path: PathBuf,
     pub bash_events_dir: PathBuf,
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
     pub max_concurrent_runs: usize,
     pub fsync: Fsync,
+    /// Seconds; shown to clients.
+    pub runtime_idle_timeout: Option<f64>,
+    pub build_git_sha: String,
+    pub build_git_ref: String,
     pub log_level: String,
     pub log_json: bool,
 }
@@ -82,6 +90,8 @@ impl Settings {
             allow_cors_origin_regex: source.text("allow_cors_origin_regex")?,
             allowed_hosts: source.list("allowed_hosts")?,
             trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
+            docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
+            root_path: root_path(source.text("web_url")?.as_deref()),
             conversations_path: path("conversations_path", "workspace/conversations")?,
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: seconds(source, "bash_events_retention_seconds")?,
@@ -91,6 +101,9 @@ impl Settings {
                 Some("interval") => Fsync::Interval,
                 _ => Fsync::Always,
             },
+            runtime_idle_timeout: source.number("runtime_idle_timeout_seconds")?,
+            build_git_sha: source.variable("OPENHANDS_BUILD_GIT_SHA").unwrap_or("unknown").to_owned(),
+            build_git_ref: source.variable("OPENHANDS_BUILD_GIT_REF").unwrap_or("unknown").to_owned(),
             log_level: log_level(source),
             log_json: ["LOG_JSON", "CI", "GITHUB_ACTIONS"].iter().any(|name| is_on(source, name)),
         })
@@ -115,6 +128,14 @@ fn non_blank(keys: Vec<String>) -> Vec<SecretString> {
     keys.into_iter().filter(|key| !key.trim().is_empty()).map(Into::into).collect()
 }
 
+/// `/prefix` of `https://host/prefix/`.
+fn root_path(web_url: Option<&str>) -> String {
+    let after_scheme = web_url.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
+    let path = after_scheme.split_once('/').map_or("", |(_, path)| path);
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+    if path.is_empty() { String::new() } else { format!("/{path}") }
+}
+
 fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
     Ok(at_least_one(source, field)?.map(|n| Duration::from_secs(n as u64)))
 }
@@ -127,7 +148,11 @@ fn at_least_one(source: &Source, field: &str) -> Result<Option<usize>, Invalid> 
 }
 
 fn log_level(source: &Source) -> String {
-    if is_on(source, "DEBUG") { "debug".to_owned() } else { source.variable("LOG_LEVEL").unwrap_or("info").to_owned() }
+    if is_on(source, "DEBUG") {
+        "debug".to_owned()
+    } else {
+        source.variable("LOG_LEVEL").unwrap_or("info").to_owned()
+    }
 }
 
 fn is_on(source: &Source, variable: &str) -> bool {
@@ -167,10 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_path_of_the_web_url_counts() {
+        assert_eq!(root_path(Some("https://x.example/pre/fix/?a=b")), "/pre/fix");
+        assert_eq!(root_path(Some("https://x.example")), "");
+        assert_eq!(root_path(None), "");
+    }
+
+    #[test]
     fn the_old_session_key_counts_only_without_new_ones() {
         let old = settings(&[("SESSION_API_KEY", "old")], json!({})).unwrap();
         assert_eq!(old.session_api_keys[0].expose_secret(), "old");
-        let both = settings(&[("SESSION_API_KEY", "old"), ("OH_SESSION_API_KEYS_0", "new")], json!({})).unwrap();
+        let both =
+            settings(&[("SESSION_API_KEY", "old"), ("OH_SESSION_API_KEYS_0", "new")], json!({})).unwrap();
         assert_eq!(both.session_api_keys.len(), 1);
         assert_eq!(both.session_api_keys[0].expose_secret(), "new");
     }

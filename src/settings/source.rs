@@ -47,7 +47,10 @@ impl Source {
         T::Err: Display,
     {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        text.trim().parse().map(Some).map_err(|error| Invalid::new(field, format!("is not a number in range: {error}")))
+        text.trim()
+            .parse()
+            .map(Some)
+            .map_err(|error| Invalid::new(field, format!("is not a number in range: {error}")))
     }
 
     pub fn flag(&self, field: &str) -> Result<Option<bool>, Invalid> {
@@ -59,13 +62,17 @@ impl Source {
     pub fn choice<'a>(&self, field: &str, choices: &[&'a str]) -> Result<Option<&'a str>, Invalid> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let chosen = choices.iter().find(|choice| choice.eq_ignore_ascii_case(text.trim()));
-        chosen.copied().map(Some).ok_or_else(|| Invalid::new(field, format!("must be one of: {}", choices.join(", "))))
+        chosen
+            .copied()
+            .map(Some)
+            .ok_or_else(|| Invalid::new(field, format!("must be one of: {}", choices.join(", "))))
     }
 
     /// `OH_LIST` as a JSON array or a count, or `OH_LIST_0`, `OH_LIST_1` … up to the first gap; else the file's.
     pub fn list(&self, field: &str) -> Result<Vec<String>, Invalid> {
         let name = variable_of(field);
-        let numbered = (0..).map_while(|i| self.environment.get(&format!("{name}_{i}")).cloned()).collect::<Vec<_>>();
+        let numbered =
+            (0..).map_while(|i| self.environment.get(&format!("{name}_{i}")).cloned()).collect::<Vec<_>>();
         if !numbered.is_empty() {
             return Ok(numbered);
         }
@@ -73,15 +80,19 @@ impl Source {
             None | Some("") => array_of_texts(field, self.file.get(field)),
             Some(text) if text.trim().parse::<usize>().is_ok() => Ok(numbered),
             Some(text) => {
-                let array = serde_json::from_str(text).map_err(|_| Invalid::new(field, "must be a JSON array of texts"))?;
+                let array = serde_json::from_str(text)
+                    .map_err(|_| Invalid::new(field, "must be a JSON array of texts"))?;
                 array_of_texts(field, Some(&array))
             }
         }
     }
 
     fn is_none(&self, field: &str) -> Result<bool, Invalid> {
-        let Some(text) = self.environment.get(&format!("{}_IS_NONE", variable_of(field))) else { return Ok(false) };
-        parse_flag(text).ok_or_else(|| Invalid::new(field, "its _IS_NONE variable must be true, false, 1 or 0"))
+        let Some(text) = self.environment.get(&format!("{}_IS_NONE", variable_of(field))) else {
+            return Ok(false);
+        };
+        parse_flag(text)
+            .ok_or_else(|| Invalid::new(field, "its _IS_NONE variable must be true, false, 1 or 0"))
     }
 }
 
