@@ -1,7 +1,170 @@
+//! What git says about workspaces.
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::json;
+use types::calls::{GitAnswer, GitCall};
+use types::git::{GitChange, GitCommitsPage, GitDiff};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
+use crate::calls::call;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{Json, Path, Query};
+use crate::scope::Place;
 
+/// Below `/api/git` and below a conversation's `/git`.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(git_changes_query))
+        .routes(routes!(git_diff_query))
+        .routes(routes!(git_commits_query))
+        .routes(routes!(git_commit_changes_query))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ChangesQuery {
+    /// The directory.
+    path: String,
+    /// What to compare with; by default the remote's state of the branch.
+    r#ref: Option<String>,
+}
+
+/// Files that differ from a reference.
+#[utoipa::path(get, path = "/changes", tag = "Git", params(ChangesQuery),
+    responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown reference")))]
+async fn git_changes_query(
+    State(app): State<App>,
+    place: Place,
+    Query(query): Query<ChangesQuery>,
+) -> ApiResult<Json<Vec<GitChange>>> {
+    let Place { sandbox, scope } = place;
+    changes(&app, &sandbox, GitCall::Changes { scope, path: query.path, reference: query.r#ref }).await
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct DiffQuery {
+    /// The file.
+    path: String,
+    /// What to compare with; not together with `commit`.
+    r#ref: Option<String>,
+    /// Shows what this commit changed.
+    #[param(pattern = "^[0-9a-fA-F]{4,64}$")]
+    commit: Option<String>,
+}
+
+/// Both sides of a changed file.
+#[utoipa::path(get, path = "/diff", tag = "Git", params(DiffQuery),
+    responses((status = 200, body = GitDiff), (status = 400, description = "No such file, or too large")))]
+async fn git_diff_query(
+    State(app): State<App>,
+    place: Place,
+    Query(query): Query<DiffQuery>,
+) -> ApiResult<Json<GitDiff>> {
+    if let Some(commit) = &query.commit {
+        check_sha(commit, &["query", "commit"])?;
+    }
+    if query.commit.is_some() && query.r#ref.is_some() {
+        return Err(ApiError::bad_request("ref and commit cannot be combined"));
+    }
+    let Place { sandbox, scope } = place;
+    let ask = GitCall::Diff { scope, path: query.path, reference: query.r#ref, commit: query.commit };
+    match ask_git(&app, &sandbox, ask).await? {
+        GitAnswer::Diff(diff) => Ok(Json(diff)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CommitsQuery {
+    /// The directory.
+    path: String,
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<i64>,
+}
+
+/// The newest commits.
+#[utoipa::path(get, path = "/commits", tag = "Git", params(CommitsQuery), responses((status = 200, body = GitCommitsPage)))]
+async fn git_commits_query(
+    State(app): State<App>,
+    place: Place,
+    Query(query): Query<CommitsQuery>,
+) -> ApiResult<Json<GitCommitsPage>> {
+    let limit = match query.limit.unwrap_or(50) {
+        limit @ 1..=200 => usize::try_from(limit).unwrap_or(50),
+        limit => return Err(limit_problem(limit).into()),
+    };
+    let Place { sandbox, scope } = place;
+    match ask_git(&app, &sandbox, GitCall::Commits { scope, path: query.path, limit }).await? {
+        GitAnswer::Commits(page) => Ok(Json(page)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn limit_problem(limit: i64) -> Problem {
+    let (kind, msg, ctx) = match limit {
+        ..1 => ("greater_than_equal", "Input should be greater than or equal to 1", json!({"ge": 1})),
+        1.. => ("less_than_equal", "Input should be less than or equal to 200", json!({"le": 200})),
+    };
+    Problem { ctx: Some(ctx), ..Problem::new(kind, &["query", "limit"], msg) }
+}
+
+#[derive(Deserialize)]
+struct CommitPath {
+    sha: String,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PathQuery {
+    /// The directory.
+    path: String,
+}
+
+/// Files a commit changed.
+#[utoipa::path(get, path = "/commits/{sha}/changes", tag = "Git", params(("sha" = String, Path), PathQuery),
+    responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown commit")))]
+async fn git_commit_changes_query(
+    State(app): State<App>,
+    place: Place,
+    Path(params): Path<CommitPath>,
+    Query(query): Query<PathQuery>,
+) -> ApiResult<Json<Vec<GitChange>>> {
+    check_sha(&params.sha, &["path", "sha"])?;
+    let Place { sandbox, scope } = place;
+    changes(&app, &sandbox, GitCall::CommitChanges { scope, path: query.path, sha: params.sha }).await
+}
+
+async fn changes(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<Json<Vec<GitChange>>> {
+    match ask_git(app, sandbox, ask).await? {
+        GitAnswer::Changes(changes) => Ok(Json(changes)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn ask_git(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<GitAnswer> {
+    app.activity.touch();
+    call(app, sandbox, "git", &ask).await
+}
+
+fn check_sha(sha: &str, loc: &[&str]) -> ApiResult<()> {
+    if (4..=64).contains(&sha.len()) && sha.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    let msg = "String should match pattern '^[0-9a-fA-F]{4,64}$'";
+    Err(Problem::new("string_pattern_mismatch", loc, msg).into())
+}
+
+fn unexpected(answer: &GitAnswer) -> ApiError {
+    let kind = match answer {
+        GitAnswer::Changes(_) => "changes",
+        GitAnswer::Diff(_) => "a diff",
+        GitAnswer::Commits(_) => "commits",
+        GitAnswer::Prepared => "a prepared directory",
+    };
+    ApiError::internal(format!("the worker answered with {kind}"))
 }

@@ -1,7 +1,112 @@
+//! The files of a conversation's workspace, as pages a browser shows.
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use types::calls::FileStat;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{ConversationPath, Path};
+use crate::files;
+use crate::scope::Place;
+
+/// What a model or a program wrote must not act as a page of this server: it gets an origin of its own.
+const CAGE: HeaderValue =
+    HeaderValue::from_static("sandbox allow-downloads allow-forms allow-popups allow-scripts");
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(serve_workspace_root))
+        .route("/api/conversations/{conversation_id}/workspace/", axum::routing::get(serve_workspace_root))
+        .routes(routes!(serve_workspace_file))
+}
+
+/// `index.html` of the workspace.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/workspace", tag = "Workspace",
+    params(("conversation_id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The page"), (status = 404, description = "There is none")))]
+async fn serve_workspace_root(
+    State(app): State<App>,
+    workspace: Workspace,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    workspace.serve(&app, "", &headers).await
+}
+
+#[derive(Deserialize)]
+struct FilePath {
+    file_path: String,
+}
+
+/// A file of the workspace; of a directory its `index.html`.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/workspace/{*file_path}", tag = "Workspace",
+    params(("conversation_id" = uuid::Uuid, Path), ("file_path" = String, Path)),
+    responses((status = 200, description = "The file"), (status = 304, description = "The client has it"),
+        (status = 404, description = "There is none")))]
+async fn serve_workspace_file(
+    State(app): State<App>,
+    workspace: Workspace,
+    Path(params): Path<FilePath>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    workspace.serve(&app, &params.file_path, &headers).await
+}
+
+/// The workspace of the conversation in the path.
+struct Workspace {
+    place: Place,
+    root: String,
+}
+
+impl FromRequestParts<App> for Workspace {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let ConversationPath(id) = ConversationPath::from_request_parts(parts, app).await?;
+        let place = Place::of_conversation(app, id)?;
+        let root = place.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
+        Ok(Self { place, root })
+    }
+}
+
+impl Workspace {
+    async fn serve(self, app: &App, path: &str, asked: &HeaderMap) -> ApiResult<Response> {
+        let mut path = format!("{}/{path}", self.root.trim_end_matches('/'));
+        let mut found = self.find(app, &path, "File not found").await?;
+        if found.is_dir {
+            path = format!("{}/index.html", path.trim_end_matches('/'));
+            found = self.find(app, &path, "No index.html in directory").await?;
+        }
+        if found.is_dir {
+            return Err(ApiError::new(StatusCode::NOT_FOUND, "File not found"));
+        }
+        let kind = content_type(&path);
+        let mut response = files::serve(app, self.place, path, found, asked, kind).await?;
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, CAGE);
+        Ok(response)
+    }
+
+    /// What is outside the workspace is not there.
+    async fn find(&self, app: &App, path: &str, missing: &'static str) -> ApiResult<FileStat> {
+        files::stat(app, &self.place, path).await.map_err(|error| match error {
+            ApiError::Refused { status, .. } if status.is_client_error() => {
+                ApiError::new(StatusCode::NOT_FOUND, missing)
+            }
+            other => other,
+        })
+    }
+}
+
+fn content_type(path: &str) -> HeaderValue {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let text = match kind.type_() == mime_guess::mime::TEXT && kind.get_param("charset").is_none() {
+        true => format!("{kind}; charset=utf-8"),
+        false => kind.to_string(),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }

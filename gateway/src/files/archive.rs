@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use serde::Deserialize;
+use serde_json::Value;
+use types::SandboxId;
+use types::calls::{Archive, FileCall, Scope};
+
+use super::download::{attachment, percent_encoded};
+use super::stat;
+use super::transfer::Source;
+use crate::App;
+use crate::calls::{call, call_within};
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{Query, flag, query_values};
+use crate::scope::Place;
+
+/// Large workspaces take their time to be packed.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ArchiveQuery {
+    /// The directory; absolute.
+    path: String,
+    #[serde(default)]
+    #[param(required = false)]
+    format: ArchiveFormat,
+    /// What a patch is made against.
+    base_ref: Option<String>,
+    #[serde(default = "yes", deserialize_with = "flag")]
+    #[param(required = false)]
+    use_default_excludes: bool,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+pub(super) enum ArchiveFormat {
+    #[default]
+    #[serde(rename = "git-delta")]
+    GitDelta,
+    #[serde(rename = "tar.gz")]
+    TarGz,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A directory as a patch of what has changed in it, or as a packed file.
+#[utoipa::path(get, path = "/archive", tag = "Files",
+    params(ArchiveQuery, ("exclude" = Option<Vec<String>>, Query, description = "Further patterns to leave out")),
+    responses((status = 200, description = "The archive", content_type = "application/octet-stream"),
+        (status = 400, description = "Not a repository, or an unknown reference"),
+        (status = 404, description = "No such directory")))]
+pub(super) async fn archive_directory(
+    State(app): State<App>,
+    place: Place,
+    uri: Uri,
+    Query(query): Query<ArchiveQuery>,
+) -> ApiResult<Response> {
+    app.activity.touch();
+    let format = match query.format {
+        ArchiveFormat::GitDelta => "git-delta",
+        ArchiveFormat::TarGz => "tar.gz",
+    };
+    let ask = FileCall::Archive {
+        scope: place.scope.clone(),
+        path: query.path,
+        format: format.to_owned(),
+        base_ref: query.base_ref,
+        exclude: query_values(&uri, "exclude"),
+        use_default_excludes: query.use_default_excludes,
+    };
+    let made: Archive = call_within(&app, &place.sandbox, "file", &ask, DEADLINE).await?;
+    let file = Temporary { app: app.clone(), sandbox: place.sandbox, path: made.path.clone() };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, made.media_type.parse().map_err(ApiError::internal)?);
+    headers.insert(header::CONTENT_DISPOSITION, attachment(&made.name));
+    for (name, value) in &made.headers {
+        if let (Ok(name), Some(value)) = (HeaderName::try_from(name.as_str()), header_text(value)) {
+            headers.insert(name, value);
+        }
+    }
+    file.send(headers).await
+}
+
+fn header_text(value: &Value) -> Option<HeaderValue> {
+    HeaderValue::try_from(percent_encoded(value.as_str()?).replace("%2F", "/")).ok()
+}
+
+/// A file the worker made to be sent, removed when it has been.
+struct Temporary {
+    app: App,
+    sandbox: SandboxId,
+    path: String,
+}
+
+impl Temporary {
+    async fn send(self, mut headers: HeaderMap) -> ApiResult<Response> {
+        let place = Place { sandbox: self.sandbox.clone(), scope: Scope::default() };
+        let stamp = stat(&self.app, &place, &self.path).await?.stamp;
+        let size = stamp.size;
+        headers.insert(header::CONTENT_LENGTH, size.into());
+        let source = Source { app: self.app.clone(), place, path: self.path.clone(), stamp };
+        let body = source.stream(0..size).map(move |piece| {
+            // The file lives as long as the stream that reads it.
+            let _ = &self;
+            piece
+        });
+        Ok((headers, Body::from_stream(body)).into_response())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let (app, sandbox) = (self.app.clone(), self.sandbox.clone());
+        let ask = FileCall::Drop { path: std::mem::take(&mut self.path) };
+        self.app.tasks.spawn(async move {
+            if let Err(error) = call::<_, ()>(&app, &sandbox, "file", &ask).await {
+                tracing::warn!(%error, "a temporary file was left behind");
+            }
+        });
+    }
+}

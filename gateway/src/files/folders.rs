@@ -1,0 +1,91 @@
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use types::SandboxId;
+use types::calls::{FileCall, HomeListing};
+use types::files::{HomeResponse, SubdirectoryPage};
+
+use super::download::PathQuery;
+use crate::App;
+use crate::calls::call;
+use crate::error::{ApiResult, Problem};
+use crate::extract::{Json, Query, flag};
+use crate::scope::Place;
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Success {
+    success: bool,
+}
+
+/// Makes a directory and its parents; one that exists is no error.
+#[utoipa::path(post, path = "/create_directory", tag = "Files", params(PathQuery),
+    responses((status = 200, body = Success), (status = 400, description = "A file is in the way"),
+        (status = 403, description = "Not permitted")))]
+pub(super) async fn create_directory(
+    State(app): State<App>,
+    place: Place,
+    Query(query): Query<PathQuery>,
+) -> ApiResult<Json<Success>> {
+    app.activity.touch();
+    let ask = FileCall::MakeDirectory { scope: place.scope, path: query.path };
+    let () = call(&app, &place.sandbox, "file", &ask).await?;
+    Ok(Json(Success { success: true }))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HomeQuery {
+    #[serde(default, deserialize_with = "flag")]
+    #[param(required = false)]
+    include_hidden: bool,
+}
+
+/// Where a file browser begins.
+#[utoipa::path(get, path = "/home", tag = "Files", params(HomeQuery), responses((status = 200, body = HomeResponse)))]
+pub(super) async fn get_home_directory(
+    State(app): State<App>,
+    Query(query): Query<HomeQuery>,
+) -> ApiResult<Json<HomeResponse>> {
+    let ask = FileCall::Home { include_hidden: query.include_hidden };
+    let HomeListing { home, favorites, locations } = call(&app, &SandboxId::shared(), "file", &ask).await?;
+    Ok(Json(HomeResponse { home, favorites, locations }))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SubdirsQuery {
+    /// Absolute.
+    path: String,
+    /// `next_page_id` of the page before.
+    page_id: Option<String>,
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<i64>,
+    #[serde(default, deserialize_with = "flag")]
+    #[param(required = false)]
+    include_hidden: bool,
+}
+
+/// The directories in a directory.
+#[utoipa::path(get, path = "/search_subdirs", tag = "Files", params(SubdirsQuery),
+    responses((status = 200, body = SubdirectoryPage), (status = 400, description = "No absolute path of a directory"),
+        (status = 403, description = "Not permitted"), (status = 404, description = "No such directory")))]
+pub(super) async fn search_subdirs(
+    State(app): State<App>,
+    Query(query): Query<SubdirsQuery>,
+) -> ApiResult<Json<SubdirectoryPage>> {
+    let limit = match query.limit.unwrap_or(100) {
+        limit @ 1..=100 => usize::try_from(limit).unwrap_or(100),
+        limit => return Err(limit_problem(limit).into()),
+    };
+    let SubdirsQuery { path, page_id, include_hidden, .. } = query;
+    let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
+    Ok(Json(call(&app, &SandboxId::shared(), "file", &ask).await?))
+}
+
+fn limit_problem(limit: i64) -> Problem {
+    let (kind, msg, ctx) = match limit {
+        ..1 => ("greater_than", "Input should be greater than 0", json!({"gt": 0})),
+        1.. => ("less_than_equal", "Input should be less than or equal to 100", json!({"le": 100})),
+    };
+    Problem { ctx: Some(ctx), ..Problem::new(kind, &["query", "limit"], msg) }
+}

@@ -1,0 +1,118 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, header};
+use ports::LogId;
+use serde::Deserialize;
+use types::Seq;
+use types::conversation::Record;
+use types::log::LogRecord;
+use types::secrets::{MASK, SecretSource, map_secrets};
+
+use super::download::attachment;
+use super::zip::Zip;
+use crate::App;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::ConversationPath;
+use crate::scope::Place;
+
+/// Records read at once.
+const STEP: usize = 64;
+
+/// A conversation's record and events as a zip archive, without secrets.
+#[utoipa::path(get, path = "/download-trajectory/{conversation_id}", tag = "Files",
+    params(("conversation_id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The archive", content_type = "application/zip"),
+        (status = 404, description = "There is no such conversation")))]
+pub(super) async fn download_trajectory(
+    State(app): State<App>,
+    place: Place,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Response> {
+    if place.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
+        return Err(ApiError::unprocessable("The trajectory is another conversation's"));
+    }
+    let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
+    let log = LogId::conversation(&record.sandbox, id);
+    let meta = serde_json::to_vec_pretty(&without_secrets(record))?;
+    let disposition = attachment(&format!("{}.zip", id.hex()));
+    let body = Body::from_stream(Trajectory::new(app, log, meta).stream());
+    let kind = HeaderValue::from_static("application/zip");
+    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+}
+
+fn without_secrets(mut record: Record) -> Record {
+    map_secrets(&mut record.agent, &mut |_| MASK.into());
+    for source in record.secrets.values_mut() {
+        match source {
+            SecretSource::StaticSecret { value, .. } => *value = value.take().map(|_| MASK.to_owned()),
+            SecretSource::LookupSecret { headers, .. } => {
+                headers.values_mut().for_each(|header| MASK.clone_into(header));
+            }
+        }
+    }
+    record
+}
+
+/// The archive under way.
+struct Trajectory {
+    app: App,
+    log: LogId,
+    /// Until it has been sent.
+    meta: Option<Vec<u8>>,
+    at: Seq,
+    zip: Zip,
+}
+
+impl Trajectory {
+    fn new(app: App, log: LogId, meta: Vec<u8>) -> Self {
+        Self { app, log, meta: Some(meta), at: Seq::ZERO, zip: Zip::default() }
+    }
+
+    fn stream(self) -> impl futures_util::Stream<Item = ApiResult<Bytes>> + Send {
+        stream::try_unfold(Some(self), |state| async move {
+            let Some(mut state) = state else { return Ok(None) };
+            if let Some(meta) = state.meta.take() {
+                let bytes = state.pack("meta.json", &meta)?;
+                return Ok(Some((bytes.into(), Some(state))));
+            }
+            match state.events().await? {
+                Some(bytes) => Ok(Some((bytes, Some(state)))),
+                None => Ok(Some((state.zip.end().into(), None))),
+            }
+        })
+    }
+
+    /// The next events as files; `None` after the last one.
+    async fn events(&mut self) -> ApiResult<Option<Bytes>> {
+        let records = self.app.ports.log.read(&self.log, self.at, STEP).await?;
+        let Some(last) = records.last() else { return Ok(None) };
+        self.at = last.seq;
+        let mut bytes = Vec::new();
+        for record in &records {
+            let LogRecord::Event { n, event } = LogRecord::decode(&record.payload)? else { continue };
+            let Named { id } = serde_json::from_str(event.get())?;
+            bytes.extend(
+                self.pack(&format!("events/event-{n:05}-{}.json", plain(&id)), event.get().as_bytes())?,
+            );
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    fn pack(&mut self, name: &str, content: &[u8]) -> ApiResult<Vec<u8>> {
+        self.zip.file(name, content).ok_or_else(|| ApiError::internal("a file is too large for the archive"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+/// What is safe as part of a file's name.
+fn plain(id: &str) -> String {
+    let safe = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
+    id.chars().filter(safe).take(64).collect()
+}

@@ -1,0 +1,104 @@
+use axum::body::Body;
+use axum::extract::State;
+use http::HeaderMap;
+use tokio::task::JoinSet;
+use types::calls::{FileCall, UploadBegun, UploadDone};
+use types::files::FileUploadResult;
+
+use super::download::PathQuery;
+use super::multipart::FilePart;
+use super::transfer::{PIECE, WINDOW, write};
+use crate::App;
+use crate::calls::call;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{Json, Query};
+use crate::scope::Place;
+
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes the body for the document")]
+struct UploadBody {
+    #[schema(format = Binary)]
+    file: String,
+}
+
+/// Stores a file; one that exists is replaced when all of the new one has arrived. Parents are made.
+#[utoipa::path(post, path = "/upload", tag = "Files", params(PathQuery),
+    request_body(content = UploadBody, content_type = "multipart/form-data"),
+    responses((status = 200, body = FileUploadResult), (status = 400, description = "Not a path for a file"),
+        (status = 422, description = "No field `file`")))]
+pub(super) async fn upload_file_query(
+    State(app): State<App>,
+    place: Place,
+    Query(query): Query<PathQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Json<FileUploadResult>> {
+    app.activity.touch();
+    let mut part = FilePart::find(&headers, body).await?;
+    let upload = Upload::begin(app, place, query.path).await?;
+    upload.fill(&mut part).await?;
+    let size = upload.commit().await?;
+    Ok(Json(FileUploadResult { success: true, file_size: size }))
+}
+
+/// An upload under way; dropped before its commit, it leaves nothing behind.
+struct Upload {
+    app: App,
+    place: Place,
+    id: String,
+    committed: bool,
+}
+
+impl Upload {
+    async fn begin(app: App, place: Place, path: String) -> ApiResult<Self> {
+        let ask = FileCall::Begin { scope: place.scope.clone(), path };
+        let begun: UploadBegun = call(&app, &place.sandbox, "file", &ask).await?;
+        Ok(Self { app, place, id: begun.upload, committed: false })
+    }
+
+    /// Sends the part's pieces, some at a time.
+    async fn fill(&self, part: &mut FilePart) -> ApiResult<()> {
+        let least = usize::try_from(PIECE).map_err(ApiError::internal)?;
+        let (mut writes, mut at) = (JoinSet::new(), 0);
+        while let Some(piece) = part.next(least).await? {
+            if writes.len() >= WINDOW {
+                finish_one(&mut writes).await?;
+            }
+            let length = piece.len() as u64;
+            writes.spawn(write(self.app.clone(), self.place.sandbox.clone(), self.id.clone(), at, piece));
+            at += length;
+        }
+        while !writes.is_empty() {
+            finish_one(&mut writes).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self) -> ApiResult<u64> {
+        let ask = FileCall::Commit { upload: self.id.clone() };
+        let done: UploadDone = call(&self.app, &self.place.sandbox, "file", &ask).await?;
+        self.committed = true;
+        Ok(done.size)
+    }
+}
+
+async fn finish_one(writes: &mut JoinSet<ApiResult<()>>) -> ApiResult<()> {
+    match writes.join_next().await {
+        Some(written) => written.map_err(ApiError::internal)?,
+        None => Ok(()),
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        let (app, sandbox) = (self.app.clone(), self.place.sandbox.clone());
+        let ask = FileCall::Abort { upload: std::mem::take(&mut self.id) };
+        self.app.tasks.spawn(async move {
+            // The worker gives up what it hears nothing of.
+            let _ = call::<_, ()>(&app, &sandbox, "file", &ask).await;
+        });
+    }
+}
