@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+use types::agent::LlmConfig;
+use types::content::joined_text;
+
+use super::fake::{FakeModel, Turn, ask, calls, messages, result, user};
+
+const SONNET: &str = "anthropic/claude-sonnet-4-5-20250929";
+
+#[tokio::test]
+async fn both_base_url_forms_reach_v1_messages() {
+    let turn = || Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])));
+    let fake = FakeModel::start([turn(), turn()]).await;
+    for base in [fake.url(), format!("{}/v1", fake.url())] {
+        let llm = LlmConfig { base_url: Some(base), ..fake.llm(SONNET) };
+        ask(&llm, vec![user("go")]).await.unwrap();
+    }
+    let paths: Vec<_> = fake.asked().into_iter().map(|asked| asked.path).collect();
+    assert_eq!(paths, ["/v1/messages", "/v1/messages"]);
+    let headers = &fake.asked()[0].headers;
+    assert_eq!(headers["x-api-key"], "sk-test-0123456789");
+    assert_eq!(headers["anthropic-version"], "2023-06-01");
+    assert_eq!(headers["anthropic-beta"], "interleaved-thinking-2025-05-14");
+    assert!(!headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn anthropic_answers_keep_thinking_and_sum_the_prompt() {
+    let blocks = json!([{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
+        {"type": "text", "text": "On it."}, {"type": "tool_use", "id": "toolu_1", "name": "terminal", "input": {"command": "ls"}}]);
+    let fake = FakeModel::start([Turn::ok(&messages(blocks.clone()))]).await;
+    let answer = ask(&fake.llm(SONNET), vec![user("go")]).await.unwrap();
+    assert_eq!(answer.message.thinking_blocks, [blocks[0].clone(), blocks[1].clone()]);
+    assert_eq!(answer.message.reasoning_content.as_deref(), Some("hm"));
+    assert_eq!(joined_text(&answer.message.content), "On it.");
+    let call = &answer.message.tool_calls[0];
+    assert_eq!((call.id.as_str(), call.arguments.as_str()), ("toolu_1", "{\"command\":\"ls\"}"));
+    let tokens = &answer.tokens;
+    assert_eq!((tokens.prompt_tokens, tokens.cache_read_tokens, tokens.cache_write_tokens), (42, 7, 5));
+    assert_eq!(tokens.context_window, 200_000);
+}
+
+/// What the API itself demands: roles alternate, and each call is answered in the next message.
+fn assert_pairs(body: &Value) {
+    let all = body["messages"].as_array().unwrap();
+    assert_eq!(all[0]["role"], "user");
+    for (place, message) in all.iter().enumerate() {
+        let ids = |message: &Value, kind: &str, key: &str| -> Vec<Value> {
+            let blocks = message["content"].as_array().unwrap().iter();
+            blocks.filter(|block| block["type"] == kind).map(|block| block[key].clone()).collect()
+        };
+        let uses = ids(message, "tool_use", "id");
+        if !uses.is_empty() {
+            assert_eq!(ids(&all[place + 1], "tool_result", "tool_use_id"), uses);
+        }
+        assert!(place == 0 || all[place - 1]["role"] != message["role"]);
+    }
+}
+
+#[tokio::test]
+async fn anthropic_history_pairs_every_tool_use() {
+    let fake = FakeModel::start([Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])))]).await;
+    let history = vec![
+        user("go"),
+        calls(&["1", "2"]),
+        result("2", "two"),
+        user("also"),
+        result("1", ""),
+        calls(&["3"]),
+        result("lost", "nobody asked"),
+        user("on"),
+    ];
+    ask(&fake.llm(SONNET), history).await.unwrap();
+    let body = fake.asked()[0].body.clone();
+    assert_pairs(&body);
+    let results = body["messages"][2]["content"].as_array().unwrap();
+    assert_eq!(results[0], json!({"type": "tool_result", "tool_use_id": "1"}));
+    assert_eq!(results[2], json!({"type": "text", "text": "also"}));
+}
+
+#[tokio::test]
+async fn arguments_that_are_no_object_are_shown_to_the_model() {
+    let fake = FakeModel::start([Turn::ok(&messages(json!([{"type": "text", "text": "hi"}])))]).await;
+    let mut broken = calls(&["1", "2", "3"]);
+    for (call, arguments) in broken.tool_calls.iter_mut().zip(["{\"a\"", "", "[1]"]) {
+        arguments.clone_into(&mut call.arguments);
+    }
+    ask(&fake.llm(SONNET), vec![user("go"), broken]).await.unwrap();
+    let blocks = fake.asked()[0].body["messages"][1]["content"].clone();
+    assert_eq!(blocks[0]["input"], json!({"unreadable_arguments": "{\"a\""}));
+    assert_eq!(blocks[1]["input"], json!({}));
+    assert_eq!(blocks[2]["input"], json!({"unreadable_arguments": "[1]"}));
+}
