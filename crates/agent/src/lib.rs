@@ -27,6 +27,8 @@ mod run;
 mod schema;
 mod settings;
 mod stuck;
+#[cfg(test)]
+mod tests;
 pub mod title;
 mod view;
 

@@ -94,7 +94,7 @@ fn own_text(object: &Value, field: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::support::{copy, toolbox};
+    use crate::tests::support::{copy, toolbox};
     use serde_json::json;
     use types::secrets::SecretSource;
 

@@ -41,6 +41,7 @@ pub trait Env {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "handled at once, never stored")]
 pub enum Input {
     Message {
         message: Message,
@@ -90,6 +91,7 @@ pub enum ToolOutcome {
 
 /// What the caller has to do, in the given order.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful per step, never stored")]
 pub enum Effect {
     /// One atomic append, durable before the effects after it are performed.
     Append(Vec<LogItem>),

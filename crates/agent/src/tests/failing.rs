@@ -1,0 +1,124 @@
+//! Models that fail, misbehave or go round in circles.
+
+use serde_json::json;
+use types::conversation::Status;
+use types::event::{Classification, EventBody};
+use types::model::FailureKind;
+
+use super::sim::Sim;
+use super::support::{call, copy, failure, shell, think};
+
+#[test]
+fn a_failed_model_call_is_an_error_the_user_sees_and_the_next_run_goes_on() {
+    let mut sim = Sim::started(copy());
+    sim.model(Err(failure(FailureKind::Other, "LLMRateLimitError")));
+    assert_eq!(sim.news(), ["status=error", "Error(LLMRateLimitError)", "run_ended"]);
+    let error = sim.last(|body| match body {
+        EventBody::ConversationErrorEvent(error) => Some(error.clone()),
+        _ => None,
+    });
+    assert_eq!(error.classification, Some(Classification::new("rate_limit", true, "retry")));
+    sim.run();
+    assert_eq!(sim.news(), ["status=running"]);
+    assert_eq!(sim.conversation(), ["system", "user: Hello."]);
+}
+
+#[test]
+fn the_iteration_limit_ends_a_run_and_the_next_one_counts_anew() {
+    let mut copy = copy();
+    copy.max_iterations = 2;
+    let mut sim = Sim::started(copy);
+    for round in 0..2 {
+        for n in [1, 2] {
+            sim.answer("", vec![shell(&format!("c{round}{n}"), &format!("echo {round}{n}"))]);
+            sim.news();
+            sim.observe("ok");
+        }
+        let observed = format!("Observation(c{round}2)");
+        assert_eq!(sim.news(), [&observed, "status=error", "Error(MaxIterationsReached)", "run_ended"]);
+        sim.run();
+        sim.news();
+    }
+    let detail = sim.last(|body| match body {
+        EventBody::ConversationErrorEvent(error) => Some(error.detail.clone()),
+        _ => None,
+    });
+    assert_eq!(detail, "Agent reached maximum iterations limit (2).");
+}
+
+#[test]
+fn an_unknown_tool_is_told_to_the_model() {
+    let mut sim = Sim::started(copy());
+    sim.answer("", vec![call("c1", "no_such_tool", json!({"a": 1}))]);
+    assert_eq!(sim.news(), ["usage", "Action(no_such_tool, invalid)", "AgentError(c1)", "stats"]);
+    assert_eq!(
+        sim.conversation()[3],
+        "c1: Tool 'no_such_tool' not found. Available: ['terminal', 'file_editor', 'finish', 'think']"
+    );
+}
+
+#[test]
+fn an_empty_answer_is_asked_about_and_three_in_a_row_are_stuck() {
+    let mut sim = Sim::started(copy());
+    sim.answer("", vec![]);
+    assert_eq!(sim.news(), ["usage", "Message(agent)", "stats", "Message(environment)"]);
+    assert_eq!(sim.conversation().len(), 2, "empty answers are not sent back");
+    sim.answer(" \n", vec![]);
+    sim.answer("", vec![]);
+    assert_eq!(sim.status(), Status::Stuck);
+    assert!(!sim.agent.is_running());
+}
+
+#[test]
+fn the_same_command_with_the_same_result_is_stuck_at_the_fourth_time() {
+    let mut sim = Sim::started(copy());
+    for n in 0..4 {
+        sim.answer("", vec![shell(&format!("c{n}"), "echo same")]);
+        sim.news();
+        sim.observe("same");
+    }
+    assert_eq!(sim.news(), ["Observation(c3)", "status=stuck", "run_ended"]);
+    sim.say("Try another way.");
+    assert_eq!(sim.news(), ["status=idle", "Message(user)", "last_user_message_id"]);
+    sim.run();
+    assert!(sim.calling.is_some());
+}
+
+#[test]
+fn the_same_invalid_call_is_nudged_after_the_third_and_stuck_after_the_fourth() {
+    let mut sim = Sim::started(copy());
+    for n in 0..3 {
+        sim.answer("", vec![call(&format!("c{n}"), "terminal", json!({"cmd": "ls"}))]);
+    }
+    assert_eq!(sim.shapes().last().unwrap(), "Message(environment)");
+    sim.news();
+    sim.answer("", vec![call("c3", "terminal", json!({"cmd": "ls"}))]);
+    let log = ["usage", "Action(terminal, invalid)", "AgentError(c3)", "stats", "status=stuck", "run_ended"];
+    assert_eq!(sim.news(), log);
+}
+
+#[test]
+fn circles_are_allowed_when_detection_is_off() {
+    let mut copy = copy();
+    copy.stuck_detection = false;
+    let mut sim = Sim::started(copy);
+    for n in 0..8 {
+        sim.answer("", vec![shell(&format!("c{n}"), "echo same")]);
+        sim.observe("same");
+    }
+    assert!(sim.calling.is_some());
+}
+
+#[test]
+fn a_withheld_answer_is_rephrased_and_the_third_in_a_row_is_an_error() {
+    let mut sim = Sim::started(copy());
+    let withheld = || Err(failure(FailureKind::ContentPolicy, "LLMContentPolicyViolationError"));
+    sim.model(withheld());
+    assert_eq!(sim.news(), ["Message(environment)"]);
+    sim.model(withheld());
+    sim.answer("", vec![think("c1")]);
+    sim.model(withheld());
+    sim.model(withheld());
+    sim.model(withheld());
+    assert_eq!(sim.status(), Status::Error);
+}

@@ -1,0 +1,12 @@
+//! Scenarios: an agent driven as a worker drives it, with a clock and ids of its own.
+
+mod condensing;
+mod confirming;
+mod failing;
+mod flow;
+mod pausing;
+mod properties;
+mod recovering;
+mod sim;
+pub mod support;
+mod traced;

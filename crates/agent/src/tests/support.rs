@@ -1,0 +1,197 @@
+//! What a scenario is made of: tools, a clock, answers of a model.
+
+use serde_json::{Map, Value, json};
+use types::agent::AgentConfig;
+use types::calls::WorkingCopy;
+use types::content::ToolCall;
+use types::conversation::Projection;
+use types::event::EventBody;
+use types::model::{Completion, FailureKind, ModelFailure};
+use types::policy::ConfirmationPolicy;
+use types::stats::TokenUsage;
+use types::tool::{ToolDefinition, Toolbox};
+use types::{ConversationId, EventId, Message, Role};
+
+use crate::protocol::{Env, LogItem, Setup};
+
+pub struct Tools(Vec<ToolDefinition>);
+
+pub fn toolbox() -> Tools {
+    let text = json!({"type": "string"});
+    Tools(vec![
+        tool("terminal", "TerminalAction", false, json!({"command": text})),
+        tool("file_editor", "FileEditorAction", false, json!({"command": text, "path": text})),
+        tool("finish", "FinishAction", true, json!({"message": text})),
+        tool("think", "ThinkAction", true, json!({"thought": text})),
+    ])
+}
+
+fn tool(name: &str, kind: &str, read_only: bool, properties: Value) -> ToolDefinition {
+    let required: Vec<&String> = properties.as_object().unwrap().keys().collect();
+    ToolDefinition {
+        name: name.to_owned(),
+        description: format!("The {name}."),
+        parameters: json!({"type": "object", "properties": properties, "required": required}),
+        announced: json!({"title": name, "action_type": kind}),
+        read_only,
+    }
+}
+
+impl Toolbox for Tools {
+    fn definitions(&self) -> &[ToolDefinition] {
+        &self.0
+    }
+
+    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+        let tool = self.0.iter().find(|one| one.name == tool).ok_or("no such tool")?;
+        for name in tool.parameters["required"].as_array().unwrap() {
+            if !arguments.contains_key(name.as_str().unwrap()) {
+                return Err(format!("{name} is required"));
+            }
+        }
+        let mut action = arguments.clone();
+        action.insert("kind".to_owned(), tool.announced["action_type"].clone());
+        Ok(Value::Object(action))
+    }
+}
+
+/// Ids count up; the clock stands still most of the time and once goes back, as clocks do.
+#[derive(Default)]
+pub struct TestEnv {
+    ids: u64,
+    asked: u64,
+}
+
+impl Env for TestEnv {
+    fn now(&mut self) -> String {
+        self.asked += 1;
+        let second = if self.asked == 10 { 0 } else { self.asked / 5 };
+        format!("2026-11-23T00:{:02}:{:02}.000007", second / 60 % 60, second % 60)
+    }
+
+    fn unix_now(&mut self) -> f64 {
+        1_795_395_000.0
+    }
+
+    fn event_id(&mut self) -> EventId {
+        self.ids += 1;
+        EventId(format!("{:08x}-0000-4000-8000-000000000000", self.ids))
+    }
+
+    fn masked(&self, text: &str) -> String {
+        text.replace("hunter2", "<secret-hidden>")
+    }
+}
+
+pub fn copy() -> WorkingCopy {
+    WorkingCopy {
+        conversation: ConversationId::random(),
+        working_dir: "/w".to_owned(),
+        persistence_dir: "/p".to_owned(),
+        agent: json!({"kind": "Agent", "llm": {"model": "openai/scripted", "api_key": "LLM_KEY", "usage_id": "agent"}}),
+        max_iterations: 500,
+        stuck_detection: true,
+        confirmation_policy: ConfirmationPolicy::NeverConfirm,
+        security_analyzer: None,
+        secrets: std::collections::BTreeMap::new(),
+        autotitle: false,
+        title: None,
+    }
+}
+
+/// With a condenser that is due above `max_size` events.
+pub fn condensing_copy(max_size: usize, keep_first: usize) -> WorkingCopy {
+    let mut copy = copy();
+    copy.agent["condenser"] = json!({"kind": "LLMSummarizingCondenser", "max_size": max_size, "keep_first": keep_first,
+        "llm": {"model": "openai/small", "usage_id": "condenser"}});
+    copy
+}
+
+/// What a worker starts an agent from, given the log so far.
+pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
+    let mut projection = Projection::default();
+    let mut history = Vec::new();
+    for (at, item) in log.iter().enumerate() {
+        let record = match item {
+            LogItem::Event(event) => {
+                let text = serde_json::to_string(event).unwrap();
+                history.push(serde_json::from_str(&text).unwrap());
+                types::log::LogRecord::event(history.len() as u64 - 1, event).unwrap()
+            }
+            LogItem::Control(control) => types::log::LogRecord::Control(control.clone()),
+        };
+        projection.apply(types::Seq(at as u64 + 1), &record);
+    }
+    let config = AgentConfig::from_client(copy.agent.clone()).unwrap();
+    Setup { copy, config, vision: false, toolbox: std::sync::Arc::new(toolbox()), projection, history }
+}
+
+pub fn call(id: &str, name: &str, arguments: Value) -> ToolCall {
+    ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_string(),
+        origin: "completion".to_owned(),
+    }
+}
+
+pub fn shell(id: &str, command: &str) -> ToolCall {
+    call(id, "terminal", json!({"command": command}))
+}
+
+pub fn finish(id: &str) -> ToolCall {
+    call(id, "finish", json!({"message": "All done."}))
+}
+
+pub fn think(id: &str) -> ToolCall {
+    call(id, "think", json!({"thought": "hm"}))
+}
+
+pub fn completion(response_id: &str, text: &str, calls: Vec<ToolCall>) -> Completion {
+    let mut message = Message { role: Role::Assistant, tool_calls: calls, ..Message::default() };
+    if !text.is_empty() {
+        message.content.push(types::Content::text(text));
+    }
+    let tokens = TokenUsage {
+        model: "openai/scripted".to_owned(),
+        prompt_tokens: 100,
+        completion_tokens: 10,
+        response_id: response_id.to_owned(),
+        ..TokenUsage::default()
+    };
+    Completion { id: response_id.to_owned(), message, tokens, cost: 0.0, latency: 0.5 }
+}
+
+pub fn failure(kind: FailureKind, code: &str) -> ModelFailure {
+    ModelFailure { kind, code: code.to_owned(), detail: format!("{code} happened.") }
+}
+
+/// One word or three about a record: enough to read a run from.
+pub fn shape(item: &LogItem) -> String {
+    let event = match item {
+        LogItem::Event(event) => event,
+        LogItem::Control(control) => {
+            return serde_json::to_value(control).unwrap()["type"].as_str().unwrap().to_owned();
+        }
+    };
+    match &event.body {
+        EventBody::MessageEvent(_) => format!("Message({})", source(event)),
+        EventBody::ActionEvent(body) if body.action.is_none() => {
+            format!("Action({}, invalid)", body.tool_name)
+        }
+        EventBody::ActionEvent(body) => format!("Action({})", body.tool_name),
+        EventBody::ObservationEvent(body) => format!("Observation({})", body.tool_call_id),
+        EventBody::AgentErrorEvent(body) => format!("AgentError({})", body.tool_call_id),
+        EventBody::UserRejectObservation(body) => format!("Reject({})", body.tool_call_id),
+        EventBody::ConversationErrorEvent(body) => format!("Error({})", body.code),
+        EventBody::ConversationStateUpdateEvent(body) => match &body.value {
+            Some(Value::String(value)) if body.key == "execution_status" => format!("status={value}"),
+            _ => body.key.clone(),
+        },
+        _ => serde_json::to_value(event).unwrap()["kind"].as_str().unwrap().replace("Event", ""),
+    }
+}
+
+fn source(event: &types::Event) -> String {
+    serde_json::to_value(event.source).unwrap().as_str().unwrap().to_owned()
+}
