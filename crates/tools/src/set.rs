@@ -102,6 +102,12 @@ impl ToolSet {
         self.terminal().is_some_and(Terminal::is_live)
     }
 
+    /// Whether a terminal command has not ended, watched by a call or not.
+    #[must_use]
+    pub fn has_running_command(&self) -> bool {
+        self.terminal().is_some_and(Terminal::is_busy)
+    }
+
     fn terminal(&self) -> Option<&Terminal> {
         self.tools.iter().find_map(|tool| match tool {
             Tool::Terminal(terminal) => Some(terminal),

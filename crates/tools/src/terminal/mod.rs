@@ -38,8 +38,10 @@ use wait::{Waited, settled, wait};
 const NO_CHANGE: Duration = Duration::from_secs(30);
 /// How long a new shell may take until it is ready.
 const START: Duration = Duration::from_secs(30);
-/// How long an interrupted command may take to end.
-const AFTER_INTERRUPT: Duration = Duration::from_secs(1);
+/// How long an interrupted command may take to end, each time it is told.
+const AFTER_INTERRUPT: Duration = Duration::from_millis(300);
+/// A Ctrl-C that meets the shell between two programs may be lost.
+const INTERRUPTS: u32 = 4;
 const INTERRUPTED: &str = "interrupted";
 const CTRL_C: u8 = 3;
 const SHELL_ENDED: &str = " The shell has ended, and with it everything it had started; the next command starts a \
@@ -89,6 +91,11 @@ impl Terminal {
     pub fn is_live(&self) -> bool {
         let shell = self.slot().shell.clone();
         shell.is_some_and(|shell| !matches!(shell.phase(), Phase::Ended { .. }))
+    }
+
+    pub fn is_busy(&self) -> bool {
+        let shell = self.slot().shell.clone();
+        shell.is_some_and(|shell| matches!(shell.phase(), Phase::Running { .. }))
     }
 
     /// A command that is being waited for is answered as ended.
@@ -245,10 +252,13 @@ impl Terminal {
 
     /// Stops the running command; what it printed is forgotten.
     async fn interrupt(&self, shell: &Shell) {
-        shell.type_in(vec![CTRL_C]).await;
-        if settled(shell, Instant::now() + AFTER_INTERRUPT).await.is_some() {
-            drop(shell.output().take());
-            self.slot().unreported = false;
+        for _ in 0..INTERRUPTS {
+            shell.type_in(vec![CTRL_C]).await;
+            if settled(shell, Instant::now() + AFTER_INTERRUPT).await.is_some() {
+                drop(shell.output().take());
+                self.slot().unreported = false;
+                return;
+            }
         }
     }
 
