@@ -8,11 +8,16 @@ mod config;
 mod conversation;
 pub mod services;
 
+use std::time::Duration;
+
 use ports::Ports;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
+
+/// How long commands, uploads and git calls may take to end after shutdown.
+const SERVICES_DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +38,8 @@ pub async fn run(
     models: llm::Client,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let shutdown = shutdown.child_token();
+    let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
     let services = services::ServicesConfig {
         sandbox: config.sandbox.clone(),
@@ -40,8 +47,11 @@ pub async fn run(
         bash_retention: config.bash_retention,
     };
     services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
-    conversation::serve(config, ports, models, shutdown).await?;
+    conversation::serve(config, ports, models, shutdown.clone()).await?;
+    shutdown.cancel();
     tracker.close();
-    tracker.wait().await;
+    if tokio::time::timeout(SERVICES_DEADLINE, tracker.wait()).await.is_err() {
+        tracing::warn!(tasks = tracker.len(), "commands do not end in time");
+    }
     Ok(())
 }

@@ -4,12 +4,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use ports::rpc::Code;
+use ports::{Delivery, subjects};
 use serde_json::json;
 use support::model::Turn;
-use support::{World, message, until};
+use support::{PATIENCE, World, message, until};
 use types::ConversationId;
 use types::calls::Command;
+use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 
 /// "At once", on a machine that is busy with other tests too; a step in these tests takes thirty seconds.
@@ -47,7 +50,7 @@ async fn a_run_is_answered_once_running_is_stored() {
 async fn a_command_is_answered_while_a_tool_runs() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("touch begun; sleep 30"), Turn::finish()]);
+    world.model.will([Turn::sleep(), Turn::finish()]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     for command in [
@@ -131,7 +134,7 @@ async fn pause_takes_effect_after_the_step() {
 async fn interrupt_ends_a_sleeping_command() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("touch begun; sleep 30"), Turn::terminal("echo back"), Turn::finish()]);
+    world.model.will([Turn::sleep(), Turn::terminal("echo back"), Turn::finish()]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let begun = Instant::now();
@@ -150,7 +153,7 @@ async fn interrupt_ends_a_sleeping_command() {
 async fn delete_is_quick_while_a_command_sleeps() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("echo $$ > shell.pid; touch begun; sleep 30")]);
+    world.model.will([Turn::terminal("echo $$ > shell.pid; sh -c 'touch begun; exec sleep 30'")]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let pid =
@@ -225,8 +228,8 @@ async fn concurrent_first_commands_open_one_actor() {
     let indices: Vec<u64> = records
         .iter()
         .filter_map(|record| match record {
-            types::log::LogRecord::Event { n, .. } => Some(*n),
-            types::log::LogRecord::Control(_) => None,
+            LogRecord::Event { n, .. } => Some(*n),
+            LogRecord::Control(_) => None,
         })
         .collect();
     assert_eq!(indices, (0..20).collect::<Vec<_>>());
@@ -288,7 +291,7 @@ async fn a_failing_title_leaves_the_run_alone() {
 async fn a_question_is_answered_during_a_run_and_only_counted() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("touch begun; sleep 30"), Turn::text("I am asleep")]);
+    world.model.will([Turn::sleep(), Turn::text("I am asleep")]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let done = world.call(id, Command::Ask { question: "what are you doing?".to_owned() }).await.unwrap();
@@ -322,9 +325,17 @@ async fn fifty_steps_take_less_than_ten_seconds() {
     world.wait_status(id, "finished").await;
 
     world.model.will((0..50).map(|_| Turn::terminal("true")).chain([Turn::finish()]));
+    let stored = world.ports.bus.subscribe(&subjects::stored(&world.log(id)), None).await.unwrap();
+    let is_end = |delivery: &Delivery| match delivery {
+        Delivery::Message(message) => {
+            matches!(LogRecord::decode(&message.parcel.blob), Ok(LogRecord::Control(Control::RunEnded {})))
+        }
+        Delivery::Lagged => panic!("the listener is too slow"),
+    };
     let begun = Instant::now();
     world.say(id, "go", true).await.unwrap();
-    until(async || world.ended_runs(id).await == 2).await;
+    let mut ends = stored.filter(|delivery| std::future::ready(is_end(delivery)));
+    tokio::time::timeout(PATIENCE, ends.next()).await.unwrap();
     let took = begun.elapsed();
     println!("{:.0} steps a second ({took:?} for 51)", 51.0 / took.as_secs_f64());
     assert_eq!(world.kinds(id, "ObservationEvent").await.len(), 53);

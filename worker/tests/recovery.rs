@@ -15,7 +15,7 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
     let id = world.create();
     world.stop_worker().await;
 
-    world.model.will([Turn::terminal("touch begun; sleep 30")]);
+    world.model.will([Turn::sleep()]);
     let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (config, ports) = (world.config.clone(), world.ports.clone());
     doomed.spawn(
@@ -25,6 +25,7 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     doomed.shutdown_background();
+    until(async || world.has_no_worker().await).await;
     assert_eq!(world.status(id).await, "running");
 
     world.config.epoch = Epoch(2);
@@ -46,7 +47,7 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
 async fn shutdown_leaves_runs_paused() {
     let mut world = World::start().await;
     let (sleeping, thinking, resting) = (world.create(), world.create(), world.create());
-    world.model.will([Turn::terminal("touch begun; sleep 30")]);
+    world.model.will([Turn::sleep()]);
     world.say(sleeping, "sleep", true).await.unwrap();
     world.wait_file(sleeping, "begun").await;
     world.model.will([Turn::Hang]);
@@ -120,4 +121,20 @@ async fn a_fenced_worker_writes_nothing_more() {
     }
     assert_eq!(world.ports.log.tail(&log).await.unwrap(), fenced);
     assert!(fenced > Seq::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_somebody_else_wrote_to_is_read_again() {
+    let world = World::start().await;
+    let id = world.create();
+    world.say(id, "mine", false).await.unwrap();
+    let log = world.log(id);
+    let tail = world.ports.log.tail(&log).await.unwrap();
+    let foreign = br#"{"control":{"type":"run_ended"}}"#;
+    world.ports.log.append(&log, tail, vec![foreign.to_vec().into()]).await.unwrap();
+
+    let fault = world.say(id, "lost", false).await.unwrap_err();
+    assert_eq!(fault.code, ports::rpc::Code::Unavailable, "{fault}");
+    until(async || world.say(id, "again", false).await.is_ok()).await;
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 2);
 }

@@ -137,7 +137,9 @@ impl Registry {
             tokio::time::interval(limit.clamp(Duration::from_millis(10), Duration::from_secs(60)));
         loop {
             ticks.tick().await;
-            for kept in self.take_dormant(|since| since.elapsed() >= limit) {
+            for kept in
+                self.take_dormant(|kept, since| since.elapsed() >= limit && !kept.tools.has_running_command())
+            {
                 kept.tools.close().await;
             }
         }
@@ -151,16 +153,16 @@ impl Registry {
         if tokio::time::timeout(patience, tracker.wait()).await.is_err() {
             tracing::warn!(tasks = tracker.len(), "conversations do not end in time");
         }
-        for kept in self.take_dormant(|_| true) {
+        for kept in self.take_dormant(|_, _| true) {
             kept.tools.close().await;
         }
     }
 
-    fn take_dormant(&self, chosen: impl Fn(Instant) -> bool) -> Vec<Keepsake> {
+    fn take_dormant(&self, chosen: impl Fn(&Keepsake, Instant) -> bool) -> Vec<Keepsake> {
         let mut entries = self.lock();
         let chosen: Vec<_> = entries
             .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Dormant { since, .. } if chosen(*since)))
+            .filter(|(_, entry)| matches!(entry, Entry::Dormant { kept, since } if chosen(kept, *since)))
             .map(|(id, _)| *id)
             .collect();
         chosen.iter().filter_map(|id| entries.remove(id)?.into_keepsake()).collect()

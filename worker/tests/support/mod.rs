@@ -12,7 +12,7 @@ use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
 use manyhands_worker::Config;
 use ports::rpc::{self, Call, Code, Fault};
-use ports::{LogId, Ports, subjects};
+use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -86,6 +86,13 @@ impl World {
     pub async fn reaches_the_worker(&self) -> bool {
         let nobody = self.call(ConversationId::random(), Command::Wake {}).await;
         nobody.is_err_and(|fault| fault.code == Code::NotFound)
+    }
+
+    /// Whether nobody subscribes to commands any more.
+    pub async fn has_no_worker(&self) -> bool {
+        let subject = subjects::command(&self.config.sandbox, "conversation");
+        let asked = self.ports.bus.request(&subject, Parcel::default(), Duration::from_millis(50)).await;
+        matches!(asked, Err(ports::Error::NotFound))
     }
 
     /// Shuts the worker down and waits until it is gone.

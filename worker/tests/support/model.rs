@@ -31,6 +31,11 @@ impl Turn {
         Self::Tool { name: "terminal".to_owned(), arguments: json!({"command": command}) }
     }
 
+    /// A command that makes the file `begun` and goes on for long, as one process.
+    pub fn sleep() -> Self {
+        Self::terminal("sh -c 'touch begun; exec sleep 30'")
+    }
+
     pub fn finish() -> Self {
         Self::Tool { name: "finish".to_owned(), arguments: json!({"message": "done"}) }
     }
