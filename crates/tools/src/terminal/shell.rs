@@ -161,6 +161,8 @@ fn spawn(setup: &Setup, pts: Pts) -> io::Result<Child> {
         .current_dir(setup.directory)
         .env_clear()
         .envs(environment::for_shell(std::env::vars_os()))
+        // Or bash reads the user's history before it can be told not to.
+        .env("HISTFILE", "/dev/null")
         .envs(setup.variables.iter().map(|(name, value)| (name, value)))
         .spawn(pts)
         .map_err(into_io)
@@ -175,7 +177,8 @@ fn into_io(error: pty_process::Error) -> io::Error {
 
 /// The first line a shell gets: no history, the record as prompt.
 fn preparation(token: &str) -> Vec<u8> {
-    let mut line = "set +o history; unset HISTFILE MAILCHECK; __prompt_r() { return \"$1\"; }; ".to_owned();
+    let mut line =
+        "set +o history; history -c; unset HISTFILE MAILCHECK; __prompt_r() { return \"$1\"; }; ".to_owned();
     line.push_str("declare -r __prompt_p=");
     push_quoted(&mut line, &prompt_command(token));
     line.push_str("; __prompt_n=0 PROMPT_COMMAND=$__prompt_p\n");
@@ -183,9 +186,11 @@ fn preparation(token: &str) -> Vec<u8> {
 }
 
 /// Runs `command` by `eval` with the previous status in `$?`. What belongs to us is kept out of `set -x`,
-/// and the prompt is put back in case the command replaced it.
+/// and the prompt is put back in case the command replaced it. The redirection in front does nothing (one of
+/// the standard input would fork): after
+/// some syntax errors bash does not know a `{` as the first thing on a line.
 fn command_line(sequence: u64, status: i32, command: &str, exports: &[(String, String)]) -> Vec<u8> {
-    let mut line = "{ ".to_owned();
+    let mut line = "2>/dev/null; { ".to_owned();
     for (name, value) in exports {
         line.push_str("export ");
         line.push_str(name);
