@@ -1,11 +1,10 @@
 use std::collections::HashMap;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::frame::{self, Change};
 use super::segment;
-use crate::disk::Disk;
+use crate::disk::{Disk, make_folder};
 use crate::place::Place;
 
 /// Does again what the segments in `folder` say; answers their numbers. Doing it twice changes nothing.
@@ -14,7 +13,7 @@ use crate::place::Place;
 pub fn replay(folder: &Path, disk: &Disk) -> io::Result<Vec<u64>> {
     let numbers = match segment::numbers(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return fs::create_dir(folder).map(|()| Vec::new());
+            return make_folder(folder).map(|()| Vec::new());
         }
         numbers => numbers?,
     };
