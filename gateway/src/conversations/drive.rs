@@ -25,6 +25,7 @@ pub(crate) async fn command(
     command: Command,
     deadline: Duration,
 ) -> Result<CommandDone, Fault> {
+    app.activity.touch();
     let subject = subjects::command(&entry.log.sandbox, "conversation");
     let call = ConversationCall { conversation: entry.id, command };
     let (done, _) =
@@ -68,6 +69,16 @@ pub(crate) async fn message(
     }
     entry.pulse.touch();
     command(app, entry, wanted, QUICK).await
+}
+
+/// Stops everything of a conversation that is being deleted.
+///
+/// # Errors
+/// The worker's fault; `Unavailable` when it does not answer.
+pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
+    let subject = subjects::command(&entry.log.sandbox, "conversation");
+    let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
+    rpc::call::<_, CommandDone>(&*app.ports.bus, &subject, &call, Bytes::new(), QUICK).await.map(|_| ())
 }
 
 /// Whether the worker has gone, or never was.

@@ -1,9 +1,45 @@
+//! The conversations over REST: creating, listing, driving and deleting them.
+
+mod agent_source;
+mod answer;
+mod control;
+mod create;
+mod create_body;
 pub(crate) mod drive;
+mod first_message;
+mod models;
+pub(crate) mod params;
+mod read;
+mod records;
+mod runtime;
+mod sealing;
+mod secrets;
+mod update;
 
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
+pub(crate) use answer::{Success, json_bytes};
+pub(crate) use control::run_fault;
+pub(crate) use records::serve as serve_records;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(create::start_conversation, read::batch_get_conversations))
+        .routes(routes!(read::search_conversations))
+        .routes(routes!(read::count_conversations))
+        .routes(routes!(read::get_conversation, update::update_conversation, update::delete_conversation))
+        .routes(routes!(read::get_agent_final_response))
+        .routes(routes!(runtime::get_runtime))
+        .routes(routes!(runtime::reprovision_runtime))
+        .routes(routes!(control::run_conversation))
+        .routes(routes!(control::pause_conversation))
+        .routes(routes!(control::interrupt_conversation))
+        .routes(routes!(control::set_confirmation_policy))
+        .routes(routes!(control::set_security_analyzer))
+        .routes(routes!(secrets::update_secrets))
+        .routes(routes!(models::ask_agent))
+        .routes(routes!(models::condense_conversation))
+        .routes(routes!(models::switch_llm))
 }

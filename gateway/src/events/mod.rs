@@ -1,7 +1,30 @@
+//! A conversation's events over REST, and what clients add to them.
+
+mod nulls;
+mod read;
+mod write;
+
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::App;
+use crate::error::ApiError;
+use crate::extract::ConversationPath;
+use crate::index::Entry;
+use http::StatusCode;
+use std::sync::Arc;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(read::search_events))
+        .routes(routes!(read::count_events))
+        .routes(routes!(write::respond_to_confirmation))
+        .routes(routes!(read::get_event))
+        .routes(routes!(read::batch_get_events, write::send_message))
+}
+
+/// The conversation of an events route.
+fn conversation(app: &App, ConversationPath(id): ConversationPath) -> Result<Arc<Entry>, ApiError> {
+    let unknown = || ApiError::new(StatusCode::NOT_FOUND, format!("Conversation not found: {id}"));
+    app.index.get(id).ok_or_else(unknown)
 }

@@ -44,7 +44,8 @@ impl History {
     pub async fn get(&self, entry: &Entry, id: &str) -> Result<Option<Bytes>> {
         let offsets = self.offsets(entry).await?;
         let key = EventKey::new(id);
-        let Some(place) = offsets.read(|rows| rows.iter().rev().find(|row| row.id == key).map(|row| row.place))
+        let Some(place) =
+            offsets.read(|rows| rows.iter().rev().find(|row| row.id == key).map(|row| row.place))
         else {
             return Ok(None);
         };

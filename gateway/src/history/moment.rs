@@ -49,7 +49,10 @@ mod tests {
         ];
         let moments: Vec<_> = texts.iter().map(|text| Moment::of_event(text)).collect();
         assert!(moments.is_sorted_by(|a, b| a < b), "{moments:?}");
-        assert_eq!(Moment::of_bound("2026-11-23T00:49:11.5"), Some(Moment::of_event("2026-11-23T00:49:11.500000")));
+        assert_eq!(
+            Moment::of_bound("2026-11-23T00:49:11.5"),
+            Some(Moment::of_event("2026-11-23T00:49:11.500000"))
+        );
         assert_eq!(Moment::of_bound("yesterday"), None);
     }
 }

@@ -113,7 +113,8 @@ impl Offsets {
             if page.is_empty() {
                 return Ok(grown);
             }
-            let glances: Vec<_> = page.iter().map(|record| (record.seq, Glance::of(&record.payload))).collect();
+            let glances: Vec<_> =
+                page.iter().map(|record| (record.seq, Glance::of(&record.payload))).collect();
             let mut rows = self.rows();
             for (seq, glance) in glances {
                 grown += usize::from(rows.push(seq, glance));

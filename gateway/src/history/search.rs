@@ -145,7 +145,8 @@ impl Filter {
                 matching.take(enough).map(kept).collect()
             }
             Order::Backward => {
-                let matching = self.matching(rows).rev().filter(|row| cursor.is_none_or(|at| row.place.seq <= at));
+                let matching =
+                    self.matching(rows).rev().filter(|row| cursor.is_none_or(|at| row.place.seq <= at));
                 matching.take(enough).map(kept).collect()
             }
         }

@@ -200,7 +200,10 @@ impl<'a> Shown<'a> {
         let (record, projection) = (&*state.record, &state.projection);
         let analyzer = projection.security_analyzer.as_ref().unwrap_or(&record.security_analyzer);
         Self {
-            confirmation_policy: projection.confirmation_policy.as_ref().unwrap_or(&record.confirmation_policy),
+            confirmation_policy: projection
+                .confirmation_policy
+                .as_ref()
+                .unwrap_or(&record.confirmation_policy),
             security_analyzer: analyzer.as_ref(),
             tags: projection.tags.as_ref().unwrap_or(&record.tags),
             hook_config: projection.other.get("hook_config").or(record.hook_config.as_ref()),

@@ -50,7 +50,9 @@ fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, KvEntry>) -
                 let projection = saved_projection(saved.get(key), &record.created_at);
                 entries.push(Entry::new(record, agent, stored.revision, projection));
             }
-            Err(error) => tracing::error!(key, %error, "a conversation is left out: its record cannot be read"),
+            Err(error) => {
+                tracing::error!(key, %error, "a conversation is left out: its record cannot be read")
+            }
         }
     }
     entries
@@ -74,20 +76,22 @@ async fn load_one(index: &Index, entry: Entry) -> ports::Result<()> {
     Ok(())
 }
 
-/// Nobody runs what the logs say is running: the last process that did is gone. The workers close it.
-pub(super) fn wake_cut_off(index: &Index, tasks: &TaskTracker, drain: &CancellationToken) {
-    let entries = index.directory().all();
-    let cut_off: Vec<_> = entries.into_iter().filter(|entry| entry.status() == Status::Running).collect();
-    if cut_off.is_empty() {
-        return;
-    }
-    let index = index.clone();
-    let waking = drain.clone().run_until_cancelled_owned(async move {
-        for entry in cut_off {
-            wake(&index, &entry).await;
+impl Index {
+    /// Nobody runs what the logs say is running at start: the process that did is gone. The workers close it.
+    pub fn wake_cut_off(&self, tasks: &TaskTracker, drain: &CancellationToken) {
+        let entries = self.directory().all();
+        let cut_off: Vec<_> = entries.into_iter().filter(|entry| entry.status() == Status::Running).collect();
+        if cut_off.is_empty() {
+            return;
         }
-    });
-    tasks.spawn(waking);
+        let index = self.clone();
+        let waking = async move {
+            for entry in cut_off {
+                wake(&index, &entry).await;
+            }
+        };
+        tasks.spawn(drain.clone().run_until_cancelled_owned(waking));
+    }
 }
 
 async fn wake(index: &Index, entry: &Arc<Entry>) {
@@ -109,4 +113,3 @@ async fn wake(index: &Index, entry: &Arc<Entry>) {
         }
     }
 }
-

@@ -47,8 +47,7 @@ struct Inner {
 }
 
 impl Index {
-    /// Loads what is stored and follows it, in `tasks`, until `drain` is cancelled. Runs that a crash cut
-    /// off are given to their workers to be closed.
+    /// Loads what is stored and follows it, in `tasks`, until `drain` is cancelled.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -58,7 +57,6 @@ impl Index {
         load::all(&index).await?;
         follow::spawn(&index, feeds, tasks, drain);
         save::spawn(&index, tasks, drain);
-        load::wake_cut_off(&index, tasks, drain);
         Ok(index)
     }
 

@@ -119,7 +119,8 @@ impl Index {
             entry.replace_record(record, agent, stored.revision);
             return Ok(entry);
         }
-        let entry = Arc::new(Entry::new(record, agent, stored.revision, types::conversation::Projection::default()));
+        let entry =
+            Arc::new(Entry::new(record, agent, stored.revision, types::conversation::Projection::default()));
         self.catch_up(&entry).await?;
         Ok(self.directory_mut().insert(entry))
     }

@@ -45,7 +45,9 @@ impl Index {
                 let key = entry.id.hex();
                 match self.0.ports.kv.put(PROJECTIONS, &key, value.into(), Expect::Anything).await {
                     Ok(_) => entry.saved(seq),
-                    Err(error) => tracing::debug!(conversation.id = %entry.id, %error, "a projection is not saved"),
+                    Err(error) => {
+                        tracing::debug!(conversation.id = %entry.id, %error, "a projection is not saved")
+                    }
                 }
             })
             .await;

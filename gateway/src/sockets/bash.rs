@@ -39,7 +39,11 @@ pub(super) async fn events(
         (Some("since") | None, _) => false,
         (Some(_), _) => return StatusCode::FORBIDDEN.into_response(),
     };
-    upgrade(&app.clone(), request, move |socket| async move { serve(&app, credentials, socket, replay).await })
+    upgrade(
+        &app.clone(),
+        request,
+        move |socket| async move { serve(&app, credentials, socket, replay).await },
+    )
 }
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {

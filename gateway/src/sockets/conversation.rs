@@ -43,8 +43,10 @@ impl FromRequestParts<App> for Wishes {
         let id = Path::<String>::from_request_parts(parts, app).await.map_err(|_| refused)?;
         let id = ConversationId::from_str(&id).map_err(|_| refused)?;
         let value = |name: &str| query_values(&parts.uri, name).pop();
-        let after_seq = value("after_seq").map(|text| text.parse::<i64>()).transpose().map_err(|_| refused)?;
-        let since = value("after_timestamp").map(|text| Moment::of_bound(&text).ok_or(refused)).transpose()?;
+        let after_seq =
+            value("after_seq").map(|text| text.parse::<i64>()).transpose().map_err(|_| refused)?;
+        let since =
+            value("after_timestamp").map(|text| Moment::of_bound(&text).ok_or(refused)).transpose()?;
         let resend_all = value("resend_all").as_deref().map(truth).transpose()?.unwrap_or_default();
         let from = match value("resend_mode").as_deref() {
             Some("all") => replay::From::Start,
@@ -73,7 +75,8 @@ pub(super) async fn events(
 ) -> Response {
     let Wishes { id, from, .. } = wishes;
     upgrade(&app.clone(), request, move |socket| async move {
-        serve(&app, credentials, socket, id, Opening { protocol: Protocol::Events, from, after_seq: None }).await;
+        serve(&app, credentials, socket, id, Opening { protocol: Protocol::Events, from, after_seq: None })
+            .await;
     })
 }
 

@@ -107,9 +107,15 @@ mod tests {
     #[test]
     fn a_stored_event_is_spliced_in_untouched() {
         let event = Bytes::from_static(br#"{"id":"a", "kind":"FromTheFuture"}"#);
-        assert_eq!(Protocol::Events.stored(7, &event).unwrap().as_str(), r#"{"id":"a", "kind":"FromTheFuture"}"#);
+        assert_eq!(
+            Protocol::Events.stored(7, &event).unwrap().as_str(),
+            r#"{"id":"a", "kind":"FromTheFuture"}"#
+        );
         let durable = read(&Protocol::Session.stored(7, &event).unwrap());
-        assert_eq!(durable, json!({"type": "durable", "seq": 7, "event": {"id": "a", "kind": "FromTheFuture"}}));
+        assert_eq!(
+            durable,
+            json!({"type": "durable", "seq": 7, "event": {"id": "a", "kind": "FromTheFuture"}})
+        );
     }
 
     #[test]
@@ -124,7 +130,10 @@ mod tests {
             choice_index: Some(0),
         };
         let event = read(&Protocol::Events.live(&piece).unwrap());
-        assert_eq!((&event["kind"], &event["reasoning_content"]), (&json!("StreamingDeltaEvent"), &json!("hm")));
+        assert_eq!(
+            (&event["kind"], &event["reasoning_content"]),
+            (&json!("StreamingDeltaEvent"), &json!("hm"))
+        );
         assert!(event.get("content").is_none());
         assert_eq!(
             read(&Protocol::Session.live(&piece).unwrap()),

@@ -125,8 +125,9 @@ fn content(fields: &mut Map<String, Value>) -> Result<Vec<Content>, Complaint> {
     match fields.remove("content") {
         None => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![Content::text(text)]),
-        Some(list) => serde_json::from_value(list)
-            .map_err(|_| Complaint::new("ValidationError", "content: a list of text and image parts is needed")),
+        Some(list) => serde_json::from_value(list).map_err(|_| {
+            Complaint::new("ValidationError", "content: a list of text and image parts is needed")
+        }),
     }
 }
 
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn content_may_be_a_plain_text() {
-        let message = message(r#"{"role":"user","content":"hi","run":true}"#).unwrap_or_else(|_| panic!("refused"));
+        let message =
+            message(r#"{"role":"user","content":"hi","run":true}"#).unwrap_or_else(|_| panic!("refused"));
         assert_eq!(message.content, [Content::text("hi")]);
     }
 }

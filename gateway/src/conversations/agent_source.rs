@@ -1,0 +1,248 @@
+//! Where the agent of a new conversation comes from.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use types::agent::AgentConfig;
+use types::secrets::SecretSource;
+use uuid::Uuid;
+
+use super::secrets::sources;
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+
+/// Tools every agent may have beside those of the configuration, by class name.
+const BUILT_IN: [&str; 2] = ["FinishTool", "ThinkTool"];
+
+/// What a client may add to an agent it names.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Additions {
+    #[serde(default)]
+    system_message_suffix_append: Option<String>,
+    #[serde(default)]
+    skills: Option<Vec<Value>>,
+    #[serde(default)]
+    llm_profile_ref: Option<String>,
+}
+
+const MAX_SUFFIX_CHARS: usize = 32_768;
+
+/// The agent object of a creation, secrets in plain text, from the one source that is given.
+pub(super) fn agent_object(
+    agent: Option<Value>,
+    settings: Option<Value>,
+    profile: Option<Uuid>,
+) -> ApiResult<Value> {
+    match (agent, settings, profile) {
+        (None, None, Some(id)) => {
+            let detail = format!("Agent profile with id '{id}' not found");
+            Err(ApiError::new(StatusCode::NOT_FOUND, detail))
+        }
+        (_, _, Some(_)) => {
+            let msg = "Value error, agent_profile_id cannot be combined with agent or agent_settings";
+            Err(Problem::new("value_error", &["body"], msg).into())
+        }
+        (Some(agent), _, None) => Ok(agent),
+        (None, Some(settings), None) => from_settings(settings),
+        (None, None, None) => {
+            let msg = "Value error, one of agent, agent_settings and agent_profile_id is required";
+            Err(Problem::new("value_error", &["body"], msg).into())
+        }
+    }
+}
+
+/// Puts in defaults and refuses what this server could not run later.
+pub(super) fn complete(app: &App, mut agent: Value) -> ApiResult<Value> {
+    let problem = |loc: &[&str], msg: &str| Problem::new("value_error", loc, format!("Value error, {msg}"));
+    if agent.get("llm").is_some_and(|llm| !llm.get("model").is_some_and(Value::is_string)) {
+        return Err(problem(&["body", "agent", "llm"], "model must be specified in LLM").into());
+    }
+    if let Some(fields) = agent.as_object_mut() {
+        fields.retain(|name, value| name != "kind" || !value.is_null());
+    }
+    let config = AgentConfig::from_client(agent).map_err(|why| problem(&["body", "agent"], &why))?;
+    let wanted = config.tools.iter().map(|tool| tool.name.as_str());
+    let offered = app.config.tools.iter().map(|tool| tool.name.as_str());
+    check_names(wanted, offered.chain(BUILT_IN), &["body", "agent", "tools"])?;
+    let built_in = config.include_default_tools.iter().map(String::as_str);
+    check_names(built_in, BUILT_IN.into_iter(), &["body", "agent", "include_default_tools"])?;
+    Ok(serde_json::to_value(config)?)
+}
+
+fn check_names<'a>(
+    wanted: impl Iterator<Item = &'a str>,
+    offered: impl Iterator<Item = &'a str> + Clone,
+    loc: &[&str],
+) -> ApiResult<()> {
+    for name in wanted {
+        if offered.clone().any(|known| plain(known) == plain(name)) {
+            continue;
+        }
+        let known = offered.collect::<Vec<_>>().join(", ");
+        let msg = format!("Value error, this server has no such tool; it has: {known}");
+        return Err(Problem::new("value_error", loc, msg).into());
+    }
+    Ok(())
+}
+
+/// `file_editor` and `FileEditorTool` are the same tool.
+fn plain(name: &str) -> String {
+    let name = name.replace('_', "").to_ascii_lowercase();
+    name.strip_suffix("tool").map(str::to_owned).unwrap_or(name)
+}
+
+/// The agent that a settings object describes.
+fn from_settings(settings: Value) -> ApiResult<Value> {
+    let problem = |field: &str, msg: &str| {
+        ApiError::from(Problem::new(
+            "value_error",
+            &["body", "agent_settings", field],
+            format!("Value error, {msg}"),
+        ))
+    };
+    let Value::Object(mut settings) = settings else { return Err(problem("", "an object is needed")) };
+    let kind = settings.remove("agent_kind").and_then(|kind| kind.as_str().map(str::to_owned));
+    if kind.is_some_and(|kind| kind == "acp") {
+        return Err(problem("agent_kind", "ACP agents are not supported by this server"));
+    }
+    let llm = settings
+        .remove("llm")
+        .filter(Value::is_object)
+        .ok_or_else(|| problem("llm", "an object is needed"))?;
+    let mut agent = Map::from_iter([("kind".to_owned(), json!("Agent"))]);
+    if let Some(condenser) = condenser(settings.remove("condenser"), &llm) {
+        agent.insert("condenser".to_owned(), condenser);
+    }
+    agent.insert("llm".to_owned(), llm);
+    let tools = settings.remove("tools").filter(Value::is_array).unwrap_or_else(default_tools);
+    agent.insert("tools".to_owned(), tools);
+    for field in
+        ["agent_context", "mcp_config", "system_prompt", "tool_concurrency_limit", "filter_tools_regex"]
+    {
+        if let Some(value) = settings.remove(field).filter(|value| !value.is_null()) {
+            agent.insert(field.to_owned(), value);
+        }
+    }
+    Ok(Value::Object(agent))
+}
+
+fn default_tools() -> Value {
+    json!([{"name": "terminal"}, {"name": "file_editor"}, {"name": "task_tracker"}])
+}
+
+/// Settings say whether to condense and from which length on; with a `kind` they are a condenser already.
+fn condenser(settings: Option<Value>, llm: &Value) -> Option<Value> {
+    let settings = settings.filter(|settings| !settings.is_null()).unwrap_or_else(|| json!({}));
+    if settings.get("kind").is_some() {
+        return Some(settings);
+    }
+    if settings.get("enabled").and_then(Value::as_bool) == Some(false) {
+        return None;
+    }
+    let mut llm = llm.clone();
+    if let Some(fields) = llm.as_object_mut() {
+        fields.insert("usage_id".to_owned(), json!("condenser"));
+    }
+    let max_size = settings.get("max_size").and_then(Value::as_u64).unwrap_or(240);
+    Some(json!({
+        "llm": llm,
+        "max_size": max_size,
+        "max_tokens": settings.get("max_tokens"),
+        "keep_first": 4,
+        "minimum_progress": 0.1,
+        "hard_context_reset_max_retries": 5,
+        "hard_context_reset_context_scaling": 0.8,
+        "kind": "LLMSummarizingCondenser",
+    }))
+}
+
+/// Puts a client's additions into the agent's context.
+pub(super) fn add(agent: &mut Value, additions: Additions) -> ApiResult<()> {
+    let problem = |field: &str, msg: &str| {
+        Err(Problem::new(
+            "value_error",
+            &["body", "agent_launch_additions", field],
+            format!("Value error, {msg}"),
+        )
+        .into())
+    };
+    if additions.llm_profile_ref.is_some() {
+        return problem("llm_profile_ref", "only goes with agent_profile_id");
+    }
+    let suffix = additions.system_message_suffix_append.unwrap_or_default();
+    if suffix.chars().count() > MAX_SUFFIX_CHARS {
+        return problem("system_message_suffix_append", "at most 32768 characters");
+    }
+    let Some(agent) = agent.as_object_mut() else { return Ok(()) };
+    let context = agent.entry("agent_context").or_insert(Value::Null);
+    if context.is_null() {
+        *context = json!({});
+    }
+    let Some(context) = context.as_object_mut() else { return Ok(()) };
+    if !suffix.is_empty() {
+        let own = context.get("system_message_suffix").and_then(Value::as_str).filter(|own| !own.is_empty());
+        let joined = own.map_or(suffix.clone(), |own| format!("{own}\n\n{suffix}"));
+        context.insert("system_message_suffix".to_owned(), joined.into());
+    }
+    let skills = context.entry("skills").or_insert_with(|| json!([]));
+    let Some(skills) = skills.as_array_mut() else { return Ok(()) };
+    let own: Vec<_> = skills.iter().filter_map(|skill| skill.get("name")).cloned().collect();
+    let new = additions.skills.unwrap_or_default().into_iter();
+    skills.extend(new.filter(|skill| skill.get("name").is_none_or(|name| !own.contains(name))));
+    Ok(())
+}
+
+/// Takes the named secrets out of the agent's context: they are kept with the conversation's others.
+pub(super) fn take_secrets(agent: &mut Value) -> ApiResult<BTreeMap<String, SecretSource>> {
+    let place = agent.pointer_mut("/agent_context/secrets");
+    match place.map(Value::take) {
+        Some(Value::Object(secrets)) => sources(secrets.into_iter().collect()),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_make_an_agent_with_the_default_tools_and_a_condenser() {
+        let agent =
+            from_settings(json!({"llm": {"model": "m"}, "tools": null, "condenser": {"max_size": 9}}))
+                .unwrap();
+        assert_eq!(agent["tools"], default_tools());
+        assert_eq!(
+            (&agent["condenser"]["max_size"], &agent["condenser"]["llm"]["usage_id"]),
+            (&json!(9), &json!("condenser"))
+        );
+        let plain = from_settings(json!({"llm": {"model": "m"}, "condenser": {"enabled": false}})).unwrap();
+        assert!(plain.get("condenser").is_none());
+    }
+
+    #[test]
+    fn exactly_one_source_is_taken() {
+        assert!(agent_object(None, None, None).is_err());
+        assert!(agent_object(Some(json!({})), None, Some(Uuid::nil())).is_err());
+        assert_eq!(agent_object(Some(json!(1)), Some(json!(2)), None).unwrap(), json!(1));
+    }
+
+    #[test]
+    fn additions_never_replace_the_agents_own() {
+        let mut agent =
+            json!({"agent_context": {"skills": [{"name": "a", "own": true}], "system_message_suffix": "x"}});
+        let additions =
+            json!({"skills": [{"name": "a"}, {"name": "b"}], "system_message_suffix_append": "y"});
+        add(&mut agent, serde_json::from_value(additions).unwrap()).unwrap();
+        assert_eq!(agent["agent_context"]["skills"], json!([{"name": "a", "own": true}, {"name": "b"}]));
+        assert_eq!(agent["agent_context"]["system_message_suffix"], "x\n\ny");
+    }
+
+    #[test]
+    fn a_tool_has_two_spellings() {
+        assert_eq!(plain("FileEditorTool"), plain("file_editor"));
+        assert_ne!(plain("terminal"), plain("browser_tool_set"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Driving a conversation: run, pause, interrupt, and what it may do by itself.
+
+use axum::extract::State;
+use http::StatusCode;
+use ports::rpc::{Code, Fault};
+use serde::Deserialize;
+use serde_json::Value;
+use types::calls::Command;
+use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
+
+use super::Success;
+use super::drive::{self, QUICK};
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json};
+
+pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
+const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
+
+/// Starts a run. The answer comes once the run is seen to be running.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/run", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
+        (status = 409, description = "A run is active"), (status = 429, description = "All run slots are taken")))]
+pub(super) async fn run_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    match drive::command_that_runs(&app, &entry, Command::Run {}, QUICK).await {
+        Ok(_) => Ok(Json(Success::YES)),
+        Err(fault) if fault.code == Code::Conflict => Err(ApiError::new(StatusCode::CONFLICT, RUNNING)),
+        Err(fault) => Err(run_fault(fault)),
+    }
+}
+
+/// A fault of something that starts a run.
+pub(crate) fn run_fault(fault: Fault) -> ApiError {
+    match fault.code {
+        Code::Busy => ApiError::new(StatusCode::TOO_MANY_REQUESTS, RUN_LIMIT),
+        _ => fault.into(),
+    }
+}
+
+/// Pauses after the step that is being taken.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/pause", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+pub(super) async fn pause_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<Success>> {
+    stop(&app, id, Command::Pause {}).await
+}
+
+/// Stops at once: a model call is dropped, a tool call is interrupted.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/interrupt", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+pub(super) async fn interrupt_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<Success>> {
+    stop(&app, id, Command::Interrupt {}).await
+}
+
+async fn stop(app: &App, id: types::ConversationId, command: Command) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
+    entry.pulse.touch();
+    drive::command(app, &entry, command, QUICK).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SetConfirmationPolicy {
+    policy: ConfirmationPolicy,
+}
+
+/// Sets when actions wait for the user.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/confirmation_policy", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = SetConfirmationPolicy,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
+pub(super) async fn set_confirmation_policy(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<SetConfirmationPolicy>,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy }, QUICK).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SetSecurityAnalyzer {
+    /// An object with its `kind`, or null; the key is required.
+    security_analyzer: Value,
+}
+
+/// Sets who judges the risk of actions.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/security_analyzer", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = SetSecurityAnalyzer,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
+pub(super) async fn set_security_analyzer(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<SetSecurityAnalyzer>,
+) -> ApiResult<Json<Success>> {
+    let analyzer = analyzer(body.security_analyzer)?;
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    drive::command(&app, &entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
+    Ok(Json(Success::YES))
+}
+
+/// An analyzer as clients send it.
+pub(super) fn analyzer(value: Value) -> ApiResult<Option<SecurityAnalyzer>> {
+    serde_json::from_value(value).map_err(|_| {
+        let msg = "Value error, the only analyzer of this server is 'LLMSecurityAnalyzer'";
+        Problem::new("value_error", &["body", "security_analyzer"], msg).into()
+    })
+}

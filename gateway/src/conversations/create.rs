@@ -1,0 +1,87 @@
+//! Creating a conversation: all of it or nothing, and once for each id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use ports::{rpc, subjects};
+use serde::Deserialize;
+use types::ConversationId;
+use types::calls::{GitAnswer, GitCall};
+use types::conversation::Record;
+
+use super::answer::{Detail, json_bytes, write_info};
+use super::control::run_fault;
+use super::create_body::StartConversation;
+use super::{first_message, update};
+use crate::App;
+use crate::error::ApiResult;
+use crate::extract::{Json, Query, flag};
+use crate::index::{Created, Entry};
+
+/// What making the workspace may take; a conversation without it is still one.
+const PREPARING: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+pub(super) struct Shape {
+    #[serde(default, deserialize_with = "flag")]
+    include_skills: bool,
+}
+
+/// Creates a conversation, or answers the one that has the given id.
+#[utoipa::path(post, path = "/api/conversations", tag = "Conversations",
+    params(("include_skills" = Option<bool>, Query)), request_body = StartConversation,
+    responses((status = 201, body = Value, description = "ConversationInfo of a new conversation"),
+        (status = 200, body = Value, description = "ConversationInfo of the one with this id"),
+        (status = 422, description = "Something in the body cannot be"),
+        (status = 429, description = "All run slots are taken")))]
+pub(super) async fn start_conversation(
+    State(app): State<App>,
+    Query(shape): Query<Shape>,
+    Json(body): Json<StartConversation>,
+) -> ApiResult<Response> {
+    app.activity.touch();
+    let given = body.conversation_id.map(ConversationId);
+    let detail = Detail { include_skills: shape.include_skills, runtime: false };
+    if let Some(entry) = given.and_then(|id| app.index.get(id)) {
+        return existing(&app, &entry, detail).await;
+    }
+    let record = body.into_record(&app, given.unwrap_or_else(ConversationId::random))?;
+    let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
+    let entry = match created? {
+        Created::Existing(entry) => return existing(&app, &entry, detail).await,
+        Created::New(entry) => entry,
+    };
+    if let Err(fault) = first_message::deliver(&app, &entry).await {
+        // A client that chose the id can try again; to any other the conversation is lost.
+        if given.is_none() {
+            update::delete(&app, entry.id).await?;
+        }
+        return Err(run_fault(fault));
+    }
+    answer(&app, &entry, StatusCode::CREATED, detail)
+}
+
+async fn existing(app: &App, entry: &Arc<Entry>, detail: Detail) -> ApiResult<Response> {
+    first_message::deliver(app, entry).await.map_err(run_fault)?;
+    answer(app, entry, StatusCode::OK, detail)
+}
+
+fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiResult<Response> {
+    let mut out = Vec::with_capacity(8 * 1024);
+    write_info(app, entry, detail, &mut out)?;
+    Ok(json_bytes(status, out))
+}
+
+/// Makes the workspace. What goes wrong shows when a tool needs it.
+async fn prepare(app: &App, record: &Record) {
+    let subject = subjects::command(&record.sandbox, "git");
+    let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
+    let prepared = rpc::call::<_, GitAnswer>(&*app.ports.bus, &subject, &call, Bytes::new(), PREPARING).await;
+    if let Err(fault) = prepared {
+        tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
+    }
+}

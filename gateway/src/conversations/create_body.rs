@@ -1,0 +1,203 @@
+//! The body of a creation, and the record it makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use types::conversation::{FirstMessage, Record, Workspace};
+use types::policy::ConfirmationPolicy;
+use types::{Content, ConversationId, Message, Role, SandboxId, time};
+use uuid::Uuid;
+
+use super::agent_source::{self, Additions};
+use super::control::analyzer;
+use super::sealing::{Sealer, open_returned, open_returned_sources};
+use super::secrets::sources;
+use super::update::check_tags;
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+
+/// Fields this server does not act on are passed over.
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct StartConversation {
+    workspace: StartWorkspace,
+    #[serde(default)]
+    pub(super) conversation_id: Option<Uuid>,
+    #[serde(default)]
+    agent: Option<Value>,
+    #[serde(default)]
+    agent_settings: Option<Value>,
+    #[serde(default)]
+    agent_profile_id: Option<Uuid>,
+    #[serde(default)]
+    agent_launch_additions: Option<Additions>,
+    #[serde(default)]
+    parent_conversation_id: Option<Uuid>,
+    #[serde(default)]
+    initial_message: Option<InitialMessage>,
+    #[serde(default)]
+    confirmation_policy: Option<ConfirmationPolicy>,
+    #[serde(default)]
+    security_analyzer: Option<Value>,
+    #[serde(default)]
+    max_iterations: Option<u64>,
+    #[serde(default)]
+    stuck_detection: Option<bool>,
+    #[serde(default)]
+    autotitle: Option<bool>,
+    #[serde(default)]
+    secrets: Option<BTreeMap<String, Value>>,
+    /// Secrets are given as the sealed texts that the settings routes hand out.
+    #[serde(default)]
+    secrets_encrypted: bool,
+    #[serde(default)]
+    tags: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    tool_module_qualnames: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    client_tools: Option<Vec<Value>>,
+    #[serde(default)]
+    hook_config: Option<Value>,
+    #[serde(default)]
+    plugins: Option<Vec<Value>>,
+    #[serde(default)]
+    worktree: bool,
+    #[serde(default)]
+    user_id: Option<String>,
+    #[serde(default)]
+    conversation_runtime: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+struct StartWorkspace {
+    #[serde(default)]
+    working_dir: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+struct InitialMessage {
+    #[serde(default)]
+    role: Role,
+    #[serde(default)]
+    content: Vec<Content>,
+    /// True if it is not given.
+    #[serde(default)]
+    run: Option<bool>,
+}
+
+impl StartConversation {
+    /// The record, secrets sealed.
+    pub(super) fn into_record(self, app: &App, id: ConversationId) -> ApiResult<Record> {
+        self.refuse_what_is_not_there()?;
+        let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
+        if let Some(additions) = self.agent_launch_additions {
+            agent_source::add(&mut agent, additions)?;
+        }
+        let mut secrets = agent_source::take_secrets(&mut agent)?;
+        secrets.extend(sources(self.secrets.unwrap_or_default())?);
+        let mut agent = agent_source::complete(app, agent)?;
+        if self.secrets_encrypted {
+            let opened = open_returned(&app.vault, &mut agent);
+            opened.and_then(|()| open_returned_sources(&app.vault, &mut secrets)).map_err(|_| {
+                ApiError::unprocessable(
+                    "A sealed secret in the request cannot be opened with this server's key",
+                )
+            })?;
+        }
+        let sealer = Sealer::new(&app.vault, id);
+        sealer.seal_object(&mut agent);
+        sealer.seal_sources(&mut secrets);
+        let working_dir = working_dir(self.workspace, &app.config.workspace_path);
+        let tags = self.tags.unwrap_or_default();
+        check_tags(&tags)?;
+        Ok(Record {
+            id,
+            sandbox: SandboxId::shared(),
+            created_at: time::utc_now(),
+            title: None,
+            workspace: Workspace { working_dir: working_dir.clone(), kind: "LocalWorkspace".to_owned() },
+            agent,
+            max_iterations: max_iterations(self.max_iterations)?,
+            stuck_detection: self.stuck_detection.unwrap_or(true),
+            confirmation_policy: self.confirmation_policy.unwrap_or_default(),
+            security_analyzer: analyzer(self.security_analyzer.unwrap_or_default())?,
+            secrets,
+            tags,
+            tool_module_qualnames: self.tool_module_qualnames.unwrap_or_default(),
+            client_tools: self.client_tools.unwrap_or_default(),
+            hook_config: self.hook_config,
+            autotitle: self.autotitle.unwrap_or(true),
+            user_id: self.user_id,
+            parent_conversation_id: parent(app, id, self.parent_conversation_id, &working_dir)?,
+            forked_from_conversation_id: None,
+            forked_from_event_id: None,
+            undelivered: self.initial_message.map(first_message).transpose()?,
+        })
+    }
+
+    fn refuse_what_is_not_there(&self) -> ApiResult<()> {
+        match self.conversation_runtime.as_deref() {
+            None | Some("local") => {}
+            Some("docker") => {
+                return Err(ApiError::unprocessable("This server only runs local conversations"));
+            }
+            Some(_) => {
+                let msg = "Input should be 'local' or 'docker'";
+                return Err(Problem::new("literal_error", &["body", "conversation_runtime"], msg).into());
+            }
+        }
+        if self.worktree {
+            return Err(ApiError::unprocessable("This server does not make worktrees"));
+        }
+        if self.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
+            return Err(ApiError::unprocessable("This server does not load plugins"));
+        }
+        Ok(())
+    }
+}
+
+fn working_dir(workspace: StartWorkspace, default: &Path) -> String {
+    workspace.working_dir.unwrap_or_else(|| default.to_string_lossy().into_owned())
+}
+
+fn max_iterations(given: Option<u64>) -> ApiResult<u64> {
+    match given {
+        None => Ok(500),
+        Some(0) => {
+            let msg = "Input should be greater than or equal to 1";
+            let problem = Problem::new("greater_than_equal", &["body", "max_iterations"], msg);
+            Err(Problem { ctx: Some(json!({"ge": 1})), ..problem }.into())
+        }
+        Some(given) => Ok(given),
+    }
+}
+
+fn parent(
+    app: &App,
+    id: ConversationId,
+    parent: Option<Uuid>,
+    working_dir: &str,
+) -> ApiResult<Option<ConversationId>> {
+    let Some(parent) = parent.map(ConversationId) else { return Ok(None) };
+    if parent == id {
+        return Err(ApiError::unprocessable("A conversation cannot be its own parent"));
+    }
+    let Some(record) = app.index.record(parent) else {
+        return Err(ApiError::unprocessable(format!("Parent conversation {parent} not found")));
+    };
+    let same = Path::new(&record.workspace.working_dir) == Path::new(working_dir);
+    if !same {
+        return Err(ApiError::unprocessable("A child conversation must have the workspace of its parent"));
+    }
+    Ok(Some(parent))
+}
+
+fn first_message(given: InitialMessage) -> ApiResult<FirstMessage> {
+    if given.role != Role::User {
+        let msg = "Value error, only a user's messages can be sent to the agent";
+        return Err(Problem::new("value_error", &["body", "initial_message", "role"], msg).into());
+    }
+    let message = Message { role: given.role, content: given.content, ..Message::default() };
+    Ok(FirstMessage { message, run: given.run.unwrap_or(true) })
+}

@@ -1,0 +1,35 @@
+//! The message given at creation: delivered once, however often its delivery is tried.
+
+use std::sync::Arc;
+
+use ports::rpc::{Code, Fault};
+use types::calls::Command;
+
+use super::drive::{self, QUICK};
+use crate::App;
+use crate::index::Entry;
+
+/// Delivers the first message of a conversation, if that was not done before.
+///
+/// # Errors
+/// The worker's fault; the message can be delivered by another call then. `Busy`: it is stored, and another
+/// call starts its run.
+pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> {
+    if entry.record().undelivered.is_none() {
+        return Ok(());
+    }
+    // Of the creations of one id that meet here, one delivers.
+    let _turn = entry.delivery.lock().await;
+    let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
+    let is_stored = entry.with_projection(|projection| projection.last_user_message_id.is_some());
+    if !is_stored {
+        drive::message(app, entry, first.message, None, first.run).await?;
+    } else if first.run {
+        match drive::command_that_runs(app, entry, Command::Run {}, QUICK).await {
+            Err(fault) if fault.code != Code::Conflict => return Err(fault),
+            _ => {}
+        }
+    }
+    app.index.update(entry.id, |record| record.undelivered.take().is_some()).await?;
+    Ok(())
+}

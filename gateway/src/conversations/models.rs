@@ -1,0 +1,101 @@
+//! What concerns a conversation's model: asking it on the side, condensing, and changing it.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use types::agent::LlmConfig;
+use types::calls::Command;
+
+use super::Success;
+use super::drive::{self, QUICK};
+use super::sealing::{Sealer, open_returned};
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json};
+
+/// For what waits for a model: as long as the clients wait.
+const MODEL: Duration = Duration::from_secs(600);
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct AskAgent {
+    question: String,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct AgentAnswer {
+    response: String,
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "Conversation not found")
+}
+
+/// Asks the agent something without it becoming part of the conversation.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/ask_agent", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = AskAgent,
+    responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation")))]
+pub(super) async fn ask_agent(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<AskAgent>,
+) -> ApiResult<Json<AgentAnswer>> {
+    let entry = app.index.get(id).ok_or_else(unknown)?;
+    let done = drive::command(&app, &entry, Command::Ask { question: body.question }, MODEL).await?;
+    Ok(Json(AgentAnswer { response: done.text.unwrap_or_default() }))
+}
+
+/// Condenses the conversation's history now.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/condense", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
+        (status = 422, description = "The agent has no condenser")))]
+pub(super) async fn condense_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(id).ok_or_else(unknown)?;
+    drive::command(&app, &entry, Command::Condense {}, MODEL).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SwitchLlm {
+    llm: Value,
+}
+
+/// Replaces the agent's model.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/switch_llm", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = SwitchLlm,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
+pub(super) async fn switch_llm(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<SwitchLlm>,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let llm = plain_llm(&app, body.llm)?;
+    let mut sealed = llm.clone();
+    Sealer::new(&app.vault, id).seal_object(&mut sealed);
+    app.index
+        .update(id, |record| {
+            let place = record.agent.as_object_mut();
+            place.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
+        })
+        .await?;
+    drive::command(&app, &entry, Command::SwitchLlm { llm }, QUICK).await?;
+    Ok(Json(Success::YES))
+}
+
+/// The full object, defaults put in, secrets in plain text.
+fn plain_llm(app: &App, mut llm: Value) -> ApiResult<Value> {
+    let problem = |msg: &str| Problem::new("value_error", &["body", "llm"], format!("Value error, {msg}"));
+    if !llm.get("model").is_some_and(Value::is_string) {
+        return Err(problem("model must be specified in LLM").into());
+    }
+    open_returned(&app.vault, &mut llm).map_err(|_| problem("a sealed secret in it cannot be opened"))?;
+    let full: LlmConfig = serde_json::from_value(llm).map_err(|_| problem("a field has the wrong type"))?;
+    Ok(serde_json::to_value(full)?)
+}

@@ -1,0 +1,188 @@
+//! Looking at conversations. Nothing here waits for a worker.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use types::ConversationId;
+use types::conversation::Status;
+use uuid::Uuid;
+
+use super::answer::{Detail, json_bytes, write_info};
+use super::params::{choice, limit};
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json, Query, flag, query_values};
+use crate::index::Sort;
+
+const STATUSES: [(&str, Status); 8] = [
+    ("idle", Status::Idle),
+    ("running", Status::Running),
+    ("paused", Status::Paused),
+    ("waiting_for_confirmation", Status::WaitingForConfirmation),
+    ("finished", Status::Finished),
+    ("error", Status::Error),
+    ("stuck", Status::Stuck),
+    ("deleting", Status::Deleting),
+];
+
+const SORTS: [(&str, Sort); 4] = [
+    ("CREATED_AT", Sort::Created),
+    ("UPDATED_AT", Sort::Updated),
+    ("CREATED_AT_DESC", Sort::CreatedDesc),
+    ("UPDATED_AT_DESC", Sort::UpdatedDesc),
+];
+
+/// The most ids of one batch.
+const MOST_IDS: usize = 99;
+
+#[derive(Deserialize)]
+pub(super) struct Shape {
+    #[serde(default, deserialize_with = "flag")]
+    include_skills: bool,
+}
+
+impl Shape {
+    fn detail(&self) -> Detail {
+        Detail { include_skills: self.include_skills, runtime: true }
+    }
+}
+
+/// One conversation.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path), ("include_skills" = Option<bool>, Query)),
+    responses((status = 200, body = Value, description = "ConversationInfo"),
+        (status = 404, description = "No such conversation")))]
+pub(super) async fn get_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Query(shape): Query<Shape>,
+) -> ApiResult<Response> {
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let mut out = Vec::new();
+    write_info(&app, &entry, shape.detail(), &mut out)?;
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+/// Several conversations in the order asked for; null for those that do not exist.
+#[utoipa::path(get, path = "/api/conversations", tag = "Conversations",
+    params(("ids" = Vec<Uuid>, Query), ("include_skills" = Option<bool>, Query)),
+    responses((status = 200, body = Vec<Value>), (status = 422, description = "No ids, or no ids at all")))]
+pub(super) async fn batch_get_conversations(
+    State(app): State<App>,
+    Query(shape): Query<Shape>,
+    uri: Uri,
+) -> ApiResult<Response> {
+    let ids = query_values(&uri, "ids");
+    if ids.is_empty() {
+        return Err(Problem::missing(&["query", "ids"]).into());
+    }
+    if ids.len() > MOST_IDS {
+        let msg = format!("List should have at most {MOST_IDS} items");
+        return Err(Problem::new("too_long", &["query", "ids"], msg).into());
+    }
+    let mut out = vec![b'['];
+    for (i, id) in ids.iter().enumerate() {
+        let Ok(id) = Uuid::parse_str(id) else {
+            let mut problem = Problem::bad_uuid(&["query", "ids"]);
+            problem.loc.push(i.into());
+            return Err(problem.into());
+        };
+        if i > 0 {
+            out.push(b',');
+        }
+        match app.index.get(ConversationId(id)) {
+            Some(entry) => write_info(&app, &entry, shape.detail(), &mut out)?,
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b']');
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Search {
+    page_id: Option<String>,
+    limit: Option<i64>,
+    status: Option<String>,
+    sort_order: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    include_skills: bool,
+}
+
+/// A page of the list of conversations.
+#[utoipa::path(get, path = "/api/conversations/search", tag = "Conversations",
+    params(("page_id" = Option<String>, Query, description = "The first item's id in hex"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
+        ("status" = Option<Status>, Query), ("sort_order" = Option<String>, Query),
+        ("include_skills" = Option<bool>, Query)),
+    responses((status = 200, body = Value, description = "{items, next_page_id}")))]
+pub(super) async fn search_conversations(
+    State(app): State<App>,
+    Query(search): Query<Search>,
+) -> ApiResult<Response> {
+    let status = choice("status", search.status.as_deref(), &STATUSES)?;
+    let sort = choice("sort_order", search.sort_order.as_deref(), &SORTS)?.unwrap_or_default();
+    let limit = limit(search.limit)?;
+    let from = search.page_id.and_then(|id| Uuid::parse_str(&id).ok()).map(ConversationId);
+    let (entries, next) = app.index.page(sort, from, status, limit);
+    let detail = Detail { include_skills: search.include_skills, runtime: true };
+    let mut out = Vec::with_capacity(entries.len() * 8 * 1024);
+    out.extend_from_slice(b"{\"items\":[");
+    for (i, entry) in entries.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_info(&app, entry, detail, &mut out)?;
+    }
+    let next = next.map_or("null".to_owned(), |id| format!("\"{}\"", id.hex()));
+    out.extend_from_slice(format!("],\"next_page_id\":{next}}}").as_bytes());
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Count {
+    status: Option<String>,
+}
+
+/// How many conversations there are.
+#[utoipa::path(get, path = "/api/conversations/count", tag = "Conversations",
+    params(("status" = Option<Status>, Query)), responses((status = 200, body = u64)))]
+pub(super) async fn count_conversations(
+    State(app): State<App>,
+    Query(count): Query<Count>,
+) -> ApiResult<Json<usize>> {
+    let status = choice("status", count.status.as_deref(), &STATUSES)?;
+    Ok(Json(app.index.count(status)))
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct AgentResponse {
+    response: String,
+}
+
+/// The agent's last word: how it finished, or what it said last; empty if it has said nothing.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/agent_final_response", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = AgentResponse), (status = 404, description = "No such conversation")))]
+pub(super) async fn get_agent_final_response(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<AgentResponse>> {
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let said = app.history.newest(&entry, &["ActionEvent", "MessageEvent"], last_word).await?;
+    Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
+}
+
+fn last_word(event: &[u8]) -> Option<String> {
+    let event: types::Event = serde_json::from_slice(event).ok()?;
+    match event.body {
+        types::EventBody::ActionEvent(action) if action.tool_name == "finish" => {
+            action.action?.get("message")?.as_str().map(str::to_owned)
+        }
+        types::EventBody::MessageEvent(message) if event.source == types::Source::Agent => {
+            Some(types::content::joined_text(&message.llm_message.content))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,32 @@
+//! Where a conversation runs: here, and always at hand.
+
+use axum::extract::State;
+
+use crate::App;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{ConversationPath, Json};
+use crate::index::RuntimeInfo;
+
+/// How the conversation's runtime is.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/runtime", tag = "Conversations",
+    params(("conversation_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
+pub(super) async fn get_runtime(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<RuntimeInfo>> {
+    app.index.get(id).ok_or_else(ApiError::not_found)?;
+    Ok(Json(RuntimeInfo::AVAILABLE))
+}
+
+/// Makes the conversation's runtime anew; here it never needs to be.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/runtime/reprovision", tag = "Conversations",
+    params(("conversation_id" = uuid::Uuid, Path)),
+    responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
+pub(super) async fn reprovision_runtime(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<RuntimeInfo>> {
+    app.index.get(id).ok_or_else(ApiError::not_found)?;
+    Ok(Json(RuntimeInfo::AVAILABLE))
+}

@@ -1,0 +1,104 @@
+//! Secrets of a conversation on their way into its record and out of it.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use types::ConversationId;
+use types::secrets::{SecretSource, map_secrets};
+use vault::Vault;
+
+/// Seals and opens what one conversation's record holds.
+pub(super) struct Sealer<'a> {
+    vault: &'a Vault,
+    context: String,
+}
+
+impl<'a> Sealer<'a> {
+    pub(super) fn new(vault: &'a Vault, id: ConversationId) -> Self {
+        Self { vault, context: format!("conversations/{}", id.hex()) }
+    }
+
+    pub(super) fn seal_object(&self, object: &mut Value) {
+        map_secrets(object, &mut |plain| self.vault.seal(plain, &self.context).into());
+    }
+
+    pub(super) fn seal_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
+        map_sources(sources, &mut |plain| Some(self.vault.seal(plain, &self.context)));
+    }
+
+    /// A secret that does not open is left out.
+    pub(super) fn open_object(&self, object: &mut Value) {
+        map_secrets(object, &mut |sealed| self.open(sealed).map_or(Value::Null, Value::from));
+    }
+
+    /// A secret that does not open is left out.
+    pub(super) fn open_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
+        map_sources(sources, &mut |sealed| self.open(sealed));
+    }
+
+    fn open(&self, sealed: &str) -> Option<String> {
+        match self.vault.open(sealed, &self.context) {
+            Ok(plain) => Some(plain.expose_secret().to_owned()),
+            Err(error) => {
+                tracing::warn!(context = self.context, %error, "a stored secret cannot be used");
+                None
+            }
+        }
+    }
+}
+
+/// Sealed values that clients were given come back in place of the secrets they stand for.
+///
+/// # Errors
+/// One of them does not open.
+pub(super) fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vault::Error> {
+    let mut outcome = Ok(());
+    map_secrets(object, &mut |text| match open_if_sealed(vault, text) {
+        Ok(plain) => plain.into(),
+        Err(error) => {
+            outcome = Err(error);
+            Value::Null
+        }
+    });
+    outcome
+}
+
+/// As [`open_returned`], for named secrets.
+///
+/// # Errors
+/// One of them does not open.
+pub(super) fn open_returned_sources(
+    vault: &Vault,
+    sources: &mut BTreeMap<String, SecretSource>,
+) -> Result<(), vault::Error> {
+    let mut outcome = Ok(());
+    map_sources(sources, &mut |text| match open_if_sealed(vault, text) {
+        Ok(plain) => Some(plain),
+        Err(error) => {
+            outcome = Err(error);
+            None
+        }
+    });
+    outcome
+}
+
+fn open_if_sealed(vault: &Vault, text: &str) -> Result<String, vault::Error> {
+    if !Vault::is_sealed(text) {
+        return Ok(text.to_owned());
+    }
+    vault.open(text, "").map(|plain| plain.expose_secret().to_owned())
+}
+
+fn map_sources(sources: &mut BTreeMap<String, SecretSource>, change: &mut dyn FnMut(&str) -> Option<String>) {
+    for source in sources.values_mut() {
+        match source {
+            SecretSource::StaticSecret { value, .. } => *value = value.as_deref().and_then(&mut *change),
+            SecretSource::LookupSecret { headers, .. } => {
+                for value in headers.values_mut() {
+                    *value = change(value).unwrap_or_default();
+                }
+            }
+        }
+    }
+}

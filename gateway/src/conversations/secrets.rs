@@ -1,0 +1,60 @@
+//! A conversation's named secrets.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use types::calls::Command;
+use types::secrets::SecretSource;
+
+use super::Success;
+use super::drive::{self, QUICK};
+use super::sealing::Sealer;
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct UpdateSecrets {
+    /// A text, `{value}`, or a source with its `kind`, by name.
+    secrets: BTreeMap<String, Value>,
+}
+
+/// Adds secrets, or replaces those of the same names.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/secrets", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = UpdateSecrets,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
+pub(super) async fn update_secrets(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<UpdateSecrets>,
+) -> ApiResult<Json<Success>> {
+    let secrets = sources(body.secrets)?;
+    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let mut sealed = secrets.clone();
+    Sealer::new(&app.vault, id).seal_sources(&mut sealed);
+    app.index
+        .update(id, |record| {
+            record.secrets.extend(sealed.clone());
+            true
+        })
+        .await?;
+    drive::command(&app, &entry, Command::AddSecrets { secrets }, QUICK).await?;
+    Ok(Json(Success::YES))
+}
+
+/// Named secrets as clients send them.
+pub(super) fn sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<String, SecretSource>> {
+    let mut sources = BTreeMap::new();
+    for (name, value) in given {
+        match SecretSource::from_client(value) {
+            Ok(source) => sources.insert(name, source),
+            Err(why) => {
+                let msg = format!("Value error, {why}");
+                return Err(Problem::new("value_error", &["body", "secrets", &name], msg).into());
+            }
+        };
+    }
+    Ok(sources)
+}

@@ -1,0 +1,121 @@
+//! Renaming, tagging and deleting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use types::ConversationId;
+use types::calls::Command;
+
+use super::Success;
+use super::drive::{self, QUICK};
+use crate::App;
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json};
+use crate::index::Entry;
+
+const TITLE_CHARS: usize = 200;
+const TAG_CHARS: usize = 256;
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct UpdateConversation {
+    #[serde(default)]
+    title: Option<String>,
+    /// Replace all tags.
+    #[serde(default)]
+    tags: Option<BTreeMap<String, String>>,
+}
+
+/// Changes title and tags. An unknown conversation is no error, but no success either.
+#[utoipa::path(patch, path = "/api/conversations/{conversation_id}", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
+    responses((status = 200, body = Success)))]
+pub(super) async fn update_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+    Json(body): Json<UpdateConversation>,
+) -> ApiResult<Json<Success>> {
+    let title = body.title.as_deref().map(title).transpose()?;
+    if let Some(tags) = &body.tags {
+        check_tags(tags)?;
+    }
+    let Some(entry) = app.index.get(id) else { return Ok(Json(Success { success: false })) };
+    if let Some(title) = title {
+        app.index
+            .update(id, |record| {
+                record.title = Some(title.to_owned());
+                true
+            })
+            .await?;
+    }
+    if let Some(tags) = body.tags {
+        drive::command(&app, &entry, Command::SetTags { tags }, QUICK).await?;
+    }
+    Ok(Json(Success::YES))
+}
+
+fn title(title: &str) -> ApiResult<&str> {
+    let problem = |kind, msg: &str| Err(Problem::new(kind, &["body", "title"], msg).into());
+    let trimmed = title.trim();
+    if title.is_empty() {
+        return problem("string_too_short", "String should have at least 1 character");
+    }
+    if title.chars().count() > TITLE_CHARS {
+        return problem("string_too_long", "String should have at most 200 characters");
+    }
+    if trimmed.is_empty() {
+        return problem("value_error", "Value error, title must not be blank");
+    }
+    Ok(trimmed)
+}
+
+/// Keys are lower-case letters and digits, values are short.
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> ApiResult<()> {
+    let problem = |msg: String| Err(Problem::new("value_error", &["body", "tags"], msg).into());
+    for (key, value) in tags {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        if key.is_empty() || !key.bytes().all(plain) {
+            return problem("Value error, tag keys must be lowercase alphanumeric only".to_owned());
+        }
+        if value.chars().count() > TAG_CHARS {
+            return problem(format!("Value error, tag values have at most {TAG_CHARS} characters"));
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the conversation and its events; its workspace stays.
+#[utoipa::path(delete, path = "/api/conversations/{conversation_id}", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+pub(super) async fn delete_conversation(
+    State(app): State<App>,
+    ConversationPath(id): ConversationPath,
+) -> ApiResult<Json<Success>> {
+    if !delete(&app, id).await? {
+        return Err(ApiError::plain(StatusCode::BAD_REQUEST));
+    }
+    Ok(Json(Success::YES))
+}
+
+/// Whether there was one to delete.
+pub(super) async fn delete(app: &App, id: ConversationId) -> ApiResult<bool> {
+    let Some(entry) = app.index.hide(id) else { return Ok(false) };
+    let outcome = delete_hidden(app, &entry).await;
+    if outcome.is_err() {
+        app.index.unhide(entry);
+    }
+    outcome.map(|()| true)
+}
+
+async fn delete_hidden(app: &App, entry: &Arc<Entry>) -> ApiResult<()> {
+    entry.pulse.touch();
+    // A worker that is not there writes nothing either.
+    match drive::forget(app, entry).await {
+        Err(fault) if !drive::is_absent(&fault) => return Err(fault.into()),
+        _ => {}
+    }
+    Ok(app.index.delete(entry).await?)
+}

@@ -1,0 +1,162 @@
+//! Reading stored events.
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use types::Source;
+
+use super::{conversation, nulls};
+use crate::App;
+use crate::conversations::json_bytes;
+use crate::conversations::params::{choice, limit, moment};
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json, Path, Query};
+use crate::history::{Filter, Order};
+
+const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];
+
+const SOURCES: [(&str, Source); 4] = [
+    ("agent", Source::Agent),
+    ("user", Source::User),
+    ("environment", Source::Environment),
+    ("hook", Source::Hook),
+];
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    kind: Option<String>,
+    source: Option<String>,
+    body: Option<String>,
+    #[serde(rename = "timestamp__gte")]
+    from: Option<String>,
+    #[serde(rename = "timestamp__lt")]
+    before: Option<String>,
+}
+
+impl Wanted {
+    fn filter(self) -> ApiResult<Filter> {
+        let source = choice("source", self.source.as_deref(), &SOURCES)?;
+        Ok(Filter {
+            source,
+            from: moment("timestamp__gte", self.from.as_deref())?,
+            before: moment("timestamp__lt", self.before.as_deref())?,
+            kind: self.kind,
+            body: self.body,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Paging {
+    page_id: Option<String>,
+    limit: Option<i64>,
+    sort_order: Option<String>,
+}
+
+/// A page of events, as the log has them.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/events/search", tag = "Events",
+    params(("conversation_id" = Uuid, Path),
+        ("page_id" = Option<String>, Query, description = "The first item's id"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
+        ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
+        ("sort_order" = Option<String>, Query),
+        ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
+    responses((status = 200, body = Value, description = "{items, next_page_id}"),
+        (status = 404, description = "No such conversation")))]
+pub(super) async fn search_events(
+    State(app): State<App>,
+    path: ConversationPath,
+    Query(paging): Query<Paging>,
+    Query(wanted): Query<Wanted>,
+) -> ApiResult<Response> {
+    let limit = limit(paging.limit)?;
+    let order = choice("sort_order", paging.sort_order.as_deref(), &ORDERS)?.unwrap_or_default();
+    let filter = wanted.filter()?;
+    let entry = conversation(&app, path)?;
+    let page = app.history.search(&entry, &filter, order, paging.page_id.as_deref(), limit).await?;
+    let mut out = Vec::with_capacity(page.items.iter().map(|item| item.len() + 1).sum::<usize>() + 80);
+    out.extend_from_slice(b"{\"items\":[");
+    join(&page.items, &mut out);
+    out.extend_from_slice(b"],\"next_page_id\":");
+    serde_json::to_writer(&mut out, &page.next)?;
+    out.push(b'}');
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+fn join(items: &[Bytes], out: &mut Vec<u8>) {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(item);
+    }
+}
+
+/// How many events there are.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/events/count", tag = "Events",
+    params(("conversation_id" = Uuid, Path),
+        ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
+        ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
+    responses((status = 200, body = u64), (status = 404, description = "No such conversation")))]
+pub(super) async fn count_events(
+    State(app): State<App>,
+    path: ConversationPath,
+    Query(wanted): Query<Wanted>,
+) -> ApiResult<Json<u64>> {
+    let filter = wanted.filter()?;
+    let entry = conversation(&app, path)?;
+    Ok(Json(app.history.count(&entry, &filter).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct EventPath {
+    event_id: String,
+}
+
+/// One event, with its unset fields as null.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/events/{event_id}", tag = "Events",
+    params(("conversation_id" = Uuid, Path), ("event_id" = String, Path)),
+    responses((status = 200, body = Value), (status = 404, description = "No such conversation or event")))]
+pub(super) async fn get_event(
+    State(app): State<App>,
+    path: ConversationPath,
+    Path(EventPath { event_id }): Path<EventPath>,
+) -> ApiResult<Json<Value>> {
+    let entry = conversation(&app, path)?;
+    let event = app.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Json(whole(&event)?))
+}
+
+/// The most ids of one batch.
+const MOST_IDS: usize = 100;
+
+/// Several events in the order asked for; null for those that do not exist. The ids are a list in the body.
+#[utoipa::path(get, path = "/api/conversations/{conversation_id}/events", tag = "Events",
+    params(("conversation_id" = Uuid, Path)), request_body = Vec<String>,
+    responses((status = 200, body = Vec<Option<Value>>), (status = 404, description = "No such conversation")))]
+pub(super) async fn batch_get_events(
+    State(app): State<App>,
+    path: ConversationPath,
+    Json(ids): Json<Vec<String>>,
+) -> ApiResult<Json<Vec<Option<Value>>>> {
+    let entry = conversation(&app, path)?;
+    if ids.len() > MOST_IDS {
+        let msg = format!("List should have at most {MOST_IDS} items");
+        return Err(Problem::new("too_long", &["body"], msg).into());
+    }
+    let mut events = Vec::with_capacity(ids.len());
+    for id in &ids {
+        let event = app.history.get(&entry, id).await?;
+        events.push(event.map(|event| whole(&event)).transpose()?);
+    }
+    Ok(Json(events))
+}
+
+fn whole(event: &[u8]) -> ApiResult<Value> {
+    let mut event = serde_json::from_slice(event)?;
+    nulls::fill(&mut event);
+    Ok(event)
+}

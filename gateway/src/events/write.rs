@@ -1,0 +1,89 @@
+//! Messages to the agent, and the user's consent.
+
+use axum::extract::State;
+use http::StatusCode;
+use ports::rpc::Code;
+use serde::Deserialize;
+use types::calls::Command;
+use types::{Content, Message, Role};
+
+use super::conversation;
+use crate::App;
+use crate::conversations::drive::{self, QUICK};
+use crate::conversations::{Success, run_fault};
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json};
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SendMessage {
+    #[serde(default)]
+    role: Role,
+    #[serde(default)]
+    content: Vec<Content>,
+    #[serde(default)]
+    sender: Option<String>,
+    /// Whether a run is started.
+    #[serde(default)]
+    run: bool,
+}
+
+/// Adds a user's message.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/events", tag = "Events",
+    params(("conversation_id" = Uuid, Path)), request_body = SendMessage,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
+        (status = 429, description = "The message is stored, but all run slots are taken")))]
+pub(super) async fn send_message(
+    State(app): State<App>,
+    path: ConversationPath,
+    Json(body): Json<SendMessage>,
+) -> ApiResult<Json<Success>> {
+    let entry = conversation(&app, path)?;
+    if body.role != Role::User {
+        let msg = "Value error, only a user's messages can be sent to the agent";
+        return Err(Problem::new("value_error", &["body", "role"], msg).into());
+    }
+    let message = Message { role: body.role, content: body.content, ..Message::default() };
+    match drive::message(&app, &entry, message, body.sender, body.run).await {
+        Ok(_) => Ok(Json(Success::YES)),
+        Err(fault) if fault.code == Code::Busy => {
+            let detail = format!(
+                "Message saved, but the conversation run limit was reached. Retry POST /api/conversations/{}/run \
+                 without resending the message.",
+                entry.id
+            );
+            Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, detail))
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct Confirmation {
+    accept: bool,
+    #[serde(default = "no_reason")]
+    reason: String,
+}
+
+fn no_reason() -> String {
+    "User rejected the action.".to_owned()
+}
+
+/// Lets the waiting actions run, or refuses them.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/events/respond_to_confirmation", tag = "Events",
+    params(("conversation_id" = Uuid, Path)), request_body = Confirmation,
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
+        (status = 429, description = "All run slots are taken")))]
+pub(super) async fn respond_to_confirmation(
+    State(app): State<App>,
+    path: ConversationPath,
+    Json(body): Json<Confirmation>,
+) -> ApiResult<Json<Success>> {
+    let entry = conversation(&app, path)?;
+    let Confirmation { accept, reason } = body;
+    match drive::command_that_runs(&app, &entry, Command::Respond { accept, reason }, QUICK).await {
+        // A run that is active already executes them.
+        Err(fault) if accept && fault.code == Code::Conflict => Ok(Json(Success::YES)),
+        Err(fault) => Err(run_fault(fault)),
+        Ok(_) => Ok(Json(Success::YES)),
+    }
+}
