@@ -126,7 +126,8 @@ pub struct ScopedWorkspace {
 pub enum BashCall {
     /// Answered with [`BashStarted`] once the command event is stored.
     Start { scope: Scope, request: ExecuteBashRequest },
-    /// Answered with `null` when the command has ended; also for one that had. NotFound: unknown.
+    /// Answered with `null` when the command and the children it left behind have ended; also for one that
+    /// had. NotFound: unknown.
     Stop { scope: Scope, command_id: String },
     /// Forgets all events of the scope; answered with [`BashCleared`].
     Clear { scope: Scope },
@@ -168,14 +169,14 @@ pub struct FileStamp {
 pub enum FileCall {
     /// Answered with [`FileStat`].
     Stat { scope: Scope, path: String },
-    /// Answered with [`FileChunk`], the bytes in the blob; fewer than `len` only at the end of the file.
+    /// Answered with [`FileChunk`], the bytes in the blob; fewer than `len` (or than 4 MiB) only at the end.
     /// Conflict: the file is not the one of `stamp` any more.
     Read { scope: Scope, path: String, offset: u64, len: u64, stamp: FileStamp },
     /// Makes parents and a temporary file beside the target; answered with [`UploadBegun`].
     Begin { scope: Scope, path: String },
     /// The blob is written at `offset`; answered with `null`.
     Write { upload: String, offset: u64 },
-    /// Syncs and renames over the target; answered with [`UploadDone`].
+    /// Renames over the target, which keeps its mode and owner; not synced. Answered with [`UploadDone`].
     Commit { upload: String },
     /// Drops the temporary file; answered with `null`.
     Abort { upload: String },

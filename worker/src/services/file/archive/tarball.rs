@@ -37,7 +37,8 @@ impl<W: Write> Tarball<'_, W> {
         let mut header = Header::new_gnu();
         header.set_metadata(&metadata);
         header.set_size(0);
-        self.tar.append_data(&mut header, self.member(inside), io::empty())?;
+        // The empty name at the end is a slash, as for any folder in a tar file.
+        self.tar.append_data(&mut header, self.member(inside).join(""), io::empty())?;
 
         let mut names = Vec::new();
         for entry in fs::read_dir(self.folder.join(inside))? {
