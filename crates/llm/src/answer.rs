@@ -47,8 +47,7 @@ impl Answer {
 }
 
 pub(crate) fn tool_call(id: &str, name: &str, arguments: String) -> ToolCall {
-    let origin = "completion".to_owned();
-    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, origin }
+    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, origin: "completion".to_owned() }
 }
 
 /// The provider's id of an answer, or a new one.

@@ -19,7 +19,7 @@ use crate::sse::{SseEvent, SseReader};
 use crate::stream::Announcer;
 use crate::traits::Traits;
 use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
-use crate::{anthropic, chat};
+use crate::{anthropic, chat, responses};
 
 /// Most bytes of an answer.
 const ANSWER_LIMIT: usize = 64 << 20;
@@ -63,8 +63,9 @@ impl Plan {
         request: &ModelRequest,
         tweaks: Tweaks,
     ) -> Result<Bytes, Problem> {
-        let written = match self.route.provider.dialect {
+        let written = match self.route.dialect {
             Dialect::Chat => chat::body(llm, self, request, tweaks),
+            Dialect::Responses => responses::body(llm, self, request, tweaks),
             Dialect::Anthropic => anthropic::body(llm, self, request, tweaks),
         };
         written.map(Bytes::from).map_err(|_| Problem::config("The conversation cannot be written as JSON."))
@@ -80,7 +81,7 @@ pub(crate) async fn attempt(
     out: &mut Announcer<'_>,
 ) -> Result<(Answer, HeaderMap), Problem> {
     let call = HttpCall { url: plan.route.url.clone(), headers: plan.headers.clone(), body };
-    let dialect = plan.route.provider.dialect;
+    let dialect = plan.route.dialect;
     let whole = limit(llm.timeout);
     let (answer, headers) = if plan.stream {
         let idle = limit(llm.stream_idle_timeout.or(llm.timeout));
@@ -120,6 +121,11 @@ async fn streamed(
     let assembled = match dialect {
         Dialect::Chat => {
             let mut assembly = chat::Assembly::default();
+            follow(answer.body, idle, |event| assembly.take(event, out)).await?;
+            assembly.finish()
+        }
+        Dialect::Responses => {
+            let mut assembly = responses::Assembly::default();
             follow(answer.body, idle, |event| assembly.take(event, out)).await?;
             assembly.finish()
         }
@@ -169,6 +175,7 @@ async fn whole_body(mut body: AnswerBody) -> Result<Vec<u8>, Problem> {
 fn read(dialect: Dialect, body: &[u8]) -> Result<Answer, Problem> {
     match dialect {
         Dialect::Chat => chat::read(body),
+        Dialect::Responses => responses::read(body),
         Dialect::Anthropic => anthropic::read(body),
     }
 }

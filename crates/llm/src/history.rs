@@ -1,4 +1,4 @@
-//! The shape both dialects build on: system text first, then turns, every tool call with its result.
+//! The shape all dialects build on: system text first, then turns, every tool call with its result.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};

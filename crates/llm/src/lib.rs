@@ -1,11 +1,11 @@
-//! The client for language models: OpenAI chat completions and Anthropic messages, streamed and not,
-//! with retries, error kinds and costs. It knows no conversation: a [`types::model::ModelRequest`] goes
+//! The client for language models: OpenAI chat completions and responses, and Anthropic messages, streamed
+//! and not, with retries, error kinds and costs. It knows no conversation: a [`types::model::ModelRequest`] goes
 //! in, a [`types::model::Completion`] or a [`types::model::ModelFailure`] comes out.
 //!
 //! - `provider`, `route`: where a model name leads and with which headers
 //! - `catalog`, `traits`: what is known about a model
 //! - `history`: the provider-neutral shape of the messages
-//! - `chat`, `anthropic`: the two dialects, requests and answers
+//! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `exchange`: one attempt on the wire
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 
@@ -20,10 +20,12 @@ mod direct;
 mod exchange;
 mod history;
 mod images;
+mod options;
 mod patterns;
 mod problem;
 mod provider;
 mod redact;
+mod responses;
 mod retry;
 mod route;
 mod sse;

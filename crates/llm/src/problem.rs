@@ -62,9 +62,7 @@ impl Problem {
 
     pub(crate) fn transport(error: &TransportError) -> Self {
         match error {
-            TransportError::Connection(_) => {
-                Self::new(Cause::Connection, format!("cannot be reached: {error}"))
-            }
+            TransportError::Connection(_) => Self::new(Cause::Connection, format!("failed: {error}")),
             TransportError::Setup(_) => Self::new(Cause::Config, format!("cannot be called: {error}")),
         }
     }

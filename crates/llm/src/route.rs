@@ -13,11 +13,14 @@ use crate::traits::{Thinking, Traits};
 
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 const AZURE_VERSION: &str = "2024-12-01-preview";
+const OPENAI_HOST: &str = "api.openai.com";
+const RESPONSES_MODELS: [&str; 3] = ["gpt-5", "gpt-6", "codex-mini-latest"];
 const BETA: &str = "anthropic-beta";
 const AGENT: &str = concat!("manyhands/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) struct Route {
     pub provider: &'static Provider,
+    pub dialect: Dialect,
     /// The name without the provider's prefix.
     pub model: String,
     pub url: Url,
@@ -35,15 +38,11 @@ impl Route {
                 llm.model
             )));
         };
-        if llm.api_mode == "responses" {
-            return Err(Problem::config(
-                "The model's api_mode 'responses' is not supported, use 'chat' or 'auto'.",
-            ));
-        }
+        let dialect = dialect(llm, provider, model, base)?;
         let Some(from) = base.or(provider.base) else {
             return Err(Problem::config(format!("Models of {} need a base_url.", provider.label)));
         };
-        let url = endpoint(provider, from, model, llm.api_version.as_deref())?;
+        let url = endpoint(provider, dialect, from, model, llm.api_version.as_deref())?;
         let label = match base.and_then(|_| url.host_str()) {
             Some(host) => match url.port() {
                 Some(port) => format!("The model server at {host}:{port}"),
@@ -51,7 +50,7 @@ impl Route {
             },
             None => provider.label.to_owned(),
         };
-        Ok(Self { provider, model: model.to_owned(), url, label })
+        Ok(Self { provider, dialect, model: model.to_owned(), url, label })
     }
 
     /// All headers of a call; those that may hold a secret are marked sensitive.
@@ -77,7 +76,7 @@ impl Route {
             let (name, value) = key_header(self.provider.key, key)?;
             headers.insert(name, value);
         }
-        if self.provider.dialect == Dialect::Anthropic {
+        if self.dialect == Dialect::Anthropic {
             headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
         }
         for (name, value) in llm.extra_headers.iter().flatten() {
@@ -95,27 +94,59 @@ impl Route {
     }
 }
 
-fn endpoint(provider: &Provider, base: &str, model: &str, api_version: Option<&str>) -> Result<Url, Problem> {
+/// Which dialect to speak. Without an `api_mode` that is chat, except for models of OpenAI's own server which
+/// take tools and a reasoning effort over the responses API only.
+fn dialect(
+    llm: &LlmConfig,
+    provider: &Provider,
+    model: &str,
+    base: Option<&str>,
+) -> Result<Dialect, Problem> {
+    let speaks_openai = provider.dialect == Dialect::Chat && provider.key == KeyHeader::Bearer;
+    if llm.api_mode == "responses" {
+        return speaks_openai.then_some(Dialect::Responses).ok_or_else(|| {
+            Problem::config(format!(
+                "The api_mode 'responses' does not fit the models of {}.",
+                provider.label
+            ))
+        });
+    }
+    let is_openai = provider.prefix == "openai" && base.is_none_or(|base| base.contains(OPENAI_HOST));
+    let wants_responses = RESPONSES_MODELS.iter().any(|part| model.contains(part));
+    if llm.api_mode == "auto" && is_openai && wants_responses {
+        return Ok(Dialect::Responses);
+    }
+    Ok(provider.dialect)
+}
+
+fn endpoint(
+    provider: &Provider,
+    dialect: Dialect,
+    base: &str,
+    model: &str,
+    api_version: Option<&str>,
+) -> Result<Url, Problem> {
     let no_url = || Problem::config("The model's base_url must be an http or https URL.");
     let mut url = Url::parse(base).map_err(|_| no_url())?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(no_url());
     }
     let path = url.path().trim_end_matches('/').to_owned();
-    let is_openai_root = url.host_str() == Some("api.openai.com") && path.is_empty();
-    let path = match (provider.dialect, provider.key) {
+    let is_openai_root = url.host_str() == Some(OPENAI_HOST) && path.is_empty();
+    let root = if is_openai_root { "/v1" } else { path.as_str() };
+    let path = match (dialect, provider.key) {
         (Dialect::Anthropic, _) => {
-            let root = path.strip_suffix("/messages").unwrap_or(&path);
+            let root = root.strip_suffix("/messages").unwrap_or(root);
             format!("{}/v1/messages", root.strip_suffix("/v1").unwrap_or(root))
         }
         (Dialect::Chat, KeyHeader::ApiKey) => {
             url.query_pairs_mut().append_pair("api-version", api_version.unwrap_or(AZURE_VERSION));
-            format!("{path}/openai/deployments/{model}/chat/completions")
+            format!("{root}/openai/deployments/{model}/chat/completions")
         }
-        (Dialect::Chat, _) if is_openai_root => "/v1/chat/completions".to_owned(),
         (Dialect::Chat, _) => {
-            format!("{}/chat/completions", path.strip_suffix("/chat/completions").unwrap_or(&path))
+            format!("{}/chat/completions", root.strip_suffix("/chat/completions").unwrap_or(root))
         }
+        (Dialect::Responses, _) => format!("{}/responses", root.strip_suffix("/responses").unwrap_or(root)),
     };
     url.set_path(&path);
     Ok(url)
@@ -188,7 +219,8 @@ mod tests {
             ("anthropic/x", "http://h/a/v1/messages", "http://h/a/v1/messages"),
             ("litellm_proxy/x", "http://h", "http://h/chat/completions"),
             ("openrouter/a/x", "", "https://openrouter.ai/api/v1/chat/completions"),
-            ("gpt-5.6", "", "https://api.openai.com/v1/chat/completions"),
+            ("gpt-5.6", "", "https://api.openai.com/v1/responses"),
+            ("openai/gpt-5.6", "http://h/v1", "http://h/v1/chat/completions"),
             (
                 "azure/gpt-4o",
                 "https://h",
@@ -204,6 +236,17 @@ mod tests {
         for base in ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"] {
             assert_eq!(url("anthropic/claude-sonnet-4-5-20250929", base), "http://h:1/v1/messages");
         }
+    }
+
+    #[test]
+    fn the_api_mode_decides_the_dialect() {
+        let mode = |mode: &str, model: &str, base: &str| {
+            let llm = LlmConfig { api_mode: mode.to_owned(), ..llm(model, base) };
+            Route::of(&llm).map(|route| route.url.to_string()).map_err(drop)
+        };
+        assert_eq!(mode("responses", "openai/x", "http://h/v1").unwrap(), "http://h/v1/responses");
+        assert_eq!(mode("chat", "gpt-5.6", "").unwrap(), "https://api.openai.com/v1/chat/completions");
+        assert!(mode("responses", "anthropic/claude-x", "").is_err());
     }
 
     #[test]

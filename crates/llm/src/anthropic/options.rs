@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use types::agent::LlmConfig;
 
+use crate::options::{merge_extra_body, put_sampling};
 use crate::traits::{Thinking, Traits};
 
 /// Value of `anthropic-beta` for models that are told to think between tool calls.
@@ -20,27 +21,16 @@ pub(super) fn options(llm: &LlmConfig, traits: &Traits, temperature: Option<f64>
     let mut options = Map::new();
     options.insert("max_tokens".to_owned(), max_tokens.into());
     let thinking = thinking(llm, traits, max_tokens);
-    let refused = llm.drop_params && (thinking.is_some() || traits.sampling == Some(false));
+    let refused = thinking.is_some() || traits.sampling == Some(false);
     if let Some(thinking) = thinking {
         options.insert("thinking".to_owned(), thinking);
     }
     if let Some(effort) = adaptive_effort(llm, traits) {
         options.insert("output_config".to_owned(), json!({"effort": effort}));
     }
-    for (key, value) in [("temperature", temperature), ("top_p", llm.top_p)] {
-        let Some(value) = value else { continue };
-        if refused {
-            tracing::warn!(model = %llm.model, option = key, "the model refuses this option, it is left out");
-            continue;
-        }
-        options.insert(key.to_owned(), value.into());
-    }
-    if let Some(top_k) = llm.top_k.filter(|_| !refused) {
-        options.insert("top_k".to_owned(), (top_k as u64).into());
-    }
-    for (key, value) in llm.litellm_extra_body.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str())) {
-        options.insert(key.clone(), value.clone());
-    }
+    let wanted = [("temperature", temperature), ("top_p", llm.top_p), ("top_k", llm.top_k)];
+    put_sampling(llm, refused, &wanted, &mut options);
+    merge_extra_body(llm, &OWN_KEYS, &mut options);
     options
 }
 

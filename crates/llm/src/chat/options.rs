@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use types::agent::LlmConfig;
 
+use crate::options::{merge_extra_body, put_sampling};
 use crate::provider::{LimitField, Provider};
 use crate::traits::{Thinking, Traits};
 
@@ -26,9 +27,7 @@ pub(super) fn options(
     if provider.prefix == "openrouter" {
         options.insert("usage".to_owned(), json!({"include": true}));
     }
-    for (key, value) in llm.litellm_extra_body.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str())) {
-        options.insert(key.clone(), value.clone());
-    }
+    merge_extra_body(llm, &OWN_KEYS, &mut options);
     options
 }
 
@@ -82,13 +81,6 @@ fn sampling(
     let wanted =
         [("temperature", temperature), ("top_p", llm.top_p), ("top_k", llm.top_k.filter(|_| takes_top_k))];
     let thinks_manually = proxy_budget(llm, provider, traits).is_some();
-    let refused = llm.drop_params && (traits.sampling == Some(false) || thinks_manually);
-    for (key, value) in wanted {
-        let Some(value) = value else { continue };
-        if refused {
-            tracing::warn!(model = %llm.model, option = key, "the model refuses this option, it is left out");
-            continue;
-        }
-        options.insert(key.to_owned(), value.into());
-    }
+    let refused = traits.sampling == Some(false) || thinks_manually;
+    put_sampling(llm, refused, &wanted, options);
 }

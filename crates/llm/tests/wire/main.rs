@@ -7,6 +7,7 @@ mod bodies;
 mod failures;
 mod fake;
 mod openai;
+mod responses;
 mod retries;
 mod secrets;
 mod streams;

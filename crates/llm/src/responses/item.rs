@@ -1,0 +1,87 @@
+//! The items of `input`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use types::content::{Content, Message};
+
+use crate::history::{History, ToolResult, Turn, image_urls};
+use crate::images;
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Item<'a> {
+    Message { role: &'static str, content: Vec<Part<'a>> },
+    FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
+    FunctionCallOutput { call_id: &'a str, output: Cow<'a, str> },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Part<'a> {
+    InputText { text: &'a str },
+    InputImage { image_url: &'a str, detail: &'static str },
+    OutputText { text: &'a str },
+}
+
+pub(super) fn items<'h>(history: &History<'h>, vision: bool) -> Vec<Item<'h>> {
+    let mut items = Vec::with_capacity(history.turns.len() * 2);
+    for turn in &history.turns {
+        match turn {
+            Turn::User(content) => items.push(user(content, vision)),
+            Turn::Assistant { message, results } => {
+                assistant(message, &mut items);
+                items.extend(results.iter().map(|result| output(result, vision)));
+                items.extend(images_of(results).filter(|_| vision));
+            }
+        }
+    }
+    items
+}
+
+fn user<'h>(content: &[&'h Content], vision: bool) -> Item<'h> {
+    let mut parts = Vec::with_capacity(content.len());
+    for piece in content {
+        parts.extend(piece.as_text().map(|text| Part::InputText { text }));
+        parts.extend(image_urls(piece).map(|url| image(url, vision)));
+    }
+    Item::Message { role: "user", content: parts }
+}
+
+fn assistant<'h>(message: &'h Message, items: &mut Vec<Item<'h>>) {
+    let texts = message.content.iter().filter_map(Content::as_text).filter(|text| !text.is_empty());
+    let parts: Vec<_> = texts.map(|text| Part::OutputText { text }).collect();
+    if !parts.is_empty() {
+        items.push(Item::Message { role: "assistant", content: parts });
+    }
+    items.extend(message.tool_calls.iter().map(|call| Item::FunctionCall {
+        call_id: &call.id,
+        name: &call.name,
+        arguments: &call.arguments,
+    }));
+}
+
+/// One output per call, its texts joined: the API refuses a second one.
+fn output<'h>(result: &ToolResult<'h>, vision: bool) -> Item<'h> {
+    let left_out = result.image_urls.iter().filter(|_| !vision).map(|_| Cow::Borrowed(images::LEFT_OUT));
+    let mut texts = result.texts.iter().cloned().chain(left_out);
+    let first = texts.next().unwrap_or_default();
+    let output = texts.fold(first, |all, text| Cow::Owned([&all, "\n", &text].concat()));
+    Item::FunctionCallOutput { call_id: &result.call.id, output }
+}
+
+fn images_of<'h>(results: &[ToolResult<'h>]) -> Option<Item<'h>> {
+    let mut urls = results.iter().flat_map(|result| &result.image_urls).peekable();
+    urls.peek()?;
+    let mut content = vec![Part::InputText { text: images::FROM_TOOLS }];
+    content.extend(urls.map(|url| image(url, true)));
+    Some(Item::Message { role: "user", content })
+}
+
+fn image(url: &str, vision: bool) -> Part<'_> {
+    if vision && images::source(url).is_some() {
+        Part::InputImage { image_url: url, detail: "auto" }
+    } else {
+        Part::InputText { text: images::LEFT_OUT }
+    }
+}
