@@ -63,7 +63,9 @@ impl Problem {
     pub(crate) fn transport(error: &TransportError) -> Self {
         match error {
             TransportError::Connection(_) => Self::new(Cause::Connection, format!("failed: {error}")),
-            TransportError::Setup(_) => Self::new(Cause::Config, format!("cannot be called: {error}")),
+            TransportError::Setup(_) => {
+                Self::new(Cause::Config, format!("The model server cannot be called: {error}"))
+            }
         }
     }
 
