@@ -10,9 +10,11 @@ use crate::activity::Activity;
 use crate::bash::Tails;
 use crate::config::Config;
 use crate::cors::Origins;
+use crate::history::History;
 use crate::index::Index;
 use crate::public::Readiness;
 use crate::session::Sessions;
+use crate::sockets::Hub;
 
 /// What every handler is given. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub struct Shared {
     pub ports: Ports,
     pub vault: Arc<Vault>,
     pub index: Index,
+    pub history: History,
+    pub hub: Hub,
     /// Cancelled when the server begins to stop: sockets close with 1012, long waits end.
     pub drain: CancellationToken,
     /// Everything that must end before the server has stopped.

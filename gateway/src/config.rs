@@ -40,6 +40,8 @@ pub struct Config {
 pub struct Limits {
     /// Open connections; more wait to be accepted.
     pub connections: usize,
+    /// Sockets on one conversation; more are closed with 1013.
+    pub sockets_per_conversation: usize,
     pub headers: usize,
     /// Bytes of a request's line and headers.
     pub header_bytes: usize,
@@ -55,6 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            sockets_per_conversation: 10_000,
             headers: 128,
             header_bytes: 64 * 1024,
             json_bytes: 32 * 1024 * 1024,

@@ -20,9 +20,11 @@ use crate::app::Shared;
 use crate::bash::Tails;
 use crate::cors::Origins;
 use crate::edge::Edge;
+use crate::history::History;
 use crate::index::Index;
 use crate::public::Readiness;
 use crate::session::Sessions;
+use crate::sockets::Hub;
 use crate::{App, Config};
 
 /// Why the gateway could not start.
@@ -79,6 +81,8 @@ pub async fn prepare(
         bash: Tails::default(),
         activity: Activity::default(),
         readiness: Readiness::default(),
+        history: History::new(ports.log.clone()),
+        hub: Hub::default(),
         config,
         ports,
         vault,
@@ -86,6 +90,8 @@ pub async fn prepare(
         drain,
         tasks,
     });
+    crate::conversations::serve_records(&app).await?;
+    app.index.wake_cut_off(&app.tasks, &app.drain);
     Ok(app)
 }
 
