@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LARGEST_VALUE: usize = 64 * 1024;
@@ -37,8 +38,7 @@ impl Lookups {
             let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
             fields.insert(name, HeaderValue::from_str(value).map_err(|_| Error::Invalid)?);
         }
-        let client = self.client.get_or_init(reqwest::Client::new);
-        let request = client.get(url).headers(fields).timeout(DEADLINE).send();
+        let request = self.client()?.get(url).headers(fields).timeout(DEADLINE).send();
         let mut answer = request.await.map_err(|_| Error::Unreachable)?;
         if !answer.status().is_success() {
             return Err(Error::Refused(answer.status().as_u16()));
@@ -51,5 +51,15 @@ impl Lookups {
             }
         }
         String::from_utf8(body).map_err(|_| Error::NotAValue)
+    }
+
+    /// Follows no redirects: the headers are meant for this server alone.
+    fn client(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let builder = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0);
+        let client = builder.build().map_err(|_| Error::Unreachable)?;
+        Ok(self.client.get_or_init(|| client))
     }
 }
