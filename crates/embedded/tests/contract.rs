@@ -1,4 +1,5 @@
 //! The files-and-channels adapter keeps the promises of the ports.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
 
 use manyhands_embedded::{Fsync, Guard, Options};
 use ports::Ports;

@@ -1,4 +1,10 @@
 //! `kill -9` in the middle of writing: what was acknowledged is there, once and in order.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a failure ends its test"
+)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What a crash of the machine may leave, made by hand, and what the next start makes of it.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
 
 mod common;
 

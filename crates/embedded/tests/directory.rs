@@ -1,4 +1,5 @@
 //! The data directory: who may use it, and what is in it.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! A full disk: nothing is half done, and work goes on when there is room again.
+//! A full disk: what is refused is not half done and does not come back, and work goes on when there is room.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
 
 mod common;
 
@@ -6,74 +7,130 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{abandon, append, open, texts};
-use ports::{Error, Expect};
+use bytes::Bytes;
+use common::{append, log, options, texts};
+use futures_util::future::join_all;
+use manyhands_embedded::{Fsync, Guard, OpenError, Options};
+use ports::{Error, Expect, Ports};
 use tempfile::TempDir;
 use types::Seq;
 
-#[tokio::test]
-async fn a_full_disk_refuses_writes_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mount() else { return };
-    let (ports, guard) = open(disk.path()).await;
-    let mut tail = append(&ports, "0a", Seq::ZERO, &["first"]).await.unwrap();
-    let revision = ports.kv.put("SETTINGS", "key", "value".into(), Expect::Absent).await.unwrap();
-    let record = "x".repeat(7_000);
-    let (mut stored, refusal) = (1, loop_until_full(&ports, &mut tail, &record).await);
-    stored += refusal.0;
-    assert!(matches!(refusal.1, Error::Unavailable(_)), "{:?}", refusal.1);
+const RECORD_BYTES: usize = 7_000;
 
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let (ports, guard) = open(&options(disk.path(), Fsync::Always)).await;
+    let revision = ports.kv.put("SETTINGS", "key", "value".into(), Expect::Absent).await.unwrap();
+    let stored = append_until_full(&ports).await;
     let ballast = disk.fill();
     for _ in 0..3 {
-        let refused = append(&ports, "0a", tail, &[&record]).await;
+        let refused = append(&ports, "0a", stored.tail, &[&record()]).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-        let refused = ports.kv.put("SETTINGS", "key", record.clone().into(), Expect::Anything).await;
+        let refused = ports.kv.put("SETTINGS", "key", record().into(), Expect::Anything).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     }
-    assert_eq!(ports.log.tail(&common::log("0a")).await, Ok(tail));
-    assert_eq!(texts(&ports, "0a").await.len(), stored);
+    assert_eq!(stored, Stored::read(&ports).await);
     let key = ports.kv.get("SETTINGS", "key").await.unwrap().unwrap();
-    assert_eq!((key.revision, key.value), (revision, "value".into()));
+    assert_eq!((key.revision, key.value), (revision, Bytes::from("value")));
 
     fs::remove_file(ballast).unwrap();
     disk.grow();
-    let again = append(&ports, "0a", tail, &[&record]).await.unwrap();
+    append(&ports, "0a", stored.tail, &[&record()]).await.unwrap();
     let newer = ports.kv.put("SETTINGS", "key", "newer".into(), Expect::Revision(revision)).await.unwrap();
-    assert!(newer > revision);
-    abandon(disk.path(), ports, guard).await;
-    let (ports, _guard) = open(disk.path()).await;
-    assert_eq!(ports.log.tail(&common::log("0a")).await, Ok(again));
-    assert_eq!(texts(&ports, "0a").await.len(), stored + 1);
-    assert_eq!(ports.kv.get("SETTINGS", "key").await.unwrap().unwrap().value, "newer");
+    let after = Stored::read(&ports).await;
+    assert_eq!(after.records, stored.records + 1);
+    let (ports, _guard) = crash(&options(disk.path(), Fsync::Always), ports, guard).await;
+    assert_eq!(Stored::read(&ports).await, after);
+    let key = ports.kv.get("SETTINGS", "key").await.unwrap().unwrap();
+    assert_eq!((key.revision, key.value), (newer, Bytes::from("newer")));
 }
 
-/// There may be room in the journal and none for the log: then the journal is cut, so that a restart does not
-/// bring back what was refused.
 #[tokio::test]
-async fn what_a_full_disk_refused_does_not_come_back_with_a_restart() {
+async fn what_found_no_room_in_its_log_does_not_come_back() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let (ports, guard) = open(disk.path()).await;
-    let mut tail = append(&ports, "0a", Seq::ZERO, &["first"]).await.unwrap();
-    for length in [9_000, 5_000, 2_500, 900, 300] {
-        loop_until_full(&ports, &mut tail, &"y".repeat(length)).await;
-    }
-    let stored = texts(&ports, "0a").await;
-    abandon(disk.path(), ports, guard).await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { conversations: disk.path().join("c"), ..options(folder.path(), Fsync::Always) };
+    let (ports, guard) = open(&options).await;
+    let stored = append_until_full(&ports).await;
+    let elsewhere = append(&ports, "_bash", Seq::ZERO, &["there is room here"]).await.unwrap();
     disk.grow();
-    let (ports, _guard) = open(disk.path()).await;
-    assert_eq!(texts(&ports, "0a").await, stored);
-    assert_eq!(ports.log.tail(&common::log("0a")).await, Ok(tail));
+    let (ports, _guard) = crash(&options, ports, guard).await;
+    assert_eq!(Stored::read(&ports).await, stored);
+    assert_eq!(ports.log.tail(&log("_bash")).await, Ok(elsewhere));
 }
 
-/// How many records found room, and why the next did not.
-async fn loop_until_full(ports: &ports::Ports, tail: &mut Seq, record: &str) -> (usize, Error) {
-    let mut stored = 0;
-    loop {
-        match append(ports, "0a", *tail, &[record]).await {
-            Ok(newer) => *tail = newer,
-            Err(error) => return (stored, error),
+#[tokio::test]
+async fn what_found_no_room_in_the_journal_does_not_come_back() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { root: disk.path().join("store"), ..options(folder.path(), Fsync::Always) };
+    let (ports, guard) = open(&options).await;
+    let mut stored = append_until_full(&ports).await;
+    // Many at once, so that a write ends between two of them.
+    for bytes in [1_000, 500, 100] {
+        let names: Vec<String> = (1..30).map(|number| format!("{bytes}-{number}")).collect();
+        let record = "y".repeat(bytes);
+        let texts = [record.as_str()];
+        let outcomes = join_all(names.iter().map(|name| append(&ports, name, Seq::ZERO, &texts))).await;
+        for (name, outcome) in names.iter().zip(outcomes) {
+            stored.others.push((name.clone(), outcome.unwrap_or_default()));
         }
-        stored += 1;
     }
+    assert!(stored.others.iter().any(|(_, tail)| *tail == Seq::ZERO), "some are refused");
+    disk.grow();
+    let (ports, _guard) = crash(&options, ports, guard).await;
+    for (name, tail) in &stored.others {
+        assert_eq!(ports.log.tail(&log(name)).await, Ok(*tail), "{name}");
+    }
+}
+
+/// What is in the log that is filled.
+#[derive(Debug, PartialEq)]
+struct Stored {
+    records: usize,
+    tail: Seq,
+    others: Vec<(String, Seq)>,
+}
+
+impl Stored {
+    async fn read(ports: &Ports) -> Self {
+        let tail = ports.log.tail(&log("0a")).await.unwrap();
+        Self { records: texts(ports, "0a").await.len(), tail, others: Vec::new() }
+    }
+}
+
+async fn append_until_full(ports: &Ports) -> Stored {
+    let mut stored = Stored { records: 0, tail: Seq::ZERO, others: Vec::new() };
+    loop {
+        match append(ports, "0a", stored.tail, &[&record()]).await {
+            Ok(tail) => stored.tail = tail,
+            Err(error) => {
+                assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+                return stored;
+            }
+        }
+        stored.records += 1;
+    }
+}
+
+async fn open(options: &Options) -> (Ports, Guard) {
+    loop {
+        match manyhands_embedded::open(options.clone()).await {
+            Err(OpenError::Locked { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// Ends the store without emptying its journal, and starts it again.
+async fn crash(options: &Options, ports: Ports, guard: Guard) -> (Ports, Guard) {
+    drop((ports, guard));
+    open(options).await
+}
+
+fn record() -> String {
+    "x".repeat(RECORD_BYTES)
 }
 
 /// A file system of 1 MiB in memory.
@@ -83,8 +140,8 @@ impl SmallDisk {
     /// `None`, and a word about it, where this user may not mount.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder.path()).status();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder.path()).status();
         if !mounted.is_ok_and(|status| status.success()) {
             eprintln!("SKIPPED: a small file system cannot be mounted by this user");
             return None;
@@ -96,12 +153,12 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Takes the last byte; answers the file that has it.
     fn fill(&self) -> PathBuf {
         let ballast = self.path().join("ballast");
-        for size in [1 << 20, 4 << 10, 1] {
-            let more = [fs::read(&ballast).unwrap_or_default(), vec![0; size]].concat();
-            // Fails when it is full, which is what it is for.
-            let _ = fs::write(&ballast, more);
+        let mut bytes = Vec::new();
+        while fs::write(&ballast, &bytes).is_ok() {
+            bytes.resize(bytes.len() + 4_096, 0);
         }
         ballast
     }

@@ -1,5 +1,9 @@
 //! What the tests of the store share.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it, and a failure ends its test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
