@@ -8,6 +8,7 @@ use types::conversation::{Projection, Status};
 use types::event::{Source, StateUpdate};
 use types::model::{ModelRequest, ToolSchema};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use types::secrets::SecretSource;
 use types::stats::Stats;
 use types::tool::Toolbox;
 use types::{EventBody, EventId, Message, Role};
@@ -84,7 +85,8 @@ pub(crate) struct Run {
 impl Agent {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { copy, config, vision, toolbox, projection, history } = setup;
+        let Setup { mut copy, config, vision, toolbox, projection, history } = setup;
+        leave_out_unneeded(&mut copy);
         let position = Position::of(&projection);
         let Projection { status, stats, confirmation_policy, security_analyzer, .. } = projection;
         let mut agent = Self {
@@ -222,12 +224,21 @@ impl Agent {
         self.view.absorb(event);
     }
 
-    /// The totals are all the loop needs of the stats; the lists of single calls would only take memory.
+    /// The totals are all that the loop needs of the stats; the lists of single calls would only take memory.
     pub(crate) fn forget_single_calls(&mut self) {
         for metrics in self.stats.usage_to_metrics.values_mut() {
             metrics.costs = Vec::new();
             metrics.response_latencies = Vec::new();
             metrics.token_usages = Vec::new();
         }
+    }
+}
+
+/// The agent object is known as the configuration, and of secrets only names and descriptions are told.
+fn leave_out_unneeded(copy: &mut WorkingCopy) {
+    copy.agent = serde_json::Value::Null;
+    for secret in copy.secrets.values_mut() {
+        let description = secret.description().map(str::to_owned);
+        *secret = SecretSource::StaticSecret { description, value: None };
     }
 }

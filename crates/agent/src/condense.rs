@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde_json::Value;
 use types::agent::LlmConfig;
 use types::content::joined_text;
+use types::conversation::Status;
 use types::event::{Condensation, Empty, Source};
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
 use types::{EventBody, EventId, Message, Role};
@@ -71,7 +72,8 @@ impl Condenser {
 }
 
 impl Agent {
-    /// Shortens the history on the user's demand.
+    /// Shortens the history on the user's demand: now, or with the next step of the run under way or to come
+    /// when actions wait for the user.
     pub(crate) fn condense_now(&mut self, draft: &mut Draft<'_>) -> Result<(), Refusal> {
         if self.condenser.is_none() {
             return Err(Refusal::Invalid("this conversation has no condenser".to_owned()));
@@ -82,7 +84,8 @@ impl Agent {
             return Err(Refusal::Invalid("there is nothing to condense yet".to_owned()));
         }
         self.record(draft, Source::Environment, EventBody::CondensationRequest(Empty {}));
-        if let (true, Some(items)) = (resting, items) {
+        let now = resting && self.status != Status::WaitingForConfirmation;
+        if let (true, Some(items)) = (now, items) {
             self.call_condenser(draft, Condensing { goes_on: false, needed: true, attempt: 0, items });
         }
         Ok(())

@@ -135,6 +135,21 @@ fn a_run_that_comes_while_the_history_is_condensed_starts_behind_it() {
 }
 
 #[test]
+fn with_actions_that_wait_the_condensation_comes_with_the_next_step() {
+    let mut copy = condensing_copy(80, 2);
+    copy.confirmation_policy = types::policy::ConfirmationPolicy::AlwaysConfirm;
+    let mut sim = Sim::started(copy);
+    sim.answer("", vec![shell("c1", "ls")]);
+    sim.news();
+    sim.input(Input::Condense).unwrap();
+    assert_eq!(sim.news(), ["CondensationRequest"]);
+    assert_eq!(sim.status(), Status::WaitingForConfirmation);
+    sim.run();
+    sim.observe("a b");
+    assert_eq!(sim.calling.as_ref().unwrap().1, "condenser");
+}
+
+#[test]
 fn condensing_is_refused_where_there_is_nothing_to_do_it_with() {
     let mut sim = Sim::started(copy());
     assert!(matches!(sim.input(Input::Condense), Err(Refusal::Invalid(_))));

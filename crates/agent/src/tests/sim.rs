@@ -77,6 +77,8 @@ impl Sim {
                 Effect::CallModel { call, usage_id, request, .. } => {
                     assert!(self.calling.is_none(), "two model calls at once");
                     assert_paired(&request);
+                    let allowed = usage_id == "condenser" || self.agent.status() == Status::Running;
+                    assert!(allowed, "a step was begun in status {:?}", self.agent.status());
                     self.calling = Some((call, usage_id, request));
                 }
                 Effect::CancelModel => assert!(self.calling.take().is_some(), "nothing to cancel"),
@@ -89,6 +91,9 @@ impl Sim {
         }
         let busy = self.calling.is_some() || !self.running.is_empty();
         assert_eq!(self.agent.is_running(), busy, "the loop waits for nothing: {:?}", self.shapes());
+        if !busy && self.agent.status() != Status::WaitingForConfirmation {
+            assert_eq!(self.agent.view.open_calls().count(), 0, "a call stays open: {:?}", self.shapes());
+        }
     }
 
     fn append(&mut self, items: Vec<LogItem>) {

@@ -1,4 +1,4 @@
-//! Order and fields as the peer's clients know them from recordings.
+//! Order and fields of events as OpenHands clients know them.
 
 use serde_json::{Value, json};
 
