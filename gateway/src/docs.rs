@@ -14,6 +14,10 @@ use crate::App;
 use crate::public::API_LEVEL;
 
 const PAGE: &str = include_str!("docs.html");
+
+/// The page brings everything it needs and talks to nobody but us.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'";
+
 const SCHEME: &str = "APIKeyHeader";
 
 /// Parts the routes from their description, and completes the latter.
@@ -27,6 +31,9 @@ pub(crate) fn document(routes: OpenApiRouter<App>) -> (Router<App>, OpenApi) {
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Session-API-Key")));
     document.components.get_or_insert_default().add_security_scheme(SCHEME, key);
     document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+    // `{*rest}` is the router's way to say that a parameter may hold slashes.
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut document.paths.paths {
         name_operations(path, item);
     }
@@ -53,12 +60,14 @@ fn name_operations(path: &str, item: &mut PathItem) {
 /// `/openapi.json`, `/docs` and `/redoc`. No route of them is described in the document.
 pub(crate) fn routes(document: &OpenApi) -> Router<App> {
     let json = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
-    let page = || async { ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE) };
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    let page = move || async move { (headers, PAGE) };
     Router::new()
         .route(
             "/openapi.json",
             get(|| async move { ([(header::CONTENT_TYPE, "application/json")], json).into_response() }),
         )
-        .route("/docs", get(page))
+        .route("/docs", get(page.clone()))
         .route("/redoc", get(page))
 }

@@ -24,6 +24,12 @@ impl Edge {
     #[must_use]
     pub fn new(app: App) -> Self {
         let router = router::build(&app);
+        Self::around(app, router)
+    }
+
+    /// With other routes than the server's.
+    #[must_use]
+    pub fn around(app: App, router: Router) -> Self {
         Self { app, router }
     }
 

@@ -54,11 +54,11 @@ impl Tails {
         tail
     }
 
-    /// Forgets a log that nobody has used for long; false if somebody has.
-    fn retire(&self, tail: &Arc<Tail>) -> bool {
+    /// Forgets a log that nobody uses, nor has for long unless `now`; false if somebody does.
+    fn retire(&self, tail: &Arc<Tail>, now: bool) -> bool {
         let mut followed = self.lock();
         // One is the map's, one that of the task which asks.
-        let unused = Arc::strong_count(tail) <= 2 && tail.unused_for() >= IDLE;
+        let unused = Arc::strong_count(tail) <= 2 && (now || tail.unused_for() >= IDLE);
         if unused {
             followed.remove(&tail.log);
         }
@@ -244,19 +244,14 @@ fn all() -> Query {
     Query { limit: usize::MAX, ..Query::default() }
 }
 
-/// Keeps `tail` current until the server stops or nobody uses it any more.
+/// Keeps `tail` current until nobody needs it any more: when the server stops, or after a long time.
 async fn follow(app: App, tail: Arc<Tail>) {
     const AGAIN: Duration = Duration::from_millis(500);
     loop {
-        let outcome = tokio::select! {
-            outcome = follow_once(&app, &tail) => outcome,
-            () = app.drain.cancelled() => return,
-        };
-        match outcome {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(log = %tail.log, %error, "a bash log cannot be followed, trying again")
-            }
+        let Err(error) = follow_once(&app, &tail).await else { return };
+        tracing::warn!(log = %tail.log, %error, "a bash log cannot be followed, trying again");
+        if app.drain.is_cancelled() {
+            return;
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -274,11 +269,22 @@ async fn follow_once(app: &App, tail: &Arc<Tail>) -> ports::Result<()> {
                 None => return Err(ports::Error::Unavailable("the subscription ended".to_owned())),
             },
             () = tail.nudge.notified() => tail.read_on().await?,
-            () = tokio::time::sleep(IDLE) => {
-                if app.bash.retire(tail) {
+            () = pause(app) => {
+                if app.bash.retire(tail, app.drain.is_cancelled()) {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// How long to wait before asking whether the log is still needed.
+async fn pause(app: &App) {
+    const STOPPING: Duration = Duration::from_millis(20);
+    // Requests in flight may still wait for a command's end.
+    let stopping = async {
+        app.drain.cancelled().await;
+        tokio::time::sleep(STOPPING).await;
+    };
+    let _ = timeout(IDLE, stopping).await;
 }
