@@ -1,0 +1,302 @@
+//! Just enough of a worker: it stores what commands ask for, and its runs are scripted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::{self, Call, Code, Fault};
+use ports::{LogId, Parcel, Ports, subjects};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use types::calls::{
+    Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, RecordCall, WorkingCopy,
+};
+use types::log::{Control, LogRecord};
+use types::{ConversationId, EventId, SandboxId, Seq, time};
+
+#[derive(Clone)]
+pub struct Worker(Arc<Shared>);
+
+struct Shared {
+    ports: Ports,
+    script: Mutex<Script>,
+    open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
+    seen: Mutex<Vec<Command>>,
+    stop: CancellationToken,
+}
+
+/// What runs do.
+#[derive(Clone)]
+pub struct Script {
+    /// From the answer to the run's start to its end.
+    pub takes: Duration,
+    /// Events of a run beside its state updates.
+    pub events: usize,
+    /// Characters in each of them.
+    pub event_chars: usize,
+    pub ends_as: &'static str,
+    /// No run slot is free.
+    pub busy: bool,
+    /// What is streamed before the run's events.
+    pub streams: Vec<Live>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            takes: Duration::ZERO,
+            events: 2,
+            event_chars: 20,
+            ends_as: "finished",
+            busy: false,
+            streams: Vec::new(),
+        }
+    }
+}
+
+/// What a worker knows of a conversation: where its log ends.
+#[derive(Default)]
+struct State {
+    tail: Seq,
+    events: u64,
+    status: String,
+}
+
+impl Worker {
+    pub async fn start(ports: &Ports) -> Self {
+        let worker = Self(Arc::new(Shared {
+            ports: ports.clone(),
+            script: Mutex::default(),
+            open: Mutex::default(),
+            seen: Mutex::default(),
+            stop: CancellationToken::new(),
+        }));
+        let sandbox = SandboxId::shared();
+        let serving = worker.clone();
+        let handler = move |call: Call<ConversationCall>| {
+            let worker = serving.clone();
+            async move { worker.answer(call.body).await.map(|done| (done, Bytes::new())) }
+        };
+        let subject = subjects::command(&sandbox, "conversation");
+        let conversations = rpc::serve(ports.bus.clone(), &subject, None, handler).await.unwrap();
+        let prepare = |_: Call<GitCall>| async { Ok((GitAnswer::Prepared, Bytes::new())) };
+        let subject = subjects::command(&sandbox, "git");
+        let git = rpc::serve(ports.bus.clone(), &subject, None, prepare).await.unwrap();
+        let stop = worker.0.stop.clone();
+        tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git) }));
+        worker
+    }
+
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.0.script.lock().unwrap());
+    }
+
+    /// The commands that came.
+    pub fn seen(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.0.seen.lock().unwrap()
+    }
+
+    /// Asks the gateway for the conversation, as a worker does before it runs one.
+    pub async fn working_copy(&self, id: ConversationId) -> WorkingCopy {
+        let subject = subjects::records(&SandboxId::shared());
+        let call = RecordCall::Open { conversation: id };
+        let deadline = Duration::from_secs(5);
+        rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0
+    }
+
+    pub async fn set_title(&self, id: ConversationId, title: &str) {
+        let subject = subjects::records(&SandboxId::shared());
+        let call = RecordCall::SetTitle { conversation: id, title: title.to_owned() };
+        let deadline = Duration::from_secs(5);
+        let () = rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0;
+    }
+
+    /// Appends events to a conversation's log, in appends of `batch`.
+    pub async fn append_events(&self, id: ConversationId, events: Vec<Value>, batch: usize) -> Seq {
+        let state = self.state(id);
+        let mut state = state.lock().await;
+        let mut events = events.into_iter();
+        loop {
+            let items: Vec<_> = events.by_ref().take(batch).map(Item::Event).collect();
+            if items.is_empty() {
+                return state.tail;
+            }
+            self.append(id, &mut state, items).await;
+        }
+    }
+
+    async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {
+        self.seen().push(call.command.clone());
+        let id = call.conversation;
+        let shared = self.state(id);
+        let mut state = shared.lock().await;
+        let script = self.0.script.lock().unwrap().clone();
+        match call.command {
+            Command::Message { message, run, .. } => {
+                let text = serde_json::to_value(&message).unwrap();
+                let event = user_message(text);
+                let update = update("last_user_message_id", event["id"].clone());
+                self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                if run && state.status != "running" {
+                    if script.busy {
+                        return Err(Fault::new(Code::Busy, "no run slot is free"));
+                    }
+                    self.begin_run(id, &mut state, shared.clone(), script).await;
+                }
+            }
+            Command::Run {} if state.status == "running" => {
+                return Err(Fault::new(Code::Conflict, "a run is active"));
+            }
+            Command::Run {} | Command::Respond { accept: true, .. } => {
+                if script.busy {
+                    return Err(Fault::new(Code::Busy, "no run slot is free"));
+                }
+                self.begin_run(id, &mut state, shared.clone(), script).await;
+            }
+            Command::Respond { accept: false, .. } => self.set_status(id, &mut state, "idle", vec![]).await,
+            Command::Pause {} | Command::Interrupt {} => {
+                self.set_status(id, &mut state, "paused", vec![Item::Control(Control::RunEnded {})]).await;
+            }
+            Command::Wake {} => {
+                self.set_status(id, &mut state, "error", vec![Item::Control(Control::RunEnded {})]).await
+            }
+            Command::SetTags { tags } => self.put(id, &mut state, update("tags", json!(tags))).await,
+            Command::SetConfirmationPolicy { policy } => {
+                self.put(id, &mut state, update("confirmation_policy", json!(policy))).await;
+            }
+            Command::SetSecurityAnalyzer { analyzer } => {
+                self.put(id, &mut state, update("security_analyzer", json!(analyzer))).await;
+            }
+            Command::Ask { question } => {
+                let text = Some(format!("You asked: {question}"));
+                return Ok(CommandDone { seq: state.tail, text });
+            }
+            Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
+            Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
+            Command::Forget {} => {
+                self.0.open.lock().unwrap().remove(&id);
+            }
+        }
+        Ok(CommandDone { seq: state.tail, text: None })
+    }
+
+    async fn begin_run(
+        &self,
+        id: ConversationId,
+        state: &mut State,
+        shared: Arc<tokio::sync::Mutex<State>>,
+        script: Script,
+    ) {
+        self.set_status(id, state, "running", vec![]).await;
+        let worker = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(script.takes).await;
+            for piece in &script.streams {
+                let subject = subjects::live(&SandboxId::shared(), id);
+                let json = serde_json::to_vec(piece).unwrap();
+                worker.0.ports.bus.publish(&subject, Parcel::json(json)).await.unwrap();
+            }
+            let mut state = shared.lock().await;
+            if state.status != "running" {
+                return;
+            }
+            for i in 0..script.events {
+                worker
+                    .put(id, &mut state, agent_message(&format!("{i} {}", "x".repeat(script.event_chars))))
+                    .await;
+            }
+            worker
+                .set_status(id, &mut state, script.ends_as, vec![Item::Control(Control::RunEnded {})])
+                .await;
+        });
+    }
+
+    async fn set_status(&self, id: ConversationId, state: &mut State, status: &str, more: Vec<Item>) {
+        state.status = status.to_owned();
+        let mut items = vec![Item::Event(update("execution_status", status.into()))];
+        items.extend(more);
+        self.append(id, state, items).await;
+    }
+
+    async fn put(&self, id: ConversationId, state: &mut State, event: Value) {
+        self.append(id, state, vec![Item::Event(event)]).await;
+    }
+
+    async fn append(&self, id: ConversationId, state: &mut State, items: Vec<Item>) {
+        let log = LogId::conversation(&SandboxId::shared(), id);
+        if state.tail == Seq::ZERO {
+            for stored in self.0.ports.log.read_all(&log, Seq::ZERO).await.unwrap() {
+                state.tail = stored.seq;
+                if let LogRecord::Event { n, .. } = LogRecord::decode(&stored.payload).unwrap() {
+                    state.events = n + 1;
+                }
+            }
+        }
+        let mut records = Vec::new();
+        for item in items {
+            let record = match item {
+                Item::Event(event) => {
+                    state.events += 1;
+                    LogRecord::event(state.events - 1, &event).unwrap()
+                }
+                Item::Control(control) => LogRecord::Control(control),
+            };
+            records.push(record.encode().unwrap().into());
+        }
+        state.tail = self.0.ports.log.append(&log, state.tail, records).await.unwrap().tail();
+    }
+
+    fn state(&self, id: ConversationId) -> Arc<tokio::sync::Mutex<State>> {
+        self.0.open.lock().unwrap().entry(id).or_default().clone()
+    }
+}
+
+enum Item {
+    Event(Value),
+    Control(Control),
+}
+
+fn event(source: &str, kind: &str, fields: Value) -> Value {
+    let mut event = json!({"id": EventId::random(), "timestamp": time::event_now(), "source": source});
+    for (name, value) in fields.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    event["kind"] = kind.into();
+    event
+}
+
+pub fn update(key: &str, value: Value) -> Value {
+    event("environment", "ConversationStateUpdateEvent", json!({"key": key, "value": value}))
+}
+
+pub fn user_message(llm_message: Value) -> Value {
+    event(
+        "user",
+        "MessageEvent",
+        json!({"llm_message": llm_message, "activated_skills": [], "extended_content": []}),
+    )
+}
+
+pub fn agent_message(text: &str) -> Value {
+    let message = json!({"role": "assistant", "content": [{"type": "text", "cache_prompt": false, "text": text}], "thinking_blocks": []});
+    event(
+        "agent",
+        "MessageEvent",
+        json!({"llm_message": message, "activated_skills": [], "extended_content": []}),
+    )
+}
+
+pub fn finish(message: &str) -> Value {
+    event(
+        "agent",
+        "ActionEvent",
+        json!({"thought": [], "thinking_blocks": [], "tool_name": "finish", "tool_call_id": "c",
+        "tool_call": {"id": "c", "name": "finish", "arguments": "{}", "origin": "completion"},
+        "llm_response_id": "r", "security_risk": "UNKNOWN", "action": {"kind": "FinishAction", "message": message}}),
+    )
+}
