@@ -1,5 +1,5 @@
 //! What a crash of the machine may leave, made by hand, and what the next start makes of it.
-#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure ends its test")]
 
 mod common;
 
@@ -45,13 +45,18 @@ async fn a_log_that_is_only_a_torn_line_is_empty() {
 #[tokio::test]
 async fn a_torn_last_frame_of_the_journal_is_cut() {
     let (folder, one, two) = crashed_after_two_appends().await;
-    let segment = segments(folder.path()).remove(0);
-    let whole = fs::read(&segment).unwrap();
-    let second_frame = (whole.len() - 16) / 2 + 16;
-    for cut in second_frame - 10..whole.len() {
+    let frames = frames(folder.path());
+    let (magic, second_frame) = (8, (frames.len() + 8) / 2);
+    assert_eq!(
+        frames[magic..][..4],
+        frames[second_frame..][..4],
+        "both frames begin with their equal length"
+    );
+    for (cut, zeros) in (second_frame + 1..frames.len()).flat_map(|cut| [(cut, 0), (cut, 5_000)]) {
         let crashed = tempfile::tempdir().unwrap();
         copy_folder(folder.path(), crashed.path());
-        fs::write(segments(crashed.path()).remove(0), &whole[..cut]).unwrap();
+        let torn = [&frames[..cut], &vec![0; zeros]].concat();
+        fs::write(segments(crashed.path()).remove(0), torn).unwrap();
         set_length(&log_path(crashed.path(), "0a"), one.0);
         let (ports, guard) = open(crashed.path()).await;
         assert_eq!(texts(&ports, "0a").await, ["record 1"], "cut at {cut}");
@@ -66,10 +71,9 @@ async fn a_torn_last_frame_of_the_journal_is_cut() {
 #[tokio::test]
 async fn a_last_frame_with_a_wrong_checksum_is_cut() {
     let (folder, one, _) = crashed_after_two_appends().await;
-    let segment = segments(folder.path()).remove(0);
-    let mut bytes = fs::read(&segment).unwrap();
+    let mut bytes = frames(folder.path());
     *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&segment, bytes).unwrap();
+    fs::write(segments(folder.path()).remove(0), bytes).unwrap();
     set_length(&log_path(folder.path(), "0a"), one.0);
     let (ports, _guard) = open(folder.path()).await;
     assert_eq!(texts(&ports, "0a").await, ["record 1"]);
@@ -187,6 +191,14 @@ async fn crashed_after_two_appends() -> (TempDir, Seq, Seq) {
     let two = append(&ports, "0a", one, &["record 2"]).await.unwrap();
     abandon(folder.path(), ports, guard).await;
     (folder, one, two)
+}
+
+/// The one segment, without the zeros after its frames.
+fn frames(folder: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(segments(folder).remove(0)).unwrap();
+    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes.truncate(last + 1);
+    bytes
 }
 
 fn add(path: &Path, bytes: &[u8]) {

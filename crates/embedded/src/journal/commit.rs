@@ -234,22 +234,15 @@ impl Committer {
         }
     }
 
-    /// Waits for the checkpoint that runs and forgets the segments that it removed.
+    /// Waits for the checkpoint that runs and forgets its segments, unless it has to be done again.
     fn collect_checkpoint(&mut self) {
         match self.checkpoint.take().map(JoinHandle::join) {
             None => {}
             Some(Ok(Ok(()))) => self.old.clear(),
             Some(Ok(Err(error))) => {
                 tracing::error!(%error, "the files of the store cannot be synced; the journal is kept");
-                self.forget_removed_segments();
             }
             Some(Err(_)) => tracing::error!("the checkpoint failed; the journal is kept"),
-        }
-    }
-
-    fn forget_removed_segments(&mut self) {
-        if let Ok(numbers) = segment::numbers(&self.folder) {
-            self.old.retain(|number| numbers.contains(number));
         }
     }
 

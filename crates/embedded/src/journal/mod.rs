@@ -27,6 +27,8 @@ use queue::{Queue, closed};
 
 /// How long a caller waits for a disk that does not answer.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long an orderly end may take. What is not synced by then is in the journal.
+const ENDING_DEADLINE: Duration = Duration::from_secs(5);
 /// The most that one transaction may hold.
 pub const MAX_BYTES: usize = 64 << 20;
 
@@ -121,8 +123,9 @@ impl Journal {
 impl Ending {
     pub async fn close(mut self) {
         self.queue.end(End::Closed);
-        // An error means that the thread is gone, which is what is waited for.
-        let _ = (&mut self.ended).await;
+        if tokio::time::timeout(ENDING_DEADLINE, &mut self.ended).await.is_err() {
+            tracing::warn!("the disk is slow; the journal is left to the next start");
+        }
     }
 }
 

@@ -47,12 +47,13 @@ fn read(folder: &Path, number: u64) -> io::Result<Vec<u8>> {
     while let Some((_, length)) = bytes.get(good..).and_then(frame::decode) {
         good += length;
     }
-    if good < bytes.len() {
+    // After the last frame there are zeros, unless a crash tore the next one.
+    if bytes.get(good..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)) {
         let cut = bytes.len() - good;
         tracing::warn!(segment = number, bytes = cut, "the journal ends in a torn frame; it is cut");
         segment::cut(folder, number, good as u64)?;
-        bytes.truncate(good);
     }
+    bytes.truncate(good);
     Ok(bytes)
 }
 
