@@ -11,6 +11,7 @@ mod perform;
 mod registry;
 mod replay;
 mod secrets;
+mod side;
 mod work;
 
 use std::sync::Arc;

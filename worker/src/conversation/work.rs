@@ -4,20 +4,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use agent::{Input, ToolOutcome, title};
-use bytes::Bytes;
+use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
-use ports::rpc::{self, Code, Fault};
 use ports::subjects;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use types::EventId;
 use types::agent::LlmConfig;
-use types::calls::{CommandDone, RecordCall};
-use types::content::joined_text;
-use types::event::ConversationError;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
-use types::stats::Usage;
 
 use super::actor::{Actor, End};
 use super::live;
@@ -25,13 +19,8 @@ use super::open::millis;
 use super::registry::Reply;
 use super::secrets::Secrets;
 
-/// The entry of questions in `stats`.
-const ASK_USAGE: &str = "ask-agent-llm";
-
 /// How long a cancelled tool may take to stop before it is given up.
 const CANCEL_GRACE: Duration = Duration::from_secs(3);
-
-const TITLE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Work that has ended.
 pub(super) enum Done {
@@ -134,50 +123,6 @@ impl Actor {
         });
     }
 
-    /// Asks a model to name the conversation after its first message.
-    pub(super) fn name_after(&mut self, text: &str) {
-        if !self.wants_title || text.trim().is_empty() {
-            return;
-        }
-        self.wants_title = false;
-        if self.model_broken {
-            return;
-        }
-        let (text, usage_id) = (text.to_owned(), self.agent.llm().usage_id.clone());
-        let request = title::request(&text);
-        self.start_side(request, move |result| Done::Title { text, usage_id, result });
-    }
-
-    pub(super) fn start_question(&mut self, request: ModelRequest, reply: Reply) {
-        self.start_side(request, move |result| Done::Question { reply, result });
-    }
-
-    /// A model call beside the run. Fails soon rather than wait for a provider in trouble.
-    fn start_side(
-        &mut self,
-        request: ModelRequest,
-        report: impl FnOnce(Result<Completion, ModelFailure>) -> Done + Send + 'static,
-    ) {
-        let mut llm = self.agent.llm().clone();
-        llm.stream = false;
-        llm.num_retries = llm.num_retries.min(2);
-        llm.retry_min_wait = llm.retry_min_wait.min(1.0);
-        llm.retry_max_wait = llm.retry_max_wait.min(2.0);
-        let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
-        let cancel = self.cancel_sides.clone();
-        self.sides += 1;
-        self.shared.tracker.spawn(async move {
-            let session = id.to_string();
-            let answer = shared.models.complete(&llm, &session, &request, None);
-            let answer = AssertUnwindSafe(answer).catch_unwind();
-            let report = tokio::select! {
-                result = answer => report(result.unwrap_or_else(|_| Err(crashed()))),
-                () = cancel.cancelled() => Done::Cancelled,
-            };
-            let _ = done.send(report).await;
-        });
-    }
-
     /// Takes in the result of work.
     pub(super) async fn finished(&mut self, done: Done) -> Result<(), End> {
         match done {
@@ -206,61 +151,6 @@ impl Actor {
             }
         }
     }
-
-    async fn named(
-        &mut self,
-        text: &str,
-        usage_id: String,
-        result: Result<Completion, ModelFailure>,
-    ) -> Result<(), End> {
-        let title = match result {
-            Ok(completion) => {
-                let title = title::from_answer(&joined_text(&completion.message.content));
-                self.apply(Input::SideUsage(usage(usage_id, &completion))).await?;
-                title
-            }
-            Err(failure) => {
-                let classification = Some(llm::classify(&failure.code, &failure.detail));
-                let error = ConversationError { code: failure.code, detail: failure.detail, classification };
-                self.apply(Input::SideError(error)).await?;
-                None
-            }
-        };
-        self.set_title(title.unwrap_or_else(|| title::fallback(text)));
-        Ok(())
-    }
-
-    fn set_title(&self, title: String) {
-        let (id, shared) = (self.seat.id, Arc::clone(&self.shared));
-        let title = self.kept.secrets.masker().mask(&title);
-        self.shared.tracker.spawn(async move {
-            let subject = subjects::records(&shared.config.sandbox);
-            let call = RecordCall::SetTitle { conversation: id, title };
-            let bus = shared.ports.bus.as_ref();
-            let set = rpc::call::<_, Value>(bus, &subject, &call, Bytes::new(), TITLE_DEADLINE).await;
-            if let Err(fault) = set {
-                tracing::warn!(conversation.id = %id, %fault, "the title is not set");
-            }
-        });
-    }
-
-    async fn answered(&mut self, reply: Reply, result: Result<Completion, ModelFailure>) -> Result<(), End> {
-        let completion = match result {
-            Ok(completion) => completion,
-            Err(failure) => {
-                let text = format!("{}: {}", failure.code, failure.detail);
-                let _ = reply.send(Err(Fault::new(Code::Internal, text)));
-                return Ok(());
-            }
-        };
-        let text = self.kept.secrets.masker().mask(&joined_text(&completion.message.content));
-        self.answering = Some(reply);
-        self.apply(Input::SideUsage(usage(ASK_USAGE.to_owned(), &completion))).await?;
-        if let Some(reply) = self.answering.take() {
-            let _ = reply.send(Ok(CommandDone { text: Some(text), ..self.position() }));
-        }
-        Ok(())
-    }
 }
 
 async fn exports(secrets: &Secrets, tool: &str, action: &Value) -> Vec<(String, String)> {
@@ -270,21 +160,11 @@ async fn exports(secrets: &Secrets, tool: &str, action: &Value) -> Vec<(String, 
     }
 }
 
-fn usage(usage_id: String, completion: &Completion) -> Usage {
-    Usage {
-        usage_id,
-        tokens: completion.tokens.clone(),
-        cost: completion.cost,
-        latency: completion.latency,
-        at: unix_now(),
-    }
-}
-
 pub(super) fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-fn crashed() -> ModelFailure {
+pub(super) fn crashed() -> ModelFailure {
     ModelFailure {
         kind: FailureKind::Other,
         code: "InternalError".to_owned(),
