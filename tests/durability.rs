@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use testing::client::{Socket, message};
+use testing::eventually;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::server::{Server, Start};
@@ -76,8 +77,11 @@ async fn kill_in_the_middle(server: Server, model: &Model, random: &mut Random, 
     tally.count(&seen, &stored);
     assert_eq!(chain_breaks(&server.client.events(&id).await), 0, "conversation {id}");
 
-    let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
-    assert_ne!(info["execution_status"], "running", "conversation {id}");
+    eventually("the cut-off run is closed", || async {
+        let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
+        (info["execution_status"] != "running").then_some(())
+    })
+    .await;
     server.client.post_ok(&format!("/api/conversations/{id}/run"), &json!({})).await;
     server.client.wait_for_status(&id, "finished").await;
     let after: Vec<String> = server.client.events(&id).await.iter().map(id_of).collect();

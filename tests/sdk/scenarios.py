@@ -198,11 +198,11 @@ def workspace_calls() -> None:
 
 
 def ask_and_attach() -> None:
-    with Session([{"text": "Hello."}]) as session:
+    with Session([{"text": "Hello."}, {"text": "I said hello."}]) as session:
         session.say("Hi.")
         session.run()
         answer = session.conversation.ask_agent("What did you say?")
-        assert answer, answer
+        assert answer == "I said hello.", answer
         again = Conversation(agent=session.conversation.agent, workspace=session.workspace,
                              conversation_id=session.conversation.id, visualizer=None, delete_on_close=False)
         assert {e.id for e in again.state.events} >= {e["id"] for e in session.stored()}

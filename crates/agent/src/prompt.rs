@@ -23,10 +23,11 @@ pub fn system_prompt(
     now: &str,
 ) -> SystemPrompt {
     let text = config.system_prompt.as_deref().unwrap_or(STATIC).trim();
+    let place = format!("<working_directory>\n{}\n</working_directory>", copy.working_dir);
     SystemPrompt {
-        system_prompt: Content::text(text),
+        system_prompt: Content::text(format!("{text}\n\n{place}")),
         tools: toolbox.definitions().iter().map(|tool| tool.announced.clone()).collect(),
-        dynamic_context: Some(Content::text(dynamic_context(copy, config, now))),
+        dynamic_context: dynamic_context(copy, config, now).map(Content::text),
     }
 }
 
@@ -35,11 +36,14 @@ pub fn message_suffix(config: &AgentConfig) -> Option<String> {
     own_text(config.agent_context.as_ref()?, "user_message_suffix")
 }
 
-fn dynamic_context(copy: &WorkingCopy, config: &AgentConfig, now: &str) -> String {
+/// What the client's context and the secrets add; the peer has none without them, nor have we.
+fn dynamic_context(copy: &WorkingCopy, config: &AgentConfig, now: &str) -> Option<String> {
+    if config.agent_context.is_none() && copy.secrets.is_empty() {
+        return None;
+    }
     let none = Value::Null;
     let context = config.agent_context.as_ref().unwrap_or(&none);
-    let mut parts = vec![format!("<working_directory>\n{}\n</working_directory>", copy.working_dir)];
-    parts.extend(repository_context(context));
+    let mut parts: Vec<String> = repository_context(context).into_iter().collect();
     if let Some(memory) = own_text(context, "memory_context") {
         parts.push(format!("<memory>\n{memory}\n</memory>"));
     }
@@ -47,7 +51,7 @@ fn dynamic_context(copy: &WorkingCopy, config: &AgentConfig, now: &str) -> Strin
     parts.extend(secret_names(copy, context));
     let date = now.get(..10).unwrap_or(now);
     parts.push(format!("<current_date>\n{date}\n</current_date>"));
-    parts.join("\n\n")
+    Some(parts.join("\n\n"))
 }
 
 /// The texts of skills that are always on.
@@ -101,8 +105,8 @@ mod tests {
     fn prompt(copy: &WorkingCopy) -> (String, String) {
         let config = AgentConfig::from_client(copy.agent.clone()).unwrap();
         let event = system_prompt(copy, &config, &toolbox(), "2026-11-23T01:02:03.000004");
-        let context = event.dynamic_context.unwrap();
-        (event.system_prompt.as_text().unwrap().to_owned(), context.as_text().unwrap().to_owned())
+        let context = event.dynamic_context.as_ref().and_then(Content::as_text).unwrap_or_default();
+        (event.system_prompt.as_text().unwrap().to_owned(), context.to_owned())
     }
 
     #[test]
@@ -139,6 +143,7 @@ mod tests {
         let mut copy = copy();
         assert!((4_000..9_000).contains(&prompt(&copy).0.len()));
         copy.agent["system_prompt"] = json!("You are a poet.");
-        assert_eq!(prompt(&copy).0, "You are a poet.");
+        let place = format!("<working_directory>\n{}\n</working_directory>", copy.working_dir);
+        assert_eq!(prompt(&copy), (format!("You are a poet.\n\n{place}"), String::new()));
     }
 }

@@ -1,6 +1,8 @@
 //! Logs: lines on standard error, as text or JSON, at the level the environment asks for.
 //! Nothing here knows a secret, a prompt or a body; callers log identifiers and durations.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -22,7 +24,10 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
     if config.json {
         registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init()?;
     } else {
-        registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)).try_init()?;
+        let colours = std::io::stderr().is_terminal();
+        registry
+            .with(tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr))
+            .try_init()?;
     }
     Ok(())
 }

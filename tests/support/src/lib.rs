@@ -18,12 +18,24 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Panics
 /// When there is none within [`PATIENCE`]; `what` names what was waited for.
-pub async fn eventually<T, F, Q>(what: &str, mut question: Q) -> T
+pub async fn eventually<T, F, Q>(what: &str, question: Q) -> T
 where
     Q: FnMut() -> F,
     F: Future<Output = Option<T>>,
 {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    within(PATIENCE, what, question).await
+}
+
+/// The same with a patience of one's own.
+///
+/// # Panics
+/// When there is no answer in time.
+pub async fn within<T, F, Q>(patience: Duration, what: &str, mut question: Q) -> T
+where
+    Q: FnMut() -> F,
+    F: Future<Output = Option<T>>,
+{
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         if let Some(answer) = question().await {
             return answer;

@@ -23,6 +23,18 @@ pub struct Answers {
     pub side: VecDeque<Recorded>,
 }
 
+impl Answers {
+    /// The answers with one folder's path in place of another's.
+    #[must_use]
+    pub fn in_folder(self, recorded: &str, here: &str) -> Self {
+        let moved = |answers: VecDeque<Recorded>| {
+            let text = |body: Value| serde_json::from_str(&body.to_string().replace(recorded, here)).unwrap();
+            answers.into_iter().map(|a| Recorded { status: a.status, body: text(a.body) }).collect()
+        };
+        Self { tools: moved(self.tools), side: moved(self.side) }
+    }
+}
+
 /// Starts it on a free port of loopback; answers its base URL.
 pub async fn start(answers: Answers) -> std::io::Result<String> {
     let answers = Arc::new(Mutex::new(answers));

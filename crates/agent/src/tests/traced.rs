@@ -117,8 +117,8 @@ const FIELDS: [(&str, &[&str]); 13] = [
 ];
 
 /// Fields that an event of the kind may lack or have besides.
-const OPTIONAL: [&str; 6] =
-    ["parent_id", "llm_response_id", "action", "summary", "value", "reasoning_content"];
+const OPTIONAL: [&str; 7] =
+    ["parent_id", "llm_response_id", "action", "summary", "value", "reasoning_content", "dynamic_context"];
 
 fn events(sim: &Sim) -> Vec<Value> {
     sim.events().map(|event| serde_json::to_value(event).unwrap()).collect()
