@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use tower::ServiceExt;
+use tower::Service;
 
 use crate::error::{ApiError, failure};
 use crate::{App, cors, router};
@@ -93,7 +93,7 @@ impl Edge {
             // The router would answer it like GET; no route of the API has it.
             *request.method_mut() = Method::TRACE;
         }
-        let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind().await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},

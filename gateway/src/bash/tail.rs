@@ -48,7 +48,7 @@ impl Tails {
             tail.touch();
             return tail.clone();
         }
-        let tail = Arc::new(Tail::new(log.clone(), app.ports.clone()));
+        let tail = Arc::new(Tail::new(log.clone(), app.ports.clone(), KEPT));
         followed.insert(log, tail.clone());
         app.tasks.spawn(follow(app.clone(), tail.clone()));
         tail
@@ -84,8 +84,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    fn new(log: LogId, ports: Ports) -> Self {
-        let window = Window::new(KEPT);
+    fn new(log: LogId, ports: Ports, kept: usize) -> Self {
+        let window = Window::new(kept);
         let reached = watch::Sender::new(window.mark());
         let (started, used) = (Instant::now(), AtomicU64::new(0));
         Self { log, ports, window: Mutex::new(window), reached, nudge: Notify::new(), started, used }
@@ -287,4 +287,88 @@ async fn pause(app: &App) {
         tokio::time::sleep(STOPPING).await;
     };
     let _ = timeout(IDLE, stopping).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(i: u64) -> Bytes {
+        let id = |i: u64| Uuid::from_u128(i.into()).simple().to_string();
+        let (kind, command) =
+            if i.is_multiple_of(3) { ("BashCommand", None) } else { ("BashOutput", Some(id(i / 3 * 3))) };
+        let exit_code = (i % 3 == 2).then_some(0);
+        let stamp = format!("2026-11-23T00:00:{i:02}.000000Z");
+        json!({"kind": kind, "id": id(i), "timestamp": stamp, "command_id": command, "order": i % 3,
+            "exit_code": exit_code})
+        .to_string()
+        .into()
+    }
+
+    /// A log of 12 events of which 4 are kept in memory.
+    async fn tail(folder: &std::path::Path) -> (Tail, embedded::Guard) {
+        let options = embedded::Options {
+            root: folder.join("data"),
+            conversations: folder.join("conversations"),
+            bash_events: folder.join("bash"),
+            fsync: embedded::Fsync::Interval,
+        };
+        let (ports, store) = embedded::open(options).await.unwrap();
+        let log = LogId::named(&types::SandboxId::shared(), "_bash");
+        ports.log.append(&log, Seq::ZERO, (0..12).map(event).collect()).await.unwrap();
+        let tail = Tail::new(log, ports, 4);
+        tail.read_on().await.unwrap();
+        (tail, store)
+    }
+
+    #[tokio::test]
+    async fn what_is_no_longer_in_memory_is_found_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        for newest_first in [false, true] {
+            let mut query = Query { newest_first, limit: 5, ..Query::default() };
+            let mut seen = Vec::new();
+            while seen.is_empty() || query.cursor.is_some() {
+                let page = tail.search(&query).await.unwrap();
+                seen.extend(page.entries.iter().map(|entry| entry.id.as_u128()));
+                query.cursor = page.next;
+            }
+            let mut all: Vec<u128> = (0..12).collect();
+            if newest_first {
+                all.reverse();
+            }
+            assert_eq!(seen, all);
+        }
+        for i in [0, 7, 8, 11] {
+            assert_eq!(tail.find(Uuid::from_u128(i.into())).await.unwrap(), Some(event(i)), "{i}");
+        }
+        assert_eq!(tail.find(Uuid::from_u128(99)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_message_after_a_gap_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let last = tail.mark().last;
+        let message = |prev, seq| {
+            let json = serde_json::to_vec(&Stored { prev, seq }).unwrap().into();
+            let parcel = ports::Parcel { json, blob: event(12) };
+            Message { subject: String::new(), parcel, reply: None }
+        };
+        assert!(!tail.take(&message(Seq(last.0 + 1), Seq(last.0 + 2))));
+        assert_eq!(tail.mark().last, last);
+        assert!(tail.take(&message(last, Seq(last.0 + 1))));
+        assert!(tail.take(&message(last, Seq(last.0 + 1))), "known ones are passed over");
+    }
+
+    #[tokio::test]
+    async fn an_ended_command_gives_its_outputs_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let outputs = tail.ended(Uuid::from_u128(9), Seq::ZERO).await.unwrap();
+        assert_eq!(outputs.iter().map(|entry| entry.id.as_u128()).collect::<Vec<_>>(), [10, 11]);
+        let running = tail.ended(Uuid::from_u128(12), Seq::ZERO);
+        assert!(timeout(Duration::from_millis(50), running).await.is_err());
+    }
 }

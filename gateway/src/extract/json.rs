@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +13,9 @@ use serde_json::json;
 use super::describe;
 use crate::App;
 use crate::error::{ApiError, Problem};
+
+/// Until a JSON body has arrived.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A JSON body, in and out. A request's body may be as long as `Limits::json_bytes`.
 pub struct Json<T>(pub T);
@@ -51,7 +56,9 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    match Limited::new(body, limit).collect().await {
+    let whole = tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await;
+    let Ok(whole) = whole else { return Err(ApiError::plain(StatusCode::REQUEST_TIMEOUT)) };
+    match whole {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::plain(StatusCode::PAYLOAD_TOO_LARGE)),
         Err(_) => Err(ApiError::bad_request("The body ended early")),
