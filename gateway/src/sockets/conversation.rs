@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::{Map, json};
-use types::ConversationId;
+use types::{ConversationId, Seq};
 
 use super::frames::{Protocol, text_of};
 use super::hub::Seat;
@@ -155,9 +155,10 @@ async fn open(
     wire: &mut Wire<'_>,
 ) -> Result<Seat, Stop> {
     let protocol = opening.protocol;
-    let join = || app.hub.join(app, entry, protocol, outbox.clone()).ok_or(Stop::Ending(CROWDED));
+    let join =
+        |has: Seq| app.hub.join(app, entry, protocol, outbox.clone(), has).ok_or(Stop::Ending(CROWDED));
     let Some(at) = replay::begin(app, entry, opening.from).await? else {
-        let seat = join()?;
+        let seat = join(Seq::ZERO)?;
         wire.send(first_frame(entry, opening)).await?;
         wire.send([snapshot(app, entry, protocol)]).await?;
         return Ok(seat);
@@ -168,7 +169,7 @@ async fn open(
         wire.send([snapshot(app, entry, protocol)]).await?;
     }
     let reached = replay::send(app, entry, protocol, wire, at, None).await?;
-    let seat = join()?;
+    let seat = join(reached)?;
     replay::send(app, entry, protocol, wire, reached, Some(seat.position)).await?;
     // What the first snapshot said may be over by now; the end of a run is never left untold.
     if protocol == Protocol::Session || entry.version() != version {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use types::calls::Live;
@@ -36,26 +37,34 @@ pub(super) struct Room {
 struct Members {
     /// The last record that was handed out: who joins now gets those after it.
     position: Seq,
-    events: Vec<Arc<Outbox>>,
-    sessions: Vec<Arc<Outbox>>,
+    events: Vec<Member>,
+    sessions: Vec<Member>,
+}
+
+struct Member {
+    outbox: Arc<Outbox>,
+    /// Records up to here it has from the log.
+    has: Seq,
 }
 
 /// A socket's place in its conversation; leaves it when dropped.
 pub(super) struct Seat {
     pub(super) room: Arc<Room>,
-    pub(super) outbox: Arc<Outbox>,
+    outbox: Arc<Outbox>,
     /// Records after this one come over the outbox.
     pub(super) position: Seq,
 }
 
 impl Hub {
-    /// Joins the sockets of `entry`; from here on nothing is missed. `None` when there are too many.
+    /// Joins the sockets of `entry`; from here on nothing is missed, and nothing up to `has` is sent again.
+    /// `None` when there are too many.
     pub(super) fn join(
         &self,
         app: &App,
         entry: &Arc<Entry>,
         protocol: Protocol,
         outbox: Arc<Outbox>,
+        has: Seq,
     ) -> Option<Seat> {
         let mut rooms = self.rooms();
         let room = match rooms.get(&entry.id).filter(|room| Arc::ptr_eq(&room.entry, entry)) {
@@ -71,7 +80,7 @@ impl Hub {
         if members.len() >= app.config.limits.sockets_per_conversation {
             return None;
         }
-        members.of(protocol).push(outbox.clone());
+        members.of(protocol).push(Member { outbox: outbox.clone(), has });
         let position = members.position;
         drop(members);
         Some(Seat { room, outbox, position })
@@ -107,7 +116,7 @@ impl Members {
         self.events.len() + self.sessions.len()
     }
 
-    fn of(&mut self, protocol: Protocol) -> &mut Vec<Arc<Outbox>> {
+    fn of(&mut self, protocol: Protocol) -> &mut Vec<Member> {
         match protocol {
             Protocol::Events => &mut self.events,
             Protocol::Session => &mut self.sessions,
@@ -115,21 +124,24 @@ impl Members {
     }
 
     fn remove(&mut self, outbox: &Arc<Outbox>) {
-        self.events.retain(|other| !Arc::ptr_eq(other, outbox));
-        self.sessions.retain(|other| !Arc::ptr_eq(other, outbox));
+        self.events.retain(|member| !Arc::ptr_eq(&member.outbox, outbox));
+        self.sessions.retain(|member| !Arc::ptr_eq(&member.outbox, outbox));
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<Outbox>> {
-        self.events.iter().chain(&self.sessions)
+    fn outboxes(&self) -> impl Iterator<Item = &Outbox> {
+        self.events.iter().chain(&self.sessions).map(|member| &*member.outbox)
     }
 
-    fn send(&self, encode: impl Fn(Protocol) -> Option<axum::extract::ws::Utf8Bytes>) {
-        for (outboxes, protocol) in [(&self.events, Protocol::Events), (&self.sessions, Protocol::Session)] {
-            if outboxes.is_empty() {
+    /// Sends a frame to all that do not have it: `seq` is the position of what it shows, if it is stored.
+    fn send(&self, seq: Option<Seq>, encode: impl Fn(Protocol) -> Option<Utf8Bytes>) {
+        for (members, protocol) in [(&self.events, Protocol::Events), (&self.sessions, Protocol::Session)] {
+            if members.is_empty() {
                 continue;
             }
             let Some(frame) = encode(protocol) else { continue };
-            outboxes.iter().for_each(|outbox| outbox.push(Item::Frame(frame.clone())));
+            for member in members.iter().filter(|member| seq.is_none_or(|seq| seq > member.has)) {
+                member.outbox.push(Item::Frame(frame.clone()));
+            }
         }
     }
 }
@@ -152,9 +164,11 @@ impl Room {
         let from = members.position;
         for record in records.iter().skip_while(|record| record.seq <= from) {
             match shown(&record.payload) {
-                Shown::Event { n, text } => members.send(|protocol| protocol.stored(n, &text)),
+                Shown::Event { n, text } => {
+                    members.send(Some(record.seq), |protocol| protocol.stored(n, &text))
+                }
                 Shown::RunEnded => {
-                    members.all().for_each(|outbox| outbox.push(Item::Snapshot));
+                    members.outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
                     ended = Some(Repeats::after_run(&self.entry));
                 }
                 Shown::Nothing => {}
@@ -167,18 +181,18 @@ impl Room {
     /// Hands out a piece of an answer that is being streamed.
     pub(super) fn hand_out_live(&self, json: &Bytes) {
         match serde_json::from_slice::<Live>(json) {
-            Ok(live) => self.members().send(|protocol| protocol.live(&live)),
+            Ok(live) => self.members().send(None, |protocol| protocol.live(&live)),
             Err(error) => tracing::debug!(%error, "a streamed piece cannot be read"),
         }
     }
 
     pub(super) fn hand_out_snapshot(&self) {
-        self.members().all().for_each(|outbox| outbox.push(Item::Snapshot));
+        self.members().outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
     }
 
     /// Whether a socket is rather full, but was emptied since this was asked last.
     pub(super) fn makes_way(&self) -> bool {
-        self.members().all().fold(false, |any, outbox| outbox.makes_way() || any)
+        self.members().outboxes().fold(false, |any, outbox| outbox.makes_way() || any)
     }
 
     /// The value of a `full_state` update as of now.
