@@ -1,14 +1,15 @@
 //! Prints how fast the store of a given folder is: `cargo run --example rates -- FOLDER`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manyhands_embedded::{Fsync, Options, open};
+use manyhands_embedded::{Fsync, Guard, OpenError, Options, open};
 use ports::{Expect, LogId, Ports};
 use types::{SandboxId, Seq};
 
 const RECORD_BYTES: usize = 600;
+const CONVERSATIONS: usize = 1_000;
 const LASTS: Duration = Duration::from_secs(3);
 
 #[tokio::main]
@@ -16,24 +17,58 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("a folder is missing")?);
     for fsync in [Fsync::Always, Fsync::Interval] {
         println!("{fsync:?}, records of {RECORD_BYTES} bytes");
-        let began = Instant::now();
-        let (ports, guard) = open(Options {
-            root: folder.join("store"),
-            conversations: folder.join("conversations"),
-            bash_events: folder.join("bash_events"),
-            fsync,
-        })
-        .await?;
-        println!("  open: {:?}", began.elapsed());
+        let (ports, guard) = open_timed(&folder, fsync).await?;
         for writers in [1, 16, 64] {
             append(&ports, writers).await?;
         }
         keys(&ports).await?;
-        let began = Instant::now();
-        guard.close().await;
-        println!("  close: {:?}", began.elapsed());
+        close_timed(guard).await;
     }
+    println!("{CONVERSATIONS} conversations");
+    let (ports, guard) = open_timed(&folder, Fsync::Interval).await?;
+    for number in 0..CONVERSATIONS {
+        let log = LogId::named(&SandboxId::shared(), &format!("{number:032x}"));
+        ports.log.delete(&log).await?;
+        ports.log.append(&log, Seq::ZERO, vec![Bytes::from_static(b"{}")]).await?;
+    }
+    close_timed(guard).await;
+    let (ports, guard) = open_timed(&folder, Fsync::Always).await?;
+    println!("  {}", resident()?);
+    let began = Instant::now();
+    for number in 0..CONVERSATIONS {
+        ports.log.tail(&LogId::named(&SandboxId::shared(), &format!("{number:032x}"))).await?;
+    }
+    println!("  every tail once: {:?}, {}", began.elapsed(), resident()?);
+    let began = Instant::now();
+    ports.kv.put("CONVERSATIONS", "another", Bytes::new(), Expect::Anything).await?;
+    println!("  first put: {:?}, {}", began.elapsed(), resident()?);
+    close_timed(guard).await;
     Ok(())
+}
+
+async fn open_timed(folder: &Path, fsync: Fsync) -> Result<(Ports, Guard), OpenError> {
+    let began = Instant::now();
+    let opened = open(Options {
+        root: folder.join("store"),
+        conversations: folder.join("conversations"),
+        bash_events: folder.join("bash_events"),
+        fsync,
+    });
+    let opened = opened.await?;
+    println!("  open: {:?}", began.elapsed());
+    Ok(opened)
+}
+
+async fn close_timed(guard: Guard) {
+    let began = Instant::now();
+    guard.close().await;
+    println!("  close: {:?}", began.elapsed());
+}
+
+fn resident() -> std::io::Result<String> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    Ok(line.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 async fn append(ports: &Ports, writers: usize) -> Result<(), Box<dyn std::error::Error>> {

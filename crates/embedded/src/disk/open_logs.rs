@@ -97,6 +97,7 @@ impl State {
             LastLine::AsItIs => LogFile::open(file)?,
         });
         self.make_room();
+        self.clock += 1;
         self.logs.insert(place.clone(), Kept { log: log.clone(), last_used: self.clock });
         Ok(log)
     }
@@ -112,5 +113,28 @@ impl State {
         if let Some(place) = oldest {
             self.logs.remove(&place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Area;
+
+    #[test]
+    fn idle_logs_are_closed_and_used_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = OpenLogs::default();
+        let create = |number: usize| {
+            let place = Place { area: Area::BashEvents, path: format!("{number}.jsonl") };
+            let log = logs.create(&place, &folder.path().join(&place.path)).unwrap();
+            (place, log)
+        };
+        let (used_place, used) = create(0);
+        let idle: Vec<Place> = (1..KEPT_OPEN * 3).map(|number| create(number).0).collect();
+        assert_eq!(logs.lock().logs.len(), KEPT_OPEN);
+        used.write(0, b"x\n").unwrap();
+        assert_eq!(logs.known(&used_place).unwrap().tail(), 2, "all who use it share it");
+        assert!(logs.known(&idle[0]).is_none() && logs.known(idle.last().unwrap()).is_some());
     }
 }

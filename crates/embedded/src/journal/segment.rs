@@ -24,7 +24,7 @@ impl Segment {
     /// Makes segment `number`, durably.
     pub fn create(folder: &Path, number: u64) -> io::Result<Self> {
         let path = path(folder, number);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         let written = file.write_all_at(MAGIC, 0).and_then(|()| sync_folder(folder));
         if let Err(error) = written {
             fs::remove_file(&path)?;
