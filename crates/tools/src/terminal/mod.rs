@@ -40,7 +40,7 @@ const NO_CHANGE: Duration = Duration::from_secs(30);
 const START: Duration = Duration::from_secs(30);
 /// How long an interrupted command may take to end, each time it is told.
 const AFTER_INTERRUPT: Duration = Duration::from_millis(300);
-/// A Ctrl-C that meets the shell between two programs may be lost.
+/// How often it is told.
 const INTERRUPTS: u32 = 4;
 const INTERRUPTED: &str = "interrupted";
 const CTRL_C: u8 = 3;
@@ -251,9 +251,23 @@ impl Terminal {
     }
 
     /// Stops the running command; what it printed is forgotten.
+    ///
+    /// A Ctrl-C between two programs may be lost, or bash may show its prompt and then lose the next line or
+    /// wait for a program after all. So it is stopped only once it has answered a line that does nothing.
     async fn interrupt(&self, shell: &Shell) {
+        let mut prompt = None;
         for _ in 0..INTERRUPTS {
             shell.type_in(vec![CTRL_C]).await;
+            if prompt.is_none() {
+                prompt = settled(shell, Instant::now() + AFTER_INTERRUPT).await;
+            }
+            match &prompt {
+                Some(Phase::Idle(prompt)) => {
+                    shell.begin(prompt, &format!("__prompt_r {}", prompt.status), &[]).await;
+                }
+                Some(Phase::Ended { .. }) => return,
+                Some(Phase::Running { .. }) | None => continue,
+            }
             if settled(shell, Instant::now() + AFTER_INTERRUPT).await.is_some() {
                 drop(shell.output().take());
                 self.slot().unreported = false;
