@@ -1,6 +1,7 @@
 //! The recordings: the real SDK's requests, replayed with the model's recorded answers, give the events that the
 //! peer gave: kinds, order, and fields. `traces/reduce.py` made the fixtures.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -21,6 +22,12 @@ const TELLING: [&str; 9] = [
     "policy",
     "classification",
 ];
+
+const SMALLEST_PNG: &[u8] = include_bytes!("traces/p.png");
+
+/// Where this server is better on purpose: events the peer's recording does not have.
+/// A call that a `finish` cuts off is answered, instead of staying open until the next run.
+const MORE: [(&str, usize, usize, &str); 1] = [("e_model_misbehaves", 5, 6, "AgentErrorEvent")];
 
 /// One recorded command says nothing for 30 seconds.
 const SLOWEST_RUN: Duration = Duration::from_secs(90);
@@ -46,9 +53,11 @@ async fn replay(name: &str, fixture: &str) {
     let server = Start::new(env!("CARGO_BIN_EXE_manyhands")).start();
     for (index, recording) in recordings.into_iter().enumerate() {
         let work = server.folder().join(format!("w{index}")).display().to_string();
-        std::fs::create_dir_all(&work).unwrap();
         let expected = recording.events.clone();
-        let outlines = replay_one(&server.client, recording, &work).await;
+        let mut outlines = replay_one(&server.client, recording, &work).await;
+        for (_, _, at, kind) in MORE.iter().filter(|more| more.0 == name && more.1 == index) {
+            assert_eq!(outlines.remove(*at)["kind"], **kind);
+        }
         let (got, expected) = (lines(&outlines), lines(&expected));
         if let Some(at) = (0..got.len().max(expected.len())).find(|at| got.get(*at) != expected.get(*at)) {
             let kinds = |lines: &[Value]| {
@@ -74,7 +83,12 @@ async fn replay_one(client: &Client, recording: Recording, work: &str) -> Vec<Va
         let text = value.to_string().replace("http://llm.test/v1", &model).replace("/workspace/w", work);
         serde_json::from_str(&text).unwrap()
     };
-    let made = client.post_ok("/api/conversations", &here(&recording.create)).await;
+    let create = here(&recording.create);
+    // One recording looks at a picture that lay in the workspace.
+    let folder = Path::new(create["workspace"]["working_dir"].as_str().unwrap());
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("p.png"), SMALLEST_PNG).unwrap();
+    let made = client.post_ok("/api/conversations", &create).await;
     let id = made["id"].as_str().unwrap().to_owned();
     for call in &recording.calls {
         resting(client, &id).await;

@@ -42,10 +42,12 @@ def log_order(events: list[dict]) -> list[dict]:
 
 
 def conversations(lines: list[dict]) -> list[dict]:
-    made, by_conn, answers = {}, {}, {}
+    made, by_conn, answers, marker = {}, {}, {}, ""
     for line in lines:
         if line["type"] == "llm":
-            marker = line["script"].removesuffix(" title")
+            # A summary names no script of its own: it belongs to the conversation that was just talking.
+            if line["script"].startswith("[["):
+                marker = line["script"].removesuffix(" title")
             side = "tools" if line["req_body"].get("tools") else "side"
             answer = {"status": line["status"], "body": line["res_body"]}
             answers.setdefault(marker, {"tools": [], "side": []})[side].append(answer)
