@@ -5,9 +5,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use http::header;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi};
+use utoipa::openapi::{
+    InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, RefOr, Required, SchemaFormat, Type,
+};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
@@ -35,13 +37,14 @@ pub(crate) fn document(routes: OpenApiRouter<App>) -> (Router<App>, OpenApi) {
     let paths = std::mem::take(&mut document.paths.paths).into_iter();
     document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut document.paths.paths {
-        name_operations(path, item);
+        complete(path, item);
     }
     (routes, document)
 }
 
-/// One function serves several paths, but every operation needs a name of its own.
-fn name_operations(path: &str, item: &mut PathItem) {
+/// One function serves several paths: every operation gets a name of its own, and the parameters that are in
+/// the path alone.
+fn complete(path: &str, item: &mut PathItem) {
     let place: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let methods: [(&str, &mut Option<Operation>); 5] = [
         ("get", &mut item.get),
@@ -54,7 +57,25 @@ fn name_operations(path: &str, item: &mut PathItem) {
         let Some(operation) = operation else { continue };
         let name = operation.operation_id.take().unwrap_or_default();
         operation.operation_id = Some(format!("{name}{place}_{method}"));
+        let described = operation.parameters.get_or_insert_default();
+        for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            if !described.iter().any(|known| matches!(known, RefOr::T(known) if known.name == name)) {
+                described.push(in_path(name).into());
+            }
+        }
     }
+}
+
+fn in_path(name: &str) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(schema))
+        .build()
 }
 
 /// `/openapi.json`, `/docs` and `/redoc`. No route of them is described in the document.

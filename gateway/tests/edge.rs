@@ -272,6 +272,12 @@ async fn the_document_lists_every_route_once_and_the_page_needs_nobody_else() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
+    let scoped = &paths["/api/conversations/{runtime_conversation_id}/git/commits/{sha}/changes"]["get"];
+    let parameters = scoped["parameters"].as_array().unwrap();
+    let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+    let mut in_path: Vec<_> = in_path.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+    in_path.sort_unstable();
+    assert_eq!(in_path, ["runtime_conversation_id", "sha"]);
     let mut names: Vec<&str> = Vec::new();
     for item in paths.values() {
         names.extend(

@@ -47,7 +47,7 @@ pub async fn get_server_info(State(app): State<App>) -> Json<ServerInfo> {
 }
 
 /// What this server is and can do.
-#[utoipa::path(get, path = "/", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
+#[utoipa::path(get, path = "/", operation_id = "get_server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
 pub async fn get_root(State(app): State<App>) -> Json<ServerInfo> {
     Json(describe(&app))
 }
