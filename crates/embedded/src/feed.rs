@@ -41,9 +41,12 @@ pub fn feed<T: Item>() -> (Feed<T>, Listener<T>) {
 }
 
 impl<T: Item> Feed<T> {
-    /// Whether there was room.
+    /// Whether it was taken: somebody listens, and there was room.
     pub fn push(&self, item: T) -> bool {
         let mut state = lock(&self.0);
+        if state.ended {
+            return false;
+        }
         let fits = state.items.len() < MAX_ITEMS && state.bytes.saturating_add(item.bytes()) <= MAX_BYTES;
         // An item larger than the whole queue still passes through an empty one.
         let taken = fits || state.items.is_empty();

@@ -21,11 +21,12 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Makes segment `number`, durably.
+    /// Makes segment `number`, durably; the folder and the one around it may be new too.
     pub fn create(folder: &Path, number: u64) -> io::Result<Self> {
         let path = path(folder, number);
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        let written = file.write_all_at(MAGIC, 0).and_then(|()| sync_folder(folder));
+        let written =
+            file.write_all_at(MAGIC, 0).and_then(|()| folder.ancestors().take(2).try_for_each(sync_folder));
         if let Err(error) = written {
             fs::remove_file(&path)?;
             return Err(error);
