@@ -1,4 +1,5 @@
 //! Archives of folders.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod services;
 

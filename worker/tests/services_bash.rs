@@ -1,14 +1,23 @@
 //! Commands over the API.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+#[path = "support/faulty.rs"]
+mod faulty;
 mod services;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use faulty::{Faults, Faulty};
+use ports::LogId;
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
 use services::{World, eventually, is_alive};
-use types::bash::{BashEvent, ExecuteBashRequest};
+use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope};
+use types::time::utc_ago;
+use types::{SandboxId, Seq};
 
 fn all() -> Scope {
     Scope::default()
@@ -252,9 +261,7 @@ async fn the_end_of_the_worker_ends_commands_at_once() {
     let pids = outputs.stdout.unwrap();
 
     let begun = Instant::now();
-    world.shutdown.cancel();
-    world.tracker.close();
-    world.tracker.wait().await;
+    world.stop().await;
 
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     for pid in pids.split_whitespace() {
@@ -264,19 +271,89 @@ async fn the_end_of_the_worker_ends_commands_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_events_are_forgotten() {
-    // The log is looked through at the start, when everything in it is older than no time at all.
-    let world = World::start().await;
-    world.execute("echo old", 30).await;
-    let config = worker::services::ServicesConfig {
-        sandbox: types::SandboxId::shared(),
-        default_cwd: world.path(""),
-        bash_retention: Some(Duration::ZERO),
+async fn old_events_are_forgotten_and_young_ones_stay() {
+    let mut world = World::start().await;
+    let log = LogId::named(&SandboxId::shared(), "_bash");
+    let hour = Duration::from_secs(3_600);
+    let old = |id: &str| {
+        BashEvent::BashCommand(BashCommand {
+            command: "true".into(),
+            cwd: None,
+            timeout: 1,
+            id: id.into(),
+            timestamp: utc_ago(2 * hour),
+        })
     };
-    world.shutdown.cancel();
-    let (tracker, shutdown) = Default::default();
-    worker::services::serve(config, world.ports.clone(), tracker, shutdown).await.unwrap();
-    eventually(async || world.events(&all()).await.is_empty().then_some(())).await;
+    let records = ["1", "2"].map(|id| serde_json::to_vec(&old(id)).unwrap().into()).to_vec();
+    world.ports.log.append(&log, Seq::ZERO, records).await.unwrap();
+    let young = world.execute("echo young", 30).await;
+    assert_eq!(world.events(&all()).await.len(), 4);
+    world.stop().await;
+
+    (world.shutdown, world.tracker) = Default::default();
+    world.serve(Some(hour)).await;
+
+    let left = eventually(async || {
+        let events = world.events(&all()).await;
+        (events.len() == 2).then_some(events)
+    })
+    .await;
+    assert_eq!(left[1], BashEvent::BashOutput(young[0].clone()));
+    world.execute("echo more", 30).await;
+    assert_eq!(world.events(&all()).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_on_one_stream_does_not_hide_the_other() {
+    let world = World::start().await;
+    let started = world.start_command("yes & sleep 0.1; echo here >&2; wait", 60).await;
+    let id = &started.command.id;
+    eventually(async || world.outputs(&all(), id).await.into_iter().find(|output| output.stderr.is_some()))
+        .await;
+    world.stop_command(id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_the_log_stores_nothing_twice() {
+    let faults = Arc::new(Faults::default());
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
+    })
+    .await;
+    faults.lose_answers.store(2, Ordering::SeqCst);
+
+    let outputs = world.execute("echo once", 30).await;
+
+    assert_eq!(outputs[0].stdout.as_deref(), Some("once\n"));
+    assert_eq!(world.events(&all()).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_events_cannot_be_stored_is_ended() {
+    let faults = Arc::new(Faults::default());
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
+    })
+    .await;
+    faults.full.store(true, Ordering::SeqCst);
+    let request =
+        ExecuteBashRequest { command: "echo $$ > pid; exec sleep 60".into(), cwd: None, timeout: 60 };
+
+    let refused = world.bash::<BashStarted>(BashCall::Start { scope: all(), request }).await.unwrap_err();
+
+    assert_eq!(refused.code, Code::Unavailable);
+    let pid = std::fs::read_to_string(world.path("pid")).unwrap();
+    eventually(async || (!is_alive(&pid)).then_some(())).await;
+    faults.full.store(false, Ordering::SeqCst);
+    assert_eq!(world.execute("true", 5).await[0].exit_code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_somebody_else_deleted_is_begun_anew() {
+    let world = World::start().await;
+    world.execute("echo 1", 30).await;
+    world.ports.log.delete(&LogId::named(&SandboxId::shared(), "_bash")).await.unwrap();
+    assert_eq!(world.execute("echo 2", 30).await[0].stdout.as_deref(), Some("2\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
 //! Files and folders over the API.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod services;
 
@@ -78,9 +79,7 @@ async fn unfinished_uploads_end_with_the_worker() {
     let world = World::start().await;
     let begin = FileCall::Begin { scope: all(), path: world.text("a.txt") };
     world.file::<UploadBegun>(begin, Bytes::new()).await.unwrap();
-    world.shutdown.cancel();
-    world.tracker.close();
-    world.tracker.wait().await;
+    world.stop().await;
     assert_eq!(fs::read_dir(world.path("")).unwrap().count(), 0);
 }
 

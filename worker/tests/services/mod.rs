@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
+use manyhands_worker::services::{ServicesConfig, serve};
 use ports::rpc::{self, Fault};
 use ports::{LogId, Ports, subjects};
 use serde::Serialize;
@@ -22,7 +23,6 @@ use types::calls::{
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::{ConversationId, SandboxId, Seq};
-use worker::services::{ServicesConfig, serve};
 
 /// Far longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,10 +37,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        Self::with_retention(None).await
+        Self::on(|_| {}).await
     }
 
-    pub async fn with_retention(bash_retention: Option<Duration>) -> Self {
+    /// On changed ports.
+    pub async fn on(change: impl FnOnce(&mut Ports)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let options = Options {
@@ -49,13 +50,26 @@ impl World {
             bash_events: root.join("bash_events"),
             fsync: Fsync::Always,
         };
-        let (ports, guard) = embedded::open(options).await.unwrap();
+        let (mut ports, guard) = embedded::open(options).await.unwrap();
+        change(&mut ports);
         std::fs::create_dir(root.join("w")).unwrap();
+        let world =
+            Self { dir, ports, shutdown: Default::default(), tracker: TaskTracker::new(), _guard: guard };
+        world.serve(None).await;
+        world
+    }
+
+    pub async fn serve(&self, bash_retention: Option<Duration>) {
         let config =
-            ServicesConfig { sandbox: SandboxId::shared(), default_cwd: root.join("w"), bash_retention };
-        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        serve(config, ports.clone(), tracker.clone(), shutdown.clone()).await.unwrap();
-        Self { dir, ports, shutdown, tracker, _guard: guard }
+            ServicesConfig { sandbox: SandboxId::shared(), default_cwd: self.path(""), bash_retention };
+        serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
+    }
+
+    /// Ends the services as at the end of the process.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 
     /// A path in the workspace folder.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use types::bash::BashCommand;
@@ -77,13 +76,22 @@ impl Run {
     }
 }
 
+/// Reads once, from either: one that floods does not hide the other.
+async fn fill_one(stdout: &mut Stream, stderr: &mut Stream, room: usize) {
+    tokio::select! {
+        () = stdout.fill(room), if stdout.is_open() => {}
+        () = stderr.fill(room), if stderr.is_open() => {}
+        else => {}
+    }
+}
+
 fn timeout_of(command: &BashCommand) -> Duration {
     u64::try_from(command.timeout).map_or(Duration::ZERO, Duration::from_secs).min(LONGEST)
 }
 
 struct Running {
-    stdout: Stream<Receiver>,
-    stderr: Stream<Receiver>,
+    stdout: Stream,
+    stderr: Stream,
     group: Group,
     deadline: Instant,
     phase: Phase,
@@ -112,7 +120,7 @@ impl Running {
     async fn watch(&mut self, run: &Run, report: &mut Report) -> Option<i32> {
         loop {
             let room = FLUSH_SIZE.saturating_sub(self.stdout.len() + self.stderr.len());
-            let may_read = room > 0;
+            let may_read = room > 0 && (self.stdout.is_open() || self.stderr.is_open());
             let next_wake = self.next_wake(report.has_room());
             tokio::select! {
                 biased;
@@ -122,8 +130,7 @@ impl Running {
                     self.exit = Some(Exit { code: exit.unwrap_or(FAILED), at: Instant::now() });
                 }
                 stored = report.oldest_stored(), if report.is_waiting() => if stored.is_err() { return None },
-                () = self.stdout.fill(room), if may_read && self.stdout.is_open() => {}
-                () = self.stderr.fill(room), if may_read && self.stderr.is_open() => {}
+                () = fill_one(&mut self.stdout, &mut self.stderr, room), if may_read => {}
                 () = sleep_until(next_wake) => {}
             }
             let now = Instant::now();

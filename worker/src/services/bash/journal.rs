@@ -3,7 +3,7 @@
 
 mod store;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub(super) struct Journals {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     writers: Mutex<HashMap<String, mpsc::Sender<Job>>>,
+    known: Mutex<BTreeSet<String>>,
 }
 
 /// A stored event: when and where.
@@ -53,7 +54,7 @@ impl Journals {
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { log, sandbox, tracker, shutdown, writers: Mutex::default() }
+        Self { log, sandbox, tracker, shutdown, writers: Mutex::default(), known: Mutex::default() }
     }
 
     /// Hands an event to the writer, which stamps it with the time; events of one caller keep their order.
@@ -105,9 +106,9 @@ impl Journals {
         }
     }
 
-    /// The logs that were written to lately.
-    pub(super) fn active(&self) -> Vec<String> {
-        self.writers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    /// The logs that were written to since the start.
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn hand_over(&self, name: &str, mut job: Job) -> Result<()> {
@@ -130,6 +131,7 @@ impl Journals {
         let store = Store::new(Arc::clone(&self.log), LogId::named(&self.sandbox, name));
         self.tracker.spawn(write(store, jobs, self.shutdown.clone()));
         writers.insert(name.to_owned(), sender.clone());
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         sender
     }
 }

@@ -87,10 +87,8 @@ impl Service {
         let pause = (retention / 2).max(SHORTEST_PURGE_PAUSE);
         loop {
             let before = types::time::utc_ago(retention);
-            let mut logs = self.journals.active();
-            logs.push(bash_log(&Scope::default()));
-            logs.sort();
-            logs.dedup();
+            let mut logs = self.journals.known();
+            logs.insert(bash_log(&Scope::default()));
             for log in logs {
                 if let Err(error) = self.journals.forget_before(&log, before.clone()).await {
                     tracing::warn!(%log, %error, "cannot forget old bash events");

@@ -27,15 +27,20 @@ enum Item {
 impl Template {
     /// Makes `folder`, and a repository in it unless it is in one. Without git there is only the folder.
     pub(super) async fn prepare(&self, folder: PathBuf) -> Result<(), Fault> {
-        let needs_repository = blocking({
+        let items = self.items.get().cloned();
+        let is_done = blocking({
             let folder = folder.clone();
             move || {
                 fs::create_dir_all(&folder)?;
-                Ok(!is_in_repository(&folder))
+                let is_done = is_in_repository(&folder);
+                match items {
+                    Some(items) if !is_done => copy(&items, &folder).map(|()| true),
+                    _ => Ok(is_done),
+                }
             }
         })
         .await?;
-        if !needs_repository {
+        if is_done {
             return Ok(());
         }
         match self.items.get_or_try_init(look_like).await {

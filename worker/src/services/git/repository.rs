@@ -1,5 +1,6 @@
 //! The repository that a folder is in.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::program::{Failure, Git, path};
@@ -30,6 +31,8 @@ impl Repository {
         let top = match top {
             Ok(top) => path(&top),
             Err(Failure::Refused { .. }) => return Ok(None),
+            // There is no git here, so there are no repositories.
+            Err(Failure::Unusable(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(failure) => return Err(failure),
         };
         Ok(Some(Self { folder: folder.to_owned(), top, head: head?, branch: branch? }))

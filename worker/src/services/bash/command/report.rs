@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ports::{Error, Result};
-use tokio::io::AsyncRead;
 use types::bash::{BashEvent, BashOutput};
 use uuid::Uuid;
 
@@ -53,21 +52,12 @@ impl Report {
     }
 
     /// Sends what waits in the streams, but for a character that is not complete.
-    pub(super) async fn more<R: AsyncRead + Unpin>(
-        &mut self,
-        stdout: &mut Stream<R>,
-        stderr: &mut Stream<R>,
-    ) {
+    pub(super) async fn more(&mut self, stdout: &mut Stream, stderr: &mut Stream) {
         self.send(stdout.take(false), stderr.take(false), None).await;
     }
 
     /// Sends the rest with the exit code and waits until all is stored.
-    pub(super) async fn last<R: AsyncRead + Unpin>(
-        &mut self,
-        stdout: &mut Stream<R>,
-        stderr: &mut Stream<R>,
-        code: i32,
-    ) {
+    pub(super) async fn last(&mut self, stdout: &mut Stream, stderr: &mut Stream, code: i32) {
         self.send(stdout.take(true), stderr.take(true), Some(code)).await;
         while self.is_waiting() && self.oldest_stored().await.is_ok() {}
     }

@@ -41,8 +41,8 @@ impl Store {
                 BashEvent::BashCommand(command) => command.timestamp.clone_from(&stamp),
                 BashEvent::BashOutput(output) => output.timestamp.clone_from(&stamp),
             }
-            match serde_json::to_vec(&event) {
-                Ok(record) => records.push(Bytes::from(record)),
+            match encode(&event) {
+                Ok(record) => records.push(record),
                 Err(error) => return all(stamps.len() + 1, &Error::Internal(error.to_string())),
             }
             stamps.push(stamp);
@@ -147,6 +147,19 @@ impl Store {
             && entries.iter().zip(records).all(|(entry, record)| entry.payload == *record);
         same.then(|| Appended { seqs: entries.iter().map(|entry| entry.seq).collect() })
     }
+}
+
+fn encode(event: &BashEvent) -> serde_json::Result<Bytes> {
+    let text = match event {
+        BashEvent::BashCommand(command) => command.command.len(),
+        BashEvent::BashOutput(output) => {
+            output.stdout.as_ref().map_or(0, String::len) + output.stderr.as_ref().map_or(0, String::len)
+        }
+    };
+    // A little is escaped, as a rule.
+    let mut record = Vec::with_capacity(text + text / 8 + 256);
+    serde_json::to_writer(&mut record, event)?;
+    Ok(record.into())
 }
 
 fn all<T>(count: usize, error: &Error) -> Vec<Result<T>> {
