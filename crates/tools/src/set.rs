@@ -31,7 +31,7 @@ pub enum Error {
 const KNOWN: [&str; 5] = ["terminal", "file_editor", "task_tracker", "finish", "think"];
 
 enum Tool {
-    Terminal(Terminal),
+    Terminal(Box<Terminal>),
     FileEditor(FileEditor),
     TaskTracker(TaskTracker),
     Finish,
@@ -110,7 +110,7 @@ impl ToolSet {
 
     fn terminal(&self) -> Option<&Terminal> {
         self.tools.iter().find_map(|tool| match tool {
-            Tool::Terminal(terminal) => Some(terminal),
+            Tool::Terminal(terminal) => Some(terminal.as_ref()),
             Tool::FileEditor(_) | Tool::TaskTracker(_) | Tool::Finish | Tool::Think => None,
         })
     }
@@ -121,7 +121,7 @@ impl ToolSet {
             return Ok(());
         }
         let (definition, tool) = match canonical.as_str() {
-            "terminal" => (terminal::definition(), Tool::Terminal(Terminal::new(params, context)?)),
+            "terminal" => (terminal::definition(), Tool::Terminal(Box::new(Terminal::new(params, context)?))),
             "file_editor" => (
                 file_editor::definition(&context.working_dir),
                 Tool::FileEditor(FileEditor::new(&context.working_dir)),

@@ -1,5 +1,7 @@
 //! The terminal's promises, kept by a real bash.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may panic")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@ mod call;
 mod clean;
 mod definition;
 mod environment;
+mod io;
 mod keys;
 mod observation;
 mod output;
@@ -12,6 +13,7 @@ mod processes;
 mod python;
 mod quote;
 mod record;
+mod script;
 mod shell;
 mod wait;
 

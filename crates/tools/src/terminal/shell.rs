@@ -8,41 +8,25 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pty_process::{Pts, Pty, Size};
+use pty_process::{Pts, Size};
 use rustix::process::Pid;
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::environment;
+pub use super::io::Phase;
+use super::io::{Io, Keeper, Order};
 use super::output::Output;
 use super::processes::ProcessSession;
-use super::quote::push_quoted;
-use super::record::{Piece, Prompt, Scanner, prompt_command};
+use super::record::{Prompt, Scanner};
+use super::script::{command_line, preparation};
 
 /// Rows and columns the shell believes to have.
 const SIZE: (u16, u16) = (200, 256);
-const READ_BYTES: usize = 4096;
-/// How long the last words of a shell that has ended may take.
-const LAST_WORDS: Duration = Duration::from_millis(50);
-const MAX_LAST_READS: usize = 1024;
 const END_TIMEOUT: Duration = Duration::from_secs(3);
-
-#[derive(Clone, Debug)]
-pub enum Phase {
-    /// Command `sequence` has not ended; 0 is the shell's own preparation.
-    Running {
-        sequence: u64,
-    },
-    Idle(Prompt),
-    /// The shell is gone; none: it was killed.
-    Ended {
-        exit_code: Option<i32>,
-    },
-}
 
 /// What a new shell is made of.
 pub struct Setup<'a> {
@@ -60,12 +44,6 @@ pub struct Shell {
     orders: mpsc::Sender<Order>,
     closing: CancellationToken,
     task: JoinHandle<()>,
-}
-
-enum Order {
-    /// Mends the terminal's modes first: the last program may have left them in any state.
-    Command(Vec<u8>),
-    Input(Vec<u8>),
 }
 
 impl Shell {
@@ -172,171 +150,5 @@ fn into_io(error: pty_process::Error) -> io::Error {
     match error {
         pty_process::Error::Io(error) => error,
         other => io::Error::other(other.to_string()),
-    }
-}
-
-/// The first line a shell gets: no history, the record as prompt.
-fn preparation(token: &str) -> Vec<u8> {
-    let mut line =
-        "set +o history; history -c; unset HISTFILE MAILCHECK; __prompt_r() { return \"$1\"; }; ".to_owned();
-    line.push_str("declare -r __prompt_p=");
-    push_quoted(&mut line, &prompt_command(token));
-    line.push_str("; __prompt_n=0 PROMPT_COMMAND=$__prompt_p\n");
-    line.into_bytes()
-}
-
-/// Runs `command` by `eval` with the previous status in `$?`. What belongs to us is kept out of `set -x`,
-/// and the prompt is put back in case the command replaced it. The redirection in front does nothing (one of
-/// the standard input would fork): after
-/// some syntax errors bash does not know a `{` as the first thing on a line.
-fn command_line(sequence: u64, status: i32, command: &str, exports: &[(String, String)]) -> Vec<u8> {
-    let mut line = "2>/dev/null; { ".to_owned();
-    for (name, value) in exports {
-        line.push_str("export ");
-        line.push_str(name);
-        line.push('=');
-        push_quoted(&mut line, value);
-        line.push_str("; ");
-    }
-    line.push_str(&format!("__prompt_n={sequence}"));
-    let joint = if status == 0 { String::new() } else { format!("; __prompt_r {status}") };
-    let operator = if status == 0 { "&&" } else { "||" };
-    line.push_str(&format!("{joint}; }} 2>/dev/null {operator} eval "));
-    push_quoted(&mut line, command);
-    line.push_str("; { __prompt_s=$? PROMPT_COMMAND=$__prompt_p; } 2>/dev/null\n");
-    line.into_bytes()
-}
-
-/// The task's own state.
-struct Io {
-    pty: Pty,
-    keeper: Keeper,
-    modes: Termios,
-    child: Child,
-    inbox: mpsc::Receiver<Order>,
-    closing: CancellationToken,
-}
-
-enum Happened {
-    Read(io::Result<usize>),
-    Written(io::Result<usize>),
-    Ordered(Option<Order>),
-    Exited(Option<i32>),
-    Closed,
-}
-
-impl Io {
-    async fn run(mut self, processes: ProcessSession) {
-        let exited = self.serve().await;
-        let ending = tokio::task::spawn_blocking(move || processes.end());
-        // Waiting takes the zombie away, which the ending must not wait for.
-        let exit_code = match exited {
-            Some(exit_code) => exit_code,
-            None => self.child.wait().await.ok().and_then(|status| status.code()),
-        };
-        let _ = ending.await;
-        self.read_last_words().await;
-        self.keeper.phase.send_replace(Phase::Ended { exit_code });
-    }
-
-    /// Until the shell has ended (its exit code) or is to be closed (none).
-    async fn serve(&mut self) -> Option<Option<i32>> {
-        let mut buffer = [0; READ_BYTES];
-        let mut unsent: Vec<u8> = Vec::new();
-        loop {
-            match self.next(&mut buffer, &unsent).await {
-                Happened::Read(Ok(count)) if count > 0 => {
-                    self.keeper.take(buffer.get(..count).unwrap_or_default()).await;
-                }
-                // Nobody holds the terminal any more.
-                Happened::Read(_) => return None,
-                Happened::Written(Ok(count)) if count < unsent.len() => drop(unsent.drain(..count)),
-                Happened::Written(_) => unsent = Vec::new(),
-                Happened::Ordered(Some(Order::Command(line))) => {
-                    let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
-                    unsent = line;
-                }
-                Happened::Ordered(Some(Order::Input(bytes))) => unsent = bytes,
-                Happened::Exited(exit_code) => return Some(exit_code),
-                Happened::Ordered(None) | Happened::Closed => return None,
-            }
-        }
-    }
-
-    async fn next(&mut self, buffer: &mut [u8], unsent: &[u8]) -> Happened {
-        let (mut reader, mut writer) = self.pty.split();
-        tokio::select! {
-            read = reader.read(buffer) => Happened::Read(read),
-            written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
-            order = self.inbox.recv(), if unsent.is_empty() => Happened::Ordered(order),
-            status = self.child.wait() => Happened::Exited(status.ok().and_then(|status| status.code())),
-            () = self.closing.cancelled() => Happened::Closed,
-        }
-    }
-
-    /// Reads what the terminal still holds. A process that left the session may keep it open in silence.
-    async fn read_last_words(&mut self) {
-        let mut buffer = [0; READ_BYTES];
-        for _ in 0..MAX_LAST_READS {
-            match tokio::time::timeout(LAST_WORDS, self.pty.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => {
-                    self.keeper.take(buffer.get(..count).unwrap_or_default()).await;
-                }
-                _ => break,
-            }
-        }
-        self.keeper.finish();
-    }
-}
-
-/// Turns what is read into output and phases.
-struct Keeper {
-    scanner: Scanner,
-    phase: Arc<watch::Sender<Phase>>,
-    output: Arc<Mutex<Output>>,
-}
-
-impl Keeper {
-    async fn take(&mut self, bytes: &[u8]) {
-        let mut ready = None;
-        let overflow = {
-            let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-            self.scanner.feed(bytes, |piece| match piece {
-                Piece::Text(text) => output.push(text),
-                Piece::Prompt(prompt) => ready = Some(prompt),
-            });
-            output.take_overflow()
-        };
-        if let Some(overflow) = overflow {
-            // A write that fails shows as a shorter file; the command must not stop for it.
-            let _ = tokio::task::spawn_blocking(move || overflow.write()).await;
-        }
-        if let Some(prompt) = ready {
-            self.become_idle(prompt);
-        }
-    }
-
-    /// A record of an earlier command (C-c may cause a second one) is passed over.
-    fn become_idle(&self, prompt: Prompt) {
-        if prompt.sequence == 0 {
-            // The shell's greeting.
-            drop(self.output.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
-        self.phase.send_if_modified(|phase| {
-            let is_awaited = matches!(*phase, Phase::Running { sequence } if sequence == prompt.sequence);
-            if is_awaited {
-                *phase = Phase::Idle(prompt);
-            }
-            is_awaited
-        });
-    }
-
-    fn finish(&mut self) {
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        self.scanner.finish(|piece| {
-            if let Piece::Text(text) = piece {
-                output.push(text);
-            }
-        });
     }
 }
