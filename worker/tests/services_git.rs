@@ -252,6 +252,8 @@ async fn many_may_prepare_one_folder() {
         outcome.unwrap();
     }
     assert_eq!(world.sh("cd x; ls -A"), ".git");
-    let refused = world.git(GitCall::Prepare { path: "relative".into() }).await.unwrap_err();
+    world.git(GitCall::Prepare { path: "relative".into() }).await.unwrap();
+    assert!(world.path("relative/.git/HEAD").exists());
+    let refused = world.git(GitCall::Prepare { path: "a\0b".into() }).await.unwrap_err();
     assert_eq!(refused.code, Code::BadRequest);
 }

@@ -8,7 +8,7 @@ mod prepare;
 mod program;
 mod repository;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ports::rpc::Fault;
 use types::calls::{GitAnswer, GitCall, Scope};
@@ -55,8 +55,9 @@ impl Service {
                 Ok(GitAnswer::Changes(changes::of_commit(&path, &sha).await?))
             }
             GitCall::Prepare { path } => {
-                place::check(Path::new(&path))?;
-                self.template.prepare(PathBuf::from(path)).await?;
+                let path = self.default_cwd.join(path);
+                place::check(&path)?;
+                self.template.prepare(path).await?;
                 Ok(GitAnswer::Prepared)
             }
         }

@@ -15,9 +15,9 @@ use super::Kept;
 const PATIENCE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
-/// Records and bytes that are stored anew in one append.
-const REWRITE_RECORDS: usize = 200;
-const REWRITE_BYTES: usize = 4 * 1024 * 1024;
+/// Records and bytes in one append.
+const MOST_RECORDS: usize = 200;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) struct Store {
     log: Arc<dyn EventLog>,
@@ -32,9 +32,10 @@ impl Store {
         Self { log, id, tail: None, last_stamp: String::new() }
     }
 
-    /// Stamps and stores events together; one outcome each.
+    /// Stamps and stores events, in as few appends as may be; one outcome each.
     pub(super) async fn append(&mut self, events: Vec<BashEvent>) -> Vec<Result<Kept>> {
-        let (mut stamps, mut records) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        let count = events.len();
+        let (mut stamps, mut records) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for mut event in events {
             let stamp = self.next_stamp();
             match &mut event {
@@ -43,17 +44,26 @@ impl Store {
             }
             match encode(&event) {
                 Ok(record) => records.push(record),
-                Err(error) => return all(stamps.len() + 1, &Error::Internal(error.to_string())),
+                Err(error) => {
+                    let error = Error::Internal(error.to_string());
+                    return (0..count).map(|_| Err(error.clone())).collect();
+                }
             }
             stamps.push(stamp);
         }
-        match self.append_records(records).await {
-            Ok(stored) => {
-                let kept = |(timestamp, seq)| Ok(Kept { timestamp, seq });
-                stamps.into_iter().zip(stored.seqs).map(kept).collect()
+        let mut stamps = stamps.into_iter();
+        let mut outcomes = Vec::with_capacity(count);
+        for batch in batches(records) {
+            let size = batch.len();
+            match self.append_records(batch).await {
+                Ok(stored) => {
+                    let kept = |(seq, timestamp)| Ok(Kept { timestamp, seq });
+                    outcomes.extend(stored.seqs.into_iter().zip(stamps.by_ref()).map(kept));
+                }
+                Err(error) => outcomes.extend(stamps.by_ref().take(size).map(|_| Err(error.clone()))),
             }
-            Err(error) => all(stamps.len(), &error),
         }
+        outcomes
     }
 
     /// Removes all events and says how many they were.
@@ -162,14 +172,10 @@ fn encode(event: &BashEvent) -> serde_json::Result<Bytes> {
     Ok(record.into())
 }
 
-fn all<T>(count: usize, error: &Error) -> Vec<Result<T>> {
-    (0..count).map(|_| Err(error.clone())).collect()
-}
-
 fn batches(records: Vec<Bytes>) -> Vec<Vec<Bytes>> {
     let (mut all, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
     for record in records {
-        if batch.len() == REWRITE_RECORDS || size + record.len() > REWRITE_BYTES && !batch.is_empty() {
+        if batch.len() == MOST_RECORDS || size + record.len() > MOST_BYTES && !batch.is_empty() {
             all.push(std::mem::take(&mut batch));
             size = 0;
         }
