@@ -1,4 +1,11 @@
 //! The snapshot that ends a client's wait for a run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod kit;
 

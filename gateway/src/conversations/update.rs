@@ -1,7 +1,6 @@
 //! Renaming, tagging and deleting.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
@@ -100,22 +99,20 @@ pub(super) async fn delete_conversation(
     Ok(Json(Success::YES))
 }
 
-/// Whether there was one to delete.
+/// Whether there was one to delete. Goes on to its end also when the client does not wait for it.
 pub(super) async fn delete(app: &App, id: ConversationId) -> ApiResult<bool> {
-    let Some(entry) = app.index.hide(id) else { return Ok(false) };
-    let outcome = delete_hidden(app, &entry).await;
-    if outcome.is_err() {
-        app.index.unhide(entry);
-    }
-    outcome.map(|()| true)
+    let app = app.clone();
+    let tasks = app.tasks.clone();
+    let deleting =
+        tasks.spawn(async move { app.index.delete(id, async |entry| forget(&app, entry).await).await });
+    deleting.await.map_err(ApiError::internal)?
 }
 
-async fn delete_hidden(app: &App, entry: &Arc<Entry>) -> ApiResult<()> {
+async fn forget(app: &App, entry: &Entry) -> ApiResult<()> {
     entry.pulse.touch();
-    // A worker that is not there writes nothing either.
     match drive::forget(app, entry).await {
-        Err(fault) if !drive::is_absent(&fault) => return Err(fault.into()),
-        _ => {}
+        // A worker that is not there writes nothing either.
+        Err(fault) if !drive::is_absent(&fault) => Err(fault.into()),
+        _ => Ok(()),
     }
-    Ok(app.index.delete(entry).await?)
 }

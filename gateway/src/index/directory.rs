@@ -1,6 +1,6 @@
 //! All conversations in their orders of listing, with the counts kept as they change.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(super) struct Directory {
     updated: BTreeSet<Key>,
     by_status: HashMap<Status, usize>,
     children: HashMap<ConversationId, Vec<ConversationId>>,
+    /// Being deleted: not let in again before that is done.
+    hidden: HashSet<ConversationId>,
 }
 
 struct Slot {
@@ -58,10 +60,28 @@ impl Directory {
         }
     }
 
+    /// Takes a conversation out that is to be deleted.
+    pub(super) fn hide(&mut self, id: ConversationId) -> Option<Arc<Entry>> {
+        let entry = self.remove(id)?;
+        self.hidden.insert(id);
+        Some(entry)
+    }
+
+    pub(super) fn unhide(&mut self, id: ConversationId) {
+        self.hidden.remove(&id);
+    }
+
+    pub(super) fn is_hidden(&self, id: ConversationId) -> bool {
+        self.hidden.contains(&id)
+    }
+
     /// Puts `entry` in unless its id is taken; answers the one that is in.
     pub(super) fn insert(&mut self, entry: Arc<Entry>) -> Arc<Entry> {
         if let Some(present) = self.get(entry.id) {
             return present.clone();
+        }
+        if self.is_hidden(entry.id) {
+            return entry;
         }
         let standing = entry.standing();
         let slot = Slot {
@@ -85,10 +105,9 @@ impl Directory {
         self.created.remove(&(slot.created, id));
         self.updated.remove(&(slot.updated, id));
         self.drop_status(slot.status);
-        if let Some(parent) = slot.entry.record().parent_conversation_id {
-            if let Some(siblings) = self.children.get_mut(&parent) {
-                siblings.retain(|sibling| *sibling != id);
-            }
+        let parent = slot.entry.record().parent_conversation_id;
+        if let Some(siblings) = parent.and_then(|parent| self.children.get_mut(&parent)) {
+            siblings.retain(|sibling| *sibling != id);
         }
         Some(slot.entry)
     }

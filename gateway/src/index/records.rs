@@ -1,6 +1,7 @@
 //! Reading and writing conversation records in their bucket, with the index kept in line.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ports::{Error, Expect, KvEntry};
 use serde::Deserialize;
@@ -13,6 +14,9 @@ use super::{CONVERSATIONS, Index, PROJECTIONS};
 
 /// How often a write that lost against another is tried again.
 const ATTEMPTS: usize = 8;
+
+/// Between two looks at whether a deletion is done.
+const DELETING: Duration = Duration::from_millis(100);
 
 /// What came of a wish to create.
 pub enum Created {
@@ -29,6 +33,10 @@ impl Index {
         let key = record.id.hex();
         let value = encode(record)?;
         for _ in 0..ATTEMPTS {
+            if self.directory().is_hidden(record.id) {
+                tokio::time::sleep(DELETING).await;
+                continue;
+            }
             match self.0.ports.kv.put(CONVERSATIONS, &key, value.clone(), Expect::Absent).await {
                 Ok(revision) => {
                     let stored = KvEntry { revision, value };
@@ -87,22 +95,30 @@ impl Index {
         Err(Error::Unavailable("the conversation is changed too often".to_owned()))
     }
 
-    /// Hides a conversation at once, before it is deleted.
-    #[must_use]
-    pub fn hide(&self, id: ConversationId) -> Option<Arc<Entry>> {
-        self.directory_mut().remove(id)
-    }
-
-    /// Shows a hidden one again, for its deletion failed.
-    pub fn unhide(&self, entry: Arc<Entry>) {
-        self.directory_mut().insert(entry);
-    }
-
-    /// Deletes the log and the record of a hidden conversation.
+    /// Deletes a conversation, after `forget` has made its worker forget it. It is not shown any more from
+    /// the beginning on, unless deleting fails. Whether there was one.
     ///
     /// # Errors
-    /// Those of the store; what is left can be deleted again.
-    pub async fn delete(&self, entry: &Entry) -> ports::Result<()> {
+    /// That of `forget`; those of the store. What is left can be deleted again.
+    pub async fn delete<E: From<Error>>(
+        &self,
+        id: ConversationId,
+        forget: impl AsyncFnOnce(&Entry) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let Some(entry) = self.directory_mut().hide(id) else { return Ok(false) };
+        let outcome = match forget(&entry).await {
+            Ok(()) => self.delete_stored(&entry).await.map_err(E::from),
+            Err(error) => Err(error),
+        };
+        let mut directory = self.directory_mut();
+        directory.unhide(id);
+        if outcome.is_err() {
+            directory.insert(entry);
+        }
+        outcome.map(|()| true)
+    }
+
+    async fn delete_stored(&self, entry: &Entry) -> ports::Result<()> {
         let key = entry.id.hex();
         self.0.ports.log.delete(&entry.log).await?;
         self.0.ports.kv.delete(CONVERSATIONS, &key, Expect::Anything).await?;

@@ -30,8 +30,13 @@ pub(super) struct Room {
     /// Told when a socket leaves.
     pub(super) left: Notify,
     members: Mutex<Members>,
-    /// The value of the newest snapshot, with what it was made of.
-    snapshot: Mutex<Option<((Seq, u64), Arc<str>)>>,
+    snapshot: Mutex<Option<Snapshot>>,
+}
+
+/// The value of a snapshot, and what it was made of.
+struct Snapshot {
+    version: (Seq, u64),
+    value: Arc<str>,
 }
 
 struct Members {
@@ -192,21 +197,22 @@ impl Room {
 
     /// Whether a socket is rather full, but was emptied since this was asked last.
     pub(super) fn makes_way(&self) -> bool {
-        self.members().outboxes().fold(false, |any, outbox| outbox.makes_way() || any)
+        // All are asked: asking notes what was asked about.
+        self.members().outboxes().filter(|outbox| outbox.makes_way()).count() > 0
     }
 
     /// The value of a `full_state` update as of now.
     pub(super) fn snapshot(&self, conversations_path: &Path) -> Arc<str> {
         let version = self.entry.version();
         let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, value)) = &*kept
-            && *of == version
+        if let Some(kept) = &*kept
+            && kept.version == version
         {
-            return value.clone();
+            return kept.value.clone();
         }
         let value: Arc<str> = self.entry.snapshot(conversations_path).into();
         // If a record came in between, the value is newer than its version, and is made again next time.
-        *kept = Some((version, value.clone()));
+        *kept = Some(Snapshot { version, value: value.clone() });
         value
     }
 

@@ -39,17 +39,10 @@ pub(super) async fn run(app: App, room: Arc<Room>) {
                 if changed.is_err() {
                     return;
                 }
-                // Pieces of an answer go before its event.
-                while let Some(Some(delivery)) = live.next().now_or_never() {
-                    take_live(&room, delivery);
-                }
-                match advance(&app, &room, &mut repeats).await {
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
-                        tokio::time::sleep(LOG_REST).await;
-                        folded.mark_changed();
-                    }
+                if let Err(error) = advance(&app, &room, &mut live, &mut repeats).await {
+                    tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
+                    tokio::time::sleep(LOG_REST).await;
+                    folded.mark_changed();
                 }
             }
             () = sleep_until(due), if due.is_some() => repeat(&room, &mut repeats),
@@ -101,7 +94,12 @@ fn repeat(room: &Room, repeats: &mut Option<Repeats>) {
 }
 
 /// Hands out what the index has folded in. When runs ended in it, `repeats` becomes that of the last one.
-async fn advance(app: &App, room: &Room, repeats: &mut Option<Repeats>) -> ports::Result<()> {
+async fn advance(
+    app: &App,
+    room: &Room,
+    live: &mut Subscription,
+    repeats: &mut Option<Repeats>,
+) -> ports::Result<()> {
     loop {
         let records = match room.entry.taped_after(room.position()) {
             Some(records) => records,
@@ -109,6 +107,10 @@ async fn advance(app: &App, room: &Room, repeats: &mut Option<Repeats>) -> ports
         };
         if records.is_empty() {
             return Ok(());
+        }
+        // The pieces of an answer were published before its event was stored, and go before it.
+        while let Some(Some(delivery)) = live.next().now_or_never() {
+            take_live(room, delivery);
         }
         for chunk in chunks(&records) {
             if let Some(ended) = room.hand_out(chunk) {

@@ -9,8 +9,10 @@ use ports::rpc::{self, Call, Code, Fault};
 use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
-    Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, RecordCall, WorkingCopy,
+    BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, RecordCall,
+    WorkingCopy,
 };
 use types::log::{Control, LogRecord};
 use types::{ConversationId, EventId, SandboxId, Seq, time};
@@ -23,6 +25,7 @@ struct Shared {
     script: Mutex<Script>,
     open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
     seen: Mutex<Vec<Command>>,
+    bash: tokio::sync::Mutex<()>,
     stop: CancellationToken,
 }
 
@@ -70,6 +73,7 @@ impl Worker {
             script: Mutex::default(),
             open: Mutex::default(),
             seen: Mutex::default(),
+            bash: tokio::sync::Mutex::default(),
             stop: CancellationToken::new(),
         }));
         let sandbox = SandboxId::shared();
@@ -83,8 +87,15 @@ impl Worker {
         let prepare = |_: Call<GitCall>| async { Ok((GitAnswer::Prepared, Bytes::new())) };
         let subject = subjects::command(&sandbox, "git");
         let git = rpc::serve(ports.bus.clone(), &subject, None, prepare).await.unwrap();
+        let serving = worker.clone();
+        let run = move |call: Call<BashCall>| {
+            let worker = serving.clone();
+            async move { worker.bash(call.body).await.map(|started| (started, Bytes::new())) }
+        };
+        let subject = subjects::command(&sandbox, "bash");
+        let bash = rpc::serve(ports.bus.clone(), &subject, None, run).await.unwrap();
         let stop = worker.0.stop.clone();
-        tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git) }));
+        tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git, bash) }));
         worker
     }
 
@@ -128,6 +139,37 @@ impl Worker {
             }
             self.append(id, &mut state, items).await;
         }
+    }
+
+    /// A command's echo and its one output.
+    async fn bash(&self, call: BashCall) -> Result<BashStarted, Fault> {
+        let BashCall::Start { request, .. } = call else {
+            return Err(Fault::new(Code::Invalid, "not scripted"));
+        };
+        let log = LogId::named(&SandboxId::shared(), "_bash");
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let ExecuteBashRequest { command, cwd, timeout } = request;
+        let command = BashCommand { command, cwd, timeout, id: id.clone(), timestamp: time::utc_now() };
+        let output = BashOutput {
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            timestamp: time::utc_now(),
+            command_id: id,
+            order: 0,
+            exit_code: Some(0),
+            stdout: Some("out".to_owned()),
+            stderr: None,
+        };
+        let events = [BashEvent::BashCommand(command.clone()), BashEvent::BashOutput(output)];
+        let records = events.iter().map(|event| serde_json::to_vec(event).unwrap().into()).collect();
+        let _turn = self.0.bash.lock().await;
+        let tail = self.0.ports.log.tail(&log).await.unwrap();
+        let seq = self.0.ports.log.append(&log, tail, records).await.unwrap().seqs[0];
+        Ok(BashStarted { command, seq })
+    }
+
+    /// Removes all bash events.
+    pub async fn clear_bash(&self) {
+        self.0.ports.log.delete(&LogId::named(&SandboxId::shared(), "_bash")).await.unwrap();
     }
 
     async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {
