@@ -1,4 +1,5 @@
 //! What every answer has: CORS headers, the forms of errors, redirects.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod common;
 

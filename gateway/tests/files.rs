@@ -1,4 +1,5 @@
 //! Files up and down, archives, git.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! A gateway on a loopback port with real stores, and a worker that is just enough of one.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
 mod worker;
 
