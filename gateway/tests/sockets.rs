@@ -379,3 +379,20 @@ async fn fifty_sockets_get_every_event() {
     let rate = 50.0 * EVENTS as f64 / begun.elapsed().as_secs_f64();
     println!("{rate:.0} frames a second");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_sockets_may_follow_one_conversation() {
+    let server = start().await;
+    let id = server.create().await;
+    let mut sockets = Vec::new();
+    for _ in 0..300 {
+        let mut socket = server.socket(&format!("/sockets/events/{id}")).await;
+        assert!(is_snapshot(&socket.next().await));
+        sockets.push(socket);
+    }
+    let event = agent_message("to all");
+    server.worker.append_events(id_of(&id), vec![event.clone()], 1).await;
+    for socket in &mut sockets {
+        assert_eq!(socket.next().await, event);
+    }
+}

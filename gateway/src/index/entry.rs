@@ -257,3 +257,59 @@ impl State {
         touched.filter(|touched| touched.as_str() > created_at).unwrap_or_else(|| created_at.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry() -> Entry {
+        let record = json!({"id": ConversationId::random(), "sandbox": "default", "created_at": "2026-11-23T00:00:00.000000Z",
+            "title": null, "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
+            "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
+        let agent = serde_json::value::to_raw_value(&json!({})).unwrap();
+        Entry::new(serde_json::from_value(record).unwrap(), agent, 1, Projection::default())
+    }
+
+    fn message(n: u64) -> Bytes {
+        let event = json!({"id": "m", "timestamp": "2026-11-23T00:00:01", "kind": "MessageEvent"});
+        LogRecord::event(n, &event).unwrap().encode().unwrap().into()
+    }
+
+    #[test]
+    fn a_record_is_folded_once_and_only_after_the_one_before_it() {
+        let entry = entry();
+        assert_eq!(entry.fold(Seq(0), Seq(10), &message(0)), Folded::New { moved: true });
+        assert_eq!(entry.fold(Seq(0), Seq(10), &message(0)), Folded::Known);
+        assert_eq!(entry.fold(Seq(20), Seq(30), &message(2)), Folded::Gap);
+        assert_eq!((entry.events(), entry.seq()), (1, Seq(10)));
+        assert_eq!(entry.fold(Seq(10), Seq(20), &message(1)), Folded::New { moved: true });
+        assert_eq!(entry.events(), 2);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_does_not_hold_up_those_after_it() {
+        let entry = entry();
+        entry.fold(Seq(0), Seq(10), &Bytes::from_static(b"{torn"));
+        entry.fold(Seq(10), Seq(20), &message(0));
+        assert_eq!((entry.events(), entry.seq()), (1, Seq(20)));
+    }
+
+    #[test]
+    fn a_tape_gives_all_records_after_a_position_or_says_that_it_cannot() {
+        let entry = entry();
+        entry.fold(Seq(0), Seq(1), &message(0));
+        assert_eq!(entry.start_tape(), Seq(1));
+        let last = TAPE_RECORDS as u64 + 11;
+        for n in 1..last {
+            entry.fold(Seq(n), Seq(n + 1), &message(n));
+        }
+        assert!(entry.taped_after(Seq(1)).is_none());
+        let seqs =
+            |at| entry.taped_after(Seq(at)).map(|tape| tape.iter().map(|t| t.seq.0).collect::<Vec<_>>());
+        assert_eq!(seqs(last - 2), Some(vec![last - 1, last]));
+        assert_eq!(seqs(last), Some(vec![]));
+        entry.stop_tape();
+        assert!(entry.taped_after(Seq(1)).is_none());
+    }
+}
