@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::serve::{self, Arguments};
+use crate::serve::{self, Options};
 use crate::settings::Settings;
 
 /// Below this much free space a server soon cannot write.
@@ -27,11 +27,11 @@ use Finding::{Broken, Doubtful, Fine};
 ///
 /// # Errors
 /// When the checks themselves cannot run.
-pub fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<ExitCode> {
+pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
     let data = settings.state_dir();
     let findings = [
         ("keys", keys(&settings)),
-        ("address", address(&arguments, &settings)?),
+        ("address", address(&options, &settings)?),
         ("data", writable(&data)),
         ("sync", sync_time(&data)),
         ("disk", free_space(&data)),
@@ -66,9 +66,9 @@ fn keys(settings: &Settings) -> Finding {
     }
 }
 
-fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Finding> {
+fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = match runtime.block_on(serve::address(arguments, settings)) {
+    let address = match runtime.block_on(serve::address(options, settings)) {
         Ok(address) => address,
         Err(error) => return Ok(Broken(format!("{error:#}"))),
     };

@@ -22,15 +22,15 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    serve: serve::Arguments,
+    serve: serve::Options,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Runs the whole server in this process (what happens without a subcommand).
-    Serve(serve::Arguments),
+    Serve(serve::Options),
     /// Checks what the server needs here and says what to do.
-    Doctor(serve::Arguments),
+    Doctor(serve::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,4 +51,15 @@ fn main() -> ExitCode {
         eprintln!("manyhands: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_defined() {
+        Arguments::command().debug_assert();
+    }
 }

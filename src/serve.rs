@@ -17,7 +17,7 @@ use crate::in_process::InProcess;
 use crate::settings::{Fsync, Settings};
 
 #[derive(clap::Args, Clone)]
-pub struct Arguments {
+pub struct Options {
     /// Address to listen on [default: 127.0.0.1 without session keys, 0.0.0.0 with them]
     #[arg(long)]
     pub host: Option<String>,
@@ -33,15 +33,15 @@ pub struct Arguments {
 ///
 /// # Errors
 /// What kept the server from starting, or from stopping in order.
-pub fn run(arguments: Arguments, settings: Settings) -> anyhow::Result<ExitCode> {
+pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(arguments, settings))?;
+    runtime.block_on(serve(options, settings))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(arguments: Arguments, settings: Settings) -> anyhow::Result<()> {
-    let address = address(&arguments, &settings).await?;
+async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
+    let address = address(&options, &settings).await?;
     let stop = stop_on_signal()?;
     let (ports, store) = embedded::open(embedded::Options {
         root: settings.state_dir(),
@@ -85,9 +85,9 @@ async fn serve(arguments: Arguments, settings: Settings) -> anyhow::Result<()> {
 }
 
 /// Loopback unless there are keys, or the operator insists.
-pub async fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Result<SocketAddr> {
+pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let open = settings.session_api_keys.is_empty();
-    let host = arguments.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
+    let host = options.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -98,11 +98,11 @@ pub async fn address(arguments: &Arguments, settings: &Settings) -> anyhow::Resu
         }
     };
     ensure!(
-        !open || ip.is_loopback() || arguments.allow_open_server,
+        !open || ip.is_loopback() || options.allow_open_server,
         "refusing to listen on {host} without a session key: everyone who reaches it could run commands here. \
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );
-    Ok(SocketAddr::new(ip, arguments.port))
+    Ok(SocketAddr::new(ip, options.port))
 }
 
 fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
