@@ -29,6 +29,11 @@ const SMALLEST_PNG: &[u8] = include_bytes!("traces/p.png");
 /// A call that a `finish` cuts off is answered, instead of staying open until the next run.
 const MORE: [(&str, usize, usize, &str); 1] = [("e_model_misbehaves", 5, 6, "AgentErrorEvent")];
 
+/// And where an event has other fields: the peer's terminal shows escape sequences and an echoed `^C` where the
+/// command printed nothing; ours shows nothing, and so has no place where the output was saved.
+const OTHERWISE: [(&str, usize, usize); 2] =
+    [("b_terminal_subprocess", 0, 17), ("b_terminal_subprocess", 0, 19)];
+
 /// One recorded command says nothing for 30 seconds.
 const SLOWEST_RUN: Duration = Duration::from_secs(90);
 
@@ -59,7 +64,9 @@ async fn replay(name: &str, fixture: &str) {
             assert_eq!(outlines.remove(*at)["kind"], **kind);
         }
         let (got, expected) = (lines(&outlines), lines(&expected));
-        if let Some(at) = (0..got.len().max(expected.len())).find(|at| got.get(*at) != expected.get(*at)) {
+        if let Some(at) = (0..got.len().max(expected.len()))
+            .find(|at| got.get(*at) != expected.get(*at) && !OTHERWISE.contains(&(name, index, *at)))
+        {
             let kinds = |lines: &[Value]| {
                 lines.iter().map(|l| format!("\n  {} {}", l["kind"], l["value"])).collect::<String>()
             };

@@ -49,7 +49,8 @@ def conversations(lines: list[dict]) -> list[dict]:
             if line["script"].startswith("[["):
                 marker = line["script"].removesuffix(" title")
             side = "tools" if line["req_body"].get("tools") else "side"
-            answer = {"status": line["status"], "body": line["res_body"]}
+            # The recording has the whole answer; on the wire its connection was cut in the middle.
+            answer = {"status": line["status"], "body": line["res_body"], "cut": line["script"].endswith("truncated]]")}
             answers.setdefault(marker, {"tools": [], "side": []})[side].append(answer)
         elif line["type"] == "ws_open" and line["path"].startswith("/sockets/events/"):
             by_conn[line["conn"]] = line["path"].rsplit("/", 1)[-1]

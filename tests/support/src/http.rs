@@ -5,15 +5,16 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 /// Serves on a port of loopback (0: a free one) until the runtime ends. A body that is not JSON counts as null.
 pub async fn serve<H, F>(port: u16, handler: H) -> std::io::Result<SocketAddr>
@@ -51,5 +52,18 @@ where
 #[must_use]
 pub fn reply(status: StatusCode, body: &Value) -> Answer {
     let builder = Response::builder().status(status).header("content-type", "application/json");
-    builder.body(Full::new(body.to_string().into())).unwrap()
+    builder.body(whole(body.to_string())).unwrap()
+}
+
+#[must_use]
+pub fn whole(text: String) -> BoxBody<Bytes, std::io::Error> {
+    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed()
+}
+
+/// Half of a text, then a cut connection.
+#[must_use]
+pub fn half(text: &str) -> BoxBody<Bytes, std::io::Error> {
+    let begin = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
+    let pieces = [Ok(Frame::data(begin)), Err(std::io::Error::other("cut on purpose"))];
+    StreamBody::new(futures_util::stream::iter(pieces)).boxed()
 }

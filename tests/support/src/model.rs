@@ -239,5 +239,5 @@ fn refuse(failure: &Failure, dialect: Dialect) -> Answer {
 }
 
 fn stream(events: String) -> Answer {
-    Response::builder().header("content-type", "text/event-stream").body(events.into()).unwrap()
+    Response::builder().header("content-type", "text/event-stream").body(http::whole(events)).unwrap()
 }

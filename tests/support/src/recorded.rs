@@ -5,16 +5,18 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use hyper::StatusCode;
+use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer, reply};
+use crate::http::{self, Answer, half, reply};
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Recorded {
     pub status: u16,
     pub body: Value,
+    /// The connection is cut in the middle of the body.
+    pub cut: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -29,7 +31,7 @@ impl Answers {
     pub fn in_folder(self, recorded: &str, here: &str) -> Self {
         let moved = |answers: VecDeque<Recorded>| {
             let text = |body: Value| serde_json::from_str(&body.to_string().replace(recorded, here)).unwrap();
-            answers.into_iter().map(|a| Recorded { status: a.status, body: text(a.body) }).collect()
+            answers.into_iter().map(|a| Recorded { body: text(a.body), ..a }).collect()
         };
         Self { tools: moved(self.tools), side: moved(self.side) }
     }
@@ -48,6 +50,10 @@ fn next(answers: &Mutex<Answers>, body: &Value) -> Answer {
     let mut answers = answers.lock().unwrap();
     let queue = if offers_tools { &mut answers.tools } else { &mut answers.side };
     match queue.pop_front() {
+        Some(answer) if answer.cut => {
+            let builder = Response::builder().header("content-type", "application/json");
+            builder.body(half(&answer.body.to_string())).unwrap()
+        }
         Some(answer) => reply(StatusCode::from_u16(answer.status).unwrap(), &answer.body),
         None => reply(
             StatusCode::BAD_REQUEST,
