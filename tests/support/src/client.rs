@@ -30,7 +30,6 @@ impl Client {
         Self { url: url.to_owned(), key: key.map(str::to_owned), http }
     }
 
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.key {
