@@ -36,7 +36,7 @@ impl Config {
             observations_root,
             project_dir,
             bash_retention: None,
-            idle_after: Duration::from_secs(2),
+            idle_after: Duration::from_millis(300),
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
         }
