@@ -10,7 +10,6 @@
 mod act;
 mod agent;
 mod answer;
-mod classify;
 mod condense;
 mod confirm;
 mod convert;

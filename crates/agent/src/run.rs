@@ -1,5 +1,6 @@
 //! A run: step after step until something ends it.
 
+use types::classify::classify;
 use types::conversation::Status;
 use types::event::{ConversationError, MessageBody, Source};
 use types::log::Control;
@@ -7,7 +8,6 @@ use types::model::ModelRequest;
 use types::{EventBody, Message, Role};
 
 use crate::agent::{Agent, Phase, Run};
-use crate::classify::classify;
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
 use crate::stuck::Verdict;

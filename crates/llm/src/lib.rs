@@ -13,7 +13,6 @@ mod answer;
 mod anthropic;
 mod catalog;
 mod chat;
-mod classify;
 mod client;
 mod cost;
 mod direct;
@@ -33,7 +32,6 @@ mod stream;
 mod traits;
 mod transport;
 
-pub use classify::classify;
 pub use client::Client;
 pub use direct::Direct;
 pub use stream::{StreamEvent, StreamSink};

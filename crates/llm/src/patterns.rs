@@ -27,7 +27,6 @@ const CONTENT_POLICY: &[&str] =
     &["content_policy", "content filtering policy", "output blocked by content filtering"];
 const AUTHENTICATION: &[&str] =
     &["invalid api key", "unauthorized", "missing api key", "invalid authentication", "access denied"];
-const QUOTA: &[&str] = &["usage_limit_reached", "insufficient_quota"];
 const CACHE_TOO_SMALL: &[&str] = &["minimum token count to start caching"];
 
 pub(crate) fn prompt_too_long(text: &str) -> bool {
@@ -46,16 +45,11 @@ pub(crate) fn authentication(text: &str) -> bool {
     has(text, AUTHENTICATION)
 }
 
-/// The account is used up: waiting a minute does not help.
-pub(crate) fn quota(text: &str) -> bool {
-    has(text, QUOTA)
-}
-
 pub(crate) fn cache_too_small(text: &str) -> bool {
     has(text, CACHE_TOO_SMALL)
 }
 
-pub(crate) fn has(text: &str, words: &[&str]) -> bool {
+fn has(text: &str, words: &[&str]) -> bool {
     let text = text.to_lowercase();
     words.iter().any(|word| text.contains(word))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use types::classify::is_used_up;
 use types::model::{FailureKind, ModelFailure};
 
 use crate::patterns;
@@ -116,7 +117,7 @@ impl Problem {
     }
 
     pub(crate) fn may_retry(&self) -> bool {
-        if self.kind() != FailureKind::Other || patterns::quota(&self.evidence) {
+        if self.kind() != FailureKind::Other || is_used_up(&self.evidence) {
             return false;
         }
         match self.cause {
@@ -275,7 +276,7 @@ mod tests {
         let quota = r#"{"error":{"message":"Too much.","code":"insufficient_quota"}}"#;
         assert!(!Problem::status(429, quota.as_bytes()).may_retry());
         assert!(Problem::status(429, b"{}").may_retry());
-        assert_eq!(crate::classify("LLMRateLimitError", &failure(429, quota).2).kind, "quota");
+        assert_eq!(types::classify::classify("LLMRateLimitError", &failure(429, quota).2).kind, "quota");
     }
 
     #[test]

@@ -16,12 +16,10 @@ pub enum StreamEvent {
     },
     Delta {
         attempt: u32,
-        /// From 0, without gaps within an attempt.
-        order: u64,
         kind: DeltaKind,
+        /// Never empty.
         content: String,
         chunk_id: Option<String>,
-        choice_index: Option<u32>,
     },
     Aborted {
         attempt: u32,
@@ -34,7 +32,6 @@ pub enum StreamEvent {
 pub(crate) struct Announcer<'a> {
     sink: Option<&'a dyn StreamSink>,
     attempt: u32,
-    order: u64,
     open: bool,
 }
 
@@ -43,20 +40,17 @@ impl<'a> Announcer<'a> {
         if let Some(sink) = sink {
             sink.push(StreamEvent::Started { attempt });
         }
-        Self { sink, attempt, order: 0, open: true }
+        Self { sink, attempt, open: true }
     }
 
-    pub(crate) fn delta(&mut self, kind: DeltaKind, content: &str, chunk_id: Option<&str>) {
+    pub(crate) fn delta(&self, kind: DeltaKind, content: &str, chunk_id: Option<&str>) {
         let Some(sink) = self.sink.filter(|_| !content.is_empty()) else { return };
         sink.push(StreamEvent::Delta {
             attempt: self.attempt,
-            order: self.order,
             kind,
             content: content.to_owned(),
             chunk_id: chunk_id.map(str::to_owned),
-            choice_index: Some(0),
         });
-        self.order += 1;
     }
 
     pub(crate) fn succeed(mut self) {

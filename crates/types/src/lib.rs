@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod bash;
 pub mod calls;
+pub mod classify;
 pub mod content;
 pub mod conversation;
 pub mod event;

@@ -13,6 +13,8 @@ use super::mask::{Holdback, Masker};
 
 /// Pieces that may wait for the bus.
 const QUEUE: usize = 256;
+/// Models are asked for one answer.
+const FIRST_CHOICE: u32 = 0;
 
 pub(super) struct Feed {
     queue: mpsc::Sender<Live>,
@@ -73,13 +75,14 @@ impl Feed {
                 *state = State { attempt, ..State::default() };
                 Some(Live::ItemStarted { item_id, attempt, anchor_seq: self.anchor })
             }
-            StreamEvent::Delta { attempt, kind, content, chunk_id, choice_index, .. } => {
+            StreamEvent::Delta { attempt, kind, content, chunk_id } => {
                 let content = state.holdback(kind).push(&content, &self.masker);
                 if content.is_empty() {
                     return None;
                 }
                 let order = state.next_order;
                 state.next_order += 1;
+                let choice_index = Some(FIRST_CHOICE);
                 Some(Live::Delta { item_id, attempt, order, kind, content, chunk_id, choice_index })
             }
             StreamEvent::Aborted { attempt, reason } => {

@@ -11,6 +11,7 @@ use ports::rpc::{self, Code, Fault};
 use ports::subjects;
 use serde_json::Value;
 use types::calls::{CommandDone, RecordCall};
+use types::classify::classify;
 use types::content::joined_text;
 use types::event::ConversationError;
 use types::model::{Completion, ModelFailure, ModelRequest};
@@ -83,7 +84,7 @@ impl Actor {
                 title
             }
             Err(failure) => {
-                let classification = Some(llm::classify(&failure.code, &failure.detail));
+                let classification = Some(classify(&failure.code, &failure.detail));
                 let error = ConversationError { code: failure.code, detail: failure.detail, classification };
                 self.apply(Input::SideError(error)).await?;
                 None

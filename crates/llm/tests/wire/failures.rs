@@ -11,7 +11,7 @@ async fn a_rejected_key_says_so_in_fixed_words() {
     let failure = ask(&fake.llm("openai/x"), vec![user("go")]).await.unwrap_err();
     assert_eq!(failure.code, "LLMAuthenticationError");
     assert_eq!(failure.detail, "Your LLM API key appears to be invalid or has expired.");
-    assert_eq!(manyhands_llm::classify(&failure.code, &failure.detail).kind, "auth");
+    assert_eq!(types::classify::classify(&failure.code, &failure.detail).kind, "auth");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_unreachable_server_is_a_passing_trouble() {
     let failure = ask(&llm, vec![user("go")]).await.unwrap_err();
     assert_eq!(failure.code, "LLMServiceUnavailableError");
     assert!(failure.detail.contains(&format!("127.0.0.1:{closed}")), "{}", failure.detail);
-    assert_eq!(manyhands_llm::classify(&failure.code, &failure.detail).kind, "transient");
+    assert_eq!(types::classify::classify(&failure.code, &failure.detail).kind, "transient");
 }
 
 #[tokio::test]
