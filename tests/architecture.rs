@@ -17,9 +17,9 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("llm", &["types"]),
     ("tools", &["types"]),
     ("embedded", &["ports", "types"]),
-    ("gateway", &["ports", "types", "vault", "telemetry"]),
-    ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry"]),
-    ("supervisor", &["ports", "types", "telemetry"]),
+    ("gateway", &["ports", "types", "vault"]),
+    ("worker", &["ports", "types", "agent", "llm", "tools"]),
+    ("supervisor", &["ports", "types"]),
     ("testing", &[]),
 ];
 
