@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the routes, and a page that shows it without any other server.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -8,12 +10,13 @@ use http::header;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, RefOr, Required, SchemaFormat, Type,
+    ComponentsBuilder, InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, RefOr,
+    Required, SchemaFormat, Type,
 };
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
 use crate::public::API_LEVEL;
+use crate::routes::{Described, Schemas};
 
 const PAGE: &str = include_str!("docs.html");
 
@@ -22,24 +25,26 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
 
 const SCHEME: &str = "APIKeyHeader";
 
-/// Parts the routes from their description, and completes the latter.
-pub(crate) fn document(routes: OpenApiRouter<App>) -> (Router<App>, OpenApi) {
-    let (routes, mut document) = routes.split_for_parts();
-    document.info = InfoBuilder::new()
+/// The document that the paths make together.
+fn document(described: &[Described]) -> OpenApi {
+    let (mut paths, mut schemas) = (Paths::new(), Schemas::new());
+    described.iter().for_each(|path| path.add_to(&mut paths, &mut schemas));
+    for (path, item) in &mut paths.paths {
+        complete(path, item);
+    }
+    let info = InfoBuilder::new()
         .title("Manyhands Agent Server")
         .version(API_LEVEL)
         .description(Some("Coding-agent conversations, their events, and the workspaces they act in."))
         .build();
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Session-API-Key")));
-    document.components.get_or_insert_default().add_security_scheme(SCHEME, key);
-    document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
-    // `{*rest}` is the router's way to say that a parameter may hold slashes.
-    let paths = std::mem::take(&mut document.paths.paths).into_iter();
-    document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
-    for (path, item) in &mut document.paths.paths {
-        complete(path, item);
-    }
-    (routes, document)
+    let components = ComponentsBuilder::new().schemas_from_iter(schemas).security_scheme(SCHEME, key);
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components.build()))
+        .security(Some([SecurityRequirement::new(SCHEME, Vec::<String>::new())]))
+        .build()
 }
 
 /// One function serves several paths: every operation gets a name of its own, and the parameters that are in
@@ -78,17 +83,20 @@ fn in_path(name: &str) -> Parameter {
         .build()
 }
 
-/// `/openapi.json`, `/docs` and `/redoc`. No route of them is described in the document.
-pub(crate) fn routes(document: &OpenApi) -> Router<App> {
-    let json = Bytes::from(serde_json::to_vec(document).unwrap_or_default());
+/// `/openapi.json`, `/docs` and `/redoc`. No route of them is described in the document, which is made when it
+/// is first asked for and kept then.
+pub(crate) fn routes(described: Vec<Described>) -> Router<App> {
+    let json: Arc<OnceLock<Bytes>> = Arc::default();
+    let described: Arc<[Described]> = described.into();
+    let make = move || Bytes::from(serde_json::to_vec(&document(&described)).unwrap_or_default());
+    let answer = move || async move {
+        ([(header::CONTENT_TYPE, "application/json")], json.get_or_init(make).clone()).into_response()
+    };
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
     let page = move || async move { (headers, PAGE) };
     Router::new()
-        .route(
-            "/openapi.json",
-            get(|| async move { ([(header::CONTENT_TYPE, "application/json")], json).into_response() }),
-        )
+        .route("/openapi.json", get(answer))
         .route("/docs", get(page.clone()))
         .route("/redoc", get(page))
 }

@@ -1,12 +1,11 @@
 //! What git says about workspaces.
 
+use crate::routes::{Routes, routes};
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::json;
 use types::calls::{GitAnswer, GitCall};
 use types::git::{GitChange, GitCommitsPage, GitDiff};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::calls::call;
@@ -15,8 +14,8 @@ use crate::extract::{Json, Path, Query};
 use crate::scope::Place;
 
 /// Below `/api/git` and below a conversation's `/git`.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(git_changes_query))
         .routes(routes!(git_diff_query))
         .routes(routes!(git_commits_query))

@@ -23,6 +23,8 @@ pub mod history;
 pub mod index;
 pub mod public;
 pub mod router;
+pub mod routes;
+pub mod schema;
 pub mod scope;
 pub mod server;
 pub mod session;

@@ -6,15 +6,27 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::error::ApiError;
+use crate::routes::{Described, Routes};
 use crate::{App, auth, bash, conversations, docs, events, files, git, public, session, sockets, workspace};
 
 /// All routes, and what answers where there is none.
 pub fn build(app: &App) -> Router {
+    let (routes, described) = routes(app).into_parts();
+    let known: Arc<[String]> = described.iter().map(Described::path).collect();
+    routes
+        .merge(docs::routes(described))
+        .fallback(
+            move |State(app): State<App>, request: Request| async move { no_route(&app, &known, &request) },
+        )
+        .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
+        .with_state(app.clone())
+}
+
+fn routes(app: &App) -> Routes {
     let open = public::routes().merge(sockets::routes());
-    let guarded = OpenApiRouter::new()
+    let guarded = Routes::new()
         .merge(public::guarded_routes())
         .merge(session::routes())
         .merge(conversations::routes())
@@ -25,18 +37,10 @@ pub fn build(app: &App) -> Router {
         .nest("/api/conversations/{runtime_conversation_id}/bash", bash::routes())
         .nest("/api/conversations/{runtime_conversation_id}/file", files::routes())
         .nest("/api/conversations/{runtime_conversation_id}/git", git::routes())
-        .route_layer(from_fn_with_state(app.clone(), auth::guard));
-    let workspace = workspace::routes().route_layer(from_fn_with_state(app.clone(), auth::workspace_guard));
-
-    let (routes, document) = docs::document(open.merge(guarded).merge(workspace));
-    let known: Arc<[String]> = document.paths.paths.keys().cloned().collect();
-    routes
-        .merge(docs::routes(&document))
-        .fallback(
-            move |State(app): State<App>, request: Request| async move { no_route(&app, &known, &request) },
-        )
-        .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
-        .with_state(app.clone())
+        .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
+    let workspace = workspace::routes()
+        .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::workspace_guard)));
+    open.merge(guarded).merge(workspace)
 }
 
 fn no_route(app: &App, known: &[String], request: &Request) -> Response {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::routes::{Routes, routes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{COOKIE, HOST, SET_COOKIE};
@@ -10,8 +11,6 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::error::{ApiError, ApiResult};
 use crate::{App, cors};
@@ -22,8 +21,8 @@ const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// The token's own type, so that no token made for something else is taken for one of these.
 const TYPE: &str = "manyhands-workspace-session+jwt";
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create_workspace_session, delete_workspace_session))
+pub fn routes() -> Routes {
+    Routes::new().routes(routes!(create_workspace_session, delete_workspace_session))
 }
 
 /// Makes the cookie. Needs the key's header.

@@ -1,13 +1,12 @@
 //! The files of a conversation's workspace, as pages a browser shows.
 
+use crate::routes::{Routes, routes};
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use types::calls::FileStat;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::error::{ApiError, ApiResult};
@@ -19,8 +18,8 @@ use crate::scope::Place;
 const CAGE: HeaderValue =
     HeaderValue::from_static("sandbox allow-downloads allow-forms allow-popups allow-scripts");
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(serve_workspace_root))
         .route("/api/conversations/{conversation_id}/workspace/", axum::routing::get(serve_workspace_root))
         .routes(routes!(serve_workspace_file))

@@ -34,6 +34,17 @@ async fn execute_answers_with_all_output_and_the_exit_code() {
 }
 
 #[tokio::test]
+async fn a_list_is_no_request() {
+    let server = open_server().await;
+    for path in ["start_bash_command", "execute_bash_command"] {
+        let (status, answer) = server.post_json(&format!("/api/bash/{path}"), &json!(["ls"])).await;
+        assert_eq!(status, 422, "{answer}");
+        assert_eq!(answer["detail"][0]["loc"], json!(["body"]));
+    }
+    assert_eq!(search(&server, "").await["items"], json!([]));
+}
+
+#[tokio::test]
 async fn execute_joins_output_that_came_in_pieces() {
     let server = open_server().await;
     let output = run(&server, "head -c 3500000 /dev/zero | tr '\\0' x").await;

@@ -45,7 +45,6 @@ pub struct BashOutput {
 
 /// One record of a `_bash` log, and one frame of the bash socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind")]
 pub enum BashEvent {
     BashCommand(BashCommand),
@@ -68,11 +67,4 @@ impl BashEvent {
             Self::BashOutput(output) => &output.timestamp,
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BashEventPage {
-    pub items: Vec<BashEvent>,
-    pub next_page_id: Option<String>,
 }

@@ -54,6 +54,7 @@ pub enum Role {
 
 /// A call of a tool as the model wrote it: `arguments` is text, usually JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ToolCall {
     pub id: String,
     pub name: String,
@@ -69,6 +70,7 @@ fn completion() -> String {
 
 /// A message as events keep it and as the model client takes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     #[serde(default)]
     pub role: Role,

@@ -13,6 +13,7 @@ use crate::ids::EventId;
 pub const ROOT: &str = "__root__";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     Agent,
@@ -68,9 +69,11 @@ pub enum EventBody {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Empty {}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SystemPrompt {
     pub system_prompt: Content,
     /// Tool descriptions in the client's form: `{description, action_type, observation_type, annotations, kind, title}`.
@@ -81,6 +84,7 @@ pub struct SystemPrompt {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MessageBody {
     pub llm_message: Message,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +98,7 @@ pub struct MessageBody {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Risk {
     #[default]
@@ -104,6 +109,7 @@ pub enum Risk {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Action {
     #[serde(default)]
     pub thought: Vec<Content>,
@@ -125,6 +131,7 @@ pub struct Action {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Observation {
     pub tool_name: String,
     pub tool_call_id: String,
@@ -136,6 +143,7 @@ pub struct Observation {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Classification {
     /// auth, quota, rate_limit, config, transient, agent_action, internal or unknown.
     pub kind: String,
@@ -152,6 +160,7 @@ impl Classification {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentError {
     pub tool_name: String,
     pub tool_call_id: String,
@@ -161,6 +170,7 @@ pub struct AgentError {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rejection {
     pub tool_name: String,
     pub tool_call_id: String,
@@ -171,6 +181,7 @@ pub struct Rejection {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SecurityAnalysis {
     pub analyzer: String,
     pub policy: String,
@@ -182,6 +193,7 @@ pub struct SecurityAnalysis {
 
 /// A changed field of the conversation's state. `value` is absent for null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StateUpdate {
     pub key: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +201,7 @@ pub struct StateUpdate {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConversationError {
     pub code: String,
     pub detail: String,
@@ -197,6 +210,7 @@ pub struct ConversationError {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Condensation {
     #[serde(default)]
     pub forgotten_event_ids: Vec<EventId>,
@@ -208,6 +222,7 @@ pub struct Condensation {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamingDelta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
@@ -216,6 +231,7 @@ pub struct StreamingDelta {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerError {
     pub code: String,
     pub detail: String,

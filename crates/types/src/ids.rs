@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 /// A conversation. Dashed in bodies, 32 hexadecimal digits in cursors and on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct ConversationId(pub Uuid);
 
@@ -41,6 +42,7 @@ impl FromStr for ConversationId {
 
 /// An event: any text a log may hold; new ones are UUID version 4, dashed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct EventId(pub String);
 

@@ -13,7 +13,6 @@ pub enum ConfirmationPolicy {
     NeverConfirm,
     ConfirmRisky {
         #[serde(default = "high")]
-        #[cfg_attr(feature = "openapi", schema(value_type = String))]
         threshold: Risk,
         #[serde(default = "yes")]
         confirm_unknown: bool,

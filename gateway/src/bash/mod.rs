@@ -8,16 +8,13 @@ mod search;
 mod tail;
 mod window;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::App;
+use crate::routes::{Routes, routes};
 
 pub use tail::Tails;
 
 /// Below `/api/bash` and below a conversation's `/bash`.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(run::start_bash_command))
         .routes(routes!(run::execute_bash_command))
         .routes(routes!(run::stop_bash_command))

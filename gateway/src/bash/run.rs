@@ -5,7 +5,7 @@ use axum::extract::State;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
+use types::bash::{BashEvent, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::App;
 use crate::calls::call;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
+use crate::schema::bash::{StartedCommand, WholeOutput};
 use crate::scope::Place;
 
 /// What a command may take to end after its timeout.
@@ -31,7 +32,7 @@ pub(super) struct Success {
 
 /// Starts a command and returns at once.
 #[utoipa::path(post, path = "/start_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
-    responses((status = 200, body = BashCommand), (status = 422, description = "Invalid request")))]
+    responses((status = 200, body = StartedCommand), (status = 422, description = "Invalid request")))]
 pub(super) async fn start_bash_command(
     State(app): State<App>,
     place: Place,
@@ -42,7 +43,7 @@ pub(super) async fn start_bash_command(
 
 /// Runs a command to its end and returns all it printed.
 #[utoipa::path(post, path = "/execute_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
-    responses((status = 200, body = BashOutput), (status = 422, description = "Invalid request")))]
+    responses((status = 200, body = WholeOutput), (status = 422, description = "Invalid request")))]
 pub(super) async fn execute_bash_command(
     State(app): State<App>,
     place: Place,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
-use types::bash::{BashEvent, BashEventPage};
 use types::time::bound_as_utc;
 use uuid::Uuid;
 
@@ -14,6 +13,7 @@ use super::query::Query as Wanted;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query, optional_uuid};
+use crate::schema::bash::{BashEvent, BashEventPage};
 use crate::scope::Place;
 
 const MOST: i64 = 100;
@@ -23,6 +23,7 @@ const MOST: i64 = 100;
 pub(super) struct Search {
     /// Only events of this kind.
     #[serde(rename = "kind__eq")]
+    #[param(inline)]
     kind_eq: Option<EventKind>,
     /// Only outputs of this command.
     #[serde(rename = "command_id__eq", default, deserialize_with = "optional_uuid")]
@@ -37,6 +38,7 @@ pub(super) struct Search {
     #[serde(rename = "order__gt")]
     order_gt: Option<i64>,
     #[serde(default)]
+    #[param(required = false, inline)]
     sort_order: BashEventSortOrder,
     /// `next_page_id` of the page before.
     page_id: Option<String>,

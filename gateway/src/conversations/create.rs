@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use ports::{rpc, subjects};
 use serde::Deserialize;
 use types::ConversationId;
@@ -15,12 +15,13 @@ use types::conversation::Record;
 
 use super::answer::{Detail, json_bytes, write_info};
 use super::control::run_fault;
-use super::create_body::StartConversation;
-use super::{first_message, update};
+use super::create_body::{StartConversation, StartConversationRequest};
+use super::{first_message, trace_headers, update};
 use crate::App;
 use crate::error::ApiResult;
 use crate::extract::{Json, Query, flag};
-use crate::index::{Created, Entry};
+use crate::index::{ConversationInfo, Created, Entry};
+use crate::schema::conversation::TraceHeaders;
 
 /// What making the workspace may take; a conversation without it is still one.
 const PREPARING: Duration = Duration::from_secs(20);
@@ -33,17 +34,19 @@ pub(super) struct Shape {
 
 /// Creates a conversation, or answers the one that has the given id.
 #[utoipa::path(post, path = "/api/conversations", tag = "Conversations",
-    params(("include_skills" = Option<bool>, Query)), request_body = StartConversation,
-    responses((status = 201, body = Value, description = "ConversationInfo of a new conversation"),
-        (status = 200, body = Value, description = "ConversationInfo of the one with this id"),
+    params(("include_skills" = Option<bool>, Query), TraceHeaders), request_body = StartConversationRequest,
+    responses((status = 201, body = ConversationInfo<'static>, description = "A new conversation"),
+        (status = 200, body = ConversationInfo<'static>, description = "The one with this id"),
         (status = 422, description = "Something in the body cannot be"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn start_conversation(
     State(app): State<App>,
     Query(shape): Query<Shape>,
+    headers: HeaderMap,
     Json(body): Json<StartConversation>,
 ) -> ApiResult<Response> {
     app.activity.touch();
+    trace_headers::check(&headers)?;
     let given = body.conversation_id.map(ConversationId);
     let detail = Detail { include_skills: shape.include_skills, runtime: false };
     if let Some(entry) = given.and_then(|id| app.index.get(id)) {

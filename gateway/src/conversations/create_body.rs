@@ -17,6 +17,17 @@ use super::secrets::sources;
 use super::update::check_tags;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
+use crate::schema::conversation::PassedOver;
+
+/// A creation as it is described; [`StartConversation`] is as much of it as is read.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(super) struct StartConversationRequest {
+    #[serde(flatten)]
+    #[schema(value_type = StartConversation)]
+    read: Value,
+    #[serde(flatten)]
+    passed_over: PassedOver,
+}
 
 /// Fields this server does not act on are passed over.
 #[derive(Deserialize, utoipa::ToSchema)]

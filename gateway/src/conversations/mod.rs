@@ -14,18 +14,17 @@ mod records;
 mod runtime;
 mod sealing;
 mod secrets;
+mod trace_headers;
 mod update;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use crate::routes::{Routes, routes};
 
-use crate::App;
 pub(crate) use answer::{Success, json_bytes};
 pub(crate) use control::run_fault;
 pub(crate) use records::serve as serve_records;
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(create::start_conversation, read::batch_get_conversations))
         .routes(routes!(read::search_conversations))
         .routes(routes!(read::count_conversations))

@@ -13,7 +13,8 @@ use super::params::{choice, limit};
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, flag, query_values};
-use crate::index::Sort;
+use crate::index::{ConversationInfo, Sort};
+use crate::schema::conversation::ConversationPage;
 
 const STATUSES: [(&str, Status); 8] = [
     ("idle", Status::Idle),
@@ -51,7 +52,7 @@ impl Shape {
 /// One conversation.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}", tag = "Conversations",
     params(("conversation_id" = Uuid, Path), ("include_skills" = Option<bool>, Query)),
-    responses((status = 200, body = Value, description = "ConversationInfo"),
+    responses((status = 200, body = ConversationInfo<'static>),
         (status = 404, description = "No such conversation")))]
 pub(super) async fn get_conversation(
     State(app): State<App>,
@@ -67,7 +68,7 @@ pub(super) async fn get_conversation(
 /// Several conversations in the order asked for; null for those that do not exist.
 #[utoipa::path(get, path = "/api/conversations", tag = "Conversations",
     params(("ids" = Vec<Uuid>, Query), ("include_skills" = Option<bool>, Query)),
-    responses((status = 200, body = Vec<Value>), (status = 422, description = "No ids, or no ids at all")))]
+    responses((status = 200, body = Vec<Option<ConversationInfo<'static>>>), (status = 422, description = "No ids, or no ids at all")))]
 pub(super) async fn batch_get_conversations(
     State(app): State<App>,
     Query(shape): Query<Shape>,
@@ -116,7 +117,7 @@ pub(super) struct Search {
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
         ("status" = Option<Status>, Query), ("sort_order" = Option<String>, Query),
         ("include_skills" = Option<bool>, Query)),
-    responses((status = 200, body = Value, description = "{items, next_page_id}")))]
+    responses((status = 200, body = ConversationPage)))]
 pub(super) async fn search_conversations(
     State(app): State<App>,
     Query(search): Query<Search>,

@@ -4,8 +4,7 @@ mod nulls;
 mod read;
 mod write;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use crate::routes::{Routes, routes};
 
 use crate::App;
 use crate::error::ApiError;
@@ -14,8 +13,8 @@ use crate::index::Entry;
 use http::StatusCode;
 use std::sync::Arc;
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(read::search_events))
         .routes(routes!(read::count_events))
         .routes(routes!(write::respond_to_confirmation))

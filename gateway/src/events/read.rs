@@ -15,6 +15,7 @@ use crate::conversations::params::{choice, limit, moment};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Path, Query};
 use crate::history::{Filter, Order};
+use crate::schema::event::{Event, EventPage};
 
 const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];
 
@@ -64,7 +65,7 @@ pub(super) struct Paging {
         ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
         ("sort_order" = Option<String>, Query),
         ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
-    responses((status = 200, body = Value, description = "{items, next_page_id}"),
+    responses((status = 200, body = EventPage),
         (status = 404, description = "No such conversation")))]
 pub(super) async fn search_events(
     State(app): State<App>,
@@ -119,7 +120,7 @@ pub(super) struct EventPath {
 /// One event, with its unset fields as null.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/events/{event_id}", tag = "Events",
     params(("conversation_id" = Uuid, Path), ("event_id" = String, Path)),
-    responses((status = 200, body = Value), (status = 404, description = "No such conversation or event")))]
+    responses((status = 200, body = Event), (status = 404, description = "No such conversation or event")))]
 pub(super) async fn get_event(
     State(app): State<App>,
     path: ConversationPath,
@@ -136,7 +137,7 @@ const MOST_IDS: usize = 100;
 /// Several events in the order asked for; null for those that do not exist. The ids are a list in the body.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/events", tag = "Events",
     params(("conversation_id" = Uuid, Path)), request_body = Vec<String>,
-    responses((status = 200, body = Vec<Option<Value>>), (status = 404, description = "No such conversation")))]
+    responses((status = 200, body = Vec<Option<Event>>), (status = 404, description = "No such conversation")))]
 pub(super) async fn batch_get_events(
     State(app): State<App>,
     path: ConversationPath,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::describe;
+use super::{describe, shape};
 use crate::App;
 use crate::error::{ApiError, Problem};
 
@@ -34,6 +34,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         let bytes = read(body, app.config.limits.json_bytes).await?;
         if bytes.is_empty() {
             return Err(Problem::missing(&["body"]).into());
+        }
+        if shape::is_list(&bytes) && shape::wants_object::<T>() {
+            let msg = "Input should be a valid dictionary";
+            return Err(Problem::new("dict_type", &["body"], msg).into());
         }
         parse(&bytes).map(Self)
     }

@@ -3,6 +3,7 @@
 mod describe;
 mod json;
 mod params;
+mod shape;
 
 pub use json::Json;
 pub(crate) use params::uuid_param;

@@ -28,7 +28,7 @@ pub(super) struct ArchiveQuery {
     /// The directory; absolute.
     path: String,
     #[serde(default)]
-    #[param(required = false)]
+    #[param(required = false, inline)]
     format: ArchiveFormat,
     /// What a patch is made against.
     base_ref: Option<String>,

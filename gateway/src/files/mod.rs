@@ -11,17 +11,14 @@ mod transfer;
 mod upload;
 mod zip;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::App;
+use crate::routes::{Routes, routes};
 
 pub(crate) use serve::serve;
 pub(crate) use transfer::stat;
 
 /// Below `/api/file` and below a conversation's `/file`.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(upload::upload_file_query))
         .routes(routes!(download::download_file_query))
         .routes(routes!(folders::create_directory))
@@ -30,6 +27,6 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Below `/api/file` only.
-pub fn global_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(folders::get_home_directory)).routes(routes!(folders::search_subdirs))
+pub fn global_routes() -> Routes {
+    Routes::new().routes(routes!(folders::get_home_directory)).routes(routes!(folders::search_subdirs))
 }

@@ -25,8 +25,10 @@ pub struct View<'a> {
     pub runtime: bool,
 }
 
-#[derive(Serialize)]
-struct Info<'a> {
+/// A conversation as the API answers it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ConversationInfo)]
+pub struct ConversationInfo<'a> {
     id: ConversationId,
     workspace: &'a Workspace,
     persistence_dir: String,
@@ -35,32 +37,49 @@ struct Info<'a> {
     execution_status: Status,
     confirmation_policy: &'a ConfirmationPolicy,
     security_analyzer: Option<&'a SecurityAnalyzer>,
+    #[schema(value_type = Vec<String>)]
     activated_knowledge_skills: Value,
+    #[schema(value_type = Vec<String>)]
     invoked_skills: Value,
+    #[schema(value_type = BTreeMap<String, String>)]
     blocked_actions: Value,
+    #[schema(value_type = BTreeMap<String, String>)]
     blocked_messages: Value,
     last_user_message_id: Option<&'a str>,
     leaf_event_id: Option<&'a str>,
     stats: &'a Stats,
+    /// Without values.
     secret_registry: Registry,
     agent_state: Map<String, Value>,
     hook_config: Option<&'a Value>,
     title: Option<&'a str>,
+    /// Always null: what models used is in `stats`.
+    #[schema(value_type = Option<Object>)]
     metrics: Option<()>,
+    /// UTC with `Z`.
     created_at: &'a str,
+    /// UTC with `Z`.
     updated_at: String,
     forked_from_conversation_id: Option<ConversationId>,
     forked_from_event_id: Option<&'a str>,
     parent_conversation_id: Option<ConversationId>,
     sub_conversation_ids: &'a [ConversationId],
     tags: &'a BTreeMap<String, String>,
+    /// Always null: it is for agents that are other programs.
+    #[schema(value_type = Option<String>)]
     current_model_id: Option<()>,
+    /// Always empty, as `current_model_id`.
+    #[schema(value_type = Vec<Object>)]
     available_models: [(); 0],
     supports_runtime_model_switch: bool,
+    #[schema(value_type = Option<Object>)]
     launched_agent_profile: Option<()>,
+    /// As it was given, defaults put in, secrets null.
+    #[schema(value_type = Object)]
     agent: &'a RawValue,
     client_tools: &'a [Value],
     tool_module_qualnames: &'a BTreeMap<String, String>,
+    /// Null in the answer of a creation.
     runtime_info: Option<RuntimeInfo>,
 }
 
@@ -76,7 +95,8 @@ impl RuntimeInfo {
     pub const AVAILABLE: Self = Self { runtime_status: "available", can_resume: true, runtime_error: None };
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SecretRegistry)]
 struct Registry {
     secret_sources: BTreeMap<String, SecretSource>,
 }
@@ -97,7 +117,7 @@ impl Entry {
         let shown = Shown::of(&state);
         serde_json::to_writer(
             out,
-            &Info {
+            &ConversationInfo {
                 id: self.id,
                 workspace: &record.workspace,
                 persistence_dir: persistence_dir(view.conversations_path, self.id),

@@ -26,7 +26,7 @@ pub(crate) use agent_text::drop_nulls;
 use directory::Directory;
 pub use directory::Sort;
 pub use entry::{Entry, Taped};
-pub use info::{RuntimeInfo, View, persistence_dir};
+pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
 pub use records::Created;
 
 /// Conversation records, by id in hex.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::App;
 use crate::error::ApiError;
 use crate::extract::Json;
+use crate::schema::init::{InitRequest, InitStatus};
 
 /// The version of the API that is spoken here; clients compare it.
 pub(crate) const API_LEVEL: &str = "1.57.0";
@@ -87,14 +88,16 @@ fn whole(seconds: u64) -> f64 {
 
 /// Clients ask whether the server waits to be configured; this one never does.
 #[utoipa::path(get, path = "/api/init", tag = "Init", security(()),
-    responses((status = 404, description = "The server does not wait to be initialized")))]
+    responses((status = 200, body = InitStatus, description = "Of a server that waits; never of this one"),
+        (status = 404, description = "The server does not wait to be initialized")))]
 pub async fn get_init_status() -> ApiError {
     not_deferred()
 }
 
 /// The server is configured at start; there is nothing to initialize.
-#[utoipa::path(post, path = "/api/init", tag = "Init", security(()),
-    responses((status = 404, description = "The server does not wait to be initialized")))]
+#[utoipa::path(post, path = "/api/init", tag = "Init", security(()), request_body = InitRequest,
+    responses((status = 200, body = InitStatus, description = "Of a server that waits; never of this one"),
+        (status = 404, description = "The server does not wait to be initialized")))]
 pub async fn initialize_server() -> ApiError {
     not_deferred()
 }

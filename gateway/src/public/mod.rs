@@ -4,17 +4,14 @@ mod info;
 mod probes;
 mod tools;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-
-use crate::App;
+use crate::routes::{Routes, routes};
 
 pub(crate) use info::API_LEVEL;
 pub use probes::Readiness;
 
 /// Open to everybody.
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .routes(routes!(probes::alive))
         .routes(routes!(probes::health))
         .routes(routes!(probes::ready))
@@ -24,6 +21,6 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Behind the key.
-pub fn guarded_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(tools::list_available_tools)).routes(routes!(tools::get_tool_catalog))
+pub fn guarded_routes() -> Routes {
+    Routes::new().routes(routes!(tools::list_available_tools)).routes(routes!(tools::get_tool_catalog))
 }

@@ -11,10 +11,10 @@ mod replay;
 mod tail;
 mod wire;
 
+use crate::routes::Routes;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::get;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::App;
 pub use hub::Hub;
@@ -25,8 +25,8 @@ const WRITE_BUFFER: usize = 64 * 1024;
 /// Bytes of a frame from a client.
 const MAX_INBOUND: usize = 16 * 1024 * 1024;
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .route("/sockets/events/{conversation_id}", get(conversation::events))
         .route("/sockets/session/{conversation_id}", get(conversation::session))
         .route("/sockets/bash-events", get(bash::events))

@@ -1,0 +1,53 @@
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::index::ConversationInfo;
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ConversationPage {
+    #[schema(value_type = Vec<ConversationInfo<'static>>)]
+    pub items: Vec<ConversationInfo<'static>>,
+    /// The first conversation of the next page.
+    pub next_page_id: Option<String>,
+}
+
+/// Fields of a creation that are accepted and change nothing on this server.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct PassedOver {
+    /// Not used: agents cannot be defined in the request.
+    pub agent_definitions: Option<Vec<Value>>,
+    /// Not used: conversations run in no container of their own.
+    pub container: Option<Value>,
+    /// Not used: no worktrees are made.
+    pub worktree_options: Option<Value>,
+    /// Not used: titles come from the first message.
+    pub title_llm_profile: Option<String>,
+    /// Not used.
+    pub prompt: Option<String>,
+    /// Not used: traces are configured where the server is started.
+    pub observability_span_name: Option<String>,
+    /// Not used: traces are configured where the server is started.
+    pub observability_tags: Option<Vec<String>>,
+    /// Not used: traces are configured where the server is started.
+    pub observability_metadata: Option<Map<String, Value>>,
+    /// Not used: traces are configured where the server is started.
+    pub observability_parent_span_context: Option<String>,
+}
+
+/// Headers of a creation; they are checked, and used for nothing.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct TraceHeaders {
+    /// At most 128 letters, digits and `. _ : / -`. Not used.
+    #[param(rename = "X-OpenHands-Observability-Span-Name")]
+    pub span_name: Option<String>,
+    /// A list with commas. Not used.
+    #[param(rename = "X-OpenHands-Observability-Tags")]
+    pub tags: Option<String>,
+    /// A JSON object. Not used.
+    #[param(rename = "X-OpenHands-Observability-Metadata")]
+    pub metadata: Option<String>,
+    /// Not used.
+    #[param(rename = "X-OpenHands-Observability-Parent-Span-Context")]
+    pub parent_span_context: Option<String>,
+}

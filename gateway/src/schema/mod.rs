@@ -1,0 +1,8 @@
+//! What the document says of bodies that are read and written as text, not as values of these types: stored
+//! events are passed on as they are, and fields of a request that nothing here acts on are passed over.
+
+pub mod bash;
+pub mod conversation;
+pub mod event;
+pub mod foreign_event;
+pub mod init;
