@@ -17,7 +17,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 def fields(schema: dict, schemas: dict, depth: int = 0) -> set[str]:
     """The top-level field names of a schema, of all its alternatives."""
-    if depth > 6:
+    if depth > 12:
         return set()
     if "$ref" in schema:
         return fields(schemas[schema["$ref"].rsplit("/", 1)[-1]], schemas, depth + 1)
