@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::settings::{Fsync, Settings};
+use embedded::Fsync;
+
+use crate::settings::Settings;
 
 pub fn print(address: SocketAddr, settings: &Settings) {
     println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));

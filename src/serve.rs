@@ -8,13 +8,14 @@ use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use vault::Vault;
 
 use crate::banner;
 use crate::in_process::InProcess;
-use crate::settings::{Fsync, Settings};
+use crate::settings::Settings;
 
 #[derive(clap::Args, Clone)]
 pub struct Options {
@@ -47,10 +48,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         root: settings.state_dir(),
         conversations: settings.conversations_path.clone(),
         bash_events: settings.bash_events_dir.clone(),
-        fsync: match settings.fsync {
-            Fsync::Always => embedded::Fsync::Always,
-            Fsync::Interval => embedded::Fsync::Interval,
-        },
+        fsync: settings.fsync,
     })
     .await?;
     tokio::fs::create_dir_all(&settings.workspace_path)
@@ -63,25 +61,31 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
 
     let driver = Arc::new(in_process(&ports, &settings)?);
     let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
-    let supervisor = tokio::spawn(supervisor::run(sandboxes, ports.clone(), driver, stop.clone()));
-    let gateway = tokio::spawn(gateway::run(
-        gateway_config(secret_key, &settings)?,
-        ports,
-        vault,
-        listener,
-        stop.clone(),
-    ));
+    let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
+    let gateway_config = gateway_config(secret_key, &settings)?;
+    let serving = gateway::run(gateway_config, ports, vault, listener, stop.clone());
+    let (supervisor, gateway) = (spawn_part(&stop, supervising), spawn_part(&stop, serving));
     banner::print(bound, &settings);
 
-    // Whichever ends first ends the other; the log is closed when nobody writes any more.
-    let watch = stop.clone().drop_guard();
     let served = gateway.await.context("the gateway has panicked");
-    drop(watch);
     let supervised = supervisor.await.context("the supervisor has panicked");
+    // Nobody writes any more.
     store.close().await;
     served??;
     supervised??;
     Ok(())
+}
+
+/// Spawns a part of the server; its end, also by a panic, stops the others.
+fn spawn_part<T: Send + 'static>(
+    stop: &CancellationToken,
+    part: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let stop_others = stop.clone().drop_guard();
+    tokio::spawn(async move {
+        let _stop_others = stop_others;
+        part.await
+    })
 }
 
 /// Loopback unless there are keys, or the operator insists.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use embedded::Fsync;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -54,15 +55,6 @@ pub struct Settings {
     pub build_git_ref: String,
     pub log_level: String,
     pub log_json: bool,
-}
-
-/// When an acknowledged event is on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before it is acknowledged.
-    Always,
-    /// Within 50 ms; the operating system has it at once.
-    Interval,
 }
 
 impl Settings {

@@ -7,6 +7,8 @@
 mod allocation;
 mod backoff;
 mod reconcile;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
