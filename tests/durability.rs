@@ -1,4 +1,11 @@
 //! What was acknowledged is there: after SIGKILL at any moment, with a torn last line, on a full disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
 
 use std::collections::BTreeMap;
 use std::io::Write;

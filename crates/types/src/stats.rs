@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How many single calls each list keeps; older ones stay in the totals only.
-pub const KEPT_CALLS: usize = 500;
+const KEPT_CALLS: usize = 500;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -157,12 +157,6 @@ impl Stats {
         if let Some(metrics) = self.usage_to_metrics.get_mut(&usage.usage_id) {
             metrics.add(usage);
         }
-    }
-
-    /// US dollars over all usage ids.
-    #[must_use]
-    pub fn total_cost(&self) -> f64 {
-        self.usage_to_metrics.values().map(|m| m.accumulated_cost).sum()
     }
 
     /// The value of a `stats` state update.
