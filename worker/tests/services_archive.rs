@@ -78,7 +78,7 @@ async fn credentials_of_a_repository_never_go_in() {
         "{names}"
     );
     assert_eq!(about.headers["X-Archive-Repo-Remote"], "https://host/x.git");
-    assert_eq!(about.headers["X-Archive-Repo-Head-Commit"], world.sh("git -C p rev-parse HEAD"));
+    assert_eq!(about.headers["X-Archive-Head-Commit"], world.sh("git -C p rev-parse HEAD"));
     // Only archives can be dropped.
     world.file::<Value>(FileCall::Drop { path: world.text("p/a") }, Bytes::new()).await.unwrap();
     assert!(world.path("p/a").exists());
@@ -104,7 +104,7 @@ async fn a_patch_carries_a_working_tree_over() {
     );
     assert_eq!(made.about.headers["X-Archive-Base-Ref"], "auto");
     assert_eq!(made.about.headers["X-Archive-Base-Commit"], world.sh("git -C p rev-parse HEAD"));
-    assert_eq!(made.about.headers["X-Archive-Repo-Branch"], "main");
+    assert_eq!(made.about.headers["X-Archive-Branch"], "main");
     fs::write(world.path("p.patch"), &made.bytes).unwrap();
     world.sh("cd clone; git apply ../p.patch");
     let differing = world.sh("diff -r --exclude=.git p clone || true");

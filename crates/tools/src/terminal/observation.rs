@@ -96,6 +96,8 @@ impl Frame {
     }
 
     fn observation(&self, text: String, is_error: bool, exit_code: Option<i32>, metadata: Value) -> Value {
+        // Where there is no output there is none to save: the peer leaves the field out then.
+        let saves = !text.is_empty();
         let mut fields = Map::new();
         fields.insert("content".to_owned(), text_content(text));
         fields.insert("is_error".to_owned(), json!(is_error));
@@ -105,7 +107,9 @@ impl Frame {
         }
         fields.insert("timeout".to_owned(), json!(false));
         fields.insert("metadata".to_owned(), metadata);
-        fields.insert("full_output_save_dir".to_owned(), json!(self.observations.to_string_lossy()));
+        if saves {
+            fields.insert("full_output_save_dir".to_owned(), json!(self.observations.to_string_lossy()));
+        }
         fields.insert("kind".to_owned(), json!("TerminalObservation"));
         Value::Object(fields)
     }

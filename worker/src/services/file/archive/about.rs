@@ -15,8 +15,8 @@ pub(super) async fn headers(repository: &Repository) -> Result<Map<String, Value
         }
     };
     add("X-Archive-Repo-Remote", remote.as_deref().map(without_credentials));
-    add("X-Archive-Repo-Branch", Some(branch.unwrap_or("DETACHED").to_owned()));
-    add("X-Archive-Repo-Head-Commit", repository.head.clone());
+    add("X-Archive-Branch", Some(branch.unwrap_or("DETACHED").to_owned()));
+    add("X-Archive-Head-Commit", repository.head.clone());
     add("X-Archive-Repo-Root", Some(repository.top.to_string_lossy().into_owned()));
     Ok(headers)
 }
