@@ -74,6 +74,15 @@ pub fn key_of(file_name: &str) -> Option<String> {
     }
 }
 
+/// The name of a blob is its file name.
+pub fn check_blob_name(name: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    match (1..=100).contains(&name.len()) && name.bytes().all(plain) {
+        true => Ok(()),
+        false => Err(Error::Internal(format!("not a blob name: {name:?}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +92,7 @@ mod tests {
         let sandbox = SandboxId::shared();
         for name in ["", ".", "..", "../x", "a/b", "a\0b", &"x".repeat(101)] {
             assert!(Place::log(&LogId::named(&sandbox, name)).is_err(), "{name:?}");
+            assert!(check_blob_name(name).is_err(), "{name:?}");
         }
         for key in ["", "../x", "a/b", "%revision", &"x".repeat(201)] {
             assert!(Place::key("B", key).is_err(), "{key:?}");

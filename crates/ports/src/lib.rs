@@ -1,8 +1,9 @@
 //! The ports: what Manyhands needs from the world, as object-safe traits, and the RPC spoken over the bus.
 //!
 //! Two adapters implement them: `embedded` (files and channels) and, in a cluster, NATS. Each trait states
-//! its contract; `contract` (a feature) is the suite that every adapter must pass.
+//! its contract; [`contract`] (feature `contract`) is the suite that every adapter must pass.
 
+mod blobs;
 mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -15,6 +16,7 @@ pub mod subjects;
 
 use std::sync::Arc;
 
+pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
 pub use driver::{Driver, Unit};
 pub use error::{Error, Result};
@@ -27,4 +29,5 @@ pub struct Ports {
     pub bus: Arc<dyn Bus>,
     pub log: Arc<dyn EventLog>,
     pub kv: Arc<dyn Kv>,
+    pub blobs: Arc<dyn Blobs>,
 }

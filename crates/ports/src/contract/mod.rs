@@ -9,6 +9,7 @@
 //! ```
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a promise that is broken ends its test")]
 
+pub mod blobs;
 pub mod bus;
 pub mod kv;
 pub mod log;
@@ -55,6 +56,13 @@ macro_rules! contract_tests {
             a_list_is_in_key_order_with_values,
             buckets_do_not_mix,
             a_watcher_sees_every_change_in_order,
+        );
+        $crate::contract_tests!($make, blobs:
+            a_blob_comes_back_whole_and_in_ranges,
+            an_empty_blob_is_a_blob,
+            a_blob_can_be_replaced,
+            an_absent_blob_is_not_found,
+            a_deleted_blob_is_gone,
         );
         $crate::contract_tests!($make, bus:
             a_message_reaches_every_matching_pattern_once,
