@@ -1,6 +1,5 @@
 //! What git says about workspaces.
 
-use crate::routes::{Routes, routes};
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +10,7 @@ use crate::App;
 use crate::calls::call;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query};
+use crate::routes::{Routes, routes};
 use crate::scope::Place;
 
 /// Below `/api/git` and below a conversation's `/git`.

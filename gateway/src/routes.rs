@@ -103,7 +103,8 @@ fn plain(path: &str) -> String {
     path.replace("{*", "{")
 }
 
-/// [`Operations`] of functions with `#[utoipa::path]`, all of the same path.
+/// [`Operations`] of functions with `#[utoipa::path]`, all of the same path. `@path` is how the macro of
+/// `utoipa_axum` reaches what that attribute made of a function.
 macro_rules! routes {
     ( $($first:ident)::+ $(, $($more:ident)::+ )* ) => {{
         use utoipa_axum::PathItemExt;

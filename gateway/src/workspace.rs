@@ -1,6 +1,5 @@
 //! The files of a conversation's workspace, as pages a browser shows.
 
-use crate::routes::{Routes, routes};
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use http::request::Parts;
@@ -12,6 +11,7 @@ use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Path};
 use crate::files;
+use crate::routes::{Routes, routes};
 use crate::scope::Place;
 
 /// What a model or a program wrote must not act as a page of this server: it gets an origin of its own.

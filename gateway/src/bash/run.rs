@@ -14,6 +14,7 @@ use super::entry::Entry;
 use super::tail::Tail;
 use crate::App;
 use crate::calls::call;
+use crate::conversations::Success;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
@@ -24,11 +25,6 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// Longer waits than this are not kept.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Success {
-    success: bool,
-}
 
 /// Starts a command and returns at once.
 #[utoipa::path(post, path = "/start_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
@@ -78,7 +74,7 @@ pub(super) async fn stop_bash_command(
     app.activity.touch();
     let command_id = params.command_id.simple().to_string();
     let () = call(&app, &place.sandbox, "bash", &BashCall::Stop { scope: place.scope, command_id }).await?;
-    Ok(Json(Success { success: true }))
+    Ok(Json(Success::YES))
 }
 
 #[derive(Deserialize)]

@@ -4,12 +4,11 @@ mod nulls;
 mod read;
 mod write;
 
-use crate::routes::{Routes, routes};
-
 use crate::App;
 use crate::error::ApiError;
 use crate::extract::ConversationPath;
 use crate::index::Entry;
+use crate::routes::{Routes, routes};
 use http::StatusCode;
 use std::sync::Arc;
 

@@ -11,12 +11,12 @@ mod replay;
 mod tail;
 mod wire;
 
-use crate::routes::Routes;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::get;
 
 use crate::App;
+use crate::routes::Routes;
 pub use hub::Hub;
 
 /// Frames queued for one system call, in bytes.
