@@ -1,7 +1,7 @@
 //! The ports: what Manyhands needs from the world, as object-safe traits, and the RPC spoken over the bus.
 //!
-//! Two adapters implement them: `embedded` (files and channels) and, in a cluster, NATS. Each trait states
-//! its contract; [`contract`] (feature `contract`) is the suite that every adapter must pass.
+//! The adapter `embedded` implements them on files and channels. Each trait states its contract; `contract` (a
+//! feature) is the suite that every adapter must pass.
 
 mod blobs;
 mod bus;
