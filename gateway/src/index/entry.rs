@@ -187,7 +187,7 @@ impl Entry {
         }
         let moved = state.apply(seq, payload);
         state.keep(Taped { prev, seq, payload: payload.clone() });
-        drop(state);
+        // Under the lock: who finds a record known finds it announced, and announcements keep their order.
         self.folded.send_replace(seq);
         Folded::New { moved }
     }
@@ -197,7 +197,6 @@ impl Entry {
         let mut state = self.state();
         state.projection = Projection::default();
         state.saved = Seq::ZERO;
-        drop(state);
         self.folded.send_replace(Seq::ZERO);
     }
 
@@ -285,6 +284,23 @@ mod tests {
         assert_eq!((entry.events(), entry.seq()), (1, Seq(10)));
         assert_eq!(entry.fold(Seq(10), Seq(20), &message(1)), Folded::New { moved: true });
         assert_eq!(entry.events(), 2);
+    }
+
+    #[test]
+    fn what_several_fold_at_once_is_announced_before_any_of_them_finds_it_known() {
+        const RECORDS: u64 = 20_000;
+        let (entry, payload) = (entry(), message(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..RECORDS {
+                        entry.fold(Seq(n), Seq(n + 1), &payload);
+                        assert!(entry.seq() > Seq(n));
+                    }
+                });
+            }
+        });
+        assert_eq!(entry.seq(), Seq(RECORDS));
     }
 
     #[test]
