@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -15,24 +13,17 @@ use serde::Deserialize;
 use crate::App;
 use crate::error::ApiError;
 use crate::extract::query_values;
+use crate::sockets::Pings;
 
 const KEY_HEADER: &str = "x-session-api-key";
 
 /// How long a socket may take to name its key.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
 
-/// For how long, and how much, a refused client is still listened to.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
-
 /// Lets a request through that carries a session key in its header; without keys, every request. Looks at
 /// headers alone, so the body of a refused request is not read.
 pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    if accepts_header(&app, request.headers()) {
-        next.run(request).await
-    } else {
-        unauthorized(&app, request)
-    }
+    if accepts_header(&app, request.headers()) { next.run(request).await } else { unauthorized() }
 }
 
 /// As [`guard`], and also for the cookie of a workspace session: the files pages of a browser show.
@@ -40,7 +31,7 @@ pub async fn workspace_guard(State(app): State<App>, request: Request, next: Nex
     if accepts_header(&app, request.headers()) || app.sessions.accepts(request.headers()) {
         next.run(request).await
     } else {
-        unauthorized(&app, request)
+        unauthorized()
     }
 }
 
@@ -50,27 +41,16 @@ fn accepts_header(app: &App, headers: &HeaderMap) -> bool {
 }
 
 fn header_key(headers: &HeaderMap) -> Option<&str> {
-    headers.get(KEY_HEADER)?.to_str().ok()
+    headers.get(KEY_HEADER).map(text)
 }
 
-fn unauthorized(app: &App, request: Request) -> Response {
-    if !request.body().is_end_stream() {
-        app.tasks.spawn(tokio::time::timeout(LINGER, discard(request.into_body())));
-    }
+/// Keys are texts, also with letters that are not ASCII; a header in another encoding names none.
+fn text(value: &http::HeaderValue) -> &str {
+    str::from_utf8(value.as_bytes()).unwrap_or_default()
+}
+
+fn unauthorized() -> Response {
     ApiError::plain(StatusCode::UNAUTHORIZED).into_response()
-}
-
-/// Reads a little of what a refused client sends on: were the connection closed at once, its answer could get
-/// lost on the way.
-async fn discard(body: Body) {
-    let mut left = LINGER_BYTES;
-    let mut pieces = body.into_data_stream();
-    while let Some(Ok(piece)) = pieces.next().await {
-        left = left.saturating_sub(piece.len());
-        if left == 0 {
-            return;
-        }
-    }
 }
 
 /// What a socket's request says about its key. Refuses (403, no upgrade) a key that is named and wrong: the
@@ -95,10 +75,6 @@ impl FromRequestParts<App> for SocketCredentials {
             None => Ok(Self { complete: false }),
         }
     }
-}
-
-fn text(value: &http::HeaderValue) -> &str {
-    value.to_str().unwrap_or_default()
 }
 
 /// The first frame of a socket whose request named no key.
@@ -130,9 +106,10 @@ impl SocketCredentials {
 
 /// The first data frame; `None` when the client has gone.
 async fn first_frame(socket: &mut WebSocket) -> Option<Message> {
+    let mut pings = Pings::default();
     loop {
         match socket.recv().await?.ok()? {
-            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Ping(_) | Message::Pong(_) => pings.note().await,
             frame => return Some(frame),
         }
     }

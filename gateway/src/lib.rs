@@ -21,6 +21,7 @@ pub mod files;
 pub mod git;
 pub mod history;
 pub mod index;
+mod linger;
 pub mod public;
 pub mod router;
 pub mod routes;

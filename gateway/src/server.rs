@@ -22,6 +22,7 @@ use crate::cors::Origins;
 use crate::edge::Edge;
 use crate::history::History;
 use crate::index::Index;
+use crate::linger::Lingering;
 use crate::public::Readiness;
 use crate::session::Sessions;
 use crate::sockets::Hub;
@@ -136,7 +137,11 @@ async fn serve(app: App, edge: Edge, stream: TcpStream) {
     // Without it small answers wait for acknowledgements; if it cannot be set, they do.
     let _ = stream.set_nodelay(true);
     let limits = &app.config.limits;
-    let service = service_fn(move |request: hyper::Request<Incoming>| answer(edge.clone(), request));
+    let tasks = app.tasks.clone();
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let request = request.map(|body| Body::new(Lingering::new(body, tasks.clone())));
+        answer(edge.clone(), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -156,6 +161,6 @@ async fn serve(app: App, edge: Edge, stream: TcpStream) {
     }
 }
 
-async fn answer(edge: Edge, request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, Infallible> {
-    Ok(edge.serve(request.map(Body::new)).await)
+async fn answer(edge: Edge, request: hyper::Request<Body>) -> Result<hyper::Response<Body>, Infallible> {
+    Ok(edge.serve(request).await)
 }

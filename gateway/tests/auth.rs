@@ -4,6 +4,7 @@
 mod common;
 
 use common::{KEY, Server, eventually, keyed_server, open_server, start, status_and_json};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,6 +49,19 @@ async fn any_configured_key_in_the_header_opens_and_nothing_else_does() {
         assert_eq!(with(&server, path, header, value).await, 401, "{header}: {value}");
     }
     assert_eq!(server.get("/api/tools/?session_api_key=one").await.status(), 401);
+}
+
+#[tokio::test]
+async fn a_key_may_have_any_letters() {
+    const ODD: &str = "clé \u{1f511} \"quoted\" \\ ;,=";
+    let server = start(|config| config.keys = Keys::new(&[ODD.into()])).await;
+    let answer = async |key: &[u8]| {
+        let value = HeaderValue::from_bytes(key).unwrap();
+        let request = server.request(Method::GET, "/api/tools/").header("x-session-api-key", value);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(answer(ODD.as_bytes()).await, 200);
+    assert_eq!(answer(b"cl\xe9").await, 401);
 }
 
 #[tokio::test]

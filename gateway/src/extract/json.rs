@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -60,6 +60,9 @@ fn says_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ApiError::plain(StatusCode::PAYLOAD_TOO_LARGE));
+    }
     let whole = tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await;
     let Ok(whole) = whole else { return Err(ApiError::plain(StatusCode::REQUEST_TIMEOUT)) };
     match whole {

@@ -12,6 +12,7 @@ use types::{Content, Message, Role};
 
 use super::frames::Protocol;
 use super::outbox::{Ending, Item, Outbox};
+use super::pings::Pings;
 use super::wire::Heard;
 use crate::App;
 use crate::conversations::drive;
@@ -33,6 +34,7 @@ pub(super) async fn listen(
     outbox: &Outbox,
     actor: &impl Act,
 ) {
+    let mut pings = Pings::default();
     while let Some(Ok(frame)) = stream.next().await {
         heard.note();
         match frame {
@@ -43,7 +45,8 @@ pub(super) async fn listen(
                 }
             }
             Frame::Binary(_) => outbox.end(Ending::BINARY),
-            Frame::Ping(_) | Frame::Pong(_) | Frame::Close(_) => {}
+            Frame::Ping(_) | Frame::Pong(_) => pings.note().await,
+            Frame::Close(_) => {}
         }
     }
 }

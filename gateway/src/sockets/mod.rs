@@ -7,6 +7,7 @@ mod frames;
 mod hub;
 mod inbound;
 mod outbox;
+mod pings;
 mod replay;
 mod tail;
 mod wire;
@@ -18,6 +19,7 @@ use axum::routing::get;
 use crate::App;
 use crate::routes::Routes;
 pub use hub::Hub;
+pub(crate) use pings::Pings;
 
 /// Frames queued for one system call, in bytes.
 const WRITE_BUFFER: usize = 64 * 1024;
