@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use secrecy::SecretString;
@@ -16,6 +17,9 @@ use vault::Vault;
 use crate::banner;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
+
+/// What file work that is still going on gets to finish when everything else has stopped.
+const LEFTOVERS: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args, Clone)]
 pub struct Options {
@@ -37,8 +41,10 @@ pub struct Options {
 pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(options, settings))?;
-    Ok(ExitCode::SUCCESS)
+    let served = runtime.block_on(serve(options, settings));
+    // A thread may wait for a file for ever. What was acknowledged is on the disk.
+    runtime.shutdown_timeout(LEFTOVERS);
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {

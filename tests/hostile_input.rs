@@ -1,11 +1,15 @@
 //! Bad input gets a clear answer; bad commands leave nothing behind.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use testing::eventually;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::server::Start;
+use testing::{PATIENCE, eventually};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 
@@ -53,6 +57,94 @@ async fn a_conversations_file_routes_do_not_leave_its_workspace() {
     }
     let (status, _) = server.client.get("/api/file/download?path=relative.txt").await;
     assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn paths_and_references_with_nul_bytes_are_refused_everywhere() {
+    let server = Start::new(BINARY).start();
+    let file = server.folder().join("repository/file");
+    let repository = file.parent().unwrap().display().to_string();
+    server.client.create("http://127.0.0.1:9/v1", &repository).await;
+    std::fs::write(&file, "text").unwrap();
+    for path in [
+        "git/diff?path=/%00".to_owned(),
+        format!("git/changes?path={repository}&ref=%00"),
+        format!("git/diff?path={}&ref=a%00b", file.display()),
+        "file/download?path=/%00".to_owned(),
+    ] {
+        let (status, answer) = server.client.get(&format!("/api/{path}")).await;
+        assert_eq!(status, 400, "{path}: {answer}");
+    }
+    let body = testing::client::conversation("http://127.0.0.1:9/v1", "/a\0b");
+    let (status, answer) = server.client.post("/api/conversations", &body).await;
+    assert_eq!((status.as_u16(), &answer["detail"][0]["loc"][2]), (422, &json!("working_dir")), "{answer}");
+}
+
+#[tokio::test]
+async fn a_file_that_makes_its_readers_wait_holds_up_neither_a_run_nor_the_servers_end() {
+    let view = json!({ "command": "view", "path": "/proc/kmsg" });
+    let script =
+        Script::new("[[wait]]", vec![Turn::call("call_1", "file_editor", view), Turn::finish("done")]);
+    let model = Model::start(0, vec![script]).await.unwrap();
+    let mut server = Start::new(BINARY).start();
+    let work = server.folder().join("w").display().to_string();
+    let id = server.client.create(&model.base_url(), &work).await;
+    server.client.send(&id, "[[wait]]", true).await;
+    server.client.wait_for_status(&id, "finished").await;
+    assert!(server.terminate().success());
+}
+
+/// A connection that writes what it likes; unlike an HTTP client, all of it before it reads.
+fn connect(url: &str) -> TcpStream {
+    let stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_was_read_is_not_lost() {
+    let server = Start::new(BINARY).with_key("right").start();
+    let body = vec![b' '; 4 * 1024 * 1024];
+    for (key, kind, status) in [("wrong", "application/json", "401"), ("right", "text/plain", "415")] {
+        for attempt in 0..20 {
+            let mut stream = connect(&server.url);
+            let head = format!(
+                "POST /api/conversations HTTP/1.1\r\nHost: localhost\r\nX-Session-API-Key: {key}\r\n\
+                 Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap_or_else(|error| panic!("{status}, attempt {attempt}: {error}"));
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("{status}, {attempt}: {error}"));
+            assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_pings_and_never_reads_does_not_fill_the_memory() {
+    const MOST: usize = 96 * 1024 * 1024;
+    let server = Start::new(BINARY).start();
+    let mut stream = connect(&server.url);
+    let head = "GET /sockets/bash-events HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    let before = server.resident_kib();
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.extend([b'a'; 125]);
+    let flood = ping.repeat(1_000);
+    let mut sent = 0;
+    while sent < MOST && stream.write_all(&flood).is_ok() {
+        sent += flood.len();
+    }
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 32 * 1024, "{grown} KiB more after {sent} bytes of pings");
+    server.client.get_ok("/ready").await;
 }
 
 fn alive(pid: &str) -> bool {

@@ -119,7 +119,7 @@ impl StartConversation {
         let sealer = Sealer::new(&app.vault, id);
         sealer.seal_object(&mut agent);
         sealer.seal_sources(&mut secrets);
-        let working_dir = working_dir(self.workspace, &app.config.workspace_path);
+        let working_dir = working_dir(self.workspace, &app.config.workspace_path)?;
         let tags = self.tags.unwrap_or_default();
         check_tags(&tags)?;
         Ok(Record {
@@ -168,8 +168,15 @@ impl StartConversation {
     }
 }
 
-fn working_dir(workspace: StartWorkspace, default: &Path) -> String {
-    workspace.working_dir.unwrap_or_else(|| default.to_string_lossy().into_owned())
+fn working_dir(workspace: StartWorkspace, default: &Path) -> ApiResult<String> {
+    match workspace.working_dir {
+        Some(given) if given.contains('\0') => {
+            let msg = "Value error, a path must not contain NUL bytes";
+            Err(Problem::new("value_error", &["body", "workspace", "working_dir"], msg).into())
+        }
+        Some(given) => Ok(given),
+        None => Ok(default.to_string_lossy().into_owned()),
+    }
 }
 
 fn max_iterations(given: Option<u64>) -> ApiResult<u64> {

@@ -1,9 +1,11 @@
 //! Reading and replacing files safely.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::text::is_binary;
 
@@ -34,7 +36,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     check_size(path, meta.len())?;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    // Some files of the kernel are regular ones and yet make readers wait until something happens.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     check_size(path, bytes.len() as u64)?;
     Ok(bytes)

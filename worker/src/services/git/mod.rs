@@ -70,6 +70,7 @@ impl Service {
     /// Like [`Self::path`], but a symlink at the end is not followed: to git it is a file.
     fn file(&self, scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
         let path = self.default_cwd.join(path);
+        place::check(&path)?;
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(place::within(scope, parent)?.join(name)),
             _ => place::within(scope, &path),

@@ -50,13 +50,24 @@ pub(crate) enum Failure {
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Unusable(_) => Self::new(Code::Internal, failure.to_string()),
-            Failure::Refused { .. } | Failure::TimedOut(_) | Failure::TooLong(_) => {
+        match &failure {
+            Failure::Unusable(error) if !is_callers(error) => Self::new(Code::Internal, failure.to_string()),
+            Failure::Unusable(_) | Failure::Refused { .. } | Failure::TimedOut(_) | Failure::TooLong(_) => {
                 bad_request(failure.to_string())
             }
         }
     }
+}
+
+/// Whether git was not started because of what it was asked: a text with NUL, a folder that may not be entered.
+fn is_callers(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ArgumentListTooLong, InvalidFilename, InvalidInput, NotADirectory, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        ArgumentListTooLong | InvalidFilename | InvalidInput | NotADirectory | PermissionDenied
+    )
 }
 
 impl Git {
