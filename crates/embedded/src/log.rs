@@ -23,12 +23,12 @@ pub struct FileLog {
 impl EventLog for FileLog {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         let place = Place::log(log)?;
-        let lines = lines(&records)?;
+        let size = check(&records)?;
         let (subject, bus) = (subjects::stored(log), self.bus.clone());
         self.journal
             .run(|answer| {
                 let seqs = Vec::with_capacity(records.len());
-                Box::new(Append { place, after, records, lines, seqs, subject, bus, answer })
+                Box::new(Append { place, after, records, size, seqs, subject, bus, answer })
             })
             .await
     }
@@ -56,27 +56,23 @@ impl EventLog for FileLog {
     }
 }
 
-fn lines(records: &[Bytes]) -> Result<Vec<u8>> {
-    let length = records.iter().map(|record| record.len() + 1).sum();
-    if length > MAX_BYTES {
+/// The bytes that the records take as lines.
+fn check(records: &[Bytes]) -> Result<usize> {
+    let size = records.iter().map(|record| record.len() + 1).sum();
+    if size > MAX_BYTES {
         return Err(Error::Internal(format!("more than {MAX_BYTES} bytes in one append")));
     }
-    let mut lines = Vec::with_capacity(length);
-    for record in records {
-        if memchr::memchr(b'\n', record).is_some() {
-            return Err(Error::Internal("a record contains a line feed".to_owned()));
-        }
-        lines.extend_from_slice(record);
-        lines.push(b'\n');
+    match records.iter().any(|record| memchr::memchr(b'\n', record).is_some()) {
+        true => Err(Error::Internal("a record contains a line feed".to_owned())),
+        false => Ok(size),
     }
-    Ok(lines)
 }
 
 struct Append {
     place: Place,
     after: Seq,
     records: Vec<Bytes>,
-    lines: Vec<u8>,
+    size: usize,
     seqs: Vec<Seq>,
     subject: String,
     bus: LocalBus,
@@ -85,7 +81,7 @@ struct Append {
 
 impl Transaction for Append {
     fn bytes(&self) -> usize {
-        self.lines.len()
+        self.size
     }
 
     fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
@@ -99,7 +95,8 @@ impl Transaction for Append {
             self.seqs.push(Seq(end));
         }
         if !self.records.is_empty() {
-            stage.frame.append(&self.place, tail, &self.lines);
+            let lines: Vec<&[u8]> = self.records.iter().flat_map(|record| [record.as_ref(), b"\n"]).collect();
+            stage.frame.append(&self.place, tail, &lines);
             stage.ahead.tails.insert(self.place.clone(), end);
         }
         Ok(())

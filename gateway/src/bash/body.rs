@@ -14,10 +14,10 @@ use super::query::Page;
 use crate::error::ApiResult;
 
 /// Pages up to this many bytes are read before the answer begins, so that a failure is still an answer.
-const WHOLE: usize = 4 * 1024 * 1024;
+const WHOLE: usize = 256 * 1024;
 
-/// Records of one read; each may have a mebibyte.
-const RUN: usize = 4;
+/// Bytes of one read, unless a single record has more.
+const RUN: usize = 256 * 1024;
 
 /// `{"items": […], "next_page_id": …}`.
 pub(super) async fn page(log: Arc<dyn EventLog>, id: &LogId, page: Page) -> ApiResult<Response> {
@@ -57,13 +57,17 @@ pub(super) fn records_of(
 
 /// Entries that follow each other in the log are read together.
 fn runs(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    let mut runs: Vec<Vec<Entry>> = Vec::new();
+    let (mut runs, mut size): (Vec<Vec<Entry>>, usize) = (Vec::new(), 0);
     for entry in entries {
+        size += entry.len;
         match runs.last_mut() {
-            Some(run) if run.len() < RUN && run.last().is_some_and(|last| last.seq == entry.prev) => {
+            Some(run) if size <= RUN && run.last().is_some_and(|last| last.seq == entry.prev) => {
                 run.push(entry)
             }
-            _ => runs.push(vec![entry]),
+            _ => {
+                size = entry.len;
+                runs.push(vec![entry]);
+            }
         }
     }
     runs

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use memchr::memmem;
 use serde::Deserialize;
 use types::Seq;
 use uuid::Uuid;
@@ -12,6 +13,11 @@ pub(super) enum Kind {
     BashCommand,
     BashOutput,
 }
+
+/// What comes after all that a glance wants, in records of outputs. No JSON text has these bytes inside of it.
+const TEXTS: &[u8] = b",\"stdout\":";
+/// Where the texts begin, at the latest.
+const LONGEST_HEAD: usize = 512;
 
 /// What searches look at of a stored bash event; the rest stays in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +55,9 @@ struct Glance<'a> {
 impl Entry {
     /// `None` for a record that is no bash event.
     pub fn of(prev: Seq, seq: Seq, record: &[u8]) -> Option<Self> {
-        let glance: Glance = serde_json::from_slice(record).ok()?;
+        let mut head = [0; LONGEST_HEAD];
+        let glance: Glance =
+            serde_json::from_slice(head_of_output(record, &mut head).unwrap_or(record)).ok()?;
         Some(Self {
             seq,
             prev,
@@ -69,6 +77,16 @@ impl Entry {
     }
 }
 
+/// What stands before the texts, which are long, as an object of its own.
+fn head_of_output<'head>(record: &[u8], head: &'head mut [u8; LONGEST_HEAD]) -> Option<&'head [u8]> {
+    let fields = record.get(..memmem::find(record.get(..LONGEST_HEAD.min(record.len()))?, TEXTS)?)?;
+    let head = head.get_mut(..=fields.len())?;
+    let (end, copy) = head.split_last_mut()?;
+    copy.copy_from_slice(fields);
+    *end = b'}';
+    Some(head)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +99,7 @@ mod tests {
         let entry = Entry::of(Seq(1), Seq(2), output).unwrap();
         assert!(entry.last && entry.order == 2 && entry.command.is_some());
         assert_eq!(Entry::of(Seq(1), Seq(2), b"{}"), None);
+        assert_eq!(Entry::of(Seq(1), Seq(2), br#"{"order":2,"stdout":"x"}"#), None);
         assert_eq!(Entry::of(Seq(1), Seq(2), b"{"), None);
     }
 }

@@ -1,18 +1,19 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use ports::Entry;
+use rustix::buffer::spare_capacity;
 use types::Seq;
 
 use crate::place::Place;
 
 /// A page of a read is about this much, or one record.
-const MAX_READ: usize = 1 << 20;
+const MAX_READ: usize = 512 << 10;
 const MIN_READ: usize = 16 << 10;
-/// What a record is guessed to take when a read is sized.
+/// What a record is guessed to take as long as none was read.
 const GUESSED_RECORD: usize = 1 << 10;
 
 /// One log: a record a line. A record's position is the offset of its end, so nothing needs an index.
@@ -20,12 +21,14 @@ pub struct LogFile {
     file: File,
     /// What readers may see: everything before it is durable.
     tail: AtomicU64,
+    /// What a record took where the log was last read: the next ones are likely to be similar.
+    usual_record: AtomicUsize,
 }
 
 impl LogFile {
     pub fn open(file: File) -> io::Result<Self> {
         let tail = AtomicU64::new(file.metadata()?.len());
-        Ok(Self { file, tail })
+        Ok(Self { file, tail, usual_record: AtomicUsize::new(GUESSED_RECORD) })
     }
 
     /// Cuts the last line if it has no end.
@@ -78,11 +81,17 @@ impl LogFile {
         }
         let start = self.line_start(after)?;
         let left = usize::try_from(tail - start).unwrap_or(usize::MAX);
-        let mut size = limit.saturating_mul(GUESSED_RECORD).clamp(MIN_READ, MAX_READ);
+        let usual = self.usual_record.load(Ordering::Relaxed);
+        let mut size = limit.saturating_mul(usual + usual / 8).clamp(MIN_READ, MAX_READ);
         loop {
             let page = self.bytes(start, size.min(left))?;
             let entries = records(&page, start, limit);
-            if !entries.is_empty() || size >= left {
+            if let Some(last) = entries.last() {
+                let read = usize::try_from(last.seq.0 - start).unwrap_or(usize::MAX);
+                self.usual_record.store(read / entries.len(), Ordering::Relaxed);
+                return Ok(entries);
+            }
+            if size >= left {
                 return Ok(entries);
             }
             size = size.saturating_mul(4);
@@ -105,8 +114,16 @@ impl LogFile {
     }
 
     fn bytes(&self, offset: u64, length: usize) -> io::Result<Bytes> {
-        let mut buffer = vec![0; length];
-        self.file.read_exact_at(&mut buffer, offset)?;
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            let at = offset + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        buffer.truncate(length);
         Ok(buffer.into())
     }
 }

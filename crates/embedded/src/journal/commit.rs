@@ -19,7 +19,7 @@ const SEGMENT_BYTES: u64 = 32 << 20;
 /// A batch longer than this is written before more is staged.
 const BATCH_BYTES: usize = 8 << 20;
 /// The buffer kept between batches.
-const KEPT_BYTES: usize = 64 << 10;
+const KEPT_BYTES: usize = 512 << 10;
 const SYNC_EVERY: Duration = Duration::from_millis(50);
 
 /// The one thread that writes.
@@ -183,8 +183,8 @@ impl Committer {
     }
 
     fn apply_frame(&self, range: Range<usize>) -> io::Result<()> {
-        let frame = self.writer.bytes().get(range).and_then(frame::decode);
-        for change in frame.map(|(changes, _)| changes).unwrap_or_default() {
+        let changes = self.writer.bytes().get(range).and_then(frame::decode_own);
+        for change in changes.unwrap_or_default() {
             self.disk.apply(&change)?;
         }
         Ok(())

@@ -25,6 +25,9 @@ pub enum Change<'a> {
     },
 }
 
+/// What a change takes beside its path and bytes.
+const CHANGE_BYTES: usize = 16;
+
 const APPEND: u8 = 1;
 const REPLACE: u8 = 2;
 const REMOVE: u8 = 3;
@@ -45,8 +48,9 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    pub fn append(&mut self, place: &Place, offset: u64, bytes: &[u8]) {
-        self.change(APPEND, place, offset, &[bytes]);
+    /// What is appended are `parts`, in order.
+    pub fn append(&mut self, place: &Place, offset: u64, parts: &[&[u8]]) {
+        self.change(APPEND, place, offset, parts);
     }
 
     /// The new content is that of `parts`, in order.
@@ -63,6 +67,7 @@ impl FrameWriter {
             self.buffer.extend([0; HEADER_BYTES]);
         }
         let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.buffer.reserve(length + place.path.len() + CHANGE_BYTES);
         self.buffer.extend([kind, area_code(place.area)]);
         // Paths are checked names and records are bounded: neither number is ever cut.
         self.buffer.extend(u16::try_from(place.path.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -107,11 +112,20 @@ pub fn decode(bytes: &[u8]) -> Option<(Vec<Change<'_>>, usize)> {
     if length == 0 || crc32fast::hash(payload) != crc {
         return None;
     }
+    Some((changes(payload)?, HEADER_BYTES + length))
+}
+
+/// The changes of a whole frame that was written just now.
+pub fn decode_own(frame: &[u8]) -> Option<Vec<Change<'_>>> {
+    changes(frame.get(HEADER_BYTES..)?)
+}
+
+fn changes(payload: &[u8]) -> Option<Vec<Change<'_>>> {
     let (mut reader, mut changes) = (Reader(payload), Vec::new());
     while !reader.0.is_empty() {
         changes.push(reader.change()?);
     }
-    Some((changes, HEADER_BYTES + length))
+    Some(changes)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -183,7 +197,7 @@ mod tests {
 
     fn two_frames() -> FrameWriter {
         let mut writer = FrameWriter::default();
-        writer.append(&place("a"), 7, b"one\n");
+        writer.append(&place("a"), 7, &[b"one", b"\n"]);
         writer.finish().unwrap();
         writer.replace(&place("b"), &[b"1\n", b"two"]);
         writer.remove(&place("c"));

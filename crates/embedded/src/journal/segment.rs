@@ -9,6 +9,8 @@ const MAGIC: &[u8; 8] = b"mhjrnl1\n";
 /// Zeros written after the frames when the file must grow. Most syncs then need not note a new length, which
 /// spares them the journal of the file system: half of the time and more where others use the disk too.
 const AHEAD_BYTES: usize = 256 << 10;
+/// A write of as many bytes takes longer than its new length does: nothing is written ahead after it.
+const LARGE_BYTES: usize = AHEAD_BYTES / 2;
 const SUFFIX: &str = ".journal";
 
 /// The file that frames are written to.
@@ -46,6 +48,9 @@ impl Segment {
             return Ok(());
         }
         self.allocated = end;
+        if bytes.len() >= LARGE_BYTES {
+            return Ok(());
+        }
         match self.file.write_all_at(&vec![0; AHEAD_BYTES], end) {
             Ok(()) => self.allocated += AHEAD_BYTES as u64,
             // The frames found room, and only they are needed.

@@ -1,28 +1,33 @@
 //! What a command wrote and nobody has seen yet.
 
 use std::mem;
+use std::time::Duration;
 
 use rustix::pipe::fcntl_setpipe_size;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
+use tokio::time::{Instant, sleep_until};
 
 const SMALL_READ: usize = 8 * 1024;
-/// What a pipe holds at first.
-const PIPE_SIZE: usize = 64 * 1024;
+/// As many waiting bytes are a flood.
+const FLOOD: usize = 64 * 1024;
 /// What the pipe of a flood is made to hold, so that its writer need not wait for every read.
-const LARGE_PIPE_SIZE: usize = 256 * 1024;
+const LARGE_PIPE_SIZE: usize = 1024 * 1024;
+/// How long such a pipe may fill once it was empty: a read for every write would cost more than the rest.
+const FILL_TIME: Duration = Duration::from_millis(1);
 
 /// Bytes of one stream that wait for the next event.
 pub(super) struct Stream {
     /// `None` after the end.
     pipe: Option<Receiver>,
     is_large: bool,
+    read_at: Option<Instant>,
     waiting: Vec<u8>,
 }
 
 impl Stream {
     pub(super) fn new(pipe: Option<Receiver>) -> Self {
-        Self { pipe, is_large: false, waiting: Vec::new() }
+        Self { pipe, is_large: false, read_at: None, waiting: Vec::new() }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -39,16 +44,23 @@ impl Stream {
     /// Safe: what was read is kept.
     pub(super) async fn fill(&mut self, wanted: usize) {
         let Some(pipe) = &mut self.pipe else { return };
-        let room = if self.waiting.is_empty() { SMALL_READ } else { wanted.max(SMALL_READ) };
-        self.waiting.reserve(room);
-        let read = pipe.read_buf(&mut self.waiting).await.unwrap_or(0);
-        if read >= PIPE_SIZE && !mem::replace(&mut self.is_large, true) {
-            // Users may have few large pipes; a small one is slower, no more.
-            let _ = fcntl_setpipe_size(&*pipe, LARGE_PIPE_SIZE);
+        if let Some(read_at) = self.read_at {
+            sleep_until(read_at).await;
         }
+        let is_first = self.waiting.is_empty() && !self.is_large;
+        self.waiting.reserve(if is_first { SMALL_READ } else { wanted.max(SMALL_READ) });
+        let room = self.waiting.capacity() - self.waiting.len();
+        let read = pipe.read_buf(&mut self.waiting).await.unwrap_or(0);
         if read == 0 {
             self.pipe = None;
+            return;
         }
+        if !self.is_large && self.waiting.len() >= FLOOD {
+            // Users may have few large pipes; a small one is slower, no more.
+            self.is_large = fcntl_setpipe_size(&*pipe, LARGE_PIPE_SIZE).is_ok();
+        }
+        let was_emptied = read < room;
+        self.read_at = (self.is_large && was_emptied).then(|| Instant::now() + FILL_TIME);
     }
 
     /// Reads and forgets, until the end.

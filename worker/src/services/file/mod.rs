@@ -1,6 +1,7 @@
 //! Files of the sandbox: reading and writing them in pieces, folders, archives.
 
 mod archive;
+mod buffers;
 mod folders;
 mod open_files;
 mod read;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use types::calls::FileCall;
 
 use archive::Archives;
+use buffers::Buffers;
 use open_files::OpenFiles;
 use upload::Uploads;
 
@@ -25,6 +27,7 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub(super) struct Service {
     open: Arc<OpenFiles>,
+    buffers: Arc<Buffers>,
     uploads: Arc<Uploads>,
     archives: Arc<Archives>,
 }
@@ -40,8 +43,10 @@ impl Service {
             }
             FileCall::Read { scope, path, offset, len, stamp } => {
                 let scope = archives.scope_of(scope, &path);
+                let buffers = Arc::clone(&self.buffers);
                 let (chunk, bytes) =
-                    blocking(move || read::chunk(&open, &scope, &path, offset, len, &stamp)).await?;
+                    blocking(move || read::chunk(&open, &buffers, &scope, &path, offset, len, &stamp))
+                        .await?;
                 Ok((json(chunk)?.0, bytes))
             }
             FileCall::Begin { scope, path } => json(blocking(move || uploads.begin(&scope, &path)).await?),
@@ -72,8 +77,10 @@ impl Service {
             let stopped = tokio::time::timeout(SWEEP_PAUSE, shutdown.cancelled()).await.is_ok();
             let (open, uploads, archives) =
                 (Arc::clone(&self.open), Arc::clone(&self.uploads), Arc::clone(&self.archives));
+            let buffers = Arc::clone(&self.buffers);
             let swept = tokio::task::spawn_blocking(move || {
                 open.close_idle();
+                buffers.free_unused();
                 uploads.drop_abandoned(stopped);
                 archives.drop_abandoned(stopped);
             });

@@ -14,6 +14,7 @@ use types::calls::{FileChunk, FileStamp, FileStat, Scope};
 
 use super::super::fault::{bad_request, of_file};
 use super::super::place::{self, Missing, Place};
+use super::buffers::{Buffers, Lent};
 use super::open_files::{Key, OpenFiles, Opened};
 
 /// Bytes in one piece, however many are asked for.
@@ -39,6 +40,7 @@ pub(super) fn stat(open: &OpenFiles, scope: &Scope, path: &str) -> Result<FileSt
 
 pub(super) fn chunk(
     open: &OpenFiles,
+    buffers: &Arc<Buffers>,
     scope: &Scope,
     path: &str,
     offset: u64,
@@ -55,13 +57,13 @@ pub(super) fn chunk(
             opened
         }
     };
-    let bytes =
-        read_at(&opened.file, offset, len.min(LONGEST_READ)).map_err(|error| of_file(&error, MISSING))?;
+    let bytes = read_at(&opened.file, buffers.lend(), offset, len.min(LONGEST_READ))
+        .map_err(|error| of_file(&error, MISSING))?;
     // Looked at after the reading: so what was read belongs to the state that was asked for.
     if opened.sized && stamp_of(&opened.file).map_err(Fault::internal)? != *stamp {
         return Err(Fault::new(Code::Conflict, "The file has changed"));
     }
-    Ok((FileChunk { len: bytes.len() as u64 }, bytes.into()))
+    Ok((FileChunk { len: bytes.len() as u64 }, bytes))
 }
 
 /// `None`: it is a folder.
@@ -130,18 +132,20 @@ fn is_made_up(file: &File) -> bool {
     fstatfs(file).is_ok_and(|system| u64::try_from(system.f_type).is_ok_and(|kind| MADE_UP.contains(&kind)))
 }
 
-fn read_at(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+fn read_at(file: &File, mut buffer: Lent, offset: u64, len: u64) -> io::Result<Bytes> {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
-    let mut bytes = Vec::with_capacity(len);
+    let bytes = buffer.bytes();
+    bytes.reserve_exact(len);
     while bytes.len() < len {
         let at = offset.saturating_add(bytes.len() as u64);
-        match rustix::io::pread(file, spare_capacity(&mut bytes), at) {
+        match rustix::io::pread(file, spare_capacity(bytes), at) {
             Ok(0) => break,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(bytes)
+    bytes.truncate(len);
+    Ok(Bytes::from_owner(buffer))
 }
 
 fn text(path: &Path) -> String {
