@@ -1,11 +1,5 @@
 //! What was acknowledged is there: after SIGKILL at any moment, with a torn last line, on a full disk.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testing::client::{Socket, message};
+use testing::client::message;
 use testing::eventually;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::server::{Server, Start};
+use testing::socket::Socket;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 const ROUNDS: u64 = 50;
@@ -105,7 +100,7 @@ async fn observations(socket: &mut Socket, enough: usize) -> Vec<String> {
     let mut observed = 0;
     let mut seen = Vec::new();
     while observed < enough {
-        let event = socket.next().await.expect("the socket stays open");
+        let event = socket.next().await;
         observed += usize::from(event["kind"] == "ObservationEvent");
         if event["key"] != "full_state" {
             seen.push(id_of(&event));
@@ -179,7 +174,7 @@ async fn an_orderly_stop_pauses_runs_and_closes_sockets_with_1012() {
     server.client.send(&id, "[[long]]", true).await;
     socket.until(|event| event["kind"] == "ActionEvent").await;
     assert!(server.terminate().success());
-    assert_eq!(socket.close_code().await, Some(1012));
+    assert_eq!(socket.close_code().await, 1012);
 
     let server = start.start();
     let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;

@@ -4,10 +4,11 @@
 use std::io::Read;
 
 use serde_json::json;
-use testing::client::{Client, Socket, message};
+use testing::client::{Client, message};
 use testing::model::Model;
 use testing::script::{Call, Script, Turn};
 use testing::server::{Server, Start};
+use testing::socket::Socket;
 
 const MIB: usize = 1024 * 1024;
 
@@ -77,7 +78,7 @@ async fn a_socket_that_does_not_read_slows_nobody_and_is_closed_or_complete() {
     }
     let stored = server.client.events(&id).await;
     let mut seen = Vec::new();
-    while let Some(event) = slow.next().await {
+    while let Some(event) = slow.next_or_end().await {
         if event["key"] != "full_state" {
             seen.push(event["id"].clone());
         }

@@ -238,9 +238,9 @@ async fn probes_and_server_info_have_their_fields() {
     assert_eq!(server.get_json("/ready").await, (200, json!({"status": "ready"})));
     let (_, info) = server.get_json("/server_info").await;
     assert_eq!(info["version"], "1.57.0");
-    assert_eq!(info["usable_tools"], json!(["terminal"]));
+    assert_eq!(info["usable_tools"], json!(["terminal", "file_editor", "task_tracker"]));
     assert!(info["uptime"].is_f64() && info["idle_time"].is_f64(), "{info}");
-    assert_eq!(server.get_json("/api/tools/").await, (200, json!(["terminal"])));
+    assert_eq!(server.get_json("/api/tools/").await, (200, info["usable_tools"].clone()));
     assert_eq!(server.get_json("/api/tools/catalog").await.1["tools"][0]["in_default_set"], true);
 }
 

@@ -11,12 +11,10 @@ mod kit;
 
 use std::time::Duration;
 
-use futures_util::SinkExt;
 use kit::script::agent_message;
-use kit::socket::{Socket, is_snapshot};
-use kit::{start, start_with};
+use kit::{is_snapshot, start, start_with};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use testing::socket::Socket;
 use types::ConversationId;
 use types::calls::{DeltaKind, Live};
 use vault::Keys;
@@ -103,7 +101,7 @@ async fn keys_are_taken_from_the_query_the_header_or_the_first_frame() {
         assert_eq!(socket.close_code().await, 4001, "{first}");
     }
     let mut socket = server.socket(&path).await;
-    socket.0.send(Message::binary(vec![1u8])).await.unwrap();
+    socket.send_binary(vec![1]).await;
     assert_eq!(socket.close_code().await, 1003);
 }
 

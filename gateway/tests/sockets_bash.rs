@@ -9,9 +9,9 @@
 
 mod kit;
 
-use kit::socket::Socket;
 use kit::start;
 use serde_json::{Value, json};
+use testing::socket::Socket;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_over_the_socket_is_echoed_before_its_output_to_all() {

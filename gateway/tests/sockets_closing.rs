@@ -11,8 +11,7 @@ mod kit;
 
 use std::time::Duration;
 
-use kit::socket::{is_resting_snapshot, is_snapshot};
-use kit::{Server, start};
+use kit::{Server, is_resting_snapshot, is_snapshot, start};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};

@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use ports::rpc::Code;
 use ports::{Delivery, subjects};
 use serde_json::json;
-use support::model::Turn;
-use support::{PATIENCE, World, message, until};
+use support::{PATIENCE, World, finish, message, sleep, terminal, until};
+use testing::script::Turn;
 use types::ConversationId;
 use types::calls::Command;
 use types::log::{Control, LogRecord};
@@ -23,7 +23,7 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 async fn a_message_with_run_is_answered_and_the_run_goes_on_by_itself() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("echo 6*7=$((6*7))"), Turn::finish()]);
+    world.model.will([terminal("echo 6*7=$((6*7))"), finish()]);
     let done = world.say(id, "compute", true).await.unwrap();
     assert!(done.seq.0 > 0);
     world.wait_status(id, "finished").await;
@@ -38,7 +38,7 @@ async fn a_message_with_run_is_answered_and_the_run_goes_on_by_itself() {
 async fn a_run_is_answered_once_running_is_stored() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::Hang]);
+    world.model.will([Turn::hang()]);
     world.say(id, "go", false).await.unwrap();
     let done = world.call(id, Command::Run {}).await.unwrap();
     let entries = world.ports.log.read_all(&world.log(id), types::Seq::ZERO).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_run_is_answered_once_running_is_stored() {
 async fn a_command_is_answered_while_a_tool_runs() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::sleep(), Turn::finish()]);
+    world.model.will([sleep(), finish()]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     for command in [
@@ -71,7 +71,7 @@ async fn a_command_is_answered_while_a_tool_runs() {
 async fn a_command_is_answered_while_the_model_thinks() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::Hang]);
+    world.model.will([Turn::hang()]);
     world.say(id, "think", true).await.unwrap();
     let begun = Instant::now();
     world.say(id, "more", false).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_command_is_answered_while_the_model_thinks() {
 async fn run_twice_is_a_conflict() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::Hang]);
+    world.model.will([Turn::hang()]);
     world.say(id, "go", true).await.unwrap();
     let fault = world.call(id, Command::Run {}).await.unwrap_err();
     assert_eq!(fault.code, Code::Conflict);
@@ -96,10 +96,9 @@ async fn run_twice_is_a_conflict() {
 async fn a_message_with_run_joins_the_active_run() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([
-        Turn::terminal("touch begun; until test -e go; do sleep 0.05; done"),
-        Turn::text("both done"),
-    ]);
+    world
+        .model
+        .will([terminal("touch begun; until test -e go; do sleep 0.05; done"), Turn::text("both done")]);
     world.say(id, "first", true).await.unwrap();
     world.wait_file(id, "begun").await;
     world.say(id, "second", true).await.unwrap();
@@ -114,8 +113,8 @@ async fn pause_takes_effect_after_the_step() {
     let world = World::start().await;
     let id = world.create();
     world.model.will([
-        Turn::terminal("touch begun; until test -e go; do sleep 0.05; done; echo end of step"),
-        Turn::terminal("echo never"),
+        terminal("touch begun; until test -e go; do sleep 0.05; done; echo end of step"),
+        terminal("echo never"),
     ]);
     world.say(id, "go", true).await.unwrap();
     world.wait_file(id, "begun").await;
@@ -135,7 +134,7 @@ async fn pause_takes_effect_after_the_step() {
 async fn interrupt_ends_a_sleeping_command() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::sleep(), Turn::terminal("echo back"), Turn::finish()]);
+    world.model.will([sleep(), terminal("echo back"), finish()]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let begun = Instant::now();
@@ -154,16 +153,14 @@ async fn interrupt_ends_a_sleeping_command() {
 async fn delete_is_quick_while_a_command_sleeps() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("echo $$ > shell.pid; sh -c 'touch begun; exec sleep 30'")]);
+    world.model.will([terminal("echo $$ > shell.pid; sh -c 'touch begun; exec sleep 30'")]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let pid =
         std::fs::read_to_string(world.dir.path().join("project").join(id.hex()).join("shell.pid")).unwrap();
     let begun = Instant::now();
     world.call(id, Command::Forget {}).await.unwrap();
-    let took = begun.elapsed();
-    println!("deleted in {took:?}");
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     world.remove_record(id);
     let length = world.events(id).await.len();
     let shell = std::path::PathBuf::from("/proc").join(pid.trim());
@@ -180,12 +177,12 @@ async fn delete_is_quick_while_a_command_sleeps() {
 async fn delete_ends_the_shell_of_an_idle_conversation() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("echo $$ > shell.pid"), Turn::finish()]);
+    world.model.will([terminal("echo $$ > shell.pid"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let pid =
         std::fs::read_to_string(world.dir.path().join("project").join(id.hex()).join("shell.pid")).unwrap();
-    tokio::time::sleep(world.config.idle_after * 3).await;
+    world.let_it_leave_memory().await;
     let shell = std::path::PathBuf::from("/proc").join(pid.trim());
     assert!(shell.exists());
     world.call(id, Command::Forget {}).await.unwrap();
@@ -196,7 +193,7 @@ async fn delete_ends_the_shell_of_an_idle_conversation() {
 async fn run_slots_are_limited() {
     let world = World::with(|config| config.max_concurrent_runs = 1, |_| {}).await;
     let (first, second) = (world.create(), world.create());
-    world.model.will([Turn::Hang]);
+    world.model.will([Turn::hang()]);
     world.say(first, "occupy", true).await.unwrap();
 
     let fault = world.say(second, "wait", true).await.unwrap_err();
@@ -253,10 +250,10 @@ async fn a_failing_open_leaves_nothing_behind() {
 async fn actions_wait_for_consent_and_run_when_it_is_given() {
     let world = World::start().await;
     let id = world.create_with(|copy| copy.confirmation_policy = ConfirmationPolicy::AlwaysConfirm);
-    world.model.will([Turn::terminal("echo allowed"), Turn::finish()]);
+    world.model.will([terminal("echo allowed"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "waiting_for_confirmation").await;
-    tokio::time::sleep(world.config.idle_after * 3).await;
+    world.let_it_leave_memory().await;
     world.call(id, Command::Respond { accept: true, reason: String::new() }).await.unwrap();
     world.wait_status(id, "finished").await;
     assert!(world.kinds(id, "ObservationEvent").await[0].to_string().contains("allowed"));
@@ -267,6 +264,7 @@ async fn the_first_message_names_the_conversation() {
     let world = World::start().await;
     let id = world.create_with(|copy| copy.autotitle = true);
     world.model.will_title(Turn::text("\"Mend the roof\""));
+    world.model.will([Turn::text("It is mended."), Turn::text("You are welcome.")]);
     world.say(id, "please mend the roof", true).await.unwrap();
     until(async || world.records.lock().unwrap().titles.contains_key(&id)).await;
     assert_eq!(world.records.lock().unwrap().titles[&id], "Mend the roof");
@@ -281,7 +279,7 @@ async fn the_first_message_names_the_conversation() {
 async fn a_failing_title_leaves_the_run_alone() {
     let world = World::start().await;
     let id = world.create_with(|copy| copy.autotitle = true);
-    world.model.will_title(Turn::Status(400));
+    world.model.will_title(Turn::failure(400, "scripted failure"));
     world.say(id, "please mend the roof", true).await.unwrap();
     until(async || world.kinds(id, "ConversationErrorEvent").await.len() == 1).await;
     world.wait_status(id, "finished").await;
@@ -293,7 +291,7 @@ async fn a_failing_title_leaves_the_run_alone() {
 async fn a_question_is_answered_during_a_run_and_only_counted() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::sleep(), Turn::text("I am asleep")]);
+    world.model.will([sleep(), Turn::text("I am asleep")]);
     world.say(id, "sleep", true).await.unwrap();
     world.wait_file(id, "begun").await;
     let done = world.call(id, Command::Ask { question: "what are you doing?".to_owned() }).await.unwrap();
@@ -309,7 +307,7 @@ async fn a_question_is_answered_during_a_run_and_only_counted() {
 async fn a_failing_model_ends_the_run_in_error() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::Status(401)]);
+    world.model.will([Turn::failure(401, "scripted failure")]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "error").await;
     let errors = world.kinds(id, "ConversationErrorEvent").await;
@@ -322,11 +320,11 @@ async fn a_failing_model_ends_the_run_in_error() {
 async fn fifty_steps_take_less_than_ten_seconds() {
     let world = World::start().await;
     let id = world.create_with(|copy| copy.stuck_detection = false);
-    world.model.will([Turn::terminal("true"), Turn::finish()]);
+    world.model.will([terminal("true"), finish()]);
     world.say(id, "warm up", true).await.unwrap();
     world.wait_status(id, "finished").await;
 
-    world.model.will((0..50).map(|_| Turn::terminal("true")).chain([Turn::finish()]));
+    world.model.will((0..50).map(|_| terminal("true")).chain([finish()]));
     let stored = world.ports.bus.subscribe(&subjects::stored(&world.log(id)), None).await.unwrap();
     let is_end = |delivery: &Delivery| match delivery {
         Delivery::Message(message) => {

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use ports::rpc::Code;
 use support::faulty::{Faults, Faulty};
-use support::model::Turn;
-use support::{World, until};
+use support::{World, finish, terminal, until};
 use types::calls::Command;
 use types::log::LogRecord;
 
@@ -31,7 +30,7 @@ async fn an_ambiguous_append_is_neither_lost_nor_doubled() {
     let (world, faults) = world().await;
     let id = world.create();
     faults.lose_answers.store(usize::MAX, Ordering::SeqCst);
-    world.model.will([Turn::terminal("echo once >> count"), Turn::finish()]);
+    world.model.will([terminal("echo once >> count"), finish()]);
     let done = world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "finished").await;
     assert!(done.seq.0 > 0);
@@ -56,10 +55,7 @@ async fn an_ambiguous_append_is_neither_lost_nor_doubled() {
 async fn a_full_disk_stops_progress_and_loses_nothing() {
     let (world, faults) = world().await;
     let id = world.create();
-    world.model.will([
-        Turn::terminal("touch begun; until test -e go; do sleep 0.05; done; echo result"),
-        Turn::finish(),
-    ]);
+    world.model.will([terminal("touch begun; until test -e go; do sleep 0.05; done; echo result"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_file(id, "begun").await;
     faults.full.store(true, Ordering::SeqCst);

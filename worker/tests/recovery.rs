@@ -5,8 +5,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::model::Turn;
-use support::{World, message, until};
+use support::{World, finish, message, sleep, terminal, until};
+use testing::script::Turn;
 use types::calls::Command;
 use types::{Epoch, Seq};
 
@@ -16,7 +16,7 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
     let id = world.create();
     world.stop_worker().await;
 
-    world.model.will([Turn::sleep()]);
+    world.model.will([sleep()]);
     let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (config, ports) = (world.config.clone(), world.ports.clone());
     doomed.spawn(
@@ -36,7 +36,7 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
     assert_eq!(world.kinds(id, "AgentErrorEvent").await.len(), 1, "the open action is closed");
     assert_eq!(world.fences(id).await, 2);
 
-    world.model.will([Turn::terminal("echo alive"), Turn::finish()]);
+    world.model.will([terminal("echo alive"), finish()]);
     world.say(id, "go on", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let observations = world.kinds(id, "ObservationEvent").await;
@@ -48,10 +48,10 @@ async fn a_killed_run_is_closed_and_the_conversation_goes_on() {
 async fn shutdown_leaves_runs_paused() {
     let mut world = World::start().await;
     let (sleeping, thinking, resting) = (world.create(), world.create(), world.create());
-    world.model.will([Turn::sleep()]);
+    world.model.will([sleep()]);
     world.say(sleeping, "sleep", true).await.unwrap();
     world.wait_file(sleeping, "begun").await;
-    world.model.will([Turn::Hang]);
+    world.model.will([Turn::hang()]);
     world.say(thinking, "think", true).await.unwrap();
     world.say(resting, "rest", false).await.unwrap();
     let begun = Instant::now();
@@ -71,17 +71,17 @@ async fn shutdown_leaves_runs_paused() {
 async fn reopening_writes_nothing_and_keeps_the_shell() {
     let world = World::start().await;
     let id = world.create();
-    world.model.will([Turn::terminal("COLOUR=green"), Turn::finish()]);
+    world.model.will([terminal("COLOUR=green"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let opened = world.records.lock().unwrap().opened;
     let tail = world.ports.log.tail(&world.log(id)).await.unwrap();
-    tokio::time::sleep(world.config.idle_after * 3).await;
+    world.let_it_leave_memory().await;
     world.call(id, Command::Wake {}).await.unwrap();
     assert_eq!(world.records.lock().unwrap().opened, opened + 1, "the conversation had left memory");
     assert_eq!(world.ports.log.tail(&world.log(id)).await.unwrap(), tail);
 
-    world.model.will([Turn::terminal("echo colour=$COLOUR"), Turn::finish()]);
+    world.model.will([terminal("echo colour=$COLOUR"), finish()]);
     world.say(id, "which?", true).await.unwrap();
     until(async || world.ended_runs(id).await == 2).await;
     let observations = world.kinds(id, "ObservationEvent").await;
@@ -96,7 +96,7 @@ async fn reopening_writes_nothing_and_keeps_the_shell() {
 async fn the_shell_of_an_abandoned_conversation_is_closed() {
     let world = World::with(|config| config.shell_idle = Duration::from_millis(200), |_| {}).await;
     let id = world.create();
-    world.model.will([Turn::terminal("echo $$ > shell.pid"), Turn::finish()]);
+    world.model.will([terminal("echo $$ > shell.pid"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let pid =

@@ -6,8 +6,8 @@ mod support;
 use futures_util::StreamExt;
 use ports::{Delivery, subjects};
 use serde_json::json;
-use support::model::Turn;
-use support::{World, secret, until};
+use support::{World, finish, secret, terminal, until};
+use testing::script::Turn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use types::calls::{Command, Live};
@@ -24,7 +24,7 @@ async fn secrets_are_exported_and_masked() {
         .await
         .unwrap();
     world.model.will([
-        Turn::terminal("echo one=$DEPLOY_KEY two=$LATER; echo -n $DEPLOY_KEY | wc -c"),
+        terminal("echo one=$DEPLOY_KEY two=$LATER; echo -n $DEPLOY_KEY | wc -c"),
         Turn::text("the key is s3cr3t-one"),
     ]);
     world.say(id, "show the keys", true).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_command_that_does_not_name_a_secret_does_not_get_it() {
     let id = world.create_with(|copy| {
         copy.secrets.insert("DEPLOY_KEY".to_owned(), secret("s3cr3t-one"));
     });
-    world.model.will([Turn::terminal("env | grep -c s3cr''3t"), Turn::finish()]);
+    world.model.will([terminal("env | grep -c s3cr''3t"), finish()]);
     world.say(id, "show", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let observation = world.kinds(id, "ObservationEvent").await[0].clone();
@@ -68,7 +68,7 @@ async fn a_secret_is_looked_up_when_it_is_named() {
     let id = world.create_with(|copy| {
         copy.secrets.insert("REMOTE".to_owned(), source);
     });
-    world.model.will([Turn::terminal("echo value=$REMOTE; test $REMOTE = looked''-up"), Turn::finish()]);
+    world.model.will([terminal("echo value=$REMOTE; test $REMOTE = looked''-up"), finish()]);
     world.say(id, "show", true).await.unwrap();
     world.wait_status(id, "finished").await;
     let observation = world.kinds(id, "ObservationEvent").await[0].clone();

@@ -2,26 +2,24 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
 
+#[path = "../running/mod.rs"]
+mod running;
 mod worker;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use manyhands_gateway::config::{Limits, ToolEntry};
 use manyhands_gateway::{App, Config};
 use ports::Ports;
 use reqwest::{Method, RequestBuilder, Response};
-use secrecy::SecretString;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+pub use testing::eventually;
 use tokio_util::sync::CancellationToken;
 use types::conversation::{Record, Workspace};
 use types::policy::ConfirmationPolicy;
 use types::{ConversationId, SandboxId};
-use vault::{Keys, Vault};
+use vault::Keys;
+
+use running::Running;
 
 pub const KEY: &str = "the-session-key";
 
@@ -29,10 +27,7 @@ pub struct Server {
     pub address: String,
     pub client: reqwest::Client,
     pub ports: Ports,
-    folder: TempDir,
-    stop: CancellationToken,
-    running: JoinHandle<Result<(), manyhands_gateway::Error>>,
-    _store: embedded::Guard,
+    running: Running,
 }
 
 /// A server without keys.
@@ -47,67 +42,24 @@ pub async fn keyed_server() -> Server {
 
 pub async fn start(change: impl FnOnce(&mut Config)) -> Server {
     let folder = tempfile::tempdir().unwrap();
-    let (ports, store) = embedded::open(options(folder.path())).await.unwrap();
+    let (ports, store) = running::open(folder.path()).await;
     worker::start(&ports).await;
-    let mut config = config();
+    let mut config = running::config();
     change(&mut config);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let stop = CancellationToken::new();
-    let running =
-        tokio::spawn(manyhands_gateway::run(config, ports.clone(), vault(), listener, stop.clone()));
-    let client =
-        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-    Server { address, client, ports, folder, stop, running, _store: store }
+    let running = Running::start(folder, ports.clone(), store, config).await;
+    Server { address: running.address.clone(), client: running::client(), ports, running }
 }
 
 /// An app without a listener.
 pub async fn app(folder: &Path) -> (App, embedded::Guard) {
-    let (ports, store) = embedded::open(options(folder)).await.unwrap();
-    (
-        manyhands_gateway::server::prepare(config(), ports, vault(), CancellationToken::new()).await.unwrap(),
-        store,
-    )
-}
-
-fn options(root: &Path) -> embedded::Options {
-    embedded::Options {
-        root: root.join("data"),
-        conversations: root.join("conversations"),
-        bash_events: root.join("bash_events"),
-        fsync: embedded::Fsync::Interval,
-    }
-}
-
-fn vault() -> Arc<Vault> {
-    Arc::new(Vault::new(&SecretString::from("the secret key"), &[]))
-}
-
-fn config() -> Config {
-    let tool = ToolEntry {
-        name: "terminal".to_owned(),
-        user_selectable: true,
-        usable: Some(true),
-        description: None,
-        in_default_set: true,
-    };
-    Config {
-        keys: Keys::new(&[]),
-        secret_key: SecretString::from("the secret key"),
-        allow_cors_origins: vec!["https://app.example".to_owned()],
-        allow_cors_origin_regex: None,
-        allowed_hosts: vec!["known.example".to_owned()],
-        docker_host: None,
-        trust_forwarded_headers: false,
-        root_path: String::new(),
-        conversations_path: "conversations".into(),
-        workspace_path: "project".into(),
-        tools: vec![tool],
-        runtime_idle_timeout_seconds: None,
-        build_git_sha: "unknown".to_owned(),
-        build_git_ref: "unknown".to_owned(),
-        limits: Limits::default(),
-    }
+    let (ports, store) = running::open(folder).await;
+    let app = manyhands_gateway::server::prepare(
+        running::config(),
+        ports,
+        running::vault(),
+        CancellationToken::new(),
+    );
+    (app.await.unwrap(), store)
 }
 
 impl Server {
@@ -128,17 +80,17 @@ impl Server {
     }
 
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.running.folder.path()
     }
 
     /// A path in the server's folder, as a query value.
     pub fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
+        self.running.folder.path().join(name).display().to_string()
     }
 
     /// A conversation whose workspace is the folder `name`.
     pub async fn conversation(&self, name: &str) -> ConversationId {
-        let root = self.folder.path().join(name);
+        let root = self.running.folder.path().join(name);
         std::fs::create_dir_all(&root).unwrap();
         let id = ConversationId::random();
         let record = Record {
@@ -179,34 +131,19 @@ impl Server {
         id
     }
 
-    /// Begins to stop; the answer is what `run` returned.
+    /// Stops it and waits until it has ended.
     pub async fn stop(self) {
-        self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
+        self.running.stop().await;
     }
 
     pub fn begin_to_stop(&self) {
-        self.stop.cancel();
+        self.running.begin_stop();
     }
 }
-
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn status_and_json(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let bytes = response.bytes().await.unwrap();
     let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
     (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| text()))
-}
-
-/// Asks until there is an answer.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while tokio::time::Instant::now() < deadline {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("in vain: {what}");
 }

@@ -1,42 +1,27 @@
 //! A gateway on a loopback port with real stores, and a scripted stand-in for the worker of conversations.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+#[path = "../running/mod.rs"]
+mod running;
 pub mod script;
-pub mod socket;
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-use manyhands_gateway as gateway;
-
-use gateway::Config;
-use gateway::config::{Limits, ToolEntry};
+use manyhands_gateway::Config;
 use ports::Ports;
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use vault::{Keys, Vault};
+use testing::socket::Socket;
+pub use testing::until;
 
+use running::Running;
 use script::Worker;
-use socket::Socket;
-
-pub const SOON: Duration = Duration::from_secs(10);
 
 pub struct Server {
     pub address: String,
     pub client: reqwest::Client,
     pub ports: Ports,
     pub worker: Worker,
-    stop: CancellationToken,
-    running: JoinHandle<Result<(), gateway::Error>>,
-    store: Option<embedded::Guard>,
-    folder: TempDir,
+    running: Running,
 }
 
 pub async fn start() -> Server {
@@ -47,54 +32,13 @@ pub async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     start_in(tempfile::tempdir().unwrap(), change).await
 }
 
-pub async fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Server {
-    let (ports, store) = embedded::open(options(folder.path())).await.unwrap();
+async fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Server {
+    let (ports, store) = running::open(folder.path()).await;
     let worker = Worker::start(&ports).await;
-    let mut config = config();
+    let mut config = running::config();
     change(&mut config);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let stop = CancellationToken::new();
-    let vault = Arc::new(Vault::new(&SecretString::from("the secret key"), &[]));
-    let running = tokio::spawn(gateway::run(config, ports.clone(), vault, listener, stop.clone()));
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    Server { address, client, ports, worker, stop, running, store: Some(store), folder }
-}
-
-pub fn options(root: &Path) -> embedded::Options {
-    embedded::Options {
-        root: root.join("data"),
-        conversations: root.join("conversations"),
-        bash_events: root.join("bash_events"),
-        fsync: embedded::Fsync::Interval,
-    }
-}
-
-fn config() -> Config {
-    let tool = |name: &str| ToolEntry {
-        name: name.to_owned(),
-        user_selectable: true,
-        usable: Some(true),
-        description: None,
-        in_default_set: true,
-    };
-    Config {
-        keys: Keys::new(&[]),
-        secret_key: SecretString::from("the secret key"),
-        allow_cors_origins: Vec::new(),
-        allow_cors_origin_regex: None,
-        allowed_hosts: Vec::new(),
-        docker_host: None,
-        trust_forwarded_headers: false,
-        root_path: String::new(),
-        conversations_path: "workspace/conversations".into(),
-        workspace_path: "workspace/project".into(),
-        tools: ["terminal", "file_editor", "task_tracker"].map(tool).into(),
-        runtime_idle_timeout_seconds: None,
-        build_git_sha: "unknown".to_owned(),
-        build_git_ref: "unknown".to_owned(),
-        limits: Limits::default(),
-    }
+    let running = Running::start(folder, ports.clone(), store, config).await;
+    Server { address: running.address.clone(), client: running::client(), ports, worker, running }
 }
 
 /// The smallest body a conversation is made from, with a secret in it.
@@ -154,24 +98,22 @@ impl Server {
 
     /// Stops the gateway as a signal would.
     pub fn begin_stop(&self) {
-        self.stop.cancel();
+        self.running.begin_stop();
     }
 
     /// Stops everything and starts it again on what is stored.
-    pub async fn restart(mut self) -> Server {
+    pub async fn restart(self) -> Server {
         self.worker.stop().await;
-        self.stop.cancel();
-        self.running.await.unwrap().unwrap();
-        self.store.take().unwrap().close().await;
-        start_in(self.folder, |_| {}).await
+        start_in(self.running.stop().await, |_| {}).await
     }
 }
 
-/// Waits until `holds`.
-pub async fn until(holds: impl AsyncFn() -> bool) {
-    let give_up = Instant::now() + SOON;
-    while !holds().await {
-        assert!(Instant::now() < give_up, "it did not come to hold");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+/// Whether a frame is a `full_state` update.
+pub fn is_snapshot(frame: &Value) -> bool {
+    frame["key"] == "full_state"
+}
+
+/// Whether a frame is a `full_state` update that ends the wait for a run.
+pub fn is_resting_snapshot(frame: &Value) -> bool {
+    is_snapshot(frame) && frame["value"]["execution_status"] != "running"
 }

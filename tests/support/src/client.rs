@@ -1,13 +1,10 @@
 //! A client as the tests need it: JSON over HTTP, and the events socket.
 
-use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::{PATIENCE, eventually};
+use crate::eventually;
+use crate::socket::Socket;
 
 #[derive(Clone)]
 pub struct Client {
@@ -118,12 +115,11 @@ impl Client {
 
     pub async fn socket(&self, path: &str) -> Socket {
         let url = format!("{}{path}", self.url.replace("http://", "ws://"));
-        let (mut stream, _) = connect_async(url).await.unwrap();
+        let mut socket = Socket::open(&url).await;
         if let Some(key) = &self.key {
-            let auth = json!({ "type": "auth", "session_api_key": key });
-            stream.send(Message::text(auth.to_string())).await.unwrap();
+            socket.send(json!({ "type": "auth", "session_api_key": key }).to_string()).await;
         }
-        Socket { stream }
+        socket
     }
 }
 
@@ -142,57 +138,4 @@ pub fn conversation(model_url: &str, working_dir: &str) -> Value {
 #[must_use]
 pub fn message(text: &str, run: bool) -> Value {
     json!({ "role": "user", "content": [{ "type": "text", "text": text }], "run": run })
-}
-
-pub struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-}
-
-impl Socket {
-    /// The next event; `None` when the server has closed.
-    ///
-    /// # Panics
-    /// When none comes in time.
-    pub async fn next(&mut self) -> Option<Value> {
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a frame in time")?;
-            match frame {
-                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    /// The code the server closes with, after whatever comes before.
-    pub async fn close_code(&mut self) -> Option<u16> {
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a close in time")?;
-            match frame {
-                Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
-                Ok(_) => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// Frames until one satisfies `wanted`; answers all of them.
-    ///
-    /// # Panics
-    /// When the socket ends before.
-    pub async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let mut seen = Vec::new();
-        loop {
-            let event = self.next().await.expect("the socket stays open");
-            let done = wanted(&event);
-            seen.push(event);
-            if done {
-                return seen;
-            }
-        }
-    }
-
-    pub async fn send(&mut self, frame: &Value) {
-        self.stream.send(Message::text(frame.to_string())).await.unwrap();
-    }
 }

@@ -1,4 +1,4 @@
-//! What the black-box tests share: a model that replays a script, a server process of our own, and a client.
+//! What the tests share: waits, a model that replays a script, a server process of our own, and clients.
 //! Everything is real: sockets on loopback, a process, files in a temporary folder.
 
 pub mod client;
@@ -7,9 +7,12 @@ pub mod model;
 pub mod recorded;
 pub mod script;
 pub mod server;
+pub mod socket;
 
-use std::future::Future;
+use std::panic::Location;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How long a test waits for something that should be there at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,11 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Panics
 /// When there is none within [`PATIENCE`]; `what` names what was waited for.
-pub async fn eventually<T, F, Q>(what: &str, question: Q) -> T
-where
-    Q: FnMut() -> F,
-    F: Future<Output = Option<T>>,
-{
+pub async fn eventually<T>(what: &str, question: impl AsyncFnMut() -> Option<T>) -> T {
     within(PATIENCE, what, question).await
 }
 
@@ -30,17 +29,23 @@ where
 ///
 /// # Panics
 /// When there is no answer in time.
-pub async fn within<T, F, Q>(patience: Duration, what: &str, mut question: Q) -> T
-where
-    Q: FnMut() -> F,
-    F: Future<Output = Option<T>>,
-{
-    let deadline = tokio::time::Instant::now() + patience;
+pub async fn within<T>(patience: Duration, what: &str, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = question().await {
             return answer;
         }
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Waits until `holds` does.
+///
+/// # Panics
+/// When it does not within [`PATIENCE`]; the message names the caller.
+#[track_caller]
+pub fn until(mut holds: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = Location::caller().to_string();
+    async move { eventually(&caller, async || holds().await.then_some(())).await }
 }

@@ -1,9 +1,10 @@
 //! The scripted model server: OpenAI chat completions and Anthropic messages, whole or streamed.
 //!
 //! Which turn comes next is read from the request (assistant messages since the start), so the server keeps
-//! no cursors and any number of conversations can share it. A request without tools is a question on the
-//! side (a title): it gets a fixed text.
+//! no cursors and any number of conversations can share it. Turns that were queued come before all scripts. A
+//! request without tools is a question on the side (a title): it gets a fixed text, or the one that was set.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::script::{Failure, Script, Turn};
 #[derive(Default)]
 struct Shared {
     scripts: Mutex<Vec<Script>>,
+    queue: Mutex<VecDeque<Turn>>,
+    title: Mutex<Option<Turn>>,
     requests: Mutex<Vec<Value>>,
 }
 
@@ -30,7 +33,7 @@ pub struct Model {
 impl Model {
     /// Listens on a free port of loopback (`port` 0), or on the one given.
     pub async fn start(port: u16, scripts: Vec<Script>) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { scripts: Mutex::new(scripts), requests: Mutex::default() });
+        let shared = Arc::new(Shared { scripts: Mutex::new(scripts), ..Shared::default() });
         let state = shared.clone();
         let address =
             http::serve(port, move |method, path, body| answer(state.clone(), method, path, body)).await?;
@@ -49,6 +52,15 @@ impl Model {
 
     pub fn add(&self, script: Script) {
         self.shared.scripts.lock().unwrap().insert(0, script);
+    }
+
+    /// Queues turns: the next requests get them, whoever asks.
+    pub fn will(&self, turns: impl IntoIterator<Item = Turn>) {
+        self.shared.queue.lock().unwrap().extend(turns);
+    }
+
+    pub fn will_title(&self, turn: Turn) {
+        *self.shared.title.lock().unwrap() = Some(turn);
     }
 
     /// The bodies of all requests so far.
@@ -83,7 +95,7 @@ enum Dialect {
 }
 
 async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
-    let turn = next_turn(&shared.scripts.lock().unwrap(), &body);
+    let turn = shared.next_turn(&body);
     let streamed = body["stream"] == json!(true);
     shared.requests.lock().unwrap().push(body);
     tokio::time::sleep(Duration::from_millis(turn.delay_ms)).await;
@@ -98,11 +110,23 @@ async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
     }
 }
 
-fn next_turn(scripts: &[Script], body: &Value) -> Turn {
-    let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
-    if !has_tools {
-        return Turn { input_tokens: 30, output_tokens: 3, ..Turn::text("A title") };
+impl Shared {
+    fn next_turn(&self, body: &Value) -> Turn {
+        let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+        if !has_tools {
+            let title = self.title.lock().unwrap().clone();
+            return title.unwrap_or_else(|| Turn {
+                input_tokens: 30,
+                output_tokens: 3,
+                ..Turn::text("A title")
+            });
+        }
+        let queued = self.queue.lock().unwrap().pop_front();
+        queued.unwrap_or_else(|| scripted(&self.scripts.lock().unwrap(), body))
     }
+}
+
+fn scripted(scripts: &[Script], body: &Value) -> Turn {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let of = |role: &str| messages.iter().filter(|m| m["role"] == role).collect::<Vec<_>>();
     let first_user = of("user").first().map(|m| m["content"].to_string()).unwrap_or_default();

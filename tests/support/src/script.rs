@@ -92,4 +92,10 @@ impl Turn {
         self.delay_ms = milliseconds;
         self
     }
+
+    /// No answer while a test lasts.
+    #[must_use]
+    pub fn hang() -> Self {
+        Self::text("too late").after(600_000)
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
+use testing::PATIENCE;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::{BashEvent, BashOutput, ExecuteBashRequest};
@@ -23,9 +24,6 @@ use types::calls::{
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::{ConversationId, SandboxId, Seq};
-
-/// Far longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct World {
     pub dir: TempDir,
@@ -229,15 +227,8 @@ pub fn listed(answer: GitAnswer) -> Vec<String> {
     changes.into_iter().map(line).collect()
 }
 
-pub async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "this never came true");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+pub async fn eventually<T>(probe: impl AsyncFnMut() -> Option<T>) -> T {
+    testing::eventually("what the test asks for", probe).await
 }
 
 /// Whether a process runs; one that has ended and waits to be reaped does not.

@@ -2,11 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod faulty;
-pub mod model;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
@@ -15,6 +14,9 @@ use ports::rpc::{self, Call, Code, Fault};
 use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testing::model::Model;
+use testing::script::Turn;
+pub use testing::{PATIENCE, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCopy};
@@ -22,11 +24,6 @@ use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 use types::secrets::SecretSource;
 use types::{ConversationId, Epoch, Message, Role, SandboxId, Seq};
-
-use model::Model;
-
-/// Far longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 pub struct Records {
@@ -66,10 +63,10 @@ impl World {
         keep_records(&ports, records.clone()).await;
         let mut config =
             Config::new(SandboxId::shared(), Epoch(1), root.join("observations"), root.to_path_buf());
-        config.idle_after = Duration::from_millis(300);
+        config.idle_after = Duration::from_millis(50);
         config.drain = Duration::from_millis(300);
         change(&mut config);
-        let model = Model::start().await;
+        let model = Model::start(0, Vec::new()).await.unwrap();
         let mut world = Self { dir, ports, model, records, config, guard, worker: None };
         world.start_worker().await;
         world
@@ -194,6 +191,12 @@ impl World {
         until(async || self.status(id).await == status).await;
     }
 
+    /// Gives conversations without anything to do twenty times what they need to leave memory: nothing tells
+    /// from outside that they have.
+    pub async fn let_it_leave_memory(&self) {
+        tokio::time::sleep(self.config.idle_after * 20).await;
+    }
+
     /// Waits until a file below the conversation's working directory exists.
     pub async fn wait_file(&self, id: ConversationId, name: &str) {
         let path = self.dir.path().join("project").join(id.hex()).join(name);
@@ -209,6 +212,20 @@ pub fn message(text: &str, run: bool) -> Command {
     Command::Message { message: Message::new(Role::User, text), sender: None, run }
 }
 
+/// A call of the agent's terminal.
+pub fn terminal(command: &str) -> Turn {
+    Turn::terminal(&format!("call_{}", uuid::Uuid::new_v4().simple()), command)
+}
+
+/// A command that makes the file `begun` and goes on for long, as one process.
+pub fn sleep() -> Turn {
+    terminal("sh -c 'touch begun; exec sleep 30'")
+}
+
+pub fn finish() -> Turn {
+    Turn::finish("done")
+}
+
 pub fn secret(value: &str) -> SecretSource {
     SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) }
 }
@@ -222,15 +239,6 @@ pub async fn call(
     let subject = subjects::command(sandbox, "conversation");
     let body = ConversationCall { conversation, command };
     rpc::call(ports.bus.as_ref(), &subject, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
-}
-
-/// Waits until `holds` does.
-pub async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "waited in vain");
-        tokio::time::sleep(Duration::from_millis(3)).await;
-    }
 }
 
 /// Answers record calls as the gateway does.

@@ -1,4 +1,4 @@
-//! A WebSocket client.
+//! A WebSocket client whose every wait ends.
 
 use std::time::Duration;
 
@@ -8,16 +8,21 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::SOON;
+use crate::PATIENCE;
 
-pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
 
 impl Socket {
     pub async fn open(url: &str) -> Self {
-        Self(connect_async(url).await.unwrap().0)
+        Self { stream: connect_async(url).await.unwrap().0 }
     }
 
     /// The status of a refusal before the upgrade.
+    ///
+    /// # Panics
+    /// When it is not refused.
     pub async fn refusal(url: &str) -> u16 {
         match connect_async(url).await {
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => response.status().as_u16(),
@@ -26,22 +31,47 @@ impl Socket {
     }
 
     pub async fn send(&mut self, text: impl Into<String>) {
-        self.0.send(Message::text(text.into())).await.unwrap();
+        self.stream.send(Message::text(text.into())).await.unwrap();
+    }
+
+    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
     /// The next frame.
+    ///
+    /// # Panics
+    /// When none comes in time.
     pub async fn next(&mut self) -> Value {
-        self.next_within(SOON).await.expect("no frame came")
+        self.next_within(PATIENCE).await.expect("no frame came")
     }
 
     /// The next frame; `None` if none comes in time.
+    ///
+    /// # Panics
+    /// When the socket ends.
     pub async fn next_within(&mut self, time: Duration) -> Option<Value> {
         loop {
-            let frame = tokio::time::timeout(time, self.0.next()).await.ok()?;
+            let frame = tokio::time::timeout(time, self.stream.next()).await.ok()?;
             match frame.expect("the socket ended").expect("the socket broke") {
                 Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("an unexpected frame: {other:?}"),
+            }
+        }
+    }
+
+    /// The next frame; `None` when the server has closed.
+    ///
+    /// # Panics
+    /// When neither comes in time.
+    pub async fn next_or_end(&mut self) -> Option<Value> {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no frame came");
+            match frame? {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
             }
         }
     }
@@ -60,9 +90,12 @@ impl Socket {
     }
 
     /// The close code, after whatever frames come before it.
+    ///
+    /// # Panics
+    /// When the socket stays open, or ends without one.
     pub async fn close_code(&mut self) -> u16 {
         loop {
-            let frame = tokio::time::timeout(SOON, self.0.next()).await.expect("it stays open");
+            let frame = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("it stays open");
             match frame.expect("it ended without a close frame").expect("it broke without a close frame") {
                 Message::Close(Some(frame)) => return frame.code.into(),
                 Message::Close(None) => panic!("a close frame without a code"),
@@ -70,14 +103,4 @@ impl Socket {
             }
         }
     }
-}
-
-/// Whether a frame is a `full_state` update.
-pub fn is_snapshot(frame: &Value) -> bool {
-    frame["key"] == "full_state"
-}
-
-/// Whether a frame is a `full_state` update that ends the wait for a run.
-pub fn is_resting_snapshot(frame: &Value) -> bool {
-    is_snapshot(frame) && frame["value"]["execution_status"] != "running"
 }
