@@ -22,7 +22,12 @@ const ADDITIONS: &[(&str, Part, &str, &str)] = &[
     ("GET /api/file/download", Part::Statuses, "206", ANSWERED),
     ("GET /ready", Part::Response, "status", ANSWERED),
     ("POST /api/conversations", Part::Statuses, "201", ANSWERED),
-    ("POST /api/conversations/{}/events", Part::Request, "sender", "clients send it; the peer drops it, here the event has it"),
+    (
+        "POST /api/conversations/{}/events",
+        Part::Request,
+        "sender",
+        "clients send it; the peer drops it, here the event has it",
+    ),
 ];
 
 const ANSWERED: &str = "the peer answers it too and does not describe it";

@@ -120,7 +120,7 @@ impl From<ports::Error> for ApiError {
 }
 
 impl From<serde_json::Error> for ApiError {
-    /// Of writing JSON; bodies of clients are read by [`crate::extract::Json`].
+    /// Of writing JSON; bodies of clients are read by `extract::Json`.
     fn from(error: serde_json::Error) -> Self {
         Self::internal(error)
     }

@@ -1,36 +1,36 @@
 //! The edge: HTTP and WebSocket in, calls over the bus out.
 //!
 //! Every handler extracts, makes one call and wraps the answer. Work is done by workers; history is read
-//! from the log; the list of conversations is held by [`index`]. Nothing here runs a command or touches a
+//! from the log; the list of conversations is held by `index`. Nothing here runs a command or touches a
 //! file of a workspace.
 
-pub mod activity;
-pub mod app;
-pub mod auth;
-pub mod bash;
+mod activity;
+mod app;
+mod auth;
+mod bash;
 mod calls;
 pub mod config;
-pub mod conversations;
-pub mod cors;
-pub mod docs;
+mod conversations;
+mod cors;
+mod docs;
 pub mod edge;
-pub mod error;
-pub mod events;
-pub mod extract;
-pub mod files;
-pub mod git;
-pub mod history;
-pub mod index;
+mod error;
+mod events;
+mod extract;
+mod files;
+mod git;
+mod history;
+mod index;
 mod linger;
-pub mod public;
-pub mod router;
-pub mod routes;
-pub mod schema;
-pub mod scope;
+mod public;
+mod router;
+mod routes;
+mod schema;
+mod scope;
 pub mod server;
-pub mod session;
-pub mod sockets;
-pub mod workspace;
+mod session;
+mod sockets;
+mod workspace;
 
 pub use app::App;
 pub use config::Config;

@@ -19,7 +19,7 @@ use types::Seq;
 pub(crate) use fetch::READ_RECORDS;
 pub use moment::Moment;
 pub(crate) use record::{Shown, shown};
-pub use search::{Filter, Order, Page};
+pub use search::{Filter, Order};
 
 use crate::index::Entry;
 use cache::Cache;

@@ -4,6 +4,7 @@ use types::bash::{BashCommand, BashOutput};
 /// A stored command or a piece of its output.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(tag = "kind")]
+#[expect(clippy::enum_variant_names, reason = "the names are those of the wire")]
 pub enum BashEvent {
     BashCommand(BashCommand),
     BashOutput(BashOutput),
