@@ -331,6 +331,16 @@ async fn the_end_of_an_unwatched_command_is_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_removed_its_folder_gets_a_shell_there_again() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().canonicalize().unwrap();
+    bench.sh("rm -rf \"$PWD\"").await;
+    assert!(!folder.exists());
+    bench.call(json!({"command": "", "reset": true})).await;
+    assert_eq!(bench.sh("pwd -P").await, (folder.display().to_string(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reset_gives_a_fresh_shell_in_the_working_directory() {
     let bench = Bench::new();
     bench.sh("mkdir sub; cd sub; X=1; sleep 300 &").await;

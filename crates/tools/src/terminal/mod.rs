@@ -301,6 +301,8 @@ impl Terminal {
     fn start(&self) -> Result<Shell, String> {
         let last = self.slot().directory.clone().filter(|directory| directory.is_dir());
         let directory = last.unwrap_or_else(|| self.config.working_dir.clone());
+        // An agent may have removed it. Where it cannot be made, the start says why.
+        let _ = std::fs::create_dir_all(&directory);
         let setup = Setup {
             program: &self.config.program,
             directory: &directory,
