@@ -496,7 +496,8 @@ async fn a_dropped_call_leaves_the_command_to_be_polled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_cannot_be_made_is_told() {
-    let context = ToolContext { working_dir: "/proc/no/such/place".into(), persistence_dir: "/tmp/none".into() };
+    let context =
+        ToolContext { working_dir: "/proc/no/such/place".into(), persistence_dir: "/tmp/none".into() };
     let spec = ToolSpec { name: "terminal".to_owned(), params: Map::new() };
     let set = ToolSet::new(&[spec], &[], context).unwrap();
     let action = json!({"command": "true", "is_input": false, "reset": false, "kind": "TerminalAction"});
