@@ -18,6 +18,9 @@ use crate::banner;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
 
+/// What the worker gets to begin to answer. Later than that, requests are told that it does not.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// What file work that is still going on gets to finish when everything else has stopped.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
@@ -65,12 +68,18 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
-    let driver = Arc::new(in_process(&ports, &settings)?);
+    let worker_answers = CancellationToken::new();
+    let driver = Arc::new(in_process(&ports, &settings, worker_answers.clone())?);
     let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
     let gateway_config = gateway_config(secret_key, &settings)?;
-    let serving = gateway::run(gateway_config, ports, vault, listener, stop.clone());
-    let (supervisor, gateway) = (spawn_part(&stop, supervising), spawn_part(&stop, serving));
+    let supervisor = spawn_part(&stop, supervising);
+    tokio::select! {
+        () = worker_answers.cancelled() => {}
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
+    }
+    let gateway = spawn_part(&stop, gateway::run(gateway_config, ports, vault, listener, stop.clone()));
     banner::print(bound, &settings);
 
     let served = gateway.await.context("the gateway has panicked");
@@ -130,7 +139,11 @@ fn vault(current: &SecretString, settings: &Settings) -> Vault {
     Vault::new(current, &previous)
 }
 
-fn in_process(ports: &ports::Ports, settings: &Settings) -> anyhow::Result<InProcess> {
+fn in_process(
+    ports: &ports::Ports,
+    settings: &Settings,
+    answers: CancellationToken,
+) -> anyhow::Result<InProcess> {
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
     let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
@@ -139,6 +152,7 @@ fn in_process(ports: &ports::Ports, settings: &Settings) -> anyhow::Result<InPro
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
         max_concurrent_runs,
         bash_retention,
+        answers: answers.clone(),
         ..worker::Config::new(
             unit.sandbox.clone(),
             unit.epoch,

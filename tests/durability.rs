@@ -152,6 +152,17 @@ async fn a_torn_last_line_is_cut_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_it_is_ready_takes_commands() {
+    let mut server = Start::new(BINARY).start();
+    for _ in 0..20 {
+        let request = json!({ "command": "echo here" });
+        let output = server.client.post_ok("/api/bash/execute_bash_command", &request).await;
+        assert_eq!(output["stdout"], "here\n");
+        server = server.killed_and_restarted();
+    }
+}
+
+#[tokio::test]
 async fn a_second_server_on_one_data_directory_refuses_to_start() {
     let start = Start::new(BINARY);
     let server = start.start();

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use types::{Epoch, SandboxId};
 
 /// What a worker is told at its start.
@@ -23,6 +24,8 @@ pub struct Config {
     pub shell_idle: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
     pub drain: Duration,
+    /// Cancelled by the worker once it answers calls.
+    pub answers: CancellationToken,
 }
 
 impl Config {
@@ -39,6 +42,7 @@ impl Config {
             idle_after: Duration::from_millis(300),
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
+            answers: CancellationToken::new(),
         }
     }
 }

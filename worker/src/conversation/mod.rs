@@ -49,7 +49,7 @@ pub(crate) async fn serve(
 ) -> ports::Result<()> {
     let shutdown = shutdown.child_token();
     let subject = subjects::command(&config.sandbox, "conversation");
-    let bus = ports.bus.clone();
+    let (bus, answers) = (ports.bus.clone(), config.answers.clone());
     let registry = Registry::new(Shared {
         slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
         lookups: Arc::default(),
@@ -67,6 +67,7 @@ pub(crate) async fn serve(
         }
     })
     .await?;
+    answers.cancel();
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
