@@ -134,7 +134,11 @@ def confirmation() -> None:
         refusals = [e for e in session.stored() if e["kind"] == "UserRejectObservation"]
         assert [e["rejection_reason"] for e in refusals] == ["Not that one"], refusals
         session.conversation.set_confirmation_policy(NeverConfirm())
-        assert session.conversation.state.confirmation_policy.kind == "NeverConfirm"
+        # The client's copy follows the socket.
+        deadline = time.monotonic() + 10
+        while session.conversation.state.confirmation_policy.kind != "NeverConfirm":
+            assert time.monotonic() < deadline, session.conversation.state.confirmation_policy
+            time.sleep(0.01)
 
 
 def pause_and_resume() -> None:
