@@ -17,7 +17,7 @@ use crate::error::ApiResult;
 const WHOLE: usize = 256 * 1024;
 
 /// Bytes of one read, unless a single record has more.
-const RUN: usize = 256 * 1024;
+const RUN: usize = 128 * 1024;
 
 /// `{"items": […], "next_page_id": …}`.
 pub(super) async fn page(log: Arc<dyn EventLog>, id: &LogId, page: Page) -> ApiResult<Response> {

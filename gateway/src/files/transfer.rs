@@ -15,10 +15,10 @@ use crate::error::{ApiError, ApiResult};
 use crate::scope::Place;
 
 /// Bytes of one piece.
-pub(super) const PIECE: u64 = 512 * 1024;
+pub(super) const PIECE: u64 = 256 * 1024;
 
 /// Pieces under way at once.
-pub(super) const WINDOW: usize = 3;
+pub(super) const WINDOW: usize = 4;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

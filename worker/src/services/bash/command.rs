@@ -21,7 +21,7 @@ use report::Report;
 /// How long output waits for more before it is shown.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 /// Waiting output of both streams, in bytes, that is shown at once.
-const FLUSH_SIZE: usize = 256 * 1024;
+const FLUSH_SIZE: usize = 128 * 1024;
 /// How long a command may go on after each of the signals that ask it to end.
 const SIGNAL_GRACE: Duration = Duration::from_secs(1);
 /// How long the output of background children is awaited once the shell has ended.

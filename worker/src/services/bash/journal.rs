@@ -1,6 +1,7 @@
 //! Bash events on their way into the logs: one writer a log, which knows where its log ends and stores
 //! together whatever waits.
 
+mod record;
 mod store;
 
 use std::collections::{BTreeSet, HashMap};

@@ -12,7 +12,7 @@ use super::super::output::{Stream, parts};
 use super::FAILED;
 
 /// Events that wait to be stored; with as many, output is left in the pipe.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 6;
 /// Bytes of one stream in one event, as JSON: with both, a frame stays below 1 MiB.
 const EVENT_SIZE: usize = 500 * 1024;
 

@@ -11,6 +11,7 @@ use types::bash::BashEvent;
 use types::time::{utc_after, utc_now};
 
 use super::Kept;
+use super::record::encode;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
@@ -157,19 +158,6 @@ impl Store {
             && entries.iter().zip(records).all(|(entry, record)| entry.payload == *record);
         same.then(|| Appended { seqs: entries.iter().map(|entry| entry.seq).collect() })
     }
-}
-
-fn encode(event: &BashEvent) -> serde_json::Result<Bytes> {
-    let text = match event {
-        BashEvent::BashCommand(command) => command.command.len(),
-        BashEvent::BashOutput(output) => {
-            output.stdout.as_ref().map_or(0, String::len) + output.stderr.as_ref().map_or(0, String::len)
-        }
-    };
-    // A little is escaped, as a rule.
-    let mut record = Vec::with_capacity(text + text / 8 + 256);
-    serde_json::to_writer(&mut record, event)?;
-    Ok(record.into())
 }
 
 fn batches(records: Vec<Bytes>) -> Vec<Vec<Bytes>> {
