@@ -9,7 +9,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours may use of the others.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("vault", &[]),
@@ -18,9 +18,11 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("llm", &["types"]),
     ("tools", &["types"]),
     ("embedded", &["ports", "types"]),
-    ("gateway", &["ports", "types", "vault"]),
-    ("worker", &["ports", "types", "agent", "llm", "tools"]),
-    ("supervisor", &["ports", "types"]),
+    ("nats", &["ports", "types"]),
+    ("credentials", &["types"]),
+    ("gateway", &["ports", "types", "vault", "llm", "telemetry"]),
+    ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry"]),
+    ("supervisor", &["ports", "types", "credentials", "telemetry"]),
     ("testing", &[]),
 ];
 

@@ -1,10 +1,9 @@
 //! Which incarnation of a sandbox is the current one: bucket `ALLOCATIONS`, key = sandbox.
 
+use ports::buckets::ALLOCATIONS as BUCKET;
 use ports::{Error, Expect, Kv, Result};
 use serde::{Deserialize, Serialize};
 use types::{Epoch, SandboxId};
-
-const BUCKET: &str = "ALLOCATIONS";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Allocation {

@@ -4,6 +4,7 @@
 //! feature) is the suite that every adapter must pass.
 
 mod blobs;
+pub mod buckets;
 mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;

@@ -19,6 +19,24 @@ pub fn records(sandbox: &SandboxId) -> String {
 /// What the gateways answer: [`records`] of every sandbox.
 pub const ALL_RECORDS: &str = "mh.rec.*";
 
+/// Model calls from a worker, for the broker.
+#[must_use]
+pub fn models(sandbox: &SandboxId) -> String {
+    format!("mh.llm.{sandbox}")
+}
+
+/// What the brokers answer: [`models`] of every sandbox.
+pub const ALL_MODELS: &str = "mh.llm.*";
+
+/// Calls from a worker for what only the control plane may read: its logs, its lease, its blobs.
+#[must_use]
+pub fn storage(sandbox: &SandboxId) -> String {
+    format!("mh.hist.{sandbox}")
+}
+
+/// What the control plane answers: [`storage`] of every sandbox.
+pub const ALL_STORAGE: &str = "mh.hist.*";
+
 /// Stored records of one log.
 #[must_use]
 pub fn stored(log: &LogId) -> String {

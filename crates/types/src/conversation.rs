@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::content::Message;
-use crate::ids::{ConversationId, SandboxId, Seq};
+use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
 use crate::log::{Control, LogRecord};
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
@@ -44,6 +44,8 @@ fn local_workspace() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub id: ConversationId,
+    #[serde(default)]
+    pub tenant: TenantId,
     pub sandbox: SandboxId,
     /// UTC with `Z`.
     pub created_at: String,

@@ -103,6 +103,50 @@ impl fmt::Display for SandboxId {
     }
 }
 
+/// Whose data it is. A subject token, as [`SandboxId`]; servers without tenants have one, `default`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// `None` unless `name` is 1 to 64 ASCII letters, digits, `_` or `-`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        SandboxId::parse(name).map(|SandboxId(name)| Self(name))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TenantId {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::parse(&name).ok_or("a tenant is 1 to 64 ASCII letters, digits, '_' or '-'")
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(tenant: TenantId) -> Self {
+        tenant.0
+    }
+}
+
 /// A position in a log: opaque, increasing, not dense. `ZERO` stands before the first record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -14,6 +14,7 @@ pub mod git;
 pub mod ids;
 pub mod log;
 pub mod model;
+pub mod placement;
 pub mod policy;
 pub mod secrets;
 pub mod stats;
@@ -22,4 +23,4 @@ pub mod tool;
 
 pub use content::{Content, Message, Role};
 pub use event::{Event, EventBody, Source};
-pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq};
+pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq, TenantId};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{FirstMessage, Record, Workspace};
 use types::policy::ConfirmationPolicy;
-use types::{Content, ConversationId, Message, Role, SandboxId, time};
+use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
 use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
@@ -124,6 +124,7 @@ impl StartConversation {
         check_tags(&tags)?;
         Ok(Record {
             id,
+            tenant: TenantId::default(),
             sandbox: SandboxId::shared(),
             created_at: time::utc_now(),
             title: None,

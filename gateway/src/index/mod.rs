@@ -16,6 +16,7 @@ mod save;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use ports::buckets::{CONVERSATIONS, PROJECTIONS};
 use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,11 +29,6 @@ pub use directory::Sort;
 pub use entry::{Entry, Taped};
 pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
 pub use records::Created;
-
-/// Conversation records, by id in hex.
-pub const CONVERSATIONS: &str = "CONVERSATIONS";
-/// Stored folds of logs, by conversation id in hex: only there to start sooner.
-const PROJECTIONS: &str = "PROJECTIONS";
 
 /// How long the bus may take before the log is asked instead.
 const BUS_PATIENCE: Duration = Duration::from_millis(250);

@@ -16,7 +16,7 @@ pub use testing::eventually;
 use tokio_util::sync::CancellationToken;
 use types::conversation::{Record, Workspace};
 use types::policy::ConfirmationPolicy;
-use types::{ConversationId, SandboxId};
+use types::{ConversationId, SandboxId, TenantId};
 use vault::Keys;
 
 use running::Running;
@@ -95,6 +95,7 @@ impl Server {
         let id = ConversationId::random();
         let record = Record {
             id,
+            tenant: TenantId::default(),
             sandbox: SandboxId::shared(),
             created_at: types::time::utc_now(),
             title: None,

@@ -4,6 +4,7 @@
 pub mod client;
 mod http;
 pub mod model;
+pub mod nats;
 pub mod recorded;
 pub mod script;
 pub mod server;

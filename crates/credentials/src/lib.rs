@@ -1,0 +1,1 @@
+//! The keys and tokens with which the parts of a cluster sign in to NATS.

@@ -1,0 +1,35 @@
+//! The buckets of [`crate::Kv`]: their names, and how long a value lives where that is limited.
+
+use std::time::Duration;
+
+/// Conversation records, by id in hex. Written by gateways.
+pub const CONVERSATIONS: &str = "CONVERSATIONS";
+/// Stored folds of logs, by conversation id in hex: only there to start sooner.
+pub const PROJECTIONS: &str = "PROJECTIONS";
+/// [`types::placement::Wanted`], by sandbox.
+pub const SANDBOXES: &str = "SANDBOXES";
+/// Which sandbox stands for a place: `<tenant>.<place in hex>` → sandbox. Written by gateways.
+pub const PLACES: &str = "PLACES";
+/// [`types::placement::Allocation`], by sandbox. Written by the supervisor.
+pub const ALLOCATIONS: &str = "ALLOCATIONS";
+/// [`types::placement::Lease`], by sandbox; the supervisors' own under `_supervisor`.
+pub const LEASES: &str = "LEASES";
+/// Answers to calls with an Idempotency-Key. Written by gateways.
+pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
+/// What was spent, by conversation and by tenant. Written by the brokers.
+pub const BUDGETS: &str = "BUDGETS";
+
+/// All of them.
+pub const ALL: [&str; 8] =
+    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS];
+
+/// After this long without a write a value is gone; `None`: never. Adapters of a cluster keep to it; the
+/// embedded one keeps values, and who reads them looks at their age.
+#[must_use]
+pub fn lifetime(bucket: &str) -> Option<Duration> {
+    match bucket {
+        LEASES => Some(Duration::from_secs(15)),
+        IDEMPOTENCY => Some(Duration::from_secs(24 * 3_600)),
+        _ => None,
+    }
+}

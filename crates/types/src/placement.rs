@@ -1,0 +1,150 @@
+//! Where sandboxes are: what is wanted, what was arranged, and who is alive. Three records a sandbox, each
+//! with one kind of writer, all changed by compare-and-set.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, SandboxId, TenantId};
+
+/// What should be: bucket `SANDBOXES`, key = sandbox. Gateways claim, wake and delete; the supervisor keeps
+/// the pool filled, pauses what is idle, and removes the record of what was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Who uses it; never changes once set. `None`: it waits in the warm pool.
+    pub tenant: Option<TenantId>,
+    /// What it stands for within its tenant: `default`, a workspace's name, or a conversation in hex.
+    pub place: String,
+    pub want: Want,
+    /// Unix milliseconds of the last wake: a pause decided on older news must not win.
+    pub touched_at: u64,
+    /// The image its unit is made from; `None`: the cluster's default.
+    #[serde(default)]
+    pub image: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    Running,
+    /// No unit; its volume stays.
+    Paused,
+    /// Neither unit nor volume.
+    Deleted,
+}
+
+/// What was arranged: bucket `ALLOCATIONS`, key = sandbox. Written by the supervisor alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allocation {
+    /// Of the newest incarnation; only grows, also when the sandbox is paused.
+    pub epoch: Epoch,
+    /// The unit's name with its driver (a container's name, a process id); empty while there is none.
+    #[serde(default)]
+    pub unit: String,
+    /// Starts that failed, and units that ended by themselves, since it last ran well.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why the last start failed or the last unit ended; `None` once a worker has its lease.
+    #[serde(default)]
+    pub failure: Option<Failure>,
+}
+
+/// Why a sandbox has no worker, for clients: names neither secrets nor the host's paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub reason: FailureReason,
+    /// One sentence.
+    pub message: String,
+    /// The last lines the unit wrote.
+    #[serde(default)]
+    pub log: String,
+    /// UTC with `Z`.
+    pub at: String,
+    /// Unix milliseconds before which nothing is tried again.
+    pub retry_at: u64,
+    /// Whether it failed so often that it is tried again only when somebody wakes it.
+    pub is_final: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The image is not there.
+    ImageMissing,
+    /// A limit on sandboxes is reached.
+    NoRoom,
+    /// The unit could not be made or started.
+    StartFailed,
+    /// The unit ended by itself.
+    Exited,
+    /// The container service does not answer.
+    DriverUnavailable,
+}
+
+/// Who is alive: bucket `LEASES` (15 s), key = sandbox. Written by the sandbox's worker alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub epoch: Epoch,
+    /// UTC with `Z`: when this incarnation took it.
+    pub since: String,
+    /// Seconds without a run, a command, an upload, or a shell with a running program; 0: busy.
+    pub idle_seconds: u64,
+    /// Runs under way.
+    #[serde(default)]
+    pub runs: usize,
+}
+
+/// What a worker reads from its standard input at its start: one line of JSON. Holds its credentials, so it
+/// is never an argument, a variable of the environment, or a file.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct WorkerSpec {
+    pub sandbox: SandboxId,
+    pub epoch: Epoch,
+    /// `nats://host:port` or `tls://host:port`.
+    pub nats_urls: Vec<String>,
+    /// A NATS user JWT and the seed of its key; `None` on a server without authentication.
+    pub credentials: Option<Credentials>,
+    /// PEM of the authority of the server's certificate; `None`: the system's.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Absolute: where commands without a working directory run.
+    pub project_dir: String,
+    /// Absolute: the worker's own files, not the commands'.
+    pub state_dir: String,
+    pub max_concurrent_runs: usize,
+    /// The user and group commands run as; `None`: the worker's own.
+    #[serde(default)]
+    pub command_user: Option<CommandUser>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandUser {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// What a NATS client signs in with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    pub jwt: String,
+    pub seed: String,
+    /// Answers to this client's requests come below it: `_INBOX_<s>_<epoch>`.
+    pub inbox_prefix: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_record_keeps_its_form() {
+        let wanted = Wanted {
+            tenant: Some(TenantId::default()),
+            place: "default".to_owned(),
+            want: Want::Paused,
+            touched_at: 1,
+            image: None,
+        };
+        let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1,"image":null}"#;
+        assert_eq!(serde_json::to_string(&wanted).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Wanted>(text).unwrap(), wanted);
+    }
+}

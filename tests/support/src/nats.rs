@@ -1,0 +1,114 @@
+//! A real nats-server of a test's own: on a free port of loopback, its data in a temporary folder.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::eventually;
+
+/// Dropping it kills the server and removes its data.
+pub struct Nats {
+    folder: TempDir,
+    port: u16,
+    child: Child,
+}
+
+impl Nats {
+    /// A server with JetStream and no authentication.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more lines of configuration (authentication, limits).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port().expect("a free port");
+        let store = folder.path().join("jetstream");
+        let text = format!(
+            "host: 127.0.0.1\nport: {port}\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{configuration}\n"
+        );
+        std::fs::write(folder.path().join("nats.conf"), text).expect("the configuration is written");
+        let child = spawn(folder.path()).expect("nats-server starts");
+        let server = Self { folder, port, child };
+        server.until_up().await;
+        server
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Of the server's process, for signals.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// SIGKILL; what was stored stays.
+    ///
+    /// # Panics
+    /// When the process cannot be killed.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("the server can be killed");
+    }
+
+    /// Starts it again, on the same port and data.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        // It may have been killed already.
+        let _ = self.child.kill().await;
+        self.child = spawn(self.folder.path()).expect("nats-server starts");
+        self.until_up().await;
+    }
+
+    async fn until_up(&self) {
+        eventually("nats-server takes connections", async || {
+            TcpStream::connect(("127.0.0.1", self.port)).await.ok()
+        })
+        .await;
+    }
+}
+
+/// A program that may be missing: `MANYHANDS_NATS_SERVER`, the search path, or where the test command puts it.
+fn program() -> PathBuf {
+    if let Some(named) = std::env::var_os("MANYHANDS_NATS_SERVER") {
+        return named.into();
+    }
+    let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    let cached = home.map(|home| home.join("manyhands/nats-server")).filter(|path| path.exists());
+    cached.unwrap_or_else(|| "nats-server".into())
+}
+
+fn spawn(folder: &Path) -> io::Result<Child> {
+    let log = std::fs::File::create(folder.join("server.log"))?;
+    let mut command = Command::new(program());
+    command.arg("-c").arg(folder.join("nats.conf")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.kill_on_drop(true).spawn().map_err(|error| {
+        let hint = "tests/nats/environment.sh fetches it";
+        io::Error::new(error.kind(), format!("nats-server: {error}; {hint}"))
+    })
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
