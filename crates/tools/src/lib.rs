@@ -8,6 +8,7 @@
 mod args;
 mod definition;
 mod file_editor;
+pub mod hands;
 mod notes;
 mod set;
 mod task_tracker;

@@ -10,6 +10,7 @@ use types::tool::ToolDefinition;
 
 use crate::args::Args;
 use crate::definition::{Annotations, define, text_content};
+use crate::hands;
 
 const DESCRIPTION: &str = "Keep a visible list of the steps of your work. The user sees it, and it stays with \
 the conversation.
@@ -220,7 +221,7 @@ impl State {
     }
 
     fn save(&self, tasks: &[Task]) -> io::Result<()> {
-        std::fs::create_dir_all(&self.folder)?;
+        hands::make_folders(&self.folder)?;
         let fresh = self.folder.join(".TASKS.json.new");
         std::fs::write(&fresh, serde_json::to_vec_pretty(tasks)?)?;
         std::fs::rename(&fresh, self.path())

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use ports::rpc::{Code, Fault};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
+use tools::hands;
 use types::calls::Scope;
 
 use super::fault::{bad_request, of_file};
@@ -73,7 +74,7 @@ impl Place {
 fn walk(root: &Path, inside: &Path, missing: Missing) -> io::Result<OwnedFd> {
     const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     if missing == Missing::Make {
-        std::fs::create_dir_all(root)?;
+        hands::make_folders(root)?;
     }
     let mut folder = openat(CWD, root, FOLDER, Mode::empty())?;
     for name in inside {
@@ -92,8 +93,9 @@ fn walk(root: &Path, inside: &Path, missing: Missing) -> io::Result<OwnedFd> {
 
 fn make(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+        Ok(()) => hands::give_at(folder, name),
         Err(Errno::EXIST) => Ok(()),
-        made => Ok(made?),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::text::is_binary;
+use crate::hands;
 
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 const DEFAULT_MODE: u32 = 0o644;
@@ -59,8 +60,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
 /// Like [`replace`], for a file that must not exist yet.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
     check_size(path, bytes.len() as u64)?;
-    let written =
-        OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(bytes));
+    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
+        hands::give(&file)?;
+        file.write_all(bytes)
+    });
     written.map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
 }
 

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use definition::{definition, parse};
 
 use crate::Error;
+use crate::hands;
 use crate::set::ToolContext;
 use call::Call;
 use observation::{Frame, Outcome, Place};
@@ -302,7 +303,7 @@ impl Terminal {
         let last = self.slot().directory.clone().filter(|directory| directory.is_dir());
         let directory = last.unwrap_or_else(|| self.config.working_dir.clone());
         // An agent may have removed it. Where it cannot be made, the start says why.
-        let _ = std::fs::create_dir_all(&directory);
+        let _ = hands::make_folders(&directory);
         let setup = Setup {
             program: &self.config.program,
             directory: &directory,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::clean::Cleaner;
+use crate::hands;
 
 /// Characters an observation may hold.
 pub const MAX_CHARS: usize = 30_000;
@@ -133,10 +134,11 @@ impl Spill {
 
 impl Target {
     fn create(folder: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        hands::make_folders(folder)?;
         let name = uuid::Uuid::new_v4().simple().to_string();
         let path = folder.join(format!("terminal_output_{}.txt", name.get(..8).unwrap_or(&name)));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        hands::give(&file)?;
         Ok(Self { file: Arc::new(file), path, length: 0 })
     }
 }

@@ -23,6 +23,7 @@ use super::output::Output;
 use super::processes::ProcessSession;
 use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
+use crate::hands;
 
 /// Rows and columns the shell believes to have.
 const SIZE: (u16, u16) = (200, 256);
@@ -134,16 +135,15 @@ fn line_modes(pts: &Pts) -> io::Result<Termios> {
 }
 
 fn spawn(setup: &Setup, pts: Pts) -> io::Result<Child> {
-    pty_process::Command::new(setup.program)
+    let command = pty_process::Command::new(setup.program)
         .args(["--noprofile", "--norc", "--noediting", "+H", "-i"])
         .current_dir(setup.directory)
         .env_clear()
         .envs(environment::for_shell(std::env::vars_os()))
         // Or bash reads the user's history before it can be told not to.
         .env("HISTFILE", "/dev/null")
-        .envs(setup.variables.iter().map(|(name, value)| (name, value)))
-        .spawn(pts)
-        .map_err(into_io)
+        .envs(setup.variables.iter().map(|(name, value)| (name, value)));
+    hands::lend_terminal(command).spawn(pts).map_err(into_io)
 }
 
 fn into_io(error: pty_process::Error) -> io::Error {

@@ -14,6 +14,7 @@ use rustix::process::{
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
+use tools::hands;
 
 /// The shell stays unreaped while this lives, so its process group cannot become somebody else's.
 /// Dropping it ends the group's every process, unless they were left alone.
@@ -42,7 +43,8 @@ pub(super) struct Spawned {
 /// # Errors
 /// When the folder is missing or the system refuses a process or a pipe.
 pub(super) fn spawn(command: &str, cwd: &Path, environment: &[(OsString, OsString)]) -> io::Result<Spawned> {
-    let mut shell = Command::new("/bin/sh")
+    let mut shell = Command::new("/bin/sh");
+    shell
         .arg("-c")
         .arg(command)
         .current_dir(cwd)
@@ -51,8 +53,9 @@ pub(super) fn spawn(command: &str, cwd: &Path, environment: &[(OsString, OsStrin
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
+        .process_group(0);
+    hands::lend(&mut shell);
+    let mut shell = shell.spawn()?;
     let (stdout, stderr) = (shell.stdout.take(), shell.stderr.take());
     let group = Group::of(shell)?;
     let stdout = stdout.map(|pipe| receiver(pipe.into())).transpose()?;

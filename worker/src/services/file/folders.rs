@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ports::rpc::Fault;
 use rustix::fs::{AtFlags, FileType, Mode, mkdirat, statat};
 use rustix::io::Errno;
+use tools::hands;
 use types::calls::{HomeListing, Scope};
 use types::files::{FileBrowserEntry, SubdirectoryEntry, SubdirectoryPage};
 
@@ -18,7 +19,9 @@ const MOST_FAVORITES: usize = 50;
 pub(super) fn make(scope: &Scope, path: &str) -> Result<(), Fault> {
     let Some(place) = Place::of(scope, Path::new(path), Missing::Make)? else { return Ok(()) };
     match mkdirat(&place.folder, &place.name, Mode::from_raw_mode(0o777)) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            hands::give_at(&place.folder, &place.name).map_err(|error| of_file(&error, "Path not found"))
+        }
         Err(Errno::EXIST) => {
             let found = statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW);
             let is_folder =

@@ -14,6 +14,7 @@ use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, openat, renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use tools::hands;
 use types::calls::{Scope, UploadBegun, UploadDone};
 use uuid::Uuid;
 
@@ -104,8 +105,9 @@ impl Upload {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&place.folder, &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => {
-                if let Some(target) = &target {
-                    look_like(&file, target);
+                match &target {
+                    Some(target) => look_like(&file, target),
+                    None => hands::give(&file).map_err(failed)?,
                 }
                 Ok(Self::over(file.into(), place, Some(name)))
             }

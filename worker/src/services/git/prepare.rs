@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ports::rpc::Fault;
 use tokio::sync::OnceCell;
+use tools::hands;
 use uuid::Uuid;
 
 use super::super::fault::of_file;
@@ -31,7 +32,7 @@ impl Template {
         let is_done = blocking({
             let folder = folder.clone();
             move || {
-                fs::create_dir_all(&folder)?;
+                hands::make_folders(&folder)?;
                 let is_done = is_in_repository(&folder);
                 match items {
                     Some(items) if !is_done => copy(&items, &folder).map(|()| true),
@@ -83,7 +84,7 @@ fn is_bare(folder: &Path) -> bool {
 /// Lets git make a repository in a temporary folder.
 async fn look_like() -> io::Result<Arc<Vec<Item>>> {
     let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
-    fs::create_dir(&folder)?;
+    make_folder(&folder)?;
     let made = Git::in_folder(&folder).args(["init", "--quiet"]).output().await;
     let mut items = Vec::new();
     let read =
@@ -121,14 +122,20 @@ fn copy(items: &[Item], folder: &Path) -> io::Result<()> {
     if is_git(&folder.join(".git")) { Ok(()) } else { Err(error) }
 }
 
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    hands::give_path(path)
+}
+
 fn write(items: &[Item], root: &Path) -> io::Result<()> {
-    fs::create_dir(root)?;
+    make_folder(root)?;
     for item in items {
         match item {
-            Item::Folder(path) => fs::create_dir(root.join(path))?,
+            Item::Folder(path) => make_folder(&root.join(path))?,
             Item::File { path, content, mode } => {
                 let path = root.join(path);
                 fs::write(&path, content)?;
+                hands::give_path(&path)?;
                 if mode & 0o111 != 0 {
                     fs::set_permissions(&path, Permissions::from_mode(*mode))?;
                 }

@@ -10,6 +10,7 @@ use ports::rpc::{Code, Fault};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
+use tools::hands;
 
 use super::super::fault::bad_request;
 
@@ -94,6 +95,7 @@ impl Git {
         for name in MISLEADING {
             command.env_remove(name);
         }
+        hands::lend(command.as_std_mut());
         Self { command, shown: "git".into(), input: Vec::new(), patience: PATIENCE, longest: LONGEST_OUTPUT }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ports::rpc::{Code, Fault};
 use serde_json::{Map, Value};
+use tools::hands;
 use uuid::Uuid;
 
 use super::super::super::fault::bad_request;
@@ -78,7 +79,7 @@ impl<'a> Beside<'a> {
         let objects = repository.folder.join(path(&objects));
         let folder = std::env::temp_dir().join(format!("manyhands-patch-{}", Uuid::new_v4().simple()));
         let beside = Self { repository, objects, folder };
-        fs::create_dir_all(beside.folder.join("objects")).map_err(Fault::internal)?;
+        hands::make_folders(&beside.folder.join("objects")).map_err(Fault::internal)?;
         Ok(beside)
     }
 
