@@ -24,6 +24,8 @@ pub struct Config {
     pub shell_idle: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
     pub drain: Duration,
+    /// Whether the worker must hold the sandbox's lease, because there may be other incarnations.
+    pub leased: bool,
     /// Cancelled by the worker once it answers calls.
     pub answers: CancellationToken,
 }
@@ -42,6 +44,7 @@ impl Config {
             idle_after: Duration::from_millis(300),
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
+            leased: false,
             answers: CancellationToken::new(),
         }
     }

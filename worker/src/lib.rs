@@ -4,17 +4,23 @@
 //! the workspace services: commands, files, git. It is reached over the bus alone and keeps nothing that
 //! cannot be rebuilt from the logs, except live shells.
 
+mod activity;
 mod config;
 mod conversation;
+mod lease;
 pub mod services;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ports::Ports;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use activity::Activity;
 pub use config::Config;
+use lease::{Keeper, Standing};
 
 /// How long commands, uploads and git calls may take to end after shutdown.
 const SERVICES_DEADLINE: Duration = Duration::from_secs(10);
@@ -24,6 +30,9 @@ pub enum Error {
     /// The bus does not take this worker's subscriptions.
     #[error("the worker cannot be reached over the bus")]
     Unreachable(#[from] ports::Error),
+    /// A newer incarnation has the sandbox: this one has stopped.
+    #[error("the worker was replaced")]
+    Replaced(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the sandbox's commands until `shutdown`; then pauses runs, ends commands and shells, and returns.
@@ -31,7 +40,8 @@ pub enum Error {
 /// is opened next.
 ///
 /// # Errors
-/// [`Error::Unreachable`] when the subscriptions cannot be made.
+/// [`Error::Unreachable`] when the subscriptions cannot be made, [`Error::Replaced`] when a newer incarnation
+/// has the lease.
 pub async fn run(
     config: Config,
     ports: Ports,
@@ -41,17 +51,47 @@ pub async fn run(
     let shutdown = shutdown.child_token();
     let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
+    let activity = Activity::default();
+    let (keeper, standing) = match config.leased {
+        true => {
+            let taken = Keeper::take(ports.kv.clone(), config.sandbox.clone(), config.epoch).await;
+            let (keeper, standing) = taken.map_err(replaced)?;
+            (Some(keeper), standing)
+        }
+        false => (None, Standing::alone()),
+    };
     let services = services::ServicesConfig {
         sandbox: config.sandbox.clone(),
         default_cwd: config.project_dir.clone(),
         bash_retention: config.bash_retention,
+        activity: activity.clone(),
     };
     services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
-    conversation::serve(config, ports, models, shutdown.clone()).await?;
+    let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
+    let guards = conversation::Guards { activity: activity.clone(), standing, slots: slots.clone() };
+    let report = {
+        let most = config.max_concurrent_runs;
+        move || (activity.idle_for(), most.saturating_sub(slots.available_permits()))
+    };
+    let keeping = async {
+        match keeper {
+            Some(keeper) => keeper.keep(report, shutdown.clone()).await.map_err(replaced),
+            None => std::future::pending().await,
+        }
+    };
+    let conversations = conversation::serve(config, ports, models, guards, shutdown.clone());
+    let outcome = tokio::select! {
+        served = conversations => served.map_err(Error::from),
+        kept = keeping => kept,
+    };
     shutdown.cancel();
     tracker.close();
     if tokio::time::timeout(SERVICES_DEADLINE, tracker.wait()).await.is_err() {
         tracing::warn!(tasks = tracker.len(), "commands do not end in time");
     }
-    Ok(())
+    outcome
+}
+
+fn replaced(refusal: lease::Refusal) -> Error {
+    Error::Replaced(refusal.into())
 }

@@ -171,7 +171,11 @@ impl Actor {
     }
 
     fn keepsake(&self) -> Option<Keepsake> {
-        let kept = Keepsake { tools: Arc::clone(&self.kept.tools), secrets: Arc::clone(&self.kept.secrets) };
+        let kept = Keepsake {
+            tools: Arc::clone(&self.kept.tools),
+            secrets: Arc::clone(&self.kept.secrets),
+            _busy: self.kept.tools.has_running_command().then(|| self.shared.guards.activity.begin()),
+        };
         kept.tools.has_live_shell().then_some(kept)
     }
 

@@ -157,7 +157,7 @@ impl Actor {
     /// Whether this conversation may run: it holds a run slot (as it does while it runs) or gets one.
     fn take_slot(&mut self) -> bool {
         if self.slot.is_none() {
-            self.slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok().map(RunSlot::taken);
+            self.slot = Arc::clone(&self.shared.guards.slots).try_acquire_owned().ok().map(RunSlot::taken);
         }
         self.slot.is_some()
     }

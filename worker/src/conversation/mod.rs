@@ -24,9 +24,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::calls::ConversationCall;
 
-use crate::Config;
+use crate::lease::Standing;
+use crate::{Activity, Config};
 use lookup::Lookups;
 use registry::Registry;
+
+/// What conversations share with the rest of the worker.
+pub(crate) struct Guards {
+    pub(crate) activity: Activity,
+    pub(crate) standing: Standing,
+    /// One permit for each run.
+    pub(crate) slots: Arc<Semaphore>,
+}
 
 /// What all actors of a worker use.
 struct Shared {
@@ -34,8 +43,7 @@ struct Shared {
     ports: Ports,
     models: llm::Client,
     lookups: Arc<Lookups>,
-    /// One permit for each run.
-    slots: Arc<Semaphore>,
+    guards: Guards,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -45,19 +53,20 @@ pub(crate) async fn serve(
     config: Config,
     ports: Ports,
     models: llm::Client,
+    guards: Guards,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
     let shutdown = shutdown.child_token();
     let subject = subjects::command(&config.sandbox, "conversation");
     let (bus, answers) = (ports.bus.clone(), config.answers.clone());
     let registry = Registry::new(Shared {
-        slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
         lookups: Arc::default(),
         tracker: TaskTracker::new(),
         shutdown: shutdown.clone(),
         config,
         ports,
         models,
+        guards,
     });
     let calls = rpc::serve(bus, &subject, Some("worker"), {
         let registry = Arc::clone(&registry);
@@ -72,6 +81,7 @@ pub(crate) async fn serve(
         () = shutdown.cancelled() => {}
         () = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
         () = registry.close_idle_shells() => {}
+        () = registry.stop_runs_without_lease() => {}
     }
     shutdown.cancel();
     registry.close().await;

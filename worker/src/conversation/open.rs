@@ -89,7 +89,7 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     let tools = ToolSet::new(&config.tools, &config.include_default_tools, context)
         .map_err(|error| invalid(error.to_string()))?;
     let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
-    Ok(Keepsake { tools: Arc::new(tools), secrets })
+    Ok(Keepsake { tools: Arc::new(tools), secrets, _busy: None })
 }
 
 fn invalid(message: String) -> Fault {

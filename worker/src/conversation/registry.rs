@@ -14,6 +14,7 @@ use types::calls::{Command, CommandDone, ConversationCall};
 
 use super::secrets::Secrets;
 use super::{Shared, actor};
+use crate::activity::Busy;
 
 /// Commands of one conversation that may wait for its actor.
 const MAILBOX: usize = 256;
@@ -39,6 +40,8 @@ pub(super) struct Letter {
 pub(super) struct Keepsake {
     pub(super) tools: Arc<ToolSet>,
     pub(super) secrets: Arc<Secrets>,
+    /// A program was still running in the shell when the actor went.
+    pub(super) _busy: Option<Busy>,
 }
 
 enum Entry {
@@ -103,7 +106,11 @@ impl Registry {
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
         let seat =
             Seat { registry: Arc::clone(self), id, letters, forget: forget.clone(), ended: ended.clone() };
-        self.shared.tracker.spawn(actor::live(Arc::clone(&self.shared), seat, kept));
+        let (shared, busy) = (Arc::clone(&self.shared), self.shared.guards.activity.begin());
+        self.shared.tracker.spawn(async move {
+            actor::live(shared, seat, kept).await;
+            drop(busy);
+        });
         Handle { mailbox, forget, ended }
     }
 
@@ -142,6 +149,26 @@ impl Registry {
             {
                 kept.tools.close().await;
             }
+        }
+    }
+
+    /// Interrupts every run whenever the lease is lost. Returns never.
+    pub(super) async fn stop_runs_without_lease(self: &Arc<Self>) {
+        let standing = &self.shared.guards.standing;
+        loop {
+            standing.until_lost().await;
+            tracing::warn!("the lease is lost: runs are stopped");
+            let live: Vec<_> = self
+                .lock()
+                .iter()
+                .filter_map(|(id, entry)| matches!(entry, Entry::Live(_)).then_some(*id))
+                .collect();
+            for id in live {
+                let (reply, _) = oneshot::channel();
+                // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
+                let _ = self.post(id, Letter { command: Command::Interrupt {}, reply });
+            }
+            standing.until_held().await;
         }
     }
 

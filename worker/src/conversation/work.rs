@@ -97,10 +97,12 @@ impl Actor {
         let (id, done) = (self.seat.id, self.done.clone());
         let (tools, secrets) = (Arc::clone(&self.kept.tools), Arc::clone(&self.kept.secrets));
         let cancel = self.cancel_tools.clone();
+        let standing = self.shared.guards.standing.clone();
         self.tools_running += 1;
         self.shared.tracker.spawn(async move {
             let begun = Instant::now();
             let run = async {
+                standing.until_sure().await;
                 let exports = exports(&secrets, &tool, &action).await;
                 tools.run(&tool, &action, &exports, cancel.clone()).await
             };

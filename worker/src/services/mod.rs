@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
 
+use crate::Activity;
+
 #[derive(Clone, Debug)]
 pub struct ServicesConfig {
     pub sandbox: SandboxId,
@@ -24,6 +26,8 @@ pub struct ServicesConfig {
     pub default_cwd: PathBuf,
     /// Bash events older than this are forgotten; `None` keeps them.
     pub bash_retention: Option<Duration>,
+    /// Where calls and commands under way are counted.
+    pub activity: Activity,
 }
 
 /// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.
@@ -41,10 +45,13 @@ pub async fn serve(
 
     let bash = Arc::new(bash::Service::new(&config, &ports, &tracker, &shutdown));
     let calls = rpc::serve(bus.clone(), &subject("bash"), group, {
-        let bash = Arc::clone(&bash);
+        let (bash, activity) = (Arc::clone(&bash), config.activity.clone());
         move |call: Call<_>| {
-            let bash = Arc::clone(&bash);
-            async move { bash.answer(call.body).await.map(|answer| (answer, Bytes::new())) }
+            let (bash, busy) = (Arc::clone(&bash), activity.begin());
+            async move {
+                let _busy = busy;
+                bash.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            }
         }
     })
     .await?;
@@ -52,10 +59,13 @@ pub async fn serve(
 
     let files = Arc::new(file::Service::default());
     let calls = rpc::serve(bus.clone(), &subject("file"), group, {
-        let files = Arc::clone(&files);
+        let (files, activity) = (Arc::clone(&files), config.activity.clone());
         move |call: Call<_>| {
-            let files = Arc::clone(&files);
-            async move { files.answer(call.body, call.blob).await }
+            let (files, busy) = (Arc::clone(&files), activity.begin());
+            async move {
+                let _busy = busy;
+                files.answer(call.body, call.blob).await
+            }
         }
     })
     .await?;
@@ -63,9 +73,13 @@ pub async fn serve(
     tracker.spawn(files.sweep(shutdown.clone()));
 
     let git = Arc::new(git::Service::new(config.default_cwd.clone()));
+    let activity = config.activity.clone();
     let calls = rpc::serve(bus.clone(), &subject("git"), group, move |call: Call<_>| {
-        let git = Arc::clone(&git);
-        async move { git.answer(call.body).await.map(|answer| (answer, Bytes::new())) }
+        let (git, busy) = (Arc::clone(&git), activity.begin());
+        async move {
+            let _busy = busy;
+            git.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+        }
     })
     .await?;
     tracker.spawn(until(shutdown.clone(), calls));

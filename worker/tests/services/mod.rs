@@ -58,8 +58,12 @@ impl World {
     }
 
     pub async fn serve(&self, bash_retention: Option<Duration>) {
-        let config =
-            ServicesConfig { sandbox: SandboxId::shared(), default_cwd: self.path(""), bash_retention };
+        let config = ServicesConfig {
+            sandbox: SandboxId::shared(),
+            default_cwd: self.path(""),
+            bash_retention,
+            activity: Default::default(),
+        };
         serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
     }
 

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::fault::not_found;
 use super::{ServicesConfig, place};
+use crate::Activity;
 use command::Run;
 use journal::Journals;
 
@@ -38,6 +39,7 @@ pub(super) struct Service {
     environment: Arc<Vec<(OsString, OsString)>>,
     journals: Arc<Journals>,
     running: Arc<Mutex<HashMap<Name, Control>>>,
+    activity: Activity,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -65,6 +67,7 @@ impl Service {
             environment: Arc::new(environment::for_commands(std::env::vars_os())),
             journals: Arc::new(journals),
             running: Arc::default(),
+            activity: config.activity.clone(),
             tracker: tracker.clone(),
             shutdown: shutdown.clone(),
         }
@@ -127,9 +130,10 @@ impl Service {
             stop: stop.clone(),
             shutdown: self.shutdown.clone(),
         };
+        let busy = self.activity.begin();
         self.tracker.spawn(async move {
             run.live().await;
-            drop(entry);
+            drop((entry, busy));
         });
         match stored.await.unwrap_or_else(|_| Err(ports::Error::Unavailable("the worker is stopping".into())))
         {

@@ -1,0 +1,186 @@
+//! The worker's lease on its sandbox: tells the others that it lives, and itself when it may not be alone.
+//!
+//! The lease is for liveness; that two never write one log is kept by the log's own check.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ports::buckets::LEASES;
+use ports::{Error, Expect, Kv};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use types::placement::Lease;
+use types::time::utc_now;
+use types::{Epoch, SandboxId};
+
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
+/// Writes in a row, when another incarnation writes as well.
+const TRIES: u32 = 4;
+/// Without a renewal for so long no tool is started.
+const DOUBTFUL: Duration = Duration::from_secs(10);
+/// Without a renewal for so long runs are stopped: somebody else may hold the lease.
+const LOST: Duration = Duration::from_secs(15);
+
+/// What the worker's parts ask before they act. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    /// `None`: the worker needs no lease.
+    renewed: Option<Arc<Mutex<Instant>>>,
+    changes: watch::Receiver<u64>,
+}
+
+/// Why a worker does not hold its lease.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("epoch {} has taken the sandbox over", .0.0)]
+    Newer(Epoch),
+    #[error(transparent)]
+    NotNow(#[from] Error),
+}
+
+impl Standing {
+    /// That of a worker which is alone by construction.
+    pub(crate) fn alone() -> Self {
+        Self { renewed: None, changes: watch::channel(0).1 }
+    }
+
+    /// Waits until a tool may be started.
+    pub(crate) async fn until_sure(&self) {
+        let mut changes = self.changes.clone();
+        while self.age().is_some_and(|age| age >= DOUBTFUL) {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until the lease is lost.
+    pub(crate) async fn until_lost(&self) {
+        loop {
+            let Some(age) = self.age() else { return std::future::pending().await };
+            let Some(left) = LOST.checked_sub(age) else { return };
+            tokio::time::sleep(left + Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until a lost lease is held again.
+    pub(crate) async fn until_held(&self) {
+        let mut changes = self.changes.clone();
+        while self.age().is_some_and(|age| age >= LOST) {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let renewed = self.renewed.as_ref()?;
+        Some(renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+}
+
+/// Takes and renews the lease.
+pub(crate) struct Keeper {
+    kv: Arc<dyn Kv>,
+    sandbox: SandboxId,
+    epoch: Epoch,
+    since: String,
+    revision: Option<u64>,
+    renewed: Arc<Mutex<Instant>>,
+    renewals: watch::Sender<u64>,
+}
+
+impl Keeper {
+    /// Takes the lease, as soon as the store can be reached.
+    ///
+    /// # Errors
+    /// [`Refusal::Newer`].
+    pub(crate) async fn take(
+        kv: Arc<dyn Kv>,
+        sandbox: SandboxId,
+        epoch: Epoch,
+    ) -> Result<(Self, Standing), Refusal> {
+        let (renewals, changes) = watch::channel(0);
+        let renewed = Arc::new(Mutex::new(Instant::now()));
+        let mut keeper =
+            Self { kv, sandbox, epoch, since: utc_now(), revision: None, renewed: renewed.clone(), renewals };
+        loop {
+            match keeper.renew(Duration::ZERO, 0).await {
+                Ok(()) => return Ok((keeper, Standing { renewed: Some(renewed), changes })),
+                Err(newer @ Refusal::Newer(_)) => return Err(newer),
+                Err(Refusal::NotNow(error)) => {
+                    tracing::warn!(%error, "the lease cannot be taken yet");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Renews until `shutdown`, or until a newer incarnation is there. `report` tells how long the worker has
+    /// been idle and how many runs are under way.
+    ///
+    /// # Errors
+    /// [`Refusal::Newer`]: this worker must stop at once.
+    pub(crate) async fn keep(
+        mut self,
+        report: impl Fn() -> (Duration, usize),
+        shutdown: CancellationToken,
+    ) -> Result<(), Refusal> {
+        let mut pause = RENEW_EVERY;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            let (idle, runs) = report();
+            pause = match self.renew(idle, runs).await {
+                Ok(()) => RENEW_EVERY,
+                Err(newer @ Refusal::Newer(_)) => return Err(newer),
+                Err(Refusal::NotNow(error)) => {
+                    tracing::warn!(sandbox.id = %self.sandbox, %error, "the lease is not renewed");
+                    TRY_AGAIN
+                }
+            };
+        }
+    }
+
+    async fn renew(&mut self, idle: Duration, runs: usize) -> Result<(), Refusal> {
+        let lease =
+            Lease { epoch: self.epoch, since: self.since.clone(), idle_seconds: idle.as_secs(), runs };
+        let value = serde_json::to_vec(&lease).map_err(|error| Error::Internal(error.to_string()))?;
+        let value = Bytes::from(value);
+        for _ in 0..TRIES {
+            let began = Instant::now();
+            let expect = self.revision.map_or(Expect::Absent, Expect::Revision);
+            match within(self.kv.put(LEASES, self.sandbox.as_str(), value.clone(), expect)).await {
+                Ok(revision) => {
+                    self.revision = Some(revision);
+                    *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
+                    self.renewals.send_modify(|count| *count += 1);
+                    return Ok(());
+                }
+                Err(Error::Conflict { .. }) => self.look_again().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Unavailable("another incarnation writes the lease".to_owned()).into())
+    }
+
+    /// Somebody else wrote, or the lease ran out: finds out what to write after.
+    async fn look_again(&mut self) -> Result<(), Refusal> {
+        let stored = within(self.kv.get(LEASES, self.sandbox.as_str())).await?;
+        self.revision = stored.as_ref().map(|stored| stored.revision);
+        let Some(stored) = stored else { return Ok(()) };
+        let other: Lease = serde_json::from_slice(&stored.value)
+            .map_err(|error| Error::Internal(format!("{LEASES}: {error}")))?;
+        if other.epoch > self.epoch { Err(Refusal::Newer(other.epoch)) } else { Ok(()) }
+    }
+}
+
+async fn within<T>(answer: impl Future<Output = ports::Result<T>>) -> ports::Result<T> {
+    let no_answer = |_| Err(Error::Unavailable("no answer from the store".to_owned()));
+    tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(no_answer)
+}
