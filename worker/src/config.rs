@@ -41,7 +41,7 @@ impl Config {
             observations_root,
             project_dir,
             bash_retention: None,
-            idle_after: Duration::from_millis(300),
+            idle_after: Duration::from_millis(50),
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
             leased: false,
