@@ -30,7 +30,8 @@ impl Keys {
     /// # Errors
     /// When a key cannot sign.
     pub fn revoke(&self, revoked: &Revoked) -> Result<String> {
-        self.account_token(now(), revoked)
+        // Servers keep the newer of two tokens, and the first one is offered to them at each start.
+        self.account_token(now().max(self.made_at + 1), revoked)
     }
 }
 

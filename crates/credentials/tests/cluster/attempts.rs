@@ -177,8 +177,8 @@ pub fn patterns() -> BTreeSet<String> {
     for target in targets() {
         let tokens: Vec<&str> = target.split('.').collect();
         for at in 0..tokens.len() {
-            let (head, tail) = (&tokens[..at], &tokens[at + 1..]);
-            all.insert([head, &["*"], tail].concat().join("."));
+            let (head, tail) = tokens.split_at(at);
+            all.insert([head, &["*"], tail.split_first().unwrap().1].concat().join("."));
             all.insert([head, &[">"]].concat().join("."));
         }
         all.insert(vec!["*"; tokens.len()].join("."));

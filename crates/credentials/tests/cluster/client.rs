@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_nats::{AuthError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{AuthError, ConnectError, ConnectOptions, Event, RequestErrorKind};
 use nkeys::KeyPair;
 use types::placement::Credentials;
 
@@ -15,7 +15,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Errors the server sent.
+    /// Errors the server sent; when there are very many the client forgets some.
     pub fn refusals(&self) -> usize {
         self.refusals.load(Ordering::Relaxed)
     }
@@ -25,11 +25,26 @@ impl Client {
     }
 }
 
+/// # Panics
+/// When the server does not let it in.
 pub async fn connect(url: &str, credentials: &Credentials) -> Client {
-    try_connect(url, credentials).await.unwrap()
+    open(url, credentials).await.unwrap()
 }
 
-pub async fn try_connect(url: &str, credentials: &Credentials) -> Result<Client, ConnectErrorKind> {
+/// Whether the server does what the holder of `credentials` asks. `call`: a subject it may publish to.
+pub async fn is_let_in(url: &str, credentials: &Credentials, call: &'static str) -> bool {
+    // The client takes the server's second greeting for a welcome, before it is turned away.
+    let Ok(client) = open(url, credentials).await else { return false };
+    tokio::select! {
+        answer = client.nats.request(call, "".into()) => match answer {
+            Ok(_) => true,
+            Err(error) => error.kind() == RequestErrorKind::NoResponders,
+        },
+        () = testing::until(async || client.disconnects() + client.refusals() > 0) => false,
+    }
+}
+
+async fn open(url: &str, credentials: &Credentials) -> Result<Client, ConnectError> {
     let (refusals, disconnects) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (refused, disconnected) = (refusals.clone(), disconnects.clone());
     let key = Arc::new(KeyPair::from_seed(&credentials.seed).unwrap());
@@ -53,7 +68,6 @@ pub async fn try_connect(url: &str, credentials: &Credentials) -> Result<Client,
             }
         })
         .connect(url)
-        .await
-        .map_err(|error| error.kind())?;
+        .await?;
     Ok(Client { nats, inbox: credentials.inbox_prefix.clone(), refusals, disconnects })
 }

@@ -48,7 +48,8 @@ impl Observer {
     /// What it heard, but for its own settling.
     pub fn heard(&self) -> Vec<Message> {
         let mut heard = self.heard.lock().unwrap().clone();
-        heard.retain(|message| !message.subject.contains(".settled."));
+        let settling = |subject: &str| subject.contains(".settled.");
+        heard.retain(|m| !settling(&m.subject) && !m.reply.as_deref().is_some_and(settling));
         heard
     }
 

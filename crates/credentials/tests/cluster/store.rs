@@ -61,7 +61,8 @@ impl Store {
         let mut all = Vec::new();
         for name in names {
             let mut stream = self.gateway.get_stream(&name).await.unwrap();
-            let info = stream.info().await.unwrap().clone();
+            let mut info = stream.info().await.unwrap().clone();
+            info.config.metadata.clear();
             all.push(format!("{name} {:?} consumers {}", info.config, info.state.consumer_count));
             for seq in info.state.first_sequence..=info.state.last_sequence {
                 let Ok(message) = stream.get_raw_message(seq).await else { continue };
