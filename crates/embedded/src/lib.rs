@@ -8,7 +8,6 @@ mod blobs;
 mod blocking;
 mod bus;
 mod disk;
-mod feed;
 mod journal;
 mod kv;
 mod lock;

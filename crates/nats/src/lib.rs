@@ -1,1 +1,31 @@
-//! The ports on NATS and JetStream.
+//! The ports on NATS and JetStream, for a cluster.
+//!
+//! A log is a subject of one of a few streams, a bucket is a stream with one message a key, and a large body
+//! lies in pieces in a stream of its own. Everything is read by direct gets, so a reader costs the server no
+//! consumer; whoever follows listens to what the streams republish. Only this crate knows the NATS client, and
+//! of that only its core: the few calls of JetStream's own API that are needed are in `jetstream`.
+//!
+//! The control plane ([`Connection::control`]) speaks to JetStream. A worker ([`Connection::worker`]) may not:
+//! it publishes to its own subjects and asks the control plane ([`Connection::serve_storage`]) for the rest.
+
+mod archive;
+mod blobs;
+mod body;
+mod bus;
+mod connect;
+mod connection;
+mod error;
+mod jetstream;
+mod kv;
+mod layout;
+mod link;
+mod log;
+mod message;
+mod parcel;
+mod set_up;
+mod subscription;
+mod worker;
+
+pub use connect::{Options, connect};
+pub use connection::Connection;
+pub use error::Error;

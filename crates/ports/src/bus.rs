@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::Result;
+use crate::{Result, feed};
 
 /// What travels: JSON, and raw bytes beside it (file contents are never put into JSON).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,21 @@ pub enum Delivery {
     Message(Message),
     /// This subscriber was too slow and messages were dropped: read the log again.
     Lagged,
+}
+
+impl feed::Item for Delivery {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => {
+                message.subject.len() + message.parcel.json.len() + message.parcel.blob.len()
+            }
+            Self::Lagged => 0,
+        }
+    }
+
+    fn lagged() -> Self {
+        Self::Lagged
+    }
 }
 
 pub type Subscription = BoxStream<'static, Delivery>;

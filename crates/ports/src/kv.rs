@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::Result;
+use crate::{Result, feed};
 
 /// A value and the revision that a conditional write names. Revisions of one key only grow, also over a
 /// deletion.
@@ -33,10 +33,24 @@ pub enum Change {
     Lagged,
 }
 
+impl feed::Item for Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Put { key, entry } => key.len() + entry.value.len(),
+            Self::Deleted { key } => key.len(),
+            Self::Lagged => 0,
+        }
+    }
+
+    fn lagged() -> Self {
+        Self::Lagged
+    }
+}
+
 pub type Changes = BoxStream<'static, Change>;
 
 /// Small named values in buckets, with compare-and-set. Bucket names: upper-case ASCII and `_`. Keys: ASCII
-/// letters, digits, `_`, `-` and `.`; 1 to 200 bytes. An acknowledged write survives a crash.
+/// letters, digits, `_`, `-`, and `.` between them; 1 to 200 bytes. An acknowledged write survives a crash.
 #[async_trait]
 pub trait Kv: Send + Sync {
     /// # Errors

@@ -11,6 +11,7 @@ pub mod contract;
 mod driver;
 mod error;
 mod event_log;
+pub mod feed;
 mod kv;
 pub mod rpc;
 pub mod subjects;

@@ -1,6 +1,6 @@
 //! The names of everything on the bus. `<s>` is a sandbox, `<c>` a log name.
 
-use types::{ConversationId, SandboxId};
+use types::{ConversationId, Epoch, SandboxId};
 
 use crate::LogId;
 
@@ -59,6 +59,23 @@ pub fn live(sandbox: &SandboxId, conversation: ConversationId) -> String {
     format!("mh.live.{sandbox}.{}", conversation.hex())
 }
 
+/// What answers to a worker's calls come below.
+#[must_use]
+pub fn inbox(sandbox: &SandboxId, epoch: Epoch) -> String {
+    format!("_INBOX_{sandbox}_{}", epoch.0)
+}
+
+/// Whether a call on `subject` may be answered on `reply`. A worker's may only be in its own inbox: it may
+/// name any subject as its reply, and an answerer may publish where the worker may not.
+#[must_use]
+pub fn may_answer(subject: &str, reply: &str) -> bool {
+    let from_worker = ["mh.rec.", "mh.hist.", "mh.llm."].iter().find_map(|start| subject.strip_prefix(start));
+    let Some(caller) = from_worker.and_then(|rest| rest.split('.').next()) else { return true };
+    let inbox = reply.split_once('.').and_then(|(inbox, _)| inbox.strip_prefix("_INBOX_"));
+    let Some((sandbox, epoch)) = inbox.and_then(|inbox| inbox.rsplit_once('_')) else { return false };
+    sandbox == caller && epoch.parse::<u64>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +85,19 @@ mod tests {
         let log = LogId::named(&SandboxId::shared(), "_bash");
         assert_eq!(log_of(&stored(&log)), Some(log));
         assert_eq!(log_of("mh.live.default.x"), None);
+    }
+
+    #[test]
+    fn a_worker_is_answered_in_its_own_inbox_only() {
+        let sandbox = SandboxId::parse("a_1").unwrap();
+        let own = format!("{}.x", inbox(&sandbox, Epoch(2)));
+        for call in [records(&sandbox), storage(&sandbox), models(&sandbox) + ".cancel"] {
+            assert!(may_answer(&call, &own));
+            for other in ["_INBOX_a_2.x", "_INBOX_a_1_x.y", "_INBOX_a_1_2", "mh.evt.0.b.c", "$KV.LEASES.b"] {
+                assert!(!may_answer(&call, other), "{call} {other}");
+            }
+        }
+        assert!(!may_answer("mh.rec.a", &own));
+        assert!(may_answer(&command(&sandbox, "bash"), "_INBOX_gateway.x"));
     }
 }

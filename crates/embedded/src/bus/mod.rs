@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{Stream, StreamExt};
+use ports::feed::{self, Listener};
 use ports::{Bus, Delivery, Error, Message, Parcel, Result, Subscription};
 
-use crate::feed::{self, Listener};
 use inbox::Inbox;
 use subscribers::{Subscriber, Tree};
 
@@ -95,21 +95,6 @@ impl Bus for LocalBus {
         let mut tree = self.0.subscribers.write().unwrap_or_else(PoisonError::into_inner);
         tree.insert(pattern, Subscriber::new(id, group, feed));
         Ok(Box::pin(Subscribed { listener, hub: self.0.clone(), pattern: pattern.to_owned(), id }))
-    }
-}
-
-impl feed::Item for Delivery {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Message(message) => {
-                message.subject.len() + message.parcel.json.len() + message.parcel.blob.len()
-            }
-            Self::Lagged => 0,
-        }
-    }
-
-    fn lagged() -> Self {
-        Self::Lagged
     }
 }
 

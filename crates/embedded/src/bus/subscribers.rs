@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ports::Delivery;
-
-use crate::feed::Feed;
+use ports::feed::Feed;
 
 pub struct Subscriber {
     pub id: u64,
@@ -110,7 +109,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::{Listener, feed};
+    use ports::feed::{Listener, feed};
 
     fn tree(patterns: &[(&str, Option<&str>)]) -> (Tree, Vec<Listener<Delivery>>) {
         let (mut tree, mut listeners) = (Tree::default(), Vec::new());

@@ -3,10 +3,10 @@ use std::io::{self, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ports::Change;
+use ports::feed::{self, Feed, Listener};
 
 use super::read;
 use crate::disk::Disk;
-use crate::feed::{self, Feed, Listener};
 use crate::place::{Place, bucket_folder};
 
 /// What is known of the buckets. Revisions are numbered by bucket, so that they grow over deletions too.

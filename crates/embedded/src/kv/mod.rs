@@ -12,7 +12,6 @@ use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
 
 use crate::blocking::blocking;
 use crate::disk::Disk;
-use crate::feed;
 use crate::journal::{Journal, MAX_BYTES};
 use crate::place::{Place, bucket_folder};
 use index::Buckets;
@@ -62,19 +61,5 @@ impl Kv for FileKv {
     async fn watch(&self, bucket: &str) -> Result<Changes> {
         bucket_folder(bucket)?;
         Ok(Box::pin(self.buckets.watch(bucket)))
-    }
-}
-
-impl feed::Item for Change {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Put { key, entry } => key.len() + entry.value.len(),
-            Self::Deleted { key } => key.len(),
-            Self::Lagged => 0,
-        }
-    }
-
-    fn lagged() -> Self {
-        Self::Lagged
     }
 }

@@ -2,11 +2,10 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{next, unique};
-use crate::{Change, Error, Expect, KvEntry, Ports};
+use crate::{Change, Error, Expect, KvEntry, Ports, buckets};
 
-/// Buckets that every adapter has.
-const BUCKET: &str = "CONVERSATIONS";
-const OTHER_BUCKET: &str = "SETTINGS";
+const BUCKET: &str = buckets::CONVERSATIONS;
+const OTHER_BUCKET: &str = buckets::PROJECTIONS;
 const CONFLICT: Error = Error::Conflict { tail: None };
 
 pub async fn a_value_comes_back_with_its_revision(ports: Ports) {

@@ -26,10 +26,16 @@ use crate::LogId;
 /// How long a promise may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes a named test of every promise.
+/// Makes a named test of every promise, or of those of some ports: `contract_tests!(make, log bus)`.
 #[macro_export]
 macro_rules! contract_tests {
     ($make:ident) => {
+        $crate::contract_tests!($make, log kv blobs bus rpc);
+    };
+    ($make:ident, $($group:ident)+) => {
+        $($crate::contract_tests!(@$group $make);)+
+    };
+    (@log $make:ident) => {
         $crate::contract_tests!($make, log:
             an_append_after_the_tail_is_stored_in_order,
             an_append_elsewhere_conflicts_and_names_the_tail,
@@ -45,6 +51,8 @@ macro_rules! contract_tests {
             logs_do_not_mix,
             large_and_strange_records_come_back_unchanged,
         );
+    };
+    (@kv $make:ident) => {
         $crate::contract_tests!($make, kv:
             a_value_comes_back_with_its_revision,
             a_key_is_created_once,
@@ -57,6 +65,8 @@ macro_rules! contract_tests {
             buckets_do_not_mix,
             a_watcher_sees_every_change_in_order,
         );
+    };
+    (@blobs $make:ident) => {
         $crate::contract_tests!($make, blobs:
             a_blob_comes_back_whole_and_in_ranges,
             an_empty_blob_is_a_blob,
@@ -64,6 +74,8 @@ macro_rules! contract_tests {
             an_absent_blob_is_not_found,
             a_deleted_blob_is_gone,
         );
+    };
+    (@bus $make:ident) => {
         $crate::contract_tests!($make, bus:
             a_message_reaches_every_matching_pattern_once,
             messages_of_one_publisher_arrive_in_order,
@@ -75,6 +87,8 @@ macro_rules! contract_tests {
             a_request_without_an_answer_fails_at_its_deadline,
             a_slow_subscriber_is_told_that_it_lags_and_goes_on,
         );
+    };
+    (@rpc $make:ident) => {
         $crate::contract_tests!($make, rpc:
             a_call_carries_body_and_blob_both_ways,
             a_fault_arrives_as_it_was_given,

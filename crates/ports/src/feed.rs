@@ -34,6 +34,8 @@ struct State<T> {
     waker: Option<Waker>,
 }
 
+/// A queue of at most 1,024 items and 8 MiB.
+#[must_use]
 pub fn feed<T: Item>() -> (Feed<T>, Listener<T>) {
     let state = State { items: VecDeque::new(), bytes: 0, lagging: false, ended: false, waker: None };
     let shared = Arc::new(Mutex::new(state));
@@ -66,6 +68,8 @@ impl<T: Item> Feed<T> {
         taken
     }
 
+    /// Whether the listener is gone.
+    #[must_use]
     pub fn is_abandoned(&self) -> bool {
         lock(&self.0).ended
     }

@@ -1,0 +1,21 @@
+use std::io;
+use std::path::PathBuf;
+
+/// Never names a key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: {source}", path = path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// A file of keys or credentials that was altered, or belongs to something else.
+    #[error("{0} does not hold what it should")]
+    Damaged(PathBuf),
+    #[error("not a key of the right kind")]
+    Key(#[from] nkeys::error::Error),
+    #[error("not a token of a NATS user")]
+    NotAUser,
+    /// What the server answered to an update of an account.
+    #[error("the server refused: {0}")]
+    Refused(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,45 @@
+use std::path::Path;
+
+use crate::claims::Claims;
+use crate::{Keys, Result, Revoked};
+
+/// What nats.conf must include: whom the server trusts, and the accounts as `init` made them.
+///
+/// The server keeps accounts in `accounts_dir`, which must last: what is revoked later is written there, and
+/// what is here never replaces it. (`resolver: MEMORY` would forget a revocation, and takes none.)
+///
+/// # Errors
+/// When a key cannot sign.
+pub fn server_config(keys: &Keys, accounts_dir: &Path) -> Result<String> {
+    let (system, account) = (keys.system.public_key(), keys.account.public_key());
+    let operator_token = operator_token(keys)?;
+    let system_token = system_token(keys)?;
+    let account_token = keys.account_token(keys.made_at, &Revoked::default())?;
+    Ok(format!(
+        "operator: {operator_token}\n\
+         system_account: {system}\n\
+         resolver {{ type: full, dir: {accounts_dir:?}, allow_delete: false, interval: \"2m\" }}\n\
+         resolver_preload {{\n  {system}: {system_token}\n  {account}: {account_token}\n}}\n"
+    ))
+}
+
+fn operator_token(keys: &Keys) -> Result<String> {
+    let body = serde_json::json!({
+        "system_account": keys.system.public_key(),
+        "type": "operator",
+        "version": 2,
+    });
+    Claims::new(&keys.operator, "manyhands", keys.made_at, body).sign(&keys.operator)
+}
+
+fn system_token(keys: &Keys) -> Result<String> {
+    let body = serde_json::json!({
+        "limits": {
+            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+            "conn": -1, "leaf": 0,
+        },
+        "type": "account",
+        "version": 2,
+    });
+    Claims::new(&keys.system, "SYS", keys.made_at, body).sign(&keys.operator)
+}

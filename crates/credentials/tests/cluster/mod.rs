@@ -1,0 +1,49 @@
+//! A cluster's parts, signed in to a real server with what `init` and the supervisor give them.
+#![allow(dead_code, reason = "each test uses its part of the kit")]
+
+pub mod attempts;
+pub mod client;
+pub mod observer;
+pub mod store;
+
+use std::time::Duration;
+
+use manyhands_credentials::{Keys, Minter, Role};
+use tempfile::TempDir;
+use testing::nats::Nats;
+use types::placement::Credentials;
+use types::{Epoch, SandboxId};
+
+pub const HOUR: Duration = Duration::from_secs(3_600);
+
+pub struct Cluster {
+    pub server: Nats,
+    pub keys: Keys,
+    pub minter: Minter,
+    accounts: TempDir,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let (keys, accounts) = (Keys::make(), tempfile::tempdir().unwrap());
+        let server = Nats::with(&manyhands_credentials::server_config(&keys, accounts.path()).unwrap()).await;
+        let minter = keys.minter().unwrap();
+        Self { server, keys, minter, accounts }
+    }
+
+    pub async fn control(&self, role: Role) -> client::Client {
+        client::connect(&self.server.url(), &self.keys.control_credentials(role).unwrap()).await
+    }
+
+    pub async fn system(&self) -> client::Client {
+        client::connect(&self.server.url(), &self.keys.system_credentials().unwrap()).await
+    }
+
+    pub fn worker_credentials(&self, sandbox: &str, epoch: u64) -> Credentials {
+        self.minter.mint_worker(&SandboxId::parse(sandbox).unwrap(), Epoch(epoch), HOUR).unwrap()
+    }
+
+    pub async fn worker(&self, sandbox: &str, epoch: u64) -> client::Client {
+        client::connect(&self.server.url(), &self.worker_credentials(sandbox, epoch)).await
+    }
+}

@@ -1,0 +1,204 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use types::placement::Credentials;
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::link::{Link, PATIENCE, Status};
+use crate::subscription::CAPACITY;
+
+/// How long a server may take to come up.
+const START: Duration = Duration::from_secs(30);
+const OLDEST: (u64, u64) = (2, 11);
+/// Below it file transfers fail: their chunks have 4 MiB.
+const ENOUGH_PAYLOAD: usize = 8 << 20;
+/// A connection that is silent for twice this long is given up.
+const PING: Duration = Duration::from_secs(10);
+
+/// Where the servers are, and what to say to them.
+#[derive(Clone)]
+pub struct Options {
+    /// `nats://host:port` or `tls://host:port`; of one cluster.
+    pub urls: Vec<String>,
+    /// `None` for servers without authentication.
+    pub credentials: Option<Credentials>,
+    /// PEM of the authority of the servers' certificates; `None`: the system's.
+    pub ca: Option<String>,
+    /// Shown in the server's list of connections.
+    pub name: String,
+}
+
+/// What to sign in with next time.
+pub type Renewable = Arc<Mutex<Option<Credentials>>>;
+
+/// Connects, and waits up to 30 s for a server to come up. Later the connection is made anew whenever it is
+/// lost, for as long as it takes.
+///
+/// # Errors
+/// `Unreachable`, `Refused`, `TooOld`, `Configuration`.
+pub async fn connect(options: Options) -> Result<Connection, Error> {
+    let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
+    let urls = options.urls.join(", ");
+    let deadline = Instant::now() + START;
+    let mut attempt = 1;
+    let (client, mut status) = loop {
+        let error = match try_connect(&options, &credentials).await? {
+            Ok(connected) => break connected,
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        match error.kind() {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                return Err(Error::Refused { urls, reason });
+            }
+            ConnectErrorKind::ServerParse => return Err(Error::Configuration(reason)),
+            _ if Instant::now() >= deadline => return Err(Error::Unreachable { urls, reason }),
+            _ => {}
+        }
+        tokio::time::sleep(delay(attempt)).await;
+        attempt += 1;
+    };
+    let info = client.server_info();
+    if version(&info.version).is_none_or(|version| version < OLDEST) {
+        return Err(Error::TooOld { found: info.version });
+    }
+    if info.max_payload < ENOUGH_PAYLOAD {
+        tracing::warn!(
+            max_payload = info.max_payload,
+            recommended = ENOUGH_PAYLOAD,
+            "the NATS server takes only small messages: transfers of large files will fail"
+        );
+    }
+    // Else the news of this very connection would look like those of another one.
+    let connected = tokio::time::timeout(PATIENCE, status.wait_for(|status| status.connected)).await;
+    if !connected.is_ok_and(|connected| connected.is_ok()) {
+        return Err(Error::Unreachable { urls, reason: "the connection was lost at once".to_owned() });
+    }
+    let link = Link { client, status, nobody: "mh.evt.sync.control.sync".to_owned() };
+    Ok(Connection { link, credentials })
+}
+
+type Attempt = Result<(Client, watch::Receiver<Status>), async_nats::ConnectError>;
+
+async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attempt, Error> {
+    let (news, status) = watch::channel(Status::default());
+    let news = Arc::new(news);
+    let mut client = match options.credentials {
+        Some(_) => {
+            let credentials = credentials.clone();
+            ConnectOptions::with_auth_callback(move |nonce| std::future::ready(sign_in(&credentials, &nonce)))
+        }
+        None => ConnectOptions::new(),
+    };
+    if let Some(credentials) = &options.credentials {
+        client = client.custom_inbox_prefix(&credentials.inbox_prefix);
+    }
+    if let Some(ca) = &options.ca {
+        client = client.tls_client_config(trusting(ca)?);
+    }
+    let client = client
+        .name(&options.name)
+        .ping_interval(PING)
+        .subscription_capacity(CAPACITY)
+        .reconnect_delay_callback(delay)
+        .event_callback(move |event| {
+            note(&news, &event);
+            std::future::ready(())
+        });
+    Ok(client.connect(&options.urls).await.map(|client| (client, status)))
+}
+
+fn note(news: &watch::Sender<Status>, event: &Event) {
+    match event {
+        Event::Disconnected => tracing::warn!("the connection to NATS is lost"),
+        Event::SlowConsumer(_) => tracing::warn!("messages of NATS were dropped: too slow"),
+        Event::ServerError(error) => tracing::warn!(%error, "the NATS server complains"),
+        Event::Connected => tracing::debug!("connected to NATS"),
+        Event::LameDuckMode | Event::Draining | Event::Closed | Event::ClientError(_) => {}
+    }
+    news.send_modify(|status| match event {
+        Event::Connected => {
+            status.connected = true;
+            status.gaps += 1;
+        }
+        Event::Disconnected => {
+            status.connected = false;
+            status.losses += 1;
+        }
+        Event::SlowConsumer(_) => status.gaps += 1,
+        Event::Closed => {
+            status.connected = false;
+            status.closed = true;
+            status.losses += 1;
+        }
+        Event::LameDuckMode | Event::Draining | Event::ServerError(_) | Event::ClientError(_) => {}
+    });
+}
+
+fn sign_in(credentials: &Renewable, nonce: &[u8]) -> Result<Auth, AuthError> {
+    let credentials = credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let credentials = credentials.ok_or_else(|| AuthError::new("no credentials"))?;
+    let key = nkeys::KeyPair::from_seed(credentials.seed.trim()).map_err(AuthError::new)?;
+    let mut auth = Auth::new();
+    auth.signature = Some(key.sign(nonce).map_err(AuthError::new)?);
+    auth.jwt = Some(credentials.jwt);
+    Ok(auth)
+}
+
+fn trusting(ca: &str) -> Result<rustls::ClientConfig, Error> {
+    let bad =
+        |why: &dyn std::fmt::Display| Error::Configuration(format!("the authority's certificate: {why}"));
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        let certificate = certificate.map_err(|error| bad(&error))?;
+        roots.add(certificate).map_err(|error| bad(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(bad(&"there is none in the PEM"));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config.map_err(|error| bad(&error))?.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Doubles from 50 ms to 3.2 s; between half and all of it, so that many clients do not come back at once.
+fn delay(attempt: usize) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
+    let full = Duration::from_millis(50) * 2_u32.pow(doublings);
+    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    full / 2 + full / 2 * random / 256
+}
+
+/// Major and minor.
+fn version(text: &str) -> Option<(u64, u64)> {
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(version("2.9.10"), Some((2, 9)));
+        assert!(version("2.9.10").unwrap() < OLDEST);
+        assert!(version("2.11.0-RC.1").unwrap() >= OLDEST);
+        assert!(version("3.0").unwrap() >= OLDEST);
+        assert_eq!(version("dev"), None);
+    }
+
+    #[test]
+    fn delays_grow_to_a_bound() {
+        for attempt in [1, 2, 7, 1_000, usize::MAX] {
+            let full = Duration::from_millis(50 << (attempt - 1).min(6));
+            assert!((full / 2..=full).contains(&delay(attempt)), "{attempt}");
+        }
+    }
+}

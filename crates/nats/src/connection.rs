@@ -1,0 +1,136 @@
+use std::sync::{Arc, PoisonError};
+
+use ports::Ports;
+use tokio_util::sync::CancellationToken;
+use types::SandboxId;
+use types::placement::Credentials;
+
+use crate::archive::Direct;
+use crate::blobs::NatsBlobs;
+use crate::bus::LogBus;
+use crate::connect::Renewable;
+use crate::error::Error;
+use crate::jetstream::JetStream;
+use crate::kv::NatsKv;
+use crate::layout::Layout;
+use crate::link::{Link, PATIENCE};
+use crate::log::NatsLog;
+use crate::set_up;
+use crate::worker;
+
+/// Bytes of messages read at once by the control plane.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// A connection that comes back by itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Connection {
+    pub(crate) link: Link,
+    pub(crate) credentials: Renewable,
+}
+
+impl Connection {
+    /// Makes the streams and buckets of a cluster, or brings them up to date; does nothing where all is well.
+    /// Limits and replicas an operator has set stay. `partitions` (4 where `None`) holds only the first time.
+    ///
+    /// # Errors
+    /// `NoJetStream`, `Newer`, `Partitions`, `Storage`.
+    pub async fn set_up(&self, partitions: Option<u64>) -> Result<(), Error> {
+        set_up::set_up(&self.jetstream(), partitions).await
+    }
+
+    /// All ports, for the control plane.
+    ///
+    /// # Errors
+    /// `NoJetStream`, `NotSetUp`, `Newer`, `Storage`.
+    pub async fn control(&self) -> Result<Ports, Error> {
+        let archive = Arc::new(self.direct(PAGE_BYTES).await?);
+        let jetstream = self.jetstream();
+        Ok(Ports {
+            bus: Arc::new(LogBus { link: self.link.clone(), archive: archive.clone() }),
+            log: Arc::new(NatsLog {
+                jetstream: jetstream.clone(),
+                layout: archive.layout,
+                archive: archive.clone(),
+            }),
+            kv: Arc::new(NatsKv { jetstream: jetstream.clone(), archive }),
+            blobs: Arc::new(NatsBlobs { jetstream }),
+        })
+    }
+
+    /// The ports of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who does
+    /// [`Connection::serve_storage`].
+    ///
+    /// # Errors
+    /// `Storage` when nobody does.
+    pub async fn worker(&self, sandbox: &SandboxId) -> Result<Ports, Error> {
+        let link = Link { nobody: format!("mh.evt.sync.{sandbox}.sync"), ..self.link.clone() };
+        let jetstream = JetStream { link: link.clone() };
+        let archive = Arc::new(worker::Remote::new(link.clone(), sandbox));
+        let layout = Layout { partitions: archive.partitions().await? };
+        let kv = NatsKv { jetstream: jetstream.clone(), archive: archive.clone() };
+        Ok(Ports {
+            bus: Arc::new(LogBus { link, archive: archive.clone() }),
+            log: Arc::new(NatsLog { jetstream, archive, layout }),
+            kv: Arc::new(worker::OwnLease { kv, sandbox: sandbox.clone() }),
+            blobs: Arc::new(worker::NoBlobs),
+        })
+    }
+
+    /// Answers what workers ask of the storage, each about its own sandbox only, until `shutdown`. Any number of
+    /// processes may do this; each call goes to one.
+    ///
+    /// # Errors
+    /// `NotSetUp`, `Storage`.
+    pub async fn serve_storage(&self, shutdown: CancellationToken) -> Result<(), Error> {
+        let direct = self.direct(worker::PAGE_BYTES).await?;
+        let partitions = direct.layout.partitions;
+        Ok(worker::serve(Arc::new(self.link.clone()), Arc::new(direct), partitions, shutdown).await?)
+    }
+
+    /// Signs in with these from the next time the connection is made.
+    pub fn renew(&self, credentials: Credentials) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
+    }
+
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.link.status.borrow().connected
+    }
+
+    /// Returns when the connection is lost; it is being made anew by then.
+    pub async fn disconnected(&self) {
+        // An error means that the client has ended.
+        let _ = self.link.status.clone().wait_for(|status| !status.connected).await;
+    }
+
+    /// Returns when there is a connection (again).
+    pub async fn connected(&self) {
+        let _ = self.link.status.clone().wait_for(|status| status.connected || status.closed).await;
+    }
+
+    /// Ends the connection: what was published is sent, what has arrived is delivered.
+    pub async fn drain(self) {
+        let mut status = self.link.status.clone();
+        if self.link.client.drain().await.is_ok() {
+            let closed = status.wait_for(|status| status.closed);
+            if tokio::time::timeout(PATIENCE, closed).await.is_err() {
+                tracing::warn!("the connection to NATS did not end in time");
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn server_version(&self) -> String {
+        self.link.client.server_info().version
+    }
+
+    fn jetstream(&self) -> JetStream {
+        JetStream { link: self.link.clone() }
+    }
+
+    async fn direct(&self, page_bytes: usize) -> Result<Direct, Error> {
+        let jetstream = self.jetstream();
+        let layout = set_up::layout(&jetstream).await?;
+        Ok(Direct { jetstream, layout, page_bytes })
+    }
+}

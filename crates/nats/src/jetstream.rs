@@ -1,0 +1,210 @@
+//! The calls of JetStream that are needed: store, read directly, purge, and manage streams.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, StatusCode};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use ports::{Error, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::link::{Link, PATIENCE};
+
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+const SEQUENCE: &str = "Nats-Sequence";
+const SUBJECT: &str = "Nats-Subject";
+/// How long a purge or a change of a stream may take.
+const ADMINISTRATION: Duration = Duration::from_secs(20);
+
+#[derive(Clone)]
+pub struct JetStream {
+    pub link: Link,
+}
+
+/// A stored message.
+#[derive(Debug)]
+pub struct Raw {
+    pub subject: String,
+    /// Its position in the stream.
+    pub seq: u64,
+    pub headers: HeaderMap,
+    pub payload: Bytes,
+}
+
+/// Where to read: a stream and a subject of it, which may be a pattern.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub stream: &'a str,
+    pub subject: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    error: Option<ApiError>,
+}
+
+/// JetStream's own error.
+#[derive(Debug, Deserialize)]
+pub struct ApiError {
+    pub code: u16,
+    #[serde(default)]
+    pub err_code: u16,
+    #[serde(default)]
+    description: String,
+}
+
+impl JetStream {
+    /// Stores a message and answers its position. `after`: only if the subject's last message is that one; 0,
+    /// if there is none.
+    ///
+    /// # Errors
+    /// `Conflict` when `after` does not hold; `Unavailable` perhaps stored.
+    pub async fn store(
+        &self,
+        subject: &str,
+        after: Option<u64>,
+        mut headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<u64> {
+        if let Some(after) = after {
+            headers.insert(EXPECTED_LAST, after.to_string());
+        }
+        let headers = (!headers.is_empty()).then_some(headers);
+        let answer = self.link.ask(subject, headers, payload, PATIENCE).await.map_err(no_stream)?;
+        let ack: Ack = parse(&answer.payload)?;
+        match ack.error {
+            None => Ok(ack.seq),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// The last message of a subject.
+    pub async fn last(&self, place: Place<'_>) -> Result<Option<Raw>> {
+        let body = json!({ "last_by_subj": place.subject });
+        let answer = self.link.ask(&direct(place.stream), None, bytes(&body), PATIENCE).await;
+        Raw::of(answer.map_err(no_stream)?)
+    }
+
+    /// Up to `limit` messages at or after the position `from`, and about `max_bytes` of them, but at least one
+    /// if there is one.
+    pub async fn page(
+        &self,
+        place: Place<'_>,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Raw>> {
+        let body =
+            json!({ "seq": from, "next_by_subj": place.subject, "batch": limit, "max_bytes": max_bytes });
+        let reading = tokio::time::timeout(PATIENCE, self.read_batch(place.stream, bytes(&body)));
+        let read = self.link.until_lost(reading).await?;
+        read.unwrap_or_else(|_| Err(Error::Unavailable(format!("{} does not answer", place.stream))))
+    }
+
+    async fn read_batch(&self, stream: &str, body: Bytes) -> Result<Vec<Raw>> {
+        let client = &self.link.client;
+        let unavailable = |error: &dyn std::fmt::Display| Error::Unavailable(error.to_string());
+        let inbox = client.new_inbox();
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(&error))?;
+        let asked = client.publish_with_reply(direct(stream), inbox, body).await;
+        asked.map_err(|error| unavailable(&error))?;
+        let mut page = Vec::new();
+        while let Some(answer) = answers.next().await {
+            if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                return Err(no_stream(Error::NotFound));
+            }
+            let Some(raw) = Raw::of(answer)? else { return Ok(page) };
+            page.push(raw);
+        }
+        Err(Error::Unavailable("the connection to NATS has ended".to_owned()))
+    }
+
+    /// Removes every message of a subject.
+    pub async fn purge(&self, place: Place<'_>) -> Result<()> {
+        let body = json!({ "filter": place.subject });
+        self.api(&format!("STREAM.PURGE.{}", place.stream), &body).await?.map(|_| ()).map_err(Error::from)
+    }
+
+    /// A call of the management API.
+    pub async fn api(&self, call: &str, body: &Value) -> Result<std::result::Result<Value, ApiError>> {
+        let answer = self.link.ask(&format!("$JS.API.{call}"), None, bytes(body), ADMINISTRATION).await;
+        let mut answer: Value = parse(&answer?.payload)?;
+        match answer.get_mut("error").map(Value::take) {
+            None => Ok(Ok(answer)),
+            Some(error) => Ok(Err(serde_json::from_value(error).map_err(not_understood)?)),
+        }
+    }
+}
+
+impl Raw {
+    /// `None` when the answer says that there is no (further) message.
+    fn of(answer: Message) -> Result<Option<Self>> {
+        match answer.status.map(|status| status.as_u16()) {
+            None => {}
+            Some(204 | 404) => return Ok(None),
+            Some(status) => {
+                let why = answer.description.unwrap_or_default();
+                return Err(Error::Unavailable(format!("a direct get was answered {status}: {why}")));
+            }
+        }
+        let headers = answer.headers.unwrap_or_default();
+        let subject = last_header(&headers, SUBJECT).map(str::to_owned);
+        match (subject, number(&headers, SEQUENCE)) {
+            (Some(subject), Some(seq)) => Ok(Some(Self { subject, seq, headers, payload: answer.payload })),
+            _ => Err(Error::Internal("a message without its position".to_owned())),
+        }
+    }
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        const WRONG_LAST_SEQUENCE: [u16; 2] = [10_071, 10_164];
+        if WRONG_LAST_SEQUENCE.contains(&error.err_code) {
+            return Self::Conflict { tail: None };
+        }
+        let text = format!("JetStream: {} ({})", error.description, error.err_code);
+        match error.code {
+            500.. => Self::Unavailable(text),
+            _ => Self::Internal(text),
+        }
+    }
+}
+
+/// The server puts its own headers after those of whoever published, so only the last one is true.
+pub fn last_header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
+    headers.get_last(name).map(|value| value.as_str())
+}
+
+pub fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
+    last_header(headers, name)?.parse().ok()
+}
+
+fn direct(stream: &str) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}")
+}
+
+/// Where a stream should answer, silence means that it is not there (yet).
+fn no_stream(error: Error) -> Error {
+    match error {
+        Error::NotFound => Error::Unavailable("JetStream does not answer".to_owned()),
+        other => other,
+    }
+}
+
+fn bytes(body: &Value) -> Bytes {
+    match body {
+        Value::Null => Bytes::new(),
+        body => body.to_string().into(),
+    }
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(payload: &[u8]) -> Result<T> {
+    serde_json::from_slice(payload).map_err(not_understood)
+}
+
+fn not_understood(error: serde_json::Error) -> Error {
+    Error::Internal(format!("an answer of JetStream is not understood: {error}"))
+}

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use async_nats::{HeaderMap, Message};
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
+use std::collections::BTreeMap;
+
+use crate::archive::{Archive, DELETED, Value, is_mark};
+use crate::jetstream::{JetStream, Place, number};
+use crate::layout;
+use crate::subscription::follow;
+
+const PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 4 << 20;
+/// How long the mark of a deletion stays: long enough for whoever reads the bucket from its beginning.
+const MARK_LIFETIME: &str = "1h";
+const CONFLICT: Error = Error::Conflict { tail: None };
+
+/// Buckets as streams with one message a key, in the form of NATS' own key-value buckets.
+pub struct NatsKv {
+    pub jetstream: JetStream,
+    pub archive: Arc<dyn Archive>,
+}
+
+#[async_trait]
+impl Kv for NatsKv {
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+        Ok(self.archive.value(bucket, key).await?.and_then(entry))
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        match expect {
+            Expect::Anything => self.store(bucket, key, None, value).await,
+            Expect::Revision(0) => Err(CONFLICT),
+            Expect::Revision(revision) => self.store(bucket, key, Some(revision), value).await,
+            Expect::Absent => match self.store(bucket, key, Some(0), value.clone()).await {
+                Err(Error::Conflict { .. }) => self.create_over_mark(bucket, key, value).await,
+                created => created,
+            },
+        }
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        let current = self.get(bucket, key).await?.map(|entry| entry.revision);
+        let after = match (expect, current) {
+            (Expect::Anything | Expect::Absent, None) => return Ok(()),
+            (Expect::Anything, Some(_)) => None,
+            (Expect::Revision(expected), Some(current)) if expected == current => Some(current),
+            (Expect::Absent | Expect::Revision(_), _) => return Err(CONFLICT),
+        };
+        let mut mark = HeaderMap::new();
+        mark.insert(DELETED, "DEL");
+        mark.insert("Nats-TTL", MARK_LIFETIME);
+        let subject = layout::key_subject(bucket, key)?;
+        self.jetstream.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
+    }
+
+    /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
+    /// is missed.
+    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
+        let (stream, prefix) = (layout::bucket_stream(bucket), format!("$KV.{bucket}."));
+        let subject = format!("{prefix}>");
+        let place = Place { stream: &stream, subject: &subject };
+        let (mut keys, mut from) = (BTreeMap::new(), 1);
+        loop {
+            let page = self.jetstream.page(place, from, PAGE, PAGE_BYTES).await?;
+            let Some(last) = page.last() else { break };
+            from = last.seq + 1;
+            for raw in page {
+                let Some(key) = raw.subject.strip_prefix(&prefix).map(str::to_owned) else { continue };
+                keys.insert(key, Value::of(raw));
+            }
+        }
+        Ok(keys.into_iter().filter_map(|(key, value)| Some((key, entry(value)?))).collect())
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        let prefix = layout::watched(bucket);
+        let subscribed = self.jetstream.link.listen(&format!("{prefix}>"), None).await?;
+        Ok(Box::pin(follow(subscribed, move |message| {
+            let change = change(&prefix, message);
+            async move { change.into_iter().collect() }
+        })))
+    }
+}
+
+impl NatsKv {
+    async fn store(&self, bucket: &str, key: &str, after: Option<u64>, value: Bytes) -> Result<u64> {
+        let subject = layout::key_subject(bucket, key)?;
+        self.jetstream.store(&subject, after, HeaderMap::new(), value).await
+    }
+
+    /// Puts a value where only the mark of an earlier one's end stands.
+    async fn create_over_mark(&self, bucket: &str, key: &str, value: Bytes) -> Result<u64> {
+        match self.archive.value(bucket, key).await? {
+            Some(Value { revision, bytes: None }) => self.store(bucket, key, Some(revision), value).await,
+            Some(Value { bytes: Some(_), .. }) | None => Err(CONFLICT),
+        }
+    }
+}
+
+fn entry(value: Value) -> Option<KvEntry> {
+    Some(KvEntry { revision: value.revision, value: value.bytes? })
+}
+
+/// `None` for what is no stored value.
+fn change(prefix: &str, message: Message) -> Option<Change> {
+    let key = message.subject.strip_prefix(prefix)?.to_owned();
+    let headers = message.headers?;
+    let revision = number(&headers, "Nats-Sequence")?;
+    Some(match is_mark(&headers) {
+        true => Change::Deleted { key },
+        false => Change::Put { key, entry: KvEntry { revision, value: message.payload } },
+    })
+}

@@ -1,0 +1,139 @@
+//! The connection as the adapters use it: nothing waits for a server that is gone, and whatever may have been
+//! missed is known.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_nats::client::{PublishErrorKind, Request, RequestErrorKind};
+use async_nats::{Client, HeaderMap, Message, Subscriber};
+use bytes::Bytes;
+use ports::{Error, Result};
+use tokio::sync::watch;
+
+/// How long a server that is connected may take to answer.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known of the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Status {
+    pub connected: bool,
+    /// For good: drained.
+    pub closed: bool,
+    /// How often it was lost: what was asked before is not answered any more.
+    pub losses: u64,
+    /// How often messages for this client may have been dropped.
+    pub gaps: u64,
+}
+
+#[derive(Clone)]
+pub struct Link {
+    pub client: Client,
+    pub status: watch::Receiver<Status>,
+    /// A subject this client may publish to and nobody listens on: see [`Link::round_trip`].
+    pub nobody: String,
+}
+
+/// Messages, and the news of the connection since before the first of them.
+pub struct Subscribed {
+    pub messages: Subscriber,
+    pub status: watch::Receiver<Status>,
+    /// [`Status::gaps`] at the beginning.
+    pub gaps: u64,
+}
+
+impl Link {
+    pub async fn send(&self, subject: &str, headers: Option<HeaderMap>, payload: Bytes) -> Result<()> {
+        let size = payload.len();
+        let published = self.until_lost(async {
+            match headers {
+                Some(headers) => self.client.publish_with_headers(subject.to_owned(), headers, payload).await,
+                None => self.client.publish(subject.to_owned(), payload).await,
+            }
+        });
+        published.await?.map_err(|error| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => self.too_large(subject, size),
+            PublishErrorKind::InvalidSubject => not_a_subject(subject),
+            PublishErrorKind::Send => Error::Unavailable(error.to_string()),
+        })
+    }
+
+    /// `NotFound` at once where nobody subscribes.
+    pub async fn ask(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<Message> {
+        let size = payload.len();
+        let mut request = Request::new().payload(payload).timeout(Some(deadline));
+        if let Some(headers) = headers {
+            request = request.headers(headers);
+        }
+        let answer = self.until_lost(self.client.send_request(subject.to_owned(), request)).await?;
+        answer.map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => Error::NotFound,
+            RequestErrorKind::TimedOut => {
+                Error::Unavailable(format!("no answer on {subject} within {deadline:?}"))
+            }
+            RequestErrorKind::MaxPayloadExceeded => self.too_large(subject, size),
+            RequestErrorKind::InvalidSubject => not_a_subject(subject),
+            RequestErrorKind::Other => Error::Unavailable(error.to_string()),
+        })
+    }
+
+    /// What is published anywhere after this returns is seen.
+    pub async fn listen(&self, pattern: &str, group: Option<&str>) -> Result<Subscribed> {
+        let status = self.status.clone();
+        let gaps = status.borrow().gaps;
+        let subscribed = self.until_lost(async {
+            match group {
+                Some(group) => self.client.queue_subscribe(pattern.to_owned(), group.to_owned()).await,
+                None => self.client.subscribe(pattern.to_owned()).await,
+            }
+        });
+        let messages = subscribed.await?.map_err(|error| Error::Internal(format!("{pattern:?}: {error}")))?;
+        self.round_trip().await?;
+        Ok(Subscribed { messages, status, gaps })
+    }
+
+    /// Returns when the server has seen everything sent before: it answers requests to nobody by itself.
+    async fn round_trip(&self) -> Result<()> {
+        match self.ask(&self.nobody, None, Bytes::new(), PATIENCE).await {
+            Ok(_) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does `work` as long as the connection holds.
+    pub async fn until_lost<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let before = *self.status.borrow();
+        let mut status = self.status.clone();
+        let lost = async move {
+            // An error means that the client has ended.
+            let _ = status.wait_for(|now| now.losses != before.losses).await;
+        };
+        if !before.connected {
+            return Err(not_connected());
+        }
+        tokio::select! {
+            done = work => Ok(done),
+            () = lost => Err(not_connected()),
+        }
+    }
+
+    fn too_large(&self, subject: &str, size: usize) -> Error {
+        let limit = self.client.max_payload();
+        Error::Internal(format!(
+            "{size} bytes for {subject} are more than the NATS server's max_payload of {limit}"
+        ))
+    }
+}
+
+fn not_connected() -> Error {
+    Error::Unavailable("not connected to NATS".to_owned())
+}
+
+fn not_a_subject(subject: &str) -> Error {
+    Error::Internal(format!("not a subject: {subject:?}"))
+}

@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use types::Seq;
+
+use crate::archive::{self, Archive};
+use crate::body::{self, Body};
+use crate::jetstream::JetStream;
+use crate::layout::Layout;
+use crate::message::{self, LogMessage};
+
+/// Messages with more bytes than this keep a digest, and their body lies aside.
+const ASIDE: usize = 512 << 10;
+/// What headers and the subject may take of a message.
+const OVERHEAD: usize = 64 << 10;
+/// A page of records ends when it has this many bytes.
+const PAGE_BYTES: usize = 8 << 20;
+/// The most messages of one read.
+const PAGE: usize = 1_000;
+
+/// Logs as subjects of a stream. Whoever may publish appends; everything else goes by the archive.
+pub struct NatsLog {
+    pub jetstream: JetStream,
+    pub archive: Arc<dyn Archive>,
+    pub layout: Layout,
+}
+
+#[async_trait]
+impl EventLog for NatsLog {
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        if records.is_empty() {
+            return match self.tail(log).await? {
+                tail if tail == after => Ok(Appended { seqs: Vec::new() }),
+                tail => Err(Error::Conflict { tail: Some(tail) }),
+            };
+        }
+        let stored = match message::ending_at(after) {
+            Some(last) => self.store(log, last, &records).await,
+            None => Err(Error::Conflict { tail: None }),
+        };
+        match stored {
+            Ok(number) => Ok(Appended { seqs: message::positions(number, records.len()).collect() }),
+            Err(Error::Conflict { .. }) => Err(Error::Conflict { tail: Some(self.tail(log).await?) }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let from = message::first_after(after);
+        let messages = self.archive.messages(log, from, limit.min(PAGE)).await?;
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        for message in messages {
+            if page.len() >= limit || bytes >= PAGE_BYTES {
+                break;
+            }
+            let entries = archive::open(&*self.archive, log, message).await?;
+            let room = limit - page.len();
+            let wanted = entries.into_iter().filter(|entry| entry.seq > after).take(room);
+            page.extend(wanted.inspect(|entry| bytes += entry.payload.len()));
+        }
+        Ok(page)
+    }
+
+    async fn tail(&self, log: &LogId) -> Result<Seq> {
+        self.archive.last(log).await.map(message::end_of)
+    }
+
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        self.archive.delete(log).await
+    }
+}
+
+impl NatsLog {
+    /// Stores `records` as one message after message `last`, and answers its number.
+    async fn store(&self, log: &LogId, last: u64, records: &[Bytes]) -> Result<u64> {
+        let subject = self.layout.subject(log)?;
+        let packed = message::pack(records)?;
+        let room = self.jetstream.link.client.max_payload().saturating_sub(OVERHEAD);
+        if packed.bytes.len() <= ASIDE.min(room) {
+            let headers = LogMessage::headers(packed.lengths, None);
+            return self.jetstream.store(&subject, Some(last), headers, packed.bytes).await;
+        }
+        let body = Body::of(&packed.bytes)?;
+        for (index, piece) in body::split(&packed.bytes) {
+            self.archive.put_piece(log, &body.digest, index, piece).await?;
+        }
+        let headers = LogMessage::headers(packed.lengths, Some(&body));
+        self.jetstream.store(&subject, Some(last), headers, Bytes::new()).await
+    }
+}

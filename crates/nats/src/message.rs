@@ -1,0 +1,152 @@
+//! How records are put into messages of a stream.
+//!
+//! The records of one append are one message, so that they are stored together, synced once and acknowledged
+//! once. Several are laid end to end, and a header gives their lengths; large ones lie aside as a [`Body`].
+//!
+//! Each record has a position of its own: the last one of message `n` is at `n * FAN`, the one before it one
+//! less, and so on. So a log's tail is always a multiple of `FAN`, and an append after anything else is refused
+//! before the server is asked.
+
+use async_nats::HeaderMap;
+use bytes::{Bytes, BytesMut};
+use ports::{Entry, Error, Result};
+use types::Seq;
+
+use crate::body::Body;
+use crate::jetstream::{Raw, last_header};
+
+/// The most records of one message.
+pub const FAN: u64 = 4_096;
+const LENGTHS: &str = "Mh-Records";
+const BODY: &str = "Mh-Body";
+
+/// A message of a log, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogMessage {
+    /// Its position in the stream.
+    pub number: u64,
+    /// The lengths of its records, parted by commas; `None`: it is one record.
+    pub lengths: Option<String>,
+    /// Where its bytes are, if not in the payload.
+    pub body: Option<Body>,
+    pub payload: Bytes,
+}
+
+/// Several records as one message.
+pub struct Packed {
+    pub lengths: Option<String>,
+    pub bytes: Bytes,
+}
+
+impl LogMessage {
+    pub fn of(raw: Raw) -> Self {
+        Self::from_parts(raw.seq, &raw.headers, raw.payload)
+    }
+
+    pub fn from_parts(number: u64, headers: &HeaderMap, payload: Bytes) -> Self {
+        let lengths = last_header(headers, LENGTHS).map(str::to_owned);
+        let body = last_header(headers, BODY).and_then(Body::parse);
+        Self { number, lengths, body, payload }
+    }
+
+    pub fn headers(lengths: Option<String>, body: Option<&Body>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(lengths) = lengths {
+            headers.insert(LENGTHS, lengths);
+        }
+        if let Some(body) = body {
+            headers.insert(BODY, body.to_string());
+        }
+        headers
+    }
+
+    /// The records of a message whose bytes, wherever they were, are `bytes`. Lengths that do not fit them are
+    /// not believed: a worker wrote them.
+    pub fn records(&self, mut bytes: Bytes) -> Vec<Entry> {
+        let lengths = self.lengths.as_deref().and_then(|text| fitting(text, bytes.len()));
+        let lengths = lengths.unwrap_or_else(|| vec![bytes.len()]);
+        let seqs = positions(self.number, lengths.len());
+        seqs.zip(lengths).map(|(seq, length)| Entry { seq, payload: bytes.split_to(length) }).collect()
+    }
+}
+
+/// # Errors
+/// `Internal` for more records than fit.
+pub fn pack(records: &[Bytes]) -> Result<Packed> {
+    if let [only] = records {
+        return Ok(Packed { lengths: None, bytes: only.clone() });
+    }
+    if records.len() as u64 > FAN {
+        return Err(Error::Internal(format!("{} records in one append", records.len())));
+    }
+    let mut bytes = BytesMut::with_capacity(records.iter().map(Bytes::len).sum());
+    records.iter().for_each(|record| bytes.extend_from_slice(record));
+    let lengths: Vec<String> = records.iter().map(|record| record.len().to_string()).collect();
+    Ok(Packed { lengths: Some(lengths.join(",")), bytes: bytes.freeze() })
+}
+
+/// Of the `count` records of message `number`, in order.
+pub fn positions(number: u64, count: usize) -> impl Iterator<Item = Seq> {
+    let last = number.saturating_mul(FAN);
+    (0..count as u64).rev().map(move |after| Seq(last.saturating_sub(after)))
+}
+
+/// The position of message `number`'s last record.
+pub fn end_of(number: u64) -> Seq {
+    Seq(number.saturating_mul(FAN))
+}
+
+/// The message that ends at `seq`; `None` where none can.
+pub fn ending_at(seq: Seq) -> Option<u64> {
+    seq.0.is_multiple_of(FAN).then_some(seq.0 / FAN)
+}
+
+/// The first message that may have a record after `seq`.
+pub fn first_after(seq: Seq) -> u64 {
+    seq.0 / FAN + 1
+}
+
+fn fitting(lengths: &str, total: usize) -> Option<Vec<usize>> {
+    let lengths: Vec<usize> = lengths.split(',').map(|length| length.parse().ok()).collect::<Option<_>>()?;
+    let sum = lengths.iter().try_fold(0_usize, |sum, length| sum.checked_add(*length))?;
+    (sum == total && lengths.len() as u64 <= FAN).then_some(lengths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(number: u64, lengths: Option<&str>) -> LogMessage {
+        LogMessage { number, lengths: lengths.map(str::to_owned), body: None, payload: Bytes::new() }
+    }
+
+    #[test]
+    fn records_come_back_at_their_positions() {
+        let texts = ["a", "", "ccc"];
+        let records: Vec<Bytes> = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+        let packed = pack(&records).unwrap();
+        let entries = message(2, packed.lengths.as_deref()).records(packed.bytes);
+        let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.0).collect();
+        assert_eq!(seqs, [2 * FAN - 2, 2 * FAN - 1, 2 * FAN]);
+        assert_eq!(entries.into_iter().map(|entry| entry.payload).collect::<Vec<_>>(), records);
+    }
+
+    #[test]
+    fn positions_of_two_messages_do_not_meet() {
+        let full = positions(2, FAN as usize).next().unwrap();
+        assert!(full > end_of(1), "{full:?}");
+        for (seq, message) in [(0, 1), (1, 1), (FAN - 1, 1), (FAN, 2), (FAN + 1, 2), (2 * FAN, 3)] {
+            assert_eq!(first_after(Seq(seq)), message, "{seq}");
+        }
+        assert_eq!(ending_at(Seq(3 * FAN)), Some(3));
+        assert_eq!(ending_at(Seq(3 * FAN - 1)), None);
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_not_believed() {
+        for lengths in ["", "1", "1,1", "2,2", "x", "-1,4", "18446744073709551615,4"] {
+            let entries = message(1, Some(lengths)).records("abc".into());
+            assert_eq!(entries, [Entry { seq: Seq(FAN), payload: "abc".into() }], "{lengths}");
+        }
+    }
+}

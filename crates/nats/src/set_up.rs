@@ -1,0 +1,162 @@
+//! Streams and buckets: made once, brought up to date later.
+
+use async_nats::HeaderMap;
+use ports::buckets;
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::jetstream::{JetStream, Place};
+use crate::layout::{
+    BLOBS, CLUSTER, LAYOUT_VERSION, Layout, PARTITIONS, VERSION, bucket_stream, event_stream, key_subject,
+    watched,
+};
+
+const DEFAULT_PARTITIONS: u64 = 4;
+const STREAM_NOT_FOUND: u16 = 10_059;
+const STREAM_NAME_IN_USE: u16 = 10_058;
+/// How long the server's own mark of a value whose time is over stays.
+const MARK_SECONDS: u64 = 60;
+
+pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<(), Error> {
+    check(jetstream).await?;
+    ensure(jetstream, &bucket_stream(CLUSTER), bucket(CLUSTER)).await?;
+    check_version(jetstream).await?;
+    let asked = partitions.unwrap_or(DEFAULT_PARTITIONS).max(1);
+    fix(jetstream, PARTITIONS, asked).await?;
+    let layout = layout(jetstream).await?;
+    if let Some(asked) = partitions.filter(|asked| *asked != layout.partitions) {
+        return Err(Error::Partitions { found: layout.partitions, asked });
+    }
+    for partition in 0..layout.partitions {
+        ensure(jetstream, &event_stream(partition), events(partition)).await?;
+    }
+    for name in buckets::ALL {
+        ensure(jetstream, &bucket_stream(name), bucket(name)).await?;
+    }
+    ensure(jetstream, BLOBS, blobs()).await?;
+    fix(jetstream, LAYOUT_VERSION, VERSION).await
+}
+
+/// What was fixed when the cluster was set up.
+pub async fn layout(jetstream: &JetStream) -> Result<Layout, Error> {
+    check(jetstream).await?;
+    check_version(jetstream).await?;
+    let partitions = fixed(jetstream, PARTITIONS).await?.ok_or(Error::NotSetUp)?;
+    Ok(Layout { partitions })
+}
+
+async fn check(jetstream: &JetStream) -> Result<(), Error> {
+    match jetstream.api("INFO", &Value::Null).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(ports::Error::NotFound) => Err(Error::NoJetStream),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn check_version(jetstream: &JetStream) -> Result<(), Error> {
+    match fixed(jetstream, LAYOUT_VERSION).await? {
+        Some(found) if found > VERSION => Err(Error::Newer { found }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the stream, or changes it where it differs in what `wanted` names. The rest is the operator's.
+async fn ensure(jetstream: &JetStream, name: &str, wanted: Value) -> Result<(), Error> {
+    let Value::Object(mut wanted) = wanted else { return Ok(()) };
+    wanted.insert("name".to_owned(), name.into());
+    let info = jetstream.api(&format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    let mut config = match info {
+        Ok(mut info) => info.get_mut("config").map(Value::take).unwrap_or_default(),
+        Err(error) if error.err_code == STREAM_NOT_FOUND => return create(jetstream, name, wanted).await,
+        Err(error) => return Err(Error::Storage(error.into())),
+    };
+    let Some(config) = config.as_object_mut() else { return Ok(()) };
+    let differs = wanted.iter().any(|(key, value)| config.get(key) != Some(value));
+    if !differs {
+        return Ok(());
+    }
+    config.extend(wanted);
+    tracing::info!(stream = name, "bringing a stream up to date");
+    let updated = jetstream.api(&format!("STREAM.UPDATE.{name}"), &Value::Object(config.clone())).await?;
+    updated.map(|_| ()).map_err(|error| Error::Storage(error.into()))
+}
+
+async fn create(jetstream: &JetStream, name: &str, mut config: Map<String, Value>) -> Result<(), Error> {
+    config.insert("num_replicas".to_owned(), 1.into());
+    tracing::info!(stream = name, "making a stream");
+    match jetstream.api(&format!("STREAM.CREATE.{name}"), &Value::Object(config)).await? {
+        Ok(_) => Ok(()),
+        // Somebody else made it at the same moment.
+        Err(error) if error.err_code == STREAM_NAME_IN_USE => Ok(()),
+        Err(error) => Err(Error::Storage(error.into())),
+    }
+}
+
+fn events(partition: u64) -> Value {
+    let source = format!("mh.evt.{partition}.>");
+    json!({
+        "subjects": [source],
+        "republish": { "src": source, "dest": "mh.pub.evt.>" },
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "allow_direct": true,
+        "deny_delete": true,
+    })
+}
+
+fn bucket(name: &str) -> Value {
+    let source = format!("$KV.{name}.>");
+    let mut config = json!({
+        "subjects": [source],
+        "republish": { "src": source, "dest": format!("{}>", watched(name)) },
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "allow_direct": true,
+        "allow_rollup_hdrs": true,
+        "allow_msg_ttl": true,
+    });
+    if let (Some(lifetime), Some(config)) = (buckets::lifetime(name), config.as_object_mut()) {
+        let nanoseconds = |seconds: u64| Value::from(seconds * 1_000_000_000);
+        config.insert("max_age".to_owned(), nanoseconds(lifetime.as_secs()));
+        config.insert("subject_delete_marker_ttl".to_owned(), nanoseconds(MARK_SECONDS));
+    }
+    config
+}
+
+fn blobs() -> Value {
+    json!({
+        "subjects": ["mh.blob.>", "mh.body.>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "allow_direct": true,
+    })
+}
+
+/// A number of the cluster's bucket.
+async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<u64>, Error> {
+    let (stream, subject) = (bucket_stream(CLUSTER), key_subject(CLUSTER, key)?);
+    let found = match jetstream.last(Place { stream: &stream, subject: &subject }).await {
+        Ok(found) => found,
+        Err(ports::Error::Unavailable(_)) if !exists(jetstream, &stream).await? => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(found.and_then(|raw| std::str::from_utf8(&raw.payload).ok()?.parse().ok()))
+}
+
+async fn exists(jetstream: &JetStream, stream: &str) -> Result<bool, Error> {
+    Ok(jetstream.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await?.is_ok())
+}
+
+/// Writes a number unless there is one.
+async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
+    let subject = key_subject(CLUSTER, key)?;
+    match jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await {
+        Ok(_) | Err(ports::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,15 @@
+//! The control plane's ports on NATS keep the promises of the ports.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
+
+mod common;
+
+use manyhands_nats::Connection;
+use ports::Ports;
+use testing::nats::Nats;
+
+async fn make() -> (Ports, (Nats, Connection)) {
+    let (server, connection) = common::cluster().await;
+    (connection.control().await.unwrap(), (server, connection))
+}
+
+ports::contract_tests!(make);

@@ -1,0 +1,138 @@
+//! A worker's ports keep the promises it needs: those of logs and of the bus. Its storage is served by a control
+//! plane on a connection of its own, and it may do nothing but what a worker may.
+#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
+
+mod common;
+
+use bytes::Bytes;
+use common::{PATIENCE, cluster, connection, options};
+use manyhands_nats::{Connection, connect};
+use ports::{Error, Expect, LogId, Ports, buckets};
+use testing::nats::Nats;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use types::{SandboxId, Seq};
+
+struct Keep {
+    _server: Nats,
+    control: Connection,
+    _serving: DropGuard,
+}
+
+/// Ports of the worker of the shared sandbox.
+async fn make() -> (Ports, Keep) {
+    let (server, control) = cluster().await;
+    let serving = serve(&control);
+    let worker = connection(server.url()).await;
+    let ports = worker_ports(&worker, &SandboxId::shared()).await;
+    (ports, Keep { _server: server, control, _serving: serving })
+}
+
+fn serve(control: &Connection) -> DropGuard {
+    let (control, shutdown) = (control.clone(), CancellationToken::new());
+    let token = shutdown.clone();
+    tokio::spawn(async move { control.serve_storage(token).await.unwrap() });
+    shutdown.drop_guard()
+}
+
+async fn worker_ports(worker: &Connection, sandbox: &SandboxId) -> Ports {
+    testing::eventually("the storage is served", async || worker.worker(sandbox).await.ok()).await
+}
+
+ports::contract_tests!(make, log bus rpc);
+
+#[tokio::test]
+async fn a_worker_reads_what_the_control_plane_wrote_and_the_other_way_round() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let tail = common::append(&worker, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    common::append(&control, "a", tail, &["three"]).await.unwrap();
+    for ports in [&worker, &control] {
+        assert_eq!(common::texts(ports, "a").await, ["one", "two", "three"]);
+    }
+}
+
+#[tokio::test]
+async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let large = Bytes::from("large ".repeat(400_000));
+    let appended = worker.log.append(&common::log("a"), Seq::ZERO, vec![large.clone()]).await.unwrap();
+    for ports in [&worker, &control] {
+        let read = ports.log.read(&common::log("a"), Seq::ZERO, 10).await.unwrap();
+        assert_eq!(read, [ports::Entry { seq: appended.tail(), payload: large.clone() }]);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_has_its_own_lease_and_nothing_else() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let own = SandboxId::shared();
+    let mut changes = control.kv.watch(buckets::LEASES).await.unwrap();
+    let first = worker.kv.put(buckets::LEASES, own.as_str(), "1".into(), Expect::Absent).await.unwrap();
+    let again = worker.kv.put(buckets::LEASES, own.as_str(), "2".into(), Expect::Absent).await;
+    assert_eq!(again, Err(Error::Conflict { tail: None }));
+    let second = worker.kv.put(buckets::LEASES, own.as_str(), "3".into(), Expect::Revision(first)).await;
+    let lease = ports::KvEntry { revision: second.unwrap(), value: "3".into() };
+    assert_eq!(worker.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease.clone())));
+    assert_eq!(control.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease)));
+    assert!(
+        matches!(common::next(&mut changes).await, ports::Change::Put { key, .. } if key == own.as_str())
+    );
+    worker.kv.delete(buckets::LEASES, own.as_str(), Expect::Anything).await.unwrap();
+    worker.kv.put(buckets::LEASES, own.as_str(), "4".into(), Expect::Absent).await.unwrap();
+
+    for (bucket, key) in [(buckets::LEASES, "other"), (buckets::SANDBOXES, own.as_str())] {
+        let refused = worker.kv.put(bucket, key, "x".into(), Expect::Anything).await;
+        assert!(matches!(refused, Err(Error::Internal(_))), "{refused:?}");
+        assert!(matches!(worker.kv.get(bucket, key).await, Err(Error::Internal(_))));
+    }
+    assert!(worker.kv.list(buckets::LEASES).await.is_err());
+    let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "a");
+    assert!(matches!(worker.log.tail(&elsewhere).await, Err(Error::Internal(_))));
+}
+
+/// The subjects of the brief and nothing else: above all no JetStream API.
+const WORKER_RULES: &str = r#"
+authorization {
+  users: [
+    { user: control, password: control }
+    { user: worker, password: worker, permissions: {
+      publish: ["mh.evt.*.default.*", "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default", "mh.llm.default.>", "$KV.LEASES.default"]
+      subscribe: ["mh.cmd.default.>", "_INBOX.>"]
+      allow_responses: true
+    } }
+  ]
+}
+"#;
+
+#[tokio::test]
+async fn a_worker_needs_no_more_rights_than_it_has() {
+    let server = Nats::with(WORKER_RULES).await;
+    let url = |user: &str| format!("nats://{user}:{user}@127.0.0.1:{}", server.port());
+    let control = connect(options(url("control"))).await.unwrap();
+    control.set_up(None).await.unwrap();
+    let _serving = serve(&control);
+    let connection = connect(options(url("worker"))).await.unwrap();
+    let worker = worker_ports(&connection, &SandboxId::shared()).await;
+    let tail = common::append(&worker, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    let large = "large ".repeat(200_000);
+    let tail = common::append(&worker, "a", tail, &[&large]).await.unwrap();
+    assert_eq!(common::texts(&worker, "a").await, ["one", "two", &large]);
+    assert_eq!(worker.log.tail(&common::log("a")).await, Ok(tail));
+    let lease = worker.kv.put(buckets::LEASES, "default", "1".into(), Expect::Absent).await;
+    assert!(lease.is_ok(), "{lease:?}");
+
+    let mut commands = worker.bus.subscribe("mh.cmd.default.>", None).await.unwrap();
+    let control = control.control().await.unwrap();
+    let bus = worker.bus.clone();
+    let answering = tokio::spawn(async move {
+        let ports::Delivery::Message(message) = common::next(&mut commands).await else { return };
+        bus.publish(&message.reply.unwrap(), message.parcel).await.unwrap();
+    });
+    let parcel = ports::Parcel { json: "{}".into(), blob: "blob".into() };
+    assert_eq!(control.bus.request("mh.cmd.default.bash", parcel.clone(), PATIENCE).await, Ok(parcel));
+    answering.await.unwrap();
+    worker.log.delete(&common::log("a")).await.unwrap();
+    assert_eq!(control.log.tail(&common::log("a")).await, Ok(Seq::ZERO));
+}
