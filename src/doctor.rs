@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::serve::{self, Options};
+use crate::edge;
+use crate::serve::Options;
 use crate::settings::Settings;
 
 /// Below this much free space a server soon cannot write.
@@ -68,7 +69,7 @@ fn keys(settings: &Settings) -> Finding {
 
 fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = match runtime.block_on(serve::address(options, settings)) {
+    let address = match runtime.block_on(edge::address(options, settings)) {
         Ok(address) => address,
         Err(error) => return Ok(Broken(format!("{error:#}"))),
     };

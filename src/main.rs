@@ -2,11 +2,15 @@
 
 mod banner;
 mod catalogue;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod doctor;
+mod edge;
 mod environment;
 mod in_process;
 mod serve;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -31,26 +35,50 @@ enum Command {
     Serve(serve::Options),
     /// Checks what the server needs here and says what to do.
     Doctor(serve::Options),
+    /// Runs a cluster's edge; any number of them serve the same conversations.
+    #[cfg(feature = "cluster")]
+    Gateway(serve::Options),
+    /// Starts and stops a cluster's workers.
+    #[cfg(feature = "cluster")]
+    Supervisor,
+    /// Runs one sandbox's worker; the supervisor starts it.
+    #[cfg(feature = "cluster")]
+    Worker,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let settings = environment::take().and_then(settings::Settings::load);
-    let settings = match settings {
-        Ok(settings) => settings,
+    match run(arguments) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("manyhands: {error:#}");
-            return ExitCode::from(BAD_SETTINGS);
+            if error.is::<settings::Invalid>() { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
         }
-    };
-    let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
-        Command::Serve(arguments) => serve::run(arguments, settings),
-        Command::Doctor(arguments) => doctor::run(arguments, settings),
-    };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("manyhands: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    #[cfg(feature = "cluster")]
+    if matches!(command, Command::Worker) {
+        return cluster::worker::run();
+    }
+    let source = settings::load(environment::take()?)?;
+    let settings = settings::Settings::from_source(&source)?;
+    match command {
+        Command::Serve(options) => serve::run(options, settings),
+        Command::Doctor(options) => doctor::run(options, settings),
+        #[cfg(feature = "cluster")]
+        Command::Gateway(options) => {
+            cluster::gateway::run(&options, &settings, &cluster::settings::Cluster::from_source(&source)?)
+        }
+        #[cfg(feature = "cluster")]
+        Command::Supervisor => {
+            cluster::supervisor::run(&settings, &cluster::settings::Cluster::from_source(&source)?)
+        }
+        #[cfg(feature = "cluster")]
+        Command::Worker => cluster::worker::run(),
+    }
 }
 
 #[cfg(test)]

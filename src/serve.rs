@@ -1,22 +1,21 @@
 //! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
 
-use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, lookup_host};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
-use vault::Vault;
 
 use crate::banner;
+use crate::edge;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
+use crate::signals::stop_on_signal;
 
 /// What the worker gets to begin to answer. Later than that, requests are told that it does not.
 const STARTING: Duration = Duration::from_secs(10);
@@ -51,7 +50,7 @@ pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
-    let address = address(&options, &settings).await?;
+    let address = edge::address(&options, &settings).await?;
     let stop = stop_on_signal()?;
     let (ports, store) = embedded::open(embedded::Options {
         root: settings.state_dir(),
@@ -64,7 +63,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
     let secret_key = secret_key(&settings)?;
-    let vault = Arc::new(vault(&secret_key, &settings));
+    let vault = Arc::new(edge::vault(&secret_key, &settings));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
@@ -72,7 +71,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let driver = Arc::new(in_process(&ports, &settings, worker_answers.clone())?);
     let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let gateway_config = gateway_config(secret_key, &settings)?;
+    let gateway_config = edge::config(secret_key, &settings)?;
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}
@@ -103,40 +102,12 @@ fn spawn_part<T: Send + 'static>(
     })
 }
 
-/// Loopback unless there are keys, or the operator insists.
-pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
-    let open = settings.session_api_keys.is_empty();
-    let host = options.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let ip = match bare.parse::<IpAddr>() {
-        Ok(ip) => ip,
-        Err(_) => {
-            let mut found =
-                lookup_host((bare, 0)).await.with_context(|| format!("cannot resolve the host {host}"))?;
-            found.next().with_context(|| format!("the host {host} has no address"))?.ip()
-        }
-    };
-    ensure!(
-        !open || ip.is_loopback() || options.allow_open_server,
-        "refusing to listen on {host} without a session key: everyone who reaches it could run commands here. \
-         Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
-    );
-    Ok(SocketAddr::new(ip, options.port))
-}
-
 fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
     if let Some(key) = &settings.secret_key {
         return Ok(key.clone());
     }
     let path = settings.state_dir().join("secret_key");
     vault::machine_key(&path).with_context(|| format!("cannot read or make the key file {}", path.display()))
-}
-
-fn vault(current: &SecretString, settings: &Settings) -> Vault {
-    // The peer seals with the session key when it has no other: its data stays readable.
-    let previous: Vec<SecretString> =
-        settings.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
-    Vault::new(current, &previous)
 }
 
 fn in_process(
@@ -160,45 +131,4 @@ fn in_process(
             project_dir.clone(),
         )
     }))
-}
-
-fn gateway_config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<gateway::Config> {
-    Ok(gateway::Config {
-        keys: vault::Keys::new(&settings.session_api_keys),
-        secret_key,
-        allow_cors_origins: settings.allow_cors_origins.clone(),
-        allow_cors_origin_regex: settings.allow_cors_origin_regex.clone(),
-        allowed_hosts: settings.allowed_hosts.clone(),
-        docker_host: settings.docker_host.clone(),
-        trust_forwarded_headers: settings.trust_forwarded_headers,
-        root_path: settings.root_path.clone(),
-        conversations_path: settings.conversations_path.clone(),
-        workspace_path: std::path::absolute(&settings.workspace_path)?,
-        tools: crate::catalogue::tools(),
-        runtime_idle_timeout_seconds: settings.runtime_idle_timeout,
-        build_git_sha: settings.build_git_sha.clone(),
-        build_git_ref: settings.build_git_ref.clone(),
-        limits: gateway::config::Limits::default(),
-    })
-}
-
-/// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let token = stop.clone();
-    tokio::spawn(async move {
-        for again in [false, true] {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            if again {
-                std::process::exit(1);
-            }
-            tracing::info!(signal = name, "stopping");
-            token.cancel();
-        }
-    });
-    Ok(stop)
 }

@@ -58,18 +58,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the config file that the environment names, and lays the environment over it.
-    ///
     /// # Errors
-    /// A readable text: an unreadable file, or the first setting that cannot be used.
-    pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let named = environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH");
-        let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), PathBuf::from);
-        let file = read_file(&path)?;
-        Ok(Self::from_source(&Source::new(environment, file))?)
-    }
-
-    fn from_source(source: &Source) -> Result<Self, Invalid> {
+    /// The first setting that cannot be used.
+    pub fn from_source(source: &Source) -> Result<Self, Invalid> {
         source.choice("conversation_runtime", &["local"])?;
         let path = |field, default: &str| {
             source.text(field).map(|text| text.map_or_else(|| PathBuf::from(default), PathBuf::from))
@@ -105,6 +96,17 @@ impl Settings {
     pub fn state_dir(&self) -> PathBuf {
         self.conversations_path.parent().unwrap_or(Path::new(".")).join(".manyhands")
     }
+}
+
+/// Reads the config file that the environment names, and lays the environment over it.
+///
+/// # Errors
+/// A readable text about an unreadable file.
+pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
+    let named = environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH");
+    let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), PathBuf::from);
+    let file = read_file(&path)?;
+    Ok(Source::new(environment, file))
 }
 
 /// `OH_SESSION_API_KEYS…`, else the older `SESSION_API_KEY`.

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
 /// What a worker is told at its start.
@@ -24,6 +25,8 @@ pub struct Config {
     pub shell_idle: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
     pub drain: Duration,
+    /// Whom commands run as, chosen once for the process; none: the worker's own user.
+    pub command_user: Option<CommandUser>,
     /// Whether the worker must hold the sandbox's lease, because there may be other incarnations.
     pub leased: bool,
     /// Cancelled by the worker once it answers calls.
@@ -44,6 +47,7 @@ impl Config {
             idle_after: Duration::from_millis(50),
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
+            command_user: None,
             leased: false,
             answers: CancellationToken::new(),
         }

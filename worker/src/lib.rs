@@ -52,6 +52,11 @@ pub async fn run(
     let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
     let activity = Activity::default();
+    if let Some(user) = config.command_user
+        && tools::hands::choose(user).is_err()
+    {
+        tracing::warn!("commands run as the user that was chosen before");
+    }
     let (keeper, standing) = match config.leased {
         true => {
             let taken = Keeper::take(ports.kv.clone(), config.sandbox.clone(), config.epoch).await;

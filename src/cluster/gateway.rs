@@ -1,0 +1,54 @@
+//! `manyhands gateway`: the edge of a cluster. It keeps nothing of its own: any number of them serve the same
+//! conversations.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use gateway::config::Placement;
+use tokio::net::TcpListener;
+
+use super::settings::Cluster;
+use crate::edge;
+use crate::serve::Options;
+use crate::settings::Settings;
+use crate::signals::stop_on_signal;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from starting, or from stopping in order.
+pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(options, settings, cluster)).map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
+    let address = edge::address(options, settings).await?;
+    let stop = stop_on_signal()?;
+    let secret_key = settings.secret_key.clone();
+    let secret_key = secret_key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")?;
+    let connection = super::connect(cluster, "gateway").await?;
+    connection.set_up(None).await?;
+    let ports = connection.control().await?;
+    connection.serve_storage(stop.clone()).await?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let vault = Arc::new(edge::vault(&secret_key, settings));
+    let mut config = edge::config(secret_key, settings)?;
+    config.workspace_path = cluster.workspaces_root.join("project");
+    config.conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
+    config.tenant_budget_usd = cluster.tenant_budget_usd;
+    config.placement = Placement::Cluster(gateway::config::Cluster {
+        policy: cluster.policy,
+        root: cluster.workspaces_root.clone(),
+        patience: cluster.start_patience,
+        image: None,
+    });
+    ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
+    tracing::info!(address = %bound, "the gateway is ready");
+    gateway::run(config, ports, vault, listener, stop).await?;
+    connection.drain().await;
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What the roles of a cluster have in common: their way to NATS.
+
+pub mod gateway;
+pub mod settings;
+pub mod supervisor;
+pub mod worker;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use types::placement::Credentials;
+
+use settings::Cluster;
+
+const SET_UP_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Connects the part of the cluster called `role`.
+///
+/// # Errors
+/// Unreadable files, and whatever keeps the connection from being made.
+async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connection> {
+    let options = nats::Options {
+        urls: settings.nats_urls.clone(),
+        credentials: settings.nats_credentials_file.as_deref().map(credentials).transpose()?,
+        ca: settings.authority()?,
+        name: format!("manyhands {role}"),
+    };
+    let connection = nats::connect(options).await?;
+    tracing::info!(version = connection.server_version(), "connected to NATS");
+    Ok(connection)
+}
+
+/// The ports, as soon as a gateway has set the storage up.
+///
+/// # Errors
+/// When none does in time, or this part may not use it.
+async fn control(connection: &nats::Connection) -> anyhow::Result<ports::Ports> {
+    let give_up = Instant::now() + SET_UP_PATIENCE;
+    loop {
+        match connection.control().await {
+            Err(nats::Error::NotSetUp { .. }) if Instant::now() < give_up => {
+                tracing::info!("waiting for a gateway to set the storage up");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn credentials(path: &std::path::Path) -> anyhow::Result<Credentials> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // What the parser says could show a part of a key.
+    serde_json::from_slice(&text).map_err(|_| anyhow::anyhow!("{} holds no credentials", path.display()))
+}

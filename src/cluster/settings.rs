@@ -1,0 +1,183 @@
+//! The settings of the cluster's roles, beside those of `serve`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::settings::{Invalid, Source};
+
+const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+const DEFAULT_IMAGE: &str = "manyhands-worker";
+
+/// Where the cluster is, and how its sandboxes are.
+pub struct Cluster {
+    /// In the names of all units: two clusters can share a host.
+    pub name: String,
+    pub nats_urls: Vec<String>,
+    /// As workers reach it, where that is another address.
+    pub worker_nats_urls: Vec<String>,
+    pub nats_credentials_file: Option<PathBuf>,
+    pub nats_ca_file: Option<PathBuf>,
+    /// The key that lets workers in; `None` on a server without authentication.
+    pub minter_file: Option<PathBuf>,
+    pub policy: gateway::config::Policy,
+    /// The directory, the same in every sandbox, whose directories are workspaces.
+    pub workspaces_root: PathBuf,
+    /// What a worker may take to start before a call that waits for it is given up.
+    pub start_patience: Duration,
+    pub tenant_budget_usd: Option<f64>,
+    pub sandboxes: Sandboxes,
+}
+
+/// What the supervisor is told.
+pub struct Sandboxes {
+    pub driver: Driver,
+    pub image: String,
+    pub network: String,
+    pub runtime: Option<String>,
+    /// The worker's program as containers get it: a static build.
+    pub worker_binary: PathBuf,
+    pub docker_host: Option<String>,
+    pub warm: usize,
+    pub idle: Option<Duration>,
+    pub limit: Option<usize>,
+    pub limit_per_tenant: Option<usize>,
+    pub memory_mib: Option<i64>,
+    pub cpus: Option<f64>,
+    pub processes: Option<i64>,
+    pub max_concurrent_runs: usize,
+    /// Where sandboxes that are processes keep their files.
+    pub process_root: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    Docker,
+    Process,
+}
+
+impl Cluster {
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn from_source(source: &Source) -> Result<Self, Invalid> {
+        let path = |field: &str| source.text(field).map(|text| text.map(PathBuf::from));
+        let nats_urls = urls(source, "nats_url")?.unwrap_or_else(|| vec![DEFAULT_NATS.to_owned()]);
+        let worker_nats_urls = urls(source, "worker_nats_url")?.unwrap_or_else(|| nats_urls.clone());
+        Ok(Self {
+            name: source.text("cluster")?.unwrap_or_else(|| "default".to_owned()),
+            nats_urls,
+            worker_nats_urls,
+            nats_credentials_file: path("nats_credentials_file")?,
+            nats_ca_file: path("nats_ca_file")?,
+            minter_file: path("nats_minter_file")?,
+            policy: policy(source)?,
+            workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
+            start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
+            tenant_budget_usd: source.number("tenant_budget_usd")?,
+            sandboxes: Sandboxes::from_source(source)?,
+        })
+    }
+
+    /// PEM of the authority of NATS' certificates.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn authority(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.nats_ca_file else { return Ok(None) };
+        std::fs::read_to_string(path).map(Some).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+impl Sandboxes {
+    fn from_source(source: &Source) -> Result<Self, Invalid> {
+        let driver = match source.choice("sandbox_driver", &["docker", "process"])? {
+            Some("process") => Driver::Process,
+            _ => Driver::Docker,
+        };
+        Ok(Self {
+            driver,
+            image: source.text("conversation_image")?.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
+            network: source.text("sandbox_network")?.unwrap_or_else(|| "manyhands_sandboxes".to_owned()),
+            runtime: source.text("sandbox_runtime")?.filter(|name| !name.is_empty()),
+            worker_binary: source
+                .text("worker_binary")?
+                .map_or_else(|| "/usr/local/bin/manyhands".into(), PathBuf::from),
+            docker_host: source.variable("DOCKER_HOST").map(str::to_owned),
+            warm: source.number("warm_workers")?.unwrap_or(0),
+            idle: match seconds(source, "sandbox_idle_seconds")? {
+                None => Some(Duration::from_secs(15 * 60)),
+                Some(Duration::ZERO) => None,
+                other => other,
+            },
+            limit: source.number("max_sandboxes")?,
+            limit_per_tenant: source.number("max_sandboxes_per_tenant")?,
+            memory_mib: source.number("sandbox_memory_mib")?,
+            cpus: source.number("sandbox_cpus")?,
+            processes: source.number("sandbox_processes")?,
+            max_concurrent_runs: source.number("max_concurrent_runs")?.unwrap_or(10),
+            process_root: source
+                .text("sandbox_root")?
+                .map_or_else(|| "workspace/sandboxes".into(), PathBuf::from),
+        })
+    }
+}
+
+fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
+    let Some(text) = source.text(field)? else { return Ok(None) };
+    let urls: Vec<_> =
+        text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+    let is_nats = |url: &String| url.starts_with("nats://") || url.starts_with("tls://");
+    if urls.is_empty() || !urls.iter().all(is_nats) {
+        return Err(Invalid::new(
+            field,
+            "must be nats://host:port or tls://host:port, several parted by commas",
+        ));
+    }
+    Ok(Some(urls))
+}
+
+fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
+    Ok(source.number::<u64>(field)?.map(Duration::from_secs))
+}
+
+fn policy(source: &Source) -> Result<gateway::config::Policy, Invalid> {
+    use gateway::config::Policy;
+    Ok(match source.choice("sandbox_policy", &["shared", "workspace", "conversation"])? {
+        Some("workspace") => Policy::Workspace,
+        Some("conversation") => Policy::Conversation,
+        _ => Policy::Shared,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(variables: &[(&str, &str)]) -> Result<Cluster, Invalid> {
+        let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Cluster::from_source(&Source::new(environment, serde_json::json!({})))
+    }
+
+    #[test]
+    fn workers_reach_nats_as_the_others_do_unless_told_otherwise() {
+        let both = cluster(&[("OH_NATS_URL", "nats://a:1, nats://b:2")]).unwrap();
+        assert_eq!(both.nats_urls, ["nats://a:1", "nats://b:2"]);
+        assert_eq!(both.worker_nats_urls, both.nats_urls);
+        let other = cluster(&[("OH_WORKER_NATS_URL", "nats://nats:4222")]).unwrap();
+        assert_eq!(other.worker_nats_urls, ["nats://nats:4222"]);
+        assert_eq!(other.nats_urls, [DEFAULT_NATS]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
+        assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
+        assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
+    }
+
+    #[test]
+    fn no_idle_time_means_that_sandboxes_are_never_paused() {
+        assert_eq!(cluster(&[("OH_SANDBOX_IDLE_SECONDS", "0")]).unwrap().sandboxes.idle, None);
+    }
+}

@@ -1,0 +1,124 @@
+//! `manyhands supervisor`: starts and stops the workers that the records ask for.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ports::{Driver, Error};
+use supervisor::drivers::WorkerSettings;
+use supervisor::drivers::docker::{self, Containers};
+use supervisor::drivers::process::{self, Processes};
+use supervisor::{CREDENTIALS_LIFETIME, Minter, NoCredentials};
+use types::placement::{CommandUser, Credentials};
+use types::{Epoch, SandboxId};
+
+use super::settings::{self, Cluster};
+use crate::settings::Settings;
+use crate::signals::stop_on_signal;
+
+/// Whom commands in containers run as: nobody of the image's own.
+const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
+
+/// Supervises until SIGTERM or SIGINT; workers in containers go on without it.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(supervise(cluster)).map(|()| ExitCode::SUCCESS)
+}
+
+async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let connection = super::connect(cluster, "supervisor").await?;
+    let ports = super::control(&connection).await?;
+    let driver = driver(cluster).await?;
+    let config = supervisor::Cluster {
+        name: cluster.name.clone(),
+        warm_workers: cluster.sandboxes.warm,
+        idle_limit: cluster.sandboxes.idle,
+        limits: supervisor::Limits {
+            per_tenant: cluster.sandboxes.limit_per_tenant,
+            per_node: cluster.sandboxes.limit,
+        },
+        minter: minter(cluster)?,
+    };
+    tracing::info!(cluster = cluster.name, "supervising");
+    supervisor::run(supervisor::Config::Cluster(config), ports, driver, stop).await?;
+    connection.drain().await;
+    Ok(())
+}
+
+async fn driver(cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
+    let sandboxes = &cluster.sandboxes;
+    let worker = WorkerSettings {
+        nats_urls: cluster.worker_nats_urls.clone(),
+        ca: cluster.authority()?,
+        max_concurrent_runs: sandboxes.max_concurrent_runs,
+        command_user: None,
+    };
+    Ok(match sandboxes.driver {
+        settings::Driver::Process => Arc::new(Processes::new(process::Config {
+            program: std::env::current_exe().context("cannot find the own program")?,
+            root: std::path::absolute(&sandboxes.process_root)?,
+            environment: environment_of_processes(),
+            worker,
+        })),
+        settings::Driver::Docker => {
+            let worker = WorkerSettings { command_user: Some(COMMAND_USER), ..worker };
+            let connected = Containers::connect(containers(cluster, worker)).await;
+            Arc::new(connected.context("the container service cannot be reached")?)
+        }
+    })
+}
+
+fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
+    let sandboxes = &cluster.sandboxes;
+    let mut config = docker::Config::new(
+        cluster.name.clone(),
+        sandboxes.image.clone(),
+        sandboxes.network.clone(),
+        sandboxes.worker_binary.clone(),
+    );
+    config.worker = worker;
+    config.runtime.clone_from(&sandboxes.runtime);
+    if let Some(host) = &sandboxes.docker_host {
+        config.host.clone_from(host);
+    }
+    if let Some(mebibytes) = sandboxes.memory_mib {
+        config.limits.memory = mebibytes << 20;
+    }
+    if let Some(cpus) = sandboxes.cpus {
+        config.limits.cpus = cpus;
+    }
+    if let Some(processes) = sandboxes.processes {
+        config.limits.processes = processes;
+    }
+    config
+}
+
+/// What a worker's programs need of this process' environment, and nothing that could be a secret.
+fn environment_of_processes() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    const PASSED: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
+    PASSED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect()
+}
+
+fn minter(cluster: &Cluster) -> anyhow::Result<Arc<dyn Minter>> {
+    let Some(path) = &cluster.minter_file else { return Ok(Arc::new(NoCredentials)) };
+    let key = credentials::Minter::load(path)?;
+    Ok(Arc::new(Signing(key)))
+}
+
+struct Signing(credentials::Minter);
+
+impl Minter for Signing {
+    fn mint(&self, sandbox: &SandboxId, epoch: Epoch) -> ports::Result<Option<Credentials>> {
+        let lifetime: Duration = CREDENTIALS_LIFETIME;
+        self.0
+            .mint_worker(sandbox, epoch, lifetime)
+            .map(Some)
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+}

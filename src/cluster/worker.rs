@@ -1,0 +1,95 @@
+//! `manyhands worker`: one incarnation of one sandbox. What it is told comes as a line of JSON on standard
+//! input, so that credentials are in no argument, variable or file.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use ports::{Bus, Delivery, subjects};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use serde::Deserialize;
+use types::placement::{Credentials, WorkerSpec};
+
+use crate::signals::stop_on_signal;
+
+/// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
+///
+/// # Errors
+/// An unreadable specification, NATS out of reach, or another worker in this one's place.
+pub fn run() -> anyhow::Result<ExitCode> {
+    // Commands of the same user may neither read the memory nor attach.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
+    let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
+    telemetry::init(&telemetry::Config { level, json: true })?;
+    let spec = read_spec()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(spec)).map(|()| ExitCode::SUCCESS)
+}
+
+fn read_spec() -> anyhow::Result<WorkerSpec> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read the specification")?;
+    // The parser's words could show a part of the credentials.
+    serde_json::from_str(&line)
+        .map_err(|_| anyhow::anyhow!("standard input must hold one line: the worker's specification"))
+}
+
+async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let connection = nats::connect(nats::Options {
+        urls: spec.nats_urls.clone(),
+        credentials: spec.credentials.clone(),
+        ca: spec.ca.clone(),
+        name: format!("manyhands worker {} {}", spec.sandbox, spec.epoch.0),
+    })
+    .await?;
+    let ports = connection.worker(&spec.sandbox).await?;
+    let state = PathBuf::from(&spec.state_dir);
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    let broker = worker::Broker::new(ports.bus.clone(), spec.sandbox.clone(), spec.epoch);
+    let models = llm::Client::new(Arc::new(llm::Brokered::new(Arc::new(broker))));
+    let config = worker::Config {
+        max_concurrent_runs: spec.max_concurrent_runs,
+        leased: true,
+        command_user: spec.command_user,
+        ..worker::Config::new(
+            spec.sandbox.clone(),
+            spec.epoch,
+            state.join("observations"),
+            PathBuf::from(&spec.project_dir),
+        )
+    };
+    let renewing = renew(&connection, ports.bus.as_ref(), &spec);
+    tokio::select! {
+        served = worker::run(config, ports.clone(), models, stop) => served?,
+        renewed = renewing => renewed?,
+    }
+    connection.drain().await;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Renewed {
+    jwt: String,
+    seed: String,
+}
+
+/// Takes the credentials that the supervisor sends while the worker runs. Returns only with an error.
+async fn renew(connection: &nats::Connection, bus: &dyn Bus, spec: &WorkerSpec) -> anyhow::Result<()> {
+    let Some(first) = &spec.credentials else { return std::future::pending().await };
+    let mut sent = bus.subscribe(&subjects::command(&spec.sandbox, "creds"), None).await?;
+    while let Some(delivery) = sent.next().await {
+        let Delivery::Message(message) = delivery else { continue };
+        match serde_json::from_slice::<Renewed>(&message.parcel.json) {
+            Ok(Renewed { jwt, seed }) => {
+                let inbox_prefix = first.inbox_prefix.clone();
+                connection.renew(Credentials { jwt, seed, inbox_prefix });
+            }
+            Err(_) => tracing::warn!("new credentials cannot be read"),
+        }
+    }
+    std::future::pending().await
+}
