@@ -14,10 +14,13 @@ mod signals;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-/// Exit status for unusable settings (sysexits.h: EX_USAGE).
-const BAD_SETTINGS: u8 = 64;
+use settings::Settings;
+
+/// Exit status for unusable settings, of sysexits.h.
+const EX_USAGE: u8 = 64;
 
 /// A server for coding agents: conversations, their events, and the workspaces they work in.
 #[derive(Parser)]
@@ -48,36 +51,42 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("manyhands: {error:#}");
-            if error.is::<settings::Invalid>() { ExitCode::from(BAD_SETTINGS) } else { ExitCode::FAILURE }
-        }
-    }
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    let outcome = match command {
+        #[cfg(feature = "cluster")]
+        Command::Worker => cluster::worker::run(),
+        command => configured(command),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("manyhands: {error:#}");
+        if error.is::<BadSettings>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
+    })
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+/// Runs a command that is told what to do by the environment.
+fn configured(command: Command) -> anyhow::Result<ExitCode> {
+    let source = environment::take().and_then(settings::load).context(BadSettings)?;
+    let settings = Settings::from_source(&source).context(BadSettings)?;
     #[cfg(feature = "cluster")]
-    if matches!(command, Command::Worker) {
-        return cluster::worker::run();
-    }
-    let source = settings::load(environment::take()?)?;
-    let settings = settings::Settings::from_source(&source)?;
+    let in_cluster = || cluster::settings::Cluster::from_source(&source).context(BadSettings);
     match command {
         Command::Serve(options) => serve::run(options, settings),
         Command::Doctor(options) => doctor::run(options, settings),
         #[cfg(feature = "cluster")]
-        Command::Gateway(options) => {
-            cluster::gateway::run(&options, &settings, &cluster::settings::Cluster::from_source(&source)?)
-        }
+        Command::Gateway(options) => cluster::gateway::run(&options, &settings, &in_cluster()?),
         #[cfg(feature = "cluster")]
-        Command::Supervisor => {
-            cluster::supervisor::run(&settings, &cluster::settings::Cluster::from_source(&source)?)
-        }
+        Command::Supervisor => cluster::supervisor::run(&settings, &in_cluster()?),
         #[cfg(feature = "cluster")]
         Command::Worker => cluster::worker::run(),
+    }
+}
+
+#[derive(Debug)]
+struct BadSettings;
+
+impl std::fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the settings cannot be used")
     }
 }
 
