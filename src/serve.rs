@@ -78,11 +78,13 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
     }
+    let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
     let gateway = spawn_part(&stop, gateway::run(gateway_config, ports, vault, listener, stop.clone()));
     banner::print(bound, &settings);
 
     let served = gateway.await.context("the gateway has panicked");
     let supervised = supervisor.await.context("the supervisor has panicked");
+    sweeping.await.context("the removal of old answers has panicked")?;
     // Nobody writes any more.
     store.close().await;
     served??;

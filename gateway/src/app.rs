@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use vault::Vault;
 
 use crate::activity::Activity;
+use crate::auth::Bearer;
 use crate::bash::Tails;
 use crate::config::Config;
 use crate::cors::Origins;
@@ -36,6 +37,7 @@ pub struct Shared {
     pub origins: Origins,
     pub readiness: Readiness,
     pub sessions: Sessions,
+    pub bearer: Option<Arc<Bearer>>,
     pub bash: Tails,
 }
 

@@ -20,6 +20,7 @@ mod extract;
 mod files;
 mod git;
 mod history;
+pub mod idempotency;
 mod index;
 mod linger;
 mod public;
@@ -30,6 +31,8 @@ mod scope;
 pub mod server;
 mod session;
 mod sockets;
+mod tenants;
+mod tokens;
 mod workspace;
 
 pub use app::App;

@@ -11,6 +11,7 @@ use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use super::Success;
 use super::drive::{self, QUICK};
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
@@ -24,9 +25,10 @@ const RUNNING: &str = "Conversation already running. Wait for completion or paus
         (status = 409, description = "A run is active"), (status = 429, description = "All run slots are taken")))]
 pub(super) async fn run_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     match drive::command_that_runs(&app, &entry, Command::Run {}, QUICK).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Conflict => Err(ApiError::new(StatusCode::CONFLICT, RUNNING)),
@@ -48,9 +50,10 @@ pub(crate) fn run_fault(fault: Fault) -> ApiError {
     responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
 pub(super) async fn pause_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    stop(&app, id, Command::Pause {}).await
+    stop(&app, &caller, id, Command::Pause {}).await
 }
 
 /// Stops at once: a model call is dropped, a tool call is interrupted.
@@ -59,13 +62,19 @@ pub(super) async fn pause_conversation(
     responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
 pub(super) async fn interrupt_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    stop(&app, id, Command::Interrupt {}).await
+    stop(&app, &caller, id, Command::Interrupt {}).await
 }
 
-async fn stop(app: &App, id: types::ConversationId, command: Command) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
+async fn stop(
+    app: &App,
+    caller: &Caller,
+    id: types::ConversationId,
+    command: Command,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
     entry.pulse.touch();
     drive::command(app, &entry, command, QUICK).await?;
     Ok(Json(Success::YES))
@@ -82,10 +91,11 @@ pub(super) struct SetConfirmationPolicy {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_confirmation_policy(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetConfirmationPolicy>,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy }, QUICK).await?;
     Ok(Json(Success::YES))
 }
@@ -102,11 +112,12 @@ pub(super) struct SetSecurityAnalyzer {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_security_analyzer(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetSecurityAnalyzer>,
 ) -> ApiResult<Json<Success>> {
     let analyzer = analyzer(body.security_analyzer)?;
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     drive::command(&app, &entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
     Ok(Json(Success::YES))
 }

@@ -18,8 +18,10 @@ use super::control::run_fault;
 use super::create_body::{StartConversation, StartConversationRequest};
 use super::{first_message, trace_headers, update};
 use crate::App;
-use crate::error::ApiResult;
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
+use crate::idempotency::Attempt;
 use crate::index::{ConversationInfo, Created, Entry};
 use crate::schema::conversation::TraceHeaders;
 
@@ -37,10 +39,13 @@ pub(super) struct Shape {
     params(("include_skills" = Option<bool>, Query), TraceHeaders), request_body = StartConversationRequest,
     responses((status = 201, body = ConversationInfo<'static>, description = "A new conversation"),
         (status = 200, body = ConversationInfo<'static>, description = "The one with this id"),
+        (status = 409, description = "The id cannot be used"),
         (status = 422, description = "Something in the body cannot be"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn start_conversation(
     State(app): State<App>,
+    caller: Caller,
+    attempt: Attempt,
     Query(shape): Query<Shape>,
     headers: HeaderMap,
     Json(body): Json<StartConversation>,
@@ -49,28 +54,36 @@ pub(super) async fn start_conversation(
     trace_headers::check(&headers)?;
     let given = body.conversation_id.map(ConversationId);
     let detail = Detail { include_skills: shape.include_skills, runtime: false };
-    if let Some(entry) = given.and_then(|id| app.index.get(id)) {
-        return existing(&app, &entry, detail).await;
+    // One that an earlier attempt made is as new to the client as one that is made now.
+    let (id, found) = match given {
+        Some(id) => (Some(id), StatusCode::OK),
+        None => (attempt.conversation(), StatusCode::CREATED),
+    };
+    if let Some(entry) = id.and_then(|id| app.index.get(&caller.tenant, id)) {
+        return existing(&app, &entry, found, detail).await;
     }
-    let record = body.into_record(&app, given.unwrap_or_else(ConversationId::random))?;
+    let record = body.into_record(&app, caller.tenant.clone(), id.unwrap_or_else(ConversationId::random))?;
     let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
     let entry = match created? {
-        Created::Existing(entry) => return existing(&app, &entry, detail).await,
+        Created::Existing(entry) if entry.tenant != caller.tenant => {
+            return Err(ApiError::new(StatusCode::CONFLICT, "This id cannot be used"));
+        }
+        Created::Existing(entry) => return existing(&app, &entry, found, detail).await,
         Created::New(entry) => entry,
     };
     if let Err(fault) = first_message::deliver(&app, &entry).await {
-        // A client that chose the id can try again; to any other the conversation is lost.
-        if given.is_none() {
-            update::delete(&app, entry.id).await?;
+        // A client that chose the id, or has a key, can try again; to any other the conversation is lost.
+        if id.is_none() {
+            update::delete(&app, &caller.tenant, entry.id).await?;
         }
         return Err(run_fault(fault));
     }
     answer(&app, &entry, StatusCode::CREATED, detail)
 }
 
-async fn existing(app: &App, entry: &Arc<Entry>, detail: Detail) -> ApiResult<Response> {
+async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
     first_message::deliver(app, entry).await.map_err(run_fault)?;
-    answer(app, entry, StatusCode::OK, detail)
+    answer(app, entry, status, detail)
 }
 
 fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiResult<Response> {

@@ -23,7 +23,7 @@ pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> 
     let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
     let is_stored = entry.with_projection(|projection| projection.last_user_message_id.is_some());
     if !is_stored {
-        drive::message(app, entry, first.message, None, first.run).await?;
+        drive::message(app, entry, first.message, None, first.run, None).await?;
     } else if first.run {
         match drive::command_that_runs(app, entry, Command::Run {}, QUICK).await {
             Err(fault) if fault.code != Code::Conflict => return Err(fault),

@@ -23,6 +23,7 @@ use crate::auth::SocketCredentials;
 use crate::calls::call;
 use crate::error::ApiError;
 use crate::extract::query_values;
+use crate::tenants::default_sandbox;
 
 /// Records of one read; each may have a mebibyte.
 const READ_RECORDS: usize = 16;
@@ -47,14 +48,13 @@ pub(super) async fn events(
 }
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
-    if !credentials.check(app, &mut socket).await {
-        return;
-    }
+    let Some(caller) = credentials.check(app, &mut socket).await else { return };
+    let sandbox = default_sandbox(&caller.tenant);
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(app, replay).await {
+        let mut feed = match Feed::begin(app, &sandbox, replay).await {
             Ok(feed) => feed,
             Err(error) => return broken(&error),
         };
@@ -63,11 +63,12 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
             error = feed.follow(&outbox) => broken(&error),
         }
     };
-    let commands = Commands { app };
-    let listening = listen(&mut stream, &heard, &outbox, &commands);
+    let commands = Commands { app, sandbox: &sandbox };
+    let listening = listen(&mut stream, &heard, &outbox, &caller, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
         () = listening => Stop::Gone,
+        () = caller.expired() => Stop::Ending(Ending::EXPIRED),
     };
     wire.close(stop, &mut stream).await;
 }
@@ -77,7 +78,7 @@ fn broken(error: &Error) -> Stop {
     Stop::Ending(Ending { code: 1011, reason: "The events cannot be read" })
 }
 
-/// The events of the shared sandbox's bash log, one after another.
+/// The events of a sandbox's bash log, one after another.
 struct Feed<'a> {
     app: &'a App,
     log: LogId,
@@ -88,8 +89,8 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn begin(app: &'a App, replay: bool) -> ports::Result<Self> {
-        let log = LogId::named(&SandboxId::shared(), &bash_log(&Scope::default()));
+    async fn begin(app: &'a App, sandbox: &SandboxId, replay: bool) -> ports::Result<Self> {
+        let log = LogId::named(sandbox, &bash_log(&Scope::default()));
         let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
         let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
         Ok(Self { app, log, news, at, behind: replay })
@@ -150,6 +151,7 @@ impl<'a> Feed<'a> {
 /// Frames that start commands; their events come with all others.
 struct Commands<'a> {
     app: &'a App,
+    sandbox: &'a SandboxId,
 }
 
 impl Act for Commands<'_> {
@@ -158,7 +160,7 @@ impl Act for Commands<'_> {
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
         let start = BashCall::Start { scope: Scope::default(), request };
-        match call::<_, BashStarted>(self.app, &SandboxId::shared(), "bash", &start).await {
+        match call::<_, BashStarted>(self.app, self.sandbox, "bash", &start).await {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
             Err(error) => {

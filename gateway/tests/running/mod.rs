@@ -1,4 +1,5 @@
 //! A gateway on a loopback port, on real stores in a folder of its own.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use vault::{Keys, Vault};
 
 pub struct Running {
@@ -45,6 +46,22 @@ impl Running {
     }
 }
 
+/// One more gateway on ports that others use too.
+pub struct Replica {
+    pub address: String,
+    _stop: DropGuard,
+}
+
+impl Replica {
+    pub async fn start(ports: Ports, config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        tokio::spawn(manyhands_gateway::run(config, ports, vault(), listener, stop.clone()));
+        Self { address, _stop: stop.drop_guard() }
+    }
+}
+
 pub async fn open(folder: &Path) -> (Ports, embedded::Guard) {
     let options = embedded::Options {
         root: folder.join("data"),
@@ -74,7 +91,9 @@ pub fn config() -> Config {
     };
     Config {
         keys: Keys::new(&[]),
+        bearer: None,
         secret_key: SecretString::from("the secret key"),
+        previous_secret_keys: Vec::new(),
         allow_cors_origins: vec!["https://app.example".to_owned()],
         allow_cors_origin_regex: None,
         allowed_hosts: vec!["known.example".to_owned()],
