@@ -5,6 +5,8 @@ mod catalogue;
 mod doctor;
 mod environment;
 mod in_process;
+#[cfg(feature = "cluster")]
+mod init;
 mod serve;
 mod settings;
 
@@ -31,6 +33,9 @@ enum Command {
     Serve(serve::Options),
     /// Checks what the server needs here and says what to do.
     Doctor(serve::Options),
+    /// Makes the keys of a cluster, once.
+    #[cfg(feature = "cluster")]
+    Init(init::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +51,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(arguments) => serve::run(arguments, settings),
         Command::Doctor(arguments) => doctor::run(arguments, settings),
+        #[cfg(feature = "cluster")]
+        Command::Init(arguments) => init::run(&arguments, &settings),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
