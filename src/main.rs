@@ -47,6 +47,9 @@ enum Command {
     /// Runs one sandbox's worker; the supervisor starts it.
     #[cfg(feature = "cluster")]
     Worker,
+    /// Makes the keys of a cluster, once.
+    #[cfg(feature = "cluster")]
+    Init(cluster::init::Options),
 }
 
 fn main() -> ExitCode {
@@ -68,14 +71,16 @@ fn configured(command: Command) -> anyhow::Result<ExitCode> {
     let source = environment::take().and_then(settings::load).context(BadSettings)?;
     let settings = Settings::from_source(&source).context(BadSettings)?;
     #[cfg(feature = "cluster")]
-    let in_cluster = || cluster::settings::Cluster::from_source(&source).context(BadSettings);
+    let in_cluster = |role| cluster::settings::Cluster::from_source(&source, role).context(BadSettings);
     match command {
         Command::Serve(options) => serve::run(options, settings),
         Command::Doctor(options) => doctor::run(options, settings),
         #[cfg(feature = "cluster")]
-        Command::Gateway(options) => cluster::gateway::run(&options, &settings, &in_cluster()?),
+        Command::Gateway(options) => cluster::gateway::run(&options, &settings, &in_cluster("gateway")?),
         #[cfg(feature = "cluster")]
-        Command::Supervisor => cluster::supervisor::run(&settings, &in_cluster()?),
+        Command::Supervisor => cluster::supervisor::run(&settings, &in_cluster("supervisor")?),
+        #[cfg(feature = "cluster")]
+        Command::Init(options) => cluster::init::run(&options, &settings),
         #[cfg(feature = "cluster")]
         Command::Worker => cluster::worker::run(),
     }

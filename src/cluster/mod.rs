@@ -1,6 +1,7 @@
 //! What the roles of a cluster have in common: their way to NATS.
 
 pub mod gateway;
+pub mod init;
 pub mod settings;
 pub mod supervisor;
 pub mod worker;

@@ -58,19 +58,24 @@ pub enum Driver {
 }
 
 impl Cluster {
+    /// As the part called `role` sees it: `OH_KEYS_DIR` is the folder that `init` made, of which each part
+    /// reads its own.
+    ///
     /// # Errors
     /// The first setting that cannot be used.
-    pub fn from_source(source: &Source) -> Result<Self, Invalid> {
+    pub fn from_source(source: &Source, role: &str) -> Result<Self, Invalid> {
         let path = |field: &str| source.text(field).map(|text| text.map(PathBuf::from));
+        let keys = path("keys_dir")?;
+        let key = |role: &str, name: &str| keys.as_ref().map(|keys| keys.join(role).join(name));
         let nats_urls = urls(source, "nats_url")?.unwrap_or_else(|| vec![DEFAULT_NATS.to_owned()]);
         let worker_nats_urls = urls(source, "worker_nats_url")?.unwrap_or_else(|| nats_urls.clone());
         Ok(Self {
             name: source.text("cluster")?.unwrap_or_else(|| "default".to_owned()),
             nats_urls,
             worker_nats_urls,
-            nats_credentials_file: path("nats_credentials_file")?,
+            nats_credentials_file: path("nats_credentials_file")?.or_else(|| key(role, "credentials.json")),
             nats_ca_file: path("nats_ca_file")?,
-            minter_file: path("nats_minter_file")?,
+            minter_file: path("nats_minter_file")?.or_else(|| key("supervisor", "minter.json")),
             policy: policy(source)?,
             workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
@@ -156,7 +161,7 @@ mod tests {
 
     fn cluster(variables: &[(&str, &str)]) -> Result<Cluster, Invalid> {
         let environment = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Cluster::from_source(&Source::new(environment, serde_json::json!({})))
+        Cluster::from_source(&Source::new(environment, serde_json::json!({})), "gateway")
     }
 
     #[test]
@@ -174,6 +179,16 @@ mod tests {
         assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
+    }
+
+    #[test]
+    fn each_part_reads_its_own_keys() {
+        let keys = cluster(&[("OH_KEYS_DIR", "/keys")]).unwrap();
+        assert_eq!(
+            keys.nats_credentials_file.unwrap(),
+            std::path::Path::new("/keys/gateway/credentials.json")
+        );
+        assert_eq!(keys.minter_file.unwrap(), std::path::Path::new("/keys/supervisor/minter.json"));
     }
 
     #[test]

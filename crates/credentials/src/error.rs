@@ -9,6 +9,8 @@ pub enum Error {
     /// A file of keys or credentials that was altered, or belongs to something else.
     #[error("{0} does not hold what it should")]
     Damaged(PathBuf),
+    #[error("{orphan} belongs to keys that are not in {operator}: bring them back, or remove the whole folder", orphan = orphan.display(), operator = operator.display())]
+    NoKeys { operator: PathBuf, orphan: PathBuf },
     #[error("not a key of the right kind")]
     Key(#[from] nkeys::error::Error),
     #[error("not a token of a NATS user")]

@@ -8,6 +8,7 @@
 mod claims;
 mod error;
 mod files;
+pub mod folder;
 mod keys;
 mod minter;
 mod permissions;
@@ -15,7 +16,7 @@ mod revocation;
 mod server;
 
 pub use error::{Error, Result};
-pub use files::{load, store};
+pub use files::load;
 pub use keys::Keys;
 pub use minter::Minter;
 pub use permissions::Role;

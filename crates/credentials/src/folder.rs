@@ -1,0 +1,166 @@
+//! The folder `manyhands init` makes: one folder below it for each part, with what that part may know.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Keys, Result, Role, files, server_config};
+
+/// Of the operator alone: [`Keys`].
+const OPERATOR: &str = "operator";
+/// Of the server: what nats.conf includes. Holds no secret.
+const SERVER_CONFIG: &str = "nats/auth.conf";
+/// Of each trusted part, in its folder.
+const CREDENTIALS: &str = "credentials.json";
+/// Of the supervisor.
+const MINTER: &str = "supervisor/minter.json";
+
+/// A file of the folder, and whether it was there already.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub path: PathBuf,
+    pub kept: bool,
+}
+
+/// The credentials of a trusted part: a [`types::placement::Credentials`].
+#[must_use]
+pub fn credentials_path(dir: &Path, role: Role) -> PathBuf {
+    dir.join(role.name()).join(CREDENTIALS)
+}
+
+/// The supervisor's [`crate::Minter`].
+#[must_use]
+pub fn minter_path(dir: &Path) -> PathBuf {
+    dir.join(MINTER)
+}
+
+/// Makes what is missing below `dir` and touches nothing that is there. Once all is there the operator's
+/// folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
+///
+/// # Errors
+/// Something is missing that only the operator's keys can make again, and those are not there; or any of
+/// reading and writing.
+pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
+    let operator = dir.join(OPERATOR);
+    let config = dir.join(SERVER_CONFIG);
+    let gateway = credentials_path(dir, Role::Gateway);
+    let supervisor = credentials_path(dir, Role::Supervisor);
+    let minter = minter_path(dir);
+    let derived = [&config, &gateway, &supervisor, &minter];
+    if derived.iter().all(|path| path.exists()) {
+        return Ok(derived.map(|path| Piece { path: path.clone(), kept: true }).into());
+    }
+    let kept = operator.exists();
+    if !kept {
+        if let Some(orphan) = derived.into_iter().find(|path| path.exists()) {
+            return Err(Error::NoKeys { operator, orphan: orphan.clone() });
+        }
+        Keys::make().store(&operator)?;
+    }
+    let keys = Keys::load(&operator)?;
+    Ok(vec![
+        Piece { path: operator, kept },
+        unless_there(config, |path| write_public(path, &server_config(&keys, accounts_dir)?))?,
+        unless_there(gateway, |path| files::store(path, &keys.control_credentials(Role::Gateway)?))?,
+        unless_there(supervisor, |path| files::store(path, &keys.control_credentials(Role::Supervisor)?))?,
+        unless_there(minter, |path| keys.minter()?.store(path))?,
+    ])
+}
+
+fn unless_there(path: PathBuf, make: impl FnOnce(&Path) -> Result<()>) -> Result<Piece> {
+    let kept = path.exists();
+    if !kept {
+        make(&path)?;
+    }
+    Ok(Piece { path, kept })
+}
+
+/// The server runs as another user.
+fn write_public(path: &Path, text: &str) -> Result<()> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
+    };
+    write().map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+
+    use types::placement::Credentials;
+
+    use super::*;
+    use crate::Minter;
+
+    fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let folders = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        files
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_second_time_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = make(folder.path(), Path::new("/data/accounts")).unwrap();
+        assert!(made.iter().all(|piece| !piece.kept));
+        let before = contents(folder.path());
+        assert_eq!(before.len(), 5);
+        assert!(make(folder.path(), Path::new("/elsewhere")).unwrap().iter().all(|piece| piece.kept));
+        assert_eq!(contents(folder.path()), before);
+        files::load::<Credentials>(&credentials_path(folder.path(), Role::Gateway)).unwrap();
+        Minter::load(&minter_path(folder.path())).unwrap();
+    }
+
+    #[test]
+    fn a_lost_piece_comes_back_the_same_and_not_without_the_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), Path::new("/data/accounts")).unwrap();
+        let before = contents(folder.path());
+        let lost = credentials_path(folder.path(), Role::Gateway);
+        std::fs::remove_file(&lost).unwrap();
+        make(folder.path(), Path::new("/data/accounts")).unwrap();
+        assert_eq!(contents(folder.path()), before);
+
+        let safe = tempfile::tempdir().unwrap();
+        std::fs::rename(folder.path().join(OPERATOR), safe.path().join(OPERATOR)).unwrap();
+        make(folder.path(), Path::new("/data/accounts")).unwrap();
+        std::fs::remove_file(&lost).unwrap();
+        assert!(matches!(make(folder.path(), Path::new("/data/accounts")), Err(Error::NoKeys { .. })));
+        assert!(!folder.path().join(OPERATOR).exists());
+    }
+
+    #[test]
+    fn no_part_is_given_a_key_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        make(folder.path(), Path::new("/data/accounts")).unwrap();
+        let seeds = |path: &Path| {
+            let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+            let mut seeds: Vec<String> =
+                text.split('"').filter(|word| word.starts_with('S')).map(str::to_owned).collect();
+            seeds.retain(|word| nkeys::KeyPair::from_seed(word).is_ok());
+            seeds
+        };
+        let counts: BTreeMap<PathBuf, usize> = contents(folder.path())
+            .into_keys()
+            .map(|path| (path.strip_prefix(folder.path()).unwrap().to_owned(), seeds(&path).len()))
+            .collect();
+        let expected = [
+            ("gateway/credentials.json", 1),
+            ("nats/auth.conf", 0),
+            ("operator/keys.json", 6),
+            ("supervisor/credentials.json", 1),
+            ("supervisor/minter.json", 1),
+        ];
+        assert_eq!(counts, expected.map(|(path, count)| (PathBuf::from(path), count)).into());
+        for path in contents(folder.path()).into_keys().filter(|path| !path.ends_with(SERVER_CONFIG)) {
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+}

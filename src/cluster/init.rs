@@ -1,0 +1,100 @@
+//! `manyhands init`: makes the keys of a cluster once, each where only its part reads it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use credentials::folder::{self, Piece};
+
+use crate::settings::Settings;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Where the keys go
+    #[arg(long, default_value = "deploy-keys")]
+    dir: PathBuf,
+    /// Where nats-server keeps its accounts: a folder that lasts, as the server sees it
+    #[arg(long, default_value = "/data/accounts")]
+    accounts_dir: PathBuf,
+}
+
+/// Makes what is missing, changes nothing that is there, and says what is where.
+///
+/// # Errors
+/// When a key cannot be made or written, or keys that are needed are gone.
+pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut pieces = folder::make(&options.dir, &options.accounts_dir)?;
+    if settings.secret_key.is_none() {
+        pieces.push(text_key(&options.dir, "gateway/secret_key")?);
+    }
+    if settings.session_api_keys.is_empty() {
+        pieces.push(text_key(&options.dir, "gateway/session_key")?);
+    }
+    for Piece { path, kept } in &pieces {
+        println!(
+            "{} {:<45} {}",
+            if *kept { "kept" } else { "made" },
+            path.display().to_string(),
+            purpose(path)
+        );
+    }
+    if pieces.iter().all(|piece| piece.kept) {
+        println!("Everything was there: nothing has changed.");
+    } else {
+        println!("{}", advice(&options.dir));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text_key(dir: &Path, name: &str) -> anyhow::Result<Piece> {
+    let path = dir.join(name);
+    let kept = path.exists();
+    vault::machine_key(&path).with_context(|| format!("cannot read or make {}", path.display()))?;
+    Ok(Piece { path, kept })
+}
+
+fn purpose(path: &Path) -> &'static str {
+    let names: Vec<_> = path.iter().rev().take(2).filter_map(|name| name.to_str()).collect();
+    match names[..] {
+        ["operator", ..] => "makes all the others; no part of the cluster needs it",
+        ["auth.conf", ..] => "nats.conf includes it; no secret",
+        ["minter.json", ..] => "signs workers in; the supervisor's alone",
+        ["credentials.json", "gateway"] => "signs the gateways in to NATS",
+        ["credentials.json", ..] => "signs the supervisor in to NATS",
+        ["secret_key", ..] => "seals stored secrets (OH_SECRET_KEY); the gateways' alone",
+        ["session_key", ..] => "the clients' X-Session-API-Key",
+        _ => "",
+    }
+}
+
+fn advice(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "Keep a copy of {dir}/operator and {dir}/gateway/secret_key in a safe place: without the first nobody can be \
+         taken out again, without the second stored secrets cannot be opened. {dir}/operator may be moved away now."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_the_environment_are_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let set = BTreeMap::from([named("OH_SECRET_KEY", "s"), named("OH_SESSION_API_KEYS_0", "k")]);
+        for (name, environment, texts) in [("set", set, 0), ("unset", BTreeMap::new(), 2)] {
+            let options =
+                Options { dir: folder.path().join(name), accounts_dir: PathBuf::from("/data/accounts") };
+            let settings = Settings::from_source(&crate::settings::load(environment).unwrap()).unwrap();
+            run(&options, &settings).unwrap();
+            let made =
+                ["secret_key", "session_key"].map(|key| options.dir.join("gateway").join(key).exists());
+            assert_eq!(made.into_iter().filter(|exists| *exists).count(), texts);
+            run(&options, &settings).unwrap();
+        }
+    }
+}
