@@ -76,7 +76,7 @@ fn configured(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => serve::run(options, settings),
         Command::Doctor(options) => doctor::run(options, settings),
         #[cfg(feature = "cluster")]
-        Command::Gateway(options) => cluster::gateway::run(&options, &settings, &in_cluster("gateway")?),
+        Command::Gateway(options) => cluster::gateway::run(&options, settings, &in_cluster("gateway")?),
         #[cfg(feature = "cluster")]
         Command::Supervisor => cluster::supervisor::run(&settings, &in_cluster("supervisor")?),
         #[cfg(feature = "cluster")]

@@ -1,11 +1,13 @@
 //! `manyhands gateway`: the edge of a cluster. It keeps nothing of its own: any number of them serve the same
 //! conversations.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use gateway::config::Placement;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use super::settings::Cluster;
@@ -18,10 +20,31 @@ use crate::signals::stop_on_signal;
 ///
 /// # Errors
 /// What kept it from starting, or from stopping in order.
-pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, mut settings: Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    take_keys(&mut settings, cluster)?;
     telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(options, settings, cluster)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(serve(options, &settings, cluster)).map(|()| ExitCode::SUCCESS)
+}
+
+/// Keys that are not set are those that `init` made.
+fn take_keys(settings: &mut Settings, cluster: &Cluster) -> anyhow::Result<()> {
+    let Some(keys) = &cluster.keys_dir else { return Ok(()) };
+    let read = |name: &str| {
+        let path = keys.join("gateway").join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(SecretString::from(text.trim()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    };
+    if settings.secret_key.is_none() {
+        settings.secret_key = read("secret_key")?;
+    }
+    if settings.session_api_keys.is_empty() {
+        settings.session_api_keys.extend(read("session_key")?);
+    }
+    Ok(())
 }
 
 async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {

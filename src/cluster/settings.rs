@@ -14,6 +14,8 @@ const DEFAULT_IMAGE: &str = "manyhands-worker";
 pub struct Cluster {
     /// In the names of all units: two clusters can share a host.
     pub name: String,
+    /// What `init` made.
+    pub keys_dir: Option<PathBuf>,
     pub nats_urls: Vec<String>,
     /// As workers reach it, where that is another address.
     pub worker_nats_urls: Vec<String>,
@@ -71,6 +73,7 @@ impl Cluster {
         let worker_nats_urls = urls(source, "worker_nats_url")?.unwrap_or_else(|| nats_urls.clone());
         Ok(Self {
             name: source.text("cluster")?.unwrap_or_else(|| "default".to_owned()),
+            keys_dir: keys.clone(),
             nats_urls,
             worker_nats_urls,
             nats_credentials_file: path("nats_credentials_file")?.or_else(|| key(role, "credentials.json")),
