@@ -8,6 +8,7 @@ mod doctor;
 mod edge;
 mod environment;
 mod in_process;
+mod probe;
 mod serve;
 mod settings;
 mod signals;
@@ -38,12 +39,17 @@ enum Command {
     Serve(serve::Options),
     /// Checks what the server needs here and says what to do.
     Doctor(serve::Options),
+    /// Asks a server whether it is well, for health checks.
+    Probe(probe::Options),
     /// Runs a cluster's edge; any number of them serve the same conversations.
     #[cfg(feature = "cluster")]
     Gateway(serve::Options),
     /// Starts and stops a cluster's workers.
     #[cfg(feature = "cluster")]
     Supervisor,
+    /// Lets workers without a network reach NATS.
+    #[cfg(feature = "cluster")]
+    Door(cluster::door::Options),
     /// Runs one sandbox's worker; the supervisor starts it.
     #[cfg(feature = "cluster")]
     Worker,
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         #[cfg(feature = "cluster")]
         Command::Worker => cluster::worker::run(),
+        Command::Probe(options) => probe::run(&options),
         command => configured(command),
     };
     outcome.unwrap_or_else(|error| {
@@ -82,7 +89,10 @@ fn configured(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
         Command::Init(options) => cluster::init::run(&options, &settings),
         #[cfg(feature = "cluster")]
+        Command::Door(options) => cluster::door::run(&options, &settings, &in_cluster("door")?),
+        #[cfg(feature = "cluster")]
         Command::Worker => cluster::worker::run(),
+        Command::Probe(options) => probe::run(&options),
     }
 }
 

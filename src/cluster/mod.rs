@@ -1,5 +1,6 @@
 //! What the roles of a cluster have in common: their way to NATS.
 
+pub mod door;
 pub mod gateway;
 pub mod init;
 pub mod settings;

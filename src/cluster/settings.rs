@@ -36,7 +36,10 @@ pub struct Cluster {
 pub struct Sandboxes {
     pub driver: Driver,
     pub image: String,
+    /// A network containers are put into; `none` for none.
     pub network: String,
+    /// The volume with the door's socket, mounted at `/run/manyhands`.
+    pub door: Option<String>,
     pub runtime: Option<String>,
     /// The worker's program as containers get it: a static build.
     pub worker_binary: PathBuf,
@@ -106,7 +109,8 @@ impl Sandboxes {
         Ok(Self {
             driver,
             image: source.text("conversation_image")?.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
-            network: source.text("sandbox_network")?.unwrap_or_else(|| "manyhands_sandboxes".to_owned()),
+            network: source.text("sandbox_network")?.unwrap_or_else(|| "none".to_owned()),
+            door: source.text("sandbox_door")?.filter(|name| !name.is_empty()),
             runtime: source.text("sandbox_runtime")?.filter(|name| !name.is_empty()),
             worker_binary: source
                 .text("worker_binary")?
@@ -135,11 +139,11 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
     let Some(text) = source.text(field)? else { return Ok(None) };
     let urls: Vec<_> =
         text.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
-    let is_nats = |url: &String| url.starts_with("nats://") || url.starts_with("tls://");
+    let is_nats = |url: &String| ["nats://", "tls://", "unix:///"].iter().any(|way| url.starts_with(way));
     if urls.is_empty() || !urls.iter().all(is_nats) {
         return Err(Invalid::new(
             field,
-            "must be nats://host:port or tls://host:port, several parted by commas",
+            "must be nats://host:port, tls://host:port or unix:///path, several parted by commas",
         ));
     }
     Ok(Some(urls))

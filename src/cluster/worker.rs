@@ -13,6 +13,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::Deserialize;
 use types::placement::{Credentials, WorkerSpec};
 
+use super::door;
 use crate::signals::stop_on_signal;
 
 /// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
@@ -39,8 +40,12 @@ fn read_spec() -> anyhow::Result<WorkerSpec> {
 
 async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
+    let mut urls = Vec::new();
+    for url in &spec.nats_urls {
+        urls.push(door::reachable(url).await?);
+    }
     let connection = nats::connect(nats::Options {
-        urls: spec.nats_urls.clone(),
+        urls,
         credentials: spec.credentials.clone(),
         ca: spec.ca.clone(),
         name: format!("manyhands worker {} {}", spec.sandbox, spec.epoch.0),
