@@ -186,6 +186,58 @@ async fn a_slow_consumer_sees_that_it_lags_and_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn messages_the_client_itself_had_to_drop_show_too() {
+    const FLOOD: usize = 60_000;
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let mut slow = ports.bus.subscribe("flood", None).await.unwrap();
+    let url = server.url();
+    // The one thread of this runtime stands still meanwhile, so that all of it is read from the socket at once.
+    let flooding = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let publisher = self::connection(url).await.control().await.unwrap();
+            for number in 0..FLOOD {
+                publisher.bus.publish("flood", Parcel::json(number.to_string())).await.unwrap();
+            }
+            // A subscription returns when the server has seen everything before it.
+            drop(publisher.bus.subscribe("flushed", None).await.unwrap());
+        });
+    });
+    flooding.join().unwrap();
+    let bus = ports.bus.clone();
+    let ending = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            ticks.tick().await;
+            bus.publish("flood", Parcel::json(FLOOD.to_string())).await.unwrap();
+        }
+    });
+    let (mut expected, mut missing) = (0, 0);
+    // A sign that stands for the next gap, and a gap that waits for its sign.
+    let (mut told, mut owed) = (false, false);
+    loop {
+        match next(&mut slow).await {
+            Delivery::Lagged => (told, owed) = (true, false),
+            Delivery::Message(message) => {
+                let number: usize = std::str::from_utf8(&message.parcel.json).unwrap().parse().unwrap();
+                if number == FLOOD && expected > 0 && !owed {
+                    break;
+                }
+                if number != expected && number < FLOOD {
+                    missing += number - expected;
+                    owed |= !told;
+                }
+                (expected, told) = (number + 1, false);
+            }
+        }
+    }
+    ending.abort();
+    missing += FLOOD.saturating_sub(expected);
+    assert!(missing > 0, "something was dropped");
+}
+
+#[tokio::test]
 async fn a_record_too_large_for_a_message_goes_through_a_blob() {
     let (server, connection) = cluster().await;
     let ports = connection.control().await.unwrap();
