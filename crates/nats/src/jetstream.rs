@@ -99,9 +99,7 @@ impl JetStream {
     ) -> Result<Vec<Raw>> {
         let body =
             json!({ "seq": from, "next_by_subj": place.subject, "batch": limit, "max_bytes": max_bytes });
-        let reading = tokio::time::timeout(PATIENCE, self.read_batch(place.stream, bytes(&body)));
-        let read = self.link.until_lost(reading).await?;
-        read.unwrap_or_else(|_| Err(Error::Unavailable(format!("{} does not answer", place.stream))))
+        self.link.in_time(PATIENCE, self.read_batch(place.stream, bytes(&body))).await?
     }
 
     async fn read_batch(&self, stream: &str, body: Bytes) -> Result<Vec<Raw>> {

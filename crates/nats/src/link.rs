@@ -44,7 +44,7 @@ pub struct Subscribed {
 impl Link {
     pub async fn send(&self, subject: &str, headers: Option<HeaderMap>, payload: Bytes) -> Result<()> {
         let size = payload.len();
-        let published = self.until_lost(async {
+        let published = self.in_time(PATIENCE, async {
             match headers {
                 Some(headers) => self.client.publish_with_headers(subject.to_owned(), headers, payload).await,
                 None => self.client.publish(subject.to_owned(), payload).await,
@@ -66,19 +66,16 @@ impl Link {
         deadline: Duration,
     ) -> Result<Message> {
         let size = payload.len();
-        let mut request = Request::new().payload(payload).timeout(Some(deadline));
+        let mut request = Request::new().payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        let answer = self.until_lost(self.client.send_request(subject.to_owned(), request)).await?;
-        answer.map_err(|error| match error.kind() {
+        let answer = self.in_time(deadline, self.client.send_request(subject.to_owned(), request));
+        answer.await?.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => Error::NotFound,
-            RequestErrorKind::TimedOut => {
-                Error::Unavailable(format!("no answer on {subject} within {deadline:?}"))
-            }
             RequestErrorKind::MaxPayloadExceeded => self.too_large(subject, size),
             RequestErrorKind::InvalidSubject => not_a_subject(subject),
-            RequestErrorKind::Other => Error::Unavailable(error.to_string()),
+            RequestErrorKind::TimedOut | RequestErrorKind::Other => Error::Unavailable(error.to_string()),
         })
     }
 
@@ -86,7 +83,7 @@ impl Link {
     pub async fn listen(&self, pattern: &str, group: Option<&str>) -> Result<Subscribed> {
         let status = self.status.clone();
         let gaps = status.borrow().gaps;
-        let subscribed = self.until_lost(async {
+        let subscribed = self.in_time(PATIENCE, async {
             match group {
                 Some(group) => self.client.queue_subscribe(pattern.to_owned(), group.to_owned()).await,
                 None => self.client.subscribe(pattern.to_owned()).await,
@@ -105,20 +102,23 @@ impl Link {
         }
     }
 
-    /// Does `work` as long as the connection holds.
-    pub async fn until_lost<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+    /// Does `work` as long as the connection holds, and for `deadline` at most.
+    pub async fn in_time<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Result<T> {
         let before = *self.status.borrow();
+        if !before.connected {
+            return Err(not_connected());
+        }
         let mut status = self.status.clone();
         let lost = async move {
             // An error means that the client has ended.
             let _ = status.wait_for(|now| now.losses != before.losses).await;
         };
-        if !before.connected {
-            return Err(not_connected());
-        }
         tokio::select! {
             done = work => Ok(done),
             () = lost => Err(not_connected()),
+            () = tokio::time::sleep(deadline) => {
+                Err(Error::Unavailable(format!("NATS gave no answer within {deadline:?}")))
+            }
         }
     }
 

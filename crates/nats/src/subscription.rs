@@ -48,7 +48,7 @@ where
             now = async { subscribed.status.wait_for(|now| now.gaps != gaps).await.map(|now| now.gaps) } => {
                 let Ok(now) = now else { return };
                 subscribed.gaps = now;
-                // What was queued when messages were dropped came before them.
+                // After what is queued, so that whoever reads again then has missed nothing.
                 for _ in 0..CAPACITY {
                     let queued = tokio::task::unconstrained(subscribed.messages.next()).now_or_never();
                     let Some(Some(message)) = queued else { break };

@@ -1,5 +1,5 @@
 //! What a connection finds and makes: server, storage, layout.
-#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure ends its test")]
 
 mod common;
 

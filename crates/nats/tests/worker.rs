@@ -5,9 +5,11 @@
 mod common;
 
 use bytes::Bytes;
+use common::operator::Operator;
 use common::{PATIENCE, cluster, connection, options};
-use manyhands_nats::{Connection, connect};
+use manyhands_nats::{Connection, Options, connect};
 use ports::{Error, Expect, LogId, Ports, buckets};
+use serde_json::json;
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{SandboxId, Seq};
@@ -92,28 +94,28 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
     assert!(matches!(worker.log.tail(&elsewhere).await, Err(Error::Internal(_))));
 }
 
-/// The subjects of the brief and nothing else: above all no JetStream API.
-const WORKER_RULES: &str = r#"
-authorization {
-  users: [
-    { user: control, password: control }
-    { user: worker, password: worker, permissions: {
-      publish: ["mh.evt.*.default.*", "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default", "mh.llm.default.>", "$KV.LEASES.default"]
-      subscribe: ["mh.cmd.default.>", "_INBOX.>"]
-      allow_responses: true
-    } }
-  ]
+/// What the supervisor lets a worker do: above all no JetStream API.
+fn worker_rights() -> serde_json::Value {
+    json!({
+        "pub": { "allow": [
+            "mh.evt.*.default.*", "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default",
+            "mh.llm.default.>", "$KV.LEASES.default",
+        ] },
+        "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
+        "resp": { "max": 1, "ttl": 60_000_000_000_u64 },
+    })
 }
-"#;
 
 #[tokio::test]
 async fn a_worker_needs_no_more_rights_than_it_has() {
-    let server = Nats::with(WORKER_RULES).await;
-    let url = |user: &str| format!("nats://{user}:{user}@127.0.0.1:{}", server.port());
-    let control = connect(options(url("control"))).await.unwrap();
+    let operator = Operator::new();
+    let server = Nats::with(&operator.configuration()).await;
+    let connected =
+        async |user| connect(Options { credentials: Some(user), ..options(server.url()) }).await.unwrap();
+    let control = connected(operator.user("_INBOX", json!({}), None)).await;
     control.set_up(None).await.unwrap();
     let _serving = serve(&control);
-    let connection = connect(options(url("worker"))).await.unwrap();
+    let connection = connected(operator.user("_INBOX_default_1", worker_rights(), None)).await;
     let worker = worker_ports(&connection, &SandboxId::shared()).await;
     let tail = common::append(&worker, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
     let large = "large ".repeat(200_000);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
+use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
 
 use crate::blocking::blocking;
 use crate::disk::Disk;

@@ -2,8 +2,12 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "each test file uses a part of it, and a failure ends its test"
 )]
+
+pub mod operator;
+pub mod proxy;
 
 use std::time::Duration;
 
