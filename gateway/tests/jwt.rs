@@ -11,7 +11,7 @@ use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common::{KEY, Server, eventually, start};
+use common::{KEY, Server, eventually, start, start_failure};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use manyhands_gateway::config::{BearerKeys, KeyPlace, Signature};
 use reqwest::{Method, Response};
@@ -265,6 +265,25 @@ async fn a_changed_key_file_is_read_again_and_a_damaged_one_is_not() {
     .await;
     assert_eq!(status(&server, &old.sign(Some("old"))).await, 401);
     assert_eq!(status(&server, &rsa.sign(Some("rsa"))).await, 401);
+}
+
+#[tokio::test]
+async fn a_key_file_without_a_key_of_the_algorithm_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let rsa = Issuer::rsa();
+    let private = rsa.pem().replace("PUBLIC", "PRIVATE");
+    for file in [
+        KeyPlace::Pem(folder.path().join("none")),
+        KeyPlace::Pem(write(folder.path(), "rsa.pem", &rsa.pem())),
+        KeyPlace::Pem(write(folder.path(), "private.pem", &private)),
+        KeyPlace::Jwks(write(folder.path(), "rsa.json", &key_set(&[rsa.named("a")]))),
+        KeyPlace::Jwks(write(folder.path(), "unnamed.json", &key_set(&[Issuer::ed25519().jwk]))),
+    ] {
+        let keys = BearerKeys::Public { signature: Signature::EdDsa, file };
+        let failure = start_failure(|config| config.bearer = Some(bearer_of(keys))).await;
+        let folder = folder.path().display().to_string();
+        assert!(failure.contains("key file") && failure.contains(&folder), "{failure}");
+    }
 }
 
 #[tokio::test]
