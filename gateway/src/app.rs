@@ -8,11 +8,13 @@ use vault::Vault;
 
 use crate::activity::Activity;
 use crate::bash::Tails;
+use crate::broker::Broker;
 use crate::config::Config;
 use crate::cors::Origins;
 use crate::history::History;
 use crate::index::Index;
 use crate::public::Readiness;
+use crate::sandboxes::Sandboxes;
 use crate::session::Sessions;
 use crate::sockets::Hub;
 
@@ -37,6 +39,8 @@ pub struct Shared {
     pub readiness: Readiness,
     pub sessions: Sessions,
     pub bash: Tails,
+    pub sandboxes: Sandboxes,
+    pub broker: Broker,
 }
 
 impl App {

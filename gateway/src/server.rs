@@ -18,12 +18,14 @@ use vault::Vault;
 use crate::activity::Activity;
 use crate::app::Shared;
 use crate::bash::Tails;
+use crate::broker::Broker;
 use crate::cors::Origins;
 use crate::edge::Edge;
 use crate::history::History;
 use crate::index::Index;
 use crate::linger::Lingering;
 use crate::public::Readiness;
+use crate::sandboxes::Sandboxes;
 use crate::session::Sessions;
 use crate::sockets::Hub;
 use crate::{App, Config};
@@ -76,6 +78,7 @@ pub async fn prepare(
     let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref());
     let tasks = TaskTracker::new();
     let index = Index::start(&ports, &tasks, &drain).await?;
+    let sandboxes = Sandboxes::start(&config.placement, &ports, &tasks, &drain).await?;
     let app = App::new(Shared {
         origins: origins.map_err(Error::OriginPattern)?,
         sessions: Sessions::new(&config.secret_key),
@@ -84,6 +87,8 @@ pub async fn prepare(
         readiness: Readiness::default(),
         history: History::new(ports.log.clone()),
         hub: Hub::default(),
+        sandboxes,
+        broker: Broker::new(&ports, config.tenant_budget_usd),
         config,
         ports,
         vault,
@@ -92,7 +97,10 @@ pub async fn prepare(
         tasks,
     });
     crate::conversations::serve_records(&app).await?;
-    app.index.wake_cut_off(&app.tasks, &app.drain);
+    if app.sandboxes.are_many() {
+        crate::broker::serve(&app).await?;
+    }
+    crate::sandboxes::close_cut_off_runs(&app);
     Ok(app)
 }
 

@@ -4,6 +4,7 @@
 //! the workspace services: commands, files, git. It is reached over the bus alone and keeps nothing that
 //! cannot be rebuilt from the logs, except live shells.
 
+mod broker;
 mod config;
 mod conversation;
 pub mod services;
@@ -14,6 +15,7 @@ use ports::Ports;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use broker::Broker;
 pub use config::Config;
 
 /// How long commands, uploads and git calls may take to end after shutdown.

@@ -34,6 +34,7 @@ pub(super) async fn start_bash_command(
     place: Place,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<BashEvent>> {
+    let place = place.for_command(&app, &request).await?;
     Ok(Json(BashEvent::BashCommand(start(&app, place, request).await?.command)))
 }
 
@@ -46,6 +47,7 @@ pub(super) async fn execute_bash_command(
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<Joined>> {
     let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
+    let place = place.for_command(&app, &request).await?;
     let tail = app.bash.of(&app, &place);
     let started = start(&app, place, request).await?;
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use ports::{rpc, subjects};
 use serde::Deserialize;
 use types::ConversationId;
 use types::calls::{GitAnswer, GitCall};
@@ -18,6 +17,7 @@ use super::control::run_fault;
 use super::create_body::{StartConversation, StartConversationRequest};
 use super::{first_message, trace_headers, update};
 use crate::App;
+use crate::calls::reach;
 use crate::error::ApiResult;
 use crate::extract::{Json, Query, flag};
 use crate::index::{ConversationInfo, Created, Entry};
@@ -52,7 +52,15 @@ pub(super) async fn start_conversation(
     if let Some(entry) = given.and_then(|id| app.index.get(id)) {
         return existing(&app, &entry, detail).await;
     }
-    let record = body.into_record(&app, given.unwrap_or_else(ConversationId::random))?;
+    let alone = body.wants_its_own_sandbox();
+    let mut record = body.into_record(&app, given.unwrap_or_else(ConversationId::random))?;
+    record.sandbox = match record.parent_conversation_id.and_then(|parent| app.index.record(parent)) {
+        Some(parent) => parent.sandbox.clone(),
+        None => app.sandboxes.of_new(&record, alone).await?,
+    };
+    if app.sandboxes.are_many() {
+        return create_first(app, &record, detail).await;
+    }
     let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
     let entry = match created? {
         Created::Existing(entry) => return existing(&app, &entry, detail).await,
@@ -65,6 +73,24 @@ pub(super) async fn start_conversation(
         }
         return Err(run_fault(fault));
     }
+    answer(&app, &entry, StatusCode::CREATED, detail)
+}
+
+/// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
+/// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
+async fn create_first(app: App, record: &Record, detail: Detail) -> ApiResult<Response> {
+    let entry = match app.index.create(record).await? {
+        Created::Existing(entry) => return existing(&app, &entry, detail).await,
+        Created::New(entry) => entry,
+    };
+    let (starting, record) = (app.clone(), record.clone());
+    let begun = entry.clone();
+    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
+        prepare(&starting, &record).await;
+        if let Err(fault) = first_message::deliver(&starting, &begun).await {
+            tracing::warn!(conversation.id = %record.id, %fault, "the first message waits");
+        }
+    }));
     answer(&app, &entry, StatusCode::CREATED, detail)
 }
 
@@ -81,9 +107,8 @@ fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiRe
 
 /// Makes the workspace. What goes wrong shows when a tool needs it.
 async fn prepare(app: &App, record: &Record) {
-    let subject = subjects::command(&record.sandbox, "git");
     let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
-    let prepared = rpc::call::<_, GitAnswer>(&*app.ports.bus, &subject, &call, Bytes::new(), PREPARING).await;
+    let prepared = reach::<_, GitAnswer>(app, &record.sandbox, "git", &call, Bytes::new(), PREPARING).await;
     if let Err(fault) = prepared {
         tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
     }

@@ -98,9 +98,14 @@ struct InitialMessage {
 }
 
 impl StartConversation {
+    /// Whether the client asks for a sandbox that no other conversation is in.
+    pub(super) fn wants_its_own_sandbox(&self) -> bool {
+        self.conversation_runtime.as_deref() == Some("docker")
+    }
+
     /// The record, secrets sealed.
     pub(super) fn into_record(self, app: &App, id: ConversationId) -> ApiResult<Record> {
-        self.refuse_what_is_not_there()?;
+        self.refuse_what_is_not_there(app.sandboxes.are_many())?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(additions) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
@@ -148,9 +153,10 @@ impl StartConversation {
         })
     }
 
-    fn refuse_what_is_not_there(&self) -> ApiResult<()> {
+    fn refuse_what_is_not_there(&self, has_sandboxes: bool) -> ApiResult<()> {
         match self.conversation_runtime.as_deref() {
             None | Some("local") => {}
+            Some("docker") if has_sandboxes => {}
             Some("docker") => {
                 return Err(ApiError::unprocessable("This server only runs local conversations"));
             }

@@ -33,3 +33,16 @@ pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> 
     app.index.update(entry.id, |record| record.undelivered.take().is_some()).await?;
     Ok(())
 }
+
+/// In a cluster, where conversations are there before their workers: delivers a first message that still
+/// waits, so that it comes before all that is said later. Whether it starts a run.
+///
+/// # Errors
+/// As [`deliver`].
+pub(crate) async fn deliver_waiting(app: &App, entry: &Arc<Entry>) -> Result<bool, Fault> {
+    let Some(first) = entry.record().undelivered.clone().filter(|_| app.sandboxes.are_many()) else {
+        return Ok(false);
+    };
+    deliver(app, entry).await?;
+    Ok(first.run)
+}

@@ -10,7 +10,7 @@ use types::{Content, Message, Role};
 use super::conversation;
 use crate::App;
 use crate::conversations::drive::{self, QUICK};
-use crate::conversations::{Success, run_fault};
+use crate::conversations::{Success, deliver_waiting, run_fault};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
@@ -43,6 +43,7 @@ pub(super) async fn send_message(
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
     }
     let message = Message { role: body.role, content: body.content, ..Message::default() };
+    deliver_waiting(&app, &entry).await.map_err(run_fault)?;
     match drive::message(&app, &entry, message, body.sender, body.run).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Busy => {

@@ -1,7 +1,6 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use types::SandboxId;
 use types::calls::{FileCall, HomeListing};
 use types::files::{HomeResponse, SubdirectoryPage};
 
@@ -44,10 +43,11 @@ pub(super) struct HomeQuery {
 #[utoipa::path(get, path = "/home", tag = "Files", params(HomeQuery), responses((status = 200, body = HomeResponse)))]
 pub(super) async fn get_home_directory(
     State(app): State<App>,
+    place: Place,
     Query(query): Query<HomeQuery>,
 ) -> ApiResult<Json<HomeResponse>> {
     let ask = FileCall::Home { include_hidden: query.include_hidden };
-    let HomeListing { home, favorites, locations } = call(&app, &SandboxId::shared(), "file", &ask).await?;
+    let HomeListing { home, favorites, locations } = call(&app, &place.sandbox, "file", &ask).await?;
     Ok(Json(HomeResponse { home, favorites, locations }))
 }
 
@@ -71,6 +71,7 @@ pub(super) struct SubdirsQuery {
         (status = 403, description = "Not permitted"), (status = 404, description = "No such directory")))]
 pub(super) async fn search_subdirs(
     State(app): State<App>,
+    place: Place,
     Query(query): Query<SubdirsQuery>,
 ) -> ApiResult<Json<SubdirectoryPage>> {
     let limit = match query.limit.unwrap_or(100) {
@@ -79,7 +80,7 @@ pub(super) async fn search_subdirs(
     };
     let SubdirsQuery { path, page_id, include_hidden, .. } = query;
     let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
-    Ok(Json(call(&app, &SandboxId::shared(), "file", &ask).await?))
+    Ok(Json(call(&app, &place.sandbox, "file", &ask).await?))
 }
 
 fn limit_problem(limit: i64) -> Problem {

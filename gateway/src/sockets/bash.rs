@@ -10,8 +10,8 @@ use http::{StatusCode, Uri};
 use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, Scope, bash_log};
-use types::{SandboxId, Seq, time};
+use types::calls::{BashCall, BashStarted, bash_log};
+use types::{Seq, TenantId, time};
 
 use super::frames::text_of;
 use super::inbound::{Act, Complaint, listen};
@@ -23,6 +23,7 @@ use crate::auth::SocketCredentials;
 use crate::calls::call;
 use crate::error::ApiError;
 use crate::extract::query_values;
+use crate::scope::Place;
 
 /// Records of one read; each may have a mebibyte.
 const READ_RECORDS: usize = 16;
@@ -50,11 +51,15 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
     if !credentials.check(app, &mut socket).await {
         return;
     }
+    let place = match Place::of_path(app, &TenantId::default(), "").await {
+        Ok(place) => place,
+        Err(error) => return tracing::warn!(%error, "the bash events have no sandbox"),
+    };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(app, replay).await {
+        let mut feed = match Feed::begin(app, &place, replay).await {
             Ok(feed) => feed,
             Err(error) => return broken(&error),
         };
@@ -63,7 +68,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
             error = feed.follow(&outbox) => broken(&error),
         }
     };
-    let commands = Commands { app };
+    let commands = Commands { app, place: &place };
     let listening = listen(&mut stream, &heard, &outbox, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
@@ -77,7 +82,7 @@ fn broken(error: &Error) -> Stop {
     Stop::Ending(Ending { code: 1011, reason: "The events cannot be read" })
 }
 
-/// The events of the shared sandbox's bash log, one after another.
+/// The events of the tenant's default sandbox's bash log, one after another.
 struct Feed<'a> {
     app: &'a App,
     log: LogId,
@@ -88,8 +93,8 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn begin(app: &'a App, replay: bool) -> ports::Result<Self> {
-        let log = LogId::named(&SandboxId::shared(), &bash_log(&Scope::default()));
+    async fn begin(app: &'a App, place: &Place, replay: bool) -> ports::Result<Self> {
+        let log = LogId::named(&place.sandbox, &bash_log(&place.scope));
         let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
         let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
         Ok(Self { app, log, news, at, behind: replay })
@@ -150,6 +155,7 @@ impl<'a> Feed<'a> {
 /// Frames that start commands; their events come with all others.
 struct Commands<'a> {
     app: &'a App,
+    place: &'a Place,
 }
 
 impl Act for Commands<'_> {
@@ -157,10 +163,11 @@ impl Act for Commands<'_> {
         let fields: Value = serde_json::from_str(text).map_err(|error| Complaint::not_json(&error))?;
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
-        let start = BashCall::Start { scope: Scope::default(), request };
-        match call::<_, BashStarted>(self.app, &SandboxId::shared(), "bash", &start).await {
+        let start = BashCall::Start { scope: self.place.scope.clone(), request };
+        match call::<_, BashStarted>(self.app, &self.place.sandbox, "bash", &start).await {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
+            Err(ApiError::NoWorker(detail)) => Err(Complaint::new("ValueError", detail)),
             Err(error) => {
                 tracing::error!(%error, "a command was not started");
                 Err(Complaint::new("InternalServerError", "The command could not be started"))
