@@ -15,11 +15,14 @@ pub fn print(address: SocketAddr, settings: &Settings) {
 }
 
 fn keys(settings: &Settings) -> String {
+    let tokens = if settings.bearer.is_some() { ", bearer tokens" } else { "" };
     match settings.session_api_keys.len() {
-        0 => "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)"
-            .to_owned(),
-        1 => "on: 1 session key".to_owned(),
-        n => format!("on: {n} session keys"),
+        0 if settings.is_open() => {
+            "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)"
+                .to_owned()
+        }
+        1 => format!("on: 1 session key{tokens}"),
+        n => format!("on: {n} session keys{tokens}"),
     }
 }
 

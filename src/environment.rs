@@ -16,6 +16,16 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 /// Says to the replacement that its standard input holds the secrets.
 const HANDED_OVER: &str = "MANYHANDS_SECRETS_ON_STDIN";
 
+/// The names of secrets; those of lists go on with `_` and a number.
+const SECRETS: [&str; 6] = [
+    "OH_SECRET_KEY",
+    "OH_PREVIOUS_SECRET_KEYS",
+    "OH_SESSION_API_KEYS",
+    "SESSION_API_KEY",
+    "OH_JWT_SECRET",
+    "OH_JWT_PREVIOUS_SECRETS",
+];
+
 /// The environment with its secrets. Returns only in a process whose own environment holds none.
 ///
 /// # Errors
@@ -38,7 +48,7 @@ pub fn take() -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 fn is_secret(name: &str) -> bool {
-    ["OH_SECRET_KEY", "OH_PREVIOUS_SECRET_KEYS", "OH_SESSION_API_KEYS", "SESSION_API_KEY"]
+    SECRETS
         .iter()
         .any(|secret| name.strip_prefix(secret).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
@@ -71,10 +81,16 @@ mod tests {
 
     #[test]
     fn secret_variables_are_known_by_name() {
-        for name in ["OH_SECRET_KEY", "OH_SESSION_API_KEYS_0", "OH_SESSION_API_KEYS", "SESSION_API_KEY"] {
+        for name in [
+            "OH_SECRET_KEY",
+            "OH_SESSION_API_KEYS_0",
+            "OH_SESSION_API_KEYS",
+            "SESSION_API_KEY",
+            "OH_JWT_SECRET",
+        ] {
             assert!(is_secret(name), "{name}");
         }
-        for name in ["OH_PORT", "OH_SECRET_KEYBOARD", "PATH"] {
+        for name in ["OH_PORT", "OH_SECRET_KEYBOARD", "OH_JWT_ISSUER", "PATH"] {
             assert!(!is_secret(name), "{name}");
         }
     }

@@ -79,11 +79,13 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
     }
+    let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
     let gateway = spawn_part(&stop, gateway::run(gateway_config, ports, vault, listener, stop.clone()));
     banner::print(bound, &settings);
 
     let served = gateway.await.context("the gateway has panicked");
     let supervised = supervisor.await.context("the supervisor has panicked");
+    sweeping.await.context("the removal of old answers has panicked")?;
     // Nobody writes any more.
     store.close().await;
     served??;
@@ -105,7 +107,7 @@ fn spawn_part<T: Send + 'static>(
 
 /// Loopback unless there are keys, or the operator insists.
 pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
-    let open = settings.session_api_keys.is_empty();
+    let open = settings.is_open();
     let host = options.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
@@ -118,7 +120,7 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
     };
     ensure!(
         !open || ip.is_loopback() || options.allow_open_server,
-        "refusing to listen on {host} without a session key: everyone who reaches it could run commands here. \
+        "refusing to listen on {host} without a session key or bearer tokens: everyone who reaches it could run commands here. \
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );
     Ok(SocketAddr::new(ip, options.port))
@@ -165,7 +167,9 @@ fn in_process(
 fn gateway_config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<gateway::Config> {
     Ok(gateway::Config {
         keys: vault::Keys::new(&settings.session_api_keys),
+        bearer: settings.bearer.clone(),
         secret_key,
+        previous_secret_keys: settings.previous_secret_keys.clone(),
         allow_cors_origins: settings.allow_cors_origins.clone(),
         allow_cors_origin_regex: settings.allow_cors_origin_regex.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use vault::Vault;
 
 use crate::activity::Activity;
+use crate::auth::Bearer;
 use crate::bash::Tails;
 use crate::broker::Broker;
 use crate::config::Config;
@@ -38,6 +39,7 @@ pub struct Shared {
     pub origins: Origins,
     pub readiness: Readiness,
     pub sessions: Sessions,
+    pub bearer: Option<Arc<Bearer>>,
     pub bash: Tails,
     pub sandboxes: Sandboxes,
     pub broker: Broker,

@@ -7,10 +7,14 @@ pub use crate::sandboxes::Policy;
 
 /// What the gateway is told at start. The binary fills it from its configuration.
 pub struct Config {
-    /// The session API keys; with none, everybody who reaches the server may use it.
+    /// The session API keys. With none, and no bearer tokens, everybody who reaches the server may use it.
     pub keys: vault::Keys,
+    /// The bearer tokens that are accepted; `None`: none.
+    pub bearer: Option<Bearer>,
     /// What cookies are signed with, by derivation.
     pub secret_key: SecretString,
+    /// Cookies signed with these are still accepted.
+    pub previous_secret_keys: Vec<SecretString>,
     /// Origins of web pages allowed beside those of loopback hosts, as browsers send them.
     pub allow_cors_origins: Vec<String>,
     /// Further allowed origins: a regular expression that must match all of the origin.
@@ -60,6 +64,49 @@ pub struct Cluster {
     pub patience: Duration,
     /// What new sandboxes are made from; `None`: the supervisor's own choice.
     pub image: Option<String>,
+}
+
+impl Config {
+    /// Nobody is asked for credentials.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.keys.is_empty() && self.bearer.is_none()
+    }
+}
+
+/// Which bearer tokens count: JWTs of one issuer for one audience, signed with one algorithm.
+#[derive(Clone)]
+pub struct Bearer {
+    pub keys: BearerKeys,
+    pub issuer: String,
+    pub audience: String,
+    /// How far the issuer's clock may be off.
+    pub leeway: Duration,
+}
+
+#[derive(Clone)]
+pub enum BearerKeys {
+    /// HS256 with any of these.
+    Secrets(Vec<SecretString>),
+    Public {
+        signature: Signature,
+        file: KeyPlace,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    EdDsa,
+    Rs256,
+}
+
+/// A file that is read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// One or more public keys; any of them counts.
+    Pem(PathBuf),
+    /// A set of keys by the `kid` that tokens name.
+    Jwks(PathBuf),
 }
 
 /// Bounds on what clients may take up.

@@ -16,7 +16,7 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
      Access-Control-Request-Private-Network",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, X-Archive-Base-Commit, \
+    "Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, X-Archive-Base-Commit, \
      X-Archive-Base-Ref, X-Archive-Branch, X-Archive-Head-Commit, X-Archive-Repo-Remote, \
      X-Archive-Repo-Root, X-OpenHands-ServerConversation-ID",
 );

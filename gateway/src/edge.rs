@@ -57,7 +57,7 @@ impl Edge {
         if header_bytes(request) > self.app.config.limits.header_bytes {
             return Some(ApiError::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
-        let open = self.app.config.keys.is_empty();
+        let open = self.app.config.is_open();
         // A page can point a host name of its own at this machine; its requests then look like ours.
         if open && !self.knows_host(headers) {
             return Some(ApiError::new(StatusCode::FORBIDDEN, "Host not allowed"));
@@ -145,7 +145,7 @@ fn forget_head(headers: &mut HeaderMap) {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("without a text"))

@@ -21,6 +21,7 @@ mod extract;
 mod files;
 mod git;
 mod history;
+pub mod idempotency;
 mod index;
 mod linger;
 mod public;
@@ -32,6 +33,7 @@ mod scope;
 pub mod server;
 mod session;
 mod sockets;
+mod tokens;
 mod workspace;
 
 pub use app::App;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use crate::error::ApiError;
 use crate::routes::{Described, Routes};
-use crate::{App, auth, bash, conversations, docs, events, files, git, public, session, sockets, workspace};
+use crate::{
+    App, auth, bash, conversations, docs, events, files, git, idempotency, public, session, sockets,
+    workspace,
+};
 
 /// All routes, and what answers where there is none.
 pub fn build(app: &App) -> Router {
@@ -26,9 +29,8 @@ pub fn build(app: &App) -> Router {
 
 fn routes(app: &App) -> Routes {
     let open = public::routes().merge(sockets::routes());
-    let guarded = Routes::new()
+    let api = Routes::new()
         .merge(public::guarded_routes())
-        .merge(session::routes())
         .merge(conversations::routes())
         .merge(events::routes())
         .nest("/api/bash", bash::routes())
@@ -37,6 +39,10 @@ fn routes(app: &App) -> Routes {
         .nest("/api/conversations/{runtime_conversation_id}/bash", bash::routes())
         .nest("/api/conversations/{runtime_conversation_id}/file", files::routes())
         .nest("/api/conversations/{runtime_conversation_id}/git", git::routes())
+        .map(|router| router.route_layer(from_fn_with_state(app.clone(), idempotency::once)));
+    // A cookie is made anew each time: the answer holds it, and must not be kept.
+    let guarded = api
+        .merge(session::routes())
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
     let workspace = workspace::routes()
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::workspace_guard)));

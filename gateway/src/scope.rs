@@ -5,6 +5,7 @@ use types::calls::{Scope, ScopedWorkspace};
 use types::{ConversationId, SandboxId, TenantId};
 
 use crate::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{query_values, uuid_param};
 
@@ -20,11 +21,12 @@ impl FromRequestParts<App> for Place {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, app).await?;
         match uuid_param(parts, app, "runtime_conversation_id").await? {
-            Some(id) => Self::of_conversation(app, ConversationId(id)),
+            Some(id) => Self::of_conversation(app, &caller, ConversationId(id)),
             None => {
                 let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
-                Self::of_path(app, &TenantId::default(), &path).await
+                Self::of_path(app, &caller.tenant, &path).await
             }
         }
     }
@@ -44,17 +46,22 @@ impl Place {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn for_command(self, app: &App, request: &ExecuteBashRequest) -> Result<Self, ApiError> {
+    pub async fn for_command(
+        self,
+        app: &App,
+        caller: &Caller,
+        request: &ExecuteBashRequest,
+    ) -> Result<Self, ApiError> {
         match &request.cwd {
-            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(app, &TenantId::default(), cwd).await,
+            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(app, &caller.tenant, cwd).await,
             _ => Ok(self),
         }
     }
 
     /// # Errors
-    /// 404 for an unknown conversation.
-    pub fn of_conversation(app: &App, id: ConversationId) -> Result<Self, ApiError> {
-        let record = app.index.record(id).ok_or_else(ApiError::not_found)?;
+    /// 404 for a conversation the caller's tenant has not.
+    pub fn of_conversation(app: &App, caller: &Caller, id: ConversationId) -> Result<Self, ApiError> {
+        let record = app.index.record(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
         let workspace = ScopedWorkspace { conversation: id, root: record.workspace.working_dir.clone() };
         Ok(Self { sandbox: record.sandbox.clone(), scope: Scope { workspace: Some(workspace) } })
     }

@@ -17,6 +17,7 @@ use vault::Vault;
 
 use crate::activity::Activity;
 use crate::app::Shared;
+use crate::auth::{self, Bearer};
 use crate::bash::Tails;
 use crate::broker::Broker;
 use crate::cors::Origins;
@@ -35,6 +36,8 @@ use crate::{App, Config};
 pub enum Error {
     #[error("the pattern of allowed origins is not a regular expression: {0}")]
     OriginPattern(regex::Error),
+    #[error("bearer tokens cannot be checked: {0}")]
+    Bearer(#[from] auth::KeyError),
     #[error("the stored conversations cannot be read: {0}")]
     Store(#[from] ports::Error),
 }
@@ -76,12 +79,14 @@ pub async fn prepare(
 ) -> Result<App, Error> {
     let pattern = config.allow_cors_origin_regex.as_deref();
     let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref());
+    let bearer = config.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new);
     let tasks = TaskTracker::new();
     let index = Index::start(&ports, &tasks, &drain).await?;
     let sandboxes = Sandboxes::start(&config.placement, &ports, &tasks, &drain).await?;
     let app = App::new(Shared {
         origins: origins.map_err(Error::OriginPattern)?,
-        sessions: Sessions::new(&config.secret_key),
+        sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
+        bearer,
         bash: Tails::default(),
         activity: Activity::default(),
         readiness: Readiness::default(),
@@ -97,6 +102,9 @@ pub async fn prepare(
         tasks,
     });
     crate::conversations::serve_records(&app).await?;
+    if let Some(bearer) = app.bearer.clone() {
+        app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(bearer.follow()));
+    }
     if app.sandboxes.are_many() {
         crate::broker::serve(&app).await?;
     }

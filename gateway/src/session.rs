@@ -6,34 +6,36 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{COOKIE, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use types::TenantId;
 
+use crate::auth::{Caller, Right};
 use crate::error::{ApiError, ApiResult};
 use crate::routes::{Routes, routes};
+use crate::tokens::Signer;
 use crate::{App, cors};
 
 const NAME: &str = "oh_workspace_session_key";
 const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// The token's own type, so that no token made for something else is taken for one of these.
-const TYPE: &str = "manyhands-workspace-session+jwt";
-
 pub fn routes() -> Routes {
     Routes::new().routes(routes!(create_workspace_session, delete_workspace_session))
 }
 
-/// Makes the cookie. Needs the key's header.
+/// Makes the cookie, for the caller's tenant. Needs the key's or token's header.
 #[utoipa::path(post, path = "/api/auth/workspace-session", tag = "Auth",
     responses((status = 204, description = "The cookie is set"), (status = 401, description = "No valid key")))]
-async fn create_workspace_session(State(app): State<App>, headers: HeaderMap) -> ApiResult<Response> {
-    let token = match app.config.keys.is_empty() {
-        true => String::new(),
-        false => app.sessions.mint().map_err(ApiError::internal)?,
+async fn create_workspace_session(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let (token, age) = match app.config.is_open() {
+        true => (String::new(), LIFETIME),
+        false => app.sessions.mint(&caller)?,
     };
-    answer(&app, &headers, &token, LIFETIME)
+    answer(&app, &headers, &token, age)
 }
 
 /// Takes the cookie back.
@@ -69,44 +71,48 @@ fn is_secure(app: &App, headers: &HeaderMap) -> bool {
 struct Claims {
     /// Seconds since 1970.
     exp: u64,
+    tenant: TenantId,
 }
 
-/// Mints and checks the tokens.
+/// Makes and reads the cookies.
 pub struct Sessions {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
+    signer: Signer,
 }
 
 impl Sessions {
-    /// Tokens of another secret are not accepted.
+    /// Cookies made under a `previous` secret stay good; those of any other are not accepted.
     #[must_use]
-    pub fn new(secret: &SecretString) -> Self {
-        let mut digest = Sha256::new();
-        digest.update(b"manyhands workspace session\0");
-        digest.update(secret.expose_secret().as_bytes());
-        let key = digest.finalize();
-        Self { encoding: EncodingKey::from_secret(&key), decoding: DecodingKey::from_secret(&key) }
+    pub fn new(secret: &SecretString, previous: &[SecretString]) -> Self {
+        Self { signer: Signer::new("workspace-session", secret, previous) }
     }
 
-    fn mint(&self) -> jsonwebtoken::errors::Result<String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let header = Header { typ: Some(TYPE.to_owned()), ..Header::new(Algorithm::HS256) };
-        jsonwebtoken::encode(&header, &Claims { exp: (now + LIFETIME).as_secs() }, &self.encoding)
+    /// A token, and how long it is good: not longer than the caller's own credential.
+    fn mint(&self, caller: &Caller) -> ApiResult<(String, Duration)> {
+        let now = SystemTime::now();
+        let left = caller.until.map(|until| until.duration_since(now).unwrap_or_default());
+        let age = left.map_or(LIFETIME, |left| left.min(LIFETIME));
+        let exp = now.duration_since(UNIX_EPOCH).unwrap_or_default() + age;
+        let claims = Claims { exp: exp.as_secs(), tenant: caller.tenant.clone() };
+        Ok((self.signer.sign(&claims).map_err(ApiError::internal)?, age))
     }
 
-    /// Whether a cookie of the request holds a token of ours that has not expired.
+    /// Whom a cookie of the request lets read.
     #[must_use]
-    pub fn accepts(&self, headers: &HeaderMap) -> bool {
+    pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs =
             cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.any(|(name, value)| name == NAME && self.is_valid(value))
-    }
-
-    fn is_valid(&self, token: &str) -> bool {
-        let decoded =
-            jsonwebtoken::decode::<Claims>(token, &self.decoding, &Validation::new(Algorithm::HS256));
-        decoded.is_ok_and(|token| token.header.typ.as_deref() == Some(TYPE))
+        let claims = pairs.find_map(
+            |(name, value)| {
+                if name == NAME { self.signer.open::<Claims>(value) } else { None }
+            },
+        )?;
+        let until = UNIX_EPOCH + Duration::from_secs(claims.exp);
+        Some(Caller {
+            tenant: claims.tenant,
+            rights: [Right::Read].into_iter().collect(),
+            until: Some(until),
+        })
     }
 }
 
@@ -120,18 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn only_own_unexpired_tokens_of_the_right_type_are_accepted() {
-        let (ours, others) = (Sessions::new(&"one".into()), Sessions::new(&"two".into()));
-        let token = ours.mint().unwrap();
-        assert!(ours.accepts(&cookie(&token)));
-        assert!(!others.accepts(&cookie(&token)));
-        let signed = |typ: &str, exp| {
-            let header = Header { typ: Some(typ.to_owned()), ..Header::default() };
-            jsonwebtoken::encode(&header, &Claims { exp }, &ours.encoding).unwrap()
-        };
-        assert!(ours.accepts(&cookie(&signed(TYPE, u64::from(u32::MAX)))));
-        assert!(!ours.accepts(&cookie(&signed("JWT", u64::from(u32::MAX)))));
-        assert!(!ours.accepts(&cookie(&signed(TYPE, 1))));
-        assert!(!ours.accepts(&cookie("")));
+    fn a_cookie_lets_its_tenant_read_and_nothing_else() {
+        let sessions = Sessions::new(&"one".into(), &[]);
+        let (token, age) = sessions.mint(&Caller::operator()).unwrap();
+        let caller = sessions.caller(&cookie(&token)).unwrap();
+        assert_eq!((caller.tenant.as_str(), age), ("default", LIFETIME));
+        assert!(caller.may(Right::Read) && !caller.may(Right::Write) && !caller.may(Right::Admin));
+        assert_eq!(sessions.caller(&cookie("")), None);
+        assert_eq!(Sessions::new(&"two".into(), &[]).caller(&cookie(&token)), None);
+    }
+
+    #[test]
+    fn a_cookie_ends_with_the_token_it_was_made_for() {
+        let until = SystemTime::now() + Duration::from_secs(90);
+        let caller = Caller { until: Some(until), ..Caller::operator() };
+        let (_, age) = Sessions::new(&"one".into(), &[]).mint(&caller).unwrap();
+        assert!(age <= Duration::from_secs(90) && age > Duration::from_secs(80));
     }
 }

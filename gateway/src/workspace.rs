@@ -8,6 +8,7 @@ use serde::Deserialize;
 use types::calls::FileStat;
 
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Path};
 use crate::files;
@@ -67,7 +68,8 @@ impl FromRequestParts<App> for Workspace {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let ConversationPath(id) = ConversationPath::from_request_parts(parts, app).await?;
-        let place = Place::of_conversation(app, id)?;
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let place = Place::of_conversation(app, &caller, id)?;
         let root = place.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
         Ok(Self { place, root })
     }

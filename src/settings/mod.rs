@@ -1,5 +1,6 @@
 //! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
 
+mod bearer;
 mod source;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ impl Invalid {
 
 pub struct Settings {
     pub session_api_keys: Vec<SecretString>,
+    /// `None`: bearer tokens are not accepted.
+    pub bearer: Option<gateway::config::Bearer>,
     /// `None`: a key of this machine's own is made and kept beside the data.
     pub secret_key: Option<SecretString>,
     pub previous_secret_keys: Vec<SecretString>,
@@ -76,6 +79,7 @@ impl Settings {
         };
         Ok(Self {
             session_api_keys: session_api_keys(source)?,
+            bearer: bearer::read(source)?,
             secret_key: source.text("secret_key")?.filter(|key| !key.trim().is_empty()).map(Into::into),
             previous_secret_keys: non_blank(source.list("previous_secret_keys")?),
             allow_cors_origins: source.list("allow_cors_origins")?,
@@ -99,6 +103,11 @@ impl Settings {
             log_level: log_level(source),
             log_json: ["LOG_JSON", "CI", "GITHUB_ACTIONS"].iter().any(|name| is_on(source, name)),
         })
+    }
+
+    /// Nobody is asked for credentials.
+    pub fn is_open(&self) -> bool {
+        self.session_api_keys.is_empty() && self.bearer.is_none()
     }
 
     /// Where the server keeps what clients have no business with: journal, records, keys, lock.

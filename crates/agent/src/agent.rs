@@ -132,7 +132,7 @@ impl Agent {
     pub fn handle(&mut self, input: Input, env: &mut dyn Env) -> Result<Vec<Effect>, Refusal> {
         let mut draft = Draft::new(env);
         match input {
-            Input::Message { message, sender } => self.take_message(&mut draft, message, sender)?,
+            Input::Message { message, sender, id } => self.take_message(&mut draft, message, sender, id)?,
             Input::Run => self.start_run(&mut draft)?,
             Input::Pause => self.pause(&mut draft),
             Input::Interrupt => self.interrupt(&mut draft),

@@ -3,7 +3,7 @@
 use types::conversation::Status;
 use types::event::{MessageBody, Source};
 use types::log::Control;
-use types::{Content, EventBody, Message, Role};
+use types::{Content, EventBody, EventId, Message, Role};
 
 use crate::agent::{Agent, Phase};
 use crate::journal::Draft;
@@ -17,6 +17,7 @@ impl Agent {
         draft: &mut Draft<'_>,
         message: Message,
         sender: Option<String>,
+        id: Option<EventId>,
     ) -> Result<(), Refusal> {
         if message.role != Role::User {
             return Err(Refusal::Invalid("a message to the agent must have the role 'user'".to_owned()));
@@ -33,7 +34,8 @@ impl Agent {
             extended_content: suffix.into_iter().collect(),
             sender,
         };
-        let id = self.record(draft, Source::User, EventBody::MessageEvent(body));
+        let id = id.unwrap_or_else(|| draft.env.event_id());
+        self.record_as(draft, id.clone(), Source::User, EventBody::MessageEvent(body));
         self.announce(draft, "last_user_message_id", Some(id.0.into()));
         self.run.unseen_message = !matches!(self.phase, Phase::Resting);
         Ok(())

@@ -46,6 +46,8 @@ pub enum Input {
     Message {
         message: Message,
         sender: Option<String>,
+        /// Its event's, where that is not for the agent to choose.
+        id: Option<EventId>,
     },
     Run,
     Pause,

@@ -9,7 +9,7 @@ use crate::bash::{BashCommand, ExecuteBashRequest};
 use crate::content::Message;
 use crate::files::FileBrowserEntry;
 use crate::git::{GitChange, GitCommitsPage, GitDiff};
-use crate::ids::{ConversationId, Seq};
+use crate::ids::{ConversationId, EventId, Seq};
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
 
@@ -29,6 +29,8 @@ pub enum Command {
         message: Message,
         sender: Option<String>,
         run: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        once: Option<Once>,
     },
     /// Starts a run. Conflict: one is active. Busy: no run slot is free.
     Run {},
@@ -66,6 +68,15 @@ pub enum Command {
     Wake {},
     /// The conversation is deleted: stop everything of it, forget it, write nothing more.
     Forget {},
+}
+
+/// An event whose id its asker chose, so that asking again does not store it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    pub id: EventId,
+    /// It may have been asked for before: the log is searched for it first. If it is there nothing is done,
+    /// and the answer is as if it had been.
+    pub again: bool,
 }
 
 /// The command has acted; its records end at `seq`.

@@ -97,6 +97,13 @@ impl SandboxId {
     }
 }
 
+impl From<&TenantId> for SandboxId {
+    /// The sandbox that has a tenant's name: both are made of the same letters.
+    fn from(tenant: &TenantId) -> Self {
+        Self(tenant.0.clone())
+    }
+}
+
 impl fmt::Display for SandboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

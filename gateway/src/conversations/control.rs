@@ -13,6 +13,7 @@ use super::Success;
 use super::drive::{self, QUICK};
 use super::first_message::deliver_waiting;
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
@@ -26,9 +27,10 @@ const RUNNING: &str = "Conversation already running. Wait for completion or paus
         (status = 409, description = "A run is active"), (status = 429, description = "All run slots are taken")))]
 pub(super) async fn run_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if deliver_waiting(&app, &entry).await.map_err(run_fault)? {
         return Ok(Json(Success::YES));
     }
@@ -53,10 +55,11 @@ pub(crate) fn run_fault(fault: Fault) -> ApiError {
     responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
 pub(super) async fn pause_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let paused = stop(&app, id, Command::Pause {}).await?;
-    rest(&app, id);
+    let paused = stop(&app, &caller, id, Command::Pause {}).await?;
+    rest(&app, &caller, id);
     Ok(paused)
 }
 
@@ -66,16 +69,16 @@ pub(super) async fn pause_conversation(
     responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
 pub(super) async fn interrupt_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    stop(&app, id, Command::Interrupt {}).await
+    stop(&app, &caller, id, Command::Interrupt {}).await
 }
 
 /// A sandbox that is a paused conversation's alone need not run, once the last step is over.
-fn rest(app: &App, id: types::ConversationId) {
-    let Some(entry) = app.index.get(id).filter(|entry| app.sandboxes.is_alone(&entry.log.sandbox, id)) else {
-        return;
-    };
+fn rest(app: &App, caller: &Caller, id: types::ConversationId) {
+    let entry = app.index.get(&caller.tenant, id);
+    let Some(entry) = entry.filter(|entry| app.sandboxes.is_alone(&entry.log.sandbox, id)) else { return };
     let resting = app.clone();
     app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
         let is_paused = || entry.status() == Status::Paused;
@@ -85,8 +88,13 @@ fn rest(app: &App, id: types::ConversationId) {
     }));
 }
 
-async fn stop(app: &App, id: types::ConversationId, command: Command) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
+async fn stop(
+    app: &App,
+    caller: &Caller,
+    id: types::ConversationId,
+    command: Command,
+) -> ApiResult<Json<Success>> {
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
     entry.pulse.touch();
     drive::command(app, &entry, command, QUICK).await?;
     Ok(Json(Success::YES))
@@ -103,10 +111,11 @@ pub(super) struct SetConfirmationPolicy {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_confirmation_policy(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetConfirmationPolicy>,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy }, QUICK).await?;
     Ok(Json(Success::YES))
 }
@@ -123,11 +132,12 @@ pub(super) struct SetSecurityAnalyzer {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_security_analyzer(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetSecurityAnalyzer>,
 ) -> ApiResult<Json<Success>> {
     let analyzer = analyzer(body.security_analyzer)?;
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     drive::command(&app, &entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
     Ok(Json(Success::YES))
 }

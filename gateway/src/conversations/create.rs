@@ -8,7 +8,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use types::ConversationId;
+use types::{ConversationId, TenantId};
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::Record;
 
@@ -17,9 +17,11 @@ use super::control::run_fault;
 use super::create_body::{StartConversation, StartConversationRequest};
 use super::{first_message, trace_headers, update};
 use crate::App;
+use crate::auth::Caller;
 use crate::calls::reach;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
+use crate::idempotency::Attempt;
 use crate::index::{ConversationInfo, Created, Entry};
 use crate::schema::conversation::TraceHeaders;
 
@@ -37,10 +39,13 @@ pub(super) struct Shape {
     params(("include_skills" = Option<bool>, Query), TraceHeaders), request_body = StartConversationRequest,
     responses((status = 201, body = ConversationInfo<'static>, description = "A new conversation"),
         (status = 200, body = ConversationInfo<'static>, description = "The one with this id"),
+        (status = 409, description = "The id cannot be used"),
         (status = 422, description = "Something in the body cannot be"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn start_conversation(
     State(app): State<App>,
+    caller: Caller,
+    attempt: Attempt,
     Query(shape): Query<Shape>,
     headers: HeaderMap,
     Json(body): Json<StartConversation>,
@@ -49,27 +54,34 @@ pub(super) async fn start_conversation(
     trace_headers::check(&headers)?;
     let given = body.conversation_id.map(ConversationId);
     let detail = Detail { include_skills: shape.include_skills, runtime: false };
-    if let Some(entry) = given.and_then(|id| app.index.get(id)) {
-        return existing(&app, &entry, detail).await;
+    // One that an earlier attempt made is as new to the client as one that is made now.
+    let (id, found) = match given {
+        Some(id) => (Some(id), StatusCode::OK),
+        None => (attempt.conversation(), StatusCode::CREATED),
+    };
+    if let Some(entry) = id.and_then(|id| app.index.get(&caller.tenant, id)) {
+        return existing(&app, &entry, found, detail).await;
     }
     let alone = body.wants_its_own_sandbox();
-    let mut record = body.into_record(&app, given.unwrap_or_else(ConversationId::random))?;
-    record.sandbox = match record.parent_conversation_id.and_then(|parent| app.index.record(parent)) {
+    let mut record =
+        body.into_record(&app, caller.tenant.clone(), id.unwrap_or_else(ConversationId::random))?;
+    let parent = record.parent_conversation_id.and_then(|parent| app.index.record(&caller.tenant, parent));
+    record.sandbox = match parent {
         Some(parent) => parent.sandbox.clone(),
         None => app.sandboxes.of_new(&record, alone).await?,
     };
     if app.sandboxes.are_many() {
-        return create_first(app, &record, detail).await;
+        return create_first(app, &record, found, detail).await;
     }
     let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
     let entry = match created? {
-        Created::Existing(entry) => return existing(&app, &entry, detail).await,
+        Created::Existing(entry) => return theirs(&app, &caller.tenant, &entry, found, detail).await,
         Created::New(entry) => entry,
     };
     if let Err(fault) = first_message::deliver(&app, &entry).await {
-        // A client that chose the id can try again; to any other the conversation is lost.
-        if given.is_none() {
-            update::delete(&app, entry.id).await?;
+        // A client that chose the id, or has a key, can try again; to any other the conversation is lost.
+        if id.is_none() {
+            update::delete(&app, &caller.tenant, entry.id).await?;
         }
         return Err(run_fault(fault));
     }
@@ -78,25 +90,46 @@ pub(super) async fn start_conversation(
 
 /// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
 /// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
-async fn create_first(app: App, record: &Record, detail: Detail) -> ApiResult<Response> {
+async fn create_first(app: App, record: &Record, found: StatusCode, detail: Detail) -> ApiResult<Response> {
     let entry = match app.index.create(record).await? {
-        Created::Existing(entry) => return existing(&app, &entry, detail).await,
+        Created::Existing(entry) => return theirs(&app, &record.tenant, &entry, found, detail).await,
         Created::New(entry) => entry,
     };
-    let (starting, record) = (app.clone(), record.clone());
-    let begun = entry.clone();
-    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
-        prepare(&starting, &record).await;
-        if let Err(fault) = first_message::deliver(&starting, &begun).await {
-            tracing::warn!(conversation.id = %record.id, %fault, "the first message waits");
-        }
-    }));
+    begin(&app, &entry);
     answer(&app, &entry, StatusCode::CREATED, detail)
 }
 
-async fn existing(app: &App, entry: &Arc<Entry>, detail: Detail) -> ApiResult<Response> {
-    first_message::deliver(app, entry).await.map_err(run_fault)?;
-    answer(app, entry, StatusCode::OK, detail)
+fn begin(app: &App, entry: &Arc<Entry>) {
+    let (starting, entry) = (app.clone(), entry.clone());
+    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
+        prepare(&starting, &entry.record()).await;
+        if let Err(fault) = first_message::deliver(&starting, &entry).await {
+            tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
+        }
+    }));
+}
+
+/// The conversation that has the id already, if it is the tenant's.
+async fn theirs(
+    app: &App,
+    tenant: &TenantId,
+    entry: &Arc<Entry>,
+    found: StatusCode,
+    detail: Detail,
+) -> ApiResult<Response> {
+    if entry.tenant != *tenant {
+        return Err(ApiError::new(StatusCode::CONFLICT, "This id cannot be used"));
+    }
+    existing(app, entry, found, detail).await
+}
+
+async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
+    if app.sandboxes.are_many() {
+        begin(app, entry);
+    } else {
+        first_message::deliver(app, entry).await.map_err(run_fault)?;
+    }
+    answer(app, entry, status, detail)
 }
 
 fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiResult<Response> {

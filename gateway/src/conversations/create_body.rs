@@ -104,7 +104,7 @@ impl StartConversation {
     }
 
     /// The record, secrets sealed.
-    pub(super) fn into_record(self, app: &App, id: ConversationId) -> ApiResult<Record> {
+    pub(super) fn into_record(self, app: &App, tenant: TenantId, id: ConversationId) -> ApiResult<Record> {
         self.refuse_what_is_not_there(app.sandboxes.are_many())?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(additions) = self.agent_launch_additions {
@@ -129,8 +129,7 @@ impl StartConversation {
         check_tags(&tags)?;
         Ok(Record {
             id,
-            tenant: TenantId::default(),
-            sandbox: SandboxId::shared(),
+            sandbox: SandboxId::from(&tenant),
             created_at: time::utc_now(),
             title: None,
             workspace: Workspace { working_dir: working_dir.clone(), kind: "LocalWorkspace".to_owned() },
@@ -146,10 +145,11 @@ impl StartConversation {
             hook_config: self.hook_config,
             autotitle: self.autotitle.unwrap_or(true),
             user_id: self.user_id,
-            parent_conversation_id: parent(app, id, self.parent_conversation_id, &working_dir)?,
+            parent_conversation_id: parent(app, &tenant, id, self.parent_conversation_id, &working_dir)?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             undelivered: self.initial_message.map(first_message).transpose()?,
+            tenant,
         })
     }
 
@@ -200,6 +200,7 @@ fn max_iterations(given: Option<u64>) -> ApiResult<u64> {
 
 fn parent(
     app: &App,
+    tenant: &TenantId,
     id: ConversationId,
     parent: Option<Uuid>,
     working_dir: &str,
@@ -208,7 +209,7 @@ fn parent(
     if parent == id {
         return Err(ApiError::unprocessable("A conversation cannot be its own parent"));
     }
-    let Some(record) = app.index.record(parent) else {
+    let Some(record) = app.index.record(tenant, parent) else {
         return Err(ApiError::unprocessable(format!("Parent conversation {parent} not found")));
     };
     let same = Path::new(&record.workspace.working_dir) == Path::new(working_dir);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ports::rpc::{self, Code, Fault};
 use ports::subjects;
 use types::Message;
-use types::calls::{Command, CommandDone, ConversationCall};
+use types::calls::{Command, CommandDone, ConversationCall, Once};
 
 use crate::App;
 use crate::calls::reach;
@@ -52,7 +52,8 @@ pub(crate) async fn command_that_runs(
     outcome
 }
 
-/// Gives a user's message to the agent, and starts a run if so wished.
+/// Gives a user's message to the agent, and starts a run if so wished; with `once`, as that event and only if
+/// it is not stored yet.
 ///
 /// # Errors
 /// `Busy`: the message is stored, but no run slot is free. As [`command`].
@@ -62,8 +63,9 @@ pub(crate) async fn message(
     message: Message,
     sender: Option<String>,
     run: bool,
+    once: Option<Once>,
 ) -> Result<CommandDone, Fault> {
-    let wanted = Command::Message { message, sender, run };
+    let wanted = Command::Message { message, sender, run, once };
     if run {
         return command_that_runs(app, entry, wanted, QUICK).await;
     }

@@ -14,6 +14,7 @@ use super::drive::{self, QUICK};
 use super::keys::leave_out_keys;
 use super::sealing::{Sealer, open_returned};
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
@@ -40,10 +41,11 @@ fn unknown() -> ApiError {
     responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation")))]
 pub(super) async fn ask_agent(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<AskAgent>,
 ) -> ApiResult<Json<AgentAnswer>> {
-    let entry = app.index.get(id).ok_or_else(unknown)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(unknown)?;
     let done = drive::command(&app, &entry, Command::Ask { question: body.question }, MODEL).await?;
     Ok(Json(AgentAnswer { response: done.text.unwrap_or_default() }))
 }
@@ -55,9 +57,10 @@ pub(super) async fn ask_agent(
         (status = 422, description = "The agent has no condenser")))]
 pub(super) async fn condense_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(unknown)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(unknown)?;
     drive::command(&app, &entry, Command::Condense {}, MODEL).await?;
     Ok(Json(Success::YES))
 }
@@ -73,10 +76,11 @@ pub(super) struct SwitchLlm {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn switch_llm(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let mut llm = plain_llm(&app, body.llm)?;
     let mut sealed = llm.clone();
     Sealer::new(&app.vault, id).seal_object(&mut sealed);

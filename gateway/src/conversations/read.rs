@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::answer::{Detail, json_bytes, write_info};
 use super::params::{choice, limit};
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, flag, query_values};
 use crate::index::{ConversationInfo, Sort};
@@ -56,10 +57,11 @@ impl Shape {
         (status = 404, description = "No such conversation")))]
 pub(super) async fn get_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Query(shape): Query<Shape>,
 ) -> ApiResult<Response> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let mut out = Vec::new();
     write_info(&app, &entry, shape.detail(), &mut out)?;
     Ok(json_bytes(StatusCode::OK, out))
@@ -71,6 +73,7 @@ pub(super) async fn get_conversation(
     responses((status = 200, body = Vec<Option<ConversationInfo<'static>>>), (status = 422, description = "No ids, or no ids at all")))]
 pub(super) async fn batch_get_conversations(
     State(app): State<App>,
+    caller: Caller,
     Query(shape): Query<Shape>,
     uri: Uri,
 ) -> ApiResult<Response> {
@@ -92,7 +95,7 @@ pub(super) async fn batch_get_conversations(
         if i > 0 {
             out.push(b',');
         }
-        match app.index.get(ConversationId(id)) {
+        match app.index.get(&caller.tenant, ConversationId(id)) {
             Some(entry) => write_info(&app, &entry, shape.detail(), &mut out)?,
             None => out.extend_from_slice(b"null"),
         }
@@ -120,13 +123,14 @@ pub(super) struct Search {
     responses((status = 200, body = ConversationPage)))]
 pub(super) async fn search_conversations(
     State(app): State<App>,
+    caller: Caller,
     Query(search): Query<Search>,
 ) -> ApiResult<Response> {
     let status = choice("status", search.status.as_deref(), &STATUSES)?;
     let sort = choice("sort_order", search.sort_order.as_deref(), &SORTS)?.unwrap_or_default();
     let limit = limit(search.limit)?;
     let from = search.page_id.and_then(|id| Uuid::parse_str(&id).ok()).map(ConversationId);
-    let (entries, next) = app.index.page(sort, from, status, limit);
+    let (entries, next) = app.index.page(&caller.tenant, sort, from, status, limit);
     let detail = Detail { include_skills: search.include_skills, runtime: true };
     let mut out = Vec::with_capacity(entries.len() * 8 * 1024);
     out.extend_from_slice(b"{\"items\":[");
@@ -151,10 +155,11 @@ pub(super) struct Count {
     params(("status" = Option<Status>, Query)), responses((status = 200, body = u64)))]
 pub(super) async fn count_conversations(
     State(app): State<App>,
+    caller: Caller,
     Query(count): Query<Count>,
 ) -> ApiResult<Json<usize>> {
     let status = choice("status", count.status.as_deref(), &STATUSES)?;
-    Ok(Json(app.index.count(status)))
+    Ok(Json(app.index.count(&caller.tenant, status)))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -168,9 +173,10 @@ pub(super) struct AgentResponse {
     responses((status = 200, body = AgentResponse), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_agent_final_response(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<AgentResponse>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let said = app.history.newest(&entry, &["ActionEvent", "MessageEvent"], last_word).await?;
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
 use crate::index::RuntimeInfo;
@@ -13,9 +14,10 @@ use crate::index::RuntimeInfo;
     responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_runtime(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    app.index.get(id).ok_or_else(ApiError::not_found)?;
+    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     Ok(Json(RuntimeInfo::AVAILABLE))
 }
 
@@ -25,8 +27,9 @@ pub(super) async fn get_runtime(
     responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
 pub(super) async fn reprovision_runtime(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    app.index.get(id).ok_or_else(ApiError::not_found)?;
+    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     Ok(Json(RuntimeInfo::AVAILABLE))
 }

@@ -12,6 +12,7 @@ use super::Success;
 use super::drive::{self, QUICK};
 use super::sealing::Sealer;
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
@@ -27,11 +28,12 @@ pub(super) struct UpdateSecrets {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn update_secrets(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<UpdateSecrets>,
 ) -> ApiResult<Json<Success>> {
     let secrets = sources(body.secrets)?;
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let mut sealed = secrets.clone();
     Sealer::new(&app.vault, id).seal_sources(&mut sealed);
     app.index

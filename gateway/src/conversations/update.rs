@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use types::ConversationId;
 use types::calls::Command;
+use types::{ConversationId, TenantId};
 
 use super::Success;
 use super::drive::{self, QUICK};
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 use crate::index::Entry;
@@ -33,6 +34,7 @@ pub(super) struct UpdateConversation {
     responses((status = 200, body = Success)))]
 pub(super) async fn update_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<UpdateConversation>,
 ) -> ApiResult<Json<Success>> {
@@ -40,7 +42,7 @@ pub(super) async fn update_conversation(
     if let Some(tags) = &body.tags {
         check_tags(tags)?;
     }
-    let Some(entry) = app.index.get(id) else { return Ok(Json(Success { success: false })) };
+    let Some(entry) = app.index.get(&caller.tenant, id) else { return Ok(Json(Success { success: false })) };
     if let Some(title) = title {
         app.index
             .update(id, |record| {
@@ -91,30 +93,30 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> ApiResult<()> {
     responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
 pub(super) async fn delete_conversation(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    if !delete(&app, id).await? {
+    if !delete(&app, &caller.tenant, id).await? {
         return Err(ApiError::plain(StatusCode::BAD_REQUEST));
     }
     Ok(Json(Success::YES))
 }
 
-/// Whether there was one to delete. Goes on to its end also when the client does not wait for it.
-pub(super) async fn delete(app: &App, id: ConversationId) -> ApiResult<bool> {
-    let app = app.clone();
+/// Whether the tenant had one to delete. Goes on to its end also when the client does not wait for it.
+pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> ApiResult<bool> {
+    let (app, tenant) = (app.clone(), tenant.clone());
     let tasks = app.tasks.clone();
-    let deleting =
-        tasks.spawn(async move {
-            let Some(sandbox) = app.index.get(id).map(|entry| entry.log.sandbox.clone()) else {
-                return Ok(false);
-            };
-            let there_was = app.index.delete(id, async |entry| forget(&app, entry).await).await?;
-            if let Err(error) = app.sandboxes.left(&app.index, &sandbox, id).await {
-                tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
-            }
-            app.broker.forget(id).await;
-            Ok(there_was)
-        });
+    let deleting = tasks.spawn(async move {
+        let Some(sandbox) = app.index.get(&tenant, id).map(|entry| entry.log.sandbox.clone()) else {
+            return Ok(false);
+        };
+        let there_was = app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await?;
+        if let Err(error) = app.sandboxes.left(&app.index, &sandbox, id).await {
+            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
+        }
+        app.broker.forget(id).await;
+        Ok(there_was)
+    });
     deleting.await.map_err(ApiError::internal)?
 }
 

@@ -8,6 +8,7 @@ use types::placement::{Failure, FailureReason, Lease, Want};
 use types::{Epoch, SandboxId, time};
 
 use crate::App;
+use crate::auth::Caller;
 use crate::broker::Budget;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
@@ -58,9 +59,10 @@ enum Blocker {
     responses((status = 200, body = Why), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_why(
     State(app): State<App>,
+    caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
-    let entry = app.index.get(id).ok_or_else(ApiError::not_found)?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let standing = app.sandboxes.standing(&entry.log.sandbox);
     let last = last_event(&app, &entry).await?;
     let budget = app.broker.budget(&entry.record()).await?;

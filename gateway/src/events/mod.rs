@@ -5,6 +5,7 @@ mod read;
 mod write;
 
 use crate::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::ConversationPath;
 use crate::index::Entry;
@@ -22,7 +23,11 @@ pub fn routes() -> Routes {
 }
 
 /// The conversation of an events route.
-fn conversation(app: &App, ConversationPath(id): ConversationPath) -> Result<Arc<Entry>, ApiError> {
+fn conversation(
+    app: &App,
+    caller: &Caller,
+    ConversationPath(id): ConversationPath,
+) -> Result<Arc<Entry>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, format!("Conversation not found: {id}"));
-    app.index.get(id).ok_or_else(unknown)
+    app.index.get(&caller.tenant, id).ok_or_else(unknown)
 }

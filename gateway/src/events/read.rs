@@ -10,6 +10,7 @@ use types::Source;
 
 use super::{conversation, nulls};
 use crate::App;
+use crate::auth::Caller;
 use crate::conversations::json_bytes;
 use crate::conversations::params::{choice, limit, moment};
 use crate::error::{ApiError, ApiResult, Problem};
@@ -69,6 +70,7 @@ pub(super) struct Paging {
         (status = 404, description = "No such conversation")))]
 pub(super) async fn search_events(
     State(app): State<App>,
+    caller: Caller,
     path: ConversationPath,
     Query(paging): Query<Paging>,
     Query(wanted): Query<Wanted>,
@@ -76,7 +78,7 @@ pub(super) async fn search_events(
     let limit = limit(paging.limit)?;
     let order = choice("sort_order", paging.sort_order.as_deref(), &ORDERS)?.unwrap_or_default();
     let filter = wanted.filter()?;
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     let page = app.history.search(&entry, &filter, order, paging.page_id.as_deref(), limit).await?;
     let mut out = Vec::with_capacity(page.items.iter().map(|item| item.len() + 1).sum::<usize>() + 80);
     out.extend_from_slice(b"{\"items\":[");
@@ -104,11 +106,12 @@ fn join(items: &[Bytes], out: &mut Vec<u8>) {
     responses((status = 200, body = u64), (status = 404, description = "No such conversation")))]
 pub(super) async fn count_events(
     State(app): State<App>,
+    caller: Caller,
     path: ConversationPath,
     Query(wanted): Query<Wanted>,
 ) -> ApiResult<Json<u64>> {
     let filter = wanted.filter()?;
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     Ok(Json(app.history.count(&entry, &filter).await?))
 }
 
@@ -123,10 +126,11 @@ pub(super) struct EventPath {
     responses((status = 200, body = Event), (status = 404, description = "No such conversation or event")))]
 pub(super) async fn get_event(
     State(app): State<App>,
+    caller: Caller,
     path: ConversationPath,
     Path(EventPath { event_id }): Path<EventPath>,
 ) -> ApiResult<Json<Value>> {
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     let event = app.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
     Ok(Json(whole(&event)?))
 }
@@ -140,10 +144,11 @@ const MOST_IDS: usize = 100;
     responses((status = 200, body = Vec<Option<Event>>), (status = 404, description = "No such conversation")))]
 pub(super) async fn batch_get_events(
     State(app): State<App>,
+    caller: Caller,
     path: ConversationPath,
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Json<Vec<Option<Value>>>> {
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     if ids.len() > MOST_IDS {
         let msg = format!("List should have at most {MOST_IDS} items");
         return Err(Problem::new("too_long", &["body"], msg).into());

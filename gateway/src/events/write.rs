@@ -9,10 +9,12 @@ use types::{Content, Message, Role};
 
 use super::conversation;
 use crate::App;
+use crate::auth::Caller;
 use crate::conversations::drive::{self, QUICK};
 use crate::conversations::{Success, deliver_waiting, run_fault};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
+use crate::idempotency::Attempt;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SendMessage {
@@ -34,17 +36,19 @@ pub(super) struct SendMessage {
         (status = 429, description = "The message is stored, but all run slots are taken")))]
 pub(super) async fn send_message(
     State(app): State<App>,
+    caller: Caller,
+    attempt: Attempt,
     path: ConversationPath,
     Json(body): Json<SendMessage>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     if body.role != Role::User {
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
     }
     let message = Message { role: body.role, content: body.content, ..Message::default() };
     deliver_waiting(&app, &entry).await.map_err(run_fault)?;
-    match drive::message(&app, &entry, message, body.sender, body.run).await {
+    match drive::message(&app, &entry, message, body.sender, body.run, attempt.event()).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Busy => {
             let detail = format!(
@@ -76,10 +80,11 @@ fn no_reason() -> String {
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn respond_to_confirmation(
     State(app): State<App>,
+    caller: Caller,
     path: ConversationPath,
     Json(body): Json<Confirmation>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&app, path)?;
+    let entry = conversation(&app, &caller, path)?;
     let Confirmation { accept, reason } = body;
     match drive::command_that_runs(&app, &entry, Command::Respond { accept, reason }, QUICK).await {
         // A run that is active already executes them.

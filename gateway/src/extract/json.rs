@@ -59,7 +59,11 @@ fn says_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application") && (subtype == "json" || subtype.ends_with("+json"))
 }
 
-async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+/// All of a body of up to `limit` bytes.
+///
+/// # Errors
+/// 413 for a longer one, 408 for one that does not arrive, 400 for one that ends early.
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::plain(StatusCode::PAYLOAD_TOO_LARGE));
     }

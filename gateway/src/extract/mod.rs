@@ -6,5 +6,6 @@ mod params;
 mod shape;
 
 pub use json::Json;
+pub(crate) use json::read as read_body;
 pub(crate) use params::uuid_param;
 pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values};

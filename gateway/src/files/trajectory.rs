@@ -14,6 +14,7 @@ use types::secrets::{MASK, SecretSource, map_secrets};
 use super::download::attachment;
 use super::zip::Zip;
 use crate::App;
+use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ConversationPath;
 use crate::scope::Place;
@@ -28,12 +29,14 @@ const STEP: usize = 64;
         (status = 404, description = "There is no such conversation")))]
 pub(super) async fn download_trajectory(
     State(app): State<App>,
+    caller: Caller,
     place: Place,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Response> {
     if place.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
         return Err(ApiError::unprocessable("The trajectory is another conversation's"));
     }
+    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
     let log = LogId::conversation(&record.sandbox, id);
     let meta = serde_json::to_vec_pretty(&without_secrets(record))?;

@@ -1,11 +1,11 @@
-//! All conversations in their orders of listing, with the counts kept as they change.
+//! All conversations, each tenant's in their orders of listing, with the counts kept as they change.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use types::ConversationId;
 use types::conversation::Status;
+use types::{ConversationId, TenantId};
 
 use super::entry::Entry;
 
@@ -24,12 +24,18 @@ type Key = (Arc<str>, ConversationId);
 #[derive(Default)]
 pub(super) struct Directory {
     slots: HashMap<ConversationId, Slot>,
-    created: BTreeSet<Key>,
-    updated: BTreeSet<Key>,
-    by_status: HashMap<Status, usize>,
+    shelves: HashMap<TenantId, Shelf>,
     children: HashMap<ConversationId, Vec<ConversationId>>,
     /// Being deleted: not let in again before that is done.
     hidden: HashSet<ConversationId>,
+}
+
+/// A tenant's conversations.
+#[derive(Default)]
+struct Shelf {
+    created: BTreeSet<Key>,
+    updated: BTreeSet<Key>,
+    by_status: HashMap<Status, usize>,
 }
 
 struct Slot {
@@ -53,15 +59,17 @@ impl Directory {
         self.children.get(&id).cloned().unwrap_or_default()
     }
 
-    pub(super) fn count(&self, status: Option<Status>) -> usize {
+    pub(super) fn count(&self, tenant: &TenantId, status: Option<Status>) -> usize {
+        let Some(shelf) = self.shelves.get(tenant) else { return 0 };
         match status {
-            None => self.slots.len(),
-            Some(status) => self.by_status.get(&status).copied().unwrap_or_default(),
+            None => shelf.created.len(),
+            Some(status) => shelf.by_status.get(&status).copied().unwrap_or_default(),
         }
     }
 
-    /// Takes a conversation out that is to be deleted.
-    pub(super) fn hide(&mut self, id: ConversationId) -> Option<Arc<Entry>> {
+    /// Takes a conversation of `tenant` out that is to be deleted.
+    pub(super) fn hide(&mut self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Entry>> {
+        self.get(id).filter(|entry| entry.tenant == *tenant)?;
         let entry = self.remove(id)?;
         self.hidden.insert(id);
         Some(entry)
@@ -90,9 +98,10 @@ impl Directory {
             updated: standing.updated.into(),
             status: standing.status,
         };
-        self.created.insert((slot.created.clone(), entry.id));
-        self.updated.insert((slot.updated.clone(), entry.id));
-        *self.by_status.entry(slot.status).or_default() += 1;
+        let shelf = self.shelves.entry(entry.tenant.clone()).or_default();
+        shelf.created.insert((slot.created.clone(), entry.id));
+        shelf.updated.insert((slot.updated.clone(), entry.id));
+        *shelf.by_status.entry(slot.status).or_default() += 1;
         if let Some(parent) = entry.record().parent_conversation_id {
             self.children.entry(parent).or_default().push(entry.id);
         }
@@ -102,9 +111,14 @@ impl Directory {
 
     pub(super) fn remove(&mut self, id: ConversationId) -> Option<Arc<Entry>> {
         let slot = self.slots.remove(&id)?;
-        self.created.remove(&(slot.created, id));
-        self.updated.remove(&(slot.updated, id));
-        self.drop_status(slot.status);
+        if let Some(shelf) = self.shelves.get_mut(&slot.entry.tenant) {
+            shelf.created.remove(&(slot.created, id));
+            shelf.updated.remove(&(slot.updated, id));
+            shelf.drop_status(slot.status);
+            if shelf.created.is_empty() {
+                self.shelves.remove(&slot.entry.tenant);
+            }
+        }
         let parent = slot.entry.record().parent_conversation_id;
         if let Some(siblings) = parent.and_then(|parent| self.children.get_mut(&parent)) {
             siblings.retain(|sibling| *sibling != id);
@@ -115,6 +129,7 @@ impl Directory {
     /// Brings the orders in line with what `entry` says now.
     pub(super) fn reorder(&mut self, entry: &Arc<Entry>) {
         let Some(slot) = self.slots.get_mut(&entry.id) else { return };
+        let Some(shelf) = self.shelves.get_mut(&entry.tenant) else { return };
         if !Arc::ptr_eq(&slot.entry, entry) {
             return;
         }
@@ -122,38 +137,35 @@ impl Directory {
         if *slot.updated != *standing.updated {
             let key: Arc<str> = standing.updated.into();
             let old = std::mem::replace(&mut slot.updated, key.clone());
-            self.updated.remove(&(old, entry.id));
-            self.updated.insert((key, entry.id));
+            shelf.updated.remove(&(old, entry.id));
+            shelf.updated.insert((key, entry.id));
         }
         if slot.status != standing.status {
             let old = std::mem::replace(&mut slot.status, standing.status);
-            self.drop_status(old);
-            *self.by_status.entry(standing.status).or_default() += 1;
+            shelf.drop_status(old);
+            *shelf.by_status.entry(standing.status).or_default() += 1;
         }
     }
 
-    fn drop_status(&mut self, status: Status) {
-        if let Some(count) = self.by_status.get_mut(&status) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    /// Up to `limit` conversations from `from` on (from the start, if that is not there), and the id of the
+    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that is not there), and the id of the
     /// one after them.
     pub(super) fn page(
         &self,
+        tenant: &TenantId,
         sort: Sort,
         from: Option<ConversationId>,
         status: Option<Status>,
         limit: usize,
     ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
+        let Some(shelf) = self.shelves.get(tenant) else { return (Vec::new(), None) };
         let (order, descending) = match sort {
-            Sort::Created => (&self.created, false),
-            Sort::CreatedDesc => (&self.created, true),
-            Sort::Updated => (&self.updated, false),
-            Sort::UpdatedDesc => (&self.updated, true),
+            Sort::Created => (&shelf.created, false),
+            Sort::CreatedDesc => (&shelf.created, true),
+            Sort::Updated => (&shelf.updated, false),
+            Sort::UpdatedDesc => (&shelf.updated, true),
         };
-        let start = from.and_then(|id| self.slots.get(&id)).map(|slot| {
+        let of_tenant = |slot: &&Slot| slot.entry.tenant == *tenant;
+        let start = from.and_then(|id| self.slots.get(&id)).filter(of_tenant).map(|slot| {
             let at = match sort {
                 Sort::Created | Sort::CreatedDesc => &slot.created,
                 Sort::Updated | Sort::UpdatedDesc => &slot.updated,
@@ -179,5 +191,13 @@ impl Directory {
             .filter(|slot| status.is_none_or(|status| slot.status == status));
         let items = matching.by_ref().take(limit).map(|slot| slot.entry.clone()).collect();
         (items, matching.next().map(|slot| slot.entry.id))
+    }
+}
+
+impl Shelf {
+    fn drop_status(&mut self, status: Status) {
+        if let Some(count) = self.by_status.get_mut(&status) {
+            *count = count.saturating_sub(1);
+        }
     }
 }

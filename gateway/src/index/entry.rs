@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use types::conversation::{Projection, Record, Status};
 use types::log::{Control, LogRecord};
-use types::{ConversationId, Seq};
+use types::{ConversationId, Seq, TenantId};
 
 use super::agent_text::AgentText;
 use super::pulse::Pulse;
@@ -22,6 +22,8 @@ const TAPE_BYTES: usize = 4 * 1024 * 1024;
 /// One conversation. Everything in it is a copy of what is stored.
 pub struct Entry {
     pub id: ConversationId,
+    /// Whose it is, for ever.
+    pub tenant: TenantId,
     pub log: LogId,
     pub(super) created_at: Arc<str>,
     /// Held while the first message is delivered, so that it is delivered once.
@@ -77,6 +79,7 @@ impl Entry {
     pub(super) fn new(record: Record, agent: Box<RawValue>, revision: u64, projection: Projection) -> Self {
         Self {
             id: record.id,
+            tenant: record.tenant.clone(),
             log: LogId::conversation(&record.sandbox, record.id),
             created_at: record.created_at.as_str().into(),
             delivery: tokio::sync::Mutex::default(),

@@ -53,7 +53,7 @@ impl Index {
     async fn take_stored(&self, message: Message) {
         let Some(log) = subjects::log_of(&message.subject) else { return };
         let Ok(id) = ConversationId::from_str(&log.name) else { return };
-        let Some(entry) = self.get(id) else { return };
+        let Some(entry) = self.any(id) else { return };
         let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return };
         match entry.fold(stored.prev, stored.seq, &message.parcel.blob) {
             Folded::New { moved: true } => self.directory_mut().reorder(&entry),
@@ -66,7 +66,7 @@ impl Index {
         match change {
             Change::Put { key, entry } => {
                 let Ok(id) = ConversationId::from_str(&key) else { return };
-                let Some(known) = self.get(id) else { return self.refresh(id).await };
+                let Some(known) = self.any(id) else { return self.refresh(id).await };
                 if known.state().revision >= entry.revision {
                     return;
                 }
@@ -89,7 +89,7 @@ impl Index {
 
     /// Brings one conversation in line with the bucket.
     async fn refresh(&self, id: ConversationId) {
-        let before = self.get(id);
+        let before = self.any(id);
         let outcome = match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await {
             Ok(Some(value)) => self.adopt(&value).await.map(|_| ()),
             Ok(None) => {

@@ -21,7 +21,7 @@ use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::{Record, Status};
-use types::{ConversationId, SandboxId, Seq};
+use types::{ConversationId, SandboxId, Seq, TenantId};
 
 pub(crate) use agent_text::drop_nulls;
 use directory::Directory;
@@ -56,33 +56,41 @@ impl Index {
         Ok(index)
     }
 
+    /// A conversation of `tenant`; another's is not there.
     #[must_use]
-    pub fn get(&self, id: ConversationId) -> Option<Arc<Entry>> {
+    pub fn get(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Entry>> {
+        self.any(id).filter(|entry| entry.tenant == *tenant)
+    }
+
+    /// A conversation, whoever it belongs to: not for what a client asks.
+    #[must_use]
+    pub(crate) fn any(&self, id: ConversationId) -> Option<Arc<Entry>> {
         self.directory().get(id).cloned()
     }
 
-    /// The record of a conversation, if it exists: secrets sealed, `agent` null.
+    /// The record of a conversation of `tenant`: secrets sealed, `agent` null.
     #[must_use]
-    pub fn record(&self, id: ConversationId) -> Option<Arc<Record>> {
-        self.get(id).map(|entry| entry.record())
+    pub fn record(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Record>> {
+        self.get(tenant, id).map(|entry| entry.record())
     }
 
     #[must_use]
-    pub fn count(&self, status: Option<Status>) -> usize {
-        self.directory().count(status)
+    pub fn count(&self, tenant: &TenantId, status: Option<Status>) -> usize {
+        self.directory().count(tenant, status)
     }
 
-    /// Up to `limit` conversations from `from` on (from the start, if that is not there), and the id of the
-    /// one after them.
+    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that is not there), and
+    /// the id of the one after them.
     #[must_use]
     pub fn page(
         &self,
+        tenant: &TenantId,
         sort: Sort,
         from: Option<ConversationId>,
         status: Option<Status>,
         limit: usize,
     ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
-        self.directory().page(sort, from, status, limit)
+        self.directory().page(tenant, sort, from, status, limit)
     }
 
     #[must_use]

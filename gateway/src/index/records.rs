@@ -6,8 +6,8 @@ use std::time::Duration;
 use ports::{Error, Expect, KvEntry};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::ConversationId;
 use types::conversation::Record;
+use types::{ConversationId, TenantId};
 
 use super::entry::Entry;
 use super::{CONVERSATIONS, Index, PROJECTIONS};
@@ -45,7 +45,7 @@ impl Index {
                 Err(Error::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
-            if let Some(entry) = self.get(record.id) {
+            if let Some(entry) = self.any(record.id) {
                 return Ok(Created::Existing(entry));
             }
             if let Some(stored) = self.0.ports.kv.get(CONVERSATIONS, &key).await? {
@@ -95,17 +95,18 @@ impl Index {
         Err(Error::Unavailable("the conversation is changed too often".to_owned()))
     }
 
-    /// Deletes a conversation, after `forget` has made its worker forget it. It is not shown any more from
+    /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more from
     /// the beginning on, unless deleting fails. Whether there was one.
     ///
     /// # Errors
     /// That of `forget`; those of the store. What is left can be deleted again.
     pub async fn delete<E: From<Error>>(
         &self,
+        tenant: &TenantId,
         id: ConversationId,
         forget: impl AsyncFnOnce(&Entry) -> Result<(), E>,
     ) -> Result<bool, E> {
-        let Some(entry) = self.directory_mut().hide(id) else { return Ok(false) };
+        let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let outcome = match forget(&entry).await {
             Ok(()) => self.delete_stored(&entry).await.map_err(E::from),
             Err(error) => Err(error),
@@ -131,7 +132,7 @@ impl Index {
     /// Takes in a stored record: a new conversation, or a newer record of a known one.
     pub(super) async fn adopt(&self, stored: &KvEntry) -> ports::Result<Arc<Entry>> {
         let (record, agent) = decode(&stored.value)?;
-        if let Some(entry) = self.get(record.id) {
+        if let Some(entry) = self.any(record.id) {
             entry.replace_record(record, agent, stored.revision);
             return Ok(entry);
         }

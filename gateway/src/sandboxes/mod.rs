@@ -26,7 +26,8 @@ pub use policy::Policy;
 use policy::{DEFAULT, place_of};
 pub(crate) use recover::follow as close_cut_off_runs;
 
-/// The sandboxes; without a fleet there is one, which always runs.
+/// The sandboxes; without a fleet each tenant has one, and the one of the default tenant always runs. A sandbox
+/// never serves two tenants: calls of others are answered with 503 then.
 pub struct Sandboxes(Option<Fleet>);
 
 /// Where a sandbox stands.
@@ -66,7 +67,7 @@ impl Sandboxes {
     /// # Errors
     /// Those of the store.
     pub async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
-        let Some(fleet) = &self.0 else { return Ok(SandboxId::shared()) };
+        let Some(fleet) = &self.0 else { return Ok(SandboxId::from(tenant)) };
         let place = place_of(fleet.cluster.policy, &fleet.cluster.root, path);
         fleet.at(tenant, &place).await
     }
@@ -76,7 +77,7 @@ impl Sandboxes {
     /// # Errors
     /// Those of the store.
     pub async fn of_new(&self, record: &Record, alone: bool) -> ports::Result<SandboxId> {
-        let Some(fleet) = &self.0 else { return Ok(SandboxId::shared()) };
+        let Some(fleet) = &self.0 else { return Ok(SandboxId::from(&record.tenant)) };
         if alone || fleet.cluster.policy == Policy::Conversation {
             return fleet.at(&record.tenant, &record.id.hex()).await;
         }

@@ -11,7 +11,7 @@ use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted, bash_log};
-use types::{Seq, TenantId, time};
+use types::{Seq, time};
 
 use super::frames::text_of;
 use super::inbound::{Act, Complaint, listen};
@@ -48,10 +48,8 @@ pub(super) async fn events(
 }
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
-    if !credentials.check(app, &mut socket).await {
-        return;
-    }
-    let place = match Place::of_path(app, &TenantId::default(), "").await {
+    let Some(caller) = credentials.check(app, &mut socket).await else { return };
+    let place = match Place::of_path(app, &caller.tenant, "").await {
         Ok(place) => place,
         Err(error) => return tracing::warn!(%error, "the bash events have no sandbox"),
     };
@@ -69,10 +67,11 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
         }
     };
     let commands = Commands { app, place: &place };
-    let listening = listen(&mut stream, &heard, &outbox, &commands);
+    let listening = listen(&mut stream, &heard, &outbox, &caller, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
         () = listening => Stop::Gone,
+        () = caller.expired() => Stop::Ending(Ending::EXPIRED),
     };
     wire.close(stop, &mut stream).await;
 }
@@ -82,7 +81,7 @@ fn broken(error: &Error) -> Stop {
     Stop::Ending(Ending { code: 1011, reason: "The events cannot be read" })
 }
 
-/// The events of the tenant's default sandbox's bash log, one after another.
+/// The events of a sandbox's bash log, one after another.
 struct Feed<'a> {
     app: &'a App,
     log: LogId,

@@ -111,20 +111,19 @@ async fn serve(
     id: ConversationId,
     opening: Opening,
 ) {
-    if !credentials.check(app, &mut socket).await {
-        return;
-    }
-    let Some(entry) = app.index.get(id) else {
+    let Some(caller) = credentials.check(app, &mut socket).await else { return };
+    let Some(entry) = app.index.get(&caller.tenant, id) else {
         return close(socket, UNKNOWN).await;
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
     let messages = Messages { app, entry: &entry, protocol: opening.protocol };
-    let listening = listen(&mut stream, &heard, &outbox, &messages);
+    let listening = listen(&mut stream, &heard, &outbox, &caller, &messages);
     let stop = tokio::select! {
         stop = speak(app, &entry, &opening, &outbox, &mut wire) => stop,
         () = listening => Stop::Gone,
+        () = caller.expired() => Stop::Ending(Ending::EXPIRED),
     };
     wire.close(stop, &mut stream).await;
 }

@@ -15,6 +15,7 @@ use super::outbox::{Ending, Item, Outbox};
 use super::pings::Pings;
 use super::wire::Heard;
 use crate::App;
+use crate::auth::{Caller, Right};
 use crate::conversations::{deliver_waiting, drive};
 use crate::index::Entry;
 
@@ -32,6 +33,7 @@ pub(super) async fn listen(
     stream: &mut SplitStream<WebSocket>,
     heard: &Heard,
     outbox: &Outbox,
+    caller: &Caller,
     actor: &impl Act,
 ) {
     let mut pings = Pings::default();
@@ -40,7 +42,12 @@ pub(super) async fn listen(
         match frame {
             Frame::Text(text) if is_late_auth(&text) => {}
             Frame::Text(text) => {
-                if let Err(complaint) = actor.act(&text).await {
+                let acted = if caller.may(Right::Write) {
+                    actor.act(&text).await
+                } else {
+                    Err(Complaint::forbidden())
+                };
+                if let Err(complaint) = acted {
                     outbox.push(Item::Frame(actor.complain(&complaint)));
                 }
             }
@@ -62,12 +69,16 @@ impl Complaint {
         Self { code, detail: detail.into() }
     }
 
+    fn forbidden() -> Self {
+        Self::new("Forbidden", "The token does not give the right to write")
+    }
+
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         Self::new("JSONDecodeError", format!("the frame is not JSON (line {})", error.line()))
     }
 }
 
-/// A key that is offered though the socket is open already: exactly the fields of such a frame.
+/// A key or token that is offered though the socket is open already: exactly the fields of such a frame.
 pub(super) fn is_late_auth(text: &str) -> bool {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -76,6 +87,9 @@ pub(super) fn is_late_auth(text: &str) -> bool {
         #[serde(default)]
         #[expect(dead_code, reason = "its presence is allowed")]
         session_api_key: Option<Value>,
+        #[serde(default)]
+        #[expect(dead_code, reason = "its presence is allowed")]
+        token: Option<Value>,
     }
     serde_json::from_str::<Auth>(text).is_ok_and(|auth| auth.r#type == "auth")
 }
@@ -90,12 +104,12 @@ pub(super) struct Messages<'a> {
 impl Act for Messages<'_> {
     async fn act(&self, text: &str) -> Result<(), Complaint> {
         let message = message(text)?;
-        if !self.app.index.get(self.entry.id).is_some_and(|present| Arc::ptr_eq(&present, self.entry)) {
+        if !self.app.index.any(self.entry.id).is_some_and(|present| Arc::ptr_eq(&present, self.entry)) {
             return Err(Complaint::new("ValueError", "The conversation is gone"));
         }
         let told = async {
             deliver_waiting(self.app, self.entry).await?;
-            drive::message(self.app, self.entry, message, None, true).await
+            drive::message(self.app, self.entry, message, None, true, None).await
         };
         match told.await {
             Ok(_) => Ok(()),
@@ -146,6 +160,7 @@ mod tests {
     fn a_late_key_is_told_from_a_message() {
         assert!(is_late_auth(r#"{"type":"auth"}"#));
         assert!(is_late_auth(r#"{"type":"auth","session_api_key":"k"}"#));
+        assert!(is_late_auth(r#"{"type":"auth","token":"t"}"#));
         assert!(!is_late_auth(r#"{"type":"auth","session_api_key":"k","more":1}"#));
         assert!(!is_late_auth(r#"{"role":"user"}"#));
     }

@@ -29,6 +29,7 @@ impl Ending {
     pub(super) const GOING_AWAY: Self = Self { code: 1012, reason: "The server restarts" };
     pub(super) const TOO_SLOW: Self = Self { code: 1013, reason: "slow_consumer" };
     pub(super) const BINARY: Self = Self { code: 1003, reason: "Frames must be text" };
+    pub(super) const EXPIRED: Self = Self { code: 4001, reason: "Authentication expired" };
 }
 
 #[derive(Default)]

@@ -74,7 +74,9 @@ pub fn config() -> Config {
     };
     Config {
         keys: Keys::new(&[]),
+        bearer: None,
         secret_key: SecretString::from("the secret key"),
+        previous_secret_keys: Vec::new(),
         allow_cors_origins: vec!["https://app.example".to_owned()],
         allow_cors_origin_regex: None,
         allowed_hosts: vec!["known.example".to_owned()],

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use agent::{Input, Refusal};
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
-use types::Message;
 use types::agent::LlmConfig;
-use types::calls::Command;
+use types::calls::{Command, Once};
 use types::content::joined_text;
 use types::secrets::SecretSource;
 
@@ -22,7 +21,21 @@ impl Actor {
     pub(super) async fn obey(&mut self, letter: Letter) -> Result<(), End> {
         let Letter { command, reply } = letter;
         match command {
-            Command::Message { message, sender, run } => self.message(message, sender, run, reply).await,
+            Command::Message { message, sender, run, once } => {
+                if let Some(Once { id, again: true }) = &once {
+                    match self.journal.has_event(id).await {
+                        Ok(false) => {}
+                        Ok(true) => return self.accept(reply),
+                        Err(error) => {
+                            let _ = reply.send(Err(error.into()));
+                            return Ok(());
+                        }
+                    }
+                }
+                let text = joined_text(&message.content);
+                let input = Input::Message { message, sender, id: once.map(|once| once.id) };
+                self.message(input, &text, run, reply).await
+            }
             Command::Run {} => self.start(Input::Run, reply).await,
             Command::Respond { accept: true, reason } => {
                 self.start(Input::Respond { accept: true, reason }, reply).await
@@ -62,15 +75,8 @@ impl Actor {
         Ok(())
     }
 
-    async fn message(
-        &mut self,
-        message: Message,
-        sender: Option<String>,
-        run: bool,
-        reply: Reply,
-    ) -> Result<(), End> {
-        let text = joined_text(&message.content);
-        let mut effects = match self.agent.handle(Input::Message { message, sender }, &mut self.env()) {
+    async fn message(&mut self, input: Input, text: &str, run: bool, reply: Reply) -> Result<(), End> {
+        let mut effects = match self.agent.handle(input, &mut self.env()) {
             Ok(effects) => effects,
             Err(refusal) => {
                 refuse(reply, refusal);
@@ -92,7 +98,7 @@ impl Actor {
         self.answering = Some(reply);
         self.perform(effects).await?;
         self.answer(fault);
-        self.name_after(&text);
+        self.name_after(text);
         Ok(())
     }
 

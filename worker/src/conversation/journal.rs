@@ -7,8 +7,9 @@ use std::time::Duration;
 use agent::LogItem;
 use bytes::Bytes;
 use ports::{Entry, Error, EventLog, LogId};
+use serde::Deserialize;
 use types::log::{Control, LogRecord};
-use types::{Epoch, Seq};
+use types::{Epoch, EventId, Seq};
 
 /// After this an append counts as unanswered.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -69,6 +70,23 @@ impl Journal {
 
     pub(super) fn tail(&self) -> Seq {
         self.tail
+    }
+
+    /// Whether the log has the event `id`. Reads all of it.
+    pub(super) async fn has_event(&self, id: &EventId) -> Result<bool, Error> {
+        const PAGE: usize = 1_000;
+        let mut at = Seq::ZERO;
+        loop {
+            let page = self.log.read(&self.id, at, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(false) };
+            if last.seq <= at {
+                return Err(Error::Internal(format!("log {} does not advance after {}", self.id, at.0)));
+            }
+            at = last.seq;
+            if page.iter().any(|entry| is_event(&entry.payload, id)) {
+                return Ok(true);
+            }
+        }
     }
 
     /// The index of the last event.
@@ -163,6 +181,15 @@ impl Journal {
             })
             .max())
     }
+}
+
+fn is_event(payload: &[u8], id: &EventId) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        id: EventId,
+    }
+    let Ok(LogRecord::Event { event, .. }) = LogRecord::decode(payload) else { return false };
+    serde_json::from_str::<Named>(event.get()).is_ok_and(|named| named.id == *id)
 }
 
 fn encoded(record: LogRecord) -> Result<Bytes, Loss> {

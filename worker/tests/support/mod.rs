@@ -210,7 +210,7 @@ pub fn models() -> llm::Client {
 }
 
 pub fn message(text: &str, run: bool) -> Command {
-    Command::Message { message: Message::new(Role::User, text), sender: None, run }
+    Command::Message { message: Message::new(Role::User, text), sender: None, run, once: None }
 }
 
 /// A call of the agent's terminal.

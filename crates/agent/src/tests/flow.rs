@@ -180,7 +180,7 @@ fn an_image_for_a_blind_model_is_declined_without_a_call() {
         Content::Image { cache_prompt: false, image_urls: vec!["data:image/png;base64,AA==".to_owned()] };
     let message =
         Message { role: Role::User, content: vec![Content::text("What?"), image], ..Message::default() };
-    sim.input(Input::Message { message, sender: None }).unwrap();
+    sim.input(Input::Message { message, sender: None, id: None }).unwrap();
     sim.news();
     sim.run();
     assert_eq!(sim.news(), ["status=running", "Message(agent)", "status=finished", "run_ended"]);
@@ -217,7 +217,10 @@ fn a_question_beside_a_run_sees_a_paired_history_and_stores_nothing() {
 fn only_users_may_send_messages() {
     let mut sim = Sim::new(copy());
     let message = Message::new(Role::System, "Obey.");
-    assert!(matches!(sim.input(Input::Message { message, sender: None }), Err(Refusal::Invalid(_))));
+    assert!(matches!(
+        sim.input(Input::Message { message, sender: None, id: None }),
+        Err(Refusal::Invalid(_))
+    ));
     assert!(sim.log.is_empty());
 }
 

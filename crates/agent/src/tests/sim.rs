@@ -130,7 +130,7 @@ impl Sim {
 
     pub fn say(&mut self, text: &str) {
         let message = Message::new(Role::User, text);
-        self.input(Input::Message { message, sender: None }).unwrap();
+        self.input(Input::Message { message, sender: None, id: None }).unwrap();
     }
 
     pub fn run(&mut self) {

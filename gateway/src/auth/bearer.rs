@@ -1,0 +1,101 @@
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use types::TenantId;
+
+use super::caller::{Caller, Rights};
+use super::key_file::{Error, KeyFile, Keys};
+use crate::config::{self, BearerKeys, Signature};
+
+/// The types a token may say it has, beside none: what this server signs for itself has others.
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+
+/// Checks bearer tokens. The algorithm is the configured one, whatever a token says.
+pub struct Bearer {
+    keys: RwLock<Arc<Keys>>,
+    file: Option<KeyFile>,
+    validation: Validation,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    /// Seconds since 1970.
+    exp: f64,
+    #[serde(default)]
+    tenant: TenantId,
+    #[serde(default)]
+    scope: Rights,
+}
+
+impl Bearer {
+    /// # Errors
+    /// When the key file cannot be read or holds no key of the algorithm.
+    pub fn open(config: &config::Bearer) -> Result<Self, Error> {
+        let (algorithm, keys, file) = match &config.keys {
+            BearerKeys::Secrets(secrets) => {
+                let key = |secret: &secrecy::SecretString| {
+                    DecodingKey::from_secret(secret.expose_secret().as_bytes())
+                };
+                (Algorithm::HS256, Keys::Any(secrets.iter().map(key).collect()), None)
+            }
+            BearerKeys::Public { signature, file } => {
+                let file = KeyFile { signature: *signature, place: file.clone() };
+                let keys = file.read()?;
+                (algorithm(*signature), keys, Some(file))
+            }
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        validation.set_issuer(&[&config.issuer]);
+        validation.set_audience(&[&config.audience]);
+        validation.validate_nbf = true;
+        validation.leeway = config.leeway.as_secs();
+        Ok(Self { keys: RwLock::new(Arc::new(keys)), file, validation })
+    }
+
+    /// Whose token it is; `None` for one that is no good, for whatever reason.
+    #[must_use]
+    pub fn caller(&self, token: &str) -> Option<Caller> {
+        let header = decode_header(token).ok()?;
+        let typ = header.typ.as_deref();
+        let meant_for_us = typ.is_none_or(|typ| TYPES.iter().any(|known| known.eq_ignore_ascii_case(typ)));
+        // What a token calls critical must be understood, and nothing of the kind is known here.
+        if !meant_for_us || header.crit.is_some() {
+            return None;
+        }
+        let keys = self.keys();
+        let mut claims = keys
+            .for_token(header.kid.as_deref())
+            .iter()
+            .filter_map(|key| decode::<Claims>(token, key, &self.validation).ok());
+        let Claims { exp, tenant, scope } = claims.next()?.claims;
+        let leeway = Duration::from_secs(self.validation.leeway);
+        let until =
+            Duration::try_from_secs_f64(exp).ok().and_then(|exp| UNIX_EPOCH.checked_add(exp + leeway));
+        Some(Caller { tenant, rights: scope, until: Some(until?) })
+    }
+
+    /// Takes over what changes in the key file; never ends where there is one. A file that is no good is passed
+    /// over: the keys read before stay.
+    pub async fn follow(self: Arc<Self>) {
+        let Some(file) = &self.file else { return };
+        file.follow(|keys| {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        })
+        .await;
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn algorithm(signature: Signature) -> Algorithm {
+    match signature {
+        Signature::EdDsa => Algorithm::EdDSA,
+        Signature::Rs256 => Algorithm::RS256,
+    }
+}

@@ -1,0 +1,49 @@
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+
+use super::{Caller, Named, Right, named_by};
+use crate::App;
+use crate::error::ApiError;
+
+/// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read.
+const READING: [&str; 1] = ["/api/auth/workspace-session"];
+
+/// Lets a request through whose sender is known and may do it. Looks at headers alone, so the body of a
+/// refused request is not read.
+pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    match named_by(&app, request.headers()) {
+        Named::Known(caller) => admit(caller, request, next).await,
+        Named::Nobody | Named::Stranger => refuse(StatusCode::UNAUTHORIZED),
+    }
+}
+
+/// As [`guard`], and also for the cookie of a workspace session: the files pages of a browser show.
+pub async fn workspace_guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let by_header = match named_by(&app, request.headers()) {
+        Named::Known(caller) => Some(caller),
+        Named::Nobody | Named::Stranger => None,
+    };
+    match by_header.or_else(|| app.sessions.caller(request.headers())) {
+        Some(caller) => admit(caller, request, next).await,
+        None => refuse(StatusCode::UNAUTHORIZED),
+    }
+}
+
+async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
+    if !caller.may(needed(&request)) {
+        return refuse(StatusCode::FORBIDDEN);
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+fn needed(request: &Request) -> Right {
+    let acts = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    if acts && !READING.contains(&request.uri().path()) { Right::Write } else { Right::Read }
+}
+
+fn refuse(status: StatusCode) -> Response {
+    ApiError::plain(status).into_response()
+}

@@ -1,0 +1,104 @@
+//! Calls with an `Idempotency-Key`: sent again, on any replica, they act once, for 24 hours.
+//!
+//! The first to come claims the key in the bucket `IDEMPOTENCY`, renews the claim while it acts, and stores the
+//! answer there; the others get that answer, or are told to wait. Who finds a claim that is renewed no more
+//! takes it over: the claim holds an id for what the call creates, so that a conversation or a message that
+//! was stored before its gateway died is found and not made again. What a client can do nothing about but try
+//! again later (a server's failure, no free slot) is not kept.
+
+mod answer;
+mod attempt;
+mod call;
+mod claim;
+mod sweep;
+
+use std::panic::AssertUnwindSafe;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::{HeaderValue, StatusCode, header};
+use tracing::Instrument;
+
+use crate::App;
+use crate::edge::panic_text;
+use crate::error::{ApiError, ApiResult, failure};
+
+use answer::Answer;
+pub use attempt::Attempt;
+use call::Call;
+use claim::{Claim, Claimed, claim};
+pub use sweep::sweep;
+
+/// Does what a request asks for unless that was done before. Behind the guard.
+pub async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
+    match answer_once(&app, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn answer_once(app: &App, request: Request, next: Next) -> ApiResult<Response> {
+    let Some(key) = call::key(&request)? else { return Ok(next.run(request).await) };
+    let (call, request) = Call::read(app, &key, request).await?;
+    match claim(&app.ports.kv, &call.name, &call.fingerprint).await? {
+        Claimed::Mine(claim) => perform(app, claim, call, request, next).await,
+        Claimed::Answered(answer) => Ok(answer.replayed()),
+        Claimed::UnderWay => {
+            let busy = ApiError::new(StatusCode::CONFLICT, "A call with this Idempotency-Key is under way");
+            let mut response = busy.into_response();
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            Ok(response)
+        }
+        Claimed::OtherCall => {
+            Err(ApiError::unprocessable("This Idempotency-Key was used for a call with another body"))
+        }
+    }
+}
+
+/// Goes on to its end also when the client does not wait for it.
+async fn perform(
+    app: &App,
+    mut claim: Claim,
+    call: Call,
+    mut request: Request,
+    next: Next,
+) -> ApiResult<Response> {
+    request.extensions_mut().insert(claim.attempt());
+    let performing = async move {
+        let acting = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let response = tokio::select! {
+            outcome = acting => outcome.unwrap_or_else(|panic| failure(&panic_text(panic.as_ref()))),
+            never = claim.keep() => match never {},
+        };
+        settle(claim, &call, response).await
+    };
+    app.tasks.spawn(performing.in_current_span()).await.map_err(ApiError::internal)?
+}
+
+/// Stores the answer where it is worth it, and gives it on.
+async fn settle(claim: Claim, call: &Call, response: Response) -> ApiResult<Response> {
+    let (parts, body) = response.into_parts();
+    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            claim.release().await;
+            return Err(ApiError::internal(error));
+        }
+    };
+    if is_final(parts.status, call.is_streamed) {
+        claim.finish(&Answer::of(&parts, bytes.clone())).await;
+    } else {
+        claim.release().await;
+    }
+    Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+/// Whether the same call, sent again, is to get the same answer. A streamed body may have failed on its way.
+fn is_final(status: StatusCode, is_streamed: bool) -> bool {
+    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    let failed = status.is_server_error() || (is_streamed && !status.is_success());
+    !later && !failed
+}
