@@ -186,7 +186,15 @@ async fn children_of_an_agents_terminal_end_with_its_conversation() {
 
 #[tokio::test]
 async fn the_servers_keys_are_out_of_reach_of_commands_and_agents() {
-    let server = Start::new(BINARY).with_key("canary-session").with("OH_SECRET_KEY", "canary-secret").start();
+    let server = Start::new(BINARY)
+        .with_key("canary-session")
+        .with("OH_SECRET_KEY", "canary-secret")
+        .with("OH_JWT_ALGORITHM", "HS256")
+        .with("OH_JWT_SECRET", "canary-secret-of-the-issuer-of-tokens")
+        .with("OH_JWT_PREVIOUS_SECRETS_0", "canary-secret-of-the-issuer-before")
+        .with("OH_JWT_ISSUER", "https://id.example")
+        .with("OH_JWT_AUDIENCE", "manyhands")
+        .start();
     let spy = "env; tr '\\0' '\\n' < /proc/$PPID/environ; cat /proc/$PPID/fd/0 2>&1 < /dev/null";
     let output = server.client.post_ok("/api/bash/execute_bash_command", &json!({ "command": spy })).await;
     assert!(!output.to_string().contains("canary"), "{output}");

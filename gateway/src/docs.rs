@@ -8,7 +8,9 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, RefOr,
     Required, SchemaFormat, Type,
@@ -23,7 +25,11 @@ const PAGE: &str = include_str!("docs.html");
 /// The page brings everything it needs and talks to nobody but us.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'";
 
-const SCHEME: &str = "APIKeyHeader";
+const KEY: &str = "APIKeyHeader";
+const TOKEN: &str = "BearerToken";
+
+const DESCRIPTION: &str = "Coding-agent conversations, their events, and the workspaces they act in. Calls that \
+    change something take a header `Idempotency-Key`: sent again, they act once.";
 
 /// The document that the paths make together.
 fn document(described: &[Described]) -> OpenApi {
@@ -35,15 +41,19 @@ fn document(described: &[Described]) -> OpenApi {
     let info = InfoBuilder::new()
         .title("Manyhands Agent Server")
         .version(API_LEVEL)
-        .description(Some("Coding-agent conversations, their events, and the workspaces they act in."))
+        .description(Some(DESCRIPTION))
         .build();
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Session-API-Key")));
-    let components = ComponentsBuilder::new().schemas_from_iter(schemas).security_scheme(SCHEME, key);
+    let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme(KEY, key)
+        .security_scheme(TOKEN, token);
     OpenApiBuilder::new()
         .info(info)
         .paths(paths)
         .components(Some(components.build()))
-        .security(Some([SecurityRequirement::new(SCHEME, Vec::<String>::new())]))
+        .security(Some([KEY, TOKEN].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()))))
         .build()
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use support::{PATIENCE, World, finish, message, sleep, terminal, until};
 use testing::script::Turn;
 use types::ConversationId;
-use types::calls::Command;
+use types::calls::{Command, Once};
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 
@@ -32,6 +32,30 @@ async fn a_message_with_run_is_answered_and_the_run_goes_on_by_itself() {
     let kinds: Vec<String> =
         world.events(id).await.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds[0], "SystemPromptEvent", "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_may_have_been_sent_before_is_stored_once() {
+    let mut world = World::start().await;
+    let id = world.create();
+    let sent = |event: &str, again| {
+        let Command::Message { message, sender, run, .. } = message("hi", false) else { unreachable!() };
+        Command::Message { message, sender, run, once: Some(Once { id: event.into(), again }) }
+    };
+    let texts = async |world: &World| {
+        let messages = world.kinds(id, "MessageEvent").await;
+        messages.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    world.call(id, sent("first", false)).await.unwrap();
+    let done = world.call(id, sent("first", true)).await.unwrap();
+    assert_eq!(done.seq, world.ports.log.tail(&world.log(id)).await.unwrap());
+    world.call(id, sent("second", true)).await.unwrap();
+    assert_eq!(texts(&world).await, ["first", "second"]);
+
+    world.stop_worker().await;
+    world.start_worker().await;
+    world.call(id, sent("first", true)).await.unwrap();
+    assert_eq!(texts(&world).await, ["first", "second"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

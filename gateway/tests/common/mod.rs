@@ -1,6 +1,6 @@
 //! A gateway on a loopback port with real stores, and a worker that is just enough of one.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
 
 #[path = "../running/mod.rs"]
 mod running;
@@ -48,6 +48,17 @@ pub async fn start(change: impl FnOnce(&mut Config)) -> Server {
     change(&mut config);
     let running = Running::start(folder, ports.clone(), store, config).await;
     Server { address: running.address.clone(), client: running::client(), ports, running }
+}
+
+/// Why a server cannot start.
+pub async fn start_failure(change: impl FnOnce(&mut Config)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, _store) = running::open(folder.path()).await;
+    let mut config = running::config();
+    change(&mut config);
+    let vault = running::vault();
+    let prepared = manyhands_gateway::server::prepare(config, ports, vault, CancellationToken::new()).await;
+    prepared.err().expect("it started").to_string()
 }
 
 /// An app without a listener.

@@ -22,17 +22,17 @@ const CHUNK: usize = 1024 * 1024;
 pub async fn start(ports: &Ports) {
     let bus = ports.bus.clone();
     let for_bash = ports.clone();
-    let bash = serve(bus.clone(), "mh.cmd.*.bash", None, move |call: Call<BashCall>| {
+    let bash = serve(bus.clone(), "mh.cmd.default.bash", None, move |call: Call<BashCall>| {
         bash(for_bash.clone(), call.body)
     });
     tokio::spawn(bash.await.unwrap());
     let uploads = Arc::new(Mutex::new(HashMap::new()));
-    let file = serve(bus.clone(), "mh.cmd.*.file", None, move |call: Call<FileCall>| {
+    let file = serve(bus.clone(), "mh.cmd.default.file", None, move |call: Call<FileCall>| {
         let uploads = uploads.clone();
         async move { file(&uploads, call) }
     });
     tokio::spawn(file.await.unwrap());
-    let git = serve(bus, "mh.cmd.*.git", None, async |call: Call<GitCall>| git(call.body));
+    let git = serve(bus, "mh.cmd.default.git", None, async |call: Call<GitCall>| git(call.body));
     tokio::spawn(git.await.unwrap());
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use testing::socket::Socket;
 pub use testing::until;
 
-use running::Running;
+use running::{Replica, Running};
 use script::Worker;
 
 pub struct Server {
@@ -90,6 +90,11 @@ impl Server {
 
     pub async fn until_status(&self, id: &str, status: &str) {
         until(async || self.info(id).await["execution_status"] == status).await;
+    }
+
+    /// Another gateway on the same stores and bus.
+    pub async fn replica(&self) -> Replica {
+        Replica::start(self.ports.clone(), running::config()).await
     }
 
     pub async fn socket(&self, path: &str) -> Socket {

@@ -1,6 +1,6 @@
 //! Just enough of a worker: it stores what commands ask for, and its runs are scripted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
-    BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, RecordCall,
-    WorkingCopy,
+    BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, Once,
+    RecordCall, WorkingCopy,
 };
 use types::log::{Control, LogRecord};
 use types::{ConversationId, EventId, SandboxId, Seq, time};
@@ -65,6 +65,8 @@ struct State {
     tail: Seq,
     events: u64,
     status: String,
+    /// Those whose id was given.
+    messages: HashSet<EventId>,
 }
 
 impl Worker {
@@ -184,9 +186,16 @@ impl Worker {
         let mut state = shared.lock().await;
         let script = self.0.script.lock().unwrap().clone();
         match call.command {
-            Command::Message { message, run, .. } => {
+            Command::Message { message, run, once, .. } => {
                 let text = serde_json::to_value(&message).unwrap();
-                let event = user_message(text);
+                let mut event = user_message(text);
+                if let Some(Once { id: event_id, again }) = once {
+                    if again && state.messages.contains(&event_id) {
+                        return Ok(CommandDone { seq: state.tail, text: None });
+                    }
+                    event["id"] = json!(event_id);
+                    state.messages.insert(event_id);
+                }
                 let update = update("last_user_message_id", event["id"].clone());
                 self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
                 if run && state.status != "running" {

@@ -1,4 +1,5 @@
 //! A gateway on a loopback port, on real stores in a folder of its own.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use vault::{Keys, Vault};
 
 pub struct Running {
@@ -42,6 +43,22 @@ impl Running {
         tokio::time::timeout(testing::PATIENCE, self.task).await.unwrap().unwrap().unwrap();
         self.store.close().await;
         self.folder
+    }
+}
+
+/// One more gateway on ports that others use too.
+pub struct Replica {
+    pub address: String,
+    _stop: DropGuard,
+}
+
+impl Replica {
+    pub async fn start(ports: Ports, config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        tokio::spawn(manyhands_gateway::run(config, ports, vault(), listener, stop.clone()));
+        Self { address, _stop: stop.drop_guard() }
     }
 }
 

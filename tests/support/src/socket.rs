@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::PATIENCE;
@@ -19,13 +20,29 @@ impl Socket {
         Self { stream: connect_async(url).await.unwrap().0 }
     }
 
+    /// With a bearer token; the status of a refusal before the upgrade otherwise.
+    ///
+    /// # Errors
+    /// That status.
+    pub async fn open_with(url: &str, token: Option<&str>) -> Result<Self, u16> {
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        match connect_async(request).await {
+            Ok((stream, _)) => Ok(Self { stream }),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("the socket cannot be opened: {error}"),
+        }
+    }
+
     /// The status of a refusal before the upgrade.
     ///
     /// # Panics
     /// When it is not refused.
     pub async fn refusal(url: &str) -> u16 {
         match connect_async(url).await {
-            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => response.status().as_u16(),
+            Err(Error::Http(response)) => response.status().as_u16(),
             other => panic!("not refused: {other:?}"),
         }
     }
