@@ -60,5 +60,7 @@ pub fn config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<g
         build_git_sha: settings.build_git_sha.clone(),
         build_git_ref: settings.build_git_ref.clone(),
         limits: gateway::config::Limits::default(),
+        placement: gateway::config::Placement::Single,
+        tenant_budget_usd: None,
     })
 }

@@ -9,11 +9,13 @@ use vault::Vault;
 use crate::activity::Activity;
 use crate::auth::Bearer;
 use crate::bash::Tails;
+use crate::broker::Broker;
 use crate::config::Config;
 use crate::cors::Origins;
 use crate::history::History;
 use crate::index::Index;
 use crate::public::Readiness;
+use crate::sandboxes::Sandboxes;
 use crate::session::Sessions;
 use crate::sockets::Hub;
 
@@ -39,6 +41,8 @@ pub struct Shared {
     pub sessions: Sessions,
     pub bearer: Option<Arc<Bearer>>,
     pub bash: Tails,
+    pub sandboxes: Sandboxes,
+    pub broker: Broker,
 }
 
 impl App {

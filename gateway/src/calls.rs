@@ -1,13 +1,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{rpc, subjects};
+use ports::rpc::{self, Code, Fault};
+use ports::subjects;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use types::SandboxId;
 
 use crate::App;
 use crate::error::ApiResult;
+
+/// How long a worker that has its lease may keep from answering.
+const UNANSWERED: Duration = Duration::from_secs(30);
 
 /// Calls a service of a sandbox's worker. The deadline is for work that should be quick.
 pub(crate) async fn call<Q, A>(app: &App, sandbox: &SandboxId, service: &str, body: &Q) -> ApiResult<A>
@@ -31,7 +36,37 @@ where
     Q: Serialize + Sync,
     A: DeserializeOwned,
 {
+    Ok(reach(app, sandbox, service, body, Bytes::new(), deadline).await?.0)
+}
+
+/// Calls a service of a sandbox's worker, with bytes beside the body; starts the worker first where it does
+/// not run. The deadline is the call's alone. A call that was taken by a worker is never repeated.
+///
+/// # Errors
+/// The worker's fault; `Absent` when there is none and none can be started.
+pub(crate) async fn reach<Q, A>(
+    app: &App,
+    sandbox: &SandboxId,
+    service: &str,
+    body: &Q,
+    blob: Bytes,
+    deadline: Duration,
+) -> Result<(A, Bytes), Fault>
+where
+    Q: Serialize + Sync,
+    A: DeserializeOwned,
+{
     let subject = subjects::command(sandbox, service);
-    let answer = rpc::call(app.ports.bus.as_ref(), &subject, body, Bytes::new(), deadline).await;
-    Ok(answer?.0)
+    let give_up = Instant::now() + UNANSWERED;
+    loop {
+        app.sandboxes.ready(sandbox).await?;
+        match rpc::call(app.ports.bus.as_ref(), &subject, body, blob.clone(), deadline).await {
+            Err(fault)
+                if fault.code == Code::Absent && app.sandboxes.are_many() && Instant::now() < give_up =>
+            {
+                app.sandboxes.missed(sandbox).await?;
+            }
+            outcome => return outcome,
+        }
+    }
 }

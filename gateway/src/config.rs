@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use crate::sandboxes::Policy;
+
 /// What the gateway is told at start. The binary fills it from its configuration.
 pub struct Config {
     /// The session API keys. With none, and no bearer tokens, everybody who reaches the server may use it.
@@ -37,6 +39,31 @@ pub struct Config {
     pub build_git_sha: String,
     pub build_git_ref: String,
     pub limits: Limits,
+    pub placement: Placement,
+    /// US dollars that all conversations of a tenant together may spend on models; none: no limit. Kept in a
+    /// cluster alone, where model calls go through the gateway.
+    pub tenant_budget_usd: Option<f64>,
+}
+
+/// Where conversations and commands run.
+#[derive(Clone, Debug, Default)]
+pub enum Placement {
+    /// In one sandbox whose worker is always there.
+    #[default]
+    Single,
+    /// In sandboxes that a supervisor starts and stops.
+    Cluster(Cluster),
+}
+
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub policy: Policy,
+    /// Absolute: the directory whose directories are workspaces.
+    pub root: PathBuf,
+    /// What a worker may take to start before a call that waits for it is given up.
+    pub patience: Duration,
+    /// What new sandboxes are made from; `None`: the supervisor's own choice.
+    pub image: Option<String>,
 }
 
 impl Config {

@@ -8,6 +8,9 @@ use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// Seconds until a worker that could not be had is worth another try.
+const RETRY_AFTER: http::HeaderValue = http::HeaderValue::from_static("5");
+
 pub type ApiResult<T> = Result<T, ApiError>;
 
 /// Why a request was not done, in the client's terms.
@@ -19,6 +22,9 @@ pub enum ApiError {
     /// 422 with a list of what is wrong with the input.
     #[error("invalid input")]
     Invalid(Vec<Problem>),
+    /// 503: no worker could be had. The text is for the client, which may try again.
+    #[error("{0}")]
+    NoWorker(String),
     /// 500. The text is for the log; the client gets an id to find it by.
     #[error("{0}")]
     Internal(String),
@@ -107,6 +113,7 @@ impl From<Fault> for ApiError {
             Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Busy => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Absent => return Self::NoWorker(fault.message),
             Code::Internal => return Self::Internal(fault.message),
         };
         Self::new(status, fault.message)
@@ -134,6 +141,11 @@ impl IntoResponse for ApiError {
             }
             Self::Invalid(problems) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({"detail": problems}))).into_response()
+            }
+            Self::NoWorker(detail) => {
+                let headers = [(http::header::RETRY_AFTER, RETRY_AFTER)];
+                let body = axum::Json(json!({"detail": detail}));
+                (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
             }
             Self::Internal(text) => failure(&text),
         }

@@ -1,16 +1,16 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use types::bash::ExecuteBashRequest;
 use types::calls::{Scope, ScopedWorkspace};
-use types::{ConversationId, SandboxId};
+use types::{ConversationId, SandboxId, TenantId};
 
 use crate::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::uuid_param;
-use crate::tenants::default_sandbox;
+use crate::extract::{query_values, uuid_param};
 
 /// Where a bash, file or git route acts: below `/api/conversations/{runtime_conversation_id}` in that
-/// conversation's workspace, else in all of the tenant's default sandbox.
+/// conversation's workspace, else in the whole sandbox of the path that the query names.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub sandbox: SandboxId,
@@ -24,12 +24,40 @@ impl FromRequestParts<App> for Place {
         let caller = Caller::from_request_parts(parts, app).await?;
         match uuid_param(parts, app, "runtime_conversation_id").await? {
             Some(id) => Self::of_conversation(app, &caller, ConversationId(id)),
-            None => Ok(Self { sandbox: default_sandbox(&caller.tenant), scope: Scope::default() }),
+            None => {
+                let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
+                Self::of_path(app, &caller.tenant, &path).await
+            }
         }
     }
 }
 
 impl Place {
+    /// The whole sandbox that an absolute path belongs to; for any other path, the tenant's default one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of_path(app: &App, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
+        let sandbox = app.sandboxes.at(tenant, path).await?;
+        Ok(Self { sandbox, scope: Scope::default() })
+    }
+
+    /// Where a command runs: without a conversation that goes by its working directory.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn for_command(
+        self,
+        app: &App,
+        caller: &Caller,
+        request: &ExecuteBashRequest,
+    ) -> Result<Self, ApiError> {
+        match &request.cwd {
+            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(app, &caller.tenant, cwd).await,
+            _ => Ok(self),
+        }
+    }
+
     /// # Errors
     /// 404 for a conversation the caller's tenant has not.
     pub fn of_conversation(app: &App, caller: &Caller, id: ConversationId) -> Result<Self, ApiError> {

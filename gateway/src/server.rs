@@ -19,12 +19,14 @@ use crate::activity::Activity;
 use crate::app::Shared;
 use crate::auth::{self, Bearer};
 use crate::bash::Tails;
+use crate::broker::Broker;
 use crate::cors::Origins;
 use crate::edge::Edge;
 use crate::history::History;
 use crate::index::Index;
 use crate::linger::Lingering;
 use crate::public::Readiness;
+use crate::sandboxes::Sandboxes;
 use crate::session::Sessions;
 use crate::sockets::Hub;
 use crate::{App, Config};
@@ -80,6 +82,7 @@ pub async fn prepare(
     let bearer = config.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new);
     let tasks = TaskTracker::new();
     let index = Index::start(&ports, &tasks, &drain).await?;
+    let sandboxes = Sandboxes::start(&config.placement, &ports, &tasks, &drain).await?;
     let app = App::new(Shared {
         origins: origins.map_err(Error::OriginPattern)?,
         sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
@@ -89,6 +92,8 @@ pub async fn prepare(
         readiness: Readiness::default(),
         history: History::new(ports.log.clone()),
         hub: Hub::default(),
+        sandboxes,
+        broker: Broker::new(&ports, config.tenant_budget_usd),
         config,
         ports,
         vault,
@@ -100,7 +105,10 @@ pub async fn prepare(
     if let Some(bearer) = app.bearer.clone() {
         app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(bearer.follow()));
     }
-    app.index.wake_cut_off(&app.tasks, &app.drain);
+    if app.sandboxes.are_many() {
+        crate::broker::serve(&app).await?;
+    }
+    crate::sandboxes::close_cut_off_runs(&app);
     Ok(app)
 }
 

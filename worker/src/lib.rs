@@ -5,6 +5,7 @@
 //! cannot be rebuilt from the logs, except live shells.
 
 mod activity;
+mod broker;
 mod config;
 mod conversation;
 mod lease;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use activity::Activity;
+pub use broker::Broker;
 pub use config::Config;
 use lease::{Keeper, Standing};
 

@@ -49,6 +49,10 @@ impl Agent {
         self.open(draft);
         self.run = Run { last_tokens: self.run.last_tokens, ..Run::default() };
         self.set_status(draft, Status::Running);
+        if let Some(why) = self.copy.broken_secret.clone() {
+            self.fail(draft, "SecretUnavailable", &why);
+            return Ok(());
+        }
         if self.view.open_calls().any(|call| call.action.is_some()) {
             self.act(draft);
         } else {

@@ -26,9 +26,10 @@ pub fn set_tags(agent: &mut Agent, draft: &mut Draft<'_>, tags: &BTreeMap<String
     agent.announce(draft, "tags", serde_json::to_value(tags).ok());
 }
 
-/// The next model call goes to `llm`. Its secrets are masked in the announcement.
+/// The next model call goes to `llm`; a key that could not be had is not needed any more. Its secrets are masked in the announcement.
 pub fn switch_llm(agent: &mut Agent, draft: &mut Draft<'_>, llm: LlmConfig, vision: bool) {
     agent.config.llm = llm;
+    agent.copy.broken_secret = None;
     agent.vision = vision;
     let mut shown = serde_json::to_value(&agent.config).unwrap_or_default();
     map_secrets(&mut shown, &mut |_| MASK.into());

@@ -208,7 +208,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Problem
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Problem::timeout(limit)))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.starts_with("application/json"))
 }

@@ -7,18 +7,22 @@
 //! - `history`: the provider-neutral shape of the messages
 //! - `chat`, `responses`, `anthropic`: the dialects, requests and answers
 //! - `sse`, `exchange`: one attempt on the wire
+//! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
 
 mod answer;
 mod anthropic;
+mod brokered;
 mod catalog;
 mod chat;
 mod client;
 mod cost;
+mod destination;
 mod direct;
 mod exchange;
 mod history;
 mod images;
+mod meter;
 mod options;
 mod patterns;
 mod problem;
@@ -32,8 +36,13 @@ mod stream;
 mod traits;
 mod transport;
 
+pub use brokered::{Broker, Brokered, Pieces};
 pub use client::Client;
+pub use destination::Destination;
 pub use direct::Direct;
+pub use meter::{Meter, Spent};
+pub use problem::BUDGET_REACHED;
+pub use retry::asked_wait;
 pub use stream::{StreamEvent, StreamSink};
 pub use traits::supports_vision;
 pub use transport::{AnswerBody, HttpAnswer, HttpCall, Transport, TransportError};

@@ -9,6 +9,9 @@ use types::model::{FailureKind, ModelFailure};
 use crate::patterns;
 use crate::transport::TransportError;
 
+/// The `type` of a broker's error object, under status 402, when a budget is used up.
+pub const BUDGET_REACHED: &str = "budget_reached";
+
 /// Most characters of a provider's text that reach the user.
 const DETAIL_LIMIT: usize = 2_000;
 const KEY_REJECTED: &str = "Your LLM API key appears to be invalid or has expired.";
@@ -36,11 +39,16 @@ enum Cause {
     ContentPolicy,
     /// The configuration cannot work.
     Config,
+    /// The broker refuses: the budget is used up.
+    Budget,
 }
 
 impl Problem {
     pub(crate) fn status(status: u16, body: &[u8]) -> Self {
         let evidence = String::from_utf8_lossy(body).into_owned();
+        if let Some(said) = budget_reached(status, &evidence) {
+            return Self::new(Cause::Budget, said);
+        }
         let said = match serde_json::from_str::<Value>(&evidence) {
             Ok(body) => said(body.get("error").filter(|error| !error.is_null()).unwrap_or(&body)),
             Err(_) if evidence.trim_start().starts_with('<') => String::new(),
@@ -123,7 +131,7 @@ impl Problem {
         match self.cause {
             Cause::Status(status) => matches!(status, 408 | 409 | 429) || status >= 500,
             Cause::Connection | Cause::Timeout | Cause::NoResponse | Cause::Garbled => true,
-            Cause::ContentPolicy | Cause::Config => false,
+            Cause::ContentPolicy | Cause::Config | Cause::Budget => false,
         }
     }
 
@@ -132,7 +140,7 @@ impl Problem {
         let (kind, code) = (self.kind(), self.code());
         let detail = match (code, self.cause) {
             ("LLMAuthenticationError", _) => KEY_REJECTED.to_owned(),
-            (_, Cause::Config) => self.message,
+            (_, Cause::Config | Cause::Budget) => self.message,
             _ => format!("{label} {}", self.message),
         };
         ModelFailure { kind, code: code.to_owned(), detail: shortened(detail) }
@@ -173,9 +181,17 @@ impl Problem {
             Cause::Status(409 | 500..) | Cause::Connection => "LLMServiceUnavailableError",
             Cause::NoResponse => "LLMNoResponseError",
             Cause::Garbled => "APIError",
+            Cause::Budget => "MaxBudgetReached",
             Cause::Status(_) | Cause::Config | Cause::ContentPolicy => "LLMBadRequestError",
         }
     }
+}
+
+fn budget_reached(status: u16, evidence: &str) -> Option<String> {
+    let error = serde_json::from_str::<Value>(evidence).ok().filter(|_| status == 402)?;
+    let error =
+        error.get("error").filter(|error| error.get("type").is_some_and(|kind| kind == BUDGET_REACHED))?;
+    error.get("message")?.as_str().map(str::to_owned)
 }
 
 /// The message of an error object, with its code or type where that is a word.

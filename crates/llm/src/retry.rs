@@ -40,6 +40,12 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
+/// How long the answer with these headers asks to wait before the next call, within reason.
+#[must_use]
+pub fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    retry_after(headers, Timestamp::now()).map(|asked| asked.min(LONGEST_DEMAND))
+}
+
 /// A configured time limit in seconds; none, or nothing positive, is a day.
 pub(crate) fn limit(configured: Option<f64>) -> Duration {
     configured.filter(|seconds| *seconds > 0.0).map_or(DAY, seconds)

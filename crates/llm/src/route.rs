@@ -16,6 +16,8 @@ const AZURE_VERSION: &str = "2024-12-01-preview";
 const OPENAI_HOST: &str = "api.openai.com";
 const RESPONSES_MODELS: [&str; 3] = ["gpt-5", "gpt-6", "codex-mini-latest"];
 const BETA: &str = "anthropic-beta";
+/// Names the conversation: gateways of models group calls by it, and so does our own broker.
+pub(crate) const SESSION_HEADER: HeaderName = HeaderName::from_static("x-litellm-session-id");
 const AGENT: &str = concat!("manyhands/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) struct Route {
@@ -64,12 +66,12 @@ impl Route {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in [
-            ("http-referer", llm.openrouter_site_url.as_str()),
-            ("x-title", llm.openrouter_app_name.as_str()),
-            ("x-litellm-session-id", session),
+            (HeaderName::from_static("http-referer"), llm.openrouter_site_url.as_str()),
+            (HeaderName::from_static("x-title"), llm.openrouter_app_name.as_str()),
+            (SESSION_HEADER, session),
         ] {
             if let Some(value) = HeaderValue::from_str(value).ok().filter(|value| !value.is_empty()) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         }
         if let Some(key) = llm.api_key.as_deref().filter(|key| !key.is_empty()) {

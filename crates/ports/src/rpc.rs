@@ -26,6 +26,8 @@ pub enum Code {
     Invalid,
     Busy,
     Unavailable,
+    /// Nobody is there to take the call: it was not done, and may be repeated.
+    Absent,
     Internal,
 }
 
@@ -83,7 +85,7 @@ struct Answer<T> {
 /// Calls `subject` and waits for the answer and its blob.
 ///
 /// # Errors
-/// The other side's fault; `Unavailable` when nobody listens or `deadline` passes.
+/// The other side's fault; `Absent` when nobody listens, `Unavailable` when `deadline` passes.
 pub async fn call<Q, A>(
     bus: &dyn Bus,
     subject: &str,
@@ -101,7 +103,7 @@ where
         .map_err(Fault::internal)?;
     let parcel = Parcel { json: json.into(), blob };
     let answer = bus.request(subject, parcel, deadline).await.map_err(|error| match error {
-        Error::NotFound => Fault::new(Code::Unavailable, format!("nobody answers on {subject}")),
+        Error::NotFound => Fault::new(Code::Absent, format!("nobody answers on {subject}")),
         other => other.into(),
     })?;
     let envelope: Answer<A> = serde_json::from_slice(&answer.json).map_err(Fault::internal)?;

@@ -28,6 +28,19 @@ pub fn models(sandbox: &SandboxId) -> String {
 /// What the brokers answer: [`models`] of every sandbox.
 pub const ALL_MODELS: &str = "mh.llm.*";
 
+/// What a worker adds to one of its model calls.
+#[must_use]
+pub fn model_notes(sandbox: &SandboxId, call: &str) -> String {
+    format!("mh.llm.{sandbox}.{call}")
+}
+
+/// The pieces of the answer to one model call: below the caller's own inbox, so that nobody can have them
+/// sent elsewhere.
+#[must_use]
+pub fn model_pieces(sandbox: &SandboxId, epoch: Epoch, call: &str) -> String {
+    format!("_INBOX_{sandbox}_{}.llm.{call}", epoch.0)
+}
+
 /// Calls from a worker for what only the control plane may read: its logs, its lease, its blobs.
 #[must_use]
 pub fn storage(sandbox: &SandboxId) -> String {

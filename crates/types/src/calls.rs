@@ -114,6 +114,9 @@ pub struct WorkingCopy {
     pub secrets: BTreeMap<String, SecretSource>,
     pub autotitle: bool,
     pub title: Option<String>,
+    /// Why a stored secret cannot be had, for the user: runs end with it instead of going on without.
+    #[serde(default)]
+    pub broken_secret: Option<String>,
 }
 
 /// Which conversation's workspace a bash, file or git call is confined to; `None`: the sandbox's whole

@@ -63,9 +63,10 @@ fn by_code(code: &str, detail: &str) -> Option<Classification> {
         "LLMAuthenticationError" => settings("auth"),
         "LLMRateLimitError" if is_used_up(detail) => settings("quota"),
         "LLMRateLimitError" => retry("rate_limit"),
-        "LLMBadRequestError" | "NotFoundError" => settings("config"),
+        "LLMBadRequestError" | "NotFoundError" | "SecretUnavailable" => settings("config"),
         "LLMContextWindowExceedError" | "LLMMalformedConversationHistoryError" => retry("agent_action"),
         "MaxIterationsReached" => nothing("agent_action"),
+        "MaxBudgetReached" => settings("quota"),
         _ => return None,
     })
 }

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod bash;
+pub mod brokering;
 pub mod calls;
 pub mod classify;
 pub mod content;

@@ -13,6 +13,7 @@ use super::body::records_of;
 use super::entry::Entry;
 use super::tail::Tail;
 use crate::App;
+use crate::auth::Caller;
 use crate::calls::call;
 use crate::conversations::Success;
 use crate::error::{ApiError, ApiResult};
@@ -31,9 +32,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     responses((status = 200, body = StartedCommand), (status = 422, description = "Invalid request")))]
 pub(super) async fn start_bash_command(
     State(app): State<App>,
+    caller: Caller,
     place: Place,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<BashEvent>> {
+    let place = place.for_command(&app, &caller, &request).await?;
     Ok(Json(BashEvent::BashCommand(start(&app, place, request).await?.command)))
 }
 
@@ -42,10 +45,12 @@ pub(super) async fn start_bash_command(
     responses((status = 200, body = WholeOutput), (status = 422, description = "Invalid request")))]
 pub(super) async fn execute_bash_command(
     State(app): State<App>,
+    caller: Caller,
     place: Place,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<Joined>> {
     let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
+    let place = place.for_command(&app, &caller, &request).await?;
     let tail = app.bash.of(&app, &place);
     let started = start(&app, place, request).await?;
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;

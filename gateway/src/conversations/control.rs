@@ -6,10 +6,12 @@ use ports::rpc::{Code, Fault};
 use serde::Deserialize;
 use serde_json::Value;
 use types::calls::Command;
+use types::conversation::Status;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::Success;
 use super::drive::{self, QUICK};
+use super::first_message::deliver_waiting;
 use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -29,6 +31,9 @@ pub(super) async fn run_conversation(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    if deliver_waiting(&app, &entry).await.map_err(run_fault)? {
+        return Ok(Json(Success::YES));
+    }
     match drive::command_that_runs(&app, &entry, Command::Run {}, QUICK).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Conflict => Err(ApiError::new(StatusCode::CONFLICT, RUNNING)),
@@ -53,7 +58,9 @@ pub(super) async fn pause_conversation(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    stop(&app, &caller, id, Command::Pause {}).await
+    let paused = stop(&app, &caller, id, Command::Pause {}).await?;
+    rest(&app, &caller, id);
+    Ok(paused)
 }
 
 /// Stops at once: a model call is dropped, a tool call is interrupted.
@@ -66,6 +73,19 @@ pub(super) async fn interrupt_conversation(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     stop(&app, &caller, id, Command::Interrupt {}).await
+}
+
+/// A sandbox that is a paused conversation's alone need not run, once the last step is over.
+fn rest(app: &App, caller: &Caller, id: types::ConversationId) {
+    let entry = app.index.get(&caller.tenant, id);
+    let Some(entry) = entry.filter(|entry| app.sandboxes.is_alone(&entry.log.sandbox, id)) else { return };
+    let resting = app.clone();
+    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
+        let is_paused = || entry.status() == Status::Paused;
+        if let Err(error) = resting.sandboxes.rest(&entry.log.sandbox, is_paused).await {
+            tracing::warn!(conversation.id = %id, %error, "a sandbox that may rest is not paused");
+        }
+    }));
 }
 
 async fn stop(

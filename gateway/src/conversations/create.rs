@@ -7,11 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use ports::{rpc, subjects};
 use serde::Deserialize;
-use types::ConversationId;
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::Record;
+use types::{ConversationId, TenantId};
 
 use super::answer::{Detail, json_bytes, write_info};
 use super::control::run_fault;
@@ -19,6 +18,7 @@ use super::create_body::{StartConversation, StartConversationRequest};
 use super::{first_message, trace_headers, update};
 use crate::App;
 use crate::auth::Caller;
+use crate::calls::reach;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
 use crate::idempotency::Attempt;
@@ -62,13 +62,20 @@ pub(super) async fn start_conversation(
     if let Some(entry) = id.and_then(|id| app.index.get(&caller.tenant, id)) {
         return existing(&app, &entry, found, detail).await;
     }
-    let record = body.into_record(&app, caller.tenant.clone(), id.unwrap_or_else(ConversationId::random))?;
+    let alone = body.wants_its_own_sandbox();
+    let mut record =
+        body.into_record(&app, caller.tenant.clone(), id.unwrap_or_else(ConversationId::random))?;
+    let parent = record.parent_conversation_id.and_then(|parent| app.index.record(&caller.tenant, parent));
+    record.sandbox = match parent {
+        Some(parent) => parent.sandbox.clone(),
+        None => app.sandboxes.of_new(&record, alone).await?,
+    };
+    if app.sandboxes.are_many() {
+        return create_first(app, &record, found, detail).await;
+    }
     let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
     let entry = match created? {
-        Created::Existing(entry) if entry.tenant != caller.tenant => {
-            return Err(ApiError::new(StatusCode::CONFLICT, "This id cannot be used"));
-        }
-        Created::Existing(entry) => return existing(&app, &entry, found, detail).await,
+        Created::Existing(entry) => return theirs(&app, &caller.tenant, &entry, found, detail).await,
         Created::New(entry) => entry,
     };
     if let Err(fault) = first_message::deliver(&app, &entry).await {
@@ -81,8 +88,47 @@ pub(super) async fn start_conversation(
     answer(&app, &entry, StatusCode::CREATED, detail)
 }
 
+/// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
+/// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
+async fn create_first(app: App, record: &Record, found: StatusCode, detail: Detail) -> ApiResult<Response> {
+    let entry = match app.index.create(record).await? {
+        Created::Existing(entry) => return theirs(&app, &record.tenant, &entry, found, detail).await,
+        Created::New(entry) => entry,
+    };
+    begin(&app, &entry);
+    answer(&app, &entry, StatusCode::CREATED, detail)
+}
+
+fn begin(app: &App, entry: &Arc<Entry>) {
+    let (starting, entry) = (app.clone(), entry.clone());
+    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
+        prepare(&starting, &entry.record()).await;
+        if let Err(fault) = first_message::deliver(&starting, &entry).await {
+            tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
+        }
+    }));
+}
+
+/// The conversation that has the id already, if it is the tenant's.
+async fn theirs(
+    app: &App,
+    tenant: &TenantId,
+    entry: &Arc<Entry>,
+    found: StatusCode,
+    detail: Detail,
+) -> ApiResult<Response> {
+    if entry.tenant != *tenant {
+        return Err(ApiError::new(StatusCode::CONFLICT, "This id cannot be used"));
+    }
+    existing(app, entry, found, detail).await
+}
+
 async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
-    first_message::deliver(app, entry).await.map_err(run_fault)?;
+    if app.sandboxes.are_many() {
+        begin(app, entry);
+    } else {
+        first_message::deliver(app, entry).await.map_err(run_fault)?;
+    }
     answer(app, entry, status, detail)
 }
 
@@ -94,9 +140,8 @@ fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiRe
 
 /// Makes the workspace. What goes wrong shows when a tool needs it.
 async fn prepare(app: &App, record: &Record) {
-    let subject = subjects::command(&record.sandbox, "git");
     let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
-    let prepared = rpc::call::<_, GitAnswer>(&*app.ports.bus, &subject, &call, Bytes::new(), PREPARING).await;
+    let prepared = reach::<_, GitAnswer>(app, &record.sandbox, "git", &call, Bytes::new(), PREPARING).await;
     if let Err(fault) = prepared {
         tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{FirstMessage, Record, Workspace};
 use types::policy::ConfirmationPolicy;
-use types::{Content, ConversationId, Message, Role, TenantId, time};
+use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
 use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
@@ -18,7 +18,6 @@ use super::update::check_tags;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::schema::conversation::PassedOver;
-use crate::tenants::default_sandbox;
 
 /// A creation as it is described; [`StartConversation`] is as much of it as is read.
 #[derive(serde::Serialize, utoipa::ToSchema)]
@@ -99,9 +98,14 @@ struct InitialMessage {
 }
 
 impl StartConversation {
+    /// Whether the client asks for a sandbox that no other conversation is in.
+    pub(super) fn wants_its_own_sandbox(&self) -> bool {
+        self.conversation_runtime.as_deref() == Some("docker")
+    }
+
     /// The record, secrets sealed.
     pub(super) fn into_record(self, app: &App, tenant: TenantId, id: ConversationId) -> ApiResult<Record> {
-        self.refuse_what_is_not_there()?;
+        self.refuse_what_is_not_there(app.sandboxes.are_many())?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(additions) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
@@ -125,7 +129,7 @@ impl StartConversation {
         check_tags(&tags)?;
         Ok(Record {
             id,
-            sandbox: default_sandbox(&tenant),
+            sandbox: SandboxId::from(&tenant),
             created_at: time::utc_now(),
             title: None,
             workspace: Workspace { working_dir: working_dir.clone(), kind: "LocalWorkspace".to_owned() },
@@ -149,9 +153,10 @@ impl StartConversation {
         })
     }
 
-    fn refuse_what_is_not_there(&self) -> ApiResult<()> {
+    fn refuse_what_is_not_there(&self, has_sandboxes: bool) -> ApiResult<()> {
         match self.conversation_runtime.as_deref() {
             None | Some("local") => {}
+            Some("docker") if has_sandboxes => {}
             Some("docker") => {
                 return Err(ApiError::unprocessable("This server only runs local conversations"));
             }

@@ -10,6 +10,7 @@ use types::Message;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
 
 use crate::App;
+use crate::calls::reach;
 use crate::index::Entry;
 
 /// For commands that do no model call and wait for no tool.
@@ -26,10 +27,9 @@ pub(crate) async fn command(
     deadline: Duration,
 ) -> Result<CommandDone, Fault> {
     app.activity.touch();
-    let subject = subjects::command(&entry.log.sandbox, "conversation");
     let call = ConversationCall { conversation: entry.id, command };
-    let (done, _) =
-        rpc::call::<_, CommandDone>(&*app.ports.bus, &subject, &call, Bytes::new(), deadline).await?;
+    let (done, _): (CommandDone, _) =
+        reach(app, &entry.log.sandbox, "conversation", &call, Bytes::new(), deadline).await?;
     app.index.wait_for(entry, done.seq, QUICK).await?;
     Ok(done)
 }
@@ -73,7 +73,7 @@ pub(crate) async fn message(
     command(app, entry, wanted, QUICK).await
 }
 
-/// Stops everything of a conversation that is being deleted.
+/// Stops everything of a conversation that is being deleted; starts no worker for it.
 ///
 /// # Errors
 /// The worker's fault; `Unavailable` when it does not answer.
@@ -85,5 +85,5 @@ pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
 
 /// Whether the worker has gone, or never was.
 pub(crate) fn is_absent(fault: &Fault) -> bool {
-    fault.code == Code::Unavailable
+    matches!(fault.code, Code::Absent | Code::Unavailable)
 }

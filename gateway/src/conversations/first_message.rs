@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ports::rpc::{Code, Fault};
-use types::calls::Command;
+use types::calls::{Command, Once};
+use types::{ConversationId, EventId};
+use uuid::Uuid;
 
 use super::drive::{self, QUICK};
 use crate::App;
@@ -23,7 +25,7 @@ pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> 
     let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
     let is_stored = entry.with_projection(|projection| projection.last_user_message_id.is_some());
     if !is_stored {
-        drive::message(app, entry, first.message, None, first.run, None).await?;
+        drive::message(app, entry, first.message, None, first.run, Some(once(entry.id))).await?;
     } else if first.run {
         match drive::command_that_runs(app, entry, Command::Run {}, QUICK).await {
             Err(fault) if fault.code != Code::Conflict => return Err(fault),
@@ -32,4 +34,24 @@ pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> 
     }
     app.index.update(entry.id, |record| record.undelivered.take().is_some()).await?;
     Ok(())
+}
+
+/// Which event it becomes, whichever gateway delivers it: an id made of the conversation's.
+fn once(conversation: ConversationId) -> Once {
+    const FIRST: u128 = 0xffff_ffff << 96;
+    let id = Uuid::from_u128(conversation.0.as_u128() ^ FIRST);
+    Once { id: EventId(id.hyphenated().to_string()), again: true }
+}
+
+/// In a cluster, where conversations are there before their workers: delivers a first message that still
+/// waits, so that it comes before all that is said later. Whether it starts a run.
+///
+/// # Errors
+/// As [`deliver`].
+pub(crate) async fn deliver_waiting(app: &App, entry: &Arc<Entry>) -> Result<bool, Fault> {
+    let Some(first) = entry.record().undelivered.clone().filter(|_| app.sandboxes.are_many()) else {
+        return Ok(false);
+    };
+    deliver(app, entry).await?;
+    Ok(first.run)
 }

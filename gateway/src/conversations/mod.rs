@@ -7,20 +7,24 @@ mod create;
 mod create_body;
 pub(crate) mod drive;
 mod first_message;
+mod keys;
 mod models;
 pub(crate) mod params;
 mod read;
 mod records;
 mod runtime;
-mod sealing;
+pub(crate) mod sealing;
 mod secrets;
 mod trace_headers;
 mod update;
+mod why;
 
 use crate::routes::{Routes, routes};
 
 pub(crate) use answer::{Success, json_bytes};
 pub(crate) use control::run_fault;
+pub(crate) use first_message::deliver_waiting;
+pub(crate) use keys::each_llm;
 pub(crate) use records::serve as serve_records;
 
 pub fn routes() -> Routes {
@@ -32,6 +36,7 @@ pub fn routes() -> Routes {
         .routes(routes!(read::get_agent_final_response))
         .routes(routes!(runtime::get_runtime))
         .routes(routes!(runtime::reprovision_runtime))
+        .routes(routes!(why::get_why))
         .routes(routes!(control::run_conversation))
         .routes(routes!(control::pause_conversation))
         .routes(routes!(control::interrupt_conversation))

@@ -11,6 +11,7 @@ use types::calls::Command;
 
 use super::Success;
 use super::drive::{self, QUICK};
+use super::keys::leave_out_keys;
 use super::sealing::{Sealer, open_returned};
 use crate::App;
 use crate::auth::Caller;
@@ -80,7 +81,7 @@ pub(super) async fn switch_llm(
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let llm = plain_llm(&app, body.llm)?;
+    let mut llm = plain_llm(&app, body.llm)?;
     let mut sealed = llm.clone();
     Sealer::new(&app.vault, id).seal_object(&mut sealed);
     app.index
@@ -89,6 +90,9 @@ pub(super) async fn switch_llm(
             place.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
         })
         .await?;
+    if app.sandboxes.are_many() {
+        leave_out_keys(&mut llm);
+    }
     drive::command(&app, &entry, Command::SwitchLlm { llm }, QUICK).await?;
     Ok(Json(Success::YES))
 }

@@ -1,4 +1,4 @@
-//! Conversation records for the workers, with their secrets opened.
+//! Conversation records for the workers: with their secrets opened, but in a cluster without the models' keys.
 
 use bytes::Bytes;
 use ports::rpc::{self, Call, Code, Fault};
@@ -8,9 +8,14 @@ use types::SandboxId;
 use types::calls::{RecordCall, WorkingCopy};
 use types::conversation::Record;
 
+use super::keys::leave_out_keys;
 use super::sealing::Sealer;
 use crate::App;
 use crate::index::persistence_dir;
+
+const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
+(OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \
+model and the secrets again.";
 
 /// Answers workers until the server stops.
 ///
@@ -54,8 +59,11 @@ async fn answer(app: &App, call: Call<RecordCall>) -> Result<Value, Fault> {
 
 fn working_copy(app: &App, mut record: Record) -> WorkingCopy {
     let sealer = Sealer::new(&app.vault, record.id);
-    sealer.open_object(&mut record.agent);
-    sealer.open_sources(&mut record.secrets);
+    let is_complete = sealer.open_object(&mut record.agent);
+    let are_complete = sealer.open_sources(&mut record.secrets);
+    if app.sandboxes.are_many() {
+        leave_out_keys(&mut record.agent);
+    }
     WorkingCopy {
         conversation: record.id,
         working_dir: record.workspace.working_dir,
@@ -68,5 +76,6 @@ fn working_copy(app: &App, mut record: Record) -> WorkingCopy {
         secrets: record.secrets,
         autotitle: record.autotitle,
         title: record.title,
+        broken_secret: (!is_complete || !are_complete).then(|| BROKEN.to_owned()),
     }
 }

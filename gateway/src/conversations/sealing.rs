@@ -9,13 +9,13 @@ use types::secrets::{SecretSource, map_secrets};
 use vault::Vault;
 
 /// Seals and opens what one conversation's record holds.
-pub(super) struct Sealer<'a> {
+pub(crate) struct Sealer<'a> {
     vault: &'a Vault,
     context: String,
 }
 
 impl<'a> Sealer<'a> {
-    pub(super) fn new(vault: &'a Vault, id: ConversationId) -> Self {
+    pub(crate) fn new(vault: &'a Vault, id: ConversationId) -> Self {
         Self { vault, context: format!("conversations/{}", id.hex()) }
     }
 
@@ -27,14 +27,26 @@ impl<'a> Sealer<'a> {
         map_sources(sources, &mut |plain| Some(self.vault.seal(plain, &self.context)));
     }
 
-    /// A secret that does not open is left out.
-    pub(super) fn open_object(&self, object: &mut Value) {
-        map_secrets(object, &mut |sealed| self.open(sealed).map_or(Value::Null, Value::from));
+    /// A secret that does not open is left out; false if there is one.
+    pub(crate) fn open_object(&self, object: &mut Value) -> bool {
+        let mut complete = true;
+        map_secrets(object, &mut |sealed| {
+            let plain = self.open(sealed);
+            complete &= plain.is_some();
+            plain.map_or(Value::Null, Value::from)
+        });
+        complete
     }
 
-    /// A secret that does not open is left out.
-    pub(super) fn open_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
-        map_sources(sources, &mut |sealed| self.open(sealed));
+    /// A secret that does not open is left out; false if there is one.
+    pub(super) fn open_sources(&self, sources: &mut BTreeMap<String, SecretSource>) -> bool {
+        let mut complete = true;
+        map_sources(sources, &mut |sealed| {
+            let plain = self.open(sealed);
+            complete &= plain.is_some();
+            plain
+        });
+        complete
     }
 
     fn open(&self, sealed: &str) -> Option<String> {

@@ -106,8 +106,17 @@ pub(super) async fn delete_conversation(
 pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> ApiResult<bool> {
     let (app, tenant) = (app.clone(), tenant.clone());
     let tasks = app.tasks.clone();
-    let deleting = tasks
-        .spawn(async move { app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await });
+    let deleting = tasks.spawn(async move {
+        let Some(sandbox) = app.index.get(&tenant, id).map(|entry| entry.log.sandbox.clone()) else {
+            return Ok(false);
+        };
+        let there_was = app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await?;
+        if let Err(error) = app.sandboxes.left(&app.index, &sandbox, id).await {
+            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
+        }
+        app.broker.forget(id).await;
+        Ok(there_was)
+    });
     deleting.await.map_err(ApiError::internal)?
 }
 

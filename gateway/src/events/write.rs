@@ -11,7 +11,7 @@ use super::conversation;
 use crate::App;
 use crate::auth::Caller;
 use crate::conversations::drive::{self, QUICK};
-use crate::conversations::{Success, run_fault};
+use crate::conversations::{Success, deliver_waiting, run_fault};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 use crate::idempotency::Attempt;
@@ -47,6 +47,7 @@ pub(super) async fn send_message(
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
     }
     let message = Message { role: body.role, content: body.content, ..Message::default() };
+    deliver_waiting(&app, &entry).await.map_err(run_fault)?;
     match drive::message(&app, &entry, message, body.sender, body.run, attempt.event()).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Busy => {

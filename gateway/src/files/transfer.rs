@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use ports::{rpc, subjects};
 use types::SandboxId;
 use types::calls::{FileCall, FileChunk, FileStamp, FileStat};
 
 use crate::App;
-use crate::calls::call;
+use crate::calls::{call, reach};
 use crate::error::{ApiError, ApiResult};
 use crate::scope::Place;
 
@@ -72,9 +71,8 @@ impl Source {
     async fn read(&self, offset: u64, len: u64) -> ApiResult<Bytes> {
         let scope = self.place.scope.clone();
         let ask = FileCall::Read { scope, path: self.path.clone(), offset, len, stamp: self.stamp.clone() };
-        let subject = subjects::command(&self.place.sandbox, "file");
-        let bus = self.app.ports.bus.as_ref();
-        let (_, bytes): (FileChunk, _) = rpc::call(bus, &subject, &ask, Bytes::new(), DEADLINE).await?;
+        let (_, bytes): (FileChunk, _) =
+            reach(&self.app, &self.place.sandbox, "file", &ask, Bytes::new(), DEADLINE).await?;
         Ok(bytes)
     }
 }
@@ -87,8 +85,7 @@ pub(super) async fn write(
     offset: u64,
     bytes: Bytes,
 ) -> ApiResult<()> {
-    let subject = subjects::command(&sandbox, "file");
     let ask = FileCall::Write { upload, offset };
-    let ((), _) = rpc::call(app.ports.bus.as_ref(), &subject, &ask, bytes, DEADLINE).await?;
+    let ((), _) = reach(&app, &sandbox, "file", &ask, bytes, DEADLINE).await?;
     Ok(())
 }

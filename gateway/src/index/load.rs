@@ -2,15 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::rpc::{self, Code};
-use ports::{Error, KvEntry, subjects};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use types::calls::{Command, CommandDone, ConversationCall};
-use types::conversation::{Projection, Status};
+use ports::{Error, KvEntry};
+use types::conversation::Projection;
 
 use super::entry::Entry;
 use super::follow::PARALLEL_READS;
@@ -19,9 +14,6 @@ use super::{CONVERSATIONS, Index, PROJECTIONS, records};
 
 /// Records decoded by one task.
 const CHUNK: usize = 250;
-
-/// Workers may start after the gateway.
-const WORKER_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn all(index: &Index) -> ports::Result<()> {
     let kv = &index.0.ports.kv;
@@ -74,42 +66,4 @@ async fn load_one(index: &Index, entry: Entry) -> ports::Result<()> {
     }
     index.directory_mut().insert(entry);
     Ok(())
-}
-
-impl Index {
-    /// Nobody runs what the logs say is running at start: the process that did is gone. The workers close it.
-    pub fn wake_cut_off(&self, tasks: &TaskTracker, drain: &CancellationToken) {
-        let entries = self.directory().all();
-        let cut_off: Vec<_> = entries.into_iter().filter(|entry| entry.status() == Status::Running).collect();
-        if cut_off.is_empty() {
-            return;
-        }
-        let index = self.clone();
-        let waking = async move {
-            for entry in cut_off {
-                wake(&index, &entry).await;
-            }
-        };
-        tasks.spawn(drain.clone().run_until_cancelled_owned(waking));
-    }
-}
-
-async fn wake(index: &Index, entry: &Arc<Entry>) {
-    let give_up = tokio::time::Instant::now() + WORKER_PATIENCE;
-    let subject = subjects::command(&entry.log.sandbox, "conversation");
-    let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
-    loop {
-        let deadline = Duration::from_secs(30);
-        let bus = &*index.0.ports.bus;
-        match rpc::call::<_, CommandDone>(bus, &subject, &call, bytes::Bytes::new(), deadline).await {
-            Ok(_) => return,
-            Err(fault) if fault.code == Code::Unavailable && tokio::time::Instant::now() < give_up => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            Err(fault) => {
-                tracing::warn!(conversation.id = %entry.id, error = %fault, "a run that was cut off is not closed");
-                return;
-            }
-        }
-    }
 }

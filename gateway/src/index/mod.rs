@@ -21,7 +21,7 @@ use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::{Record, Status};
-use types::{ConversationId, Seq, TenantId};
+use types::{ConversationId, SandboxId, Seq, TenantId};
 
 pub(crate) use agent_text::drop_nulls;
 use directory::Directory;
@@ -96,6 +96,19 @@ impl Index {
     #[must_use]
     pub fn children_of(&self, id: ConversationId) -> Vec<ConversationId> {
         self.directory().children_of(id)
+    }
+
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Entry>> {
+        self.directory().all()
+    }
+
+    /// The conversations of a sandbox.
+    #[must_use]
+    pub fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<Entry>> {
+        let mut entries = self.all();
+        entries.retain(|entry| entry.log.sandbox == *sandbox);
+        entries
     }
 
     /// Waits until records up to `seq` are folded in, so that who was told of a write reads it.

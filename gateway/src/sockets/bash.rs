@@ -10,8 +10,8 @@ use http::{StatusCode, Uri};
 use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, Scope, bash_log};
-use types::{SandboxId, Seq, time};
+use types::calls::{BashCall, BashStarted, bash_log};
+use types::{Seq, time};
 
 use super::frames::text_of;
 use super::inbound::{Act, Complaint, listen};
@@ -23,7 +23,7 @@ use crate::auth::SocketCredentials;
 use crate::calls::call;
 use crate::error::ApiError;
 use crate::extract::query_values;
-use crate::tenants::default_sandbox;
+use crate::scope::Place;
 
 /// Records of one read; each may have a mebibyte.
 const READ_RECORDS: usize = 16;
@@ -49,12 +49,15 @@ pub(super) async fn events(
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
     let Some(caller) = credentials.check(app, &mut socket).await else { return };
-    let sandbox = default_sandbox(&caller.tenant);
+    let place = match Place::of_path(app, &caller.tenant, "").await {
+        Ok(place) => place,
+        Err(error) => return tracing::warn!(%error, "the bash events have no sandbox"),
+    };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(app, &sandbox, replay).await {
+        let mut feed = match Feed::begin(app, &place, replay).await {
             Ok(feed) => feed,
             Err(error) => return broken(&error),
         };
@@ -63,7 +66,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
             error = feed.follow(&outbox) => broken(&error),
         }
     };
-    let commands = Commands { app, sandbox: &sandbox };
+    let commands = Commands { app, place: &place };
     let listening = listen(&mut stream, &heard, &outbox, &caller, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
@@ -89,8 +92,8 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn begin(app: &'a App, sandbox: &SandboxId, replay: bool) -> ports::Result<Self> {
-        let log = LogId::named(sandbox, &bash_log(&Scope::default()));
+    async fn begin(app: &'a App, place: &Place, replay: bool) -> ports::Result<Self> {
+        let log = LogId::named(&place.sandbox, &bash_log(&place.scope));
         let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
         let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
         Ok(Self { app, log, news, at, behind: replay })
@@ -151,7 +154,7 @@ impl<'a> Feed<'a> {
 /// Frames that start commands; their events come with all others.
 struct Commands<'a> {
     app: &'a App,
-    sandbox: &'a SandboxId,
+    place: &'a Place,
 }
 
 impl Act for Commands<'_> {
@@ -159,10 +162,11 @@ impl Act for Commands<'_> {
         let fields: Value = serde_json::from_str(text).map_err(|error| Complaint::not_json(&error))?;
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
-        let start = BashCall::Start { scope: Scope::default(), request };
-        match call::<_, BashStarted>(self.app, self.sandbox, "bash", &start).await {
+        let start = BashCall::Start { scope: self.place.scope.clone(), request };
+        match call::<_, BashStarted>(self.app, &self.place.sandbox, "bash", &start).await {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
+            Err(ApiError::NoWorker(detail)) => Err(Complaint::new("ValueError", detail)),
             Err(error) => {
                 tracing::error!(%error, "a command was not started");
                 Err(Complaint::new("InternalServerError", "The command could not be started"))

@@ -16,7 +16,7 @@ use super::pings::Pings;
 use super::wire::Heard;
 use crate::App;
 use crate::auth::{Caller, Right};
-use crate::conversations::drive;
+use crate::conversations::{deliver_waiting, drive};
 use crate::index::Entry;
 
 /// What a socket does with the frames of its client.
@@ -107,7 +107,11 @@ impl Act for Messages<'_> {
         if !self.app.index.any(self.entry.id).is_some_and(|present| Arc::ptr_eq(&present, self.entry)) {
             return Err(Complaint::new("ValueError", "The conversation is gone"));
         }
-        match drive::message(self.app, self.entry, message, None, true, None).await {
+        let told = async {
+            deliver_waiting(self.app, self.entry).await?;
+            drive::message(self.app, self.entry, message, None, true, None).await
+        };
+        match told.await {
             Ok(_) => Ok(()),
             Err(fault) if fault.code == Code::Busy => Err(Complaint::new(
                 "ConversationRunLimitReached",

@@ -22,6 +22,7 @@ pub struct Worker(Arc<Shared>);
 
 struct Shared {
     ports: Ports,
+    sandbox: SandboxId,
     script: Mutex<Script>,
     open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
     seen: Mutex<Vec<Command>>,
@@ -70,7 +71,12 @@ struct State {
 
 impl Worker {
     pub async fn start(ports: &Ports) -> Self {
+        Self::start_in(ports, SandboxId::shared()).await
+    }
+
+    pub async fn start_in(ports: &Ports, sandbox: SandboxId) -> Self {
         let worker = Self(Arc::new(Shared {
+            sandbox: sandbox.clone(),
             ports: ports.clone(),
             script: Mutex::default(),
             open: Mutex::default(),
@@ -78,7 +84,6 @@ impl Worker {
             bash: tokio::sync::Mutex::default(),
             stop: CancellationToken::new(),
         }));
-        let sandbox = SandboxId::shared();
         let serving = worker.clone();
         let handler = move |call: Call<ConversationCall>| {
             let worker = serving.clone();
@@ -116,14 +121,14 @@ impl Worker {
 
     /// Asks the gateway for the conversation, as a worker does before it runs one.
     pub async fn working_copy(&self, id: ConversationId) -> WorkingCopy {
-        let subject = subjects::records(&SandboxId::shared());
+        let subject = subjects::records(&self.0.sandbox);
         let call = RecordCall::Open { conversation: id };
         let deadline = Duration::from_secs(5);
         rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0
     }
 
     pub async fn set_title(&self, id: ConversationId, title: &str) {
-        let subject = subjects::records(&SandboxId::shared());
+        let subject = subjects::records(&self.0.sandbox);
         let call = RecordCall::SetTitle { conversation: id, title: title.to_owned() };
         let deadline = Duration::from_secs(5);
         let () = rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0;
@@ -148,7 +153,7 @@ impl Worker {
         let BashCall::Start { request, .. } = call else {
             return Err(Fault::new(Code::Invalid, "not scripted"));
         };
-        let log = LogId::named(&SandboxId::shared(), "_bash");
+        let log = LogId::named(&self.0.sandbox, "_bash");
         let id = uuid::Uuid::new_v4().simple().to_string();
         let ExecuteBashRequest { command, cwd, timeout } = request;
         let command = BashCommand { command, cwd, timeout, id: id.clone(), timestamp: time::utc_now() };
@@ -171,7 +176,7 @@ impl Worker {
 
     /// Removes all bash events.
     pub async fn clear_bash(&self) {
-        self.0.ports.log.delete(&LogId::named(&SandboxId::shared(), "_bash")).await.unwrap();
+        self.0.ports.log.delete(&LogId::named(&self.0.sandbox, "_bash")).await.unwrap();
     }
 
     async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {
@@ -248,7 +253,7 @@ impl Worker {
         tokio::spawn(async move {
             tokio::time::sleep(script.takes).await;
             for piece in &script.streams {
-                let subject = subjects::live(&SandboxId::shared(), id);
+                let subject = subjects::live(&worker.0.sandbox, id);
                 let json = serde_json::to_vec(piece).unwrap();
                 worker.0.ports.bus.publish(&subject, Parcel::json(json)).await.unwrap();
             }
@@ -279,7 +284,7 @@ impl Worker {
     }
 
     async fn append(&self, id: ConversationId, state: &mut State, items: Vec<Item>) {
-        let log = LogId::conversation(&SandboxId::shared(), id);
+        let log = LogId::conversation(&self.0.sandbox, id);
         if state.tail == Seq::ZERO {
             for stored in self.0.ports.log.read_all(&log, Seq::ZERO).await.unwrap() {
                 state.tail = stored.seq;

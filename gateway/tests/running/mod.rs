@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manyhands_gateway::Config;
-use manyhands_gateway::config::{Limits, ToolEntry};
+use manyhands_gateway::config::{Limits, Placement, ToolEntry};
 use ports::Ports;
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -107,5 +107,7 @@ pub fn config() -> Config {
         build_git_sha: "unknown".to_owned(),
         build_git_ref: "unknown".to_owned(),
         limits: Limits::default(),
+        placement: Placement::Single,
+        tenant_budget_usd: None,
     }
 }

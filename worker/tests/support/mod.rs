@@ -127,6 +127,7 @@ impl World {
             secrets: [].into(),
             autotitle: false,
             title: None,
+            broken_secret: None,
         };
         change(&mut copy);
         self.records.lock().unwrap().copies.insert(conversation, copy);

@@ -5,6 +5,8 @@ use types::conversation::Status;
 use types::event::{Classification, EventBody};
 use types::model::FailureKind;
 
+use crate::protocol::Input;
+
 use super::sim::Sim;
 use super::support::{call, copy, failure, shell, think};
 
@@ -21,6 +23,24 @@ fn a_failed_model_call_is_an_error_the_user_sees_and_the_next_run_goes_on() {
     sim.run();
     assert_eq!(sim.news(), ["status=running"]);
     assert_eq!(sim.conversation(), ["system", "user: Hello."]);
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_ends_every_run_until_the_model_is_given_anew() {
+    let mut copy = copy();
+    copy.broken_secret = Some("The key is lost.".to_owned());
+    let mut sim = Sim::new(copy);
+    sim.say("Hello.");
+    sim.news();
+    sim.run();
+    assert!(sim.calling.is_none());
+    assert_eq!(sim.news(), ["status=running", "status=error", "Error(SecretUnavailable)", "run_ended"]);
+    let llm = types::agent::LlmConfig::default();
+    sim.input(Input::SwitchLlm { llm, vision: true }).unwrap();
+    sim.news();
+    sim.run();
+    assert_eq!(sim.news(), ["status=running"]);
+    assert!(sim.calling.is_some());
 }
 
 #[test]

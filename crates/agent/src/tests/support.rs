@@ -96,6 +96,7 @@ pub fn copy() -> WorkingCopy {
         secrets: std::collections::BTreeMap::new(),
         autotitle: false,
         title: None,
+        broken_secret: None,
     }
 }
 

@@ -7,6 +7,6 @@ mod request;
 mod stream;
 
 pub(crate) use options::{INTERLEAVED_THINKING, manual_budget};
-pub(crate) use reply::read;
+pub(crate) use reply::{read, tokens};
 pub(crate) use request::body;
 pub(crate) use stream::Assembly;

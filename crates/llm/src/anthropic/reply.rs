@@ -46,6 +46,10 @@ impl Usage {
     }
 }
 
+pub(crate) fn tokens(usage: &Value) -> Tokens {
+    Usage::deserialize(usage).unwrap_or_default().tokens()
+}
+
 /// Reads the body of a plain answer.
 pub(crate) fn read(body: &[u8]) -> Result<Answer, Problem> {
     let reply: Reply = serde_json::from_slice(body).map_err(|_| Problem::garbled("the answer is no JSON"))?;

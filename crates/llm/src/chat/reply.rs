@@ -117,7 +117,7 @@ pub(super) fn is_refusal(finish_reason: Option<&Value>) -> bool {
     finish_reason.and_then(Value::as_str) == Some("content_filter")
 }
 
-pub(super) fn tokens(usage: &Value) -> Tokens {
+pub(crate) fn tokens(usage: &Value) -> Tokens {
     let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
     let cache_write = ["/cache_creation_input_tokens", "/prompt_tokens_details/cache_creation_tokens"];
     Tokens {

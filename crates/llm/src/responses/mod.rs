@@ -5,6 +5,6 @@ mod reply;
 mod request;
 mod stream;
 
-pub(crate) use reply::read;
+pub(crate) use reply::{read, tokens};
 pub(crate) use request::body;
 pub(crate) use stream::Assembly;

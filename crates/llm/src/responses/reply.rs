@@ -59,7 +59,7 @@ fn joined(item: &Value, list: &str) -> String {
     parts.filter_map(text).collect::<Vec<_>>().join("\n")
 }
 
-fn tokens(usage: &Value) -> Tokens {
+pub(crate) fn tokens(usage: &Value) -> Tokens {
     let count = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     Tokens {
         prompt: count("/input_tokens"),

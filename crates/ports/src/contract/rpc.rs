@@ -36,7 +36,7 @@ pub async fn a_fault_arrives_as_it_was_given(ports: Ports) {
 
 pub async fn a_call_nobody_serves_is_unavailable(ports: Ports) {
     let fault = call(&ports, &unique()).await.expect_err("nobody serves this");
-    assert_eq!(fault.code, Code::Unavailable);
+    assert_eq!(fault.code, Code::Absent);
 }
 
 pub async fn a_body_of_the_wrong_form_is_invalid(ports: Ports) {

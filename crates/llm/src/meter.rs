@@ -1,0 +1,168 @@
+//! What an answer that passes by has used, whatever its dialect.
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use types::agent::LlmConfig;
+
+use crate::answer::Tokens;
+use crate::catalog::Known;
+use crate::exchange::is_json;
+use crate::provider::Dialect;
+use crate::sse::SseReader;
+use crate::{anthropic, chat, cost, responses};
+
+/// Bytes of a token, roughly: for calls whose provider does not say how many there were.
+const TOKEN_BYTES: u64 = 4;
+
+/// Most bytes of an answer that is not streamed and still read.
+const MOST: usize = 64 << 20;
+
+/// Tokens and price of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    /// US dollars; 0 when the price is unknown.
+    pub cost: f64,
+}
+
+/// Reads along an answer. What the provider does not report, because it never does or because the answer was
+/// cut off, is estimated: not to wait for the end of answers does not make them free.
+pub struct Meter {
+    llm: LlmConfig,
+    dialect: Dialect,
+    known: Option<Known>,
+    headers: HeaderMap,
+    request_bytes: usize,
+    form: Form,
+    usage: Map<String, Value>,
+}
+
+enum Form {
+    Whole { body: Vec<u8> },
+    Streamed { reader: SseReader, events: u64 },
+}
+
+/// Where the dialects have their counts.
+#[derive(Deserialize)]
+struct Report {
+    usage: Option<Map<String, Value>>,
+    message: Option<Nested>,
+    response: Option<Nested>,
+}
+
+#[derive(Deserialize)]
+struct Nested {
+    usage: Option<Map<String, Value>>,
+}
+
+impl Meter {
+    pub(crate) fn new(llm: LlmConfig, dialect: Dialect, known: Option<Known>, request_bytes: usize) -> Self {
+        let form = Form::Whole { body: Vec::new() };
+        Self { llm, dialect, known, headers: HeaderMap::new(), request_bytes, form, usage: Map::new() }
+    }
+
+    /// The answer's head is there.
+    pub fn begin(&mut self, headers: &HeaderMap) {
+        self.headers = headers.clone();
+        if !is_json(headers) {
+            self.form = Form::Streamed { reader: SseReader::default(), events: 0 };
+        }
+    }
+
+    /// The next bytes of the answer's body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        match &mut self.form {
+            Form::Whole { body } if body.len() + bytes.len() > MOST => {}
+            Form::Whole { body } => body.extend_from_slice(bytes),
+            Form::Streamed { reader, events } => {
+                let usage = &mut self.usage;
+                // A reader that gave up counts no more, and the rest is estimated.
+                let _ = reader.feed(bytes, |event| {
+                    *events += 1;
+                    take_reports(usage, event.data.as_bytes());
+                });
+            }
+        }
+    }
+
+    /// What the call used so far.
+    #[must_use]
+    pub fn finish(mut self) -> Spent {
+        let answered = match &self.form {
+            Form::Whole { body } => {
+                take_reports(&mut self.usage, body);
+                body.len() as u64 / TOKEN_BYTES
+            }
+            // Most events of a stream have one token.
+            Form::Streamed { events, .. } => *events,
+        };
+        let reported = Value::Object(self.usage);
+        let mut tokens = match self.dialect {
+            Dialect::Chat => chat::tokens(&reported),
+            Dialect::Responses => responses::tokens(&reported),
+            Dialect::Anthropic => anthropic::tokens(&reported),
+        };
+        if tokens == Tokens::default() {
+            tokens.prompt = self.request_bytes as u64 / TOKEN_BYTES;
+        }
+        if tokens.completion == 0 {
+            tokens.completion = answered;
+        }
+        let cost = cost::of(&self.llm, self.known.as_ref(), &self.headers, &tokens);
+        Spent { prompt_tokens: tokens.prompt, completion_tokens: tokens.completion, cost }
+    }
+}
+
+/// Counts are totals: a later one replaces an earlier one.
+fn take_reports(usage: &mut Map<String, Value>, json: &[u8]) {
+    let Ok(report) = serde_json::from_slice::<Report>(json) else { return };
+    let nested = [report.message, report.response].into_iter().flatten().filter_map(|nested| nested.usage);
+    for found in nested.chain(report.usage) {
+        usage.extend(found.into_iter().filter(|(_, count)| !count.is_null()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn spent(dialect: Dialect, kind: &'static str, pieces: &[&str]) -> Spent {
+        let llm = LlmConfig {
+            input_cost_per_token: Some(1.0),
+            output_cost_per_token: Some(100.0),
+            ..LlmConfig::default()
+        };
+        let mut meter = Meter::new(llm, dialect, None, 400);
+        meter.begin(&HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(kind))]));
+        pieces.iter().for_each(|piece| meter.feed(piece.as_bytes()));
+        meter.finish()
+    }
+
+    #[test]
+    fn counts_are_found_in_every_dialect_plain_and_streamed() {
+        let wanted = Spent { prompt_tokens: 7, completion_tokens: 2, cost: 207.0 };
+        let chat = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
+        let other = r#"{"usage":{"input_tokens":7,"output_tokens":2}}"#;
+        assert_eq!(spent(Dialect::Chat, "application/json", &[&chat[..20], &chat[20..]]), wanted);
+        assert_eq!(spent(Dialect::Responses, "application/json", &[other]), wanted);
+        assert_eq!(spent(Dialect::Anthropic, "application/json; charset=utf-8", &[other]), wanted);
+        let sse = |data: &str| format!("data: {data}\n\n");
+        assert_eq!(spent(Dialect::Chat, "text/event-stream", &[&sse(chat), &sse("[DONE]")]), wanted);
+        let whole = sse(&format!(r#"{{"type":"response.completed","response":{other}}}"#));
+        assert_eq!(spent(Dialect::Responses, "text/event-stream", &[&whole]), wanted);
+        let start =
+            sse(r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#);
+        let end = sse(r#"{"type":"message_delta","usage":{"output_tokens":2}}"#);
+        assert_eq!(spent(Dialect::Anthropic, "text/event-stream", &[&start, &end]), wanted);
+    }
+
+    #[test]
+    fn an_answer_without_counts_is_not_free() {
+        let piece = "data: {\"choices\":[]}\n\n";
+        let estimated = spent(Dialect::Chat, "text/event-stream", &[piece, piece, piece]);
+        assert_eq!(estimated, Spent { prompt_tokens: 100, completion_tokens: 3, cost: 400.0 });
+    }
+}

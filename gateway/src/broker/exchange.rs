@@ -1,0 +1,201 @@
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
+use ports::{Delivery, Parcel, Subscription};
+use types::brokering::ModelNote;
+use types::conversation::Record;
+
+use super::answer::Answer;
+use super::route;
+use crate::App;
+
+/// Between two parts of a call's body.
+const PARTS_APART: Duration = Duration::from_secs(30);
+
+/// No exchange takes longer; workers give up much earlier, and one that has died cannot say so.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Bytes of a provider's error text that are passed on.
+const ERROR_BYTES: usize = 64 << 10;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One model call of a worker, from its first message to the end of the answer.
+pub(super) struct Exchange {
+    app: App,
+    record: Record,
+    url: String,
+    answer: Answer,
+}
+
+/// What the provider will put on the bill.
+enum Bill {
+    Nothing,
+    Open(Meter),
+}
+
+impl Exchange {
+    pub fn new(app: &App, record: Record, url: String, pieces: String) -> Self {
+        let answer = Answer::new(app.ports.bus.clone(), pieces);
+        Self { app: app.clone(), record, url, answer }
+    }
+
+    /// Makes the call and hands the answer on, until the worker cancels it.
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64) {
+        let Some(body) = whole_body(&mut notes, first, body_bytes).await else {
+            return self.answer.fail("the call did not arrive whole", false).await;
+        };
+        let (conversation, tenant) = (self.record.id, self.record.tenant.clone());
+        let (app, mut bill) = (self.app.clone(), Bill::Nothing);
+        let stopping = async {
+            app.drain.cancelled().await;
+            tokio::time::sleep(app.config.limits.drain / 2).await;
+        };
+        tokio::select! {
+            () = self.serve(body, &mut bill) => {}
+            () = cancelled(&mut notes) => {}
+            () = stopping => self.answer.fail("the broker is stopping", false).await,
+            () = tokio::time::sleep(LONGEST) => {}
+        }
+        if let Bill::Open(meter) = bill {
+            app.broker.budgets.add(conversation, &tenant, meter.finish()).await;
+        }
+    }
+
+    async fn serve(&mut self, body: Bytes, bill: &mut Bill) {
+        let broker = &self.app.broker;
+        let Some(destination) = route::find(&self.app.vault, self.record.clone(), &self.url, &body) else {
+            return self.answer.fail("The conversation has no such model.", true).await;
+        };
+        match broker.budgets.of(&self.record).await {
+            Ok(None) => {}
+            Ok(Some(budget)) => {
+                if let Some(text) = budget.reached {
+                    let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
+                    let status = StatusCode::PAYMENT_REQUIRED;
+                    return self.answer.refuse(status, &headers, BUDGET_REACHED, &text).await;
+                }
+            }
+            Err(error) => {
+                return self.answer.fail(format!("the budget cannot be read: {error}"), false).await;
+            }
+        }
+        let account = destination.account();
+        let pause = broker.pauses.over(&account, self.record.id);
+        if let Err(left) = self.answer.kept_alive(pause).await {
+            return self.refuse_for_now(left).await;
+        }
+        *bill = Bill::Open(destination.meter(body.len()));
+        let sending = broker.models.send(destination.call(body));
+        let answer = match self.answer.kept_alive(sending).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                *bill = Bill::Nothing;
+                return self.fail(error).await;
+            }
+        };
+        if answer.status.is_success() {
+            return self.pass_on(answer, bill).await;
+        }
+        *bill = Bill::Nothing;
+        if let Some(time) =
+            llm::asked_wait(&answer.headers).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS)
+        {
+            broker.pauses.pause(&account, time);
+        }
+        self.pass_on_refusal(answer, &destination).await;
+    }
+
+    async fn pass_on(&mut self, answer: HttpAnswer, bill: &mut Bill) {
+        if let Bill::Open(meter) = bill {
+            meter.begin(&answer.headers);
+        }
+        self.answer.head(answer.status, &answer.headers).await;
+        let mut body = answer.body;
+        while let Some(piece) = self.answer.kept_alive(body.next()).await {
+            match piece {
+                Ok(bytes) => {
+                    if let Bill::Open(meter) = bill {
+                        meter.feed(&bytes);
+                    }
+                    self.answer.body(bytes).await;
+                }
+                Err(error) => return self.fail(error).await,
+            }
+        }
+        self.answer.end().await;
+    }
+
+    /// Providers like to repeat the key that they refuse.
+    async fn pass_on_refusal(&mut self, answer: HttpAnswer, destination: &Destination) {
+        let text = self.answer.kept_alive(beginning(answer.body)).await;
+        self.answer.head(answer.status, &answer.headers).await;
+        self.answer.body(destination.clean(text).into()).await;
+        self.answer.end().await;
+    }
+
+    async fn refuse_for_now(&mut self, left: Duration) {
+        let wait = HeaderValue::from(left.as_secs() + 1);
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON), (RETRY_AFTER, wait)]);
+        let text = "Too many calls wait for the provider already.";
+        self.answer.refuse(StatusCode::TOO_MANY_REQUESTS, &headers, "rate_limit", text).await;
+    }
+
+    async fn fail(&mut self, error: TransportError) {
+        match error {
+            TransportError::Connection(text) => self.answer.fail(text, false).await,
+            TransportError::Setup(text) => self.answer.fail(text, true).await,
+        }
+    }
+}
+
+/// `None` when it does not arrive whole.
+async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Option<Bytes> {
+    let total = usize::try_from(total).ok()?;
+    if first.len() == total {
+        return Some(first);
+    }
+    let mut whole = BytesMut::from(first);
+    while whole.len() < total {
+        match tokio::time::timeout(PARTS_APART, notes.next()).await.ok()?? {
+            Delivery::Message(message) => match note(&message.parcel)? {
+                ModelNote::Body {} => whole.extend_from_slice(&message.parcel.blob),
+                ModelNote::Cancel {} => return None,
+            },
+            Delivery::Lagged => return None,
+        }
+    }
+    (whole.len() == total).then(|| whole.freeze())
+}
+
+/// Returns when the worker does not want the answer any more.
+async fn cancelled(notes: &mut Subscription) {
+    while let Some(delivery) = notes.next().await {
+        if matches!(delivery, Delivery::Message(message) if note(&message.parcel) == Some(ModelNote::Cancel {}))
+        {
+            return;
+        }
+    }
+    // Without the subscription nobody can cancel.
+    std::future::pending().await
+}
+
+fn note(parcel: &Parcel) -> Option<ModelNote> {
+    serde_json::from_slice(&parcel.json).ok()
+}
+
+async fn beginning(mut body: AnswerBody) -> String {
+    let mut bytes = Vec::new();
+    while let Some(Ok(piece)) = body.next().await {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() >= ERROR_BYTES {
+            bytes.truncate(ERROR_BYTES);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

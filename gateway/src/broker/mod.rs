@@ -1,0 +1,93 @@
+//! Model calls of workers that hold no keys: the broker knows where each conversation's calls may go, adds
+//! what only it may know, counts what they cost, and hands the answers back in pieces.
+//!
+//! It never logs a body or a header, and believes nothing that a worker says but the body.
+
+mod answer;
+mod budget;
+mod exchange;
+mod pauses;
+mod route;
+
+use bytes::Bytes;
+use ports::rpc::{self, Call, Code, Fault};
+use ports::{Ports, subjects};
+use types::brokering::ModelCall;
+use types::conversation::Record;
+use types::{ConversationId, SandboxId};
+
+use crate::App;
+pub use budget::Budget;
+use budget::Budgets;
+use exchange::Exchange;
+use pauses::Pauses;
+
+/// Most bytes of a call's body.
+const MOST: u64 = 64 << 20;
+
+/// What all model calls through this gateway share.
+pub struct Broker {
+    models: llm::Direct,
+    pauses: Pauses,
+    budgets: Budgets,
+}
+
+impl Broker {
+    #[must_use]
+    pub fn new(ports: &Ports, tenant_ceiling: Option<f64>) -> Self {
+        let budgets = Budgets::new(ports.kv.clone(), tenant_ceiling);
+        Self { models: llm::Direct::new(), pauses: Pauses::default(), budgets }
+    }
+
+    /// What the conversation may spend; `None` without a limit.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn budget(&self, record: &Record) -> ports::Result<Option<Budget>> {
+        self.budgets.of(record).await
+    }
+
+    /// Since when a call of the conversation waits until its provider takes calls again.
+    pub(crate) fn queued_since(&self, conversation: ConversationId) -> Option<String> {
+        self.pauses.queued_since(conversation)
+    }
+
+    /// Forgets what a deleted conversation has spent; its tenant has still spent it.
+    pub(crate) async fn forget(&self, conversation: ConversationId) {
+        self.budgets.forget(conversation).await;
+    }
+}
+
+/// Answers workers until the server stops.
+///
+/// # Errors
+/// `Unavailable` without a bus.
+pub(crate) async fn serve(app: &App) -> ports::Result<()> {
+    let answering = app.clone();
+    let handler = move |call: Call<ModelCall>| {
+        let app = answering.clone();
+        async move { take(&app, call).await.map(|()| ((), Bytes::new())) }
+    };
+    let bus = app.ports.bus.clone();
+    let serving = rpc::serve(bus, subjects::ALL_MODELS, Some("brokers"), handler).await?;
+    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(serving));
+    Ok(())
+}
+
+/// Takes a call up, if its conversation is one of the sandbox that it comes from.
+async fn take(app: &App, call: Call<ModelCall>) -> Result<(), Fault> {
+    let sandbox = call.subject.strip_prefix("mh.llm.").and_then(SandboxId::parse);
+    let sandbox = sandbox.ok_or_else(|| Fault::new(Code::BadRequest, "the subject names no sandbox"))?;
+    let ModelCall { id, epoch, conversation, url, body_bytes } = call.body;
+    let is_token = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_token || body_bytes > MOST {
+        return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
+    }
+    let record = app.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
+    let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
+    let notes = app.ports.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
+    let pieces = subjects::model_pieces(&sandbox, epoch, &id);
+    let exchange = Exchange::new(app, record, url, pieces);
+    app.tasks.spawn(exchange.run(notes, call.blob, body_bytes));
+    Ok(())
+}

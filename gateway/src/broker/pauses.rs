@@ -1,0 +1,131 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use types::{ConversationId, time};
+
+/// Calls of one account that may wait for the end of its pause.
+const QUEUE: usize = 256;
+
+/// Which providers have asked for a pause, by account: until it is over, no call of that account is made.
+#[derive(Default)]
+pub(super) struct Pauses(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    until: HashMap<[u8; 32], Instant>,
+    waiting: Vec<Waiting>,
+    tickets: u64,
+}
+
+struct Waiting {
+    ticket: u64,
+    account: [u8; 32],
+    conversation: ConversationId,
+    /// UTC with `Z`.
+    since: String,
+}
+
+impl Pauses {
+    /// No call of the account is made for so long.
+    pub fn pause(&self, account: &str, time: Duration) {
+        let until = Instant::now() + time;
+        let mut inner = self.lock();
+        inner.until.retain(|_, until| *until > Instant::now());
+        let known = inner.until.entry(digest(account)).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// Waits for the end of the account's pause, if there is one.
+    ///
+    /// # Errors
+    /// What is left of it, when too many wait already.
+    ///
+    /// # Cancel safety
+    /// Who does not wait any more has left the queue.
+    pub async fn over(&self, account: &str, conversation: ConversationId) -> Result<(), Duration> {
+        let account = digest(account);
+        let mut place = None;
+        loop {
+            let (now, until) = (Instant::now(), self.lock().until.get(&account).copied());
+            let Some(until) = until.filter(|until| *until > now) else { return Ok(()) };
+            if place.is_none() {
+                place = Some(self.queue(account, conversation).ok_or(until - now)?);
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// Since when a call of the conversation waits.
+    pub fn queued_since(&self, conversation: ConversationId) -> Option<String> {
+        let inner = self.lock();
+        let mut waiting = inner.waiting.iter();
+        waiting.find(|waiting| waiting.conversation == conversation).map(|waiting| waiting.since.clone())
+    }
+
+    fn queue(&self, account: [u8; 32], conversation: ConversationId) -> Option<Place<'_>> {
+        let mut inner = self.lock();
+        if inner.waiting.iter().filter(|waiting| waiting.account == account).count() >= QUEUE {
+            return None;
+        }
+        inner.tickets += 1;
+        let ticket = inner.tickets;
+        inner.waiting.push(Waiting { ticket, account, conversation, since: time::utc_now() });
+        Some(Place { pauses: self, ticket })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the queue, given up when dropped.
+struct Place<'a> {
+    pauses: &'a Pauses,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.pauses.lock().waiting.retain(|waiting| waiting.ticket != self.ticket);
+    }
+}
+
+/// Accounts are as secret as the keys they are made of.
+fn digest(account: &str) -> [u8; 32] {
+    Sha256::digest(account.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pause_holds_up_its_account_alone_and_only_until_it_is_over() {
+        let (pauses, begun) = (Pauses::default(), Instant::now());
+        let conversation = ConversationId::random();
+        pauses.pause("a", Duration::from_millis(80));
+        pauses.over("b", conversation).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(80), "another account does not wait");
+        let (waited, seen) =
+            tokio::join!(pauses.over("a", conversation), async { pauses.queued_since(conversation) });
+        waited.unwrap();
+        assert!(seen.is_some() && begun.elapsed() >= Duration::from_millis(80));
+        assert_eq!(pauses.queued_since(conversation), None);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_who_leaves_makes_room() {
+        let pauses = Pauses::default();
+        pauses.pause("a", Duration::from_secs(60));
+        let account = digest("a");
+        let mut places: Vec<_> =
+            (0..QUEUE).map(|_| pauses.queue(account, ConversationId::random()).unwrap()).collect();
+        let left = pauses.over("a", ConversationId::random()).await.unwrap_err();
+        assert!(left > Duration::from_secs(50));
+        places.pop();
+        assert!(pauses.queue(account, ConversationId::random()).is_some());
+    }
+}

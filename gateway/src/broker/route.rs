@@ -1,0 +1,30 @@
+use bytes::Bytes;
+use llm::Destination;
+use serde::Deserialize;
+use types::agent::LlmConfig;
+use types::conversation::Record;
+use vault::Vault;
+
+use crate::conversations::each_llm;
+use crate::conversations::sealing::Sealer;
+
+/// The only field of a body that is looked at; one that is there twice is refused.
+#[derive(Deserialize)]
+struct Glance {
+    model: String,
+}
+
+/// Which of the conversation's models a call is for. `None`: none of them, so it must not be made.
+pub(super) fn find(vault: &Vault, mut record: Record, url: &str, body: &Bytes) -> Option<Destination> {
+    let url = url.parse().ok()?;
+    let Glance { model } = serde_json::from_slice(body).ok()?;
+    let session = record.id.to_string();
+    Sealer::new(vault, record.id).open_object(&mut record.agent);
+    let mut found = None;
+    each_llm(&record.agent, &mut |llm| {
+        let destination = serde_json::from_value::<LlmConfig>(llm.clone()).ok();
+        let destination = destination.and_then(|llm| Destination::of(llm, &session).ok());
+        found = found.take().or(destination.filter(|destination| destination.is(&url, &model)));
+    });
+    found
+}

@@ -1,0 +1,153 @@
+//! The sandboxes of a cluster as this gateway sees them, and waking them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
+use ports::rpc::{Code, Fault};
+use ports::{Kv, Ports};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::SandboxId;
+use types::placement::{Allocation, Failure, Lease, Want, Wanted};
+
+use super::mirror::{Mirror, Seen};
+use super::records;
+use crate::config::Cluster;
+
+/// A sandbox that was touched so recently need not be touched again, in milliseconds.
+const RECENT: u64 = 1_000;
+
+pub(super) struct Fleet {
+    pub(super) kv: Arc<dyn Kv>,
+    pub(super) cluster: Cluster,
+    pub(super) places: Arc<Mirror<SandboxId>>,
+    pub(super) wanted: Arc<Mirror<Wanted>>,
+    pub(super) allocations: Arc<Mirror<Allocation>>,
+    pub(super) leases: Arc<Mirror<Lease>>,
+}
+
+impl Fleet {
+    pub(super) async fn start(
+        cluster: Cluster,
+        ports: &Ports,
+        tasks: &TaskTracker,
+        drain: &CancellationToken,
+    ) -> ports::Result<Self> {
+        let kv = ports.kv.clone();
+        let (places, wanted, allocations, leases) = tokio::try_join!(
+            Mirror::start(&kv, PLACES, tasks, drain),
+            Mirror::start(&kv, SANDBOXES, tasks, drain),
+            Mirror::start(&kv, ALLOCATIONS, tasks, drain),
+            Mirror::start(&kv, LEASES, tasks, drain),
+        )?;
+        Ok(Self { kv, cluster, places, wanted, allocations, leases })
+    }
+
+    /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
+    pub(super) async fn ready(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        if self.is_wanted(sandbox) && self.has_lease(sandbox.as_str()) {
+            return Ok(());
+        }
+        let give_up = Instant::now() + self.cluster.patience;
+        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
+        let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
+        self.wake(sandbox).await?;
+        loop {
+            if self.has_lease(sandbox.as_str()) {
+                return Ok(());
+            }
+            let allocation = self.allocations.get(sandbox.as_str());
+            if let Some(failure) =
+                allocation.filter(|seen| seen.revision > known).and_then(|seen| seen.value.failure)
+            {
+                return Err(not_started(&failure));
+            }
+            tokio::select! {
+                _ = leases.changed() => {}
+                _ = allocations.changed() => {}
+                () = tokio::time::sleep_until(give_up) => return Err(self.too_late(sandbox)),
+            }
+        }
+    }
+
+    /// After nobody took a call although a lease says that a worker lives: waits a little for another one.
+    pub(super) async fn missed(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let mut leases = self.leases.changes();
+        self.wake(sandbox).await?;
+        let _ = tokio::time::timeout(PAUSE, leases.changed()).await;
+        Ok(())
+    }
+
+    /// Returns when the worker reports, from now on, that it has no run; or is gone.
+    pub(super) async fn quiet(&self, sandbox: &SandboxId) {
+        let mut leases = self.leases.changes();
+        let known = self.leases.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
+        let is_quiet = |leases: &BTreeMap<String, Seen<Lease>>| {
+            leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && seen.value.runs == 0)
+        };
+        // An error says that the server stops.
+        let _ = leases.wait_for(is_quiet).await;
+    }
+
+    /// Whether the lease of the newest incarnation is there and not out of date.
+    pub(super) fn has_lease(&self, sandbox: &str) -> bool {
+        let newest = self.allocations.get(sandbox).map(|seen| seen.value.epoch).unwrap_or_default();
+        self.lease(sandbox).is_some_and(|lease| lease.epoch >= newest)
+    }
+
+    pub(super) fn lease(&self, sandbox: &str) -> Option<Lease> {
+        let lifetime = lifetime(LEASES).unwrap_or(Duration::MAX);
+        let seen = self.leases.get(sandbox)?;
+        (seen.at.elapsed() < lifetime).then_some(seen.value)
+    }
+
+    /// Says what is wanted of a sandbox.
+    pub(super) async fn want(&self, sandbox: &SandboxId, want: Want) -> ports::Result<()> {
+        let set = |wanted: &mut Wanted| {
+            let differs = wanted.want != want && wanted.want != Want::Deleted;
+            wanted.want = if differs { want } else { wanted.want };
+            differs
+        };
+        records::change(self.kv.as_ref(), sandbox, set).await.map(drop)
+    }
+
+    fn is_wanted(&self, sandbox: &SandboxId) -> bool {
+        self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.want == Want::Running)
+    }
+
+    async fn wake(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        let touch = |wanted: &mut Wanted| {
+            let now = records::now();
+            let is_fresh = wanted.want == Want::Running && now.saturating_sub(wanted.touched_at) < RECENT;
+            if is_fresh || wanted.want == Want::Deleted {
+                return false;
+            }
+            (wanted.want, wanted.touched_at) = (Want::Running, now);
+            true
+        };
+        match records::change(self.kv.as_ref(), sandbox, touch).await? {
+            Some(wanted) if wanted.want != Want::Deleted => Ok(()),
+            _ => Err(Fault::new(Code::NotFound, "The sandbox of this conversation was deleted.")),
+        }
+    }
+
+    fn too_late(&self, sandbox: &SandboxId) -> Fault {
+        let failure = self.allocations.get(sandbox.as_str()).and_then(|seen| seen.value.failure);
+        match failure {
+            Some(failure) => not_started(&failure),
+            None => Fault::new(Code::Absent, "The sandbox is still starting. Try again later."),
+        }
+    }
+}
+
+fn not_started(failure: &Failure) -> Fault {
+    let text = match failure.log.trim() {
+        "" => failure.message.clone(),
+        log => format!("{}\n{log}", failure.message),
+    };
+    Fault::new(Code::Absent, text)
+}

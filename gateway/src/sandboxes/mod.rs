@@ -1,0 +1,160 @@
+//! Which sandbox serves a call, and whether its worker is awake.
+//!
+//! In one process there is one sandbox and its worker is always there. In a cluster sandboxes have records
+//! (`types::placement`); gateways say what they want of them, the supervisor brings it about, and the workers'
+//! leases tell that it is so.
+
+mod fleet;
+mod mirror;
+mod places;
+mod policy;
+mod records;
+mod recover;
+
+use ports::Ports;
+use ports::rpc::Fault;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::conversation::Record;
+use types::placement::{Allocation, Lease, Want};
+use types::{ConversationId, SandboxId, TenantId};
+
+use crate::config::Placement;
+use crate::index::Index;
+use fleet::Fleet;
+pub use policy::Policy;
+use policy::{DEFAULT, place_of};
+pub(crate) use recover::follow as close_cut_off_runs;
+
+/// The sandboxes; without a fleet each tenant has one, and the one of the default tenant always runs. A sandbox
+/// never serves two tenants: calls of others are answered with 503 then.
+pub struct Sandboxes(Option<Fleet>);
+
+/// Where a sandbox stands.
+pub(crate) struct Standing {
+    pub want: Want,
+    pub allocation: Option<Allocation>,
+    /// Of a worker that is alive.
+    pub lease: Option<Lease>,
+}
+
+impl Sandboxes {
+    /// Begins to follow the cluster's records, in `tasks`, until `drain` is cancelled.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(
+        placement: &Placement,
+        ports: &Ports,
+        tasks: &TaskTracker,
+        drain: &CancellationToken,
+    ) -> ports::Result<Self> {
+        match placement {
+            Placement::Single => Ok(Self(None)),
+            Placement::Cluster(cluster) => {
+                Fleet::start(cluster.clone(), ports, tasks, drain).await.map(|fleet| Self(Some(fleet)))
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn are_many(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The sandbox of an absolute path.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
+        let Some(fleet) = &self.0 else { return Ok(SandboxId::from(tenant)) };
+        let place = place_of(fleet.cluster.policy, &fleet.cluster.root, path);
+        fleet.at(tenant, &place).await
+    }
+
+    /// The sandbox of a new conversation; `alone`: one of its own, whatever the policy.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of_new(&self, record: &Record, alone: bool) -> ports::Result<SandboxId> {
+        let Some(fleet) = &self.0 else { return Ok(SandboxId::from(&record.tenant)) };
+        if alone || fleet.cluster.policy == Policy::Conversation {
+            return fleet.at(&record.tenant, &record.id.hex()).await;
+        }
+        self.at(&record.tenant, &record.workspace.working_dir).await
+    }
+
+    /// Returns once the sandbox has a worker, which is started if need be.
+    ///
+    /// # Errors
+    /// `Absent` with a sentence for the user when it does not start, `NotFound` when the sandbox is gone.
+    pub async fn ready(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        match &self.0 {
+            Some(fleet) => fleet.ready(sandbox).await,
+            None => Ok(()),
+        }
+    }
+
+    /// After nobody took a call that went to a sandbox which seemed ready: waits a little for its worker.
+    ///
+    /// # Errors
+    /// As [`Sandboxes::ready`].
+    pub(crate) async fn missed(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        match &self.0 {
+            Some(fleet) => fleet.missed(sandbox).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A conversation of the sandbox was deleted; what nobody needs any more is given back.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn left(
+        &self,
+        index: &Index,
+        sandbox: &SandboxId,
+        id: ConversationId,
+    ) -> ports::Result<()> {
+        let Some(fleet) = &self.0 else { return Ok(()) };
+        let Some(wanted) = fleet.wanted.get(sandbox.as_str()).map(|seen| seen.value) else { return Ok(()) };
+        if wanted.place != id.hex() && !index.in_sandbox(sandbox).is_empty() {
+            return Ok(());
+        }
+        if wanted.place == DEFAULT {
+            return fleet.want(sandbox, Want::Paused).await;
+        }
+        fleet.want(sandbox, Want::Deleted).await?;
+        match &wanted.tenant {
+            Some(tenant) => fleet.leave(sandbox, tenant, &wanted.place).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until no run is under way in the sandbox, and stops its worker if it still may be stopped then.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn rest(&self, sandbox: &SandboxId, may_rest: impl Fn() -> bool) -> ports::Result<()> {
+        let Some(fleet) = &self.0 else { return Ok(()) };
+        fleet.quiet(sandbox).await;
+        if may_rest() { fleet.want(sandbox, Want::Paused).await } else { Ok(()) }
+    }
+
+    /// Whether the sandbox is this conversation's alone.
+    pub(crate) fn is_alone(&self, sandbox: &SandboxId, id: ConversationId) -> bool {
+        let Some(fleet) = &self.0 else { return false };
+        fleet.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.place == id.hex())
+    }
+
+    /// Where the sandbox stands; `None` in one process.
+    pub(crate) fn standing(&self, sandbox: &SandboxId) -> Option<Standing> {
+        let fleet = self.0.as_ref()?;
+        let wanted = fleet.wanted.get(sandbox.as_str());
+        Some(Standing {
+            want: wanted.map_or(Want::Deleted, |seen| seen.value.want),
+            allocation: fleet.allocations.get(sandbox.as_str()).map(|seen| seen.value),
+            lease: fleet.has_lease(sandbox.as_str()).then(|| fleet.lease(sandbox.as_str())).flatten(),
+        })
+    }
+}

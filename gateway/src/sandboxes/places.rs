@@ -1,0 +1,140 @@
+//! Which sandbox stands for a place of a tenant.
+//!
+//! A place is given its sandbox in two steps, each by compare-and-set: the place names the sandbox, then the
+//! sandbox names its tenant and place. Only after the second it counts. Who finds the first step without the
+//! second (a gateway died, or another place was quicker) finishes it or names another sandbox; so no sandbox
+//! is ever lost, and none has two owners.
+
+use std::collections::BTreeMap;
+
+use ports::buckets::{PLACES, SANDBOXES};
+use ports::{Error, Expect};
+use sha2::{Digest, Sha256};
+use types::placement::{Want, Wanted};
+use types::{SandboxId, TenantId};
+use uuid::Uuid;
+
+use super::fleet::Fleet;
+use super::mirror::Seen;
+use super::policy::DEFAULT;
+use super::records::{self, ATTEMPTS};
+
+/// Longer names stand in the key by their digest.
+const LONGEST_NAME: usize = 50;
+
+impl Fleet {
+    /// The sandbox of a place: the one it has, else a started one from the warm pool, else a new one, which
+    /// stays stopped until somebody needs it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn at(&self, tenant: &TenantId, place: &str) -> ports::Result<SandboxId> {
+        let key = key(tenant, place);
+        if let Some(known) = self.places.get(&key).map(|seen| seen.value)
+            && self.wanted.get(known.as_str()).is_some_and(|seen| owns(&seen.value, tenant, place))
+        {
+            return Ok(known);
+        }
+        let kv = self.kv.as_ref();
+        for _ in 0..ATTEMPTS {
+            let expect = match records::place(kv, &key).await? {
+                Some((named, _)) if self.take(&named, tenant, place).await? => return Ok(named),
+                Some((_, revision)) => Expect::Revision(revision),
+                None => Expect::Absent,
+            };
+            // Another gateway may be quicker; then its choice holds.
+            records::set_place(kv, &key, &self.choose(tenant, place), expect).await?;
+        }
+        Err(Error::Unavailable("no sandbox could be had for the place".to_owned()))
+    }
+
+    /// Forgets that `sandbox` stands for a place, if it does.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn leave(
+        &self,
+        sandbox: &SandboxId,
+        tenant: &TenantId,
+        place: &str,
+    ) -> ports::Result<()> {
+        let key = key(tenant, place);
+        let Some((named, revision)) = records::place(self.kv.as_ref(), &key).await? else { return Ok(()) };
+        if named != *sandbox {
+            return Ok(());
+        }
+        match self.kv.delete(PLACES, &key, Expect::Revision(revision)).await {
+            Err(Error::Conflict { .. }) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether `sandbox` is that of the place from now on.
+    async fn take(&self, sandbox: &SandboxId, tenant: &TenantId, place: &str) -> ports::Result<bool> {
+        let claim = |wanted: &mut Wanted| {
+            let is_free = wanted.tenant.is_none() && wanted.want != Want::Deleted;
+            if is_free {
+                wanted.tenant = Some(tenant.clone());
+                place.clone_into(&mut wanted.place);
+                wanted.touched_at = records::now();
+            }
+            is_free
+        };
+        if let Some(wanted) = records::change(self.kv.as_ref(), sandbox, claim).await? {
+            return Ok(owns(&wanted, tenant, place));
+        }
+        let wanted = Wanted {
+            tenant: Some(tenant.clone()),
+            place: place.to_owned(),
+            want: Want::Paused,
+            touched_at: records::now(),
+            image: self.cluster.image.clone(),
+        };
+        if records::make(self.kv.as_ref(), sandbox, &wanted).await? {
+            return Ok(true);
+        }
+        let made = self.kv.get(SANDBOXES, sandbox.as_str()).await?;
+        let made = made.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
+        Ok(made.is_some_and(|wanted| owns(&wanted, tenant, place)))
+    }
+
+    fn choose(&self, tenant: &TenantId, place: &str) -> SandboxId {
+        if *tenant == TenantId::default() && place == DEFAULT {
+            return SandboxId::shared();
+        }
+        self.warm().unwrap_or_else(fresh)
+    }
+
+    /// A sandbox of the warm pool, any: gateways that choose at the same time shall not all want the same.
+    fn warm(&self) -> Option<SandboxId> {
+        let fits = |key: &&String, seen: &Seen<Wanted>| {
+            let wanted = &seen.value;
+            let is_free = wanted.tenant.is_none() && wanted.want == Want::Running;
+            is_free && wanted.image == self.cluster.image && self.has_lease(key)
+        };
+        let free: Vec<SandboxId> = self.wanted.read(|all: &BTreeMap<String, Seen<Wanted>>| {
+            let free = all.iter().filter(|(key, seen)| fits(key, seen));
+            free.filter_map(|(key, _)| SandboxId::parse(key)).collect()
+        });
+        let dice = Uuid::new_v4().as_u128() % (free.len().max(1) as u128);
+        free.into_iter().nth(usize::try_from(dice).unwrap_or_default())
+    }
+}
+
+fn owns(wanted: &Wanted, tenant: &TenantId, place: &str) -> bool {
+    wanted.tenant.as_ref() == Some(tenant) && wanted.place == place && wanted.want != Want::Deleted
+}
+
+fn fresh() -> SandboxId {
+    let mut name = Uuid::new_v4().simple().to_string();
+    name.truncate(16);
+    SandboxId::parse(&name).unwrap_or_else(SandboxId::shared)
+}
+
+fn key(tenant: &TenantId, place: &str) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match place.len() {
+        ..=LONGEST_NAME => format!("{tenant}.{}", hex(place.as_bytes())),
+        _ => format!("{tenant}.{}", hex(&Sha256::digest(place.as_bytes()))),
+    }
+}

@@ -1,0 +1,112 @@
+//! The way to the broker that makes model calls for a worker without keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, future};
+use llm::{Pieces, TransportError};
+use ports::rpc::{self, Code, Fault};
+use ports::{Bus, Delivery, Parcel, subjects};
+use tokio::runtime::Handle;
+use types::brokering::{ModelCall, ModelNote, ModelPiece};
+use types::{ConversationId, Epoch, SandboxId};
+
+/// What a broker may take to take a call up.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Bytes of a call's body in one message.
+const PART: usize = 512 * 1024;
+
+/// Calls models over the bus.
+pub struct Broker {
+    bus: Arc<dyn Bus>,
+    sandbox: SandboxId,
+    epoch: Epoch,
+}
+
+impl Broker {
+    #[must_use]
+    pub fn new(bus: Arc<dyn Bus>, sandbox: SandboxId, epoch: Epoch) -> Self {
+        Self { bus, sandbox, epoch }
+    }
+}
+
+#[async_trait]
+impl llm::Broker for Broker {
+    async fn open(
+        &self,
+        conversation: ConversationId,
+        url: String,
+        mut body: Bytes,
+    ) -> Result<Pieces, TransportError> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let answers = subjects::model_pieces(&self.sandbox, self.epoch, &id);
+        let pieces = self.bus.subscribe(&answers, None).await.map_err(lost)?;
+        let notes = subjects::model_notes(&self.sandbox, &id);
+        let cancel = CancelOnDrop { bus: self.bus.clone(), subject: notes.clone() };
+        let call = ModelCall { id, epoch: self.epoch, conversation, url, body_bytes: body.len() as u64 };
+        let first = body.split_to(body.len().min(PART));
+        let subject = subjects::models(&self.sandbox);
+        let ((), _) =
+            rpc::call(self.bus.as_ref(), &subject, &call, first, DEADLINE).await.map_err(refused)?;
+        while !body.is_empty() {
+            let part = body.split_to(body.len().min(PART));
+            self.bus.publish(&notes, note(ModelNote::Body {}, part)).await.map_err(lost)?;
+        }
+        // A gap ends the stream, as a lost connection does.
+        let whole = pieces.map(|delivery| match delivery {
+            Delivery::Message(message) => Some(message.parcel),
+            Delivery::Lagged => None,
+        });
+        let pieces = whole.take_while(|parcel| future::ready(parcel.is_some())).filter_map(move |parcel| {
+            let _until_the_end = &cancel;
+            future::ready(parcel.and_then(read))
+        });
+        Ok(pieces.boxed())
+    }
+}
+
+fn read(parcel: Parcel) -> Option<(ModelPiece, Bytes)> {
+    Some((serde_json::from_slice(&parcel.json).ok()?, parcel.blob))
+}
+
+fn lost(error: ports::Error) -> TransportError {
+    TransportError::Connection(error.to_string())
+}
+
+fn refused(fault: Fault) -> TransportError {
+    match fault.code {
+        Code::Absent => TransportError::Connection("no broker for model calls is there".to_owned()),
+        Code::Busy | Code::Unavailable | Code::Internal | Code::Conflict => {
+            TransportError::Connection(format!("the broker cannot make the call now: {}", fault.message))
+        }
+        Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid => {
+            TransportError::Setup(format!("The broker refuses the model call: {}", fault.message))
+        }
+    }
+}
+
+fn note(note: ModelNote, blob: Bytes) -> Parcel {
+    // Such a value always serializes.
+    Parcel { json: serde_json::to_vec(&note).unwrap_or_default().into(), blob }
+}
+
+/// Tells the broker that the answer is not wanted any more; one that has answered hears it no more.
+struct CancelOnDrop {
+    bus: Arc<dyn Bus>,
+    subject: String,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        // None while the runtime itself ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (bus, subject) = (self.bus.clone(), std::mem::take(&mut self.subject));
+        runtime.spawn(async move {
+            // Unheard, the broker stops at the answer's end.
+            let _ = bus.publish(&subject, note(ModelNote::Cancel {}, Bytes::new())).await;
+        });
+    }
+}
