@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use ports::{Driver, Error, Ports, Result, Unit};
+use ports::{Driver, Error, Found, Launch, Ports, Result, StartError, Unit, UnitState};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use types::SandboxId;
 
 struct Running {
     stop: CancellationToken,
@@ -39,30 +41,46 @@ impl InProcess {
 
 #[async_trait::async_trait]
 impl Driver for InProcess {
-    async fn list(&self) -> Result<Vec<Unit>> {
-        let mut units = self.units();
-        units.retain(|_, running| !running.task.is_finished());
-        Ok(units.keys().cloned().collect())
+    async fn list(&self) -> Result<Vec<Found>> {
+        let found = |(unit, running): (&Unit, &Running)| {
+            let state = match running.task.is_finished() {
+                true => UnitState::Exited { code: None },
+                false => UnitState::Running,
+            };
+            Found { unit: unit.clone(), state }
+        };
+        Ok(self.units().iter().map(found).collect())
     }
 
-    async fn start(&self, unit: &Unit) -> Result<()> {
+    async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
+        let id = launch.unit.clone();
         let stop = CancellationToken::new();
-        let work = worker::run((self.configure)(unit), self.ports.clone(), self.models.clone(), stop.clone());
-        let (ended, id) = (self.ended.clone(), unit.clone());
+        let work = worker::run((self.configure)(&id), self.ports.clone(), self.models.clone(), stop.clone());
+        let ended = self.ended.clone();
         let task = tokio::spawn(async move {
             if let Err(error) = work.await {
                 tracing::error!(sandbox.id = %id.sandbox, epoch = id.epoch.0, %error, "the worker has failed");
             }
             ended.notify_one();
         });
-        self.units().insert(unit.clone(), Running { stop, task });
+        self.units().insert(launch.unit.clone(), Running { stop, task });
         Ok(())
     }
 
-    async fn stop(&self, unit: &Unit) -> Result<()> {
+    /// A task cannot be ended by force: it gets the time it needs.
+    async fn stop(&self, unit: &Unit, _grace: Duration) -> Result<()> {
         let Some(running) = self.units().remove(unit) else { return Ok(()) };
         running.stop.cancel();
         running.task.await.map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    async fn log(&self, _unit: &Unit) -> String {
+        String::new()
+    }
+
+    /// The files are the user's own.
+    async fn remove_files(&self, _sandbox: &SandboxId) -> Result<()> {
+        Ok(())
     }
 
     async fn changed(&self) {

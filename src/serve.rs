@@ -69,7 +69,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
 
     let worker_answers = CancellationToken::new();
     let driver = Arc::new(in_process(&ports, &settings, worker_answers.clone())?);
-    let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
+    let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
     let gateway_config = edge::config(secret_key, &settings)?;
     let supervisor = spawn_part(&stop, supervising);

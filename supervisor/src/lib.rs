@@ -1,59 +1,162 @@
 //! The supervisor: keeps one worker incarnation running for each wanted sandbox.
 //!
-//! A level-triggered controller: it compares what is wanted with what a [`Driver`] finds running, takes the
-//! steps that are missing, and looks again when the driver hints at a change, when a restart is due, or
-//! after [`RESYNC`]. It holds no model key and never sees a conversation.
+//! A level-triggered controller: it compares what is wanted with what was arranged, who holds a lease and
+//! what a [`Driver`] finds running, takes the steps that are missing, and looks again when something hints
+//! at a change, when a step is due, or after [`RESYNC`]. It holds no model key and never sees a conversation.
 
-mod allocation;
-mod backoff;
+mod act;
+mod credentials;
+mod decide;
+pub mod drivers;
+mod failures;
+mod hints;
+mod leader;
+mod memory;
+mod moment;
+mod pool;
+mod pulse;
 mod reconcile;
+mod records;
+mod room;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ports::{Driver, Ports};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
-use reconcile::Reconciler;
+pub use credentials::{LIFETIME as CREDENTIALS_LIFETIME, Minter, NoCredentials};
+pub use room::Limits;
+
+use act::Actor;
+use hints::Hints;
+use leader::{Candidate, Timing};
+use moment::Moment;
+use reconcile::{Reconciler, Rules};
+use view::Demand;
 
 /// How long a missed hint can go unnoticed.
 pub const RESYNC: Duration = Duration::from_secs(30);
 
-pub struct Config {
-    /// The sandboxes that must always run. Embedded mode has one.
-    pub always: Vec<SandboxId>,
+/// After a look that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub enum Config {
+    /// These sandboxes run for as long as the supervisor does, and end with it. Workers hold no leases, and
+    /// nobody else schedules.
+    Embedded { always: Vec<SandboxId> },
+    /// What the records want runs, also when the supervisor does not.
+    Cluster(Cluster),
 }
 
-/// Runs until `shutdown`, then stops every unit that is there.
+pub struct Cluster {
+    /// In the names of all units: two clusters can share a host.
+    pub name: String,
+    /// How many unclaimed sandboxes are kept running.
+    pub warm_workers: usize,
+    /// A sandbox nobody used for so long is paused; `None`: never.
+    pub idle_limit: Option<Duration>,
+    pub limits: Limits,
+    pub minter: Arc<dyn Minter>,
+}
+
+/// Runs until `shutdown`. Failed starts are tried again, with growing waits.
 ///
 /// # Errors
-/// When the units cannot be listed or stopped at the end. Failed starts are tried again, with growing waits.
+/// In embedded mode, when the units cannot be listed or stopped at the end.
 pub async fn run(
     config: Config,
     ports: Ports,
     driver: Arc<dyn Driver>,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
-    let mut reconciler = Reconciler::new(config.always, ports.kv, driver.clone());
-    while !shutdown.is_cancelled() {
-        let next = match reconciler.step(Instant::now()).await {
+    match config {
+        Config::Embedded { always } => {
+            schedule(&mut embedded(always, &ports, driver.clone()), &ports, driver.as_ref(), &shutdown).await;
+            for found in driver.list().await? {
+                driver.stop(&found.unit, decide::STOPPING).await?;
+            }
+        }
+        Config::Cluster(cluster) => {
+            let candidate = Candidate::new(ports.kv.as_ref(), Timing::default());
+            // A new leader remembers nothing: what it finds is given time.
+            let work = |stop| {
+                let (mut reconciler, ports) = (clustered(&cluster, &ports, driver.clone()), ports.clone());
+                let driver = driver.clone();
+                async move { schedule(&mut reconciler, &ports, driver.as_ref(), &stop).await }
+            };
+            candidate.lead(&shutdown, work).await;
+        }
+    }
+    Ok(())
+}
+
+fn embedded(always: Vec<SandboxId>, ports: &Ports, driver: Arc<dyn Driver>) -> Reconciler {
+    let rules = Rules {
+        demand: Demand::Always(always),
+        leases: false,
+        warm_workers: 0,
+        idle_limit: None,
+        limits: Limits::default(),
+    };
+    let actor = Actor {
+        kv: ports.kv.clone(),
+        bus: ports.bus.clone(),
+        driver,
+        minter: Arc::new(NoCredentials),
+        cluster: "embedded".to_owned(),
+        gives_up: false,
+    };
+    Reconciler::new(rules, actor)
+}
+
+fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Reconciler {
+    let rules = Rules {
+        demand: Demand::Recorded,
+        leases: true,
+        warm_workers: cluster.warm_workers,
+        idle_limit: cluster.idle_limit,
+        limits: cluster.limits,
+    };
+    let actor = Actor {
+        kv: ports.kv.clone(),
+        bus: ports.bus.clone(),
+        driver,
+        minter: cluster.minter.clone(),
+        cluster: cluster.name.clone(),
+        gives_up: true,
+    };
+    Reconciler::new(rules, actor)
+}
+
+/// Looks and looks again until `stop`, then waits for the steps under way.
+async fn schedule(
+    reconciler: &mut Reconciler,
+    ports: &Ports,
+    driver: &dyn Driver,
+    stop: &CancellationToken,
+) {
+    let mut hints = Hints::default();
+    while !stop.is_cancelled() {
+        hints.watch(ports.kv.as_ref()).await;
+        let next = match reconciler.look(Moment::now()).await {
             Ok(next) => next,
             Err(error) => {
                 tracing::warn!(%error, "cannot compare wanted and running sandboxes, trying again");
-                Duration::from_secs(1)
+                RETRY
             }
         };
         tokio::select! {
             () = tokio::time::sleep(next) => {}
             () = driver.changed() => {}
-            () = shutdown.cancelled() => {}
+            () = hints.changed() => {}
+            () = reconciler.step_ended() => {}
+            () = stop.cancelled() => {}
         }
     }
-    for unit in driver.list().await? {
-        driver.stop(&unit).await?;
-    }
-    Ok(())
+    reconciler.finish().await;
 }

@@ -1,74 +1,179 @@
-//! One comparison of what is wanted with what runs.
+//! Compares what is wanted with what there is, and takes the steps that are missing: one at a time for each
+//! sandbox, those of different sandboxes side by side.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ports::{Driver, Kv, Result, Unit};
+use ports::{Error, Result};
+use tokio::task::{self, JoinError, JoinSet};
 use types::SandboxId;
+use types::placement::FailureReason;
 
 use crate::RESYNC;
-use crate::allocation::next_epoch;
-use crate::backoff::Backoff;
+use crate::act::Actor;
+use crate::decide::{Circumstances, Step, decide, is_known};
+use crate::memory::Memory;
+use crate::moment::Moment;
+use crate::pool;
+use crate::pulse::Sign;
+use crate::room::{Limits, Room};
+use crate::view::{self, Demand, View};
+
+/// After a step that could not be taken.
+const HOLD_OFF: Duration = Duration::from_secs(1);
+
+/// What the reconciler goes by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub demand: Demand,
+    /// Whether workers hold leases.
+    pub leases: bool,
+    pub warm_workers: usize,
+    pub idle_limit: Option<Duration>,
+    pub limits: Limits,
+}
 
 pub struct Reconciler {
-    wanted: Vec<SandboxId>,
-    kv: Arc<dyn Kv>,
-    driver: Arc<dyn Driver>,
-    backoffs: HashMap<SandboxId, Backoff>,
+    rules: Rules,
+    actor: Arc<Actor>,
+    memories: HashMap<SandboxId, Memory>,
+    busy: HashMap<SandboxId, task::Id>,
+    steps: JoinSet<(SandboxId, Memory)>,
 }
 
 impl Reconciler {
-    pub fn new(wanted: Vec<SandboxId>, kv: Arc<dyn Kv>, driver: Arc<dyn Driver>) -> Self {
-        Self { wanted, kv, driver, backoffs: HashMap::new() }
+    pub fn new(rules: Rules, actor: Actor) -> Self {
+        let (memories, busy, steps) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        Self { rules, actor: Arc::new(actor), memories, busy, steps }
     }
 
-    /// Stops what is not wanted, starts what is missing; answers how long nothing more is due.
-    pub async fn step(&mut self, now: Instant) -> Result<Duration> {
-        let running = self.driver.list().await?;
-        for unit in self.superfluous(&running) {
-            tracing::info!(sandbox.id = %unit.sandbox, epoch = unit.epoch.0, "stopping a worker nobody wants");
-            self.driver.stop(unit).await?;
-        }
-        let mut next = RESYNC;
-        for sandbox in self.wanted.clone() {
-            if !running.iter().any(|unit| unit.sandbox == sandbox) {
-                next = next.min(self.bring_up(sandbox, now).await?);
+    /// Looks at everything once and begins the steps that are due; answers how long nothing more is.
+    ///
+    /// # Errors
+    /// When the records cannot be read or the pool cannot be filled. Then workers could not renew their
+    /// leases either: each gets its time anew.
+    pub async fn look(&mut self, now: Moment) -> Result<Duration> {
+        // Steps that end from here on were not seen by this look: their sandboxes stay busy until the next.
+        let actor = self.actor.clone();
+        let views = match view::read(actor.kv.as_ref(), actor.driver.as_ref(), &self.rules.demand).await {
+            Ok(views) => views,
+            Err(error) => {
+                self.memories.values_mut().for_each(|memory| memory.pulse.forget());
+                return Err(error);
+            }
+        };
+        let mut room = Room::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
+        self.memories.retain(|sandbox, _| views.iter().any(|view| view.sandbox == *sandbox));
+        let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, room.left(), now).await?;
+        let mut next = if has_changed { Duration::ZERO } else { RESYNC };
+        for view in views {
+            if !self.busy.contains_key(&view.sandbox) {
+                next = next.min(self.attend(view, &mut room, now));
             }
         }
         Ok(next)
     }
 
-    /// Units of unwanted sandboxes, and all but the newest incarnation of wanted ones.
-    fn superfluous<'a>(&self, running: &'a [Unit]) -> Vec<&'a Unit> {
-        let newest =
-            |sandbox: &SandboxId| running.iter().filter(|u| u.sandbox == *sandbox).map(|u| u.epoch).max();
-        let keep =
-            |unit: &Unit| self.wanted.contains(&unit.sandbox) && newest(&unit.sandbox) == Some(unit.epoch);
-        running.iter().filter(|unit| !keep(unit)).collect()
+    /// Begins the step that is due for one sandbox, or answers how long none is.
+    fn attend(&mut self, view: View, room: &mut Room, now: Moment) -> Duration {
+        let mut memory = self.memories.remove(&view.sandbox).unwrap_or_default();
+        let step = self.choose(&view, &mut memory, room, now);
+        let held_off =
+            memory.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.instant));
+        match step {
+            Step::Wait(wait) => {
+                self.memories.insert(view.sandbox, memory);
+                wait
+            }
+            _ if !held_off.is_zero() => {
+                self.memories.insert(view.sandbox, memory);
+                held_off
+            }
+            step => {
+                let sandbox = view.sandbox.clone();
+                let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now));
+                self.busy.insert(sandbox, running.id());
+                RESYNC
+            }
+        }
     }
 
-    async fn bring_up(&mut self, sandbox: SandboxId, now: Instant) -> Result<Duration> {
-        let backoff = self.backoffs.entry(sandbox.clone()).or_default();
-        if backoff.is_started() {
-            tracing::warn!(sandbox.id = %sandbox, "the worker has ended by itself");
-            backoff.failed(now);
+    fn choose(&self, view: &View, memory: &mut Memory, room: &mut Room, now: Moment) -> Step {
+        let sign = if self.rules.leases {
+            let revision = view.own_lease().and_then(|lease| lease.revision());
+            memory.pulse.listen(view.epoch(), revision, now.instant)
+        } else {
+            Sign::Leased(RESYNC)
+        };
+        let circumstances = Circumstances {
+            sign,
+            unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
+            idle_limit: self.rules.idle_limit,
+            renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),
+        };
+        match (decide(view, &circumstances, now), view.tenant()) {
+            (Step::Start(epoch), Some(tenant)) => match room.take(tenant) {
+                Ok(()) => Step::Start(epoch),
+                Err(_) if is_known(view, FailureReason::NoRoom) => Step::Wait(RESYNC),
+                Err(full) => Step::Refuse(FailureReason::NoRoom, full),
+            },
+            (step, _) => step,
         }
-        let wait = backoff.wait(now);
-        if wait > Duration::ZERO {
-            return Ok(wait);
+    }
+
+    /// Returns when a step has ended: then it is time to look again.
+    ///
+    /// # Cancel safety
+    /// Dropping it loses nothing.
+    pub async fn step_ended(&mut self) {
+        match self.steps.join_next().await {
+            Some(ended) => self.note(ended),
+            None => pending().await,
         }
-        let unit = Unit { epoch: next_epoch(self.kv.as_ref(), &sandbox).await?, sandbox };
-        match self.driver.start(&unit).await {
-            Ok(()) => {
-                backoff.started(now);
-                Ok(RESYNC)
+    }
+
+    #[cfg(test)]
+    pub fn is_at_rest(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Waits for all steps under way.
+    pub async fn finish(&mut self) {
+        while let Some(ended) = self.steps.join_next().await {
+            self.note(ended);
+        }
+    }
+
+    fn note(&mut self, ended: std::result::Result<(SandboxId, Memory), JoinError>) {
+        match ended {
+            Ok((sandbox, memory)) => {
+                self.busy.remove(&sandbox);
+                self.memories.insert(sandbox, memory);
             }
             Err(error) => {
-                tracing::error!(sandbox.id = %unit.sandbox, epoch = unit.epoch.0, %error, "the worker cannot be started");
-                backoff.failed(now);
-                Ok(backoff.wait(now))
+                tracing::error!(%error, "a step has panicked");
+                self.busy.retain(|_, step| *step != error.id());
             }
         }
     }
+}
+
+async fn take(
+    actor: Arc<Actor>,
+    step: Step,
+    view: View,
+    mut memory: Memory,
+    now: Moment,
+) -> (SandboxId, Memory) {
+    memory.not_before = match actor.take(step, &view, &mut memory, now).await {
+        // Somebody else was faster; the next look sees what they did.
+        Ok(()) | Err(Error::Conflict { .. }) => None,
+        Err(error) => {
+            tracing::warn!(sandbox.id = %view.sandbox, %error, "a step could not be taken");
+            Some(now.instant + HOLD_OFF)
+        }
+    };
+    (view.sandbox, memory)
 }

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
+use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
 use crate::Result;
@@ -10,25 +13,80 @@ pub struct Unit {
     pub epoch: Epoch,
 }
 
+impl Unit {
+    /// What it is called wherever it runs: the same name whoever starts it.
+    #[must_use]
+    pub fn name(&self, cluster: &str) -> String {
+        format!("mh-{cluster}-{}-{}", self.sandbox, self.epoch.0)
+    }
+}
+
+/// What a unit is made from.
+#[derive(Clone)]
+pub struct Launch {
+    pub unit: Unit,
+    /// `None`: the driver's default. Drivers without images ignore it.
+    pub image: Option<String>,
+    /// What its worker signs in with; `None` where nobody has to.
+    pub credentials: Option<Credentials>,
+}
+
+/// A unit a driver knows of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub unit: Unit,
+    pub state: UnitState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitState {
+    /// Made, starting or running.
+    Running,
+    /// It ended by itself, with this exit code where there is one.
+    Exited { code: Option<i64> },
+}
+
+/// Why a unit does not run; the texts are for clients.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    #[error("the image {0} is not there")]
+    ImageMissing(String),
+    /// Try again later. The unit may or may not be there.
+    #[error("the container service does not answer: {0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Starts and stops workers: tasks, processes, containers or pods. Every operation may be repeated: starting
 /// what runs and stopping what is gone are successes.
 #[async_trait]
 pub trait Driver: Send + Sync {
-    /// What runs now.
+    /// What runs now, and what has ended by itself and was not stopped since.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn list(&self) -> Result<Vec<Unit>>;
+    async fn list(&self) -> Result<Vec<Found>>;
 
     /// # Errors
-    /// `Unavailable`, `Internal` with the reason of a failed start.
-    async fn start(&self, unit: &Unit) -> Result<()>;
+    /// After `Failed`, something may be left that [`Driver::log`] reads and [`Driver::stop`] removes.
+    async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError>;
 
-    /// Returns when it has ended.
+    /// Asks it to end, ends it by force after `grace`, and removes what is left of it but its sandbox's
+    /// files. Returns when it is gone.
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn stop(&self, unit: &Unit) -> Result<()>;
+    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()>;
+
+    /// The last lines it wrote; empty where none are known.
+    async fn log(&self, unit: &Unit) -> String;
+
+    /// Removes a sandbox's files, once no unit uses them.
+    ///
+    /// # Errors
+    /// `Unavailable`, also while a unit still uses them.
+    async fn remove_files(&self, sandbox: &SandboxId) -> Result<()>;
 
     /// Returns when something may have changed by itself. A hint: changes can be missed.
     ///

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
-pub use driver::{Driver, Unit};
+pub use driver::{Driver, Found, Launch, StartError, Unit, UnitState};
 pub use error::{Error, Result};
 pub use event_log::{Appended, Entry, EventLog, LogId, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry};

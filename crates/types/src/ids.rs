@@ -83,6 +83,12 @@ impl SandboxId {
         Self("default".to_owned())
     }
 
+    /// 16 hexadecimal digits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("{:016x}", Uuid::new_v4().as_u64_pair().0))
+    }
+
     /// `None` unless `name` is 1 to 64 ASCII letters, digits, `_` or `-`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -79,7 +79,8 @@ pub enum FailureReason {
     DriverUnavailable,
 }
 
-/// Who is alive: bucket `LEASES` (15 s), key = sandbox. Written by the sandbox's worker alone.
+/// Who is alive: bucket `LEASES` (15 s), key = sandbox. Written by the sandbox's worker alone; the supervisor
+/// removes that of a worker it has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub epoch: Epoch,

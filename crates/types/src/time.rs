@@ -40,6 +40,13 @@ pub fn utc_ago(age: std::time::Duration) -> String {
     then.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// The UTC time that is `millis` milliseconds after the beginning of 1970.
+#[must_use]
+pub fn utc_of_unix(millis: u64) -> String {
+    let at = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
 /// One microsecond after the UTC time `text`, or `text` itself where it does not parse.
 #[must_use]
 pub fn utc_after(text: &str) -> String {
@@ -89,6 +96,11 @@ mod tests {
     #[test]
     fn a_later_utc_stamp_is_one_microsecond_on() {
         assert_eq!(utc_after("2026-11-23T00:49:11.999999Z"), "2026-11-23T00:49:12.000000Z");
+    }
+
+    #[test]
+    fn unix_milliseconds_are_shown_as_utc() {
+        assert_eq!(utc_of_unix(1_795_411_151_143), "2026-11-23T05:19:11.143000Z");
     }
 
     #[test]

@@ -1,0 +1,241 @@
+//! Takes one step for one sandbox. Every step may be repeated, and none overwrites what somebody else wrote
+//! since the view was read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use ports::{Bus, Driver, Error, Expect, Kv, Launch, Result, StartError, Unit};
+use types::Epoch;
+use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
+use types::time::utc_of_unix;
+
+use crate::credentials::{self, Minter};
+use crate::decide::{STOPPING, Step, Trouble};
+use crate::memory::Memory;
+use crate::moment::{Moment, millis};
+use crate::pulse::STARTING;
+use crate::records;
+use crate::view::View;
+
+pub struct Actor {
+    pub kv: Arc<dyn Kv>,
+    pub bus: Arc<dyn Bus>,
+    pub driver: Arc<dyn Driver>,
+    pub minter: Arc<dyn Minter>,
+    pub cluster: String,
+    /// Whether too many failures end the tries until the sandbox is woken.
+    pub gives_up: bool,
+}
+
+/// Why there is no worker, before it is known when the next try is due.
+struct Cause {
+    reason: FailureReason,
+    message: String,
+    log: String,
+}
+
+impl Actor {
+    /// # Errors
+    /// `Conflict` when the picture has changed; `Unavailable` when a store or the driver does not answer.
+    pub async fn take(&self, step: Step, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
+        match step {
+            Step::Wait(_) => Ok(()),
+            Step::Start(epoch) => self.start(epoch, view, memory, now).await,
+            Step::Adopt(unit) => self.adopt(unit, view).await,
+            Step::Stop { units, release } => self.stop(units, release, view).await,
+            Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
+            Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
+            Step::Pause => self.pause(view).await,
+            Step::Erase => self.erase(view).await,
+            Step::Renew(unit) => self.renew(&unit, memory, now).await,
+        }
+    }
+
+    /// The epoch is taken before anything starts: who loses that write starts nothing.
+    async fn start(&self, epoch: Epoch, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
+        let unit = Unit { sandbox: view.sandbox.clone(), epoch };
+        let before = &view.allocation.value;
+        if before.failure.as_ref().is_some_and(|failure| failure.is_final) {
+            memory.failures.forget();
+        }
+        let allocation = Allocation { epoch, unit: unit.name(&self.cluster), ..before.clone() };
+        let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
+        let image = view.wanted.as_ref().and_then(|wanted| wanted.value.image.clone());
+        match self.launch(&unit, image).await {
+            Ok(()) => {
+                tracing::info!(sandbox.id = %unit.sandbox, epoch = epoch.0, "worker started");
+                memory.minted(epoch, now.instant);
+                Ok(())
+            }
+            Err(error) => {
+                let cause = Cause {
+                    reason: reason(&error),
+                    message: error.to_string(),
+                    log: self.driver.log(&unit).await,
+                };
+                // Something of it may be there: what cannot be removed now is found by the next look.
+                let _ = self.driver.stop(&unit, Duration::ZERO).await;
+                self.record(cause, allocation, Expect::Revision(revision), view, memory, now).await
+            }
+        }
+    }
+
+    async fn launch(&self, unit: &Unit, image: Option<String>) -> std::result::Result<(), StartError> {
+        let credentials = self.minter.mint(&unit.sandbox, unit.epoch).map_err(|error| {
+            tracing::error!(sandbox.id = %unit.sandbox, %error, "credentials cannot be minted");
+            StartError::Failed("The worker's credentials could not be made.".to_owned())
+        })?;
+        self.driver.start(&Launch { unit: unit.clone(), image, credentials }).await
+    }
+
+    async fn adopt(&self, unit: Unit, view: &View) -> Result<()> {
+        let allocation = Allocation {
+            epoch: unit.epoch,
+            unit: unit.name(&self.cluster),
+            failure: None,
+            ..view.allocation.value.clone()
+        };
+        self.allocate(view, &allocation, view.allocation.expect).await?;
+        Ok(())
+    }
+
+    async fn stop(&self, units: Vec<Unit>, release: bool, view: &View) -> Result<()> {
+        for unit in units {
+            tracing::info!(sandbox.id = %unit.sandbox, epoch = unit.epoch.0, "stopping a worker nobody wants");
+            self.end(&unit, STOPPING, view).await?;
+        }
+        if release {
+            let allocation =
+                Allocation { unit: String::new(), failures: 0, failure: None, ..view.allocation.value.clone() };
+            self.allocate(view, &allocation, view.allocation.expect).await?;
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, trouble: Trouble, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
+        let message = match &trouble {
+            Trouble::Exited { code: Some(code), .. } => format!("The worker ended with exit code {code}."),
+            Trouble::Exited { code: None, .. } => "The worker ended by itself.".to_owned(),
+            Trouble::Vanished => "The worker is gone.".to_owned(),
+            Trouble::Silent(_) if view.allocation.value.failure.is_some() => {
+                format!("The worker did not report within {} seconds.", STARTING.as_secs())
+            }
+            Trouble::Silent(_) => "The worker does not answer any more.".to_owned(),
+        };
+        let (reason, log) = match &trouble {
+            Trouble::Exited { unit, .. } | Trouble::Silent(unit) => {
+                let log = self.driver.log(unit).await;
+                self.end(unit, Duration::ZERO, view).await?;
+                (FailureReason::Exited, log)
+            }
+            Trouble::Vanished => (FailureReason::Exited, String::new()),
+        };
+        let cause = Cause { reason, message, log };
+        let allocation = view.allocation.value.clone();
+        self.record(cause, allocation, view.allocation.expect, view, memory, now).await
+    }
+
+    /// Notes a failed incarnation and when the next may be tried.
+    async fn record(
+        &self,
+        cause: Cause,
+        allocation: Allocation,
+        expect: Expect,
+        view: &View,
+        memory: &mut Memory,
+        now: Moment,
+    ) -> Result<()> {
+        let Cause { reason, message, log } = cause;
+        let verdict = memory.failures.note(now.instant);
+        let at = failed_at(view, now);
+        tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
+        let is_final = self.gives_up && verdict.is_enough && may_be_final(reason, view);
+        let retry_at = at + millis(verdict.wait);
+        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
+        let allocation = Allocation {
+            unit: String::new(),
+            failures: verdict.count,
+            failure: Some(failure),
+            ..allocation
+        };
+        self.allocate(view, &allocation, expect).await?;
+        Ok(())
+    }
+
+    async fn refuse(&self, reason: FailureReason, message: &str, view: &View, now: Moment) -> Result<()> {
+        let at = failed_at(view, now);
+        let (message, log) = (message.to_owned(), String::new());
+        let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at: at, is_final: false };
+        let allocation = Allocation { failure: Some(failure), ..view.allocation.value.clone() };
+        self.allocate(view, &allocation, view.allocation.expect).await?;
+        Ok(())
+    }
+
+    /// Loses against a wake: the record must be the one the decision was made on.
+    async fn pause(&self, view: &View) -> Result<()> {
+        tracing::info!(sandbox.id = %view.sandbox, "pausing a sandbox nobody uses");
+        self.want(Want::Paused, view).await
+    }
+
+    /// Records go last: as long as there is one, the rest is removed again.
+    async fn erase(&self, view: &View) -> Result<()> {
+        for found in view.units.iter().flatten() {
+            self.end(&found.unit, Duration::ZERO, view).await?;
+        }
+        self.driver.remove_files(&view.sandbox).await?;
+        self.kv.delete(ALLOCATIONS, view.sandbox.as_str(), Expect::Anything).await?;
+        let Some(wanted) = &view.wanted else { return Ok(()) };
+        tracing::info!(sandbox.id = %view.sandbox, "sandbox removed");
+        self.kv.delete(SANDBOXES, view.sandbox.as_str(), wanted.expect).await
+    }
+
+    async fn renew(&self, unit: &Unit, memory: &mut Memory, now: Moment) -> Result<()> {
+        credentials::renew(self.bus.as_ref(), self.minter.as_ref(), unit).await?;
+        memory.minted(unit.epoch, now.instant);
+        Ok(())
+    }
+
+    pub async fn want(&self, want: Want, view: &View) -> Result<()> {
+        let Some(record) = &view.wanted else { return Ok(()) };
+        let wanted = Wanted { want, ..record.value.clone() };
+        records::put(self.kv.as_ref(), SANDBOXES, &view.sandbox, &wanted, record.expect).await?;
+        Ok(())
+    }
+
+    /// Ends a unit, and its lease at once: nobody waits for a worker that is known to be gone.
+    async fn end(&self, unit: &Unit, grace: Duration, view: &View) -> Result<()> {
+        self.driver.stop(unit, grace).await?;
+        let Some(entry) = self.kv.get(LEASES, view.sandbox.as_str()).await? else { return Ok(()) };
+        let lease: Option<types::placement::Lease> = serde_json::from_slice(&entry.value).ok();
+        if lease.is_none_or(|lease| lease.epoch > unit.epoch) {
+            return Ok(());
+        }
+        match self.kv.delete(LEASES, view.sandbox.as_str(), Expect::Revision(entry.revision)).await {
+            Err(Error::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
+        records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
+    }
+}
+
+fn reason(error: &StartError) -> FailureReason {
+    match error {
+        StartError::ImageMissing(_) => FailureReason::ImageMissing,
+        StartError::Unavailable(_) => FailureReason::DriverUnavailable,
+        StartError::Failed(_) => FailureReason::StartFailed,
+    }
+}
+
+/// Nobody wakes what waits in the pool, and a container service that is away comes back by itself.
+fn may_be_final(reason: FailureReason, view: &View) -> bool {
+    reason != FailureReason::DriverUnavailable && view.tenant().is_some()
+}
+
+/// Never before the wake it answers, whatever the clocks of the two sides say.
+fn failed_at(view: &View, now: Moment) -> u64 {
+    view.wanted.as_ref().map_or(now.unix_ms, |wanted| now.unix_ms.max(wanted.value.touched_at))
+}

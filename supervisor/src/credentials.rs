@@ -1,0 +1,51 @@
+//! What workers sign in with: minted for one incarnation, and replaced while it runs.
+
+use std::time::Duration;
+
+use ports::{Bus, Error, Parcel, Result, Unit, subjects};
+use serde::Serialize;
+use types::placement::Credentials;
+use types::{Epoch, SandboxId};
+
+/// How long credentials should be valid.
+pub const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// When a running worker is sent new ones: at half their life.
+pub const RENEWAL: Duration = Duration::from_secs(12 * 3_600);
+
+/// Makes credentials that reach one sandbox's subjects and nothing else.
+pub trait Minter: Send + Sync {
+    /// `None` where workers need not sign in. Valid for [`LIFETIME`].
+    ///
+    /// # Errors
+    /// `Internal` when the key cannot sign.
+    fn mint(&self, sandbox: &SandboxId, epoch: Epoch) -> Result<Option<Credentials>>;
+}
+
+/// For message servers without authentication.
+pub struct NoCredentials;
+
+impl Minter for NoCredentials {
+    fn mint(&self, _: &SandboxId, _: Epoch) -> Result<Option<Credentials>> {
+        Ok(None)
+    }
+}
+
+/// The worker's inbox stays what it is.
+#[derive(Serialize)]
+struct Renewed {
+    jwt: String,
+    seed: String,
+}
+
+/// Sends a running worker new credentials on `mh.cmd.<s>.creds`. One that misses them is sent the next ones
+/// too late; it is then replaced as any worker that lost its connection.
+///
+/// # Errors
+/// As [`Minter::mint`] and [`Bus::publish`].
+pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, unit: &Unit) -> Result<()> {
+    let Some(Credentials { jwt, seed, .. }) = minter.mint(&unit.sandbox, unit.epoch)? else { return Ok(()) };
+    let json =
+        serde_json::to_vec(&Renewed { jwt, seed }).map_err(|error| Error::Internal(error.to_string()))?;
+    bus.publish(&subjects::command(&unit.sandbox, "creds"), Parcel::json(json)).await
+}

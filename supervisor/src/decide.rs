@@ -1,0 +1,164 @@
+//! The next step for one sandbox: a pure function of what is known about it.
+
+use std::time::Duration;
+
+use ports::{Unit, UnitState};
+use types::Epoch;
+use types::placement::{Failure, FailureReason, Want, Wanted};
+use types::time::utc_of_unix;
+
+use crate::RESYNC;
+use crate::moment::Moment;
+use crate::pulse::Sign;
+use crate::view::View;
+
+/// How soon an unanswering driver is asked again.
+const DRIVER_RETRY: Duration = Duration::from_secs(2);
+
+/// What a worker that is asked to end gets to do so.
+pub const STOPPING: Duration = Duration::from_secs(10);
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing, until something changes or this time has passed.
+    Wait(Duration),
+    /// Start the next incarnation.
+    Start(Epoch),
+    /// Take what runs for the current incarnation, and forget why there was none.
+    Adopt(Unit),
+    /// End units nobody wants; `release`: the sandbox has none from now on.
+    Stop { units: Vec<Unit>, release: bool },
+    /// Give the current incarnation up.
+    Fail(Trouble),
+    /// Note why there is no unit, which is not its fault.
+    Refuse(FailureReason, &'static str),
+    /// Nobody has used it for long: want it paused.
+    Pause,
+    /// Remove unit, files and records.
+    Erase,
+    /// Send the worker new credentials.
+    Renew(Unit),
+}
+
+/// What is wrong with an incarnation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    Exited { unit: Unit, code: Option<i64> },
+    Vanished,
+    /// It runs but does not hold its lease.
+    Silent(Unit),
+}
+
+/// What else bears on the decision.
+pub struct Circumstances {
+    pub sign: Sign,
+    /// Since when units without a record were seen.
+    pub unwanted_for: Duration,
+    /// Without use for so long, it is paused.
+    pub idle_limit: Option<Duration>,
+    pub renewal_is_due: bool,
+}
+
+/// What is found without a record is left alone so long: its record may be under way.
+const UNWANTED: Duration = Duration::from_secs(60);
+
+pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
+    let Some(units) = &view.units else { return without_driver(view, circumstances.sign) };
+    let all = || units.iter().map(|found| found.unit.clone()).collect();
+    let Some(wanted) = &view.wanted else {
+        let left = UNWANTED.saturating_sub(circumstances.unwanted_for);
+        return match (units.is_empty(), left.is_zero()) {
+            (true, _) => Step::Wait(RESYNC),
+            (false, true) => Step::Stop { units: all(), release: false },
+            (false, false) => Step::Wait(left),
+        };
+    };
+    match wanted.value.want {
+        Want::Deleted => Step::Erase,
+        Want::Paused if units.is_empty() && view.allocation.value.unit.is_empty() => Step::Wait(RESYNC),
+        Want::Paused => Step::Stop { units: all(), release: true },
+        Want::Running => keep_running(view, &wanted.value, circumstances, now),
+    }
+}
+
+fn without_driver(view: &View, sign: Sign) -> Step {
+    let concerned = view.wants_running() && !matches!(sign, Sign::Leased(_));
+    if concerned && !is_known(view, FailureReason::DriverUnavailable) {
+        return Step::Refuse(FailureReason::DriverUnavailable, "The container service does not answer.");
+    }
+    Step::Wait(DRIVER_RETRY)
+}
+
+/// Whether the newest wake has been told this already.
+pub fn is_known(view: &View, reason: FailureReason) -> bool {
+    let failure = view.allocation.value.failure.as_ref();
+    let woken = |failure: &Failure| view.wanted.as_ref().is_some_and(|w| is_woken(&w.value, failure));
+    failure.is_some_and(|failure| failure.reason == reason && !woken(failure))
+}
+
+fn is_woken(wanted: &Wanted, failure: &Failure) -> bool {
+    utc_of_unix(wanted.touched_at) > failure.at
+}
+
+fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now: Moment) -> Step {
+    let Some(newest) = view.newest_unit() else { return bring_up(view, wanted, now) };
+    let unit = newest.unit.clone();
+    let current = unit.epoch.max(view.allocation.value.epoch);
+    let units = view.units.iter().flatten().map(|found| &found.unit);
+    let older: Vec<Unit> = units.filter(|unit| unit.epoch < current).cloned().collect();
+    if !older.is_empty() {
+        return Step::Stop { units: older, release: false };
+    }
+    match (newest.state, circumstances.sign) {
+        (UnitState::Exited { code }, _) => Step::Fail(Trouble::Exited { unit, code }),
+        (UnitState::Running, Sign::Silent) => Step::Fail(Trouble::Silent(unit)),
+        (UnitState::Running, Sign::Awaited(left)) => Step::Wait(left),
+        (UnitState::Running, Sign::Leased(left)) => tend(view, wanted, unit, left, circumstances, now),
+    }
+}
+
+fn bring_up(view: &View, wanted: &Wanted, now: Moment) -> Step {
+    let allocation = &view.allocation.value;
+    if !allocation.unit.is_empty() {
+        return Step::Fail(Trouble::Vanished);
+    }
+    match &allocation.failure {
+        Some(failure) if failure.is_final && !is_woken(wanted, failure) => Step::Wait(RESYNC),
+        Some(failure) if !failure.is_final && now.unix_ms < failure.retry_at => {
+            Step::Wait(Duration::from_millis(failure.retry_at - now.unix_ms))
+        }
+        _ => Step::Start(view.next_epoch()),
+    }
+}
+
+fn tend(
+    view: &View,
+    wanted: &Wanted,
+    unit: Unit,
+    left: Duration,
+    circumstances: &Circumstances,
+    now: Moment,
+) -> Step {
+    let allocation = &view.allocation.value;
+    if allocation.epoch != unit.epoch || allocation.unit.is_empty() || allocation.failure.is_some() {
+        return Step::Adopt(unit);
+    }
+    let until_pause = until_pause(view, wanted, circumstances.idle_limit, now);
+    if until_pause.is_zero() {
+        return Step::Pause;
+    }
+    if circumstances.renewal_is_due {
+        return Step::Renew(unit);
+    }
+    Step::Wait(left.min(until_pause))
+}
+
+/// By what the worker reports, and not sooner after a wake that the report may not know of.
+fn until_pause(view: &View, wanted: &Wanted, idle_limit: Option<Duration>, now: Moment) -> Duration {
+    let (Some(limit), Some(_), Some(lease)) = (idle_limit, &wanted.tenant, view.own_lease()) else {
+        return RESYNC;
+    };
+    let idle = Duration::from_secs(lease.value.idle_seconds);
+    let untouched = Duration::from_millis(now.unix_ms.saturating_sub(wanted.touched_at));
+    limit.saturating_sub(idle.min(untouched))
+}

@@ -1,0 +1,171 @@
+//! The worker's program, in a volume that all workers of a cluster see and none can write to, so that any
+//! image can be a sandbox.
+//!
+//! A file is named by its contents: a newer program comes beside the one that still runs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder,
+};
+use bollard::{Docker, body_try_stream};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use ports::StartError;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::{CLUSTER_LABEL, Config, error};
+
+/// Where the volume is in a worker's container.
+pub const MOUNT_POINT: &str = "/manyhands";
+
+const PIECE: usize = 256 * 1024;
+
+pub fn volume(cluster: &str) -> String {
+    format!("mh-{cluster}-bin")
+}
+
+pub struct WorkerBinary {
+    path: PathBuf,
+    cluster: String,
+    /// Where it is in the container, once that is certain.
+    installed: Mutex<Option<String>>,
+}
+
+struct Program {
+    name: String,
+    bytes: u64,
+}
+
+impl WorkerBinary {
+    pub fn new(config: &Config) -> Self {
+        let (path, cluster) = (config.binary.clone(), config.cluster.clone());
+        Self { path, cluster, installed: Mutex::new(None) }
+    }
+
+    /// Puts the program into the volume unless it is there; answers its path in a container. `image` is any
+    /// that is there: a container of it is made for the copy, and never started.
+    ///
+    /// # Errors
+    /// As [`ports::Driver::start`].
+    pub async fn install(&self, docker: &Docker, image: &str) -> Result<String, StartError> {
+        let mut installed = self.installed.lock().await;
+        if let Some(path) = &*installed {
+            return Ok(path.clone());
+        }
+        let path = self.path.clone();
+        let program = spawn_blocking(move || Program::read(&path)).await;
+        let program = program.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))?;
+        let helper = volume(&self.cluster);
+        self.make_helper(docker, &helper, image).await?;
+        let copied = self.copy(docker, &helper, &program).await;
+        let removed = remove(docker, &helper).await;
+        copied?;
+        removed?;
+        Ok(installed.insert(program.path()).clone())
+    }
+
+    /// Makes the next start look again.
+    pub async fn forget(&self) {
+        *self.installed.lock().await = None;
+    }
+
+    async fn make_helper(&self, docker: &Docker, name: &str, image: &str) -> Result<(), StartError> {
+        let labels = HashMap::from([(CLUSTER_LABEL.to_owned(), self.cluster.clone())]);
+        let request = VolumeCreateRequest {
+            name: Some(volume(&self.cluster)),
+            labels: Some(labels.clone()),
+            ..VolumeCreateRequest::default()
+        };
+        docker.create_volume(request).await.map_err(|error| error::start(error, image))?;
+        // One may be left of a supervisor that was killed.
+        remove(docker, name).await?;
+        let mount = Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(volume(&self.cluster)),
+            target: Some(MOUNT_POINT.to_owned()),
+            ..Mount::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            entrypoint: Some(vec!["true".to_owned()]),
+            labels: Some(labels),
+            network_disabled: Some(true),
+            host_config: Some(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        docker.create_container(Some(options), body).await.map(drop).map_err(|error| error::start(error, image))
+    }
+
+    async fn copy(&self, docker: &Docker, helper: &str, program: &Program) -> Result<(), StartError> {
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(&program.path()).build();
+        let there = docker.get_container_archive_info(helper, Some(options)).await;
+        if there.is_ok_and(|file| u64::try_from(file.size) == Ok(program.bytes)) {
+            return Ok(());
+        }
+        let archive = archive(&self.path, program).map_err(|error| unreadable(&error))?;
+        let options = UploadToContainerOptionsBuilder::default().path(MOUNT_POINT).build();
+        let copied = docker.upload_to_container(helper, Some(options), body_try_stream(archive)).await;
+        copied.map_err(|error| error::start(error, ""))
+    }
+}
+
+impl Program {
+    fn read(path: &Path) -> io::Result<Self> {
+        let (mut hash, mut bytes) = (Sha256::new(), 0);
+        let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
+        while let piece @ [_, ..] = file.fill_buf()? {
+            let length = piece.len();
+            hash.update(piece);
+            bytes += length as u64;
+            file.consume(length);
+        }
+        let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name: format!("worker-{digest}"), bytes })
+    }
+
+    fn path(&self) -> String {
+        format!("{MOUNT_POINT}/{}", self.name)
+    }
+}
+
+/// A tar archive that holds the program, read as it is sent.
+fn archive(path: &Path, program: &Program) -> io::Result<impl Stream<Item = io::Result<Bytes>> + use<>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(&program.name)?;
+    header.set_size(program.bytes);
+    header.set_mode(0o555);
+    header.set_cksum();
+    let padding = usize::try_from(program.bytes.next_multiple_of(512) - program.bytes).unwrap_or_default();
+    // Two empty blocks end an archive.
+    let end = vec![0; padding + 1024];
+    let begin = header.as_bytes().to_vec();
+    let whole = io::Cursor::new(begin).chain(File::open(path)?.take(program.bytes)).chain(io::Cursor::new(end));
+    Ok(stream::try_unfold(whole, |mut whole| async move {
+        let read = spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            let count = whole.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+            Ok::<_, io::Error>((count > 0).then(|| (Bytes::from(piece), whole)))
+        });
+        read.await.map_err(io::Error::other)?
+    }))
+}
+
+async fn remove(docker: &Docker, helper: &str) -> Result<(), StartError> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let removed = docker.remove_container(helper, Some(options)).await;
+    error::gone(removed).map_err(|error| StartError::Unavailable(error.to_string()))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> StartError {
+    tracing::error!(%error, "the worker's program cannot be read");
+    StartError::Failed("The worker's program cannot be read.".to_owned())
+}

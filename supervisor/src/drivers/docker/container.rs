@@ -1,0 +1,160 @@
+//! What a worker's container is: the only place that says what a hostile worker may do on the host.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+};
+use ports::Launch;
+
+use super::binary::{MOUNT_POINT, volume};
+use super::{CLUSTER_LABEL, Config, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
+
+/// What a worker needs to run commands as another user, to end them, and to make files theirs.
+const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
+
+/// Absolute, inside the container.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Where the sandbox's volume is.
+    pub workspace: String,
+    /// In the volume: where commands without a working directory run.
+    pub project: String,
+    /// In the volume: the worker's own files.
+    pub state: String,
+    /// The commands' home, in memory.
+    pub home: String,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            workspace: "/workspace".to_owned(),
+            project: "/workspace/project".to_owned(),
+            state: "/workspace/.manyhands".to_owned(),
+            home: "/home/agent".to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes, with nothing to swap to. What is in the folders in memory counts too.
+    pub memory: i64,
+    pub cpus: f64,
+    pub processes: i64,
+    pub open_files: i64,
+    /// Bytes of `/tmp`, and as much again of the home.
+    pub tmp: i64,
+    /// Bytes of `/run`.
+    pub run: i64,
+    /// Whether the image's own files cannot be changed.
+    pub read_only_root: bool,
+}
+
+const MIB: i64 = 1024 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 2048 * MIB,
+            cpus: 2.0,
+            processes: 512,
+            open_files: 65_536,
+            tmp: 512 * MIB,
+            run: 16 * MIB,
+            read_only_root: true,
+        }
+    }
+}
+
+pub fn body(config: &Config, launch: &Launch, entrypoint: &str) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(launch.image.clone().unwrap_or_else(|| config.image.clone())),
+        labels: Some(labels(config, launch)),
+        hostname: Some(launch.unit.sandbox.to_string()),
+        // Whatever the image says: the worker becomes another user for each command.
+        user: Some("0:0".to_owned()),
+        working_dir: Some(config.paths.workspace.clone()),
+        env: Some(vec![format!("HOME={}", config.paths.home)]),
+        entrypoint: Some(vec![entrypoint.to_owned(), "worker".to_owned()]),
+        cmd: Some(Vec::new()),
+        attach_stdin: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        tty: Some(false),
+        host_config: Some(host_config(config, launch)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn labels(config: &Config, launch: &Launch) -> HashMap<String, String> {
+    HashMap::from([
+        (CLUSTER_LABEL.to_owned(), config.cluster.clone()),
+        (SANDBOX_LABEL.to_owned(), launch.unit.sandbox.to_string()),
+        (EPOCH_LABEL.to_owned(), launch.unit.epoch.0.to_string()),
+        (NODE_LABEL.to_owned(), config.node.clone()),
+    ])
+}
+
+fn host_config(config: &Config, launch: &Launch) -> HostConfig {
+    let limits = &config.limits;
+    HostConfig {
+        init: Some(true),
+        runtime: config.runtime.clone(),
+        network_mode: Some(config.network.clone()),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        privileged: Some(false),
+        pids_limit: Some(limits.processes),
+        memory: Some(limits.memory),
+        memory_swap: Some(limits.memory),
+        nano_cpus: Some(nano_cpus(limits.cpus)),
+        ulimits: Some(vec![ulimit("nofile", limits.open_files), ulimit("core", 0)]),
+        readonly_rootfs: Some(limits.read_only_root),
+        tmpfs: Some(tmpfs(config)),
+        mounts: Some(vec![
+            mount(config.volume(&launch.unit.sandbox), config.paths.workspace.clone(), false),
+            mount(volume(&config.cluster), MOUNT_POINT.to_owned(), true),
+        ]),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".to_owned()),
+            config: Some(pairs(&[("max-size", "1m"), ("max-file", "2")])),
+        }),
+        ..HostConfig::default()
+    }
+}
+
+/// In memory, sized, and executable: builds and tests write programs there.
+fn tmpfs(config: &Config) -> HashMap<String, String> {
+    let sized = |bytes: i64, mode: &str| format!("rw,exec,nosuid,nodev,size={bytes},mode={mode}");
+    HashMap::from([
+        ("/tmp".to_owned(), sized(config.limits.tmp, "1777")),
+        ("/run".to_owned(), sized(config.limits.run, "755")),
+        (config.paths.home.clone(), sized(config.limits.tmp, "1777")),
+    ])
+}
+
+fn mount(source: String, target: String, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(source),
+        target: Some(target),
+        read_only: Some(read_only),
+        ..Mount::default()
+    }
+}
+
+fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a machine has less than 2^33 CPUs")]
+fn nano_cpus(cpus: f64) -> i64 {
+    (cpus * 1e9) as i64
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

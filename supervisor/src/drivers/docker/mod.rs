@@ -1,0 +1,237 @@
+//! Workers as containers of one Docker engine.
+//!
+//! Everything has a name that follows from the cluster, the sandbox and the epoch, so that every step can be
+//! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched.
+
+mod binary;
+mod container;
+mod error;
+mod events;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, VolumeCreateRequest};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, StopContainerOptionsBuilder,
+};
+use futures_util::{StreamExt, future};
+use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
+use types::{Epoch, SandboxId};
+
+use super::{LOG_LINES, WorkerSettings, tail};
+use binary::WorkerBinary;
+use events::Events;
+
+pub use container::{Limits, Paths};
+
+pub const CLUSTER_LABEL: &str = "io.manyhands.cluster";
+pub const SANDBOX_LABEL: &str = "io.manyhands.sandbox";
+pub const EPOCH_LABEL: &str = "io.manyhands.epoch";
+pub const NODE_LABEL: &str = "io.manyhands.node";
+
+/// For one answer of the engine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `unix:///var/run/docker.sock`, or `tcp://host:port`.
+    pub host: String,
+    pub cluster: String,
+    /// Which machine this is; a label, for people.
+    pub node: String,
+    /// Of sandboxes that ask for none.
+    pub image: String,
+    /// The network containers are put into. It must be there, and should be internal.
+    pub network: String,
+    /// `None`: the engine's default.
+    pub runtime: Option<String>,
+    /// A static build of the worker, on this process' own file system.
+    pub binary: PathBuf,
+    pub paths: Paths,
+    pub limits: Limits,
+    pub worker: WorkerSettings,
+}
+
+impl Config {
+    #[must_use]
+    pub fn new(cluster: String, image: String, network: String, binary: PathBuf) -> Self {
+        Self {
+            host: "unix:///var/run/docker.sock".to_owned(),
+            cluster,
+            node: "local".to_owned(),
+            image,
+            network,
+            runtime: None,
+            binary,
+            paths: Paths::default(),
+            limits: Limits::default(),
+            worker: WorkerSettings::default(),
+        }
+    }
+
+    /// The volume of a sandbox' files.
+    #[must_use]
+    pub fn volume(&self, sandbox: &SandboxId) -> String {
+        format!("mh-{}-{sandbox}", self.cluster)
+    }
+}
+
+pub struct Containers {
+    config: Config,
+    docker: Docker,
+    binary: WorkerBinary,
+    events: Mutex<Events>,
+}
+
+impl Containers {
+    /// # Errors
+    /// `Unavailable` when no engine answers.
+    pub async fn connect(config: Config) -> Result<Self> {
+        let docker = Docker::connect_with_host(&config.host)
+            .map_err(error::port)?
+            .with_timeout(PATIENCE)
+            .negotiate_version()
+            .await
+            .map_err(error::port)?;
+        let binary = WorkerBinary::new(&config);
+        let events = Mutex::new(Events::of(docker.clone(), &config.cluster));
+        Ok(Self { config, docker, binary, events })
+    }
+
+    async fn make_volume(&self, sandbox: &SandboxId) -> std::result::Result<(), StartError> {
+        let labels = HashMap::from([
+            (CLUSTER_LABEL.to_owned(), self.config.cluster.clone()),
+            (SANDBOX_LABEL.to_owned(), sandbox.to_string()),
+        ]);
+        let name = Some(self.config.volume(sandbox));
+        let volume = VolumeCreateRequest { name, labels: Some(labels), ..VolumeCreateRequest::default() };
+        self.docker.create_volume(volume).await.map(drop).map_err(|error| error::start(error, ""))
+    }
+
+    /// `false` when it is there and runs.
+    async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
+        let name = launch.unit.name(&self.config.cluster);
+        let body = container::body(&self.config, launch, entrypoint);
+        let image = body.image.clone().unwrap_or_default();
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        match self.docker.create_container(Some(options), body).await {
+            Ok(_) => Ok(true),
+            Err(error) if error::status(&error) == Some(409) => {
+                let there = self.docker.inspect_container(&name, None).await;
+                let there = there.map_err(|error| error::start(error, &image))?;
+                Ok(!there.state.and_then(|state| state.running).unwrap_or(false))
+            }
+            Err(error) => Err(error::start(error, &image)),
+        }
+    }
+
+    /// The worker's line waits in its standard input before it begins.
+    async fn run(&self, name: &str, line: &[u8]) -> std::result::Result<(), StartError> {
+        let options = AttachContainerOptionsBuilder::default().stdin(true).stream(true).build();
+        let attached = self.docker.attach_container(name, Some(options)).await;
+        let mut input = attached.map_err(|error| error::start(error, ""))?.input;
+        self.docker.start_container(name, None).await.map_err(|error| error::start(error, ""))?;
+        let written = async {
+            input.write_all(line).await?;
+            input.shutdown().await
+        };
+        // One that has ended before it read its line is found by the next look.
+        let _ = tokio::time::timeout(PATIENCE, written).await;
+        Ok(())
+    }
+
+    async fn found(&self, summary: ContainerSummary) -> Option<Found> {
+        let labels = summary.labels?;
+        let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
+        let epoch = Epoch(labels.get(EPOCH_LABEL)?.parse().ok()?);
+        let unit = Unit { sandbox, epoch };
+        let has_ended =
+            matches!(summary.state, Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD));
+        let state = if has_ended {
+            UnitState::Exited { code: self.exit_code(&unit).await }
+        } else {
+            UnitState::Running
+        };
+        Some(Found { unit, state })
+    }
+
+    async fn exit_code(&self, unit: &Unit) -> Option<i64> {
+        let name = unit.name(&self.config.cluster);
+        self.docker.inspect_container(&name, None).await.ok()?.state?.exit_code
+    }
+}
+
+#[async_trait]
+impl Driver for Containers {
+    async fn list(&self) -> Result<Vec<Found>> {
+        let label = format!("{CLUSTER_LABEL}={}", self.config.cluster);
+        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let listed = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
+        let found = future::join_all(listed.into_iter().map(|summary| self.found(summary))).await;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
+        let worker = &self.config.worker;
+        let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
+        let image = launch.image.as_deref().unwrap_or(&self.config.image);
+        let entrypoint = self.binary.install(&self.docker, image).await?;
+        self.make_volume(&launch.unit.sandbox).await?;
+        if !self.create(launch, &entrypoint).await? {
+            return Ok(());
+        }
+        let started = self.run(&launch.unit.name(&self.config.cluster), &line).await;
+        if started.is_err() {
+            // The volume may have been removed behind our back.
+            self.binary.forget().await;
+        }
+        started
+    }
+
+    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()> {
+        let name = unit.name(&self.config.cluster);
+        if !grace.is_zero() {
+            let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+            let options = StopContainerOptionsBuilder::default().t(seconds).build();
+            error::gone(self.docker.stop_container(&name, Some(options)).await)?;
+        }
+        // Volumes without a name are the image's, and go; the sandbox's has one, and stays.
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        error::gone(self.docker.remove_container(&name, Some(options)).await)
+    }
+
+    async fn log(&self, unit: &Unit) -> String {
+        let name = unit.name(&self.config.cluster);
+        let lines = LOG_LINES.to_string();
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines).build();
+        let mut output = self.docker.logs(&name, Some(options));
+        let mut text = String::new();
+        while let Some(Ok(piece)) = output.next().await {
+            text.push_str(&piece.to_string());
+        }
+        tail(&text).to_owned()
+    }
+
+    async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
+        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+        let removed = self.docker.remove_volume(&self.config.volume(sandbox), Some(options)).await;
+        match removed {
+            Err(error) if error::status(&error) == Some(409) => {
+                Err(Error::Unavailable("a container still uses the volume".to_owned()))
+            }
+            removed => error::gone(removed),
+        }
+    }
+
+    async fn changed(&self) {
+        self.events.lock().await.next().await;
+    }
+}

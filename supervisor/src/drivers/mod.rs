@@ -1,0 +1,54 @@
+//! Drivers that start workers outside of this process.
+
+#[cfg(feature = "docker")]
+pub mod docker;
+pub mod process;
+
+use ports::{Launch, StartError};
+use types::placement::{CommandUser, WorkerSpec};
+
+/// What the workers of a cluster are told alike.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerSettings {
+    /// As workers reach it: `nats://host:port` or `tls://host:port`.
+    pub nats_urls: Vec<String>,
+    /// PEM of the authority of the server's certificate; `None`: the system's.
+    pub ca: Option<String>,
+    pub max_concurrent_runs: usize,
+    /// `None`: commands run as the worker does.
+    pub command_user: Option<CommandUser>,
+}
+
+impl WorkerSettings {
+    /// The line a worker reads from its standard input.
+    fn spec(&self, launch: &Launch, project_dir: &str, state_dir: &str) -> Result<Vec<u8>, StartError> {
+        let spec = WorkerSpec {
+            sandbox: launch.unit.sandbox.clone(),
+            epoch: launch.unit.epoch,
+            nats_urls: self.nats_urls.clone(),
+            credentials: launch.credentials.clone(),
+            ca: self.ca.clone(),
+            project_dir: project_dir.to_owned(),
+            state_dir: state_dir.to_owned(),
+            max_concurrent_runs: self.max_concurrent_runs,
+            command_user: self.command_user,
+        };
+        let mut line = serde_json::to_vec(&spec).map_err(|error| StartError::Failed(error.to_string()))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// How many lines are kept of what a unit wrote.
+const LOG_LINES: usize = 40;
+/// And how many bytes of them, at their end.
+const LOG_BYTES: usize = 8 * 1024;
+
+/// The end of `text` that fits.
+fn tail(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(LOG_BYTES);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text.get(start..).unwrap_or_default().trim_end()
+}

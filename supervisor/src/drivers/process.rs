@@ -1,0 +1,223 @@
+//! Workers as child processes: for tests, and for development without containers.
+//!
+//! They are isolated by nothing, and they end with this process: a supervisor that starts anew finds none of
+//! them and starts the next incarnations, which fence off what may have been left behind by a kill.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use types::SandboxId;
+
+use super::{LOG_LINES, WorkerSettings, tail};
+
+/// What a child that was killed gets to be gone.
+const DYING: Duration = Duration::from_secs(5);
+/// What is still read of what a child wrote that has ended: others may hold its output open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+pub struct Config {
+    /// Started as `<program> worker`.
+    pub program: PathBuf,
+    /// Absolute. Each sandbox has a folder of its own in it.
+    pub root: PathBuf,
+    /// All of the children's environment.
+    pub environment: Vec<(OsString, OsString)>,
+    pub worker: WorkerSettings,
+}
+
+pub struct Processes {
+    config: Config,
+    children: Mutex<HashMap<Unit, Process>>,
+    ended: Arc<Notify>,
+    tasks: TaskTracker,
+}
+
+#[derive(Clone)]
+struct Process {
+    group: Pid,
+    status: watch::Receiver<Option<ExitStatus>>,
+    log: Log,
+}
+
+impl Processes {
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, children: Mutex::default(), ended: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    fn children(&self) -> MutexGuard<'_, HashMap<Unit, Process>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn child(&self, unit: &Unit) -> Option<Process> {
+        self.children().get(unit).cloned()
+    }
+
+    fn folder(&self, sandbox: &SandboxId) -> PathBuf {
+        self.config.root.join(sandbox.as_str())
+    }
+
+    async fn spawn(&self, launch: &Launch) -> std::result::Result<Child, StartError> {
+        let folder = self.folder(&launch.unit.sandbox);
+        let (project, state) = (folder.join("project"), folder.join("state"));
+        let line = self.config.worker.spec(launch, text(&project)?, text(&state)?)?;
+        for made in [&project, &state] {
+            tokio::fs::create_dir_all(made).await.map_err(|error| failed("folder", &error))?;
+        }
+        let mut child = Command::new(&self.config.program)
+            .arg("worker")
+            .current_dir(&project)
+            .env_clear()
+            .envs(self.config.environment.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed("program", &error))?;
+        if let Some(mut input) = child.stdin.take() {
+            // One that has ended before it read its line is found by the next look.
+            let _ = input.write_all(&line).await;
+        }
+        Ok(child)
+    }
+
+    /// Follows a child to its end.
+    fn watch(&self, mut child: Child, group: Pid) -> Process {
+        let log = Log::default();
+        let readers = TaskTracker::new();
+        if let Some(output) = child.stdout.take() {
+            readers.spawn(log.clone().read(output));
+        }
+        if let Some(output) = child.stderr.take() {
+            readers.spawn(log.clone().read(output));
+        }
+        readers.close();
+        let (ending, status) = watch::channel(None);
+        let ended = self.ended.clone();
+        self.tasks.spawn(async move {
+            let status = child.wait().await.unwrap_or_default();
+            let _ = timeout(LAST_WORDS, readers.wait()).await;
+            ending.send_replace(Some(status));
+            ended.notify_one();
+        });
+        Process { group, status, log }
+    }
+}
+
+#[async_trait]
+impl Driver for Processes {
+    async fn list(&self) -> Result<Vec<Found>> {
+        let found = |(unit, child): (&Unit, &Process)| Found { unit: unit.clone(), state: child.state() };
+        Ok(self.children().iter().map(found).collect())
+    }
+
+    async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
+        if self.child(&launch.unit).is_some() {
+            return Ok(());
+        }
+        let child = self.spawn(launch).await?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let group = id.ok_or_else(|| StartError::Failed("The worker ended at once.".to_owned()))?;
+        let process = self.watch(child, group);
+        self.children().insert(launch.unit.clone(), process);
+        Ok(())
+    }
+
+    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()> {
+        let Some(child) = self.child(unit) else { return Ok(()) };
+        if !grace.is_zero() {
+            child.signal(Signal::TERM);
+        }
+        if !child.is_gone_within(grace).await {
+            child.signal(Signal::KILL);
+            if !child.is_gone_within(DYING).await {
+                return Err(Error::Unavailable("a killed worker is still there".to_owned()));
+            }
+        }
+        self.children().remove(unit);
+        Ok(())
+    }
+
+    async fn log(&self, unit: &Unit) -> String {
+        self.child(unit).map(|child| child.log.text()).unwrap_or_default()
+    }
+
+    async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
+        match tokio::fs::remove_dir_all(self.folder(sandbox)).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Unavailable(error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn changed(&self) {
+        self.ended.notified().await;
+    }
+}
+
+impl Process {
+    fn state(&self) -> UnitState {
+        self.status.borrow().map_or(UnitState::Running, |status| UnitState::Exited {
+            code: status.code().map(i64::from),
+        })
+    }
+
+    /// To the child and what it started, unless it has ended: then the number may be somebody else's.
+    fn signal(&self, signal: Signal) {
+        if self.status.borrow().is_none() {
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+
+    async fn is_gone_within(&self, patience: Duration) -> bool {
+        let mut status = self.status.clone();
+        timeout(patience, status.wait_for(Option::is_some)).await.is_ok()
+    }
+}
+
+/// The last lines a child wrote.
+#[derive(Clone, Default)]
+struct Log {
+    lines: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Log {
+    async fn read(self, output: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(output).split(b'\n');
+        while let Ok(Some(line)) = lines.next_segment().await {
+            let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() == LOG_LINES {
+                kept.pop_front();
+            }
+            kept.push_back(tail(&String::from_utf8_lossy(&line)).to_owned());
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        tail(&lines.make_contiguous().join("\n")).to_owned()
+    }
+}
+
+fn text(path: &Path) -> std::result::Result<&str, StartError> {
+    path.to_str().ok_or_else(|| StartError::Failed("The sandboxes' folder is no valid text.".to_owned()))
+}
+
+fn failed(what: &str, error: &std::io::Error) -> StartError {
+    StartError::Failed(format!("The worker's {what} cannot be used: {}.", error.kind()))
+}

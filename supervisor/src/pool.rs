@@ -1,0 +1,44 @@
+//! The warm pool: sandboxes nobody has claimed yet, running. It never takes room that tenants need.
+
+use ports::buckets::SANDBOXES;
+use ports::{Error, Expect, Kv, Result};
+use types::SandboxId;
+use types::placement::{Want, Wanted};
+
+use crate::act::Actor;
+use crate::moment::Moment;
+use crate::records;
+use crate::view::View;
+
+/// Makes or gives up unclaimed sandboxes until there are `size`, or as many as `room` allows; answers whether
+/// there was anything to do.
+///
+/// # Errors
+/// As [`Kv::put`]; one that was claimed meanwhile is no error.
+pub async fn fill(actor: &Actor, views: &[View], size: usize, room: usize, now: Moment) -> Result<bool> {
+    let unclaimed: Vec<&View> =
+        views.iter().filter(|view| view.wants_running() && view.tenant().is_none()).collect();
+    let target = size.min(room);
+    for _ in unclaimed.len()..target {
+        add(actor.kv.as_ref(), now).await?;
+    }
+    for view in unclaimed.iter().skip(target) {
+        match actor.want(Want::Deleted, view).await {
+            Ok(()) | Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(unclaimed.len() != target)
+}
+
+async fn add(kv: &dyn Kv, now: Moment) -> Result<bool> {
+    let unclaimed = Wanted {
+        tenant: None,
+        place: String::new(),
+        want: Want::Running,
+        touched_at: now.unix_ms,
+        image: None,
+    };
+    records::put(kv, SANDBOXES, &SandboxId::random(), &unclaimed, Expect::Absent).await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Whether the worker of a sandbox's newest unit still holds its lease.
+//!
+//! A store may drop leases that are not renewed, or keep them; so a lease counts for as long as its revision
+//! keeps changing, on this process' own clock. A supervisor that has just begun gives every worker the time a
+//! new one gets.
+
+use std::time::{Duration, Instant};
+
+use ports::buckets::{LEASES, lifetime};
+use types::Epoch;
+
+/// What a started worker gets to take its lease.
+pub const STARTING: Duration = Duration::from_secs(20);
+/// What a lease that has run out gets on top: the worker may be about to renew it.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It holds its lease; without news it counts as lost after this time.
+    Leased(Duration),
+    /// It has none, and may take one within this time.
+    Awaited(Duration),
+    /// It had its time.
+    Silent,
+}
+
+#[derive(Debug, Default)]
+pub struct Pulse {
+    heard: Option<Heard>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    epoch: Epoch,
+    /// Of the newest lease seen.
+    revision: Option<u64>,
+    deadline: Instant,
+}
+
+impl Pulse {
+    /// Takes note of the lease of `epoch`, by its revision.
+    pub fn listen(&mut self, epoch: Epoch, lease: Option<u64>, now: Instant) -> Sign {
+        let unheard = Heard { epoch, revision: None, deadline: now + STARTING };
+        let heard = match self.heard.take() {
+            Some(heard) if heard.epoch == epoch => heard,
+            _ => unheard,
+        };
+        let heard = match (lease, heard.revision) {
+            (Some(revision), last) if last != Some(revision) => {
+                Heard { revision: lease, deadline: now + longest_silence(), ..heard }
+            }
+            (None, Some(_)) => Heard { deadline: heard.deadline.min(now + GRACE), ..heard },
+            _ => heard,
+        };
+        let left = heard.deadline.saturating_duration_since(now);
+        self.heard = Some(heard);
+        match lease {
+            _ if left.is_zero() => Sign::Silent,
+            Some(_) => Sign::Leased(left),
+            None => Sign::Awaited(left),
+        }
+    }
+
+    /// Begins anew, as after an outage in which nobody could renew anything.
+    pub fn forget(&mut self) {
+        self.heard = None;
+    }
+}
+
+fn longest_silence() -> Duration {
+    lifetime(LEASES).unwrap_or_default() + GRACE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_lease_that_stays_the_same_is_lost_after_its_time() {
+        let (mut pulse, start) = (Pulse::default(), Instant::now());
+        assert_eq!(pulse.listen(Epoch(1), Some(7), start), Sign::Leased(17 * SECOND));
+        assert_eq!(pulse.listen(Epoch(1), Some(8), start + 5 * SECOND), Sign::Leased(17 * SECOND));
+        assert_eq!(pulse.listen(Epoch(1), Some(8), start + 21 * SECOND), Sign::Leased(SECOND));
+        assert_eq!(pulse.listen(Epoch(1), Some(8), start + 22 * SECOND), Sign::Silent);
+    }
+
+    #[test]
+    fn a_lease_that_vanishes_is_lost_after_the_grace() {
+        let (mut pulse, start) = (Pulse::default(), Instant::now());
+        pulse.listen(Epoch(1), Some(7), start);
+        assert_eq!(pulse.listen(Epoch(1), None, start + SECOND), Sign::Awaited(GRACE));
+        assert_eq!(pulse.listen(Epoch(1), None, start + SECOND + GRACE), Sign::Silent);
+    }
+
+    #[test]
+    fn a_new_incarnation_gets_the_time_to_start() {
+        let (mut pulse, start) = (Pulse::default(), Instant::now());
+        assert_eq!(pulse.listen(Epoch(1), None, start), Sign::Awaited(STARTING));
+        assert_eq!(pulse.listen(Epoch(1), None, start + STARTING), Sign::Silent);
+        assert_eq!(pulse.listen(Epoch(2), None, start + STARTING), Sign::Awaited(STARTING));
+    }
+}

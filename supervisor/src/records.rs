@@ -1,0 +1,65 @@
+//! Placement records with the revision they were read at.
+
+use std::collections::BTreeMap;
+
+use ports::{Error, Expect, Kv, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use types::SandboxId;
+
+pub struct Record<T> {
+    pub value: T,
+    /// What a write must expect to lose nobody's change.
+    pub expect: Expect,
+}
+
+impl<T> Record<T> {
+    pub fn revision(&self) -> Option<u64> {
+        match self.expect {
+            Expect::Revision(revision) => Some(revision),
+            Expect::Absent | Expect::Anything => None,
+        }
+    }
+}
+
+impl<T: Default> Default for Record<T> {
+    fn default() -> Self {
+        Self { value: T::default(), expect: Expect::Absent }
+    }
+}
+
+/// The records of a bucket; `None` where one is damaged, which is logged and stops work on that sandbox alone.
+/// Keys that begin with `_` are not sandboxes'.
+///
+/// # Errors
+/// As [`Kv::list`].
+pub async fn list<T: DeserializeOwned>(
+    kv: &dyn Kv,
+    bucket: &str,
+) -> Result<BTreeMap<SandboxId, Option<Record<T>>>> {
+    let entries = kv.list(bucket).await?;
+    let sandboxes = entries.into_iter().filter(|(key, _)| !key.starts_with('_'));
+    let records = sandboxes.filter_map(|(key, entry)| {
+        let sandbox = SandboxId::parse(&key)?;
+        let value = serde_json::from_slice(&entry.value)
+            .inspect_err(|error| tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged"));
+        let record = value.ok().map(|value| Record { value, expect: Expect::Revision(entry.revision) });
+        Some((sandbox, record))
+    });
+    Ok(records.collect())
+}
+
+/// Answers the new revision.
+///
+/// # Errors
+/// As [`Kv::put`].
+pub async fn put<T: Serialize + Sync>(
+    kv: &dyn Kv,
+    bucket: &str,
+    sandbox: &SandboxId,
+    value: &T,
+    expect: Expect,
+) -> Result<u64> {
+    let value = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
+    kv.put(bucket, sandbox.as_str(), value.into(), expect).await
+}

@@ -1,0 +1,60 @@
+//! How many sandboxes may run: per tenant, and on the node.
+
+use std::collections::HashMap;
+
+use types::TenantId;
+
+use crate::view::View;
+
+/// `None`: as many as there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub per_tenant: Option<usize>,
+    pub per_node: Option<usize>,
+}
+
+/// What is left of the limits. Sandboxes of the warm pool do not count: they give way.
+pub struct Room {
+    limits: Limits,
+    running: HashMap<TenantId, usize>,
+}
+
+impl Room {
+    /// `is_busy`: a step is being taken for it, which may be its start.
+    pub fn of(limits: Limits, views: &[View], is_busy: impl Fn(&View) -> bool) -> Self {
+        let mut room = Self { limits, running: HashMap::new() };
+        let takes_room = |view: &&View| {
+            view.newest_unit().is_some() || (view.wants_running() && is_busy(view))
+        };
+        for tenant in views.iter().filter(takes_room).filter_map(View::tenant) {
+            room.add(tenant);
+        }
+        room
+    }
+
+    fn add(&mut self, tenant: &TenantId) {
+        *self.running.entry(tenant.clone()).or_default() += 1;
+    }
+
+    /// Takes room for one more, unless a limit is reached: then says which.
+    ///
+    /// # Errors
+    /// A sentence for the client.
+    pub fn take(&mut self, tenant: &TenantId) -> Result<(), &'static str> {
+        let of_tenant = self.running.get(tenant).copied().unwrap_or_default();
+        if self.limits.per_tenant.is_some_and(|limit| of_tenant >= limit) {
+            return Err("As many sandboxes are running as one tenant may have. Pause or delete one first.");
+        }
+        if self.left() == 0 {
+            return Err("No more sandboxes can run here now. Try again later.");
+        }
+        self.add(tenant);
+        Ok(())
+    }
+
+    /// On the node.
+    pub fn left(&self) -> usize {
+        let running: usize = self.running.values().sum();
+        self.limits.per_node.map_or(usize::MAX, |limit| limit.saturating_sub(running))
+    }
+}

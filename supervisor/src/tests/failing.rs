@@ -1,0 +1,189 @@
+//! What fails is recorded, tried again, and at last given up.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ports::buckets::LEASES;
+use ports::{StartError, UnitState};
+use types::Epoch;
+use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
+use types::time::utc_of_unix;
+
+use super::{SECOND, World, exited, unit, world};
+use crate::RESYNC;
+use crate::reconcile::Reconciler;
+
+async fn started() -> (World, Reconciler) {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    (world, supervisor)
+}
+
+impl World {
+    async fn failure(&self) -> Option<Failure> {
+        self.allocation("a").await.failure
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    world.workers.set(unit("a", 1), exited(3));
+    assert_eq!(supervisor.settle(world.start).await, SECOND);
+    let failure = Failure {
+        reason: FailureReason::Exited,
+        message: "The worker ended with exit code 3.".to_owned(),
+        log: "last words of 1".to_owned(),
+        at: utc_of_unix(world.start.unix_ms),
+        retry_at: world.start.unix_ms + 1_000,
+        is_final: false,
+    };
+    let expected = Allocation { epoch: Epoch(1), unit: String::new(), failures: 1, failure: Some(failure) };
+    assert_eq!(world.allocation("a").await, expected);
+    assert_eq!(world.get::<Lease>(LEASES, "a").await, None, "nobody holds it any more");
+    supervisor.settle(world.start + SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+}
+
+#[tokio::test]
+async fn a_worker_that_vanished_comes_back() {
+    let (world, mut supervisor) = started().await;
+    world.workers.lose(&unit("a", 1));
+    supervisor.settle(world.start).await;
+    assert_eq!(world.failure().await.map(|failure| failure.reason), Some(FailureReason::Exited));
+    supervisor.settle(world.start + SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+}
+
+#[tokio::test]
+async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(unit("a", 1), exited(1));
+    supervisor.settle(world.start).await;
+    supervisor.settle(world.start + SECOND).await;
+    assert!(world.failure().await.is_some(), "it may fail again");
+    world.lease("a", 2, 0).await;
+    supervisor.settle(world.start + 2 * SECOND).await;
+    assert_eq!(world.failure().await, None);
+}
+
+#[tokio::test]
+async fn five_failures_end_the_tries_until_somebody_wakes_it() {
+    let (world, mut supervisor) = started().await;
+    let mut now = world.start;
+    let mut waits: Vec<Duration> = Vec::new();
+    for epoch in 1..=5 {
+        world.workers.set(unit("a", epoch), exited(1));
+        waits.push(supervisor.settle(now).await);
+        now = now + waits[waits.len() - 1];
+        supervisor.settle(now).await;
+    }
+    assert_eq!(waits, [SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, RESYNC]);
+    assert!(world.failure().await.unwrap().is_final);
+    supervisor.settle(now + 3_600 * SECOND).await;
+    assert_eq!(world.workers.started().len(), 5, "it was given up");
+
+    let woken_at = now + 3_600 * SECOND;
+    world.want("a", Want::Running, woken_at.unix_ms).await;
+    supervisor.settle(woken_at).await;
+    assert_eq!(world.workers.units(), [unit("a", 6)]);
+    world.workers.set(unit("a", 6), exited(1));
+    assert_eq!(supervisor.settle(woken_at).await, SECOND, "it begins to count anew");
+}
+
+#[tokio::test]
+async fn a_missing_image_is_told_at_once() {
+    let world = world().await;
+    world.workers.refuse(Some(StartError::ImageMissing("nowhere:1".to_owned())));
+    world.want("a", Want::Running, 1).await;
+    world.supervisor().settle(world.start).await;
+    let failure = world.failure().await.unwrap();
+    assert_eq!(failure.reason, FailureReason::ImageMissing);
+    assert_eq!(failure.message, "the image nowhere:1 is not there");
+    assert_eq!(world.workers.stopped(), [unit("a", 1)], "what is left of it is removed");
+}
+
+#[tokio::test]
+async fn a_failure_is_never_older_than_the_wake_it_answers() {
+    let world = world().await;
+    let ahead = world.start.unix_ms + 5_000;
+    world.workers.refuse(Some(StartError::Failed("no".to_owned())));
+    world.want("a", Want::Running, ahead).await;
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.failure().await.unwrap().at, utc_of_unix(ahead));
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_renewing_its_lease_is_killed_and_replaced() {
+    let (world, mut supervisor) = started().await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start).await;
+    supervisor.settle(world.start + 16 * SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    supervisor.settle(world.start + 17 * SECOND).await;
+    assert_eq!(*world.workers.stopped.lock().unwrap(), [(unit("a", 1), Duration::ZERO)]);
+    supervisor.settle(world.start + 18 * SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+}
+
+#[tokio::test]
+async fn a_worker_that_never_takes_its_lease_is_replaced() {
+    let (world, mut supervisor) = started().await;
+    assert_eq!(supervisor.settle(world.start + 19 * SECOND).await, SECOND);
+    supervisor.settle(world.start + 20 * SECOND).await;
+    assert_eq!(world.failure().await.unwrap().message, "The worker does not answer any more.");
+    assert_eq!(world.workers.stopped(), [unit("a", 1)]);
+}
+
+#[tokio::test]
+async fn a_lease_of_an_older_incarnation_is_no_sign_of_life() {
+    let (world, mut supervisor) = started().await;
+    world.workers.set(unit("a", 1), exited(1));
+    supervisor.settle(world.start).await;
+    let restart = world.start + SECOND;
+    supervisor.settle(restart).await;
+    for seconds in [5, 10, 15, 20] {
+        world.lease("a", 1, 0).await;
+        supervisor.settle(restart + seconds * SECOND).await;
+    }
+    assert_eq!(world.workers.stopped(), [unit("a", 1), unit("a", 2)]);
+}
+
+#[tokio::test]
+async fn who_waits_is_told_that_the_driver_does_not_answer() {
+    let world = world().await;
+    world.workers.is_away.store(true, Ordering::Relaxed);
+    world.want("a", Want::Running, 1).await;
+    let mut supervisor = world.supervisor();
+    let retry = supervisor.settle(world.start).await;
+    assert_eq!(world.failure().await.unwrap().reason, FailureReason::DriverUnavailable);
+    assert!(retry <= 2 * SECOND, "{retry:?}");
+    world.workers.is_away.store(false, Ordering::Relaxed);
+    supervisor.settle(world.start + retry).await;
+    assert_eq!(world.workers.units(), [unit("a", 1)]);
+}
+
+#[tokio::test]
+async fn an_outage_of_the_driver_costs_no_running_worker() {
+    let (world, mut supervisor) = started().await;
+    for seconds in (0..60).step_by(5) {
+        world.lease("a", 1, 0).await;
+        world.workers.is_away.store(seconds % 10 == 0, Ordering::Relaxed);
+        supervisor.settle(world.start + seconds * SECOND).await;
+    }
+    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!(world.allocation("a").await.failure, None);
+}
+
+#[tokio::test]
+async fn a_unit_that_exited_while_nobody_looked_is_not_taken_for_running() {
+    let (world, _) = started().await;
+    world.workers.set(unit("a", 1), UnitState::Exited { code: None });
+    let mut successor = world.supervisor();
+    successor.settle(world.start + SECOND).await;
+    successor.settle(world.start + 2 * SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+}

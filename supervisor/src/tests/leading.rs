@@ -1,0 +1,88 @@
+//! Of several supervisors one schedules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::Expect;
+use ports::buckets::LEASES;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{World, world};
+use crate::leader::{Candidate, Timing};
+
+const TIMING: Timing =
+    Timing { lifetime: Duration::from_millis(600), renewal: Duration::from_millis(100) };
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Begins(&'static str),
+    Ends(&'static str),
+}
+
+struct Supervisor {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    fn candidate(&self, name: &'static str, news: &mpsc::Sender<News>) -> Supervisor {
+        let shutdown = CancellationToken::new();
+        let (kv, stop, news) = (Arc::clone(&self.ports.kv), shutdown.clone(), news.clone());
+        let task = tokio::spawn(async move {
+            let work = |stop: CancellationToken| {
+                let news = news.clone();
+                async move {
+                    let _ = news.send(News::Begins(name)).await;
+                    stop.cancelled().await;
+                    let _ = news.send(News::Ends(name)).await;
+                }
+            };
+            Candidate::new(kv.as_ref(), TIMING).lead(&stop, work).await;
+        });
+        Supervisor { shutdown, task }
+    }
+}
+
+async fn next(news: &mut mpsc::Receiver<News>) -> News {
+    timeout(PATIENCE, news.recv()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn another_takes_over_when_the_leader_is_shut_down() {
+    let world = world().await;
+    let (sender, mut news) = mpsc::channel(16);
+    let first = world.candidate("first", &sender);
+    assert_eq!(next(&mut news).await, News::Begins("first"));
+    let _second = world.candidate("second", &sender);
+    assert!(timeout(TIMING.lifetime * 2, news.recv()).await.is_err(), "two led at once");
+    first.shutdown.cancel();
+    first.task.await.unwrap();
+    assert_eq!(next(&mut news).await, News::Ends("first"));
+    assert_eq!(next(&mut news).await, News::Begins("second"));
+}
+
+#[tokio::test]
+async fn another_takes_over_when_the_leader_dies() {
+    let world = world().await;
+    let (sender, mut news) = mpsc::channel(16);
+    let first = world.candidate("first", &sender);
+    assert_eq!(next(&mut news).await, News::Begins("first"));
+    let _second = world.candidate("second", &sender);
+    first.task.abort();
+    assert_eq!(next(&mut news).await, News::Begins("second"));
+}
+
+#[tokio::test]
+async fn a_leader_that_was_replaced_stops_and_waits_for_its_turn() {
+    let world = world().await;
+    let (sender, mut news) = mpsc::channel(16);
+    let _first = world.candidate("first", &sender);
+    assert_eq!(next(&mut news).await, News::Begins("first"));
+    world.ports.kv.put(LEASES, "_supervisor", "usurper".into(), Expect::Anything).await.unwrap();
+    assert_eq!(next(&mut news).await, News::Ends("first"));
+    assert_eq!(next(&mut news).await, News::Begins("first"), "the usurper never renews");
+}

@@ -1,0 +1,99 @@
+//! The warm pool, and the limits.
+
+use ports::buckets::SANDBOXES;
+use types::TenantId;
+use types::placement::{FailureReason, Want, Wanted};
+
+use super::{SECOND, World, unit, wanted, world};
+use crate::Limits;
+
+impl World {
+    async fn unclaimed(&self) -> Vec<String> {
+        let records = self.ports.kv.list(SANDBOXES).await.unwrap();
+        let waits = |value: &[u8]| {
+            let wanted: Wanted = serde_json::from_slice(value).unwrap();
+            wanted.tenant.is_none() && wanted.want == Want::Running
+        };
+        records.into_iter().filter(|(_, entry)| waits(&entry.value)).map(|(key, _)| key).collect()
+    }
+
+    async fn claim(&self, sandbox: &str, tenant: &str) {
+        let tenant = TenantId::parse(tenant);
+        self.put(SANDBOXES, sandbox, &Wanted { tenant, ..wanted(Want::Running, 1) }).await;
+    }
+}
+
+#[tokio::test]
+async fn the_pool_is_filled_and_filled_again_after_a_claim() {
+    let mut world = world().await;
+    world.rules.warm_workers = 2;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    let pool = world.unclaimed().await;
+    assert_eq!((pool.len(), world.workers.units().len()), (2, 2));
+    world.claim(&pool[0], "acme").await;
+    supervisor.settle(world.start + SECOND).await;
+    assert_eq!((world.unclaimed().await.len(), world.workers.units().len()), (2, 3));
+    assert!(world.workers.units().contains(&unit(&pool[0], 1)), "the claimed one goes on running");
+}
+
+#[tokio::test]
+async fn a_smaller_pool_gives_up_what_is_too_much() {
+    let mut world = world().await;
+    world.rules.warm_workers = 3;
+    world.supervisor().settle(world.start).await;
+    world.rules.warm_workers = 1;
+    world.supervisor().settle(world.start).await;
+    assert_eq!((world.unclaimed().await.len(), world.workers.units().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_pool_gives_way_to_tenants() {
+    let mut world = world().await;
+    (world.rules.warm_workers, world.rules.limits.per_node) = (2, Some(2));
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    for (sandbox, left) in [("a", 1), ("b", 0)] {
+        world.claim(sandbox, "acme").await;
+        supervisor.settle(world.start).await;
+        assert_eq!(world.unclaimed().await.len(), left);
+        assert_eq!(world.workers.units().len(), 2);
+        assert!(world.workers.units().contains(&unit(sandbox, 1)));
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_gets_no_more_than_its_limit_and_others_get_theirs() {
+    let mut world = world().await;
+    world.rules.limits = Limits { per_tenant: Some(2), per_node: None };
+    for sandbox in ["a", "b", "c"] {
+        world.claim(sandbox, "acme").await;
+    }
+    world.claim("z", "zeta").await;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 1), unit("b", 1), unit("z", 1)]);
+    let failure = world.allocation("c").await.failure.unwrap();
+    assert_eq!((failure.reason, failure.is_final), (FailureReason::NoRoom, false));
+
+    world.want("a", Want::Paused, 1).await;
+    supervisor.settle(world.start + SECOND).await;
+    assert_eq!(world.workers.units(), [unit("b", 1), unit("c", 1), unit("z", 1)]);
+}
+
+#[tokio::test]
+async fn a_full_node_refuses_each_wake_anew() {
+    let mut world = world().await;
+    world.rules.limits = Limits { per_tenant: None, per_node: Some(1) };
+    world.claim("a", "acme").await;
+    world.claim("b", "zeta").await;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    let first = world.allocation("b").await.failure.unwrap();
+    let later = world.start + 5 * SECOND;
+    world.want("b", Want::Running, later.unix_ms).await;
+    supervisor.settle(later).await;
+    let second = world.allocation("b").await.failure.unwrap();
+    assert_eq!((first.reason, second.reason), (FailureReason::NoRoom, FailureReason::NoRoom));
+    assert!(second.at > first.at, "the second wake was not answered");
+}

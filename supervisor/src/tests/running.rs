@@ -1,0 +1,170 @@
+//! What is wanted runs, once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use ports::buckets::{ALLOCATIONS, SANDBOXES};
+use ports::{Delivery, Expect, UnitState};
+use tokio_util::sync::CancellationToken;
+use types::placement::{Allocation, Want};
+use types::{Epoch, SandboxId};
+
+use super::{SECOND, unit, world};
+use crate::view::Demand;
+use crate::{Cluster, Config, Limits, NoCredentials, RESYNC};
+
+#[tokio::test]
+async fn a_wanted_sandbox_gets_one_worker() {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    supervisor.settle(world.start + SECOND).await;
+    assert_eq!(world.workers.started(), [unit("a", 1)]);
+    let expected = Allocation { epoch: Epoch(1), unit: "mh-test-a-1".to_owned(), failures: 0, failure: None };
+    assert_eq!(world.allocation("a").await, expected);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_starts_anew_takes_over_what_runs() {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    world.supervisor().settle(world.start).await;
+    world.lease("a", 1, 0).await;
+    let mut successor = world.supervisor();
+    successor.settle(world.start).await;
+    successor.settle(world.start + 10 * SECOND).await;
+    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!((world.workers.started().len(), world.workers.stopped()), (1, vec![]));
+}
+
+#[tokio::test]
+async fn a_worker_whose_allocation_was_lost_is_adopted_with_its_epoch() {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    world.workers.set(unit("a", 7), UnitState::Running);
+    world.lease("a", 7, 0).await;
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 7)]);
+    assert_eq!(world.allocation("a").await.epoch, Epoch(7));
+}
+
+#[tokio::test]
+async fn a_new_epoch_is_above_that_of_every_lease() {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    world.lease("a", 41, 0).await;
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 42)]);
+}
+
+#[tokio::test]
+async fn older_incarnations_are_stopped_and_the_newest_stays() {
+    let world = world().await;
+    world.want("a", Want::Running, 1).await;
+    for epoch in [3, 5, 4] {
+        world.workers.set(unit("a", epoch), UnitState::Running);
+    }
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 5)]);
+}
+
+#[tokio::test]
+async fn two_supervisors_at_once_start_every_sandbox_once() {
+    let world = world().await;
+    for number in 0..20 {
+        world.want(&format!("s{number}"), Want::Running, 1).await;
+    }
+    let (mut one, mut other) = (world.supervisor(), world.supervisor());
+    let (first, second) = tokio::join!(one.look(world.start), other.look(world.start));
+    assert!(first.is_ok() && second.is_ok());
+    tokio::join!(one.finish(), other.finish());
+    let mut started = world.workers.started();
+    assert_eq!(started.len(), 20);
+    started.sort_by(|a, b| a.sandbox.cmp(&b.sandbox));
+    started.dedup_by(|a, b| a.sandbox == b.sandbox);
+    assert_eq!(started.len(), 20, "one was started twice");
+}
+
+#[tokio::test]
+async fn a_damaged_record_stops_work_on_its_sandbox_alone() {
+    let world = world().await;
+    world.want("good", Want::Running, 1).await;
+    world.want("bad", Want::Running, 1).await;
+    let damaged = Bytes::from_static(b"{");
+    world.ports.kv.put(ALLOCATIONS, "bad", damaged.clone(), Expect::Anything).await.unwrap();
+    world.workers.set(unit("odd", 1), UnitState::Running);
+    world.ports.kv.put(SANDBOXES, "odd", damaged, Expect::Anything).await.unwrap();
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    supervisor.settle(world.start + 100 * SECOND).await;
+    assert!(world.workers.units().contains(&unit("odd", 1)), "nobody knows whether it is wanted");
+    assert!(world.workers.started().iter().all(|unit| unit.sandbox.as_str() == "good"));
+}
+
+#[tokio::test]
+async fn a_running_worker_gets_new_credentials_once_they_are_due() {
+    let world = world().await;
+    world.want("a", Want::Running, world.start.unix_ms).await;
+    let mut sent = world.ports.bus.subscribe("mh.cmd.a.creds", None).await.unwrap();
+    let mut supervisor = world.supervisor();
+    supervisor.settle(world.start).await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(world.start + SECOND).await;
+    let later = world.start + 12 * 3_600 * SECOND;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(later).await;
+    world.lease("a", 1, 0).await;
+    supervisor.settle(later + SECOND).await;
+    let Some(Delivery::Message(message)) = sent.next().await else { panic!("no credentials") };
+    assert_eq!(&message.parcel.json[..], br#"{"jwt":"jwt of a 1","seed":"seed"}"#);
+    assert!(futures_util::poll!(sent.next()).is_pending(), "they were sent before they were due, or twice");
+}
+
+#[tokio::test]
+async fn what_embedded_mode_wants_runs_without_records_and_leases() {
+    let mut world = world().await;
+    world.rules.demand = Demand::Always(vec![SandboxId::shared()]);
+    world.rules.leases = false;
+    let mut supervisor = world.supervisor();
+    for seconds in [0, 100, 1_000] {
+        assert_eq!(supervisor.settle(world.start + seconds * SECOND).await, RESYNC);
+        assert_eq!(world.workers.units(), [unit("default", 1)]);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_embedded_mode_ends_its_workers() {
+    let world = world().await;
+    let shutdown = CancellationToken::new();
+    let config = Config::Embedded { always: vec![SandboxId::shared()] };
+    let running =
+        tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
+    world.workers.changed.notified().await;
+    assert_eq!(world.workers.units().len(), 1);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    assert!(world.workers.units().is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_a_clusters_supervisor_leaves_workers_running() {
+    let world = world().await;
+    let mut sandboxes = world.ports.kv.watch(ALLOCATIONS).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let config = Config::Cluster(Cluster {
+        name: "test".to_owned(),
+        warm_workers: 0,
+        idle_limit: None,
+        limits: Limits::default(),
+        minter: Arc::new(NoCredentials),
+    });
+    let running =
+        tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
+    world.want("a", Want::Running, 1).await;
+    assert!(sandboxes.next().await.is_some());
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(world.workers.units(), [unit("a", 1)]);
+}

@@ -1,0 +1,132 @@
+//! All there is to know about each sandbox, read at one time.
+
+use std::collections::BTreeMap;
+
+use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use ports::{Driver, Expect, Found, Kv, Result};
+use types::placement::{Allocation, Lease, Want, Wanted};
+use types::{Epoch, SandboxId, TenantId};
+
+use crate::records::{self, Record};
+
+pub struct View {
+    pub sandbox: SandboxId,
+    pub wanted: Option<Record<Wanted>>,
+    pub allocation: Record<Allocation>,
+    pub lease: Option<Record<Lease>>,
+    /// `None`: the driver does not answer.
+    pub units: Option<Vec<Found>>,
+}
+
+impl View {
+    /// Of the unit that is there, or else of the last that was.
+    pub fn epoch(&self) -> Epoch {
+        self.newest_unit().map_or(self.allocation.value.epoch, |found| found.unit.epoch)
+    }
+
+    /// Higher than any that was ever handed out, also where the allocation comes from a backup.
+    pub fn next_epoch(&self) -> Epoch {
+        let leased = self.lease.as_ref().map_or(Epoch(0), |lease| lease.value.epoch);
+        Epoch(self.epoch().max(self.allocation.value.epoch).max(leased).0 + 1)
+    }
+
+    pub fn newest_unit(&self) -> Option<&Found> {
+        self.units.iter().flatten().max_by_key(|found| found.unit.epoch)
+    }
+
+    /// The lease, if it is that of the unit that is there.
+    pub fn own_lease(&self) -> Option<&Record<Lease>> {
+        self.lease.as_ref().filter(|lease| lease.value.epoch == self.epoch())
+    }
+
+    pub fn wants_running(&self) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.value.want == Want::Running)
+    }
+
+    /// `None` for what waits in the warm pool, or is not wanted at all.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.wanted.as_ref()?.value.tenant.as_ref()
+    }
+}
+
+/// Which sandboxes are wanted.
+#[derive(Clone, Debug)]
+pub enum Demand {
+    Always(Vec<SandboxId>),
+    Recorded,
+}
+
+impl Demand {
+    async fn read(&self, kv: &dyn Kv) -> Result<BTreeMap<SandboxId, Option<Record<Wanted>>>> {
+        match self {
+            Self::Recorded => records::list(kv, SANDBOXES).await,
+            Self::Always(sandboxes) => {
+                Ok(sandboxes.iter().map(|sandbox| (sandbox.clone(), Some(always(sandbox)))).collect())
+            }
+        }
+    }
+}
+
+fn always(sandbox: &SandboxId) -> Record<Wanted> {
+    let value = Wanted {
+        tenant: Some(TenantId::default()),
+        place: sandbox.as_str().to_owned(),
+        want: Want::Running,
+        touched_at: 0,
+        image: None,
+    };
+    Record { value, expect: Expect::Absent }
+}
+
+/// The views of all sandboxes that are wanted, allocated or running.
+///
+/// # Errors
+/// When the records cannot be read. A driver that does not answer is part of the picture.
+pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<Vec<View>> {
+    let mut wanted = demand.read(kv).await?;
+    let mut allocations = records::list(kv, ALLOCATIONS).await?;
+    let mut leases = match demand {
+        Demand::Recorded => records::list(kv, LEASES).await?,
+        Demand::Always(_) => BTreeMap::new(),
+    };
+    let mut units = match driver.list().await {
+        Ok(found) => Some(by_sandbox(found)),
+        Err(error) => {
+            tracing::warn!(%error, "the units cannot be listed");
+            None
+        }
+    };
+    let running = units.iter().flat_map(BTreeMap::keys);
+    let mut sandboxes: Vec<SandboxId> =
+        wanted.keys().chain(allocations.keys()).chain(running).cloned().collect();
+    sandboxes.sort();
+    sandboxes.dedup();
+    let view = |sandbox: SandboxId| {
+        Some(View {
+            wanted: readable(wanted.remove(&sandbox))?,
+            allocation: readable(allocations.remove(&sandbox))?.unwrap_or_default(),
+            lease: readable(leases.remove(&sandbox))?,
+            units: units.as_mut().map(|units| units.remove(&sandbox).unwrap_or_default()),
+            sandbox,
+        })
+    };
+    Ok(sandboxes.into_iter().filter_map(view).collect())
+}
+
+fn by_sandbox(found: Vec<Found>) -> BTreeMap<SandboxId, Vec<Found>> {
+    let mut units: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for found in found {
+        units.entry(found.unit.sandbox.clone()).or_default().push(found);
+    }
+    units
+}
+
+/// `None` for a damaged record; `Some(None)` for none.
+#[expect(clippy::option_option, reason = "an absent record and a damaged one are different things")]
+fn readable<T>(listed: Option<Option<T>>) -> Option<Option<T>> {
+    match listed {
+        None => Some(None),
+        Some(None) => None,
+        Some(record) => Some(record),
+    }
+}
