@@ -43,7 +43,10 @@ pub enum Step {
 /// What is wrong with an incarnation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    Exited { unit: Unit, code: Option<i64> },
+    Exited {
+        unit: Unit,
+        code: Option<i64>,
+    },
     Vanished,
     /// It runs but does not hold its lease.
     Silent(Unit),

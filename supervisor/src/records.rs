@@ -41,8 +41,9 @@ pub async fn list<T: DeserializeOwned>(
     let sandboxes = entries.into_iter().filter(|(key, _)| !key.starts_with('_'));
     let records = sandboxes.filter_map(|(key, entry)| {
         let sandbox = SandboxId::parse(&key)?;
-        let value = serde_json::from_slice(&entry.value)
-            .inspect_err(|error| tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged"));
+        let value = serde_json::from_slice(&entry.value).inspect_err(
+            |error| tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged"),
+        );
         let record = value.ok().map(|value| Record { value, expect: Expect::Revision(entry.revision) });
         Some((sandbox, record))
     });

@@ -150,7 +150,9 @@ fn supervisor() -> Permissions {
         }
         publish.push(format!("$JS.API.CONSUMER.CREATE.KV_{bucket}"));
     }
-    Permissions::new(publish, owned(&["_INBOX_supervisor.>"]))
+    let changes = PLACEMENT.map(|bucket| format!("mh.pub.kv.{bucket}.>"));
+    let subscribe = changes.into_iter().chain(owned(&["_INBOX_supervisor.>"]));
+    Permissions::new(publish, subscribe.collect())
 }
 
 fn owned(subjects: &[&str]) -> Vec<String> {

@@ -1,17 +1,20 @@
-//! What is read and removed of the storage: by the control plane itself, or for a worker by asking it.
+//! How logs are stored: by the control plane itself, or for a worker by asking it.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Entry, Error, LogId, Result};
 
 use crate::body::{self, Body, Digest};
-use crate::jetstream::{JetStream, Place, Raw};
+use crate::jetstream::{JetStream, Place};
 use crate::layout::{self, BLOBS, Layout};
-use crate::message::LogMessage;
+use crate::message::{LogMessage, NewMessage};
 
-/// The messages of logs, the bodies of their records, and the values of keys.
+/// The messages of logs, and the bodies of their records.
 #[async_trait]
 pub trait Archive: Send + Sync {
+    /// Stores a message if the log's last one is message `last` (0: if there is none), and answers its number.
+    async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64>;
+
     /// Messages at or after number `from`, oldest first; fewer than `limit` to bound memory, but at least one
     /// if there is one.
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>>;
@@ -26,17 +29,6 @@ pub trait Archive: Send + Sync {
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>>;
 
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()>;
-
-    /// The last message of a key: its value, or the mark that it has none.
-    async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>>;
-}
-
-/// What is stored under a key.
-#[derive(Clone, Debug)]
-pub struct Value {
-    pub revision: u64,
-    /// `None`: it was deleted, or its time is over.
-    pub bytes: Option<Bytes>,
 }
 
 /// The records of `message`, its body fetched where it lies aside.
@@ -69,6 +61,12 @@ pub struct Direct {
 
 #[async_trait]
 impl Archive for Direct {
+    async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64> {
+        let subject = self.layout.subject(log)?;
+        let NewMessage { lengths, body, payload } = message;
+        self.jetstream.store(&subject, Some(last), LogMessage::headers(lengths, body.as_ref()), payload).await
+    }
+
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
         let place = Place { stream: &stream, subject: &subject };
@@ -99,26 +97,4 @@ impl Archive for Direct {
         let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log)?);
         self.jetstream.store(&subject, None, Default::default(), piece).await.map(|_| ())
     }
-
-    async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
-        let (stream, subject) = (layout::bucket_stream(bucket), layout::key_subject(bucket, key)?);
-        let last = self.jetstream.last(Place { stream: &stream, subject: &subject }).await?;
-        Ok(last.map(Value::of))
-    }
 }
-
-impl Value {
-    pub fn of(raw: Raw) -> Self {
-        let bytes = (!is_mark(&raw.headers)).then_some(raw.payload);
-        Self { revision: raw.seq, bytes }
-    }
-}
-
-/// Whether a message of a bucket says that its key has no value: somebody deleted it, or the server did when
-/// its time was over.
-pub fn is_mark(headers: &async_nats::HeaderMap) -> bool {
-    headers.get(DELETED).is_some() || headers.get("Nats-Marker-Reason").is_some()
-}
-
-/// As other clients of NATS' buckets have it.
-pub const DELETED: &str = "KV-Operation";

@@ -80,7 +80,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     if !connected.is_ok_and(|connected| connected.is_ok()) {
         return Err(Error::Unreachable { urls, reason: "the connection was lost at once".to_owned() });
     }
-    let link = Link { client, status, nobody: "mh.evt.sync.control.sync".to_owned() };
+    let link = Link { client, status, nobody: "mh.cmd.nobody.creds".to_owned() };
     Ok(Connection { link, credentials })
 }
 

@@ -1,6 +1,6 @@
 use std::sync::{Arc, PoisonError};
 
-use ports::Ports;
+use ports::{Ports, subjects};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use types::placement::Credentials;
@@ -12,7 +12,6 @@ use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
 use crate::kv::NatsKv;
-use crate::layout::Layout;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
 use crate::set_up;
@@ -47,12 +46,8 @@ impl Connection {
         let jetstream = self.jetstream();
         Ok(Ports {
             bus: Arc::new(LogBus { link: self.link.clone(), archive: archive.clone() }),
-            log: Arc::new(NatsLog {
-                jetstream: jetstream.clone(),
-                layout: archive.layout,
-                archive: archive.clone(),
-            }),
-            kv: Arc::new(NatsKv { jetstream: jetstream.clone(), archive }),
+            log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
+            kv: Arc::new(NatsKv { jetstream: jetstream.clone() }),
             blobs: Arc::new(NatsBlobs { jetstream }),
         })
     }
@@ -63,15 +58,13 @@ impl Connection {
     /// # Errors
     /// `Storage` when nobody does.
     pub async fn worker(&self, sandbox: &SandboxId) -> Result<Ports, Error> {
-        let link = Link { nobody: format!("mh.evt.sync.{sandbox}.sync"), ..self.link.clone() };
-        let jetstream = JetStream { link: link.clone() };
-        let archive = Arc::new(worker::Remote::new(link.clone(), sandbox));
-        let layout = Layout { partitions: archive.partitions().await? };
-        let kv = NatsKv { jetstream: jetstream.clone(), archive: archive.clone() };
+        let link = Link { nobody: subjects::records(sandbox), ..self.link.clone() };
+        let remote = Arc::new(worker::Remote::new(link.clone(), sandbox));
+        remote.lease().await?;
         Ok(Ports {
-            bus: Arc::new(LogBus { link, archive: archive.clone() }),
-            log: Arc::new(NatsLog { jetstream, archive, layout }),
-            kv: Arc::new(worker::OwnLease { kv, sandbox: sandbox.clone() }),
+            bus: Arc::new(LogBus { link: link.clone(), archive: remote.clone() }),
+            log: Arc::new(NatsLog::new(remote.clone(), link.client.max_payload())),
+            kv: Arc::new(worker::OwnLease { remote, sandbox: sandbox.clone() }),
             blobs: Arc::new(worker::NoBlobs),
         })
     }
@@ -83,8 +76,8 @@ impl Connection {
     /// `NotSetUp`, `Storage`.
     pub async fn serve_storage(&self, shutdown: CancellationToken) -> Result<(), Error> {
         let direct = self.direct(worker::PAGE_BYTES).await?;
-        let partitions = direct.layout.partitions;
-        Ok(worker::serve(Arc::new(self.link.clone()), Arc::new(direct), partitions, shutdown).await?)
+        let kv = Arc::new(NatsKv { jetstream: self.jetstream() });
+        Ok(worker::serve(Arc::new(self.link.clone()), Arc::new(direct), kv, shutdown).await?)
     }
 
     /// Signs in with these from the next time the connection is made.

@@ -1,13 +1,11 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use async_nats::{HeaderMap, Message};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
-use std::collections::BTreeMap;
 
-use crate::archive::{Archive, DELETED, Value, is_mark};
-use crate::jetstream::{JetStream, Place, number};
+use crate::jetstream::{JetStream, Place, Raw, number};
 use crate::layout;
 use crate::subscription::follow;
 
@@ -20,13 +18,22 @@ const CONFLICT: Error = Error::Conflict { tail: None };
 /// Buckets as streams with one message a key, in the form of NATS' own key-value buckets.
 pub struct NatsKv {
     pub jetstream: JetStream,
-    pub archive: Arc<dyn Archive>,
 }
+
+/// What is stored under a key.
+struct Value {
+    revision: u64,
+    /// `None`: it was deleted, or its time is over.
+    bytes: Option<Bytes>,
+}
+
+/// As other clients of NATS' buckets have it.
+const DELETED: &str = "KV-Operation";
 
 #[async_trait]
 impl Kv for NatsKv {
     async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        Ok(self.archive.value(bucket, key).await?.and_then(entry))
+        Ok(self.value(bucket, key).await?.and_then(entry))
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
@@ -86,6 +93,13 @@ impl Kv for NatsKv {
 }
 
 impl NatsKv {
+    /// The last message of a key.
+    async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
+        let (stream, subject) = (layout::bucket_stream(bucket), layout::key_subject(bucket, key)?);
+        let last = self.jetstream.last(Place { stream: &stream, subject: &subject }).await?;
+        Ok(last.map(Value::of))
+    }
+
     async fn store(&self, bucket: &str, key: &str, after: Option<u64>, value: Bytes) -> Result<u64> {
         let subject = layout::key_subject(bucket, key)?;
         self.jetstream.store(&subject, after, HeaderMap::new(), value).await
@@ -93,11 +107,24 @@ impl NatsKv {
 
     /// Puts a value where only the mark of an earlier one's end stands.
     async fn create_over_mark(&self, bucket: &str, key: &str, value: Bytes) -> Result<u64> {
-        match self.archive.value(bucket, key).await? {
+        match self.value(bucket, key).await? {
             Some(Value { revision, bytes: None }) => self.store(bucket, key, Some(revision), value).await,
             Some(Value { bytes: Some(_), .. }) | None => Err(CONFLICT),
         }
     }
+}
+
+impl Value {
+    fn of(raw: Raw) -> Self {
+        let bytes = (!is_mark(&raw.headers)).then_some(raw.payload);
+        Self { revision: raw.seq, bytes }
+    }
+}
+
+/// Whether a message of a bucket says that its key has no value: somebody deleted it, or the server did when
+/// its time was over.
+fn is_mark(headers: &HeaderMap) -> bool {
+    headers.get(DELETED).is_some() || headers.get("Nats-Marker-Reason").is_some()
 }
 
 fn entry(value: Value) -> Option<KvEntry> {

@@ -7,9 +7,7 @@ use types::Seq;
 
 use crate::archive::{self, Archive};
 use crate::body::{self, Body};
-use crate::jetstream::JetStream;
-use crate::layout::Layout;
-use crate::message::{self, LogMessage};
+use crate::message::{self, NewMessage};
 
 /// Messages with more bytes than this keep a digest, and their body lies aside.
 const ASIDE: usize = 512 << 10;
@@ -20,11 +18,11 @@ const PAGE_BYTES: usize = 8 << 20;
 /// The most messages of one read.
 const PAGE: usize = 1_000;
 
-/// Logs as subjects of a stream. Whoever may publish appends; everything else goes by the archive.
+/// Logs as messages, several records each.
 pub struct NatsLog {
-    pub jetstream: JetStream,
-    pub archive: Arc<dyn Archive>,
-    pub layout: Layout,
+    archive: Arc<dyn Archive>,
+    /// Bytes of a message whose body does not lie aside.
+    most: usize,
 }
 
 #[async_trait]
@@ -76,20 +74,23 @@ impl EventLog for NatsLog {
 }
 
 impl NatsLog {
+    /// `max_payload`: of the server, in bytes.
+    pub fn new(archive: Arc<dyn Archive>, max_payload: usize) -> Self {
+        Self { archive, most: ASIDE.min(max_payload.saturating_sub(OVERHEAD)) }
+    }
+
     /// Stores `records` as one message after message `last`, and answers its number.
     async fn store(&self, log: &LogId, last: u64, records: &[Bytes]) -> Result<u64> {
-        let subject = self.layout.subject(log)?;
         let packed = message::pack(records)?;
-        let room = self.jetstream.link.client.max_payload().saturating_sub(OVERHEAD);
-        if packed.bytes.len() <= ASIDE.min(room) {
-            let headers = LogMessage::headers(packed.lengths, None);
-            return self.jetstream.store(&subject, Some(last), headers, packed.bytes).await;
+        if packed.bytes.len() <= self.most {
+            let message = NewMessage { lengths: packed.lengths, body: None, payload: packed.bytes };
+            return self.archive.append(log, last, message).await;
         }
         let body = Body::of(&packed.bytes)?;
         for (index, piece) in body::split(&packed.bytes) {
             self.archive.put_piece(log, &body.digest, index, piece).await?;
         }
-        let headers = LogMessage::headers(packed.lengths, Some(&body));
-        self.jetstream.store(&subject, Some(last), headers, Bytes::new()).await
+        let message = NewMessage { lengths: packed.lengths, body: Some(body), payload: Bytes::new() };
+        self.archive.append(log, last, message).await
     }
 }

@@ -32,6 +32,13 @@ pub struct LogMessage {
     pub payload: Bytes,
 }
 
+/// A message to be stored.
+pub struct NewMessage {
+    pub lengths: Option<String>,
+    pub body: Option<Body>,
+    pub payload: Bytes,
+}
+
 /// Several records as one message.
 pub struct Packed {
     pub lengths: Option<String>,

@@ -98,8 +98,8 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
 fn worker_rights() -> serde_json::Value {
     json!({
         "pub": { "allow": [
-            "mh.evt.*.default.*", "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default",
-            "mh.llm.default.>", "$KV.LEASES.default",
+            "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default",
+            "mh.llm.default.>",
         ] },
         "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
         "resp": { "max": 1, "ttl": 60_000_000_000_u64 },

@@ -1,9 +1,9 @@
 //! What is asked, and what is answered.
 
 use bytes::{Bytes, BytesMut};
+use ports::Expect;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::Value;
 use crate::body::{Body, Digest};
 use crate::message::LogMessage;
 
@@ -11,7 +11,15 @@ use crate::message::LogMessage;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
-    Partitions,
+    /// The message's payload is the call's blob.
+    Append {
+        log: String,
+        last: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lengths: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<Body>,
+    },
     Messages {
         log: String,
         from: u64,
@@ -35,12 +43,25 @@ pub enum Question {
         index: u64,
     },
     Lease,
+    /// The value is the call's blob.
+    PutLease(Expected),
+    DeleteLease(Expected),
+}
+
+/// [`ports::Expect`], on the wire.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    Anything,
+    Absent,
+    Revision(u64),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    Partitions(u64),
+    /// The number of the message that was stored.
+    Appended(u64),
     /// Their payloads are the answer's blob, end to end.
     Messages(Vec<Envelope>),
     Last(u64),
@@ -49,8 +70,9 @@ pub enum Answer {
     Piece {
         found: bool,
     },
-    /// The value is the answer's blob.
-    Lease(Option<Revision>),
+    /// The revision; the value is the answer's blob.
+    Lease(Option<u64>),
+    Revision(u64),
 }
 
 /// A message without its payload.
@@ -64,10 +86,24 @@ pub struct Envelope {
     payload: usize,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Revision {
-    number: u64,
-    has_value: bool,
+impl From<Expect> for Expected {
+    fn from(expect: Expect) -> Self {
+        match expect {
+            Expect::Anything => Self::Anything,
+            Expect::Absent => Self::Absent,
+            Expect::Revision(revision) => Self::Revision(revision),
+        }
+    }
+}
+
+impl From<Expected> for Expect {
+    fn from(expected: Expected) -> Self {
+        match expected {
+            Expected::Anything => Self::Anything,
+            Expected::Absent => Self::Absent,
+            Expected::Revision(revision) => Self::Revision(revision),
+        }
+    }
 }
 
 pub fn pack(messages: Vec<LogMessage>) -> (Vec<Envelope>, Bytes) {
@@ -87,16 +123,6 @@ pub fn unpack(envelopes: Vec<Envelope>, mut blob: Bytes) -> Option<Vec<LogMessag
         Some(LogMessage { number, lengths, body, payload })
     });
     messages.collect()
-}
-
-pub fn split(value: Option<Value>) -> (Option<Revision>, Bytes) {
-    let Some(Value { revision, bytes }) = value else { return (None, Bytes::new()) };
-    (Some(Revision { number: revision, has_value: bytes.is_some() }), bytes.unwrap_or_default())
-}
-
-pub fn join(revision: Option<Revision>, blob: Bytes) -> Option<Value> {
-    revision
-        .map(|Revision { number, has_value }| Value { revision: number, bytes: has_value.then_some(blob) })
 }
 
 #[cfg(test)]

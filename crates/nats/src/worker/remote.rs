@@ -1,16 +1,16 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Code, Fault};
-use ports::{Error, LogId, Result, buckets, subjects};
+use ports::{Error, Expect, KvEntry, LogId, Result, subjects};
 use types::SandboxId;
 
-use super::protocol::{Answer, Question, join, unpack};
-use crate::archive::{Archive, Value};
+use super::protocol::{Answer, Question, unpack};
+use crate::archive::Archive;
 use crate::body::Digest;
 use crate::link::{Link, PATIENCE};
-use crate::message::LogMessage;
+use crate::message::{LogMessage, NewMessage};
 
-/// The archive of one sandbox, asked for over the bus.
+/// The logs and the lease of one sandbox, asked for over the bus.
 pub struct Remote {
     link: Link,
     sandbox: SandboxId,
@@ -21,10 +21,24 @@ impl Remote {
         Self { link, sandbox: sandbox.clone() }
     }
 
-    /// How many the cluster has.
-    pub async fn partitions(&self) -> Result<u64> {
-        match self.ask(Question::Partitions, Bytes::new()).await? {
-            (Answer::Partitions(partitions), _) => Ok(partitions),
+    /// The sandbox's lease.
+    pub async fn lease(&self) -> Result<Option<KvEntry>> {
+        match self.ask(Question::Lease, Bytes::new()).await? {
+            (Answer::Lease(revision), value) => Ok(revision.map(|revision| KvEntry { revision, value })),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    pub async fn put_lease(&self, value: Bytes, expect: Expect) -> Result<u64> {
+        match self.ask(Question::PutLease(expect.into()), value).await? {
+            (Answer::Revision(revision), _) => Ok(revision),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    pub async fn delete_lease(&self, expect: Expect) -> Result<()> {
+        match self.ask(Question::DeleteLease(expect.into()), Bytes::new()).await? {
+            (Answer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -45,6 +59,15 @@ impl Remote {
 
 #[async_trait]
 impl Archive for Remote {
+    async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64> {
+        let NewMessage { lengths, body, payload } = message;
+        let question = Question::Append { log: self.own(log)?, last, lengths, body };
+        match self.ask(question, payload).await? {
+            (Answer::Appended(number), _) => Ok(number),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
         match self.ask(Question::Messages { log: self.own(log)?, from, limit }, Bytes::new()).await? {
             (Answer::Messages(envelopes), blob) => unpack(envelopes, blob)
@@ -82,23 +105,13 @@ impl Archive for Remote {
             (other, _) => Err(unexpected(&other)),
         }
     }
-
-    async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
-        if bucket != buckets::LEASES || key != self.sandbox.as_str() {
-            return Err(Error::Internal(format!("{bucket}/{key} is not this worker's")));
-        }
-        match self.ask(Question::Lease, Bytes::new()).await? {
-            (Answer::Lease(revision), blob) => Ok(join(revision, blob)),
-            (other, _) => Err(unexpected(&other)),
-        }
-    }
 }
 
 fn error(fault: Fault) -> Error {
     match fault.code {
         Code::NotFound => Error::NotFound,
         Code::Conflict => Error::Conflict { tail: None },
-        Code::Unavailable | Code::Busy => Error::Unavailable(fault.message),
+        Code::Unavailable | Code::Absent | Code::Busy => Error::Unavailable(fault.message),
         Code::BadRequest | Code::Forbidden | Code::Invalid | Code::Internal => Error::Internal(fault.message),
     }
 }

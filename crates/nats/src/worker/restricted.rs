@@ -1,15 +1,16 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Blobs, Changes, Error, Expect, Kv, KvEntry, Result, buckets};
 use types::SandboxId;
 
-use crate::kv::NatsKv;
+use super::Remote;
 
 /// Of all buckets, a worker's own lease.
 pub struct OwnLease {
-    pub kv: NatsKv,
+    pub remote: Arc<Remote>,
     pub sandbox: SandboxId,
 }
 
@@ -17,17 +18,17 @@ pub struct OwnLease {
 impl Kv for OwnLease {
     async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
         self.check(bucket, key)?;
-        self.kv.get(bucket, key).await
+        self.remote.lease().await
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
         self.check(bucket, key)?;
-        self.kv.put(bucket, key, value, expect).await
+        self.remote.put_lease(value, expect).await
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
         self.check(bucket, key)?;
-        self.kv.delete(bucket, key, expect).await
+        self.remote.delete_lease(expect).await
     }
 
     async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ports::buckets::LEASES;
 use ports::rpc::{self, Call, Code, Fault};
-use ports::{Bus, LogId, buckets, subjects};
+use ports::{Bus, Kv, LogId, subjects};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
-use super::protocol::{Answer, Question, pack, split};
+use super::protocol::{Answer, Question, pack};
 use crate::archive::Archive;
 use crate::body::PIECE;
+use crate::message::NewMessage;
 
 const GROUP: &str = "storage";
 /// The most messages of one answer.
@@ -17,15 +19,15 @@ const PAGE: usize = 1_000;
 pub async fn serve(
     bus: Arc<dyn Bus>,
     archive: Arc<dyn Archive>,
-    partitions: u64,
+    kv: Arc<dyn Kv>,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
     let handler = move |call: Call<Question>| {
-        let archive = archive.clone();
+        let (archive, kv) = (archive.clone(), kv.clone());
         async move {
             let sandbox = sandbox_of(&call.subject)
                 .ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))?;
-            let caller = Caller { archive, partitions, sandbox };
+            let caller = Caller { archive, kv, sandbox };
             caller.answer(call.body, call.blob).await
         }
     };
@@ -39,7 +41,7 @@ pub async fn serve(
 /// One worker: whatever it says, it is answered about `sandbox`, since it may publish on no other subject.
 struct Caller {
     archive: Arc<dyn Archive>,
-    partitions: u64,
+    kv: Arc<dyn Kv>,
     sandbox: SandboxId,
 }
 
@@ -48,7 +50,10 @@ impl Caller {
         let log = |name: &str| LogId::named(&self.sandbox, name);
         let nothing = Bytes::new();
         Ok(match question {
-            Question::Partitions => (Answer::Partitions(self.partitions), nothing),
+            Question::Append { log: name, last, lengths, body } => {
+                let message = NewMessage { lengths, body, payload: blob };
+                (Answer::Appended(self.archive.append(&log(&name), last, message).await?), nothing)
+            }
             Question::Messages { log: name, from, limit } => {
                 let limit = limit.clamp(1, PAGE);
                 let messages = self.archive.messages(&log(&name), from, limit).await?;
@@ -71,10 +76,17 @@ impl Caller {
                 self.archive.put_piece(&log(&name), &digest, index, blob).await?;
                 (Answer::Done, nothing)
             }
-            Question::Lease => {
-                let value = self.archive.value(buckets::LEASES, self.sandbox.as_str()).await?;
-                let (revision, blob) = split(value);
-                (Answer::Lease(revision), blob)
+            Question::Lease => match self.kv.get(LEASES, self.sandbox.as_str()).await? {
+                Some(lease) => (Answer::Lease(Some(lease.revision)), lease.value),
+                None => (Answer::Lease(None), nothing),
+            },
+            Question::PutLease(expected) => {
+                let key = self.sandbox.as_str();
+                (Answer::Revision(self.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
+            }
+            Question::DeleteLease(expected) => {
+                self.kv.delete(LEASES, self.sandbox.as_str(), expected.into()).await?;
+                (Answer::Done, nothing)
             }
         })
     }
