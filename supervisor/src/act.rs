@@ -11,11 +11,11 @@ use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
 
 use crate::credentials::{self, Minter};
-use crate::decide::{STOPPING, Step, Trouble};
+use crate::decide::{STOPPING, Step};
 use crate::memory::Memory;
 use crate::moment::{Moment, millis};
-use crate::pulse::STARTING;
 use crate::records;
+use crate::trouble::Trouble;
 use crate::view::View;
 
 pub struct Actor {
@@ -118,24 +118,15 @@ impl Actor {
     }
 
     async fn fail(&self, trouble: Trouble, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
-        let message = match &trouble {
-            Trouble::Exited { code: Some(code), .. } => format!("The worker ended with exit code {code}."),
-            Trouble::Exited { code: None, .. } => "The worker ended by itself.".to_owned(),
-            Trouble::Vanished => "The worker is gone.".to_owned(),
-            Trouble::Silent(_) if view.allocation.value.failure.is_some() => {
-                format!("The worker did not report within {} seconds.", STARTING.as_secs())
-            }
-            Trouble::Silent(_) => "The worker does not answer any more.".to_owned(),
-        };
-        let (reason, log) = match &trouble {
-            Trouble::Exited { unit, .. } | Trouble::Silent(unit) => {
+        let log = match trouble.unit() {
+            Some(unit) => {
                 let log = self.driver.log(unit).await;
                 self.end(unit, Duration::ZERO, view).await?;
-                (FailureReason::Exited, log)
+                log
             }
-            Trouble::Vanished => (FailureReason::Exited, String::new()),
+            None => String::new(),
         };
-        let cause = Cause { reason, message, log };
+        let cause = Cause { reason: trouble.reason(), message: trouble.to_string(), log };
         let allocation = view.allocation.value.clone();
         self.record(cause, allocation, view.allocation.expect, view, memory, now).await
     }

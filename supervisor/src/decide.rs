@@ -10,6 +10,7 @@ use types::time::utc_of_unix;
 use crate::RESYNC;
 use crate::moment::Moment;
 use crate::pulse::Sign;
+use crate::trouble::Trouble;
 use crate::view::View;
 
 /// How soon an unanswering driver is asked again.
@@ -38,18 +39,6 @@ pub enum Step {
     Erase,
     /// Send the worker new credentials.
     Renew(Unit),
-}
-
-/// What is wrong with an incarnation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    Exited {
-        unit: Unit,
-        code: Option<i64>,
-    },
-    Vanished,
-    /// It runs but does not hold its lease.
-    Silent(Unit),
 }
 
 /// What else bears on the decision.
@@ -114,7 +103,8 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now
     }
     match (newest.state, circumstances.sign) {
         (UnitState::Exited { code }, _) => Step::Fail(Trouble::Exited { unit, code }),
-        (UnitState::Running, Sign::Silent) => Step::Fail(Trouble::Silent(unit)),
+        (UnitState::Running, Sign::Late) => Step::Fail(Trouble::Late(unit)),
+        (UnitState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(unit)),
         (UnitState::Running, Sign::Awaited(left)) => Step::Wait(left),
         (UnitState::Running, Sign::Leased(left)) => tend(view, wanted, unit, left, circumstances, now),
     }

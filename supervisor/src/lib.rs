@@ -20,6 +20,7 @@ mod records;
 mod room;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod view;
 
 use std::sync::Arc;

@@ -31,7 +31,7 @@ pub async fn fill(actor: &Actor, views: &[View], size: usize, room: usize, now: 
     Ok(unclaimed.len() != target)
 }
 
-async fn add(kv: &dyn Kv, now: Moment) -> Result<bool> {
+async fn add(kv: &dyn Kv, now: Moment) -> Result<()> {
     let unclaimed = Wanted {
         tenant: None,
         place: String::new(),

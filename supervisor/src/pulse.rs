@@ -20,8 +20,10 @@ pub enum Sign {
     Leased(Duration),
     /// It has none, and may take one within this time.
     Awaited(Duration),
-    /// It had its time.
-    Silent,
+    /// It had time to take one, and did not.
+    Late,
+    /// It had one, and does not renew it.
+    Lost,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +55,13 @@ impl Pulse {
             _ => heard,
         };
         let left = heard.deadline.saturating_duration_since(now);
+        let had_lease = heard.revision.is_some();
         self.heard = Some(heard);
-        match lease {
-            _ if left.is_zero() => Sign::Silent,
-            Some(_) => Sign::Leased(left),
-            None => Sign::Awaited(left),
+        match (left.is_zero(), lease) {
+            (true, _) if had_lease => Sign::Lost,
+            (true, _) => Sign::Late,
+            (false, Some(_)) => Sign::Leased(left),
+            (false, None) => Sign::Awaited(left),
         }
     }
 
@@ -83,7 +87,7 @@ mod tests {
         assert_eq!(pulse.listen(Epoch(1), Some(7), start), Sign::Leased(17 * SECOND));
         assert_eq!(pulse.listen(Epoch(1), Some(8), start + 5 * SECOND), Sign::Leased(17 * SECOND));
         assert_eq!(pulse.listen(Epoch(1), Some(8), start + 21 * SECOND), Sign::Leased(SECOND));
-        assert_eq!(pulse.listen(Epoch(1), Some(8), start + 22 * SECOND), Sign::Silent);
+        assert_eq!(pulse.listen(Epoch(1), Some(8), start + 22 * SECOND), Sign::Lost);
     }
 
     #[test]
@@ -91,14 +95,14 @@ mod tests {
         let (mut pulse, start) = (Pulse::default(), Instant::now());
         pulse.listen(Epoch(1), Some(7), start);
         assert_eq!(pulse.listen(Epoch(1), None, start + SECOND), Sign::Awaited(GRACE));
-        assert_eq!(pulse.listen(Epoch(1), None, start + SECOND + GRACE), Sign::Silent);
+        assert_eq!(pulse.listen(Epoch(1), None, start + SECOND + GRACE), Sign::Lost);
     }
 
     #[test]
     fn a_new_incarnation_gets_the_time_to_start() {
         let (mut pulse, start) = (Pulse::default(), Instant::now());
         assert_eq!(pulse.listen(Epoch(1), None, start), Sign::Awaited(STARTING));
-        assert_eq!(pulse.listen(Epoch(1), None, start + STARTING), Sign::Silent);
+        assert_eq!(pulse.listen(Epoch(1), None, start + STARTING), Sign::Late);
         assert_eq!(pulse.listen(Epoch(2), None, start + STARTING), Sign::Awaited(STARTING));
     }
 }

@@ -134,7 +134,9 @@ async fn a_worker_that_never_takes_its_lease_is_replaced() {
     let (world, mut supervisor) = started().await;
     assert_eq!(supervisor.settle(world.start + 19 * SECOND).await, SECOND);
     supervisor.settle(world.start + 20 * SECOND).await;
-    assert_eq!(world.failure().await.unwrap().message, "The worker does not answer any more.");
+    let failure = world.failure().await.unwrap();
+    assert_eq!(failure.reason, FailureReason::StartFailed);
+    assert_eq!(failure.message, "The worker did not report within 20 seconds.");
     assert_eq!(world.workers.stopped(), [unit("a", 1)]);
 }
 

@@ -60,7 +60,7 @@ impl Default for Limits {
             memory: 2048 * MIB,
             cpus: 2.0,
             processes: 512,
-            open_files: 65_536,
+            open_files: 16_384,
             tmp: 512 * MIB,
             run: 16 * MIB,
             read_only_root: true,

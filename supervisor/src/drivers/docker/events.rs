@@ -20,11 +20,13 @@ pub struct Events {
     stream: Option<BoxStream<'static, Result<EventMessage, bollard::errors::Error>>>,
     /// Unix nanoseconds of the newest event.
     last: Option<i64>,
+    /// The container of an event that nobody has heard of yet.
+    ending: Option<String>,
 }
 
 impl Events {
     pub fn of(docker: Docker, cluster: &str) -> Self {
-        Self { docker, cluster: cluster.to_owned(), stream: None, last: None }
+        Self { docker, cluster: cluster.to_owned(), stream: None, last: None, ending: None }
     }
 
     /// Returns when a container of the cluster has ended, and after a connection was lost.
@@ -32,16 +34,28 @@ impl Events {
     /// # Cancel safety
     /// Dropping it loses nothing.
     pub async fn next(&mut self) {
+        if self.ending.is_some() {
+            return self.until_ended().await;
+        }
         if self.stream.is_none() {
             self.stream = Some(self.connect());
         }
         let Some(stream) = &mut self.stream else { return };
-        if let Some(Ok(event)) = stream.next().await {
-            self.last = event.time_nano.or(self.last);
-            return;
+        let Some(Ok(event)) = stream.next().await else {
+            self.stream = None;
+            return tokio::time::sleep(RECONNECT).await;
+        };
+        self.last = event.time_nano.or(self.last);
+        self.ending = event.actor.and_then(|actor| actor.id);
+        self.until_ended().await;
+    }
+
+    /// The engine tells of an end before it lists it. An inspection waits for it to be done with the container.
+    async fn until_ended(&mut self) {
+        if let Some(id) = &self.ending {
+            let _ = self.docker.inspect_container(id, None).await;
         }
-        self.stream = None;
-        tokio::time::sleep(RECONNECT).await;
+        self.ending = None;
     }
 
     fn connect(&self) -> BoxStream<'static, Result<EventMessage, bollard::errors::Error>> {

@@ -1,0 +1,177 @@
+//! Starting, stopping, failing and removing; and that all of it may be repeated.
+
+use std::time::{Duration, Instant};
+
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use ports::{Driver, Error, Found, Launch, StartError, UnitState};
+use tokio::time::timeout;
+use types::SandboxId;
+
+use super::world::{PATIENCE, connect, launch, world, write_program};
+
+#[tokio::test]
+async fn starting_twice_and_stopping_twice_are_fine() {
+    let world = world("read -r spec; exec sleep 1000").await;
+    let launch = launch("a", 1);
+    world.driver.start(&launch).await.unwrap();
+    let first = world.inspect(&launch.unit).await;
+    // Another supervisor, which knows nothing of the first.
+    connect(&world.config).await.start(&launch).await.unwrap();
+    let second = world.inspect(&launch.unit).await;
+    assert_eq!((&first.id, first.state.unwrap().pid), (&second.id, second.state.unwrap().pid));
+    let expected = [Found { unit: launch.unit.clone(), state: UnitState::Running }];
+    assert_eq!(world.driver.list().await.unwrap(), expected);
+    for _ in 0..2 {
+        world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+        assert_eq!(world.driver.list().await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_and_not_started_is_started() {
+    let world = world("read -r spec; echo got; exec sleep 1000").await;
+    let launch = launch("a", 1);
+    let name = launch.unit.name(&world.config.cluster);
+    world.driver.start(&launch).await.unwrap();
+    let inspected = world.inspect(&launch.unit).await;
+    world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    let config = inspected.config.unwrap();
+    let body = ContainerCreateBody {
+        image: config.image,
+        labels: config.labels,
+        entrypoint: config.entrypoint,
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        host_config: inspected.host_config,
+        ..ContainerCreateBody::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    world.docker.create_container(Some(options), body).await.unwrap();
+    world.driver.start(&launch).await.unwrap();
+    world.log_with(&launch.unit, "got").await;
+}
+
+#[tokio::test]
+async fn a_worker_is_asked_to_end_before_it_is_killed() {
+    let world = world("read -r spec; trap 'echo bye > /workspace/bye; exit 0' TERM; test -f /workspace/bye && echo said-bye; echo up; while true; do sleep 0.05; done").await;
+    let first = launch("a", 1);
+    world.driver.start(&first).await.unwrap();
+    world.log_with(&first.unit, "up").await;
+    let asked = Instant::now();
+    world.driver.stop(&first.unit, PATIENCE).await.unwrap();
+    assert!(asked.elapsed() < PATIENCE, "it had to be killed");
+    let second = launch("a", 2);
+    world.driver.start(&second).await.unwrap();
+    world.log_with(&second.unit, "said-bye").await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
+    let world = world("read -r spec; seq 1 100; echo broken >&2; exit 7").await;
+    let launch = launch("a", 1);
+    world.driver.list().await.unwrap();
+    let told = async {
+        while !matches!(world.states().await[..], [UnitState::Exited { code: Some(7) }]) {
+            world.driver.changed().await;
+        }
+    };
+    let (started, told) = tokio::join!(world.driver.start(&launch), timeout(PATIENCE, told));
+    assert_eq!((started, told), (Ok(()), Ok(())));
+    let log = world.driver.log(&launch.unit).await;
+    assert!(log.contains("broken") && log.contains("100") && !log.contains("\n50\n"), "{log}");
+}
+
+#[tokio::test]
+async fn a_missing_image_is_told_within_two_seconds() {
+    let world = world("read -r spec; exec sleep 1000").await;
+    let image = "nowhere.invalid/nothing:1".to_owned();
+    let begun = Instant::now();
+    let refused = world.driver.start(&Launch { image: Some(image.clone()), ..launch("a", 1) }).await;
+    assert_eq!(refused, Err(StartError::ImageMissing(image)));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_a_failed_start_that_can_be_cleaned_up() {
+    let world = world("exec sleep 1000").await;
+    let launch = launch("a", 1);
+    let mut config = world.config.clone();
+    config.network = "mh-no-such-network".to_owned();
+    let driver = connect(&config).await;
+    let Err(StartError::Failed(message)) = driver.start(&launch).await else { panic!("it started") };
+    assert!(message.contains("mh-no-such-network"), "{message}");
+    driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    assert_eq!(driver.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_away_is_unavailable() {
+    let world = world("exec sleep 1000").await;
+    let mut config = world.config.clone();
+    config.host = "unix:///nowhere/docker.sock".to_owned();
+    let refused = manyhands_supervisor::drivers::docker::Containers::connect(config).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn files_survive_a_stop_and_go_when_removed() {
+    let world = world("read -r spec; cat /workspace/work; echo of-a-day > /workspace/work; echo up; exec sleep 1000").await;
+    let (first, second) = (launch("a", 1), launch("a", 2));
+    world.driver.start(&first).await.unwrap();
+    world.log_with(&first.unit, "up").await;
+    let used = world.driver.remove_files(&first.unit.sandbox).await;
+    assert!(matches!(used, Err(Error::Unavailable(_))), "{used:?}");
+    world.driver.stop(&first.unit, Duration::ZERO).await.unwrap();
+    world.driver.start(&second).await.unwrap();
+    world.log_with(&second.unit, "of-a-day").await;
+    world.driver.stop(&second.unit, Duration::ZERO).await.unwrap();
+    let volume = world.config.volume(&first.unit.sandbox);
+    assert!(world.volumes().await.contains(&volume));
+    for _ in 0..2 {
+        world.driver.remove_files(&first.unit.sandbox).await.unwrap();
+        assert!(!world.volumes().await.contains(&volume));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_program_comes_beside_the_one_that_runs() {
+    let world = world("read -r spec; echo old; exec sleep 1000").await;
+    let (old, new) = (launch("a", 1), launch("b", 1));
+    world.driver.start(&old).await.unwrap();
+    write_program(&world.config, "read -r spec; echo new; exec sleep 1000");
+    connect(&world.config).await.start(&new).await.unwrap();
+    world.log_with(&old.unit, "old").await;
+    world.log_with(&new.unit, "new").await;
+    assert_eq!(world.states().await, [UnitState::Running; 2]);
+    assert_ne!(world.inspect(&old.unit).await.path, None);
+}
+
+#[tokio::test]
+async fn containers_of_others_are_not_seen_and_not_touched() {
+    let world = world("exec sleep 1000").await;
+    let others = super::world::world("exec sleep 1000").await;
+    let launch = launch("a", 1);
+    world.driver.start(&launch).await.unwrap();
+    others.driver.start(&launch).await.unwrap();
+    let foreign = format!("foreign-{}", SandboxId::random());
+    let body = ContainerCreateBody {
+        image: Some(world.config.image.clone()),
+        entrypoint: Some(vec!["sleep".to_owned(), "1000".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(&foreign).build();
+    world.docker.create_container(Some(options), body).await.unwrap();
+    world.docker.start_container(&foreign, None).await.unwrap();
+
+    let listed = world.driver.list().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    for found in listed {
+        world.driver.stop(&found.unit, Duration::ZERO).await.unwrap();
+    }
+    let still_there = world.docker.inspect_container(&foreign, None).await.unwrap();
+    let force = RemoveContainerOptionsBuilder::default().force(true).build();
+    world.docker.remove_container(&foreign, Some(force)).await.unwrap();
+    assert_eq!(still_there.state.unwrap().running, Some(true));
+    assert_eq!(others.states().await, [UnitState::Running]);
+}

@@ -1,0 +1,10 @@
+//! Workers as containers, on a real engine. The worker is played by a small shell script.
+//!
+//! Needs Docker (`DOCKER_HOST`, or the usual socket) and the image `debian:bookworm-slim`, or another with a
+//! shell by the name in `MANYHANDS_TEST_IMAGE`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
+mod confinement;
+mod lifecycle;
+mod reconciled;
+mod world;

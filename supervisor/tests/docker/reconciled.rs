@@ -1,0 +1,131 @@
+//! The supervisor with the real driver: records in, containers out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use manyhands_supervisor::{Cluster, Config, Limits, NoCredentials};
+use ports::buckets::{ALLOCATIONS, SANDBOXES};
+use ports::{Change, Driver, Expect, Ports};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use types::TenantId;
+use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
+
+use super::world::{PATIENCE, World, connect, launch, world};
+
+struct Supervised {
+    world: World,
+    ports: Ports,
+    shutdown: CancellationToken,
+    running: JoinHandle<ports::Result<()>>,
+    _store: embedded::Guard,
+    _folder: TempDir,
+}
+
+async fn supervised(script: &str) -> Supervised {
+    let world = world(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let options = embedded::Options {
+        root: folder.path().join("store"),
+        conversations: folder.path().join("conversations"),
+        bash_events: folder.path().join("bash_events"),
+        fsync: embedded::Fsync::Interval,
+    };
+    let (ports, store) = embedded::open(options).await.unwrap();
+    let cluster = Config::Cluster(Cluster {
+        name: world.config.cluster.clone(),
+        warm_workers: 0,
+        idle_limit: None,
+        limits: Limits::default(),
+        minter: Arc::new(NoCredentials),
+    });
+    let driver = Arc::new(connect(&world.config).await);
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(manyhands_supervisor::run(cluster, ports.clone(), driver, shutdown.clone()));
+    Supervised { world, ports, shutdown, running, _store: store, _folder: folder }
+}
+
+impl Supervised {
+    async fn want(&self, want: Want, image: Option<&str>) {
+        let (tenant, place) = (Some(TenantId::default()), "a".to_owned());
+        let image = image.map(str::to_owned);
+        let wanted = Wanted { tenant, place, want, touched_at: 1, image };
+        let value = serde_json::to_vec(&wanted).unwrap();
+        self.ports.kv.put(SANDBOXES, "a", value.into(), Expect::Anything).await.unwrap();
+    }
+
+    /// The first failure that is recorded from now on.
+    async fn failure_of(&self, image: Option<&str>) -> Failure {
+        let mut changes = self.ports.kv.watch(ALLOCATIONS).await.unwrap();
+        self.want(Want::Running, image).await;
+        let failure = async {
+            while let Some(change) = changes.next().await {
+                let Change::Put { entry, .. } = change else { continue };
+                let allocation: Allocation = serde_json::from_slice(&entry.value).unwrap();
+                if let Some(failure) = allocation.failure {
+                    return failure;
+                }
+            }
+            panic!("no failure is recorded");
+        };
+        timeout(PATIENCE, failure).await.unwrap()
+    }
+
+    async fn until(&self, condition: impl AsyncFn(&World) -> bool) {
+        let waiting = async {
+            while !condition(&self.world).await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_cannot_begin_is_recorded_with_its_last_lines_within_seconds() {
+    let supervised = supervised("read -r spec; echo cannot open the workspace; exit 3").await;
+    let begun = Instant::now();
+    let failure = supervised.failure_of(None).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(failure.reason, FailureReason::Exited);
+    assert_eq!(failure.message, "The worker ended with exit code 3.");
+    assert_eq!(failure.log, "cannot open the workspace");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_image_is_recorded_within_two_seconds() {
+    let supervised = supervised("exec sleep 1000").await;
+    let begun = Instant::now();
+    let failure = supervised.failure_of(Some("nowhere.invalid/nothing:1")).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(failure.reason, FailureReason::ImageMissing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_runs_pauses_and_is_deleted_without_a_trace() {
+    let supervised = supervised("read -r spec; exec sleep 1000").await;
+    let volume = supervised.world.config.volume(&launch("a", 1).unit.sandbox);
+    supervised.want(Want::Running, None).await;
+    supervised.until(async |world| world.driver.list().await.unwrap().len() == 1).await;
+    supervised.want(Want::Paused, None).await;
+    supervised.until(async |world| world.driver.list().await.unwrap().is_empty()).await;
+    assert!(supervised.world.volumes().await.contains(&volume));
+    supervised.want(Want::Deleted, None).await;
+    supervised.until(async |world| !world.volumes().await.contains(&volume)).await;
+    let ports = supervised.ports.clone();
+    supervised.until(async |_| ports.kv.list(SANDBOXES).await.unwrap().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_stops_leaves_its_containers_running() {
+    let supervised = supervised("read -r spec; exec sleep 1000").await;
+    supervised.want(Want::Running, None).await;
+    supervised.until(async |world| world.driver.list().await.unwrap().len() == 1).await;
+    supervised.shutdown.cancel();
+    supervised.running.await.unwrap().unwrap();
+    let state = supervised.world.inspect(&launch("a", 1).unit).await.state.unwrap();
+    assert_eq!(state.running, Some(true));
+}

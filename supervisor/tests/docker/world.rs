@@ -1,0 +1,142 @@
+//! A cluster of a test's own on the machine's Docker, removed when the test ends.
+
+use std::collections::HashMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder,
+};
+use manyhands_supervisor::drivers::WorkerSettings;
+use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers};
+use ports::{Driver, Launch, Unit, UnitState};
+use tempfile::TempDir;
+use tokio::time::timeout;
+use types::placement::Credentials;
+use types::{Epoch, SandboxId};
+
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub config: Config,
+    pub driver: Containers,
+    pub docker: Docker,
+    folder: TempDir,
+}
+
+/// A cluster whose workers run `script`.
+pub async fn world(script: &str) -> World {
+    world_with(script, |_| {}).await
+}
+
+pub async fn world_with(script: &str, change: impl FnOnce(&mut Config)) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = format!("test{}", SandboxId::random());
+    let image = std::env::var("MANYHANDS_TEST_IMAGE").unwrap_or("debian:bookworm-slim".to_owned());
+    let program = folder.path().join("worker");
+    let mut config = Config::new(cluster.clone(), image, format!("mh-{cluster}"), program);
+    if let Ok(host) = std::env::var("DOCKER_HOST") {
+        config.host = host;
+    }
+    config.worker = WorkerSettings { nats_urls: vec!["nats://nats:4222".to_owned()], ..Default::default() };
+    change(&mut config);
+    write_program(&config, script);
+    let driver = connect(&config).await;
+    let docker = Docker::connect_with_host(&config.host).unwrap().negotiate_version().await.unwrap();
+    let network =
+        NetworkCreateRequest { name: format!("mh-{cluster}"), internal: Some(true), ..Default::default() };
+    docker.create_network(network).await.unwrap();
+    World { config, driver, docker, folder }
+}
+
+pub async fn connect(config: &Config) -> Containers {
+    match Containers::connect(config.clone()).await {
+        Ok(driver) => driver,
+        Err(error) => panic!("these tests need Docker at {} ({error})", config.host),
+    }
+}
+
+pub fn write_program(config: &Config, script: &str) {
+    fs::write(&config.binary, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&config.binary, Permissions::from_mode(0o755)).unwrap();
+}
+
+pub fn launch(sandbox: &str, epoch: u64) -> Launch {
+    let credentials = Credentials {
+        jwt: "canary-jwt".to_owned(),
+        seed: "canary-seed".to_owned(),
+        inbox_prefix: format!("_INBOX_{sandbox}_{epoch}"),
+    };
+    let unit = Unit { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) };
+    Launch { unit, image: None, credentials: Some(credentials) }
+}
+
+impl World {
+    pub async fn inspect(&self, unit: &Unit) -> ContainerInspectResponse {
+        self.docker.inspect_container(&unit.name(&self.config.cluster), None).await.unwrap()
+    }
+
+    pub async fn states(&self) -> Vec<UnitState> {
+        self.driver.list().await.unwrap().into_iter().map(|found| found.state).collect()
+    }
+
+    /// What it wrote, once it holds `text`.
+    pub async fn log_with(&self, unit: &Unit, text: &str) -> String {
+        let waiting = async {
+            loop {
+                let log = self.driver.log(unit).await;
+                if log.contains(text) {
+                    return log;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match timeout(PATIENCE, waiting).await {
+            Ok(log) => log,
+            Err(_) => panic!("no {text:?} in {:?}", self.driver.log(unit).await),
+        }
+    }
+
+    pub async fn volumes(&self) -> Vec<String> {
+        let label = self.label();
+        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+        let listed = self.docker.list_volumes(Some(options)).await.unwrap().volumes.unwrap_or_default();
+        listed.into_iter().map(|volume| volume.name).collect()
+    }
+
+    fn label(&self) -> String {
+        format!("{CLUSTER_LABEL}={}", self.config.cluster)
+    }
+
+    async fn remove_all(&self) {
+        let label = self.label();
+        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let force = || RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        for container in self.docker.list_containers(Some(options)).await.unwrap_or_default() {
+            let _ = self.docker.remove_container(&container.id.unwrap_or_default(), Some(force())).await;
+        }
+        for volume in self.volumes().await {
+            let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+            let _ = self.docker.remove_volume(&volume, Some(options)).await;
+        }
+        let _ = self.docker.remove_network(&self.config.network).await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        debug_assert!(self.folder.path().is_absolute());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.map(|runtime| runtime.block_on(self.remove_all()))
+            });
+        });
+    }
+}
