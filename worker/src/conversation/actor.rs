@@ -8,9 +8,10 @@ use ports::rpc::{Code, Fault};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use types::EventId;
+use tracing::{Span, info_span};
 use types::calls::CommandDone;
 use types::time::event_now;
+use types::{ConversationId, EventId};
 
 use super::Shared;
 use super::journal::{Journal, Loss};
@@ -38,11 +39,12 @@ pub(super) enum End {
 pub(super) struct RunSlot {
     _permit: OwnedSemaphorePermit,
     since: Instant,
+    span: Span,
 }
 
 impl RunSlot {
-    pub(super) fn taken(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit, since: Instant::now() }
+    pub(super) fn taken(permit: OwnedSemaphorePermit, id: ConversationId) -> Self {
+        Self { _permit: permit, since: Instant::now(), span: info_span!("run", conversation.id = %id) }
     }
 
     pub(super) fn held_for(&self) -> Duration {
@@ -211,6 +213,11 @@ impl Actor {
                 Ok(())
             }
         }
+    }
+
+    /// What the steps of the run belong to in a trace.
+    pub(super) fn run_span(&self) -> Span {
+        self.slot.as_ref().map_or_else(Span::none, |slot| slot.span.clone())
     }
 
     pub(super) fn cancel_work(&mut self) {

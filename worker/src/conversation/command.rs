@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent::{Input, Refusal};
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
+use tracing::Instrument;
 use types::Message;
 use types::agent::LlmConfig;
 use types::calls::Command;
@@ -20,7 +21,11 @@ const SIDES: usize = 4;
 
 impl Actor {
     pub(super) async fn obey(&mut self, letter: Letter) -> Result<(), End> {
-        let Letter { command, reply } = letter;
+        let Letter { command, reply, span } = letter;
+        self.execute(command, reply).instrument(span).await
+    }
+
+    async fn execute(&mut self, command: Command, reply: Reply) -> Result<(), End> {
         match command {
             Command::Message { message, sender, run } => self.message(message, sender, run, reply).await,
             Command::Run {} => self.start(Input::Run, reply).await,
@@ -157,7 +162,10 @@ impl Actor {
     /// Whether this conversation may run: it holds a run slot (as it does while it runs) or gets one.
     fn take_slot(&mut self) -> bool {
         if self.slot.is_none() {
-            self.slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok().map(RunSlot::taken);
+            self.slot = Arc::clone(&self.shared.slots)
+                .try_acquire_owned()
+                .ok()
+                .map(|permit| RunSlot::taken(permit, self.seat.id));
         }
         self.slot.is_some()
     }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use ports::subjects;
 use serde_json::Value;
 use tokio::task::AbortHandle;
+use tracing::{Instrument, info_span};
 use types::EventId;
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
@@ -68,7 +69,7 @@ impl Actor {
     ) {
         let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
         let masker = self.kept.secrets.masker();
-        let task = self.shared.tracker.spawn(async move {
+        let call_model = async move {
             let begun = Instant::now();
             let answer = async {
                 if !llm.stream {
@@ -86,8 +87,8 @@ impl Actor {
             let result = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Err(crashed()));
             tracing::debug!(conversation.id = %id, duration_ms = millis(begun), ok = result.is_ok(), "model answered");
             let _ = done.send(Done::Model { call, result }).await;
-        });
-        let task = task.abort_handle();
+        };
+        let task = self.shared.tracker.spawn(call_model.instrument(self.run_span())).abort_handle();
         if let Some(old) = self.model.replace(ModelCall { number: call, task }) {
             old.cancel();
         }
@@ -98,7 +99,8 @@ impl Actor {
         let (tools, secrets) = (Arc::clone(&self.kept.tools), Arc::clone(&self.kept.secrets));
         let cancel = self.cancel_tools.clone();
         self.tools_running += 1;
-        self.shared.tracker.spawn(async move {
+        let span = info_span!(parent: &self.run_span(), "tool.run", tool);
+        let run_tool = async move {
             let begun = Instant::now();
             let run = async {
                 let exports = exports(&secrets, &tool, &action).await;
@@ -120,7 +122,8 @@ impl Actor {
             };
             tracing::debug!(conversation.id = %id, tool, duration_ms = millis(begun), "tool finished");
             let _ = done.send(Done::Tool { action_id, outcome }).await;
-        });
+        };
+        self.shared.tracker.spawn(run_tool.instrument(span));
     }
 
     /// Takes in the result of work.
