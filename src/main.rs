@@ -7,6 +7,7 @@ mod environment;
 mod in_process;
 #[cfg(feature = "cluster")]
 mod init;
+mod observe;
 mod serve;
 mod settings;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -14,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use vault::Vault;
 
-use crate::banner;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
+use crate::{banner, observe};
 
 /// What the worker gets to begin to answer. Later than that, requests are told that it does not.
 const STARTING: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ pub struct Options {
 /// # Errors
 /// What kept the server from starting, or from stopping in order.
 pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let _traces = observe::start("manyhands", &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(options, settings));
     // A thread may wait for a file for ever. What was acknowledged is on the disk.
@@ -69,10 +70,11 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let bound = listener.local_addr()?;
 
     let worker_answers = CancellationToken::new();
-    let driver = Arc::new(in_process(&ports, &settings, worker_answers.clone())?);
+    let metrics = Metrics::default();
+    let driver = Arc::new(in_process(&ports, &settings, &metrics, worker_answers.clone())?);
     let sandboxes = supervisor::Config { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let gateway_config = gateway_config(secret_key, &settings)?;
+    let gateway_config = gateway_config(secret_key, &settings, metrics)?;
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}
@@ -142,6 +144,7 @@ fn vault(current: &SecretString, settings: &Settings) -> Vault {
 fn in_process(
     ports: &ports::Ports,
     settings: &Settings,
+    metrics: &Metrics,
     answers: CancellationToken,
 ) -> anyhow::Result<InProcess> {
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
@@ -149,10 +152,12 @@ fn in_process(
     let project_dir = std::path::absolute(&settings.workspace_path)?;
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
+    let work = metrics.work.clone();
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
         max_concurrent_runs,
         bash_retention,
         answers: answers.clone(),
+        work: work.clone(),
         ..worker::Config::new(
             unit.sandbox.clone(),
             unit.epoch,
@@ -162,7 +167,11 @@ fn in_process(
     }))
 }
 
-fn gateway_config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<gateway::Config> {
+fn gateway_config(
+    secret_key: SecretString,
+    settings: &Settings,
+    metrics: Metrics,
+) -> anyhow::Result<gateway::Config> {
     Ok(gateway::Config {
         keys: vault::Keys::new(&settings.session_api_keys),
         secret_key,
@@ -179,6 +188,7 @@ fn gateway_config(secret_key: SecretString, settings: &Settings) -> anyhow::Resu
         build_git_sha: settings.build_git_sha.clone(),
         build_git_ref: settings.build_git_ref.clone(),
         limits: gateway::config::Limits::default(),
+        metrics,
     })
 }
 

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 
 /// What the gateway is told at start. The binary fills it from its configuration.
 pub struct Config {
@@ -33,6 +34,8 @@ pub struct Config {
     pub build_git_sha: String,
     pub build_git_ref: String,
     pub limits: Limits,
+    /// What this process counts; `/metrics` shows all of it.
+    pub metrics: Metrics,
 }
 
 /// Bounds on what clients may take up.

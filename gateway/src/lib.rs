@@ -22,6 +22,7 @@ mod git;
 mod history;
 mod index;
 mod linger;
+mod measure;
 mod public;
 mod router;
 mod routes;

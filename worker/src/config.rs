@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use telemetry::metrics::{Metrics, Work};
 use tokio_util::sync::CancellationToken;
 use types::{Epoch, SandboxId};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub drain: Duration,
     /// Cancelled by the worker once it answers calls.
     pub answers: CancellationToken,
+    /// What is counted of its work.
+    pub work: Work,
 }
 
 impl Config {
@@ -43,6 +46,7 @@ impl Config {
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
             answers: CancellationToken::new(),
+            work: Metrics::default().work,
         }
     }
 }

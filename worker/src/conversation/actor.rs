@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent::{Agent, Env, Input, Refusal};
 use ports::rpc::{Code, Fault};
+use telemetry::metrics::{Present, Work};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -40,11 +41,13 @@ pub(super) struct RunSlot {
     _permit: OwnedSemaphorePermit,
     since: Instant,
     span: Span,
+    _counted: Present,
 }
 
 impl RunSlot {
-    pub(super) fn taken(permit: OwnedSemaphorePermit, id: ConversationId) -> Self {
-        Self { _permit: permit, since: Instant::now(), span: info_span!("run", conversation.id = %id) }
+    pub(super) fn taken(permit: OwnedSemaphorePermit, id: ConversationId, work: &Work) -> Self {
+        let span = info_span!("run", conversation.id = %id);
+        Self { _permit: permit, since: Instant::now(), span, _counted: work.run() }
     }
 
     pub(super) fn held_for(&self) -> Duration {

@@ -162,10 +162,9 @@ impl Actor {
     /// Whether this conversation may run: it holds a run slot (as it does while it runs) or gets one.
     fn take_slot(&mut self) -> bool {
         if self.slot.is_none() {
-            self.slot = Arc::clone(&self.shared.slots)
-                .try_acquire_owned()
-                .ok()
-                .map(|permit| RunSlot::taken(permit, self.seat.id));
+            let permit = Arc::clone(&self.shared.slots).try_acquire_owned().ok();
+            let work = &self.shared.config.work;
+            self.slot = permit.map(|permit| RunSlot::taken(permit, self.seat.id, work));
         }
         self.slot.is_some()
     }

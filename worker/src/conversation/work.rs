@@ -6,14 +6,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
+use llm::StreamSink;
 use ports::subjects;
 use serde_json::Value;
+use telemetry::metrics::Tokens;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, info_span};
-use types::EventId;
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::{ConversationId, EventId};
 
+use super::Shared;
 use super::actor::{Actor, End};
 use super::live;
 use super::open::millis;
@@ -73,13 +76,13 @@ impl Actor {
             let begun = Instant::now();
             let answer = async {
                 if !llm.stream {
-                    return shared.models.complete(&llm, &id.to_string(), &request, None).await;
+                    return shared.ask_model(&llm, id, &request, None).await;
                 }
                 let subject = subjects::live(&shared.config.sandbox, id);
                 let (feed, queue) = live::feed(item_id, anchor, masker);
                 let publishing = live::publish(queue, shared.ports.bus.clone(), subject);
                 let publishing = shared.tracker.spawn(publishing);
-                let answer = shared.models.complete(&llm, &id.to_string(), &request, Some(&feed)).await;
+                let answer = shared.ask_model(&llm, id, &request, Some(&feed)).await;
                 feed.finish();
                 let _ = publishing.await;
                 answer
@@ -153,6 +156,28 @@ impl Actor {
                 Ok(())
             }
         }
+    }
+}
+
+impl Shared {
+    /// Asks a model and counts its answer.
+    pub(super) async fn ask_model(
+        &self,
+        llm: &LlmConfig,
+        id: ConversationId,
+        request: &ModelRequest,
+        stream: Option<&dyn StreamSink>,
+    ) -> Result<Completion, ModelFailure> {
+        let completion = self.models.complete(llm, &id.to_string(), request, stream).await?;
+        let used = &completion.tokens;
+        let tokens = Tokens {
+            prompt: used.prompt_tokens,
+            completion: used.completion_tokens,
+            cache_read: used.cache_read_tokens,
+            cache_write: used.cache_write_tokens,
+        };
+        self.config.work.stepped(&tokens, completion.cost);
+        Ok(completion)
     }
 }
 

@@ -51,8 +51,8 @@ impl Work {
     }
 
     /// Records were stored.
-    pub fn appended(&self, records: u64) {
-        self.appends.inc_by(records);
+    pub fn appended(&self, records: usize) {
+        self.appends.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
     /// A model answered, for `cost` dollars.

@@ -1,0 +1,17 @@
+//! Logs and traces of a role.
+
+use ports::rpc::{Traces, carry_traces};
+
+use crate::settings::Settings;
+
+/// Starts them for the whole process; `service` is its name in traces. Spans are sent until the guard is
+/// dropped, which must happen off the runtime.
+///
+/// # Errors
+/// When the level is no filter, or the collector's address is none.
+pub fn start(service: &'static str, settings: &Settings) -> anyhow::Result<telemetry::Guard> {
+    let (level, json) = (settings.log_level.clone(), settings.log_json);
+    let guard = telemetry::init(&telemetry::Config { level, json, service })?;
+    carry_traces(Traces { current: telemetry::current_traceparent, adopt: telemetry::adopt });
+    Ok(guard)
+}
