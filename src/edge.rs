@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 use tokio::net::lookup_host;
 use vault::Vault;
 
@@ -41,7 +42,11 @@ pub fn vault(current: &SecretString, settings: &Settings) -> Vault {
 
 /// # Errors
 /// When the working directory is not known.
-pub fn config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<gateway::Config> {
+pub fn config(
+    secret_key: SecretString,
+    settings: &Settings,
+    metrics: Metrics,
+) -> anyhow::Result<gateway::Config> {
     Ok(gateway::Config {
         keys: vault::Keys::new(&settings.session_api_keys),
         bearer: settings.bearer.clone(),
@@ -60,6 +65,7 @@ pub fn config(secret_key: SecretString, settings: &Settings) -> anyhow::Result<g
         build_git_sha: settings.build_git_sha.clone(),
         build_git_ref: settings.build_git_ref.clone(),
         limits: gateway::config::Limits::default(),
+        metrics,
         placement: gateway::config::Placement::Single,
         tenant_budget_usd: None,
     })

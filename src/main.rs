@@ -8,6 +8,7 @@ mod doctor;
 mod edge;
 mod environment;
 mod in_process;
+mod observe;
 mod probe;
 mod serve;
 mod settings;

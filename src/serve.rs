@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
-use crate::banner;
-use crate::edge;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
+use crate::{banner, edge, observe};
 
 /// What the worker gets to begin to answer. Later than that, requests are told that it does not.
 const STARTING: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ pub struct Options {
 /// # Errors
 /// What kept the server from starting, or from stopping in order.
 pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let _traces = observe::start("manyhands", &settings.log_level, settings.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(options, settings));
     // A thread may wait for a file for ever. What was acknowledged is on the disk.
@@ -68,10 +68,11 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let bound = listener.local_addr()?;
 
     let worker_answers = CancellationToken::new();
-    let driver = Arc::new(in_process(&ports, &settings, worker_answers.clone())?);
+    let metrics = Metrics::default();
+    let driver = Arc::new(in_process(&ports, &settings, &metrics, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let gateway_config = edge::config(secret_key, &settings)?;
+    let gateway_config = edge::config(secret_key, &settings, metrics)?;
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}
@@ -115,6 +116,7 @@ fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
 fn in_process(
     ports: &ports::Ports,
     settings: &Settings,
+    metrics: &Metrics,
     answers: CancellationToken,
 ) -> anyhow::Result<InProcess> {
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
@@ -122,10 +124,12 @@ fn in_process(
     let project_dir = std::path::absolute(&settings.workspace_path)?;
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
+    let work = metrics.work.clone();
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
         max_concurrent_runs,
         bash_retention,
         answers: answers.clone(),
+        work: work.clone(),
         ..worker::Config::new(
             unit.sandbox.clone(),
             unit.epoch,

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 
 pub use crate::sandboxes::Policy;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub build_git_sha: String,
     pub build_git_ref: String,
     pub limits: Limits,
+    /// What this process counts; `/metrics` shows all of it.
+    pub metrics: Metrics,
     pub placement: Placement,
     /// US dollars that all conversations of a tenant together may spend on models; none: no limit. Kept in a
     /// cluster alone, where model calls go through the gateway.

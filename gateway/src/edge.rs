@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use tower::Service;
 
 use crate::error::{ApiError, failure};
+use crate::measure::measured;
 use crate::{App, cors, router};
 
 /// The whole server as a function from request to answer. Cheap to clone.
@@ -35,6 +36,11 @@ impl Edge {
 
     /// Answers `request`; also when its handler panics.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        let method = request.method().clone();
+        measured(&self.app.config.metrics.http, method, self.answer(request)).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let origin = request.headers().get(header::ORIGIN).map(|origin| {
             let allowed = self.app.origins.allow(self.below_root(request.uri().path()), origin);
             (origin.clone(), allowed)

@@ -24,6 +24,7 @@ mod history;
 pub mod idempotency;
 mod index;
 mod linger;
+mod measure;
 mod public;
 mod router;
 mod routes;

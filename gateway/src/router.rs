@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::ApiError;
 use crate::routes::{Described, Routes};
 use crate::{
-    App, auth, bash, conversations, docs, events, files, git, idempotency, public, session, sockets,
+    App, auth, bash, conversations, docs, events, files, git, idempotency, measure, public, session, sockets,
     workspace,
 };
 
@@ -20,6 +20,7 @@ pub fn build(app: &App) -> Router {
     let known: Arc<[String]> = described.iter().map(Described::path).collect();
     routes
         .merge(docs::routes(described))
+        .route_layer(from_fn(measure::note_route))
         .fallback(
             move |State(app): State<App>, request: Request| async move { no_route(&app, &known, &request) },
         )

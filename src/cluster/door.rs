@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::settings::Cluster;
+use crate::observe;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 
@@ -31,7 +32,7 @@ pub struct Options {
 /// # Errors
 /// When the socket cannot be made.
 pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
-    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let _traces = observe::start("manyhands-door", &settings.log_level, settings.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(open(&options.socket, cluster)).map(|()| ExitCode::SUCCESS)
 }

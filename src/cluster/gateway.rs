@@ -8,13 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use gateway::config::Placement;
 use secrecy::SecretString;
+use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 
 use super::settings::Cluster;
-use crate::edge;
 use crate::serve::Options;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
+use crate::{edge, observe};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -22,7 +23,7 @@ use crate::signals::stop_on_signal;
 /// What kept it from starting, or from stopping in order.
 pub fn run(options: &Options, mut settings: Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     take_keys(&mut settings, cluster)?;
-    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let _traces = observe::start("manyhands-gateway", &settings.log_level, settings.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(options, &settings, cluster)).map(|()| ExitCode::SUCCESS)
 }
@@ -55,11 +56,14 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;
-    connection.serve_storage(stop.clone()).await?;
+    let storage = tokio::spawn({
+        let (connection, stop) = (connection.clone(), stop.clone());
+        async move { connection.serve_storage(stop).await }
+    });
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let vault = Arc::new(edge::vault(&secret_key, settings));
-    let mut config = edge::config(secret_key, settings)?;
+    let mut config = edge::config(secret_key, settings, Metrics::default())?;
     config.workspace_path = cluster.workspaces_root.join("project");
     config.conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     config.tenant_budget_usd = cluster.tenant_budget_usd;
@@ -71,7 +75,9 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     });
     ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
     tracing::info!(address = %bound, "the gateway is ready");
-    gateway::run(config, ports, vault, listener, stop).await?;
+    gateway::run(config, ports, vault, listener, stop.clone()).await?;
+    stop.cancel();
+    storage.await.context("the storage for workers has panicked")??;
     connection.drain().await;
     Ok(())
 }

@@ -14,6 +14,7 @@ use types::placement::{CommandUser, Credentials};
 use types::{Epoch, SandboxId};
 
 use super::settings::{self, Cluster};
+use crate::observe;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 
@@ -25,7 +26,7 @@ const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
 /// # Errors
 /// What kept it from starting.
 pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
-    telemetry::init(&telemetry::Config { level: settings.log_level.clone(), json: settings.log_json })?;
+    let _traces = observe::start("manyhands-supervisor", &settings.log_level, settings.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(supervise(cluster)).map(|()| ExitCode::SUCCESS)
 }

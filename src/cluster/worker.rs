@@ -14,6 +14,7 @@ use serde::Deserialize;
 use types::placement::{Credentials, WorkerSpec};
 
 use super::door;
+use crate::observe;
 use crate::signals::stop_on_signal;
 
 /// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
@@ -24,7 +25,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     // Commands of the same user may neither read the memory nor attach.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
-    telemetry::init(&telemetry::Config { level, json: true })?;
+    let _traces = observe::start("manyhands-worker", &level, true)?;
     let spec = read_spec()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(spec)).map(|()| ExitCode::SUCCESS)

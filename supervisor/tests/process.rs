@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
-use serde_json::Value;
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::process::{Config, Processes};
+use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use types::placement::Credentials;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use telemetry::metrics::{Metrics, Work};
 use tokio_util::sync::CancellationToken;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
@@ -31,6 +32,8 @@ pub struct Config {
     pub leased: bool,
     /// Cancelled by the worker once it answers calls.
     pub answers: CancellationToken,
+    /// What is counted of its work.
+    pub work: Work,
 }
 
 impl Config {
@@ -50,6 +53,7 @@ impl Config {
             command_user: None,
             leased: false,
             answers: CancellationToken::new(),
+            work: Metrics::default().work,
         }
     }
 }

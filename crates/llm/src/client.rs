@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
 use types::model::{Completion, ModelFailure, ModelRequest};
 use types::stats::TokenUsage;
@@ -38,6 +39,17 @@ impl Client {
     /// # Cancel safety
     /// Dropping the future ends the call, and an attempt announced to `stream` is aborted.
     pub async fn complete(
+        &self,
+        llm: &LlmConfig,
+        session: &str,
+        request: &ModelRequest,
+        stream: Option<&dyn StreamSink>,
+    ) -> Result<Completion, ModelFailure> {
+        let span = info_span!("model.call", otel.kind = "client", gen_ai.request.model = %llm.model);
+        self.complete_traced(llm, session, request, stream).instrument(span).await
+    }
+
+    async fn complete_traced(
         &self,
         llm: &LlmConfig,
         session: &str,

@@ -3,17 +3,34 @@
 //! `{v, id, deadline_ms, traceparent?, body}` → `{v, id, body}` or `{v, id, error: {code, message}}`.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument, Span, info_span};
 
 use crate::{Bus, Delivery, Error, Message, Parcel};
 
 const VERSION: u8 = 1;
+
+/// How calls carry traces from process to process. Without it they carry none.
+pub struct Traces {
+    /// The running span, as W3C `traceparent`; `None` outside of a trace.
+    pub current: fn() -> Option<String>,
+    /// Makes a span that was not entered yet part of the caller's trace.
+    pub adopt: fn(&Span, &str),
+}
+
+static TRACES: OnceLock<Traces> = OnceLock::new();
+
+/// Has all calls of this process carry traces. The first one to say how is obeyed.
+pub fn carry_traces(traces: Traces) {
+    // Who comes later would say the same.
+    let _ = TRACES.set(traces);
+}
 
 /// Why the other side did not do it; each code has one HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +114,25 @@ where
     Q: Serialize + Sync,
     A: DeserializeOwned,
 {
+    let span = info_span!("rpc.call", otel.kind = "client", subject);
+    call_traced(bus, subject, body, blob, deadline).instrument(span).await
+}
+
+async fn call_traced<Q, A>(
+    bus: &dyn Bus,
+    subject: &str,
+    body: &Q,
+    blob: Bytes,
+    deadline: Duration,
+) -> Result<(A, Bytes), Fault>
+where
+    Q: Serialize + Sync,
+    A: DeserializeOwned,
+{
     let id = uuid::Uuid::new_v4().simple().to_string();
+    let traceparent = TRACES.get().and_then(|traces| (traces.current)());
     let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-    let json = serde_json::to_vec(&Request { v: VERSION, id, deadline_ms, traceparent: None, body })
+    let json = serde_json::to_vec(&Request { v: VERSION, id, deadline_ms, traceparent, body })
         .map_err(Fault::internal)?;
     let parcel = Parcel { json: json.into(), blob };
     let answer = bus.request(subject, parcel, deadline).await.map_err(|error| match error {
@@ -157,8 +190,12 @@ where
     let Some(reply) = message.reply else { return };
     let (id, outcome) = match serde_json::from_slice::<Request<Q>>(&message.parcel.json) {
         Ok(request) => {
+            let span = info_span!("rpc.serve", otel.kind = "server", subject = %message.subject);
+            if let (Some(traces), Some(caller)) = (TRACES.get(), &request.traceparent) {
+                (traces.adopt)(&span, caller);
+            }
             let call = Call { subject: message.subject, body: request.body, blob: message.parcel.blob };
-            (request.id, handler(call).await)
+            (request.id, handler(call).instrument(span).await)
         }
         Err(error) => (String::new(), Err(Fault::new(Code::Invalid, format!("not a call: {error}")))),
     };

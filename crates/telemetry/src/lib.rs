@@ -1,33 +1,34 @@
-//! Logs: lines on standard error, as text or JSON, at the level the environment asks for.
-//! Nothing here knows a secret, a prompt or a body; callers log identifiers and durations.
+//! Logs, traces and counters.
+//!
+//! Logs: lines on standard error, as text or JSON, at the level the environment asks for. Traces (feature
+//! `otlp`): spans to a collector, by the standard `OTEL_*` variables. Nothing here knows a secret, a prompt or
+//! a body; callers name identifiers and durations.
 
-use std::io::IsTerminal;
+mod logs;
+pub mod metrics;
+mod traces;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use traces::{Guard, adopt, current_traceparent};
 
 pub struct Config {
     /// A level (`info`) or a filter (`gateway=debug,info`).
     pub level: String,
     /// One JSON object a line.
     pub json: bool,
+    /// What collectors call this process where `OTEL_SERVICE_NAME` does not say.
+    pub service: &'static str,
 }
 
-/// Starts logging for the whole process.
+/// Starts logging, and tracing if a collector is named, for the whole process. Must not be called on an
+/// asynchronous runtime.
 ///
 /// # Errors
-/// When `level` is no filter, or logging was started before.
-pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(config.level.to_lowercase())?;
-    let registry = tracing_subscriber::registry().with(filter);
-    if config.json {
-        registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init()?;
-    } else {
-        let colours = std::io::stderr().is_terminal();
-        registry
-            .with(tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr))
-            .try_init()?;
-    }
-    Ok(())
+/// When `level` is no filter, the collector's address is none, or logging was started before.
+pub fn init(config: &Config) -> anyhow::Result<Guard> {
+    let (layer, guard) = traces::layer(config.service)?;
+    tracing_subscriber::registry().with(layer).with(logs::layer(config)?).try_init()?;
+    Ok(guard)
 }

@@ -1,8 +1,11 @@
 //! Routes that need no key: probes, and what the server is.
 
 mod info;
+mod metrics;
 mod probes;
 mod tools;
+
+use axum::routing::get;
 
 use crate::routes::{Routes, routes};
 
@@ -22,5 +25,8 @@ pub fn routes() -> Routes {
 
 /// Behind the key.
 pub fn guarded_routes() -> Routes {
-    Routes::new().routes(routes!(tools::list_available_tools)).routes(routes!(tools::get_tool_catalog))
+    Routes::new()
+        .routes(routes!(tools::list_available_tools))
+        .routes(routes!(tools::get_tool_catalog))
+        .route("/metrics", get(metrics::show))
 }

@@ -15,6 +15,7 @@ mod wire;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::get;
+use futures_util::FutureExt;
 
 use crate::App;
 use crate::routes::Routes;
@@ -43,10 +44,13 @@ fn upgrade<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let tasks = app.tasks.clone();
+    let (tasks, http) = (app.tasks.clone(), app.config.metrics.http.clone());
     upgrade
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_INBOUND)
         .max_frame_size(MAX_INBOUND)
-        .on_upgrade(move |socket| tasks.track_future(serve(socket)))
+        .on_upgrade(move |socket| {
+            let open = http.socket();
+            tasks.track_future(serve(socket).map(|()| drop(open)))
+        })
 }

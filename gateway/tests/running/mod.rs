@@ -106,6 +106,7 @@ pub fn config() -> Config {
         runtime_idle_timeout_seconds: None,
         build_git_sha: "unknown".to_owned(),
         build_git_ref: "unknown".to_owned(),
+        metrics: telemetry::metrics::Metrics::default(),
         limits: Limits::default(),
         placement: Placement::Single,
         tenant_budget_usd: None,

@@ -116,7 +116,9 @@ async fn an_engine_that_is_away_is_unavailable() {
 
 #[tokio::test]
 async fn files_survive_a_stop_and_go_when_removed() {
-    let world = world("read -r spec; cat /workspace/work; echo of-a-day > /workspace/work; echo up; exec sleep 1000").await;
+    let world =
+        world("read -r spec; cat /workspace/work; echo of-a-day > /workspace/work; echo up; exec sleep 1000")
+            .await;
     let (first, second) = (launch("a", 1), launch("a", 2));
     world.driver.start(&first).await.unwrap();
     world.log_with(&first.unit, "up").await;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use agent::{Agent, Env, Input, Refusal};
 use ports::rpc::{Code, Fault};
+use telemetry::metrics::{Present, Work};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use types::EventId;
+use tracing::{Span, info_span};
 use types::calls::CommandDone;
 use types::time::event_now;
+use types::{ConversationId, EventId};
 
 use super::Shared;
 use super::journal::{Journal, Loss};
@@ -38,11 +40,14 @@ pub(super) enum End {
 pub(super) struct RunSlot {
     _permit: OwnedSemaphorePermit,
     since: Instant,
+    span: Span,
+    _counted: Present,
 }
 
 impl RunSlot {
-    pub(super) fn taken(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit, since: Instant::now() }
+    pub(super) fn taken(permit: OwnedSemaphorePermit, id: ConversationId, work: &Work) -> Self {
+        let span = info_span!("run", conversation.id = %id);
+        Self { _permit: permit, since: Instant::now(), span, _counted: work.run() }
     }
 
     pub(super) fn held_for(&self) -> Duration {
@@ -215,6 +220,11 @@ impl Actor {
                 Ok(())
             }
         }
+    }
+
+    /// What the steps of the run belong to in a trace.
+    pub(super) fn run_span(&self) -> Span {
+        self.slot.as_ref().map_or_else(Span::none, |slot| slot.span.clone())
     }
 
     pub(super) fn cancel_work(&mut self) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent::{Input, Refusal};
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
+use tracing::Instrument;
 use types::agent::LlmConfig;
 use types::calls::{Command, Once};
 use types::content::joined_text;
@@ -19,7 +20,11 @@ const SIDES: usize = 4;
 
 impl Actor {
     pub(super) async fn obey(&mut self, letter: Letter) -> Result<(), End> {
-        let Letter { command, reply } = letter;
+        let Letter { command, reply, span } = letter;
+        self.execute(command, reply).instrument(span).await
+    }
+
+    async fn execute(&mut self, command: Command, reply: Reply) -> Result<(), End> {
         match command {
             Command::Message { message, sender, run, once } => {
                 if let Some(Once { id, again: true }) = &once {
@@ -163,7 +168,9 @@ impl Actor {
     /// Whether this conversation may run: it holds a run slot (as it does while it runs) or gets one.
     fn take_slot(&mut self) -> bool {
         if self.slot.is_none() {
-            self.slot = Arc::clone(&self.shared.guards.slots).try_acquire_owned().ok().map(RunSlot::taken);
+            let permit = Arc::clone(&self.shared.guards.slots).try_acquire_owned().ok();
+            let work = &self.shared.config.work;
+            self.slot = permit.map(|permit| RunSlot::taken(permit, self.seat.id, work));
         }
         self.slot.is_some()
     }

@@ -20,6 +20,12 @@ pub(super) struct Batch {
     events: u64,
 }
 
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+}
+
 /// Why a batch is not stored.
 #[derive(Debug)]
 pub(super) enum Trouble {

@@ -60,7 +60,10 @@ impl Actor {
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match self.journal.store(batch).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.shared.config.work.appended(batch.len());
+                    return Ok(());
+                }
                 Err(Trouble::Lost(loss)) => return Err(End::Lost(loss)),
                 Err(Trouble::NotNow(error)) => error,
             };

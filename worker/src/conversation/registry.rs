@@ -9,6 +9,7 @@ use ports::rpc::{Code, Fault};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
+use tracing::Span;
 use types::ConversationId;
 use types::calls::{Command, CommandDone, ConversationCall};
 
@@ -34,6 +35,8 @@ pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 pub(super) struct Letter {
     pub(super) command: Command,
     pub(super) reply: Reply,
+    /// The call that brings it.
+    pub(super) span: Span,
 }
 
 /// What outlives an actor: a shell that is still there, and the values it may print.
@@ -73,7 +76,7 @@ impl Registry {
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        self.post(call.conversation, Letter { command: call.command, reply })?;
+        self.post(call.conversation, Letter { command: call.command, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
         let Some(patience) = patience else { return answer.await };
         tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))

@@ -60,8 +60,7 @@ impl Actor {
         let cancel = self.cancel_sides.clone();
         self.sides += 1;
         self.shared.tracker.spawn(async move {
-            let session = id.to_string();
-            let answer = shared.models.complete(&llm, &session, &request, None);
+            let answer = shared.ask_model(&llm, id, &request, None);
             let answer = AssertUnwindSafe(answer).catch_unwind();
             let report = tokio::select! {
                 result = answer => report(result.unwrap_or_else(|_| Err(crashed()))),

@@ -6,13 +6,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
+use llm::StreamSink;
 use ports::subjects;
 use serde_json::Value;
+use telemetry::metrics::Tokens;
 use tokio::task::AbortHandle;
-use types::EventId;
+use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::{ConversationId, EventId};
 
+use super::Shared;
 use super::actor::{Actor, End};
 use super::live;
 use super::open::millis;
@@ -68,17 +72,17 @@ impl Actor {
     ) {
         let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
         let masker = self.kept.secrets.masker();
-        let task = self.shared.tracker.spawn(async move {
+        let call_model = async move {
             let begun = Instant::now();
             let answer = async {
                 if !llm.stream {
-                    return shared.models.complete(&llm, &id.to_string(), &request, None).await;
+                    return shared.ask_model(&llm, id, &request, None).await;
                 }
                 let subject = subjects::live(&shared.config.sandbox, id);
                 let (feed, queue) = live::feed(item_id, anchor, masker);
                 let publishing = live::publish(queue, shared.ports.bus.clone(), subject);
                 let publishing = shared.tracker.spawn(publishing);
-                let answer = shared.models.complete(&llm, &id.to_string(), &request, Some(&feed)).await;
+                let answer = shared.ask_model(&llm, id, &request, Some(&feed)).await;
                 feed.finish();
                 let _ = publishing.await;
                 answer
@@ -86,8 +90,8 @@ impl Actor {
             let result = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Err(crashed()));
             tracing::debug!(conversation.id = %id, duration_ms = millis(begun), ok = result.is_ok(), "model answered");
             let _ = done.send(Done::Model { call, result }).await;
-        });
-        let task = task.abort_handle();
+        };
+        let task = self.shared.tracker.spawn(call_model.instrument(self.run_span())).abort_handle();
         if let Some(old) = self.model.replace(ModelCall { number: call, task }) {
             old.cancel();
         }
@@ -99,7 +103,8 @@ impl Actor {
         let cancel = self.cancel_tools.clone();
         let standing = self.shared.guards.standing.clone();
         self.tools_running += 1;
-        self.shared.tracker.spawn(async move {
+        let span = info_span!(parent: &self.run_span(), "tool.run", tool);
+        let run_tool = async move {
             let begun = Instant::now();
             let run = async {
                 standing.until_sure().await;
@@ -122,7 +127,8 @@ impl Actor {
             };
             tracing::debug!(conversation.id = %id, tool, duration_ms = millis(begun), "tool finished");
             let _ = done.send(Done::Tool { action_id, outcome }).await;
-        });
+        };
+        self.shared.tracker.spawn(run_tool.instrument(span));
     }
 
     /// Takes in the result of work.
@@ -152,6 +158,28 @@ impl Actor {
                 Ok(())
             }
         }
+    }
+}
+
+impl Shared {
+    /// Asks a model and counts its answer.
+    pub(super) async fn ask_model(
+        &self,
+        llm: &LlmConfig,
+        id: ConversationId,
+        request: &ModelRequest,
+        stream: Option<&dyn StreamSink>,
+    ) -> Result<Completion, ModelFailure> {
+        let completion = self.models.complete(llm, &id.to_string(), request, stream).await?;
+        let used = &completion.tokens;
+        let tokens = Tokens {
+            prompt: used.prompt_tokens,
+            completion: used.completion_tokens,
+            cache_read: used.cache_read_tokens,
+            cache_write: used.cache_write_tokens,
+        };
+        self.config.work.stepped(&tokens, completion.cost);
+        Ok(completion)
     }
 }
 

@@ -1,0 +1,108 @@
+//! Counters of one process, and their text for Prometheus. Handles are cheap to clone and given to whoever
+//! counts; there is nothing global.
+//!
+//! Labels are drawn from small sets: routes as templates, never paths, and no identifiers.
+
+mod http;
+mod placement;
+mod work;
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+pub use http::Http;
+pub use placement::Placement;
+pub use work::{Tokens, Work};
+
+/// All that a process counts.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub http: Http,
+    pub work: Work,
+    pub placement: Placement,
+    registry: Arc<Registry>,
+}
+
+impl Metrics {
+    /// The media type of [`Metrics::text`].
+    pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("manyhands");
+        let http = Http::register(&mut registry);
+        let work = Work::register(&mut registry);
+        let placement = Placement::register(&mut registry);
+        Self { http, work, placement, registry: Arc::new(registry) }
+    }
+}
+
+/// One of what a gauge counts, for as long as it lives.
+#[derive(Debug)]
+#[must_use]
+pub struct Present(Gauge);
+
+impl Present {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::default();
+        let seen = metrics.clone();
+        seen.http.answered("GET", Some("/api/a/{id}"), 204, Duration::from_millis(3));
+        seen.http.answered("BREW", None, 404, Duration::ZERO);
+        let socket = seen.http.socket();
+        drop(seen.http.socket());
+        seen.work.appended(2);
+        seen.work.stepped(&Tokens { prompt: 5, ..Tokens::default() }, 0.25);
+        seen.placement.lease_changed();
+        seen.placement.started(true, Duration::from_secs(1));
+        seen.placement.set_waiting(3);
+        let text = metrics.text();
+        for line in [
+            r#"manyhands_http_requests_total{method="GET",route="/api/a/{id}",status="2xx"} 1"#,
+            r#"manyhands_http_requests_total{method="other",route="none",status="4xx"} 1"#,
+            r#"manyhands_http_request_seconds_count{route="/api/a/{id}"} 1"#,
+            "manyhands_sockets 1",
+            "manyhands_appends_total 2",
+            "manyhands_steps_total 1",
+            r#"manyhands_tokens_total{kind="prompt"} 5"#,
+            "manyhands_cost_dollars_total 0.25",
+            "manyhands_lease_changes_total 1",
+            r#"manyhands_sandbox_starts_total{outcome="ok"} 1"#,
+            "manyhands_sandboxes_waiting 3",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        drop(socket);
+        assert!(metrics.text().contains("\nmanyhands_sockets 0\n"));
+    }
+}

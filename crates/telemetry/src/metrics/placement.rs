@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds.
+const BUCKETS: [f64; 10] = [0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 3.0, 10.0, 60.0];
+
+/// Sandboxes, as a supervisor sees them.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    lease_changes: Counter,
+    starts: Family<Outcome, Counter>,
+    start_seconds: Histogram,
+    waiting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl Placement {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            lease_changes: Counter::default(),
+            starts: Family::default(),
+            start_seconds: Histogram::new(BUCKETS),
+            waiting: Gauge::default(),
+        };
+        registry.register(
+            "lease_changes",
+            "Leases taken by another epoch, or lost",
+            new.lease_changes.clone(),
+        );
+        registry.register("sandbox_starts", "Units started", new.starts.clone());
+        registry.register("sandbox_start_seconds", "Time until a unit's lease", new.start_seconds.clone());
+        registry.register("sandboxes_waiting", "Sandboxes wanted and without a lease", new.waiting.clone());
+        new
+    }
+
+    /// A sandbox has a lease of another epoch than before, or none any more.
+    pub fn lease_changed(&self) {
+        self.lease_changes.inc();
+    }
+
+    /// A unit got its lease, or failed to.
+    pub fn started(&self, ok: bool, took: Duration) {
+        self.starts.get_or_create(&Outcome { outcome: if ok { "ok" } else { "failed" } }).inc();
+        if ok {
+            self.start_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// How many sandboxes wait now.
+    pub fn set_waiting(&self, count: u32) {
+        self.waiting.set(count.into());
+    }
+}

@@ -1,0 +1,78 @@
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::Present;
+
+/// What agents do. Counted where it passes trusted hands: in a cluster that is the gateway, which appends for
+/// workers and calls models for them.
+#[derive(Clone, Debug)]
+pub struct Work {
+    appends: Counter,
+    steps: Counter,
+    tokens: Family<Kind, Counter>,
+    cost: Counter<f64, AtomicU64>,
+    runs: Gauge,
+}
+
+/// Of one answer of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub prompt: u64,
+    pub completion: u64,
+    pub cache_read: u64,
+    pub cache_write: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+impl Work {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            appends: Counter::default(),
+            steps: Counter::default(),
+            tokens: Family::default(),
+            cost: Counter::default(),
+            runs: Gauge::default(),
+        };
+        registry.register("appends", "Records appended to logs", new.appends.clone());
+        registry.register("steps", "Answers of models", new.steps.clone());
+        registry.register("tokens", "Tokens of models", new.tokens.clone());
+        registry.register("cost_dollars", "What models cost", new.cost.clone());
+        registry.register("runs", "Runs under way", new.runs.clone());
+        new
+    }
+
+    /// Records were stored.
+    pub fn appended(&self, records: usize) {
+        self.appends.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// A model answered, for `cost` dollars.
+    pub fn stepped(&self, tokens: &Tokens, cost: f64) {
+        let Tokens { prompt, completion, cache_read, cache_write } = *tokens;
+        let kinds = [
+            ("prompt", prompt),
+            ("completion", completion),
+            ("cache_read", cache_read),
+            ("cache_write", cache_write),
+        ];
+        for (kind, count) in kinds {
+            self.tokens.get_or_create(&Kind { kind }).inc_by(count);
+        }
+        self.steps.inc();
+        self.cost.inc_by(cost);
+    }
+
+    /// A run that is under way until this is dropped.
+    pub fn run(&self) -> Present {
+        Present::new(&self.runs)
+    }
+}

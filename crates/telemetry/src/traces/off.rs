@@ -1,0 +1,18 @@
+use tracing::Span;
+use tracing_subscriber::layer::Identity;
+
+/// What a build that can export holds until the end of the process.
+pub struct Guard(());
+
+pub fn layer(_service: &'static str) -> anyhow::Result<(Identity, Guard)> {
+    Ok((Identity::new(), Guard(())))
+}
+
+/// `None`: this build exports no traces.
+#[must_use]
+pub fn current_traceparent() -> Option<String> {
+    None
+}
+
+/// Nothing: this build exports no traces.
+pub fn adopt(_span: &Span, _traceparent: &str) {}

@@ -1,0 +1,147 @@
+use std::collections::HashMap;
+
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Level, Metadata, Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Any of these names the collector.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// Our own spans; the exporter's are not exported.
+const OURS: &str = "manyhands";
+
+const TRACEPARENT: &str = "traceparent";
+
+/// Dropping it sends the spans that are left; that blocks for some seconds at most, and must not be done on
+/// an asynchronous runtime.
+pub struct Guard(Option<SdkTracerProvider>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
+            tracing::warn!(%error, "the last spans were not sent");
+        }
+    }
+}
+
+pub fn layer<S>(service: &'static str) -> anyhow::Result<(Option<impl Layer<S>>, Guard)>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    if !is_wanted(|name| std::env::var(name).ok()) {
+        return Ok((None, Guard(None)));
+    }
+    let exporter = SpanExporter::builder().with_http().build()?;
+    // Sampler, limits and batch sizes: the SDK's, by their variables.
+    let provider =
+        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service)).build();
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer(OURS))
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(filter_fn(is_ours));
+    Ok((Some(layer), Guard(Some(provider))))
+}
+
+fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let off = variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
+    let endpoint = ENDPOINTS.iter().any(|name| variable(name).is_some_and(|value| !value.is_empty()));
+    endpoint && !disabled && !off
+}
+
+fn resource(service: &'static str) -> Resource {
+    let builder = Resource::builder();
+    match std::env::var_os("OTEL_SERVICE_NAME") {
+        Some(_) => builder.build(),
+        None => builder.with_service_name(service).build(),
+    }
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= Level::INFO && metadata.target().starts_with(OURS)
+}
+
+/// Where the running span stands, for a call to another process; `None` outside of a trace.
+#[must_use]
+pub fn current_traceparent() -> Option<String> {
+    let context = Span::current().context();
+    if !context.span().span_context().is_valid() {
+        return None;
+    }
+    let mut carrier = HashMap::with_capacity(2);
+    TraceContextPropagator::new().inject_context(&context, &mut carrier);
+    carrier.remove(TRACEPARENT)
+}
+
+/// Makes `span`, which must not have been entered, part of the caller's trace.
+pub fn adopt(span: &Span, traceparent: &str) {
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
+    let context = TraceContextPropagator::new().extract(&carrier);
+    // Without a layer that traces there is nothing to belong to.
+    let _ = span.set_parent(context);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+    use tracing::{info_span, subscriber};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct Collector(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Collector {
+        async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().append(&mut batch);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_unless_a_collector_is_named() {
+        let with = |set: &'static [(&str, &str)]| {
+            is_wanted(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(!with(&[]));
+        assert!(with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")]));
+        assert!(with(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")]));
+        assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_SDK_DISABLED", "true")]));
+        assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_TRACES_EXPORTER", "none")]));
+        assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]));
+    }
+
+    #[test]
+    fn a_trace_goes_on_in_another_process() {
+        let collector = Collector::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(collector.clone()).build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(OURS));
+        let registry = tracing_subscriber::registry().with(layer);
+        subscriber::with_default(registry, || {
+            assert_eq!(current_traceparent(), None);
+            let sent = info_span!("caller").in_scope(current_traceparent).unwrap();
+            let span = info_span!("served");
+            adopt(&span, &sent);
+            span.in_scope(|| ());
+        });
+        let spans = collector.0.lock().unwrap().clone();
+        let [caller, served] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!(served.span_context.trace_id(), caller.span_context.trace_id());
+        assert_eq!(served.parent_span_id, caller.span_context.span_id());
+    }
+}
