@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub type Renewable = Arc<Mutex<Option<Credentials>>>;
 /// lost, for as long as it takes.
 ///
 /// # Errors
-/// `Unreachable`, `Refused`, `TooOld`, `Configuration`.
+/// `Unreachable`, `Refused`, `Untrusted`, `TooOld`, `Configuration`.
 pub async fn connect(options: Options) -> Result<Connection, Error> {
     let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
     let urls = options.urls.join(", ");
@@ -56,6 +57,9 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
         match error.kind() {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                 return Err(Error::Refused { urls, reason });
+            }
+            ConnectErrorKind::Io | ConnectErrorKind::Tls if is_distrust(&error) => {
+                return Err(Error::Untrusted { urls, reason });
             }
             ConnectErrorKind::ServerParse => return Err(Error::Configuration(reason)),
             _ if Instant::now() >= deadline => return Err(Error::Unreachable { urls, reason }),
@@ -165,6 +169,12 @@ fn trusting(ca: &str) -> Result<rustls::ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     Ok(config.map_err(|error| bad(&error))?.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// TLS reports so that the other side has a wrong certificate.
+fn is_distrust(error: &async_nats::ConnectError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// Doubles from 50 ms to 3.2 s; between half and all of it, so that many clients do not come back at once.

@@ -9,6 +9,8 @@ pub enum Error {
     Unreachable { urls: String, reason: String },
     #[error("nats: {urls} refuses these credentials: {reason}")]
     Refused { urls: String, reason: String },
+    #[error("nats: {urls} is not who it should be: {reason}")]
+    Untrusted { urls: String, reason: String },
     #[error("nats: the server is version {found}; at least 2.11 is needed")]
     TooOld { found: String },
     #[error(

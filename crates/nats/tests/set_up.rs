@@ -4,7 +4,7 @@
 mod common;
 
 use common::{append, cluster, connection, options};
-use manyhands_nats::{Error, connect};
+use manyhands_nats::{Error, Options, connect};
 use ports::{Expect, buckets};
 use testing::nats::Nats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -97,6 +97,22 @@ async fn wrong_credentials_are_refused_at_once() {
     let server = Nats::with("authorization { user: a, password: b }").await;
     let refused = connect(options(server.url())).await;
     assert!(matches!(refused, Err(Error::Refused { .. })));
+}
+
+#[tokio::test]
+async fn a_server_is_trusted_for_its_authority_alone() {
+    let file = |name: &str| format!("{}/tests/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (certificate, key) = (file("server.pem"), file("server.key"));
+    let server = Nats::with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}")).await;
+    let url = format!("tls://127.0.0.1:{}", server.port());
+    let authority = |pem: &str| Options { ca: Some(pem.to_owned()), ..options(url.clone()) };
+    let connection = connect(authority(include_str!("tls/authority.pem"))).await.unwrap();
+    connection.set_up(None).await.unwrap();
+
+    let strangers = connect(options(url.clone())).await.err().unwrap();
+    assert!(matches!(strangers, Error::Untrusted { .. }), "{strangers}");
+    let nobodys = connect(authority("no certificate")).await.err().unwrap();
+    assert!(matches!(nobodys, Error::Configuration(_)), "{nobodys}");
 }
 
 async fn config(client: &async_nats::Client, stream: &str) -> serde_json::Value {

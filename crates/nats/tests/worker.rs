@@ -1,6 +1,6 @@
 //! A worker's ports keep the promises it needs: those of logs and of the bus. Its storage is served by a control
 //! plane on a connection of its own, and it may do nothing but what a worker may.
-#![allow(clippy::unwrap_used, reason = "a failure ends its test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure ends its test")]
 
 mod common;
 
@@ -8,8 +8,9 @@ use bytes::Bytes;
 use common::operator::Operator;
 use common::{PATIENCE, cluster, connection, options};
 use manyhands_nats::{Connection, Options, connect};
-use ports::{Error, Expect, LogId, Ports, buckets};
-use serde_json::json;
+use ports::rpc::{Code, call};
+use ports::{Error, Expect, LogId, Ports, buckets, subjects};
+use serde_json::{Value, json};
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{SandboxId, Seq};
@@ -63,6 +64,31 @@ async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
         let read = ports.log.read(&common::log("a"), Seq::ZERO, 10).await.unwrap();
         assert_eq!(read, [ports::Entry { seq: appended.tail(), payload: large.clone() }]);
     }
+}
+
+#[tokio::test]
+async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
+    let (_, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let sandboxes = ["default", "other"].map(|name| SandboxId::parse(name).unwrap());
+    let logs = sandboxes.clone().map(|sandbox| LogId::named(&sandbox, "a"));
+    for log in &logs {
+        control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
+    }
+    let delete = async |log: &str| {
+        let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
+        let answer = call::<_, Value>(&*control.bus, &subject, &question, Bytes::new(), PATIENCE);
+        answer.await.map(|_| ()).map_err(|fault| fault.code)
+    };
+    for elsewhere in ["*", ">", "a.b", "default.a", ""] {
+        assert_eq!(delete(elsewhere).await, Err(Code::Internal), "{elsewhere:?}");
+    }
+    for log in &logs {
+        assert!(control.log.tail(log).await.unwrap() > Seq::ZERO);
+    }
+    assert_eq!(delete("a").await, Ok(()));
+    assert!(control.log.tail(&logs[0]).await.unwrap() > Seq::ZERO);
+    assert_eq!(control.log.tail(&logs[1]).await, Ok(Seq::ZERO));
 }
 
 #[tokio::test]

@@ -131,12 +131,15 @@ pub async fn a_request_without_an_answer_fails_at_its_deadline(ports: Ports) {
 pub async fn a_slow_subscriber_is_told_that_it_lags_and_goes_on(ports: Ports) {
     let subject = unique();
     let mut slow = subscribe(&ports, &subject, None).await;
+    let mut end = subscribe(&ports, &format!("{subject}.end"), None).await;
     let began = Instant::now();
     let body = Bytes::from(vec![0; 16 << 10]);
     for number in 0..4_000 {
         let parcel = Parcel { json: number.to_string().into(), blob: body.clone() };
         assert_eq!(ports.bus.publish(&subject, parcel).await, Ok(()));
     }
+    publish(&ports, &format!("{subject}.end"), "end").await;
+    message(&mut end).await;
     assert!(began.elapsed() < PATIENCE, "a slow subscriber does not hold up a publisher");
     let (mut seen, mut lagged) = (0, false);
     while !lagged {
