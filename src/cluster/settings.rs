@@ -38,7 +38,7 @@ pub struct Sandboxes {
     pub image: String,
     /// A network containers are put into; `none` for none.
     pub network: String,
-    /// The volume with the door's socket, mounted at `/run/manyhands`.
+    /// The volume with the door's socket, mounted at `/door`.
     pub door: Option<String>,
     pub runtime: Option<String>,
     /// The worker's program as containers get it: a static build.

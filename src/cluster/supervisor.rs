@@ -84,6 +84,7 @@ fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
         sandboxes.worker_binary.clone(),
     );
     config.worker = worker;
+    config.door.clone_from(&sandboxes.door);
     config.runtime.clone_from(&sandboxes.runtime);
     if let Some(host) = &sandboxes.docker_host {
         config.host.clone_from(host);

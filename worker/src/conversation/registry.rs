@@ -169,7 +169,7 @@ impl Registry {
             for id in live {
                 let (reply, _) = oneshot::channel();
                 // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
-                let _ = self.post(id, Letter { command: Command::Interrupt {}, reply });
+                let _ = self.post(id, Letter { command: Command::Interrupt {}, reply, span: Span::none() });
             }
             standing.until_held().await;
         }

@@ -10,6 +10,9 @@ use ports::Launch;
 use super::binary::{MOUNT_POINT, volume};
 use super::{CLUSTER_LABEL, Config, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
 
+/// Where the door's volume is.
+const DOOR: &str = "/door";
+
 /// What a worker needs to run commands as another user, to end them, and to make files theirs.
 const CAPABILITIES: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"];
 
@@ -114,16 +117,20 @@ fn host_config(config: &Config, launch: &Launch) -> HostConfig {
         ulimits: Some(vec![ulimit("nofile", limits.open_files), ulimit("core", 0)]),
         readonly_rootfs: Some(limits.read_only_root),
         tmpfs: Some(tmpfs(config)),
-        mounts: Some(vec![
-            mount(config.volume(&launch.unit.sandbox), config.paths.workspace.clone(), false),
-            mount(volume(&config.cluster), MOUNT_POINT.to_owned(), true),
-        ]),
+        mounts: Some(mounts(config, launch)),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(pairs(&[("max-size", "1m"), ("max-file", "2")])),
         }),
         ..HostConfig::default()
     }
+}
+
+fn mounts(config: &Config, launch: &Launch) -> Vec<Mount> {
+    let files = mount(config.volume(&launch.unit.sandbox), config.paths.workspace.clone(), false);
+    let program = mount(volume(&config.cluster), MOUNT_POINT.to_owned(), true);
+    let door = config.door.clone().map(|door| mount(door, DOOR.to_owned(), true));
+    [files, program].into_iter().chain(door).collect()
 }
 
 /// In memory, sized, and executable: builds and tests write programs there.

@@ -49,8 +49,10 @@ pub struct Config {
     pub node: String,
     /// Of sandboxes that ask for none.
     pub image: String,
-    /// The network containers are put into. It must be there, and should be internal.
+    /// The network containers are put into; `none` for none. Any other must be there, and should be internal.
     pub network: String,
+    /// A volume that all containers see at `/door`, read-only: with a socket that leads to NATS.
+    pub door: Option<String>,
     /// `None`: the engine's default.
     pub runtime: Option<String>,
     /// A static build of the worker, on this process' own file system.
@@ -69,6 +71,7 @@ impl Config {
             node: "local".to_owned(),
             image,
             network,
+            door: None,
             runtime: None,
             binary,
             paths: Paths::default(),
