@@ -106,8 +106,12 @@ impl Actor {
             self.end(&unit, STOPPING, view).await?;
         }
         if release {
-            let allocation =
-                Allocation { unit: String::new(), failures: 0, failure: None, ..view.allocation.value.clone() };
+            let allocation = Allocation {
+                unit: String::new(),
+                failures: 0,
+                failure: None,
+                ..view.allocation.value.clone()
+            };
             self.allocate(view, &allocation, view.allocation.expect).await?;
         }
         Ok(())
@@ -144,12 +148,8 @@ impl Actor {
         let is_final = self.gives_up && verdict.is_enough && may_be_final(reason, view);
         let retry_at = at + millis(verdict.wait);
         let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
-        let allocation = Allocation {
-            unit: String::new(),
-            failures: verdict.count,
-            failure: Some(failure),
-            ..allocation
-        };
+        let allocation =
+            Allocation { unit: String::new(), failures: verdict.count, failure: Some(failure), ..allocation };
         self.allocate(view, &allocation, expect).await?;
         Ok(())
     }

@@ -135,12 +135,7 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
 }
 
 /// Looks and looks again until `stop`, then waits for the steps under way.
-async fn schedule(
-    reconciler: &mut Reconciler,
-    ports: &Ports,
-    driver: &dyn Driver,
-    stop: &CancellationToken,
-) {
+async fn schedule(reconciler: &mut Reconciler, ports: &Ports, driver: &dyn Driver, stop: &CancellationToken) {
     let mut hints = Hints::default();
     while !stop.is_cancelled() {
         hints.watch(ports.kv.as_ref()).await;

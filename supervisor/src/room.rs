@@ -23,9 +23,8 @@ impl Room {
     /// `is_busy`: a step is being taken for it, which may be its start.
     pub fn of(limits: Limits, views: &[View], is_busy: impl Fn(&View) -> bool) -> Self {
         let mut room = Self { limits, running: HashMap::new() };
-        let takes_room = |view: &&View| {
-            view.newest_unit().is_some() || (view.wants_running() && is_busy(view))
-        };
+        let takes_room =
+            |view: &&View| view.newest_unit().is_some() || (view.wants_running() && is_busy(view));
         for tenant in views.iter().filter(takes_room).filter_map(View::tenant) {
             room.add(tenant);
         }

@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
-use serde_json::Value;
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::process::{Config, Processes};
+use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use types::placement::Credentials;
@@ -110,7 +110,7 @@ async fn starting_twice_is_starting_once() {
 
 #[tokio::test]
 async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
-    let world = world("seq 1 100; echo broken >&2; exit 7");
+    let world = world("{ seq 1 100; echo broken; } >&2; exit 7");
     let launch = launch();
     world.driver.start(&launch).await.unwrap();
     timeout(PATIENCE, world.driver.changed()).await.unwrap();

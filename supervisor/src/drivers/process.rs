@@ -172,9 +172,9 @@ impl Driver for Processes {
 
 impl Process {
     fn state(&self) -> UnitState {
-        self.status.borrow().map_or(UnitState::Running, |status| UnitState::Exited {
-            code: status.code().map(i64::from),
-        })
+        self.status
+            .borrow()
+            .map_or(UnitState::Running, |status| UnitState::Exited { code: status.code().map(i64::from) })
     }
 
     /// To the child and what it started, unless it has ended: then the number may be somebody else's.

@@ -83,8 +83,11 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     }
     assert_eq!(waits, [SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, RESYNC]);
     assert!(world.failure().await.unwrap().is_final);
-    supervisor.settle(now + 3_600 * SECOND).await;
-    assert_eq!(world.workers.started().len(), 5, "it was given up");
+    for is_away in [true, false] {
+        world.workers.is_away.store(is_away, Ordering::Relaxed);
+        supervisor.settle(now + 3_600 * SECOND).await;
+        assert_eq!(world.workers.started().len(), 5, "it was given up");
+    }
 
     let woken_at = now + 3_600 * SECOND;
     world.want("a", Want::Running, woken_at.unix_ms).await;

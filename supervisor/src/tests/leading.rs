@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{World, world};
 use crate::leader::{Candidate, Timing};
 
-const TIMING: Timing =
-    Timing { lifetime: Duration::from_millis(600), renewal: Duration::from_millis(100) };
+const TIMING: Timing = Timing { lifetime: Duration::from_millis(600), renewal: Duration::from_millis(100) };
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, PartialEq, Eq)]

@@ -23,17 +23,14 @@ async fn a_container_has_its_name_its_labels_and_its_limits() {
     let found = world.inspect(&launch.unit).await;
     let cluster = world.config.cluster.clone();
     assert_eq!(found.name, Some(format!("/mh-{cluster}-a-3")));
-    let labels: HashMap<String, String> = [
-        (CLUSTER_LABEL, cluster.as_str()),
-        (SANDBOX_LABEL, "a"),
-        (EPOCH_LABEL, "3"),
-        (NODE_LABEL, "here"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+    let labels: HashMap<String, String> =
+        [(CLUSTER_LABEL, cluster.as_str()), (SANDBOX_LABEL, "a"), (EPOCH_LABEL, "3"), (NODE_LABEL, "here")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
     let config = found.config.unwrap();
     assert_eq!(config.labels, Some(labels));
     assert_eq!(config.user.as_deref(), Some("0:0"));
+    assert_eq!(config.healthcheck.unwrap().test, Some(vec!["NONE".to_owned()]));
 
     let host = found.host_config.unwrap();
     assert_eq!((host.memory, host.memory_swap), (Some(64 * MIB), Some(64 * MIB)));
@@ -60,7 +57,10 @@ async fn the_spec_reaches_standard_input_and_stands_nowhere_else() {
     let spec: serde_json::Value = serde_json::from_str(spec).unwrap();
     assert_eq!((&spec["sandbox"], &spec["epoch"]), (&"a".into(), &1.into()));
     assert_eq!(spec["credentials"]["seed"], "canary-seed");
-    assert_eq!((&spec["project_dir"], &spec["nats_urls"][0]), (&"/workspace/project".into(), &"nats://nats:4222".into()));
+    assert_eq!(
+        (&spec["project_dir"], &spec["nats_urls"][0]),
+        (&"/workspace/project".into(), &"nats://nats:4222".into())
+    );
     let inspected = serde_json::to_string(&world.inspect(&launch.unit).await).unwrap();
     assert!(!inspected.contains("canary"), "credentials in the container's description");
 }
@@ -91,9 +91,7 @@ async fn a_worker_can_write_to_its_workspace_and_to_memory_alone() {
     world.driver.start(&launch).await.unwrap();
     let log = world.log_with(&launch.unit, "done").await;
     let said: HashMap<&str, &str> = log.lines().filter_map(|line| line.split_once(' ')).collect();
-    for forbidden in
-        ["root", "usr", "program", "itself", "socket", "mount", "device", "tmp_is_endless"]
-    {
+    for forbidden in ["root", "usr", "program", "itself", "socket", "mount", "device", "tmp_is_endless"] {
         assert_eq!(said.get(forbidden), Some(&"no"), "{forbidden}: {log}");
     }
     for allowed in ["workspace", "tmp", "home", "tmp_program"] {

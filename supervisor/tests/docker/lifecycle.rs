@@ -68,7 +68,7 @@ async fn a_worker_is_asked_to_end_before_it_is_killed() {
 
 #[tokio::test]
 async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
-    let world = world("read -r spec; seq 1 100; echo broken >&2; exit 7").await;
+    let world = world("read -r spec; { seq 1 100; echo broken; } >&2; exit 7").await;
     let launch = launch("a", 1);
     world.driver.list().await.unwrap();
     let told = async {
@@ -116,7 +116,9 @@ async fn an_engine_that_is_away_is_unavailable() {
 
 #[tokio::test]
 async fn files_survive_a_stop_and_go_when_removed() {
-    let world = world("read -r spec; cat /workspace/work; echo of-a-day > /workspace/work; echo up; exec sleep 1000").await;
+    let world =
+        world("read -r spec; cat /workspace/work; echo of-a-day > /workspace/work; echo up; exec sleep 1000")
+            .await;
     let (first, second) = (launch("a", 1), launch("a", 2));
     world.driver.start(&first).await.unwrap();
     world.log_with(&first.unit, "up").await;

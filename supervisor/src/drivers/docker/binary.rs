@@ -102,7 +102,11 @@ impl WorkerBinary {
             ..ContainerCreateBody::default()
         };
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        docker.create_container(Some(options), body).await.map(drop).map_err(|error| error::start(error, image))
+        docker
+            .create_container(Some(options), body)
+            .await
+            .map(drop)
+            .map_err(|error| error::start(error, image))
     }
 
     async fn copy(&self, docker: &Docker, helper: &str, program: &Program) -> Result<(), StartError> {
@@ -148,7 +152,8 @@ fn archive(path: &Path, program: &Program) -> io::Result<impl Stream<Item = io::
     // Two empty blocks end an archive.
     let end = vec![0; padding + 1024];
     let begin = header.as_bytes().to_vec();
-    let whole = io::Cursor::new(begin).chain(File::open(path)?.take(program.bytes)).chain(io::Cursor::new(end));
+    let whole =
+        io::Cursor::new(begin).chain(File::open(path)?.take(program.bytes)).chain(io::Cursor::new(end));
     Ok(stream::try_unfold(whole, |mut whole| async move {
         let read = spawn_blocking(move || {
             let mut piece = Vec::with_capacity(PIECE);

@@ -25,7 +25,9 @@ pub fn gone(removed: std::result::Result<(), Docker>) -> Result<()> {
 
 pub fn start(error: Docker, image: &str) -> StartError {
     match error {
-        Docker::DockerResponseServerError { status_code: 404, message } if message.contains("No such image") => {
+        Docker::DockerResponseServerError { status_code: 404, message }
+            if message.contains("No such image") =>
+        {
             StartError::ImageMissing(image.to_owned())
         }
         Docker::DockerResponseServerError { message, .. } => {

@@ -17,7 +17,8 @@ use bollard::Docker;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, VolumeCreateRequest};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, StopContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
 use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
@@ -76,7 +77,7 @@ impl Config {
         }
     }
 
-    /// The volume of a sandbox' files.
+    /// The volume of a sandbox's files.
     #[must_use]
     pub fn volume(&self, sandbox: &SandboxId) -> String {
         format!("mh-{}-{sandbox}", self.cluster)
@@ -152,8 +153,10 @@ impl Containers {
         let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
         let epoch = Epoch(labels.get(EPOCH_LABEL)?.parse().ok()?);
         let unit = Unit { sandbox, epoch };
-        let has_ended =
-            matches!(summary.state, Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD));
+        let has_ended = matches!(
+            summary.state,
+            Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD)
+        );
         let state = if has_ended {
             UnitState::Exited { code: self.exit_code(&unit).await }
         } else {
