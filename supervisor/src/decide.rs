@@ -44,6 +44,9 @@ pub enum Step {
 /// What else bears on the decision.
 pub struct Circumstances {
     pub sign: Sign,
+    /// Whether this supervisor saw the current incarnation alive. What ended with an earlier one, or was never
+    /// started by it, has not failed.
+    pub was_seen: bool,
     /// Since when units without a record were seen.
     pub unwanted_for: Duration,
     /// Without use for so long, it is paused.
@@ -98,7 +101,7 @@ fn is_woken_since(view: &View, failure: &Failure) -> bool {
 }
 
 fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now: Moment) -> Step {
-    let Some(newest) = view.newest_unit() else { return bring_up(view, now) };
+    let Some(newest) = view.newest_unit() else { return bring_up(view, circumstances, now) };
     let unit = newest.unit.clone();
     let current = unit.epoch.max(view.allocation.value.epoch);
     let units = view.units.iter().flatten().map(|found| &found.unit);
@@ -115,9 +118,9 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now
     }
 }
 
-fn bring_up(view: &View, now: Moment) -> Step {
+fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
     let allocation = &view.allocation.value;
-    if !allocation.unit.is_empty() {
+    if !allocation.unit.is_empty() && circumstances.was_seen {
         return Step::Fail(Trouble::Vanished);
     }
     if is_given_up(view) {

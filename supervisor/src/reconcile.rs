@@ -109,8 +109,10 @@ impl Reconciler {
         } else {
             Sign::Leased(RESYNC)
         };
+        memory.seen = view.newest_unit().map(|found| found.unit.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,
+            was_seen: memory.seen == Some(view.allocation.value.epoch),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
             renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),

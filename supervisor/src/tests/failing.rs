@@ -59,6 +59,15 @@ async fn a_worker_that_vanished_comes_back() {
 }
 
 #[tokio::test]
+async fn what_ended_with_an_earlier_supervisor_is_started_at_once() {
+    let (world, _) = started().await;
+    world.workers.lose(&unit("a", 1));
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.failure().await, None);
+}
+
+#[tokio::test]
 async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
     let (world, mut supervisor) = started().await;
     world.workers.set(unit("a", 1), exited(1));
