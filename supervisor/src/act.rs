@@ -66,6 +66,7 @@ impl Actor {
             Ok(()) => {
                 tracing::info!(sandbox.id = %unit.sandbox, epoch = epoch.0, "worker started");
                 memory.minted(epoch, now.instant);
+                memory.seen = Some(epoch);
                 Ok(())
             }
             Err(error) => {

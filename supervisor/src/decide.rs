@@ -44,6 +44,9 @@ pub enum Step {
 /// What else bears on the decision.
 pub struct Circumstances {
     pub sign: Sign,
+    /// Whether this supervisor saw the current incarnation alive. What ended with an earlier one, or was never
+    /// started by it, has not failed.
+    pub was_seen: bool,
     /// Since when units without a record were seen.
     pub unwanted_for: Duration,
     /// Without use for so long, it is paused.
@@ -74,26 +77,31 @@ pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
 }
 
 fn without_driver(view: &View, sign: Sign) -> Step {
-    let concerned = view.wants_running() && !matches!(sign, Sign::Leased(_));
+    let concerned = view.wants_running() && !matches!(sign, Sign::Leased(_)) && !is_given_up(view);
     if concerned && !is_known(view, FailureReason::DriverUnavailable) {
         return Step::Refuse(FailureReason::DriverUnavailable, "The container service does not answer.");
     }
     Step::Wait(DRIVER_RETRY)
 }
 
+/// Until somebody wakes it.
+fn is_given_up(view: &View) -> bool {
+    let failure = view.allocation.value.failure.as_ref();
+    failure.is_some_and(|failure| failure.is_final && is_known(view, failure.reason))
+}
+
 /// Whether the newest wake has been told this already.
 pub fn is_known(view: &View, reason: FailureReason) -> bool {
     let failure = view.allocation.value.failure.as_ref();
-    let woken = |failure: &Failure| view.wanted.as_ref().is_some_and(|w| is_woken(&w.value, failure));
-    failure.is_some_and(|failure| failure.reason == reason && !woken(failure))
+    failure.is_some_and(|failure| failure.reason == reason && !is_woken_since(view, failure))
 }
 
-fn is_woken(wanted: &Wanted, failure: &Failure) -> bool {
-    utc_of_unix(wanted.touched_at) > failure.at
+fn is_woken_since(view: &View, failure: &Failure) -> bool {
+    view.wanted.as_ref().is_some_and(|wanted| utc_of_unix(wanted.value.touched_at) > failure.at)
 }
 
 fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now: Moment) -> Step {
-    let Some(newest) = view.newest_unit() else { return bring_up(view, wanted, now) };
+    let Some(newest) = view.newest_unit() else { return bring_up(view, circumstances, now) };
     let unit = newest.unit.clone();
     let current = unit.epoch.max(view.allocation.value.epoch);
     let units = view.units.iter().flatten().map(|found| &found.unit);
@@ -110,13 +118,15 @@ fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now
     }
 }
 
-fn bring_up(view: &View, wanted: &Wanted, now: Moment) -> Step {
+fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
     let allocation = &view.allocation.value;
-    if !allocation.unit.is_empty() {
+    if !allocation.unit.is_empty() && circumstances.was_seen {
         return Step::Fail(Trouble::Vanished);
     }
+    if is_given_up(view) {
+        return Step::Wait(RESYNC);
+    }
     match &allocation.failure {
-        Some(failure) if failure.is_final && !is_woken(wanted, failure) => Step::Wait(RESYNC),
         Some(failure) if !failure.is_final && now.unix_ms < failure.retry_at => {
             Step::Wait(Duration::from_millis(failure.retry_at - now.unix_ms))
         }

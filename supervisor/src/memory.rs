@@ -12,6 +12,8 @@ use crate::pulse::Pulse;
 pub struct Memory {
     pub failures: Failures,
     pub pulse: Pulse,
+    /// The newest incarnation seen alive.
+    pub seen: Option<Epoch>,
     unwanted_since: Option<Instant>,
     minted: Option<(Epoch, Instant)>,
     /// After a step that could not be taken.

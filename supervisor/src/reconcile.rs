@@ -24,6 +24,9 @@ use crate::view::{self, Demand, View};
 /// After a step that could not be taken.
 const HOLD_OFF: Duration = Duration::from_secs(1);
 
+/// Steps under way at a time: more would only wait for the driver, and run out of its patience.
+const AT_ONCE: usize = 16;
+
 /// What the reconciler goes by.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -82,22 +85,21 @@ impl Reconciler {
         let step = self.choose(&view, &mut memory, room, now);
         let held_off =
             memory.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.instant));
-        match step {
-            Step::Wait(wait) => {
-                self.memories.insert(view.sandbox, memory);
-                wait
-            }
-            _ if !held_off.is_zero() => {
-                self.memories.insert(view.sandbox, memory);
-                held_off
-            }
-            step => {
-                let sandbox = view.sandbox.clone();
-                let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now));
-                self.busy.insert(sandbox, running.id());
-                RESYNC
-            }
+        let wait = match step {
+            Step::Wait(wait) => Some(wait),
+            _ if !held_off.is_zero() => Some(held_off),
+            // The end of a step is followed by another look.
+            _ if self.steps.len() >= AT_ONCE => Some(RESYNC),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            self.memories.insert(view.sandbox, memory);
+            return wait;
         }
+        let sandbox = view.sandbox.clone();
+        let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now));
+        self.busy.insert(sandbox, running.id());
+        RESYNC
     }
 
     fn choose(&self, view: &View, memory: &mut Memory, room: &mut Room, now: Moment) -> Step {
@@ -107,8 +109,10 @@ impl Reconciler {
         } else {
             Sign::Leased(RESYNC)
         };
+        memory.seen = view.newest_unit().map(|found| found.unit.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,
+            was_seen: memory.seen == Some(view.allocation.value.epoch),
             unwanted_for: memory.unwanted_for(view.wanted.is_some(), now.instant),
             idle_limit: self.rules.idle_limit,
             renewal_is_due: self.rules.leases && memory.renewal_is_due(view.epoch(), now.instant),

@@ -1,6 +1,6 @@
 //! Placement records with the revision they were read at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ports::{Error, Expect, Kv, Result};
 use serde::Serialize;
@@ -28,26 +28,31 @@ impl<T: Default> Default for Record<T> {
     }
 }
 
-/// The records of a bucket; `None` where one is damaged, which is logged and stops work on that sandbox alone.
-/// Keys that begin with `_` are not sandboxes'.
+/// The records of a bucket. Those that cannot be read are logged and their sandboxes added to `damaged`. Keys
+/// that begin with `_` are not sandboxes'.
 ///
 /// # Errors
 /// As [`Kv::list`].
 pub async fn list<T: DeserializeOwned>(
     kv: &dyn Kv,
     bucket: &str,
-) -> Result<BTreeMap<SandboxId, Option<Record<T>>>> {
+    damaged: &mut BTreeSet<SandboxId>,
+) -> Result<BTreeMap<SandboxId, Record<T>>> {
     let entries = kv.list(bucket).await?;
-    let sandboxes = entries.into_iter().filter(|(key, _)| !key.starts_with('_'));
-    let records = sandboxes.filter_map(|(key, entry)| {
-        let sandbox = SandboxId::parse(&key)?;
-        let value = serde_json::from_slice(&entry.value).inspect_err(
-            |error| tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged"),
-        );
-        let record = value.ok().map(|value| Record { value, expect: Expect::Revision(entry.revision) });
-        Some((sandbox, record))
-    });
-    Ok(records.collect())
+    let mut records = BTreeMap::new();
+    for (key, entry) in entries.into_iter().filter(|(key, _)| !key.starts_with('_')) {
+        let Some(sandbox) = SandboxId::parse(&key) else { continue };
+        match serde_json::from_slice(&entry.value) {
+            Ok(value) => {
+                records.insert(sandbox, Record { value, expect: Expect::Revision(entry.revision) });
+            }
+            Err(error) => {
+                tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged");
+                damaged.insert(sandbox);
+            }
+        }
+    }
+    Ok(records)
 }
 
 /// Answers the new revision.

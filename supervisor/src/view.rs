@@ -1,6 +1,6 @@
 //! All there is to know about each sandbox, read at one time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Driver, Expect, Found, Kv, Result};
@@ -57,11 +57,15 @@ pub enum Demand {
 }
 
 impl Demand {
-    async fn read(&self, kv: &dyn Kv) -> Result<BTreeMap<SandboxId, Option<Record<Wanted>>>> {
+    async fn read(
+        &self,
+        kv: &dyn Kv,
+        damaged: &mut BTreeSet<SandboxId>,
+    ) -> Result<BTreeMap<SandboxId, Record<Wanted>>> {
         match self {
-            Self::Recorded => records::list(kv, SANDBOXES).await,
+            Self::Recorded => records::list(kv, SANDBOXES, damaged).await,
             Self::Always(sandboxes) => {
-                Ok(sandboxes.iter().map(|sandbox| (sandbox.clone(), Some(always(sandbox)))).collect())
+                Ok(sandboxes.iter().map(|sandbox| (sandbox.clone(), always(sandbox))).collect())
             }
         }
     }
@@ -78,15 +82,17 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
     Record { value, expect: Expect::Absent }
 }
 
-/// The views of all sandboxes that are wanted, allocated or running.
+/// The views of all sandboxes that are wanted, allocated or running. Where a record is damaged nobody knows
+/// what should be: such a sandbox is left as it is.
 ///
 /// # Errors
 /// When the records cannot be read. A driver that does not answer is part of the picture.
 pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<Vec<View>> {
-    let mut wanted = demand.read(kv).await?;
-    let mut allocations = records::list(kv, ALLOCATIONS).await?;
+    let mut damaged = BTreeSet::new();
+    let mut wanted = demand.read(kv, &mut damaged).await?;
+    let mut allocations = records::list(kv, ALLOCATIONS, &mut damaged).await?;
     let mut leases = match demand {
-        Demand::Recorded => records::list(kv, LEASES).await?,
+        Demand::Recorded => records::list(kv, LEASES, &mut damaged).await?,
         Demand::Always(_) => BTreeMap::new(),
     };
     let mut units = match driver.list().await {
@@ -97,20 +103,16 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<V
         }
     };
     let running = units.iter().flat_map(BTreeMap::keys);
-    let mut sandboxes: Vec<SandboxId> =
+    let known: BTreeSet<SandboxId> =
         wanted.keys().chain(allocations.keys()).chain(running).cloned().collect();
-    sandboxes.sort();
-    sandboxes.dedup();
-    let view = |sandbox: SandboxId| {
-        Some(View {
-            wanted: readable(wanted.remove(&sandbox))?,
-            allocation: readable(allocations.remove(&sandbox))?.unwrap_or_default(),
-            lease: readable(leases.remove(&sandbox))?,
-            units: units.as_mut().map(|units| units.remove(&sandbox).unwrap_or_default()),
-            sandbox,
-        })
+    let view = |sandbox: SandboxId| View {
+        wanted: wanted.remove(&sandbox),
+        allocation: allocations.remove(&sandbox).unwrap_or_default(),
+        lease: leases.remove(&sandbox),
+        units: units.as_mut().map(|units| units.remove(&sandbox).unwrap_or_default()),
+        sandbox,
     };
-    Ok(sandboxes.into_iter().filter_map(view).collect())
+    Ok(known.into_iter().filter(|sandbox| !damaged.contains(sandbox)).map(view).collect())
 }
 
 fn by_sandbox(found: Vec<Found>) -> BTreeMap<SandboxId, Vec<Found>> {
@@ -119,14 +121,4 @@ fn by_sandbox(found: Vec<Found>) -> BTreeMap<SandboxId, Vec<Found>> {
         units.entry(found.unit.sandbox.clone()).or_default().push(found);
     }
     units
-}
-
-/// `None` for a damaged record; `Some(None)` for none.
-#[expect(clippy::option_option, reason = "an absent record and a damaged one are different things")]
-fn readable<T>(listed: Option<Option<T>>) -> Option<Option<T>> {
-    match listed {
-        None => Some(None),
-        Some(None) => None,
-        Some(record) => Some(record),
-    }
 }

@@ -110,7 +110,7 @@ async fn starting_twice_is_starting_once() {
 
 #[tokio::test]
 async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
-    let world = world("seq 1 100; echo broken >&2; exit 7");
+    let world = world("{ seq 1 100; echo broken; } >&2; exit 7");
     let launch = launch();
     world.driver.start(&launch).await.unwrap();
     timeout(PATIENCE, world.driver.changed()).await.unwrap();

@@ -59,6 +59,15 @@ async fn a_worker_that_vanished_comes_back() {
 }
 
 #[tokio::test]
+async fn what_ended_with_an_earlier_supervisor_is_started_at_once() {
+    let (world, _) = started().await;
+    world.workers.lose(&unit("a", 1));
+    world.supervisor().settle(world.start).await;
+    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.failure().await, None);
+}
+
+#[tokio::test]
 async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
     let (world, mut supervisor) = started().await;
     world.workers.set(unit("a", 1), exited(1));
@@ -83,8 +92,11 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     }
     assert_eq!(waits, [SECOND, 2 * SECOND, 4 * SECOND, 8 * SECOND, RESYNC]);
     assert!(world.failure().await.unwrap().is_final);
-    supervisor.settle(now + 3_600 * SECOND).await;
-    assert_eq!(world.workers.started().len(), 5, "it was given up");
+    for is_away in [true, false] {
+        world.workers.is_away.store(is_away, Ordering::Relaxed);
+        supervisor.settle(now + 3_600 * SECOND).await;
+        assert_eq!(world.workers.started().len(), 5, "it was given up");
+    }
 
     let woken_at = now + 3_600 * SECOND;
     world.want("a", Want::Running, woken_at.unix_ms).await;

@@ -77,9 +77,7 @@ async fn two_supervisors_at_once_start_every_sandbox_once() {
         world.want(&format!("s{number}"), Want::Running, 1).await;
     }
     let (mut one, mut other) = (world.supervisor(), world.supervisor());
-    let (first, second) = tokio::join!(one.look(world.start), other.look(world.start));
-    assert!(first.is_ok() && second.is_ok());
-    tokio::join!(one.finish(), other.finish());
+    tokio::join!(one.settle(world.start), other.settle(world.start));
     let mut started = world.workers.started();
     assert_eq!(started.len(), 20);
     started.sort_by(|a, b| a.sandbox.cmp(&b.sandbox));

@@ -68,7 +68,7 @@ async fn a_worker_is_asked_to_end_before_it_is_killed() {
 
 #[tokio::test]
 async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
-    let world = world("read -r spec; seq 1 100; echo broken >&2; exit 7").await;
+    let world = world("read -r spec; { seq 1 100; echo broken; } >&2; exit 7").await;
     let launch = launch("a", 1);
     world.driver.list().await.unwrap();
     let told = async {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
+    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
 };
 use ports::Launch;
 
@@ -82,6 +82,8 @@ pub fn body(config: &Config, launch: &Launch, entrypoint: &str) -> ContainerCrea
         env: Some(vec![format!("HOME={}", config.paths.home)]),
         entrypoint: Some(vec![entrypoint.to_owned(), "worker".to_owned()]),
         cmd: Some(Vec::new()),
+        // The image's own check would run beside the worker, as its user.
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         attach_stdin: Some(true),
         open_stdin: Some(true),
         stdin_once: Some(true),

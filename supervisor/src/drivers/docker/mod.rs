@@ -80,7 +80,7 @@ impl Config {
         }
     }
 
-    /// The volume of a sandbox' files.
+    /// The volume of a sandbox's files.
     #[must_use]
     pub fn volume(&self, sandbox: &SandboxId) -> String {
         format!("mh-{}-{sandbox}", self.cluster)
