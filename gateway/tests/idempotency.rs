@@ -19,7 +19,7 @@ use ports::buckets::IDEMPOTENCY;
 use ports::{Expect, Ports};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tokens::{bearer, token};
+use tokens::{bearer, operations, path_for, token};
 use tokio_util::sync::CancellationToken;
 use types::calls::Command;
 
@@ -228,6 +228,27 @@ async fn only_visible_ascii_is_a_key() {
     }
     assert_eq!(server.get("/api/conversations/count").await.1, 0);
     assert!(server.ports.kv.list(IDEMPOTENCY).await.unwrap().is_empty());
+}
+
+/// Neither does what a second time would not do anyway.
+const WITHOUT_KEYS: [&str; 2] = ["/api/auth/workspace-session", "/api/init"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_that_changes_something_heeds_keys() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let mut heeding = 0;
+    for (method, template) in operations(&document) {
+        if method == Method::GET || WITHOUT_KEYS.contains(&template.as_str()) {
+            continue;
+        }
+        let path = path_for(&template, "00000000-0000-4000-8000-000000000001");
+        let (status, _, body) = answer(request(&server, &server.address, method.clone(), &path, "a b")).await;
+        let detail = body["detail"].as_str().unwrap_or_default();
+        assert!(status == 400 && detail.contains("Idempotency-Key"), "{method} {template}: {status} {body}");
+        heeding += 1;
+    }
+    assert!(heeding > 20, "{heeding} operations were tried");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
