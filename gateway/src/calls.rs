@@ -61,7 +61,9 @@ where
     loop {
         app.sandboxes.ready(sandbox).await?;
         match rpc::call(app.ports.bus.as_ref(), &subject, body, blob.clone(), deadline).await {
-            Err(fault) if fault.code == Code::Absent && app.sandboxes.are_many() && Instant::now() < give_up => {
+            Err(fault)
+                if fault.code == Code::Absent && app.sandboxes.are_many() && Instant::now() < give_up =>
+            {
                 app.sandboxes.missed(sandbox).await?;
             }
             outcome => return outcome,

@@ -114,7 +114,7 @@ async fn long_calls_and_streamed_answers_pass_whole() {
     let bus = scene.world.ports.bus.clone();
     let broker = Broker::new(bus, scene.sandbox.clone(), Epoch(1));
     let client = Client::new(Arc::new(Brokered::new(Arc::new(broker))));
-    let long = "x".repeat(2_000_000);
+    let long = "q".repeat(2_000_000);
     let request = ModelRequest::new(vec![Message::new(Role::User, long.as_str())], Vec::new());
     struct Ignore;
     impl llm::StreamSink for Ignore {
@@ -123,7 +123,10 @@ async fn long_calls_and_streamed_answers_pass_whole() {
     let session = scene.conversation.to_string();
     let completion = client.complete(&llm, &session, &request, Some(&Ignore)).await.unwrap();
     assert_eq!(types::content::joined_text(&completion.message.content), "hi".repeat(provider::STREAMED));
-    assert_eq!(scene.provider.seen()[0].body["messages"][0]["content"].to_string().matches('x').count(), long.len());
+    assert_eq!(
+        scene.provider.seen()[0].body["messages"][0]["content"].to_string().matches('q').count(),
+        long.len()
+    );
     until(async || scene.spent("tenant.default").await["completion_tokens"] == 2).await;
 }
 
@@ -240,7 +243,8 @@ async fn nothing_that_a_worker_can_see_holds_a_models_key() {
     world.supervisor.begin().await;
     let id = scene.conversation.to_string();
     world.until_lease(&scene.sandbox).await;
-    let llm = json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
+    let llm =
+        json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
     let switched = gateway.post(&format!("/api/conversations/{id}/switch_llm"), json!({"llm": llm})).await;
     assert_eq!(switched, (200, json!({"success": true})));
     let worker = world.supervisor.worker(&scene.sandbox).unwrap();
@@ -249,7 +253,11 @@ async fn nothing_that_a_worker_can_see_holds_a_models_key() {
     assert_eq!((&copy.agent["llm"]["api_key"], &copy.broken_secret), (&Value::Null, &None));
     assert_eq!(copy.agent["llm"]["model"], "openai/m");
     scene.answer().await.unwrap();
-    assert_eq!(scene.provider.seen()[0].headers["authorization"], "Bearer sk-canary-three", "the newest key is used");
+    assert_eq!(
+        scene.provider.seen()[0].headers["authorization"],
+        "Bearer sk-canary-three",
+        "the newest key is used"
+    );
     scene.provider.refuse_once(401, None);
     scene.answer().await.unwrap_err();
 

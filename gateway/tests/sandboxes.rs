@@ -22,7 +22,8 @@ use types::placement::Want;
 
 fn with_message(working_dir: &str, run: bool) -> Value {
     let mut body = create_body(working_dir);
-    body["initial_message"] = json!({"role": "user", "content": [{"type": "text", "text": "go"}], "run": run});
+    body["initial_message"] =
+        json!({"role": "user", "content": [{"type": "text", "text": "go"}], "run": run});
     body
 }
 
@@ -69,8 +70,12 @@ async fn a_conversation_is_there_before_its_worker_and_gets_its_first_message_on
 
     until(async || world.record(&id).await.undelivered.is_none()).await;
     let (_, found) = first.get(&format!("{events}/search?kind=MessageEvent")).await;
-    let texts: Vec<&Value> =
-        found["items"].as_array().unwrap().iter().map(|event| &event["llm_message"]["content"][0]["text"]).collect();
+    let texts: Vec<&Value> = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["llm_message"]["content"][0]["text"])
+        .collect();
     assert_eq!(texts, ["go", "more"]);
 }
 
@@ -80,7 +85,8 @@ async fn of_two_gateways_that_want_the_same_warm_sandbox_one_gets_it() {
     let warm = world.supervisor.add_to_pool("warm").await;
     world.until_lease(&warm).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
-    let (one, other) = tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
+    let (one, other) =
+        tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
     let (one, other) = (world.record(&one).await, world.record(&other).await);
     assert_ne!(one.sandbox, other.sandbox);
     let owner = [&one, &other].into_iter().find(|record| record.sandbox == warm).expect("it was free");
@@ -108,7 +114,8 @@ async fn scoped_calls_go_to_the_conversations_sandbox_and_others_to_the_default(
     let id = gateway.create(create_body("/workspace/a")).await;
     let own = world.sandbox_of(&id).await;
     world.until_lease(&own).await;
-    let running = async |sandbox: &SandboxId| world.wanted(sandbox).await.is_some_and(|w| w.want == Want::Running);
+    let running =
+        async |sandbox: &SandboxId| world.wanted(sandbox).await.is_some_and(|w| w.want == Want::Running);
     assert_eq!(gateway.bash(&format!("/api/conversations/{id}"), None).await, 200);
     assert!(!running(&SandboxId::shared()).await, "nobody has asked for the default sandbox");
     assert_eq!(gateway.bash("/api", Some("/workspace/a")).await, 200);
@@ -147,7 +154,8 @@ async fn deleting_needs_no_worker_and_wakes_none() {
 async fn the_shared_sandbox_is_paused_with_its_last_conversation() {
     let world = start(Policy::Shared).await;
     let gateway = world.gateway();
-    let (one, other) = (gateway.create(create_body("/tmp/w")).await, gateway.create(create_body("/tmp/w")).await);
+    let (one, other) =
+        (gateway.create(create_body("/tmp/w")).await, gateway.create(create_body("/tmp/w")).await);
     world.until_lease(&SandboxId::shared()).await;
     gateway.delete(&format!("/api/conversations/{one}")).await;
     assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Running);

@@ -67,11 +67,7 @@ impl Transport for Brokered {
     }
 }
 
-fn head(
-    status: u16,
-    headers: Vec<(String, String)>,
-    answer: InOrder,
-) -> Result<HttpAnswer, TransportError> {
+fn head(status: u16, headers: Vec<(String, String)>, answer: InOrder) -> Result<HttpAnswer, TransportError> {
     let status = StatusCode::from_u16(status).map_err(|_| broken("its status is none"))?;
     let header = |(name, value): (String, String)| {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))

@@ -23,7 +23,8 @@ impl Destination {
     /// # Errors
     /// The configuration leads nowhere.
     pub fn of(llm: LlmConfig, session: &str) -> Result<Self, ModelFailure> {
-        let plan = Plan::new(&llm, session, false).map_err(|problem| problem.into_failure("The model server"))?;
+        let plan =
+            Plan::new(&llm, session, false).map_err(|problem| problem.into_failure("The model server"))?;
         Ok(Self { redactor: Redactor::of(&llm), plan, llm })
     }
 

@@ -153,7 +153,8 @@ mod tests {
         assert_eq!(spent(Dialect::Chat, "text/event-stream", &[&sse(chat), &sse("[DONE]")]), wanted);
         let whole = sse(&format!(r#"{{"type":"response.completed","response":{other}}}"#));
         assert_eq!(spent(Dialect::Responses, "text/event-stream", &[&whole]), wanted);
-        let start = sse(r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#);
+        let start =
+            sse(r#"{"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}"#);
         let end = sse(r#"{"type":"message_delta","usage":{"output_tokens":2}}"#);
         assert_eq!(spent(Dialect::Anthropic, "text/event-stream", &[&start, &end]), wanted);
     }

@@ -189,7 +189,8 @@ impl Problem {
 
 fn budget_reached(status: u16, evidence: &str) -> Option<String> {
     let error = serde_json::from_str::<Value>(evidence).ok().filter(|_| status == 402)?;
-    let error = error.get("error").filter(|error| error.get("type").is_some_and(|kind| kind == BUDGET_REACHED))?;
+    let error =
+        error.get("error").filter(|error| error.get("type").is_some_and(|kind| kind == BUDGET_REACHED))?;
     error.get("message")?.as_str().map(str::to_owned)
 }
 

@@ -53,10 +53,7 @@ impl Budgets {
         let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
         let (own, tenants) = tokio::try_join!(self.read(&own), self.read(&tenants))?;
         let own_reached = limit.filter(|limit| own.0.cost >= *limit).map(|limit| {
-            format!(
-                "Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.",
-                own.0.cost
-            )
+            format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.0.cost)
         });
         let tenants_reached = self.tenant_ceiling.filter(|ceiling| tenants.0.cost >= *ceiling);
         let tenants_reached = tenants_reached

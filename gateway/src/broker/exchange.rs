@@ -80,7 +80,9 @@ impl Exchange {
                     return self.answer.refuse(status, &headers, BUDGET_REACHED, &text).await;
                 }
             }
-            Err(error) => return self.answer.fail(format!("the budget cannot be read: {error}"), false).await,
+            Err(error) => {
+                return self.answer.fail(format!("the budget cannot be read: {error}"), false).await;
+            }
         }
         let account = destination.account();
         let pause = broker.pauses.over(&account, self.record.id);
@@ -100,7 +102,9 @@ impl Exchange {
             return self.pass_on(answer, bill).await;
         }
         *bill = Bill::Nothing;
-        if let Some(time) = llm::asked_wait(&answer.headers).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS) {
+        if let Some(time) =
+            llm::asked_wait(&answer.headers).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS)
+        {
             broker.pauses.pause(&account, time);
         }
         self.pass_on_refusal(answer, &destination).await;
@@ -171,7 +175,8 @@ async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Optio
 /// Returns when the worker does not want the answer any more.
 async fn cancelled(notes: &mut Subscription) {
     while let Some(delivery) = notes.next().await {
-        if matches!(delivery, Delivery::Message(message) if note(&message.parcel) == Some(ModelNote::Cancel {})) {
+        if matches!(delivery, Delivery::Message(message) if note(&message.parcel) == Some(ModelNote::Cancel {}))
+        {
             return;
         }
     }

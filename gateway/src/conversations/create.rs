@@ -8,9 +8,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use types::{ConversationId, TenantId};
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::Record;
+use types::{ConversationId, TenantId};
 
 use super::answer::{Detail, json_bytes, write_info};
 use super::control::run_fault;

@@ -60,7 +60,9 @@ impl Fleet {
                 return Ok(());
             }
             let allocation = self.allocations.get(sandbox.as_str());
-            if let Some(failure) = allocation.filter(|seen| seen.revision > known).and_then(|seen| seen.value.failure) {
+            if let Some(failure) =
+                allocation.filter(|seen| seen.revision > known).and_then(|seen| seen.value.failure)
+            {
                 return Err(not_started(&failure));
             }
             tokio::select! {

@@ -54,7 +54,9 @@ mod tests {
         for path in ["/workspace/a", "/workspace/a/b/c.txt", "/workspace/b/../a/x", "/workspace//./a"] {
             assert_eq!(place(path), "a", "{path}");
         }
-        for path in ["", "a", "/", "/tmp/a", "/workspace", "/workspaces/a", "/workspace/a/../..", "workspace/a"] {
+        for path in
+            ["", "a", "/", "/tmp/a", "/workspace", "/workspaces/a", "/workspace/a/../..", "workspace/a"]
+        {
             assert_eq!(place(path), DEFAULT, "{path}");
         }
     }

@@ -38,6 +38,14 @@ pub(super) async fn change(
     Err(Error::Unavailable("the sandbox is changed too often".to_owned()))
 }
 
+/// What is wanted of a sandbox; `None` without a record.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn wanted(kv: &dyn Kv, sandbox: &SandboxId) -> ports::Result<Option<Wanted>> {
+    kv.get(SANDBOXES, sandbox.as_str()).await?.map(|entry| decode(&entry)).transpose()
+}
+
 /// Makes the record of a sandbox; false if it has one.
 ///
 /// # Errors
@@ -87,5 +95,6 @@ fn encode<T: Serialize>(value: &T) -> ports::Result<bytes::Bytes> {
 }
 
 fn decode<T: DeserializeOwned>(entry: &KvEntry) -> ports::Result<T> {
-    serde_json::from_slice(&entry.value).map_err(|error| Error::Internal(format!("a sandbox's record: {error}")))
+    serde_json::from_slice(&entry.value)
+        .map_err(|error| Error::Internal(format!("a sandbox's record: {error}")))
 }

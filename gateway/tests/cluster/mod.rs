@@ -58,8 +58,14 @@ pub async fn start_idle(policy: Policy, gateways: usize, change: impl Fn(&mut Co
     let (ports, store) = running::open(folder.path()).await;
     let stop = CancellationToken::new();
     let supervisor = Supervisor::new(&ports, &stop);
-    let mut world =
-        World { ports, supervisor, gateways: Vec::new(), folder, _store: store, _stop: stop.clone().drop_guard() };
+    let mut world = World {
+        ports,
+        supervisor,
+        gateways: Vec::new(),
+        folder,
+        _store: store,
+        _stop: stop.clone().drop_guard(),
+    };
     for _ in 0..gateways {
         let mut config = running::config();
         config.placement = Placement::Cluster(Cluster {
