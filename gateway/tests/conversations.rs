@@ -205,6 +205,23 @@ async fn settings_make_an_agent_with_sealed_secrets_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_told_of_a_secret_that_cannot_be_opened() {
+    let server = start().await;
+    let id = id_of(&server.create().await);
+    assert_eq!(server.worker.working_copy(id).await.broken_secret, None);
+    let stored = server.ports.kv.get("CONVERSATIONS", &id.hex()).await.unwrap().unwrap();
+    let mut record: Value = serde_json::from_slice(&stored.value).unwrap();
+    let other = vault::Vault::new(&"another server's key".into(), &[]);
+    record["agent"]["llm"]["api_key"] =
+        other.seal("sk-secret", &format!("conversations/{}", id.hex())).into();
+    let record = serde_json::to_vec(&record).unwrap().into();
+    server.ports.kv.put("CONVERSATIONS", &id.hex(), record, ports::Expect::Anything).await.unwrap();
+    let copy = server.worker.working_copy(id).await;
+    assert_eq!(copy.agent["llm"]["api_key"], Value::Null);
+    assert!(copy.broken_secret.unwrap().contains("OH_SECRET_KEY"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_is_paged_counted_and_filtered() {
     let server = start().await;
     let mut ids = Vec::new();

@@ -105,3 +105,17 @@ async fn streamed_pieces_are_published_masked() {
     let answers = world.kinds(id, "MessageEvent").await;
     assert_eq!(answers.last().unwrap()["id"], json!(item.unwrap()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_without_its_secret_ends_with_the_reason() {
+    let world = World::start().await;
+    let id = world.create_with(|copy| copy.broken_secret = Some("The key is lost.".to_owned()));
+    world.say(id, "go", true).await.unwrap();
+    world.wait_status(id, "error").await;
+    let errors = world.kinds(id, "ConversationErrorEvent").await;
+    assert_eq!(
+        (&errors[0]["code"], &errors[0]["detail"]),
+        (&json!("SecretUnavailable"), &json!("The key is lost."))
+    );
+    assert!(world.model.requests().is_empty());
+}

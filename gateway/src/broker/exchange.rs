@@ -32,12 +32,6 @@ pub(super) struct Exchange {
     answer: Answer,
 }
 
-/// What the provider will put on the bill.
-enum Bill {
-    Nothing,
-    Open(Meter),
-}
-
 impl Exchange {
     pub fn new(app: &App, record: Record, url: String, pieces: String) -> Self {
         let answer = Answer::new(app.ports.bus.clone(), pieces);
@@ -50,7 +44,8 @@ impl Exchange {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
         let (conversation, tenant) = (self.record.id, self.record.tenant.clone());
-        let (app, mut bill) = (self.app.clone(), Bill::Nothing);
+        // What the provider will put on the bill.
+        let (app, mut bill) = (self.app.clone(), None);
         let stopping = async {
             app.drain.cancelled().await;
             tokio::time::sleep(app.config.limits.drain / 2).await;
@@ -61,12 +56,12 @@ impl Exchange {
             () = stopping => self.answer.fail("the broker is stopping", false).await,
             () = tokio::time::sleep(LONGEST) => {}
         }
-        if let Bill::Open(meter) = bill {
+        if let Some(meter) = bill {
             app.broker.budgets.add(conversation, &tenant, meter.finish()).await;
         }
     }
 
-    async fn serve(&mut self, body: Bytes, bill: &mut Bill) {
+    async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>) {
         let broker = &self.app.broker;
         let Some(destination) = route::find(&self.app.vault, self.record.clone(), &self.url, &body) else {
             return self.answer.fail("The conversation has no such model.", true).await;
@@ -89,19 +84,19 @@ impl Exchange {
         if let Err(left) = self.answer.kept_alive(pause).await {
             return self.refuse_for_now(left).await;
         }
-        *bill = Bill::Open(destination.meter(body.len()));
+        *bill = Some(destination.meter(body.len()));
         let sending = broker.models.send(destination.call(body));
         let answer = match self.answer.kept_alive(sending).await {
             Ok(answer) => answer,
             Err(error) => {
-                *bill = Bill::Nothing;
+                *bill = None;
                 return self.fail(error).await;
             }
         };
         if answer.status.is_success() {
             return self.pass_on(answer, bill).await;
         }
-        *bill = Bill::Nothing;
+        *bill = None;
         if let Some(time) =
             llm::asked_wait(&answer.headers).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS)
         {
@@ -110,8 +105,8 @@ impl Exchange {
         self.pass_on_refusal(answer, &destination).await;
     }
 
-    async fn pass_on(&mut self, answer: HttpAnswer, bill: &mut Bill) {
-        if let Bill::Open(meter) = bill {
+    async fn pass_on(&mut self, answer: HttpAnswer, bill: &mut Option<Meter>) {
+        if let Some(meter) = bill {
             meter.begin(&answer.headers);
         }
         self.answer.head(answer.status, &answer.headers).await;
@@ -119,7 +114,7 @@ impl Exchange {
         while let Some(piece) = self.answer.kept_alive(body.next()).await {
             match piece {
                 Ok(bytes) => {
-                    if let Bill::Open(meter) = bill {
+                    if let Some(meter) = bill {
                         meter.feed(&bytes);
                     }
                     self.answer.body(bytes).await;

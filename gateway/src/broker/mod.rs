@@ -6,6 +6,7 @@
 mod answer;
 mod budget;
 mod exchange;
+mod load;
 mod pauses;
 mod route;
 
@@ -20,6 +21,7 @@ use crate::App;
 pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
+use load::Load;
 use pauses::Pauses;
 
 /// Most bytes of a call's body.
@@ -30,13 +32,14 @@ pub struct Broker {
     models: llm::Direct,
     pauses: Pauses,
     budgets: Budgets,
+    load: Load,
 }
 
 impl Broker {
     #[must_use]
     pub fn new(ports: &Ports, tenant_ceiling: Option<f64>) -> Self {
         let budgets = Budgets::new(ports.kv.clone(), tenant_ceiling);
-        Self { models: llm::Direct::new(), pauses: Pauses::default(), budgets }
+        Self { models: llm::Direct::new(), pauses: Pauses::default(), budgets, load: Load::default() }
     }
 
     /// What the conversation may spend; `None` without a limit.
@@ -83,11 +86,16 @@ async fn take(app: &App, call: Call<ModelCall>) -> Result<(), Fault> {
     if !is_token || body_bytes > MOST {
         return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
     }
+    let taken = app.broker.load.take(&sandbox, body_bytes);
+    let taken = taken.ok_or_else(|| Fault::new(Code::Busy, "too many model calls are under way"))?;
     let record = app.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
     let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
     let notes = app.ports.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
     let pieces = subjects::model_pieces(&sandbox, epoch, &id);
     let exchange = Exchange::new(app, record, url, pieces);
-    app.tasks.spawn(exchange.run(notes, call.blob, body_bytes));
+    app.tasks.spawn(async move {
+        exchange.run(notes, call.blob, body_bytes).await;
+        drop(taken);
+    });
     Ok(())
 }

@@ -65,7 +65,8 @@ pub(super) async fn get_why(
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     let standing = app.sandboxes.standing(&entry.log.sandbox);
     let last = last_event(&app, &entry).await?;
-    let budget = app.broker.budget(&entry.record()).await?;
+    let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
+    let budget = app.broker.budget(&record).await?;
     let found = find(&app, &entry, standing.as_ref(), last.as_ref(), budget.as_ref());
     let allocation = standing.as_ref().and_then(|standing| standing.allocation.clone());
     Ok(Json(Why {

@@ -117,7 +117,7 @@ impl Sandboxes {
         id: ConversationId,
     ) -> ports::Result<()> {
         let Some(fleet) = &self.0 else { return Ok(()) };
-        let Some(wanted) = fleet.wanted.get(sandbox.as_str()).map(|seen| seen.value) else { return Ok(()) };
+        let Some(wanted) = records::wanted(fleet.kv.as_ref(), sandbox).await? else { return Ok(()) };
         if wanted.place != id.hex() && !index.in_sandbox(sandbox).is_empty() {
             return Ok(());
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::buckets::{PLACES, SANDBOXES};
+use ports::buckets::PLACES;
 use ports::{Error, Expect};
 use sha2::{Digest, Sha256};
 use types::placement::{Want, Wanted};
@@ -93,8 +93,7 @@ impl Fleet {
         if records::make(self.kv.as_ref(), sandbox, &wanted).await? {
             return Ok(true);
         }
-        let made = self.kv.get(SANDBOXES, sandbox.as_str()).await?;
-        let made = made.and_then(|entry| serde_json::from_slice::<Wanted>(&entry.value).ok());
+        let made = records::wanted(self.kv.as_ref(), sandbox).await?;
         Ok(made.is_some_and(|wanted| owns(&wanted, tenant, place)))
     }
 

@@ -38,6 +38,14 @@ pub(super) async fn change(
     Err(Error::Unavailable("the sandbox is changed too often".to_owned()))
 }
 
+/// What is wanted of a sandbox; `None` without a record.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn wanted(kv: &dyn Kv, sandbox: &SandboxId) -> ports::Result<Option<Wanted>> {
+    kv.get(SANDBOXES, sandbox.as_str()).await?.map(|entry| decode(&entry)).transpose()
+}
+
 /// Makes the record of a sandbox; false if it has one.
 ///
 /// # Errors
