@@ -6,6 +6,15 @@ use embedded::Fsync;
 
 use crate::settings::Settings;
 
+/// The same of a cluster's gateway, which keeps nothing itself.
+#[cfg(feature = "cluster")]
+pub fn of_gateway(address: SocketAddr, settings: &Settings) {
+    println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));
+    println!("  url    http://{address}");
+    println!("  docs   http://{address}/docs");
+    println!("  keys   {}", keys(settings));
+}
+
 pub fn print(address: SocketAddr, settings: &Settings) {
     println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));
     println!("  url    http://{address}");

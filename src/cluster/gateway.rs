@@ -15,7 +15,7 @@ use super::settings::Cluster;
 use crate::serve::Options;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
-use crate::{edge, observe};
+use crate::{banner, edge, observe};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -74,7 +74,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
         image: None,
     });
     ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
-    tracing::info!(address = %bound, "the gateway is ready");
+    banner::of_gateway(bound, settings);
     gateway::run(config, ports, vault, listener, stop.clone()).await?;
     stop.cancel();
     storage.await.context("the storage for workers has panicked")??;

@@ -19,9 +19,12 @@ pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
 /// What was spent, by conversation and by tenant. Written by the brokers.
 pub const BUDGETS: &str = "BUDGETS";
 
+/// What gateways write and read to see whether the store works.
+pub const PROBE: &str = "PROBE";
+
 /// All of them.
-pub const ALL: [&str; 8] =
-    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS];
+pub const ALL: [&str; 9] =
+    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS, PROBE];
 
 /// After this long without a write a value is gone; `None`: never. Adapters of a cluster keep to it; the
 /// embedded one keeps values, and who reads them looks at their age.

@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use ports::buckets::PROBE;
 use ports::{Expect, Kv};
 use serde_json::json;
 
 use crate::App;
 
-const BUCKET: &str = "PROBE";
 const KEY: &str = "ready";
 const DEADLINE: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(1);
@@ -80,10 +80,10 @@ impl Readiness {
 
 async fn round_trip(kv: &dyn Kv) -> Verdict {
     let now = Bytes::from(types::time::utc_now());
-    let Ok(revision) = kv.put(BUCKET, KEY, now, Expect::Anything).await else {
+    let Ok(revision) = kv.put(PROBE, KEY, now, Expect::Anything).await else {
         return Err("the store does not take a value");
     };
-    match kv.get(BUCKET, KEY).await {
+    match kv.get(PROBE, KEY).await {
         // Another gateway may have written meanwhile.
         Ok(Some(entry)) if entry.revision >= revision => Ok(()),
         _ => Err("the store does not give back what it took"),

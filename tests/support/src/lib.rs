@@ -2,6 +2,7 @@
 //! Everything is real: sockets on loopback, a process, files in a temporary folder.
 
 pub mod client;
+pub mod cluster;
 mod http;
 pub mod model;
 pub mod nats;

@@ -1,15 +1,14 @@
 //! A real nats-server of a test's own: on a free port of loopback, its data in a temporary folder.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 
-use crate::eventually;
+use crate::PATIENCE;
 
 /// Dropping it kills the server and removes its data.
 pub struct Nats {
@@ -32,16 +31,25 @@ impl Nats {
     /// # Panics
     /// When it does not start.
     pub async fn with(configuration: &str) -> Self {
+        Self::launch(configuration)
+    }
+
+    /// The same without a runtime.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn launch(configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port().expect("a free port");
         let store = folder.path().join("jetstream");
         let text = format!(
-            "host: 127.0.0.1\nport: {port}\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{configuration}\n"
+            "host: 127.0.0.1\nport: {port}\nmax_payload: 8MB\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{configuration}\n"
         );
         std::fs::write(folder.path().join("nats.conf"), text).expect("the configuration is written");
         let child = spawn(folder.path()).expect("nats-server starts");
         let server = Self { folder, port, child };
-        server.until_up().await;
+        server.until_up();
         server
     }
 
@@ -57,7 +65,7 @@ impl Nats {
 
     /// Of the server's process, for signals.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -66,7 +74,7 @@ impl Nats {
     /// # Panics
     /// When the process cannot be killed.
     pub async fn kill(&mut self) {
-        self.child.kill().await.expect("the server can be killed");
+        self.end();
     }
 
     /// Starts it again, on the same port and data.
@@ -74,17 +82,29 @@ impl Nats {
     /// # Panics
     /// When it does not start.
     pub async fn restart(&mut self) {
-        // It may have been killed already.
-        let _ = self.child.kill().await;
+        self.end();
         self.child = spawn(self.folder.path()).expect("nats-server starts");
-        self.until_up().await;
+        self.until_up();
     }
 
-    async fn until_up(&self) {
-        eventually("nats-server takes connections", async || {
-            TcpStream::connect(("127.0.0.1", self.port)).await.ok()
-        })
-        .await;
+    fn end(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn until_up(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "nats-server takes no connections");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -103,7 +123,7 @@ fn spawn(folder: &Path) -> io::Result<Child> {
     let log = std::fs::File::create(folder.join("server.log"))?;
     let mut command = Command::new(program());
     command.arg("-c").arg(folder.join("nats.conf")).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.kill_on_drop(true).spawn().map_err(|error| {
+    command.spawn().map_err(|error| {
         let hint = "tests/nats/environment.sh fetches it";
         io::Error::new(error.kind(), format!("nats-server: {error}; {hint}"))
     })

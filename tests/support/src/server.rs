@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::cluster::Cluster;
 
 /// How to start one. `Start::new(env!("CARGO_BIN_EXE_manyhands"))`.
 #[derive(Clone)]
@@ -62,29 +63,47 @@ impl Start {
         command
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it and waits until it says that it is ready. Where `MANYHANDS_TEST_CLUSTER` is set, what answers
+    /// is a cluster instead.
     ///
     /// # Panics
     /// When it ends before that.
     #[must_use]
     pub fn start(&self) -> Server {
-        let mut process = self.command().stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let url = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("the server ended: {:?}", process.wait()) };
-            if let Some((_, url)) = line.split_once("url    ") {
-                break url.to_owned();
-            }
-        };
-        // Whatever else it prints must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        if std::env::var_os("MANYHANDS_TEST_CLUSTER").is_some() {
+            let cluster = Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some());
+            let url = cluster.url();
+            let client = Client::new(&url, self.key.as_deref());
+            return Server { running: Running::Cluster(cluster), url, client, start: self.clone() };
+        }
+        let (process, url) = until_ready(self.command());
         let client = Client::new(&url, self.key.as_deref());
-        Server { process, url, client, start: self.clone() }
+        Server { running: Running::One(process), url, client, start: self.clone() }
     }
 }
 
+/// Starts a gateway, alone or with all else in its process, and reads where it listens.
+pub(crate) fn until_ready(mut command: Command) -> (Child, String) {
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let url = loop {
+        let Some(Ok(line)) = lines.next() else { panic!("the server ended: {:?}", process.wait()) };
+        if let Some((_, url)) = line.split_once("url    ") {
+            break url.to_owned();
+        }
+    };
+    // Whatever else it prints must not fill the pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, url)
+}
+
+enum Running {
+    One(Child),
+    Cluster(Cluster),
+}
+
 pub struct Server {
-    process: Child,
+    running: Running,
     pub url: String,
     pub client: Client,
     start: Start,
@@ -93,7 +112,10 @@ pub struct Server {
 impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        match &self.running {
+            Running::One(process) => process.id(),
+            Running::Cluster(cluster) => cluster.gateway_pid(),
+        }
     }
 
     #[must_use]
@@ -109,8 +131,10 @@ impl Server {
     }
 
     pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Running::One(process) = &mut self.running {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 
     /// SIGTERM; answers the exit status.
@@ -121,8 +145,9 @@ impl Server {
         let sent = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
         assert!(sent.success());
         let deadline = Instant::now() + Duration::from_secs(20);
+        let Running::One(process) = &mut self.running else { panic!("a cluster has no exit status") };
         loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
+            if let Some(status) = process.try_wait().unwrap() {
                 return status;
             }
             assert!(Instant::now() < deadline, "the server does not stop");
