@@ -45,7 +45,8 @@ impl Cluster {
             // That it is gone is all that counts.
             let _ = std::fs::remove_file(keys.join("gateway/session_key"));
         }
-        let nats = Nats::launch(&format!("include {:?}", keys.join("nats/auth.conf")));
+        let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
+        let nats = Nats::launch(&accounts);
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
             if !variables.iter().any(|(known, _)| known == name) {
