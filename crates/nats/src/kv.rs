@@ -1,10 +1,10 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::{HeaderMap, Message};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
-use std::collections::BTreeMap;
 
 use crate::archive::{Archive, DELETED, Value, is_mark};
 use crate::jetstream::{JetStream, Place, number};
