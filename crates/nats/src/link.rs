@@ -35,6 +35,7 @@ pub struct Link {
 
 /// Messages, and the news of the connection since before the first of them.
 pub struct Subscribed {
+    pub link: Link,
     pub messages: Subscriber,
     pub status: watch::Receiver<Status>,
     /// [`Status::gaps`] at the beginning.
@@ -91,11 +92,11 @@ impl Link {
         });
         let messages = subscribed.await?.map_err(|error| Error::Internal(format!("{pattern:?}: {error}")))?;
         self.round_trip().await?;
-        Ok(Subscribed { messages, status, gaps })
+        Ok(Subscribed { link: self.clone(), messages, status, gaps })
     }
 
     /// Returns when the server has seen everything sent before: it answers requests to nobody by itself.
-    async fn round_trip(&self) -> Result<()> {
+    pub async fn round_trip(&self) -> Result<()> {
         match self.ask(&self.nobody, None, Bytes::new(), PATIENCE).await {
             Ok(_) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error),

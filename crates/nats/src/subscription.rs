@@ -19,7 +19,7 @@ pub const CAPACITY: usize = 8_192;
 pub fn follow<T, D, F>(subscribed: Subscribed, decode: D) -> impl Stream<Item = T> + Send + use<T, D, F>
 where
     T: Item,
-    D: Fn(Message) -> F + Send + 'static,
+    D: Fn(Message) -> F + Send + Sync + 'static,
     F: Future<Output = Vec<T>> + Send + 'static,
 {
     let (feed, listener) = feed::feed();
@@ -38,21 +38,26 @@ where
     D: Fn(Message) -> F,
     F: Future<Output = Vec<T>>,
 {
+    let forward = async |message| decode(message).await.into_iter().for_each(|item| _ = feed.push(item));
     loop {
         let gaps = subscribed.gaps;
+        let news = async { subscribed.status.wait_for(|now| now.gaps != gaps).await.map(|now| now.gaps) };
         tokio::select! {
             message = subscribed.messages.next() => {
                 let Some(message) = message else { return };
-                decode(message).await.into_iter().for_each(|item| { feed.push(item); });
+                forward(message).await;
             }
-            now = async { subscribed.status.wait_for(|now| now.gaps != gaps).await.map(|now| now.gaps) } => {
-                let Ok(now) = now else { return };
-                subscribed.gaps = now;
+            gaps = news => {
+                let Ok(gaps) = gaps else { return };
+                subscribed.gaps = gaps;
+                // The client says that it is connected before it has subscribed again. If it is not any more,
+                // the next time follows.
+                let _ = subscribed.link.round_trip().await;
                 // After what is queued, so that whoever reads again then has missed nothing.
                 for _ in 0..CAPACITY {
                     let queued = tokio::task::unconstrained(subscribed.messages.next()).now_or_never();
                     let Some(Some(message)) = queued else { break };
-                    decode(message).await.into_iter().for_each(|item| { feed.push(item); });
+                    forward(message).await;
                 }
                 feed.push(T::lagged());
             }

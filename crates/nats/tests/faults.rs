@@ -50,7 +50,7 @@ async fn a_lost_connection_is_unavailable_at_once_and_comes_back_by_itself() {
     ] {
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     }
-    assert!(began.elapsed() < Duration::from_secs(1), "nobody waits for a server that is gone");
+    assert!(began.elapsed() < Duration::from_secs(3), "nobody waits for a server that is gone");
     direct.kv.put(buckets::SANDBOXES, "s", "missed".into(), Expect::Absent).await.unwrap();
 
     proxy.open();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{PATIENCE, append, cluster, connection, log, next};
@@ -72,10 +72,12 @@ async fn messages_the_client_itself_had_to_drop_show_too() {
             bus.publish("flood", Parcel::json(FLOOD.to_string())).await.unwrap();
         }
     });
+    let began = Instant::now();
     let (mut expected, mut missing) = (0, 0);
     // A sign that stands for the next gap, and a gap that waits for its sign.
     let (mut told, mut owed) = (false, false);
     loop {
+        assert!(began.elapsed() < PATIENCE, "a gap is still without its sign");
         match next(&mut slow).await {
             Delivery::Lagged => (told, owed) = (true, false),
             Delivery::Message(message) => {
