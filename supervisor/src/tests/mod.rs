@@ -93,6 +93,15 @@ impl World {
         self.get(ALLOCATIONS, sandbox).await.unwrap_or_default()
     }
 
+    async fn until_running(&self, count: usize) {
+        let waiting = async {
+            while self.workers.units().len() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(10 * SECOND, waiting).await.unwrap();
+    }
+
     /// As the worker does every few seconds.
     async fn lease(&self, sandbox: &str, epoch: u64, idle_seconds: u64) {
         let since = "2026-11-23T00:00:00.000000Z".to_owned();

@@ -139,30 +139,47 @@ async fn the_end_of_embedded_mode_ends_its_workers() {
     let config = Config::Embedded { always: vec![SandboxId::shared()] };
     let running =
         tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
-    world.workers.changed.notified().await;
-    assert_eq!(world.workers.units().len(), 1);
+    world.until_running(1).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
     assert!(world.workers.units().is_empty());
 }
 
-#[tokio::test]
-async fn the_end_of_a_clusters_supervisor_leaves_workers_running() {
-    let world = world().await;
-    let mut sandboxes = world.ports.kv.watch(ALLOCATIONS).await.unwrap();
-    let shutdown = CancellationToken::new();
-    let config = Config::Cluster(Cluster {
+fn cluster() -> Config {
+    Config::Cluster(Cluster {
         name: "test".to_owned(),
         warm_workers: 0,
         idle_limit: None,
         limits: Limits::default(),
         minter: Arc::new(NoCredentials),
-    });
+    })
+}
+
+#[tokio::test]
+async fn the_end_of_a_clusters_supervisor_leaves_workers_running() {
+    let world = world().await;
+    let shutdown = CancellationToken::new();
     let running =
-        tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
+        tokio::spawn(crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone()));
     world.want("a", Want::Running, 1).await;
-    assert!(sandboxes.next().await.is_some());
+    world.until_running(1).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
     assert_eq!(world.workers.units(), [unit("a", 1)]);
+}
+
+#[tokio::test]
+async fn a_changed_record_is_acted_on_long_before_the_next_look_is_due() {
+    let world = world().await;
+    let shutdown = CancellationToken::new();
+    let running =
+        tokio::spawn(crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone()));
+    let mut allocations = world.ports.kv.watch(ALLOCATIONS).await.unwrap();
+    for want in [Want::Running, Want::Paused, Want::Running, Want::Paused] {
+        world.want("a", want, 1).await;
+        let acted = tokio::time::timeout(5 * SECOND, allocations.next()).await;
+        assert!(matches!(acted, Ok(Some(_))), "{want:?} was not acted on");
+    }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
 }
