@@ -2,6 +2,7 @@
 
 mod failing;
 mod leading;
+mod outage;
 mod pooling;
 mod running;
 mod wanting;
