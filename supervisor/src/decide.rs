@@ -47,7 +47,7 @@ pub struct Circumstances {
     /// Whether this supervisor saw the current incarnation alive. What ended with an earlier one, or was never
     /// started by it, has not failed.
     pub was_seen: bool,
-    /// Since when units without a record were seen.
+    /// How long there has been no record.
     pub unwanted_for: Duration,
     /// Without use for so long, it is paused.
     pub idle_limit: Option<Duration>,

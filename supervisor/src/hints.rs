@@ -1,9 +1,14 @@
 //! Changes of the records that are worth a look. Hints only: what is missed here is seen by the next look.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
 use ports::buckets::{LEASES, SANDBOXES};
 use ports::{Change, Changes, Kv};
+
+/// After watches that ended.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Hints {
@@ -39,6 +44,7 @@ impl Hints {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
         if changes.next().await.is_none() {
             self.changes = None;
+            tokio::time::sleep(WATCH_AGAIN).await;
         }
     }
 }

@@ -68,7 +68,8 @@ impl Reconciler {
             }
         };
         let mut room = Room::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
-        self.memories.retain(|sandbox, _| views.iter().any(|view| view.sandbox == *sandbox));
+        let is_known = |sandbox: &SandboxId| views.binary_search_by(|view| view.sandbox.cmp(sandbox)).is_ok();
+        self.memories.retain(|sandbox, _| is_known(sandbox));
         let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, room.left(), now).await?;
         let mut next = if has_changed { Duration::ZERO } else { RESYNC };
         for view in views {

@@ -82,7 +82,7 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
     Record { value, expect: Expect::Absent }
 }
 
-/// The views of all sandboxes that are wanted, allocated or running. Where a record is damaged nobody knows
+/// The views of all sandboxes that are wanted, allocated or running, in their order. Where a record is damaged nobody knows
 /// what should be: such a sandbox is left as it is.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 mod failing;
 mod leading;
+mod outage;
 mod pooling;
 mod running;
 mod wanting;
@@ -91,6 +92,15 @@ impl World {
 
     async fn allocation(&self, sandbox: &str) -> Allocation {
         self.get(ALLOCATIONS, sandbox).await.unwrap_or_default()
+    }
+
+    async fn until_running(&self, count: usize) {
+        let waiting = async {
+            while self.workers.units().len() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(10 * SECOND, waiting).await.unwrap();
     }
 
     /// As the worker does every few seconds.

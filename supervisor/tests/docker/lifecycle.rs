@@ -8,7 +8,7 @@ use ports::{Driver, Error, Found, Launch, StartError, UnitState};
 use tokio::time::timeout;
 use types::SandboxId;
 
-use super::world::{PATIENCE, connect, launch, world, write_program};
+use super::world::{PATIENCE, connect, launch, world, world_with, write_program};
 
 #[tokio::test]
 async fn starting_twice_and_stopping_twice_are_fine() {
@@ -103,6 +103,27 @@ async fn what_the_engine_refuses_is_a_failed_start_that_can_be_cleaned_up() {
     assert!(message.contains("mh-no-such-network"), "{message}");
     driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
     assert_eq!(driver.list().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_runtime_can_be_chosen() {
+    let world = world("read -r spec; exec sleep 1000").await;
+    let mut config = world.config.clone();
+    config.runtime = Some("runc".to_owned());
+    let known = launch("a", 1);
+    connect(&config).await.start(&known).await.unwrap();
+    let runtime = world.inspect(&known.unit).await.host_config.unwrap().runtime;
+    assert_eq!(runtime.as_deref(), Some("runc"));
+    config.runtime = Some("no-such-runtime".to_owned());
+    let refused = connect(&config).await.start(&launch("b", 1)).await;
+    let Err(StartError::Failed(message)) = refused else { panic!("{refused:?}") };
+    assert!(message.contains("no-such-runtime"), "{message}");
+}
+
+#[tokio::test]
+async fn more_processors_than_there_are_are_not_asked_for() {
+    let world = world_with("read -r spec; exec sleep 1000", |config| config.limits.cpus = 10_000.0).await;
+    world.driver.start(&launch("a", 1)).await.unwrap();
 }
 
 #[tokio::test]

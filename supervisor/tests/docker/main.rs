@@ -6,5 +6,6 @@
 
 mod confinement;
 mod lifecycle;
+mod lost_connection;
 mod reconciled;
 mod world;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use manyhands_supervisor::{Cluster, Config, Limits, NoCredentials};
 use ports::buckets::{ALLOCATIONS, SANDBOXES};
-use ports::{Change, Driver, Expect, Ports};
+use ports::{Change, Expect, Ports};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -74,13 +74,8 @@ impl Supervised {
         timeout(PATIENCE, failure).await.unwrap()
     }
 
-    async fn until(&self, condition: impl AsyncFn(&World) -> bool) {
-        let waiting = async {
-            while !condition(&self.world).await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap();
+    async fn until_containers(&self, count: usize) {
+        self.world.until(async || self.world.states().await.len() == count).await;
     }
 }
 
@@ -109,21 +104,21 @@ async fn a_sandbox_runs_pauses_and_is_deleted_without_a_trace() {
     let supervised = supervised("read -r spec; exec sleep 1000").await;
     let volume = supervised.world.config.volume(&launch("a", 1).unit.sandbox);
     supervised.want(Want::Running, None).await;
-    supervised.until(async |world| world.driver.list().await.unwrap().len() == 1).await;
+    supervised.until_containers(1).await;
     supervised.want(Want::Paused, None).await;
-    supervised.until(async |world| world.driver.list().await.unwrap().is_empty()).await;
+    supervised.until_containers(0).await;
     assert!(supervised.world.volumes().await.contains(&volume));
     supervised.want(Want::Deleted, None).await;
-    supervised.until(async |world| !world.volumes().await.contains(&volume)).await;
-    let ports = supervised.ports.clone();
-    supervised.until(async |_| ports.kv.list(SANDBOXES).await.unwrap().is_empty()).await;
+    let (world, kv) = (&supervised.world, &supervised.ports.kv);
+    world.until(async || kv.list(SANDBOXES).await.unwrap().is_empty()).await;
+    assert!(!world.volumes().await.contains(&volume));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_that_stops_leaves_its_containers_running() {
     let supervised = supervised("read -r spec; exec sleep 1000").await;
     supervised.want(Want::Running, None).await;
-    supervised.until(async |world| world.driver.list().await.unwrap().len() == 1).await;
+    supervised.until_containers(1).await;
     supervised.shutdown.cancel();
     supervised.running.await.unwrap().unwrap();
     let state = supervised.world.inspect(&launch("a", 1).unit).await.state.unwrap();

@@ -84,21 +84,19 @@ impl World {
         self.driver.list().await.unwrap().into_iter().map(|found| found.state).collect()
     }
 
-    /// What it wrote, once it holds `text`.
-    pub async fn log_with(&self, unit: &Unit, text: &str) -> String {
+    pub async fn until(&self, condition: impl AsyncFn() -> bool) {
         let waiting = async {
-            loop {
-                let log = self.driver.log(unit).await;
-                if log.contains(text) {
-                    return log;
-                }
+            while !condition().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match timeout(PATIENCE, waiting).await {
-            Ok(log) => log,
-            Err(_) => panic!("no {text:?} in {:?}", self.driver.log(unit).await),
-        }
+        timeout(PATIENCE, waiting).await.unwrap();
+    }
+
+    /// Waits until it has written `text`.
+    pub async fn log_with(&self, unit: &Unit, text: &str) -> String {
+        self.until(async || self.driver.log(unit).await.contains(text)).await;
+        self.driver.log(unit).await
     }
 
     pub async fn volumes(&self) -> Vec<String> {

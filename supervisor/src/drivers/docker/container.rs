@@ -44,8 +44,10 @@ impl Default for Paths {
 pub struct Limits {
     /// Bytes, with nothing to swap to. What is in the folders in memory counts too.
     pub memory: i64,
+    /// At most as many as the engine has.
     pub cpus: f64,
     pub processes: i64,
+    /// The engine cannot give more than it has itself.
     pub open_files: i64,
     /// Bytes of `/tmp`, and as much again of the home.
     pub tmp: i64,

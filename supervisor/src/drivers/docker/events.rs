@@ -2,7 +2,7 @@
 //! connection it is asked for what happened since.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bollard::Docker;
 use bollard::models::EventMessage;
@@ -18,15 +18,17 @@ pub struct Events {
     docker: Docker,
     cluster: String,
     stream: Option<BoxStream<'static, Result<EventMessage, bollard::errors::Error>>>,
-    /// Unix nanoseconds of the newest event.
-    last: Option<i64>,
+    /// Unix nanoseconds: what happened after that was not heard of.
+    heard_until: u128,
     /// The container of an event that nobody has heard of yet.
     ending: Option<String>,
 }
 
 impl Events {
     pub fn of(docker: Docker, cluster: &str) -> Self {
-        Self { docker, cluster: cluster.to_owned(), stream: None, last: None, ending: None }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let heard_until = now.as_nanos();
+        Self { docker, cluster: cluster.to_owned(), stream: None, heard_until, ending: None }
     }
 
     /// Returns when a container of the cluster has ended, and after a connection was lost.
@@ -45,7 +47,7 @@ impl Events {
             self.stream = None;
             return tokio::time::sleep(RECONNECT).await;
         };
-        self.last = event.time_nano.or(self.last);
+        self.heard_until = event.time_nano.and_then(|at| u128::try_from(at).ok()).unwrap_or(self.heard_until);
         self.ending = event.actor.and_then(|actor| actor.id);
         self.until_ended().await;
     }
@@ -65,11 +67,9 @@ impl Events {
             ("event", vec!["die", "destroy", "oom"]),
             ("label", labels.iter().map(String::as_str).collect()),
         ]);
-        let mut options = EventsOptionsBuilder::default().filters(&filters);
-        if let Some(last) = self.last {
-            let after = last + 1;
-            options = options.since(&format!("{}.{:09}", after / 1_000_000_000, after % 1_000_000_000));
-        }
+        let after = self.heard_until + 1;
+        let since = format!("{}.{:09}", after / 1_000_000_000, after % 1_000_000_000);
+        let options = EventsOptionsBuilder::default().since(&since).filters(&filters);
         self.docker.events(Some(options.build())).boxed()
     }
 }

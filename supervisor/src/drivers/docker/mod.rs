@@ -97,13 +97,17 @@ pub struct Containers {
 impl Containers {
     /// # Errors
     /// `Unavailable` when no engine answers.
-    pub async fn connect(config: Config) -> Result<Self> {
+    pub async fn connect(mut config: Config) -> Result<Self> {
         let docker = Docker::connect_with_host(&config.host)
             .map_err(error::port)?
             .with_timeout(PATIENCE)
             .negotiate_version()
             .await
             .map_err(error::port)?;
+        let engine = docker.info().await.map_err(error::port)?;
+        // It refuses to promise more than it has.
+        config.limits.cpus =
+            engine.ncpu.map_or(config.limits.cpus, |there| config.limits.cpus.min(there as f64));
         let binary = WorkerBinary::new(&config);
         let events = Mutex::new(Events::of(docker.clone(), &config.cluster));
         Ok(Self { config, docker, binary, events })
