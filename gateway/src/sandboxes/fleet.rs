@@ -120,9 +120,12 @@ impl Fleet {
     }
 
     async fn wake(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        // One that has failed since it was touched is tried again only when it is touched again.
+        let has_failed = self.failure(sandbox).is_some();
         let touch = |wanted: &mut Wanted| {
             let now = records::now();
-            let is_fresh = wanted.want == Want::Running && now.saturating_sub(wanted.touched_at) < RECENT;
+            let is_recent = now.saturating_sub(wanted.touched_at) < RECENT;
+            let is_fresh = wanted.want == Want::Running && is_recent && !has_failed;
             if is_fresh || wanted.want == Want::Deleted {
                 return false;
             }
@@ -135,9 +138,12 @@ impl Fleet {
         }
     }
 
+    fn failure(&self, sandbox: &SandboxId) -> Option<Failure> {
+        self.allocations.get(sandbox.as_str())?.value.failure
+    }
+
     fn too_late(&self, sandbox: &SandboxId) -> Fault {
-        let failure = self.allocations.get(sandbox.as_str()).and_then(|seen| seen.value.failure);
-        match failure {
+        match self.failure(sandbox) {
             Some(failure) => not_started(&failure),
             None => Fault::new(Code::Absent, "The sandbox is still starting. Try again later."),
         }
