@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use ports::rpc::{self, Code, Fault};
 use ports::subjects;
 use serde_json::Value;
+use tracing::Instrument;
 use types::calls::{CommandDone, RecordCall};
 use types::classify::classify;
 use types::content::joined_text;
@@ -59,7 +60,7 @@ impl Actor {
         let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
         let cancel = self.cancel_sides.clone();
         self.sides += 1;
-        self.shared.tracker.spawn(async move {
+        let ask = async move {
             let answer = shared.ask_model(&llm, id, &request, None);
             let answer = AssertUnwindSafe(answer).catch_unwind();
             let report = tokio::select! {
@@ -67,7 +68,8 @@ impl Actor {
                 () = cancel.cancelled() => Done::Cancelled,
             };
             let _ = done.send(report).await;
-        });
+        };
+        self.shared.tracker.spawn(ask.in_current_span());
     }
 
     pub(super) async fn named(
