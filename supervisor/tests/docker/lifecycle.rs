@@ -198,3 +198,16 @@ async fn containers_of_others_are_not_seen_and_not_touched() {
     assert_eq!(still_there.state.unwrap().running, Some(true));
     assert_eq!(others.states().await, [UnitState::Running]);
 }
+
+#[tokio::test]
+async fn the_end_of_a_cluster_leaves_nothing_of_it_and_all_of_others() {
+    let (world, others) = (world("exec sleep 1000").await, world("exec sleep 1000").await);
+    let launch = launch("a", 1);
+    world.driver.start(&launch).await.unwrap();
+    others.driver.start(&launch).await.unwrap();
+    world.driver.remove_all().await.unwrap();
+    assert_eq!(world.driver.list().await.unwrap(), []);
+    assert_eq!(world.volumes().await, [""; 0]);
+    assert_eq!((others.states().await, others.volumes().await.len()), (vec![UnitState::Running], 2));
+    world.driver.start(&launch).await.unwrap();
+}

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptionsBuilder,
-};
+use bollard::query_parameters::ListVolumesOptionsBuilder;
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers};
 use ports::{Driver, Launch, Unit, UnitState};
@@ -25,7 +22,7 @@ pub struct World {
     pub config: Config,
     pub driver: Containers,
     pub docker: Docker,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// A cluster whose workers run `script`.
@@ -50,7 +47,7 @@ pub async fn world_with(script: &str, change: impl FnOnce(&mut Config)) -> World
     let network =
         NetworkCreateRequest { name: format!("mh-{cluster}"), internal: Some(true), ..Default::default() };
     docker.create_network(network).await.unwrap();
-    World { config, driver, docker, folder }
+    World { config, driver, docker, _folder: folder }
 }
 
 pub async fn connect(config: &Config) -> Containers {
@@ -100,40 +97,25 @@ impl World {
     }
 
     pub async fn volumes(&self) -> Vec<String> {
-        let label = self.label();
-        let filters = HashMap::from([("label", vec![label.as_str()])]);
+        let label = format!("{CLUSTER_LABEL}={}", self.config.cluster);
+        let filters = HashMap::from([("label", vec![label])]);
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let listed = self.docker.list_volumes(Some(options)).await.unwrap().volumes.unwrap_or_default();
         listed.into_iter().map(|volume| volume.name).collect()
     }
 
-    fn label(&self) -> String {
-        format!("{CLUSTER_LABEL}={}", self.config.cluster)
-    }
-
-    async fn remove_all(&self) {
-        let label = self.label();
-        let filters = HashMap::from([("label", vec![label.as_str()])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let force = || RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        for container in self.docker.list_containers(Some(options)).await.unwrap_or_default() {
-            let _ = self.docker.remove_container(&container.id.unwrap_or_default(), Some(force())).await;
-        }
-        for volume in self.volumes().await {
-            let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-            let _ = self.docker.remove_volume(&volume, Some(options)).await;
-        }
+    async fn remove(&self) {
+        let _ = self.driver.remove_all().await;
         let _ = self.docker.remove_network(&self.config.network).await;
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        debug_assert!(self.folder.path().is_absolute());
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.map(|runtime| runtime.block_on(self.remove_all()))
+                runtime.map(|runtime| runtime.block_on(self.remove()))
             });
         });
     }

@@ -7,6 +7,7 @@ mod binary;
 mod container;
 mod error;
 mod events;
+mod removal;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -113,6 +114,17 @@ impl Containers {
         Ok(Self { config, docker, binary, events })
     }
 
+    /// All of this cluster, whether they run or not.
+    async fn containers(&self) -> Result<Vec<ContainerSummary>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&self.own()).build();
+        self.docker.list_containers(Some(options)).await.map_err(error::port)
+    }
+
+    /// The filter that leaves what is others' alone.
+    fn own(&self) -> HashMap<&'static str, Vec<String>> {
+        HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={}", self.config.cluster)])])
+    }
+
     async fn make_volume(&self, sandbox: &SandboxId) -> std::result::Result<(), StartError> {
         let labels = HashMap::from([
             (CLUSTER_LABEL.to_owned(), self.config.cluster.clone()),
@@ -181,10 +193,7 @@ impl Containers {
 #[async_trait]
 impl Driver for Containers {
     async fn list(&self) -> Result<Vec<Found>> {
-        let label = format!("{CLUSTER_LABEL}={}", self.config.cluster);
-        let filters = HashMap::from([("label", vec![label.as_str()])]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let listed = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
+        let listed = self.containers().await?;
         let found = future::join_all(listed.into_iter().map(|summary| self.found(summary))).await;
         Ok(found.into_iter().flatten().collect())
     }
