@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gateway::config::Placement;
@@ -16,6 +17,8 @@ use crate::serve::Options;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 use crate::{banner, edge, observe};
+
+const SERVING_AGAIN: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -58,7 +61,12 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let ports = connection.control().await?;
     let storage = tokio::spawn({
         let (connection, stop) = (connection.clone(), stop.clone());
-        async move { connection.serve_storage(stop).await }
+        async move {
+            while let Err(error) = connection.serve_storage(stop.clone()).await {
+                tracing::warn!(%error, "workers cannot be served, trying again");
+                tokio::time::sleep(SERVING_AGAIN).await;
+            }
+        }
     });
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
@@ -77,7 +85,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     banner::of_gateway(bound, settings);
     gateway::run(config, ports, vault, listener, stop.clone()).await?;
     stop.cancel();
-    storage.await.context("the storage for workers has panicked")??;
+    storage.await.context("the storage for workers has panicked")?;
     connection.drain().await;
     Ok(())
 }

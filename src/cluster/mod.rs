@@ -26,6 +26,7 @@ async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connect
         credentials: settings.nats_credentials_file.as_deref().map(credentials).transpose()?,
         ca: settings.authority()?,
         name: format!("manyhands {role}"),
+        inbox: None,
     };
     let connection = nats::connect(options).await?;
     tracing::info!(version = connection.server_version(), "connected to NATS");

@@ -16,7 +16,13 @@ const LASTS: Duration = Duration::from_secs(3);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("the URL of a server is missing")?;
     let connection = |name: &str| {
-        connect(Options { urls: vec![url.clone()], credentials: None, ca: None, name: name.to_owned() })
+        connect(Options {
+            urls: vec![url.clone()],
+            credentials: None,
+            ca: None,
+            name: name.to_owned(),
+            inbox: None,
+        })
     };
     let control = connection("rates-control").await?;
     control.set_up(None).await?;

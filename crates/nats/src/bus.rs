@@ -68,10 +68,13 @@ async fn deliver(archive: Arc<dyn Archive>, message: Incoming) -> Vec<Delivery> 
 }
 
 fn plain(message: Incoming) -> Delivery {
+    let subject = message.subject.to_string();
+    let reply = message.reply.map(|reply| reply.to_string());
     Delivery::Message(Message {
         parcel: parcel::unpack(message.headers.as_ref(), message.payload),
-        subject: message.subject.to_string(),
-        reply: message.reply.map(|reply| reply.to_string()),
+        // A worker may name any subject; who answers may publish where the worker may not.
+        reply: reply.filter(|reply| subjects::may_answer(&subject, reply)),
+        subject,
     })
 }
 

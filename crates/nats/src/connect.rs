@@ -33,6 +33,8 @@ pub struct Options {
     pub ca: Option<String>,
     /// Shown in the server's list of connections.
     pub name: String,
+    /// What answers to this client come below, where no credentials say it.
+    pub inbox: Option<String>,
 }
 
 /// What to sign in with next time.
@@ -100,8 +102,9 @@ async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attem
         }
         None => ConnectOptions::new(),
     };
-    if let Some(credentials) = &options.credentials {
-        client = client.custom_inbox_prefix(&credentials.inbox_prefix);
+    let of_credentials = options.credentials.as_ref().map(|credentials| &credentials.inbox_prefix);
+    if let Some(inbox) = of_credentials.or(options.inbox.as_ref()) {
+        client = client.custom_inbox_prefix(inbox);
     }
     if let Some(ca) = &options.ca {
         client = client.tls_client_config(trusting(ca)?);

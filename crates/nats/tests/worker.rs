@@ -6,14 +6,14 @@ mod common;
 
 use bytes::Bytes;
 use common::operator::Operator;
-use common::{PATIENCE, cluster, connection, options};
+use common::{PATIENCE, cluster, options};
 use manyhands_nats::{Connection, Options, connect};
 use ports::rpc::{Code, call};
 use ports::{Error, Expect, LogId, Ports, buckets, subjects};
 use serde_json::{Value, json};
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::{SandboxId, Seq};
+use types::{Epoch, SandboxId, Seq};
 
 struct Keep {
     _server: Nats,
@@ -25,7 +25,8 @@ struct Keep {
 async fn make() -> (Ports, Keep) {
     let (server, control) = cluster().await;
     let serving = serve(&control);
-    let worker = connection(server.url()).await;
+    let inbox = Some(subjects::inbox(&SandboxId::shared(), Epoch(1)));
+    let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
     let ports = worker_ports(&worker, &SandboxId::shared()).await;
     (ports, Keep { _server: server, control, _serving: serving })
 }
