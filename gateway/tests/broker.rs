@@ -21,6 +21,7 @@ use ports::Delivery;
 use ports::buckets::BUDGETS;
 use ports::rpc::{self, Code};
 use provider::Provider;
+use reqwest::Method;
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
 use types::brokering::ModelCall;
@@ -104,6 +105,16 @@ async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
     let wanted = json!({"calls": 1, "prompt_tokens": 10, "completion_tokens": 2, "cost": 7.0});
     until(async || scene.spent(&format!("conversation.{}", scene.conversation.hex())).await == wanted).await;
     until(async || scene.spent("tenant.default").await == wanted).await;
+    let shown = scene.world.gateway().send(Method::GET, "/metrics", None).await;
+    let counted = shown.text().await.unwrap();
+    for line in [
+        "manyhands_steps_total 1",
+        r#"manyhands_tokens_total{kind="prompt"} 10"#,
+        r#"manyhands_tokens_total{kind="completion"} 2"#,
+        "manyhands_cost_dollars_total 7.0",
+    ] {
+        assert!(counted.lines().any(|shown| shown == line), "{line}\n{counted}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

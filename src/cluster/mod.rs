@@ -3,6 +3,7 @@
 pub mod door;
 pub mod gateway;
 pub mod init;
+mod listener;
 pub mod settings;
 pub mod supervisor;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! The settings of the cluster's roles, beside those of `serve`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Cluster {
     /// What a worker may take to start before a call that waits for it is given up.
     pub start_patience: Duration,
     pub tenant_budget_usd: Option<f64>,
+    /// Where `/metrics` and `/health` are shown to everybody who reaches it; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
     pub sandboxes: Sandboxes,
 }
 
@@ -86,6 +89,7 @@ impl Cluster {
             workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
             tenant_budget_usd: source.number("tenant_budget_usd")?,
+            metrics_address: metrics_address(source)?,
             sandboxes: Sandboxes::from_source(source)?,
         })
     }
@@ -149,6 +153,12 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
     Ok(Some(urls))
 }
 
+fn metrics_address(source: &Source) -> Result<Option<SocketAddr>, Invalid> {
+    let text = source.text("metrics_address")?.filter(|text| !text.is_empty());
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|_| Invalid::new("metrics_address", "must be address:port, such as 127.0.0.1:9464"))
+}
+
 fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
     Ok(source.number::<u64>(field)?.map(Duration::from_secs))
 }
@@ -186,6 +196,7 @@ mod tests {
         assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
+        assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());
     }
 
     #[test]

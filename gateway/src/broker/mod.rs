@@ -13,6 +13,9 @@ mod route;
 use bytes::Bytes;
 use ports::rpc::{self, Call, Code, Fault};
 use ports::{Ports, subjects};
+use telemetry::metrics::Work;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 use types::brokering::ModelCall;
 use types::conversation::Record;
 use types::{ConversationId, SandboxId};
@@ -33,13 +36,15 @@ pub struct Broker {
     pauses: Pauses,
     budgets: Budgets,
     load: Load,
+    metrics: Work,
 }
 
 impl Broker {
     #[must_use]
-    pub fn new(ports: &Ports, tenant_ceiling: Option<f64>) -> Self {
+    pub fn new(ports: &Ports, tenant_ceiling: Option<f64>, metrics: Work) -> Self {
         let budgets = Budgets::new(ports.kv.clone(), tenant_ceiling);
-        Self { models: llm::Direct::new(), pauses: Pauses::default(), budgets, load: Load::default() }
+        let pauses = Pauses::new(metrics.clone());
+        Self { models: llm::Direct::new(), pauses, budgets, load: Load::default(), metrics }
     }
 
     /// What the conversation may spend; `None` without a limit.
@@ -93,9 +98,17 @@ async fn take(app: &App, call: Call<ModelCall>) -> Result<(), Fault> {
     let notes = app.ports.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
     let pieces = subjects::model_pieces(&sandbox, epoch, &id);
     let exchange = Exchange::new(app, record, url, pieces);
-    app.tasks.spawn(async move {
+    // It outlives the call that began it, whose trace it belongs to.
+    let span = info_span!(
+        "broker.exchange",
+        otel.kind = "client",
+        conversation.id = %conversation,
+        http.response.status_code = Empty,
+    );
+    let exchange = async move {
         exchange.run(notes, call.blob, body_bytes).await;
         drop(taken);
-    });
+    };
+    app.tasks.spawn(exchange.instrument(span));
     Ok(())
 }
