@@ -84,6 +84,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
         image: None,
+        private_model_hosts: cluster.private_model_hosts,
     });
     ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
     banner::of_gateway(bound, settings);

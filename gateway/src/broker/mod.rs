@@ -21,6 +21,7 @@ use types::conversation::Record;
 use types::{ConversationId, SandboxId};
 
 use crate::App;
+use crate::config::{Config, Placement};
 pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
@@ -41,10 +42,20 @@ pub struct Broker {
 
 impl Broker {
     #[must_use]
-    pub fn new(ports: &Ports, tenant_ceiling: Option<f64>, metrics: Work) -> Self {
-        let budgets = Budgets::new(ports.kv.clone(), tenant_ceiling);
-        let pauses = Pauses::new(metrics.clone());
-        Self { models: llm::Direct::new(), pauses, budgets, load: Load::default(), metrics }
+    pub fn new(ports: &Ports, config: &Config) -> Self {
+        let metrics = config.metrics.work.clone();
+        Self {
+            models: match &config.placement {
+                Placement::Cluster(cluster) if !cluster.private_model_hosts => {
+                    llm::Direct::to_public_addresses()
+                }
+                _ => llm::Direct::new(),
+            },
+            pauses: Pauses::new(metrics.clone()),
+            budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
+            load: Load::default(),
+            metrics,
+        }
     }
 
     /// What the conversation may spend; `None` without a limit.
