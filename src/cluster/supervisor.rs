@@ -80,7 +80,8 @@ async fn driver(cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
     })
 }
 
-fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
+/// How containers are made.
+pub fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
     let sandboxes = &cluster.sandboxes;
     let mut config = docker::Config::new(
         cluster.name.clone(),

@@ -14,6 +14,7 @@ use crate::jetstream::JetStream;
 use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
+use crate::probe::{self, Probe};
 use crate::set_up;
 use crate::worker;
 
@@ -115,6 +116,14 @@ impl Connection {
                 tracing::warn!("the connection to NATS did not end in time");
             }
         }
+    }
+
+    /// Stores a small message in the cluster's bucket, and tells how that went.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn probe(&self) -> Result<Probe, Error> {
+        probe::probe(&self.jetstream()).await
     }
 
     #[must_use]

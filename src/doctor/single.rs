@@ -1,0 +1,119 @@
+//! What a server of one process needs here.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Finding::{self, Broken, Doubtful, Fine};
+use crate::edge;
+use crate::serve::Options;
+use crate::settings::Settings;
+
+/// Below this much free space a server soon cannot write.
+const LOW_DISK: u64 = 1 << 30;
+/// A sync that takes longer makes every acknowledged event slow.
+const SLOW_SYNC: Duration = Duration::from_millis(20);
+/// 2026-01-01: an earlier clock is wrong.
+const EARLIEST_NOW: u64 = 1_767_225_600;
+
+/// # Errors
+/// When the checks themselves cannot run.
+pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&'static str, Finding)>> {
+    let data = settings.state_dir();
+    Ok(vec![
+        ("keys", keys(settings)),
+        ("address", address(options, settings)?),
+        ("data", writable(&data)),
+        ("sync", sync_time(&data)),
+        ("disk", free_space(&data)),
+        ("bash", program("bash", "the agent's terminal needs it")),
+        ("git", program("git", "the git routes and the agents need it")),
+        ("clock", clock()),
+    ])
+}
+
+fn keys(settings: &Settings) -> Finding {
+    match (settings.session_api_keys.len(), &settings.secret_key) {
+        (0, _) if settings.is_open() => Doubtful(
+            "no session key: only loopback is served; set OH_SESSION_API_KEYS_0 to open it".to_owned(),
+        ),
+        (n, None) => Doubtful(format!(
+            "{n} session key(s); secrets are sealed with a key kept beside the data, set OH_SECRET_KEY to keep it elsewhere"
+        )),
+        (n, Some(_)) => Fine(format!("{n} session key(s), and a secret key")),
+    }
+}
+
+pub fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let address = match runtime.block_on(edge::address(options, settings)) {
+        Ok(address) => address,
+        Err(error) => return Ok(Broken(format!("{error:#}"))),
+    };
+    Ok(match std::net::TcpListener::bind(address) {
+        Ok(_) => Fine(format!("{address} is free")),
+        Err(error) => Broken(format!("{address}: {error}; stop what uses it, or choose another --port")),
+    })
+}
+
+fn writable(data: &Path) -> Finding {
+    match std::fs::create_dir_all(data).and_then(|()| std::fs::write(data.join(".doctor"), b"x")) {
+        Ok(()) => Fine(format!("{} can be written", data.display())),
+        Err(error) => Broken(format!(
+            "{}: {error}; start in another folder or set OH_CONVERSATIONS_PATH",
+            data.display()
+        )),
+    }
+}
+
+fn sync_time(data: &Path) -> Finding {
+    let path = data.join(".doctor");
+    let timed = std::fs::File::create(&path).and_then(|mut file| {
+        let began = Instant::now();
+        file.write_all(&[b'x'; 4096])?;
+        file.sync_data()?;
+        Ok(began.elapsed())
+    });
+    // Left-overs of a check are of no use to anyone; a failed removal harms nothing.
+    let _ = std::fs::remove_file(&path);
+    match timed {
+        Ok(took) if took > SLOW_SYNC => Doubtful(format!(
+            "a sync takes {took:?}: events are acknowledged slowly; a faster disk, or OH_FSYNC=interval"
+        )),
+        Ok(took) => Fine(format!("a sync takes {took:?}")),
+        Err(error) => Broken(format!("cannot sync: {error}")),
+    }
+}
+
+pub fn free_space(data: &Path) -> Finding {
+    match rustix::fs::statvfs(data) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let text = format!("{} MiB free", free >> 20);
+            if free < LOW_DISK {
+                Doubtful(format!("{text}: make room before it is full"))
+            } else {
+                Fine(text)
+            }
+        }
+        Err(error) => Broken(format!("cannot ask: {error}")),
+    }
+}
+
+fn program(name: &str, why: &str) -> Finding {
+    let asked = Command::new(name).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    match asked {
+        Ok(output) => Fine(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or(name).to_owned()),
+        Err(_) => Broken(format!("not found: {why}; install the package {name}")),
+    }
+}
+
+pub fn clock() -> Finding {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(now) if now.as_secs() >= EARLIEST_NOW => Fine(types::time::utc_now()),
+        _ => {
+            Broken("the clock is years behind; set it, or certificates and tokens will be refused".to_owned())
+        }
+    }
+}
