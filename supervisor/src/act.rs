@@ -12,7 +12,7 @@ use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
 
 use crate::credentials::{self, Minter};
-use crate::decide::{STOPPING, Step};
+use crate::decide::{NO_DRIVER, STOPPING, Step};
 use crate::memory::Memory;
 use crate::moment::{Moment, millis};
 use crate::records;
@@ -35,6 +35,22 @@ struct Cause {
     reason: FailureReason,
     message: String,
     log: String,
+}
+
+impl Cause {
+    fn of(error: StartError, log: String) -> Self {
+        let (reason, message) = match error {
+            StartError::ImageMissing(image) => {
+                (FailureReason::ImageMissing, format!("The image {image} is not there."))
+            }
+            StartError::Unavailable(why) => {
+                tracing::warn!(why, "a start was not answered");
+                (FailureReason::DriverUnavailable, NO_DRIVER.to_owned())
+            }
+            StartError::Failed(message) => (FailureReason::StartFailed, message),
+        };
+        Self { reason, message, log }
+    }
 }
 
 impl Actor {
@@ -73,11 +89,7 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
-                let cause = Cause {
-                    reason: reason(&error),
-                    message: error.to_string(),
-                    log: self.driver.log(&unit).await,
-                };
+                let cause = Cause::of(error, self.driver.log(&unit).await);
                 // Something of it may be there: what cannot be removed now is found by the next look.
                 let _ = self.driver.stop(&unit, Duration::ZERO).await;
                 self.record(cause, allocation, Expect::Revision(revision), view, memory, now).await
@@ -215,14 +227,6 @@ impl Actor {
 
     async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
         records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
-    }
-}
-
-fn reason(error: &StartError) -> FailureReason {
-    match error {
-        StartError::ImageMissing(_) => FailureReason::ImageMissing,
-        StartError::Unavailable(_) => FailureReason::DriverUnavailable,
-        StartError::Failed(_) => FailureReason::StartFailed,
     }
 }
 
