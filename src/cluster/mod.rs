@@ -41,7 +41,7 @@ async fn control(connection: &nats::Connection) -> anyhow::Result<ports::Ports> 
     let give_up = Instant::now() + SET_UP_PATIENCE;
     loop {
         match connection.control().await {
-            Err(nats::Error::NotSetUp { .. }) if Instant::now() < give_up => {
+            Err(nats::Error::NotSetUp) if Instant::now() < give_up => {
                 tracing::info!("waiting for a gateway to set the storage up");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

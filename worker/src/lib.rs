@@ -85,14 +85,14 @@ pub async fn run(
     };
     let keeping = async {
         match keeper {
-            Some(keeper) => keeper.keep(report, shutdown.clone()).await.map_err(replaced),
+            Some(keeper) => keeper.keep(report).await,
             None => std::future::pending().await,
         }
     };
     let conversations = conversation::serve(config, ports, models, guards, shutdown.clone());
     let outcome = tokio::select! {
         served = conversations => served.map_err(Error::from),
-        kept = keeping => kept,
+        newer = keeping => Err(replaced(newer)),
     };
     shutdown.cancel();
     tracker.close();
