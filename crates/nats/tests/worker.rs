@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{Epoch, SandboxId, Seq};
 
 struct Keep {
-    _server: Nats,
+    server: Nats,
     control: Connection,
     _serving: DropGuard,
 }
@@ -35,7 +35,7 @@ async fn make_observed(appended: impl Fn(usize) + Send + Sync + 'static) -> (Por
     let inbox = Some(subjects::inbox(&SandboxId::shared(), Epoch(1)));
     let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
     let ports = worker_ports(&worker, &SandboxId::shared()).await;
-    (ports, Keep { _server: server, control, _serving: serving })
+    (ports, Keep { server, control, _serving: serving })
 }
 
 fn serve(control: &Connection) -> DropGuard {
@@ -101,9 +101,12 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     for log in &logs {
         control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
     }
+    let inbox = Some(subjects::inbox(&sandboxes[1], Epoch(1)));
+    let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
+    let other = worker_ports(&other, &sandboxes[1]).await;
     let delete = async |log: &str| {
         let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
-        let answer = call::<_, Value>(&*control.bus, &subject, &question, Bytes::new(), PATIENCE);
+        let answer = call::<_, Value>(&*other.bus, &subject, &question, Bytes::new(), PATIENCE);
         answer.await.map(|_| ()).map_err(|fault| fault.code)
     };
     for elsewhere in ["*", ">", "a.b", "default.a", ""] {
