@@ -6,7 +6,9 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 #[derive(Debug, thiserror::Error)]
-#[error("the model's base_url leads to a private address, which is not allowed here")]
+#[error(
+    "the model's base_url leads to a private address, which is called only where OH_ALLOW_PRIVATE_MODEL_HOSTS is set"
+)]
 pub struct PrivateAddress;
 
 /// Resolves names to their public addresses alone, in the moment they are connected to.
