@@ -16,7 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{Epoch, SandboxId, Seq};
 
 struct Keep {
-    _server: Nats,
+    server: Nats,
     control: Connection,
     _serving: DropGuard,
 }
@@ -28,7 +28,7 @@ async fn make() -> (Ports, Keep) {
     let inbox = Some(subjects::inbox(&SandboxId::shared(), Epoch(1)));
     let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
     let ports = worker_ports(&worker, &SandboxId::shared()).await;
-    (ports, Keep { _server: server, control, _serving: serving })
+    (ports, Keep { server, control, _serving: serving })
 }
 
 fn serve(control: &Connection) -> DropGuard {
@@ -71,6 +71,9 @@ async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
 async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let (_, keep) = make().await;
     let control = keep.control.control().await.unwrap();
+    let inbox = Some(subjects::inbox(&SandboxId::parse("other").unwrap(), Epoch(1)));
+    let caller = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
+    let caller = caller.control().await.unwrap();
     let sandboxes = ["default", "other"].map(|name| SandboxId::parse(name).unwrap());
     let logs = sandboxes.clone().map(|sandbox| LogId::named(&sandbox, "a"));
     for log in &logs {
@@ -78,7 +81,7 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     }
     let delete = async |log: &str| {
         let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
-        let answer = call::<_, Value>(&*control.bus, &subject, &question, Bytes::new(), PATIENCE);
+        let answer = call::<_, Value>(&*caller.bus, &subject, &question, Bytes::new(), PATIENCE);
         answer.await.map(|_| ()).map_err(|fault| fault.code)
     };
     for elsewhere in ["*", ">", "a.b", "default.a", ""] {
