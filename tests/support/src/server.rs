@@ -46,6 +46,13 @@ impl Start {
         self.folder.path()
     }
 
+    /// # Panics
+    /// When a part of it does not start.
+    #[must_use]
+    pub fn start_cluster(&self) -> Cluster {
+        Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some())
+    }
+
     /// The command as it would be run, for tests that expect it to fail.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -71,7 +78,7 @@ impl Start {
     #[must_use]
     pub fn start(&self) -> Server {
         if std::env::var_os("MANYHANDS_TEST_CLUSTER").is_some() {
-            let cluster = Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some());
+            let cluster = self.start_cluster();
             let url = cluster.url();
             let client = Client::new(&url, self.key.as_deref());
             return Server { running: Running::Cluster(cluster), url, client, start: self.clone() };
@@ -114,7 +121,7 @@ impl Server {
     pub fn pid(&self) -> u32 {
         match &self.running {
             Running::One(process) => process.id(),
-            Running::Cluster(cluster) => cluster.gateway_pid(),
+            Running::Cluster(cluster) => cluster.gateways[0].process.pid(),
         }
     }
 
