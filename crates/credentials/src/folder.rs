@@ -125,9 +125,7 @@ mod tests {
         for part in [OPERATOR, "nats", "gateway", "supervisor"] {
             std::fs::create_dir(folder.path().join(part)).unwrap();
         }
-        assert!(
-            make(folder.path(), Path::new("/data/accounts")).unwrap().iter().all(|piece| !piece.kept)
-        );
+        assert!(make(folder.path(), Path::new("/data/accounts")).unwrap().iter().all(|piece| !piece.kept));
         assert_eq!(contents(folder.path()).len(), 5);
     }
 

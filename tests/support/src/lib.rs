@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod containers;
 mod http;
 pub mod model;
 pub mod nats;

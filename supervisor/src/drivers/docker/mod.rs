@@ -135,7 +135,12 @@ impl Containers {
     /// `false` when it is there and runs.
     async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
         let name = launch.unit.name(&self.config.cluster);
-        let body = container::body(&self.config, launch, self.files.mount(&self.config, &launch.unit.sandbox), entrypoint);
+        let body = container::body(
+            &self.config,
+            launch,
+            self.files.mount(&self.config, &launch.unit.sandbox),
+            entrypoint,
+        );
         let image = body.image.clone().unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         match self.docker.create_container(Some(options), body).await {
