@@ -25,10 +25,14 @@ make_rust() {
   toolchain=$(rustc --print sysroot)
   mkdir "$work/rust"
   cp -a "$toolchain"/{bin,lib} "$work/rust/"
+  # The registry of crates may be reached through this machine's own certificate authority.
+  cp -L /etc/ssl/certs/ca-certificates.crt "$work/rust/"
   docker build -q -t "$image" -f - "$work/rust" >/dev/null <<'END'
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make && rm -rf /var/lib/apt/lists/*
-COPY . /usr/local
+COPY ca-certificates.crt /etc/ssl/certs/
+COPY bin /usr/local/bin
+COPY lib /usr/local/lib
 END
 }
 
