@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use supervisor::drivers::docker::SharedVolume;
 
 use crate::settings::{Invalid, Source};
 
 const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+/// Where a supervisor sees the volume of all sandboxes' files.
+const SANDBOXES: &str = "/sandboxes";
 const DEFAULT_IMAGE: &str = "manyhands-worker";
 
 /// Where the cluster is, and how its sandboxes are.
@@ -40,12 +43,15 @@ pub struct Sandboxes {
     pub network: String,
     /// The volume with the door's socket, mounted at `/door`.
     pub door: Option<String>,
+    /// A volume for the files of all sandboxes; `None`: each has one of its own.
+    pub files: Option<SharedVolume>,
     pub runtime: Option<String>,
     /// The worker's program as containers get it: a static build.
     pub worker_binary: PathBuf,
     pub docker_host: Option<String>,
     pub warm: usize,
     pub idle: Option<Duration>,
+    pub end_with_supervisor: bool,
     pub limit: Option<usize>,
     pub limit_per_tenant: Option<usize>,
     pub memory_mib: Option<i64>,
@@ -111,6 +117,10 @@ impl Sandboxes {
             image: source.text("conversation_image")?.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             network: source.text("sandbox_network")?.unwrap_or_else(|| "none".to_owned()),
             door: source.text("sandbox_door")?.filter(|name| !name.is_empty()),
+            files: source
+                .text("sandbox_volume")?
+                .filter(|name| !name.is_empty())
+                .map(|name| SharedVolume { name, path: SANDBOXES.into() }),
             runtime: source.text("sandbox_runtime")?.filter(|name| !name.is_empty()),
             worker_binary: source
                 .text("worker_binary")?
@@ -122,6 +132,7 @@ impl Sandboxes {
                 Some(Duration::ZERO) => None,
                 other => other,
             },
+            end_with_supervisor: source.flag("end_sandboxes")?.unwrap_or(false),
             limit: source.number("max_sandboxes")?,
             limit_per_tenant: source.number("max_sandboxes_per_tenant")?,
             memory_mib: source.number("sandbox_memory_mib")?,

@@ -44,6 +44,7 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
             per_tenant: cluster.sandboxes.limit_per_tenant,
             per_node: cluster.sandboxes.limit,
         },
+        ends_workers: cluster.sandboxes.end_with_supervisor,
         minter: minter(cluster)?,
     };
     tracing::info!(cluster = cluster.name, "supervising");
@@ -85,6 +86,7 @@ fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
     );
     config.worker = worker;
     config.door.clone_from(&sandboxes.door);
+    config.files.clone_from(&sandboxes.files);
     config.runtime.clone_from(&sandboxes.runtime);
     if let Some(host) = &sandboxes.docker_host {
         config.host.clone_from(host);

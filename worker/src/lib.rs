@@ -59,6 +59,9 @@ pub async fn run(
     {
         tracing::warn!("commands run as the user that was chosen before");
     }
+    if let Err(error) = tools::hands::make_folders(&config.project_dir) {
+        tracing::warn!(%error, "the folder commands start in cannot be made");
+    }
     let (keeper, standing) = match config.leased {
         true => {
             let taken = Keeper::take(ports.kv.clone(), config.sandbox.clone(), config.epoch).await;

@@ -40,6 +40,7 @@ async fn supervised(script: &str) -> Supervised {
         warm_workers: 0,
         idle_limit: None,
         limits: Limits::default(),
+        ends_workers: false,
         minter: Arc::new(NoCredentials),
     });
     let driver = Arc::new(connect(&world.config).await);
