@@ -103,7 +103,12 @@ impl Start {
     fn clustered(&self, cluster: Cluster, containers: Option<Containers>) -> Server {
         let url = cluster.url();
         let client = Client::new(&url, self.key.as_deref());
-        Server { running: Running::Cluster { cluster, containers }, url, client, start: self.clone() }
+        Server {
+            running: Running::Cluster { cluster: Box::new(cluster), containers },
+            url,
+            client,
+            start: self.clone(),
+        }
     }
 }
 
@@ -125,7 +130,7 @@ pub(crate) fn until_ready(mut command: Command) -> (Child, String) {
 enum Running {
     One(Child),
     Cluster {
-        cluster: Cluster,
+        cluster: Box<Cluster>,
         /// They are removed once nobody starts more.
         containers: Option<Containers>,
     },
