@@ -32,9 +32,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
     // As a child of its supervisor it ends with it, however that ends; in a container its parent is the init.
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")?;
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
-    let _traces = observe::start("manyhands-worker", &level, true)?;
     let spec = read_spec()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let collector = runtime.block_on(door::spans(&spec.nats_urls))?;
+    // Ends before the runtime, through which the last spans go.
+    let _traces = observe::start_towards(collector, "manyhands-worker", &level, true)?;
     runtime.block_on(serve(spec)).map(|()| ExitCode::SUCCESS)
 }
 

@@ -20,6 +20,8 @@ pub struct Config {
     pub json: bool,
     /// What collectors call this process where `OTEL_SERVICE_NAME` does not say.
     pub service: &'static str,
+    /// `http://host:port` of a collector that counts before those of the environment.
+    pub collector: Option<String>,
 }
 
 /// Starts logging, and tracing if a collector is named, for the whole process. Must not be called on an
@@ -28,7 +30,7 @@ pub struct Config {
 /// # Errors
 /// When `level` is no filter, the collector's address is none, or logging was started before.
 pub fn init(config: &Config) -> anyhow::Result<Guard> {
-    let (layer, guard) = traces::layer(config.service)?;
+    let (layer, guard) = traces::layer(config.service, config.collector.as_deref())?;
     tracing_subscriber::registry().with(layer).with(logs::layer(config)?).try_init()?;
     Ok(guard)
 }

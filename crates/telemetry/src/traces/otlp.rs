@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -32,12 +32,19 @@ impl Drop for Guard {
     }
 }
 
-pub fn layer<S>(service: &'static str) -> anyhow::Result<(impl Layer<S>, Guard)>
+pub fn layer<S>(
+    service: &'static str,
+    collector: Option<&str>,
+) -> anyhow::Result<(impl Layer<S> + use<S>, Guard)>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let provider = if is_wanted(|name| std::env::var(name).ok()) {
-        let exporter = SpanExporter::builder().with_http().build()?;
+    let provider = if collector.is_some() || is_wanted(|name| std::env::var(name).ok()) {
+        let exporter = SpanExporter::builder().with_http();
+        let exporter = match collector {
+            Some(address) => exporter.with_endpoint(format!("{address}/v1/traces")).build()?,
+            None => exporter.build()?,
+        };
         // Sampler, limits and batch sizes: the SDK's, by their variables.
         let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
         builder.with_resource(resource(service)).build()
