@@ -17,7 +17,7 @@ use crate::talker::Talker;
 use crate::{check, setting};
 
 /// After this many kills every conversation is tried out.
-const KILLS_OF_A_ROUND: usize = 10;
+const KILLS_OF_A_ROUND: usize = 15;
 /// What a conversation may take to be usable after the last fault.
 const USABLE: Duration = Duration::from_secs(15);
 /// What killed parts may leave behind for.
@@ -25,7 +25,7 @@ const ORPHANS: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_fails() {
-    let kills = setting("MANYHANDS_CHAOS_KILLS", 10);
+    let kills = setting("MANYHANDS_CHAOS_KILLS", 15);
     let mut random = Random::seeded();
     let mut scene = Scene::set(setting("MANYHANDS_CHAOS_CONVERSATIONS", 6), "true").await;
     scene.cluster.add_supervisor();
@@ -78,7 +78,7 @@ async fn rage(
     let talking: Vec<_> = talkers.into_iter().map(|talker| tokio::spawn(talker.talk(told.clone()))).collect();
     let mut killed = 0;
     while killed < kills {
-        sleep(Duration::from_millis(200 + random.below(1_500))).await;
+        sleep(Duration::from_millis(100 + random.below(900))).await;
         let fault = Fault::any(random);
         if fault.strike(&mut scene.cluster, random).await {
             *struck.entry(fault).or_default() += 1;
