@@ -116,10 +116,14 @@ impl<'a> Candidate<'a> {
             let asked = Instant::now();
             match timeout(left, self.put(Expect::Revision(revision))).await {
                 Ok(Ok(next)) => (revision, renewed, pause) = (next, asked, self.timing.renewal),
-                Ok(Err(Error::Conflict { .. })) => {
-                    tracing::warn!("another supervisor has taken over");
-                    break;
-                }
+                Ok(Err(Error::Conflict { .. })) => match self.own().await {
+                    // What was answered by an error may have been written.
+                    Some(own) => (revision, pause) = (own, self.timing.renewal / TRIES),
+                    None => {
+                        tracing::warn!("another supervisor has taken over");
+                        break;
+                    }
+                },
                 Ok(Err(error)) if renewed.elapsed() < patience => {
                     tracing::warn!(%error, "cannot renew the supervisor's lease yet");
                     pause = self.timing.renewal / TRIES;
@@ -132,6 +136,12 @@ impl<'a> Candidate<'a> {
         }
         stop.cancel();
         None
+    }
+
+    /// The record's revision, if this one wrote it last.
+    async fn own(&self) -> Option<u64> {
+        let stored = self.kv.get(LEASES, KEY).await.ok()??;
+        (stored.value == self.name).then_some(stored.revision)
     }
 
     async fn put(&self, expect: Expect) -> Result<u64> {
