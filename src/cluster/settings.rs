@@ -1,13 +1,17 @@
 //! The settings of the cluster's roles, beside those of `serve`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use supervisor::drivers::docker::SharedVolume;
 
 use crate::settings::{Invalid, Source};
 
 const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+/// Where a supervisor sees the volume of all sandboxes' files.
+const SANDBOXES: &str = "/sandboxes";
 const DEFAULT_IMAGE: &str = "manyhands-worker";
 
 /// Where the cluster is, and how its sandboxes are.
@@ -29,6 +33,10 @@ pub struct Cluster {
     /// What a worker may take to start before a call that waits for it is given up.
     pub start_patience: Duration,
     pub tenant_budget_usd: Option<f64>,
+    /// Whether models may be on the gateway's own machine or network.
+    pub private_model_hosts: bool,
+    /// Where `/metrics` and `/health` are shown to everybody who reaches it; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
     pub sandboxes: Sandboxes,
 }
 
@@ -40,12 +48,15 @@ pub struct Sandboxes {
     pub network: String,
     /// The volume with the door's socket, mounted at `/door`.
     pub door: Option<String>,
+    /// A volume for the files of all sandboxes; `None`: each has one of its own.
+    pub files: Option<SharedVolume>,
     pub runtime: Option<String>,
     /// The worker's program as containers get it: a static build.
     pub worker_binary: PathBuf,
     pub docker_host: Option<String>,
     pub warm: usize,
     pub idle: Option<Duration>,
+    pub end_with_supervisor: bool,
     pub limit: Option<usize>,
     pub limit_per_tenant: Option<usize>,
     pub memory_mib: Option<i64>,
@@ -60,6 +71,11 @@ pub struct Sandboxes {
 pub enum Driver {
     Docker,
     Process,
+}
+
+/// Whether this is a part of a cluster, rather than a server of one process.
+pub fn is_set(source: &Source) -> bool {
+    source.variable("OH_NATS_URL").is_some()
 }
 
 impl Cluster {
@@ -86,6 +102,8 @@ impl Cluster {
             workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
             tenant_budget_usd: source.number("tenant_budget_usd")?,
+            private_model_hosts: source.flag("allow_private_model_hosts")?.unwrap_or(false),
+            metrics_address: metrics_address(source)?,
             sandboxes: Sandboxes::from_source(source)?,
         })
     }
@@ -111,6 +129,10 @@ impl Sandboxes {
             image: source.text("conversation_image")?.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             network: source.text("sandbox_network")?.unwrap_or_else(|| "none".to_owned()),
             door: source.text("sandbox_door")?.filter(|name| !name.is_empty()),
+            files: source
+                .text("sandbox_volume")?
+                .filter(|name| !name.is_empty())
+                .map(|name| SharedVolume { name, path: SANDBOXES.into() }),
             runtime: source.text("sandbox_runtime")?.filter(|name| !name.is_empty()),
             worker_binary: source
                 .text("worker_binary")?
@@ -122,6 +144,7 @@ impl Sandboxes {
                 Some(Duration::ZERO) => None,
                 other => other,
             },
+            end_with_supervisor: source.flag("end_sandboxes")?.unwrap_or(false),
             limit: source.number("max_sandboxes")?,
             limit_per_tenant: source.number("max_sandboxes_per_tenant")?,
             memory_mib: source.number("sandbox_memory_mib")?,
@@ -147,6 +170,12 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
         ));
     }
     Ok(Some(urls))
+}
+
+fn metrics_address(source: &Source) -> Result<Option<SocketAddr>, Invalid> {
+    let text = source.text("metrics_address")?.filter(|text| !text.is_empty());
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|_| Invalid::new("metrics_address", "must be address:port, such as 127.0.0.1:9464"))
 }
 
 fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
@@ -186,6 +215,7 @@ mod tests {
         assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
+        assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Bus, Driver, Error, Expect, Kv, Launch, Result, StartError, Unit};
+use telemetry::metrics::Placement;
 use types::Epoch;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
 
 use crate::credentials::{self, Minter};
-use crate::decide::{STOPPING, Step};
+use crate::decide::{NO_DRIVER, STOPPING, Step};
 use crate::memory::Memory;
 use crate::moment::{Moment, millis};
 use crate::records;
@@ -26,6 +27,7 @@ pub struct Actor {
     pub cluster: String,
     /// Whether too many failures end the tries until the sandbox is woken.
     pub gives_up: bool,
+    pub metrics: Placement,
 }
 
 /// Why there is no worker, before it is known when the next try is due.
@@ -33,6 +35,22 @@ struct Cause {
     reason: FailureReason,
     message: String,
     log: String,
+}
+
+impl Cause {
+    fn of(error: StartError, log: String) -> Self {
+        let (reason, message) = match error {
+            StartError::ImageMissing(image) => {
+                (FailureReason::ImageMissing, format!("The image {image} is not there."))
+            }
+            StartError::Unavailable(why) => {
+                tracing::warn!(why, "a start was not answered");
+                (FailureReason::DriverUnavailable, NO_DRIVER.to_owned())
+            }
+            StartError::Failed(message) => (FailureReason::StartFailed, message),
+        };
+        Self { reason, message, log }
+    }
 }
 
 impl Actor {
@@ -61,6 +79,7 @@ impl Actor {
         }
         let allocation = Allocation { epoch, unit: unit.name(&self.cluster), ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
+        memory.course.begin(epoch, now.instant);
         let image = view.wanted.as_ref().and_then(|wanted| wanted.value.image.clone());
         match self.launch(&unit, image).await {
             Ok(()) => {
@@ -70,11 +89,7 @@ impl Actor {
                 Ok(())
             }
             Err(error) => {
-                let cause = Cause {
-                    reason: reason(&error),
-                    message: error.to_string(),
-                    log: self.driver.log(&unit).await,
-                };
+                let cause = Cause::of(error, self.driver.log(&unit).await);
                 // Something of it may be there: what cannot be removed now is found by the next look.
                 let _ = self.driver.stop(&unit, Duration::ZERO).await;
                 self.record(cause, allocation, Expect::Revision(revision), view, memory, now).await
@@ -144,6 +159,7 @@ impl Actor {
     ) -> Result<()> {
         let Cause { reason, message, log } = cause;
         let verdict = memory.failures.note(now.instant);
+        memory.course.fail(now.instant, &self.metrics);
         let at = failed_at(view, now);
         tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
         let is_final = self.gives_up && verdict.is_enough && may_be_final(reason, view);
@@ -211,14 +227,6 @@ impl Actor {
 
     async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
         records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
-    }
-}
-
-fn reason(error: &StartError) -> FailureReason {
-    match error {
-        StartError::ImageMissing(_) => FailureReason::ImageMissing,
-        StartError::Unavailable(_) => FailureReason::DriverUnavailable,
-        StartError::Failed(_) => FailureReason::StartFailed,
     }
 }
 

@@ -16,6 +16,9 @@ use crate::view::View;
 /// How soon an unanswering driver is asked again.
 const DRIVER_RETRY: Duration = Duration::from_secs(2);
 
+/// For clients.
+pub const NO_DRIVER: &str = "The container service does not answer.";
+
 /// What a worker that is asked to end gets to do so.
 pub const STOPPING: Duration = Duration::from_secs(10);
 
@@ -79,7 +82,7 @@ pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
 fn without_driver(view: &View, sign: Sign) -> Step {
     let concerned = view.wants_running() && !matches!(sign, Sign::Leased(_)) && !is_given_up(view);
     if concerned && !is_known(view, FailureReason::DriverUnavailable) {
-        return Step::Refuse(FailureReason::DriverUnavailable, "The container service does not answer.");
+        return Step::Refuse(FailureReason::DriverUnavailable, NO_DRIVER);
     }
     Step::Wait(DRIVER_RETRY)
 }

@@ -5,6 +5,7 @@
 //! at a change, when a step is due, or after [`RESYNC`]. It holds no model key and never sees a conversation.
 
 mod act;
+mod course;
 mod credentials;
 mod decide;
 pub mod drivers;
@@ -26,7 +27,9 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future;
 use ports::{Driver, Ports};
+use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
@@ -62,13 +65,17 @@ pub struct Cluster {
     /// A sandbox nobody used for so long is paused; `None`: never.
     pub idle_limit: Option<Duration>,
     pub limits: Limits,
+    /// Whether workers end with the supervisor, as where the whole cluster is taken down at once. They are
+    /// wanted as before: the next supervisor starts them again.
+    pub ends_workers: bool,
     pub minter: Arc<dyn Minter>,
+    pub metrics: Placement,
 }
 
 /// Runs until `shutdown`. Failed starts are tried again, with growing waits.
 ///
 /// # Errors
-/// In embedded mode, when the units cannot be listed or stopped at the end.
+/// When units that are to end with it cannot be listed or stopped.
 pub async fn run(
     config: Config,
     ports: Ports,
@@ -78,9 +85,7 @@ pub async fn run(
     match config {
         Config::Embedded { always } => {
             schedule(&mut embedded(always, &ports, driver.clone()), &ports, driver.as_ref(), &shutdown).await;
-            for found in driver.list().await? {
-                driver.stop(&found.unit, decide::STOPPING).await?;
-            }
+            end_workers(driver.as_ref()).await?;
         }
         Config::Cluster(cluster) => {
             let candidate = Candidate::new(ports.kv.as_ref(), Timing::default());
@@ -91,9 +96,18 @@ pub async fn run(
                 async move { schedule(&mut reconciler, &ports, driver.as_ref(), &stop).await }
             };
             candidate.lead(&shutdown, work).await;
+            if cluster.ends_workers {
+                end_workers(driver.as_ref()).await?;
+            }
         }
     }
     Ok(())
+}
+
+async fn end_workers(driver: &dyn Driver) -> ports::Result<()> {
+    let units = driver.list().await?.into_iter().map(|found| found.unit);
+    let stops = units.map(|unit| async move { driver.stop(&unit, decide::STOPPING).await });
+    future::join_all(stops).await.into_iter().collect()
 }
 
 fn embedded(always: Vec<SandboxId>, ports: &Ports, driver: Arc<dyn Driver>) -> Reconciler {
@@ -111,6 +125,7 @@ fn embedded(always: Vec<SandboxId>, ports: &Ports, driver: Arc<dyn Driver>) -> R
         minter: Arc::new(NoCredentials),
         cluster: "embedded".to_owned(),
         gives_up: false,
+        metrics: Metrics::default().placement,
     };
     Reconciler::new(rules, actor)
 }
@@ -130,6 +145,7 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
         minter: cluster.minter.clone(),
         cluster: cluster.name.clone(),
         gives_up: true,
+        metrics: cluster.metrics.clone(),
     };
     Reconciler::new(rules, actor)
 }

@@ -49,7 +49,7 @@ impl Follower {
 
     /// Waits until it has hung up so often.
     pub async fn has_hung_up(&mut self, times: usize) {
-        self.progress.wait_for(|done| *done >= times).await.expect("it listens");
+        self.progress.wait_for(|done| *done >= times).await.unwrap();
     }
 
     /// Ends it once it has heard `count` events.
@@ -58,7 +58,7 @@ impl Follower {
     /// When they do not arrive in time.
     pub async fn end(self, count: usize) -> Heard {
         self.wanted.send_replace(Some(count));
-        timeout(ARRIVAL, self.listening).await.expect("events never arrive").unwrap()
+        timeout(ARRIVAL, self.listening).await.unwrap().unwrap()
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use ports::buckets::LEASES;
 use ports::{Error, Expect, Kv};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use types::placement::Lease;
 use types::time::utc_now;
 use types::{Epoch, SandboxId};
@@ -119,26 +118,16 @@ impl Keeper {
         }
     }
 
-    /// Renews until `shutdown`, or until a newer incarnation is there. `report` tells how long the worker has
-    /// been idle and how many runs are under way.
-    ///
-    /// # Errors
-    /// [`Refusal::Newer`]: this worker must stop at once.
-    pub(crate) async fn keep(
-        mut self,
-        report: impl Fn() -> (Duration, usize),
-        shutdown: CancellationToken,
-    ) -> Result<(), Refusal> {
+    /// Renews until a newer incarnation is there: then this worker must stop at once. `report` tells how long
+    /// the worker has been idle and how many runs are under way.
+    pub(crate) async fn keep(mut self, report: impl Fn() -> (Duration, usize)) -> Refusal {
         let mut pause = RENEW_EVERY;
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
-            }
+            tokio::time::sleep(pause).await;
             let (idle, runs) = report();
             pause = match self.renew(idle, runs).await {
                 Ok(()) => RENEW_EVERY,
-                Err(newer @ Refusal::Newer(_)) => return Err(newer),
+                Err(newer @ Refusal::Newer(_)) => return newer,
                 Err(Refusal::NotNow(error)) => {
                     tracing::warn!(sandbox.id = %self.sandbox, %error, "the lease is not renewed");
                     TRY_AGAIN

@@ -59,6 +59,9 @@ pub async fn run(
     {
         tracing::warn!("commands run as the user that was chosen before");
     }
+    if let Err(error) = tools::hands::make_folders(&config.project_dir) {
+        tracing::warn!(%error, "the folder commands start in cannot be made");
+    }
     let (keeper, standing) = match config.leased {
         true => {
             let taken = Keeper::take(ports.kv.clone(), config.sandbox.clone(), config.epoch).await;
@@ -83,14 +86,14 @@ pub async fn run(
     };
     let keeping = async {
         match keeper {
-            Some(keeper) => keeper.keep(report, shutdown.clone()).await.map_err(replaced),
+            Some(keeper) => keeper.keep(report).await,
             None => std::future::pending().await,
         }
     };
     let conversations = conversation::serve(config, ports, models, guards, shutdown.clone());
     let outcome = tokio::select! {
         served = conversations => served.map_err(Error::from),
-        kept = keeping => kept,
+        newer = keeping => Err(replaced(newer)),
     };
     shutdown.cancel();
     tracker.close();

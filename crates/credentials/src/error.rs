@@ -4,7 +4,7 @@ use std::path::PathBuf;
 /// Never names a key.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path} cannot be used", path = path.display())]
     File { path: PathBuf, source: io::Error },
     /// A file of keys or credentials that was altered, or belongs to something else.
     #[error("{0} does not hold what it should")]

@@ -50,7 +50,8 @@ pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     if derived.iter().all(|path| path.exists()) {
         return Ok(derived.map(|path| Piece { path: path.clone(), kept: true }).into());
     }
-    let kept = operator.exists();
+    // The folder alone may be there: a volume that is still empty.
+    let kept = Keys::are_in(&operator);
     if !kept {
         if let Some(orphan) = derived.into_iter().find(|path| path.exists()) {
             return Err(Error::NoKeys { operator, orphan: orphan.clone() });
@@ -116,6 +117,16 @@ mod tests {
         assert_eq!(contents(folder.path()), before);
         files::load::<Credentials>(&credentials_path(folder.path(), Role::Gateway)).unwrap();
         Minter::load(&minter_path(folder.path())).unwrap();
+    }
+
+    #[test]
+    fn empty_folders_are_filled() {
+        let folder = tempfile::tempdir().unwrap();
+        for part in [OPERATOR, "nats", "gateway", "supervisor"] {
+            std::fs::create_dir(folder.path().join(part)).unwrap();
+        }
+        assert!(make(folder.path(), Path::new("/data/accounts")).unwrap().iter().all(|piece| !piece.kept));
+        assert_eq!(contents(folder.path()).len(), 5);
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Keys {
         }
     }
 
+    #[must_use]
+    pub fn are_in(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     /// # Errors
     /// The file of the folder `dir` cannot be read, or holds no keys.
     pub fn load(dir: &Path) -> Result<Self> {

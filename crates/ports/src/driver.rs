@@ -46,7 +46,7 @@ pub enum UnitState {
     Exited { code: Option<i64> },
 }
 
-/// Why a unit does not run; the texts are for clients.
+/// Why a unit does not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     #[error("the image {0} is not there")]
@@ -54,6 +54,7 @@ pub enum StartError {
     /// Try again later. The unit may or may not be there.
     #[error("the container service does not answer: {0}")]
     Unavailable(String),
+    /// A sentence for clients: it names neither secrets nor the host's paths.
     #[error("{0}")]
     Failed(String),
 }

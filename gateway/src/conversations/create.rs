@@ -25,6 +25,9 @@ use crate::idempotency::Attempt;
 use crate::index::{ConversationInfo, Created, Entry};
 use crate::schema::conversation::TraceHeaders;
 
+/// What creation waits for a sandbox that has to be started. Most are there by then.
+const MOMENT: Duration = Duration::from_secs(3);
+
 /// What making the workspace may take; a conversation without it is still one.
 const PREPARING: Duration = Duration::from_secs(20);
 
@@ -95,18 +98,27 @@ async fn create_first(app: App, record: &Record, found: StatusCode, detail: Deta
         Created::Existing(entry) => return theirs(&app, &record.tenant, &entry, found, detail).await,
         Created::New(entry) => entry,
     };
-    begin(&app, &entry);
+    // A client may use the workspace as soon as it has the answer: one that is there in a moment is waited for.
+    let _ = tokio::time::timeout(MOMENT, begin(&app, &entry)).await;
     answer(&app, &entry, StatusCode::CREATED, detail)
 }
 
-fn begin(app: &App, entry: &Arc<Entry>) {
+/// Goes on when it is not waited for. Ends when the workspace is there.
+fn begin(app: &App, entry: &Arc<Entry>) -> impl Future<Output = ()> + use<> {
     let (starting, entry) = (app.clone(), entry.clone());
+    let (prepared, is_prepared) = tokio::sync::oneshot::channel();
     app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
         prepare(&starting, &entry.record()).await;
+        // Nobody may wait for it.
+        let _ = prepared.send(());
         if let Err(fault) = first_message::deliver(&starting, &entry).await {
             tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
         }
     }));
+    async {
+        // It ends early with the server.
+        let _ = is_prepared.await;
+    }
 }
 
 /// The conversation that has the id already, if it is the tenant's.
@@ -125,7 +137,7 @@ async fn theirs(
 
 async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
     if app.sandboxes.are_many() {
-        begin(app, entry);
+        drop(begin(app, entry));
     } else {
         first_message::deliver(app, entry).await.map_err(run_fault)?;
     }

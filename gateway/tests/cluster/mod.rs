@@ -73,6 +73,7 @@ pub async fn start_idle(policy: Policy, gateways: usize, change: impl Fn(&mut Co
             root: "/workspace".into(),
             patience: Duration::from_secs(10),
             image: None,
+            private_model_hosts: true,
         });
         change(&mut config);
         world.gateways.push(Gateway::start(&world.ports, config, &stop).await);

@@ -114,7 +114,7 @@ async fn a_missing_image_is_told_at_once() {
     world.supervisor().settle(world.start).await;
     let failure = world.failure().await.unwrap();
     assert_eq!(failure.reason, FailureReason::ImageMissing);
-    assert_eq!(failure.message, "the image nowhere:1 is not there");
+    assert_eq!(failure.message, "The image nowhere:1 is not there.");
     assert_eq!(world.workers.stopped(), [unit("a", 1)], "what is left of it is removed");
 }
 

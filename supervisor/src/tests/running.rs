@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::buckets::{ALLOCATIONS, SANDBOXES};
 use ports::{Delivery, Error, Expect, UnitState};
+use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId};
@@ -163,26 +164,35 @@ async fn the_end_of_embedded_mode_ends_its_workers() {
 }
 
 fn cluster() -> Config {
+    cluster_that(false)
+}
+
+fn cluster_that(ends_workers: bool) -> Config {
     Config::Cluster(Cluster {
+        ends_workers,
         name: "test".to_owned(),
         warm_workers: 0,
         idle_limit: None,
         limits: Limits::default(),
         minter: Arc::new(NoCredentials),
+        metrics: Metrics::default().placement,
     })
 }
 
 #[tokio::test]
-async fn the_end_of_a_clusters_supervisor_leaves_workers_running() {
-    let world = world().await;
-    let shutdown = CancellationToken::new();
-    let running =
-        tokio::spawn(crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone()));
-    world.want("a", Want::Running, 1).await;
-    world.until_running(1).await;
-    shutdown.cancel();
-    running.await.unwrap().unwrap();
-    assert_eq!(world.workers.units(), [unit("a", 1)]);
+async fn the_end_of_a_clusters_supervisor_leaves_workers_running_unless_told_otherwise() {
+    for (ends_workers, left) in [(false, vec![unit("a", 1)]), (true, Vec::new())] {
+        let world = world().await;
+        let shutdown = CancellationToken::new();
+        let config = cluster_that(ends_workers);
+        let running =
+            tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
+        world.want("a", Want::Running, 1).await;
+        world.until_running(1).await;
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+        assert_eq!(world.workers.units(), left);
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, SharedVolume};
 use ports::{Driver, Error, Found, Launch, StartError, UnitState};
 use tokio::time::timeout;
 use types::SandboxId;
@@ -155,6 +156,36 @@ async fn files_survive_a_stop_and_go_when_removed() {
         world.driver.remove_files(&first.unit.sandbox).await.unwrap();
         assert!(!world.volumes().await.contains(&volume));
     }
+}
+
+#[tokio::test]
+async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
+    let script = "read -r spec; cat /workspace/*; ln -s ../b /workspace/link; echo secret > /workspace/file; echo up; exec sleep 1000";
+    let mut world = world(script).await;
+    let name = format!("{}-all", world.config.cluster);
+    let labels = Some([(CLUSTER_LABEL.to_owned(), world.config.cluster.clone())].into());
+    let volume = VolumeCreateRequest { name: Some(name.clone()), labels, ..Default::default() };
+    let path = world.docker.create_volume(volume).await.unwrap().mountpoint.into();
+    world.config.files = Some(SharedVolume { name, path });
+    world.driver = connect(&world.config).await;
+    let (one, other) = (launch("a", 1), launch("b", 1));
+    for launch in [&one, &other] {
+        world.driver.start(launch).await.unwrap();
+        let log = world.log_with(&launch.unit, "up").await;
+        assert!(!log.contains("secret"), "{log}");
+    }
+    for launch in [&one, &other] {
+        world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    }
+    let again = launch("a", 2);
+    world.driver.start(&again).await.unwrap();
+    world.log_with(&again.unit, "secret").await;
+    world.driver.stop(&again.unit, Duration::ZERO).await.unwrap();
+    let folder = &world.config.files.as_ref().unwrap().path;
+    for _ in 0..2 {
+        world.driver.remove_files(&one.unit.sandbox).await.unwrap();
+    }
+    assert!(!folder.join("a").exists() && folder.join("b/file").exists());
 }
 
 #[tokio::test]

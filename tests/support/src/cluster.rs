@@ -67,6 +67,7 @@ impl Cluster {
         set("OH_WORKSPACES_ROOT", text(folder.join("workspace")));
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
         set("OH_SANDBOX_DRIVER", "process".to_owned());
+        set("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1".to_owned());
         let gateways: Vec<_> =
             (0..GATEWAYS).map(|_| Gateway::start(command(program, folder, &variables), 0)).collect();
         let door = Proxy::to(gateways.iter().map(|gateway| gateway.address).collect()).expect("a free port");

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod containers;
 pub mod history;
 mod http;
 pub mod model;

@@ -58,6 +58,12 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// With its configuration, its data and its log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

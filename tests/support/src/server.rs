@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::cluster::Cluster;
+use crate::containers::Containers;
 
 /// How to start one. `Start::new(env!("CARGO_BIN_EXE_manyhands"))`.
 #[derive(Clone)]
@@ -71,21 +72,43 @@ impl Start {
     }
 
     /// Starts it and waits until it says that it is ready. Where `MANYHANDS_TEST_CLUSTER` is set, what answers
-    /// is a cluster instead.
+    /// is a cluster instead: of containers if it says `docker`, else of processes.
     ///
     /// # Panics
     /// When it ends before that.
     #[must_use]
     pub fn start(&self) -> Server {
-        if std::env::var_os("MANYHANDS_TEST_CLUSTER").is_some() {
-            let cluster = self.start_cluster();
-            let url = cluster.url();
-            let client = Client::new(&url, self.key.as_deref());
-            return Server { running: Running::Cluster(cluster), url, client, start: self.clone() };
+        match std::env::var_os("MANYHANDS_TEST_CLUSTER") {
+            Some(kind) if kind == "docker" => return self.start_containers(),
+            Some(_) => return self.clustered(self.start_cluster(), None),
+            None => {}
         }
         let (process, url) = until_ready(self.command());
         let client = Client::new(&url, self.key.as_deref());
         Server { running: Running::One(process), url, client, start: self.clone() }
+    }
+
+    /// Starts a cluster whose workers are containers.
+    ///
+    /// # Panics
+    /// When it does not start, or Docker does not answer.
+    #[must_use]
+    pub fn start_containers(&self) -> Server {
+        let mut containers = Containers::prepare();
+        let (folder, with_key) = (self.folder(), self.key.is_some());
+        let cluster = containers.cluster(&self.program, folder, &self.variables, with_key);
+        self.clustered(cluster, Some(containers))
+    }
+
+    fn clustered(&self, cluster: Cluster, containers: Option<Containers>) -> Server {
+        let url = cluster.url();
+        let client = Client::new(&url, self.key.as_deref());
+        Server {
+            running: Running::Cluster { cluster: Box::new(cluster), containers },
+            url,
+            client,
+            start: self.clone(),
+        }
     }
 }
 
@@ -106,7 +129,11 @@ pub(crate) fn until_ready(mut command: Command) -> (Child, String) {
 
 enum Running {
     One(Child),
-    Cluster(Cluster),
+    Cluster {
+        cluster: Box<Cluster>,
+        /// They are removed once nobody starts more.
+        containers: Option<Containers>,
+    },
 }
 
 pub struct Server {
@@ -121,13 +148,23 @@ impl Server {
     pub fn pid(&self) -> u32 {
         match &self.running {
             Running::One(process) => process.id(),
-            Running::Cluster(cluster) => cluster.gateways[0].process.pid(),
+            Running::Cluster { cluster, .. } => cluster.gateways[0].process.pid(),
         }
     }
 
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.start.folder()
+    }
+
+    /// # Panics
+    /// When its workers are no containers.
+    #[must_use]
+    pub fn containers(&self) -> &Containers {
+        let Running::Cluster { containers: Some(containers), .. } = &self.running else {
+            panic!("the workers are no containers")
+        };
+        containers
     }
 
     /// SIGKILL, and a new one on the same data.

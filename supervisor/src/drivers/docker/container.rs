@@ -73,7 +73,7 @@ impl Default for Limits {
     }
 }
 
-pub fn body(config: &Config, launch: &Launch, entrypoint: &str) -> ContainerCreateBody {
+pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(launch.image.clone().unwrap_or_else(|| config.image.clone())),
         labels: Some(labels(config, launch)),
@@ -90,7 +90,7 @@ pub fn body(config: &Config, launch: &Launch, entrypoint: &str) -> ContainerCrea
         open_stdin: Some(true),
         stdin_once: Some(true),
         tty: Some(false),
-        host_config: Some(host_config(config, launch)),
+        host_config: Some(host_config(config, files)),
         ..ContainerCreateBody::default()
     }
 }
@@ -104,7 +104,7 @@ fn labels(config: &Config, launch: &Launch) -> HashMap<String, String> {
     ])
 }
 
-fn host_config(config: &Config, launch: &Launch) -> HostConfig {
+fn host_config(config: &Config, files: Mount) -> HostConfig {
     let limits = &config.limits;
     HostConfig {
         init: Some(true),
@@ -121,7 +121,7 @@ fn host_config(config: &Config, launch: &Launch) -> HostConfig {
         ulimits: Some(vec![ulimit("nofile", limits.open_files), ulimit("core", 0)]),
         readonly_rootfs: Some(limits.read_only_root),
         tmpfs: Some(tmpfs(config)),
-        mounts: Some(mounts(config, launch)),
+        mounts: Some(mounts(config, files)),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(pairs(&[("max-size", "1m"), ("max-file", "2")])),
@@ -130,10 +130,9 @@ fn host_config(config: &Config, launch: &Launch) -> HostConfig {
     }
 }
 
-fn mounts(config: &Config, launch: &Launch) -> Vec<Mount> {
-    let files = mount(config.volume(&launch.unit.sandbox), config.paths.workspace.clone(), false);
-    let program = mount(volume(&config.cluster), MOUNT_POINT.to_owned(), true);
-    let door = config.door.clone().map(|door| mount(door, DOOR.to_owned(), true));
+fn mounts(config: &Config, files: Mount) -> Vec<Mount> {
+    let program = read_only(volume(&config.cluster), MOUNT_POINT);
+    let door = config.door.clone().map(|door| read_only(door, DOOR));
     [files, program].into_iter().chain(door).collect()
 }
 
@@ -147,12 +146,12 @@ fn tmpfs(config: &Config) -> HashMap<String, String> {
     ])
 }
 
-fn mount(source: String, target: String, read_only: bool) -> Mount {
+fn read_only(volume: String, target: &str) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
-        source: Some(source),
-        target: Some(target),
-        read_only: Some(read_only),
+        source: Some(volume),
+        target: Some(target.to_owned()),
+        read_only: Some(true),
         ..Mount::default()
     }
 }

@@ -4,9 +4,11 @@
 //! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched.
 
 mod binary;
+mod check;
 mod container;
 mod error;
 mod events;
+mod files;
 mod removal;
 
 use std::collections::HashMap;
@@ -15,14 +17,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, VolumeCreateRequest};
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-    StopContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
-use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
+use ports::{Driver, Found, Launch, Result, StartError, Unit, UnitState};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use types::{Epoch, SandboxId};
@@ -30,8 +31,10 @@ use types::{Epoch, SandboxId};
 use super::{LOG_LINES, WorkerSettings, tail};
 use binary::WorkerBinary;
 use events::Events;
+use files::Files;
 
 pub use container::{Limits, Paths};
+pub use files::SharedVolume;
 
 pub const CLUSTER_LABEL: &str = "io.manyhands.cluster";
 pub const SANDBOX_LABEL: &str = "io.manyhands.sandbox";
@@ -54,6 +57,8 @@ pub struct Config {
     pub network: String,
     /// A volume that all containers see at `/door`, read-only: with a socket that leads to NATS.
     pub door: Option<String>,
+    /// `None`: each sandbox's files are in a volume of its own.
+    pub files: Option<SharedVolume>,
     /// `None`: the engine's default.
     pub runtime: Option<String>,
     /// A static build of the worker, on this process' own file system.
@@ -73,6 +78,7 @@ impl Config {
             image,
             network,
             door: None,
+            files: None,
             runtime: None,
             binary,
             paths: Paths::default(),
@@ -81,7 +87,7 @@ impl Config {
         }
     }
 
-    /// The volume of a sandbox's files.
+    /// The volume of a sandbox's files, where it has one of its own.
     #[must_use]
     pub fn volume(&self, sandbox: &SandboxId) -> String {
         format!("mh-{}-{sandbox}", self.cluster)
@@ -92,12 +98,13 @@ pub struct Containers {
     config: Config,
     docker: Docker,
     binary: WorkerBinary,
+    files: Files,
     events: Mutex<Events>,
 }
 
 impl Containers {
     /// # Errors
-    /// `Unavailable` when no engine answers.
+    /// `Unavailable` when no engine answers, or it has no such volume for files.
     pub async fn connect(mut config: Config) -> Result<Self> {
         let docker = Docker::connect_with_host(&config.host)
             .map_err(error::port)?
@@ -110,8 +117,9 @@ impl Containers {
         config.limits.cpus =
             engine.ncpu.map_or(config.limits.cpus, |there| config.limits.cpus.min(there as f64));
         let binary = WorkerBinary::new(&config);
+        let files = Files::find(&docker, &config).await?;
         let events = Mutex::new(Events::of(docker.clone(), &config.cluster));
-        Ok(Self { config, docker, binary, events })
+        Ok(Self { config, docker, binary, files, events })
     }
 
     /// All of this cluster, whether they run or not.
@@ -125,20 +133,15 @@ impl Containers {
         HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={}", self.config.cluster)])])
     }
 
-    async fn make_volume(&self, sandbox: &SandboxId) -> std::result::Result<(), StartError> {
-        let labels = HashMap::from([
-            (CLUSTER_LABEL.to_owned(), self.config.cluster.clone()),
-            (SANDBOX_LABEL.to_owned(), sandbox.to_string()),
-        ]);
-        let name = Some(self.config.volume(sandbox));
-        let volume = VolumeCreateRequest { name, labels: Some(labels), ..VolumeCreateRequest::default() };
-        self.docker.create_volume(volume).await.map(drop).map_err(|error| error::start(error, ""))
-    }
-
     /// `false` when it is there and runs.
     async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
         let name = launch.unit.name(&self.config.cluster);
-        let body = container::body(&self.config, launch, entrypoint);
+        let body = container::body(
+            &self.config,
+            launch,
+            self.files.mount(&self.config, &launch.unit.sandbox),
+            entrypoint,
+        );
         let image = body.image.clone().unwrap_or_default();
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         match self.docker.create_container(Some(options), body).await {
@@ -203,7 +206,7 @@ impl Driver for Containers {
         let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
         let image = launch.image.as_deref().unwrap_or(&self.config.image);
         let entrypoint = self.binary.install(&self.docker, image).await?;
-        self.make_volume(&launch.unit.sandbox).await?;
+        self.files.make(&self.docker, &self.config, &launch.unit.sandbox).await?;
         if !self.create(launch, &entrypoint).await? {
             return Ok(());
         }
@@ -240,14 +243,7 @@ impl Driver for Containers {
     }
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
-        let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-        let removed = self.docker.remove_volume(&self.config.volume(sandbox), Some(options)).await;
-        match removed {
-            Err(error) if error::status(&error) == Some(409) => {
-                Err(Error::Unavailable("a container still uses the volume".to_owned()))
-            }
-            removed => error::gone(removed),
-        }
+        self.files.remove(&self.docker, &self.config, sandbox).await
     }
 
     async fn changed(&self) {
