@@ -17,7 +17,7 @@ use crate::talker::Talker;
 use crate::{check, setting};
 
 /// After this many kills every conversation is tried out.
-const KILLS_OF_A_ROUND: usize = 15;
+const KILLS_OF_A_ROUND: usize = 20;
 /// What a conversation may take to be usable after the last fault, in seconds; a busy machine needs more.
 const USABLE: usize = 15;
 /// What killed parts may leave behind for.
@@ -25,7 +25,7 @@ const ORPHANS: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_fails() {
-    let kills = setting("MANYHANDS_CHAOS_KILLS", 15);
+    let kills = setting("MANYHANDS_CHAOS_KILLS", 20);
     let mut random = Random::seeded();
     let mut scene = Scene::set(setting("MANYHANDS_CHAOS_CONVERSATIONS", 6), "true").await;
     scene.cluster.add_supervisor();
