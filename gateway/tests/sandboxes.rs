@@ -214,6 +214,24 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_worker_that_still_listens_is_asked_nothing() {
+    let world = start(Policy::Shared).await;
+    let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
+    let id = gateway.create(create_body("/tmp/w")).await;
+    let first = world.until_lease(&sandbox).await.epoch;
+    let stale = world.supervisor.worker(&sandbox).unwrap();
+    let before = stale.seen().len();
+    world.supervisor.start(&sandbox).await;
+    until(async || world.until_lease(&sandbox).await.epoch > first).await;
+    let said = json!({"role": "user", "content": [{"type": "text", "text": "hello"}], "run": false});
+    for _ in 0..10 {
+        let (status, _) = gateway.post(&format!("/api/conversations/{id}/events"), said.clone()).await;
+        assert_eq!(status, 200);
+    }
+    assert_eq!((messages(&world, &sandbox), stale.seen().len()), (10, before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_wakes_nobody() {
     let world = start_idle(Policy::Shared, 1, |_| {}).await;
     let gateway = world.gateway();

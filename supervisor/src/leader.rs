@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// Not a sandbox.
 const KEY: &str = "_supervisor";
 
+/// In the time of a renewal.
+const TRIES: u32 = 5;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// Unchanged for so long, the record may be taken.
@@ -74,7 +77,7 @@ impl<'a> Candidate<'a> {
                 }
             }
             tokio::select! {
-                () = sleep(self.timing.renewal / 5) => {}
+                () = sleep(self.timing.renewal / TRIES) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -103,21 +106,27 @@ impl<'a> Candidate<'a> {
     async fn hold(&self, mut revision: u64, stop: &CancellationToken) -> Option<u64> {
         let mut renewed = Instant::now();
         let patience = self.timing.lifetime.saturating_sub(self.timing.renewal);
+        let mut pause = self.timing.renewal;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Some(revision),
-                () = sleep(self.timing.renewal) => {}
+                () = sleep(pause) => {}
             }
             let left = patience.saturating_sub(renewed.elapsed());
             let asked = Instant::now();
             match timeout(left, self.put(Expect::Revision(revision))).await {
-                Ok(Ok(next)) => (revision, renewed) = (next, asked),
-                Ok(Err(Error::Conflict { .. })) => {
-                    tracing::warn!("another supervisor has taken over");
-                    break;
-                }
+                Ok(Ok(next)) => (revision, renewed, pause) = (next, asked, self.timing.renewal),
+                Ok(Err(Error::Conflict { .. })) => match self.own().await {
+                    // What was answered by an error may have been written.
+                    Some(own) => (revision, pause) = (own, self.timing.renewal / TRIES),
+                    None => {
+                        tracing::warn!("another supervisor has taken over");
+                        break;
+                    }
+                },
                 Ok(Err(error)) if renewed.elapsed() < patience => {
                     tracing::warn!(%error, "cannot renew the supervisor's lease yet");
+                    pause = self.timing.renewal / TRIES;
                 }
                 Ok(Err(_)) | Err(_) => {
                     tracing::warn!("cannot renew the supervisor's lease in time");
@@ -127,6 +136,12 @@ impl<'a> Candidate<'a> {
         }
         stop.cancel();
         None
+    }
+
+    /// The record's revision, if this one wrote it last.
+    async fn own(&self) -> Option<u64> {
+        let stored = self.kv.get(LEASES, KEY).await.ok()??;
+        (stored.value == self.name).then_some(stored.revision)
     }
 
     async fn put(&self, expect: Expect) -> Result<u64> {

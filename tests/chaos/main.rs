@@ -1,7 +1,8 @@
 //! A cluster under faults: whatever is killed, stopped, cut off or slow, nothing acknowledged is lost, doubled
 //! or out of order, and every conversation goes on.
 //!
-//! `MANYHANDS_CHAOS_KILLS`, `MANYHANDS_CHAOS_CONVERSATIONS` and `MANYHANDS_CHAOS_DISCONNECTS` make it last longer.
+//! `MANYHANDS_CHAOS_KILLS`, `MANYHANDS_CHAOS_CONVERSATIONS` and `MANYHANDS_CHAOS_DISCONNECTS` make it last longer;
+//! `MANYHANDS_CHAOS_USABLE_SECONDS` is for machines that are busy with something else.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod check;

@@ -17,15 +17,15 @@ use crate::talker::Talker;
 use crate::{check, setting};
 
 /// After this many kills every conversation is tried out.
-const KILLS_OF_A_ROUND: usize = 10;
-/// What a conversation may take to be usable after the last fault.
-const USABLE: Duration = Duration::from_secs(15);
+const KILLS_OF_A_ROUND: usize = 20;
+/// What a conversation may take to be usable after the last fault, in seconds; a busy machine needs more.
+const USABLE: usize = 15;
 /// What killed parts may leave behind for.
 const ORPHANS: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_fails() {
-    let kills = setting("MANYHANDS_CHAOS_KILLS", 10);
+    let kills = setting("MANYHANDS_CHAOS_KILLS", 20);
     let mut random = Random::seeded();
     let mut scene = Scene::set(setting("MANYHANDS_CHAOS_CONVERSATIONS", 6), "true").await;
     scene.cluster.add_supervisor();
@@ -35,15 +35,17 @@ async fn nothing_acknowledged_is_lost_doubled_or_reordered_whatever_fails() {
     let mut talkers: Vec<_> = scene.conversations.iter().map(talker).collect();
 
     let mut struck = BTreeMap::new();
-    let mut slowest = Duration::ZERO;
+    let mut waits = Vec::new();
     let mut killed = 0;
     while killed < kills {
         let round = KILLS_OF_A_ROUND.min(kills - killed);
         let last;
         (talkers, last) = rage(&mut scene, talkers, round, &mut random, &mut struck).await;
         killed += round;
-        slowest = slowest.max(try_out(&mut talkers, last).await);
-        println!("{killed} kills; the slowest conversation was usable after {slowest:.1?}");
+        waits.extend(try_out(&mut talkers, last).await);
+        waits.sort();
+        let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
+        println!("{killed} kills; usable again: p50 {:.1?}, p95 {:.1?}, max {:.1?}", at(50), at(95), at(100));
     }
 
     let mut tally = Tally::default();
@@ -78,7 +80,7 @@ async fn rage(
     let talking: Vec<_> = talkers.into_iter().map(|talker| tokio::spawn(talker.talk(told.clone()))).collect();
     let mut killed = 0;
     while killed < kills {
-        sleep(Duration::from_millis(200 + random.below(1_500))).await;
+        sleep(Duration::from_millis(100 + random.below(900))).await;
         let fault = Fault::any(random);
         if fault.strike(&mut scene.cluster, random).await {
             *struck.entry(fault).or_default() += 1;
@@ -90,12 +92,13 @@ async fn rage(
     (join_all(talking).await.into_iter().map(Result::unwrap).collect(), last)
 }
 
-/// How long after `began` the slowest conversation had answered a message.
-async fn try_out(talkers: &mut [Talker], began: Instant) -> Duration {
+/// How long after `began` each conversation had answered a message.
+async fn try_out(talkers: &mut [Talker], began: Instant) -> Vec<Duration> {
+    let limit = Duration::from_secs(setting("MANYHANDS_CHAOS_USABLE_SECONDS", USABLE) as u64);
     let usable = join_all(talkers.iter_mut().map(async |talker| {
-        let usable = talker.gets_through(began + USABLE).await;
-        assert!(usable, "conversation {} is not usable within {USABLE:?}", talker.conversation);
+        let usable = talker.gets_through(began + limit).await;
+        assert!(usable, "not usable within {limit:?}: {}", talker.why().await);
         began.elapsed()
     }));
-    usable.await.into_iter().max().unwrap_or_default()
+    usable.await
 }

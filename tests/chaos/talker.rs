@@ -99,6 +99,16 @@ impl Talker {
         false
     }
 
+    /// What the conversation says about itself.
+    pub async fn why(&self) -> Value {
+        let path = format!("/api/conversations/{}/why", self.conversation);
+        let answer = self.client.request(Method::GET, &path).timeout(ANSWER).send().await;
+        match answer {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(error) => Value::String(error.to_string()),
+        }
+    }
+
     async fn status(&self, path: &str) -> Option<String> {
         let answer = self.client.request(Method::GET, path).timeout(ANSWER).send().await.ok()?;
         let info: Value = answer.json().await.ok()?;

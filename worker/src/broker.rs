@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use types::brokering::{ModelCall, ModelNote, ModelPiece};
 use types::{ConversationId, Epoch, SandboxId};
 
-/// What a broker may take to take a call up.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// What a broker may take to take a call up; it answers before it makes the call.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of a call's body in one message.
 const PART: usize = 512 * 1024;

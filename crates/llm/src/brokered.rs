@@ -15,7 +15,7 @@ use crate::route::SESSION_HEADER;
 use crate::transport::{HttpAnswer, HttpCall, Transport, TransportError};
 
 /// A broker that sends nothing for this long has gone: while it waits itself, it says so more often.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The parts of an answer as they arrive, each with its bytes. Dropping it cancels the call.
 pub type Pieces = BoxStream<'static, (ModelPiece, Bytes)>;

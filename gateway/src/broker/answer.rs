@@ -8,7 +8,7 @@ use serde_json::json;
 use types::brokering::{ModelPiece, Part};
 
 /// How often a worker that waits hears that its call is still under way.
-const ALIVE: Duration = Duration::from_secs(15);
+const ALIVE: Duration = Duration::from_secs(3);
 
 /// Bytes of an answer's body in one message.
 const PIECE: usize = 256 * 1024;

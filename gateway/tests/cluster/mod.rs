@@ -228,9 +228,10 @@ impl Supervisor {
 
     /// A worker that has its lease and answers.
     pub async fn start(&self, sandbox: &SandboxId) {
-        let worker = Worker::start_leased(&self.0.ports, sandbox.clone()).await;
+        let epoch = self.next_epoch(sandbox, None).await;
+        let worker = Worker::start_as(&self.0.ports, sandbox.clone(), epoch).await;
         self.workers().insert(sandbox.clone(), worker);
-        self.lease(sandbox).await;
+        self.renew(sandbox, epoch).await;
     }
 
     /// The next incarnation's lease, whether anybody answers or not.

@@ -15,7 +15,7 @@ use types::calls::{
     RecordCall, WorkingCopy,
 };
 use types::log::{Control, LogRecord};
-use types::{ConversationId, EventId, SandboxId, Seq, time};
+use types::{ConversationId, Epoch, EventId, SandboxId, Seq, time};
 
 #[derive(Clone)]
 pub struct Worker(Arc<Shared>);
@@ -71,15 +71,15 @@ struct State {
 
 impl Worker {
     pub async fn start(ports: &Ports) -> Self {
-        Self::start_in(ports, SandboxId::shared(), "").await
+        Self::start_in(ports, SandboxId::shared(), None).await
     }
 
-    /// As any incarnation of the sandbox.
-    pub async fn start_leased(ports: &Ports, sandbox: SandboxId) -> Self {
-        Self::start_in(ports, sandbox, ".*").await
+    /// As one of several incarnations of the sandbox.
+    pub async fn start_as(ports: &Ports, sandbox: SandboxId, epoch: Epoch) -> Self {
+        Self::start_in(ports, sandbox, Some(epoch)).await
     }
 
-    async fn start_in(ports: &Ports, sandbox: SandboxId, incarnation: &str) -> Self {
+    async fn start_in(ports: &Ports, sandbox: SandboxId, incarnation: Option<Epoch>) -> Self {
         let worker = Self(Arc::new(Shared {
             sandbox: sandbox.clone(),
             ports: ports.clone(),
@@ -94,17 +94,17 @@ impl Worker {
             let worker = serving.clone();
             async move { worker.answer(call.body).await.map(|done| (done, Bytes::new())) }
         };
-        let subject = subjects::command(&sandbox, "conversation") + incarnation;
+        let subject = subjects::command_to(&sandbox, incarnation, "conversation");
         let conversations = rpc::serve(ports.bus.clone(), &subject, None, handler).await.unwrap();
         let prepare = |_: Call<GitCall>| async { Ok((GitAnswer::Prepared, Bytes::new())) };
-        let subject = subjects::command(&sandbox, "git") + incarnation;
+        let subject = subjects::command_to(&sandbox, incarnation, "git");
         let git = rpc::serve(ports.bus.clone(), &subject, None, prepare).await.unwrap();
         let serving = worker.clone();
         let run = move |call: Call<BashCall>| {
             let worker = serving.clone();
             async move { worker.bash(call.body).await.map(|started| (started, Bytes::new())) }
         };
-        let subject = subjects::command(&sandbox, "bash") + incarnation;
+        let subject = subjects::command_to(&sandbox, incarnation, "bash");
         let bash = rpc::serve(ports.bus.clone(), &subject, None, run).await.unwrap();
         let stop = worker.0.stop.clone();
         tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git, bash) }));

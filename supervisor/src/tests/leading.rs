@@ -1,10 +1,13 @@
 //! Of several supervisors one schedules.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ports::Expect;
+use async_trait::async_trait;
+use bytes::Bytes;
 use ports::buckets::LEASES;
+use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -73,6 +76,60 @@ async fn another_takes_over_when_the_leader_dies() {
     let _second = world.candidate("second", &sender);
     first.task.abort();
     assert_eq!(next(&mut news).await, News::Begins("second"));
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_is_lost_does_not_cost_the_turn() {
+    let mut world = world().await;
+    let store = Arc::new(Store { inner: world.ports.kv.clone(), loses_answers: AtomicBool::new(false) });
+    world.ports.kv = store.clone();
+    let (sender, mut news) = mpsc::channel(16);
+    let _first = world.candidate("first", &sender);
+    assert_eq!(next(&mut news).await, News::Begins("first"));
+    let revision = async || world.ports.kv.get(LEASES, "_supervisor").await.unwrap().unwrap().revision;
+    let before = revision().await;
+    store.loses_answers.store(true, Ordering::Relaxed);
+    let written = async {
+        while revision().await == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap();
+    store.loses_answers.store(false, Ordering::Relaxed);
+    assert!(timeout(TIMING.lifetime * 2, news.recv()).await.is_err(), "it leads on");
+}
+
+/// Writes, and then says that it may not have.
+struct Store {
+    inner: Arc<dyn Kv>,
+    loses_answers: AtomicBool,
+}
+
+#[async_trait]
+impl Kv for Store {
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+        self.inner.get(bucket, key).await
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        let written = self.inner.put(bucket, key, value, expect).await;
+        match self.loses_answers.load(Ordering::Relaxed) {
+            true => Err(Error::Unavailable("no answer".to_owned())),
+            false => written,
+        }
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.inner.delete(bucket, key, expect).await
+    }
+
+    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
+        self.inner.list(bucket).await
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        self.inner.watch(bucket).await
+    }
 }
 
 #[tokio::test]
