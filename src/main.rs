@@ -82,7 +82,11 @@ fn configured(command: Command) -> anyhow::Result<ExitCode> {
     let in_cluster = |role| cluster::settings::Cluster::from_source(&source, role).context(BadSettings);
     match command {
         Command::Serve(options) => serve::run(options, settings),
-        Command::Doctor(options) => doctor::run(options, settings),
+        #[cfg(feature = "cluster")]
+        Command::Doctor(_) if cluster::settings::is_set(&source) => {
+            doctor::run_in_cluster(&settings, &source)
+        }
+        Command::Doctor(options) => doctor::run(&options, &settings),
         #[cfg(feature = "cluster")]
         Command::Gateway(options) => cluster::gateway::run(&options, settings, &in_cluster("gateway")?),
         #[cfg(feature = "cluster")]

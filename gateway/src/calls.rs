@@ -56,10 +56,10 @@ where
     Q: Serialize + Sync,
     A: DeserializeOwned,
 {
-    let subject = subjects::command(sandbox, service);
     let give_up = Instant::now() + UNANSWERED;
     loop {
-        app.sandboxes.ready(sandbox).await?;
+        let incarnation = app.sandboxes.ready(sandbox).await?;
+        let subject = subjects::command_to(sandbox, incarnation, service);
         match rpc::call(app.ports.bus.as_ref(), &subject, body, blob.clone(), deadline).await {
             Err(fault)
                 if fault.code == Code::Absent && app.sandboxes.are_many() && Instant::now() < give_up =>

@@ -93,7 +93,7 @@ pub async fn prepare(
         history: History::new(ports.log.clone()),
         hub: Hub::default(),
         sandboxes,
-        broker: Broker::new(&ports, config.tenant_budget_usd),
+        broker: Broker::new(&ports, &config),
         config,
         ports,
         vault,

@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use cluster::{World, start_idle, until};
 use futures_util::StreamExt;
 use llm::{Brokered, Client};
-use manyhands_gateway::config::Policy;
+use manyhands_gateway::Config;
+use manyhands_gateway::config::{Placement, Policy};
 use ports::Delivery;
 use ports::buckets::BUDGETS;
 use ports::rpc::{self, Code};
 use provider::Provider;
+use reqwest::Method;
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
 use types::brokering::ModelCall;
@@ -45,8 +47,11 @@ impl Scene {
     }
 
     async fn with(agent: Value, tenant_budget: Option<f64>) -> Self {
-        let world =
-            start_idle(Policy::Conversation, 1, |config| config.tenant_budget_usd = tenant_budget).await;
+        Self::changed(agent, |config| config.tenant_budget_usd = tenant_budget).await
+    }
+
+    async fn changed(agent: Value, change: impl Fn(&mut Config)) -> Self {
+        let world = start_idle(Policy::Conversation, 1, change).await;
         let provider = Provider::start().await;
         let id = world.gateway().create(body(&provider, agent)).await;
         let sandbox = world.sandbox_of(&id).await;
@@ -104,6 +109,16 @@ async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
     let wanted = json!({"calls": 1, "prompt_tokens": 10, "completion_tokens": 2, "cost": 7.0});
     until(async || scene.spent(&format!("conversation.{}", scene.conversation.hex())).await == wanted).await;
     until(async || scene.spent("tenant.default").await == wanted).await;
+    let shown = scene.world.gateway().send(Method::GET, "/metrics", None).await;
+    let counted = shown.text().await.unwrap();
+    for line in [
+        "manyhands_steps_total 1",
+        r#"manyhands_tokens_total{kind="prompt"} 10"#,
+        r#"manyhands_tokens_total{kind="completion"} 2"#,
+        "manyhands_cost_dollars_total 7.0",
+    ] {
+        assert!(counted.lines().any(|shown| shown == line), "{line}\n{counted}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,6 +174,18 @@ async fn no_other_url_model_or_conversation_is_served() {
     assert!(foreign.detail.contains("no such conversation"), "{foreign:?}");
     assert!(scene.provider.seen().is_empty() && other.seen().is_empty());
     scene.answer().await.expect("its own are");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_on_the_gateways_own_network_are_not_called_unless_that_is_allowed() {
+    let scene = Scene::changed(json!({}), |config| {
+        let Placement::Cluster(cluster) = &mut config.placement else { panic!("it is a cluster") };
+        cluster.private_model_hosts = false;
+    })
+    .await;
+    let refused = scene.answer().await.unwrap_err();
+    assert!(refused.detail.contains("private address"), "{refused:?}");
+    assert!(scene.provider.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

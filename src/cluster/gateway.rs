@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 
+use super::listener;
 use super::settings::Cluster;
 use crate::serve::Options;
 use crate::settings::Settings;
@@ -59,10 +60,13 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;
+    let metrics = Metrics::default();
+    listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
-        let (connection, stop) = (connection.clone(), stop.clone());
+        let (connection, work, stop) = (connection.clone(), metrics.work.clone(), stop.clone());
         async move {
-            while let Err(error) = connection.serve_storage(stop.clone()).await {
+            let count = move |records| work.appended(records);
+            while let Err(error) = connection.serve_storage(stop.clone(), count.clone()).await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
                 tokio::time::sleep(SERVING_AGAIN).await;
             }
@@ -71,7 +75,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let vault = Arc::new(edge::vault(&secret_key, settings));
-    let mut config = edge::config(secret_key, settings, Metrics::default())?;
+    let mut config = edge::config(secret_key, settings, metrics)?;
     config.workspace_path = cluster.workspaces_root.join("project");
     config.conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     config.tenant_budget_usd = cluster.tenant_budget_usd;
@@ -80,6 +84,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
         image: None,
+        private_model_hosts: cluster.private_model_hosts,
     });
     ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
     banner::of_gateway(bound, settings);

@@ -3,6 +3,7 @@
 pub mod door;
 pub mod gateway;
 pub mod init;
+mod listener;
 pub mod settings;
 pub mod supervisor;
 pub mod worker;
@@ -20,7 +21,7 @@ const SET_UP_PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// Unreadable files, and whatever keeps the connection from being made.
-async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connection> {
+pub async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connection> {
     let options = nats::Options {
         urls: settings.nats_urls.clone(),
         credentials: settings.nats_credentials_file.as_deref().map(credentials).transpose()?,

@@ -1,5 +1,6 @@
 //! The settings of the cluster's roles, beside those of `serve`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub struct Cluster {
     /// What a worker may take to start before a call that waits for it is given up.
     pub start_patience: Duration,
     pub tenant_budget_usd: Option<f64>,
+    /// Whether models may be on the gateway's own machine or network.
+    pub private_model_hosts: bool,
+    /// Where `/metrics` and `/health` are shown to everybody who reaches it; `None`: nowhere.
+    pub metrics_address: Option<SocketAddr>,
     pub sandboxes: Sandboxes,
 }
 
@@ -68,6 +73,11 @@ pub enum Driver {
     Process,
 }
 
+/// Whether this is a part of a cluster, rather than a server of one process.
+pub fn is_set(source: &Source) -> bool {
+    source.variable("OH_NATS_URL").is_some()
+}
+
 impl Cluster {
     /// As the part called `role` sees it: `OH_KEYS_DIR` is the folder that `init` made, of which each part
     /// reads its own.
@@ -92,6 +102,8 @@ impl Cluster {
             workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
             tenant_budget_usd: source.number("tenant_budget_usd")?,
+            private_model_hosts: source.flag("allow_private_model_hosts")?.unwrap_or(false),
+            metrics_address: metrics_address(source)?,
             sandboxes: Sandboxes::from_source(source)?,
         })
     }
@@ -160,6 +172,12 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
     Ok(Some(urls))
 }
 
+fn metrics_address(source: &Source) -> Result<Option<SocketAddr>, Invalid> {
+    let text = source.text("metrics_address")?.filter(|text| !text.is_empty());
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|_| Invalid::new("metrics_address", "must be address:port, such as 127.0.0.1:9464"))
+}
+
 fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
     Ok(source.number::<u64>(field)?.map(Duration::from_secs))
 }
@@ -197,6 +215,7 @@ mod tests {
         assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
+        assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());
     }
 
     #[test]

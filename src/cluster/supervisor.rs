@@ -10,9 +10,11 @@ use supervisor::drivers::WorkerSettings;
 use supervisor::drivers::docker::{self, Containers};
 use supervisor::drivers::process::{self, Processes};
 use supervisor::{CREDENTIALS_LIFETIME, Minter, NoCredentials};
+use telemetry::metrics::Metrics;
 use types::placement::{CommandUser, Credentials};
 use types::{Epoch, SandboxId};
 
+use super::listener;
 use super::settings::{self, Cluster};
 use crate::observe;
 use crate::settings::Settings;
@@ -36,6 +38,8 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
     let connection = super::connect(cluster, "supervisor").await?;
     let ports = super::control(&connection).await?;
     let driver = driver(cluster).await?;
+    let metrics = Metrics::default();
+    listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
         name: cluster.name.clone(),
         warm_workers: cluster.sandboxes.warm,
@@ -46,6 +50,7 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
         },
         ends_workers: cluster.sandboxes.end_with_supervisor,
         minter: minter(cluster)?,
+        metrics: metrics.placement.clone(),
     };
     tracing::info!(cluster = cluster.name, "supervising");
     supervisor::run(supervisor::Config::Cluster(config), ports, driver, stop).await?;
@@ -76,7 +81,8 @@ async fn driver(cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
     })
 }
 
-fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
+/// How containers are made.
+pub fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
     let sandboxes = &cluster.sandboxes;
     let mut config = docker::Config::new(
         cluster.name.clone(),
@@ -105,7 +111,17 @@ fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
 
 /// What a worker's programs need of this process' environment, and nothing that could be a secret.
 fn environment_of_processes() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    const PASSED: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
+    const PASSED: [&str; 9] = [
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "TMPDIR",
+        "LOG_LEVEL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ];
     PASSED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect()
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures_util::StreamExt;
 use ports::{Bus, Delivery, Ports, subjects};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use serde::Deserialize;
 use types::SandboxId;
 use types::placement::{Credentials, WorkerSpec};
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn run() -> anyhow::Result<ExitCode> {
     // Commands of the same user may neither read the memory nor attach.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
+    // As a child of its supervisor it ends with it, however that ends; in a container its parent is the init.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")?;
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
     let _traces = observe::start("manyhands-worker", &level, true)?;
     let spec = read_spec()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Bus, Driver, Error, Expect, Kv, Launch, Result, StartError, Unit};
+use telemetry::metrics::Placement;
 use types::Epoch;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
@@ -26,6 +27,7 @@ pub struct Actor {
     pub cluster: String,
     /// Whether too many failures end the tries until the sandbox is woken.
     pub gives_up: bool,
+    pub metrics: Placement,
 }
 
 /// Why there is no worker, before it is known when the next try is due.
@@ -77,6 +79,7 @@ impl Actor {
         }
         let allocation = Allocation { epoch, unit: unit.name(&self.cluster), ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
+        memory.course.begin(epoch, now.instant);
         let image = view.wanted.as_ref().and_then(|wanted| wanted.value.image.clone());
         match self.launch(&unit, image).await {
             Ok(()) => {
@@ -156,6 +159,7 @@ impl Actor {
     ) -> Result<()> {
         let Cause { reason, message, log } = cause;
         let verdict = memory.failures.note(now.instant);
+        memory.course.fail(now.instant, &self.metrics);
         let at = failed_at(view, now);
         tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
         let is_final = self.gives_up && verdict.is_enough && may_be_final(reason, view);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ports::buckets::{LEASES, lifetime};
+use ports::buckets::LEASES;
 use ports::{Error, Expect, Kv, KvEntry, Result};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { lifetime: lifetime(LEASES).unwrap_or_default(), renewal: Duration::from_secs(5) }
+        Self { lifetime: Duration::from_secs(6), renewal: Duration::from_secs(2) }
     }
 }
 

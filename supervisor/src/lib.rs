@@ -5,6 +5,7 @@
 //! at a change, when a step is due, or after [`RESYNC`]. It holds no model key and never sees a conversation.
 
 mod act;
+mod course;
 mod credentials;
 mod decide;
 pub mod drivers;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use ports::{Driver, Ports};
+use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
@@ -67,6 +69,7 @@ pub struct Cluster {
     /// wanted as before: the next supervisor starts them again.
     pub ends_workers: bool,
     pub minter: Arc<dyn Minter>,
+    pub metrics: Placement,
 }
 
 /// Runs until `shutdown`. Failed starts are tried again, with growing waits.
@@ -122,6 +125,7 @@ fn embedded(always: Vec<SandboxId>, ports: &Ports, driver: Arc<dyn Driver>) -> R
         minter: Arc::new(NoCredentials),
         cluster: "embedded".to_owned(),
         gives_up: false,
+        metrics: Metrics::default().placement,
     };
     Reconciler::new(rules, actor)
 }
@@ -141,6 +145,7 @@ fn clustered(cluster: &Cluster, ports: &Ports, driver: Arc<dyn Driver>) -> Recon
         minter: cluster.minter.clone(),
         cluster: cluster.name.clone(),
         gives_up: true,
+        metrics: cluster.metrics.clone(),
     };
     Reconciler::new(rules, actor)
 }

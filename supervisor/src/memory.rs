@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use types::Epoch;
 
+use crate::course::Course;
 use crate::credentials::RENEWAL;
 use crate::failures::Failures;
 use crate::pulse::Pulse;
@@ -12,6 +13,7 @@ use crate::pulse::Pulse;
 pub struct Memory {
     pub failures: Failures,
     pub pulse: Pulse,
+    pub course: Course,
     /// The newest incarnation seen alive.
     pub seen: Option<Epoch>,
     unwanted_since: Option<Instant>,

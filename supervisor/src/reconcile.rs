@@ -67,6 +67,9 @@ impl Reconciler {
                 return Err(error);
             }
         };
+        if self.rules.leases {
+            actor.metrics.stand(&view::standing(&views));
+        }
         let mut room = Room::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
         let is_known = |sandbox: &SandboxId| views.binary_search_by(|view| view.sandbox.cmp(sandbox)).is_ok();
         self.memories.retain(|sandbox, _| is_known(sandbox));
@@ -105,6 +108,8 @@ impl Reconciler {
 
     fn choose(&self, view: &View, memory: &mut Memory, room: &mut Room, now: Moment) -> Step {
         let sign = if self.rules.leases {
+            let lease = view.lease.as_ref().map(|lease| lease.value.epoch);
+            memory.course.see(lease, now.instant, &self.actor.metrics);
             let revision = view.own_lease().and_then(|lease| lease.revision());
             memory.pulse.listen(view.epoch(), revision, now.instant)
         } else {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Driver, Expect, Found, Kv, Result};
+use telemetry::metrics::Standing;
 use types::placement::{Allocation, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
@@ -113,6 +114,24 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<V
         sandbox,
     };
     Ok(known.into_iter().filter(|sandbox| !damaged.contains(sandbox)).map(view).collect())
+}
+
+/// How many of them stand how.
+pub fn standing(views: &[View]) -> Standing {
+    let mut standing = Standing::default();
+    for view in views {
+        let Some(wanted) = &view.wanted else { continue };
+        let count = match (wanted.value.want, view.own_lease()) {
+            (Want::Running, None) => &mut standing.waiting,
+            (Want::Running, Some(_)) if wanted.value.tenant.is_none() => &mut standing.warm,
+            (Want::Running, Some(_)) => &mut standing.running,
+            (Want::Paused, _) => &mut standing.paused,
+            (Want::Deleted, _) => continue,
+        };
+        *count += 1;
+        standing.runs += view.own_lease().map_or(0, |lease| lease.value.runs);
+    }
+    standing
 }
 
 fn by_sandbox(found: Vec<Found>) -> BTreeMap<SandboxId, Vec<Found>> {

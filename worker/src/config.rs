@@ -56,4 +56,9 @@ impl Config {
             work: Metrics::default().work,
         }
     }
+
+    /// Which of several incarnations this is; `None` where there is only one.
+    pub(crate) fn incarnation(&self) -> Option<Epoch> {
+        self.leased.then_some(self.epoch)
+    }
 }

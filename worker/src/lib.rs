@@ -72,6 +72,7 @@ pub async fn run(
     };
     let services = services::ServicesConfig {
         sandbox: config.sandbox.clone(),
+        incarnation: config.incarnation(),
         default_cwd: config.project_dir.clone(),
         bash_retention: config.bash_retention,
         activity: activity.clone(),

@@ -25,6 +25,7 @@ mod images;
 mod meter;
 mod options;
 mod patterns;
+mod private;
 mod problem;
 mod provider;
 mod redact;

@@ -23,6 +23,8 @@ const MOST: usize = 64 << 20;
 pub struct Spent {
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
     /// US dollars; 0 when the price is unknown.
     pub cost: f64,
 }
@@ -111,7 +113,13 @@ impl Meter {
             tokens.completion = answered;
         }
         let cost = cost::of(&self.llm, self.known.as_ref(), &self.headers, &tokens);
-        Spent { prompt_tokens: tokens.prompt, completion_tokens: tokens.completion, cost }
+        Spent {
+            prompt_tokens: tokens.prompt,
+            completion_tokens: tokens.completion,
+            cache_read_tokens: tokens.cache_read,
+            cache_write_tokens: tokens.cache_write,
+            cost,
+        }
     }
 }
 
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn counts_are_found_in_every_dialect_plain_and_streamed() {
-        let wanted = Spent { prompt_tokens: 7, completion_tokens: 2, cost: 207.0 };
+        let wanted = Spent { prompt_tokens: 7, completion_tokens: 2, cost: 207.0, ..Spent::default() };
         let chat = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
         let other = r#"{"usage":{"input_tokens":7,"output_tokens":2}}"#;
         assert_eq!(spent(Dialect::Chat, "application/json", &[&chat[..20], &chat[20..]]), wanted);
@@ -163,6 +171,9 @@ mod tests {
     fn an_answer_without_counts_is_not_free() {
         let piece = "data: {\"choices\":[]}\n\n";
         let estimated = spent(Dialect::Chat, "text/event-stream", &[piece, piece, piece]);
-        assert_eq!(estimated, Spent { prompt_tokens: 100, completion_tokens: 3, cost: 400.0 });
+        assert_eq!(
+            estimated,
+            Spent { prompt_tokens: 100, completion_tokens: 3, cost: 400.0, ..Spent::default() }
+        );
     }
 }

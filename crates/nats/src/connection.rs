@@ -14,6 +14,7 @@ use crate::jetstream::JetStream;
 use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
+use crate::probe::{self, Probe};
 use crate::set_up;
 use crate::worker;
 
@@ -70,14 +71,19 @@ impl Connection {
     }
 
     /// Answers what workers ask of the storage, each about its own sandbox only, until `shutdown`. Any number of
-    /// processes may do this; each call goes to one.
+    /// processes may do this; each call goes to one. `appended` is told how many records were stored.
     ///
     /// # Errors
     /// `NotSetUp`, `Storage`.
-    pub async fn serve_storage(&self, shutdown: CancellationToken) -> Result<(), Error> {
+    pub async fn serve_storage(
+        &self,
+        shutdown: CancellationToken,
+        appended: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Result<(), Error> {
         let direct = self.direct(worker::PAGE_BYTES).await?;
         let kv = Arc::new(NatsKv { jetstream: self.jetstream() });
-        Ok(worker::serve(Arc::new(self.link.clone()), Arc::new(direct), kv, shutdown).await?)
+        let (bus, appended) = (Arc::new(self.link.clone()), Arc::new(appended));
+        Ok(worker::serve(bus, Arc::new(direct), kv, appended, shutdown).await?)
     }
 
     /// Signs in with these from the next time the connection is made.
@@ -110,6 +116,14 @@ impl Connection {
                 tracing::warn!("the connection to NATS did not end in time");
             }
         }
+    }
+
+    /// Stores a small message in the cluster's bucket, and tells how that went.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn probe(&self) -> Result<Probe, Error> {
+        probe::probe(&self.jetstream()).await
     }
 
     #[must_use]

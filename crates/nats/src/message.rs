@@ -39,6 +39,13 @@ pub struct NewMessage {
     pub payload: Bytes,
 }
 
+impl NewMessage {
+    /// How many records its sender says it has.
+    pub fn records(&self) -> usize {
+        self.lengths.as_deref().map_or(1, |lengths| lengths.split(',').count())
+    }
+}
+
 /// Several records as one message.
 pub struct Packed {
     pub lengths: Option<String>,

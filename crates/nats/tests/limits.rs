@@ -143,7 +143,7 @@ async fn a_body_that_is_not_what_was_stored_is_not_delivered() {
 async fn a_parcel_beyond_the_servers_limit_is_refused_with_its_reason() {
     let (_server, connection) = cluster().await;
     let ports = connection.control().await.unwrap();
-    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![0; 2 << 20]) };
+    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![0; 9 << 20]) };
     let refused = ports.bus.publish("x", parcel).await;
     assert!(matches!(&refused, Err(Error::Internal(why)) if why.contains("max_payload")), "{refused:?}");
     assert!(connection.is_connected());
@@ -151,9 +151,7 @@ async fn a_parcel_beyond_the_servers_limit_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn a_file_chunk_passes_a_server_that_is_set_up_for_it() {
-    let server = Nats::with("max_payload: 8388608").await;
-    let connection = connection(server.url()).await;
-    connection.set_up(None).await.unwrap();
+    let (_server, connection) = cluster().await;
     let ports = connection.control().await.unwrap();
     let mut requests = ports.bus.subscribe("x", None).await.unwrap();
     let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![7; 4 << 20]) };

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use common::{append, cluster, connection, options};
 use manyhands_nats::{Error, Options, connect};
 use ports::{Expect, buckets};
@@ -43,6 +45,15 @@ async fn the_number_of_partitions_is_fixed_the_first_time() {
     for number in 0..8 {
         append(&ports, &number.to_string(), Seq::ZERO, &["x"]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_servers_time() {
+    let (_server, connection) = cluster().await;
+    let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let before = now();
+    let probe = connection.probe().await.unwrap();
+    assert!((before..=now()).contains(&probe.server_unix_ms), "{probe:?}");
 }
 
 #[tokio::test]

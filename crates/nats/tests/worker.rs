@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use common::operator::Operator;
 use common::{PATIENCE, cluster, options};
@@ -16,25 +19,33 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use types::{Epoch, SandboxId, Seq};
 
 struct Keep {
-    _server: Nats,
+    server: Nats,
     control: Connection,
     _serving: DropGuard,
 }
 
 /// Ports of the worker of the shared sandbox.
 async fn make() -> (Ports, Keep) {
+    make_observed(|_| ()).await
+}
+
+async fn make_observed(appended: impl Fn(usize) + Send + Sync + 'static) -> (Ports, Keep) {
     let (server, control) = cluster().await;
-    let serving = serve(&control);
+    let serving = serve_observed(&control, appended);
     let inbox = Some(subjects::inbox(&SandboxId::shared(), Epoch(1)));
     let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
     let ports = worker_ports(&worker, &SandboxId::shared()).await;
-    (ports, Keep { _server: server, control, _serving: serving })
+    (ports, Keep { server, control, _serving: serving })
 }
 
 fn serve(control: &Connection) -> DropGuard {
+    serve_observed(control, |_| ())
+}
+
+fn serve_observed(control: &Connection, appended: impl Fn(usize) + Send + Sync + 'static) -> DropGuard {
     let (control, shutdown) = (control.clone(), CancellationToken::new());
     let token = shutdown.clone();
-    tokio::spawn(async move { control.serve_storage(token).await.unwrap() });
+    tokio::spawn(async move { control.serve_storage(token, appended).await.unwrap() });
     shutdown.drop_guard()
 }
 
@@ -53,6 +64,20 @@ async fn a_worker_reads_what_the_control_plane_wrote_and_the_other_way_round() {
     for ports in [&worker, &control] {
         assert_eq!(common::texts(ports, "a").await, ["one", "two", "three"]);
     }
+}
+
+#[tokio::test]
+async fn records_that_workers_append_are_counted_once_they_are_stored() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let (ports, _keep) = make_observed(move |records| {
+        counted.fetch_add(records, Ordering::SeqCst);
+    })
+    .await;
+    let tail = common::append(&ports, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    common::append(&ports, "a", Seq::ZERO, &["refused"]).await.unwrap_err();
+    common::append(&ports, "a", tail, &["three"]).await.unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -76,9 +101,12 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     for log in &logs {
         control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
     }
+    let inbox = Some(subjects::inbox(&sandboxes[1], Epoch(1)));
+    let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
+    let other = worker_ports(&other, &sandboxes[1]).await;
     let delete = async |log: &str| {
         let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
-        let answer = call::<_, Value>(&*control.bus, &subject, &question, Bytes::new(), PATIENCE);
+        let answer = call::<_, Value>(&*other.bus, &subject, &question, Bytes::new(), PATIENCE);
         answer.await.map(|_| ()).map_err(|fault| fault.code)
     };
     for elsewhere in ["*", ">", "a.b", "default.a", ""] {

@@ -10,6 +10,16 @@ pub fn command(sandbox: &SandboxId, service: &str) -> String {
     format!("mh.cmd.{sandbox}.{service}")
 }
 
+/// The same to one incarnation alone, since an older one may still listen; `None` where there is never another.
+#[must_use]
+pub fn command_to(sandbox: &SandboxId, incarnation: Option<Epoch>, service: &str) -> String {
+    let any = command(sandbox, service);
+    match incarnation {
+        Some(epoch) => format!("{any}.{}", epoch.0),
+        None => any,
+    }
+}
+
 /// Calls from a worker for conversation records.
 #[must_use]
 pub fn records(sandbox: &SandboxId) -> String {

@@ -47,6 +47,12 @@ pub fn utc_of_unix(millis: u64) -> String {
     at.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// The milliseconds from the beginning of 1970 to the UTC time `text`; `None` if it is not one.
+#[must_use]
+pub fn unix_of_utc(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<Timestamp>().ok()?.as_millisecond()).ok()
+}
+
 /// One microsecond after the UTC time `text`, or `text` itself where it does not parse.
 #[must_use]
 pub fn utc_after(text: &str) -> String {

@@ -6,6 +6,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
 use ports::{Delivery, Parcel, Subscription};
+use telemetry::metrics::Tokens;
+use tracing::Span;
 use types::brokering::ModelNote;
 use types::conversation::Record;
 
@@ -57,7 +59,15 @@ impl Exchange {
             () = tokio::time::sleep(LONGEST) => {}
         }
         if let Some(meter) = bill {
-            app.broker.budgets.add(conversation, &tenant, meter.finish()).await;
+            let spent = meter.finish();
+            let tokens = Tokens {
+                prompt: spent.prompt_tokens,
+                completion: spent.completion_tokens,
+                cache_read: spent.cache_read_tokens,
+                cache_write: spent.cache_write_tokens,
+            };
+            app.broker.metrics.stepped(&tokens, spent.cost);
+            app.broker.budgets.add(conversation, &tenant, spent).await;
         }
     }
 
@@ -93,6 +103,7 @@ impl Exchange {
                 return self.fail(error).await;
             }
         };
+        Span::current().record("http.response.status_code", answer.status.as_u16());
         if answer.status.is_success() {
             return self.pass_on(answer, bill).await;
         }

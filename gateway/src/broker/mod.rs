@@ -13,11 +13,15 @@ mod route;
 use bytes::Bytes;
 use ports::rpc::{self, Call, Code, Fault};
 use ports::{Ports, subjects};
+use telemetry::metrics::Work;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 use types::brokering::ModelCall;
 use types::conversation::Record;
 use types::{ConversationId, SandboxId};
 
 use crate::App;
+use crate::config::{Config, Placement};
 pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
@@ -33,13 +37,25 @@ pub struct Broker {
     pauses: Pauses,
     budgets: Budgets,
     load: Load,
+    metrics: Work,
 }
 
 impl Broker {
     #[must_use]
-    pub fn new(ports: &Ports, tenant_ceiling: Option<f64>) -> Self {
-        let budgets = Budgets::new(ports.kv.clone(), tenant_ceiling);
-        Self { models: llm::Direct::new(), pauses: Pauses::default(), budgets, load: Load::default() }
+    pub fn new(ports: &Ports, config: &Config) -> Self {
+        let metrics = config.metrics.work.clone();
+        Self {
+            models: match &config.placement {
+                Placement::Cluster(cluster) if !cluster.private_model_hosts => {
+                    llm::Direct::to_public_addresses()
+                }
+                _ => llm::Direct::new(),
+            },
+            pauses: Pauses::new(metrics.clone()),
+            budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
+            load: Load::default(),
+            metrics,
+        }
     }
 
     /// What the conversation may spend; `None` without a limit.
@@ -93,9 +109,17 @@ async fn take(app: &App, call: Call<ModelCall>) -> Result<(), Fault> {
     let notes = app.ports.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
     let pieces = subjects::model_pieces(&sandbox, epoch, &id);
     let exchange = Exchange::new(app, record, url, pieces);
-    app.tasks.spawn(async move {
+    // It outlives the call that began it, whose trace it belongs to.
+    let span = info_span!(
+        "broker.exchange",
+        otel.kind = "client",
+        conversation.id = %conversation,
+        http.response.status_code = Empty,
+    );
+    let exchange = async move {
         exchange.run(notes, call.blob, body_bytes).await;
         drop(taken);
-    });
+    };
+    app.tasks.spawn(exchange.instrument(span));
     Ok(())
 }

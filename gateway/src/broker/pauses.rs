@@ -3,6 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use telemetry::metrics::{Present, Work};
 use tokio::time::Instant;
 use types::{ConversationId, time};
 
@@ -10,8 +11,10 @@ use types::{ConversationId, time};
 const QUEUE: usize = 256;
 
 /// Which providers have asked for a pause, by account: until it is over, no call of that account is made.
-#[derive(Default)]
-pub(super) struct Pauses(Mutex<Inner>);
+pub(super) struct Pauses {
+    inner: Mutex<Inner>,
+    metrics: Work,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -29,6 +32,10 @@ struct Waiting {
 }
 
 impl Pauses {
+    pub fn new(metrics: Work) -> Self {
+        Self { inner: Mutex::default(), metrics }
+    }
+
     /// No call of the account is made for so long.
     pub fn pause(&self, account: &str, time: Duration) {
         let until = Instant::now() + time;
@@ -73,11 +80,11 @@ impl Pauses {
         inner.tickets += 1;
         let ticket = inner.tickets;
         inner.waiting.push(Waiting { ticket, account, conversation, since: time::utc_now() });
-        Some(Place { pauses: self, ticket })
+        Some(Place { pauses: self, ticket, _counted: self.metrics.waiting_call() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,6 +92,7 @@ impl Pauses {
 struct Place<'a> {
     pauses: &'a Pauses,
     ticket: u64,
+    _counted: Present,
 }
 
 impl Drop for Place<'_> {
@@ -100,11 +108,17 @@ fn digest(account: &str) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use telemetry::metrics::Metrics;
+
     use super::*;
+
+    fn pauses() -> Pauses {
+        Pauses::new(Metrics::default().work)
+    }
 
     #[tokio::test]
     async fn a_pause_holds_up_its_account_alone_and_only_until_it_is_over() {
-        let (pauses, begun) = (Pauses::default(), Instant::now());
+        let (pauses, begun) = (pauses(), Instant::now());
         let conversation = ConversationId::random();
         pauses.pause("a", Duration::from_millis(80));
         pauses.over("b", conversation).await.unwrap();
@@ -118,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_who_leaves_makes_room() {
-        let pauses = Pauses::default();
+        let pauses = pauses();
         pauses.pause("a", Duration::from_secs(60));
         let account = digest("a");
         let mut places: Vec<_> =

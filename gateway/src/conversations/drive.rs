@@ -78,7 +78,8 @@ pub(crate) async fn message(
 /// # Errors
 /// The worker's fault; `Unavailable` when it does not answer.
 pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
-    let subject = subjects::command(&entry.log.sandbox, "conversation");
+    let sandbox = &entry.log.sandbox;
+    let subject = subjects::command_to(sandbox, app.sandboxes.incarnation(sandbox), "conversation");
     let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
     rpc::call::<_, CommandDone>(&*app.ports.bus, &subject, &call, Bytes::new(), QUICK).await.map(|_| ())
 }

@@ -75,14 +75,15 @@ impl History {
         Ok(None)
     }
 
-    /// The position before the event with index `n`; `None` if the log has no such event.
+    /// The position of the event with index `n`, also when the index does not have it yet, because another
+    /// gateway was faster to tell of it; `None` if the log has no such event.
     ///
     /// # Errors
     /// Those of the log.
-    pub async fn before_event(&self, entry: &Entry, n: u64) -> Result<Option<Seq>> {
-        let offsets = self.offsets(entry).await?;
+    pub async fn position(&self, entry: &Entry, n: u64) -> Result<Option<Seq>> {
         let n = usize::try_from(n).unwrap_or(usize::MAX);
-        Ok(offsets.read(|rows| rows.get(n).map(|row| row.place.prev)))
+        let offsets = self.offsets_with(entry, n.saturating_add(1)).await?;
+        Ok(offsets.read(|rows| rows.get(n).map(|row| row.place.seq)))
     }
 
     /// The position before the first event at or after `from`; `None` if there is none.
@@ -96,8 +97,13 @@ impl History {
 
     /// What is known of the log, brought up to where the index is.
     async fn offsets(&self, entry: &Entry) -> Result<Arc<Offsets>> {
+        self.offsets_with(entry, 0).await
+    }
+
+    /// The same, with so many events if the log has them.
+    async fn offsets_with(&self, entry: &Entry, events: usize) -> Result<Arc<Offsets>> {
         let offsets = self.cache.of(entry);
-        let grown = offsets.catch_up(&*self.log, entry).await?;
+        let grown = offsets.catch_up(&*self.log, entry, events).await?;
         self.cache.grown(grown);
         Ok(offsets)
     }

@@ -100,13 +100,13 @@ impl Offsets {
         self.read(|rows| rows.iter().filter(|row| matches(rows, row)).map(|row| row.place).collect())
     }
 
-    /// Looks through what the log has beyond what is known, up to where the index is. Answers the number of
-    /// new rows.
-    pub(super) async fn catch_up(&self, log: &dyn EventLog, entry: &Entry) -> Result<usize> {
+    /// Looks through what the log has beyond what is known, up to where the index is and to `events` events.
+    /// Answers the number of new rows.
+    pub(super) async fn catch_up(&self, log: &dyn EventLog, entry: &Entry, events: usize) -> Result<usize> {
         let mut grown = 0;
         loop {
-            let known = self.rows().seq;
-            if known >= entry.seq() {
+            let (known, rows) = self.read(|rows| (rows.seq, rows.rows.len()));
+            if known >= entry.seq() && rows >= events {
                 return Ok(grown);
             }
             let page = log.read(&entry.log, known, PAGE).await?;

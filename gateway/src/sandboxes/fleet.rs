@@ -10,8 +10,8 @@ use ports::{Kv, Ports};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::SandboxId;
 use types::placement::{Allocation, Failure, Lease, Want, Wanted};
+use types::{Epoch, SandboxId};
 
 use super::mirror::{Mirror, Seen};
 use super::records;
@@ -47,17 +47,17 @@ impl Fleet {
     }
 
     /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
-    pub(super) async fn ready(&self, sandbox: &SandboxId) -> Result<(), Fault> {
-        if self.is_wanted(sandbox) && self.has_lease(sandbox.as_str()) {
-            return Ok(());
+    pub(super) async fn ready(&self, sandbox: &SandboxId) -> Result<Epoch, Fault> {
+        if let Some(epoch) = self.incarnation(sandbox).filter(|_| self.is_wanted(sandbox)) {
+            return Ok(epoch);
         }
         let give_up = Instant::now() + self.cluster.patience;
         let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
         let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
         self.wake(sandbox).await?;
         loop {
-            if self.has_lease(sandbox.as_str()) {
-                return Ok(());
+            if let Some(epoch) = self.incarnation(sandbox) {
+                return Ok(epoch);
             }
             let allocation = self.allocations.get(sandbox.as_str());
             if let Some(failure) =
@@ -93,16 +93,17 @@ impl Fleet {
         let _ = leases.wait_for(is_quiet).await;
     }
 
-    /// Whether the lease of the newest incarnation is there and not out of date.
-    pub(super) fn has_lease(&self, sandbox: &str) -> bool {
-        let newest = self.allocations.get(sandbox).map(|seen| seen.value.epoch).unwrap_or_default();
-        self.lease(sandbox).is_some_and(|lease| lease.epoch >= newest)
+    /// The newest incarnation, if it is alive.
+    pub(super) fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch> {
+        self.current_lease(sandbox.as_str()).map(|lease| lease.epoch)
     }
 
-    pub(super) fn lease(&self, sandbox: &str) -> Option<Lease> {
+    /// The lease of the newest incarnation, unless it is out of date.
+    pub(super) fn current_lease(&self, sandbox: &str) -> Option<Lease> {
+        let newest = self.allocations.get(sandbox).map(|seen| seen.value.epoch).unwrap_or_default();
         let lifetime = lifetime(LEASES).unwrap_or(Duration::MAX);
         let seen = self.leases.get(sandbox)?;
-        (seen.at.elapsed() < lifetime).then_some(seen.value)
+        (seen.at.elapsed() < lifetime && seen.value.epoch >= newest).then_some(seen.value)
     }
 
     /// Says what is wanted of a sandbox.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::Record;
 use types::placement::{Allocation, Lease, Want};
-use types::{ConversationId, SandboxId, TenantId};
+use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use crate::config::Placement;
 use crate::index::Index;
@@ -84,15 +84,21 @@ impl Sandboxes {
         self.at(&record.tenant, &record.workspace.working_dir).await
     }
 
-    /// Returns once the sandbox has a worker, which is started if need be.
+    /// Returns once the sandbox has a worker, which is started if need be; answers which, where there are several
+    /// one after the other.
     ///
     /// # Errors
     /// `Absent` with a sentence for the user when it does not start, `NotFound` when the sandbox is gone.
-    pub async fn ready(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+    pub async fn ready(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
         match &self.0 {
-            Some(fleet) => fleet.ready(sandbox).await,
-            None => Ok(()),
+            Some(fleet) => fleet.ready(sandbox).await.map(Some),
+            None => Ok(None),
         }
+    }
+
+    /// The worker that is alive, where there are several one after the other.
+    pub(crate) fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch> {
+        self.0.as_ref()?.incarnation(sandbox)
     }
 
     /// After nobody took a call that went to a sandbox which seemed ready: waits a little for its worker.
@@ -154,7 +160,7 @@ impl Sandboxes {
         Some(Standing {
             want: wanted.map_or(Want::Deleted, |seen| seen.value.want),
             allocation: fleet.allocations.get(sandbox.as_str()).map(|seen| seen.value),
-            lease: fleet.has_lease(sandbox.as_str()).then(|| fleet.lease(sandbox.as_str())).flatten(),
+            lease: fleet.current_lease(sandbox.as_str()),
         })
     }
 }

@@ -109,7 +109,7 @@ impl Fleet {
         let fits = |key: &&String, seen: &Seen<Wanted>| {
             let wanted = &seen.value;
             let is_free = wanted.tenant.is_none() && wanted.want == Want::Running;
-            is_free && wanted.image == self.cluster.image && self.has_lease(key)
+            is_free && wanted.image == self.cluster.image && self.current_lease(key).is_some()
         };
         let free: Vec<SandboxId> = self.wanted.read(|all: &BTreeMap<String, Seen<Wanted>>| {
             let free = all.iter().filter(|(key, seen)| fits(key, seen));

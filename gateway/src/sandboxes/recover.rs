@@ -86,10 +86,10 @@ async fn close(entries: Vec<Arc<Entry>>, app: &App) {
 /// Has the conversation opened; for one that runs nothing changes.
 async fn wake(app: &App, entry: &Entry) {
     let give_up = Instant::now() + PATIENCE;
-    let subject = subjects::command(&entry.log.sandbox, "conversation");
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
-        let bus = app.ports.bus.as_ref();
+        let (bus, sandbox) = (app.ports.bus.as_ref(), &entry.log.sandbox);
+        let subject = subjects::command_to(sandbox, app.sandboxes.incarnation(sandbox), "conversation");
         match rpc::call::<_, CommandDone>(bus, &subject, &call, Bytes::new(), DEADLINE).await {
             Ok(_) => return,
             Err(fault)

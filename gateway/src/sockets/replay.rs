@@ -28,7 +28,7 @@ pub(super) async fn begin(app: &App, entry: &Entry, from: From) -> Result<Option
     let found = match from {
         From::Nothing => return Ok(None),
         From::Start => Ok(Some(Seq::ZERO)),
-        From::AfterIndex(n) => app.history.before_event(entry, n.saturating_add(1)).await,
+        From::AfterIndex(n) => app.history.position(entry, n).await,
         From::Time(moment) => app.history.before_time(entry, moment).await,
     };
     found.map(|at| Some(at.unwrap_or(now))).map_err(|error| unreadable(entry, &error))

@@ -73,6 +73,7 @@ pub async fn start_idle(policy: Policy, gateways: usize, change: impl Fn(&mut Co
             root: "/workspace".into(),
             patience: Duration::from_secs(10),
             image: None,
+            private_model_hosts: true,
         });
         change(&mut config);
         world.gateways.push(Gateway::start(&world.ports, config, &stop).await);
@@ -227,7 +228,7 @@ impl Supervisor {
 
     /// A worker that has its lease and answers.
     pub async fn start(&self, sandbox: &SandboxId) {
-        let worker = Worker::start_in(&self.0.ports, sandbox.clone()).await;
+        let worker = Worker::start_leased(&self.0.ports, sandbox.clone()).await;
         self.workers().insert(sandbox.clone(), worker);
         self.lease(sandbox).await;
     }

@@ -71,10 +71,15 @@ struct State {
 
 impl Worker {
     pub async fn start(ports: &Ports) -> Self {
-        Self::start_in(ports, SandboxId::shared()).await
+        Self::start_in(ports, SandboxId::shared(), "").await
     }
 
-    pub async fn start_in(ports: &Ports, sandbox: SandboxId) -> Self {
+    /// As any incarnation of the sandbox.
+    pub async fn start_leased(ports: &Ports, sandbox: SandboxId) -> Self {
+        Self::start_in(ports, sandbox, ".*").await
+    }
+
+    async fn start_in(ports: &Ports, sandbox: SandboxId, incarnation: &str) -> Self {
         let worker = Self(Arc::new(Shared {
             sandbox: sandbox.clone(),
             ports: ports.clone(),
@@ -89,17 +94,17 @@ impl Worker {
             let worker = serving.clone();
             async move { worker.answer(call.body).await.map(|done| (done, Bytes::new())) }
         };
-        let subject = subjects::command(&sandbox, "conversation");
+        let subject = subjects::command(&sandbox, "conversation") + incarnation;
         let conversations = rpc::serve(ports.bus.clone(), &subject, None, handler).await.unwrap();
         let prepare = |_: Call<GitCall>| async { Ok((GitAnswer::Prepared, Bytes::new())) };
-        let subject = subjects::command(&sandbox, "git");
+        let subject = subjects::command(&sandbox, "git") + incarnation;
         let git = rpc::serve(ports.bus.clone(), &subject, None, prepare).await.unwrap();
         let serving = worker.clone();
         let run = move |call: Call<BashCall>| {
             let worker = serving.clone();
             async move { worker.bash(call.body).await.map(|started| (started, Bytes::new())) }
         };
-        let subject = subjects::command(&sandbox, "bash");
+        let subject = subjects::command(&sandbox, "bash") + incarnation;
         let bash = rpc::serve(ports.bus.clone(), &subject, None, run).await.unwrap();
         let stop = worker.0.stop.clone();
         tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git, bash) }));

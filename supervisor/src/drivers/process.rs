@@ -1,7 +1,7 @@
 //! Workers as child processes: for tests, and for development without containers.
 //!
-//! They are isolated by nothing, and they end with this process: a supervisor that starts anew finds none of
-//! them and starts the next incarnations, which fence off what may have been left behind by a kill.
+//! They are isolated by nothing, and they end with this process, also when it is killed: a supervisor that
+//! starts anew finds none of them and starts the next incarnations.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;

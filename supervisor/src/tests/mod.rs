@@ -2,6 +2,7 @@
 
 mod failing;
 mod leading;
+mod measuring;
 mod outage;
 mod pooling;
 mod running;
@@ -15,6 +16,7 @@ use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Expect, Ports, Unit, UnitState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use types::placement::{Allocation, Credentials, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
@@ -32,6 +34,7 @@ struct World {
     workers: Arc<Workers>,
     ports: Ports,
     rules: Rules,
+    metrics: Metrics,
     start: Moment,
     _store: embedded::Guard,
     _folder: TempDir,
@@ -53,7 +56,15 @@ async fn world() -> World {
         idle_limit: Some(600 * SECOND),
         limits: Limits::default(),
     };
-    World { workers: Arc::default(), ports, rules, start: Moment::now(), _store: store, _folder: folder }
+    World {
+        workers: Arc::default(),
+        ports,
+        rules,
+        metrics: Metrics::default(),
+        start: Moment::now(),
+        _store: store,
+        _folder: folder,
+    }
 }
 
 impl World {
@@ -65,6 +76,7 @@ impl World {
             minter: Arc::new(Signed),
             cluster: "test".to_owned(),
             gives_up: true,
+            metrics: self.metrics.placement.clone(),
         }
     }
 

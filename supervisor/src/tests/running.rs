@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::buckets::{ALLOCATIONS, SANDBOXES};
 use ports::{Delivery, Error, Expect, UnitState};
+use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId};
@@ -174,6 +175,7 @@ fn cluster_that(ends_workers: bool) -> Config {
         idle_limit: None,
         limits: Limits::default(),
         minter: Arc::new(NoCredentials),
+        metrics: Metrics::default().placement,
     })
 }
 

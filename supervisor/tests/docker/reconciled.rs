@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use manyhands_supervisor::{Cluster, Config, Limits, NoCredentials};
 use ports::buckets::{ALLOCATIONS, SANDBOXES};
 use ports::{Change, Expect, Ports};
+use telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,6 +43,7 @@ async fn supervised(script: &str) -> Supervised {
         limits: Limits::default(),
         ends_workers: false,
         minter: Arc::new(NoCredentials),
+        metrics: Metrics::default().placement,
     });
     let driver = Arc::new(connect(&world.config).await);
     let shutdown = CancellationToken::new();

@@ -1,40 +1,47 @@
 //! A cluster of processes in a temporary folder: NATS with authentication, two gateways behind one address,
-//! and a supervisor whose workers are its children.
+//! and supervisors whose workers are their children. All of them reach NATS through a proxy.
 
-use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::{Command, Stdio};
+
+use rustix::process::{getpid, set_child_subreaper};
 
 use crate::nats::Nats;
+use crate::process::{Process, children_of};
+use crate::proxy::Proxy;
 use crate::server::until_ready;
 
 const GATEWAYS: usize = 2;
 
-/// Dropping it kills all of it.
+/// Dropping it kills all of it: workers end with their supervisor.
 pub struct Cluster {
     program: PathBuf,
     folder: PathBuf,
     variables: Vec<(String, String)>,
-    pub nats: Nats,
     pub gateways: Vec<Gateway>,
-    supervisor: Child,
-    address: SocketAddr,
+    pub supervisors: Vec<Process>,
+    pub nats: Nats,
+    /// Between all parts and NATS.
+    pub network: Proxy,
+    /// In front of the gateways: connections go to them in turns.
+    pub door: Proxy,
 }
 
 pub struct Gateway {
-    process: Child,
-    pub url: String,
+    pub process: Process,
+    address: SocketAddr,
 }
 
 impl Cluster {
-    /// Makes keys and starts every part. Without `with_key` everybody may use it.
+    /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it.
     ///
     /// # Panics
     /// When a part does not start.
     #[must_use]
     pub fn start(program: &Path, folder: &Path, variables: &[(String, String)], with_key: bool) -> Self {
+        // Whoever loses its parent becomes a child of the test: see `orphans`.
+        set_child_subreaper(Some(getpid())).expect("orphans are adopted");
         let keys = folder.join("keys");
         let accounts = folder.join("accounts");
         let mut making = command(program, folder, variables);
@@ -47,6 +54,7 @@ impl Cluster {
         }
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
         let nats = Nats::launch(&accounts);
+        let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
             if !variables.iter().any(|(known, _)| known == name) {
@@ -54,92 +62,82 @@ impl Cluster {
             }
         };
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        set("OH_NATS_URL", nats.url());
+        set("OH_NATS_URL", format!("nats://{}", network.address()));
         set("OH_KEYS_DIR", text(keys));
         set("OH_WORKSPACES_ROOT", text(folder.join("workspace")));
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
         set("OH_SANDBOX_DRIVER", "process".to_owned());
-        let gateways: Vec<_> = (0..GATEWAYS).map(|_| Gateway::start(program, folder, &variables)).collect();
-        let supervisor = supervise(program, folder, &variables);
-        let address = balance(gateways.iter().map(Gateway::address).collect()).expect("a free port");
-        Self {
-            program: program.to_owned(),
-            folder: folder.to_owned(),
-            variables,
-            nats,
-            gateways,
-            supervisor,
-            address,
-        }
+        set("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1".to_owned());
+        let gateways: Vec<_> =
+            (0..GATEWAYS).map(|_| Gateway::start(command(program, folder, &variables), 0)).collect();
+        let door = Proxy::to(gateways.iter().map(|gateway| gateway.address).collect()).expect("a free port");
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        let mut cluster =
+            Self { program, folder, variables, gateways, supervisors: Vec::new(), nats, network, door };
+        cluster.add_supervisor();
+        cluster
     }
 
-    /// Of both gateways: connections go to them in turns.
+    /// Of both gateways.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.door.address())
     }
 
-    /// # Panics
-    /// Never: there are gateways.
-    #[must_use]
-    pub fn gateway_pid(&self) -> u32 {
-        self.gateways[0].process.id()
-    }
-
-    /// The supervisor's process.
-    #[must_use]
-    pub fn supervisor_pid(&self) -> u32 {
-        self.supervisor.id()
-    }
-
-    /// SIGKILL, and a new one. Workers are its children, and end with it.
+    /// One more; it waits for its turn.
     ///
     /// # Panics
     /// When it does not start.
-    pub fn restart_supervisor(&mut self) {
-        end(&mut self.supervisor);
-        self.supervisor = supervise(&self.program, &self.folder, &self.variables);
+    pub fn add_supervisor(&mut self) {
+        let mut command = command(&self.program, &self.folder, &self.variables);
+        self.supervisors.push(Process::start(command.arg("supervisor")));
+    }
+
+    /// SIGKILL, and a new one. Its workers end with it.
+    ///
+    /// # Panics
+    /// When there is no such supervisor, or it does not start.
+    pub fn restart_supervisor(&mut self, index: usize) {
+        drop(self.supervisors.remove(index));
+        self.add_supervisor();
+    }
+
+    /// SIGKILL, and a new one at the same address.
+    ///
+    /// # Panics
+    /// When there is no such gateway, or it does not start.
+    pub fn restart_gateway(&mut self, index: usize) {
+        let gateway = &mut self.gateways[index];
+        gateway.process.kill();
+        let command = command(&self.program, &self.folder, &self.variables);
+        *gateway = Gateway::start(command, gateway.address.port());
     }
 
     /// The processes of the workers that run now.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
-        children_of(self.supervisor.id())
+        self.supervisors.iter().flat_map(|supervisor| children_of(supervisor.pid())).collect()
     }
-}
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let workers = self.workers();
-        end(&mut self.supervisor);
-        for worker in workers {
-            // A negative number names the process group.
-            let _ = Command::new("kill")
-                .args(["-KILL", "--", &format!("-{worker}")])
-                .stderr(Stdio::null())
-                .status();
-        }
-        for gateway in &mut self.gateways {
-            end(&mut gateway.process);
-        }
+    /// Processes of killed parts that have not ended.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<u32> {
+        let gateways = self.gateways.iter().map(|gateway| gateway.process.pid());
+        let supervisors = self.supervisors.iter().map(Process::pid);
+        let known: Vec<_> = gateways.chain(supervisors).chain([self.nats.pid()]).collect();
+        let mut orphans = children_of(std::process::id());
+        orphans.retain(|pid| !known.contains(pid));
+        orphans
     }
 }
 
 impl Gateway {
-    fn start(program: &Path, folder: &Path, variables: &[(String, String)]) -> Self {
-        let mut command = command(program, folder, variables);
-        command.args(["gateway", "--host", "127.0.0.1", "--port", "0"]);
+    fn start(mut command: Command, port: u16) -> Self {
+        command.args(["gateway", "--host", "127.0.0.1", "--port", &port.to_string()]);
         let (process, url) = until_ready(command);
-        Self { process, url }
+        let address = url.trim_start_matches("http://").parse().expect("the address of a gateway");
+        Self { process: Process::of(process), address }
     }
-
-    fn address(&self) -> SocketAddr {
-        self.url.trim_start_matches("http://").parse().expect("the address of a gateway")
-    }
-}
-
-fn supervise(program: &Path, folder: &Path, variables: &[(String, String)]) -> Child {
-    command(program, folder, variables).arg("supervisor").spawn().expect("the supervisor starts")
 }
 
 fn command(program: &Path, folder: &Path, variables: &[(String, String)]) -> Command {
@@ -151,47 +149,4 @@ fn command(program: &Path, folder: &Path, variables: &[(String, String)]) -> Com
     }
     command.env("LOG_LEVEL", "warn").env_remove("CI").envs(variables.iter().map(|(k, v)| (k, v)));
     command
-}
-
-fn end(process: &mut Child) {
-    let _ = process.kill();
-    let _ = process.wait();
-}
-
-fn children_of(parent: u32) -> Vec<u32> {
-    let path = format!("/proc/{parent}/task");
-    let Ok(threads) = std::fs::read_dir(path) else { return Vec::new() };
-    let lists =
-        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
-}
-
-/// One address for several: each connection goes to the next of them.
-fn balance(backends: Vec<SocketAddr>) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    thread::spawn(move || {
-        for (client, backend) in listener.incoming().zip(backends.iter().cycle()) {
-            if let (Ok(client), Ok(server)) = (client, TcpStream::connect(backend)) {
-                join(client, server);
-            }
-        }
-    });
-    Ok(address)
-}
-
-fn join(client: TcpStream, server: TcpStream) {
-    for stream in [&client, &server] {
-        let _ = stream.set_nodelay(true);
-    }
-    let (Ok(client_too), Ok(server_too)) = (client.try_clone(), server.try_clone()) else { return };
-    thread::spawn(move || pump(client, server_too));
-    thread::spawn(move || pump(server, client_too));
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Write);
 }

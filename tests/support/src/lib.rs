@@ -4,9 +4,13 @@
 pub mod client;
 pub mod cluster;
 pub mod containers;
+pub mod history;
 mod http;
 pub mod model;
 pub mod nats;
+pub mod process;
+pub mod proxy;
+pub mod random;
 pub mod recorded;
 pub mod script;
 pub mod server;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ struct Shared {
     queue: Mutex<VecDeque<Turn>>,
     title: Mutex<Option<Turn>>,
     requests: Mutex<Vec<Value>>,
+    forgetful: AtomicBool,
 }
 
 /// Serves until it is dropped with its runtime.
@@ -48,6 +50,11 @@ impl Model {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Keeps no requests from now on: long conversations send much.
+    pub fn forget(&self) {
+        self.shared.forgetful.store(true, Ordering::Relaxed);
     }
 
     pub fn add(&self, script: Script) {
@@ -97,7 +104,9 @@ enum Dialect {
 async fn say(shared: &Shared, body: Value, dialect: Dialect) -> Answer {
     let turn = shared.next_turn(&body);
     let streamed = body["stream"] == json!(true);
-    shared.requests.lock().unwrap().push(body);
+    if !shared.forgetful.load(Ordering::Relaxed) {
+        shared.requests.lock().unwrap().push(body);
+    }
     tokio::time::sleep(Duration::from_millis(turn.delay_ms)).await;
     if let Some(failure) = &turn.error {
         return refuse(failure, dialect);

@@ -47,6 +47,13 @@ impl Start {
         self.folder.path()
     }
 
+    /// # Panics
+    /// When a part of it does not start.
+    #[must_use]
+    pub fn start_cluster(&self) -> Cluster {
+        Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some())
+    }
+
     /// The command as it would be run, for tests that expect it to fail.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -73,11 +80,7 @@ impl Start {
     pub fn start(&self) -> Server {
         match std::env::var_os("MANYHANDS_TEST_CLUSTER") {
             Some(kind) if kind == "docker" => return self.start_containers(),
-            Some(_) => {
-                let (folder, with_key) = (self.folder(), self.key.is_some());
-                let cluster = Cluster::start(&self.program, folder, &self.variables, with_key);
-                return self.clustered(cluster, None);
-            }
+            Some(_) => return self.clustered(self.start_cluster(), None),
             None => {}
         }
         let (process, url) = until_ready(self.command());
@@ -100,7 +103,12 @@ impl Start {
     fn clustered(&self, cluster: Cluster, containers: Option<Containers>) -> Server {
         let url = cluster.url();
         let client = Client::new(&url, self.key.as_deref());
-        Server { running: Running::Cluster { cluster, containers }, url, client, start: self.clone() }
+        Server {
+            running: Running::Cluster { cluster: Box::new(cluster), containers },
+            url,
+            client,
+            start: self.clone(),
+        }
     }
 }
 
@@ -122,7 +130,7 @@ pub(crate) fn until_ready(mut command: Command) -> (Child, String) {
 enum Running {
     One(Child),
     Cluster {
-        cluster: Cluster,
+        cluster: Box<Cluster>,
         /// They are removed once nobody starts more.
         containers: Option<Containers>,
     },
@@ -140,7 +148,7 @@ impl Server {
     pub fn pid(&self) -> u32 {
         match &self.running {
             Running::One(process) => process.id(),
-            Running::Cluster { cluster, .. } => cluster.gateway_pid(),
+            Running::Cluster { cluster, .. } => cluster.gateways[0].process.pid(),
         }
     }
 

@@ -20,6 +20,11 @@ impl Socket {
         Self { stream: connect_async(url).await.unwrap().0 }
     }
 
+    /// `None` when nobody takes it.
+    pub async fn try_open(url: &str) -> Option<Self> {
+        connect_async(url).await.ok().map(|(stream, _)| Self { stream })
+    }
+
     /// With a bearer token; the status of a refusal before the upgrade otherwise.
     ///
     /// # Errors

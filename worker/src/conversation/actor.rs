@@ -9,7 +9,7 @@ use telemetry::metrics::{Present, Work};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, info_span};
+use tracing::{Instrument, Span, info_span};
 use types::calls::CommandDone;
 use types::time::event_now;
 use types::{ConversationId, EventId};
@@ -152,7 +152,10 @@ impl Actor {
         tokio::select! {
             () = forget.cancelled() => Err(End::Forgotten),
             () = shutdown.cancelled() => self.wind_down().await,
-            Some(done) = self.results.recv() => self.finished(done).await,
+            Some(done) = self.results.recv() => {
+                let span = self.run_span();
+                self.finished(done).instrument(span).await
+            }
             letter = self.seat.letters.recv() => match letter {
                 Some(letter) => self.obey(letter).await,
                 None => Err(End::ShutDown),

@@ -57,7 +57,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
     let shutdown = shutdown.child_token();
-    let subject = subjects::command(&config.sandbox, "conversation");
+    let subject = subjects::command_to(&config.sandbox, config.incarnation(), "conversation");
     let (bus, answers) = (ports.bus.clone(), config.answers.clone());
     let registry = Registry::new(Shared {
         lookups: Arc::default(),

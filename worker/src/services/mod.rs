@@ -15,13 +15,15 @@ use ports::rpc::{self, Call};
 use ports::{Ports, subjects};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::SandboxId;
+use types::{Epoch, SandboxId};
 
 use crate::Activity;
 
 #[derive(Clone, Debug)]
 pub struct ServicesConfig {
     pub sandbox: SandboxId,
+    /// Whose calls are answered, where there may be others of the same sandbox.
+    pub incarnation: Option<Epoch>,
     /// Where commands without a folder run, and what relative git paths start from.
     pub default_cwd: PathBuf,
     /// Bash events older than this are forgotten; `None` keeps them.
@@ -40,7 +42,7 @@ pub async fn serve(
     tracker: TaskTracker,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
-    let subject = |service| subjects::command(&config.sandbox, service);
+    let subject = |service| subjects::command_to(&config.sandbox, config.incarnation, service);
     let (bus, group) = (&ports.bus, Some("worker"));
 
     let bash = Arc::new(bash::Service::new(&config, &ports, &tracker, &shutdown));

@@ -60,6 +60,7 @@ impl World {
     pub async fn serve(&self, bash_retention: Option<Duration>) {
         let config = ServicesConfig {
             sandbox: SandboxId::shared(),
+            incarnation: None,
             default_cwd: self.path(""),
             bash_retention,
             activity: Default::default(),

@@ -12,6 +12,9 @@ use crate::archive::Archive;
 use crate::body::PIECE;
 use crate::message::NewMessage;
 
+/// Told how many records a worker has appended.
+pub type Observer = Arc<dyn Fn(usize) + Send + Sync>;
+
 const GROUP: &str = "storage";
 /// The most messages of one answer.
 const PAGE: usize = 1_000;
@@ -20,14 +23,15 @@ pub async fn serve(
     bus: Arc<dyn Bus>,
     archive: Arc<dyn Archive>,
     kv: Arc<dyn Kv>,
+    appended: Observer,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
     let handler = move |call: Call<Question>| {
-        let (archive, kv) = (archive.clone(), kv.clone());
+        let (archive, kv, appended) = (archive.clone(), kv.clone(), appended.clone());
         async move {
             let sandbox = sandbox_of(&call.subject)
                 .ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))?;
-            let caller = Caller { archive, kv, sandbox };
+            let caller = Caller { archive, kv, appended, sandbox };
             caller.answer(call.body, call.blob).await
         }
     };
@@ -42,6 +46,7 @@ pub async fn serve(
 struct Caller {
     archive: Arc<dyn Archive>,
     kv: Arc<dyn Kv>,
+    appended: Observer,
     sandbox: SandboxId,
 }
 
@@ -52,7 +57,10 @@ impl Caller {
         Ok(match question {
             Question::Append { log: name, last, lengths, body } => {
                 let message = NewMessage { lengths, body, payload: blob };
-                (Answer::Appended(self.archive.append(&log(&name), last, message).await?), nothing)
+                let records = message.records();
+                let number = self.archive.append(&log(&name), last, message).await?;
+                (self.appended)(records);
+                (Answer::Appended(number), nothing)
             }
             Question::Messages { log: name, from, limit } => {
                 let limit = limit.clamp(1, PAGE);

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 pub use http::Http;
-pub use placement::Placement;
+pub use placement::{Placement, Standing};
 pub use work::{Tokens, Work};
 
 /// All that a process counts.
@@ -85,7 +85,8 @@ mod tests {
         seen.work.stepped(&Tokens { prompt: 5, ..Tokens::default() }, 0.25);
         seen.placement.lease_changed();
         seen.placement.started(true, Duration::from_secs(1));
-        seen.placement.set_waiting(3);
+        seen.placement.stand(&Standing { waiting: 3, runs: 2, ..Standing::default() });
+        let waiting = seen.work.waiting_call();
         let text = metrics.text();
         for line in [
             r#"manyhands_http_requests_total{method="GET",route="/api/a/{id}",status="2xx"} 1"#,
@@ -98,11 +99,13 @@ mod tests {
             "manyhands_cost_dollars_total 0.25",
             "manyhands_lease_changes_total 1",
             r#"manyhands_sandbox_starts_total{outcome="ok"} 1"#,
-            "manyhands_sandboxes_waiting 3",
+            r#"manyhands_sandboxes{state="waiting"} 3"#,
+            "manyhands_sandbox_runs 2",
+            "manyhands_model_calls_waiting 1",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
-        drop(socket);
+        drop((socket, waiting));
         assert!(metrics.text().contains("\nmanyhands_sockets 0\n"));
     }
 }

@@ -16,12 +16,32 @@ pub struct Placement {
     lease_changes: Counter,
     starts: Family<Outcome, Counter>,
     start_seconds: Histogram,
-    waiting: Gauge,
+    sandboxes: Family<State, Gauge>,
+    runs: Gauge,
+}
+
+/// How many sandboxes stand how, at one look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Wanted, and without a lease.
+    pub waiting: usize,
+    /// With a worker, and of a tenant.
+    pub running: usize,
+    /// With a worker, waiting for a tenant.
+    pub warm: usize,
+    pub paused: usize,
+    /// Runs under way, as the workers tell.
+    pub runs: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
 }
 
 impl Placement {
@@ -30,7 +50,8 @@ impl Placement {
             lease_changes: Counter::default(),
             starts: Family::default(),
             start_seconds: Histogram::new(BUCKETS),
-            waiting: Gauge::default(),
+            sandboxes: Family::default(),
+            runs: Gauge::default(),
         };
         registry.register(
             "lease_changes",
@@ -39,7 +60,8 @@ impl Placement {
         );
         registry.register("sandbox_starts", "Units started", new.starts.clone());
         registry.register("sandbox_start_seconds", "Time until a unit's lease", new.start_seconds.clone());
-        registry.register("sandboxes_waiting", "Sandboxes wanted and without a lease", new.waiting.clone());
+        registry.register("sandboxes", "Sandboxes by what they do", new.sandboxes.clone());
+        registry.register("sandbox_runs", "Runs under way, as workers tell", new.runs.clone());
         new
     }
 
@@ -56,8 +78,17 @@ impl Placement {
         }
     }
 
-    /// How many sandboxes wait now.
-    pub fn set_waiting(&self, count: u32) {
-        self.waiting.set(count.into());
+    /// What the newest look has found.
+    pub fn stand(&self, standing: &Standing) {
+        let Standing { waiting, running, warm, paused, runs } = *standing;
+        let states = [("waiting", waiting), ("running", running), ("warm", warm), ("paused", paused)];
+        for (state, count) in states {
+            self.sandboxes.get_or_create(&State { state }).set(whole(count));
+        }
+        self.runs.set(whole(runs));
     }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

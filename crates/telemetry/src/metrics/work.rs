@@ -17,6 +17,7 @@ pub struct Work {
     tokens: Family<Kind, Counter>,
     cost: Counter<f64, AtomicU64>,
     runs: Gauge,
+    waiting_calls: Gauge,
 }
 
 /// Of one answer of a model.
@@ -41,12 +42,19 @@ impl Work {
             tokens: Family::default(),
             cost: Counter::default(),
             runs: Gauge::default(),
+            waiting_calls: Gauge::default(),
         };
         registry.register("appends", "Records appended to logs", new.appends.clone());
         registry.register("steps", "Answers of models", new.steps.clone());
         registry.register("tokens", "Tokens of models", new.tokens.clone());
         registry.register("cost_dollars", "What models cost", new.cost.clone());
-        registry.register("runs", "Runs under way", new.runs.clone());
+        registry.register("runs", "Runs under way in this process", new.runs.clone());
+        let waiting = new.waiting_calls.clone();
+        registry.register(
+            "model_calls_waiting",
+            "Calls that wait for their provider's pause to end",
+            waiting,
+        );
         new
     }
 
@@ -74,5 +82,10 @@ impl Work {
     /// A run that is under way until this is dropped.
     pub fn run(&self) -> Present {
         Present::new(&self.runs)
+    }
+
+    /// A model call that its provider's pause holds up until this is dropped.
+    pub fn waiting_call(&self) -> Present {
+        Present::new(&self.waiting_calls)
     }
 }

@@ -5,7 +5,7 @@ use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::{Level, Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
@@ -22,33 +22,41 @@ const TRACEPARENT: &str = "traceparent";
 
 /// Dropping it sends the spans that are left; that blocks for some seconds at most, and must not be done on
 /// an asynchronous runtime.
-pub struct Guard(Option<SdkTracerProvider>);
+pub struct Guard(SdkTracerProvider);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
+        if let Err(error) = self.0.shutdown() {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
 }
 
-pub fn layer<S>(service: &'static str) -> anyhow::Result<(Option<impl Layer<S>>, Guard)>
+pub fn layer<S>(service: &'static str) -> anyhow::Result<(impl Layer<S>, Guard)>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    if !is_wanted(|name| std::env::var(name).ok()) {
-        return Ok((None, Guard(None)));
-    }
-    let exporter = SpanExporter::builder().with_http().build()?;
-    // Sampler, limits and batch sizes: the SDK's, by their variables.
-    let provider =
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service)).build();
+    let provider = if is_wanted(|name| std::env::var(name).ok()) {
+        let exporter = SpanExporter::builder().with_http().build()?;
+        // Sampler, limits and batch sizes: the SDK's, by their variables.
+        let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
+        builder.with_resource(resource(service)).build()
+    } else {
+        passing_on()
+    };
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(OURS))
         .with_location(false)
         .with_threads(false)
         .with_filter(filter_fn(is_ours));
-    Ok((Some(layer), Guard(Some(provider))))
+    Ok((layer, Guard(provider)))
+}
+
+/// Sends nothing and begins no trace, but goes on with those of callers: a worker without a network calls back
+/// within the trace it was called in.
+fn passing_on() -> SdkTracerProvider {
+    let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
+    SdkTracerProvider::builder().with_sampler(sampler).build()
 }
 
 fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
@@ -124,6 +132,20 @@ mod tests {
         assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_SDK_DISABLED", "true")]));
         assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c"), ("OTEL_TRACES_EXPORTER", "none")]));
         assert!(!with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]));
+    }
+
+    #[test]
+    fn who_cannot_send_spans_passes_the_callers_trace_on_and_begins_none() {
+        let layer = tracing_opentelemetry::layer().with_tracer(passing_on().tracer(OURS));
+        subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let callers = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            let span = info_span!("served");
+            adopt(&span, callers);
+            let passed_on = span.in_scope(current_traceparent).unwrap();
+            assert_eq!((&passed_on[..35], &passed_on[52..]), (&callers[..35], "-01"));
+            let own = info_span!("of its own").in_scope(current_traceparent).unwrap();
+            assert!(own.ends_with("-00"), "{own}");
+        });
     }
 
     #[test]

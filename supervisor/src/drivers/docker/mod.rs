@@ -4,6 +4,7 @@
 //! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched.
 
 mod binary;
+mod check;
 mod container;
 mod error;
 mod events;

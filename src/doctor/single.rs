@@ -1,10 +1,11 @@
-//! `manyhands doctor`: checks what the server needs on this machine, one line each, and says what to do.
+//! What a server of one process needs here.
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::Finding::{self, Broken, Doubtful, Fine};
 use crate::edge;
 use crate::serve::Options;
 use crate::settings::Settings;
@@ -16,43 +17,20 @@ const SLOW_SYNC: Duration = Duration::from_millis(20);
 /// 2026-01-01: an earlier clock is wrong.
 const EARLIEST_NOW: u64 = 1_767_225_600;
 
-enum Finding {
-    Fine(String),
-    Doubtful(String),
-    Broken(String),
-}
-
-use Finding::{Broken, Doubtful, Fine};
-
-/// Prints the findings; the exit status is 1 if one of them keeps the server from working.
-///
 /// # Errors
 /// When the checks themselves cannot run.
-pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
+pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&'static str, Finding)>> {
     let data = settings.state_dir();
-    let findings = [
-        ("keys", keys(&settings)),
-        ("address", address(&options, &settings)?),
+    Ok(vec![
+        ("keys", keys(settings)),
+        ("address", address(options, settings)?),
         ("data", writable(&data)),
         ("sync", sync_time(&data)),
         ("disk", free_space(&data)),
         ("bash", program("bash", "the agent's terminal needs it")),
         ("git", program("git", "the git routes and the agents need it")),
         ("clock", clock()),
-    ];
-    let mut broken = 0;
-    for (what, finding) in findings {
-        let (mark, text) = match finding {
-            Fine(text) => ("ok  ", text),
-            Doubtful(text) => ("warn", text),
-            Broken(text) => {
-                broken += 1;
-                ("FAIL", text)
-            }
-        };
-        println!("{mark} {what:<8} {text}");
-    }
-    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    ])
 }
 
 fn keys(settings: &Settings) -> Finding {
@@ -67,7 +45,7 @@ fn keys(settings: &Settings) -> Finding {
     }
 }
 
-fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
+pub fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = match runtime.block_on(edge::address(options, settings)) {
         Ok(address) => address,
@@ -108,7 +86,7 @@ fn sync_time(data: &Path) -> Finding {
     }
 }
 
-fn free_space(data: &Path) -> Finding {
+pub fn free_space(data: &Path) -> Finding {
     match rustix::fs::statvfs(data) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -131,7 +109,7 @@ fn program(name: &str, why: &str) -> Finding {
     }
 }
 
-fn clock() -> Finding {
+pub fn clock() -> Finding {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(now) if now.as_secs() >= EARLIEST_NOW => Fine(types::time::utc_now()),
         _ => {

@@ -1,0 +1,218 @@
+//! What the parts of a cluster need, as seen from where this runs: each part has its own keys, and only the
+//! supervisor has the container service.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use nats::{Connection, Error, Probe};
+use supervisor::drivers::docker::Containers;
+
+use super::Finding::{self, Broken, Doubtful, Fine};
+use super::single;
+use crate::cluster::settings::{Cluster, Driver};
+use crate::cluster::{connect, supervisor::containers};
+use crate::settings::{Settings, Source};
+
+/// For a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A message that takes longer to be stored makes every event slow.
+const SLOW_STORE: Duration = Duration::from_millis(20);
+/// Tokens begin and end by the clock.
+const LARGE_SKEW: Duration = Duration::from_secs(5);
+
+type Findings = Vec<(&'static str, Finding)>;
+
+pub async fn findings(settings: &Settings, source: &Source) -> anyhow::Result<Findings> {
+    let roles =
+        ["gateway", "supervisor"].map(|role| Cluster::from_source(source, role).map(|own| (role, own)));
+    let [gateway, supervisor] = roles;
+    let (gateway, supervisor) = (gateway?, supervisor?);
+    let is_gateway = is_there(&gateway.1);
+    let is_supervisor = is_there(&supervisor.1);
+    let mut findings = vec![("keys", keys(&gateway.1, is_gateway, is_supervisor))];
+    if is_gateway {
+        findings.push(("secrets", secrets(settings, &gateway.1)));
+    }
+    if is_supervisor {
+        findings.push(("minter", minter(&supervisor.1)));
+    }
+    let (role, cluster) = if is_supervisor && !is_gateway { &supervisor } else { &gateway };
+    findings.extend(of_nats(cluster, role).await);
+    if is_supervisor || !is_gateway {
+        findings.extend(of_workers(&supervisor.1).await);
+    }
+    findings.push(("clock", single::clock()));
+    Ok(findings)
+}
+
+fn is_there(cluster: &Cluster) -> bool {
+    cluster.nats_credentials_file.as_deref().is_some_and(Path::exists)
+}
+
+fn keys(cluster: &Cluster, gateway: bool, supervisor: bool) -> Finding {
+    let place = cluster.keys_dir.as_deref().map_or_else(|| "OH_KEYS_DIR".into(), Path::to_string_lossy);
+    let place = place.as_ref();
+    match (gateway, supervisor) {
+        (false, false) if cluster.keys_dir.is_none() => Doubtful(
+            "none: NATS must let everybody in, and sandboxes are not kept apart; `manyhands init` makes keys, \
+             OH_KEYS_DIR says where they are"
+                .to_owned(),
+        ),
+        (false, false) => Broken(format!(
+            "{place} has no credentials that can be read; `manyhands init --dir {place}` makes them, once"
+        )),
+        (true, true) => Doubtful(format!(
+            "{place} has those of gateway and supervisor: give each part its own only, see deploy/OPERATIONS.md"
+        )),
+        (true, false) => Fine(format!("{place} has those of a gateway")),
+        (false, true) => Fine(format!("{place} has those of a supervisor")),
+    }
+}
+
+fn secrets(settings: &Settings, cluster: &Cluster) -> Finding {
+    let has = |name: &str| {
+        let path = cluster.keys_dir.as_ref().map(|keys| keys.join("gateway").join(name));
+        path.is_some_and(|path| std::fs::read(path).is_ok_and(|text| !text.is_empty()))
+    };
+    if settings.secret_key.is_none() && !has("secret_key") {
+        return Broken(
+            "no secret key: stored model keys cannot be opened; set OH_SECRET_KEY, the same for all gateways, \
+             or bring back the file secret_key"
+                .to_owned(),
+        );
+    }
+    match !settings.is_open() || has("session_key") {
+        true => Fine("a secret key, and session keys or bearer tokens".to_owned()),
+        false => Doubtful(
+            "no session key and no bearer tokens: only loopback is served; set OH_SESSION_API_KEYS_0"
+                .to_owned(),
+        ),
+    }
+}
+
+fn minter(cluster: &Cluster) -> Finding {
+    let Some(path) = &cluster.minter_file else {
+        return Doubtful("none: workers sign in without credentials".to_owned());
+    };
+    match credentials::Minter::load(path) {
+        Ok(_) => Fine(format!("{} signs workers in", path.display())),
+        Err(error) => Broken(format!(
+            "{}: {error}; no worker can be let in: bring it back from a copy, or make new keys",
+            path.display()
+        )),
+    }
+}
+
+async fn of_nats(cluster: &Cluster, role: &str) -> Findings {
+    let connection = match tokio::time::timeout(PATIENCE, connect(cluster, role)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return vec![("nats", Broken(format!("{error:#}; {}", advice(&error))))],
+        Err(_) => {
+            let urls = cluster.nats_urls.join(", ");
+            return vec![(
+                "nats",
+                Broken(format!("nothing answers at {urls}; start it, or set OH_NATS_URL")),
+            )];
+        }
+    };
+    let mut findings = vec![("nats", Fine(format!("nats-server {}", connection.server_version())))];
+    match connection.control().await {
+        Ok(_) => {
+            findings.push(("storage", Fine("JetStream holds the cluster's streams".to_owned())));
+            findings.extend(probed(&connection).await);
+        }
+        Err(Error::NotSetUp) => {
+            findings.push(("storage", Doubtful("not set up yet: the first gateway does it".to_owned())));
+        }
+        Err(error) => {
+            let text = format!("{error}; deploy/nats.conf shows what JetStream needs");
+            findings.push(("storage", Broken(text)));
+        }
+    }
+    connection.drain().await;
+    findings
+}
+
+fn advice(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Unreachable { .. }) => "start it, or set OH_NATS_URL",
+        Some(Error::Refused { .. }) => {
+            "the keys are of another cluster or have run out: NATS must include the auth.conf that `init` made with them"
+        }
+        Some(Error::Untrusted { .. }) => "OH_NATS_CA_FILE must name the authority of its certificate",
+        Some(Error::TooOld { .. }) => "compose.yaml names one that is new enough",
+        _ => "see deploy/OPERATIONS.md",
+    }
+}
+
+async fn probed(connection: &Connection) -> Findings {
+    // The first one may pay for what is not cached yet.
+    let _ = connection.probe().await;
+    let Probe { took, server_unix_ms } = match connection.probe().await {
+        Ok(probe) => probe,
+        Err(error) => {
+            return vec![("sync", Broken(format!("a message cannot be stored: {error}; is the disk full?")))];
+        }
+    };
+    let sync = match took > SLOW_STORE {
+        true => {
+            Doubtful(format!("a message is stored in {took:.1?}: events are slow; NATS needs a faster disk"))
+        }
+        false => Fine(format!(
+            "a message is stored in {took:.1?}; `sync_interval: always` makes that mean on the disk"
+        )),
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let skew = now.abs_diff(Duration::from_millis(server_unix_ms));
+    let skew = match skew > LARGE_SKEW {
+        true => {
+            Broken(format!("the clocks here and of NATS are {skew:.0?} apart: tokens are refused; run NTP"))
+        }
+        false => Fine(format!("the clocks here and of NATS are within {skew:.1?}")),
+    };
+    vec![("sync", sync), ("skew", skew)]
+}
+
+/// The container service, and what containers are made of.
+async fn of_workers(cluster: &Cluster) -> Findings {
+    let sandboxes = &cluster.sandboxes;
+    if sandboxes.driver == Driver::Process {
+        let root = &sandboxes.process_root;
+        let made = std::fs::create_dir_all(root).with_context(|| root.display().to_string());
+        let disk = match made {
+            Ok(()) => single::free_space(root),
+            Err(error) => Broken(format!("{error:#}; set OH_SANDBOX_ROOT")),
+        };
+        let text =
+            "sandboxes are processes of this user: nothing keeps them apart; for tests only".to_owned();
+        return vec![("workers", Doubtful(text)), ("disk", disk)];
+    }
+    let binary = match std::fs::metadata(&sandboxes.worker_binary) {
+        Ok(_) => Fine(format!("{} is the workers' program", sandboxes.worker_binary.display())),
+        Err(error) => Broken(format!(
+            "{}: {error}; OH_WORKER_BINARY must name a static build",
+            sandboxes.worker_binary.display()
+        )),
+    };
+    let mut findings = vec![("program", binary)];
+    let worker = ::supervisor::drivers::WorkerSettings::default();
+    match Containers::connect(containers(cluster, worker)).await {
+        Ok(engine) => findings.extend(of_engine(&engine, &sandboxes.image).await),
+        Err(error) => findings.push(("docker", Broken(format!("{error}; start it, or set DOCKER_HOST")))),
+    }
+    findings
+}
+
+async fn of_engine(engine: &Containers, image: &str) -> Findings {
+    let version = match engine.version().await {
+        Ok(version) => Fine(format!("engine {version}")),
+        Err(error) => Broken(error.to_string()),
+    };
+    let image = match engine.has_image().await {
+        Ok(true) => Fine(format!("{image} is there")),
+        Ok(false) => Broken(format!("{image} is not there: build or pull it, or set OH_CONVERSATION_IMAGE")),
+        Err(error) => Broken(error.to_string()),
+    };
+    vec![("docker", version), ("image", image)]
+}

@@ -1,0 +1,66 @@
+//! A cluster with conversations that run a script for as long as they are asked to.
+
+use serde_json::json;
+use testing::client::Client;
+use testing::cluster::Cluster;
+use testing::model::Model;
+use testing::script::{Call, Script, Turn};
+use testing::server::Start;
+
+pub const MARKER: &str = "[[storm]]";
+/// More than any conversation gets to.
+const TURNS: usize = 20_000;
+/// What the model takes for an answer.
+const THINKING_MS: u64 = 60;
+/// Steps of a run.
+const STEPS: usize = 6;
+/// Conversations share the sandboxes of so many workspaces.
+const WORKSPACES: usize = 4;
+
+pub struct Scene {
+    pub cluster: Cluster,
+    pub client: Client,
+    pub conversations: Vec<String>,
+    _model: Model,
+    _start: Start,
+}
+
+impl Scene {
+    /// `command`: what the agent does in its terminal, over and over.
+    pub async fn set(conversations: usize, command: &str) -> Self {
+        let turns = (0..TURNS).map(|turn| step(turn, command)).collect();
+        let model = Model::start(0, vec![Script::new(MARKER, turns)]).await.unwrap();
+        model.forget();
+        let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with("OH_SANDBOX_POLICY", "workspace");
+        let cluster = start.start_cluster();
+        let client = Client::new(&cluster.url(), None);
+        let mut ids = Vec::new();
+        for number in 0..conversations {
+            let workspace = start.folder().join(format!("workspace/w{}", number % WORKSPACES));
+            ids.push(client.create(&model.base_url(), &workspace.display().to_string()).await);
+        }
+        Self { cluster, client, conversations: ids, _model: model, _start: start }
+    }
+
+    /// How many sandboxes the conversations have together.
+    pub fn sandboxes(&self) -> usize {
+        WORKSPACES.min(self.conversations.len())
+    }
+}
+
+/// A run is some steps, one of them with two calls, and a finish. No two calls have the same id.
+fn step(turn: usize, command: &str) -> Turn {
+    let call = |part: usize, name: &str, arguments| Call {
+        id: format!("call_{turn}_{part}"),
+        name: name.to_owned(),
+        arguments,
+    };
+    let terminal =
+        |part| call(part, "terminal", json!({ "command": format!("{command}; echo {turn} {part}") }));
+    let turn = match turn % STEPS {
+        2 => Turn::calls(vec![terminal(0), call(1, "think", json!({ "thought": format!("turn {turn}") }))]),
+        last if last + 1 == STEPS => Turn::calls(vec![call(0, "finish", json!({ "message": "done" }))]),
+        _ => Turn::calls(vec![terminal(0)]),
+    };
+    turn.after(THINKING_MS)
+}
