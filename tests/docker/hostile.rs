@@ -76,18 +76,27 @@ async fn a_fork_bomb_harms_no_neighbour_and_goes_with_its_conversation() {
     let server = a_container_each();
     let client = &server.client;
     let (evil, neighbour) = (conversation(client, &model).await, conversation(client, &model).await);
-    let bomb = "bomb() { bomb | bomb & }; bomb; sleep 5";
+    for id in [&evil, &neighbour] {
+        printed(client, Some(id), "true").await;
+    }
+    // This shell, unlike the smallest, tries again when it cannot fork.
+    let bomb = "bash -c 'bomb() { bomb | bomb & }; bomb; sleep 20'";
     let exploding = tokio::spawn({
         let (client, evil) = (client.clone(), evil.clone());
         async move { run(&client, Some(&evil), bomb).await }
     });
+    until(async || {
+        let refused = run(client, Some(&evil), "true").await;
+        refused["stderr"].as_str().unwrap_or_default().contains("Resource temporarily unavailable")
+    })
+    .await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
         let asked = Instant::now();
         assert_eq!(printed(client, Some(&neighbour), "echo well").await, "well\n");
         assert!(asked.elapsed() < PROMPT, "the neighbour waited for {:?}", asked.elapsed());
     }
-    // Whatever it answers: a sandbox without room for a process may be of no use to its owner.
+    // Whatever it answers: a sandbox without room for a process is of no use to its owner.
     exploding.abort();
     let (status, answer) = client.delete(&format!("/api/conversations/{evil}")).await;
     assert!(status.is_success(), "{answer}");
