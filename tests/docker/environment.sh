@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker engine answers and has an image with a shell; `stop` ends an engine it started.
+# Makes sure that a Docker engine answers, and prints the name of an image with a shell, git and Python, which it makes
+# where there is none; `stop` ends an engine it started.
 #   environment.sh [start|stop]
 # As root on Debian it installs the engine where there is none. Where no registry can be reached it makes the image
 # with debootstrap. Fails where neither is possible.
 set -euo pipefail
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/manyhands
-image=${MANYHANDS_TEST_IMAGE:-debian:bookworm-slim}
+image=${MANYHANDS_TEST_IMAGE:-manyhands-test-sandbox}
 mkdir -p "$cache"
 pid_file=$cache/dockerd.pid
 say() { echo "docker: $*" >&2; }
@@ -36,13 +37,20 @@ if ! answers; then
   answers || { say "the engine does not start:"; tail -n 5 "$cache/dockerd.log" >&2; exit 1; }
 fi
 
-docker image inspect "$image" >/dev/null 2>&1 && exit 0
-timeout 60 docker pull -q "$image" >/dev/null 2>&1 && exit 0
-say "making $image, as no registry answers"
-command -v debootstrap >/dev/null || (apt-get update -qq && apt-get install -y -qq debootstrap) >&2
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-debootstrap --variant=minbase --include=bash,ca-certificates,git,procps,python3 bookworm "$root" >/dev/null
-# The registries may be reached through this machine's own certificate authority.
-cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-tar -C "$root" -c . | docker import - "$image" >/dev/null
+made() { docker image inspect "$image" >/dev/null 2>&1; }
+if ! made; then
+  say "making the image $image"
+  cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+  # What sandboxes are made of; where its base cannot be had, the same from Debian's packages.
+  timeout 300 docker build -q -t "$image" --target worker -f deploy/Dockerfile . >"$cache/docker-build.log" 2>&1 || true
+fi
+if ! made; then
+  command -v debootstrap >/dev/null || (apt-get update -qq && apt-get install -y -qq debootstrap) >&2
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' EXIT
+  debootstrap --variant=minbase --include=bash,ca-certificates,curl,git,procps,python3 bookworm "$root" >/dev/null
+  # The registries may be reached through this machine's own certificate authority.
+  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+  tar -C "$root" -c . | docker import - "$image" >/dev/null
+fi
+echo "$image"
