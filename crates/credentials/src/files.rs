@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{Error, Result};
 
-/// Reads what [`store`] wrote.
+/// Reads what `store` wrote.
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
