@@ -3,8 +3,6 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::Generate;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -45,8 +43,9 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 fn write_key(path: &Path) -> io::Result<()> {
-    let key = Zeroizing::new(<[u8; 32]>::generate());
-    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_slice()) + "\n");
+    // Hexadecimal: it can stand anywhere, also after an option of a command line.
+    let [high, low] = [<[u8; 16]>::generate(), <[u8; 16]>::generate()].map(u128::from_ne_bytes);
+    let text = Zeroizing::new(format!("{high:032x}{low:032x}\n"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
@@ -66,7 +65,8 @@ mod tests {
         let path = folder.path().join("machine.key");
         let made = machine_key(&path).unwrap();
         assert_eq!(machine_key(&path).unwrap().expose_secret(), made.expose_secret());
-        assert_eq!(made.expose_secret().len(), 43);
+        assert_eq!(made.expose_secret().len(), 64);
+        assert!(made.expose_secret().bytes().all(|b| b.is_ascii_hexdigit()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
