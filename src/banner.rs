@@ -6,21 +6,17 @@ use embedded::Fsync;
 
 use crate::settings::Settings;
 
-/// The same of a cluster's gateway, which keeps nothing itself.
-#[cfg(feature = "cluster")]
+pub fn print(address: SocketAddr, settings: &Settings) {
+    of_gateway(address, settings);
+    println!("  data   {}", data(settings));
+}
+
+/// What a cluster's gateway says, which keeps nothing itself.
 pub fn of_gateway(address: SocketAddr, settings: &Settings) {
     println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));
     println!("  url    http://{address}");
     println!("  docs   http://{address}/docs");
     println!("  keys   {}", keys(settings));
-}
-
-pub fn print(address: SocketAddr, settings: &Settings) {
-    println!("Manyhands {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  url    http://{address}");
-    println!("  docs   http://{address}/docs");
-    println!("  keys   {}", keys(settings));
-    println!("  data   {}", data(settings));
 }
 
 fn keys(settings: &Settings) -> String {

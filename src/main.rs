@@ -61,43 +61,69 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
-    let outcome = match command {
-        #[cfg(feature = "cluster")]
-        Command::Worker => cluster::worker::run(),
-        Command::Probe(options) => probe::run(&options),
-        command => configured(command),
-    };
-    outcome.unwrap_or_else(|error| {
+    run(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
         if error.is::<BadSettings>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
     })
 }
 
-/// Runs a command that is told what to do by the environment.
-fn configured(command: Command) -> anyhow::Result<ExitCode> {
-    let source = environment::take().and_then(settings::load).context(BadSettings)?;
-    let settings = Settings::from_source(&source).context(BadSettings)?;
-    #[cfg(feature = "cluster")]
-    let in_cluster = |role| cluster::settings::Cluster::from_source(&source, role).context(BadSettings);
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(options) => serve::run(options, settings),
+        Command::Serve(options) => serve::run(options, Told::by_environment()?.settings),
+        Command::Doctor(options) => Told::by_environment()?.diagnose(&options),
+        Command::Probe(options) => probe::run(&options),
         #[cfg(feature = "cluster")]
-        Command::Doctor(_) if cluster::settings::is_set(&source) => {
-            doctor::run_in_cluster(&settings, &source)
+        Command::Gateway(options) => {
+            let told = Told::by_environment()?;
+            let cluster = told.in_cluster("gateway")?;
+            cluster::gateway::run(&options, told.settings, &cluster)
         }
-        Command::Doctor(options) => doctor::run(&options, &settings),
         #[cfg(feature = "cluster")]
-        Command::Gateway(options) => cluster::gateway::run(&options, settings, &in_cluster("gateway")?),
+        Command::Supervisor => {
+            let told = Told::by_environment()?;
+            cluster::supervisor::run(&told.settings, &told.in_cluster("supervisor")?)
+        }
         #[cfg(feature = "cluster")]
-        Command::Supervisor => cluster::supervisor::run(&settings, &in_cluster("supervisor")?),
-        #[cfg(feature = "cluster")]
-        Command::Init(options) => cluster::init::run(&options, &settings),
-        #[cfg(feature = "cluster")]
-        Command::Door(options) => cluster::door::run(&options, &settings, &in_cluster("door")?),
+        Command::Door(options) => {
+            let told = Told::by_environment()?;
+            cluster::door::run(&options, &told.settings, &told.in_cluster("door")?)
+        }
         #[cfg(feature = "cluster")]
         Command::Worker => cluster::worker::run(),
-        Command::Probe(options) => probe::run(&options),
+        #[cfg(feature = "cluster")]
+        Command::Init(options) => cluster::init::run(&options, &Told::by_environment()?.settings),
+    }
+}
+
+/// What the environment and the config file say.
+struct Told {
+    settings: Settings,
+    #[cfg(feature = "cluster")]
+    source: settings::Source,
+}
+
+impl Told {
+    fn by_environment() -> anyhow::Result<Self> {
+        let source = environment::take().and_then(settings::load).context(BadSettings)?;
+        let settings = Settings::from_source(&source).context(BadSettings)?;
+        Ok(Self {
+            settings,
+            #[cfg(feature = "cluster")]
+            source,
+        })
+    }
+
+    #[cfg(feature = "cluster")]
+    fn in_cluster(&self, role: &str) -> anyhow::Result<cluster::settings::Cluster> {
+        cluster::settings::Cluster::from_source(&self.source, role).context(BadSettings)
+    }
+
+    fn diagnose(&self, options: &serve::Options) -> anyhow::Result<ExitCode> {
+        #[cfg(feature = "cluster")]
+        if cluster::settings::is_set(&self.source) {
+            return doctor::run_in_cluster(&self.settings, &self.source);
+        }
+        doctor::run(options, &self.settings)
     }
 }
 

@@ -10,9 +10,6 @@ pub mod worker;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use types::placement::Credentials;
-
 use settings::Cluster;
 
 const SET_UP_PATIENCE: Duration = Duration::from_secs(120);
@@ -24,7 +21,7 @@ const SET_UP_PATIENCE: Duration = Duration::from_secs(120);
 pub async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connection> {
     let options = nats::Options {
         urls: settings.nats_urls.clone(),
-        credentials: settings.nats_credentials_file.as_deref().map(credentials).transpose()?,
+        credentials: settings.nats_credentials_file.as_deref().map(credentials::load).transpose()?,
         ca: settings.authority()?,
         name: format!("manyhands {role}"),
         inbox: None,
@@ -49,10 +46,4 @@ async fn control(connection: &nats::Connection) -> anyhow::Result<ports::Ports> 
             other => return Ok(other?),
         }
     }
-}
-
-fn credentials(path: &std::path::Path) -> anyhow::Result<Credentials> {
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    // What the parser says could show a part of a key.
-    serde_json::from_slice(&text).map_err(|_| anyhow::anyhow!("{} holds no credentials", path.display()))
 }

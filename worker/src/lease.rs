@@ -48,12 +48,7 @@ impl Standing {
 
     /// Waits until a tool may be started.
     pub(crate) async fn until_sure(&self) {
-        let mut changes = self.changes.clone();
-        while self.age().is_some_and(|age| age >= DOUBTFUL) {
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.until_younger_than(DOUBTFUL).await;
     }
 
     /// Waits until the lease is lost.
@@ -67,8 +62,12 @@ impl Standing {
 
     /// Waits until a lost lease is held again.
     pub(crate) async fn until_held(&self) {
+        self.until_younger_than(LOST).await;
+    }
+
+    async fn until_younger_than(&self, limit: Duration) {
         let mut changes = self.changes.clone();
-        while self.age().is_some_and(|age| age >= LOST) {
+        while self.age().is_some_and(|age| age >= limit) {
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
