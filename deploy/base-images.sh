@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-make_debian() { tests/docker/environment.sh; }
+make_debian() { docker tag "$(tests/docker/environment.sh)" "$image"; }
 
 make_nats() {
   install -D "$(tests/nats/environment.sh)" "$work/nats/nats-server"
