@@ -122,6 +122,18 @@ async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_the_same_time_are_all_counted() {
+    const CALLS: usize = 200;
+    let scene = Scene::with(json!({"max_budget_per_run": 1e9}), None).await;
+    let answers = futures_util::future::join_all((0..CALLS).map(|_| scene.answer())).await;
+    assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
+    for key in [format!("conversation.{}", scene.conversation.hex()), "tenant.default".to_owned()] {
+        until(async || scene.spent(&key).await["calls"] == CALLS).await;
+        assert_eq!(scene.spent(&key).await["cost"], 7.0 * CALLS as f64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_calls_and_streamed_answers_pass_whole() {
     let scene = Scene::set().await;
     let mut llm = keyless(&scene.provider);

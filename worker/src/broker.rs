@@ -10,11 +10,16 @@ use llm::{Pieces, TransportError};
 use ports::rpc::{self, Code, Fault};
 use ports::{Bus, Delivery, Parcel, subjects};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use types::brokering::{ModelCall, ModelNote, ModelPiece};
 use types::{ConversationId, Epoch, SandboxId};
 
 /// What a broker may take to take a call up; it answers before it makes the call.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a call waits for the room that others of its sandbox take up.
+const ROOM: Duration = Duration::from_secs(60);
+const ROOM_AGAIN: Duration = Duration::from_millis(200);
 
 /// Bytes of a call's body in one message.
 const PART: usize = 512 * 1024;
@@ -33,6 +38,21 @@ impl Broker {
     }
 }
 
+impl Broker {
+    async fn hand_over(&self, call: &ModelCall, first: Bytes) -> Result<(), Fault> {
+        let (subject, give_up) = (subjects::models(&self.sandbox), Instant::now() + ROOM);
+        loop {
+            let taken = rpc::call(self.bus.as_ref(), &subject, call, first.clone(), DEADLINE).await;
+            match taken {
+                Err(fault) if fault.code == Code::Busy && Instant::now() < give_up => {
+                    tokio::time::sleep(ROOM_AGAIN).await;
+                }
+                outcome => return outcome.map(|((), _)| ()),
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl llm::Broker for Broker {
     async fn open(
@@ -48,9 +68,7 @@ impl llm::Broker for Broker {
         let cancel = CancelOnDrop { bus: self.bus.clone(), subject: notes.clone() };
         let call = ModelCall { id, epoch: self.epoch, conversation, url, body_bytes: body.len() as u64 };
         let first = body.split_to(body.len().min(PART));
-        let subject = subjects::models(&self.sandbox);
-        let ((), _) =
-            rpc::call(self.bus.as_ref(), &subject, &call, first, DEADLINE).await.map_err(refused)?;
+        self.hand_over(&call, first).await.map_err(refused)?;
         while !body.is_empty() {
             let part = body.split_to(body.len().min(PART));
             self.bus.publish(&notes, note(ModelNote::Body {}, part)).await.map_err(lost)?;

@@ -1,25 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use llm::Spent;
-use ports::buckets::BUDGETS;
-use ports::{Error, Expect, Kv};
-use serde::{Deserialize, Serialize};
+use ports::Kv;
+use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use types::conversation::Record;
 use types::{ConversationId, TenantId};
 
-/// How often a sum that others change too is tried to be changed.
-const ATTEMPTS: usize = 32;
+use super::tally::{Spending, Tally};
 
-/// What was spent: a value of the bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Spending {
-    calls: u64,
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    /// US dollars.
-    cost: f64,
-}
+/// How long sums that nothing limits may lag behind: fewer writes.
+const UNLIMITED_LAG: Duration = Duration::from_millis(500);
 
 /// What a conversation may spend, and has spent. In US dollars.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -35,76 +28,62 @@ pub struct Budget {
 /// Sums by conversation and by tenant. A call is counted when it is over: those under way at the same time
 /// may go beyond a limit together.
 pub(super) struct Budgets {
-    kv: Arc<dyn Kv>,
+    tally: Tally,
     tenant_ceiling: Option<f64>,
 }
 
 impl Budgets {
     pub fn new(kv: Arc<dyn Kv>, tenant_ceiling: Option<f64>) -> Self {
-        Self { kv, tenant_ceiling }
+        Self { tally: Tally::new(kv), tenant_ceiling }
     }
 
     /// `None` where nothing is limited.
     pub async fn of(&self, record: &Record) -> ports::Result<Option<Budget>> {
-        let limit = record.agent.get("max_budget_per_run").and_then(Value::as_f64);
+        let limit = limit_of(record);
         if limit.is_none() && self.tenant_ceiling.is_none() {
             return Ok(None);
         }
         let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
-        let (own, tenants) = tokio::try_join!(self.read(&own), self.read(&tenants))?;
-        let own_reached = limit.filter(|limit| own.0.cost >= *limit).map(|limit| {
-            format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.0.cost)
+        let (own, tenants) = tokio::try_join!(self.tally.sum(&own), self.tally.sum(&tenants))?;
+        let own_reached = limit.filter(|limit| own.cost >= *limit).map(|limit| {
+            format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.cost)
         });
-        let tenants_reached = self.tenant_ceiling.filter(|ceiling| tenants.0.cost >= *ceiling);
+        let tenants_reached = self.tenant_ceiling.filter(|ceiling| tenants.cost >= *ceiling);
         let tenants_reached = tenants_reached
             .map(|ceiling| format!("The budget of all conversations together (${ceiling}) is used up."));
         Ok(Some(Budget {
-            spent: own.0.cost,
+            spent: own.cost,
             limit,
-            tenant_spent: tenants.0.cost,
+            tenant_spent: tenants.cost,
             tenant_limit: self.tenant_ceiling,
             reached: own_reached.or(tenants_reached),
         }))
     }
 
-    /// Adds a call to the sums. What the store does not take is logged, not lost from sight.
-    pub async fn add(&self, conversation: ConversationId, tenant: &TenantId, spent: Spent) {
-        let keys = (key_of(conversation), key_of_tenant(tenant));
-        let (own, tenants) = tokio::join!(self.add_to(&keys.0, spent), self.add_to(&keys.1, spent));
-        if let Err(error) = own.and(tenants) {
-            tracing::error!(conversation.id = %conversation, cost = spent.cost, %error, "a model call is not counted");
-        }
+    /// Adds a call to the sums, and waits until they are stored, at the latest until `stop`.
+    pub async fn add(&self, record: &Record, spent: Spent, stop: &CancellationToken) {
+        let is_limited = limit_of(record).is_some() || self.tenant_ceiling.is_some();
+        let pause = if is_limited { Duration::ZERO } else { UNLIMITED_LAG };
+        let call = Spending {
+            calls: 1,
+            prompt_tokens: spent.prompt_tokens,
+            completion_tokens: spent.completion_tokens,
+            cost: spent.cost,
+        };
+        let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
+        tokio::join!(self.tally.add(&own, call, pause, stop), self.tally.add(&tenants, call, pause, stop));
     }
 
     pub async fn forget(&self, conversation: ConversationId) {
-        if let Err(error) = self.kv.delete(BUDGETS, &key_of(conversation), Expect::Anything).await {
+        if let Err(error) = self.tally.forget(&key_of(conversation)).await {
             tracing::debug!(conversation.id = %conversation, %error, "what it has spent is not forgotten");
         }
     }
+}
 
-    async fn add_to(&self, key: &str, spent: Spent) -> ports::Result<()> {
-        for _ in 0..ATTEMPTS {
-            let (mut sum, expect) = self.read(key).await?;
-            sum.calls += 1;
-            sum.prompt_tokens += spent.prompt_tokens;
-            sum.completion_tokens += spent.completion_tokens;
-            sum.cost += spent.cost;
-            let value = serde_json::to_vec(&sum).map_err(|error| Error::Internal(error.to_string()))?;
-            match self.kv.put(BUDGETS, key, value.into(), expect).await {
-                Err(Error::Conflict { .. }) => {}
-                outcome => return outcome.map(drop),
-            }
-        }
-        Err(Error::Unavailable("the sum is changed too often".to_owned()))
-    }
-
-    async fn read(&self, key: &str) -> ports::Result<(Spending, Expect)> {
-        let Some(entry) = self.kv.get(BUDGETS, key).await? else {
-            return Ok((Spending::default(), Expect::Absent));
-        };
-        let sum = serde_json::from_slice(&entry.value).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok((sum, Expect::Revision(entry.revision)))
-    }
+/// US dollars.
+fn limit_of(record: &Record) -> Option<f64> {
+    record.agent.get("max_budget_per_run").and_then(Value::as_f64)
 }
 
 fn key_of(conversation: ConversationId) -> String {

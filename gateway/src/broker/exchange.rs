@@ -12,6 +12,7 @@ use types::brokering::ModelNote;
 use types::conversation::Record;
 
 use super::answer::Answer;
+use super::load::Taken;
 use super::route;
 use crate::App;
 
@@ -40,14 +41,15 @@ impl Exchange {
         Self { app: app.clone(), record, url, answer }
     }
 
-    /// Makes the call and hands the answer on, until the worker cancels it.
-    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64) {
+    /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
+    /// back, and it is counted.
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Taken) {
         let Some(body) = whole_body(&mut notes, first, body_bytes).await else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
-        let (conversation, tenant) = (self.record.id, self.record.tenant.clone());
+        let app = self.app.clone();
         // What the provider will put on the bill.
-        let (app, mut bill) = (self.app.clone(), None);
+        let mut bill = None;
         let stopping = async {
             app.drain.cancelled().await;
             tokio::time::sleep(app.config.limits.drain / 2).await;
@@ -58,6 +60,7 @@ impl Exchange {
             () = stopping => self.answer.fail("the broker is stopping", false).await,
             () = tokio::time::sleep(LONGEST) => {}
         }
+        drop(share);
         if let Some(meter) = bill {
             let spent = meter.finish();
             let tokens = Tokens {
@@ -67,7 +70,7 @@ impl Exchange {
                 cache_write: spent.cache_write_tokens,
             };
             app.broker.metrics.stepped(&tokens, spent.cost);
-            app.broker.budgets.add(conversation, &tenant, spent).await;
+            app.broker.budgets.add(&self.record, spent, &app.drain).await;
         }
     }
 

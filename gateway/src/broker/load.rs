@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use types::SandboxId;
 
-/// Calls of one sandbox that may be under way.
-const CALLS: usize = 64;
+/// Calls of one sandbox that may be under way: more than a worker has runs.
+const CALLS: usize = 1_024;
 
 /// Bytes that their bodies may have together.
 const BYTES: u64 = 96 << 20;

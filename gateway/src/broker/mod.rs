@@ -9,6 +9,7 @@ mod exchange;
 mod load;
 mod pauses;
 mod route;
+mod tally;
 
 use bytes::Bytes;
 use ports::rpc::{self, Call, Code, Fault};
@@ -116,10 +117,6 @@ async fn take(app: &App, call: Call<ModelCall>) -> Result<(), Fault> {
         conversation.id = %conversation,
         http.response.status_code = Empty,
     );
-    let exchange = async move {
-        exchange.run(notes, call.blob, body_bytes).await;
-        drop(taken);
-    };
-    app.tasks.spawn(exchange.instrument(span));
+    app.tasks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
     Ok(())
 }
