@@ -68,7 +68,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let bound = listener.local_addr()?;
 
     let worker_answers = CancellationToken::new();
-    let metrics = Metrics::default();
+    let metrics = Metrics::of_gateway();
     let driver = Arc::new(in_process(&ports, &settings, &metrics, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());

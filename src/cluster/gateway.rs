@@ -60,7 +60,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;
-    let metrics = Metrics::default();
+    let metrics = Metrics::of_gateway();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, work, stop) = (connection.clone(), metrics.work.clone(), stop.clone());

@@ -38,7 +38,7 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
     let connection = super::connect(cluster, "supervisor").await?;
     let ports = super::control(&connection).await?;
     let driver = driver(cluster).await?;
-    let metrics = Metrics::default();
+    let metrics = Metrics::of_supervisor();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
         name: cluster.name.clone(),

@@ -17,6 +17,8 @@ pub use http::Http;
 pub use placement::{Placement, Standing};
 pub use work::{Tokens, Work};
 
+const PREFIX: &str = "manyhands";
+
 /// All that a process counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -30,6 +32,24 @@ impl Metrics {
     /// The media type of [`Metrics::text`].
     pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+    /// Of a process that shows what a gateway counts, and nothing else.
+    #[must_use]
+    pub fn of_gateway() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let (http, work) = (Http::register(&mut registry), Work::register(&mut registry));
+        let placement = Placement::register(&mut Registry::default());
+        Self { http, work, placement, registry: Arc::new(registry) }
+    }
+
+    /// Of a process that shows what a supervisor counts, and nothing else.
+    #[must_use]
+    pub fn of_supervisor() -> Self {
+        let (mut registry, mut hidden) = (Registry::with_prefix(PREFIX), Registry::default());
+        let placement = Placement::register(&mut registry);
+        let (http, work) = (Http::register(&mut hidden), Work::register(&mut hidden));
+        Self { http, work, placement, registry: Arc::new(registry) }
+    }
+
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -39,9 +59,10 @@ impl Metrics {
     }
 }
 
+/// Shows everything.
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("manyhands");
+        let mut registry = Registry::with_prefix(PREFIX);
         let http = Http::register(&mut registry);
         let work = Work::register(&mut registry);
         let placement = Placement::register(&mut registry);
@@ -72,6 +93,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_role_shows_what_it_counts_and_nothing_of_others() {
+        let (gateway, supervisor) = (Metrics::of_gateway(), Metrics::of_supervisor());
+        for metrics in [&gateway, &supervisor] {
+            metrics.work.appended(1);
+            metrics.placement.lease_changed();
+        }
+        let shows =
+            |metrics: &Metrics| ["appends", "lease_changes"].map(|name| metrics.text().contains(name));
+        assert_eq!((shows(&gateway), shows(&supervisor)), ([true, false], [false, true]));
+    }
 
     #[test]
     fn what_is_counted_is_shown() {
