@@ -37,6 +37,30 @@ async fn every_schema_that_is_referred_to_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_described_as_they_are_answered() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let unknown = format!("/api/conversations/{}", uuid::Uuid::new_v4());
+    let operations = &document["paths"];
+    for ((status, answer), operation) in [
+        (server.get(&unknown).await, &operations["/api/conversations/{conversation_id}"]["get"]),
+        (
+            server.get("/api/conversations/search?limit=0").await,
+            &operations["/api/conversations/search"]["get"],
+        ),
+        (server.post("/api/conversations", json!({})).await, &operations["/api/conversations"]["post"]),
+    ] {
+        assert!((400..500).contains(&status), "{answer}");
+        let described = &operation["responses"][status.to_string()]["content"]["application/json"]["schema"];
+        assert_eq!(described["$ref"], "#/components/schemas/Error", "{status}: {operation}");
+        let detail = &answer["detail"];
+        assert!(detail.is_string() || detail[0]["msg"].is_string(), "{answer}");
+    }
+    let health = operations["/health"]["get"]["responses"].as_object().unwrap();
+    assert!(health.keys().eq(["200"]), "{health:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_that_change_nothing_are_accepted() {
     let server = start().await;
     let (_, document) = server.get("/openapi.json").await;

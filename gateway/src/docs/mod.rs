@@ -1,5 +1,7 @@
 //! The OpenAPI document, made from the routes, and a page that shows it without any other server.
 
+mod errors;
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -20,7 +22,7 @@ use crate::App;
 use crate::public::API_LEVEL;
 use crate::routes::{Described, Schemas};
 
-const PAGE: &str = include_str!("docs.html");
+const PAGE: &str = include_str!("page.html");
 
 /// The page brings everything it needs and talks to nobody but us.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'";
@@ -47,6 +49,7 @@ fn document(described: &[Described]) -> OpenApi {
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
+        .schema(errors::NAME, errors::schema())
         .security_scheme(KEY, key)
         .security_scheme(TOKEN, token);
     OpenApiBuilder::new()
@@ -78,6 +81,7 @@ fn complete(path: &str, item: &mut PathItem) {
                 described.push(in_path(name).into());
             }
         }
+        errors::describe(path, operation);
     }
 }
 

@@ -1,0 +1,46 @@
+//! What every operation may answer instead, as `crate::error` makes it.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder};
+use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type};
+
+pub(super) const NAME: &str = "Error";
+
+/// `{"detail": …}`: a text, or a list of what is wrong with the input.
+pub(super) fn schema() -> RefOr<Schema> {
+    let object = |kind: Type| ObjectBuilder::new().schema_type(kind);
+    let problem = object(Type::Object)
+        .property("type", object(Type::String))
+        .property("loc", ArrayBuilder::new().items(Object::new()))
+        .property("msg", object(Type::String))
+        .required("type")
+        .required("loc")
+        .required("msg");
+    let detail = AnyOfBuilder::new().item(object(Type::String)).item(ArrayBuilder::new().items(problem));
+    object(Type::Object).property("detail", detail).required("detail").into()
+}
+
+/// Adds the failures that follow from where an operation is and what it takes, and says what all failures
+/// look like.
+pub(super) fn describe(path: &str, operation: &mut Operation) {
+    let takes_input = operation.request_body.is_some()
+        || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let is_behind_a_key = path.starts_with("/api/");
+    let failures = [
+        ("401", is_behind_a_key, "No key or token, or one that does not open this"),
+        ("404", path.contains('{'), "There is no such thing, or it is not the caller's"),
+        ("422", takes_input, "The input is not valid"),
+        ("503", is_behind_a_key, "Storage or worker cannot be had now; try again"),
+    ];
+    let responses = &mut operation.responses.responses;
+    for (status, _, description) in failures.into_iter().filter(|(_, applies, _)| *applies) {
+        let failure = || RefOr::T(ResponseBuilder::new().description(description).build());
+        responses.entry(status.to_owned()).or_insert_with(failure);
+    }
+    for (_, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+        if let RefOr::T(response) = response {
+            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(NAME))).build();
+            response.content.entry("application/json".to_owned()).or_insert(body.into());
+        }
+    }
+}
