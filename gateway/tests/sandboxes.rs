@@ -108,6 +108,23 @@ async fn gateways_agree_on_the_sandbox_of_a_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_has_a_sandbox_of_its_own_if_it_asks_for_one() {
+    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let gateway = world.gateway();
+    let (_, info) = gateway.get("/server_info").await;
+    assert_eq!(info["conversation_runtime"], "local");
+    assert_eq!(info["available_conversation_runtimes"], json!(["local", "docker"]));
+    let mut sandboxes = Vec::new();
+    for runtime in ["local", "local", "docker"] {
+        let mut body = create_body("/workspace/a");
+        body["conversation_runtime"] = json!(runtime);
+        sandboxes.push(world.sandbox_of(&gateway.create(body).await).await);
+    }
+    assert_eq!(sandboxes[0], sandboxes[1]);
+    assert_ne!(sandboxes[0], sandboxes[2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scoped_calls_go_to_the_conversations_sandbox_and_others_to_the_default() {
     let world = start(Policy::Conversation).await;
     let gateway = world.gateway();

@@ -62,6 +62,15 @@ impl Sandboxes {
         self.0.is_some()
     }
 
+    /// Where a conversation runs unless it says so, and what it may choose from, in the API's words.
+    pub(crate) fn runtimes(&self) -> (&'static str, &'static [&'static str]) {
+        match self.0.as_ref().map(|fleet| fleet.cluster.policy) {
+            None => ("local", &[]),
+            Some(Policy::Conversation) => ("docker", &[]),
+            Some(Policy::Shared | Policy::Workspace) => ("local", &["local", "docker"]),
+        }
+    }
+
     /// The sandbox of an absolute path.
     ///
     /// # Errors

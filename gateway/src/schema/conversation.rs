@@ -16,7 +16,7 @@ pub struct ConversationPage {
 pub struct PassedOver {
     /// Not used: agents cannot be defined in the request.
     pub agent_definitions: Option<Vec<Value>>,
-    /// Not used: conversations run in no container of their own.
+    /// Not used: containers are as the operator has set them up.
     pub container: Option<Value>,
     /// Not used: no worktrees are made.
     pub worktree_options: Option<Value>,
