@@ -1,5 +1,6 @@
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
 use ports::{Ports, subjects};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
@@ -84,6 +85,14 @@ impl Connection {
         let kv = Arc::new(NatsKv { jetstream: self.jetstream() });
         let (bus, appended) = (Arc::new(self.link.clone()), Arc::new(appended));
         Ok(worker::serve(bus, Arc::new(direct), kv, appended, shutdown).await?)
+    }
+
+    /// Asks the server itself.
+    ///
+    /// # Errors
+    /// `Storage`: no answer, or nobody who could give one.
+    pub async fn request(&self, subject: &str, payload: Bytes) -> Result<Bytes, Error> {
+        Ok(self.link.ask(subject, None, payload, PATIENCE).await?.payload)
     }
 
     /// Signs in with these from the next time the connection is made.
