@@ -95,6 +95,31 @@ async fn of_two_gateways_that_want_the_same_warm_sandbox_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_share_is_a_warm_sandbox_if_there_is_one() {
+    let world = start_idle(Policy::Shared, 2, |_| {}).await;
+    let warm = world.supervisor.add_to_pool("warm").await;
+    world.until_lease(&warm).await;
+    let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
+    let (one, other) =
+        tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
+    assert_eq!([world.sandbox_of(&one).await, world.sandbox_of(&other).await], [warm.clone(), warm.clone()]);
+    assert_eq!(first.bash("/api", None).await, 200);
+    assert_eq!(world.wanted(&warm).await.unwrap().place, "default");
+    assert_eq!(world.wanted(&SandboxId::shared()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_default_that_few_use_takes_no_warm_sandbox_from_conversations() {
+    let world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let warm = world.supervisor.add_to_pool("warm").await;
+    world.until_lease(&warm).await;
+    let gateway = world.gateway();
+    assert_eq!(gateway.get("/api/bash/bash_events/search").await.0, 200);
+    let id = gateway.create(create_body("/tmp/w")).await;
+    assert_eq!(world.sandbox_of(&id).await, warm);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_agree_on_the_sandbox_of_a_place() {
     let world = start_idle(Policy::Workspace, 2, |_| {}).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
