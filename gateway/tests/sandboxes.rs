@@ -12,13 +12,15 @@ mod cluster;
 use std::time::{Duration, Instant};
 
 use cluster::{World, create_body, start, start_idle, until};
+use futures_util::StreamExt;
 use manyhands_gateway::config::Policy;
 use ports::buckets::{LEASES, PLACES};
+use ports::subjects;
 use reqwest::Method;
 use serde_json::{Value, json};
-use types::SandboxId;
 use types::calls::Command;
 use types::placement::Want;
+use types::{Epoch, SandboxId, Seq};
 
 fn with_message(working_dir: &str, run: bool) -> Value {
     let mut body = create_body(working_dir);
@@ -236,6 +238,33 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
     until(async || messages(&world, &sandbox) > 0).await;
     until(async || world.ports.log.tail(&ports::LogId::named(&sandbox, "_bash")).await.unwrap().0 > 0).await;
     assert_eq!(messages(&world, &sandbox), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_made_again() {
+    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
+    gateway.create(with_message("/tmp/w", false)).await;
+    until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.want == Want::Running)).await;
+    let subject = subjects::command_to(&sandbox, Some(Epoch(1)), "bash");
+    let mut frozen = world.ports.bus.subscribe(&subject, None).await.unwrap();
+    world.supervisor.lease(&sandbox).await;
+    let taken = async {
+        frozen.next().await.unwrap();
+        let begun = Instant::now();
+        world.supervisor.start(&sandbox).await;
+        begun
+    };
+    let body = json!({"command": "true"});
+    let (answer, lost_at) = tokio::join!(gateway.post("/api/bash/start_bash_command", body), taken);
+    assert_eq!(answer.0, 503, "{}", answer.1);
+    assert!(answer.1["detail"].as_str().unwrap().contains("was lost"), "{}", answer.1);
+    assert!(lost_at.elapsed() < Duration::from_secs(5), "{:?}", lost_at.elapsed());
+    assert_eq!(gateway.bash("/api", None).await, 200);
+    let log = ports::LogId::named(&sandbox, "_bash");
+    let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+    let is_command = |entry: &&ports::Entry| entry.payload.windows(11).any(|text| text == b"BashCommand");
+    assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

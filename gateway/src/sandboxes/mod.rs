@@ -101,6 +101,15 @@ impl Sandboxes {
         self.0.as_ref()?.incarnation(sandbox)
     }
 
+    /// Returns once another incarnation has the place of `epoch`, whose worker answers no more; never where there
+    /// is but one.
+    pub(crate) async fn succeeded(&self, sandbox: &SandboxId, epoch: Option<Epoch>) {
+        match (&self.0, epoch) {
+            (Some(fleet), Some(epoch)) => fleet.succeeded(sandbox, epoch).await,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// After nobody took a call that went to a sandbox which seemed ready: waits a little for its worker.
     ///
     /// # Errors
