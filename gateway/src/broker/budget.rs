@@ -2,14 +2,11 @@ use std::sync::Arc;
 
 use llm::Spent;
 use ports::buckets::BUDGETS;
-use ports::{Error, Expect, Kv};
+use ports::{Expect, Kv, sums};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::conversation::Record;
 use types::{ConversationId, TenantId};
-
-/// How often a sum that others change too is tried to be changed.
-const ATTEMPTS: usize = 32;
 
 /// What was spent: a value of the bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,16 +49,16 @@ impl Budgets {
         }
         let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
         let (own, tenants) = tokio::try_join!(self.read(&own), self.read(&tenants))?;
-        let own_reached = limit.filter(|limit| own.0.cost >= *limit).map(|limit| {
-            format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.0.cost)
+        let own_reached = limit.filter(|limit| own.cost >= *limit).map(|limit| {
+            format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.cost)
         });
-        let tenants_reached = self.tenant_ceiling.filter(|ceiling| tenants.0.cost >= *ceiling);
+        let tenants_reached = self.tenant_ceiling.filter(|ceiling| tenants.cost >= *ceiling);
         let tenants_reached = tenants_reached
             .map(|ceiling| format!("The budget of all conversations together (${ceiling}) is used up."));
         Ok(Some(Budget {
-            spent: own.0.cost,
+            spent: own.cost,
             limit,
-            tenant_spent: tenants.0.cost,
+            tenant_spent: tenants.cost,
             tenant_limit: self.tenant_ceiling,
             reached: own_reached.or(tenants_reached),
         }))
@@ -83,27 +80,17 @@ impl Budgets {
     }
 
     async fn add_to(&self, key: &str, spent: Spent) -> ports::Result<()> {
-        for _ in 0..ATTEMPTS {
-            let (mut sum, expect) = self.read(key).await?;
+        let add = |sum: &mut Spending| {
             sum.calls += 1;
             sum.prompt_tokens += spent.prompt_tokens;
             sum.completion_tokens += spent.completion_tokens;
             sum.cost += spent.cost;
-            let value = serde_json::to_vec(&sum).map_err(|error| Error::Internal(error.to_string()))?;
-            match self.kv.put(BUDGETS, key, value.into(), expect).await {
-                Err(Error::Conflict { .. }) => {}
-                outcome => return outcome.map(drop),
-            }
-        }
-        Err(Error::Unavailable("the sum is changed too often".to_owned()))
+        };
+        sums::change(self.kv.as_ref(), BUDGETS, key, add).await.map(drop)
     }
 
-    async fn read(&self, key: &str) -> ports::Result<(Spending, Expect)> {
-        let Some(entry) = self.kv.get(BUDGETS, key).await? else {
-            return Ok((Spending::default(), Expect::Absent));
-        };
-        let sum = serde_json::from_slice(&entry.value).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok((sum, Expect::Revision(entry.revision)))
+    async fn read(&self, key: &str) -> ports::Result<Spending> {
+        Ok(sums::value(self.kv.as_ref(), BUDGETS, key).await?.unwrap_or_default())
     }
 }
 

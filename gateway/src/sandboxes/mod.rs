@@ -11,8 +11,9 @@ mod policy;
 mod records;
 mod recover;
 
-use ports::Ports;
+use ports::buckets::STORED;
 use ports::rpc::Fault;
+use ports::{Expect, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::Record;
@@ -140,6 +141,7 @@ impl Sandboxes {
             return fleet.want(sandbox, Want::Paused).await;
         }
         fleet.want(sandbox, Want::Deleted).await?;
+        fleet.kv.delete(STORED, sandbox.as_str(), Expect::Anything).await?;
         match &wanted.tenant {
             Some(tenant) => fleet.leave(sandbox, tenant, &wanted.place).await,
             None => Ok(()),
