@@ -57,6 +57,9 @@ enum Command {
     /// Makes the keys of a cluster, once.
     #[cfg(feature = "cluster")]
     Init(cluster::init::Options),
+    /// Takes keys and credentials of a cluster back.
+    #[cfg(feature = "cluster")]
+    Revoke(cluster::revoke::Options),
 }
 
 fn main() -> ExitCode {
@@ -92,6 +95,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Worker => cluster::worker::run(),
         #[cfg(feature = "cluster")]
         Command::Init(options) => cluster::init::run(&options, &Told::by_environment()?.settings),
+        #[cfg(feature = "cluster")]
+        Command::Revoke(options) => {
+            cluster::revoke::run(&options, &Told::by_environment()?.in_cluster("operator")?)
+        }
     }
 }
 

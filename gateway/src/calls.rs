@@ -14,6 +14,9 @@ use crate::error::ApiResult;
 /// How long a worker that has its lease may keep from answering.
 const UNANSWERED: Duration = Duration::from_secs(30);
 
+const LOST: &str =
+    "The sandbox's worker was lost while it worked on this. It may have been done in part or as a whole.";
+
 /// Calls a service of a sandbox's worker. The deadline is for work that should be quick.
 pub(crate) async fn call<Q, A>(app: &App, sandbox: &SandboxId, service: &str, body: &Q) -> ApiResult<A>
 where
@@ -43,7 +46,8 @@ where
 /// not run. The deadline is the call's alone. A call that was taken by a worker is never repeated.
 ///
 /// # Errors
-/// The worker's fault; `Absent` when there is none and none can be started.
+/// The worker's fault; `Absent` when there is none and none can be started; `Unavailable` as soon as the worker
+/// that took the call has a successor.
 pub(crate) async fn reach<Q, A>(
     app: &App,
     sandbox: &SandboxId,
@@ -60,7 +64,13 @@ where
     loop {
         let incarnation = app.sandboxes.ready(sandbox).await?;
         let subject = subjects::command_to(sandbox, incarnation, service);
-        match rpc::call(app.ports.bus.as_ref(), &subject, body, blob.clone(), deadline).await {
+        let call = rpc::call(app.ports.bus.as_ref(), &subject, body, blob.clone(), deadline);
+        let outcome = tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = app.sandboxes.succeeded(sandbox, incarnation) => Err(Fault::new(Code::Unavailable, LOST)),
+        };
+        match outcome {
             Err(fault)
                 if fault.code == Code::Absent && app.sandboxes.are_many() && Instant::now() < give_up =>
             {

@@ -113,6 +113,7 @@ impl From<Fault> for ApiError {
             Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Busy => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Full => StatusCode::INSUFFICIENT_STORAGE,
             Code::Absent => return Self::NoWorker(fault.message),
             Code::Internal => return Self::Internal(fault.message),
         };

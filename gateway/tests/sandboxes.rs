@@ -12,13 +12,15 @@ mod cluster;
 use std::time::{Duration, Instant};
 
 use cluster::{World, create_body, start, start_idle, until};
+use futures_util::StreamExt;
 use manyhands_gateway::config::Policy;
 use ports::buckets::{LEASES, PLACES};
+use ports::subjects;
 use reqwest::Method;
 use serde_json::{Value, json};
-use types::SandboxId;
 use types::calls::Command;
 use types::placement::Want;
+use types::{Epoch, SandboxId, Seq};
 
 fn with_message(working_dir: &str, run: bool) -> Value {
     let mut body = create_body(working_dir);
@@ -92,6 +94,31 @@ async fn of_two_gateways_that_want_the_same_warm_sandbox_one_gets_it() {
     let owner = [&one, &other].into_iter().find(|record| record.sandbox == warm).expect("it was free");
     let wanted = world.wanted(&warm).await.unwrap();
     assert_eq!((wanted.tenant, wanted.place), (Some(owner.tenant.clone()), owner.id.hex()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_share_is_a_warm_sandbox_if_there_is_one() {
+    let world = start_idle(Policy::Shared, 2, |_| {}).await;
+    let warm = world.supervisor.add_to_pool("warm").await;
+    world.until_lease(&warm).await;
+    let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
+    let (one, other) =
+        tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
+    assert_eq!([world.sandbox_of(&one).await, world.sandbox_of(&other).await], [warm.clone(), warm.clone()]);
+    assert_eq!(first.bash("/api", None).await, 200);
+    assert_eq!(world.wanted(&warm).await.unwrap().place, "default");
+    assert_eq!(world.wanted(&SandboxId::shared()).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_default_that_few_use_takes_no_warm_sandbox_from_conversations() {
+    let world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let warm = world.supervisor.add_to_pool("warm").await;
+    world.until_lease(&warm).await;
+    let gateway = world.gateway();
+    assert_eq!(gateway.get("/api/bash/bash_events/search").await.0, 200);
+    let id = gateway.create(create_body("/tmp/w")).await;
+    assert_eq!(world.sandbox_of(&id).await, warm);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,6 +255,33 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
     until(async || messages(&world, &sandbox) > 0).await;
     until(async || world.ports.log.tail(&ports::LogId::named(&sandbox, "_bash")).await.unwrap().0 > 0).await;
     assert_eq!(messages(&world, &sandbox), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_made_again() {
+    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
+    gateway.create(with_message("/tmp/w", false)).await;
+    until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.want == Want::Running)).await;
+    let subject = subjects::command_to(&sandbox, Some(Epoch(1)), "bash");
+    let mut frozen = world.ports.bus.subscribe(&subject, None).await.unwrap();
+    world.supervisor.lease(&sandbox).await;
+    let taken = async {
+        frozen.next().await.unwrap();
+        let begun = Instant::now();
+        world.supervisor.start(&sandbox).await;
+        begun
+    };
+    let body = json!({"command": "true"});
+    let (answer, lost_at) = tokio::join!(gateway.post("/api/bash/start_bash_command", body), taken);
+    assert_eq!(answer.0, 503, "{}", answer.1);
+    assert!(answer.1["detail"].as_str().unwrap().contains("was lost"), "{}", answer.1);
+    assert!(lost_at.elapsed() < Duration::from_secs(5), "{:?}", lost_at.elapsed());
+    assert_eq!(gateway.bash("/api", None).await, 200);
+    let log = ports::LogId::named(&sandbox, "_bash");
+    let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+    let is_command = |entry: &&ports::Entry| entry.payload.windows(11).any(|text| text == b"BashCommand");
+    assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

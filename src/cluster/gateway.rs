@@ -64,9 +64,10 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, work, stop) = (connection.clone(), metrics.work.clone(), stop.clone());
+        let quota = cluster.sandbox_storage;
         async move {
             let count = move |records| work.appended(records);
-            while let Err(error) = connection.serve_storage(stop.clone(), count.clone()).await {
+            while let Err(error) = connection.serve_storage(quota, stop.clone(), count.clone()).await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
                 tokio::time::sleep(SERVING_AGAIN).await;
             }

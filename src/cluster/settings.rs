@@ -33,6 +33,8 @@ pub struct Cluster {
     /// What a worker may take to start before a call that waits for it is given up.
     pub start_patience: Duration,
     pub tenant_budget_usd: Option<f64>,
+    /// Bytes that the logs of a sandbox may hold; `None`: as many as there is room for.
+    pub sandbox_storage: Option<u64>,
     /// Whether models may be on the gateway's own machine or network.
     pub private_model_hosts: bool,
     /// Where `/metrics` and `/health` are shown to everybody who reaches it; `None`: nowhere.
@@ -102,6 +104,10 @@ impl Cluster {
             workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
             tenant_budget_usd: source.number("tenant_budget_usd")?,
+            sandbox_storage: match source.number::<u32>("sandbox_storage_mib")?.unwrap_or(4_096) {
+                0 => None,
+                mebibytes => Some(u64::from(mebibytes) << 20),
+            },
             private_model_hosts: source.flag("allow_private_model_hosts")?.unwrap_or(false),
             metrics_address: metrics_address(source)?,
             sandboxes: Sandboxes::from_source(source)?,

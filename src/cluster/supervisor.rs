@@ -1,5 +1,6 @@
 //! `manyhands supervisor`: starts and stops the workers that the records ask for.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,17 +128,18 @@ fn environment_of_processes() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
 
 fn minter(cluster: &Cluster) -> anyhow::Result<Arc<dyn Minter>> {
     let Some(path) = &cluster.minter_file else { return Ok(Arc::new(NoCredentials)) };
-    let key = credentials::Minter::load(path)?;
-    Ok(Arc::new(Signing(key)))
+    credentials::Minter::load(path)?;
+    Ok(Arc::new(Signing(path.clone())))
 }
 
-struct Signing(credentials::Minter);
+/// Reads the key whenever it is needed: it may have been replaced.
+struct Signing(PathBuf);
 
 impl Minter for Signing {
     fn mint(&self, sandbox: &SandboxId, epoch: Epoch) -> ports::Result<Option<Credentials>> {
         let lifetime: Duration = CREDENTIALS_LIFETIME;
-        self.0
-            .mint_worker(sandbox, epoch, lifetime)
+        credentials::Minter::load(&self.0)
+            .and_then(|key| key.mint_worker(sandbox, epoch, lifetime))
             .map(Some)
             .map_err(|error| Error::Internal(error.to_string()))
     }

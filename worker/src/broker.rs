@@ -100,7 +100,7 @@ fn refused(fault: Fault) -> TransportError {
         Code::Busy | Code::Unavailable | Code::Internal | Code::Conflict => {
             TransportError::Connection(format!("the broker cannot make the call now: {}", fault.message))
         }
-        Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid => {
+        Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid | Code::Full => {
             TransportError::Setup(format!("The broker refuses the model call: {}", fault.message))
         }
     }

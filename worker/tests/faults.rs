@@ -90,3 +90,32 @@ async fn a_conversation_can_be_deleted_while_the_disk_is_full() {
     faults.full.store(false, Ordering::SeqCst);
     assert_eq!(world.kinds(id, "MessageEvent").await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_room_ends_the_run_with_the_reason_and_goes_on_when_there_is_some() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.model.will([terminal("touch begun; until test -e go; do sleep 0.05; done; echo result"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    faults.no_room.store(true, Ordering::SeqCst);
+    std::fs::write(world.dir.path().join("project").join(id.hex()).join("go"), "").unwrap();
+    world.wait_status(id, "error").await;
+    until(async || world.ended_runs(id).await == 1).await;
+    let errors = world.kinds(id, "ConversationErrorEvent").await;
+    assert_eq!(
+        (errors.len(), &errors[0]["code"], &errors[0]["detail"]),
+        (1, &"StorageFull".into(), &"no room".into())
+    );
+    assert_eq!(world.kinds(id, "AgentErrorEvent").await.len(), 1, "the call has a result");
+    assert!(world.kinds(id, "ObservationEvent").await.is_empty());
+
+    let fault = world.say(id, "more", true).await.unwrap_err();
+    assert_eq!((fault.code, fault.message.as_str()), (Code::Full, "no room"));
+    assert_eq!(world.kinds(id, "ConversationErrorEvent").await.len(), 1, "nothing was under way");
+
+    faults.no_room.store(false, Ordering::SeqCst);
+    world.say(id, "again", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 2);
+}

@@ -125,6 +125,13 @@ impl Agent {
         draft.finish()
     }
 
+    /// As [`Self::recover`], of a log that takes no more but this: says `why` in an event.
+    pub fn give_up(&mut self, why: &str, env: &mut dyn Env) -> Vec<Effect> {
+        let mut draft = Draft::new(env);
+        recover::close_what_has_no_room(self, &mut draft, why);
+        draft.finish()
+    }
+
     /// Takes one input and says what is to be done, in order.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! After a crash: what was under way is over.
+//! What was under way is over: after a crash, or because the log takes no more.
 
 use types::conversation::Status;
 use types::event::Classification;
@@ -10,7 +10,20 @@ use crate::journal::Draft;
 const OUTCOME_UNKNOWN: &str = "The server stopped while this tool call was under way. The call was interrupted and \
 its outcome is unknown: it may have taken effect in part or as a whole. Check before you repeat it.";
 
+const NOT_STORED: &str = "The result of this tool call could not be stored. It may have taken effect.";
+
+const NO_ROOM: &str = "StorageFull";
+
 pub fn close_what_crashed(agent: &mut Agent, draft: &mut Draft<'_>) {
+    close(agent, draft, OUTCOME_UNKNOWN, None);
+}
+
+/// `why`: for the user.
+pub fn close_what_has_no_room(agent: &mut Agent, draft: &mut Draft<'_>, why: &str) {
+    close(agent, draft, NOT_STORED, Some(why));
+}
+
+fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, no_room: Option<&str>) {
     if !matches!(agent.phase, Phase::Resting) {
         return;
     }
@@ -27,7 +40,10 @@ pub fn close_what_crashed(agent: &mut Agent, draft: &mut Draft<'_>) {
     }
     for (tool, call_id) in open {
         let classification = Classification::new("internal", false, "none");
-        agent.close_call_as(draft, &tool, &call_id, OUTCOME_UNKNOWN, classification);
+        agent.close_call_as(draft, &tool, &call_id, outcome, classification);
+    }
+    if let Some(why) = no_room {
+        agent.record_failure(draft, NO_ROOM, why);
     }
     draft.control(Control::RunEnded {});
 }

@@ -42,14 +42,29 @@ impl<Body: Serialize> Claims<Body> {
     }
 }
 
-/// Whom a token is about. Looks at no signature.
-pub fn subject(token: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct About {
-        sub: String,
-    }
+/// What a token says of itself.
+#[derive(Deserialize)]
+pub struct About {
+    /// The public key of its holder.
+    pub sub: String,
+    /// The public key that signed it.
+    pub iss: String,
+    /// Unix seconds.
+    pub iat: u64,
+    pub nats: Kind,
+}
+
+#[derive(Deserialize)]
+pub struct Kind {
+    pub r#type: String,
+    /// The account, where another key signed for it.
+    pub issuer_account: Option<String>,
+}
+
+/// Looks at no signature.
+pub fn about(token: &str) -> Option<About> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&claims).ok().map(|About { sub }| sub)
+    serde_json::from_slice(&claims).ok()
 }
 
 fn json(claims: &impl Serialize) -> Vec<u8> {

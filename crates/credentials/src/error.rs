@@ -11,10 +11,14 @@ pub enum Error {
     Damaged(PathBuf),
     #[error("{orphan} belongs to keys that are not in {operator}: bring them back, or remove the whole folder", orphan = orphan.display(), operator = operator.display())]
     NoKeys { operator: PathBuf, orphan: PathBuf },
+    #[error("{0} does not hold the operator's keys: bring the folder back to where they can be used")]
+    NoOperator(PathBuf),
     #[error("not a key of the right kind")]
     Key(#[from] nkeys::error::Error),
     #[error("not a token of a NATS user")]
     NotAUser,
+    #[error("the credentials are of another cluster")]
+    Foreign,
     /// What the server answered to an update of an account.
     #[error("the server refused: {0}")]
     Refused(String),

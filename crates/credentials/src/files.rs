@@ -1,9 +1,9 @@
-//! Secrets in files: mode 0600, written whole or not at all, and never written over.
+//! Secrets in files: mode 0600, written whole or not at all.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,26 +20,78 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&text).map_err(|_| Error::Damaged(path.to_owned()))
 }
 
+/// # Errors
+/// The file cannot be read, or holds no text.
+pub fn text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|source| failed(path, source))
+}
+
 /// Writes `value` as JSON to a new file, in a folder that is made (mode 0700) if it is missing.
 ///
 /// # Errors
 /// `File` with `AlreadyExists` when there is such a file, which stays as it is; any of writing.
 pub fn store(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = Zeroizing::new(serde_json::to_vec(value).map_err(|_| Error::Damaged(path.to_owned()))?);
-    text.push(b'\n');
+    let text = encoded(path, value)?;
     write_new(path, &text).map_err(|source| failed(path, source))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+/// The same in place of what the file holds, if there is one. Who may read it stays.
+///
+/// # Errors
+/// Any of writing; the file is then as it was.
+pub fn replace(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = encoded(path, value)?;
+    replace_text(path, &text)
+}
+
+/// # Errors
+/// As [`replace`].
+pub fn replace_text(path: &Path, text: &[u8]) -> Result<()> {
+    write_over(path, text).map_err(|source| failed(path, source))
+}
+
+fn encoded(path: &Path, value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(serde_json::to_vec(value).map_err(|_| Error::Damaged(path.to_owned()))?);
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = draft_of(path)?;
+    write_draft(&draft, bytes)?;
+    let placed = keep_owner(path, &draft).and_then(|()| fs::rename(&draft, path));
+    if placed.is_err() {
+        // What counts is why the file stays as it was.
+        let _ = fs::remove_file(&draft);
     }
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    placed
+}
+
+fn keep_owner(path: &Path, draft: &Path) -> io::Result<()> {
+    let known = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        known => known?,
+    };
+    let draft = OpenOptions::new().write(true).open(draft)?;
+    fchown(&draft, Some(known.uid()), Some(known.gid()))?;
+    draft.set_permissions(known.permissions())
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = draft_of(path)?;
     let linked = write_draft(&draft, bytes).and_then(|()| fs::hard_link(&draft, path));
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => linked.and(Err(error)),
         _ => linked,
     }
+}
+
+/// A name beside `path`, in a folder that is there.
+fn draft_of(path: &Path) -> io::Result<PathBuf> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    Ok(path.with_extension(format!("{}.new", std::process::id())))
 }
 
 fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<()> {

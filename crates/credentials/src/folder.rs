@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Keys, Result, Role, files, server_config};
+use crate::{Error, Keys, Result, Revoked, Role, files, server_config};
 
 /// Of the operator alone: [`Keys`].
 const OPERATOR: &str = "operator";
@@ -34,15 +34,24 @@ pub fn minter_path(dir: &Path) -> PathBuf {
     dir.join(MINTER)
 }
 
-/// Makes what is missing below `dir` and touches nothing that is there. Once all is there the operator's
+/// The folder of the operator's [`Keys`].
+#[must_use]
+pub fn operator_path(dir: &Path) -> PathBuf {
+    dir.join(OPERATOR)
+}
+
+pub(crate) fn server_config_path(dir: &Path) -> PathBuf {
+    dir.join(SERVER_CONFIG)
+}
+
+/// Makes what is missing below `dir`, as it is now that this and that was taken back, and touches nothing that is there. Once all is there the operator's
 /// folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
 ///
 /// # Errors
 /// Something is missing that only the operator's keys can make again, and those are not there; or any of
 /// reading and writing.
 pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
-    let operator = dir.join(OPERATOR);
-    let config = dir.join(SERVER_CONFIG);
+    let (operator, config) = (operator_path(dir), server_config_path(dir));
     let gateway = credentials_path(dir, Role::Gateway);
     let supervisor = credentials_path(dir, Role::Supervisor);
     let minter = minter_path(dir);
@@ -58,10 +67,10 @@ pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
         }
         Keys::make().store(&operator)?;
     }
-    let keys = Keys::load(&operator)?;
+    let (keys, revoked) = (Keys::load(&operator)?, Revoked::load(&operator)?);
     Ok(vec![
         Piece { path: operator, kept },
-        unless_there(config, |path| write_public(path, &server_config(&keys, accounts_dir)?))?,
+        unless_there(config, |path| write_public(path, &server_config(&keys, &revoked, accounts_dir)?))?,
         unless_there(gateway, |path| files::store(path, &keys.control_credentials(Role::Gateway)?))?,
         unless_there(supervisor, |path| files::store(path, &keys.control_credentials(Role::Supervisor)?))?,
         unless_there(minter, |path| keys.minter()?.store(path))?,

@@ -8,7 +8,7 @@ use types::placement::Credentials;
 
 use crate::claims::Claims;
 use crate::permissions::{Permissions, Role};
-use crate::{Error, Minter, Result, Revoked, files};
+use crate::{Error, Minter, Part, Result, Revoked, files};
 
 const FILE: &str = "keys.json";
 
@@ -86,7 +86,19 @@ impl Keys {
     /// # Errors
     /// The folder holds keys already, which stay; or it cannot be written.
     pub fn store(&self, dir: &Path) -> Result<()> {
-        let stored = Stored {
+        files::store(&dir.join(FILE), &self.stored()?)
+    }
+
+    /// The same in place of those that the folder holds.
+    ///
+    /// # Errors
+    /// It cannot be written; what it held is still there.
+    pub(crate) fn replace(&self, dir: &Path) -> Result<()> {
+        files::replace(&dir.join(FILE), &self.stored()?)
+    }
+
+    fn stored(&self) -> Result<Stored> {
+        Ok(Stored {
             operator: self.operator.seed()?,
             system: self.system.seed()?,
             account: self.account.seed()?,
@@ -94,8 +106,25 @@ impl Keys {
             gateway: self.gateway.seed()?,
             supervisor: self.supervisor.seed()?,
             made_at: self.made_at,
-        };
-        files::store(&dir.join(FILE), &stored)
+        })
+    }
+
+    /// The public key that a part has now.
+    pub(crate) fn public_key(&self, part: Part) -> String {
+        match part {
+            Part::Gateway => self.gateway.public_key(),
+            Part::Supervisor => self.supervisor.public_key(),
+            Part::Workers => self.workers.public_key(),
+        }
+    }
+
+    /// Gives a part a new key.
+    pub(crate) fn renew(&mut self, part: Part) {
+        match part {
+            Part::Gateway => self.gateway = KeyPair::new_user(),
+            Part::Supervisor => self.supervisor = KeyPair::new_user(),
+            Part::Workers => self.workers = KeyPair::new_account(),
+        }
     }
 
     /// What a trusted part signs in with, without end.
@@ -129,8 +158,12 @@ impl Keys {
         Minter::new(self.account.public_key(), &self.workers.seed()?)
     }
 
-    /// The account as servers hold it, without the users that were taken back.
-    pub(crate) fn account_token(&self, issued_at: u64, revoked: &Revoked) -> Result<String> {
+    /// The account as servers are to hold it, with the users that were taken back. Of two tokens they keep the
+    /// newer one, so `revoked` names all that are to stay out.
+    ///
+    /// # Errors
+    /// When a key cannot sign.
+    pub fn account_token(&self, revoked: &Revoked) -> Result<String> {
         let body = json!({
             "limits": {
                 "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
@@ -142,10 +175,11 @@ impl Keys {
                 "role": "worker",
                 "template": Permissions::of_workers(),
             }],
-            "revocations": revoked,
+            "revocations": revoked.users,
             "type": "account",
             "version": 2,
         });
+        let issued_at = revoked.as_of.max(self.made_at);
         Claims::new(&self.account, ACCOUNT, issued_at, body).sign(&self.operator)
     }
 }
@@ -182,8 +216,8 @@ mod tests {
         let credentials = |keys: &Keys| keys.control_credentials(Role::Gateway).unwrap();
         assert!(credentials(&kept) == credentials(&keys));
         assert_eq!(
-            crate::server_config(&kept, Path::new("/a")).unwrap(),
-            crate::server_config(&keys, Path::new("/a")).unwrap()
+            crate::server_config(&kept, &Revoked::default(), Path::new("/a")).unwrap(),
+            crate::server_config(&keys, &Revoked::default(), Path::new("/a")).unwrap()
         );
         let mode = std::fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -13,6 +13,7 @@ mod keys;
 mod minter;
 mod permissions;
 mod revocation;
+mod revoke;
 mod server;
 
 pub use error::{Error, Result};
@@ -20,5 +21,6 @@ pub use files::load;
 pub use keys::Keys;
 pub use minter::Minter;
 pub use permissions::Role;
-pub use revocation::{Revoked, UPDATE_SUBJECT, accepted, user_of};
+pub use revocation::{Leaked, Part, Revoked, UPDATE_SUBJECT, accepted};
+pub use revoke::{Revocation, Who, revoke};
 pub use server::server_config;

@@ -45,7 +45,16 @@ impl Minter {
     /// # Errors
     /// There is such a file, which stays; or it cannot be written.
     pub fn store(&self, path: &Path) -> Result<()> {
-        files::store(path, &Stored { account: self.account.clone(), seed: self.key.seed()? })
+        files::store(path, &self.stored()?)
+    }
+
+    /// The same in place of what the file holds.
+    pub(crate) fn replace(&self, path: &Path) -> Result<()> {
+        files::replace(path, &self.stored()?)
+    }
+
+    fn stored(&self) -> Result<Stored> {
+        Ok(Stored { account: self.account.clone(), seed: self.key.seed()? })
     }
 
     /// Signs one incarnation of a worker in, with a key of its own. The server closes its connections when

@@ -128,7 +128,18 @@ impl Permissions {
 
 fn gateway() -> Permissions {
     // The pieces of models' answers go below the inboxes of workers: `_INBOX_<sandbox>_<epoch>.llm.<call>`.
-    let publish = ["*.llm.*", "mh.cmd.>", "mh.evt.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
+    let publish = [
+        "*.llm.*",
+        "mh.cmd.>",
+        "mh.evt.>",
+        "mh.body.>",
+        "mh.blob.>",
+        "$JS.API.>",
+        "$JS.ACK.>",
+        "$JS.FC.>",
+        "$KV.>",
+        "$O.>",
+    ];
     let subscribe = ["mh.rec.*", "mh.hist.*", "mh.llm.>", "mh.live.>", "mh.pub.>", "_INBOX_gateway.>"];
     let mut permissions = Permissions::new(owned(&publish), owned(&subscribe));
     permissions.publish.deny = owned(&["$KV.ALLOCATIONS.>", "$KV.LEASES._supervisor"]);

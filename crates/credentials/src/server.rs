@@ -3,24 +3,35 @@ use std::path::Path;
 use crate::claims::Claims;
 use crate::{Keys, Result, Revoked};
 
-/// What nats.conf must include: whom the server trusts, and the accounts as `init` made them.
+/// What nats.conf must include: whom the server trusts, and the accounts as they are now.
 ///
 /// The server keeps accounts in `accounts_dir`, which must last: what is revoked later is written there, and
-/// what is here never replaces it. (`resolver: MEMORY` would forget a revocation, and takes none.)
+/// what is here replaces it only if it is newer. (`resolver: MEMORY` would forget a revocation, and takes none.)
 ///
 /// # Errors
 /// When a key cannot sign.
-pub fn server_config(keys: &Keys, accounts_dir: &Path) -> Result<String> {
+pub fn server_config(keys: &Keys, revoked: &Revoked, accounts_dir: &Path) -> Result<String> {
     let (system, account) = (keys.system.public_key(), keys.account.public_key());
     let operator_token = operator_token(keys)?;
     let system_token = system_token(keys)?;
-    let account_token = keys.account_token(keys.made_at, &Revoked::default())?;
+    let account_token = keys.account_token(revoked)?;
     Ok(format!(
         "operator: {operator_token}\n\
          system_account: {system}\n\
          resolver {{ type: full, dir: {accounts_dir:?}, allow_delete: false, interval: \"2m\" }}\n\
          resolver_preload {{\n  {system}: {system_token}\n  {account}: {account_token}\n}}\n"
     ))
+}
+
+/// `config` with the account as it is now, the rest as it was; `None` if it does not name the account.
+///
+/// # Errors
+/// When a key cannot sign.
+pub fn with_account(config: &str, keys: &Keys, revoked: &Revoked) -> Result<Option<String>> {
+    let account = keys.account.public_key();
+    let old = config.lines().find(|line| line.trim_start().starts_with(&format!("{account}: ")));
+    let new = format!("  {account}: {}", keys.account_token(revoked)?);
+    Ok(old.map(|old| config.replacen(old, &new, 1)))
 }
 
 fn operator_token(keys: &Keys) -> Result<String> {

@@ -71,7 +71,8 @@ async fn a_gateway_places_nothing() {
     for subject in ["$KV.ALLOCATIONS.v", "$KV.LEASES._supervisor", "$SYS.REQ.CLAIMS.UPDATE", "mh.cmd"] {
         assert!(!is_let_in(&url, &gateway, subject).await, "{subject}");
     }
-    for subject in ["$KV.SANDBOXES.v", "$KV.LEASES.v", "mh.cmd.v.conversation"] {
+    let bodies = ["mh.evt.0.v.log", "mh.body.v.log.digest.0", "mh.blob.name"];
+    for subject in ["$KV.SANDBOXES.v", "$KV.LEASES.v", "mh.cmd.v.conversation"].into_iter().chain(bodies) {
         assert!(is_let_in(&url, &gateway, subject).await, "{subject}");
     }
 }

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn({
         let (control, shutdown) = (control.clone(), shutdown.clone());
-        async move { control.serve_storage(shutdown, |_| ()).await }
+        async move { control.serve_storage(Some(4 << 30), shutdown, |_| ()).await }
     });
     let worker = connection("rates-worker").await?;
     let worker = loop {

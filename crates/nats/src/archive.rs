@@ -6,8 +6,10 @@ use ports::{Entry, Error, LogId, Result};
 
 use crate::body::{self, Body, Digest};
 use crate::jetstream::{JetStream, Place};
+use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
 use crate::message::{LogMessage, NewMessage};
+use crate::worker::quota;
 
 /// The messages of logs, and the bodies of their records.
 #[async_trait]
@@ -22,7 +24,7 @@ pub trait Archive: Send + Sync {
     /// The number of the last message; 0 if there is none.
     async fn last(&self, log: &LogId) -> Result<u64>;
 
-    /// Removes the log, then its bodies.
+    /// Removes the log, then its bodies, and gives their room back to the sandbox.
     async fn delete(&self, log: &LogId) -> Result<()>;
 
     /// `None`: it is not there.
@@ -51,12 +53,28 @@ pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Re
     Ok(message.records(bytes))
 }
 
+/// Messages that are weighed at once.
+const PAGE: usize = 1_000;
+
 /// The storage itself.
 pub struct Direct {
     pub jetstream: JetStream,
     pub layout: Layout,
-    /// Bytes of messages in one answer to [`Archive::messages`].
+    /// Bytes of messages that are read at once.
     pub page_bytes: usize,
+}
+
+impl Direct {
+    /// Of all messages of a place: what storing them was counted as.
+    async fn weight(&self, place: Place<'_>) -> Result<u64> {
+        let (mut sum, mut from) = (0, 1);
+        loop {
+            let page = self.jetstream.page(place, from, PAGE, self.page_bytes).await?;
+            let Some(last) = page.last() else { return Ok(sum) };
+            from = last.seq + 1;
+            sum += page.into_iter().map(|raw| LogMessage::of(raw).weight()).sum::<u64>();
+        }
+    }
 }
 
 #[async_trait]
@@ -82,9 +100,24 @@ impl Archive for Direct {
 
     async fn delete(&self, log: &LogId) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
-        self.jetstream.purge(Place { stream: &stream, subject: &subject }).await?;
         let bodies = format!("{}.>", layout::bodies_subject(log)?);
-        self.jetstream.purge(Place { stream: BLOBS, subject: &bodies }).await
+        let places =
+            [Place { stream: &stream, subject: &subject }, Place { stream: BLOBS, subject: &bodies }];
+        let kv = NatsKv { jetstream: self.jetstream.clone() };
+        let is_counted = quota::is_counted(&kv, &log.sandbox).await?;
+        let mut removed = 0;
+        for place in places {
+            if is_counted {
+                removed += self.weight(place).await?;
+            }
+            self.jetstream.purge(place).await?;
+        }
+        if removed > 0
+            && let Err(error) = quota::give_back(&kv, &log.sandbox, removed).await
+        {
+            tracing::warn!(%log, %error, "the room of a removed log is not given back");
+        }
+        Ok(())
     }
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {

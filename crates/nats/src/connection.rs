@@ -1,6 +1,7 @@
 use std::sync::{Arc, PoisonError};
 
-use ports::{Ports, subjects};
+use bytes::Bytes;
+use ports::{Kv, Ports, subjects};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use types::placement::Credentials;
@@ -16,7 +17,8 @@ use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
 use crate::probe::{self, Probe};
 use crate::set_up;
-use crate::worker;
+use crate::worker::quota::Quota;
+use crate::worker::{self, Served};
 
 /// Bytes of messages read at once by the control plane.
 const PAGE_BYTES: usize = 4 << 20;
@@ -71,19 +73,30 @@ impl Connection {
     }
 
     /// Answers what workers ask of the storage, each about its own sandbox only, until `shutdown`. Any number of
-    /// processes may do this; each call goes to one. `appended` is told how many records were stored.
+    /// processes may do this; each call goes to one. `quota`: bytes a sandbox may store. `appended` is told how many
+    /// records were stored.
     ///
     /// # Errors
     /// `NotSetUp`, `Storage`.
     pub async fn serve_storage(
         &self,
+        quota: Option<u64>,
         shutdown: CancellationToken,
         appended: impl Fn(usize) + Send + Sync + 'static,
     ) -> Result<(), Error> {
         let direct = self.direct(worker::PAGE_BYTES).await?;
-        let kv = Arc::new(NatsKv { jetstream: self.jetstream() });
-        let (bus, appended) = (Arc::new(self.link.clone()), Arc::new(appended));
-        Ok(worker::serve(bus, Arc::new(direct), kv, appended, shutdown).await?)
+        let kv: Arc<dyn Kv> = Arc::new(NatsKv { jetstream: self.jetstream() });
+        let quota = quota.map(|most| Arc::new(Quota::new(kv.clone(), most)));
+        let served = Served { archive: Arc::new(direct), kv, quota, appended: Arc::new(appended) };
+        Ok(worker::serve(Arc::new(self.link.clone()), served, shutdown).await?)
+    }
+
+    /// Asks the server itself.
+    ///
+    /// # Errors
+    /// `Storage`: no answer, or nobody who could give one.
+    pub async fn request(&self, subject: &str, payload: Bytes) -> Result<Bytes, Error> {
+        Ok(self.link.ask(subject, None, payload, PATIENCE).await?.payload)
     }
 
     /// Signs in with these from the next time the connection is made.

@@ -39,7 +39,19 @@ pub struct NewMessage {
     pub payload: Bytes,
 }
 
+/// What a message needs beside its bytes: subject, headers and index.
+const OVERHEAD: u64 = 512;
+
+/// Bytes that a message needs on the server's disk, about.
+pub fn weight(lengths: Option<&str>, payload: &[u8]) -> u64 {
+    OVERHEAD + (lengths.map_or(0, str::len) + payload.len()) as u64
+}
+
 impl NewMessage {
+    pub fn weight(&self) -> u64 {
+        weight(self.lengths.as_deref(), &self.payload)
+    }
+
     /// How many records its sender says it has.
     pub fn records(&self) -> usize {
         self.lengths.as_deref().map_or(1, |lengths| lengths.split(',').count())
@@ -61,6 +73,10 @@ impl LogMessage {
         let lengths = last_header(headers, LENGTHS).map(str::to_owned);
         let body = last_header(headers, BODY).and_then(Body::parse);
         Self { number, lengths, body, payload }
+    }
+
+    pub fn weight(&self) -> u64 {
+        weight(self.lengths.as_deref(), &self.payload)
     }
 
     pub fn headers(lengths: Option<String>, body: Option<&Body>) -> HeaderMap {

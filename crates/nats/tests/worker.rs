@@ -45,7 +45,7 @@ fn serve(control: &Connection) -> DropGuard {
 fn serve_observed(control: &Connection, appended: impl Fn(usize) + Send + Sync + 'static) -> DropGuard {
     let (control, shutdown) = (control.clone(), CancellationToken::new());
     let token = shutdown.clone();
-    tokio::spawn(async move { control.serve_storage(token, appended).await.unwrap() });
+    tokio::spawn(async move { control.serve_storage(None, token, appended).await.unwrap() });
     shutdown.drop_guard()
 }
 

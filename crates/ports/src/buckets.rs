@@ -18,13 +18,15 @@ pub const LEASES: &str = "LEASES";
 pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
 /// What was spent, by conversation and by tenant. Written by the brokers.
 pub const BUDGETS: &str = "BUDGETS";
+/// Bytes that the logs of a sandbox hold, by sandbox. Written by gateways.
+pub const STORED: &str = "STORED";
 
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
 
 /// All of them.
-pub const ALL: [&str; 9] =
-    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS, PROBE];
+pub const ALL: [&str; 10] =
+    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS, STORED, PROBE];
 
 /// After this long without a write a value is gone; `None`: never. Adapters of a cluster keep to it; the
 /// embedded one keeps values, and who reads them looks at their age.

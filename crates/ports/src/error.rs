@@ -11,6 +11,10 @@ pub enum Error {
     /// Try again later. The operation may or may not have taken effect.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// No room is left for it, and will not be until something is removed: nothing was stored. The sentence is for
+    /// whoever can do that.
+    #[error("{0}")]
+    Full(String),
     /// A defect or a damaged store: a person must look.
     #[error("internal: {0}")]
     Internal(String),

@@ -73,7 +73,7 @@ pub trait EventLog: Send + Sync {
     /// Stores `records` if the log ends at `after` (`ZERO`: if it is empty or absent).
     ///
     /// # Errors
-    /// `Conflict` with the real tail. `Unavailable`: perhaps stored; read the tail before trying again.
+    /// `Conflict` with the real tail. `Unavailable`: perhaps stored; read the tail before trying again. `Full`.
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended>;
 
     /// Up to `limit` records after `after`, oldest first; none for an absent log. May return fewer to bound

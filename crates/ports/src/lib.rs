@@ -15,6 +15,7 @@ pub mod feed;
 mod kv;
 pub mod rpc;
 pub mod subjects;
+pub mod sums;
 
 use std::sync::Arc;
 

@@ -45,6 +45,8 @@ pub enum Code {
     Unavailable,
     /// Nobody is there to take the call: it was not done, and may be repeated.
     Absent,
+    /// There is no room for it until something is removed.
+    Full,
     Internal,
 }
 
@@ -74,6 +76,7 @@ impl From<Error> for Fault {
             Error::Conflict { .. } => Self::new(Code::Conflict, "changed by somebody else meanwhile"),
             Error::NotFound => Self::new(Code::NotFound, "Not Found"),
             Error::Unavailable(why) => Self::new(Code::Unavailable, why),
+            Error::Full(why) => Self::new(Code::Full, why),
             Error::Internal(why) => Self::new(Code::Internal, why),
         }
     }

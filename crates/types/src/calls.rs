@@ -163,9 +163,15 @@ pub struct BashCleared {
 #[must_use]
 pub fn bash_log(scope: &Scope) -> String {
     match &scope.workspace {
-        Some(workspace) => format!("_bash-{}", workspace.conversation.hex()),
+        Some(workspace) => conversation_bash_log(workspace.conversation),
         None => "_bash".to_owned(),
     }
+}
+
+/// That of commands in a conversation's workspace.
+#[must_use]
+pub fn conversation_bash_log(conversation: ConversationId) -> String {
+    format!("_bash-{}", conversation.hex())
 }
 
 /// Identifies one state of a file, so that a download that meets a changed file stops.

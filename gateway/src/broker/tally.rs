@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::buckets::BUDGETS;
-use ports::{Error, Expect, Kv};
+use ports::{Expect, Kv, sums};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,7 @@ impl Tally {
     /// # Errors
     /// Those of the store.
     pub async fn sum(&self, key: &str) -> ports::Result<Spending> {
-        let (stored, _) = self.stored(key).await?;
+        let stored = self.stored(key).await?;
         let unsaved = self.lock().get(key).copied().unwrap_or_default();
         Ok(stored + unsaved.waiting + unsaved.under_way)
     }
@@ -106,23 +106,12 @@ impl Tally {
 
     /// Writes what there is; false if there is nothing.
     async fn save(&self, key: &str) -> ports::Result<bool> {
-        while let Some(more) = self.take(key) {
-            let (sum, expect) = self.stored(key).await?;
-            let value =
-                serde_json::to_vec(&(sum + more)).map_err(|error| Error::Internal(error.to_string()))?;
-            match self.kv.put(BUDGETS, key, value.into(), expect).await {
-                // Another gateway was faster.
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-                Ok(_) => {
-                    if let Some(unsaved) = self.lock().get_mut(key) {
-                        unsaved.under_way = Spending::default();
-                    }
-                    return Ok(true);
-                }
-            }
+        let Some(more) = self.take(key) else { return Ok(false) };
+        sums::change(self.kv.as_ref(), BUDGETS, key, |sum: &mut Spending| *sum = *sum + more).await?;
+        if let Some(unsaved) = self.lock().get_mut(key) {
+            unsaved.under_way = Spending::default();
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// All that is to be written; without anything the sum is nobody's any more.
@@ -138,12 +127,8 @@ impl Tally {
         Some(more)
     }
 
-    async fn stored(&self, key: &str) -> ports::Result<(Spending, Expect)> {
-        let Some(entry) = self.kv.get(BUDGETS, key).await? else {
-            return Ok((Spending::default(), Expect::Absent));
-        };
-        let sum = serde_json::from_slice(&entry.value).map_err(|error| Error::Internal(error.to_string()))?;
-        Ok((sum, Expect::Revision(entry.revision)))
+    async fn stored(&self, key: &str) -> ports::Result<Spending> {
+        Ok(sums::value(self.kv.as_ref(), BUDGETS, key).await?.unwrap_or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Unsaved>> {
@@ -157,7 +142,7 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use ports::{Changes, KvEntry};
+    use ports::{Changes, Error, KvEntry};
 
     use super::*;
 
@@ -219,7 +204,7 @@ mod tests {
         tokio::join!(tally.add("sum", call, Duration::ZERO, &stop), back);
         let sum = tally.sum("sum").await.unwrap();
         assert_eq!(sum, Spending { calls: 2, cost: 1.0, ..Spending::default() });
-        assert_eq!(tally.stored("sum").await.unwrap().0, sum);
+        assert_eq!(tally.stored("sum").await.unwrap(), sum);
         tally.forget("sum").await.unwrap();
         assert_eq!(tally.sum("sum").await.unwrap(), Spending::default());
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Error, Expect, KvEntry};
+use ports::{Error, Expect, KvEntry, LogId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use types::calls::conversation_bash_log;
 use types::conversation::Record;
 use types::{ConversationId, TenantId};
 
@@ -121,7 +122,8 @@ impl Index {
 
     async fn delete_stored(&self, entry: &Entry) -> ports::Result<()> {
         let key = entry.id.hex();
-        self.0.ports.log.delete(&entry.log).await?;
+        let commands = LogId::named(&entry.log.sandbox, &conversation_bash_log(entry.id));
+        tokio::try_join!(self.0.ports.log.delete(&entry.log), self.0.ports.log.delete(&commands))?;
         self.0.ports.kv.delete(CONVERSATIONS, &key, Expect::Anything).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");

@@ -82,6 +82,16 @@ impl Fleet {
         Ok(())
     }
 
+    /// Returns once the sandbox has a newer incarnation than `epoch`: none is begun while the unit of the last is
+    /// there. Cancel safe.
+    pub(super) async fn succeeded(&self, sandbox: &SandboxId, epoch: Epoch) {
+        let is_newer = |allocations: &BTreeMap<String, Seen<Allocation>>| {
+            allocations.get(sandbox.as_str()).is_some_and(|seen| seen.value.epoch > epoch)
+        };
+        // An error says that the server stops.
+        let _ = self.allocations.changes().wait_for(is_newer).await;
+    }
+
     /// Returns when the worker reports, from now on, that it has no run; or is gone.
     pub(super) async fn quiet(&self, sandbox: &SandboxId) {
         let mut leases = self.leases.changes();

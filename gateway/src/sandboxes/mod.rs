@@ -11,8 +11,9 @@ mod policy;
 mod records;
 mod recover;
 
-use ports::Ports;
+use ports::buckets::STORED;
 use ports::rpc::Fault;
+use ports::{Expect, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::Record;
@@ -110,6 +111,15 @@ impl Sandboxes {
         self.0.as_ref()?.incarnation(sandbox)
     }
 
+    /// Returns once another incarnation has the place of `epoch`, whose worker answers no more; never where there
+    /// is but one.
+    pub(crate) async fn succeeded(&self, sandbox: &SandboxId, epoch: Option<Epoch>) {
+        match (&self.0, epoch) {
+            (Some(fleet), Some(epoch)) => fleet.succeeded(sandbox, epoch).await,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// After nobody took a call that went to a sandbox which seemed ready: waits a little for its worker.
     ///
     /// # Errors
@@ -140,6 +150,7 @@ impl Sandboxes {
             return fleet.want(sandbox, Want::Paused).await;
         }
         fleet.want(sandbox, Want::Deleted).await?;
+        fleet.kv.delete(STORED, sandbox.as_str(), Expect::Anything).await?;
         match &wanted.tenant {
             Some(tenant) => fleet.leave(sandbox, tenant, &wanted.place).await,
             None => Ok(()),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::fleet::Fleet;
 use super::mirror::Seen;
-use super::policy::DEFAULT;
+use super::policy::{DEFAULT, Policy};
 use super::records::{self, ATTEMPTS};
 
 /// Longer names stand in the key by their digest.
@@ -98,10 +98,12 @@ impl Fleet {
     }
 
     fn choose(&self, tenant: &TenantId, place: &str) -> SandboxId {
-        if *tenant == TenantId::default() && place == DEFAULT {
-            return SandboxId::shared();
+        if *tenant != TenantId::default() || place != DEFAULT {
+            return self.warm().unwrap_or_else(fresh);
         }
-        self.warm().unwrap_or_else(fresh)
+        // Where conversations have places of their own the default one may never be used.
+        let warm = if self.cluster.policy == Policy::Shared { self.warm() } else { None };
+        warm.unwrap_or_else(SandboxId::shared)
     }
 
     /// A sandbox of the warm pool, any: gateways that choose at the same time shall not all want the same.

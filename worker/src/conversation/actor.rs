@@ -130,6 +130,10 @@ impl Actor {
 
     async fn live(mut self) {
         let end = self.serve().await;
+        if let End::Lost(Loss::Full(why)) = &end {
+            self.cancel_work();
+            self.close_without_room(why).await;
+        }
         self.leave(end).await;
     }
 
@@ -248,7 +252,7 @@ impl Actor {
             End::Idle => return,
             End::Forgotten => (None, not_found()),
             End::ShutDown => (None, Fault::new(Code::Unavailable, "The server is shutting down.")),
-            End::Lost(Loss::Superseded) => (self.keepsake(), Loss::Superseded.into()),
+            End::Lost(loss @ (Loss::Superseded | Loss::Full(_))) => (self.keepsake(), loss.into()),
             End::Lost(loss) => (None, loss.into()),
         };
         if !matches!(fault.code, Code::NotFound) {

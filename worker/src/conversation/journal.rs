@@ -44,6 +44,8 @@ pub(super) enum Loss {
     Fenced,
     /// Somebody else wrote or removed the log: what this writer knows is out of date.
     Superseded,
+    /// The log takes no more; a sentence for the user.
+    Full(String),
     /// A record cannot be written as JSON.
     Unwritable(String),
 }
@@ -142,6 +144,7 @@ impl Journal {
                 self.settle(appended.tail(), batch);
                 Ok(())
             }
+            Err(Error::Full(why)) => Err(Trouble::Lost(Loss::Full(why))),
             Err(error) => self.resolve(batch, error).await,
         }
     }

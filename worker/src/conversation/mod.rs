@@ -2,6 +2,7 @@
 
 mod actor;
 mod command;
+mod full;
 mod journal;
 mod live;
 mod lookup;

@@ -107,6 +107,7 @@ impl From<Loss> for Fault {
             Loss::Superseded => {
                 Self::new(Code::Unavailable, "The conversation was changed by somebody else. Try again.")
             }
+            Loss::Full(why) => Self::new(Code::Full, why),
             Loss::Unwritable(why) => Self::internal(why),
         }
     }

@@ -15,6 +15,8 @@ pub struct Faults {
     pub lose_answers: AtomicUsize,
     /// Nothing can be appended.
     pub full: AtomicBool,
+    /// There is no room but for ends.
+    pub no_room: AtomicBool,
     pub refused: AtomicUsize,
 }
 
@@ -29,6 +31,16 @@ impl EventLog for Faulty {
         if self.faults.full.load(Ordering::SeqCst) {
             self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Unavailable("no space left".to_owned()));
+        }
+        let grows = |record: &Bytes| {
+            let text = String::from_utf8_lossy(record);
+            ["MessageEvent", "ActionEvent", "ObservationEvent"]
+                .iter()
+                .any(|kind| text.contains(&format!("\"{kind}\"")))
+        };
+        if self.faults.no_room.load(Ordering::SeqCst) && records.iter().any(grows) {
+            self.faults.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Full("no room".to_owned()));
         }
         let appended = self.inner.append(log, after, records).await?;
         let lose = |left: usize| left.checked_sub(1);

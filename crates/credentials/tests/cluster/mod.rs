@@ -8,7 +8,7 @@ pub mod store;
 
 use std::time::Duration;
 
-use manyhands_credentials::{Keys, Minter, Role};
+use manyhands_credentials::{Keys, Minter, Revoked, Role};
 use tempfile::TempDir;
 use testing::nats::Nats;
 use types::placement::Credentials;
@@ -26,7 +26,8 @@ pub struct Cluster {
 impl Cluster {
     pub async fn start() -> Self {
         let (keys, accounts) = (Keys::make(), tempfile::tempdir().unwrap());
-        let server = Nats::with(&manyhands_credentials::server_config(&keys, accounts.path()).unwrap()).await;
+        let config = manyhands_credentials::server_config(&keys, &Revoked::default(), accounts.path());
+        let server = Nats::with(&config.unwrap()).await;
         let minter = keys.minter().unwrap();
         Self { server, keys, minter, accounts }
     }

@@ -1,14 +1,16 @@
 //! The storage for those who may not speak to JetStream: calls on `subjects::storage`, each about the sandbox
 //! in its subject.
 
+mod ending;
 mod protocol;
+pub mod quota;
 mod remote;
 mod restricted;
 mod serve;
 
 pub use remote::Remote;
 pub use restricted::{NoBlobs, OwnLease};
-pub use serve::serve;
+pub use serve::{Served, serve};
 
 /// Bytes of messages in one answer: well below the smallest max_payload in use.
 pub const PAGE_BYTES: usize = 256 << 10;

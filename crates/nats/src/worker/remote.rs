@@ -111,6 +111,7 @@ fn error(fault: Fault) -> Error {
     match fault.code {
         Code::NotFound => Error::NotFound,
         Code::Conflict => Error::Conflict { tail: None },
+        Code::Full => Error::Full(fault.message),
         Code::Unavailable | Code::Absent | Code::Busy => Error::Unavailable(fault.message),
         Code::BadRequest | Code::Forbidden | Code::Invalid | Code::Internal => Error::Internal(fault.message),
     }

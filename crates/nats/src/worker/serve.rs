@@ -7,10 +7,12 @@ use ports::{Bus, Kv, LogId, subjects};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
+use super::ending::is_ending;
 use super::protocol::{Answer, Question, pack};
+use super::quota::Quota;
 use crate::archive::Archive;
 use crate::body::PIECE;
-use crate::message::NewMessage;
+use crate::message::{NewMessage, weight};
 
 /// Told how many records a worker has appended.
 pub type Observer = Arc<dyn Fn(usize) + Send + Sync>;
@@ -19,34 +21,40 @@ const GROUP: &str = "storage";
 /// The most messages of one answer.
 const PAGE: usize = 1_000;
 
-pub async fn serve(
-    bus: Arc<dyn Bus>,
-    archive: Arc<dyn Archive>,
-    kv: Arc<dyn Kv>,
-    appended: Observer,
-    shutdown: CancellationToken,
-) -> ports::Result<()> {
+/// What workers are served with.
+#[derive(Clone)]
+pub struct Served {
+    pub archive: Arc<dyn Archive>,
+    pub kv: Arc<dyn Kv>,
+    /// `None`: a sandbox may store whatever it likes.
+    pub quota: Option<Arc<Quota>>,
+    pub appended: Observer,
+}
+
+pub async fn serve(bus: Arc<dyn Bus>, served: Served, shutdown: CancellationToken) -> ports::Result<()> {
+    let quota = served.quota.clone();
     let handler = move |call: Call<Question>| {
-        let (archive, kv, appended) = (archive.clone(), kv.clone(), appended.clone());
+        let served = served.clone();
         async move {
             let sandbox = sandbox_of(&call.subject)
                 .ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))?;
-            let caller = Caller { archive, kv, appended, sandbox };
-            caller.answer(call.body, call.blob).await
+            Caller { served, sandbox }.answer(call.body, call.blob).await
         }
     };
     let serving = rpc::serve(bus, subjects::ALL_STORAGE, Some(GROUP), handler).await?;
-    tokio::select! {
+    let served = tokio::select! {
         () = serving => Err(ports::Error::Unavailable("the connection to NATS has ended".to_owned())),
         () = shutdown.cancelled() => Ok(()),
+    };
+    if let Some(quota) = quota {
+        quota.save_all().await;
     }
+    served
 }
 
 /// One worker: whatever it says, it is answered about `sandbox`, since it may publish on no other subject.
 struct Caller {
-    archive: Arc<dyn Archive>,
-    kv: Arc<dyn Kv>,
-    appended: Observer,
+    served: Served,
     sandbox: SandboxId,
 }
 
@@ -57,46 +65,72 @@ impl Caller {
         Ok(match question {
             Question::Append { log: name, last, lengths, body } => {
                 let message = NewMessage { lengths, body, payload: blob };
-                let records = message.records();
-                let number = self.archive.append(&log(&name), last, message).await?;
-                (self.appended)(records);
+                let (records, bytes) = (message.records(), message.weight());
+                self.charge(bytes, || is_ending(&message)).await?;
+                let appended = self.served.archive.append(&log(&name), last, message).await;
+                let number = self.unless_stored(bytes, appended)?;
+                (self.served.appended)(records);
                 (Answer::Appended(number), nothing)
             }
             Question::Messages { log: name, from, limit } => {
                 let limit = limit.clamp(1, PAGE);
-                let messages = self.archive.messages(&log(&name), from, limit).await?;
+                let messages = self.served.archive.messages(&log(&name), from, limit).await?;
                 let (envelopes, blob) = pack(messages);
                 (Answer::Messages(envelopes), blob)
             }
-            Question::Last { log: name } => (Answer::Last(self.archive.last(&log(&name)).await?), nothing),
+            Question::Last { log: name } => {
+                (Answer::Last(self.served.archive.last(&log(&name)).await?), nothing)
+            }
             Question::Delete { log: name } => {
-                self.archive.delete(&log(&name)).await?;
+                self.served.archive.delete(&log(&name)).await?;
                 (Answer::Done, nothing)
             }
             Question::Piece { log: name, digest, index } => {
-                let piece = self.archive.piece(&log(&name), &digest, index).await?;
+                let piece = self.served.archive.piece(&log(&name), &digest, index).await?;
                 (Answer::Piece { found: piece.is_some() }, piece.unwrap_or_default())
             }
             Question::PutPiece { log: name, digest, index } => {
                 if blob.len() as u64 > PIECE {
                     return Err(Fault::new(Code::Invalid, "a piece is too large"));
                 }
-                self.archive.put_piece(&log(&name), &digest, index, blob).await?;
+                let bytes = weight(None, &blob);
+                self.charge(bytes, || false).await?;
+                let put = self.served.archive.put_piece(&log(&name), &digest, index, blob).await;
+                self.unless_stored(bytes, put)?;
                 (Answer::Done, nothing)
             }
-            Question::Lease => match self.kv.get(LEASES, self.sandbox.as_str()).await? {
+            Question::Lease => match self.served.kv.get(LEASES, self.sandbox.as_str()).await? {
                 Some(lease) => (Answer::Lease(Some(lease.revision)), lease.value),
                 None => (Answer::Lease(None), nothing),
             },
             Question::PutLease(expected) => {
                 let key = self.sandbox.as_str();
-                (Answer::Revision(self.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
+                (Answer::Revision(self.served.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
             }
             Question::DeleteLease(expected) => {
-                self.kv.delete(LEASES, self.sandbox.as_str(), expected.into()).await?;
+                self.served.kv.delete(LEASES, self.sandbox.as_str(), expected.into()).await?;
                 (Answer::Done, nothing)
             }
         })
+    }
+}
+
+impl Caller {
+    async fn charge(&self, bytes: u64, is_end: impl FnOnce() -> bool) -> ports::Result<()> {
+        match &self.served.quota {
+            Some(quota) => quota.charge(&self.sandbox, bytes, is_end).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives back what was charged for what is certainly not stored.
+    fn unless_stored<T>(&self, bytes: u64, outcome: ports::Result<T>) -> ports::Result<T> {
+        if let (Some(quota), Err(error)) = (&self.served.quota, &outcome)
+            && !matches!(error, ports::Error::Unavailable(_))
+        {
+            quota.refund(&self.sandbox, bytes);
+        }
+        outcome
     }
 }
 

@@ -51,7 +51,7 @@ impl Run {
             Report::new(Arc::clone(&self.journals), self.journal.clone(), self.command.id.clone());
         let spawned = match process::spawn(&self.command.command, &self.cwd, &self.environment) {
             Ok(spawned) => spawned,
-            Err(error) => return report.failed_start(&self.describe(&error)).await,
+            Err(error) => return report.failed(&self.describe(&error)).await,
         };
         let mut running = Running {
             stdout: Stream::new(spawned.stdout),
@@ -63,8 +63,12 @@ impl Run {
             exit: None,
             flush_at: None,
         };
-        let Some(code) = running.watch(&self, &mut report).await else { return };
+        let Some(code) = running.watch(&self, &mut report).await else {
+            drop(running);
+            return report.if_refused().await;
+        };
         report.last(&mut running.stdout, &mut running.stderr, code).await;
+        report.if_refused().await;
         running.linger(&self).await;
     }
 

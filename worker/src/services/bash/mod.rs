@@ -120,7 +120,7 @@ impl Service {
         let entry = self.enter((journal.clone(), command.id.clone()))?;
         let stored = self.journals.append(&journal, BashEvent::BashCommand(command.clone())).await?;
         // The command starts while its event is on the way to the disk; all its output is stored after it.
-        let stop = entry.control.stop.clone();
+        let (stop, forget) = (entry.control.stop.clone(), self.shutdown.child_token());
         let run = Run {
             command: command.clone(),
             cwd,
@@ -128,7 +128,7 @@ impl Service {
             journals: Arc::clone(&self.journals),
             journal,
             stop: stop.clone(),
-            shutdown: self.shutdown.clone(),
+            shutdown: forget.clone(),
         };
         let busy = self.activity.begin();
         self.tracker.spawn(async move {
@@ -142,7 +142,12 @@ impl Service {
                 Ok(BashStarted { command, seq: kept.seq })
             }
             Err(error) => {
-                stop.cancel();
+                let is_known = !matches!(error, ports::Error::Full(_));
+                if is_known {
+                    stop.cancel()
+                } else {
+                    forget.cancel()
+                }
                 Err(error.into())
             }
         }

@@ -22,11 +22,13 @@ pub(super) struct Report {
     command_id: String,
     order: u64,
     waiting: VecDeque<Receipt>,
+    /// Why the log takes no more.
+    refused: Option<String>,
 }
 
 impl Report {
     pub(super) fn new(journals: Arc<Journals>, journal: String, command_id: String) -> Self {
-        Self { journals, journal, command_id, order: 0, waiting: VecDeque::new() }
+        Self { journals, journal, command_id, order: 0, waiting: VecDeque::new(), refused: None }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -45,10 +47,21 @@ impl Report {
         let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
         let stored = oldest.await.unwrap_or_else(|_| Err(Error::Unavailable("the writer is gone".into())));
         self.waiting.pop_front();
+        if let Err(Error::Full(why)) = &stored {
+            self.refused = Some(why.clone());
+        }
         if let Err(error) = &stored {
             tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
         }
         stored.map(drop)
+    }
+
+    /// Where the log takes no more, says so in its place: the command is over.
+    pub(super) async fn if_refused(&mut self) {
+        if let Some(why) = self.refused.take() {
+            self.waiting.clear();
+            self.failed(&why).await;
+        }
     }
 
     /// Sends what waits in the streams, but for a character that is not complete.
@@ -62,7 +75,7 @@ impl Report {
         while self.is_waiting() && self.oldest_stored().await.is_ok() {}
     }
 
-    pub(super) async fn failed_start(&mut self, why: &str) {
+    pub(super) async fn failed(&mut self, why: &str) {
         self.send(String::new(), why.to_owned(), Some(FAILED)).await;
         while self.is_waiting() && self.oldest_stored().await.is_ok() {}
     }

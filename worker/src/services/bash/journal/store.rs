@@ -146,7 +146,7 @@ impl Store {
                         return Ok(appended);
                     }
                 }
-                Err(Error::NotFound | Error::Internal(_)) => break,
+                Err(Error::NotFound | Error::Full(_) | Error::Internal(_)) => break,
             }
         }
         outcome

@@ -1,0 +1,151 @@
+//! How much the logs of a sandbox may hold, and do hold.
+//!
+//! Each process that serves workers adds up what it stores for a sandbox, and puts the sum into the bucket whenever
+//! it has grown by a portion. So counting takes no message an append, and of what another process has stored each
+//! may not know the last portion: that is by how much they can go beyond the quota together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ports::buckets::STORED;
+use ports::{Error, Kv, Result, sums};
+use types::SandboxId;
+
+/// Bytes that are counted here before the others are told.
+pub const PORTION: i64 = 1 << 20;
+/// Bytes beyond the quota for what says that something has ended.
+pub const RESERVE: i64 = 16 << 20;
+
+/// What is stored, for whoever may store more.
+pub struct Quota {
+    kv: Arc<dyn Kv>,
+    /// Bytes a sandbox.
+    most: i64,
+    accounts: Mutex<HashMap<SandboxId, Account>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Account {
+    /// In the bucket, as it was seen last.
+    saved: i64,
+    /// Counted here, and not in the bucket yet.
+    unsaved: i64,
+}
+
+impl Quota {
+    /// `most`: bytes a sandbox.
+    pub fn new(kv: Arc<dyn Kv>, most: u64) -> Self {
+        Self { kv, most: signed(most), accounts: Mutex::default() }
+    }
+
+    /// Counts `bytes` that are about to be stored. `is_end` says whether they only tell that something has ended,
+    /// for which there is a reserve.
+    ///
+    /// # Errors
+    /// `Full`: then they are not counted. Those of the store.
+    pub async fn charge(&self, sandbox: &SandboxId, bytes: u64, is_end: impl FnOnce() -> bool) -> Result<()> {
+        if !self.accounts().contains_key(sandbox) {
+            self.look(sandbox).await?;
+        }
+        if !self.add(sandbox, bytes, self.most) {
+            // Something may have been removed.
+            self.look(sandbox).await?;
+            let most = if is_end() { self.most.saturating_add(RESERVE) } else { self.most };
+            if !self.add(sandbox, bytes, most) {
+                return Err(self.full());
+            }
+        }
+        self.save(sandbox, PORTION).await;
+        Ok(())
+    }
+
+    /// Takes back what was counted and then not stored.
+    pub fn refund(&self, sandbox: &SandboxId, bytes: u64) {
+        if let Some(account) = self.accounts().get_mut(sandbox) {
+            account.unsaved -= signed(bytes);
+        }
+    }
+
+    /// Tells the others of everything that was counted.
+    pub async fn save_all(&self) {
+        let sandboxes: Vec<SandboxId> = self.accounts().keys().cloned().collect();
+        for sandbox in sandboxes {
+            self.save(&sandbox, 1).await;
+        }
+    }
+
+    fn add(&self, sandbox: &SandboxId, bytes: u64, most: i64) -> bool {
+        let mut accounts = self.accounts();
+        let account = accounts.entry(sandbox.clone()).or_default();
+        let after = account.saved.saturating_add(account.unsaved).saturating_add(signed(bytes));
+        let fits = after <= most;
+        if fits {
+            account.unsaved += signed(bytes);
+        }
+        fits
+    }
+
+    async fn look(&self, sandbox: &SandboxId) -> Result<()> {
+        let saved = sums::value(self.kv.as_ref(), STORED, sandbox.as_str()).await?.unwrap_or_default();
+        self.accounts().entry(sandbox.clone()).or_default().saved = saved;
+        Ok(())
+    }
+
+    /// Puts what was counted here into the bucket, if it is `portion` or more.
+    async fn save(&self, sandbox: &SandboxId, portion: i64) {
+        let Some(amount) = self.take(sandbox, portion) else { return };
+        let add = |sum: &mut i64| *sum = sum.saturating_add(amount);
+        let saved = sums::change(self.kv.as_ref(), STORED, sandbox.as_str(), add).await;
+        let mut accounts = self.accounts();
+        let account = accounts.entry(sandbox.clone()).or_default();
+        match saved {
+            Ok(saved) => account.saved = saved,
+            Err(error) => {
+                account.saved -= amount;
+                account.unsaved += amount;
+                tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
+            }
+        }
+    }
+
+    fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {
+        let mut accounts = self.accounts();
+        let account = accounts.get_mut(sandbox).filter(|account| account.unsaved.abs() >= portion)?;
+        let amount = std::mem::take(&mut account.unsaved);
+        account.saved += amount;
+        Some(amount)
+    }
+
+    fn full(&self) -> Error {
+        Error::Full(format!(
+            "The sandbox has stored all it may ({} MiB). Delete conversations of it, or its bash events.",
+            self.most >> 20
+        ))
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<SandboxId, Account>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives back what was removed; nothing where nobody counts.
+///
+/// # Errors
+/// Those of the store.
+pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<()> {
+    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(signed(bytes)))
+        .await
+        .map(drop)
+}
+
+/// Whether anybody has counted what the sandbox stores.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_counted(kv: &dyn Kv, sandbox: &SandboxId) -> Result<bool> {
+    Ok(sums::value::<i64>(kv, STORED, sandbox.as_str()).await?.is_some())
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,82 @@
+//! `manyhands revoke`: takes keys and credentials back before they end, and tells NATS.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use credentials::{Part, Revocation, UPDATE_SUBJECT, Who};
+
+use super::settings::Cluster;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Where the keys are, those of the operator among them
+    #[arg(long, default_value = "deploy-keys")]
+    dir: PathBuf,
+    /// `gateway`, `supervisor` or `workers`: the key, for which there will be another; or a file with credentials
+    /// that leaked, or with their token alone
+    #[arg(required = true)]
+    who: Vec<String>,
+}
+
+/// Writes down what is taken back, makes new keys, and has NATS close the connections of the old ones.
+///
+/// # Errors
+/// The keys or files cannot be used; or NATS could not be told, which the same command again makes up for.
+pub fn run(options: &Options, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    let who: Vec<_> = options.who.iter().map(|text| named(text)).collect();
+    let revocation = credentials::revoke(&options.dir, &who)?;
+    for path in &revocation.files {
+        println!("wrote {}", path.display());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tell(&options.dir, cluster, &revocation)).context(
+        "all is written down, but NATS does not know of it: give the same command again when it can be reached",
+    )?;
+    println!("NATS lets in no more what was taken back, and has closed its connections.");
+    for part in &revocation.renewed {
+        println!("{}", advice(*part));
+    }
+    revocation.sent()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(text: &str) -> Who {
+    match text {
+        "gateway" => Who::Part(Part::Gateway),
+        "supervisor" => Who::Part(Part::Supervisor),
+        "workers" => Who::Part(Part::Workers),
+        file => Who::Credentials(file.into()),
+    }
+}
+
+async fn tell(dir: &std::path::Path, cluster: &Cluster, revocation: &Revocation) -> anyhow::Result<()> {
+    let keys = credentials::Keys::load(&credentials::folder::operator_path(dir))?;
+    let options = nats::Options {
+        urls: cluster.nats_urls.clone(),
+        credentials: Some(keys.system_credentials()?),
+        ca: cluster.authority()?,
+        name: "manyhands revoke".to_owned(),
+        inbox: None,
+    };
+    let connection = nats::connect(options).await?;
+    let answer = connection.request(UPDATE_SUBJECT, revocation.token.clone().into()).await?;
+    credentials::accepted(&answer)?;
+    connection.drain().await;
+    Ok(())
+}
+
+fn advice(part: Part) -> &'static str {
+    match part {
+        Part::Gateway => {
+            "Restart all gateways: gateway/credentials.json has the new key. Copy it to where they run elsewhere."
+        }
+        Part::Supervisor => {
+            "Restart all supervisors: supervisor/credentials.json has the new key. Copy it to where they run elsewhere."
+        }
+        Part::Workers => {
+            "Supervisors sign workers with the new key in supervisor/minter.json from now on; copy it to where they \
+             run elsewhere. Workers of the old one are replaced within 20 seconds."
+        }
+    }
+}
