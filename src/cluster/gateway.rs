@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use gateway::config::Placement;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -87,7 +87,6 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
         image: None,
         private_model_hosts: cluster.private_model_hosts,
     });
-    ensure!(config.workspace_path.is_absolute(), "OH_WORKSPACES_ROOT must be absolute");
     banner::of_gateway(bound, settings);
     gateway::run(config, ports, vault, listener, stop.clone()).await?;
     stop.cancel();

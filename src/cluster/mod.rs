@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use settings::Cluster;
 
-const SET_UP_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a gateway is waited for, and how often it is looked for.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Connects the part of the cluster called `role`.
 ///
@@ -32,17 +34,17 @@ pub async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Con
     Ok(connection)
 }
 
-/// The ports, as soon as a gateway has set the storage up.
+/// What `ask` asks for, as soon as a gateway has made it ready.
 ///
 /// # Errors
-/// When none does in time, or this part may not use it.
-async fn control(connection: &nats::Connection) -> anyhow::Result<ports::Ports> {
-    let give_up = Instant::now() + SET_UP_PATIENCE;
+/// When none does in time, or this part may not have it.
+async fn ready<T>(mut ask: impl AsyncFnMut() -> Result<T, nats::Error>) -> anyhow::Result<T> {
+    let give_up = Instant::now() + PATIENCE;
     loop {
-        match connection.control().await {
-            Err(nats::Error::NotSetUp) if Instant::now() < give_up => {
-                tracing::info!("waiting for a gateway to set the storage up");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+        match ask().await {
+            Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_))) if Instant::now() < give_up => {
+                tracing::info!(%error, "waiting for a gateway");
+                tokio::time::sleep(PAUSE).await;
             }
             other => return Ok(other?),
         }

@@ -101,7 +101,7 @@ impl Cluster {
             nats_ca_file: path("nats_ca_file")?,
             minter_file: path("nats_minter_file")?.or_else(|| key("supervisor", "minter.json")),
             policy: policy(source)?,
-            workspaces_root: path("workspaces_root")?.unwrap_or_else(|| "/workspace".into()),
+            workspaces_root: workspaces_root(path("workspaces_root")?)?,
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
             tenant_budget_usd: source.number("tenant_budget_usd")?,
             sandbox_storage: match source.number::<u32>("sandbox_storage_mib")?.unwrap_or(4_096) {
@@ -178,6 +178,11 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
     Ok(Some(urls))
 }
 
+fn workspaces_root(path: Option<PathBuf>) -> Result<PathBuf, Invalid> {
+    let path = path.unwrap_or_else(|| "/workspace".into());
+    if path.is_absolute() { Ok(path) } else { Err(Invalid::new("workspaces_root", "must be absolute")) }
+}
+
 fn metrics_address(source: &Source) -> Result<Option<SocketAddr>, Invalid> {
     let text = source.text("metrics_address")?.filter(|text| !text.is_empty());
     let parsed = text.map(|text| text.parse()).transpose();
@@ -222,6 +227,7 @@ mod tests {
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
         assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());
+        assert!(cluster(&[("OH_WORKSPACES_ROOT", "workspace")]).is_err());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
 async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let connection = super::connect(cluster, "supervisor").await?;
-    let ports = super::control(&connection).await?;
+    let ports = super::ready(async || connection.control().await).await?;
     let driver = driver(cluster).await?;
     let metrics = Metrics::of_supervisor();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;

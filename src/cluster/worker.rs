@@ -5,22 +5,17 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::StreamExt;
-use ports::{Bus, Delivery, Ports, subjects};
+use ports::{Bus, Delivery, subjects};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
 use serde::Deserialize;
-use types::SandboxId;
 use types::placement::{Credentials, WorkerSpec};
 
 use super::door;
 use crate::observe;
 use crate::signals::stop_on_signal;
-
-/// How long a gateway is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Serves the sandbox until SIGTERM, or until a newer incarnation has it.
 ///
@@ -62,7 +57,7 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
     })
     .await?;
-    let ports = storage(&connection, &spec.sandbox).await?;
+    let ports = super::ready(async || connection.worker(&spec.sandbox).await).await?;
     let state = PathBuf::from(&spec.state_dir);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let broker = worker::Broker::new(ports.bus.clone(), spec.sandbox.clone(), spec.epoch);
@@ -85,20 +80,6 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
     }
     connection.drain().await;
     Ok(())
-}
-
-/// The ports, as soon as a gateway serves the storage.
-async fn storage(connection: &nats::Connection, sandbox: &SandboxId) -> anyhow::Result<Ports> {
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        match connection.worker(sandbox).await {
-            Err(nats::Error::Storage(error)) if Instant::now() < give_up => {
-                tracing::info!(%error, "waiting for a gateway that serves the storage");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            other => return Ok(other?),
-        }
-    }
 }
 
 #[derive(Deserialize)]

@@ -16,12 +16,7 @@ use types::placement::Lease;
 use types::{Epoch, SandboxId};
 
 async fn store(folder: &Path) -> (Ports, embedded::Guard) {
-    let options = Options {
-        root: folder.join("store"),
-        conversations: folder.join("conversations"),
-        bash_events: folder.join("bash_events"),
-        fsync: Fsync::Interval,
-    };
+    let options = Options::within(folder, Fsync::Interval);
     embedded::open(options).await.unwrap()
 }
 

@@ -48,12 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn open_timed(folder: &Path, fsync: Fsync) -> Result<(Ports, Guard), OpenError> {
     let began = Instant::now();
-    let opened = open(Options {
-        root: folder.join("store"),
-        conversations: folder.join("conversations"),
-        bash_events: folder.join("bash_events"),
-        fsync,
-    });
+    let opened = open(Options::within(folder, fsync));
     let opened = opened.await?;
     println!("  open: {:?}", began.elapsed());
     Ok(opened)

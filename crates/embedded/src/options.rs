@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where things are kept, and how durable an acknowledgement is.
 #[derive(Clone, Debug)]
@@ -10,6 +10,16 @@ pub struct Options {
     /// Logs whose name begins with `_`, one file each.
     pub bash_events: PathBuf,
     pub fsync: Fsync,
+}
+
+impl Options {
+    /// With everything in one folder.
+    #[must_use]
+    pub fn within(folder: &Path, fsync: Fsync) -> Self {
+        let [root, conversations, bash_events] =
+            ["store", "conversations", "bash_events"].map(|name| folder.join(name));
+        Self { root, conversations, bash_events, fsync }
+    }
 }
 
 /// When a write is acknowledged.

@@ -7,12 +7,7 @@ use tempfile::TempDir;
 
 async fn open() -> (Ports, (Guard, TempDir)) {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options {
-        root: folder.path().join("store"),
-        conversations: folder.path().join("conversations"),
-        bash_events: folder.path().join("bash_events"),
-        fsync: Fsync::Always,
-    };
+    let options = Options::within(folder.path(), Fsync::Always);
     let (ports, guard) = manyhands_embedded::open(options).await.unwrap();
     (ports, (guard, folder))
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{append, log_path, open, options, segments, texts};
-use manyhands_embedded::{Fsync, OpenError};
+use common::{append, log_path, open, segments, texts};
+use manyhands_embedded::{Fsync, OpenError, Options};
 use ports::{Error, Expect};
 use types::Seq;
 
@@ -16,7 +16,7 @@ use types::Seq;
 async fn a_second_server_is_refused_and_told_who_holds_the_directory() {
     let folder = tempfile::tempdir().unwrap();
     let (ports, guard) = open(folder.path()).await;
-    let refused = manyhands_embedded::open(options(folder.path(), Fsync::Always)).await;
+    let refused = manyhands_embedded::open(Options::within(folder.path(), Fsync::Always)).await;
     let Err(OpenError::Locked { root, pid }) = refused else { panic!("a second server got in") };
     assert_eq!((root, pid), (folder.path().join("store"), std::process::id().to_string()));
     append(&ports, "0a", Seq::ZERO, &["the first goes on"]).await.unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
-use common::{append, log, options, texts};
+use common::{append, log, texts};
 use futures_util::future::join_all;
 use manyhands_embedded::{Fsync, Guard, OpenError, Options};
 use ports::{Error, Expect, Ports};
@@ -20,7 +20,7 @@ const RECORD_BYTES: usize = 7_000;
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let (ports, guard) = open(&options(disk.path(), Fsync::Always)).await;
+    let (ports, guard) = open(&Options::within(disk.path(), Fsync::Always)).await;
     let revision = ports.kv.put("SETTINGS", "key", "value".into(), Expect::Absent).await.unwrap();
     let stored = append_until_full(&ports).await;
     let ballast = disk.fill();
@@ -40,7 +40,7 @@ async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
     let newer = ports.kv.put("SETTINGS", "key", "newer".into(), Expect::Revision(revision)).await.unwrap();
     let after = Stored::read(&ports).await;
     assert_eq!(after.records, stored.records + 1);
-    let (ports, _guard) = crash(&options(disk.path(), Fsync::Always), ports, guard).await;
+    let (ports, _guard) = crash(&Options::within(disk.path(), Fsync::Always), ports, guard).await;
     assert_eq!(Stored::read(&ports).await, after);
     let key = ports.kv.get("SETTINGS", "key").await.unwrap().unwrap();
     assert_eq!((key.revision, key.value), (newer, Bytes::from("newer")));
@@ -50,7 +50,8 @@ async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
 async fn what_found_no_room_in_its_log_does_not_come_back() {
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { conversations: disk.path().join("c"), ..options(folder.path(), Fsync::Always) };
+    let options =
+        Options { conversations: disk.path().join("c"), ..Options::within(folder.path(), Fsync::Always) };
     let (ports, guard) = open(&options).await;
     let stored = append_until_full(&ports).await;
     let elsewhere = append(&ports, "_bash", Seq::ZERO, &["there is room here"]).await.unwrap();
@@ -64,7 +65,8 @@ async fn what_found_no_room_in_its_log_does_not_come_back() {
 async fn what_found_no_room_in_the_journal_does_not_come_back() {
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { root: disk.path().join("store"), ..options(folder.path(), Fsync::Always) };
+    let options =
+        Options { root: disk.path().join("store"), ..Options::within(folder.path(), Fsync::Always) };
     let (ports, guard) = open(&options).await;
     let mut stored = append_until_full(&ports).await;
     // Many at once, so that a write ends between two of them.

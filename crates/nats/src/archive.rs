@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Entry, Error, LogId, Result};
+use types::SandboxId;
 
 use crate::body::{self, Body, Digest};
 use crate::jetstream::{JetStream, Place};
@@ -65,6 +66,16 @@ pub struct Direct {
 }
 
 impl Direct {
+    /// Removes all logs of a sandbox and their bodies.
+    pub async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
+        let bodies = layout::bodies_of(sandbox);
+        self.jetstream.purge(Place { stream: BLOBS, subject: &bodies }).await?;
+        for (stream, subject) in self.layout.logs_of(sandbox) {
+            self.jetstream.purge(Place { stream: &stream, subject: &subject }).await?;
+        }
+        Ok(())
+    }
+
     /// Of all messages of a place: what storing them was counted as.
     async fn weight(&self, place: Place<'_>) -> Result<u64> {
         let (mut sum, mut from) = (0, 1);

@@ -1,6 +1,7 @@
 //! The names of everything that is stored.
 
 use ports::{Error, LogId, Result};
+use types::SandboxId;
 
 /// Of this layout; a newer one is never touched.
 pub const VERSION: u64 = 1;
@@ -26,6 +27,12 @@ impl Layout {
     pub fn subject(&self, log: &LogId) -> Result<String> {
         check_name(&log.name)?;
         Ok(format!("mh.evt.{}.{}.{}", self.partition(log), log.sandbox, log.name))
+    }
+
+    /// The streams and subjects that all logs of a sandbox are in.
+    pub fn logs_of(&self, sandbox: &SandboxId) -> impl Iterator<Item = (String, String)> {
+        (0..self.partitions)
+            .map(move |partition| (event_stream(partition), format!("mh.evt.{partition}.{sandbox}.>")))
     }
 
     fn partition(&self, log: &LogId) -> u64 {
@@ -65,6 +72,11 @@ pub fn bodies_subject(log: &LogId) -> Result<String> {
     Ok(format!("mh.body.{}.{}", log.sandbox, log.name))
 }
 
+/// The bodies of the records of all logs of a sandbox.
+pub fn bodies_of(sandbox: &SandboxId) -> String {
+    format!("mh.body.{sandbox}.>")
+}
+
 fn check_name(name: &str) -> Result<()> {
     match (1..=100).contains(&name.len()) && name.bytes().all(is_name) {
         true => Ok(()),
@@ -85,8 +97,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use types::SandboxId;
-
     use super::*;
 
     #[test]

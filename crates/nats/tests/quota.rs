@@ -6,8 +6,8 @@ mod common;
 use bytes::Bytes;
 use common::{cluster, connection, options};
 use manyhands_nats::{Connection, Options, connect};
-use ports::buckets::STORED;
-use ports::{Error, LogId, Ports, Result, subjects};
+use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
+use ports::{Error, Expect, LogId, Ports, Result, subjects};
 use testing::nats::Nats;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,11 @@ impl Gateway {
 }
 
 async fn start(gateways: usize) -> (Nats, Vec<Gateway>) {
-    let (server, _) = cluster().await;
+    let (server, control) = cluster().await;
+    let kv = control.control().await.unwrap().kv;
+    for sandbox in ["a", "b"] {
+        kv.put(SANDBOXES, sandbox, "{}".into(), Expect::Absent).await.unwrap();
+    }
     let mut all = Vec::new();
     for _ in 0..gateways {
         all.push(Gateway::start(&server).await);
@@ -157,5 +161,29 @@ async fn counting_takes_no_message_an_append() {
         written += usize::from(revision != known);
         known = revision;
     }
-    assert_eq!(written, 2, "one a portion");
+    assert_eq!(written, 3, "the first, and one a portion");
+}
+
+#[tokio::test]
+async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
+    let (server, mut gateways) = start(1).await;
+    let control = gateways[0].control.control().await.unwrap();
+    let record = r#"{"sandbox":"talks"}"#;
+    control.kv.put(CONVERSATIONS, &"0".repeat(32), record.into(), Expect::Absent).await.unwrap();
+    let names = ["a", "talks", "gone"].map(sandbox);
+    for name in &names {
+        let ports = worker(&server, name).await;
+        append(&ports, &LogId::named(name, "one"), &"x".repeat(MIB as usize)).await.unwrap();
+        append(&ports, &LogId::named(name, "of-its-own"), "x").await.unwrap();
+    }
+    gateways.remove(0).end().await;
+    gateways.push(Gateway::start(&server).await);
+    testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
+    for name in &names {
+        for log in ["one", "of-its-own"] {
+            let is_empty = control.log.tail(&LogId::named(name, log)).await.unwrap() == Seq::ZERO;
+            assert_eq!(is_empty, name.as_str() == "gone", "{log} of {name}");
+        }
+        assert_eq!(control.kv.get(STORED, name.as_str()).await.unwrap().is_none(), name.as_str() == "gone");
+    }
 }

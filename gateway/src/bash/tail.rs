@@ -308,12 +308,7 @@ mod tests {
 
     /// A log of 12 events of which 4 are kept in memory.
     async fn tail(folder: &std::path::Path) -> (Tail, embedded::Guard) {
-        let options = embedded::Options {
-            root: folder.join("data"),
-            conversations: folder.join("conversations"),
-            bash_events: folder.join("bash"),
-            fsync: embedded::Fsync::Interval,
-        };
+        let options = embedded::Options::within(folder, embedded::Fsync::Interval);
         let (ports, store) = embedded::open(options).await.unwrap();
         let log = LogId::named(&types::SandboxId::shared(), "_bash");
         ports.log.append(&log, Seq::ZERO, (0..12).map(event).collect()).await.unwrap();

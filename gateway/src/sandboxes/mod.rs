@@ -11,9 +11,8 @@ mod policy;
 mod records;
 mod recover;
 
-use ports::buckets::STORED;
+use ports::Ports;
 use ports::rpc::Fault;
-use ports::{Expect, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::Record;
@@ -150,7 +149,6 @@ impl Sandboxes {
             return fleet.want(sandbox, Want::Paused).await;
         }
         fleet.want(sandbox, Want::Deleted).await?;
-        fleet.kv.delete(STORED, sandbox.as_str(), Expect::Anything).await?;
         match &wanted.tenant {
             Some(tenant) => fleet.leave(sandbox, tenant, &wanted.place).await,
             None => Ok(()),

@@ -63,12 +63,7 @@ impl Replica {
 }
 
 pub async fn open(folder: &Path) -> (Ports, embedded::Guard) {
-    let options = embedded::Options {
-        root: folder.join("data"),
-        conversations: folder.join("conversations"),
-        bash_events: folder.join("bash_events"),
-        fsync: embedded::Fsync::Interval,
-    };
+    let options = embedded::Options::within(folder, embedded::Fsync::Interval);
     embedded::open(options).await.unwrap()
 }
 

@@ -42,12 +42,7 @@ struct World {
 
 async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
-    let options = embedded::Options {
-        root: folder.path().join("store"),
-        conversations: folder.path().join("conversations"),
-        bash_events: folder.path().join("bash_events"),
-        fsync: embedded::Fsync::Interval,
-    };
+    let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
     let (ports, store) = embedded::open(options).await.unwrap();
     let rules = Rules {
         demand: Demand::Recorded,

@@ -29,12 +29,7 @@ struct Supervised {
 async fn supervised(script: &str) -> Supervised {
     let world = world(script).await;
     let folder = tempfile::tempdir().unwrap();
-    let options = embedded::Options {
-        root: folder.path().join("store"),
-        conversations: folder.path().join("conversations"),
-        bash_events: folder.path().join("bash_events"),
-        fsync: embedded::Fsync::Interval,
-    };
+    let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
     let (ports, store) = embedded::open(options).await.unwrap();
     let cluster = Config::Cluster(Cluster {
         name: world.config.cluster.clone(),

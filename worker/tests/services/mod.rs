@@ -42,12 +42,7 @@ impl World {
     pub async fn on(change: impl FnOnce(&mut Ports)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        let options = Options {
-            root: root.join("store"),
-            conversations: root.join("conversations"),
-            bash_events: root.join("bash_events"),
-            fsync: Fsync::Always,
-        };
+        let options = Options::within(&root, Fsync::Always);
         let (mut ports, guard) = embedded::open(options).await.unwrap();
         change(&mut ports);
         std::fs::create_dir(root.join("w")).unwrap();

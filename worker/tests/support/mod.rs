@@ -51,12 +51,7 @@ impl World {
     pub async fn with(change: impl FnOnce(&mut Config), wrap: impl FnOnce(&mut Ports)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        let options = Options {
-            root: root.join("store"),
-            conversations: root.join("conversations"),
-            bash_events: root.join("bash_events"),
-            fsync: Fsync::Always,
-        };
+        let options = Options::within(root, Fsync::Always);
         let (mut ports, guard) = embedded::open(options).await.unwrap();
         wrap(&mut ports);
         let records = Arc::new(Mutex::new(Records::default()));

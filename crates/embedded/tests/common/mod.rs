@@ -15,15 +15,6 @@ use types::{SandboxId, Seq};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn options(folder: &Path, fsync: Fsync) -> Options {
-    Options {
-        root: folder.join("store"),
-        conversations: folder.join("conversations"),
-        bash_events: folder.join("bash_events"),
-        fsync,
-    }
-}
-
 /// Opens the store; waits while the one that was abandoned before still ends.
 pub async fn open(folder: &Path) -> (Ports, Guard) {
     open_with(folder, Fsync::Always).await
@@ -32,7 +23,7 @@ pub async fn open(folder: &Path) -> (Ports, Guard) {
 pub async fn open_with(folder: &Path, fsync: Fsync) -> (Ports, Guard) {
     let began = Instant::now();
     loop {
-        match manyhands_embedded::open(options(folder, fsync)).await {
+        match manyhands_embedded::open(Options::within(folder, fsync)).await {
             Err(OpenError::Locked { .. }) if began.elapsed() < PATIENCE => tokio::task::yield_now().await,
             opened => return opened.unwrap(),
         }

@@ -7,6 +7,7 @@ pub mod quota;
 mod remote;
 mod restricted;
 mod serve;
+mod sweep;
 
 pub use remote::Remote;
 pub use restricted::{NoBlobs, OwnLease};

@@ -28,6 +28,8 @@ pub struct Quota {
 struct Account {
     /// In the bucket, as it was seen last.
     saved: i64,
+    /// Whether it is in the bucket at all: where it is not, the first byte is told at once.
+    is_known: bool,
     /// Counted here, and not in the bucket yet.
     unsaved: i64,
 }
@@ -86,8 +88,10 @@ impl Quota {
     }
 
     async fn look(&self, sandbox: &SandboxId) -> Result<()> {
-        let saved = sums::value(self.kv.as_ref(), STORED, sandbox.as_str()).await?.unwrap_or_default();
-        self.accounts().entry(sandbox.clone()).or_default().saved = saved;
+        let saved: Option<i64> = sums::value(self.kv.as_ref(), STORED, sandbox.as_str()).await?;
+        let mut accounts = self.accounts();
+        let account = accounts.entry(sandbox.clone()).or_default();
+        (account.saved, account.is_known) = (saved.unwrap_or_default(), saved.is_some());
         Ok(())
     }
 
@@ -99,7 +103,7 @@ impl Quota {
         let mut accounts = self.accounts();
         let account = accounts.entry(sandbox.clone()).or_default();
         match saved {
-            Ok(saved) => account.saved = saved,
+            Ok(saved) => (account.saved, account.is_known) = (saved, true),
             Err(error) => {
                 account.saved -= amount;
                 account.unsaved += amount;
@@ -110,7 +114,11 @@ impl Quota {
 
     fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {
         let mut accounts = self.accounts();
-        let account = accounts.get_mut(sandbox).filter(|account| account.unsaved.abs() >= portion)?;
+        let account = accounts.get_mut(sandbox)?;
+        let portion = if account.is_known { portion } else { 1 };
+        if account.unsaved.abs() < portion {
+            return None;
+        }
         let amount = std::mem::take(&mut account.unsaved);
         account.saved += amount;
         Some(amount)

@@ -10,7 +10,8 @@ use types::SandboxId;
 use super::ending::is_ending;
 use super::protocol::{Answer, Question, pack};
 use super::quota::Quota;
-use crate::archive::Archive;
+use super::sweep::keep_swept;
+use crate::archive::{Archive, Direct};
 use crate::body::PIECE;
 use crate::message::{NewMessage, weight};
 
@@ -24,7 +25,7 @@ const PAGE: usize = 1_000;
 /// What workers are served with.
 #[derive(Clone)]
 pub struct Served {
-    pub archive: Arc<dyn Archive>,
+    pub archive: Arc<Direct>,
     pub kv: Arc<dyn Kv>,
     /// `None`: a sandbox may store whatever it likes.
     pub quota: Option<Arc<Quota>>,
@@ -32,7 +33,7 @@ pub struct Served {
 }
 
 pub async fn serve(bus: Arc<dyn Bus>, served: Served, shutdown: CancellationToken) -> ports::Result<()> {
-    let quota = served.quota.clone();
+    let Served { archive, kv, quota, .. } = served.clone();
     let handler = move |call: Call<Question>| {
         let served = served.clone();
         async move {
@@ -42,7 +43,14 @@ pub async fn serve(bus: Arc<dyn Bus>, served: Served, shutdown: CancellationToke
         }
     };
     let serving = rpc::serve(bus, subjects::ALL_STORAGE, Some(GROUP), handler).await?;
+    let sweeping = async {
+        match &quota {
+            Some(_) => keep_swept(&archive, kv.as_ref()).await,
+            None => std::future::pending().await,
+        }
+    };
     let served = tokio::select! {
+        () = sweeping => Ok(()),
         () = serving => Err(ports::Error::Unavailable("the connection to NATS has ended".to_owned())),
         () = shutdown.cancelled() => Ok(()),
     };
