@@ -156,6 +156,15 @@ impl Server {
         self.start.folder()
     }
 
+    /// A folder that commands may write to, as they see it.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        match &self.running {
+            Running::Cluster(cluster) if cluster.containers.is_some() => Path::new("/workspace/project"),
+            Running::Cluster(_) | Running::One(_) => self.folder(),
+        }
+    }
+
     /// # Panics
     /// When its workers are no containers.
     #[must_use]
