@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testing::model::Model;
 use testing::script::{Script, Turn};
-use testing::server::Start;
-use testing::{PATIENCE, eventually};
+use testing::server::{Server, Start};
+use testing::{PATIENCE, eventually, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 
@@ -38,11 +38,11 @@ async fn invalid_utf8_in_a_request_is_refused() {
 #[tokio::test]
 async fn a_conversations_file_routes_do_not_leave_its_workspace() {
     let server = Start::new(BINARY).start();
-    let work = server.folder().join("w");
-    let id = server.client.create("http://127.0.0.1:9/v1", &work.display().to_string()).await;
-    std::fs::write(server.folder().join("outside.txt"), "outside").unwrap();
-    std::os::unix::fs::symlink(server.folder(), work.join("link")).unwrap();
-    let root = work.display();
+    let folder = server.project().display();
+    let root = format!("{folder}/w");
+    let id = server.client.create("http://127.0.0.1:9/v1", &root).await;
+    let lay = format!("printf outside > {folder}/outside.txt && ln -s {folder} {root}/link");
+    server.client.printed(None, &lay).await;
     for path in
         [format!("{root}/../outside.txt"), format!("{root}/link/outside.txt"), "/etc/passwd".to_owned()]
     {
@@ -62,10 +62,10 @@ async fn a_conversations_file_routes_do_not_leave_its_workspace() {
 #[tokio::test]
 async fn paths_and_references_with_nul_bytes_are_refused_everywhere() {
     let server = Start::new(BINARY).start();
-    let file = server.folder().join("repository/file");
+    let file = server.project().join("repository/file");
     let repository = file.parent().unwrap().display().to_string();
     server.client.create("http://127.0.0.1:9/v1", &repository).await;
-    std::fs::write(&file, "text").unwrap();
+    server.client.printed(None, &format!("echo text > {}", file.display())).await;
     for path in [
         "git/diff?path=/%00".to_owned(),
         format!("git/changes?path={repository}&ref=%00"),
@@ -87,7 +87,7 @@ async fn a_file_that_makes_its_readers_wait_holds_up_neither_a_run_nor_the_serve
         Script::new("[[wait]]", vec![Turn::call("call_1", "file_editor", view), Turn::finish("done")]);
     let model = Model::start(0, vec![script]).await.unwrap();
     let mut server = Start::new(BINARY).start();
-    let work = server.folder().join("w").display().to_string();
+    let work = server.project().join("w").display().to_string();
     let id = server.client.create(&model.base_url(), &work).await;
     server.client.send(&id, "[[wait]]", true).await;
     server.client.wait_for_status(&id, "finished").await;
@@ -147,21 +147,26 @@ async fn a_client_that_pings_and_never_reads_does_not_fill_the_memory() {
     server.client.get_ok("/ready").await;
 }
 
-fn alive(pid: &str) -> bool {
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+/// What a shell in the sandbox says of the process whose number is in `file`: `runs`, or that it has `ended`. Nothing
+/// if no shell can say so now: the sandbox of who has no conversation left is put to rest.
+async fn told_of(server: &Server, file: &str) -> Option<String> {
+    let command = format!("grep -q '^State:.[^ZX]' /proc/$(cat {file})/status && echo runs || echo ended");
+    let request = json!({ "command": command });
+    let (status, output) = server.client.post("/api/bash/execute_bash_command", &request).await;
+    let told = output["stdout"].as_str().filter(|_| status.is_success())?;
+    Some(told.trim().to_owned())
 }
 
 #[tokio::test]
 async fn children_that_a_timed_out_command_leaves_behind_are_ended() {
     let server = Start::new(BINARY).start();
-    let note = server.folder().join("pid");
-    let command = format!("sleep 600 & echo $! > {}; wait", note.display());
+    let note = server.project().join("pid").display().to_string();
+    let command = format!("sleep 600 & echo $! > {note}; wait");
     let request = json!({ "command": command, "timeout": 1 });
     let output = server.client.post_ok("/api/bash/execute_bash_command", &request).await;
     assert_eq!(output["exit_code"], -1);
-    let pid = std::fs::read_to_string(note).unwrap();
-    eventually("the child has ended", || async { (!alive(pid.trim())).then_some(()) }).await;
+    server.client.printed(None, &format!("test -s {note}")).await;
+    until(async || told_of(&server, &note).await.is_some_and(|told| told == "ended")).await;
 }
 
 #[tokio::test]
@@ -172,16 +177,21 @@ async fn children_of_an_agents_terminal_end_with_its_conversation() {
     );
     let model = Model::start(0, vec![script]).await.unwrap();
     let server = Start::new(BINARY).start();
-    let work = server.folder().join("w");
-    let id = server.client.create(&model.base_url(), &work.display().to_string()).await;
+    let work = server.project().join("w").display().to_string();
+    let id = server.client.create(&model.base_url(), &work).await;
     server.client.send(&id, "[[child]]", true).await;
     server.client.wait_for_status(&id, "finished").await;
-    let pid = std::fs::read_to_string(work.join("pid")).unwrap();
-    assert!(alive(pid.trim()));
+    let note = format!("{work}/pid");
+    assert_eq!(told_of(&server, &note).await.as_deref(), Some("runs"));
     let (status, _) = server.client.delete(&format!("/api/conversations/{id}")).await;
     assert!(status.is_success());
-    eventually("the child has ended", || async { (!alive(pid.trim())).then_some(()) }).await;
-    assert!(work.exists(), "the workspace stays");
+    until(async || told_of(&server, &note).await.is_some_and(|told| told == "ended")).await;
+    let look = json!({ "command": format!("test -s {note}") });
+    eventually("the workspace stays", async || {
+        let (status, output) = server.client.post("/api/bash/execute_bash_command", &look).await;
+        (status.is_success() && output["exit_code"] == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! peer gave: kinds, order, and fields. `traces/reduce.py` made the fixtures.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -58,7 +57,7 @@ async fn replay(name: &str, fixture: &str) {
     let recordings: Vec<Recording> = serde_json::from_str(fixture).unwrap();
     let server = Start::new(env!("CARGO_BIN_EXE_manyhands")).start();
     for (index, recording) in recordings.into_iter().enumerate() {
-        let work = server.folder().join(format!("w{index}")).display().to_string();
+        let work = server.project().join(format!("w{index}")).display().to_string();
         let expected = recording.events.clone();
         let mut outlines = replay_one(&server.client, recording, &work).await;
         for (_, _, at, kind) in MORE.iter().filter(|more| more.0 == name && more.1 == index) {
@@ -92,12 +91,11 @@ async fn replay_one(client: &Client, recording: Recording, work: &str) -> Vec<Va
         serde_json::from_str(&text).unwrap()
     };
     let create = here(&recording.create);
-    // One recording looks at a picture that lay in the workspace.
-    let folder = Path::new(create["workspace"]["working_dir"].as_str().unwrap());
-    std::fs::create_dir_all(folder).unwrap();
-    std::fs::write(folder.join("p.png"), SMALLEST_PNG).unwrap();
     let made = client.post_ok("/api/conversations", &create).await;
     let id = made["id"].as_str().unwrap().to_owned();
+    // One recording looks at a picture that lay in the workspace.
+    let picture: String = SMALLEST_PNG.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    client.printed(Some(&id), &format!("printf '{picture}' > p.png")).await;
     for call in &recording.calls {
         resting(client, &id).await;
         let method = call.method.parse().unwrap();

@@ -107,7 +107,7 @@ async fn one_trace_follows_a_run_through_gateway_worker_tool_and_broker() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let folder = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_manyhands"));
-    let cluster = Cluster::start(program, folder.path(), &variables, false);
+    let cluster = Cluster::start(program, folder.path(), &variables, false, None);
     let turns = vec![Turn::terminal("call_1", "echo traced"), Turn::finish("done")];
     let model = Model::start(0, vec![Script::new("[[traced]]", turns)]).await.unwrap();
     let client = Client::new(&cluster.url(), None);

@@ -47,7 +47,7 @@ where
 ///
 /// # Errors
 /// The worker's fault; `Absent` when there is none and none can be started; `Unavailable` as soon as the worker
-/// that took the call has a successor.
+/// that took the call is over.
 pub(crate) async fn reach<Q, A>(
     app: &App,
     sandbox: &SandboxId,
@@ -68,7 +68,7 @@ where
         let outcome = tokio::select! {
             biased;
             outcome = call => outcome,
-            () = app.sandboxes.succeeded(sandbox, incarnation) => Err(Fault::new(Code::Unavailable, LOST)),
+            () = app.sandboxes.ended(sandbox, incarnation) => Err(Fault::new(Code::Unavailable, LOST)),
         };
         match outcome {
             Err(fault)

@@ -11,6 +11,7 @@ mod cluster;
 
 use std::time::{Duration, Instant};
 
+use cluster::script::Script;
 use cluster::{World, create_body, start, start_idle, until};
 use futures_util::StreamExt;
 use manyhands_gateway::config::Policy;
@@ -282,6 +283,29 @@ async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_mad
     let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
     let is_command = |entry: &&ports::Entry| entry.payload.windows(11).any(|text| text == b"BashCommand");
     assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_worker_that_ends_is_told_so_within_seconds() {
+    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
+    let ways: [fn(&mut Script); 2] = [|script| script.mute = true, |script| script.endless = true];
+    for way in ways {
+        world.supervisor.start(&sandbox).await;
+        assert_eq!(gateway.bash("/api", None).await, 200);
+        let worker = world.supervisor.worker(&sandbox).unwrap();
+        worker.script(way);
+        let (before, begun) = (worker.bash_calls(), Instant::now());
+        let body = json!({"command": "true", "timeout": 3_600});
+        let ending = async {
+            until(async || worker.bash_calls() > before).await;
+            world.supervisor.kill(&sandbox, false).await;
+        };
+        let ((status, answer), ()) =
+            tokio::join!(gateway.post("/api/bash/execute_bash_command", body), ending);
+        assert_eq!(status, 503, "{answer}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
 
 use crate::credentials::{self, Minter};
-use crate::decide::{NO_DRIVER, STOPPING, Step};
+use crate::decide::{DRIVER_RETRY, NO_DRIVER, STOPPING, Step};
 use crate::memory::Memory;
 use crate::moment::{Moment, millis};
 use crate::records;
@@ -158,11 +158,15 @@ impl Actor {
         now: Moment,
     ) -> Result<()> {
         let Cause { reason, message, log } = cause;
-        let verdict = memory.failures.note(now.instant);
+        let verdict = match reason {
+            FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
+            _ => memory.failures.note(now.instant),
+        };
         memory.course.fail(now.instant, &self.metrics);
         let at = failed_at(view, now);
         tracing::warn!(sandbox.id = %view.sandbox, epoch = allocation.epoch.0, ?reason, message, "no worker");
-        let is_final = self.gives_up && verdict.is_enough && may_be_final(reason, view);
+        // Nobody wakes what waits in the pool.
+        let is_final = self.gives_up && verdict.is_enough && view.tenant().is_some();
         let retry_at = at + millis(verdict.wait);
         let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
         let allocation =
@@ -228,11 +232,6 @@ impl Actor {
     async fn allocate(&self, view: &View, allocation: &Allocation, expect: Expect) -> Result<u64> {
         records::put(self.kv.as_ref(), ALLOCATIONS, &view.sandbox, allocation, expect).await
     }
-}
-
-/// Nobody wakes what waits in the pool, and a container service that is away comes back by itself.
-fn may_be_final(reason: FailureReason, view: &View) -> bool {
-    reason != FailureReason::DriverUnavailable && view.tenant().is_some()
 }
 
 /// Never before the wake it answers, whatever the clocks of the two sides say.

@@ -14,7 +14,7 @@ use crate::trouble::Trouble;
 use crate::view::View;
 
 /// How soon an unanswering driver is asked again.
-const DRIVER_RETRY: Duration = Duration::from_secs(2);
+pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
 
 /// For clients.
 pub const NO_DRIVER: &str = "The container service does not answer.";

@@ -28,12 +28,20 @@ impl Failures {
         self.times.retain(|at| now.duration_since(*at) < WINDOW);
         let wait = FIRST_WAIT.saturating_mul(1 << self.times.len().min(6)).min(LONGEST_WAIT);
         self.times.push(now);
-        let count = u32::try_from(self.times.len()).unwrap_or(u32::MAX);
-        Verdict { count, wait, is_enough: self.times.len() >= TOO_MANY }
+        Verdict { count: self.count(), wait, is_enough: self.times.len() >= TOO_MANY }
+    }
+
+    /// What follows from a failure that is not the sandbox's own: nothing is counted, and it is tried again soon.
+    pub fn excuse(&self, wait: Duration) -> Verdict {
+        Verdict { count: self.count(), wait, is_enough: false }
     }
 
     pub fn forget(&mut self) {
         self.times.clear();
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.times.len()).unwrap_or(u32::MAX)
     }
 }
 

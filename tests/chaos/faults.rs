@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use testing::cluster::Cluster;
-use testing::process::signal;
+use testing::process::{children_of, signal};
 use testing::random::Random;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
@@ -22,10 +22,14 @@ pub enum Fault {
     KillNats,
     /// A worker stands still until its lease is over.
     StopWorker,
-    /// A supervisor and its workers stand still until others have taken over.
+    /// A supervisor and its children stand still until others have taken over.
     StopNode,
     CutConnections,
     SlowConnections,
+    /// The engine ends its containers, and starts again.
+    RestartEngine,
+    /// It starts again with containers that have run on without it.
+    KillEngine,
 }
 
 impl Fault {
@@ -43,8 +47,22 @@ impl Fault {
         }
     }
 
+    /// What only containers can suffer, or would hardly by chance, comes in turns: `number` counts all faults.
+    pub fn of_containers(number: usize) -> Option<Self> {
+        match number % 12 {
+            3 => Some(Self::RestartEngine),
+            6 => Some(Self::StopWorker),
+            9 => Some(Self::KillEngine),
+            _ => None,
+        }
+    }
+
     pub fn is_kill(self) -> bool {
-        matches!(self, Self::KillWorker | Self::KillGateway | Self::KillSupervisor | Self::KillNats)
+        match self {
+            Self::KillWorker | Self::KillGateway | Self::KillSupervisor | Self::KillNats => true,
+            Self::RestartEngine | Self::KillEngine => true,
+            Self::StopWorker | Self::StopNode | Self::CutConnections | Self::SlowConnections => false,
+        }
     }
 
     /// Returns when the fault is over, though not what it has led to. Answers whether it struck anything.
@@ -59,7 +77,7 @@ impl Fault {
                 if self == Self::KillWorker {
                     signal(worker, Signal::KILL);
                 } else {
-                    stand_still(&[worker], LONGER_THAN_A_LEASE).await;
+                    stand_still(worker, LONGER_THAN_A_LEASE).await;
                 }
             }
             Self::KillGateway => {
@@ -73,9 +91,7 @@ impl Fault {
             Self::KillNats => cluster.nats.restart().await,
             Self::StopNode => {
                 let supervisor = random.pick(&cluster.supervisors).pid();
-                let mut node = testing::process::children_of(supervisor);
-                node.push(supervisor);
-                stand_still(&node, LONGER_THAN_A_LEADER).await;
+                stand_still(supervisor, LONGER_THAN_A_LEADER).await;
             }
             Self::CutConnections => {
                 cluster.network.cut(|| random.below(2) == 0);
@@ -86,12 +102,21 @@ impl Fault {
                 sleep(Duration::from_secs(2)).await;
                 cluster.network.delay(Duration::ZERO);
             }
+            Self::RestartEngine | Self::KillEngine => {
+                let how = if self == Self::KillEngine { Signal::KILL } else { Signal::TERM };
+                let engine = cluster.containers.as_mut().and_then(|containers| containers.engine.as_mut());
+                let Some(engine) = engine else { return false };
+                block_in_place(|| engine.restart(how));
+            }
         }
         true
     }
 }
 
-async fn stand_still(processes: &[u32], time: Duration) {
+/// A process and its children.
+async fn stand_still(process: u32, time: Duration) {
+    let mut processes = children_of(process);
+    processes.push(process);
     processes.iter().for_each(|pid| signal(*pid, Signal::STOP));
     sleep(time).await;
     processes.iter().for_each(|pid| signal(*pid, Signal::CONT));

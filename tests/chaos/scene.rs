@@ -3,6 +3,7 @@
 use serde_json::json;
 use testing::client::Client;
 use testing::cluster::Cluster;
+use testing::containers::Containers;
 use testing::model::Model;
 use testing::script::{Call, Script, Turn};
 use testing::server::Start;
@@ -28,24 +29,46 @@ pub struct Scene {
 impl Scene {
     /// `command`: what the agent does in its terminal, over and over.
     pub async fn set(conversations: usize, command: &str) -> Self {
+        Self::set_in(None, conversations, command).await
+    }
+
+    /// Workers are `containers`, or else processes.
+    pub async fn set_in(containers: Option<Containers>, conversations: usize, command: &str) -> Self {
         let turns = (0..TURNS).map(|turn| step(turn, command)).collect();
         let model = Model::start(0, vec![Script::new(MARKER, turns)]).await.unwrap();
         model.forget();
         let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with("OH_SANDBOX_POLICY", "workspace");
-        let cluster = start.start_cluster();
+        let cluster = start.start_cluster_of(containers);
         let client = Client::new(&cluster.url(), None);
         let mut ids = Vec::new();
         for number in 0..conversations {
-            let workspace = start.folder().join(format!("workspace/w{}", number % WORKSPACES));
+            let workspace = cluster.workspaces().join(format!("w{}", number % WORKSPACES));
             ids.push(client.create(&model.base_url(), &workspace.display().to_string()).await);
         }
         Self { cluster, client, conversations: ids, _model: model, _start: start }
     }
 
-    /// How many sandboxes the conversations have together.
-    pub fn sandboxes(&self) -> usize {
-        WORKSPACES.min(self.conversations.len())
+    /// What is there that should not be: processes without a parent, workers, containers and volumes beyond
+    /// those of the conversations' sandboxes.
+    pub fn litter(&self) -> Litter {
+        let sandboxes = WORKSPACES.min(self.conversations.len());
+        let beyond = |there: usize| there.saturating_sub(sandboxes);
+        let containers = self.cluster.containers.as_ref();
+        Litter {
+            orphans: self.cluster.orphans().len(),
+            workers: beyond(self.cluster.workers().len()),
+            containers: beyond(containers.map_or(0, |containers| containers.all().len())),
+            volumes: beyond(containers.map_or(0, |containers| containers.sandboxes().len())),
+        }
     }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Litter {
+    orphans: usize,
+    workers: usize,
+    containers: usize,
+    volumes: usize,
 }
 
 /// A run is some steps, one of them with two calls, and a finish. No two calls have the same id.

@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use serde_json::json;
 use testing::client::{Client, conversation};
-use testing::containers::{Containers, docker};
+use testing::cluster::Cluster;
+use testing::containers::Containers;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 
@@ -30,9 +31,9 @@ async fn no_key_of_the_control_plane_is_in_a_worker_or_in_anything_that_is_kept(
         ("OH_JWT_AUDIENCE", "audience"),
     ];
     let variables = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut containers = Containers::prepare();
     let program = env!("CARGO_BIN_EXE_manyhands").as_ref();
-    let cluster = containers.cluster(program, folder.path(), &variables, true);
+    let cluster = Cluster::start(program, folder.path(), &variables, true, Some(Containers::prepare()));
+    let containers = cluster.containers.as_ref().unwrap();
     let client = Client::new(&cluster.url(), Some(SESSION));
 
     let spy =
@@ -58,9 +59,9 @@ async fn no_key_of_the_control_plane_is_in_a_worker_or_in_anything_that_is_kept(
     let everything = "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; \
         find /workspace /tmp /run /home /etc /dev -type f -exec cat {} +";
     let script = format!("({everything}) 2>/dev/null; true");
-    let inside = docker(&["exec", "-u", "0", worker, "sh", "-c", &script]).into_bytes();
+    let inside = containers.docker(&["exec", "-u", "0", worker, "sh", "-c", &script]).into_bytes();
     assert!(contains(&inside, "HOME=/home/agent"), "the sandbox was not read");
-    let pid = docker(&["inspect", "--format", "{{.State.Pid}}", worker]);
+    let pid = containers.docker(&["inspect", "--format", "{{.State.Pid}}", worker]);
     let memory = memory_of_all_below(pid.trim().parse().unwrap());
     assert!(contains(&memory, HARMLESS), "the worker's memory was not read");
     let kept = files_below(cluster.nats.folder());
@@ -70,8 +71,8 @@ async fn no_key_of_the_control_plane_is_in_a_worker_or_in_anything_that_is_kept(
     for (place, bytes) in [
         ("the events", events.into_bytes()),
         ("the conversation's record", record.into_bytes()),
-        ("the container's description", docker(&["inspect", worker]).into_bytes()),
-        ("the worker's log", docker(&["logs", worker]).into_bytes()),
+        ("the container's description", containers.docker(&["inspect", worker]).into_bytes()),
+        ("the worker's log", containers.docker(&["logs", worker]).into_bytes()),
         ("the sandbox's files and environments", inside),
         ("the worker's memory", memory),
         ("what NATS keeps and logs", kept),

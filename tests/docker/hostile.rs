@@ -8,7 +8,7 @@ use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::{until, within};
 
-use super::{PROJECT, a_container_each, printed, run};
+use super::{PROJECT, a_container_each};
 
 const ATTACKS: &str = include_str!("attacks.sh");
 /// A memory bomb and a full disk take their time.
@@ -26,15 +26,15 @@ async fn nothing_that_a_hostile_agent_tries_succeeds() {
     let server = a_container_each();
     let client = &server.client;
     let (evil, neighbour) = (conversation(client, &model).await, conversation(client, &model).await);
-    printed(client, Some(&neighbour), "echo secret-of-the-neighbour > mine").await;
-    printed(client, Some(&evil), &format!("cat > attacks.sh <<'EOF'\n{ATTACKS}\nEOF")).await;
+    client.printed(Some(&neighbour), "echo secret-of-the-neighbour > mine").await;
+    client.printed(Some(&evil), &format!("cat > attacks.sh <<'EOF'\n{ATTACKS}\nEOF")).await;
     client.send(&evil, "[[attack]]", true).await;
     within(PATIENCE, "the end of the attacks", async || {
         let (status, _) = client.get(&download(&evil, "over")).await;
         status.is_success().then_some(())
     })
     .await;
-    let results = printed(client, Some(&evil), "cat results").await;
+    let results = client.printed(Some(&evil), "cat results").await;
     println!("{results}");
     let tried = ATTACKS.lines().filter(|line| line.starts_with("try ")).count();
     assert_eq!(results.lines().count(), tried, "each attempt has a result");
@@ -42,9 +42,9 @@ async fn nothing_that_a_hostile_agent_tries_succeeds() {
         assert!(line.ends_with(if line.starts_with("can_") { " yes" } else { " no" }), "{results}");
     }
     let seen =
-        printed(client, Some(&evil), "grep -rs of-the-neighbour /workspace /tmp /home /run | wc -l").await;
+        client.printed(Some(&evil), "grep -rs of-the-neighbour /workspace /tmp /home /run | wc -l").await;
     assert_eq!(seen, "0\n");
-    assert_eq!(printed(client, Some(&neighbour), "cat mine").await, "secret-of-the-neighbour\n");
+    assert_eq!(client.printed(Some(&neighbour), "cat mine").await, "secret-of-the-neighbour\n");
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn what_reads_files_for_a_client_is_not_led_astray() {
     // Only the worker could read the first; the second would run with its rights.
     let tricks = "git init -q . && ln -s /etc/shadow shadow && ln -s / everything \
         && git config core.fsmonitor 'id -u >> /tmp/who; false'";
-    printed(client, Some(&id), tricks).await;
+    client.printed(Some(&id), tricks).await;
     for path in ["shadow", "everything/etc/shadow", "../../etc/shadow"] {
         let (status, answer) = client.get(&download(&id, path)).await;
         assert!(status.is_client_error(), "{path}: {status} {answer}");
@@ -66,7 +66,7 @@ async fn what_reads_files_for_a_client_is_not_led_astray() {
         let (_, answer) = client.get(&format!("{base}/{archive}path={PROJECT}")).await;
         assert!(!answer.to_string().contains("root:"), "{archive}: {answer}");
     }
-    let who = printed(client, Some(&id), "sort -u /tmp/who 2>/dev/null || true").await;
+    let who = client.printed(Some(&id), "sort -u /tmp/who 2>/dev/null || true").await;
     assert!(!who.lines().any(|user| user != "10001"), "git has run a program of the repository as {who}");
 }
 
@@ -77,23 +77,23 @@ async fn a_fork_bomb_harms_no_neighbour_and_goes_with_its_conversation() {
     let client = &server.client;
     let (evil, neighbour) = (conversation(client, &model).await, conversation(client, &model).await);
     for id in [&evil, &neighbour] {
-        printed(client, Some(id), "true").await;
+        client.printed(Some(id), "true").await;
     }
     // This shell, unlike the smallest, tries again when it cannot fork.
     let bomb = "bash -c 'bomb() { bomb | bomb & }; bomb; sleep 20'";
     let exploding = tokio::spawn({
         let (client, evil) = (client.clone(), evil.clone());
-        async move { run(&client, Some(&evil), bomb).await }
+        async move { client.run(Some(&evil), bomb).await }
     });
     until(async || {
-        let refused = run(client, Some(&evil), "true").await;
+        let refused = client.run(Some(&evil), "true").await;
         refused["stderr"].as_str().unwrap_or_default().contains("Resource temporarily unavailable")
     })
     .await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
         let asked = Instant::now();
-        assert_eq!(printed(client, Some(&neighbour), "echo well").await, "well\n");
+        assert_eq!(client.printed(Some(&neighbour), "echo well").await, "well\n");
         assert!(asked.elapsed() < PROMPT, "the neighbour waited for {:?}", asked.elapsed());
     }
     // Whatever it answers: a sandbox without room for a process is of no use to its owner.
@@ -101,7 +101,7 @@ async fn a_fork_bomb_harms_no_neighbour_and_goes_with_its_conversation() {
     let (status, answer) = client.delete(&format!("/api/conversations/{evil}")).await;
     assert!(status.is_success(), "{answer}");
     until(async || server.containers().running().len() == 1).await;
-    assert_eq!(printed(client, Some(&neighbour), "echo well").await, "well\n");
+    assert_eq!(client.printed(Some(&neighbour), "echo well").await, "well\n");
 }
 
 async fn conversation(client: &Client, model: &Model) -> String {

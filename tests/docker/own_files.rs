@@ -5,7 +5,7 @@ use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::until;
 
-use super::{PROJECT, a_container_each, printed};
+use super::{PROJECT, a_container_each};
 
 const CONVERSATIONS: usize = 10;
 
@@ -16,19 +16,19 @@ async fn ten_conversations_have_ten_containers_and_each_sees_its_own_files_alone
     let ids = join_all((0..CONVERSATIONS).map(|_| client.create("http://127.0.0.1:9/v1", PROJECT))).await;
     join_all(ids.iter().map(async |id| {
         let command = format!("git init -q . && echo {id} > mine");
-        printed(client, Some(id), &command).await;
+        client.printed(Some(id), &command).await;
     }))
     .await;
     assert_eq!(server.containers().running().len(), CONVERSATIONS);
     for id in &ids {
         let base = format!("/api/conversations/{id}");
-        assert_eq!(printed(client, Some(id), "cat mine; ls").await, format!("{id}\nmine\n"));
+        assert_eq!(client.printed(Some(id), "cat mine; ls").await, format!("{id}\nmine\n"));
         let file = client.get_ok(&format!("{base}/file/download?path={PROJECT}/mine")).await;
         assert_eq!(file.as_str().unwrap(), format!("{id}\n"));
         let changes = client.get_ok(&format!("{base}/git/changes?path={PROJECT}")).await;
         assert_eq!(changes[0]["path"], "mine", "{changes}");
     }
-    assert_eq!(printed(client, None, "pwd; ls").await, format!("{PROJECT}\n"));
+    assert_eq!(client.printed(None, "pwd; ls").await, format!("{PROJECT}\n"));
     let (status, _) = client.get(&format!("/api/file/download?path={PROJECT}/mine")).await;
     assert_eq!(status, 404);
     assert_eq!(server.containers().running().len(), CONVERSATIONS + 1);
@@ -39,7 +39,7 @@ async fn ten_conversations_have_ten_containers_and_each_sees_its_own_files_alone
     assert!(status.is_success(), "{answer}");
     until(async || server.containers().running().len() == CONVERSATIONS).await;
     until(async || server.containers().volumes().len() == volumes - 1).await;
-    assert_eq!(printed(client, Some(&kept[0]), "cat mine").await, format!("{}\n", kept[0]));
+    assert_eq!(client.printed(Some(&kept[0]), "cat mine").await, format!("{}\n", kept[0]));
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn an_agents_tools_and_a_clients_calls_make_files_of_the_same_user() {
     client.wait_for_status(&id, "finished").await;
     let events = serde_json::to_string(&client.events(&id).await).unwrap();
     assert!(events.contains("uid=10001 home=/home/agent"), "{events}");
-    let owners = printed(client, Some(&id), "git add . && stat -c '%n %u' * && echo more >> by_editor").await;
+    let owners = client.printed(Some(&id), "git add . && stat -c '%n %u' * && echo more >> by_editor").await;
     assert_eq!(owners, "by_editor 10001\nby_terminal 10001\n");
 }
 

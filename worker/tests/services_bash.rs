@@ -15,9 +15,9 @@ use ports::rpc::{Code, Fault};
 use serde_json::Value;
 use services::{World, eventually, is_alive};
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted, Scope};
+use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;
-use types::{SandboxId, Seq};
+use types::{ConversationId, SandboxId, Seq};
 
 fn all() -> Scope {
     Scope::default()
@@ -223,6 +223,18 @@ async fn a_conversations_commands_run_in_its_workspace_and_have_their_own_log() 
     let outside = pwd(Some("/tmp")).await.unwrap_err();
     assert_eq!(outside, Fault::new(Code::Invalid, "cwd must be inside the conversation workspace"));
     assert_eq!(world.events(&all()).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversations_commands_may_come_before_its_workspace() {
+    let world = World::start().await;
+    let (conversation, root) = (ConversationId::random(), world.text("not/yet/there"));
+    let scope = Scope { workspace: Some(ScopedWorkspace { conversation, root: root.clone() }) };
+    let request = ExecuteBashRequest { command: "pwd".into(), cwd: None, timeout: 5 };
+    let call = BashCall::Start { scope: scope.clone(), request };
+    let started: BashStarted = world.bash(call).await.unwrap();
+    let outputs = world.ended(&scope, &started.command.id).await;
+    assert_eq!(outputs[0].stdout.as_deref().map(str::trim), Some(root.as_str()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,9 @@ use crate::scope::Place;
 /// What a command may take to end after its timeout.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// What a worker stored before it ended may still be on its way for so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Longer waits than this are not kept.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -51,16 +54,27 @@ pub(super) async fn execute_bash_command(
 ) -> ApiResult<Json<Joined>> {
     let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
     let place = place.for_command(&app, &caller, &request).await?;
-    let tail = app.bash.of(&app, &place);
+    let (tail, sandbox) = (app.bash.of(&app, &place), place.sandbox.clone());
     let started = start(&app, place, request).await?;
+    let worker = app.sandboxes.incarnation(&sandbox);
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
     let wait = timeout.saturating_add(GRACE).min(LONGEST);
-    let outputs = tokio::time::timeout(wait, tail.ended(command, started.seq)).await;
+    let unseen = async {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => "the command's end was not seen in time",
+            () = app.sandboxes.ended(&sandbox, worker) => {
+                tokio::time::sleep(LAST_WORDS).await;
+                "the worker ended before the command did"
+            }
+        }
+    };
+    let outputs = tokio::select! {
+        biased;
+        outputs = tail.ended(command, started.seq) => outputs?,
+        why = unseen => return Err(ports::Error::Unavailable(why.to_owned()).into()),
+    };
     app.activity.touch();
-    match outputs {
-        Ok(outputs) => join(&tail, outputs?).await.map(Json),
-        Err(_) => Err(ports::Error::Unavailable("the command's end was not seen in time".to_owned()).into()),
-    }
+    join(&tail, outputs).await.map(Json)
 }
 
 async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResult<BashStarted> {

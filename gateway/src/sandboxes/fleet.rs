@@ -82,14 +82,26 @@ impl Fleet {
         Ok(())
     }
 
-    /// Returns once the sandbox has a newer incarnation than `epoch`: none is begun while the unit of the last is
-    /// there. Cancel safe.
-    pub(super) async fn succeeded(&self, sandbox: &SandboxId, epoch: Epoch) {
-        let is_newer = |allocations: &BTreeMap<String, Seen<Allocation>>| {
-            allocations.get(sandbox.as_str()).is_some_and(|seen| seen.value.epoch > epoch)
-        };
-        // An error says that the server stops.
-        let _ = self.allocations.changes().wait_for(is_newer).await;
+    /// Returns once `epoch` is over: a newer one has begun, which none does while the unit of the last is there, or
+    /// its unit was given back. Cancel safe.
+    pub(super) async fn ended(&self, sandbox: &SandboxId, epoch: Epoch) {
+        let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
+        while !self.has_ended(sandbox, epoch) {
+            let changed = tokio::select! {
+                changed = leases.changed() => changed,
+                changed = allocations.changed() => changed,
+            };
+            // An error says that the server stops.
+            if changed.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A lease alone tells nothing: it may run out while the store is away.
+    fn has_ended(&self, sandbox: &SandboxId, epoch: Epoch) -> bool {
+        let allocation = self.allocations.get(sandbox.as_str()).map(|seen| seen.value).unwrap_or_default();
+        allocation.epoch > epoch || allocation.unit.is_empty() && self.incarnation(sandbox) != Some(epoch)
     }
 
     /// Returns when the worker reports, from now on, that it has no run; or is gone.

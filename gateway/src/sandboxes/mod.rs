@@ -110,12 +110,15 @@ impl Sandboxes {
         self.0.as_ref()?.incarnation(sandbox)
     }
 
-    /// Returns once another incarnation has the place of `epoch`, whose worker answers no more; never where there
-    /// is but one.
-    pub(crate) async fn succeeded(&self, sandbox: &SandboxId, epoch: Option<Epoch>) {
-        match (&self.0, epoch) {
-            (Some(fleet), Some(epoch)) => fleet.succeeded(sandbox, epoch).await,
-            _ => std::future::pending().await,
+    /// Returns once that worker is over and answers no more; never where there is but one.
+    ///
+    /// # Cancel safety
+    /// Safe: it only looks.
+    pub(crate) async fn ended(&self, sandbox: &SandboxId, incarnation: Option<Epoch>) {
+        match (&self.0, incarnation) {
+            (Some(fleet), Some(epoch)) => fleet.ended(sandbox, epoch).await,
+            (Some(_), None) => {}
+            (None, _) => std::future::pending().await,
         }
     }
 

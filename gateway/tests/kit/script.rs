@@ -1,6 +1,7 @@
 //! Just enough of a worker: it stores what commands ask for, and its runs are scripted.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ struct Shared {
     script: Mutex<Script>,
     open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
     seen: Mutex<Vec<Command>>,
+    bash_calls: AtomicUsize,
     bash: tokio::sync::Mutex<()>,
     stop: CancellationToken,
 }
@@ -44,6 +46,10 @@ pub struct Script {
     pub busy: bool,
     /// What is streamed before the run's events.
     pub streams: Vec<Live>,
+    /// Bash commands begin and never end.
+    pub endless: bool,
+    /// Bash calls are taken and never answered.
+    pub mute: bool,
 }
 
 impl Default for Script {
@@ -55,6 +61,8 @@ impl Default for Script {
             ends_as: "finished",
             busy: false,
             streams: Vec::new(),
+            endless: false,
+            mute: false,
         }
     }
 }
@@ -86,6 +94,7 @@ impl Worker {
             script: Mutex::default(),
             open: Mutex::default(),
             seen: Mutex::default(),
+            bash_calls: AtomicUsize::default(),
             bash: tokio::sync::Mutex::default(),
             stop: CancellationToken::new(),
         }));
@@ -124,6 +133,11 @@ impl Worker {
         self.0.seen.lock().unwrap()
     }
 
+    /// How many bash calls came.
+    pub fn bash_calls(&self) -> usize {
+        self.0.bash_calls.load(Ordering::Relaxed)
+    }
+
     /// Asks the gateway for the conversation, as a worker does before it runs one.
     pub async fn working_copy(&self, id: ConversationId) -> WorkingCopy {
         let subject = subjects::records(&self.0.sandbox);
@@ -158,6 +172,11 @@ impl Worker {
         let BashCall::Start { request, .. } = call else {
             return Err(Fault::new(Code::Invalid, "not scripted"));
         };
+        self.0.bash_calls.fetch_add(1, Ordering::Relaxed);
+        let script = self.0.script.lock().unwrap().clone();
+        if script.mute {
+            std::future::pending::<()>().await;
+        }
         let log = LogId::named(&self.0.sandbox, "_bash");
         let id = uuid::Uuid::new_v4().simple().to_string();
         let ExecuteBashRequest { command, cwd, timeout } = request;
@@ -172,7 +191,9 @@ impl Worker {
             stderr: None,
         };
         let events = [BashEvent::BashCommand(command.clone()), BashEvent::BashOutput(output)];
-        let records = events.iter().map(|event| serde_json::to_vec(event).unwrap().into()).collect();
+        let stored = if script.endless { 1 } else { 2 };
+        let records =
+            events.iter().take(stored).map(|event| serde_json::to_vec(event).unwrap().into()).collect();
         let _turn = self.0.bash.lock().await;
         let tail = self.0.ports.log.tail(&log).await.unwrap();
         let seq = self.0.ports.log.append(&log, tail, records).await.unwrap().seqs[0];

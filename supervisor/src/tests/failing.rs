@@ -181,6 +181,24 @@ async fn who_waits_is_told_that_the_driver_does_not_answer() {
 }
 
 #[tokio::test]
+async fn starts_that_fail_because_the_driver_is_away_cost_a_sandbox_no_tries() {
+    let world = world().await;
+    world.workers.refuse(Some(StartError::Unavailable("no answer".to_owned())));
+    world.want("a", Want::Running, 1).await;
+    let (mut supervisor, mut now) = (world.supervisor(), world.start);
+    for _ in 0..8 {
+        let retry = supervisor.settle(now).await;
+        assert!(retry <= 2 * SECOND, "{retry:?}");
+        now = now + retry;
+    }
+    assert_eq!(world.failure().await.unwrap().reason, FailureReason::DriverUnavailable);
+    world.workers.refuse(None);
+    supervisor.settle(now).await;
+    assert_eq!(world.workers.units().len(), 1);
+    assert_eq!(world.allocation("a").await.failures, 0);
+}
+
+#[tokio::test]
 async fn an_outage_of_the_driver_costs_no_running_worker() {
     let (world, mut supervisor) = started().await;
     for seconds in (0..60).step_by(5) {

@@ -30,7 +30,7 @@ async fn starting_twice_and_stopping_twice_are_fine() {
 }
 
 #[tokio::test]
-async fn what_was_made_and_not_started_is_started() {
+async fn what_was_made_and_not_started_counts_as_ended_and_can_be_started() {
     let world = world("read -r spec; echo got; exec sleep 1000").await;
     let launch = launch("a", 1);
     let name = launch.unit.name(&world.config.cluster);
@@ -49,6 +49,7 @@ async fn what_was_made_and_not_started_is_started() {
     };
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     world.docker.create_container(Some(options), body).await.unwrap();
+    assert_eq!(world.states().await, [UnitState::Exited { code: None }]);
     world.driver.start(&launch).await.unwrap();
     world.log_with(&launch.unit, "got").await;
 }

@@ -79,6 +79,23 @@ impl Client {
         answer
     }
 
+    /// What becomes of a command that a client runs, in a conversation's sandbox or the tenant's default one.
+    pub async fn run(&self, conversation: Option<&str>, command: &str) -> Value {
+        let base = conversation.map_or("/api".to_owned(), |id| format!("/api/conversations/{id}"));
+        let request = json!({ "command": command, "timeout": 60 });
+        self.post_ok(&format!("{base}/bash/execute_bash_command"), &request).await
+    }
+
+    /// What it prints.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn printed(&self, conversation: Option<&str>, command: &str) -> String {
+        let output = self.run(conversation, command).await;
+        assert_eq!(output["exit_code"], 0, "{command}: {output}");
+        output["stdout"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Makes a conversation with terminal and file_editor on the scripted model; answers its id.
     pub async fn create(&self, model_url: &str, working_dir: &str) -> String {
         let body = conversation(model_url, working_dir);

@@ -1,5 +1,5 @@
 //! A cluster of processes in a temporary folder: NATS with authentication, two gateways behind one address,
-//! and supervisors whose workers are their children. All of them reach NATS through a proxy.
+//! and supervisors whose workers are their children, or containers. All of them reach NATS through a proxy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{getpid, set_child_subreaper};
 
+use crate::containers::Containers;
 use crate::nats::Nats;
 use crate::process::{Process, children_of};
 use crate::proxy::Proxy;
@@ -14,7 +15,7 @@ use crate::server::until_ready;
 
 const GATEWAYS: usize = 2;
 
-/// Dropping it kills all of it: workers end with their supervisor.
+/// Dropping it kills all of it: workers end with their supervisor, or are removed.
 pub struct Cluster {
     program: PathBuf,
     folder: PathBuf,
@@ -26,6 +27,8 @@ pub struct Cluster {
     pub network: Proxy,
     /// In front of the gateways: connections go to them in turns.
     pub door: Proxy,
+    /// What workers are, if they are not children of supervisors. The last field: removed when nobody starts more.
+    pub containers: Option<Containers>,
 }
 
 pub struct Gateway {
@@ -39,7 +42,13 @@ impl Cluster {
     /// # Panics
     /// When a part does not start.
     #[must_use]
-    pub fn start(program: &Path, folder: &Path, variables: &[(String, String)], with_key: bool) -> Self {
+    pub fn start(
+        program: &Path,
+        folder: &Path,
+        variables: &[(String, String)],
+        with_key: bool,
+        mut containers: Option<Containers>,
+    ) -> Self {
         // Whoever loses its parent becomes a child of the test: see `orphans`.
         set_child_subreaper(Some(getpid())).expect("orphans are adopted");
         let keys = folder.join("keys");
@@ -55,12 +64,18 @@ impl Cluster {
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
         let nats = Nats::launch(&accounts);
         let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
+        if let Some(containers) = &mut containers {
+            containers.open_door(program, &format!("nats://{}", network.address()));
+        }
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
             if !variables.iter().any(|(known, _)| known == name) {
                 variables.push((name.to_owned(), value));
             }
         };
+        for (name, value) in containers.iter().flat_map(|containers| containers.variables(program)) {
+            set(&name, value);
+        }
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         set("OH_NATS_URL", format!("nats://{}", network.address()));
         set("OH_KEYS_DIR", text(keys));
@@ -72,8 +87,9 @@ impl Cluster {
             (0..GATEWAYS).map(|_| Gateway::start(command(program, folder, &variables), 0)).collect();
         let door = Proxy::to(gateways.iter().map(|gateway| gateway.address).collect()).expect("a free port");
         let (program, folder) = (program.to_owned(), folder.to_owned());
+        let supervisors = Vec::new();
         let mut cluster =
-            Self { program, folder, variables, gateways, supervisors: Vec::new(), nats, network, door };
+            Self { program, folder, variables, gateways, supervisors, nats, network, door, containers };
         cluster.add_supervisor();
         cluster
     }
@@ -93,7 +109,7 @@ impl Cluster {
         self.supervisors.push(Process::start(command.arg("supervisor")));
     }
 
-    /// SIGKILL, and a new one. Its workers end with it.
+    /// SIGKILL, and a new one. Its workers end with it unless they are containers.
     ///
     /// # Panics
     /// When there is no such supervisor, or it does not start.
@@ -113,10 +129,23 @@ impl Cluster {
         *gateway = Gateway::start(command, gateway.address.port());
     }
 
-    /// The processes of the workers that run now.
+    /// One process of each worker that runs now: without it, the worker has ended.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
-        self.supervisors.iter().flat_map(|supervisor| children_of(supervisor.pid())).collect()
+        match &self.containers {
+            Some(containers) => containers.processes(),
+            None => self.supervisors.iter().flat_map(|supervisor| children_of(supervisor.pid())).collect(),
+        }
+    }
+
+    /// The folder that holds those of workspaces, as workers see it.
+    ///
+    /// # Panics
+    /// Never: the variable is set.
+    #[must_use]
+    pub fn workspaces(&self) -> &Path {
+        let root = self.variables.iter().find(|(name, _)| name == "OH_WORKSPACES_ROOT");
+        root.expect("the root of workspaces is set").1.as_ref()
     }
 
     /// Processes of killed parts that have not ended.
@@ -124,7 +153,8 @@ impl Cluster {
     pub fn orphans(&self) -> Vec<u32> {
         let gateways = self.gateways.iter().map(|gateway| gateway.process.pid());
         let supervisors = self.supervisors.iter().map(Process::pid);
-        let known: Vec<_> = gateways.chain(supervisors).chain([self.nats.pid()]).collect();
+        let helpers = self.containers.iter().flat_map(Containers::helpers);
+        let known: Vec<_> = gateways.chain(supervisors).chain([self.nats.pid()]).chain(helpers).collect();
         let mut orphans = children_of(std::process::id());
         orphans.retain(|pid| !known.contains(pid));
         orphans

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod cluster;
 pub mod containers;
+pub mod engine;
 pub mod history;
 mod http;
 pub mod model;

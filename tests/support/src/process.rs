@@ -1,6 +1,7 @@
 //! Processes that a test starts, kills, stops and counts.
 
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,6 +24,16 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Sends it a signal and returns when it is gone; what is left of it after `patience` is killed.
+    pub fn end(&mut self, how: Signal, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        signal(self.pid(), how);
+        while is_alive(self.pid()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
     }
 
     /// SIGKILL; returns when it is gone.

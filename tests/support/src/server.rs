@@ -47,11 +47,22 @@ impl Start {
         self.folder.path()
     }
 
+    /// Starts a cluster whose workers are processes.
+    ///
     /// # Panics
     /// When a part of it does not start.
     #[must_use]
     pub fn start_cluster(&self) -> Cluster {
-        Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some())
+        self.start_cluster_of(None)
+    }
+
+    /// Starts a cluster whose workers are `containers`, or else processes.
+    ///
+    /// # Panics
+    /// When a part of it does not start.
+    #[must_use]
+    pub fn start_cluster_of(&self, containers: Option<Containers>) -> Cluster {
+        Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some(), containers)
     }
 
     /// The command as it would be run, for tests that expect it to fail.
@@ -80,7 +91,7 @@ impl Start {
     pub fn start(&self) -> Server {
         match std::env::var_os("MANYHANDS_TEST_CLUSTER") {
             Some(kind) if kind == "docker" => return self.start_containers(),
-            Some(_) => return self.clustered(self.start_cluster(), None),
+            Some(_) => return self.served_by(self.start_cluster()),
             None => {}
         }
         let (process, url) = until_ready(self.command());
@@ -94,21 +105,13 @@ impl Start {
     /// When it does not start, or Docker does not answer.
     #[must_use]
     pub fn start_containers(&self) -> Server {
-        let mut containers = Containers::prepare();
-        let (folder, with_key) = (self.folder(), self.key.is_some());
-        let cluster = containers.cluster(&self.program, folder, &self.variables, with_key);
-        self.clustered(cluster, Some(containers))
+        self.served_by(self.start_cluster_of(Some(Containers::prepare())))
     }
 
-    fn clustered(&self, cluster: Cluster, containers: Option<Containers>) -> Server {
+    fn served_by(&self, cluster: Cluster) -> Server {
         let url = cluster.url();
         let client = Client::new(&url, self.key.as_deref());
-        Server {
-            running: Running::Cluster { cluster: Box::new(cluster), containers },
-            url,
-            client,
-            start: self.clone(),
-        }
+        Server { running: Running::Cluster(Box::new(cluster)), url, client, start: self.clone() }
     }
 }
 
@@ -129,11 +132,7 @@ pub(crate) fn until_ready(mut command: Command) -> (Child, String) {
 
 enum Running {
     One(Child),
-    Cluster {
-        cluster: Box<Cluster>,
-        /// They are removed once nobody starts more.
-        containers: Option<Containers>,
-    },
+    Cluster(Box<Cluster>),
 }
 
 pub struct Server {
@@ -148,7 +147,7 @@ impl Server {
     pub fn pid(&self) -> u32 {
         match &self.running {
             Running::One(process) => process.id(),
-            Running::Cluster { cluster, .. } => cluster.gateways[0].process.pid(),
+            Running::Cluster(cluster) => cluster.gateways[0].process.pid(),
         }
     }
 
@@ -157,14 +156,21 @@ impl Server {
         self.start.folder()
     }
 
+    /// A folder that commands may write to, as they see it.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        match &self.running {
+            Running::Cluster(cluster) if cluster.containers.is_some() => Path::new("/workspace/project"),
+            Running::Cluster(_) | Running::One(_) => self.folder(),
+        }
+    }
+
     /// # Panics
     /// When its workers are no containers.
     #[must_use]
     pub fn containers(&self) -> &Containers {
-        let Running::Cluster { containers: Some(containers), .. } = &self.running else {
-            panic!("the workers are no containers")
-        };
-        containers
+        let Running::Cluster(cluster) = &self.running else { panic!("there is no cluster") };
+        cluster.containers.as_ref().expect("the workers are containers")
     }
 
     /// SIGKILL, and a new one on the same data.

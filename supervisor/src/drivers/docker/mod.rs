@@ -175,14 +175,13 @@ impl Containers {
         let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
         let epoch = Epoch(labels.get(EPOCH_LABEL)?.parse().ok()?);
         let unit = Unit { sandbox, epoch };
-        let has_ended = matches!(
-            summary.state,
-            Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD)
-        );
-        let state = if has_ended {
-            UnitState::Exited { code: self.exit_code(&unit).await }
-        } else {
-            UnitState::Running
+        let state = match summary.state {
+            Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
+                UnitState::Exited { code: self.exit_code(&unit).await }
+            }
+            // Whoever made it has gone, or the engine, before it was started.
+            Some(ContainerSummaryStateEnum::CREATED) => UnitState::Exited { code: None },
+            _ => UnitState::Running,
         };
         Some(Found { unit, state })
     }

@@ -8,7 +8,7 @@ mod process;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -167,6 +167,10 @@ impl Service {
     }
 
     fn cwd(&self, scope: &Scope, asked: Option<&str>) -> Result<PathBuf, Fault> {
+        if let Some(workspace) = &scope.workspace {
+            // That of a new conversation may not be prepared yet. What goes wrong is told when the command starts.
+            let _ = tools::hands::make_folders(Path::new(&workspace.root));
+        }
         match (&scope.workspace, asked) {
             (None, None) => Ok(self.default_cwd.clone()),
             (None, Some(asked)) => Ok(self.default_cwd.join(asked)),
