@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use manyhands_nats::{Options, connect};
-use ports::{Delivery, Expect, LogId, Parcel, Ports, buckets};
+use ports::{Delivery, Expect, LogId, Parcel, Ports, buckets, subjects};
 use tokio_util::sync::CancellationToken;
-use types::{SandboxId, Seq};
+use types::{Epoch, SandboxId, Seq};
 
 const RECORD_BYTES: usize = 600;
 const LASTS: Duration = Duration::from_secs(3);
@@ -15,16 +15,16 @@ const LASTS: Duration = Duration::from_secs(3);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("the URL of a server is missing")?;
-    let connection = |name: &str| {
+    let connection = |name: &str, inbox: Option<String>| {
         connect(Options {
             urls: vec![url.clone()],
             credentials: None,
             ca: None,
             name: name.to_owned(),
-            inbox: None,
+            inbox,
         })
     };
-    let control = connection("rates-control").await?;
+    let control = connection("rates-control", None).await?;
     control.set_up(None).await?;
     println!("nats-server {}, records of {RECORD_BYTES} bytes", control.server_version());
     let ports = control.control().await?;
@@ -42,7 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (control, shutdown) = (control.clone(), shutdown.clone());
         async move { control.serve_storage(Some(4 << 30), shutdown, |_| ()).await }
     });
-    let worker = connection("rates-worker").await?;
+    let inbox = subjects::inbox(&SandboxId::shared(), Epoch(1));
+    let worker = connection("rates-worker", Some(inbox)).await?;
     let worker = loop {
         match worker.worker(&SandboxId::shared()).await {
             Ok(ports) => break ports,
