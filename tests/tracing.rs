@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -14,10 +13,11 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::json;
 use testing::client::Client;
-use testing::cluster::Cluster;
+use testing::containers::Containers;
 use testing::eventually;
 use testing::model::Model;
 use testing::script::{Script, Turn};
+use testing::server::Start;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -102,16 +102,24 @@ fn names(trace: &[Seen]) -> BTreeSet<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_trace_follows_a_run_through_gateway_worker_tool_and_broker() {
+    follow_a_run(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trace_follows_a_run_into_workers_in_containers() {
+    follow_a_run(Some(Containers::prepare())).await;
+}
+
+/// `containers`: what workers are; else they are processes.
+async fn follow_a_run(containers: Option<Containers>) {
     let (collector, url) = Collector::start().await;
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let folder = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_manyhands"));
-    let cluster = Cluster::start(program, folder.path(), &variables, false, None);
+    let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with("OTEL_EXPORTER_OTLP_ENDPOINT", &url);
+    let start = start.with("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let cluster = start.start_cluster_of(containers);
+    let project = cluster.workspaces().join("project");
     let turns = vec![Turn::terminal("call_1", "echo traced"), Turn::finish("done")];
     let model = Model::start(0, vec![Script::new("[[traced]]", turns)]).await.unwrap();
     let client = Client::new(&cluster.url(), None);
-    let project = folder.path().join("workspace/project");
     let id = client.create(&model.base_url(), &project.to_string_lossy()).await;
     client.send(&id, "[[traced]]", false).await;
     client.post_ok(&format!("/api/conversations/{id}/run"), &json!({})).await;

@@ -44,12 +44,13 @@ pub struct Reconciler {
     memories: HashMap<SandboxId, Memory>,
     busy: HashMap<SandboxId, task::Id>,
     steps: JoinSet<(SandboxId, Memory)>,
+    driver_is_away: bool,
 }
 
 impl Reconciler {
     pub fn new(rules: Rules, actor: Actor) -> Self {
         let (memories, busy, steps) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        Self { rules, actor: Arc::new(actor), memories, busy, steps }
+        Self { rules, actor: Arc::new(actor), memories, busy, steps, driver_is_away: false }
     }
 
     /// Looks at everything once and begins the steps that are due; answers how long nothing more is.
@@ -60,13 +61,15 @@ impl Reconciler {
     pub async fn look(&mut self, now: Moment) -> Result<Duration> {
         // Steps that end from here on were not seen by this look: their sandboxes stay busy until the next.
         let actor = self.actor.clone();
-        let views = match view::read(actor.kv.as_ref(), actor.driver.as_ref(), &self.rules.demand).await {
-            Ok(views) => views,
+        let read = view::read(actor.kv.as_ref(), actor.driver.as_ref(), &self.rules.demand).await;
+        let (views, outage) = match read {
+            Ok(read) => read,
             Err(error) => {
                 self.memories.values_mut().for_each(|memory| memory.pulse.forget());
                 return Err(error);
             }
         };
+        self.tell_of(outage);
         if self.rules.leases {
             actor.metrics.stand(&view::standing(&views));
         }
@@ -81,6 +84,16 @@ impl Reconciler {
             }
         }
         Ok(next)
+    }
+
+    /// Once: looks may be many while the driver is away.
+    fn tell_of(&mut self, outage: Option<Error>) {
+        let was_away = std::mem::replace(&mut self.driver_is_away, outage.is_some());
+        match outage {
+            Some(error) if !was_away => tracing::warn!(%error, "the units cannot be listed"),
+            None if was_away => tracing::info!("the units can be listed again"),
+            _ => {}
+        }
     }
 
     /// Begins the step that is due for one sandbox, or answers how long none is.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
-use ports::{Driver, Expect, Found, Kv, Result};
+use ports::{Driver, Error, Expect, Found, Kv, Result};
 use telemetry::metrics::Standing;
 use types::placement::{Allocation, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
@@ -86,9 +86,11 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
 /// The views of all sandboxes that are wanted, allocated or running, in their order. Where a record is damaged nobody knows
 /// what should be: such a sandbox is left as it is.
 ///
+/// Beside them, why the driver does not answer: that is part of the picture.
+///
 /// # Errors
-/// When the records cannot be read. A driver that does not answer is part of the picture.
-pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<Vec<View>> {
+/// When the records cannot be read.
+pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<(Vec<View>, Option<Error>)> {
     let mut damaged = BTreeSet::new();
     let mut wanted = demand.read(kv, &mut damaged).await?;
     let mut allocations = records::list(kv, ALLOCATIONS, &mut damaged).await?;
@@ -96,12 +98,9 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<V
         Demand::Recorded => records::list(kv, LEASES, &mut damaged).await?,
         Demand::Always(_) => BTreeMap::new(),
     };
-    let mut units = match driver.list().await {
-        Ok(found) => Some(by_sandbox(found)),
-        Err(error) => {
-            tracing::warn!(%error, "the units cannot be listed");
-            None
-        }
+    let (mut units, outage) = match driver.list().await {
+        Ok(found) => (Some(by_sandbox(found)), None),
+        Err(error) => (None, Some(error)),
     };
     let running = units.iter().flat_map(BTreeMap::keys);
     let known: BTreeSet<SandboxId> =
@@ -113,7 +112,8 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<V
         units: units.as_mut().map(|units| units.remove(&sandbox).unwrap_or_default()),
         sandbox,
     };
-    Ok(known.into_iter().filter(|sandbox| !damaged.contains(sandbox)).map(view).collect())
+    let views = known.into_iter().filter(|sandbox| !damaged.contains(sandbox)).map(view).collect();
+    Ok((views, outage))
 }
 
 /// How many of them stand how.

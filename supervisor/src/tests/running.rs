@@ -79,8 +79,8 @@ async fn of_two_supervisors_that_saw_the_same_one_starts_the_worker() {
     world.want("a", Want::Running, 1).await;
     let (kv, driver) = (world.ports.kv.as_ref(), world.workers.as_ref());
     let mut taken = Vec::new();
-    let seen_by_one = view::read(kv, driver, &Demand::Recorded).await.unwrap();
-    let seen_by_other = view::read(kv, driver, &Demand::Recorded).await.unwrap();
+    let (seen_by_one, _) = view::read(kv, driver, &Demand::Recorded).await.unwrap();
+    let (seen_by_other, _) = view::read(kv, driver, &Demand::Recorded).await.unwrap();
     for views in [seen_by_one, seen_by_other] {
         let step = Step::Start(views[0].next_epoch());
         taken.push(world.actor().take(step, &views[0], &mut Memory::default(), world.start).await);

@@ -96,7 +96,7 @@ async fn a_wake_the_worker_has_not_heard_of_keeps_it_running() {
 async fn a_wake_wins_against_a_pause_decided_before_it() {
     let (world, _) = running().await;
     let kv = world.ports.kv.as_ref();
-    let views = view::read(kv, world.workers.as_ref(), &Demand::Recorded).await.unwrap();
+    let (views, _) = view::read(kv, world.workers.as_ref(), &Demand::Recorded).await.unwrap();
     world.want("a", Want::Running, world.start.unix_ms + 1).await;
     let mut memory = Memory::default();
     let paused = world.actor().take(Step::Pause, &views[0], &mut memory, world.start).await;

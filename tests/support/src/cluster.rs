@@ -64,9 +64,6 @@ impl Cluster {
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
         let nats = Nats::launch(&accounts);
         let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
-        if let Some(containers) = &mut containers {
-            containers.open_door(program, &format!("nats://{}", network.address()));
-        }
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {
             if !variables.iter().any(|(known, _)| known == name) {
@@ -83,6 +80,9 @@ impl Cluster {
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
         set("OH_SANDBOX_DRIVER", "process".to_owned());
         set("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1".to_owned());
+        if let Some(containers) = &mut containers {
+            containers.open_door(command(program, folder, &variables));
+        }
         let gateways: Vec<_> =
             (0..GATEWAYS).map(|_| Gateway::start(command(program, folder, &variables), 0)).collect();
         let door = Proxy::to(gateways.iter().map(|gateway| gateway.address).collect()).expect("a free port");

@@ -1,7 +1,7 @@
 //! Workers of a test's cluster as containers without a network, removed when the test ends.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::Engine;
@@ -44,15 +44,13 @@ impl Containers {
         containers
     }
 
-    /// Lets workers reach NATS.
+    /// Lets workers reach NATS, and the collector of spans if there is one. `program`: with the cluster's settings.
     ///
     /// # Panics
     /// When the program does not start.
-    pub(crate) fn open_door(&mut self, program: &Path, nats_url: &str) {
-        let mut door = Command::new(program);
-        door.arg("door").arg("--socket").arg(self.folder_of("door").join("nats.sock"));
-        door.env("OH_NATS_URL", nats_url).env("LOG_LEVEL", "warn").stdin(Stdio::null());
-        self.door = Some(Process::start(&mut door));
+    pub(crate) fn open_door(&mut self, mut program: Command) {
+        program.arg("door").arg("--socket").arg(self.folder_of("door").join("nats.sock"));
+        self.door = Some(Process::start(&mut program));
     }
 
     /// For supervisors and gateways.
