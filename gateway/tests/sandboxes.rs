@@ -223,6 +223,39 @@ async fn a_paused_conversation_gives_its_worker_back_when_its_step_is_over() {
     until(async || world.wanted(&sandbox).await.unwrap().want == Want::Paused).await;
     assert_eq!(gateway.post(&format!("/api/conversations/{id}/run"), json!({})).await.0, 200);
     gateway.until_status(&id, "finished").await;
+
+    let epoch = world.until_lease(&sandbox).await.epoch;
+    assert_eq!(gateway.post(&format!("/api/conversations/{id}/pause"), json!({})).await.0, 200);
+    until(async || {
+        world.supervisor.renew(&sandbox, epoch).await;
+        world.wanted(&sandbox).await.unwrap().want == Want::Paused
+    })
+    .await;
+    assert_eq!(gateway.status(&id).await, "finished");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_sandbox_rests_with_its_only_conversation_and_not_while_it_is_used() {
+    let world = start(Policy::Shared).await;
+    let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
+    let id = gateway.create(with_message("/tmp/w", false)).await;
+    let epoch = world.until_lease(&sandbox).await.epoch;
+    let other = gateway.create(with_message("/tmp/w", false)).await;
+    let rested = async || world.wanted(&sandbox).await.unwrap().want == Want::Paused;
+    assert_eq!(gateway.post(&format!("/api/conversations/{other}/pause"), json!({})).await.0, 200);
+    world.supervisor.renew_idle(&sandbox, epoch, 5).await;
+    let (status, _) = gateway.delete(&format!("/api/conversations/{other}")).await;
+    assert!(status < 300 && !rested().await, "another conversation is in it");
+
+    assert_eq!(gateway.post(&format!("/api/conversations/{id}/pause"), json!({})).await.0, 200);
+    world.supervisor.renew(&sandbox, epoch).await;
+    assert_eq!(gateway.bash("/api", None).await, 200);
+    assert!(!rested().await, "a command was under way");
+    until(async || {
+        world.supervisor.renew_idle(&sandbox, epoch, 5).await;
+        rested().await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

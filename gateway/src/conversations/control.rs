@@ -1,5 +1,7 @@
 //! Driving a conversation: run, pause, interrupt, and what it may do by itself.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
 use ports::rpc::{Code, Fault};
@@ -18,6 +20,8 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
 pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
+/// What a worker with nothing to do may take to say so: more than one renewal of its lease.
+const REST: Duration = Duration::from_secs(15);
 const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
 
 /// Starts a run. The answer comes once the run is seen to be running.
@@ -75,14 +79,23 @@ pub(super) async fn interrupt_conversation(
     stop(&app, &caller, id, Command::Interrupt {}).await
 }
 
-/// A sandbox that is a paused conversation's alone need not run, once the last step is over.
+/// A sandbox that no other conversation is in need not run, once the last step is over.
 fn rest(app: &App, caller: &Caller, id: types::ConversationId) {
-    let entry = app.index.get(&caller.tenant, id);
-    let Some(entry) = entry.filter(|entry| app.sandboxes.is_alone(&entry.log.sandbox, id)) else { return };
-    let resting = app.clone();
+    let Some(entry) = app.index.get(&caller.tenant, id) else { return };
+    let (resting, status) = (app.clone(), entry.status());
     app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
-        let is_paused = || entry.status() == Status::Paused;
-        if let Err(error) = resting.sandboxes.rest(&entry.log.sandbox, is_paused).await {
+        let sandbox = &entry.log.sandbox;
+        let may_rest = || {
+            let is_shared = resting.index.in_sandbox(sandbox).iter().any(|other| other.id != id);
+            !is_shared && entry.status() == status && status != Status::Running
+        };
+        if !may_rest() {
+            return;
+        }
+        // Where no step was under way none is waited for.
+        let patience = if status == Status::Paused { Duration::MAX } else { REST };
+        let rest = resting.sandboxes.rest(sandbox, id, may_rest);
+        if let Ok(Err(error)) = tokio::time::timeout(patience, rest).await {
             tracing::warn!(conversation.id = %id, %error, "a sandbox that may rest is not paused");
         }
     }));

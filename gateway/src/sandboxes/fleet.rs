@@ -104,15 +104,15 @@ impl Fleet {
         allocation.epoch > epoch || allocation.unit.is_empty() && self.incarnation(sandbox) != Some(epoch)
     }
 
-    /// Returns when the worker reports, from now on, that it has no run; or is gone.
-    pub(super) async fn quiet(&self, sandbox: &SandboxId) {
+    /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone.
+    pub(super) async fn quiet(&self, sandbox: &SandboxId, is_quiet: impl Fn(&Lease) -> bool) {
         let mut leases = self.leases.changes();
         let known = self.leases.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
-        let is_quiet = |leases: &BTreeMap<String, Seen<Lease>>| {
-            leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && seen.value.runs == 0)
+        let is_over = |leases: &BTreeMap<String, Seen<Lease>>| {
+            leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && is_quiet(&seen.value))
         };
         // An error says that the server stops.
-        let _ = leases.wait_for(is_quiet).await;
+        let _ = leases.wait_for(is_over).await;
     }
 
     /// The newest incarnation, if it is alive.

@@ -158,20 +158,21 @@ impl Sandboxes {
         }
     }
 
-    /// Waits until no run is under way in the sandbox, and stops its worker if it still may be stopped then.
+    /// Waits until a paused conversation needs the sandbox no more: no run is under way in it and, unless it is the
+    /// conversation's own, nothing else. Stops its worker if it still may be stopped then.
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) async fn rest(&self, sandbox: &SandboxId, may_rest: impl Fn() -> bool) -> ports::Result<()> {
+    pub(crate) async fn rest(
+        &self,
+        sandbox: &SandboxId,
+        id: ConversationId,
+        may_rest: impl Fn() -> bool,
+    ) -> ports::Result<()> {
         let Some(fleet) = &self.0 else { return Ok(()) };
-        fleet.quiet(sandbox).await;
+        let is_own = fleet.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.place == id.hex());
+        fleet.quiet(sandbox, |lease| lease.runs == 0 && (is_own || lease.idle_seconds > 0)).await;
         if may_rest() { fleet.want(sandbox, Want::Paused).await } else { Ok(()) }
-    }
-
-    /// Whether the sandbox is this conversation's alone.
-    pub(crate) fn is_alone(&self, sandbox: &SandboxId, id: ConversationId) -> bool {
-        let Some(fleet) = &self.0 else { return false };
-        fleet.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.place == id.hex())
     }
 
     /// Where the sandbox stands; `None` in one process.

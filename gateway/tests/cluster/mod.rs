@@ -242,7 +242,12 @@ impl Supervisor {
 
     /// What a worker without any run reports.
     pub async fn renew(&self, sandbox: &SandboxId, epoch: Epoch) {
-        let lease = Lease { epoch, since: time::utc_now(), idle_seconds: 0, runs: 0 };
+        self.renew_idle(sandbox, epoch, 0).await;
+    }
+
+    /// The same of a worker that was not used for so long.
+    pub async fn renew_idle(&self, sandbox: &SandboxId, epoch: Epoch, idle_seconds: u64) {
+        let lease = Lease { epoch, since: time::utc_now(), idle_seconds, runs: 0 };
         self.put(LEASES, sandbox, &lease).await;
     }
 

@@ -241,6 +241,7 @@ impl Worker {
                 self.begin_run(id, &mut state, shared.clone(), script).await;
             }
             Command::Respond { accept: false, .. } => self.set_status(id, &mut state, "idle", vec![]).await,
+            Command::Pause {} | Command::Interrupt {} if state.status == "finished" => {}
             Command::Pause {} | Command::Interrupt {} => {
                 self.set_status(id, &mut state, "paused", vec![Item::Control(Control::RunEnded {})]).await;
             }
