@@ -12,6 +12,7 @@ pub mod worker;
 use std::time::{Duration, Instant};
 
 use settings::Cluster;
+use types::placement::Credentials;
 
 /// How long a gateway is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,9 +23,20 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// # Errors
 /// Unreadable files, and whatever keeps the connection from being made.
 pub async fn connect(settings: &Cluster, role: &str) -> anyhow::Result<nats::Connection> {
+    let credentials = settings.nats_credentials_file.as_deref().map(credentials::load).transpose()?;
+    connect_with(credentials, settings, role).await
+}
+
+/// # Errors
+/// As [`connect`].
+async fn connect_with(
+    credentials: Option<Credentials>,
+    settings: &Cluster,
+    role: &str,
+) -> anyhow::Result<nats::Connection> {
     let options = nats::Options {
         urls: settings.nats_urls.clone(),
-        credentials: settings.nats_credentials_file.as_deref().map(credentials::load).transpose()?,
+        credentials,
         ca: settings.authority()?,
         name: format!("manyhands {role}"),
         inbox: None,

@@ -52,14 +52,7 @@ fn named(text: &str) -> Who {
 
 async fn tell(dir: &std::path::Path, cluster: &Cluster, revocation: &Revocation) -> anyhow::Result<()> {
     let keys = credentials::Keys::load(&credentials::folder::operator_path(dir))?;
-    let options = nats::Options {
-        urls: cluster.nats_urls.clone(),
-        credentials: Some(keys.system_credentials()?),
-        ca: cluster.authority()?,
-        name: "manyhands revoke".to_owned(),
-        inbox: None,
-    };
-    let connection = nats::connect(options).await?;
+    let connection = super::connect_with(Some(keys.system_credentials()?), cluster, "revoke").await?;
     let answer = connection.request(UPDATE_SUBJECT, revocation.token.clone().into()).await?;
     credentials::accepted(&answer)?;
     connection.drain().await;

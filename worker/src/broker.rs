@@ -36,9 +36,7 @@ impl Broker {
     pub fn new(bus: Arc<dyn Bus>, sandbox: SandboxId, epoch: Epoch) -> Self {
         Self { bus, sandbox, epoch }
     }
-}
 
-impl Broker {
     async fn hand_over(&self, call: &ModelCall, first: Bytes) -> Result<(), Fault> {
         let (subject, give_up) = (subjects::models(&self.sandbox), Instant::now() + ROOM);
         loop {

@@ -44,8 +44,8 @@ pub(crate) fn server_config_path(dir: &Path) -> PathBuf {
     dir.join(SERVER_CONFIG)
 }
 
-/// Makes what is missing below `dir`, as it is now that this and that was taken back, and touches nothing that is there. Once all is there the operator's
-/// folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
+/// Makes what is missing below `dir`, without what was taken back, and touches nothing that is there. Once all is
+/// there the operator's folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
 ///
 /// # Errors
 /// Something is missing that only the operator's keys can make again, and those are not there; or any of

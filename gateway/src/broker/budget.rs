@@ -60,7 +60,7 @@ impl Budgets {
         }))
     }
 
-    /// Adds a call to the sums, and waits until they are stored, at the latest until `stop`.
+    /// Adds a call to the sums; see [`Tally::add`].
     pub async fn add(&self, record: &Record, spent: Spent, stop: &CancellationToken) {
         let is_limited = limit_of(record).is_some() || self.tenant_ceiling.is_some();
         let pause = if is_limited { Duration::ZERO } else { UNLIMITED_LAG };

@@ -183,12 +183,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_store_that_is_away_did_not_take_is_added_when_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
-        let options = embedded::Options {
-            root: folder.path().join("store"),
-            conversations: folder.path().join("conversations"),
-            bash_events: folder.path().join("bash_events"),
-            fsync: embedded::Fsync::Interval,
-        };
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
         let (ports, _guard) = embedded::open(options).await.unwrap();
         let store =
             Arc::new(Moody { kv: ports.kv, is_away: AtomicBool::new(true), refused: AtomicUsize::new(0) });

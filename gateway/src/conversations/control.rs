@@ -20,9 +20,10 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
 pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
+const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
+
 /// What a worker with nothing to do may take to say so: more than one renewal of its lease.
 const REST: Duration = Duration::from_secs(15);
-const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
 
 /// Starts a run. The answer comes once the run is seen to be running.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/run", tag = "Conversations",
@@ -81,7 +82,8 @@ pub(super) async fn interrupt_conversation(
 
 /// A sandbox that no other conversation is in need not run, once the last step is over.
 fn rest(app: &App, caller: &Caller, id: types::ConversationId) {
-    let Some(entry) = app.index.get(&caller.tenant, id) else { return };
+    let entry = app.index.get(&caller.tenant, id).filter(|_| app.sandboxes.are_many());
+    let Some(entry) = entry else { return };
     let (resting, status) = (app.clone(), entry.status());
     app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
         let sandbox = &entry.log.sandbox;

@@ -17,8 +17,6 @@ pub use http::Http;
 pub use placement::{Placement, Standing};
 pub use work::{Tokens, Work};
 
-const PREFIX: &str = "manyhands";
-
 /// All that a process counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -35,19 +33,21 @@ impl Metrics {
     /// Of a process that shows what a gateway counts, and nothing else.
     #[must_use]
     pub fn of_gateway() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let (http, work) = (Http::register(&mut registry), Work::register(&mut registry));
-        let placement = Placement::register(&mut Registry::default());
-        Self { http, work, placement, registry: Arc::new(registry) }
+        Self::showing(true, false)
     }
 
     /// Of a process that shows what a supervisor counts, and nothing else.
     #[must_use]
     pub fn of_supervisor() -> Self {
-        let (mut registry, mut hidden) = (Registry::with_prefix(PREFIX), Registry::default());
-        let placement = Placement::register(&mut registry);
-        let (http, work) = (Http::register(&mut hidden), Work::register(&mut hidden));
-        Self { http, work, placement, registry: Arc::new(registry) }
+        Self::showing(false, true)
+    }
+
+    fn showing(gateways: bool, supervisors: bool) -> Self {
+        let (mut shown, mut hidden) = (Registry::with_prefix("manyhands"), Registry::default());
+        let of_gateways = if gateways { &mut shown } else { &mut hidden };
+        let (http, work) = (Http::register(of_gateways), Work::register(of_gateways));
+        let placement = Placement::register(if supervisors { &mut shown } else { &mut hidden });
+        Self { http, work, placement, registry: Arc::new(shown) }
     }
 
     #[must_use]
@@ -62,11 +62,7 @@ impl Metrics {
 /// Shows everything.
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let http = Http::register(&mut registry);
-        let work = Work::register(&mut registry);
-        let placement = Placement::register(&mut registry);
-        Self { http, work, placement, registry: Arc::new(registry) }
+        Self::showing(true, true)
     }
 }
 

@@ -142,11 +142,10 @@ impl Service {
                 Ok(BashStarted { command, seq: kept.seq })
             }
             Err(error) => {
-                let is_known = !matches!(error, ports::Error::Full(_));
-                if is_known {
-                    stop.cancel()
-                } else {
-                    forget.cancel()
+                match error {
+                    // Nothing was stored: of a command that the log does not know it says no end.
+                    ports::Error::Full(_) => forget.cancel(),
+                    _ => stop.cancel(),
                 }
                 Err(error.into())
             }
