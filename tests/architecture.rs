@@ -9,7 +9,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours may use of the others.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("vault", &[]),
@@ -20,7 +20,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("embedded", &["ports", "types"]),
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
-    ("gateway", &["ports", "types", "vault", "llm", "telemetry"]),
+    ("readmodel", &["ports", "types"]),
+    ("gateway", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
     ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry"]),
     ("supervisor", &["ports", "types", "credentials", "telemetry"]),
     ("testing", &[]),

@@ -2,18 +2,18 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use ports::Ports;
+use readmodel::bashlog::Tails;
+use readmodel::history::History;
+use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vault::Vault;
 
 use crate::activity::Activity;
 use crate::auth::Bearer;
-use crate::bash::Tails;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::cors::Origins;
-use crate::history::History;
-use crate::index::Index;
 use crate::public::Readiness;
 use crate::sandboxes::Sandboxes;
 use crate::session::Sessions;

@@ -1,7 +1,7 @@
 //! The edge: HTTP and WebSocket in, calls over the bus out.
 //!
 //! Every handler extracts, makes one call and wraps the answer. Work is done by workers; history is read
-//! from the log; the list of conversations is held by `index`. Nothing here runs a command or touches a
+//! from the log; the list of conversations is held by `readmodel`. Nothing here runs a command or touches a
 //! file of a workspace.
 
 mod activity;
@@ -20,9 +20,7 @@ mod events;
 mod extract;
 mod files;
 mod git;
-mod history;
 pub mod idempotency;
-mod index;
 mod linger;
 mod measure;
 mod public;

@@ -1,7 +1,8 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use ports::LogId;
 use types::bash::ExecuteBashRequest;
-use types::calls::{Scope, ScopedWorkspace};
+use types::calls::{Scope, ScopedWorkspace, bash_log};
 use types::{ConversationId, SandboxId, TenantId};
 
 use crate::App;
@@ -56,6 +57,12 @@ impl Place {
             Some(cwd) if self.scope.workspace.is_none() => Self::of_path(app, &caller.tenant, cwd).await,
             _ => Ok(self),
         }
+    }
+
+    /// The log of what commands print here.
+    #[must_use]
+    pub fn bash_log(&self) -> LogId {
+        LogId::named(&self.sandbox, &bash_log(&self.scope))
     }
 
     /// # Errors

@@ -9,6 +9,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ports::Ports;
+use readmodel::bashlog::Tails;
+use readmodel::history::History;
+use readmodel::index::Index;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +21,9 @@ use vault::Vault;
 use crate::activity::Activity;
 use crate::app::Shared;
 use crate::auth::{self, Bearer};
-use crate::bash::Tails;
 use crate::broker::Broker;
 use crate::cors::Origins;
 use crate::edge::Edge;
-use crate::history::History;
-use crate::index::Index;
 use crate::linger::Lingering;
 use crate::public::Readiness;
 use crate::sandboxes::Sandboxes;
@@ -87,7 +87,7 @@ pub async fn prepare(
         origins: origins.map_err(Error::OriginPattern)?,
         sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
         bearer,
-        bash: Tails::default(),
+        bash: Tails::new(&ports, &tasks, &drain),
         activity: Activity::default(),
         readiness: Readiness::default(),
         history: History::new(ports.log.clone()),

@@ -1,16 +1,10 @@
 //! Commands run over the API. The worker runs them and stores what they print; the gateway reads the log.
 
-mod body;
-mod entry;
-mod query;
+mod page;
 mod run;
 mod search;
-mod tail;
-mod window;
 
 use crate::routes::{Routes, routes};
-
-pub use tail::Tails;
 
 /// Below `/api/bash` and below a conversation's `/bash`.
 pub fn routes() -> Routes {

@@ -3,15 +3,13 @@ use std::time::Duration;
 
 use axum::extract::State;
 use futures_util::TryStreamExt;
+use readmodel::bashlog::{Entry, Tail, records_of};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use types::bash::{BashEvent, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted};
 use uuid::Uuid;
 
-use super::body::records_of;
-use super::entry::Entry;
-use super::tail::Tail;
 use crate::App;
 use crate::auth::Caller;
 use crate::calls::call;
@@ -54,7 +52,7 @@ pub(super) async fn execute_bash_command(
 ) -> ApiResult<Json<Joined>> {
     let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
     let place = place.for_command(&app, &caller, &request).await?;
-    let (tail, sandbox) = (app.bash.of(&app, &place), place.sandbox.clone());
+    let (tail, sandbox) = (app.bash.of(place.bash_log()), place.sandbox.clone());
     let started = start(&app, place, request).await?;
     let worker = app.sandboxes.incarnation(&sandbox);
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
@@ -109,7 +107,7 @@ pub(super) struct Cleared {
 /// Forgets all commands and outputs.
 #[utoipa::path(delete, path = "/bash_events", tag = "Bash", responses((status = 200, body = Cleared)))]
 pub(super) async fn clear_all_bash_events(State(app): State<App>, place: Place) -> ApiResult<Json<Cleared>> {
-    let tail = app.bash.of(&app, &place);
+    let tail = app.bash.of(place.bash_log());
     let cleared: BashCleared =
         call(&app, &place.sandbox, "bash", &BashCall::Clear { scope: place.scope }).await?;
     tail.restart();

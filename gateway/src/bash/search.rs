@@ -2,14 +2,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use readmodel::bashlog::{Kind, Query as Wanted};
 use serde::Deserialize;
 use serde_json::json;
 use types::time::bound_as_utc;
 use uuid::Uuid;
 
-use super::body;
-use super::entry::Kind;
-use super::query::Query as Wanted;
+use super::page;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query, optional_uuid};
@@ -69,9 +68,9 @@ pub(super) async fn search_bash_events(
     Query(search): Query<Search>,
 ) -> ApiResult<Response> {
     let query = search.check()?;
-    let tail = app.bash.of(&app, &place);
+    let tail = app.bash.of(place.bash_log());
     let page = tail.search(&query).await?;
-    body::page(tail.event_log(), &tail.log, page).await
+    page::answer(&tail, page).await
 }
 
 impl Search {
@@ -125,7 +124,7 @@ pub(super) async fn get_bash_event(
     Path(params): Path<EventPath>,
 ) -> ApiResult<Response> {
     let id = Uuid::parse_str(&params.event_id).map_err(|_| ApiError::not_found())?;
-    let record = app.bash.of(&app, &place).find(id).await?.ok_or_else(ApiError::not_found)?;
+    let record = app.bash.of(place.bash_log()).find(id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_bytes(record))
 }
 
@@ -145,7 +144,7 @@ pub(super) async fn batch_get_bash_events(
     if ids.len() > 100 {
         return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
     }
-    let tail = app.bash.of(&app, &place);
+    let tail = app.bash.of(place.bash_log());
     let mut found: Vec<Bytes> = Vec::with_capacity(ids.len());
     for id in ids {
         let record = match Uuid::parse_str(&id) {

@@ -3,11 +3,11 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use readmodel::index::{Entry, View};
 use serde::Serialize;
 
 use crate::App;
 use crate::error::ApiResult;
-use crate::index::{Entry, View};
 
 /// `{"success": true}`.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]

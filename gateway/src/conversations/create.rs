@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use readmodel::index::{ConversationInfo, Created, Entry};
 use serde::Deserialize;
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::Record;
@@ -22,7 +23,6 @@ use crate::calls::reach;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
 use crate::idempotency::Attempt;
-use crate::index::{ConversationInfo, Created, Entry};
 use crate::schema::conversation::TraceHeaders;
 
 /// What creation waits for a sandbox that has to be started. Most are there by then.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::rpc::{self, Code, Fault};
 use ports::subjects;
+use readmodel::index::Entry;
 use types::Message;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
 
 use crate::App;
 use crate::calls::reach;
-use crate::index::Entry;
 
 /// For commands that do no model call and wait for no tool.
 pub(crate) const QUICK: Duration = Duration::from_secs(30);

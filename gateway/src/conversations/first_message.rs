@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ports::rpc::{Code, Fault};
+use readmodel::index::Entry;
 use types::calls::{Command, Once};
 use types::{ConversationId, EventId};
 use uuid::Uuid;
 
 use super::drive::{self, QUICK};
 use crate::App;
-use crate::index::Entry;
 
 /// Delivers the first message of a conversation, if that was not done before.
 ///

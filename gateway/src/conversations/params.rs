@@ -1,9 +1,9 @@
 //! Query parameters that several lists share, with the words clients know for what is wrong.
 
+use readmodel::history::Moment;
 use serde_json::json;
 
 use crate::error::{ApiResult, Problem};
-use crate::history::Moment;
 
 const MOST: u64 = 100;
 

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use readmodel::index::{ConversationInfo, Sort};
 use serde::{Deserialize, Serialize};
 use types::ConversationId;
 use types::conversation::Status;
@@ -14,7 +15,6 @@ use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, flag, query_values};
-use crate::index::{ConversationInfo, Sort};
 use crate::schema::conversation::ConversationPage;
 
 const STATUSES: [(&str, Status); 8] = [

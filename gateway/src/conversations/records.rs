@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ports::rpc::{self, Call, Code, Fault};
 use ports::subjects;
+use readmodel::index::persistence_dir;
 use serde_json::Value;
 use types::SandboxId;
 use types::calls::{RecordCall, WorkingCopy};
@@ -11,7 +12,6 @@ use types::conversation::Record;
 use super::keys::leave_out_keys;
 use super::sealing::Sealer;
 use crate::App;
-use crate::index::persistence_dir;
 
 const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
 (OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \

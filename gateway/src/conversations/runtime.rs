@@ -1,12 +1,12 @@
 //! Where a conversation runs: here, and always at hand.
 
 use axum::extract::State;
+use readmodel::index::RuntimeInfo;
 
 use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
-use crate::index::RuntimeInfo;
 
 /// How the conversation's runtime is.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/runtime", tag = "Conversations",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use http::StatusCode;
+use readmodel::index::Entry;
 use serde::Deserialize;
 use types::calls::Command;
 use types::{ConversationId, TenantId};
@@ -14,7 +15,6 @@ use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
-use crate::index::Entry;
 
 const TITLE_CHARS: usize = 200;
 const TAG_CHARS: usize = 256;

@@ -1,6 +1,7 @@
 //! Why a conversation does not move. Only looks: no worker is woken by it.
 
 use axum::extract::State;
+use readmodel::index::Entry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::conversation::Status;
@@ -12,7 +13,6 @@ use crate::auth::Caller;
 use crate::broker::Budget;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
-use crate::index::Entry;
 use crate::sandboxes::Standing;
 
 #[derive(Serialize, utoipa::ToSchema)]

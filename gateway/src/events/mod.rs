@@ -8,9 +8,9 @@ use crate::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::ConversationPath;
-use crate::index::Entry;
 use crate::routes::{Routes, routes};
 use http::StatusCode;
+use readmodel::index::Entry;
 use std::sync::Arc;
 
 pub fn routes() -> Routes {

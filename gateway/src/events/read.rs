@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
+use readmodel::history::{Filter, Order};
 use serde::Deserialize;
 use serde_json::Value;
 use types::Source;
@@ -15,7 +16,6 @@ use crate::conversations::json_bytes;
 use crate::conversations::params::{choice, limit, moment};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Path, Query};
-use crate::history::{Filter, Order};
 use crate::schema::event::{Event, EventPage};
 
 const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];

@@ -13,6 +13,7 @@ mod recover;
 
 use ports::Ports;
 use ports::rpc::Fault;
+use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::Record;
@@ -20,7 +21,6 @@ use types::placement::{Allocation, Lease, Want};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use crate::config::Placement;
-use crate::index::Index;
 use fleet::Fleet;
 pub use policy::Policy;
 use policy::{DEFAULT, place_of};

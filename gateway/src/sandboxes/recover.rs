@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::rpc::{self, Code};
 use ports::subjects;
+use readmodel::index::Entry;
 use tokio::time::Instant;
 use types::calls::{Command, CommandDone, ConversationCall};
 use types::conversation::Status;
@@ -17,7 +18,6 @@ use types::{Epoch, SandboxId};
 use super::fleet::Fleet;
 use super::mirror::Seen;
 use crate::App;
-use crate::index::Entry;
 
 /// What the opening of a conversation may take.
 const DEADLINE: Duration = Duration::from_secs(30);

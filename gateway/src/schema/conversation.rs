@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::index::ConversationInfo;
+use readmodel::index::ConversationInfo;
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ConversationPage {

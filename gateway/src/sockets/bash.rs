@@ -10,7 +10,7 @@ use http::{StatusCode, Uri};
 use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, bash_log};
+use types::calls::{BashCall, BashStarted};
 use types::{Seq, time};
 
 use super::frames::text_of;
@@ -93,7 +93,7 @@ struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     async fn begin(app: &'a App, place: &Place, replay: bool) -> ports::Result<Self> {
-        let log = LogId::named(&place.sandbox, &bash_log(&place.scope));
+        let log = place.bash_log();
         let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
         let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
         Ok(Self { app, log, news, at, behind: replay })

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
+use readmodel::index::Entry;
 use tokio::time::Instant;
 use types::conversation::Status;
-
-use crate::index::Entry;
 
 const REPEATS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_500)];

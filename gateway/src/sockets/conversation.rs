@@ -9,6 +9,8 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use http::StatusCode;
 use http::request::Parts;
+use readmodel::history::Moment;
+use readmodel::index::Entry;
 use serde_json::{Map, json};
 use types::{ConversationId, Seq};
 
@@ -21,8 +23,6 @@ use super::{replay, upgrade};
 use crate::App;
 use crate::auth::SocketCredentials;
 use crate::extract::query_values;
-use crate::history::Moment;
-use crate::index::Entry;
 
 const UNKNOWN: Ending = Ending { code: 4004, reason: "Conversation not found" };
 const CROWDED: Ending = Ending { code: 1013, reason: "Too many connections for this conversation" };

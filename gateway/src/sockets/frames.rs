@@ -57,7 +57,7 @@ impl Protocol {
             }
             Self::Session => {
                 let mut frame = serde_json::to_value(live).ok()?;
-                crate::index::drop_nulls(&mut frame);
+                readmodel::index::drop_nulls(&mut frame);
                 Some(text_of(&frame))
             }
         }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use readmodel::history::{Shown, shown};
+use readmodel::index::{Entry, Taped};
 use tokio::sync::Notify;
 use types::calls::Live;
 use types::{ConversationId, Seq};
@@ -15,8 +17,6 @@ use super::frames::Protocol;
 use super::outbox::{Item, Outbox};
 use super::tail;
 use crate::App;
-use crate::history::{Shown, shown};
-use crate::index::{Entry, Taped};
 
 /// All conversations with sockets.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use ports::rpc::Code;
+use readmodel::index::Entry;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::{Content, Message, Role};
@@ -17,7 +18,6 @@ use super::wire::Heard;
 use crate::App;
 use crate::auth::{Caller, Right};
 use crate::conversations::{deliver_waiting, drive};
-use crate::index::Entry;
 
 /// What a socket does with the frames of its client.
 pub(super) trait Act: Sync {

@@ -2,14 +2,14 @@
 
 use axum::extract::ws::Utf8Bytes;
 use ports::Entry as Stored;
+use readmodel::history::{Moment, READ_RECORDS, Shown, shown};
+use readmodel::index::Entry;
 use types::Seq;
 
 use super::frames::Protocol;
 use super::outbox::Ending;
 use super::wire::{Stop, Wire};
 use crate::App;
-use crate::history::{Moment, READ_RECORDS, Shown, shown};
-use crate::index::Entry;
 
 /// Which stored events a client asks for.
 #[derive(Clone, Copy, Debug)]

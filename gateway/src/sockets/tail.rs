@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use ports::{Delivery, Subscription, subjects};
+use readmodel::history::READ_RECORDS;
+use readmodel::index::Taped;
 use tokio::time::Instant;
 
 use super::closing::Repeats;
 use super::hub::Room;
 use crate::App;
-use crate::history::READ_RECORDS;
-use crate::index::Taped;
 
 /// What is handed out before the sockets get to run.
 const CHUNK_RECORDS: usize = 64;

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use types::conversation::{Record, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
-pub(crate) use agent_text::drop_nulls;
+pub use agent_text::drop_nulls;
 use directory::Directory;
 pub use directory::Sort;
 pub use entry::{Entry, Taped};
@@ -64,7 +64,7 @@ impl Index {
 
     /// A conversation, whoever it belongs to: not for what a client asks.
     #[must_use]
-    pub(crate) fn any(&self, id: ConversationId) -> Option<Arc<Entry>> {
+    pub fn any(&self, id: ConversationId) -> Option<Arc<Entry>> {
         self.directory().get(id).cloned()
     }
 
@@ -127,7 +127,7 @@ impl Index {
     }
 
     /// Folds in everything the log of `entry` has.
-    pub(crate) async fn catch_up(&self, entry: &Arc<Entry>) -> ports::Result<()> {
+    pub async fn catch_up(&self, entry: &Arc<Entry>) -> ports::Result<()> {
         const PAGE: usize = 1_000;
         loop {
             let known = entry.seq();

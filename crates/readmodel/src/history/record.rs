@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use types::log::Control;
 
 /// What a record is to clients.
-pub(crate) enum Shown {
+pub enum Shown {
     /// The event's index in the log and its JSON text.
     Event { n: u64, text: Bytes },
     /// A run is over.
@@ -25,7 +25,7 @@ struct Line<'a> {
     control: Option<Control>,
 }
 
-pub(crate) fn shown(payload: &Bytes) -> Shown {
+pub fn shown(payload: &Bytes) -> Shown {
     let Ok(line) = serde_json::from_slice::<Line<'_>>(payload) else { return Shown::Nothing };
     match (line.event, line.control) {
         (Some(event), _) => Shown::Event { n: line.n, text: payload.slice_ref(event.get().as_bytes()) },

@@ -9,7 +9,7 @@ use uuid::Uuid;
 const STAMP: usize = 27;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(super) enum Kind {
+pub enum Kind {
     BashCommand,
     BashOutput,
 }
@@ -21,7 +21,7 @@ const LONGEST_HEAD: usize = 512;
 
 /// What searches look at of a stored bash event; the rest stays in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub struct Entry {
     pub seq: Seq,
     /// The record before it in the log.
     pub prev: Seq,

@@ -27,9 +27,9 @@ pub struct Entry {
     pub log: LogId,
     pub(super) created_at: Arc<str>,
     /// Held while the first message is delivered, so that it is delivered once.
-    pub(crate) delivery: tokio::sync::Mutex<()>,
+    pub delivery: tokio::sync::Mutex<()>,
     /// When it was driven last, for the closing snapshots.
-    pub(crate) pulse: Pulse,
+    pub pulse: Pulse,
     folded: watch::Sender<Seq>,
     state: Mutex<State>,
 }
@@ -146,20 +146,20 @@ impl Entry {
     }
 
     /// Begins to keep the newest records at hand, for [`Entry::taped_after`].
-    pub(crate) fn start_tape(&self) -> Seq {
+    pub fn start_tape(&self) -> Seq {
         let mut state = self.state();
         state.tape.get_or_insert_default();
         state.projection.seq
     }
 
-    pub(crate) fn stop_tape(&self) {
+    pub fn stop_tape(&self) {
         let mut state = self.state();
         state.tape = None;
         state.taped_bytes = 0;
     }
 
     /// All records after `at` that are folded in; `None` when some of them are not at hand any more.
-    pub(crate) fn taped_after(&self, at: Seq) -> Option<Vec<Taped>> {
+    pub fn taped_after(&self, at: Seq) -> Option<Vec<Taped>> {
         let state = self.state();
         if at >= state.projection.seq {
             return Some(Vec::new());

@@ -7,7 +7,7 @@ use super::offsets::Place;
 use super::record::{Shown, shown};
 
 /// Records asked for at a time when a log is read through.
-pub(crate) const READ_RECORDS: usize = 256;
+pub const READ_RECORDS: usize = 256;
 
 /// Unwanted records between two wanted ones that are rather read over than sought over.
 const BRIDGED: u32 = 16;

@@ -5,7 +5,7 @@ use types::Seq;
 use super::entry::Entry;
 
 /// The newest entries of a log, as many as are kept in memory.
-pub(super) struct Window {
+pub struct Window {
     entries: VecDeque<Entry>,
     capacity: usize,
     /// Where the entries begin: records up to here are in the log alone.
@@ -17,7 +17,7 @@ pub(super) struct Window {
 
 /// How far a window has come, and in which life of its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub struct Mark {
     pub generation: u64,
     pub last: Seq,
 }

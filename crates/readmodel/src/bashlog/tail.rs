@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::{Delivery, EventLog, LogId, Message, Ports, Stored, Subscription, subjects};
+use ports::{Delivery, Error, EventLog, LogId, Message, Ports, Result, Stored, Subscription, subjects};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::Seq;
-use types::calls::bash_log;
 use uuid::Uuid;
 
 use super::entry::{Entry, Kind};
 use super::query::{Page, Query};
 use super::window::{Mark, Window};
-use crate::App;
-use crate::error::{ApiError, ApiResult};
-use crate::scope::Place;
 
 /// Entries of a log kept in memory: about 12 MB.
 const KEPT: usize = 100_000;
@@ -33,24 +31,36 @@ const LATE: Duration = Duration::from_millis(20);
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The bash logs this gateway follows: one subscription each, however many wait for it.
-#[derive(Default)]
-pub struct Tails {
+/// The bash logs this gateway follows: one subscription each, however many wait for it. Cheap to clone.
+#[derive(Clone)]
+pub struct Tails(Arc<Inner>);
+
+struct Inner {
+    ports: Ports,
+    tasks: TaskTracker,
+    drain: CancellationToken,
     followed: Mutex<HashMap<LogId, Arc<Tail>>>,
 }
 
 impl Tails {
-    /// The log of a place, followed from now on if it was not.
-    pub(super) fn of(&self, app: &App, place: &Place) -> Arc<Tail> {
-        let log = LogId::named(&place.sandbox, &bash_log(&place.scope));
+    /// Logs are followed in `tasks`, until `drain` is cancelled.
+    #[must_use]
+    pub fn new(ports: &Ports, tasks: &TaskTracker, drain: &CancellationToken) -> Self {
+        let (ports, tasks, drain) = (ports.clone(), tasks.clone(), drain.clone());
+        Self(Arc::new(Inner { ports, tasks, drain, followed: Mutex::default() }))
+    }
+
+    /// The log, followed from now on if it was not.
+    #[must_use]
+    pub fn of(&self, log: LogId) -> Arc<Tail> {
         let mut followed = self.lock();
         if let Some(tail) = followed.get(&log) {
             tail.touch();
             return tail.clone();
         }
-        let tail = Arc::new(Tail::new(log.clone(), app.ports.clone(), KEPT));
+        let tail = Arc::new(Tail::new(log.clone(), self.0.ports.clone(), KEPT));
         followed.insert(log, tail.clone());
-        app.tasks.spawn(follow(app.clone(), tail.clone()));
+        self.0.tasks.spawn(follow(self.clone(), tail.clone()));
         tail
     }
 
@@ -66,12 +76,12 @@ impl Tails {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<LogId, Arc<Tail>>> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One bash log, followed: what is in it, and news of what comes.
-pub(super) struct Tail {
+pub struct Tail {
     pub log: LogId,
     ports: Ports,
     window: Mutex<Window>,
@@ -92,7 +102,7 @@ impl Tail {
     }
 
     /// The events a query is for, as the log holds them now.
-    pub async fn search(&self, query: &Query) -> ApiResult<Page> {
+    pub async fn search(&self, query: &Query) -> Result<Page> {
         self.catch_up_with_log().await?;
         let begin = {
             let window = self.lock();
@@ -111,10 +121,10 @@ impl Tail {
     ///
     /// # Cancel safety
     /// Safe: it only looks.
-    pub async fn ended(&self, command: Uuid, after: Seq) -> ApiResult<Vec<Entry>> {
+    pub async fn ended(&self, command: Uuid, after: Seq) -> Result<Vec<Entry>> {
         let mut reached = self.reached.subscribe();
         while !self.has_ended(command, after) {
-            reached.changed().await.map_err(ApiError::internal)?;
+            reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
         }
         let query = Query { command: Some(command), kind: Some(Kind::BashOutput), ..all() };
         Ok(self.search(&query).await?.entries)
@@ -129,7 +139,7 @@ impl Tail {
     }
 
     /// The stored record of an event.
-    pub async fn find(&self, id: Uuid) -> ApiResult<Option<Bytes>> {
+    pub async fn find(&self, id: Uuid) -> Result<Option<Bytes>> {
         let page = self.search(&Query { cursor: Some(id), limit: 1, ..all() }).await?;
         let Some(entry) = page.entries.first().filter(|entry| entry.id == id) else { return Ok(None) };
         let read = self.ports.log.read(&self.log, entry.prev, 1).await?;
@@ -151,7 +161,7 @@ impl Tail {
         self.ports.log.clone()
     }
 
-    async fn catch_up_with_log(&self) -> ApiResult<()> {
+    async fn catch_up_with_log(&self) -> Result<()> {
         let end = self.ports.log.tail(&self.log).await?;
         if end < self.mark().last {
             self.restart();
@@ -165,11 +175,11 @@ impl Tail {
         self.nudge.notify_one();
         match timeout(DEADLINE, reached.wait_for(there)).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(ports::Error::Unavailable("the log could not be read in time".to_owned()).into()),
+            Err(_) => Err(Error::Unavailable("the log could not be read in time".to_owned())),
         }
     }
 
-    async fn older_than(&self, begin: Seq) -> ApiResult<Vec<Entry>> {
+    async fn older_than(&self, begin: Seq) -> Result<Vec<Entry>> {
         let (mut older, mut at) = (Vec::new(), Seq::ZERO);
         loop {
             let records = self.ports.log.read(&self.log, at, STEP).await?;
@@ -198,7 +208,7 @@ impl Tail {
     }
 
     /// Reads what is not known yet.
-    async fn read_on(&self) -> ports::Result<()> {
+    async fn read_on(&self) -> Result<()> {
         loop {
             let before = self.mark();
             let records = self.ports.log.read(&self.log, before.last, STEP).await?;
@@ -245,12 +255,12 @@ fn all() -> Query {
 }
 
 /// Keeps `tail` current until nobody needs it any more: when the server stops, or after a long time.
-async fn follow(app: App, tail: Arc<Tail>) {
+async fn follow(tails: Tails, tail: Arc<Tail>) {
     const AGAIN: Duration = Duration::from_millis(500);
     loop {
-        let Err(error) = follow_once(&app, &tail).await else { return };
+        let Err(error) = follow_once(&tails, &tail).await else { return };
         tracing::warn!(log = %tail.log, %error, "a bash log cannot be followed, trying again");
-        if app.drain.is_cancelled() {
+        if tails.0.drain.is_cancelled() {
             return;
         }
         tokio::time::sleep(AGAIN).await;
@@ -258,19 +268,19 @@ async fn follow(app: App, tail: Arc<Tail>) {
 }
 
 /// Returns when `tail` has been retired.
-async fn follow_once(app: &App, tail: &Arc<Tail>) -> ports::Result<()> {
-    let mut news: Subscription = app.ports.bus.subscribe(&subjects::stored(&tail.log), None).await?;
+async fn follow_once(tails: &Tails, tail: &Arc<Tail>) -> Result<()> {
+    let mut news: Subscription = tails.0.ports.bus.subscribe(&subjects::stored(&tail.log), None).await?;
     tail.read_on().await?;
     loop {
         tokio::select! {
             delivery = news.next() => match delivery {
                 Some(Delivery::Message(message)) if tail.take(&message) => {}
                 Some(_) => tail.read_on().await?,
-                None => return Err(ports::Error::Unavailable("the subscription ended".to_owned())),
+                None => return Err(Error::Unavailable("the subscription ended".to_owned())),
             },
             () = tail.nudge.notified() => tail.read_on().await?,
-            () = pause(app) => {
-                if app.bash.retire(tail, app.drain.is_cancelled()) {
+            () = pause(tails) => {
+                if tails.retire(tail, tails.0.drain.is_cancelled()) {
                     return Ok(());
                 }
             }
@@ -279,11 +289,11 @@ async fn follow_once(app: &App, tail: &Arc<Tail>) -> ports::Result<()> {
 }
 
 /// How long to wait before asking whether the log is still needed.
-async fn pause(app: &App) {
+async fn pause(tails: &Tails) {
     const STOPPING: Duration = Duration::from_millis(20);
     // Requests in flight may still wait for a command's end.
     let stopping = async {
-        app.drain.cancelled().await;
+        tails.0.drain.cancelled().await;
         tokio::time::sleep(STOPPING).await;
     };
     let _ = timeout(IDLE, stopping).await;

@@ -84,7 +84,7 @@ fn raw(value: &Value) -> Box<RawValue> {
 }
 
 /// Takes nulls out of objects at every depth: how snapshots and pages of events show things.
-pub(crate) fn drop_nulls(value: &mut Value) {
+pub fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, field| !field.is_null());

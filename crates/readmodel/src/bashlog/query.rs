@@ -5,7 +5,7 @@ use super::entry::{Entry, Kind};
 
 /// Which events are wanted, and in which order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Query {
+pub struct Query {
     pub kind: Option<Kind>,
     /// Only outputs of this command.
     pub command: Option<Uuid>,
@@ -23,7 +23,7 @@ pub(super) struct Query {
 
 /// The events of a page, and the one the next page begins with.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Page {
+pub struct Page {
     pub entries: Vec<Entry>,
     pub next: Option<Uuid>,
 }

@@ -1,26 +1,30 @@
-//! Pages of stored events as response bodies: the stored JSON is passed on as it is.
+//! Pages of stored events as JSON text: the stored JSON is passed on as it is.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use http::{HeaderValue, header};
 use ports::{EventLog, LogId};
 
 use super::entry::Entry;
 use super::query::Page;
-use crate::error::ApiResult;
-
-/// Pages up to this many bytes are read before the answer begins, so that a failure is still an answer.
-const WHOLE: usize = 256 * 1024;
 
 /// Bytes of one read, unless a single record has more.
 const RUN: usize = 128 * 1024;
 
+/// A page as JSON text, in parts.
+pub struct PageText<S> {
+    /// Bytes of all parts together.
+    pub length: usize,
+    pub parts: S,
+}
+
 /// `{"items": […], "next_page_id": …}`.
-pub(super) async fn page(log: Arc<dyn EventLog>, id: &LogId, page: Page) -> ApiResult<Response> {
+pub fn text_of(
+    log: Arc<dyn EventLog>,
+    id: &LogId,
+    page: Page,
+) -> PageText<impl Stream<Item = ports::Result<Bytes>> + Send + use<>> {
     let end = match page.next {
         Some(next) => format!("],\"next_page_id\":\"{}\"}}", next.simple()),
         None => "],\"next_page_id\":null}".to_owned(),
@@ -31,18 +35,12 @@ pub(super) async fn page(log: Arc<dyn EventLog>, id: &LogId, page: Page) -> ApiR
     let length = head.len() + records + commas + end.len();
     let records = records_of(log, id.clone(), page.entries);
     let items = records.enumerate().flat_map(|(i, record)| stream::iter(with_comma(i, record)));
-    let whole = stream::iter([Ok(head)]).chain(items).chain(stream::iter([Ok(Bytes::from(end))]));
-    let body = if length <= WHOLE {
-        Body::from(whole.try_fold(Vec::with_capacity(length), append).await?)
-    } else {
-        Body::from_stream(whole)
-    };
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, json), (header::CONTENT_LENGTH, length.into())], body).into_response())
+    let parts = stream::iter([Ok(head)]).chain(items).chain(stream::iter([Ok(Bytes::from(end))]));
+    PageText { length, parts }
 }
 
 /// The records of `entries`, read a few ahead.
-pub(super) fn records_of(
+pub fn records_of(
     log: Arc<dyn EventLog>,
     id: LogId,
     entries: Vec<Entry>,
@@ -93,9 +91,4 @@ async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<Entry>) -> ports::
 fn with_comma(index: usize, record: ports::Result<Bytes>) -> Vec<ports::Result<Bytes>> {
     let comma = (index > 0).then(|| Ok(Bytes::from_static(b",")));
     comma.into_iter().chain([record]).collect()
-}
-
-async fn append(mut whole: Vec<u8>, part: Bytes) -> ports::Result<Vec<u8>> {
-    whole.extend_from_slice(&part);
-    Ok(whole)
 }

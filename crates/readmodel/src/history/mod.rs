@@ -16,9 +16,9 @@ use bytes::Bytes;
 use ports::{EventLog, Result};
 use types::Seq;
 
-pub(crate) use fetch::READ_RECORDS;
+pub use fetch::READ_RECORDS;
 pub use moment::Moment;
-pub(crate) use record::{Shown, shown};
+pub use record::{Shown, shown};
 pub use search::{Filter, Order};
 
 use crate::index::Entry;

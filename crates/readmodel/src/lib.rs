@@ -1,0 +1,8 @@
+//! What the stores say, kept ready for readers: the list of conversations and the state of each (`index`), their
+//! events (`history`), and the events of commands that were run over the API (`bashlog`).
+//!
+//! It follows the logs and buckets of [`ports`] and knows no HTTP.
+
+pub mod bashlog;
+pub mod history;
+pub mod index;
