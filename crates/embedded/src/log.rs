@@ -54,6 +54,11 @@ impl EventLog for FileLog {
         let place = Place::log(log)?;
         self.journal.run(|answer| Box::new(Delete { place, answer })).await
     }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        let place = Place::log(log)?;
+        self.journal.run(|answer| Box::new(Truncate { place, first_kept, answer })).await
+    }
 }
 
 /// The bytes that the records take as lines.
@@ -138,6 +143,32 @@ impl Transaction for Delete {
         // Also without a log: there may be other files in the folder.
         stage.frame.remove(&self.place);
         stage.ahead.tails.insert(self.place.clone(), 0);
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, outcome: Result<()>) {
+        // The caller may have given up.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+struct Truncate {
+    place: Place,
+    first_kept: Seq,
+    answer: oneshot::Sender<Result<()>>,
+}
+
+impl Transaction for Truncate {
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
+        // What is appended later must not fall under it when it is done again.
+        let first_kept = self.first_kept.0.min(tail(stage, &self.place)?);
+        if first_kept > 0 {
+            stage.frame.truncate(&self.place, first_kept);
+        }
         Ok(())
     }
 

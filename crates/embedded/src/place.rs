@@ -38,6 +38,11 @@ impl Place {
         })
     }
 
+    /// Where it is noted that a log has lost its front: beside the log, so that they move together.
+    pub fn start_of(log: &Self) -> Self {
+        Self { area: log.area, path: format!("{}.start", log.path) }
+    }
+
     pub fn key(bucket: &str, key: &str) -> Result<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
         if !(1..=200).contains(&key.len()) || !key.bytes().all(plain) {

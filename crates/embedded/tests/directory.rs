@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use common::{append, log_path, open, segments, texts};
@@ -90,6 +90,50 @@ async fn deleting_a_conversation_removes_its_whole_folder() {
     let left: Vec<_> = fs::read_dir(folder.path().join("conversations")).unwrap().collect();
     assert_eq!(left.len(), 1);
     assert_eq!(texts(&ports, "0b").await, ["y"]);
+}
+
+#[tokio::test]
+async fn what_is_dropped_from_a_log_gives_its_room_back_and_comes_back_never() {
+    const RECORD: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, guard) = open(folder.path()).await;
+    let mut tail = Seq::ZERO;
+    for letter in ["a", "b", "c", "d"] {
+        tail = append(&ports, "_bash", tail, &[&letter.repeat(RECORD - 1)]).await.unwrap();
+    }
+    let log = common::log("_bash");
+    ports.log.truncate_before(&log, Seq(3 * RECORD as u64)).await.unwrap();
+    let kept = ["c", "d"].map(|letter| letter.repeat(RECORD - 1));
+    assert_eq!(texts(&ports, "_bash").await, kept);
+    common::abandon(folder.path(), ports, guard).await;
+    let (ports, guard) = open(folder.path()).await;
+    assert_eq!(texts(&ports, "_bash").await, kept, "after a crash");
+    guard.close().await;
+    let file = fs::metadata(folder.path().join("bash_events/_bash.jsonl")).unwrap();
+    assert_eq!(file.len(), 4 * RECORD as u64, "positions stay");
+    assert!(file.blocks() * 512 <= 2 * RECORD as u64 + 8_192, "{} blocks", file.blocks());
+    for ordered in [true, false] {
+        let (ports, guard) = open(folder.path()).await;
+        assert_eq!(texts(&ports, "_bash").await, kept);
+        assert_eq!(ports.log.tail(&log).await, Ok(tail));
+        if ordered { guard.close().await } else { common::abandon(folder.path(), ports, guard).await }
+    }
+    let (ports, _guard) = open(folder.path()).await;
+    ports.log.delete(&log).await.unwrap();
+    let left = fs::read_dir(folder.path().join("bash_events")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left of a deleted log");
+}
+
+#[tokio::test]
+async fn a_log_that_another_took_the_place_of_begins_at_its_first_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, guard) = open(folder.path()).await;
+    let one = append(&ports, "_bash", Seq::ZERO, &["one", "two"]).await.unwrap();
+    ports.log.truncate_before(&common::log("_bash"), one).await.unwrap();
+    guard.close().await;
+    fs::write(folder.path().join("bash_events/_bash.jsonl"), "longer than it was\nlast\n").unwrap();
+    let (ports, _guard) = open(folder.path()).await;
+    assert_eq!(texts(&ports, "_bash").await, ["longer than it was", "last"]);
 }
 
 #[tokio::test]

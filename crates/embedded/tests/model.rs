@@ -27,6 +27,12 @@ enum Step {
         sizes: Vec<usize>,
     },
     DeleteLog(usize),
+    /// Up to the record at this part of a hundred, and a byte more or less.
+    Truncate {
+        log: usize,
+        part: usize,
+        off: i64,
+    },
     Put {
         key: usize,
         expect: Guess,
@@ -64,6 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..LOGS, prop::bool::weighted(0.2), prop::collection::vec(0..3_000_usize, 0..4))
             .prop_map(|(log, stale, sizes)| Step::Append { log, stale, sizes }),
         1 => (0..LOGS).prop_map(Step::DeleteLog),
+        2 => (0..LOGS, 0..=100_usize, -1..=1_i64)
+            .prop_map(|(log, part, off)| Step::Truncate { log, part, off }),
         4 => (0..KEYS, guess(), 0..5_000_usize).prop_map(|(key, expect, size)| Step::Put { key, expect, size }),
         2 => (0..KEYS, guess()).prop_map(|(key, expect)| Step::DeleteKey { key, expect }),
         1 => Just(Step::Close),
@@ -124,6 +132,15 @@ async fn take(model: &mut Model, ports: &Ports, step: &Step) {
         Step::DeleteLog(number) => {
             assert_eq!(ports.log.delete(&log(&name(*number))).await, Ok(()));
             model.logs[*number].clear();
+        }
+        Step::Truncate { log: number, part, off } => {
+            let entries = &mut model.logs[*number];
+            let seqs: Vec<Seq> = entries.iter().map(|entry| entry.seq).collect();
+            let wanted = seqs.get(seqs.len() * part / 100).copied().unwrap_or(Seq(u64::MAX / 2));
+            let first_kept = Seq(wanted.0.saturating_add_signed(*off));
+            assert_eq!(ports.log.truncate_before(&log(&name(*number)), first_kept).await, Ok(()));
+            let kept = seqs.iter().position(|seq| *seq >= first_kept).unwrap_or(seqs.len().saturating_sub(1));
+            entries.drain(..kept);
         }
         Step::Put { key, expect, size } => {
             let (expect, holds) = model.expect(*key, *expect);

@@ -1,5 +1,8 @@
 //! How logs are stored: by the control plane itself, or for a worker by asking it.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Entry, Error, LogId, Result};
@@ -28,6 +31,10 @@ pub trait Archive: Send + Sync {
     /// Removes the log, then its bodies, and gives their room back to the sandbox.
     async fn delete(&self, log: &LogId) -> Result<()>;
 
+    /// Drops the messages before number `first`, all but the last of the log, then the bodies that no other message
+    /// names, and gives their room back to the sandbox.
+    async fn truncate(&self, log: &LogId, first: u64) -> Result<()>;
+
     /// `None`: it is not there.
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>>;
 
@@ -54,7 +61,7 @@ pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Re
     Ok(message.records(bytes))
 }
 
-/// Messages that are weighed at once.
+/// Messages that are looked at at once.
 const PAGE: usize = 1_000;
 
 /// The storage itself.
@@ -63,6 +70,25 @@ pub struct Direct {
     pub layout: Layout,
     /// Bytes of messages that are read at once.
     pub page_bytes: usize,
+}
+
+/// What storing messages was counted as.
+#[derive(Default)]
+struct Load {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, message: &LogMessage) {
+        self.messages += 1;
+        self.bytes += message.weight();
+    }
+
+    /// The part of those who removed `removed` of them: others may remove the rest at the same time.
+    fn of_removed(&self, removed: u64) -> u64 {
+        self.bytes.saturating_mul(removed.min(self.messages)).checked_div(self.messages).unwrap_or_default()
+    }
 }
 
 impl Direct {
@@ -76,15 +102,77 @@ impl Direct {
         Ok(())
     }
 
-    /// Of all messages of a place: what storing them was counted as.
-    async fn weight(&self, place: Place<'_>) -> Result<u64> {
-        let (mut sum, mut from) = (0, 1);
+    /// Shows the messages of a place with numbers in `range`, oldest first.
+    async fn for_each(
+        &self,
+        place: Place<'_>,
+        range: Range<u64>,
+        mut show: impl FnMut(LogMessage) + Send,
+    ) -> Result<()> {
+        let mut from = range.start.max(1);
         loop {
             let page = self.jetstream.page(place, from, PAGE, self.page_bytes).await?;
-            let Some(last) = page.last() else { return Ok(sum) };
+            let Some(last) = page.last() else { return Ok(()) };
             from = last.seq + 1;
-            sum += page.into_iter().map(|raw| LogMessage::of(raw).weight()).sum::<u64>();
+            page.into_iter().filter(|raw| raw.seq < range.end).for_each(|raw| show(LogMessage::of(raw)));
+            if from >= range.end {
+                return Ok(());
+            }
         }
+    }
+
+    /// Removes all messages of a place, and answers what storing them was counted as, if it was.
+    async fn remove(&self, place: Place<'_>, is_counted: bool) -> Result<u64> {
+        let mut load = Load::default();
+        if is_counted {
+            self.for_each(place, 1..u64::MAX, |message| load.add(&message)).await?;
+        }
+        Ok(load.of_removed(self.jetstream.purge(place).await?))
+    }
+
+    /// Does what [`Archive::truncate`] says, but for the room, which it adds to `room`.
+    async fn drop_before(&self, log: &LogId, first: u64, room: &mut u64) -> Result<()> {
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
+        let place = Place { stream: &stream, subject: &subject };
+        let first = first.min(self.last(log).await?);
+        let (mut load, mut bodies) = (Load::default(), BTreeSet::new());
+        self.for_each(place, 1..first, |message| {
+            load.add(&message);
+            bodies.extend(message.body.map(|body| body.digest));
+        })
+        .await?;
+        if load.messages == 0 {
+            return Ok(());
+        }
+        *room += load.of_removed(self.jetstream.purge_before(place, first).await?);
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        self.for_each(place, first..u64::MAX, |message| {
+            message.body.map(|body| bodies.remove(&body.digest));
+        })
+        .await?;
+        for digest in bodies {
+            let pieces = format!("{}.{digest}.>", layout::bodies_subject(log)?);
+            *room += self.remove(Place { stream: BLOBS, subject: &pieces }, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_counted(&self, log: &LogId) -> Result<bool> {
+        quota::is_counted(&self.kv(), &log.sandbox).await
+    }
+
+    async fn give_back(&self, log: &LogId, room: u64) {
+        if room > 0
+            && let Err(error) = quota::give_back(&self.kv(), &log.sandbox, room).await
+        {
+            tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
+        }
+    }
+
+    fn kv(&self) -> NatsKv {
+        NatsKv { jetstream: self.jetstream.clone() }
     }
 }
 
@@ -111,24 +199,21 @@ impl Archive for Direct {
 
     async fn delete(&self, log: &LogId) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
-        let bodies = format!("{}.>", layout::bodies_subject(log)?);
-        let places =
-            [Place { stream: &stream, subject: &subject }, Place { stream: BLOBS, subject: &bodies }];
-        let kv = NatsKv { jetstream: self.jetstream.clone() };
-        let is_counted = quota::is_counted(&kv, &log.sandbox).await?;
-        let mut removed = 0;
-        for place in places {
-            if is_counted {
-                removed += self.weight(place).await?;
-            }
-            self.jetstream.purge(place).await?;
+        let pieces = format!("{}.>", layout::bodies_subject(log)?);
+        let is_counted = self.is_counted(log).await?;
+        let removed = self.remove(Place { stream: &stream, subject: &subject }, is_counted).await?;
+        let bodies = self.remove(Place { stream: BLOBS, subject: &pieces }, is_counted).await;
+        self.give_back(log, removed + bodies.as_ref().copied().unwrap_or_default()).await;
+        bodies.map(|_| ())
+    }
+
+    async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {
+        let mut room = 0;
+        let dropped = self.drop_before(log, first, &mut room).await;
+        if self.is_counted(log).await? {
+            self.give_back(log, room).await;
         }
-        if removed > 0
-            && let Err(error) = quota::give_back(&kv, &log.sandbox, removed).await
-        {
-            tracing::warn!(%log, %error, "the room of a removed log is not given back");
-        }
-        Ok(())
+        dropped
     }
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {

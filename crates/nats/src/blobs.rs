@@ -71,6 +71,6 @@ impl NatsBlobs {
     }
 
     async fn purge(&self, subject: &str) -> Result<()> {
-        self.jetstream.purge(Place { stream: BLOBS, subject }).await
+        self.jetstream.purge(Place { stream: BLOBS, subject }).await.map(|_| ())
     }
 }

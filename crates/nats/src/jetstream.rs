@@ -120,10 +120,19 @@ impl JetStream {
         Err(Error::Unavailable("the connection to NATS has ended".to_owned()))
     }
 
-    /// Removes every message of a subject.
-    pub async fn purge(&self, place: Place<'_>) -> Result<()> {
-        let body = json!({ "filter": place.subject });
-        self.api(&format!("STREAM.PURGE.{}", place.stream), &body).await?.map(|_| ()).map_err(Error::from)
+    /// Removes every message of a subject; answers how many this call has removed.
+    pub async fn purge(&self, place: Place<'_>) -> Result<u64> {
+        self.purged(place, json!({ "filter": place.subject })).await
+    }
+
+    /// Removes the messages of a subject before the position `first`; answers how many this call has removed.
+    pub async fn purge_before(&self, place: Place<'_>, first: u64) -> Result<u64> {
+        self.purged(place, json!({ "filter": place.subject, "seq": first })).await
+    }
+
+    async fn purged(&self, place: Place<'_>, body: Value) -> Result<u64> {
+        let answer = self.api(&format!("STREAM.PURGE.{}", place.stream), &body).await??;
+        Ok(answer.get("purged").and_then(Value::as_u64).unwrap_or_default())
     }
 
     /// A call of the management API.

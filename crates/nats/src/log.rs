@@ -71,6 +71,10 @@ impl EventLog for NatsLog {
     async fn delete(&self, log: &LogId) -> Result<()> {
         self.archive.delete(log).await
     }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        self.archive.truncate(log, message::holding(first_kept)).await
+    }
 }
 
 impl NatsLog {

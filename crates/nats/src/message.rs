@@ -131,6 +131,11 @@ pub fn ending_at(seq: Seq) -> Option<u64> {
     seq.0.is_multiple_of(FAN).then_some(seq.0 / FAN)
 }
 
+/// The message whose record may be at `seq`; 0 for none.
+pub fn holding(seq: Seq) -> u64 {
+    seq.0.div_ceil(FAN)
+}
+
 /// The first message that may have a record after `seq`.
 pub fn first_after(seq: Seq) -> u64 {
     seq.0 / FAN + 1
@@ -167,6 +172,9 @@ mod tests {
         assert!(full > end_of(1), "{full:?}");
         for (seq, message) in [(0, 1), (1, 1), (FAN - 1, 1), (FAN, 2), (FAN + 1, 2), (2 * FAN, 3)] {
             assert_eq!(first_after(Seq(seq)), message, "{seq}");
+        }
+        for (seq, message) in [(0, 0), (1, 1), (FAN, 1), (FAN + 1, 2), (2 * FAN, 2)] {
+            assert_eq!(holding(Seq(seq)), message, "{seq}");
         }
         assert_eq!(ending_at(Seq(3 * FAN)), Some(3));
         assert_eq!(ending_at(Seq(3 * FAN - 1)), None);

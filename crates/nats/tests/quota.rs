@@ -5,6 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{cluster, connection, options};
+use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
 use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use ports::{Error, Expect, LogId, Ports, Result, subjects};
@@ -122,6 +123,38 @@ async fn a_removed_log_gives_its_room_back_whoever_removes_it() {
     }
     let (taken, _) = fill(&ports, &log("one"), RECORD).await;
     assert!(taken >= QUOTA - 2 * MIB, "{taken}");
+}
+
+#[tokio::test]
+async fn what_is_dropped_from_the_front_of_a_log_gives_its_room_back_once() {
+    let (server, _gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let log = log("_bash");
+    // The second size is stored in pieces beside the log.
+    for size in [RECORD, MIB as usize] {
+        let (taken, error) = fill(&ports, &log, size).await;
+        assert!(taken >= QUOTA - 2 * MIB, "{taken} of {size}: {error}");
+        let last = ports.log.tail(&log).await.unwrap();
+        for dropped in join_all((0..4).map(|_| ports.log.truncate_before(&log, last))).await {
+            dropped.unwrap();
+        }
+        assert_eq!(ports.log.read_all(&log, Seq::ZERO).await.unwrap().len(), 1);
+    }
+    let (taken, _) = fill(&ports, &log, RECORD).await;
+    assert!((QUOTA - 3 * MIB..=QUOTA).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn a_body_that_a_record_that_stays_has_too_is_not_dropped() {
+    let (server, _gateways) = start(1).await;
+    let (ports, log) = (worker(&server, &sandbox("a")).await, log("_bash"));
+    let large = "same ".repeat(200_000);
+    append(&ports, &log, &large).await.unwrap();
+    append(&ports, &log, &"other ".repeat(200_000)).await.unwrap();
+    let last = append(&ports, &log, &large).await.unwrap();
+    ports.log.truncate_before(&log, last).await.unwrap();
+    let kept = ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+    assert_eq!(kept, [ports::Entry { seq: last, payload: large.into() }]);
 }
 
 #[tokio::test]

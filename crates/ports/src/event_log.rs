@@ -95,6 +95,15 @@ pub trait EventLog: Send + Sync {
     /// `Unavailable`, `Internal`.
     async fn delete(&self, log: &LogId) -> Result<()>;
 
+    /// Drops the records before `first_kept`, as one change: a crash leaves all of them or none. What stays keeps
+    /// its position, and the tail is as before: the last record stays, whatever is asked for. Records of one append
+    /// may stay together, so some before `first_kept` may too. A reader below what stays gets what stays. Doing
+    /// it again changes nothing, and an absent log is no error.
+    ///
+    /// # Errors
+    /// `Unavailable`: perhaps dropped. `Internal`.
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()>;
+
     /// All records after `after`, in pages.
     ///
     /// # Errors

@@ -61,4 +61,8 @@ impl EventLog for Faulty {
     async fn delete(&self, log: &LogId) -> Result<()> {
         self.inner.delete(log).await
     }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        self.inner.truncate_before(log, first_kept).await
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 use ports::Entry;
 use rustix::buffer::spare_capacity;
+use rustix::fs::FallocateFlags;
 use types::Seq;
 
 use crate::place::Place;
@@ -16,9 +17,12 @@ const MIN_READ: usize = 16 << 10;
 /// What a record is guessed to take as long as none was read.
 const GUESSED_RECORD: usize = 1 << 10;
 
-/// One log: a record a line. A record's position is the offset of its end, so nothing needs an index.
+/// One log: a record a line. A record's position is the offset of its end, so nothing needs an index. What was
+/// dropped from its front becomes a hole in the file, so the offsets stay.
 pub struct LogFile {
     file: File,
+    /// Where the first record begins that was not dropped.
+    start: AtomicU64,
     /// What readers may see: everything before it is durable.
     tail: AtomicU64,
     /// What a record took where the log was last read: the next ones are likely to be similar.
@@ -26,14 +30,23 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    pub fn open(file: File) -> io::Result<Self> {
-        let tail = AtomicU64::new(file.metadata()?.len());
-        Ok(Self { file, tail, usual_record: AtomicUsize::new(GUESSED_RECORD) })
+    /// `noted_start`: what was written down about the front. It is not believed where no record begins.
+    pub fn open(file: File, noted_start: u64, place: &Place) -> io::Result<Self> {
+        let (start, tail) = (AtomicU64::new(0), AtomicU64::new(file.metadata()?.len()));
+        let log = Self { file, start, tail, usual_record: AtomicUsize::new(GUESSED_RECORD) };
+        match noted_start {
+            0 => {}
+            start if start <= log.tail() && log.bytes(start - 1, 1)?.as_ref() == b"\n" => {
+                log.drop_before(start)
+            }
+            start => tracing::warn!(log = %place.path, start, "the log does not begin where it was noted"),
+        }
+        Ok(log)
     }
 
     /// Cuts the last line if it has no end.
-    pub fn open_whole(file: File, place: &Place) -> io::Result<Self> {
-        let log = Self::open(file)?;
+    pub fn open_whole(file: File, noted_start: u64, place: &Place) -> io::Result<Self> {
+        let log = Self::open(file, noted_start, place)?;
         let length = log.tail();
         let whole = log.line_start(length)?;
         if whole < length {
@@ -44,14 +57,49 @@ impl LogFile {
         Ok(log)
     }
 
+    pub fn start(&self) -> u64 {
+        self.start.load(Ordering::Acquire)
+    }
+
     pub fn tail(&self) -> u64 {
         self.tail.load(Ordering::Acquire)
     }
 
-    /// Whether `bytes` are at `offset` already.
+    /// Whether `bytes` are at `offset` already, or were and have been dropped.
     pub fn has(&self, offset: u64, bytes: &[u8]) -> io::Result<bool> {
-        let reaches = offset + bytes.len() as u64 <= self.tail();
-        Ok(reaches && self.bytes(offset, bytes.len())? == bytes)
+        let dropped = usize::try_from(self.start().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let Some(kept) = bytes.get(dropped..) else { return Ok(true) };
+        let offset = offset + dropped as u64;
+        let reaches = offset + kept.len() as u64 <= self.tail();
+        Ok(reaches && self.bytes(offset, kept.len())? == kept)
+    }
+
+    /// Where the log will begin if what is before the record that ends at or after `first_kept` is dropped; `None` if
+    /// that changes nothing. The last record stays.
+    pub fn new_start(&self, first_kept: u64) -> io::Result<Option<u64>> {
+        let start = self.start();
+        let position = first_kept.min(self.tail()).saturating_sub(1);
+        if position <= start {
+            return Ok(None);
+        }
+        Ok(Some(self.line_start(position)?).filter(|new| *new > start))
+    }
+
+    /// Hides what is before `start`, where a record begins.
+    pub fn drop_before(&self, start: u64) {
+        self.start.store(start, Ordering::Release);
+    }
+
+    /// Gives the room of what was dropped back to the file system. The block with the last byte of it stays: that byte
+    /// shows at the next opening that a record begins there.
+    pub fn release_front(&self) -> io::Result<()> {
+        const BLOCK: u64 = 4 << 10;
+        let end = self.start().saturating_sub(1) / BLOCK * BLOCK;
+        if end == 0 {
+            return Ok(());
+        }
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.file, hole, 0, end)?)
     }
 
     /// Makes the log end with `bytes` at `offset`. On an error it ends at `offset`.
@@ -75,6 +123,17 @@ impl LogFile {
 
     /// The records that end after `after`, at most `limit` of them, and at least one if there is one.
     pub fn read(&self, after: u64, limit: usize) -> io::Result<Vec<Entry>> {
+        loop {
+            let start = self.start();
+            let entries = self.read_from(after.max(start), limit)?;
+            // What was dropped meanwhile may be a hole already.
+            if self.start() == start {
+                return Ok(entries);
+            }
+        }
+    }
+
+    fn read_from(&self, after: u64, limit: usize) -> io::Result<Vec<Entry>> {
         let tail = self.tail();
         if after >= tail || limit == 0 {
             return Ok(Vec::new());
@@ -101,16 +160,17 @@ impl LogFile {
     /// Where the line that `position` is in begins; right after the end of a line that is `position` itself.
     fn line_start(&self, position: u64) -> io::Result<u64> {
         const STEP: u64 = 4 << 10;
+        let start = self.start();
         let mut end = position;
-        while end > 0 {
-            let begin = end.saturating_sub(STEP);
+        while end > start {
+            let begin = end.saturating_sub(STEP).max(start);
             let block = self.bytes(begin, usize::try_from(end - begin).unwrap_or(0))?;
             if let Some(at) = memchr::memrchr(b'\n', &block) {
                 return Ok(begin + at as u64 + 1);
             }
             end = begin;
         }
-        Ok(0)
+        Ok(start)
     }
 
     fn bytes(&self, offset: u64, length: usize) -> io::Result<Bytes> {

@@ -3,15 +3,16 @@
 mod log_file;
 mod open_logs;
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use log_file::LogFile;
-use open_logs::{LastLine, OpenLogs};
+use open_logs::{LastLine, LogPaths, OpenLogs};
 
 use crate::journal::Change;
 use crate::options::Options;
@@ -28,6 +29,8 @@ pub struct Disk {
     drafts: PathBuf,
     next_draft: AtomicU64,
     logs: OpenLogs,
+    /// The logs that have lost their front since the last checkpoint.
+    fronts: Mutex<HashSet<Place>>,
 }
 
 impl Disk {
@@ -48,6 +51,7 @@ impl Disk {
             drafts,
             next_draft: AtomicU64::new(0),
             logs: OpenLogs::default(),
+            fronts: Mutex::default(),
         })
     }
 
@@ -70,7 +74,11 @@ impl Disk {
 
     /// A log, or `None` if it is absent. Its torn last line, if it has one, is cut.
     pub fn log(&self, place: &Place) -> io::Result<Option<Arc<LogFile>>> {
-        self.logs.get(place, &self.path(place), LastLine::CutIfTorn)
+        self.logs.get(place, &self.log_paths(place), LastLine::CutIfTorn)
+    }
+
+    fn log_paths(&self, place: &Place) -> LogPaths {
+        LogPaths { log: self.path(place), start: self.path(&Place::start_of(place)) }
     }
 
     /// The tail of a log that is open already, without touching the disk.
@@ -86,6 +94,7 @@ impl Disk {
             }
             Change::Replace { place, bytes } => self.replace(&self.path(place), bytes),
             Change::Remove { place } => self.remove(place),
+            Change::Truncate { place, first_kept } => self.truncate(place, *first_kept, LastLine::CutIfTorn),
         }
     }
 
@@ -102,15 +111,29 @@ impl Disk {
                 _ => self.apply(change),
             },
             Change::Remove { .. } => self.apply(change),
+            Change::Truncate { place, first_kept } => self.truncate(place, *first_kept, LastLine::AsItIs),
         }
     }
 
     fn log_to_write(&self, place: &Place, last_line: LastLine) -> io::Result<Arc<LogFile>> {
-        let path = self.path(place);
-        match self.logs.get(place, &path, last_line)? {
+        let paths = self.log_paths(place);
+        match self.logs.get(place, &paths, last_line)? {
             Some(log) => Ok(log),
-            None => self.logs.create(place, &path),
+            None => self.logs.create(place, &paths),
         }
+    }
+
+    /// Hides the front of a log; its room comes back with the next checkpoint.
+    fn truncate(&self, place: &Place, first_kept: u64, last_line: LastLine) -> io::Result<()> {
+        let Some(log) = self.logs.get(place, &self.log_paths(place), last_line)? else { return Ok(()) };
+        if let Some(start) = log.new_start(first_kept)? {
+            self.replace(&self.path(&Place::start_of(place)), format!("{start}\n").as_bytes())?;
+            log.drop_before(start);
+        }
+        if log.start() > 0 {
+            self.fronts().insert(place.clone());
+        }
+        Ok(())
     }
 
     /// Removes a file; of a conversation, its whole folder.
@@ -133,7 +156,9 @@ impl Disk {
 
     /// Removes one file and nothing around it.
     pub fn remove_file(&self, place: &Place) -> io::Result<()> {
-        self.logs.remove(place, || absent_is_fine(fs::remove_file(self.path(place))))
+        let LogPaths { log, start } = self.log_paths(place);
+        self.logs
+            .remove(place, || [log, start].iter().try_for_each(|path| absent_is_fine(fs::remove_file(path))))
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -162,8 +187,28 @@ impl Disk {
         self.logs.clear();
     }
 
-    /// Makes every change so far durable.
+    /// Makes every change so far durable. Then gives back the room of what was dropped before: earlier, a crash could
+    /// take back the dropping and find holes.
     pub fn sync(&self) -> io::Result<()> {
+        let fronts = std::mem::take(&mut *self.fronts());
+        if let Err(error) = self.sync_file_systems() {
+            self.fronts().extend(fronts);
+            return Err(error);
+        }
+        for place in fronts {
+            let released = self.log(&place).and_then(|log| log.map_or(Ok(()), |log| log.release_front()));
+            if let Err(error) = released {
+                tracing::warn!(log = %place.path, %error, "the room of what was dropped from a log is not given back");
+            }
+        }
+        Ok(())
+    }
+
+    fn fronts(&self) -> MutexGuard<'_, HashSet<Place>> {
+        self.fronts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync_file_systems(&self) -> io::Result<()> {
         let mut synced = Vec::new();
         for path in [&self.root, &self.conversations, &self.bash_events] {
             let folder = File::open(path)?;

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::log_file::LogFile;
@@ -22,6 +22,12 @@ struct State {
     clock: u64,
 }
 
+/// Where a log is, and where it is noted that it has lost its front.
+pub struct LogPaths {
+    pub log: PathBuf,
+    pub start: PathBuf,
+}
+
 struct Kept {
     log: Arc<LogFile>,
     last_used: u64,
@@ -36,34 +42,39 @@ pub enum LastLine {
 }
 
 impl OpenLogs {
-    pub fn get(&self, place: &Place, path: &Path, last_line: LastLine) -> io::Result<Option<Arc<LogFile>>> {
+    pub fn get(
+        &self,
+        place: &Place,
+        paths: &LogPaths,
+        last_line: LastLine,
+    ) -> io::Result<Option<Arc<LogFile>>> {
         let mut state = self.lock();
         if let Some(log) = state.touch(place) {
             return Ok(Some(log));
         }
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        state.keep(place, file, last_line).map(Some)
+        state.keep(place, file, noted_start(&paths.start)?, last_line).map(Some)
     }
 
     pub fn known(&self, place: &Place) -> Option<Arc<LogFile>> {
         self.lock().touch(place)
     }
 
-    pub fn create(&self, place: &Place, path: &Path) -> io::Result<Arc<LogFile>> {
+    pub fn create(&self, place: &Place, paths: &LogPaths) -> io::Result<Arc<LogFile>> {
         let mut state = self.lock();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = match options.open(path) {
+        let file = match options.open(&paths.log) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                path.parent().map_or(Ok(()), make_folder)?;
-                options.open(path)?
+                paths.log.parent().map_or(Ok(()), make_folder)?;
+                options.open(&paths.log)?
             }
             file => file?,
         };
-        state.keep(place, file, LastLine::AsItIs)
+        state.keep(place, file, 0, LastLine::AsItIs)
     }
 
     /// Forgets a log while `remove` removes its file, so that nobody opens it in between.
@@ -91,10 +102,16 @@ impl State {
         Some(kept.log.clone())
     }
 
-    fn keep(&mut self, place: &Place, file: File, last_line: LastLine) -> io::Result<Arc<LogFile>> {
+    fn keep(
+        &mut self,
+        place: &Place,
+        file: File,
+        start: u64,
+        last_line: LastLine,
+    ) -> io::Result<Arc<LogFile>> {
         let log = Arc::new(match last_line {
-            LastLine::CutIfTorn => LogFile::open_whole(file, place)?,
-            LastLine::AsItIs => LogFile::open(file)?,
+            LastLine::CutIfTorn => LogFile::open_whole(file, start, place)?,
+            LastLine::AsItIs => LogFile::open(file, start, place)?,
         });
         self.make_room();
         self.clock += 1;
@@ -116,6 +133,15 @@ impl State {
     }
 }
 
+/// 0 for a log that has lost nothing.
+fn noted_start(path: &Path) -> io::Result<u64> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().parse().unwrap_or_default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +153,9 @@ mod tests {
         let logs = OpenLogs::default();
         let create = |number: usize| {
             let place = Place { area: Area::BashEvents, path: format!("{number}.jsonl") };
-            let log = logs.create(&place, &folder.path().join(&place.path)).unwrap();
+            let log = folder.path().join(&place.path);
+            let start = folder.path().join("none");
+            let log = logs.create(&place, &LogPaths { log, start }).unwrap();
             (place, log)
         };
         let (used_place, used) = create(0);

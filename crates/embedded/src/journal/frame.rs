@@ -23,6 +23,11 @@ pub enum Change<'a> {
     Remove {
         place: Place,
     },
+    /// What a log has before the record that ends at `first_kept`, or around it, is dropped.
+    Truncate {
+        place: Place,
+        first_kept: u64,
+    },
 }
 
 /// What a change takes beside its path and bytes.
@@ -31,11 +36,15 @@ const CHANGE_BYTES: usize = 16;
 const APPEND: u8 = 1;
 const REPLACE: u8 = 2;
 const REMOVE: u8 = 3;
+const TRUNCATE: u8 = 4;
 
 impl Change<'_> {
     pub fn place(&self) -> &Place {
         match self {
-            Self::Append { place, .. } | Self::Replace { place, .. } | Self::Remove { place } => place,
+            Self::Append { place, .. }
+            | Self::Replace { place, .. }
+            | Self::Remove { place }
+            | Self::Truncate { place, .. } => place,
         }
     }
 }
@@ -60,6 +69,10 @@ impl FrameWriter {
 
     pub fn remove(&mut self, place: &Place) {
         self.change(REMOVE, place, 0, &[]);
+    }
+
+    pub fn truncate(&mut self, place: &Place, first_kept: u64) {
+        self.change(TRUNCATE, place, first_kept, &[]);
     }
 
     fn change(&mut self, kind: u8, place: &Place, offset: u64, parts: &[&[u8]]) {
@@ -144,6 +157,7 @@ impl<'a> Reader<'a> {
             APPEND => Some(Change::Append { place, offset, bytes }),
             REPLACE => Some(Change::Replace { place, bytes }),
             REMOVE => Some(Change::Remove { place }),
+            TRUNCATE => Some(Change::Truncate { place, first_kept: offset }),
             _ => None,
         }
     }
@@ -201,6 +215,7 @@ mod tests {
         writer.finish().unwrap();
         writer.replace(&place("b"), &[b"1\n", b"two"]);
         writer.remove(&place("c"));
+        writer.truncate(&place("d"), 9);
         writer.finish().unwrap();
         writer
     }
@@ -211,8 +226,11 @@ mod tests {
         let (first, length) = decode(writer.bytes()).unwrap();
         assert_eq!(first, [Change::Append { place: place("a"), offset: 7, bytes: b"one\n" }]);
         let (second, rest) = decode(&writer.bytes()[length..]).unwrap();
-        let expected =
-            [Change::Replace { place: place("b"), bytes: b"1\ntwo" }, Change::Remove { place: place("c") }];
+        let expected = [
+            Change::Replace { place: place("b"), bytes: b"1\ntwo" },
+            Change::Remove { place: place("c") },
+            Change::Truncate { place: place("d"), first_kept: 9 },
+        ];
         assert_eq!(second, expected);
         assert_eq!(length + rest, writer.bytes().len());
     }

@@ -22,11 +22,14 @@ pub fn replay(folder: &Path, disk: &Disk) -> io::Result<Vec<u64>> {
         segments.push(read(folder, *number)?);
     }
     let changes: Vec<Change<'_>> = segments.iter().flat_map(|bytes| changes(bytes)).collect();
-    let last: HashMap<Place, usize> =
-        changes.iter().enumerate().map(|(at, change)| (change.place().clone(), at)).collect();
-    for (at, change) in changes.iter().enumerate() {
+    let numbered = || changes.iter().enumerate();
+    let last: HashMap<&Place, usize> = numbered().map(|(at, change)| (change.place(), at)).collect();
+    let removals = numbered().filter(|(_, change)| matches!(change, Change::Remove { .. }));
+    let removed: HashMap<&Place, usize> = removals.map(|(at, change)| (change.place(), at)).collect();
+    for (at, change) in numbered() {
         let is_last = last.get(change.place()) == Some(&at);
         match change {
+            _ if removed.get(change.place()).is_some_and(|removal| at < *removal) => {}
             Change::Replace { .. } if !is_last => {}
             // What else is in the folder by now belongs to the log that was made after this.
             Change::Remove { place } if !is_last => disk.remove_file(place)?,

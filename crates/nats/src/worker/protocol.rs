@@ -31,6 +31,11 @@ pub enum Question {
     Delete {
         log: String,
     },
+    /// Drops the messages before `first`; of bash logs only.
+    Truncate {
+        log: String,
+        first: u64,
+    },
     Piece {
         log: String,
         digest: Digest,

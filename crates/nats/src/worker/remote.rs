@@ -90,6 +90,13 @@ impl Archive for Remote {
         }
     }
 
+    async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {
+        match self.ask(Question::Truncate { log: self.own(log)?, first }, Bytes::new()).await? {
+            (Answer::Done, _) => Ok(()),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
         let question = Question::Piece { log: self.own(log)?, digest: digest.clone(), index };
         match self.ask(question, Bytes::new()).await? {

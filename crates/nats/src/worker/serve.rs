@@ -93,6 +93,13 @@ impl Caller {
                 self.served.archive.delete(&log(&name)).await?;
                 (Answer::Done, nothing)
             }
+            Question::Truncate { log: name, first } => {
+                if !name.starts_with('_') {
+                    return Err(Fault::new(Code::Forbidden, "a worker drops nothing of a conversation"));
+                }
+                self.served.archive.truncate(&log(&name), first).await?;
+                (Answer::Done, nothing)
+            }
             Question::Piece { log: name, digest, index } => {
                 let piece = self.served.archive.piece(&log(&name), &digest, index).await?;
                 (Answer::Piece { found: piece.is_some() }, piece.unwrap_or_default())

@@ -162,6 +162,78 @@ pub async fn a_deleted_log_is_gone_and_can_be_made_anew(ports: Ports) {
     assert_eq!(ports.log.tail(&log).await, Ok(seqs[0]));
 }
 
+pub async fn what_is_dropped_from_the_front_leaves_the_rest_where_it_was(ports: Ports) {
+    let log = new_bash_log();
+    let mut seqs = Vec::new();
+    for text in ["one", "two", "three", "four"] {
+        let tail = seqs.last().copied().unwrap_or_default();
+        seqs.extend(append(&ports, &log, tail, &[text]).await);
+    }
+    let mut published = subscribe(&ports, &log).await;
+    assert_eq!(ports.log.truncate_before(&log, seqs[2]).await, Ok(()));
+    let kept = vec![entry(seqs[2], "three"), entry(seqs[3], "four")];
+    for below in [Seq::ZERO, Seq(1), seqs[0], seqs[1], Seq(seqs[2].0 - 1)] {
+        assert_eq!(ports.log.read(&log, below, 10).await, Ok(kept.clone()), "after {below:?}");
+    }
+    assert_eq!(ports.log.read(&log, seqs[2], 10).await, Ok(kept[1..].to_vec()));
+    assert_eq!(ports.log.tail(&log).await, Ok(seqs[3]));
+    let more = append(&ports, &log, seqs[3], &["five"]).await;
+    assert_eq!(texts(&ports, &log).await, ["three", "four", "five"]);
+    assert_eq!(publication(&mut published).await, (Stored { seq: more[0], prev: seqs[3] }, "five".into()));
+}
+
+pub async fn records_of_one_append_are_dropped_without_tearing_any(ports: Ports) {
+    let log = new_bash_log();
+    let all = ["a", "", "a longer one", "d", "", "f"];
+    let seqs = append(&ports, &log, Seq::ZERO, &all).await;
+    for (wanted, seq) in seqs.iter().enumerate() {
+        assert_eq!(ports.log.truncate_before(&log, *seq).await, Ok(()));
+        let kept = ports.log.read(&log, Seq::ZERO, 10).await.expect("what stays");
+        assert!(kept.len() >= all.len() - wanted, "no more is dropped than was asked for");
+        let expected: Vec<Entry> = seqs.iter().zip(all).map(|(seq, text)| entry(*seq, text)).collect();
+        assert_eq!(kept, expected[all.len() - kept.len()..]);
+    }
+}
+
+pub async fn the_last_record_of_a_log_is_never_dropped(ports: Ports) {
+    let log = new_bash_log();
+    let first = append(&ports, &log, Seq::ZERO, &["one"]).await;
+    let last = append(&ports, &log, first[0], &["two"]).await;
+    for beyond in [Seq(last[0].0 + 1), Seq(last[0].0 * 3), Seq(u64::MAX)] {
+        assert_eq!(ports.log.truncate_before(&log, beyond).await, Ok(()));
+        assert_eq!(ports.log.read(&log, Seq::ZERO, 10).await, Ok(vec![entry(last[0], "two")]));
+        assert_eq!(ports.log.tail(&log).await, Ok(last[0]));
+    }
+    append(&ports, &log, last[0], &["three"]).await;
+    assert_eq!(texts(&ports, &log).await, ["two", "three"]);
+}
+
+pub async fn dropping_twice_or_from_an_absent_log_changes_nothing(ports: Ports) {
+    let log = new_bash_log();
+    assert_eq!(ports.log.truncate_before(&log, Seq(7)).await, Ok(()));
+    assert_eq!(ports.log.tail(&log).await, Ok(Seq::ZERO));
+    let first = append(&ports, &log, Seq::ZERO, &["one"]).await;
+    let second = append(&ports, &log, first[0], &["two"]).await;
+    assert_eq!(texts(&ports, &log).await, ["one", "two"], "what was not there is not dropped later");
+    for position in [second[0], second[0], first[0], Seq(1), Seq::ZERO] {
+        assert_eq!(ports.log.truncate_before(&log, position).await, Ok(()));
+        assert_eq!(texts(&ports, &log).await, ["two"]);
+    }
+}
+
+pub async fn a_truncated_log_is_deleted_and_made_anew(ports: Ports) {
+    let log = new_bash_log();
+    let first = append(&ports, &log, Seq::ZERO, &["one"]).await;
+    let second = append(&ports, &log, first[0], &["two"]).await;
+    let (truncated, deleted) =
+        futures_util::join!(ports.log.truncate_before(&log, second[0]), ports.log.delete(&log));
+    assert_eq!((truncated, deleted), (Ok(()), Ok(())));
+    let seqs = append(&ports, &log, Seq::ZERO, &["a", "b", "c", "d", "e"]).await;
+    let expected: Vec<Entry> =
+        seqs.iter().zip(["a", "b", "c", "d", "e"]).map(|(seq, text)| entry(*seq, text)).collect();
+    assert_eq!(ports.log.read(&log, Seq::ZERO, 10).await, Ok(expected));
+}
+
 pub async fn logs_do_not_mix(ports: Ports) {
     let (one, other) = (new_log(), new_log());
     let bash = LogId::named(&one.sandbox, &format!("_{}", one.name));
@@ -179,6 +251,12 @@ pub async fn large_and_strange_records_come_back_unchanged(ports: Ports) {
     let strange = ["", "\r", "\u{0}", "\u{2028}ä\t\\n", large.as_str(), "end"];
     append(&ports, &log, Seq::ZERO, &strange).await;
     assert_eq!(texts(&ports, &log).await, strange);
+}
+
+/// Workers may drop from the front of such logs only.
+fn new_bash_log() -> LogId {
+    let log = new_log();
+    LogId::named(&log.sandbox, &format!("_{}", log.name))
 }
 
 async fn append(ports: &Ports, log: &LogId, after: Seq, texts: &[&str]) -> Vec<Seq> {

@@ -48,6 +48,11 @@ macro_rules! contract_tests {
             a_position_inside_a_log_finds_the_record_after_it,
             an_absent_log_is_empty,
             a_deleted_log_is_gone_and_can_be_made_anew,
+            what_is_dropped_from_the_front_leaves_the_rest_where_it_was,
+            records_of_one_append_are_dropped_without_tearing_any,
+            the_last_record_of_a_log_is_never_dropped,
+            dropping_twice_or_from_an_absent_log_changes_nothing,
+            a_truncated_log_is_deleted_and_made_anew,
             logs_do_not_mix,
             large_and_strange_records_come_back_unchanged,
         );
