@@ -73,6 +73,7 @@ pub async fn run(
     let services = services::ServicesConfig {
         sandbox: config.sandbox.clone(),
         incarnation: config.incarnation(),
+        epoch: config.epoch,
         default_cwd: config.project_dir.clone(),
         bash_retention: config.bash_retention,
         activity: activity.clone(),

@@ -119,3 +119,42 @@ async fn a_log_without_room_ends_the_run_with_the_reason_and_goes_on_when_there_
     world.wait_status(id, "finished").await;
     assert_eq!(world.kinds(id, "MessageEvent").await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_never_takes_ends_the_run_with_an_error_and_is_not_tried_again() {
+    let faults = Arc::new(Faults::default());
+    let wrapped = faults.clone();
+    let mut world = World::with(
+        |config| config.max_concurrent_runs = 1,
+        |ports| ports.log = Arc::new(Faulty { inner: ports.log.clone(), faults: wrapped }),
+    )
+    .await;
+    let id = world.create();
+    *faults.forbidden.lock().unwrap() = Some("\"ObservationEvent\"");
+    world.model.will([terminal("echo once >> count"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_status(id, "error").await;
+    until(async || world.ended_runs(id).await == 1).await;
+    assert_eq!(faults.refused.load(Ordering::SeqCst), 1, "it is not tried again");
+    let errors = world.kinds(id, "ConversationErrorEvent").await;
+    assert_eq!((errors.len(), &errors[0]["code"]), (1, &"StorageError".into()));
+    assert!(!errors[0].to_string().contains("/var/lib"), "{}", errors[0]);
+    assert_eq!(world.kinds(id, "AgentErrorEvent").await.len(), 1, "the call has a result");
+    until(async || world.call(id, Command::Pause {}).await.is_ok()).await;
+    world.call(id, Command::Interrupt {}).await.unwrap();
+
+    *faults.forbidden.lock().unwrap() = None;
+    let other = world.create();
+    world.model.will([finish()]);
+    world.say(other, "the slot is free", true).await.unwrap();
+    world.wait_status(other, "finished").await;
+
+    let before = world.events(id).await.len();
+    world.stop_worker().await;
+    world.config.epoch = types::Epoch(2);
+    world.start_worker().await;
+    world.call(id, Command::Wake {}).await.unwrap();
+    assert_eq!(world.events(id).await.len(), before, "a restart repeats nothing");
+    let count = world.dir.path().join("project").join(id.hex()).join("count");
+    assert_eq!(std::fs::read_to_string(count).unwrap(), "once\n");
+}

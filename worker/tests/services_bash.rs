@@ -341,6 +341,39 @@ async fn a_lost_answer_of_the_log_stores_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_arrives_after_its_answer_was_given_up_is_stored_once() {
+    let faults = Arc::new(Faults::default());
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
+    })
+    .await;
+    for late in 1..4 {
+        faults.late.store(late, Ordering::SeqCst);
+        let outputs = world.execute("echo once", 30).await;
+        assert_eq!(outputs.len(), 1, "{outputs:?}");
+        assert_eq!(world.events(&all()).await.len(), 2 * late, "a command and its output each time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_worker_stores_no_bash_events() {
+    let world = World::start().await;
+    world.execute("true", 5).await;
+    let log = LogId::named(&SandboxId::shared(), "_bash");
+    let fence = br#"{"control":{"type":"fence","epoch":7}}"#;
+    let tail = world.ports.log.tail(&log).await.unwrap();
+    let fenced = world.ports.log.append(&log, tail, vec![fence.to_vec().into()]).await.unwrap().tail();
+
+    for _ in 0..2 {
+        let request = ExecuteBashRequest { command: "true".into(), cwd: None, timeout: 5 };
+        let call = BashCall::Start { scope: all(), request };
+        let refused = world.bash::<BashStarted>(call).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unavailable, "{refused}");
+    }
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), fenced);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_events_cannot_be_stored_is_ended() {
     let faults = Arc::new(Faults::default());
     let world = World::on(|ports| {

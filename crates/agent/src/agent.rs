@@ -17,6 +17,7 @@ use crate::act::Batch;
 use crate::condense::{Condenser, Condensing};
 use crate::journal::{Draft, Position};
 use crate::protocol::{Effect, Env, Input, Refusal, Setup};
+use crate::recover::GivenUp;
 use crate::stuck::Trail;
 use crate::view::View;
 use crate::{recover, schema, settings};
@@ -125,10 +126,10 @@ impl Agent {
         draft.finish()
     }
 
-    /// As [`Self::recover`], of a log that takes no more but this: says `why` in an event.
-    pub fn give_up(&mut self, why: &str, env: &mut dyn Env) -> Vec<Effect> {
+    /// As [`Self::recover`], of a log that refused what came next: says `why` in an event.
+    pub fn give_up(&mut self, why: &GivenUp<'_>, env: &mut dyn Env) -> Vec<Effect> {
         let mut draft = Draft::new(env);
-        recover::close_what_has_no_room(self, &mut draft, why);
+        recover::close_what_was_refused(self, &mut draft, why);
         draft.finish()
     }
 

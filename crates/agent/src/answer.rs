@@ -10,6 +10,7 @@ use types::stats::Usage;
 use types::{EventBody, EventId, Role};
 
 use crate::agent::{Agent, Phase};
+use crate::bounds;
 use crate::confirm::Candidate;
 use crate::convert::{Converted, Converter, Valid};
 use crate::journal::Draft;
@@ -72,7 +73,7 @@ impl Agent {
         self.run.withheld = 0;
         self.note_usage(draft, usage);
         let response_id = self.fresh_response_id(completion.id, &item_id);
-        let message = masked(completion.message, draft.env);
+        let message = bounds::shortened(masked(completion.message, draft.env));
         if message.tool_calls.is_empty() {
             self.take_text(draft, item_id, response_id, message);
         } else {
@@ -83,7 +84,8 @@ impl Agent {
     /// Calls are grouped by response id, so two answers in a row must not share one, as those of careless
     /// servers do.
     fn fresh_response_id(&self, id: String, item_id: &EventId) -> String {
-        if id.is_empty() || self.view.last_response_id() == Some(&id) { item_id.0.clone() } else { id }
+        let is_own = bounds::is_id(&id) && self.view.last_response_id() != Some(&id);
+        if is_own { id } else { item_id.0.clone() }
     }
 
     fn take_text(&mut self, draft: &mut Draft<'_>, id: EventId, response_id: String, message: Message) {
@@ -169,7 +171,7 @@ impl Agent {
         let body = AgentError {
             tool_name: tool.to_owned(),
             tool_call_id: call_id.to_owned(),
-            error: error.to_owned(),
+            error: bounds::complaint(error),
             classification: Some(classification),
         };
         self.record(draft, Source::Agent, EventBody::AgentErrorEvent(body));
@@ -207,7 +209,7 @@ fn says_something(piece: &Content) -> bool {
 fn with_own_ids(calls: Vec<ToolCall>, response_id: &str) -> Vec<ToolCall> {
     let mut taken = HashSet::new();
     let own_id = |(index, mut call): (usize, ToolCall)| {
-        if call.id.is_empty() || !taken.insert(call.id.clone()) {
+        if !bounds::is_id(&call.id) || !taken.insert(call.id.clone()) {
             call.id = format!("call_{index}_{response_id}");
             taken.insert(call.id.clone());
         }

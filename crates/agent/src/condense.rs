@@ -14,6 +14,7 @@ use types::{EventBody, EventId, Message, Role};
 
 use crate::agent::{Agent, Phase};
 use crate::answer::usage_of;
+use crate::bounds;
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
 use plan::{Reason, plan};
@@ -124,7 +125,7 @@ impl Agent {
             let usage = usage_of(draft.env, &condenser.llm.usage_id, &completion);
             self.note_usage(draft, usage);
         }
-        let summary = draft.env.masked(joined_text(&completion.message.content).trim());
+        let summary = bounds::text(draft.env.masked(joined_text(&completion.message.content).trim()));
         if summary.is_empty() {
             self.announce_stats(draft);
             let failure = ModelFailure {
@@ -138,7 +139,7 @@ impl Agent {
             forgotten_event_ids: self.view.event_ids(work.items.clone()),
             summary: Some(summary),
             summary_offset: Some(self.view.offset_of(work.items.start)),
-            llm_response_id: if completion.id.is_empty() { id.0.clone() } else { completion.id },
+            llm_response_id: if bounds::is_id(&completion.id) { completion.id } else { id.0.clone() },
         };
         self.record_as(draft, id, Source::Environment, EventBody::Condensation(body));
         self.announce_stats(draft);

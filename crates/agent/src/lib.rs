@@ -10,6 +10,7 @@
 mod act;
 mod agent;
 mod answer;
+mod bounds;
 mod condense;
 mod confirm;
 mod convert;
@@ -33,3 +34,4 @@ mod view;
 
 pub use agent::Agent;
 pub use protocol::{Effect, Env, Input, LogItem, Refusal, Setup, ToolOutcome};
+pub use recover::GivenUp;

@@ -1,4 +1,4 @@
-//! What was under way is over: after a crash, or because the log takes no more.
+//! What was under way is over: after a crash, or because the log refused what came next.
 
 use types::conversation::Status;
 use types::event::Classification;
@@ -12,18 +12,30 @@ its outcome is unknown: it may have taken effect in part or as a whole. Check be
 
 const NOT_STORED: &str = "The result of this tool call could not be stored. It may have taken effect.";
 
-const NO_ROOM: &str = "StorageFull";
+/// Why a log does not take what a run would add, in words for the user.
+pub enum GivenUp<'a> {
+    NoRoom(&'a str),
+    NotStorable(&'a str),
+}
+
+impl GivenUp<'_> {
+    const fn code_and_detail(&self) -> (&str, &str) {
+        match self {
+            Self::NoRoom(why) => ("StorageFull", why),
+            Self::NotStorable(why) => ("StorageError", why),
+        }
+    }
+}
 
 pub fn close_what_crashed(agent: &mut Agent, draft: &mut Draft<'_>) {
     close(agent, draft, OUTCOME_UNKNOWN, None);
 }
 
-/// `why`: for the user.
-pub fn close_what_has_no_room(agent: &mut Agent, draft: &mut Draft<'_>, why: &str) {
+pub fn close_what_was_refused(agent: &mut Agent, draft: &mut Draft<'_>, why: &GivenUp<'_>) {
     close(agent, draft, NOT_STORED, Some(why));
 }
 
-fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, no_room: Option<&str>) {
+fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, why: Option<&GivenUp<'_>>) {
     if !matches!(agent.phase, Phase::Resting) {
         return;
     }
@@ -42,8 +54,8 @@ fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, no_room: Optio
         let classification = Classification::new("internal", false, "none");
         agent.close_call_as(draft, &tool, &call_id, outcome, classification);
     }
-    if let Some(why) = no_room {
-        agent.record_failure(draft, NO_ROOM, why);
+    if let Some((code, detail)) = why.map(GivenUp::code_and_detail) {
+        agent.record_failure(draft, code, detail);
     }
     draft.control(Control::RunEnded {});
 }

@@ -13,6 +13,8 @@ mod error;
 mod event_log;
 pub mod feed;
 mod kv;
+pub mod log;
+pub mod retry;
 pub mod rpc;
 pub mod subjects;
 pub mod sums;

@@ -58,6 +58,12 @@ impl LogRecord {
         serde_json::to_vec(&line)
     }
 
+    /// Whether a stored record is one that no client sees: told by how we write them, without reading it.
+    #[must_use]
+    pub fn is_control(bytes: &[u8]) -> bool {
+        bytes.starts_with(br#"{"control":"#)
+    }
+
     /// # Errors
     /// When `bytes` are not a record.
     pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {
@@ -82,6 +88,7 @@ mod tests {
             r#"{"control":{"type":"run_ended"}}"#,
         ] {
             let record = LogRecord::decode(text.as_bytes()).unwrap();
+            assert_eq!(LogRecord::is_control(text.as_bytes()), matches!(record, LogRecord::Control(_)));
             assert_eq!(String::from_utf8(record.encode().unwrap()).unwrap(), text);
         }
     }

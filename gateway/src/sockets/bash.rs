@@ -11,8 +11,10 @@ use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted};
+use types::log::LogRecord;
 use types::{Seq, time};
 
+use super::conversation::close;
 use super::frames::text_of;
 use super::inbound::{Act, Complaint, listen};
 use super::outbox::{Ending, Item, Outbox};
@@ -27,6 +29,7 @@ use crate::scope::Place;
 
 /// Records of one read; each may have a mebibyte.
 const READ_RECORDS: usize = 16;
+const UNREADABLE: Ending = Ending { code: 1011, reason: "The events cannot be read" };
 
 pub(super) async fn events(
     State(app): State<App>,
@@ -51,7 +54,10 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
     let Some(caller) = credentials.check(app, &mut socket).await else { return };
     let place = match Place::of_path(app, &caller.tenant, "").await {
         Ok(place) => place,
-        Err(error) => return tracing::warn!(%error, "the bash events have no sandbox"),
+        Err(error) => {
+            tracing::warn!(%error, "the bash events have no sandbox");
+            return close(socket, UNREADABLE).await;
+        }
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
@@ -78,7 +84,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
 
 fn broken(error: &Error) -> Stop {
     tracing::warn!(%error, "the bash events cannot be followed");
-    Stop::Ending(Ending { code: 1011, reason: "The events cannot be read" })
+    Stop::Ending(UNREADABLE)
 }
 
 /// The events of a sandbox's bash log, one after another.
@@ -145,6 +151,9 @@ impl<'a> Feed<'a> {
 
     async fn push(&mut self, seq: Seq, payload: &bytes::Bytes, outbox: &Outbox) {
         self.at = seq;
+        if LogRecord::is_control(payload) {
+            return;
+        }
         let Ok(text) = Utf8Bytes::try_from(payload.clone()) else { return };
         outbox.has_room().await;
         outbox.push(Item::Frame(text));

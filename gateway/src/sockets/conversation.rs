@@ -196,7 +196,7 @@ fn snapshot(app: &App, entry: &Entry, protocol: Protocol) -> Utf8Bytes {
     protocol.snapshot(&entry.snapshot(&app.config.conversations_path))
 }
 
-async fn close(mut socket: WebSocket, ending: Ending) {
+pub(super) async fn close(mut socket: WebSocket, ending: Ending) {
     let Ending { code, reason } = ending;
     // Whether it still hears us makes no difference.
     let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;

@@ -17,7 +17,7 @@ use types::{ConversationId, EventId};
 use super::Shared;
 use super::journal::{Journal, Loss};
 use super::mask::Masker;
-use super::open::{Opened, open};
+use super::open::{Opened, fault_of, open};
 use super::registry::{Keepsake, Reply, Seat};
 use super::work::{Done, ModelCall};
 
@@ -130,9 +130,9 @@ impl Actor {
 
     async fn live(mut self) {
         let end = self.serve().await;
-        if let End::Lost(Loss::Full(why)) = &end {
+        if let End::Lost(Loss::Refused(error)) = &end {
             self.cancel_work();
-            self.close_without_room(why).await;
+            self.close_refused(error).await;
         }
         self.leave(end).await;
     }
@@ -252,8 +252,8 @@ impl Actor {
             End::Idle => return,
             End::Forgotten => (None, not_found()),
             End::ShutDown => (None, Fault::new(Code::Unavailable, "The server is shutting down.")),
-            End::Lost(loss @ (Loss::Superseded | Loss::Full(_))) => (self.keepsake(), loss.into()),
-            End::Lost(loss) => (None, loss.into()),
+            End::Lost(loss @ (Loss::Changed | Loss::Refused(_))) => (self.keepsake(), fault_of(loss)),
+            End::Lost(loss) => (None, fault_of(loss)),
         };
         if !matches!(fault.code, Code::NotFound) {
             tracing::info!(conversation.id = %self.seat.id, %fault, "conversation closed");

@@ -2,13 +2,13 @@
 
 mod actor;
 mod command;
-mod full;
 mod journal;
 mod live;
 mod lookup;
 mod mask;
 mod open;
 mod perform;
+mod refused;
 mod registry;
 mod replay;
 mod secrets;

@@ -52,7 +52,7 @@ pub(super) async fn open(
     let journal =
         match Journal::new(shared.ports.log.clone(), log, epoch, replay.tail, events, replay.newest_fence) {
             Ok(journal) => journal,
-            Err(loss) => return Err((loss.into(), Some(kept))),
+            Err(loss) => return Err((fault_of(loss), Some(kept))),
         };
     let unnamed = copy.autotitle && copy.title.is_none();
     let wants_title = unnamed && replay.projection.last_user_message_id.is_none();
@@ -100,15 +100,12 @@ pub(super) fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-impl From<Loss> for Fault {
-    fn from(loss: Loss) -> Self {
-        match loss {
-            Loss::Fenced => Self::new(Code::Unavailable, "Another worker has taken this conversation over."),
-            Loss::Superseded => {
-                Self::new(Code::Unavailable, "The conversation was changed by somebody else. Try again.")
-            }
-            Loss::Full(why) => Self::new(Code::Full, why),
-            Loss::Unwritable(why) => Self::internal(why),
+pub(super) fn fault_of(loss: Loss) -> Fault {
+    match loss {
+        Loss::Fenced => Fault::new(Code::Unavailable, "Another worker has taken this conversation over."),
+        Loss::Changed => {
+            Fault::new(Code::Unavailable, "The conversation was changed by somebody else. Try again.")
         }
+        Loss::Refused(error) => error.into(),
     }
 }

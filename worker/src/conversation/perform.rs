@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use agent::{Effect, LogItem};
+use ports::retry::Backoff;
 use ports::rpc::{Code, Fault};
 use tokio::time::Instant;
 
 use super::actor::{Actor, End};
 use super::journal::{Batch, Trouble};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// A command whose records cannot be stored for this long is answered with a fault.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ impl Actor {
     /// growing pauses and refuses commands meanwhile.
     async fn store(&mut self, batch: &Batch) -> Result<(), End> {
         let begun = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = AGAIN;
         loop {
             let error = match self.journal.store(batch).await {
                 Ok(()) => {
@@ -73,8 +73,7 @@ impl Actor {
             {
                 let _ = reply.send(Err(unwritable()));
             }
-            self.stand_still(pause).await?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.stand_still(backoff.pause()).await?;
         }
     }
 

@@ -24,6 +24,8 @@ pub struct ServicesConfig {
     pub sandbox: SandboxId,
     /// Whose calls are answered, where there may be others of the same sandbox.
     pub incarnation: Option<Epoch>,
+    /// With which logs are fenced off against older incarnations.
+    pub epoch: Epoch,
     /// Where commands without a folder run, and what relative git paths start from.
     pub default_cwd: PathBuf,
     /// Bash events older than this are forgotten; `None` keeps them.

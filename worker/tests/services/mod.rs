@@ -23,13 +23,15 @@ use types::calls::{
     UploadBegun, UploadDone, bash_log,
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
-use types::{ConversationId, SandboxId, Seq};
+use types::log::LogRecord;
+use types::{ConversationId, Epoch, SandboxId, Seq};
 
 pub struct World {
     pub dir: TempDir,
     pub ports: Ports,
     pub shutdown: CancellationToken,
     pub tracker: TaskTracker,
+    pub epoch: Epoch,
     _guard: Guard,
 }
 
@@ -46,8 +48,14 @@ impl World {
         let (mut ports, guard) = embedded::open(options).await.unwrap();
         change(&mut ports);
         std::fs::create_dir(root.join("w")).unwrap();
-        let world =
-            Self { dir, ports, shutdown: Default::default(), tracker: TaskTracker::new(), _guard: guard };
+        let world = Self {
+            dir,
+            ports,
+            shutdown: Default::default(),
+            tracker: TaskTracker::new(),
+            epoch: Epoch(1),
+            _guard: guard,
+        };
         world.serve(None).await;
         world
     }
@@ -56,6 +64,7 @@ impl World {
         let config = ServicesConfig {
             sandbox: SandboxId::shared(),
             incarnation: None,
+            epoch: self.epoch,
             default_cwd: self.path(""),
             bash_retention,
             activity: Default::default(),
@@ -110,7 +119,8 @@ impl World {
     pub async fn events(&self, scope: &Scope) -> Vec<BashEvent> {
         let log = LogId::named(&SandboxId::shared(), &bash_log(scope));
         let entries = self.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
-        entries.iter().map(|entry| serde_json::from_slice(&entry.payload).unwrap()).collect()
+        let events = entries.iter().filter(|entry| LogRecord::decode(&entry.payload).is_err());
+        events.map(|entry| serde_json::from_slice(&entry.payload).unwrap()).collect()
     }
 
     pub async fn outputs(&self, scope: &Scope, id: &str) -> Vec<BashOutput> {

@@ -1,7 +1,7 @@
 //! A log that fails as networks and disks do.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +18,12 @@ pub struct Faults {
     /// There is no room but for ends.
     pub no_room: AtomicBool,
     pub refused: AtomicUsize,
+    /// Records with this text are not for this log.
+    pub forbidden: Mutex<Option<&'static str>>,
+    /// So many of the next appends arrive only when the log is asked something again, after their answer was given
+    /// up.
+    pub late: AtomicUsize,
+    held: Mutex<Vec<(LogId, Seq, Vec<Bytes>)>>,
 }
 
 pub struct Faulty {
@@ -25,9 +31,24 @@ pub struct Faulty {
     pub faults: Arc<Faults>,
 }
 
+impl Faulty {
+    async fn let_late_ones_arrive(&self) {
+        let held = std::mem::take(&mut *self.faults.held.lock().unwrap());
+        for (log, after, records) in held {
+            // The first one to arrive wins.
+            let _ = self.inner.append(&log, after, records).await;
+        }
+    }
+}
+
+fn take_one(count: &AtomicUsize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
 #[async_trait]
 impl EventLog for Faulty {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        self.let_late_ones_arrive().await;
         if self.faults.full.load(Ordering::SeqCst) {
             self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Unavailable("no space left".to_owned()));
@@ -42,11 +63,20 @@ impl EventLog for Faulty {
             self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Full("no room".to_owned()));
         }
+        let forbidden = self.faults.forbidden.lock().unwrap().map(str::as_bytes);
+        let has = |record: &Bytes, text: &[u8]| record.windows(text.len()).any(|window| window == text);
+        if forbidden.is_some_and(|text| records.iter().any(|record| has(record, text))) {
+            self.faults.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Internal("error 10077 at /var/lib/store".to_owned()));
+        }
+        if take_one(&self.faults.late) {
+            self.faults.held.lock().unwrap().push((log.clone(), after, records));
+            return Err(Error::Unavailable("no answer".to_owned()));
+        }
         let appended = self.inner.append(log, after, records).await?;
-        let lose = |left: usize| left.checked_sub(1);
-        match self.faults.lose_answers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose) {
-            Ok(_) => Err(Error::Unavailable("the answer is lost".to_owned())),
-            Err(_) => Ok(appended),
+        match take_one(&self.faults.lose_answers) {
+            true => Err(Error::Unavailable("the answer is lost".to_owned())),
+            false => Ok(appended),
         }
     }
 
@@ -55,6 +85,7 @@ impl EventLog for Faulty {
     }
 
     async fn tail(&self, log: &LogId) -> Result<Seq> {
+        self.let_late_ones_arrive().await;
         self.inner.tail(log).await
     }
 

@@ -10,7 +10,7 @@ use types::content::ToolCall;
 use types::event::Risk;
 use types::tool::{ToolDefinition, Toolbox};
 
-use crate::pyjson;
+use crate::{bounds, pyjson};
 
 /// Longest default summary, in characters: it repeats the arguments.
 const LONGEST_SUMMARY: usize = 10_000;
@@ -42,9 +42,17 @@ pub struct Converter<'a> {
 
 impl Converter<'_> {
     pub fn convert(&self, call: &ToolCall) -> Converted {
+        let converted = self.understood(call);
+        match bounds::too_long(&converted) {
+            Some(error) => unkept(call, converted.tool, error),
+            None => converted,
+        }
+    }
+
+    fn understood(&self, call: &ToolCall) -> Converted {
         let arguments = match arguments::parse(&call.arguments) {
             Ok(arguments) => arguments,
-            Err(reason) => return self.unparseable(call, &reason),
+            Err(reason) => return unparseable(call, &reason),
         };
         let mut arguments = spelt_right(arguments);
         let Some(tool) = alias::resolve(self.toolbox, &call.name, &mut arguments) else {
@@ -89,18 +97,22 @@ impl Converter<'_> {
         let call = rewritten(call, name.clone(), pyjson::text(arguments));
         Converted { tool: name, call, outcome: Err(error) }
     }
+}
 
-    /// The stored arguments must be JSON, or the provider refuses the history.
-    fn unparseable(&self, call: &ToolCall, reason: &str) -> Converted {
-        let name = presentable(&call.name);
-        let error = format!("Error validating tool '{name}': {reason}. Arguments: unparseable JSON");
-        let stored = Map::from_iter([
-            ("_openhands_malformed_tool_call".to_owned(), json!(true)),
-            ("error".to_owned(), json!(error)),
-        ]);
-        let call = rewritten(call, name.clone(), pyjson::text(&stored));
-        Converted { tool: name, call, outcome: Err(error) }
-    }
+fn unparseable(call: &ToolCall, reason: &str) -> Converted {
+    let name = presentable(&call.name);
+    let error = format!("Error validating tool '{name}': {reason}. Arguments: unparseable JSON");
+    unkept(call, name, error)
+}
+
+/// A call without its arguments. Those that are stored must be JSON, or the provider refuses the history.
+fn unkept(call: &ToolCall, name: String, error: String) -> Converted {
+    let stored = Map::from_iter([
+        ("_openhands_malformed_tool_call".to_owned(), json!(true)),
+        ("error".to_owned(), json!(error)),
+    ]);
+    let call = rewritten(call, name.clone(), pyjson::text(&stored));
+    Converted { tool: name, call, outcome: Err(error) }
 }
 
 fn rewritten(call: &ToolCall, name: String, arguments: String) -> ToolCall {

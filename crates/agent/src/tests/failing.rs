@@ -5,10 +5,10 @@ use types::conversation::Status;
 use types::event::{Classification, EventBody};
 use types::model::FailureKind;
 
-use crate::protocol::Input;
+use crate::protocol::{Input, LogItem};
 
 use super::sim::Sim;
-use super::support::{call, copy, failure, shell, think};
+use super::support::{call, completion, copy, failure, shape, shell, think};
 
 #[test]
 fn a_failed_model_call_is_an_error_the_user_sees_and_the_next_run_goes_on() {
@@ -141,4 +141,34 @@ fn a_withheld_answer_is_rephrased_and_the_third_in_a_row_is_an_error() {
     sim.model(withheld());
     sim.model(withheld());
     assert_eq!(sim.status(), Status::Error);
+}
+
+#[test]
+fn no_answer_of_a_model_makes_an_event_above_the_frame_limit_of_clients() {
+    const FRAME: usize = 1 << 20;
+    let mut sim = Sim::started(copy());
+    let long = |text: &str| text.repeat(1 << 20);
+    let calls = vec![
+        shell("c1", &long("x")),
+        shell("c2", &long("\u{1}")),
+        call("c3", "terminal", json!({long("key"): 1})),
+        call("c4", "no_such_tool", json!({"text": long("é")})),
+        call(&long("id"), "terminal", json!({"command": "true"})),
+        shell("c6", "true"),
+    ];
+    let mut answer = completion(&long("chatcmpl"), &long("word "), calls);
+    answer.message.reasoning_content = Some(long("thought "));
+    answer.message.thinking_blocks = vec![json!({"signature": long("s")})];
+    sim.model(Ok(answer));
+    assert_eq!(sim.running.len(), 1, "the calls that are not too long are made");
+    sim.observe("ok");
+    sim.observe("ok");
+    sim.answer(&long("done "), Vec::new());
+    for item in &sim.log {
+        let LogItem::Event(event) = item else { continue };
+        let size = serde_json::to_string(event).unwrap().len();
+        assert!(size < FRAME, "{size} bytes of {:?}", shape(item));
+    }
+    let complaints = sim.log.iter().filter(|item| shape(item).starts_with("AgentError("));
+    assert_eq!(complaints.count(), 4);
 }

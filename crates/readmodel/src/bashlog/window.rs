@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 
 use types::Seq;
+use types::log::LogRecord;
 
 use super::entry::Entry;
 
@@ -49,6 +50,9 @@ impl Window {
             return false;
         }
         self.last = seq;
+        if LogRecord::is_control(record) {
+            return true;
+        }
         let Some(entry) = Entry::of(prev, seq, record) else {
             tracing::warn!(seq = seq.0, "a record is no bash event");
             return true;

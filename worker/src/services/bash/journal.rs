@@ -1,11 +1,12 @@
-//! Bash events on their way into the logs: one writer a log, which knows where its log ends and stores
-//! together whatever waits.
+//! Bash events on their way into the logs: one task a log, which stores together whatever waits. It ends when it had
+//! nothing to do for a while; what it knows of its log rests until there is something again, so that of one log there
+//! is never a second writer and its end need not be looked for twice.
 
 mod record;
 mod store;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::{Error, EventLog, LogId, Result};
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::BashEvent;
-use types::{SandboxId, Seq};
+use types::{Epoch, SandboxId, Seq};
 
 use store::Store;
 
@@ -29,8 +30,16 @@ pub(super) struct Journals {
     sandbox: SandboxId,
     tracker: TaskTracker,
     shutdown: CancellationToken,
-    writers: Mutex<HashMap<String, mpsc::Sender<Job>>>,
+    epoch: Epoch,
+    writers: Arc<Writers>,
     known: Mutex<BTreeSet<String>>,
+}
+
+type Writers = Mutex<HashMap<String, Writer>>;
+
+enum Writer {
+    Writing(mpsc::Sender<Job>),
+    Resting(Store),
 }
 
 /// A stored event: when and where.
@@ -52,10 +61,11 @@ impl Journals {
     pub(super) fn new(
         log: Arc<dyn EventLog>,
         sandbox: SandboxId,
+        epoch: Epoch,
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { log, sandbox, tracker, shutdown, writers: Mutex::default(), known: Mutex::default() }
+        Self { log, sandbox, epoch, tracker, shutdown, writers: Arc::default(), known: Mutex::default() }
     }
 
     /// Hands an event to the writer, which stamps it with the time; events of one caller keep their order.
@@ -113,28 +123,37 @@ impl Journals {
     }
 
     async fn hand_over(&self, name: &str, mut job: Job) -> Result<()> {
-        loop {
+        while !self.shutdown.is_cancelled() {
             let Err(mpsc::error::SendError(back)) = self.writer(name).send(job).await else { return Ok(()) };
-            if self.shutdown.is_cancelled() {
-                return Err(Error::Unavailable("the worker is stopping".into()));
-            }
             job = back;
         }
+        Err(Error::Unavailable("the worker is stopping".into()))
     }
 
     fn writer(&self, name: &str) -> mpsc::Sender<Job> {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(writer) = writers.get(name).filter(|writer| !writer.is_closed()) {
-            return writer.clone();
-        }
-        writers.retain(|_, writer| !writer.is_closed());
+        let mut writers = lock(&self.writers);
+        let store = match writers.remove(name) {
+            Some(Writer::Writing(jobs)) if !jobs.is_closed() => {
+                writers.insert(name.to_owned(), Writer::Writing(jobs.clone()));
+                return jobs;
+            }
+            Some(Writer::Resting(store)) => store,
+            Some(Writer::Writing(_)) | None => {
+                let id = LogId::named(&self.sandbox, name);
+                Store::new(Arc::clone(&self.log), id, self.epoch, self.shutdown.clone())
+            }
+        };
         let (sender, jobs) = mpsc::channel(QUEUE);
-        let store = Store::new(Arc::clone(&self.log), LogId::named(&self.sandbox, name));
-        self.tracker.spawn(write(store, jobs, self.shutdown.clone()));
-        writers.insert(name.to_owned(), sender.clone());
+        let writing = write(store, jobs, name.to_owned(), Arc::clone(&self.writers), self.shutdown.clone());
+        self.tracker.spawn(writing);
+        writers.insert(name.to_owned(), Writer::Writing(sender.clone()));
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         sender
     }
+}
+
+fn lock(writers: &Writers) -> MutexGuard<'_, HashMap<String, Writer>> {
+    writers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn contains(payload: &[u8], id: &str) -> bool {
@@ -145,7 +164,13 @@ fn gone(_: oneshot::error::RecvError) -> Error {
     Error::Unavailable("the worker is stopping".into())
 }
 
-async fn write(mut store: Store, mut jobs: mpsc::Receiver<Job>, shutdown: CancellationToken) {
+async fn write(
+    mut store: Store,
+    mut jobs: mpsc::Receiver<Job>,
+    name: String,
+    writers: Arc<Writers>,
+    shutdown: CancellationToken,
+) {
     let mut waiting = Vec::with_capacity(BATCH);
     loop {
         // What was sent before a close still comes.
@@ -153,7 +178,14 @@ async fn write(mut store: Store, mut jobs: mpsc::Receiver<Job>, shutdown: Cancel
             biased;
             count = jobs.recv_many(&mut waiting, BATCH) => if count == 0 { return },
             () = shutdown.cancelled(), if !jobs.is_closed() => jobs.close(),
-            () = tokio::time::sleep(IDLE), if !jobs.is_closed() => jobs.close(),
+            () = tokio::time::sleep(IDLE), if !jobs.is_closed() => {
+                let mut writers = lock(&writers);
+                // Senders are handed out under the lock: with one left, that of the map, nobody is about to send.
+                if jobs.is_empty() && jobs.sender_strong_count() == 1 {
+                    writers.insert(name, Writer::Resting(store));
+                    return;
+                }
+            }
         }
         let (mut events, mut receipts) = (Vec::new(), Vec::new());
         for job in waiting.drain(..) {

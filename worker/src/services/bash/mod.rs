@@ -16,6 +16,7 @@ use ports::Ports;
 use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
@@ -32,6 +33,8 @@ use journal::Journals;
 const MOST_COMMANDS: usize = 1_000;
 /// How long a stop waits for the end of a command.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// A command whose event cannot be stored for so long is not begun, or stopped.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Service {
@@ -60,8 +63,8 @@ impl Service {
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
-        let journals =
-            Journals::new(Arc::clone(&ports.log), config.sandbox.clone(), tracker.clone(), shutdown.clone());
+        let (log, sandbox) = (Arc::clone(&ports.log), config.sandbox.clone());
+        let journals = Journals::new(log, sandbox, config.epoch, tracker.clone(), shutdown.clone());
         Self {
             default_cwd: config.default_cwd.clone(),
             environment: Arc::new(environment::for_commands(std::env::vars_os())),
@@ -118,7 +121,8 @@ impl Service {
         };
         let journal = bash_log(scope);
         let entry = self.enter((journal.clone(), command.id.clone()))?;
-        let stored = self.journals.append(&journal, BashEvent::BashCommand(command.clone())).await?;
+        let append = self.journals.append(&journal, BashEvent::BashCommand(command.clone()));
+        let stored = timeout(STORE_PATIENCE, append).await.map_err(|_| unwritable())??;
         // The command starts while its event is on the way to the disk; all its output is stored after it.
         let (stop, forget) = (entry.control.stop.clone(), self.shutdown.child_token());
         let run = Run {
@@ -135,8 +139,9 @@ impl Service {
             run.live().await;
             drop((entry, busy));
         });
-        match stored.await.unwrap_or_else(|_| Err(ports::Error::Unavailable("the worker is stopping".into())))
-        {
+        let stored = timeout(STORE_PATIENCE, stored).await.map_err(|_| unwritable());
+        let stopping = |_| Err(ports::Error::Unavailable("the worker is stopping".into()));
+        match stored.and_then(|stored| stored.unwrap_or_else(stopping)) {
             Ok(kept) => {
                 command.timestamp = kept.timestamp;
                 Ok(BashStarted { command, seq: kept.seq })
@@ -158,7 +163,7 @@ impl Service {
         let control = lock(&self.running).get(&name).cloned();
         if let Some(control) = control {
             control.stop.cancel();
-            let _ = tokio::time::timeout(STOP_PATIENCE, control.ended.cancelled()).await;
+            let _ = timeout(STOP_PATIENCE, control.ended.cancelled()).await;
             return Ok(());
         }
         let (journal, id) = name;
@@ -206,6 +211,10 @@ impl Drop for Entry {
         lock(&self.running).remove(&self.name);
         self.control.ended.cancel();
     }
+}
+
+fn unwritable() -> ports::Error {
+    ports::Error::Unavailable("The log of commands cannot be written now. Try again later.".to_owned())
 }
 
 fn lock(running: &Mutex<HashMap<Name, Control>>) -> MutexGuard<'_, HashMap<Name, Control>> {

@@ -1,20 +1,21 @@
-//! One log, as its only writer sees it.
+//! Bash events as records of one log, stamped in its order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ports::log::{Batch, LogWriter, Loss, Trouble};
+use ports::retry::Backoff;
 use ports::{Appended, Entry, Error, EventLog, LogId, Result};
-use tokio::time::{sleep, timeout};
-use types::Seq;
+use tokio_util::sync::CancellationToken;
 use types::bash::BashEvent;
 use types::time::{utc_after, utc_now};
+use types::{Epoch, Seq};
 
 use super::Kept;
 use super::record::encode;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const TRIES: u32 = 5;
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Records and bytes in one append.
 const MOST_RECORDS: usize = 200;
@@ -23,14 +24,17 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Store {
     log: Arc<dyn EventLog>,
     id: LogId,
-    /// `None` until it is known.
-    tail: Option<Seq>,
+    epoch: Epoch,
+    /// `None` until the log has been read.
+    writer: Option<LogWriter>,
     last_stamp: String,
+    /// From then on nothing is tried again.
+    shutdown: CancellationToken,
 }
 
 impl Store {
-    pub(super) fn new(log: Arc<dyn EventLog>, id: LogId) -> Self {
-        Self { log, id, tail: None, last_stamp: String::new() }
+    pub(super) fn new(log: Arc<dyn EventLog>, id: LogId, epoch: Epoch, shutdown: CancellationToken) -> Self {
+        Self { log, id, epoch, writer: None, last_stamp: String::new(), shutdown }
     }
 
     /// Stamps and stores events, in as few appends as may be; one outcome each.
@@ -71,7 +75,7 @@ impl Store {
     pub(super) async fn clear(&mut self) -> Result<u64> {
         let (mut count, mut at) = (0, Seq::ZERO);
         while let Some((page, last)) = self.page(at).await? {
-            count += page.len() as u64;
+            count += page.iter().filter(|entry| event_of(entry).is_some()).count() as u64;
             at = last;
         }
         self.delete().await?;
@@ -80,10 +84,9 @@ impl Store {
 
     /// Removes events that are older than `time`, and says how many they were.
     pub(super) async fn forget_before(&mut self, time: &str) -> Result<u64> {
-        let is_old = |entry: &Entry| {
-            serde_json::from_slice::<BashEvent>(&entry.payload).is_ok_and(|event| event.timestamp() < time)
-        };
-        if !self.log.read(&self.id, Seq::ZERO, 1).await?.first().is_some_and(is_old) {
+        let is_old = |event: &BashEvent| event.timestamp() < time;
+        let first = self.log.read(&self.id, Seq::ZERO, 2).await?;
+        if !first.iter().find_map(event_of).as_ref().is_some_and(is_old) {
             return Ok(0);
         }
         let mut forgotten = 0;
@@ -91,7 +94,8 @@ impl Store {
         while let Some((page, last)) = self.page(at).await? {
             at = last;
             for entry in page {
-                if kept.is_empty() && is_old(&entry) {
+                let Some(event) = event_of(&entry) else { continue };
+                if kept.is_empty() && is_old(&event) {
                     forgotten += 1;
                 } else {
                     kept.push(entry.payload);
@@ -111,7 +115,7 @@ impl Store {
     }
 
     async fn delete(&mut self) -> Result<()> {
-        self.tail = None;
+        self.writer = None;
         self.log.delete(&self.id).await
     }
 
@@ -122,42 +126,74 @@ impl Store {
         stamp
     }
 
-    /// Stores the records once, also over failures that leave open whether they were stored.
+    /// Stores the records once, however often that takes.
     async fn append_records(&mut self, records: Vec<Bytes>) -> Result<Appended> {
-        let mut outcome = Err(Error::Unavailable("not tried".into()));
-        for attempt in 0..TRIES {
-            let tail = match self.tail {
-                Some(tail) => tail,
-                None => self.log.tail(&self.id).await?,
+        let (mut backoff, mut batch) = (AGAIN, None);
+        loop {
+            let error = match self.try_to_append(&records, &mut batch).await {
+                Ok(appended) => return Ok(appended),
+                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error),
+                Err(Trouble::Lost(Loss::Fenced)) => return Err(replaced()),
+                Err(Trouble::Lost(Loss::Changed)) => {
+                    self.catch_up_with_the_log(&mut batch).await?;
+                    continue;
+                }
+                Err(Trouble::NotNow(error)) => error,
             };
-            let appended = timeout(PATIENCE, self.log.append(&self.id, tail, records.clone())).await;
-            outcome = appended.unwrap_or_else(|_| Err(Error::Unavailable("the log does not answer".into())));
-            self.tail = None;
-            match &outcome {
-                Ok(appended) => {
-                    self.tail = Some(appended.tail());
-                    break;
-                }
-                Err(Error::Conflict { tail }) => self.tail = *tail,
-                Err(Error::Unavailable(_)) => {
-                    sleep(Duration::from_millis(50 << attempt)).await;
-                    if let Some(appended) = self.found_after(tail, &records).await {
-                        self.tail = Some(appended.tail());
-                        return Ok(appended);
-                    }
-                }
-                Err(Error::NotFound | Error::Full(_) | Error::Internal(_)) => break,
-            }
+            self.wait(&mut backoff, error).await?;
         }
-        outcome
     }
 
-    async fn found_after(&self, tail: Seq, records: &[Bytes]) -> Option<Appended> {
-        let entries = self.log.read(&self.id, tail, records.len()).await.ok()?;
-        let same = entries.len() == records.len()
-            && entries.iter().zip(records).all(|(entry, record)| entry.payload == *record);
-        same.then(|| Appended { seqs: entries.iter().map(|entry| entry.seq).collect() })
+    async fn try_to_append(
+        &mut self,
+        records: &[Bytes],
+        batch: &mut Option<Batch>,
+    ) -> std::result::Result<Appended, Trouble> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => {
+                let (log, id) = (Arc::clone(&self.log), self.id.clone());
+                self.writer.insert(LogWriter::open(log, id, self.epoch, |_| {}).await?)
+            }
+        };
+        let batch = match batch {
+            Some(batch) => batch,
+            None => batch.insert(writer.batch(records.to_vec()).map_err(Trouble::Lost)?),
+        };
+        writer.store(batch).await
     }
+
+    /// The log was removed, or another writer of this incarnation was cut off in the middle of an append.
+    async fn catch_up_with_the_log(&mut self, batch: &mut Option<Batch>) -> Result<()> {
+        let mut backoff = AGAIN;
+        *batch = None;
+        while let Some(writer) = &mut self.writer {
+            match writer.catch_up().await {
+                Ok(()) => break,
+                Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
+                Err(Trouble::Lost(_)) => return Err(replaced()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, backoff: &mut Backoff, error: Error) -> Result<()> {
+        tracing::warn!(log = %self.id, %error, "cannot append to the log, trying again");
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Err(error),
+            () = tokio::time::sleep(backoff.pause()) => Ok(()),
+        }
+    }
+}
+
+fn replaced() -> Error {
+    Error::Unavailable("another worker has taken this sandbox over".to_owned())
+}
+
+/// `None` for what the writer notes for itself.
+fn event_of(entry: &Entry) -> Option<BashEvent> {
+    serde_json::from_slice(&entry.payload).ok()
 }
 
 fn batches(records: Vec<Bytes>) -> Vec<Vec<Bytes>> {

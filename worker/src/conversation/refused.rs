@@ -1,25 +1,35 @@
-//! The end of a run whose log takes no more.
+//! The end of a run of which the log does not take something: it is full, or a record is not for it.
 
 use std::sync::Arc;
 
-use agent::Effect;
+use agent::{Effect, GivenUp};
+use ports::Error;
 
 use super::actor::Actor;
 use super::journal::{Loss, Trouble};
 use super::open::open;
 use super::registry::Keepsake;
 
+const NOT_STORABLE: &str = "Something of this run cannot be stored. The server's log has the reason.";
+
 impl Actor {
     /// Closes in the log what is under way by the log, and says why. What this actor knows beyond the log is lost:
     /// it must leave. Where not even that can be stored, whoever opens the conversation next closes it.
-    pub(super) async fn close_without_room(&mut self, why: &str) {
+    pub(super) async fn close_refused(&mut self, error: &Error) {
+        let why = match error {
+            Error::Full(why) => GivenUp::NoRoom(why),
+            error => {
+                tracing::error!(conversation.id = %self.seat.id, %error, "the log refuses a record: the run is closed");
+                GivenUp::NotStorable(NOT_STORABLE)
+            }
+        };
         let kept = Keepsake {
             tools: Arc::clone(&self.kept.tools),
             secrets: Arc::clone(&self.kept.secrets),
             _busy: None,
         };
         let Ok(mut opened) = open(&self.shared, self.seat.id, Some(kept)).await else { return };
-        for effect in opened.agent.give_up(why, &mut self.env()) {
+        for effect in opened.agent.give_up(&why, &mut self.env()) {
             let Effect::Append(items) = effect else { continue };
             let stored = match opened.journal.batch(items) {
                 Ok(batch) => opened.journal.store(&batch).await,
@@ -29,7 +39,7 @@ impl Actor {
                 Ok(()) => {}
                 Err(Trouble::Lost(Loss::Fenced)) => return,
                 Err(trouble) => {
-                    tracing::warn!(conversation.id = %self.seat.id, ?trouble, "a run without room is not closed");
+                    tracing::warn!(conversation.id = %self.seat.id, ?trouble, "a run that was refused is not closed");
                     return;
                 }
             }

@@ -1,0 +1,127 @@
+//! How large an answer of a model may become: no event of it goes above what clients take as one frame, 1 MiB.
+//! A model writes a tenth of that in its longest answers; more comes from one that is broken, or hostile.
+
+use serde::Serialize;
+use types::Message;
+use types::content::Content;
+
+use crate::convert::{Converted, Valid};
+
+/// Bytes, as JSON, of an answer's texts.
+const TEXT: usize = 256 << 10;
+const REASONING: usize = 192 << 10;
+/// Of reasoning that only the provider can read, which cannot be cut.
+const SEALED_REASONING: usize = 64 << 10;
+/// Of a call's arguments, in both forms an event has them in.
+const ARGUMENTS: usize = 384 << 10;
+/// Of what a call is answered with when it is wrong.
+const COMPLAINT: usize = 16 << 10;
+/// Of the names that a provider gives to answers and calls.
+const LONGEST_ID: usize = 256;
+
+const CUT: &str = "\n[The rest was too long to be kept.]";
+
+/// Cuts the texts of an answer that are too long.
+pub fn shortened(mut message: Message) -> Message {
+    let mut room = TEXT;
+    for piece in &mut message.content {
+        if let Content::Text { text, .. } = piece {
+            cut(text, room);
+            room = room.saturating_sub(size(text));
+        }
+    }
+    if let Some(reasoning) = &mut message.reasoning_content {
+        cut(reasoning, REASONING);
+    }
+    if size(&message.thinking_blocks) > SEALED_REASONING {
+        message.thinking_blocks.clear();
+    }
+    message
+}
+
+/// Cuts the text of a summary.
+pub fn text(mut text: String) -> String {
+    cut(&mut text, TEXT);
+    text
+}
+
+/// Whether a provider's name for an answer or a call is one that may be kept.
+pub fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= LONGEST_ID
+}
+
+/// Why a call is not taken: its arguments are too long to be kept.
+pub fn too_long(converted: &Converted) -> Option<String> {
+    let Converted { call, outcome, tool } = converted;
+    let action = match outcome {
+        Ok(Valid { action, summary, .. }) => size(action) + size(summary),
+        Err(_) => 0,
+    };
+    let is_too_long = size(&call.arguments) + action > ARGUMENTS;
+    is_too_long.then(|| {
+        format!(
+            "Error validating tool '{tool}': the arguments are too long to be kept. Do it in smaller parts"
+        )
+    })
+}
+
+/// What is wrong with a call, in words that fit into an event.
+pub fn complaint(error: &str) -> String {
+    let mut error = error.to_owned();
+    cut(&mut error, COMPLAINT);
+    error
+}
+
+/// Cuts `text` so that it takes no more than `most` bytes as JSON.
+fn cut(text: &mut String, most: usize) {
+    if size(text) <= most {
+        return;
+    }
+    let mut room = most.saturating_sub(CUT.len() + 3);
+    let fits = |(_, character): &(usize, char)| {
+        let cost = size(character) - 2;
+        let fits = cost <= room;
+        room = room.saturating_sub(cost);
+        fits
+    };
+    let end =
+        text.char_indices().take_while(fits).last().map_or(0, |(at, character)| at + character.len_utf8());
+    text.truncate(end);
+    text.push_str(CUT);
+}
+
+/// Bytes as JSON.
+fn size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written is too long for sure.
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 4, |()| count.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_to_its_size_as_json() {
+        for character in ["a", "\"", "\u{1}", "é", "😀"] {
+            let mut text = character.repeat(10_000);
+            cut(&mut text, 1_000);
+            assert!(text.ends_with(CUT) && text.starts_with(character));
+            assert!((990..=1_000).contains(&size(&text)), "{} of {character:?}", size(&text));
+        }
+        let mut short = "short".to_owned();
+        cut(&mut short, 7);
+        assert_eq!(short, "short");
+    }
+}

@@ -1,0 +1,267 @@
+//! The one writer of a log: stores each batch exactly once, however often its answer is lost, and nothing once a
+//! newer incarnation has written.
+//!
+//! **What it knows.** Where the log ends (`tail`), as of the last batch that is known to be stored. Every try to store
+//! a batch names that same position, so of all tries, those that are late included, the store can take one alone.
+//! The position is only moved by a batch that was found to be stored, or by [`LogWriter::catch_up`], which reads every
+//! record it moves past.
+//!
+//! **When a try fails**, for whatever reason, the records behind the tail tell what is true:
+//!
+//! ```text
+//!   append at tail ──ok──▶ stored
+//!        │ any error
+//!        ▼
+//!   read behind tail ── the batch itself ─────────▶ stored (an earlier try was, and its answer was lost)
+//!        │             ── a newer fence ──────────▶ Lost(Fenced): this incarnation writes no more
+//!        │             ── somebody else's records ─▶ Lost(Changed): read the log again, then begin anew
+//!        │ nothing
+//!        ▼
+//!   Unavailable, or a conflict that cannot be seen yet ─▶ NotNow: try the same batch again, later
+//!   the log is shorter than the tail ───────────────────▶ Lost(Changed)
+//!   anything else ──────────────────────────────────────▶ Lost(Refused): trying again would not help
+//! ```
+//!
+//! **Fencing.** The first batch of an incarnation carries the control record `fence` with its epoch. An older
+//! incarnation names a position before it and is refused by the store; when it looks why, it finds the fence. The fence
+//! goes with the first batch, so that opening a log writes nothing.
+//!
+//! **How it ends.** It may be dropped at any time: a batch under way is stored or not, as a whole. After `Lost` nothing
+//! is written any more, unless `catch_up` finds that only records of this or an older incarnation were added.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use types::log::{Control, LogRecord};
+use types::{Epoch, Seq};
+
+use crate::{Appended, Entry, Error, EventLog, LogId, Result};
+
+/// After this an append counts as unanswered.
+const APPEND_DEADLINE: Duration = Duration::from_secs(30);
+/// Records of one read.
+const PAGE: usize = 1_000;
+/// Whether stale writers write all the same: a build that tests must find fault with.
+const UNFENCED: bool = cfg!(feature = "unfenced");
+
+pub struct LogWriter {
+    log: Arc<dyn EventLog>,
+    id: LogId,
+    epoch: Epoch,
+    tail: Seq,
+    newest_fence: Option<Epoch>,
+}
+
+/// Records that are stored together, and before any others.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    records: Vec<Bytes>,
+    has_fence: bool,
+}
+
+/// Why a batch is not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The log cannot be written or read now: the same batch may be tried again.
+    NotNow(Error),
+    Lost(Loss),
+}
+
+/// Why a batch never will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A newer incarnation writes this log.
+    Fenced,
+    /// Somebody else wrote or removed the log: what this writer knows is out of date.
+    Changed,
+    /// The log does not take these records, now or later.
+    Refused(Error),
+}
+
+impl LogWriter {
+    /// A writer after `tail`, of a log whose newest fence is `newest_fence`.
+    ///
+    /// # Errors
+    /// [`Loss::Fenced`].
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        id: LogId,
+        epoch: Epoch,
+        tail: Seq,
+        newest_fence: Option<Epoch>,
+    ) -> std::result::Result<Self, Loss> {
+        let writer = Self { log, id, epoch, tail, newest_fence };
+        if writer.is_fenced() { Err(Loss::Fenced) } else { Ok(writer) }
+    }
+
+    /// A writer of a log that is read from its beginning; `visit` is shown every record.
+    ///
+    /// # Errors
+    /// As [`LogWriter::catch_up`].
+    pub async fn open(
+        log: Arc<dyn EventLog>,
+        id: LogId,
+        epoch: Epoch,
+        visit: impl FnMut(&Entry),
+    ) -> std::result::Result<Self, Trouble> {
+        let mut writer = Self { log, id, epoch, tail: Seq::ZERO, newest_fence: None };
+        writer.read_on(visit).await?;
+        Ok(writer)
+    }
+
+    #[must_use]
+    pub const fn tail(&self) -> Seq {
+        self.tail
+    }
+
+    #[must_use]
+    pub const fn id(&self) -> &LogId {
+        &self.id
+    }
+
+    /// Makes a batch. It must be stored, or lost, before the next is made.
+    ///
+    /// # Errors
+    /// [`Loss::Refused`] where the fence cannot be written.
+    pub fn batch(&self, records: Vec<Bytes>) -> std::result::Result<Batch, Loss> {
+        if self.newest_fence == Some(self.epoch) {
+            return Ok(Batch { records, has_fence: false });
+        }
+        let fence = LogRecord::Control(Control::Fence { epoch: self.epoch }).encode();
+        let fence = fence.map_err(|error| Loss::Refused(Error::Internal(error.to_string())))?;
+        let records = std::iter::once(Bytes::from(fence)).chain(records).collect();
+        Ok(Batch { records, has_fence: true })
+    }
+
+    /// Appends `batch`, exactly once however often it is tried; answers where its own records are.
+    ///
+    /// # Errors
+    /// [`Trouble`] says whether it may be tried again.
+    ///
+    /// # Cancel safety
+    /// After a drop the batch may or may not be stored; storing it again tells.
+    pub async fn store(&mut self, batch: &Batch) -> std::result::Result<Appended, Trouble> {
+        if UNFENCED {
+            self.tail = self.log.tail(&self.id).await.map_err(Trouble::NotNow)?;
+        }
+        let append = self.log.append(&self.id, self.tail, batch.records.clone());
+        let answer = tokio::time::timeout(APPEND_DEADLINE, append).await;
+        match answer.unwrap_or_else(|_| Err(Error::Unavailable("no answer from the log".to_owned()))) {
+            Ok(appended) => Ok(self.settle(batch, appended.seqs)),
+            Err(error) => self.resolve(batch, error).await,
+        }
+    }
+
+    /// Reads what others have added since, or the whole of a log that was made anew.
+    ///
+    /// # Errors
+    /// `NotNow` where it cannot be read, `Lost(Fenced)` by a newer incarnation.
+    pub async fn catch_up(&mut self) -> std::result::Result<(), Trouble> {
+        if self.log.tail(&self.id).await.map_err(Trouble::NotNow)? < self.tail {
+            self.tail = Seq::ZERO;
+            self.newest_fence = None;
+        }
+        self.read_on(|_| {}).await
+    }
+
+    fn settle(&mut self, batch: &Batch, mut seqs: Vec<Seq>) -> Appended {
+        if let Some(last) = seqs.last() {
+            self.tail = *last;
+        }
+        if batch.has_fence {
+            self.newest_fence = Some(self.epoch);
+            seqs.drain(..seqs.len().min(1));
+        }
+        Appended { seqs }
+    }
+
+    /// Looks at what follows the tail.
+    async fn resolve(&mut self, batch: &Batch, error: Error) -> std::result::Result<Appended, Trouble> {
+        let found = self.first_after_tail(batch.records.len()).await.map_err(Trouble::NotNow)?;
+        let same = found.iter().zip(&batch.records).all(|(entry, record)| entry.payload == *record);
+        if same && found.len() == batch.records.len() {
+            return Ok(self.settle(batch, found.iter().map(|entry| entry.seq).collect()));
+        }
+        if !found.is_empty() {
+            return Err(Trouble::Lost(self.whose_it_is().await.map_err(Trouble::NotNow)?));
+        }
+        Err(match error {
+            Error::Conflict { tail } => self.unseen(tail).await.map_err(Trouble::NotNow)?,
+            Error::Unavailable(_) => Trouble::NotNow(error),
+            Error::NotFound | Error::Full(_) | Error::Internal(_) => Trouble::Lost(Loss::Refused(error)),
+        })
+    }
+
+    /// What a conflict means where no record follows the tail.
+    async fn unseen(&self, tail: Option<Seq>) -> Result<Trouble> {
+        let tail = match tail {
+            Some(tail) => tail,
+            None => self.log.tail(&self.id).await?,
+        };
+        Ok(match tail < self.tail {
+            true => Trouble::Lost(Loss::Changed),
+            false => Trouble::NotNow(Error::Unavailable("the end of the log cannot be read yet".to_owned())),
+        })
+    }
+
+    async fn first_after_tail(&self, count: usize) -> Result<Vec<Entry>> {
+        let (mut found, mut at) = (Vec::new(), self.tail);
+        while found.len() < count {
+            let page = self.log.read(&self.id, at, count - found.len()).await?;
+            let Some(last) = page.last() else { break };
+            at = last.seq;
+            found.extend(page);
+        }
+        Ok(found)
+    }
+
+    async fn whose_it_is(&self) -> Result<Loss> {
+        let mut newest = self.newest_fence;
+        read_after(self.log.as_ref(), &self.id, self.tail, |entry| newest = newest.max(fence_of(entry)))
+            .await?;
+        let is_newer = newest.is_some_and(|newest| newest > self.epoch);
+        Ok(if is_newer && !UNFENCED { Loss::Fenced } else { Loss::Changed })
+    }
+
+    async fn read_on(&mut self, mut visit: impl FnMut(&Entry)) -> std::result::Result<(), Trouble> {
+        let (mut tail, mut newest) = (self.tail, self.newest_fence);
+        let reading = read_after(self.log.as_ref(), &self.id, self.tail, |entry| {
+            tail = entry.seq;
+            newest = newest.max(fence_of(entry));
+            visit(entry);
+        });
+        reading.await.map_err(Trouble::NotNow)?;
+        (self.tail, self.newest_fence) = (tail, newest);
+        if self.is_fenced() { Err(Trouble::Lost(Loss::Fenced)) } else { Ok(()) }
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.newest_fence.is_some_and(|newest| newest > self.epoch) && !UNFENCED
+    }
+}
+
+/// Shows `visit` all records after `at`, a page in memory at a time.
+async fn read_after(
+    log: &dyn EventLog,
+    id: &LogId,
+    mut at: Seq,
+    mut visit: impl FnMut(&Entry),
+) -> Result<()> {
+    loop {
+        let page = log.read(id, at, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        if last.seq <= at {
+            return Err(Error::Internal(format!("log {id} does not advance after {}", at.0)));
+        }
+        at = last.seq;
+        page.iter().for_each(&mut visit);
+    }
+}
+
+fn fence_of(entry: &Entry) -> Option<Epoch> {
+    match LogRecord::is_control(&entry.payload).then(|| LogRecord::decode(&entry.payload))? {
+        Ok(LogRecord::Control(Control::Fence { epoch })) => Some(epoch),
+        _ => None,
+    }
+}
