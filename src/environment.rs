@@ -1,32 +1,43 @@
-//! Keeps the server's secrets out of reach of what it runs.
+//! Keeps what programs of agents must not learn out of this process' own environment.
 //!
-//! `/proc/<pid>/environ` shows a process' first environment for as long as it lives, to every process of the
-//! same user, so unsetting a variable hides nothing. When the environment holds secrets the server therefore
-//! replaces itself once: the same program with a clean environment, the secrets on its standard input, in a
-//! file without a name that is emptied after it was read.
+//! `/proc/<pid>/environ` shows a process' first environment for as long as it lives, so unsetting a variable
+//! hides nothing. The server therefore replaces itself once: the same program with an environment that holds
+//! nothing but what may be inherited anyway and what libraries of the server read there themselves. All else is
+//! on its standard input, in a file without a name that is emptied after it was read.
+//!
+//! Others of the same user cannot open that file of the process, its memory, or its environment: the process is
+//! not dumpable. Only who may trace any process (root outside of a container, as a rule) still can, and such a
+//! user finds the settings in memory. A proxy's password is the exception: it stays in the environment, where
+//! the HTTP client looks for it, behind the same wall.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 
 use anyhow::Context;
+use child_environment::{Rule, Verdict};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// Says to the replacement that its standard input holds the secrets.
-const HANDED_OVER: &str = "MANYHANDS_SECRETS_ON_STDIN";
+/// Says to the replacement that its standard input holds the rest of the environment.
+const HANDED_OVER: &str = "MANYHANDS_ENVIRONMENT_ON_STDIN";
 
-/// The names of secrets; those of lists go on with `_` and a number.
-const SECRETS: [&str; 6] = [
-    "OH_SECRET_KEY",
-    "OH_PREVIOUS_SECRET_KEYS",
-    "OH_SESSION_API_KEYS",
-    "SESSION_API_KEY",
-    "OH_JWT_SECRET",
-    "OH_JWT_PREVIOUS_SECRETS",
+/// What libraries of this program read from the environment, beside what children inherit.
+const READ_BY_LIBRARIES: [&str; 8] = [
+    "LOG_LEVEL",
+    "NO_COLOR",
+    "RUST_BACKTRACE",
+    "RUST_LIB_BACKTRACE",
+    "LD_PRELOAD",
+    "GLIBC_TUNABLES",
+    "MALLOC_ARENA_MAX",
+    "TOKIO_WORKER_THREADS",
 ];
 
-/// The environment with its secrets. Returns only in a process whose own environment holds none.
+const PROXIES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
+
+/// The whole environment. Returns only in a process whose own shows nothing that children may not know.
 ///
 /// # Errors
 /// When the program cannot be started again, or what was handed over cannot be read.
@@ -40,58 +51,68 @@ pub fn take() -> anyhow::Result<BTreeMap<String, String>> {
         variables.extend(receive()?);
         return Ok(variables);
     }
-    let secrets: BTreeMap<_, _> = variables.iter().filter(|(name, _)| is_secret(name)).collect();
-    if secrets.is_empty() {
+    if std::env::vars_os().all(|(name, value)| may_show(&name, &value)) {
         return Ok(variables);
     }
-    hand_over(&secrets)
+    hand_over(&variables)
 }
 
-fn is_secret(name: &str) -> bool {
-    SECRETS
-        .iter()
-        .any(|secret| name.strip_prefix(secret).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+/// `variables` and those that are no UTF-8.
+pub fn whole(variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
+    let texts = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    std::env::vars_os().chain(texts).collect()
 }
 
-fn hand_over(secrets: &BTreeMap<&String, &String>) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut file = std::fs::File::from(memfd_create("secrets", MemfdFlags::CLOEXEC)?);
-    serde_json::to_writer(&mut file, secrets)?;
+fn may_show(name: &OsStr, value: &OsStr) -> bool {
+    let is_own = name.to_str().is_some_and(|name| {
+        READ_BY_LIBRARIES.contains(&name)
+            || PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
+            || name.starts_with("OTEL_") && !name.ends_with("_HEADERS")
+    });
+    is_own || Rule::default().judge(name, value) == Verdict::Passes
+}
+
+fn hand_over(variables: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+    let hidden: BTreeMap<_, _> =
+        variables.iter().filter(|(name, value)| !may_show(name.as_ref(), value.as_ref())).collect();
+    let mut file = std::fs::File::from(memfd_create("environment", MemfdFlags::CLOEXEC)?);
+    serde_json::to_writer(&mut file, &hidden)?;
     file.flush()?;
     file.rewind()?;
-    let mut same =
-        std::process::Command::new(std::env::current_exe().context("cannot find the own program")?);
-    same.args(std::env::args_os().skip(1)).stdin(file).env(HANDED_OVER, "1");
-    for name in secrets.keys() {
-        same.env_remove(name);
-    }
-    Err(same.exec()).context("cannot start again without secrets in the environment")
+    let program = std::env::current_exe().context("cannot find the own program")?;
+    let mut same = std::process::Command::new(program);
+    same.args(std::env::args_os().skip(1))
+        .stdin(file)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, value)| may_show(name, value)))
+        .env(HANDED_OVER, "1");
+    Err(same.exec()).context("cannot start again with a clean environment")
 }
 
 fn receive() -> anyhow::Result<BTreeMap<String, String>> {
     let mut text = String::new();
     let stdin = std::io::stdin();
-    stdin.lock().read_to_string(&mut text).context("cannot read the handed over secrets")?;
-    ftruncate(&stdin, 0).context("cannot empty the handed over secrets")?;
-    serde_json::from_str(&text).context("the handed over secrets are damaged")
+    stdin.lock().read_to_string(&mut text).context("cannot read the handed over environment")?;
+    ftruncate(&stdin, 0).context("cannot empty the handed over environment")?;
+    serde_json::from_str(&text).context("the handed over environment is damaged")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_secret;
+    use super::*;
 
     #[test]
-    fn secret_variables_are_known_by_name() {
-        for name in [
-            "OH_SECRET_KEY",
-            "OH_SESSION_API_KEYS_0",
-            "OH_SESSION_API_KEYS",
-            "SESSION_API_KEY",
-            "OH_JWT_SECRET",
-        ] {
-            assert!(is_secret(name), "{name}");
+    fn only_what_children_inherit_and_libraries_read_is_shown() {
+        let shown = |name: &str, value: &str| may_show(name.as_ref(), value.as_ref());
+        for name in ["PATH", "LANG", "JAVA_HOME", "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+            assert!(shown(name, "1"), "{name}");
         }
-        for name in ["OH_PORT", "OH_SECRET_KEYBOARD", "OH_JWT_ISSUER", "PATH"] {
-            assert!(!is_secret(name), "{name}");
+        for name in
+            ["OH_PORT", "OH_SECRET_KEY", "SESSION_API_KEY", "OPENAI_API_KEY", "OTEL_EXPORTER_OTLP_HEADERS"]
+        {
+            assert!(!shown(name, "1"), "{name}");
         }
+        assert!(!shown("PIP_INDEX_URL", "https://user:password@host"));
+        assert!(shown("HTTPS_PROXY", "https://user:password@host"));
     }
 }

@@ -111,8 +111,11 @@ struct Told {
 
 impl Told {
     fn by_environment() -> anyhow::Result<Self> {
-        let source = environment::take().and_then(settings::load).context(BadSettings)?;
+        let variables = environment::take().context(BadSettings)?;
+        let own = environment::whole(&variables);
+        let source = settings::load(variables).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
+        child_environment::choose(&settings.inherited, own);
         Ok(Self {
             settings,
             #[cfg(feature = "cluster")]

@@ -2,26 +2,29 @@
 
 use ports::rpc::{Traces, carry_traces};
 
-/// Starts them for the whole process; `service` is its name in traces. Spans are sent until the guard is
-/// dropped, which must happen off the runtime.
+use crate::settings::Settings;
+
+/// Starts them for the whole process as its settings say; `service` is its name in traces. Spans are sent until
+/// the guard is dropped, which must happen off the runtime.
 ///
 /// # Errors
 /// When the level is no filter, or the collector's address is none.
-pub fn start(service: &'static str, level: &str, json: bool) -> anyhow::Result<telemetry::Guard> {
-    start_towards(None, service, level, json)
+pub fn start(service: &'static str, settings: &Settings) -> anyhow::Result<telemetry::Guard> {
+    start_with(&telemetry::Config {
+        level: settings.log_level.clone(),
+        json: settings.log_json,
+        service,
+        collector: None,
+        collector_headers: settings.collector_headers.clone(),
+    })
 }
 
-/// The same with a collector (`http://host:port`) that counts before the one of the environment.
+/// The same where there are no settings.
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_towards(
-    collector: Option<String>,
-    service: &'static str,
-    level: &str,
-    json: bool,
-) -> anyhow::Result<telemetry::Guard> {
-    let guard = telemetry::init(&telemetry::Config { level: level.to_owned(), json, service, collector })?;
+pub fn start_with(config: &telemetry::Config) -> anyhow::Result<telemetry::Guard> {
+    let guard = telemetry::init(config)?;
     carry_traces(Traces { current: telemetry::current_traceparent, adopt: telemetry::adopt });
     Ok(guard)
 }

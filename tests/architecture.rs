@@ -9,20 +9,21 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours may use of the others.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("vault", &[]),
+    ("child-environment", &[]),
     ("telemetry", &[]),
     ("agent", &["types"]),
     ("llm", &["types"]),
-    ("tools", &["types"]),
+    ("tools", &["types", "child-environment"]),
     ("embedded", &["ports", "types"]),
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
     ("gateway", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
-    ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry"]),
+    ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry", "child-environment"]),
     ("supervisor", &["ports", "types", "credentials", "telemetry"]),
     ("testing", &[]),
 ];

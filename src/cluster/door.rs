@@ -39,7 +39,7 @@ pub struct Options {
 /// # Errors
 /// When the socket cannot be made.
 pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
-    let _traces = observe::start("manyhands-door", &settings.log_level, settings.log_json)?;
+    let _traces = observe::start("manyhands-door", settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(open(&options.socket, cluster)).map(|()| ExitCode::SUCCESS)
 }

@@ -27,7 +27,7 @@ const SERVING_AGAIN: Duration = Duration::from_secs(1);
 /// What kept it from starting, or from stopping in order.
 pub fn run(options: &Options, mut settings: Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     take_keys(&mut settings, cluster)?;
-    let _traces = observe::start("manyhands-gateway", &settings.log_level, settings.log_json)?;
+    let _traces = observe::start("manyhands-gateway", &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(options, &settings, cluster)).map(|()| ExitCode::SUCCESS)
 }

@@ -29,16 +29,16 @@ const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
 /// # Errors
 /// What kept it from starting.
 pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
-    let _traces = observe::start("manyhands-supervisor", &settings.log_level, settings.log_json)?;
+    let _traces = observe::start("manyhands-supervisor", settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(supervise(cluster)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(supervise(settings, cluster)).map(|()| ExitCode::SUCCESS)
 }
 
-async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
+async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let connection = super::connect(cluster, "supervisor").await?;
     let ports = super::ready(async || connection.control().await).await?;
-    let driver = driver(cluster).await?;
+    let driver = driver(settings, cluster).await?;
     let metrics = Metrics::of_supervisor();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -59,13 +59,14 @@ async fn supervise(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn driver(cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
+async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
     let sandboxes = &cluster.sandboxes;
     let worker = WorkerSettings {
         nats_urls: cluster.worker_nats_urls.clone(),
         ca: cluster.authority()?,
         max_concurrent_runs: sandboxes.max_concurrent_runs,
         command_user: None,
+        pass_env: settings.inherited.further().to_vec(),
     };
     Ok(match sandboxes.driver {
         settings::Driver::Process => Arc::new(Processes::new(process::Config {
@@ -110,20 +111,12 @@ pub fn containers(cluster: &Cluster, worker: WorkerSettings) -> docker::Config {
     config
 }
 
-/// What a worker's programs need of this process' environment, and nothing that could be a secret.
+/// What a worker's programs may inherit, and what the worker itself reads.
 fn environment_of_processes() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    const PASSED: [&str; 9] = [
-        "PATH",
-        "HOME",
-        "LANG",
-        "LC_ALL",
-        "TZ",
-        "TMPDIR",
-        "LOG_LEVEL",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    ];
-    PASSED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect()
+    const OF_WORKERS: [&str; 3] =
+        ["LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let own = OF_WORKERS.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
+    child_environment::inherited().chain(own).collect()
 }
 
 fn minter(cluster: &Cluster) -> anyhow::Result<Arc<dyn Minter>> {

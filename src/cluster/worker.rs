@@ -28,10 +28,19 @@ pub fn run() -> anyhow::Result<ExitCode> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")?;
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
     let spec = read_spec()?;
+    let inherited =
+        child_environment::Rule::new(&spec.pass_env).context("the specification cannot be used")?;
+    child_environment::choose(&inherited, std::env::vars_os());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let collector = runtime.block_on(door::spans(&spec.nats_urls))?;
     // Ends before the runtime, through which the last spans go.
-    let _traces = observe::start_towards(collector, "manyhands-worker", &level, true)?;
+    let _traces = observe::start_with(&telemetry::Config {
+        level,
+        json: true,
+        service: "manyhands-worker",
+        collector,
+        collector_headers: None,
+    })?;
     runtime.block_on(serve(spec)).map(|()| ExitCode::SUCCESS)
 }
 

@@ -29,6 +29,7 @@ pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&
         ("disk", free_space(&data)),
         ("bash", program("bash", "the agent's terminal needs it")),
         ("git", program("git", "the git routes and the agents need it")),
+        ("children", children()),
         ("clock", clock()),
     ])
 }
@@ -107,6 +108,21 @@ fn program(name: &str, why: &str) -> Finding {
         Ok(output) => Fine(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or(name).to_owned()),
         Err(_) => Broken(format!("not found: {why}; install the package {name}")),
     }
+}
+
+/// What programs of agents inherit of the environment.
+pub fn children() -> Finding {
+    let chosen = child_environment::chosen();
+    let mut names: Vec<_> = chosen.passing.iter().map(|(name, _)| name.to_string_lossy()).collect();
+    names.sort();
+    let inherited = format!("programs of agents inherit {}", names.join(", "));
+    if chosen.withheld.is_empty() {
+        return Fine(inherited);
+    }
+    let withheld = chosen.withheld.join(", ");
+    Doubtful(format!(
+        "{inherited}; not {withheld}, which may hold secrets: if agents may know one, give its exact name in OH_PASS_ENV_0, _1 and so on"
+    ))
 }
 
 pub fn clock() -> Finding {

@@ -51,6 +51,8 @@ pub struct Settings {
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
     pub max_concurrent_runs: usize,
+    /// What programs that are started here inherit of the environment.
+    pub inherited: child_environment::Rule,
     pub fsync: Fsync,
     /// Seconds; shown to clients.
     pub runtime_idle_timeout: Option<f64>,
@@ -58,6 +60,8 @@ pub struct Settings {
     pub build_git_ref: String,
     pub log_level: String,
     pub log_json: bool,
+    /// `name=value,…`, for the collector of spans; a key, as a rule.
+    pub collector_headers: Option<String>,
 }
 
 impl Settings {
@@ -84,6 +88,8 @@ impl Settings {
             bash_events_retention: seconds(source, "bash_events_retention_seconds")?,
             workspace_path: path("workspace_path", "workspace/project")?,
             max_concurrent_runs: at_least_one(source, "max_concurrent_runs")?.unwrap_or(10),
+            inherited: child_environment::Rule::new(&source.list("pass_env")?)
+                .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
             fsync: match source.choice("fsync", &["always", "interval"])? {
                 Some("interval") => Fsync::Interval,
                 _ => Fsync::Always,
@@ -93,6 +99,7 @@ impl Settings {
             build_git_ref: source.variable("OPENHANDS_BUILD_GIT_REF").unwrap_or("unknown").to_owned(),
             log_level: log_level(source),
             log_json: ["LOG_JSON", "CI", "GITHUB_ACTIONS"].iter().any(|name| is_on(source, name)),
+            collector_headers: collector_headers(source),
         })
     }
 
@@ -158,6 +165,12 @@ fn log_level(source: &Source) -> String {
     }
 }
 
+fn collector_headers(source: &Source) -> Option<String> {
+    ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]
+        .iter()
+        .find_map(|name| source.variable(name).map(str::to_owned))
+}
+
 fn is_on(source: &Source, variable: &str) -> bool {
     source.variable(variable).is_some_and(|text| ["1", "true"].contains(&text.to_lowercase().as_str()))
 }
@@ -216,5 +229,6 @@ mod tests {
         assert!(settings(&[("OH_CONVERSATION_RUNTIME", "docker")], json!({})).is_err());
         assert!(settings(&[("OH_MAX_CONCURRENT_RUNS", "0")], json!({})).is_err());
         assert!(settings(&[("OH_FSYNC", "never")], json!({})).is_err());
+        assert!(settings(&[("OH_PASS_ENV_0", "OH_SECRET_KEY")], json!({})).is_err());
     }
 }

@@ -22,6 +22,9 @@ pub struct Config {
     pub service: &'static str,
     /// `http://host:port` of a collector that counts before those of the environment.
     pub collector: Option<String>,
+    /// What a collector wants to be told with each batch, such as a key of its own: `name=value,name=value`,
+    /// values percent-encoded. The process does not show it in its environment, where the SDK would look.
+    pub collector_headers: Option<String>,
 }
 
 /// Starts logging, and tracing if a collector is named, for the whole process. Must not be called on an
@@ -30,7 +33,7 @@ pub struct Config {
 /// # Errors
 /// When `level` is no filter, the collector's address is none, or logging was started before.
 pub fn init(config: &Config) -> anyhow::Result<Guard> {
-    let (layer, guard) = traces::layer(config.service, config.collector.as_deref())?;
+    let (layer, guard) = traces::layer(config)?;
     tracing_subscriber::registry().with(layer).with(logs::layer(config)?).try_init()?;
     Ok(guard)
 }

@@ -114,6 +114,9 @@ pub struct WorkerSpec {
     /// The user and group commands run as; `None`: the worker's own.
     #[serde(default)]
     pub command_user: Option<CommandUser>,
+    /// Names and patterns of variables, beside the usual ones, that commands get of the worker's environment.
+    #[serde(default)]
+    pub pass_env: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

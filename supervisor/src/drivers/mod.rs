@@ -17,6 +17,8 @@ pub struct WorkerSettings {
     pub max_concurrent_runs: usize,
     /// `None`: commands run as the worker does.
     pub command_user: Option<CommandUser>,
+    /// Names and patterns of variables that commands get of their worker's environment.
+    pub pass_env: Vec<String>,
 }
 
 impl WorkerSettings {
@@ -32,6 +34,7 @@ impl WorkerSettings {
             state_dir: state_dir.to_owned(),
             max_concurrent_runs: self.max_concurrent_runs,
             command_user: self.command_user,
+            pass_env: self.pass_env.clone(),
         };
         let mut line = serde_json::to_vec(&spec).map_err(|error| StartError::Failed(error.to_string()))?;
         line.push(b'\n');

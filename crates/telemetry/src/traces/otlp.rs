@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -11,6 +11,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::Config;
 
 /// Any of these names the collector.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
@@ -32,22 +34,21 @@ impl Drop for Guard {
     }
 }
 
-pub fn layer<S>(
-    service: &'static str,
-    collector: Option<&str>,
-) -> anyhow::Result<(impl Layer<S> + use<S>, Guard)>
+pub fn layer<S>(config: &Config) -> anyhow::Result<(impl Layer<S> + use<S>, Guard)>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    let collector = config.collector.as_deref();
     let provider = if collector.is_some() || is_wanted(|name| std::env::var(name).ok()) {
-        let exporter = SpanExporter::builder().with_http();
+        let headers = config.collector_headers.as_deref().map(headers).unwrap_or_default();
+        let exporter = SpanExporter::builder().with_http().with_headers(headers);
         let exporter = match collector {
             Some(address) => exporter.with_endpoint(format!("{address}/v1/traces")).build()?,
             None => exporter.build()?,
         };
         // Sampler, limits and batch sizes: the SDK's, by their variables.
         let builder = SdkTracerProvider::builder().with_batch_exporter(exporter);
-        builder.with_resource(resource(service)).build()
+        builder.with_resource(resource(config.service)).build()
     } else {
         passing_on()
     };
@@ -57,6 +58,32 @@ where
         .with_threads(false)
         .with_filter(filter_fn(is_ours));
     Ok((layer, Guard(provider)))
+}
+
+/// The headers of `name=value,name=value`, as the OpenTelemetry specification writes them.
+fn headers(text: &str) -> HashMap<String, String> {
+    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), percent_decoded(value.trim()))).collect()
+}
+
+/// A `%` that no two hexadecimal digits follow stays.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// Sends nothing and begins no trace, but goes on with those of callers: a worker without a network calls back
@@ -115,6 +142,13 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+
+    #[test]
+    fn headers_are_read_as_the_specification_writes_them() {
+        let read = headers("authorization=Basic%20YTpi, x-team=blue,broken,odd=100%");
+        let wanted = [("authorization", "Basic YTpi"), ("x-team", "blue"), ("odd", "100%")];
+        assert_eq!(read, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
 
     #[derive(Clone, Debug, Default)]
     struct Collector(Arc<Mutex<Vec<SpanData>>>);

@@ -139,7 +139,7 @@ fn spawn(setup: &Setup, pts: Pts) -> io::Result<Child> {
         .args(["--noprofile", "--norc", "--noediting", "+H", "-i"])
         .current_dir(setup.directory)
         .env_clear()
-        .envs(environment::for_shell(std::env::vars_os()))
+        .envs(environment::for_shell(child_environment::inherited()))
         // Or bash reads the user's history before it can be told not to.
         .env("HISTFILE", "/dev/null")
         .envs(setup.variables.iter().map(|(name, value)| (name, value)));

@@ -67,7 +67,7 @@ impl Service {
         let journals = Journals::new(log, sandbox, config.epoch, tracker.clone(), shutdown.clone());
         Self {
             default_cwd: config.default_cwd.clone(),
-            environment: Arc::new(environment::for_commands(std::env::vars_os())),
+            environment: Arc::new(environment::for_commands(child_environment::inherited())),
             journals: Arc::new(journals),
             running: Arc::default(),
             activity: config.activity.clone(),

@@ -18,16 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_OUTPUT: u64 = 64 * 1024 * 1024;
 const LONGEST_COMPLAINT: u64 = 8 * 1024;
 
-/// Variables that would lead git to another repository than that of the folder.
-const MISLEADING: [&str; 6] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_PREFIX",
-];
-
 /// One call of git: no pager, no prompt, no locks, no programs that a repository configures.
 pub(crate) struct Git {
     command: Command,
@@ -85,6 +75,8 @@ impl Git {
             ])
             .args(["-c", "core.hooksPath=/dev/null"])
             .current_dir(folder)
+            .env_clear()
+            .envs(child_environment::inherited())
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C.UTF-8")
@@ -92,9 +84,6 @@ impl Git {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        for name in MISLEADING {
-            command.env_remove(name);
-        }
         hands::lend(command.as_std_mut());
         Self { command, shown: "git".into(), input: Vec::new(), patience: PATIENCE, longest: LONGEST_OUTPUT }
     }
