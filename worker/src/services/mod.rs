@@ -4,6 +4,7 @@ mod bash;
 mod fault;
 mod file;
 mod git;
+mod open;
 mod place;
 
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ pub(super) struct OpenFiles {
 
 struct Entry {
     key: Key,
-    opened: Opened,
+    held: Held,
     used: Instant,
 }
 
@@ -29,29 +29,29 @@ pub(super) struct Key {
 }
 
 #[derive(Clone)]
-pub(super) struct Opened {
+pub(super) struct Held {
     pub(super) file: Arc<File>,
     /// False where the size and the times of a file say nothing, as below `/proc`.
     pub(super) sized: bool,
 }
 
 impl OpenFiles {
-    pub(super) fn get(&self, key: &Key) -> Option<Opened> {
+    pub(super) fn get(&self, key: &Key) -> Option<Held> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let index = entries.iter().rposition(|entry| entry.key == *key)?;
         let mut entry = entries.remove(index);
         entry.used = Instant::now();
-        let opened = entry.opened.clone();
+        let held = entry.held.clone();
         entries.push(entry);
-        Some(opened)
+        Some(held)
     }
 
-    pub(super) fn put(&self, key: Key, opened: Opened) {
+    pub(super) fn put(&self, key: Key, held: Held) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MOST {
             entries.remove(0);
         }
-        entries.push(Entry { key, opened, used: Instant::now() });
+        entries.push(Entry { key, held, used: Instant::now() });
     }
 
     pub(super) fn close_idle(&self) {

@@ -2,30 +2,27 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ports::rpc::{Code, Fault};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, fstatfs, openat, statat};
+use rustix::fs::{fstat, fstatfs};
 use types::calls::{FileChunk, FileStamp, FileStat, Scope};
 
 use super::super::fault::{bad_request, of_file};
+use super::super::open::{self, Opened, Symlink};
 use super::super::place::{self, Missing, Place};
 use super::buffers::{Buffers, Lent};
-use super::open_files::{Key, OpenFiles, Opened};
+use super::open_files::{Held, Key, OpenFiles};
 
 /// Bytes in one piece, however many are asked for.
 const LONGEST_READ: u64 = 4 * 1024 * 1024;
 
-/// Does not wait for the other end of a pipe, nor make a terminal ours.
-const READING: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
-
 const MISSING: &str = "File not found";
 
-pub(super) fn stat(open: &OpenFiles, scope: &Scope, path: &str) -> Result<FileStat, Fault> {
+pub(super) fn stat(files: &OpenFiles, scope: &Scope, path: &str) -> Result<FileStat, Fault> {
     let resolved = place::within(scope, Path::new(path))?;
     let Some(file) = open_existing(scope, path)? else {
         let stamp = FileStamp { inode: 0, size: 0, mtime: 0 };
@@ -34,12 +31,12 @@ pub(super) fn stat(open: &OpenFiles, scope: &Scope, path: &str) -> Result<FileSt
     let stamp = stamp_of(&file).map_err(Fault::internal)?;
     let sized = !is_made_up(&file);
     let key = Key { scope: scope.clone(), path: path.to_owned(), stamp: stamp.clone() };
-    open.put(key, Opened { file: Arc::new(file), sized });
+    files.put(key, Held { file: Arc::new(file), sized });
     Ok(FileStat { stamp, is_dir: false, path: text(&resolved), sized })
 }
 
 pub(super) fn chunk(
-    open: &OpenFiles,
+    files: &OpenFiles,
     buffers: &Arc<Buffers>,
     scope: &Scope,
     path: &str,
@@ -48,19 +45,19 @@ pub(super) fn chunk(
     stamp: &FileStamp,
 ) -> Result<(FileChunk, Bytes), Fault> {
     let key = Key { scope: scope.clone(), path: path.to_owned(), stamp: stamp.clone() };
-    let opened = match open.get(&key) {
-        Some(opened) => opened,
+    let held = match files.get(&key) {
+        Some(held) => held,
         None => {
             let file = open_existing(scope, path)?.ok_or_else(|| bad_request("Path is not a file"))?;
-            let opened = Opened { sized: !is_made_up(&file), file: Arc::new(file) };
-            open.put(key, opened.clone());
-            opened
+            let held = Held { sized: !is_made_up(&file), file: Arc::new(file) };
+            files.put(key, held.clone());
+            held
         }
     };
-    let bytes = read_at(&opened.file, buffers.lend(), offset, len.min(LONGEST_READ))
+    let bytes = read_at(&held.file, buffers.lend(), offset, len.min(LONGEST_READ))
         .map_err(|error| of_file(&error, MISSING))?;
     // Looked at after the reading: so what was read belongs to the state that was asked for.
-    if opened.sized && stamp_of(&opened.file).map_err(Fault::internal)? != *stamp {
+    if held.sized && stamp_of(&held.file).map_err(Fault::internal)? != *stamp {
         return Err(Fault::new(Code::Conflict, "The file has changed"));
     }
     Ok((FileChunk { len: bytes.len() as u64 }, bytes))
@@ -68,45 +65,17 @@ pub(super) fn chunk(
 
 /// `None`: it is a folder.
 fn open_existing(scope: &Scope, path: &str) -> Result<Option<File>, Fault> {
-    if scope.workspace.is_none() {
-        return open_anywhere(Path::new(path));
+    let opened = if scope.workspace.is_none() {
+        open::path(Path::new(path), Symlink::Follow)
+    } else {
+        let Some(place) = Place::of(scope, Path::new(path), Missing::Fail)? else { return Ok(None) };
+        open::at(&place.folder, Path::new(&place.name), Symlink::Refuse).map_err(io::Error::from)
+    };
+    match opened.map_err(|error| of_file(&error, MISSING))? {
+        Opened::File(file) => Ok(Some(file)),
+        Opened::Folder => Ok(None),
+        Opened::Other => Err(bad_request("Path is not a file")),
     }
-    let Some(place) = Place::of(scope, Path::new(path), Missing::Fail)? else { return Ok(None) };
-    let found = statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW);
-    if !is_file(&found.map_err(failed)?)? {
-        return Ok(None);
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | READING;
-    let file = File::from(openat(&place.folder, &place.name, flags, Mode::empty()).map_err(failed)?);
-    only_files(file)
-}
-
-fn open_anywhere(path: &Path) -> Result<Option<File>, Fault> {
-    if !is_file(&rustix::fs::stat(path).map_err(failed)?)? {
-        return Ok(None);
-    }
-    let flags = i32::try_from(READING.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(flags).open(path);
-    only_files(file.map_err(|error| of_file(&error, MISSING))?)
-}
-
-/// It may have become something else between the look and the opening.
-fn only_files(file: File) -> Result<Option<File>, Fault> {
-    let is_file = is_file(&fstat(&file).map_err(failed)?)?;
-    Ok(is_file.then_some(file))
-}
-
-/// False for a folder.
-fn is_file(stat: &Stat) -> Result<bool, Fault> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(true),
-        FileType::Directory => Ok(false),
-        _ => Err(bad_request("Path is not a file")),
-    }
-}
-
-fn failed(error: rustix::io::Errno) -> Fault {
-    of_file(&error.into(), MISSING)
 }
 
 fn stamp_of(file: &File) -> io::Result<FileStamp> {

@@ -19,6 +19,7 @@ use types::calls::{Scope, UploadBegun, UploadDone};
 use uuid::Uuid;
 
 use super::super::fault::{bad_request, not_found, of_file};
+use super::super::open::{self, Opened};
 use super::super::place::{Missing, Place};
 
 const MOST: usize = 500;
@@ -112,9 +113,11 @@ impl Upload {
                 Ok(Self::over(file.into(), place, Some(name)))
             }
             Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) if target.is_some() => {
-                let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = openat(&place.folder, &place.name, flags, Mode::empty());
-                Ok(Self::over(file.map_err(|error| failed(error.into()))?.into(), place, None))
+                let opened = open::to_replace(&place.folder, Path::new(&place.name));
+                match opened.map_err(|error| failed(error.into()))? {
+                    Opened::File(file) => Ok(Self::over(file, place, None)),
+                    Opened::Folder | Opened::Other => Err(bad_request("Path is not a file")),
+                }
             }
             Err(error) => Err(failed(error.into())),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::changes::NOT_INTO_SUBMODULES;
 use super::program::Failure;
 use super::repository::Repository;
 
@@ -63,7 +64,7 @@ pub(crate) async fn automatic(repository: &Repository) -> Result<Base, Failure> 
 }
 
 async fn is_clean(repository: &Repository) -> Result<bool, Failure> {
-    Ok(repository.git(["status", "--porcelain", "-z"]).output().await?.is_empty())
+    Ok(repository.git(["status", "--porcelain", "-z", NOT_INTO_SUBMODULES]).output().await?.is_empty())
 }
 
 /// The references that may become a base, without asking the remote.

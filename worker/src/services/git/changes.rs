@@ -10,6 +10,9 @@ use super::base;
 use super::program::{Failure, parts};
 use super::repository::Repository;
 
+/// Git would look into a submodule with the settings of that one.
+pub(crate) const NOT_INTO_SUBMODULES: &str = "--ignore-submodules=dirty";
+
 type Changes = BTreeMap<String, GitChangeStatus>;
 
 /// Changes of the working tree below `folder`, also in repositories directly in it. Outside a repository: none.
@@ -17,7 +20,15 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
     let Some(repository) = Repository::of(folder).await? else { return Ok(Vec::new()) };
     let mut all = of_repository(&repository, reference).await?;
     for name in nested(folder) {
-        let Some(repository) = Repository::of(&folder.join(&name)).await? else { continue };
+        let repository = match Repository::of(&folder.join(&name)).await {
+            Ok(Some(repository)) => repository,
+            Ok(None) => continue,
+            // The outer repository can be shown without it.
+            Err(error) => {
+                tracing::debug!(%name, %error, "a repository inside another cannot be read");
+                continue;
+            }
+        };
         let inside = format!("{name}/");
         all.retain(|path, _| *path != name && !path.starts_with(&inside));
         // A name that a client knows from the outer repository need not exist in this one.
@@ -45,7 +56,8 @@ pub(super) async fn parent(repository: &Repository, commit: &str) -> Result<Stri
 
 async fn of_repository(repository: &Repository, reference: Option<&str>) -> Result<Changes, Failure> {
     let base = base::commit(repository, reference).await?.tree(repository).await?;
-    let tracked = ["diff", "--name-status", "-z", "--no-renames", "--no-ext-diff", "--relative", &base, "--"];
+    let tracked =
+        ["diff", "--name-status", "-z", "--no-renames", NOT_INTO_SUBMODULES, "--relative", &base, "--"];
     let (tracked, untracked) = tokio::join!(
         repository.git(tracked).output(),
         repository.git(["ls-files", "--others", "--exclude-standard", "-z"]).output(),

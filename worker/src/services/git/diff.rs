@@ -9,6 +9,7 @@ use ports::rpc::{Code, Fault};
 use types::git::GitDiff;
 
 use super::super::fault::{bad_request, of_file};
+use super::super::open::{self, Opened, Symlink};
 use super::base;
 use super::changes::parent;
 use super::program::Failure;
@@ -27,12 +28,12 @@ pub(super) async fn diff(
     }
     let Some(repository) = Repository::of(&existing_folder(path)).await? else {
         return match commit {
-            None => working(path).map(|_| GitDiff { modified: None, original: None }),
+            None => working(path).await.map(|_| GitDiff { modified: None, original: None }),
             Some(_) => Ok(GitDiff { modified: None, original: None }),
         };
     };
     let inside =
-        path.strip_prefix(&repository.top).map_err(|_| bad_request("File is not in the repository"))?;
+        path.strip_prefix(repository.top()).map_err(|_| bad_request("File is not in the repository"))?;
     if let Some(commit) = commit {
         let commit = repository.commit(commit).await?;
         let before = parent(&repository, &commit).await?;
@@ -40,7 +41,7 @@ pub(super) async fn diff(
             tokio::join!(stored(&repository, &before, inside), stored(&repository, &commit, inside));
         return Ok(GitDiff { modified: Some(modified?), original: Some(original?) });
     }
-    let modified = working(path)?;
+    let modified = working(path).await?;
     let base = base::commit(&repository, reference).await?.tree(&repository).await?;
     let original = stored(&repository, &base, inside).await?;
     Ok(GitDiff { modified: Some(modified), original: Some(original) })
@@ -52,7 +53,12 @@ fn existing_folder(path: &Path) -> PathBuf {
 }
 
 /// The file as it is. To git the content of a symlink is where it leads.
-fn working(path: &Path) -> Result<String, Fault> {
+async fn working(path: &Path) -> Result<String, Fault> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || read(&path)).await.map_err(Fault::internal)?
+}
+
+fn read(path: &Path) -> Result<String, Fault> {
     let failed = |error: std::io::Error| match of_file(&error, "File not found") {
         missing if missing.code == Code::NotFound => bad_request(missing.message),
         fault => fault,
@@ -61,11 +67,11 @@ fn working(path: &Path) -> Result<String, Fault> {
     if found.is_symlink() {
         return Ok(text(fs::read_link(path).map_err(failed)?.into_os_string().as_bytes().to_vec()));
     }
-    if !found.is_file() {
+    let Opened::File(file) = open::path(path, Symlink::Refuse).map_err(failed)? else {
         return Err(bad_request("Path is not a file"));
-    }
+    };
     let mut bytes = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LONGEST {
         return Err(too_long());
     }

@@ -4,9 +4,11 @@ mod base;
 mod changes;
 mod commits;
 mod diff;
+mod find;
 mod prepare;
 mod program;
 mod repository;
+mod view;
 
 use std::path::PathBuf;
 
@@ -18,7 +20,8 @@ use super::place;
 use prepare::Template;
 
 pub(super) use base::{Base, automatic as automatic_base, commit as commit_base};
-pub(super) use program::{Failure, Git, parts, path};
+pub(super) use changes::NOT_INTO_SUBMODULES;
+pub(super) use program::{Failure, Git, parts};
 pub(super) use repository::Repository;
 
 pub(super) struct Service {

@@ -1,9 +1,9 @@
 //! New repositories. Starting git takes longer than all else in making a conversation, so it is asked once what
 //! a new repository looks like here, with the user's settings and templates; the next ones are copies.
 
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use tools::hands;
 use uuid::Uuid;
 
 use super::super::fault::of_file;
+use super::find::{self, Around};
 use super::program::Git;
 
 #[derive(Default)]
@@ -33,7 +34,7 @@ impl Template {
             let folder = folder.clone();
             move || {
                 hands::make_folders(&folder)?;
-                let is_done = is_in_repository(&folder);
+                let is_done = !matches!(find::around(&folder)?, Around::Nothing);
                 match items {
                     Some(items) if !is_done => copy(&items, &folder).map(|()| true),
                     _ => Ok(is_done),
@@ -66,26 +67,11 @@ where
     done.map_err(|error| of_file(&error, "Path not found"))
 }
 
-/// As git searches: upwards, but not into another file system.
-fn is_in_repository(folder: &Path) -> bool {
-    let Ok(device) = fs::metadata(folder).map(|folder| folder.dev()) else { return false };
-    let same_device = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| folder.dev() == device);
-    folder.ancestors().take_while(same_device).any(|folder| is_git(&folder.join(".git")) || is_bare(folder))
-}
-
-fn is_git(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found: Metadata| found.is_file() || is_bare(path))
-}
-
-fn is_bare(folder: &Path) -> bool {
-    folder.join("HEAD").exists() && folder.join("objects").is_dir() && folder.join("refs").is_dir()
-}
-
 /// Lets git make a repository in a temporary folder.
 async fn look_like() -> io::Result<Arc<Vec<Item>>> {
     let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
     make_folder(&folder)?;
-    let made = Git::in_folder(&folder).args(["init", "--quiet"]).output().await;
+    let made = Git::as_user(&folder).args(["init", "--quiet"]).output().await;
     let mut items = Vec::new();
     let read =
         made.map_err(io::Error::other).and_then(|_| read(&folder.join(".git"), Path::new(""), &mut items));
@@ -119,7 +105,7 @@ fn copy(items: &[Item], folder: &Path) -> io::Result<()> {
     let Err(error) = written else { return Ok(()) };
     let _ = fs::remove_dir_all(&unfinished);
     // Somebody was faster.
-    if is_git(&folder.join(".git")) { Ok(()) } else { Err(error) }
+    if matches!(find::around(folder), Ok(Around::Tree(_))) { Ok(()) } else { Err(error) }
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,7 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_OUTPUT: u64 = 64 * 1024 * 1024;
 const LONGEST_COMPLAINT: u64 = 8 * 1024;
 
-/// One call of git: no pager, no prompt, no locks, no programs that a repository configures.
+/// Git is an ordinary program for the user's settings, and reads none of them for a repository.
+const WITHOUT_SETTINGS: [(&str, &str); 5] = [
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    // An object that is missing is not fetched: that would take programs that a remote names.
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("GIT_ALLOW_PROTOCOL", "none"),
+];
+
+/// One call of git: no pager, no prompt, no locks, no hooks.
 pub(crate) struct Git {
     command: Command,
     shown: String,
@@ -37,15 +47,19 @@ pub(crate) enum Failure {
     TooLong(String),
     #[error("git cannot be run: {0}")]
     Unusable(#[from] io::Error),
+    #[error("the repository cannot be read: {0}")]
+    Unreadable(io::Error),
 }
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match &failure {
             Failure::Unusable(error) if !is_callers(error) => Self::new(Code::Internal, failure.to_string()),
-            Failure::Unusable(_) | Failure::Refused { .. } | Failure::TimedOut(_) | Failure::TooLong(_) => {
-                bad_request(failure.to_string())
-            }
+            Failure::Unusable(_)
+            | Failure::Unreadable(_)
+            | Failure::Refused { .. }
+            | Failure::TimedOut(_)
+            | Failure::TooLong(_) => bad_request(failure.to_string()),
         }
     }
 }
@@ -62,7 +76,13 @@ fn is_callers(error: &io::Error) -> bool {
 }
 
 impl Git {
-    pub(crate) fn in_folder(folder: &Path) -> Self {
+    /// With no settings but those of the repository that is named by variables.
+    pub(super) fn reading(folder: &Path) -> Self {
+        WITHOUT_SETTINGS.into_iter().fold(Self::as_user(folder), |git, (name, value)| git.env(name, value))
+    }
+
+    /// With the user's settings, for what the user would do by hand. Not in a repository that others fill.
+    pub(super) fn as_user(folder: &Path) -> Self {
         let mut command = Command::new("git");
         command
             .args([
@@ -76,7 +96,7 @@ impl Git {
             .args(["-c", "core.hooksPath=/dev/null"])
             .current_dir(folder)
             .env_clear()
-            .envs(child_environment::inherited())
+            .envs(child_environment::inherited().filter(|(name, _)| !is_of_git(name)))
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C.UTF-8")
@@ -130,11 +150,11 @@ impl Git {
         timeout(patience, self.run()).await.unwrap_or(Err(Failure::TimedOut(shown)))
     }
 
-    /// The only line that it printed; `None` if it failed.
+    /// The only line that it printed; `None` if it said no without a complaint.
     pub(crate) async fn line(self) -> Result<Option<String>, Failure> {
         match self.output().await {
             Ok(output) => Ok(Some(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())),
-            Err(Failure::Refused { .. }) => Ok(None),
+            Err(Failure::Refused { complaint, .. }) if complaint.is_empty() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -182,8 +202,7 @@ pub(crate) fn parts(output: &[u8]) -> Vec<String> {
     output.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
-/// A path that git printed, without its line end.
-pub(crate) fn path(line: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(OsStr::from_bytes(line.strip_suffix(b"\n").unwrap_or(line)))
+/// Such a variable would lead git elsewhere, or change what it prints.
+fn is_of_git(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"GIT_")
 }

@@ -3,43 +3,65 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::program::{Failure, Git, path};
+use super::find::{self, Around};
+use super::program::{Failure, Git};
+use super::view::View;
 
 pub(crate) struct Repository {
     /// The folder that was asked about.
     pub(crate) folder: PathBuf,
-    /// The root of the working tree.
-    pub(crate) top: PathBuf,
     /// The commit that is checked out; `None` before the first.
     pub(crate) head: Option<String>,
     /// `refs/heads/…`; `None` for a detached head.
     pub(crate) branch: Option<String>,
+    view: View,
 }
 
 impl Repository {
     /// `None` where there is no working tree: outside repositories, in bare ones, at files.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
     pub(crate) async fn of(folder: &Path) -> Result<Option<Self>, Failure> {
         if !folder.is_dir() {
             return Ok(None);
         }
-        let git = |args: &[&str]| Git::in_folder(folder).args(args);
-        let (top, head, branch) = tokio::join!(
-            git(&["rev-parse", "--show-toplevel"]).output(),
-            git(&["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]).line(),
-            git(&["symbolic-ref", "--quiet", "HEAD"]).line(),
-        );
-        let top = match top {
-            Ok(top) => path(&top),
-            Err(Failure::Refused { .. }) => return Ok(None),
+        let Around::Tree(tree) = find::around(folder).map_err(Failure::Unreadable)? else { return Ok(None) };
+        let view = match View::of(tree).await {
             // There is no git here, so there are no repositories.
             Err(Failure::Unusable(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(failure) => return Err(failure),
+            view => view?,
         };
-        Ok(Some(Self { folder: folder.to_owned(), top, head: head?, branch: branch? }))
+        let (head, branch) = tokio::join!(
+            view.git(folder).args(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]).line(),
+            view.git(folder).args(["symbolic-ref", "--quiet", "HEAD"]).line(),
+        );
+        Ok(Some(Self { folder: folder.to_owned(), head: head?, branch: branch?, view }))
     }
 
+    /// Git in the folder.
     pub(crate) fn git<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Git {
-        Git::in_folder(&self.folder).args(args)
+        self.view.git(&self.folder).args(args)
+    }
+
+    /// Git in the root of the working tree.
+    pub(crate) fn git_at_top<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Git {
+        self.view.git(self.top()).args(args)
+    }
+
+    /// The root of the working tree.
+    pub(crate) fn top(&self) -> &Path {
+        &self.view.top
+    }
+
+    /// Where its objects are.
+    pub(crate) fn objects(&self) -> &Path {
+        &self.view.objects
+    }
+
+    /// The address of the remote `origin`, as it is configured.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.view.origin.as_deref()
     }
 
     /// The commit that a name means, if it means one.

@@ -1,12 +1,10 @@
 //! Response headers that say which state of which repository was archived.
 
-use ports::rpc::Fault;
 use serde_json::{Map, Value};
 
 use super::super::super::git::Repository;
 
-pub(super) async fn headers(repository: &Repository) -> Result<Map<String, Value>, Fault> {
-    let remote = repository.git(["config", "--get", "remote.origin.url"]).line().await?;
+pub(super) fn headers(repository: &Repository) -> Map<String, Value> {
     let branch = repository.branch.as_deref().map(|name| name.strip_prefix("refs/heads/").unwrap_or(name));
     let mut headers = Map::new();
     let mut add = |name: &str, value: Option<String>| {
@@ -14,11 +12,11 @@ pub(super) async fn headers(repository: &Repository) -> Result<Map<String, Value
             headers.insert(name.to_owned(), Value::String(value));
         }
     };
-    add("X-Archive-Repo-Remote", remote.as_deref().map(without_credentials));
+    add("X-Archive-Repo-Remote", repository.origin().map(without_credentials));
     add("X-Archive-Branch", Some(branch.unwrap_or("DETACHED").to_owned()));
     add("X-Archive-Head-Commit", repository.head.clone());
-    add("X-Archive-Repo-Root", Some(repository.top.to_string_lossy().into_owned()));
-    Ok(headers)
+    add("X-Archive-Repo-Root", Some(repository.top().to_string_lossy().into_owned()));
+    headers
 }
 
 /// Without user and password; the user of an ssh address is no secret.

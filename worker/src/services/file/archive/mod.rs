@@ -58,7 +58,7 @@ impl Archives {
             folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned());
         let repository = Repository::of(&folder).await?;
         let mut headers = match &repository {
-            Some(repository) => about::headers(repository).await?,
+            Some(repository) => about::headers(repository),
             None => serde_json::Map::new(),
         };
         let (path, file) = self.temporary().map_err(Fault::internal)?;

@@ -11,7 +11,9 @@ use tools::hands;
 use uuid::Uuid;
 
 use super::super::super::fault::bad_request;
-use super::super::super::git::{Base, Failure, Git, Repository, automatic_base, commit_base, parts, path};
+use super::super::super::git::{
+    Base, Failure, Git, NOT_INTO_SUBMODULES, Repository, automatic_base, commit_base, parts,
+};
 use super::excludes::Excludes;
 
 const LOOKING: Duration = Duration::from_secs(60);
@@ -30,7 +32,7 @@ pub(super) async fn write(
         headers.insert("X-Archive-Base-Ref".into(), Value::String(base_ref.unwrap_or("auto").to_owned()));
     }
     let tree = base.tree(repository).await?;
-    let beside = Beside::new(repository).await?;
+    let beside = Beside::new(repository)?;
     let changed = changed(repository, &tree, excludes).await.map_err(late)?;
     let mut names = changed.join("\0").into_bytes();
     names.push(0);
@@ -54,12 +56,13 @@ async fn base_of(repository: &Repository, base_ref: Option<&str>) -> Result<Base
 
 /// Changed files below the folder, as the root of the working tree sees them.
 async fn changed(repository: &Repository, tree: &str, excludes: &Excludes) -> Result<Vec<String>, Failure> {
-    let tracked = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", tree, "--"];
+    let tracked =
+        ["diff", "--name-only", "-z", "--no-renames", NOT_INTO_SUBMODULES, "--relative", tree, "--"];
     let (tracked, untracked) = tokio::join!(
         repository.git(tracked).patience(LOOKING).output(),
         repository.git(["ls-files", "--others", "--exclude-standard", "-z"]).patience(LOOKING).output(),
     );
-    let prefix = repository.folder.strip_prefix(&repository.top).unwrap_or(Path::new(""));
+    let prefix = repository.folder.strip_prefix(repository.top()).unwrap_or(Path::new(""));
     let all = parts(&tracked?).into_iter().chain(parts(&untracked?));
     // A repository inside the repository is not part of it.
     let wanted = all.filter(|name| !name.ends_with('/') && !excludes.has(Path::new(name), false));
@@ -69,26 +72,23 @@ async fn changed(repository: &Repository, tree: &str, excludes: &Excludes) -> Re
 /// An index and a store of objects for one patch, removed afterwards.
 struct Beside<'a> {
     repository: &'a Repository,
-    objects: PathBuf,
     folder: PathBuf,
 }
 
 impl<'a> Beside<'a> {
-    async fn new(repository: &'a Repository) -> Result<Self, Fault> {
-        let objects = repository.git(["rev-parse", "--git-path", "objects"]).output().await?;
-        let objects = repository.folder.join(path(&objects));
+    fn new(repository: &'a Repository) -> Result<Self, Fault> {
         let folder = std::env::temp_dir().join(format!("manyhands-patch-{}", Uuid::new_v4().simple()));
-        let beside = Self { repository, objects, folder };
+        let beside = Self { repository, folder };
         hands::make_folders(&beside.folder.join("objects")).map_err(Fault::internal)?;
         Ok(beside)
     }
 
     fn git<'b>(&self, args: impl IntoIterator<Item = &'b str>) -> Git {
-        Git::in_folder(&self.repository.top)
-            .args(args)
+        self.repository
+            .git_at_top(args)
             .env("GIT_INDEX_FILE", self.folder.join("index"))
             .env("GIT_OBJECT_DIRECTORY", self.folder.join("objects"))
-            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &self.objects)
+            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.repository.objects())
             .patience(COMPARING)
     }
 }
