@@ -9,7 +9,7 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours may use of the others.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("vault", &[]),
@@ -22,7 +22,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
-    ("gateway", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
+    ("control", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
+    ("gateway", &["control", "readmodel", "ports", "types", "vault", "telemetry"]),
     ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry", "child-environment"]),
     ("supervisor", &["ports", "types", "credentials", "telemetry"]),
     ("testing", &[]),

@@ -1,23 +1,24 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use axum::extract::FromRef;
+use control::Tasks;
+use control::models::Models;
+use control::placement::{Placement, Workers};
+use control::records::Records;
 use ports::Ports;
 use readmodel::bashlog::Tails;
 use readmodel::history::History;
 use readmodel::index::Index;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use vault::Vault;
 
 use crate::activity::Activity;
-use crate::auth::Bearer;
-use crate::broker::Broker;
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::cors::Origins;
-use crate::public::Readiness;
-use crate::sandboxes::Sandboxes;
-use crate::session::Sessions;
-use crate::sockets::Hub;
+use crate::extract::JsonLimit;
+use crate::feeds::Hub;
+use crate::readiness::Readiness;
 
 /// What every handler is given. Cheap to clone.
 #[derive(Clone)]
@@ -31,18 +32,17 @@ pub struct Shared {
     pub index: Index,
     pub history: History,
     pub hub: Hub,
-    /// Cancelled when the server begins to stop: sockets close with 1012, long waits end.
-    pub drain: CancellationToken,
     /// Everything that must end before the server has stopped.
-    pub tasks: TaskTracker,
+    pub tasks: Tasks,
     pub activity: Activity,
     pub origins: Origins,
     pub readiness: Readiness,
-    pub sessions: Sessions,
-    pub bearer: Option<Arc<Bearer>>,
+    pub auth: Auth,
     pub bash: Tails,
-    pub sandboxes: Sandboxes,
-    pub broker: Broker,
+    pub placement: Arc<dyn Placement>,
+    pub workers: Workers,
+    pub records: Records,
+    pub models: Models,
 }
 
 impl App {
@@ -57,5 +57,17 @@ impl Deref for App {
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+impl FromRef<App> for Auth {
+    fn from_ref(app: &App) -> Self {
+        app.auth.clone()
+    }
+}
+
+impl FromRef<App> for JsonLimit {
+    fn from_ref(app: &App) -> Self {
+        Self(app.config.limits.json_bytes)
     }
 }

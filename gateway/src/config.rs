@@ -4,7 +4,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 
-pub use crate::sandboxes::Policy;
+pub use control::Mode as Placement;
+pub use control::placement::{Cluster, Policy};
 
 /// What the gateway is told at start. The binary fills it from its configuration.
 pub struct Config {
@@ -46,38 +47,6 @@ pub struct Config {
     /// US dollars that all conversations of a tenant together may spend on models; none: no limit. Kept in a
     /// cluster alone, where model calls go through the gateway.
     pub tenant_budget_usd: Option<f64>,
-}
-
-/// Where conversations and commands run.
-#[derive(Clone, Debug, Default)]
-pub enum Placement {
-    /// In one sandbox whose worker is always there.
-    #[default]
-    Single,
-    /// In sandboxes that a supervisor starts and stops.
-    Cluster(Cluster),
-}
-
-#[derive(Clone, Debug)]
-pub struct Cluster {
-    pub policy: Policy,
-    /// Absolute: the directory whose directories are workspaces.
-    pub root: PathBuf,
-    /// What a worker may take to start before a call that waits for it is given up.
-    pub patience: Duration,
-    /// What new sandboxes are made from; `None`: the supervisor's own choice.
-    pub image: Option<String>,
-    /// Whether models may be at addresses that only the gateway's machine or network can reach. Tenants name
-    /// the addresses, and the gateway calls them.
-    pub private_model_hosts: bool,
-}
-
-impl Config {
-    /// Nobody is asked for credentials.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.keys.is_empty() && self.bearer.is_none()
-    }
 }
 
 /// Which bearer tokens count: JWTs of one issuer for one audience, signed with one algorithm.

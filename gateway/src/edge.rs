@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower::Service;
 
-use crate::error::{ApiError, failure};
+use crate::error::{ApiError, failure, panic_text};
 use crate::measure::measured;
 use crate::{App, cors, router};
 
@@ -63,7 +63,7 @@ impl Edge {
         if header_bytes(request) > self.app.config.limits.header_bytes {
             return Some(ApiError::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
-        let open = self.app.config.is_open();
+        let open = self.app.auth.is_open();
         // A page can point a host name of its own at this machine; its requests then look like ours.
         if open && !self.knows_host(headers) {
             return Some(ApiError::new(StatusCode::FORBIDDEN, "Host not allowed"));
@@ -149,10 +149,4 @@ fn forget_head(headers: &mut HeaderMap) {
     if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
         headers.insert(header::ALLOW, allow);
     }
-}
-
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("without a text"))
 }

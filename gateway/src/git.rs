@@ -7,7 +7,6 @@ use types::calls::{GitAnswer, GitCall};
 use types::git::{GitChange, GitCommitsPage, GitDiff};
 
 use crate::App;
-use crate::calls::call;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query};
 use crate::routes::{Routes, routes};
@@ -147,7 +146,7 @@ async fn changes(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResu
 
 async fn ask_git(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<GitAnswer> {
     app.activity.touch();
-    call(app, sandbox, "git", &ask).await
+    Ok(app.workers.call(sandbox, "git", &ask).await?)
 }
 
 fn check_sha(sha: &str, loc: &[&str]) -> ApiResult<()> {

@@ -1,15 +1,14 @@
 //! The edge: HTTP and WebSocket in, calls over the bus out.
 //!
-//! Every handler extracts, makes one call and wraps the answer. Work is done by workers; history is read
+//! Every handler extracts, makes one call and wraps the answer. Work is done by workers, which `control` finds and wakes; history is read
 //! from the log; the list of conversations is held by `readmodel`. Nothing here runs a command or touches a
 //! file of a workspace.
 
 mod activity;
+mod answer;
 mod app;
 mod auth;
 mod bash;
-mod broker;
-mod calls;
 pub mod config;
 mod conversations;
 mod cors;
@@ -18,15 +17,17 @@ pub mod edge;
 mod error;
 mod events;
 mod extract;
+mod feeds;
 mod files;
 mod git;
 pub mod idempotency;
 mod linger;
 mod measure;
+mod pings;
 mod public;
+mod readiness;
 mod router;
 mod routes;
-mod sandboxes;
 mod schema;
 mod scope;
 pub mod server;

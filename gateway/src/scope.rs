@@ -39,7 +39,7 @@ impl Place {
     /// # Errors
     /// Those of the store.
     pub async fn of_path(app: &App, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
-        let sandbox = app.sandboxes.at(tenant, path).await?;
+        let sandbox = app.placement.at(tenant, path).await?;
         Ok(Self { sandbox, scope: Scope::default() })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use control::{Control, Tasks};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,20 +16,16 @@ use readmodel::index::Index;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use vault::Vault;
 
 use crate::activity::Activity;
 use crate::app::Shared;
-use crate::auth::{self, Bearer};
-use crate::broker::Broker;
+use crate::auth::{Auth, KeyError};
 use crate::cors::Origins;
 use crate::edge::Edge;
+use crate::feeds::Hub;
 use crate::linger::Lingering;
-use crate::public::Readiness;
-use crate::sandboxes::Sandboxes;
-use crate::session::Sessions;
-use crate::sockets::Hub;
+use crate::readiness::Readiness;
 use crate::{App, Config};
 
 /// Why the gateway could not start.
@@ -37,7 +34,7 @@ pub enum Error {
     #[error("the pattern of allowed origins is not a regular expression: {0}")]
     OriginPattern(regex::Error),
     #[error("bearer tokens cannot be checked: {0}")]
-    Bearer(#[from] auth::KeyError),
+    Bearer(#[from] KeyError),
     #[error("the stored conversations cannot be read: {0}")]
     Store(#[from] ports::Error),
 }
@@ -59,8 +56,8 @@ pub async fn run(
     let abort = CancellationToken::new();
     accept(&app, &edge, &listener, &abort).await;
     drop(listener);
-    app.tasks.close();
-    if tokio::time::timeout(app.config.limits.drain, app.tasks.wait()).await.is_err() {
+    app.tasks.tracker.close();
+    if tokio::time::timeout(app.config.limits.drain, app.tasks.tracker.wait()).await.is_err() {
         tracing::warn!("requests were cut off by the end of the server");
     }
     abort.cancel();
@@ -79,36 +76,39 @@ pub async fn prepare(
 ) -> Result<App, Error> {
     let pattern = config.allow_cors_origin_regex.as_deref();
     let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref());
-    let bearer = config.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new);
-    let tasks = TaskTracker::new();
-    let index = Index::start(&ports, &tasks, &drain).await?;
-    let sandboxes = Sandboxes::start(&config.placement, &ports, &tasks, &drain).await?;
+    let auth = Auth::open(&config)?;
+    let tasks = Tasks::until(drain.clone());
+    let index = Index::start(&ports, &tasks.tracker, &drain).await?;
+    let control = control::Config {
+        conversations_path: config.conversations_path.clone(),
+        mode: config.placement.clone(),
+        tenant_budget_usd: config.tenant_budget_usd,
+        drain: config.limits.drain,
+        metrics: config.metrics.work.clone(),
+    };
+    let Control { placement, workers, records, models } =
+        Control::start(control, &ports, vault.clone(), &index, &tasks).await?;
     let app = App::new(Shared {
         origins: origins.map_err(Error::OriginPattern)?,
-        sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
-        bearer,
-        bash: Tails::new(&ports, &tasks, &drain),
+        auth,
+        bash: Tails::new(&ports, &tasks.tracker, &drain),
         activity: Activity::default(),
         readiness: Readiness::default(),
         history: History::new(ports.log.clone()),
-        hub: Hub::default(),
-        sandboxes,
-        broker: Broker::new(&ports, &config),
+        hub: Hub::new(&ports, &tasks, config.limits.sockets_per_conversation),
+        placement,
+        workers,
+        records,
+        models,
         config,
         ports,
         vault,
         index,
-        drain,
         tasks,
     });
-    crate::conversations::serve_records(&app).await?;
-    if let Some(bearer) = app.bearer.clone() {
-        app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(bearer.follow()));
+    if let Some(bearer) = app.auth.bearer().cloned() {
+        app.tasks.spawn_until_drain(bearer.follow());
     }
-    if app.sandboxes.are_many() {
-        crate::broker::serve(&app).await?;
-    }
-    crate::sandboxes::close_cut_off_runs(&app);
     Ok(app)
 }
 
@@ -121,7 +121,7 @@ async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &Cancella
         };
         let (accepted, place) = tokio::select! {
             Some(next) = next => next,
-            () = app.drain.cancelled() => return,
+            () = app.tasks.drain.cancelled() => return,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -155,7 +155,7 @@ async fn serve(app: App, edge: Edge, stream: TcpStream) {
     let limits = &app.config.limits;
     let tasks = app.tasks.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let request = request.map(|body| Body::new(Lingering::new(body, tasks.clone())));
+        let request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
         answer(edge.clone(), request)
     });
     let connection = http1::Builder::new()
@@ -167,7 +167,7 @@ async fn serve(app: App, edge: Edge, stream: TcpStream) {
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = app.drain.cancelled() => {
+        () = app.tasks.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

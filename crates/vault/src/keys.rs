@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// The session API keys a server accepts. Kept as hashes only.
+#[derive(Clone)]
 pub struct Keys {
     hashes: Vec<[u8; 32]>,
 }

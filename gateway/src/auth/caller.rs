@@ -5,7 +5,6 @@ use http::request::Parts;
 use serde::{Deserialize, Deserializer};
 use types::TenantId;
 
-use crate::App;
 use crate::error::ApiError;
 
 /// Who calls. The guards put it into a request; extracting it on a route without one is a defect.
@@ -56,10 +55,10 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let unguarded = || ApiError::internal("a route that nothing guards asks who calls");
         parts.extensions.get::<Self>().cloned().ok_or_else(unguarded)
     }

@@ -3,8 +3,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
-use super::{Caller, Named, Right, named_by};
-use crate::App;
+use super::{Auth, Caller, Named, Right};
 use crate::error::ApiError;
 
 /// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read.
@@ -12,20 +11,20 @@ const READING: [&str; 1] = ["/api/auth/workspace-session"];
 
 /// Lets a request through whose sender is known and may do it. Looks at headers alone, so the body of a
 /// refused request is not read.
-pub async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    match named_by(&app, request.headers()) {
+pub async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    match auth.named_by(request.headers()) {
         Named::Known(caller) => admit(caller, request, next).await,
         Named::Nobody | Named::Stranger => refuse(StatusCode::UNAUTHORIZED),
     }
 }
 
 /// As [`guard`], and also for the cookie of a workspace session: the files pages of a browser show.
-pub async fn workspace_guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let by_header = match named_by(&app, request.headers()) {
+pub async fn workspace_guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    let by_header = match auth.named_by(request.headers()) {
         Named::Known(caller) => Some(caller),
         Named::Nobody | Named::Stranger => None,
     };
-    match by_header.or_else(|| app.sessions.caller(request.headers())) {
+    match by_header.or_else(|| auth.sessions().caller(request.headers())) {
         Some(caller) => admit(caller, request, next).await,
         None => refuse(StatusCode::UNAUTHORIZED),
     }

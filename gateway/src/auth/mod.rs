@@ -8,16 +8,21 @@ mod bearer;
 mod caller;
 mod guard;
 mod key_file;
+mod sessions;
 mod sockets;
+
+use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::App;
+use crate::config::Config;
 
 pub use bearer::Bearer;
 pub use caller::{Caller, Right};
 pub use guard::{guard, workspace_guard};
 pub use key_file::Error as KeyError;
+use sessions::Sessions;
+pub use sessions::{LIFETIME as COOKIE_LIFETIME, NAME as COOKIE_NAME};
 pub use sockets::SocketCredentials;
 
 const KEY_HEADER: &str = "x-session-api-key";
@@ -30,23 +35,61 @@ enum Named {
     Known(Caller),
 }
 
-/// By the headers alone. Everybody is known to a server that asks for no credentials.
-fn named_by(app: &App, headers: &HeaderMap) -> Named {
-    if app.config.is_open() {
-        return Named::Known(Caller::operator());
-    }
-    if let Some(key) = headers.get(KEY_HEADER) {
-        return of_key(app, text(key));
-    }
-    let token = headers.get(http::header::AUTHORIZATION).and_then(|value| bearer_token(text(value)));
-    match (&app.bearer, token) {
-        (Some(bearer), Some(token)) => bearer.caller(token).map_or(Named::Stranger, Named::Known),
-        _ => Named::Nobody,
-    }
+/// What callers are known by. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    keys: vault::Keys,
+    bearer: Option<Arc<Bearer>>,
+    sessions: Sessions,
 }
 
-fn of_key(app: &App, key: &str) -> Named {
-    if app.config.keys.accepts(key) { Named::Known(Caller::operator()) } else { Named::Stranger }
+impl Auth {
+    /// # Errors
+    /// When the keys of bearer tokens cannot be had.
+    pub fn open(config: &Config) -> Result<Self, KeyError> {
+        Ok(Self(Arc::new(Inner {
+            keys: config.keys.clone(),
+            bearer: config.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new),
+            sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
+        })))
+    }
+
+    /// Nobody is asked for credentials.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.keys.is_empty() && self.0.bearer.is_none()
+    }
+
+    #[must_use]
+    pub fn bearer(&self) -> Option<&Arc<Bearer>> {
+        self.0.bearer.as_ref()
+    }
+
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// By the headers alone. Everybody is known to a server that asks for no credentials.
+    fn named_by(&self, headers: &HeaderMap) -> Named {
+        if self.is_open() {
+            return Named::Known(Caller::operator());
+        }
+        if let Some(key) = headers.get(KEY_HEADER) {
+            return self.of_key(text(key));
+        }
+        let token = headers.get(http::header::AUTHORIZATION).and_then(|value| bearer_token(text(value)));
+        match (&self.0.bearer, token) {
+            (Some(bearer), Some(token)) => bearer.caller(token).map_or(Named::Stranger, Named::Known),
+            _ => Named::Nobody,
+        }
+    }
+
+    fn of_key(&self, key: &str) -> Named {
+        if self.0.keys.accepts(key) { Named::Known(Caller::operator()) } else { Named::Stranger }
+    }
 }
 
 /// Keys are texts, also with letters that are not ASCII; a header in another encoding names none.

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::{FromRef, FromRequestParts};
 use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Named, Right, named_by, of_key};
-use crate::App;
+use super::{Auth, Caller, Named, Right};
 use crate::extract::query_values;
-use crate::sockets::Pings;
+use crate::pings::Pings;
 
 /// How long a socket may take to name its key or token.
 const FIRST_FRAME: Duration = Duration::from_secs(10);
@@ -18,23 +18,28 @@ const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// no good: the query's key, and only without one the headers'. Tokens are not taken from the query, which
 /// ends up in logs.
 pub struct SocketCredentials {
+    auth: Auth,
     /// `None`: the first frame is to say.
     caller: Option<Caller>,
 }
 
-impl FromRequestParts<App> for SocketCredentials {
+impl<S: Sync> FromRequestParts<S> for SocketCredentials
+where
+    Auth: FromRef<S>,
+{
     type Rejection = StatusCode;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, StatusCode> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+        let auth = Auth::from_ref(state);
         let in_query = query_values(&parts.uri, "session_api_key").pop();
         let named = match in_query {
-            Some(key) if !app.config.is_open() => of_key(app, &key),
-            _ => named_by(app, &parts.headers),
+            Some(key) if !auth.is_open() => auth.of_key(&key),
+            _ => auth.named_by(&parts.headers),
         };
         match named {
-            Named::Known(caller) if caller.may(Right::Read) => Ok(Self { caller: Some(caller) }),
+            Named::Known(caller) if caller.may(Right::Read) => Ok(Self { auth, caller: Some(caller) }),
             Named::Known(_) | Named::Stranger => Err(StatusCode::FORBIDDEN),
-            Named::Nobody => Ok(Self { caller: None }),
+            Named::Nobody => Ok(Self { auth, caller: None }),
         }
     }
 }
@@ -51,16 +56,16 @@ struct FirstFrame {
 impl SocketCredentials {
     /// Waits for the first frame where the request named nobody. On `None` the socket has been closed (4001;
     /// 4003 without the right to read; 1003 after a binary frame) and must be dropped.
-    pub async fn check(self, app: &App, socket: &mut WebSocket) -> Option<Caller> {
+    pub async fn check(self, drain: &CancellationToken, socket: &mut WebSocket) -> Option<Caller> {
         if self.caller.is_some() {
             return self.caller;
         }
         let frame = tokio::select! {
             frame = tokio::time::timeout(FIRST_FRAME, first_frame(socket)) => frame.ok().flatten(),
-            () = app.drain.cancelled() => return close(socket, 1012, "").await,
+            () = drain.cancelled() => return close(socket, 1012, "").await,
         };
         let named = match frame {
-            Some(Message::Text(text)) => named_in(app, &text),
+            Some(Message::Text(text)) => self.auth.named_in(&text),
             Some(Message::Binary(_)) => return close(socket, 1003, "").await,
             _ => None,
         };
@@ -83,15 +88,17 @@ async fn first_frame(socket: &mut WebSocket) -> Option<Message> {
     }
 }
 
-fn named_in(app: &App, text: &str) -> Option<Caller> {
-    let frame: FirstFrame = serde_json::from_str(text).ok()?;
-    match (frame.r#type.as_str(), frame.session_api_key, frame.token) {
-        ("auth", Some(key), None) => match of_key(app, &key) {
-            Named::Known(caller) => Some(caller),
-            Named::Nobody | Named::Stranger => None,
-        },
-        ("auth", None, Some(token)) => app.bearer.as_ref()?.caller(&token),
-        _ => None,
+impl Auth {
+    fn named_in(&self, text: &str) -> Option<Caller> {
+        let frame: FirstFrame = serde_json::from_str(text).ok()?;
+        match (frame.r#type.as_str(), frame.session_api_key, frame.token) {
+            ("auth", Some(key), None) => match self.of_key(&key) {
+                Named::Known(caller) => Some(caller),
+                Named::Nobody | Named::Stranger => None,
+            },
+            ("auth", None, Some(token)) => self.bearer()?.caller(&token),
+            _ => None,
+        }
     }
 }
 

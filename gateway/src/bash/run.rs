@@ -11,9 +11,8 @@ use types::calls::{BashCall, BashCleared, BashStarted};
 use uuid::Uuid;
 
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
-use crate::calls::call;
-use crate::conversations::Success;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
@@ -54,13 +53,13 @@ pub(super) async fn execute_bash_command(
     let place = place.for_command(&app, &caller, &request).await?;
     let (tail, sandbox) = (app.bash.of(place.bash_log()), place.sandbox.clone());
     let started = start(&app, place, request).await?;
-    let worker = app.sandboxes.incarnation(&sandbox);
+    let worker = app.placement.incarnation(&sandbox);
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
     let wait = timeout.saturating_add(GRACE).min(LONGEST);
     let unseen = async {
         tokio::select! {
             () = tokio::time::sleep(wait) => "the command's end was not seen in time",
-            () = app.sandboxes.ended(&sandbox, worker) => {
+            () = app.placement.ended(&sandbox, worker) => {
                 tokio::time::sleep(LAST_WORDS).await;
                 "the worker ended before the command did"
             }
@@ -77,7 +76,8 @@ pub(super) async fn execute_bash_command(
 
 async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
     app.activity.touch();
-    call(app, &place.sandbox, "bash", &BashCall::Start { scope: place.scope, request }).await
+    let call = BashCall::Start { scope: place.scope, request };
+    Ok(app.workers.call(&place.sandbox, "bash", &call).await?)
 }
 
 /// Ends a running command.
@@ -90,7 +90,8 @@ pub(super) async fn stop_bash_command(
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
     let command_id = params.command_id.simple().to_string();
-    let () = call(&app, &place.sandbox, "bash", &BashCall::Stop { scope: place.scope, command_id }).await?;
+    let call = BashCall::Stop { scope: place.scope, command_id };
+    let () = app.workers.call(&place.sandbox, "bash", &call).await?;
     Ok(Json(Success::YES))
 }
 
@@ -109,7 +110,7 @@ pub(super) struct Cleared {
 pub(super) async fn clear_all_bash_events(State(app): State<App>, place: Place) -> ApiResult<Json<Cleared>> {
     let tail = app.bash.of(place.bash_log());
     let cleared: BashCleared =
-        call(&app, &place.sandbox, "bash", &BashCall::Clear { scope: place.scope }).await?;
+        app.workers.call(&place.sandbox, "bash", &BashCall::Clear { scope: place.scope }).await?;
     tail.restart();
     Ok(Json(Cleared { cleared_count: cleared.cleared_count }))
 }

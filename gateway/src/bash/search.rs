@@ -1,21 +1,19 @@
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::StatusCode;
 use readmodel::bashlog::{Kind, Query as Wanted};
 use serde::Deserialize;
-use serde_json::json;
 use types::time::bound_as_utc;
 use uuid::Uuid;
 
 use super::page;
 use crate::App;
+use crate::answer::json_bytes;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{Json, Path, Query, optional_uuid};
+use crate::extract::{Json, Path, Query, limit, optional_uuid};
 use crate::schema::bash::{BashEvent, BashEventPage};
 use crate::scope::Place;
-
-const MOST: i64 = 100;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -87,7 +85,7 @@ impl Search {
             order_above: self.order_gt,
             newest_first: self.sort_order == BashEventSortOrder::TimestampDesc,
             cursor: self.page_id.and_then(|cursor| Uuid::parse_str(&cursor).ok()),
-            limit: limit(self.limit.unwrap_or(MOST))?,
+            limit: limit(self.limit)?,
         })
     }
 }
@@ -102,19 +100,6 @@ fn bound(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
     }
 }
 
-fn limit(limit: i64) -> ApiResult<usize> {
-    let problem =
-        |kind, msg: &str, ctx| Problem { ctx: Some(ctx), ..Problem::new(kind, &["query", "limit"], msg) };
-    match usize::try_from(limit) {
-        Ok(1..=100) => Ok(usize::try_from(limit).unwrap_or_default()),
-        Ok(101..) => {
-            let msg = "Input should be less than or equal to 100";
-            Err(problem("less_than_equal", msg, json!({"le": MOST})).into())
-        }
-        _ => Err(problem("greater_than", "Input should be greater than 0", json!({"gt": 0})).into()),
-    }
-}
-
 /// One event.
 #[utoipa::path(get, path = "/bash_events/{event_id}", tag = "Bash", params(("event_id" = String, Path)),
     responses((status = 200, body = BashEvent), (status = 404, description = "There is no such event")))]
@@ -125,7 +110,7 @@ pub(super) async fn get_bash_event(
 ) -> ApiResult<Response> {
     let id = Uuid::parse_str(&params.event_id).map_err(|_| ApiError::not_found())?;
     let record = app.bash.of(place.bash_log()).find(id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(json_bytes(record))
+    Ok(json_bytes(StatusCode::OK, record))
 }
 
 #[derive(Deserialize)]
@@ -153,9 +138,5 @@ pub(super) async fn batch_get_bash_events(
         };
         found.push(record.unwrap_or_else(|| Bytes::from_static(b"null")));
     }
-    Ok(json_bytes([b"[", found.join(&b","[..]).as_slice(), b"]"].concat()))
-}
-
-fn json_bytes(bytes: impl Into<axum::body::Body>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes.into()).into_response()
+    Ok(json_bytes(StatusCode::OK, [b"[", found.join(&b","[..]).as_slice(), b"]"].concat()))
 }

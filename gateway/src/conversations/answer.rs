@@ -1,29 +1,9 @@
-//! What answers are made of.
+//! Conversations in answers.
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 use readmodel::index::{Entry, View};
-use serde::Serialize;
 
 use crate::App;
 use crate::error::ApiResult;
-
-/// `{"success": true}`.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Success {
-    pub(crate) success: bool,
-}
-
-impl Success {
-    pub(crate) const YES: Self = Self { success: true };
-}
-
-/// Text that is JSON already.
-pub(crate) fn json_bytes(status: StatusCode, bytes: impl Into<Body>) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes.into())
-        .into_response()
-}
 
 /// How much of a conversation an answer shows.
 #[derive(Clone, Copy, Default)]

@@ -1,29 +1,23 @@
 //! Driving a conversation: run, pause, interrupt, and what it may do by itself.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use http::StatusCode;
 use ports::rpc::{Code, Fault};
 use serde::Deserialize;
 use serde_json::Value;
 use types::calls::Command;
-use types::conversation::Status;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
-use super::Success;
 use super::drive::{self, QUICK};
 use super::first_message::deliver_waiting;
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
 pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
 const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
-
-/// What a worker with nothing to do may take to say so: more than one renewal of its lease.
-const REST: Duration = Duration::from_secs(15);
 
 /// Starts a run. The answer comes once the run is seen to be running.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/run", tag = "Conversations",
@@ -64,7 +58,7 @@ pub(super) async fn pause_conversation(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     let paused = stop(&app, &caller, id, Command::Pause {}).await?;
-    rest(&app, &caller, id);
+    rest(&app, id);
     Ok(paused)
 }
 
@@ -80,27 +74,14 @@ pub(super) async fn interrupt_conversation(
     stop(&app, &caller, id, Command::Interrupt {}).await
 }
 
-/// A sandbox that no other conversation is in need not run, once the last step is over.
-fn rest(app: &App, caller: &Caller, id: types::ConversationId) {
-    let entry = app.index.get(&caller.tenant, id).filter(|_| app.sandboxes.are_many());
-    let Some(entry) = entry else { return };
-    let (resting, status) = (app.clone(), entry.status());
-    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
-        let sandbox = &entry.log.sandbox;
-        let may_rest = || {
-            let is_shared = resting.index.in_sandbox(sandbox).iter().any(|other| other.id != id);
-            !is_shared && entry.status() == status && status != Status::Running
-        };
-        if !may_rest() {
-            return;
-        }
-        // Where no step was under way none is waited for.
-        let patience = if status == Status::Paused { Duration::MAX } else { REST };
-        let rest = resting.sandboxes.rest(sandbox, id, may_rest);
-        if let Ok(Err(error)) = tokio::time::timeout(patience, rest).await {
+/// Its sandbox may need no worker any more.
+fn rest(app: &App, id: types::ConversationId) {
+    let placement = app.placement.clone();
+    app.tasks.spawn_until_drain(async move {
+        if let Err(error) = placement.rest(id).await {
             tracing::warn!(conversation.id = %id, %error, "a sandbox that may rest is not paused");
         }
-    }));
+    });
 }
 
 async fn stop(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
+use control::placement::Creation;
 use http::{HeaderMap, StatusCode};
 use readmodel::index::{ConversationInfo, Created, Entry};
 use serde::Deserialize;
@@ -13,13 +13,13 @@ use types::calls::{GitAnswer, GitCall};
 use types::conversation::Record;
 use types::{ConversationId, TenantId};
 
-use super::answer::{Detail, json_bytes, write_info};
+use super::answer::{Detail, write_info};
 use super::control::run_fault;
 use super::create_body::{StartConversation, StartConversationRequest};
 use super::{first_message, trace_headers, update};
 use crate::App;
+use crate::answer::json_bytes;
 use crate::auth::Caller;
-use crate::calls::reach;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
 use crate::idempotency::Attempt;
@@ -71,9 +71,9 @@ pub(super) async fn start_conversation(
     let parent = record.parent_conversation_id.and_then(|parent| app.index.record(&caller.tenant, parent));
     record.sandbox = match parent {
         Some(parent) => parent.sandbox.clone(),
-        None => app.sandboxes.of_new(&record, alone).await?,
+        None => app.placement.of_new(&record, alone).await?,
     };
-    if app.sandboxes.are_many() {
+    if app.placement.creation() == Creation::BeforeItsWorker {
         return create_first(app, &record, found, detail).await;
     }
     let (created, ()) = tokio::join!(app.index.create(&record), prepare(&app, &record));
@@ -107,14 +107,14 @@ async fn create_first(app: App, record: &Record, found: StatusCode, detail: Deta
 fn begin(app: &App, entry: &Arc<Entry>) -> impl Future<Output = ()> + use<> {
     let (starting, entry) = (app.clone(), entry.clone());
     let (prepared, is_prepared) = tokio::sync::oneshot::channel();
-    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(async move {
+    app.tasks.spawn_until_drain(async move {
         prepare(&starting, &entry.record()).await;
         // Nobody may wait for it.
         let _ = prepared.send(());
         if let Err(fault) = first_message::deliver(&starting, &entry).await {
             tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
         }
-    }));
+    });
     async {
         // It ends early with the server.
         let _ = is_prepared.await;
@@ -136,10 +136,9 @@ async fn theirs(
 }
 
 async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
-    if app.sandboxes.are_many() {
-        drop(begin(app, entry));
-    } else {
-        first_message::deliver(app, entry).await.map_err(run_fault)?;
+    match app.placement.creation() {
+        Creation::BeforeItsWorker => drop(begin(app, entry)),
+        Creation::Complete => first_message::deliver(app, entry).await.map_err(run_fault)?,
     }
     answer(app, entry, status, detail)
 }
@@ -153,7 +152,7 @@ fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiRe
 /// Makes the workspace. What goes wrong shows when a tool needs it.
 async fn prepare(app: &App, record: &Record) {
     let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
-    let prepared = reach::<_, GitAnswer>(app, &record.sandbox, "git", &call, Bytes::new(), PREPARING).await;
+    let prepared = app.workers.call_within::<_, GitAnswer>(&record.sandbox, "git", &call, PREPARING).await;
     if let Err(fault) = prepared {
         tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
     }

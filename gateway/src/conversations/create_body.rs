@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use control::records::{Sealer, open_returned, open_returned_sources};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{FirstMessage, Record, Workspace};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
 use super::control::analyzer;
-use super::sealing::{Sealer, open_returned, open_returned_sources};
 use super::secrets::sources;
 use super::update::check_tags;
 use crate::App;
@@ -105,7 +105,7 @@ impl StartConversation {
 
     /// The record, secrets sealed.
     pub(super) fn into_record(self, app: &App, tenant: TenantId, id: ConversationId) -> ApiResult<Record> {
-        self.refuse_what_is_not_there(app.sandboxes.are_many())?;
+        self.refuse_what_is_not_there(app.placement.runtimes().has_containers)?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(additions) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
@@ -153,10 +153,10 @@ impl StartConversation {
         })
     }
 
-    fn refuse_what_is_not_there(&self, has_sandboxes: bool) -> ApiResult<()> {
+    fn refuse_what_is_not_there(&self, has_containers: bool) -> ApiResult<()> {
         match self.conversation_runtime.as_deref() {
             None | Some("local") => {}
-            Some("docker") if has_sandboxes => {}
+            Some("docker") if has_containers => {}
             Some("docker") => {
                 return Err(ApiError::unprocessable("This server only runs local conversations"));
             }

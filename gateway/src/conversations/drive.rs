@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use ports::rpc::{self, Code, Fault};
-use ports::subjects;
+use ports::rpc::{Code, Fault};
 use readmodel::index::Entry;
 use types::Message;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
 
 use crate::App;
-use crate::calls::reach;
 
 /// For commands that do no model call and wait for no tool.
 pub(crate) const QUICK: Duration = Duration::from_secs(30);
@@ -28,8 +25,8 @@ pub(crate) async fn command(
 ) -> Result<CommandDone, Fault> {
     app.activity.touch();
     let call = ConversationCall { conversation: entry.id, command };
-    let (done, _): (CommandDone, _) =
-        reach(app, &entry.log.sandbox, "conversation", &call, Bytes::new(), deadline).await?;
+    let done: CommandDone =
+        app.workers.call_within(&entry.log.sandbox, "conversation", &call, deadline).await?;
     app.index.wait_for(entry, done.seq, QUICK).await?;
     Ok(done)
 }
@@ -78,10 +75,9 @@ pub(crate) async fn message(
 /// # Errors
 /// The worker's fault; `Unavailable` when it does not answer.
 pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
-    let sandbox = &entry.log.sandbox;
-    let subject = subjects::command_to(sandbox, app.sandboxes.incarnation(sandbox), "conversation");
     let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
-    rpc::call::<_, CommandDone>(&*app.ports.bus, &subject, &call, Bytes::new(), QUICK).await.map(|_| ())
+    let sandbox = &entry.log.sandbox;
+    app.workers.call_if_awake::<_, CommandDone>(sandbox, "conversation", &call, QUICK).await.map(drop)
 }
 
 /// Whether the worker has gone, or never was.

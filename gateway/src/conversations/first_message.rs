@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use control::placement::Creation;
 use ports::rpc::{Code, Fault};
 use readmodel::index::Entry;
 use types::calls::{Command, Once};
@@ -49,7 +50,8 @@ fn once(conversation: ConversationId) -> Once {
 /// # Errors
 /// As [`deliver`].
 pub(crate) async fn deliver_waiting(app: &App, entry: &Arc<Entry>) -> Result<bool, Fault> {
-    let Some(first) = entry.record().undelivered.clone().filter(|_| app.sandboxes.are_many()) else {
+    let is_early = app.placement.creation() == Creation::BeforeItsWorker;
+    let Some(first) = entry.record().undelivered.clone().filter(|_| is_early) else {
         return Ok(false);
     };
     deliver(app, entry).await?;

@@ -7,13 +7,9 @@ mod create;
 mod create_body;
 pub(crate) mod drive;
 mod first_message;
-mod keys;
 mod models;
-pub(crate) mod params;
 mod read;
-mod records;
 mod runtime;
-pub(crate) mod sealing;
 mod secrets;
 mod trace_headers;
 mod update;
@@ -21,11 +17,8 @@ mod why;
 
 use crate::routes::{Routes, routes};
 
-pub(crate) use answer::{Success, json_bytes};
-pub(crate) use control::run_fault;
+pub(crate) use self::control::run_fault;
 pub(crate) use first_message::deliver_waiting;
-pub(crate) use keys::each_llm;
-pub(crate) use records::serve as serve_records;
 
 pub fn routes() -> Routes {
     Routes::new()

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use control::records::{Sealer, open_returned};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::agent::LlmConfig;
 use types::calls::Command;
 
-use super::Success;
 use super::drive::{self, QUICK};
-use super::keys::leave_out_keys;
-use super::sealing::{Sealer, open_returned};
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
@@ -90,9 +89,7 @@ pub(super) async fn switch_llm(
             place.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
         })
         .await?;
-    if app.sandboxes.are_many() {
-        leave_out_keys(&mut llm);
-    }
+    app.records.leave_out_what_workers_may_not_know(&mut llm);
     drive::command(&app, &entry, Command::SwitchLlm { llm }, QUICK).await?;
     Ok(Json(Success::YES))
 }

@@ -9,12 +9,12 @@ use types::ConversationId;
 use types::conversation::Status;
 use uuid::Uuid;
 
-use super::answer::{Detail, json_bytes, write_info};
-use super::params::{choice, limit};
+use super::answer::{Detail, write_info};
 use crate::App;
+use crate::answer::json_bytes;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json, Query, flag, query_values};
+use crate::extract::{ConversationPath, Json, Query, choice, flag, limit, query_values};
 use crate::schema::conversation::ConversationPage;
 
 const STATUSES: [(&str, Status); 8] = [

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use control::records::Sealer;
 use serde::Deserialize;
 use serde_json::Value;
 use types::calls::Command;
 use types::secrets::SecretSource;
 
-use super::Success;
 use super::drive::{self, QUICK};
-use super::sealing::Sealer;
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};

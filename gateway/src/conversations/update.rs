@@ -9,9 +9,9 @@ use serde::Deserialize;
 use types::calls::Command;
 use types::{ConversationId, TenantId};
 
-use super::Success;
 use super::drive::{self, QUICK};
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
@@ -111,10 +111,10 @@ pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> 
             return Ok(false);
         };
         let there_was = app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await?;
-        if let Err(error) = app.sandboxes.left(&app.index, &sandbox, id).await {
+        if let Err(error) = app.placement.left(&sandbox, id).await {
             tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
         }
-        app.broker.forget(id).await;
+        app.models.forget(id).await;
         Ok(there_was)
     });
     deleting.await.map_err(ApiError::internal)?

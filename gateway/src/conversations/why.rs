@@ -1,6 +1,8 @@
 //! Why a conversation does not move. Only looks: no worker is woken by it.
 
 use axum::extract::State;
+use control::models::Budget;
+use control::placement::Standing;
 use readmodel::index::Entry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,10 +12,8 @@ use types::{Epoch, SandboxId, time};
 
 use crate::App;
 use crate::auth::Caller;
-use crate::broker::Budget;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
-use crate::sandboxes::Standing;
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Why {
@@ -63,10 +63,10 @@ pub(super) async fn get_why(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let standing = app.sandboxes.standing(&entry.log.sandbox);
+    let standing = app.placement.standing(&entry.log.sandbox);
     let last = last_event(&app, &entry).await?;
     let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
-    let budget = app.broker.budget(&record).await?;
+    let budget = app.models.budget(&record).await?;
     let found = find(&app, &entry, standing.as_ref(), last.as_ref(), budget.as_ref());
     let allocation = standing.as_ref().and_then(|standing| standing.allocation.clone());
     Ok(Json(Why {
@@ -138,7 +138,7 @@ fn find(
                 let tool = tool_name.as_deref().unwrap_or("unknown");
                 Finding::new(Blocker::Tool, since, format!("The tool '{tool}' is running."))
             }
-            _ => match app.broker.queued_since(entry.id) {
+            _ => match app.models.queued_since(entry.id) {
                 Some(since) => Finding::new(
                     Blocker::ProviderLimit,
                     Some(since),

@@ -11,11 +11,10 @@ use types::Source;
 
 use super::{conversation, nulls};
 use crate::App;
+use crate::answer::json_bytes;
 use crate::auth::Caller;
-use crate::conversations::json_bytes;
-use crate::conversations::params::{choice, limit, moment};
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json, Path, Query};
+use crate::extract::{ConversationPath, Json, Path, Query, choice, limit, moment};
 use crate::schema::event::{Event, EventPage};
 
 const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];

@@ -9,9 +9,10 @@ use types::{Content, Message, Role};
 
 use super::conversation;
 use crate::App;
+use crate::answer::Success;
 use crate::auth::Caller;
 use crate::conversations::drive::{self, QUICK};
-use crate::conversations::{Success, deliver_waiting, run_fault};
+use crate::conversations::{deliver_waiting, run_fault};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 use crate::idempotency::Attempt;

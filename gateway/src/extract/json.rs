@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -11,19 +11,25 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{describe, shape};
-use crate::App;
 use crate::error::{ApiError, Problem};
 
 /// Until a JSON body has arrived.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A JSON body, in and out. A request's body may be as long as `Limits::json_bytes`.
+/// Bytes that a JSON body may have.
+#[derive(Clone, Copy)]
+pub struct JsonLimit(pub usize);
+
+/// A JSON body, in and out. A request's body may be as long as [`JsonLimit`].
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T>
+where
+    JsonLimit: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if !says_json(&parts.headers) {
             return Err(ApiError::new(
@@ -31,7 +37,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
                 "The body must be application/json",
             ));
         }
-        let bytes = read(body, app.config.limits.json_bytes).await?;
+        let bytes = read(body, JsonLimit::from_ref(state).0).await?;
         if bytes.is_empty() {
             return Err(Problem::missing(&["body"]).into());
         }

@@ -3,9 +3,11 @@
 mod describe;
 mod json;
 mod params;
+mod query;
 mod shape;
 
-pub use json::Json;
 pub(crate) use json::read as read_body;
+pub use json::{Json, JsonLimit};
 pub(crate) use params::uuid_param;
-pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values};
+pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values, truth};
+pub(crate) use query::{choice, limit, moment};

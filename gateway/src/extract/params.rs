@@ -10,16 +10,15 @@ use serde::{Deserialize, Deserializer};
 use types::ConversationId;
 
 use super::describe;
-use crate::App;
 use crate::error::{ApiError, Problem};
 
 /// The query as a struct. Numbers are parsed from their text; use [`flag`] for booleans.
 pub struct Query<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         match axum::extract::Query::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             Err(rejection) => Err(query_problem(&rejection).into()),
@@ -59,10 +58,16 @@ pub fn query_values(uri: &http::Uri, name: &str) -> Vec<String> {
 /// On any other text.
 pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let text = String::deserialize(deserializer)?;
+    truth(&text).ok_or_else(|| D::Error::custom("provided string was not `true` or `false`"))
+}
+
+/// Whether a text says yes or no, in one of the spellings clients use.
+#[must_use]
+pub fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
-        "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
-        _ => Err(D::Error::custom("provided string was not `true` or `false`")),
+        "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
+        "false" | "0" | "no" | "off" | "f" | "n" => Some(false),
+        _ => None,
     }
 }
 
@@ -78,11 +83,11 @@ pub fn optional_uuid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 /// The parameters in the path, by position or name.
 pub struct Path<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let path = axum::extract::Path::from_request_parts(parts, app).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
         path.map(|axum::extract::Path(value)| Self(value)).map_err(path_problem)
     }
 }
@@ -105,11 +110,11 @@ fn path_problem(rejection: PathRejection) -> ApiError {
 #[derive(Clone, Copy, Debug)]
 pub struct ConversationPath(pub ConversationId);
 
-impl FromRequestParts<App> for ConversationPath {
+impl<S: Send + Sync> FromRequestParts<S> for ConversationPath {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        match uuid_param(parts, app, "conversation_id").await? {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match uuid_param(parts, state, "conversation_id").await? {
             Some(id) => Ok(Self(ConversationId(id))),
             None => Err(ApiError::internal("the route has no conversation_id")),
         }
@@ -117,12 +122,12 @@ impl FromRequestParts<App> for ConversationPath {
 }
 
 /// The UUID of a path parameter, where the route has it.
-pub(crate) async fn uuid_param(
+pub(crate) async fn uuid_param<S: Send + Sync>(
     parts: &mut Parts,
-    app: &App,
+    state: &S,
     name: &str,
 ) -> Result<Option<uuid::Uuid>, ApiError> {
-    let params = match RawPathParams::from_request_parts(parts, app).await {
+    let params = match RawPathParams::from_request_parts(parts, state).await {
         Ok(params) => params,
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => return Err(ApiError::not_found()),
         Err(other) => return Err(ApiError::internal(other)),

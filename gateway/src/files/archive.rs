@@ -14,7 +14,6 @@ use super::download::{attachment, percent_encoded};
 use super::stat;
 use super::transfer::Source;
 use crate::App;
-use crate::calls::{call, call_within};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Query, flag, query_values};
 use crate::scope::Place;
@@ -75,7 +74,7 @@ pub(super) async fn archive_directory(
         exclude: query_values(&uri, "exclude"),
         use_default_excludes: query.use_default_excludes,
     };
-    let made: Archive = call_within(&app, &place.sandbox, "file", &ask, DEADLINE).await?;
+    let made: Archive = app.workers.call_within(&place.sandbox, "file", &ask, DEADLINE).await?;
     let file = Temporary { app: app.clone(), sandbox: place.sandbox, path: made.path.clone() };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, made.media_type.parse().map_err(ApiError::internal)?);
@@ -120,7 +119,7 @@ impl Drop for Temporary {
         let (app, sandbox) = (self.app.clone(), self.sandbox.clone());
         let ask = FileCall::Drop { path: std::mem::take(&mut self.path) };
         self.app.tasks.spawn(async move {
-            if let Err(error) = call::<_, ()>(&app, &sandbox, "file", &ask).await {
+            if let Err(error) = app.workers.call::<_, ()>(&sandbox, "file", &ask).await {
                 tracing::warn!(%error, "a temporary file was left behind");
             }
         });

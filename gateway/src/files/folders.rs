@@ -1,20 +1,14 @@
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Deserialize;
 use types::calls::{FileCall, HomeListing};
 use types::files::{HomeResponse, SubdirectoryPage};
 
 use super::download::PathQuery;
 use crate::App;
-use crate::calls::call;
-use crate::error::{ApiResult, Problem};
-use crate::extract::{Json, Query, flag};
+use crate::answer::Success;
+use crate::error::ApiResult;
+use crate::extract::{Json, Query, flag, limit};
 use crate::scope::Place;
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Success {
-    success: bool,
-}
 
 /// Makes a directory and its parents; one that exists is no error.
 #[utoipa::path(post, path = "/create_directory", tag = "Files", params(PathQuery),
@@ -27,8 +21,8 @@ pub(super) async fn create_directory(
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
     let ask = FileCall::MakeDirectory { scope: place.scope, path: query.path };
-    let () = call(&app, &place.sandbox, "file", &ask).await?;
-    Ok(Json(Success { success: true }))
+    let () = app.workers.call(&place.sandbox, "file", &ask).await?;
+    Ok(Json(Success::YES))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -47,7 +41,7 @@ pub(super) async fn get_home_directory(
     Query(query): Query<HomeQuery>,
 ) -> ApiResult<Json<HomeResponse>> {
     let ask = FileCall::Home { include_hidden: query.include_hidden };
-    let HomeListing { home, favorites, locations } = call(&app, &place.sandbox, "file", &ask).await?;
+    let HomeListing { home, favorites, locations } = app.workers.call(&place.sandbox, "file", &ask).await?;
     Ok(Json(HomeResponse { home, favorites, locations }))
 }
 
@@ -74,19 +68,8 @@ pub(super) async fn search_subdirs(
     place: Place,
     Query(query): Query<SubdirsQuery>,
 ) -> ApiResult<Json<SubdirectoryPage>> {
-    let limit = match query.limit.unwrap_or(100) {
-        limit @ 1..=100 => usize::try_from(limit).unwrap_or(100),
-        limit => return Err(limit_problem(limit).into()),
-    };
+    let limit = limit(query.limit)?;
     let SubdirsQuery { path, page_id, include_hidden, .. } = query;
     let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
-    Ok(Json(call(&app, &place.sandbox, "file", &ask).await?))
-}
-
-fn limit_problem(limit: i64) -> Problem {
-    let (kind, msg, ctx) = match limit {
-        ..1 => ("greater_than", "Input should be greater than 0", json!({"gt": 0})),
-        1.. => ("less_than_equal", "Input should be less than or equal to 100", json!({"le": 100})),
-    };
-    Problem { ctx: Some(ctx), ..Problem::new(kind, &["query", "limit"], msg) }
+    Ok(Json(app.workers.call(&place.sandbox, "file", &ask).await?))
 }

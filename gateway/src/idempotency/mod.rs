@@ -23,8 +23,7 @@ use http::{HeaderValue, StatusCode, header};
 use tracing::Instrument;
 
 use crate::App;
-use crate::edge::panic_text;
-use crate::error::{ApiError, ApiResult, failure};
+use crate::error::{ApiError, ApiResult, failure, panic_text};
 
 use answer::Answer;
 pub use attempt::Attempt;

@@ -56,7 +56,7 @@ pub async fn get_root(State(app): State<App>) -> Json<ServerInfo> {
 fn describe(app: &App) -> ServerInfo {
     let config = &app.config;
     let level = || API_LEVEL.to_owned();
-    let (runtime, runtimes) = app.sandboxes.runtimes();
+    let runtimes = app.placement.runtimes();
     let usable = config.tools.iter().filter(|tool| tool.usable == Some(true));
     ServerInfo {
         uptime: whole(app.activity.uptime()),
@@ -71,8 +71,8 @@ fn describe(app: &App) -> ServerInfo {
         python_version: format!("none (manyhands {})", env!("CARGO_PKG_VERSION")),
         usable_tools: usable.map(|tool| tool.name.clone()).collect(),
         runtime_idle_timeout_seconds: config.runtime_idle_timeout_seconds,
-        conversation_runtime: runtime.to_owned(),
-        available_conversation_runtimes: runtimes.iter().copied().map(str::to_owned).collect(),
+        conversation_runtime: runtimes.default.to_owned(),
+        available_conversation_runtimes: runtimes.choice.iter().copied().map(str::to_owned).collect(),
         capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
         app_backend_ingress_url: None,
         max_foreground_terminal_timeout_seconds: config

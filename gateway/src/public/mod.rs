@@ -10,7 +10,6 @@ use axum::routing::get;
 use crate::routes::{Routes, routes};
 
 pub(crate) use info::API_LEVEL;
-pub use probes::Readiness;
 
 /// Open to everybody.
 pub fn routes() -> Routes {

@@ -15,16 +15,14 @@ use types::log::LogRecord;
 use types::{Seq, time};
 
 use super::conversation::close;
-use super::frames::text_of;
 use super::inbound::{Act, Complaint, listen};
-use super::outbox::{Ending, Item, Outbox};
 use super::upgrade;
 use super::wire::{Heard, Stop, Wire};
 use crate::App;
 use crate::auth::SocketCredentials;
-use crate::calls::call;
 use crate::error::ApiError;
-use crate::extract::query_values;
+use crate::extract::{query_values, truth};
+use crate::feeds::{Ending, Item, Outbox, text_of};
 use crate::scope::Place;
 
 /// Records of one read; each may have a mebibyte.
@@ -38,10 +36,16 @@ pub(super) async fn events(
     request: WebSocketUpgrade,
 ) -> Response {
     let value = |name: &str| query_values(&uri, name).pop();
-    let replay = match (value("resend_mode").as_deref(), value("resend_all").as_deref()) {
-        (Some("all"), _) | (None, Some("true" | "1")) => true,
-        (Some("since") | None, _) => false,
-        (Some(_), _) => return StatusCode::FORBIDDEN.into_response(),
+    let resend_all = match value("resend_all").map(|text| truth(&text)) {
+        None => false,
+        Some(Some(said)) => said,
+        Some(None) => return StatusCode::FORBIDDEN.into_response(),
+    };
+    let replay = match value("resend_mode").as_deref() {
+        None => resend_all,
+        Some("all") => true,
+        Some("since") => false,
+        Some(_) => return StatusCode::FORBIDDEN.into_response(),
     };
     upgrade(
         &app.clone(),
@@ -51,7 +55,7 @@ pub(super) async fn events(
 }
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
-    let Some(caller) = credentials.check(app, &mut socket).await else { return };
+    let Some(caller) = credentials.check(&app.tasks.drain, &mut socket).await else { return };
     let place = match Place::of_path(app, &caller.tenant, "").await {
         Ok(place) => place,
         Err(error) => {
@@ -61,7 +65,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
+    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.tasks.drain };
     let speaking = async {
         let mut feed = match Feed::begin(app, &place, replay).await {
             Ok(feed) => feed,
@@ -172,7 +176,8 @@ impl Act for Commands<'_> {
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
         let start = BashCall::Start { scope: self.place.scope.clone(), request };
-        match call::<_, BashStarted>(self.app, &self.place.sandbox, "bash", &start).await {
+        let started = self.app.workers.call::<_, BashStarted>(&self.place.sandbox, "bash", &start).await;
+        match started.map_err(ApiError::from) {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
             Err(ApiError::NoWorker(detail)) => Err(Complaint::new("ValueError", detail)),

@@ -14,15 +14,13 @@ use readmodel::index::Entry;
 use serde_json::{Map, json};
 use types::{ConversationId, Seq};
 
-use super::frames::{Protocol, text_of};
-use super::hub::Seat;
 use super::inbound::{Messages, listen};
-use super::outbox::{Ending, Outbox};
 use super::wire::{Heard, Stop, Wire};
 use super::{replay, upgrade};
 use crate::App;
 use crate::auth::SocketCredentials;
-use crate::extract::query_values;
+use crate::extract::{query_values, truth};
+use crate::feeds::{Ending, Outbox, Protocol, Seat, text_of};
 
 const UNKNOWN: Ending = Ending { code: 4004, reason: "Conversation not found" };
 const CROWDED: Ending = Ending { code: 1013, reason: "Too many connections for this conversation" };
@@ -47,7 +45,8 @@ impl FromRequestParts<App> for Wishes {
             value("after_seq").map(|text| text.parse::<i64>()).transpose().map_err(|_| refused)?;
         let since =
             value("after_timestamp").map(|text| Moment::of_bound(&text).ok_or(refused)).transpose()?;
-        let resend_all = value("resend_all").as_deref().map(truth).transpose()?.unwrap_or_default();
+        let resend_all =
+            value("resend_all").map(|text| truth(&text).ok_or(refused)).transpose()?.unwrap_or_default();
         let from = match value("resend_mode").as_deref() {
             Some("all") => replay::From::Start,
             Some("since") => since.map_or(replay::From::Nothing, replay::From::Time),
@@ -56,14 +55,6 @@ impl FromRequestParts<App> for Wishes {
             Some(_) => return Err(refused),
         };
         Ok(Self { id, from, after_seq })
-    }
-}
-
-fn truth(text: &str) -> Result<bool, StatusCode> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
-        "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
-        _ => Err(StatusCode::FORBIDDEN),
     }
 }
 
@@ -111,13 +102,13 @@ async fn serve(
     id: ConversationId,
     opening: Opening,
 ) {
-    let Some(caller) = credentials.check(app, &mut socket).await else { return };
+    let Some(caller) = credentials.check(&app.tasks.drain, &mut socket).await else { return };
     let Some(entry) = app.index.get(&caller.tenant, id) else {
         return close(socket, UNKNOWN).await;
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.drain };
+    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.tasks.drain };
     let messages = Messages { app, entry: &entry, protocol: opening.protocol };
     let listening = listen(&mut stream, &heard, &outbox, &caller, &messages);
     let stop = tokio::select! {
@@ -154,8 +145,7 @@ async fn open(
     wire: &mut Wire<'_>,
 ) -> Result<Seat, Stop> {
     let protocol = opening.protocol;
-    let join =
-        |has: Seq| app.hub.join(app, entry, protocol, outbox.clone(), has).ok_or(Stop::Ending(CROWDED));
+    let join = |has: Seq| app.hub.join(entry, protocol, outbox.clone(), has).ok_or(Stop::Ending(CROWDED));
     let Some(at) = replay::begin(app, entry, opening.from).await? else {
         let seat = join(Seq::ZERO)?;
         wire.send(first_frame(entry, opening)).await?;

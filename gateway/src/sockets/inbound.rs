@@ -11,13 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::{Content, Message, Role};
 
-use super::frames::Protocol;
-use super::outbox::{Ending, Item, Outbox};
-use super::pings::Pings;
 use super::wire::Heard;
 use crate::App;
 use crate::auth::{Caller, Right};
 use crate::conversations::{deliver_waiting, drive};
+use crate::feeds::{Ending, Item, Outbox, Protocol};
+use crate::pings::Pings;
 
 /// What a socket does with the frames of its client.
 pub(super) trait Act: Sync {

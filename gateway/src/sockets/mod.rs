@@ -1,15 +1,9 @@
 //! WebSockets: a conversation's events as they happen, its session protocol, and the bash events.
 
 mod bash;
-mod closing;
 mod conversation;
-mod frames;
-mod hub;
 mod inbound;
-mod outbox;
-mod pings;
 mod replay;
-mod tail;
 mod wire;
 
 use axum::extract::ws::WebSocketUpgrade;
@@ -19,8 +13,6 @@ use futures_util::FutureExt;
 
 use crate::App;
 use crate::routes::Routes;
-pub use hub::Hub;
-pub(crate) use pings::Pings;
 
 /// Frames queued for one system call, in bytes.
 const WRITE_BUFFER: usize = 64 * 1024;
@@ -51,6 +43,6 @@ where
         .max_frame_size(MAX_INBOUND)
         .on_upgrade(move |socket| {
             let open = http.socket();
-            tasks.track_future(serve(socket).map(|()| drop(open)))
+            tasks.tracker.track_future(serve(socket).map(|()| drop(open)))
         })
 }

@@ -6,10 +6,9 @@ use readmodel::history::{Moment, READ_RECORDS, Shown, shown};
 use readmodel::index::Entry;
 use types::Seq;
 
-use super::frames::Protocol;
-use super::outbox::Ending;
 use super::wire::{Stop, Wire};
 use crate::App;
+use crate::feeds::{Ending, Protocol};
 
 /// Which stored events a client asks for.
 #[derive(Clone, Copy, Debug)]

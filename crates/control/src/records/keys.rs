@@ -8,7 +8,7 @@ const OF_TOOLS: &str = "mcp_config";
 
 /// Takes out all keys and headers that go to model providers: whoever gets the rest calls models through a
 /// broker.
-pub(super) fn leave_out_keys(agent: &mut Value) {
+pub fn leave_out_keys(agent: &mut Value) {
     match agent {
         Value::Object(fields) => {
             fields.remove("extra_headers");
@@ -26,7 +26,7 @@ pub(super) fn leave_out_keys(agent: &mut Value) {
 }
 
 /// Calls `visit` with every model configuration of an agent object.
-pub(crate) fn each_llm(agent: &Value, visit: &mut dyn FnMut(&Value)) {
+pub fn each_llm(agent: &Value, visit: &mut dyn FnMut(&Value)) {
     match agent {
         Value::Object(fields) => {
             for (name, field) in fields.iter().filter(|(name, _)| *name != OF_TOOLS) {

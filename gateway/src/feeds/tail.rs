@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::Tasks;
 use futures_util::{FutureExt, StreamExt, stream};
-use ports::{Delivery, Subscription, subjects};
+use ports::{Delivery, Ports, Subscription, subjects};
 use readmodel::history::READ_RECORDS;
 use readmodel::index::Taped;
 use tokio::time::Instant;
 
 use super::closing::Repeats;
-use super::hub::Room;
-use crate::App;
+use super::hub::{Hub, Room};
 
 /// What is handed out before the sockets get to run.
 const CHUNK_RECORDS: usize = 64;
@@ -24,8 +24,8 @@ const MAKING_WAY: Duration = Duration::from_millis(20);
 const LOG_REST: Duration = Duration::from_millis(200);
 
 /// Feeds the sockets of `room` until there are none.
-pub(super) async fn run(app: App, room: Arc<Room>) {
-    let mut live = subscribe_live(&app, &room).await;
+pub async fn run(ports: Ports, tasks: Tasks, hub: Hub, room: Arc<Room>) {
+    let mut live = subscribe_live(&ports, &room).await;
     let mut folded = room.entry.watch();
     folded.mark_changed();
     let mut repeats: Option<Repeats> = None;
@@ -33,13 +33,13 @@ pub(super) async fn run(app: App, room: Arc<Room>) {
         let due = repeats.as_ref().and_then(|repeats| repeats.due(&room.entry));
         tokio::select! {
             biased;
-            () = app.drain.cancelled() => return,
+            () = tasks.drain.cancelled() => return,
             Some(delivery) = live.next() => take_live(&room, delivery),
             changed = folded.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                if let Err(error) = advance(&app, &room, &mut live, &mut repeats).await {
+                if let Err(error) = advance(&ports, &room, &mut live, &mut repeats).await {
                     tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
                     tokio::time::sleep(LOG_REST).await;
                     folded.mark_changed();
@@ -47,7 +47,7 @@ pub(super) async fn run(app: App, room: Arc<Room>) {
             }
             () = sleep_until(due), if due.is_some() => repeat(&room, &mut repeats),
             () = room.left.notified() => {
-                if app.hub.close(&room) {
+                if hub.close(&room) {
                     return;
                 }
             }
@@ -55,9 +55,9 @@ pub(super) async fn run(app: App, room: Arc<Room>) {
     }
 }
 
-async fn subscribe_live(app: &App, room: &Room) -> Subscription {
+async fn subscribe_live(ports: &Ports, room: &Room) -> Subscription {
     let subject = subjects::live(&room.entry.log.sandbox, room.entry.id);
-    match app.ports.bus.subscribe(&subject, None).await {
+    match ports.bus.subscribe(&subject, None).await {
         Ok(live) => live,
         Err(error) => {
             tracing::warn!(conversation.id = %room.entry.id, %error, "answers are not streamed");
@@ -95,7 +95,7 @@ fn repeat(room: &Room, repeats: &mut Option<Repeats>) {
 
 /// Hands out what the index has folded in. When runs ended in it, `repeats` becomes that of the last one.
 async fn advance(
-    app: &App,
+    ports: &Ports,
     room: &Room,
     live: &mut Subscription,
     repeats: &mut Option<Repeats>,
@@ -103,7 +103,7 @@ async fn advance(
     loop {
         let records = match room.entry.taped_after(room.position()) {
             Some(records) => records,
-            None => read_log(app, room).await?,
+            None => read_log(ports, room).await?,
         };
         if records.is_empty() {
             return Ok(());
@@ -122,9 +122,9 @@ async fn advance(
 }
 
 /// Records that are not at hand any more, as far as the index is.
-async fn read_log(app: &App, room: &Room) -> ports::Result<Vec<Taped>> {
+async fn read_log(ports: &Ports, room: &Room) -> ports::Result<Vec<Taped>> {
     let (from, until) = (room.position(), room.entry.seq());
-    let page = app.ports.log.read(&room.entry.log, from, READ_RECORDS).await?;
+    let page = ports.log.read(&room.entry.log, from, READ_RECORDS).await?;
     let mut prev = from;
     let records = page.into_iter().take_while(|record| record.seq <= until);
     let taped = records.map(|record| Taped {

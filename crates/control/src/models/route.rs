@@ -5,8 +5,7 @@ use types::agent::LlmConfig;
 use types::conversation::Record;
 use vault::Vault;
 
-use crate::conversations::each_llm;
-use crate::conversations::sealing::Sealer;
+use crate::records::{Sealer, each_llm};
 
 /// The only field of a body that is looked at; one that is there twice is refused.
 #[derive(Deserialize)]

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use control::Tasks;
+use ports::Ports;
 use readmodel::history::{Shown, shown};
 use readmodel::index::{Entry, Taped};
 use tokio::sync::Notify;
@@ -16,19 +18,24 @@ use super::closing::Repeats;
 use super::frames::Protocol;
 use super::outbox::{Item, Outbox};
 use super::tail;
-use crate::App;
 
-/// All conversations with sockets.
-#[derive(Default)]
-pub struct Hub {
+/// All conversations with sockets. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    ports: Ports,
+    tasks: Tasks,
+    /// Sockets that one conversation may have.
+    most: usize,
     rooms: Mutex<HashMap<ConversationId, Arc<Room>>>,
 }
 
 /// One conversation with sockets.
-pub(super) struct Room {
-    pub(super) entry: Arc<Entry>,
+pub struct Room {
+    pub entry: Arc<Entry>,
     /// Told when a socket leaves.
-    pub(super) left: Notify,
+    pub left: Notify,
     members: Mutex<Members>,
     snapshot: Mutex<Option<Snapshot>>,
 }
@@ -53,19 +60,25 @@ struct Member {
 }
 
 /// A socket's place in its conversation; leaves it when dropped.
-pub(super) struct Seat {
-    pub(super) room: Arc<Room>,
+pub struct Seat {
+    pub room: Arc<Room>,
     outbox: Arc<Outbox>,
     /// Records after this one come over the outbox.
-    pub(super) position: Seq,
+    pub position: Seq,
 }
 
 impl Hub {
+    /// Conversations are followed in `tasks`. `most`: sockets that one of them may have.
+    #[must_use]
+    pub fn new(ports: &Ports, tasks: &Tasks, most: usize) -> Self {
+        let (ports, tasks) = (ports.clone(), tasks.clone());
+        Self(Arc::new(Inner { ports, tasks, most, rooms: Mutex::default() }))
+    }
+
     /// Joins the sockets of `entry`; from here on nothing is missed, and nothing up to `has` is sent again.
     /// `None` when there are too many.
-    pub(super) fn join(
+    pub fn join(
         &self,
-        app: &App,
         entry: &Arc<Entry>,
         protocol: Protocol,
         outbox: Arc<Outbox>,
@@ -77,12 +90,13 @@ impl Hub {
             None => {
                 let room = Arc::new(Room::new(entry.clone()));
                 rooms.insert(entry.id, room.clone());
-                app.tasks.spawn(tail::run(app.clone(), room.clone()));
+                let Inner { ports, tasks, .. } = &*self.0;
+                tasks.spawn(tail::run(ports.clone(), tasks.clone(), self.clone(), room.clone()));
                 room
             }
         };
         let mut members = room.members();
-        if members.len() >= app.config.limits.sockets_per_conversation {
+        if members.len() >= self.0.most {
             return None;
         }
         members.of(protocol).push(Member { outbox: outbox.clone(), has });
@@ -92,7 +106,7 @@ impl Hub {
     }
 
     /// Gives up a conversation that nobody listens to; `false` if somebody does.
-    pub(super) fn close(&self, room: &Arc<Room>) -> bool {
+    pub fn close(&self, room: &Arc<Room>) -> bool {
         let mut rooms = self.rooms();
         if room.members().len() > 0 {
             return false;
@@ -105,7 +119,7 @@ impl Hub {
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<ConversationId, Arc<Room>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -158,12 +172,12 @@ impl Room {
         Self { entry, left: Notify::new(), members: Mutex::new(members), snapshot: Mutex::default() }
     }
 
-    pub(super) fn position(&self) -> Seq {
+    pub fn position(&self) -> Seq {
         self.members().position
     }
 
     /// Hands out stored records. Answers the repeats that are due after a run's end among them.
-    pub(super) fn hand_out(&self, records: &[Taped]) -> Option<Option<Repeats>> {
+    pub fn hand_out(&self, records: &[Taped]) -> Option<Option<Repeats>> {
         let mut ended = None;
         let mut members = self.members();
         let from = members.position;
@@ -184,25 +198,25 @@ impl Room {
     }
 
     /// Hands out a piece of an answer that is being streamed.
-    pub(super) fn hand_out_live(&self, json: &Bytes) {
+    pub fn hand_out_live(&self, json: &Bytes) {
         match serde_json::from_slice::<Live>(json) {
             Ok(live) => self.members().send(None, |protocol| protocol.live(&live)),
             Err(error) => tracing::debug!(%error, "a streamed piece cannot be read"),
         }
     }
 
-    pub(super) fn hand_out_snapshot(&self) {
+    pub fn hand_out_snapshot(&self) {
         self.members().outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
     }
 
     /// Whether a socket is rather full, but was emptied since this was asked last.
-    pub(super) fn makes_way(&self) -> bool {
+    pub fn makes_way(&self) -> bool {
         // All are asked: asking notes what was asked about.
         self.members().outboxes().filter(|outbox| outbox.makes_way()).count() > 0
     }
 
     /// The value of a `full_state` update as of now.
-    pub(super) fn snapshot(&self, conversations_path: &Path) -> Arc<str> {
+    pub fn snapshot(&self, conversations_path: &Path) -> Arc<str> {
         let version = self.entry.version();
         let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = &*kept

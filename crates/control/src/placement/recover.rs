@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use ports::rpc::{self, Code};
-use ports::subjects;
-use readmodel::index::Entry;
+use ports::rpc::Code;
+use readmodel::index::{Entry, Index};
 use tokio::time::Instant;
 use types::calls::{Command, CommandDone, ConversationCall};
 use types::conversation::Status;
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
 
+use super::Workers;
 use super::fleet::Fleet;
 use super::mirror::Seen;
-use crate::App;
+use crate::Tasks;
 
 /// What the opening of a conversation may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -26,41 +25,38 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Sees to cut-off runs until the server stops.
-pub(crate) fn follow(app: &App) {
-    let seeing = app.clone();
-    spawn(app, async move {
-        match &seeing.sandboxes.0 {
-            Some(fleet) => follow_fleet(&seeing, fleet).await,
-            None => close(running(&seeing), &seeing).await,
-        }
-    });
+/// Has the worker that is always there look at the runs that were cut off.
+pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) {
+    let (workers, cut_off) = (workers.clone(), running(index));
+    tasks.spawn_until_drain(async move { close(cut_off, &workers).await });
 }
 
-/// Starts the workers that are missing, and tells every worker that comes which runs to look at.
-async fn follow_fleet(app: &App, fleet: &Fleet) {
-    let mut leases = fleet.leases.changes();
-    let cut_off: BTreeSet<SandboxId> = running(app).iter().map(|entry| entry.log.sandbox.clone()).collect();
+/// Starts the workers that are missing, and tells every worker that comes which runs to look at, until the server
+/// stops.
+pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, tasks: &Tasks) {
+    let cut_off: BTreeSet<SandboxId> = running(index).iter().map(|entry| entry.log.sandbox.clone()).collect();
     for sandbox in cut_off {
-        let starting = app.clone();
-        spawn(app, async move {
-            if let Err(fault) = starting.sandboxes.ready(&sandbox).await {
+        let placement = workers.placement().clone();
+        tasks.spawn_until_drain(async move {
+            if let Err(fault) = placement.ready(&sandbox).await {
                 tracing::warn!(sandbox.id = %sandbox, %fault, "a worker that is missing does not start");
             }
         });
     }
-    let mut told = BTreeMap::new();
-    loop {
-        for sandbox in newcomers(&leases.borrow_and_update(), &mut told) {
-            let mut entries = running(app);
-            entries.retain(|entry| entry.log.sandbox.as_str() == sandbox);
-            let closing = app.clone();
-            spawn(app, async move { close(entries, &closing).await });
+    let (mut leases, mut told) = (fleet.leases.changes(), BTreeMap::new());
+    let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
+    tasks.spawn_until_drain(async move {
+        loop {
+            for sandbox in newcomers(&leases.borrow_and_update(), &mut told) {
+                let (workers, mut entries) = (workers.clone(), running(&index));
+                entries.retain(|entry| entry.log.sandbox.as_str() == sandbox);
+                telling.spawn_until_drain(async move { close(entries, &workers).await });
+            }
+            if leases.changed().await.is_err() {
+                return;
+            }
         }
-        if leases.changed().await.is_err() {
-            return;
-        }
-    }
+    });
 }
 
 fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String, Epoch>) -> Vec<String> {
@@ -71,26 +67,26 @@ fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String,
     news.into_iter().map(|(sandbox, _)| sandbox).collect()
 }
 
-fn running(app: &App) -> Vec<Arc<Entry>> {
-    let mut entries = app.index.all();
+fn running(index: &Index) -> Vec<Arc<Entry>> {
+    let mut entries = index.all();
     entries.retain(|entry| entry.status() == Status::Running);
     entries
 }
 
-async fn close(entries: Vec<Arc<Entry>>, app: &App) {
+async fn close(entries: Vec<Arc<Entry>>, workers: &Workers) {
     for entry in entries {
-        wake(app, &entry).await;
+        wake(workers, &entry).await;
     }
 }
 
 /// Has the conversation opened; for one that runs nothing changes.
-async fn wake(app: &App, entry: &Entry) {
+async fn wake(workers: &Workers, entry: &Entry) {
     let give_up = Instant::now() + PATIENCE;
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
-        let (bus, sandbox) = (app.ports.bus.as_ref(), &entry.log.sandbox);
-        let subject = subjects::command_to(sandbox, app.sandboxes.incarnation(sandbox), "conversation");
-        match rpc::call::<_, CommandDone>(bus, &subject, &call, Bytes::new(), DEADLINE).await {
+        let waking =
+            workers.call_if_awake::<_, CommandDone>(&entry.log.sandbox, "conversation", &call, DEADLINE);
+        match waking.await {
             Ok(_) => return,
             Err(fault)
                 if matches!(fault.code, Code::Absent | Code::Unavailable) && Instant::now() < give_up =>
@@ -103,8 +99,4 @@ async fn wake(app: &App, entry: &Entry) {
             }
         }
     }
-}
-
-fn spawn(app: &App, work: impl Future<Output = ()> + Send + 'static) {
-    app.tasks.spawn(app.drain.clone().run_until_cancelled_owned(work));
 }

@@ -12,7 +12,7 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// One thing to send.
 #[derive(Clone, Debug)]
-pub(super) enum Item {
+pub enum Item {
     Frame(Utf8Bytes),
     /// A `full_state` update, made when it is its turn.
     Snapshot,
@@ -20,20 +20,20 @@ pub(super) enum Item {
 
 /// How a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ending {
-    pub(super) code: u16,
-    pub(super) reason: &'static str,
+pub struct Ending {
+    pub code: u16,
+    pub reason: &'static str,
 }
 
 impl Ending {
-    pub(super) const GOING_AWAY: Self = Self { code: 1012, reason: "The server restarts" };
-    pub(super) const TOO_SLOW: Self = Self { code: 1013, reason: "slow_consumer" };
-    pub(super) const BINARY: Self = Self { code: 1003, reason: "Frames must be text" };
-    pub(super) const EXPIRED: Self = Self { code: 4001, reason: "Authentication expired" };
+    pub const GOING_AWAY: Self = Self { code: 1012, reason: "The server restarts" };
+    pub const TOO_SLOW: Self = Self { code: 1013, reason: "slow_consumer" };
+    pub const BINARY: Self = Self { code: 1003, reason: "Frames must be text" };
+    pub const EXPIRED: Self = Self { code: 4001, reason: "Authentication expired" };
 }
 
 #[derive(Default)]
-pub(super) struct Outbox {
+pub struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
     emptied: Notify,
@@ -52,7 +52,7 @@ struct Queue {
 
 impl Outbox {
     /// Queues `item`. One that does not fit ends the socket: nothing is left out silently.
-    pub(super) fn push(&self, item: Item) {
+    pub fn push(&self, item: Item) {
         let len = if let Item::Frame(text) = &item { text.len() } else { 0 };
         let mut queue = self.queue();
         if queue.ending.is_some() {
@@ -70,7 +70,7 @@ impl Outbox {
     }
 
     /// Ends the socket; what is queued is not sent any more. The first ending counts.
-    pub(super) fn end(&self, ending: Ending) {
+    pub fn end(&self, ending: Ending) {
         let mut queue = self.queue();
         queue.ending.get_or_insert(ending);
         queue.items.clear();
@@ -80,7 +80,7 @@ impl Outbox {
     }
 
     /// Waits until there is something to send and takes all of it. Nothing is lost when this is cancelled.
-    pub(super) async fn take(&self) -> VecDeque<Item> {
+    pub async fn take(&self) -> VecDeque<Item> {
         loop {
             let filled = self.filled.notified();
             {
@@ -97,20 +97,20 @@ impl Outbox {
     }
 
     /// Waits until it is rather empty; for the only one that pushes.
-    pub(super) async fn has_room(&self) {
+    pub async fn has_room(&self) {
         while self.queue().is_crowded() {
             self.emptied.notified().await;
         }
     }
 
     /// Waits until the socket is to end.
-    pub(super) async fn ended(&self) -> Ending {
+    pub async fn ended(&self) -> Ending {
         self.ended.cancelled().await;
         self.queue().ending.unwrap_or(Ending::TOO_SLOW)
     }
 
     /// Whether it is rather full, but was emptied since this was asked last.
-    pub(super) fn makes_way(&self) -> bool {
+    pub fn makes_way(&self) -> bool {
         let mut queue = self.queue();
         let moving = queue.taken != queue.seen;
         queue.seen = queue.taken;

@@ -9,26 +9,27 @@ use types::secrets::{SecretSource, map_secrets};
 use vault::Vault;
 
 /// Seals and opens what one conversation's record holds.
-pub(crate) struct Sealer<'a> {
+pub struct Sealer<'a> {
     vault: &'a Vault,
     context: String,
 }
 
 impl<'a> Sealer<'a> {
-    pub(crate) fn new(vault: &'a Vault, id: ConversationId) -> Self {
+    #[must_use]
+    pub fn new(vault: &'a Vault, id: ConversationId) -> Self {
         Self { vault, context: format!("conversations/{}", id.hex()) }
     }
 
-    pub(super) fn seal_object(&self, object: &mut Value) {
+    pub fn seal_object(&self, object: &mut Value) {
         map_secrets(object, &mut |plain| self.vault.seal(plain, &self.context).into());
     }
 
-    pub(super) fn seal_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
+    pub fn seal_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
         map_sources(sources, &mut |plain| Some(self.vault.seal(plain, &self.context)));
     }
 
     /// A secret that does not open is left out; false if there is one.
-    pub(crate) fn open_object(&self, object: &mut Value) -> bool {
+    pub fn open_object(&self, object: &mut Value) -> bool {
         let mut complete = true;
         map_secrets(object, &mut |sealed| {
             let plain = self.open(sealed);
@@ -39,7 +40,7 @@ impl<'a> Sealer<'a> {
     }
 
     /// A secret that does not open is left out; false if there is one.
-    pub(super) fn open_sources(&self, sources: &mut BTreeMap<String, SecretSource>) -> bool {
+    pub fn open_sources(&self, sources: &mut BTreeMap<String, SecretSource>) -> bool {
         let mut complete = true;
         map_sources(sources, &mut |sealed| {
             let plain = self.open(sealed);
@@ -64,7 +65,7 @@ impl<'a> Sealer<'a> {
 ///
 /// # Errors
 /// One of them does not open.
-pub(super) fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vault::Error> {
+pub fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vault::Error> {
     let mut outcome = Ok(());
     map_secrets(object, &mut |text| match open_if_sealed(vault, text) {
         Ok(plain) => plain.into(),
@@ -80,7 +81,7 @@ pub(super) fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vau
 ///
 /// # Errors
 /// One of them does not open.
-pub(super) fn open_returned_sources(
+pub fn open_returned_sources(
     vault: &Vault,
     sources: &mut BTreeMap<String, SecretSource>,
 ) -> Result<(), vault::Error> {

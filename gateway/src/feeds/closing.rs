@@ -17,7 +17,7 @@ const REPEATS: [Duration; 3] =
 const LISTENS_BY_THEN: Duration = Duration::from_secs(2);
 
 /// The repeats that are still to come.
-pub(super) struct Repeats {
+pub struct Repeats {
     ended: Instant,
     touches: u64,
     sent: usize,
@@ -25,24 +25,24 @@ pub(super) struct Repeats {
 
 impl Repeats {
     /// After a run that has ended just now; `None` when nobody can have missed its snapshot.
-    pub(super) fn after_run(entry: &Entry) -> Option<Self> {
+    pub fn after_run(entry: &Entry) -> Option<Self> {
         let listens = entry.pulse.run_answered().is_some_and(|at| at.elapsed() > LISTENS_BY_THEN);
         (!listens).then(|| Self { ended: Instant::now(), touches: entry.pulse.touches(), sent: 0 })
     }
 
     /// When the next one is due; `None` after the last.
-    pub(super) fn due(&self, entry: &Entry) -> Option<Instant> {
+    pub fn due(&self, entry: &Entry) -> Option<Instant> {
         let answered = entry.pulse.run_answered().map(Instant::from_std);
         let from = answered.map_or(self.ended, |answered| answered.max(self.ended));
         REPEATS.get(self.sent).map(|delay| from + *delay)
     }
 
     /// Whether the conversation is still as the run has left it.
-    pub(super) fn still_hold(&self, entry: &Entry) -> bool {
+    pub fn still_hold(&self, entry: &Entry) -> bool {
         entry.pulse.touches() == self.touches && entry.status() != Status::Running
     }
 
-    pub(super) fn sent(&mut self) {
+    pub fn sent(&mut self) {
         self.sent += 1;
     }
 }

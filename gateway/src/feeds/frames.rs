@@ -10,7 +10,7 @@ use types::{Event, EventId, time};
 
 /// Which protocol a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub enum Protocol {
     /// `/sockets/events`: one event a frame.
     Events,
     /// `/sockets/session`: typed frames with positions.
@@ -19,7 +19,7 @@ pub(super) enum Protocol {
 
 impl Protocol {
     /// A stored event; `n` is its index in the log. `None` for a text that is not UTF-8.
-    pub(super) fn stored(self, n: u64, text: &Bytes) -> Option<Utf8Bytes> {
+    pub fn stored(self, n: u64, text: &Bytes) -> Option<Utf8Bytes> {
         match self {
             Self::Events => Utf8Bytes::try_from(text.clone()).ok(),
             Self::Session => {
@@ -30,7 +30,7 @@ impl Protocol {
     }
 
     /// A `full_state` update with this value, which is JSON.
-    pub(super) fn snapshot(self, value: &str) -> Utf8Bytes {
+    pub fn snapshot(self, value: &str) -> Utf8Bytes {
         let (id, now) = (EventId::random(), time::event_now());
         self.transient(format!(
             r#"{{"id":"{id}","timestamp":"{now}","source":"environment","key":"full_state","value":{value},"kind":"ConversationStateUpdateEvent"}}"#
@@ -38,7 +38,7 @@ impl Protocol {
     }
 
     /// What tells a client that its frame was no good.
-    pub(super) fn error(self, code: &str, detail: &str) -> Utf8Bytes {
+    pub fn error(self, code: &str, detail: &str) -> Utf8Bytes {
         match self {
             Self::Events => {
                 let error = ServerError { code: code.to_owned(), detail: detail.to_owned() };
@@ -49,7 +49,7 @@ impl Protocol {
     }
 
     /// A piece of an answer that is being streamed; `None` where the protocol has nothing for it.
-    pub(super) fn live(self, live: &Live) -> Option<Utf8Bytes> {
+    pub fn live(self, live: &Live) -> Option<Utf8Bytes> {
         match self {
             Self::Events => {
                 let delta = EventBody::StreamingDeltaEvent(delta(live)?);
@@ -91,7 +91,7 @@ fn transient_event(source: Source, body: EventBody) -> Event {
 }
 
 /// For values that always serialize.
-pub(super) fn text_of(value: &impl Serialize) -> Utf8Bytes {
+pub fn text_of(value: &impl Serialize) -> Utf8Bytes {
     serde_json::to_string(value).unwrap_or_default().into()
 }
 

@@ -11,10 +11,10 @@ use tracing::Span;
 use types::brokering::ModelNote;
 use types::conversation::Record;
 
+use super::Models;
 use super::answer::Answer;
 use super::load::Taken;
 use super::route;
-use crate::App;
 
 /// Between two parts of a call's body.
 const PARTS_APART: Duration = Duration::from_secs(30);
@@ -29,16 +29,16 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// One model call of a worker, from its first message to the end of the answer.
 pub(super) struct Exchange {
-    app: App,
+    models: Models,
     record: Record,
     url: String,
     answer: Answer,
 }
 
 impl Exchange {
-    pub fn new(app: &App, record: Record, url: String, pieces: String) -> Self {
-        let answer = Answer::new(app.ports.bus.clone(), pieces);
-        Self { app: app.clone(), record, url, answer }
+    pub fn new(models: &Models, record: Record, url: String, pieces: String) -> Self {
+        let answer = Answer::new(models.0.bus.clone(), pieces);
+        Self { models: models.clone(), record, url, answer }
     }
 
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
@@ -47,12 +47,12 @@ impl Exchange {
         let Some(body) = whole_body(&mut notes, first, body_bytes).await else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
-        let app = self.app.clone();
+        let Models(models) = self.models.clone();
         // What the provider will put on the bill.
         let mut bill = None;
         let stopping = async {
-            app.drain.cancelled().await;
-            tokio::time::sleep(app.config.limits.drain / 2).await;
+            models.tasks.drain.cancelled().await;
+            tokio::time::sleep(models.drain / 2).await;
         };
         tokio::select! {
             () = self.serve(body, &mut bill) => {}
@@ -69,17 +69,17 @@ impl Exchange {
                 cache_read: spent.cache_read_tokens,
                 cache_write: spent.cache_write_tokens,
             };
-            app.broker.metrics.stepped(&tokens, spent.cost);
-            app.broker.budgets.add(&self.record, spent, &app.drain).await;
+            models.metrics.stepped(&tokens, spent.cost);
+            models.budgets.add(&self.record, spent, &models.tasks.drain).await;
         }
     }
 
     async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>) {
-        let broker = &self.app.broker;
-        let Some(destination) = route::find(&self.app.vault, self.record.clone(), &self.url, &body) else {
+        let Models(models) = self.models.clone();
+        let Some(destination) = route::find(&models.vault, self.record.clone(), &self.url, &body) else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
-        match broker.budgets.of(&self.record).await {
+        match models.budgets.of(&self.record).await {
             Ok(None) => {}
             Ok(Some(budget)) => {
                 if let Some(text) = budget.reached {
@@ -93,12 +93,12 @@ impl Exchange {
             }
         }
         let account = destination.account();
-        let pause = broker.pauses.over(&account, self.record.id);
+        let pause = models.pauses.over(&account, self.record.id);
         if let Err(left) = self.answer.kept_alive(pause).await {
             return self.refuse_for_now(left).await;
         }
         *bill = Some(destination.meter(body.len()));
-        let sending = broker.models.send(destination.call(body));
+        let sending = models.providers.send(destination.call(body));
         let answer = match self.answer.kept_alive(sending).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -114,7 +114,7 @@ impl Exchange {
         if let Some(time) =
             llm::asked_wait(&answer.headers).filter(|_| answer.status == StatusCode::TOO_MANY_REQUESTS)
         {
-            broker.pauses.pause(&account, time);
+            models.pauses.pause(&account, time);
         }
         self.pass_on_refusal(answer, &destination).await;
     }

@@ -7,20 +7,20 @@ use std::time::Duration;
 use ports::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
 use ports::rpc::{Code, Fault};
 use ports::{Kv, Ports};
+use readmodel::index::Index;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use types::placement::{Allocation, Failure, Lease, Want, Wanted};
 use types::{Epoch, SandboxId};
 
 use super::mirror::{Mirror, Seen};
-use super::records;
-use crate::config::Cluster;
+use super::{Cluster, records};
+use crate::Tasks;
 
 /// A sandbox that was touched so recently need not be touched again, in milliseconds.
 const RECENT: u64 = 1_000;
 
-pub(super) struct Fleet {
+pub struct Fleet {
+    pub(super) index: Index,
     pub(super) kv: Arc<dyn Kv>,
     pub(super) cluster: Cluster,
     pub(super) places: Arc<Mirror<SandboxId>>,
@@ -30,25 +30,25 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         cluster: Cluster,
         ports: &Ports,
-        tasks: &TaskTracker,
-        drain: &CancellationToken,
+        index: &Index,
+        tasks: &Tasks,
     ) -> ports::Result<Self> {
         let kv = ports.kv.clone();
         let (places, wanted, allocations, leases) = tokio::try_join!(
-            Mirror::start(&kv, PLACES, tasks, drain),
-            Mirror::start(&kv, SANDBOXES, tasks, drain),
-            Mirror::start(&kv, ALLOCATIONS, tasks, drain),
-            Mirror::start(&kv, LEASES, tasks, drain),
+            Mirror::start(&kv, PLACES, tasks),
+            Mirror::start(&kv, SANDBOXES, tasks),
+            Mirror::start(&kv, ALLOCATIONS, tasks),
+            Mirror::start(&kv, LEASES, tasks),
         )?;
-        Ok(Self { kv, cluster, places, wanted, allocations, leases })
+        Ok(Self { index: index.clone(), kv, cluster, places, wanted, allocations, leases })
     }
 
     /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
-    pub(super) async fn ready(&self, sandbox: &SandboxId) -> Result<Epoch, Fault> {
-        if let Some(epoch) = self.incarnation(sandbox).filter(|_| self.is_wanted(sandbox)) {
+    pub(super) async fn wait_until_ready(&self, sandbox: &SandboxId) -> Result<Epoch, Fault> {
+        if let Some(epoch) = self.living(sandbox).filter(|_| self.is_wanted(sandbox)) {
             return Ok(epoch);
         }
         let give_up = Instant::now() + self.cluster.patience;
@@ -56,7 +56,7 @@ impl Fleet {
         let known = self.allocations.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
         self.wake(sandbox).await?;
         loop {
-            if let Some(epoch) = self.incarnation(sandbox) {
+            if let Some(epoch) = self.living(sandbox) {
                 return Ok(epoch);
             }
             let allocation = self.allocations.get(sandbox.as_str());
@@ -74,7 +74,7 @@ impl Fleet {
     }
 
     /// After nobody took a call although a lease says that a worker lives: waits a little for another one.
-    pub(super) async fn missed(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+    pub(super) async fn wait_for_another(&self, sandbox: &SandboxId) -> Result<(), Fault> {
         const PAUSE: Duration = Duration::from_millis(100);
         let mut leases = self.leases.changes();
         self.wake(sandbox).await?;
@@ -84,7 +84,7 @@ impl Fleet {
 
     /// Returns once `epoch` is over: a newer one has begun, which none does while the unit of the last is there, or
     /// its unit was given back. Cancel safe.
-    pub(super) async fn ended(&self, sandbox: &SandboxId, epoch: Epoch) {
+    pub(super) async fn wait_until_over(&self, sandbox: &SandboxId, epoch: Epoch) {
         let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
         while !self.has_ended(sandbox, epoch) {
             let changed = tokio::select! {
@@ -101,7 +101,7 @@ impl Fleet {
     /// A lease alone tells nothing: it may run out while the store is away.
     fn has_ended(&self, sandbox: &SandboxId, epoch: Epoch) -> bool {
         let allocation = self.allocations.get(sandbox.as_str()).map(|seen| seen.value).unwrap_or_default();
-        allocation.epoch > epoch || allocation.unit.is_empty() && self.incarnation(sandbox) != Some(epoch)
+        allocation.epoch > epoch || allocation.unit.is_empty() && self.living(sandbox) != Some(epoch)
     }
 
     /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone.
@@ -116,7 +116,7 @@ impl Fleet {
     }
 
     /// The newest incarnation, if it is alive.
-    pub(super) fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch> {
+    pub(super) fn living(&self, sandbox: &SandboxId) -> Option<Epoch> {
         self.current_lease(sandbox.as_str()).map(|lease| lease.epoch)
     }
 

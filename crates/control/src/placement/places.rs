@@ -28,7 +28,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) async fn at(&self, tenant: &TenantId, place: &str) -> ports::Result<SandboxId> {
+    pub(super) async fn sandbox_of(&self, tenant: &TenantId, place: &str) -> ports::Result<SandboxId> {
         let key = key(tenant, place);
         if let Some(known) = self.places.get(&key).map(|seen| seen.value)
             && self.wanted.get(known.as_str()).is_some_and(|seen| owns(&seen.value, tenant, place))

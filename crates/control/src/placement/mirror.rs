@@ -7,8 +7,8 @@ use ports::{Change, Changes, Kv, KvEntry};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use crate::Tasks;
 
 /// Before a bucket that cannot be followed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -25,20 +25,15 @@ pub(super) struct Seen<T> {
 }
 
 impl<T: Clone + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
-    /// Reads the bucket, and follows it in `tasks` until `drain` is cancelled.
+    /// Reads the bucket, and follows it in `tasks`.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn start(
-        kv: &Arc<dyn Kv>,
-        bucket: &'static str,
-        tasks: &TaskTracker,
-        drain: &CancellationToken,
-    ) -> ports::Result<Arc<Self>> {
+    pub async fn start(kv: &Arc<dyn Kv>, bucket: &'static str, tasks: &Tasks) -> ports::Result<Arc<Self>> {
         let mirror = Arc::new(Self(watch::Sender::default()));
         let changes = mirror.begin(kv, bucket).await?;
         let following = mirror.clone().follow(kv.clone(), bucket, changes);
-        tasks.spawn(drain.clone().run_until_cancelled_owned(following));
+        tasks.spawn_until_drain(following);
         Ok(mirror)
     }
 

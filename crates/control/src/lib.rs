@@ -1,0 +1,65 @@
+//! The control plane: what workers ask for, and which of them serves a call. One module a deputy.
+//!
+//! `records` hands conversations to the workers that run them, `models` calls models for workers without keys, and
+//! `placement` knows which sandbox serves a call and wakes its worker. All of them are trusted and take a worker's
+//! sandbox from the subject it may speak on, never from what it says. HTTP is the gateway's.
+
+mod config;
+pub mod models;
+pub mod placement;
+pub mod records;
+mod tasks;
+
+use std::sync::Arc;
+
+use ports::Ports;
+use readmodel::index::Index;
+use vault::Vault;
+
+pub use config::{Config, Mode};
+use models::Models;
+use placement::{Fleet, Placement, Single, Workers};
+use records::Records;
+pub use tasks::Tasks;
+
+/// The deputies of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    pub placement: Arc<dyn Placement>,
+    pub workers: Workers,
+    pub records: Records,
+    pub models: Models,
+}
+
+impl Control {
+    /// Answers workers, and closes the runs that lost theirs, in `tasks`.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or nothing can be heard.
+    pub async fn start(
+        config: Config,
+        ports: &Ports,
+        vault: Arc<Vault>,
+        index: &Index,
+        tasks: &Tasks,
+    ) -> ports::Result<Self> {
+        let records = Records::new(&config, vault.clone(), index);
+        let models = Models::new(&config, ports, vault, index, tasks);
+        records.clone().serve(ports.bus.clone(), tasks).await?;
+        let workers = match config.mode {
+            Mode::Single => {
+                let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
+                placement::close_cut_off_runs(&workers, index, tasks);
+                workers
+            }
+            Mode::Cluster(cluster) => {
+                models.clone().serve().await?;
+                let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
+                let workers = Workers::new(ports.bus.clone(), fleet.clone());
+                placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
+                workers
+            }
+        };
+        Ok(Self { placement: workers.placement().clone(), workers, records, models })
+    }
+}

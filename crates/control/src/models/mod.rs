@@ -1,0 +1,138 @@
+//! Model calls of workers that hold no keys: the broker knows where each conversation's calls may go, adds
+//! what only it may know, counts what they cost, and hands the answers back in pieces.
+//!
+//! It never logs a body or a header, and believes nothing that a worker says but the body.
+
+mod answer;
+mod budget;
+mod exchange;
+mod load;
+mod pauses;
+mod route;
+mod tally;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::{self, Call, Code, Fault};
+use ports::{Bus, Ports, subjects};
+use readmodel::index::Index;
+use telemetry::metrics::Work;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
+use types::brokering::ModelCall;
+use types::conversation::Record;
+use types::{ConversationId, SandboxId};
+use vault::Vault;
+
+use crate::{Config, Mode, Tasks};
+pub use budget::Budget;
+use budget::Budgets;
+use exchange::Exchange;
+use load::Load;
+use pauses::Pauses;
+
+/// Most bytes of a call's body.
+const MOST: u64 = 64 << 20;
+
+/// What all model calls through this process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Models(Arc<Inner>);
+
+struct Inner {
+    bus: Arc<dyn Bus>,
+    index: Index,
+    vault: Arc<Vault>,
+    tasks: Tasks,
+    /// What calls under way get to finish when the server stops.
+    drain: Duration,
+    providers: llm::Direct,
+    pauses: Pauses,
+    budgets: Budgets,
+    load: Load,
+    metrics: Work,
+}
+
+impl Models {
+    #[must_use]
+    pub fn new(config: &Config, ports: &Ports, vault: Arc<Vault>, index: &Index, tasks: &Tasks) -> Self {
+        let metrics = config.metrics.clone();
+        Self(Arc::new(Inner {
+            bus: ports.bus.clone(),
+            index: index.clone(),
+            vault,
+            tasks: tasks.clone(),
+            drain: config.drain,
+            providers: match &config.mode {
+                Mode::Cluster(cluster) if !cluster.private_model_hosts => llm::Direct::to_public_addresses(),
+                _ => llm::Direct::new(),
+            },
+            pauses: Pauses::new(metrics.clone()),
+            budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
+            load: Load::default(),
+            metrics,
+        }))
+    }
+
+    /// What the conversation may spend; `None` without a limit.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn budget(&self, record: &Record) -> ports::Result<Option<Budget>> {
+        self.0.budgets.of(record).await
+    }
+
+    /// Since when a call of the conversation waits until its provider takes calls again.
+    #[must_use]
+    pub fn queued_since(&self, conversation: ConversationId) -> Option<String> {
+        self.0.pauses.queued_since(conversation)
+    }
+
+    /// Forgets what a deleted conversation has spent; its tenant has still spent it.
+    pub async fn forget(&self, conversation: ConversationId) {
+        self.0.budgets.forget(conversation).await;
+    }
+
+    /// Answers workers until the server stops.
+    ///
+    /// # Errors
+    /// `Unavailable` without a bus.
+    pub(crate) async fn serve(self) -> ports::Result<()> {
+        let (bus, tasks) = (self.0.bus.clone(), self.0.tasks.clone());
+        let handler = move |call: Call<ModelCall>| {
+            let models = self.clone();
+            async move { models.take(call).await.map(|()| ((), Bytes::new())) }
+        };
+        let serving = rpc::serve(bus, subjects::ALL_MODELS, Some("brokers"), handler).await?;
+        tasks.spawn_until_drain(serving);
+        Ok(())
+    }
+
+    /// Takes a call up, if its conversation is one of the sandbox that it comes from.
+    async fn take(&self, call: Call<ModelCall>) -> Result<(), Fault> {
+        let sandbox = call.subject.strip_prefix("mh.llm.").and_then(SandboxId::parse);
+        let sandbox = sandbox.ok_or_else(|| Fault::new(Code::BadRequest, "the subject names no sandbox"))?;
+        let ModelCall { id, epoch, conversation, url, body_bytes } = call.body;
+        let is_token = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_token || body_bytes > MOST {
+            return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
+        }
+        let taken = self.0.load.take(&sandbox, body_bytes);
+        let taken = taken.ok_or_else(|| Fault::new(Code::Busy, "too many model calls are under way"))?;
+        let record = self.0.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
+        let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
+        let notes = self.0.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;
+        let pieces = subjects::model_pieces(&sandbox, epoch, &id);
+        let exchange = Exchange::new(self, record, url, pieces);
+        // It outlives the call that began it, whose trace it belongs to.
+        let span = info_span!(
+            "broker.exchange",
+            otel.kind = "client",
+            conversation.id = %conversation,
+            http.response.status_code = Empty,
+        );
+        self.0.tasks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
+        Ok(())
+    }
+}

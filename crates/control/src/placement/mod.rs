@@ -1,0 +1,116 @@
+//! Which sandbox serves a call, and whether its worker is awake.
+//!
+//! In one process there is one sandbox and its worker is always there. In a cluster sandboxes have records
+//! (`types::placement`); gateways say what they want of them, the supervisor brings it about, and the workers'
+//! leases tell that it is so.
+
+mod cluster;
+mod fleet;
+mod mirror;
+mod places;
+mod policy;
+mod records;
+mod recover;
+mod settings;
+mod single;
+mod workers;
+
+use async_trait::async_trait;
+use ports::rpc::Fault;
+use types::conversation::Record;
+use types::placement::{Allocation, Lease, Want};
+use types::{ConversationId, Epoch, SandboxId, TenantId};
+
+pub(crate) use fleet::Fleet;
+pub use policy::Policy;
+pub(crate) use recover::{follow as close_cut_off_runs, follow_fleet as close_cut_off_runs_of};
+pub use settings::Cluster;
+pub(crate) use single::Single;
+pub use workers::Workers;
+
+/// Which sandbox serves whom, and its workers.
+///
+/// A sandbox never serves two tenants. Its workers come one after the other, each an incarnation with an epoch.
+#[async_trait]
+pub trait Placement: Send + Sync {
+    /// Where conversations may run, in the API's words.
+    fn runtimes(&self) -> Runtimes;
+
+    /// When a new conversation is there for its client.
+    fn creation(&self) -> Creation;
+
+    /// The sandbox of an absolute path.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId>;
+
+    /// The sandbox of a new conversation; `alone`: one of its own, whatever the policy.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn of_new(&self, record: &Record, alone: bool) -> ports::Result<SandboxId>;
+
+    /// Returns once the sandbox has a worker, which is started if need be; answers which, where there are several
+    /// one after the other.
+    ///
+    /// # Errors
+    /// `Absent` with a sentence for the user when it does not start, `NotFound` when the sandbox is gone.
+    async fn ready(&self, sandbox: &SandboxId) -> Result<Option<Epoch>, Fault>;
+
+    /// The worker that is alive, where there are several one after the other.
+    fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch>;
+
+    /// Returns once that worker is over and answers no more; never where there is but one.
+    ///
+    /// # Cancel safety
+    /// Safe: it only looks.
+    async fn ended(&self, sandbox: &SandboxId, incarnation: Option<Epoch>);
+
+    /// After nobody took a call that went to a sandbox which seemed ready: waits a little for its worker.
+    ///
+    /// # Errors
+    /// `fault`, where no other worker can come. As [`Placement::ready`].
+    async fn missed(&self, sandbox: &SandboxId, fault: Fault) -> Result<(), Fault>;
+
+    /// A conversation of the sandbox was deleted; what nobody needs any more is given back.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()>;
+
+    /// A conversation was paused. If no other is in its sandbox, the worker is stopped once the last step is over.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn rest(&self, conversation: ConversationId) -> ports::Result<()>;
+
+    /// Where the sandbox stands; `None` where it always runs.
+    fn standing(&self, sandbox: &SandboxId) -> Option<Standing>;
+}
+
+/// Where a conversation runs unless it says so, and what it may choose from; nothing: it has no choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runtimes {
+    pub default: &'static str,
+    pub choice: &'static [&'static str],
+    /// Whether a conversation can have a sandbox of its own.
+    pub has_containers: bool,
+}
+
+/// When a new conversation is there for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// When its workspace is made and its first message delivered: the worker is at hand.
+    Complete,
+    /// At once. The rest is done when its worker has come, which may take long.
+    BeforeItsWorker,
+}
+
+/// Where a sandbox stands.
+pub struct Standing {
+    pub want: Want,
+    pub allocation: Option<Allocation>,
+    /// Of a worker that is alive.
+    pub lease: Option<Lease>,
+}

@@ -1,0 +1,58 @@
+//! One process: each tenant has a sandbox, and the worker of the default tenant's always runs. Calls of others are
+//! answered with 503 then.
+
+use async_trait::async_trait;
+use ports::rpc::Fault;
+use types::conversation::Record;
+use types::{ConversationId, Epoch, SandboxId, TenantId};
+
+use super::{Creation, Placement, Runtimes, Standing};
+
+pub struct Single;
+
+#[async_trait]
+impl Placement for Single {
+    fn runtimes(&self) -> Runtimes {
+        Runtimes { default: "local", choice: &[], has_containers: false }
+    }
+
+    fn creation(&self) -> Creation {
+        Creation::Complete
+    }
+
+    async fn at(&self, tenant: &TenantId, _path: &str) -> ports::Result<SandboxId> {
+        Ok(SandboxId::from(tenant))
+    }
+
+    async fn of_new(&self, record: &Record, _alone: bool) -> ports::Result<SandboxId> {
+        Ok(SandboxId::from(&record.tenant))
+    }
+
+    async fn ready(&self, _sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
+        Ok(None)
+    }
+
+    fn incarnation(&self, _sandbox: &SandboxId) -> Option<Epoch> {
+        None
+    }
+
+    async fn ended(&self, _sandbox: &SandboxId, _incarnation: Option<Epoch>) {
+        std::future::pending().await
+    }
+
+    async fn missed(&self, _sandbox: &SandboxId, fault: Fault) -> Result<(), Fault> {
+        Err(fault)
+    }
+
+    async fn left(&self, _sandbox: &SandboxId, _id: ConversationId) -> ports::Result<()> {
+        Ok(())
+    }
+
+    async fn rest(&self, _conversation: ConversationId) -> ports::Result<()> {
+        Ok(())
+    }
+
+    fn standing(&self, _sandbox: &SandboxId) -> Option<Standing> {
+        None
+    }
+}

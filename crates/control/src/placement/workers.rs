@@ -1,0 +1,126 @@
+//! Calls to the workers of sandboxes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ports::rpc::{self, Code, Fault};
+use ports::{Bus, subjects};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use types::SandboxId;
+
+use super::Placement;
+
+/// How long a worker that has its lease may keep from answering.
+const UNANSWERED: Duration = Duration::from_secs(30);
+
+const LOST: &str =
+    "The sandbox's worker was lost while it worked on this. It may have been done in part or as a whole.";
+
+/// The workers, each by its sandbox. Cheap to clone.
+#[derive(Clone)]
+pub struct Workers {
+    bus: Arc<dyn Bus>,
+    placement: Arc<dyn Placement>,
+}
+
+impl Workers {
+    #[must_use]
+    pub fn new(bus: Arc<dyn Bus>, placement: Arc<dyn Placement>) -> Self {
+        Self { bus, placement }
+    }
+
+    #[must_use]
+    pub fn placement(&self) -> &Arc<dyn Placement> {
+        &self.placement
+    }
+
+    /// Calls a service of a sandbox's worker. The deadline is for work that should be quick.
+    ///
+    /// # Errors
+    /// As [`Workers::reach`].
+    pub async fn call<Q, A>(&self, sandbox: &SandboxId, service: &str, body: &Q) -> Result<A, Fault>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        const DEADLINE: Duration = Duration::from_secs(60);
+        self.call_within(sandbox, service, body, DEADLINE).await
+    }
+
+    /// As [`Workers::call`], for work that may take long.
+    ///
+    /// # Errors
+    /// As [`Workers::reach`].
+    pub async fn call_within<Q, A>(
+        &self,
+        sandbox: &SandboxId,
+        service: &str,
+        body: &Q,
+        deadline: Duration,
+    ) -> Result<A, Fault>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        Ok(self.reach(sandbox, service, body, Bytes::new(), deadline).await?.0)
+    }
+
+    /// Calls a service of a sandbox's worker, with bytes beside the body; starts the worker first where it does
+    /// not run. The deadline is the call's alone. A call that was taken by a worker is never repeated.
+    ///
+    /// # Errors
+    /// The worker's fault; `Absent` when there is none and none can be started; `Unavailable` as soon as the worker
+    /// that took the call is over.
+    pub async fn reach<Q, A>(
+        &self,
+        sandbox: &SandboxId,
+        service: &str,
+        body: &Q,
+        blob: Bytes,
+        deadline: Duration,
+    ) -> Result<(A, Bytes), Fault>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        let give_up = Instant::now() + UNANSWERED;
+        loop {
+            let incarnation = self.placement.ready(sandbox).await?;
+            let subject = subjects::command_to(sandbox, incarnation, service);
+            let call = rpc::call(self.bus.as_ref(), &subject, body, blob.clone(), deadline);
+            let outcome = tokio::select! {
+                biased;
+                outcome = call => outcome,
+                () = self.placement.ended(sandbox, incarnation) => Err(Fault::new(Code::Unavailable, LOST)),
+            };
+            match outcome {
+                Err(fault) if fault.code == Code::Absent && Instant::now() < give_up => {
+                    self.placement.missed(sandbox, fault).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Calls a service of a sandbox's worker if it runs; starts none.
+    ///
+    /// # Errors
+    /// The worker's fault; `Absent` when there is none.
+    pub async fn call_if_awake<Q, A>(
+        &self,
+        sandbox: &SandboxId,
+        service: &str,
+        body: &Q,
+        deadline: Duration,
+    ) -> Result<A, Fault>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        let subject = subjects::command_to(sandbox, self.placement.incarnation(sandbox), service);
+        Ok(rpc::call(self.bus.as_ref(), &subject, body, Bytes::new(), deadline).await?.0)
+    }
+}

@@ -1,0 +1,119 @@
+//! Conversation records for the workers: with their secrets opened, but in a cluster without the models' keys.
+
+mod keys;
+mod sealing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ports::Bus;
+use ports::rpc::{self, Call, Code, Fault};
+use ports::subjects;
+use readmodel::index::{Index, persistence_dir};
+use serde_json::Value;
+use types::SandboxId;
+use types::calls::{RecordCall, WorkingCopy};
+use types::conversation::Record;
+use vault::Vault;
+
+use crate::{Config, Mode, Tasks};
+pub(crate) use keys::each_llm;
+use keys::leave_out_keys;
+pub use sealing::{Sealer, open_returned, open_returned_sources};
+
+const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
+(OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \
+model and the secrets again.";
+
+/// The stored conversations, for workers. Cheap to clone.
+#[derive(Clone)]
+pub struct Records(Arc<Inner>);
+
+struct Inner {
+    index: Index,
+    vault: Arc<Vault>,
+    conversations_path: PathBuf,
+    /// Whether workers call models through the control plane, and so need no keys.
+    are_calls_brokered: bool,
+}
+
+impl Records {
+    #[must_use]
+    pub fn new(config: &Config, vault: Arc<Vault>, index: &Index) -> Self {
+        Self(Arc::new(Inner {
+            index: index.clone(),
+            vault,
+            conversations_path: config.conversations_path.clone(),
+            are_calls_brokered: matches!(config.mode, Mode::Cluster(_)),
+        }))
+    }
+
+    /// Answers workers until the server stops.
+    ///
+    /// # Errors
+    /// `Unavailable` without a bus.
+    pub(crate) async fn serve(self, bus: Arc<dyn Bus>, tasks: &Tasks) -> ports::Result<()> {
+        let handler = move |call: Call<RecordCall>| {
+            let records = self.clone();
+            async move { records.answer(call).await.map(|body| (body, Bytes::new())) }
+        };
+        let serving = rpc::serve(bus, subjects::ALL_RECORDS, Some("gateways"), handler).await?;
+        tasks.spawn_until_drain(serving);
+        Ok(())
+    }
+
+    /// Takes out of an agent, or a model of one, what workers must not know of it.
+    pub fn leave_out_what_workers_may_not_know(&self, agent: &mut Value) {
+        if self.0.are_calls_brokered {
+            leave_out_keys(agent);
+        }
+    }
+
+    async fn answer(&self, call: Call<RecordCall>) -> Result<Value, Fault> {
+        let sandbox = call.subject.strip_prefix("mh.rec.").and_then(SandboxId::parse);
+        let sandbox = sandbox.ok_or_else(|| Fault::new(Code::BadRequest, "the subject names no sandbox"))?;
+        match call.body {
+            RecordCall::Open { conversation } => {
+                let record = self.0.index.read(conversation).await?;
+                let record = record.filter(|record| record.sandbox == sandbox);
+                let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
+                serde_json::to_value(self.working_copy(record)).map_err(Fault::internal)
+            }
+            RecordCall::SetTitle { conversation, title } => {
+                self.0
+                    .index
+                    .update(conversation, |record| {
+                        let wanted = record.sandbox == sandbox && record.title.is_none();
+                        if wanted {
+                            record.title = Some(title.clone());
+                        }
+                        wanted
+                    })
+                    .await?;
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    fn working_copy(&self, mut record: Record) -> WorkingCopy {
+        let sealer = Sealer::new(&self.0.vault, record.id);
+        let is_complete = sealer.open_object(&mut record.agent);
+        let are_complete = sealer.open_sources(&mut record.secrets);
+        self.leave_out_what_workers_may_not_know(&mut record.agent);
+        WorkingCopy {
+            conversation: record.id,
+            working_dir: record.workspace.working_dir,
+            persistence_dir: persistence_dir(&self.0.conversations_path, record.id),
+            agent: record.agent,
+            max_iterations: record.max_iterations,
+            stuck_detection: record.stuck_detection,
+            confirmation_policy: record.confirmation_policy,
+            security_analyzer: record.security_analyzer,
+            secrets: record.secrets,
+            autotitle: record.autotitle,
+            title: record.title,
+            broken_secret: (!is_complete || !are_complete).then(|| BROKEN.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What must end before the server has stopped. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    pub tracker: TaskTracker,
+    /// Cancelled when the server begins to stop: sockets close with 1012, long waits end.
+    pub drain: CancellationToken,
+}
+
+impl Tasks {
+    #[must_use]
+    pub fn until(drain: CancellationToken) -> Self {
+        Self { tracker: TaskTracker::new(), drain }
+    }
+
+    /// Work that goes on to its end.
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.tracker.spawn(work)
+    }
+
+    /// Work that is dropped when the server begins to stop.
+    pub fn spawn_until_drain(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(self.drain.clone().run_until_cancelled_owned(work));
+    }
+}

@@ -1,0 +1,98 @@
+//! The tokens in the cookie with which a browser shows files of workspaces.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use http::header::COOKIE;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use types::TenantId;
+
+use super::{Caller, Right};
+use crate::tokens::Signer;
+
+pub const NAME: &str = "oh_workspace_session_key";
+pub const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    /// Seconds since 1970.
+    exp: u64,
+    tenant: TenantId,
+}
+
+/// Makes and reads the cookies.
+pub struct Sessions {
+    signer: Signer,
+}
+
+impl Sessions {
+    /// Cookies made under a `previous` secret stay good; those of any other are not accepted.
+    #[must_use]
+    pub fn new(secret: &SecretString, previous: &[SecretString]) -> Self {
+        Self { signer: Signer::new("workspace-session", secret, previous) }
+    }
+
+    /// A token, and how long it is good: not longer than the caller's own credential.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn mint(&self, caller: &Caller) -> jsonwebtoken::errors::Result<(String, Duration)> {
+        let now = SystemTime::now();
+        let left = caller.until.map(|until| until.duration_since(now).unwrap_or_default());
+        let age = left.map_or(LIFETIME, |left| left.min(LIFETIME));
+        let exp = now.duration_since(UNIX_EPOCH).unwrap_or_default() + age;
+        let claims = Claims { exp: exp.as_secs(), tenant: caller.tenant.clone() };
+        Ok((self.signer.sign(&claims)?, age))
+    }
+
+    /// Whom a cookie of the request lets read.
+    #[must_use]
+    pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let claims = pairs.find_map(
+            |(name, value)| {
+                if name == NAME { self.signer.open::<Claims>(value) } else { None }
+            },
+        )?;
+        let until = UNIX_EPOCH + Duration::from_secs(claims.exp);
+        Some(Caller {
+            tenant: claims.tenant,
+            rights: [Right::Read].into_iter().collect(),
+            until: Some(until),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn cookie(value: &str) -> HeaderMap {
+        let line = format!("a=b; {NAME}={value}");
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&line).unwrap())])
+    }
+
+    #[test]
+    fn a_cookie_lets_its_tenant_read_and_nothing_else() {
+        let sessions = Sessions::new(&"one".into(), &[]);
+        let (token, age) = sessions.mint(&Caller::operator()).unwrap();
+        let caller = sessions.caller(&cookie(&token)).unwrap();
+        assert_eq!((caller.tenant.as_str(), age), ("default", LIFETIME));
+        assert!(caller.may(Right::Read) && !caller.may(Right::Write) && !caller.may(Right::Admin));
+        assert_eq!(sessions.caller(&cookie("")), None);
+        assert_eq!(Sessions::new(&"two".into(), &[]).caller(&cookie(&token)), None);
+    }
+
+    #[test]
+    fn a_cookie_ends_with_the_token_it_was_made_for() {
+        let until = SystemTime::now() + Duration::from_secs(90);
+        let caller = Caller { until: Some(until), ..Caller::operator() };
+        let (_, age) = Sessions::new(&"one".into(), &[]).mint(&caller).unwrap();
+        assert!(age <= Duration::from_secs(90) && age > Duration::from_secs(80));
+    }
+}

@@ -1,0 +1,49 @@
+//! Whether the store takes a value and gives it back.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ports::buckets::PROBE;
+use ports::{Expect, Kv};
+
+const KEY: &str = "ready";
+const DEADLINE: Duration = Duration::from_secs(2);
+const FRESH: Duration = Duration::from_secs(1);
+
+pub type Verdict = Result<(), &'static str>;
+
+/// Remembers the last probe of the store for a second, so that polling does not make writes.
+#[derive(Default)]
+pub struct Readiness {
+    last: Mutex<Option<(Instant, Verdict)>>,
+}
+
+impl Readiness {
+    pub async fn check(&self, kv: &dyn Kv) -> Verdict {
+        if let Some(verdict) = self.remembered() {
+            return verdict;
+        }
+        let verdict = tokio::time::timeout(DEADLINE, round_trip(kv)).await;
+        let verdict = verdict.unwrap_or(Err("the store does not answer in time"));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), verdict));
+        verdict
+    }
+
+    fn remembered(&self) -> Option<Verdict> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, verdict)| verdict)
+    }
+}
+
+async fn round_trip(kv: &dyn Kv) -> Verdict {
+    let now = Bytes::from(types::time::utc_now());
+    let Ok(revision) = kv.put(PROBE, KEY, now, Expect::Anything).await else {
+        return Err("the store does not take a value");
+    };
+    match kv.get(PROBE, KEY).await {
+        // Another gateway may have written meanwhile.
+        Ok(Some(entry)) if entry.revision >= revision => Ok(()),
+        _ => Err("the store does not give back what it took"),
+    }
+}
