@@ -7,6 +7,7 @@ pub mod containers;
 pub mod engine;
 pub mod history;
 mod http;
+mod may_skip;
 pub mod model;
 pub mod nats;
 pub mod process;
@@ -20,6 +21,7 @@ pub mod socket;
 use std::panic::Location;
 use std::time::Duration;
 
+pub use may_skip::may_skip;
 use tokio::time::Instant;
 
 /// How long a test waits for something that should be there at once.

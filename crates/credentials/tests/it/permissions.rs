@@ -1,0 +1,321 @@
+//! The permission matrix: what a worker can do to others with its own credentials, on a real server. Nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::cluster::observer::Observer;
+use crate::cluster::store::Store;
+use crate::cluster::{Cluster, attempts};
+use async_nats::Message;
+use futures_util::StreamExt;
+use manyhands_credentials::Role;
+use ports::subjects;
+
+const ANSWERED: &str = "$JS.API.INFO";
+
+/// The parts of a cluster that must not notice anything, and the worker that tries.
+struct Scene {
+    cluster: Cluster,
+    store: Store,
+    gateway: Observer,
+    /// Those to whom nobody has anything to say.
+    bystanders: Vec<Observer>,
+    victim: Observer,
+    attacker: Observer,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let cluster = Cluster::start().await;
+        let (writer, supervisor) =
+            (cluster.control(Role::Gateway).await, cluster.control(Role::Supervisor).await);
+        let store = Store::make(&writer.nats, &supervisor.nats).await;
+        answer_workers(cluster.control(Role::Gateway).await.nats).await;
+        let heard_by_gateways = ["mh.rec.*", "mh.hist.*", "mh.llm.>", "mh.live.>", "mh.pub.>"];
+        let gateway = cluster.control(Role::Gateway).await;
+        let gateway = Observer::new(gateway, ANSWERED, &heard_by_gateways).await;
+        let bystanders = vec![
+            Observer::new(supervisor, ANSWERED, &[]).await,
+            Observer::new(cluster.system().await, manyhands_credentials::UPDATE_SUBJECT, &[]).await,
+            Observer::new(cluster.worker("default", 1).await, "mh.rec.default", &["mh.cmd.default.>"]).await,
+            Observer::new(cluster.worker("a", 2).await, "mh.rec.a", &[]).await,
+        ];
+        let victim = Observer::new(cluster.worker("v", 1).await, "mh.rec.v", &["mh.cmd.v.>"]).await;
+        let attacker = Observer::new(cluster.worker("a", 1).await, "mh.rec.a", &["mh.cmd.a.>"]).await;
+        let scene = Self { cluster, store, gateway, bystanders, victim, attacker };
+        scene.settle().await;
+        scene.forget();
+        scene
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = &Observer> {
+        [&self.attacker, &self.gateway, &self.victim].into_iter().chain(&self.bystanders)
+    }
+
+    /// The attacker first: when the server has worked off what it sent, the others are asked.
+    async fn settle(&self) {
+        for part in self.everybody() {
+            part.settle().await;
+        }
+    }
+
+    fn forget(&self) {
+        self.everybody().for_each(Observer::forget);
+    }
+
+    async fn publish(
+        &self,
+        subject: &str,
+        reply: Option<String>,
+        headers: Option<async_nats::HeaderMap>,
+        body: String,
+    ) {
+        let nats = &self.attacker.client().nats;
+        let subject = subject.to_owned();
+        let sent = match (reply, headers) {
+            (None, _) => nats.publish(subject, body.into()).await,
+            (Some(reply), None) => nats.publish_with_reply(subject, reply, body.into()).await,
+            (Some(reply), Some(headers)) => {
+                nats.publish_with_reply_and_headers(subject, reply, headers, body.into()).await
+            }
+        };
+        sent.unwrap();
+    }
+
+    /// What anybody noticed that is not the attacker's to say.
+    async fn effects(&self) -> Vec<Message> {
+        self.settle().await;
+        let of_others = |message: &Message| {
+            let mut tokens = message.subject.split('.');
+            let service = (tokens.next(), tokens.next(), tokens.next());
+            !matches!(service, (Some("mh"), Some("live" | "rec" | "hist" | "llm"), Some("a")))
+        };
+        let noticed = self.everybody().flat_map(Observer::heard);
+        noticed.filter(of_others).collect()
+    }
+}
+
+/// As a gateway does.
+async fn answer_workers(nats: async_nats::Client) {
+    for pattern in [subjects::ALL_RECORDS, subjects::ALL_STORAGE, "mh.llm.>"] {
+        let mut calls = nats.subscribe(pattern).await.unwrap();
+        let nats = nats.clone();
+        tokio::spawn(async move {
+            while let Some(call) = calls.next().await {
+                let Some(reply) = call.reply else { continue };
+                if subjects::may_answer(&call.subject, &reply) {
+                    nats.publish(reply, "answer".into()).await.unwrap();
+                }
+            }
+        });
+    }
+    nats.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_a_worker_publishes_reaches_another() {
+    let scene = Scene::set().await;
+    let before = scene.store.contents().await;
+    scene.settle().await;
+    scene.forget();
+    let (targets, headers) = (attempts::targets(), attempts::headers());
+    let (mut publishes, mut requests, mut with_headers, mut with_replies) = (0, 0, 0, 0);
+    for target in &targets {
+        let reply = || Some(format!("_INBOX_a_1.try.{}", target.len()));
+        scene.publish(target, None, None, attempts::body(target)).await;
+        scene.publish(target, reply(), None, attempts::body(target)).await;
+        publishes += 1;
+        requests += 1;
+        for headers in &headers {
+            scene.publish(target, reply(), Some(headers.clone()), attempts::body(target)).await;
+            with_headers += 1;
+        }
+        // Incarnations of one sandbox are one party.
+        let may_be_answered =
+            |own: &&str| subjects::may_answer(own, target) && target.starts_with("_INBOX_a_");
+        for own in attempts::OWN.into_iter().filter(|own| !may_be_answered(own)) {
+            scene.publish(own, Some(target.clone()), None, attempts::body(target)).await;
+            with_replies += 1;
+        }
+    }
+    for own in attempts::OWN {
+        for headers in &headers {
+            scene.publish(own, Some("mh.evt.0.v.log".to_owned()), Some(headers.clone()), String::new()).await;
+            with_headers += 1;
+        }
+    }
+    let effects = scene.effects().await;
+    let refusals = scene.attacker.client().refusals();
+    let after = scene.store.contents().await;
+    println!(
+        "publish {publishes}, request {requests}, headers {with_headers}, replies {with_replies}: \
+         at least {refusals} refused aloud, {} effects",
+        effects.len()
+    );
+    assert!(effects.is_empty(), "{effects:?}");
+    assert_eq!(after, before, "a stream has changed");
+    assert!(publishes + requests + with_headers + with_replies >= 2_000);
+    // The detectors do see: the same subjects, from one who may.
+    scene.forget();
+    let gateway = &scene.gateway.client().nats;
+    gateway.publish("mh.cmd.v.bash", "seen".into()).await.unwrap();
+    gateway.publish("mh.evt.0.v.log", "seen".into()).await.unwrap();
+    scene.gateway.settle().await;
+    let noticed: BTreeSet<String> = scene.effects().await.iter().map(|m| m.subject.to_string()).collect();
+    for subject in ["mh.cmd.v.bash", "mh.pub.evt.v.log"] {
+        assert!(noticed.contains(subject), "{noticed:?}");
+    }
+    assert_ne!(scene.store.contents().await, before);
+}
+
+#[tokio::test]
+async fn nothing_of_others_reaches_a_workers_subscriptions() {
+    let scene = Scene::set().await;
+    let patterns = attempts::patterns();
+    let attacker = &scene.attacker.client().nats;
+    let mut subscriptions = Vec::new();
+    for pattern in &patterns {
+        subscriptions.push(attacker.subscribe(pattern.clone()).await.unwrap());
+        for group in ["workers", "gateways"] {
+            subscriptions.push(attacker.queue_subscribe(pattern.clone(), group.to_owned()).await.unwrap());
+        }
+    }
+    scene.settle().await;
+    scene.forget();
+    let tried = subscriptions.len();
+    let refusals = scene.attacker.client().refusals();
+
+    let (gateway, victim) = (&scene.gateway.client().nats, &scene.victim.client().nats);
+    for p in 0..crate::cluster::store::PARTITIONS {
+        scene.store.put(format!("mh.evt.{p}.v.log"), "bait").await;
+    }
+    for bucket in crate::cluster::store::buckets() {
+        scene.store.put(format!("$KV.{bucket}.v"), "bait").await;
+    }
+    for service in ["conversation", "bash", "file", "git"] {
+        let reply = format!("_INBOX_gateway.bait.{service}");
+        gateway.publish_with_reply(format!("mh.cmd.v.{service}"), reply, "bait".into()).await.unwrap();
+        gateway.publish(format!("mh.cmd.default.{service}"), "bait".into()).await.unwrap();
+    }
+    for subject in ["mh.rec.v", "mh.hist.v", "mh.llm.v", "mh.llm.v.cancel"] {
+        victim.publish_with_reply(subject, "_INBOX_v_1.bait", "bait".into()).await.unwrap();
+    }
+    victim.publish("mh.live.v.log", "bait".into()).await.unwrap();
+    scene.gateway.settle().await;
+    scene.victim.settle().await;
+    scene.settle().await;
+
+    let mut stolen = Vec::new();
+    for subscription in &mut subscriptions {
+        while let Ok(Some(message)) = tokio::time::timeout(Duration::ZERO, subscription.next()).await {
+            stolen.push(message);
+        }
+    }
+    println!(
+        "subscribe and queue subscribe {tried}: at least {refusals} refused aloud, {} messages",
+        stolen.len()
+    );
+    assert!(stolen.is_empty(), "{stolen:?}");
+    let baits = |part: &Observer, start: &str| {
+        part.heard().iter().filter(|message| message.subject.starts_with(start)).count()
+    };
+    assert_eq!(baits(&scene.victim, "mh.cmd.v."), 4);
+    assert_eq!(baits(&scene.victim, "_INBOX_v_1.bait"), 4);
+    assert_eq!(baits(&scene.gateway, "mh.pub.evt.v."), crate::cluster::store::PARTITIONS);
+    assert_eq!(baits(&scene.gateway, "mh.live.v."), 1);
+}
+
+#[tokio::test]
+async fn an_answer_goes_where_it_was_asked_for_and_no_further() {
+    let scene = Scene::set().await;
+    let asked = async |reply: &'static str| {
+        let gateway = &scene.gateway.client().nats;
+        gateway.publish_with_reply("mh.cmd.a.bash", reply, "ask".into()).await.unwrap();
+        testing::until(async || scene.attacker.heard().iter().any(|m| m.reply.as_deref() == Some(reply)))
+            .await;
+        scene.forget();
+    };
+    asked("_INBOX_gateway.ask.1").await;
+    let elsewhere = [
+        "_INBOX_gateway.ask.2",
+        "_INBOX_gateway.ask",
+        "_INBOX_gateway.ask.1.x",
+        "_INBOX_gateway.ask.*",
+        "_INBOX_gateway.>",
+        "_INBOX_GATEWAY.ask.1",
+    ];
+    for subject in elsewhere {
+        scene.publish(subject, None, None, "attempt".to_owned()).await;
+    }
+    let again = Observer::new(scene.cluster.worker("a", 1).await, "mh.rec.a", &[]).await;
+    again.client().nats.publish("_INBOX_gateway.ask.1", "attempt".into()).await.unwrap();
+    again.settle().await;
+    let effects = scene.effects().await;
+    assert!(effects.is_empty(), "{effects:?}");
+
+    // An answer that asks to be answered gets none.
+    let replies = attempts::targets();
+    for reply in &replies {
+        scene.publish("_INBOX_gateway.ask.1", Some(reply.clone()), None, "answer".to_owned()).await;
+    }
+    let effects = scene.effects().await;
+    let (answers, others): (Vec<_>, Vec<_>) =
+        effects.iter().partition(|message| message.subject.as_str() == "_INBOX_gateway.ask.1");
+    println!(
+        "answers with replies {}: {} came, {} other effects",
+        replies.len(),
+        answers.len(),
+        others.len()
+    );
+    assert!(others.is_empty(), "{others:?}");
+    assert!(!answers.is_empty());
+
+    let allowed = 1_000;
+    asked("_INBOX_gateway.ask.3").await;
+    for _ in 0..allowed + 200 {
+        scene.publish("_INBOX_gateway.ask.3", None, None, "answer".to_owned()).await;
+    }
+    assert_eq!(scene.effects().await.len(), allowed);
+}
+
+#[tokio::test]
+async fn a_workers_own_traffic_works() {
+    let scene = Scene::set().await;
+    // Names as they may be, each with a case of its own.
+    for sandbox in ["a", "Mixed-Case_1", "0123456789abcdef"] {
+        let id = types::SandboxId::parse(sandbox).unwrap();
+        let worker = scene.cluster.worker(sandbox, 7).await;
+        assert_eq!(worker.inbox, subjects::inbox(&id, types::Epoch(7)));
+        for subject in [subjects::records(&id), subjects::storage(&id), subjects::models(&id)] {
+            assert_eq!(worker.nats.request(subject, "ask".into()).await.unwrap().payload, "answer");
+        }
+        let mut commands = worker.nats.subscribe(format!("mh.cmd.{sandbox}.>")).await.unwrap();
+        let answering = worker.nats.clone();
+        tokio::spawn(async move {
+            while let Some(command) = commands.next().await {
+                answering.publish(command.reply.unwrap(), command.payload).await.unwrap();
+            }
+        });
+        worker.nats.request(subjects::records(&id), "settled".into()).await.unwrap();
+        let gateway = &scene.gateway.client().nats;
+        let answer = gateway.request(subjects::command(&id, "bash"), "echo".into()).await.unwrap();
+        assert_eq!(answer.payload, "echo");
+        let live = subjects::live(&id, types::ConversationId::random());
+        worker.nats.publish(live.clone(), "delta".into()).await.unwrap();
+        testing::until(async || scene.gateway.heard().iter().any(|m| m.subject.as_str() == live)).await;
+        assert_eq!(worker.refusals(), 0);
+    }
+}
+
+/// Why a worker may write into no stream, and why its calls are answered in its inbox only.
+#[tokio::test]
+async fn a_stream_confirms_to_whatever_reply_it_is_given() {
+    let scene = Scene::set().await;
+    let gateway = &scene.gateway.client().nats;
+    gateway.publish_with_reply("mh.evt.0.a.log", "mh.evt.1.v.log", "own".into()).await.unwrap();
+    scene.gateway.settle().await;
+    let contents = scene.store.contents().await;
+    let confirmation =
+        |entry: &&String| entry.starts_with("EVENTS_1 mh.evt.1.v.log") && entry.contains("seq");
+    assert_eq!(contents.iter().filter(confirmation).count(), 1, "{contents:?}");
+}

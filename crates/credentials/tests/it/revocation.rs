@@ -1,0 +1,223 @@
+//! What was given out is taken back, in the folder that `init` made and on a real server.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cluster::HOUR;
+use crate::cluster::client::{connect, is_let_in};
+use manyhands_credentials::{
+    Error, Keys, Minter, Part, Revocation, Revoked, Role, UPDATE_SUBJECT, Who, accepted, folder, load, revoke,
+};
+use tempfile::TempDir;
+use testing::nats::Nats;
+use types::placement::Credentials;
+use types::{Epoch, SandboxId};
+
+const BY_GATEWAY: &str = "mh.cmd.a.bash";
+const BY_SUPERVISOR: &str = "mh.cmd.a.creds";
+const BY_WORKER: &str = "mh.rec.a";
+
+/// A server that was started with what `init` made.
+struct World {
+    server: Nats,
+    dir: TempDir,
+    accounts: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let (dir, accounts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        folder::make(dir.path(), accounts.path()).unwrap();
+        let server = Nats::with(&auth(dir.path())).await;
+        Self { server, dir, accounts }
+    }
+
+    fn credentials(&self, role: Role) -> Credentials {
+        load(&folder::credentials_path(self.dir.path(), role)).unwrap()
+    }
+
+    fn worker(&self, epoch: u64) -> Credentials {
+        let minter = Minter::load(&folder::minter_path(self.dir.path())).unwrap();
+        minter.mint_worker(&SandboxId::parse("a").unwrap(), Epoch(epoch), HOUR).unwrap()
+    }
+
+    fn take_back(&self, who: &[Who]) -> Revocation {
+        revoke(self.dir.path(), who).unwrap()
+    }
+
+    async fn tell(&self, revocation: Revocation) {
+        let keys = Keys::load(&self.dir.path().join("operator")).unwrap();
+        let system = connect(&self.server.url(), &keys.system_credentials().unwrap()).await;
+        let answer = system.nats.request(UPDATE_SUBJECT, revocation.token.clone().into()).await.unwrap();
+        accepted(&answer.payload).unwrap();
+        revocation.sent().unwrap();
+    }
+
+    async fn lets_in(&self, credentials: &Credentials, call: &'static str) -> bool {
+        is_let_in(&self.server.url(), credentials, call).await
+    }
+
+    fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let folders = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        let paths = files.map(|entry| entry.unwrap().path());
+        paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    }
+}
+
+fn auth(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("nats/auth.conf")).unwrap()
+}
+
+const GATEWAY: [Who; 1] = [Who::Part(Part::Gateway)];
+
+#[tokio::test]
+async fn a_gateways_old_key_is_dropped_and_stays_out_and_the_new_one_works() {
+    let mut world = World::start().await;
+    let (old, supervisor) = (world.credentials(Role::Gateway), world.credentials(Role::Supervisor));
+    let (gateway, other) =
+        (connect(&world.server.url(), &old).await, connect(&world.server.url(), &supervisor).await);
+    let revocation = world.take_back(&GATEWAY);
+    assert_eq!(revocation.renewed, [Part::Gateway]);
+    world.tell(revocation).await;
+
+    testing::until(async || gateway.disconnects() > 0).await;
+    let new = world.credentials(Role::Gateway);
+    for again in [false, true] {
+        if again {
+            world.server.restart().await;
+        }
+        assert!(!world.lets_in(&old, BY_GATEWAY).await, "after a restart: {again}");
+        assert!(world.lets_in(&new, BY_GATEWAY).await, "after a restart: {again}");
+        assert!(world.lets_in(&supervisor, BY_SUPERVISOR).await);
+        assert!(again || other.disconnects() == 0, "the supervisor was disturbed");
+    }
+}
+
+#[tokio::test]
+async fn with_the_workers_key_go_all_workers_it_has_signed_and_no_others() {
+    let world = World::start().await;
+    let (old, gateway) = (world.worker(1), world.credentials(Role::Gateway));
+    let (worker, control) =
+        (connect(&world.server.url(), &old).await, connect(&world.server.url(), &gateway).await);
+    let stolen = Minter::load(&folder::minter_path(world.dir.path())).unwrap();
+    world.tell(world.take_back(&[Who::Part(Part::Workers)])).await;
+
+    testing::until(async || worker.disconnects() > 0).await;
+    let forged = stolen.mint_worker(&SandboxId::parse("a").unwrap(), Epoch(2), HOUR).unwrap();
+    for dead in [old, forged] {
+        assert!(!world.lets_in(&dead, BY_WORKER).await);
+    }
+    assert!(world.lets_in(&world.worker(3), BY_WORKER).await);
+    assert_eq!(control.disconnects(), 0);
+}
+
+#[tokio::test]
+async fn leaked_credentials_are_taken_back_by_their_file_or_their_token() {
+    let world = World::start().await;
+    let (by_file, by_token, good) = (world.worker(1), world.worker(2), world.worker(3));
+    let [file, token] = ["leaked.json", "leaked.jwt"].map(|name| world.accounts.path().join(name));
+    std::fs::write(&file, serde_json::to_vec(&by_file).unwrap()).unwrap();
+    std::fs::write(&token, format!("{}\n", by_token.jwt)).unwrap();
+    let who = [file, token].map(Who::Credentials);
+    world.tell(world.take_back(&who)).await;
+    assert!(!world.lets_in(&by_file, BY_WORKER).await);
+    assert!(!world.lets_in(&by_token, BY_WORKER).await);
+    assert!(world.lets_in(&good, BY_WORKER).await);
+
+    let before = world.contents();
+    world.tell(world.take_back(&who)).await;
+    assert_eq!(world.contents(), before, "a repeat changes nothing");
+}
+
+#[tokio::test]
+async fn a_leaked_file_of_a_part_gets_it_a_new_key() {
+    let world = World::start().await;
+    let old = world.credentials(Role::Supervisor);
+    let file = folder::credentials_path(world.dir.path(), Role::Supervisor);
+    let revocation = world.take_back(&[Who::Credentials(file)]);
+    assert_eq!(revocation.renewed, [Part::Supervisor]);
+    world.tell(revocation).await;
+    assert!(!world.lets_in(&old, BY_SUPERVISOR).await);
+    assert!(world.lets_in(&world.credentials(Role::Supervisor), BY_SUPERVISOR).await);
+}
+
+/// No server has heard of it; then the program is killed between any two of its writes.
+#[tokio::test]
+async fn what_was_cut_off_is_completed_by_a_repeat_and_makes_one_new_key() {
+    let world = World::start().await;
+    let (before, old) = (world.contents(), world.credentials(Role::Gateway));
+    drop(world.take_back(&GATEWAY));
+    let after = world.contents();
+    assert_ne!(world.credentials(Role::Gateway).jwt, old.jwt);
+    assert!(world.lets_in(&old, BY_GATEWAY).await, "nobody has told the server");
+
+    let written =
+        ["operator/revoked.json", "operator/keys.json", "gateway/credentials.json", "nats/auth.conf"];
+    drop(world.take_back(&GATEWAY));
+    assert_eq!(world.contents(), after, "a repeat makes no second key");
+    for count in 1..written.len() {
+        for (index, name) in written.iter().enumerate() {
+            let path = world.dir.path().join(name);
+            match if index < count { after.get(&path) } else { before.get(&path) } {
+                Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+        }
+        let revocation = world.take_back(&GATEWAY);
+        assert_eq!(revocation.renewed, [Part::Gateway]);
+        if count > 1 {
+            assert_eq!(world.contents(), after, "cut off after {count} files");
+        }
+    }
+    world.tell(world.take_back(&GATEWAY)).await;
+    assert!(!world.lets_in(&old, BY_GATEWAY).await);
+    let new = world.credentials(Role::Gateway);
+    assert!(world.lets_in(&new, BY_GATEWAY).await);
+    world.tell(world.take_back(&GATEWAY)).await;
+    assert!(!world.lets_in(&new, BY_GATEWAY).await, "what is complete can be done anew");
+    assert!(world.lets_in(&world.credentials(Role::Gateway), BY_GATEWAY).await);
+}
+
+#[tokio::test]
+async fn what_init_makes_again_is_what_holds_now() {
+    let world = World::start().await;
+    let (old, worker) = (world.credentials(Role::Gateway), world.worker(1));
+    world.tell(world.take_back(&[Who::Part(Part::Gateway), Who::Part(Part::Workers)])).await;
+    let before = world.contents();
+    for lost in ["nats/auth.conf", "gateway/credentials.json", "supervisor/minter.json"] {
+        std::fs::remove_file(world.dir.path().join(lost)).unwrap();
+    }
+    folder::make(world.dir.path(), world.accounts.path()).unwrap();
+    assert_eq!(world.contents(), before);
+
+    let accounts = tempfile::tempdir().unwrap();
+    let config = auth(world.dir.path())
+        .replace(world.accounts.path().to_str().unwrap(), accounts.path().to_str().unwrap());
+    let elsewhere = Nats::with(&config).await;
+    assert!(!is_let_in(&elsewhere.url(), &old, BY_GATEWAY).await, "a server that lost its accounts");
+    assert!(!is_let_in(&elsewhere.url(), &worker, BY_WORKER).await);
+    assert!(is_let_in(&elsewhere.url(), &world.credentials(Role::Gateway), BY_GATEWAY).await);
+    assert!(is_let_in(&elsewhere.url(), &world.worker(2), BY_WORKER).await);
+}
+
+#[test]
+fn what_is_not_of_this_cluster_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |who: Who| revoke(dir.path(), &[Who::Part(Part::Workers), who]).unwrap_err();
+    assert!(matches!(refused(Who::Part(Part::Gateway)), Error::NoOperator(_)));
+    folder::make(dir.path(), Path::new("/data/accounts")).unwrap();
+    let foreign = Keys::make().control_credentials(Role::Gateway).unwrap();
+    let account = Keys::make().account_token(&Revoked::default()).unwrap();
+    let file = dir.path().join("file");
+    for (text, is_expected) in [
+        (foreign.jwt, (|error| matches!(error, Error::Foreign)) as fn(Error) -> bool),
+        (account, |error| matches!(error, Error::NotAUser)),
+        ("nonsense".to_owned(), |error| matches!(error, Error::NotAUser)),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert!(is_expected(refused(Who::Credentials(file.clone()))));
+    }
+    assert!(matches!(refused(Who::Credentials(dir.path().join("none"))), Error::File { .. }));
+    assert!(!dir.path().join("operator/revoked.json").exists());
+}

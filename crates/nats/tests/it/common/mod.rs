@@ -1,0 +1,50 @@
+//! What the tests share: servers, connections and short forms of calls.
+
+pub mod operator;
+pub mod proxy;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use manyhands_nats::{Connection, Options, connect};
+use ports::{LogId, Ports};
+use testing::nats::Nats;
+use types::{SandboxId, Seq};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn options(url: String) -> Options {
+    Options { urls: vec![url], credentials: None, ca: None, name: "test".to_owned(), inbox: None }
+}
+
+pub async fn connection(url: String) -> Connection {
+    connect(options(url)).await.unwrap()
+}
+
+/// A server with the storage set up, and a connection to it.
+pub async fn cluster() -> (Nats, Connection) {
+    let server = Nats::start().await;
+    let connection = connection(server.url()).await;
+    connection.set_up(None).await.unwrap();
+    (server, connection)
+}
+
+pub fn log(name: &str) -> LogId {
+    LogId::named(&SandboxId::shared(), name)
+}
+
+pub async fn append(ports: &Ports, name: &str, after: Seq, texts: &[&str]) -> ports::Result<Seq> {
+    let records = texts.iter().map(|text| Bytes::from((*text).to_owned())).collect();
+    ports.log.append(&log(name), after, records).await.map(|appended| appended.tail())
+}
+
+pub async fn texts(ports: &Ports, name: &str) -> Vec<String> {
+    let entries = ports.log.read_all(&log(name), Seq::ZERO).await.unwrap();
+    entries.iter().map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap()).collect()
+}
+
+/// The next item, which must come.
+pub async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> T {
+    tokio::time::timeout(PATIENCE, stream.next()).await.unwrap().unwrap()
+}

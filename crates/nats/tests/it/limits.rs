@@ -1,0 +1,168 @@
+//! Too much, too large, too slow.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{PATIENCE, append, cluster, connection, log, next};
+use bytes::Bytes;
+use ports::{Delivery, Entry, Error, Parcel, Stored, subjects};
+use testing::nats::Nats;
+use types::Seq;
+
+#[tokio::test]
+async fn a_slow_consumer_sees_that_it_lags_and_holds_nobody_up() {
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let publisher = self::connection(server.url()).await.control().await.unwrap();
+    let mut slow = ports.bus.subscribe("flood", None).await.unwrap();
+    let mut quick = ports.bus.subscribe("flood", None).await.unwrap();
+    let body = Bytes::from(vec![7; 10_000]);
+    for chunk in 0..50 {
+        let numbers = chunk * 100..(chunk + 1) * 100;
+        for number in numbers.clone() {
+            let parcel = Parcel { json: number.to_string().into(), blob: body.clone() };
+            publisher.bus.publish("flood", parcel).await.unwrap();
+        }
+        for number in numbers {
+            let Delivery::Message(message) = next(&mut quick).await else { panic!("not slow") };
+            assert_eq!(message.parcel.json, number.to_string(), "the other subscriber has them all");
+        }
+    }
+    append(&ports, "a", Seq::ZERO, &["x"]).await.unwrap();
+    let (mut seen, mut lagged) = (0, false);
+    while !lagged {
+        match next(&mut slow).await {
+            Delivery::Message(message) => {
+                assert_eq!(message.parcel.json, seen.to_string(), "no gap without a sign");
+                seen += 1;
+            }
+            Delivery::Lagged => lagged = true,
+        }
+    }
+    assert!(seen < 5_000);
+}
+
+#[tokio::test]
+async fn messages_the_client_itself_had_to_drop_show_too() {
+    const FLOOD: usize = 60_000;
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let mut slow = ports.bus.subscribe("flood", None).await.unwrap();
+    let url = server.url();
+    // The one thread of this runtime stands still meanwhile, so that all of it is read from the socket at once.
+    let flooding = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let publisher = self::connection(url).await.control().await.unwrap();
+            for number in 0..FLOOD {
+                publisher.bus.publish("flood", Parcel::json(number.to_string())).await.unwrap();
+            }
+            // A subscription returns when the server has seen everything before it.
+            drop(publisher.bus.subscribe("flushed", None).await.unwrap());
+        });
+    });
+    flooding.join().unwrap();
+    let bus = ports.bus.clone();
+    let ending = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            ticks.tick().await;
+            bus.publish("flood", Parcel::json(FLOOD.to_string())).await.unwrap();
+        }
+    });
+    let began = Instant::now();
+    let (mut expected, mut missing) = (0, 0);
+    // A sign that stands for the next gap, and a gap that waits for its sign.
+    let (mut told, mut owed) = (false, false);
+    loop {
+        assert!(began.elapsed() < PATIENCE, "a gap is still without its sign");
+        match next(&mut slow).await {
+            Delivery::Lagged => (told, owed) = (true, false),
+            Delivery::Message(message) => {
+                let number: usize = std::str::from_utf8(&message.parcel.json).unwrap().parse().unwrap();
+                if number == FLOOD && expected > 0 && !owed {
+                    break;
+                }
+                if number != expected && number < FLOOD {
+                    missing += number - expected;
+                    owed |= !told;
+                }
+                (expected, told) = (number + 1, false);
+            }
+        }
+    }
+    ending.abort();
+    missing += FLOOD.saturating_sub(expected);
+    assert!(missing > 0, "something was dropped");
+}
+
+#[tokio::test]
+async fn a_record_too_large_for_a_message_goes_through_a_blob() {
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let large = Bytes::from((0..900_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+    let records = vec![Bytes::from("before"), large, Bytes::from("after")];
+    let stored_on = subjects::stored(&log("a"));
+    let mut published = ports.bus.subscribe(&stored_on, None).await.unwrap();
+    let appended = ports.log.append(&log("a"), Seq::ZERO, records.clone()).await.unwrap();
+    let entries = appended.seqs.iter().zip(&records);
+    let entries: Vec<_> =
+        entries.map(|(seq, payload)| Entry { seq: *seq, payload: payload.clone() }).collect();
+    assert_eq!(ports.log.read_all(&log("a"), Seq::ZERO).await, Ok(entries.clone()));
+    let mut prev = Seq::ZERO;
+    for Entry { seq, payload } in entries {
+        let Delivery::Message(message) = next(&mut published).await else { panic!("a record") };
+        let stored: Stored = serde_json::from_slice(&message.parcel.json).unwrap();
+        assert_eq!((stored, message.parcel.blob), (Stored { seq, prev }, payload));
+        prev = seq;
+    }
+    assert!(blob_messages(&server).await > 0);
+    ports.log.delete(&log("a")).await.unwrap();
+    assert_eq!(blob_messages(&server).await, 0, "its body goes with the log");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_was_stored_is_not_delivered() {
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let large = Bytes::from(vec![b'x'; 600_000]);
+    ports.log.append(&log("a"), Seq::ZERO, vec![large.clone()]).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let stored =
+        client.request("$JS.API.STREAM.INFO.BLOBS", r#"{"subjects_filter":">"}"#.into()).await.unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&stored.payload).unwrap();
+    let (subject, _) = stored["state"]["subjects"].as_object().unwrap().iter().next().unwrap();
+    client.request(subject.clone(), "forged".into()).await.unwrap();
+    let read = ports.log.read(&log("a"), Seq::ZERO, 10).await;
+    assert!(matches!(read, Err(Error::Internal(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_parcel_beyond_the_servers_limit_is_refused_with_its_reason() {
+    let (_server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![0; 9 << 20]) };
+    let refused = ports.bus.publish("x", parcel).await;
+    assert!(matches!(&refused, Err(Error::Internal(why)) if why.contains("max_payload")), "{refused:?}");
+    assert!(connection.is_connected());
+}
+
+#[tokio::test]
+async fn a_file_chunk_passes_a_server_that_is_set_up_for_it() {
+    let (_server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let mut requests = ports.bus.subscribe("x", None).await.unwrap();
+    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![7; 4 << 20]) };
+    let answering = async {
+        let Delivery::Message(message) = next(&mut requests).await else { panic!("a request") };
+        ports.bus.publish(&message.reply.unwrap(), message.parcel).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(ports.bus.request("x", parcel.clone(), PATIENCE), answering);
+    assert_eq!(answer, Ok(parcel));
+}
+
+async fn blob_messages(server: &Nats) -> u64 {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let info = client.request("$JS.API.STREAM.INFO.BLOBS", "".into()).await.unwrap();
+    let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
+    info["state"]["messages"].as_u64().unwrap()
+}

@@ -1,0 +1,219 @@
+//! What a sandbox may store, whoever stores it for its worker.
+
+use crate::common::{cluster, connection, options};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use manyhands_nats::{Connection, Options, connect};
+use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
+use ports::{Error, Expect, LogId, Ports, Result, subjects};
+use testing::nats::Nats;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use types::{Epoch, SandboxId, Seq};
+
+const MIB: u64 = 1 << 20;
+const QUOTA: u64 = 4 * MIB;
+/// What one gateway may have counted without telling the others.
+const PORTION: u64 = MIB;
+const RECORD: usize = 100 << 10;
+
+struct Gateway {
+    control: Connection,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Gateway {
+    async fn start(server: &Nats) -> Self {
+        let (control, stop) = (connection(server.url()).await, CancellationToken::new());
+        let serving = tokio::spawn({
+            let (control, stop) = (control.clone(), stop.clone());
+            async move { control.serve_storage(Some(QUOTA), stop, |_| ()).await.unwrap() }
+        });
+        Self { control, stop, serving }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap();
+    }
+}
+
+async fn start(gateways: usize) -> (Nats, Vec<Gateway>) {
+    let (server, control) = cluster().await;
+    let kv = control.control().await.unwrap().kv;
+    for sandbox in ["a", "b"] {
+        kv.put(SANDBOXES, sandbox, "{}".into(), Expect::Absent).await.unwrap();
+    }
+    let mut all = Vec::new();
+    for _ in 0..gateways {
+        all.push(Gateway::start(&server).await);
+    }
+    (server, all)
+}
+
+async fn worker(server: &Nats, sandbox: &SandboxId) -> Ports {
+    let inbox = Some(subjects::inbox(sandbox, Epoch(1)));
+    let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
+    testing::eventually("the storage is served", async || worker.worker(sandbox).await.ok()).await
+}
+
+fn sandbox(name: &str) -> SandboxId {
+    SandboxId::parse(name).unwrap()
+}
+
+fn log(name: &str) -> LogId {
+    LogId::named(&sandbox("a"), name)
+}
+
+/// Appends records of `size` bytes until one is refused, and answers how many bytes were taken and why no more.
+async fn fill(ports: &Ports, log: &LogId, size: usize) -> (u64, Error) {
+    let (mut tail, mut taken) = (ports.log.tail(log).await.unwrap(), 0);
+    loop {
+        let record = Bytes::from(format!("{taken:010}{}", "x".repeat(size - 10)));
+        match ports.log.append(log, tail, vec![record]).await {
+            Ok(appended) => (tail, taken) = (appended.tail(), taken + size as u64),
+            Err(error) => return (taken, error),
+        }
+        assert!(taken <= 4 * QUOTA, "nothing is refused");
+    }
+}
+
+async fn append(ports: &Ports, log: &LogId, text: &str) -> Result<Seq> {
+    let tail = ports.log.tail(log).await?;
+    ports.log.append(log, tail, vec![Bytes::from(text.to_owned())]).await.map(|appended| appended.tail())
+}
+
+#[tokio::test]
+async fn beyond_its_quota_a_sandbox_stores_nothing_and_its_neighbours_go_on() {
+    let (server, _gateways) = start(1).await;
+    let (full, neighbour) = (worker(&server, &sandbox("a")).await, worker(&server, &sandbox("b")).await);
+    let (taken, error) = fill(&full, &log("one"), RECORD).await;
+    assert!((QUOTA - MIB..=QUOTA).contains(&taken), "{taken}");
+    assert!(matches!(&error, Error::Full(why) if why.contains("4 MiB")), "{error:?}");
+    let other = append(&full, &log("two"), &"x".repeat(RECORD)).await;
+    assert!(matches!(other, Err(Error::Full(_))), "another log is no way out: {other:?}");
+    append(&neighbour, &LogId::named(&sandbox("b"), "one"), &"x".repeat(RECORD)).await.unwrap();
+}
+
+#[tokio::test]
+async fn that_something_has_ended_is_stored_also_without_room() {
+    let (server, _gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    fill(&ports, &log("one"), RECORD).await;
+    fill(&ports, &log("one"), 1_000).await;
+    append(&ports, &log("one"), r#"{"control":{"type":"run_ended"}}"#).await.unwrap();
+    let said = append(&ports, &log("one"), r#"{"n":0,"event":{"kind":"MessageEvent"}}"#).await;
+    assert!(matches!(said, Err(Error::Full(_))), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_removed_log_gives_its_room_back_whoever_removes_it() {
+    let (server, gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let control = gateways[0].control.control().await.unwrap();
+    // The second size is stored in pieces beside the log.
+    for (remover, size) in [(&ports, RECORD), (&control, RECORD), (&control, MIB as usize)] {
+        let (taken, error) = fill(&ports, &log("one"), size).await;
+        assert!(taken >= QUOTA - 2 * MIB, "{taken} of {size}: {error}");
+        remover.log.delete(&log("one")).await.unwrap();
+    }
+    let (taken, _) = fill(&ports, &log("one"), RECORD).await;
+    assert!(taken >= QUOTA - 2 * MIB, "{taken}");
+}
+
+#[tokio::test]
+async fn what_is_dropped_from_the_front_of_a_log_gives_its_room_back_once() {
+    let (server, _gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let log = log("_bash");
+    // The second size is stored in pieces beside the log.
+    for size in [RECORD, MIB as usize] {
+        let (taken, error) = fill(&ports, &log, size).await;
+        assert!(taken >= QUOTA - 2 * MIB, "{taken} of {size}: {error}");
+        let last = ports.log.tail(&log).await.unwrap();
+        for dropped in join_all((0..4).map(|_| ports.log.truncate_before(&log, last))).await {
+            dropped.unwrap();
+        }
+        assert_eq!(ports.log.read_all(&log, Seq::ZERO).await.unwrap().len(), 1);
+    }
+    let (taken, _) = fill(&ports, &log, RECORD).await;
+    assert!((QUOTA - 3 * MIB..=QUOTA).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn a_body_that_a_record_that_stays_has_too_is_not_dropped() {
+    let (server, _gateways) = start(1).await;
+    let (ports, log) = (worker(&server, &sandbox("a")).await, log("_bash"));
+    let large = "same ".repeat(200_000);
+    append(&ports, &log, &large).await.unwrap();
+    append(&ports, &log, &"other ".repeat(200_000)).await.unwrap();
+    let last = append(&ports, &log, &large).await.unwrap();
+    ports.log.truncate_before(&log, last).await.unwrap();
+    let kept = ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+    assert_eq!(kept, [ports::Entry { seq: last, payload: large.into() }]);
+}
+
+#[tokio::test]
+async fn gateways_together_go_beyond_a_quota_by_a_portion_each_at_most() {
+    let (server, gateways) = start(3).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let mut taken = 0;
+    for name in ["one", "two", "three", "four"] {
+        taken += fill(&ports, &log(name), RECORD / 4).await.0;
+    }
+    let most = QUOTA + gateways.len() as u64 * PORTION;
+    assert!((QUOTA - MIB..=most).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn what_is_stored_is_known_to_the_next_gateway() {
+    let (server, mut gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let (taken, _) = fill(&ports, &log("one"), RECORD).await;
+    gateways.remove(0).end().await;
+    gateways.push(Gateway::start(&server).await);
+    let ports = worker(&server, &sandbox("a")).await;
+    let (more, _) = fill(&ports, &log("one"), RECORD).await;
+    assert!(taken + more <= QUOTA, "{taken} and {more}");
+}
+
+#[tokio::test]
+async fn counting_takes_no_message_an_append() {
+    let (server, gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let kv = gateways[0].control.control().await.unwrap().kv;
+    let mut written = 0;
+    let mut known = None;
+    for _ in 0..2_500 {
+        append(&ports, &log("one"), &"x".repeat(512)).await.unwrap();
+        let revision = kv.get(STORED, "a").await.unwrap().map(|entry| entry.revision);
+        written += usize::from(revision != known);
+        known = revision;
+    }
+    assert_eq!(written, 3, "the first, and one a portion");
+}
+
+#[tokio::test]
+async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
+    let (server, mut gateways) = start(1).await;
+    let control = gateways[0].control.control().await.unwrap();
+    let record = r#"{"sandbox":"talks"}"#;
+    control.kv.put(CONVERSATIONS, &"0".repeat(32), record.into(), Expect::Absent).await.unwrap();
+    let names = ["a", "talks", "gone"].map(sandbox);
+    for name in &names {
+        let ports = worker(&server, name).await;
+        append(&ports, &LogId::named(name, "one"), &"x".repeat(MIB as usize)).await.unwrap();
+        append(&ports, &LogId::named(name, "of-its-own"), "x").await.unwrap();
+    }
+    gateways.remove(0).end().await;
+    gateways.push(Gateway::start(&server).await);
+    testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
+    for name in &names {
+        for log in ["one", "of-its-own"] {
+            let is_empty = control.log.tail(&LogId::named(name, log)).await.unwrap() == Seq::ZERO;
+            assert_eq!(is_empty, name.as_str() == "gone", "{log} of {name}");
+        }
+        assert_eq!(control.kv.get(STORED, name.as_str()).await.unwrap().is_none(), name.as_str() == "gone");
+    }
+}

@@ -1,0 +1,208 @@
+//! A worker's ports keep the promises it needs: those of logs and of the bus. Its storage is served by a control
+//! plane on a connection of its own, and it may do nothing but what a worker may.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::common::operator::Operator;
+use crate::common::{PATIENCE, cluster, options};
+use bytes::Bytes;
+use manyhands_nats::{Connection, Options, connect};
+use ports::rpc::{Code, call};
+use ports::{Error, Expect, LogId, Ports, buckets, subjects};
+use serde_json::{Value, json};
+use testing::nats::Nats;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use types::{Epoch, SandboxId, Seq};
+
+struct Keep {
+    server: Nats,
+    control: Connection,
+    _serving: DropGuard,
+}
+
+/// Ports of the worker of the shared sandbox.
+async fn make() -> (Ports, Keep) {
+    make_observed(|_| ()).await
+}
+
+async fn make_observed(appended: impl Fn(usize) + Send + Sync + 'static) -> (Ports, Keep) {
+    let (server, control) = cluster().await;
+    let serving = serve_observed(&control, appended);
+    let inbox = Some(subjects::inbox(&SandboxId::shared(), Epoch(1)));
+    let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
+    let ports = worker_ports(&worker, &SandboxId::shared()).await;
+    (ports, Keep { server, control, _serving: serving })
+}
+
+fn serve(control: &Connection) -> DropGuard {
+    serve_observed(control, |_| ())
+}
+
+fn serve_observed(control: &Connection, appended: impl Fn(usize) + Send + Sync + 'static) -> DropGuard {
+    let (control, shutdown) = (control.clone(), CancellationToken::new());
+    let token = shutdown.clone();
+    tokio::spawn(async move { control.serve_storage(None, token, appended).await.unwrap() });
+    shutdown.drop_guard()
+}
+
+async fn worker_ports(worker: &Connection, sandbox: &SandboxId) -> Ports {
+    testing::eventually("the storage is served", async || worker.worker(sandbox).await.ok()).await
+}
+
+ports::contract_tests!(make, log bus rpc);
+
+#[tokio::test]
+async fn a_worker_reads_what_the_control_plane_wrote_and_the_other_way_round() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let tail = crate::common::append(&worker, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    crate::common::append(&control, "a", tail, &["three"]).await.unwrap();
+    for ports in [&worker, &control] {
+        assert_eq!(crate::common::texts(ports, "a").await, ["one", "two", "three"]);
+    }
+}
+
+#[tokio::test]
+async fn records_that_workers_append_are_counted_once_they_are_stored() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let (ports, _keep) = make_observed(move |records| {
+        counted.fetch_add(records, Ordering::SeqCst);
+    })
+    .await;
+    let tail = crate::common::append(&ports, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    crate::common::append(&ports, "a", Seq::ZERO, &["refused"]).await.unwrap_err();
+    crate::common::append(&ports, "a", tail, &["three"]).await.unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let large = Bytes::from("large ".repeat(400_000));
+    let appended = worker.log.append(&crate::common::log("a"), Seq::ZERO, vec![large.clone()]).await.unwrap();
+    for ports in [&worker, &control] {
+        let read = ports.log.read(&crate::common::log("a"), Seq::ZERO, 10).await.unwrap();
+        assert_eq!(read, [ports::Entry { seq: appended.tail(), payload: large.clone() }]);
+    }
+}
+
+#[tokio::test]
+async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
+    let (_, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let sandboxes = ["default", "other"].map(|name| SandboxId::parse(name).unwrap());
+    let logs = sandboxes.clone().map(|sandbox| LogId::named(&sandbox, "a"));
+    for log in &logs {
+        control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
+    }
+    let inbox = Some(subjects::inbox(&sandboxes[1], Epoch(1)));
+    let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
+    let other = worker_ports(&other, &sandboxes[1]).await;
+    let delete = async |log: &str| {
+        let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
+        let answer = call::<_, Value>(&*other.bus, &subject, &question, Bytes::new(), PATIENCE);
+        answer.await.map(|_| ()).map_err(|fault| fault.code)
+    };
+    for elsewhere in ["*", ">", "a.b", "default.a", ""] {
+        assert_eq!(delete(elsewhere).await, Err(Code::Internal), "{elsewhere:?}");
+    }
+    for log in &logs {
+        assert!(control.log.tail(log).await.unwrap() > Seq::ZERO);
+    }
+    assert_eq!(delete("a").await, Ok(()));
+    assert!(control.log.tail(&logs[0]).await.unwrap() > Seq::ZERO);
+    assert_eq!(control.log.tail(&logs[1]).await, Ok(Seq::ZERO));
+}
+
+#[tokio::test]
+async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    for name in ["_bash", "0a"] {
+        let first = common::append(&worker, name, Seq::ZERO, &["one"]).await.unwrap();
+        let second = common::append(&worker, name, first, &["two"]).await.unwrap();
+        let dropped = worker.log.truncate_before(&common::log(name), second).await;
+        assert_eq!(dropped.is_ok(), name == "_bash", "{dropped:?}");
+    }
+    assert_eq!(common::texts(&control, "_bash").await, ["two"]);
+    assert_eq!(common::texts(&control, "0a").await, ["one", "two"]);
+    let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "_bash");
+    assert!(matches!(worker.log.truncate_before(&elsewhere, Seq(1)).await, Err(Error::Internal(_))));
+}
+
+#[tokio::test]
+async fn a_worker_has_its_own_lease_and_nothing_else() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    let own = SandboxId::shared();
+    let mut changes = control.kv.watch(buckets::LEASES).await.unwrap();
+    let first = worker.kv.put(buckets::LEASES, own.as_str(), "1".into(), Expect::Absent).await.unwrap();
+    let again = worker.kv.put(buckets::LEASES, own.as_str(), "2".into(), Expect::Absent).await;
+    assert_eq!(again, Err(Error::Conflict { tail: None }));
+    let second = worker.kv.put(buckets::LEASES, own.as_str(), "3".into(), Expect::Revision(first)).await;
+    let lease = ports::KvEntry { revision: second.unwrap(), value: "3".into() };
+    assert_eq!(worker.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease.clone())));
+    assert_eq!(control.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease)));
+    assert!(
+        matches!(crate::common::next(&mut changes).await, ports::Change::Put { key, .. } if key == own.as_str())
+    );
+    worker.kv.delete(buckets::LEASES, own.as_str(), Expect::Anything).await.unwrap();
+    worker.kv.put(buckets::LEASES, own.as_str(), "4".into(), Expect::Absent).await.unwrap();
+
+    for (bucket, key) in [(buckets::LEASES, "other"), (buckets::SANDBOXES, own.as_str())] {
+        let refused = worker.kv.put(bucket, key, "x".into(), Expect::Anything).await;
+        assert!(matches!(refused, Err(Error::Internal(_))), "{refused:?}");
+        assert!(matches!(worker.kv.get(bucket, key).await, Err(Error::Internal(_))));
+    }
+    assert!(worker.kv.list(buckets::LEASES).await.is_err());
+    let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "a");
+    assert!(matches!(worker.log.tail(&elsewhere).await, Err(Error::Internal(_))));
+}
+
+/// What the supervisor lets a worker do: above all no JetStream API.
+fn worker_rights() -> serde_json::Value {
+    json!({
+        "pub": { "allow": [
+            "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default",
+            "mh.llm.default.>",
+        ] },
+        "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
+        "resp": { "max": 1, "ttl": 60_000_000_000_u64 },
+    })
+}
+
+#[tokio::test]
+async fn a_worker_needs_no_more_rights_than_it_has() {
+    let operator = Operator::new();
+    let server = Nats::with(&operator.configuration()).await;
+    let connected =
+        async |user| connect(Options { credentials: Some(user), ..options(server.url()) }).await.unwrap();
+    let control = connected(operator.user("_INBOX", json!({}), None)).await;
+    control.set_up(None).await.unwrap();
+    let _serving = serve(&control);
+    let connection = connected(operator.user("_INBOX_default_1", worker_rights(), None)).await;
+    let worker = worker_ports(&connection, &SandboxId::shared()).await;
+    let tail = crate::common::append(&worker, "a", Seq::ZERO, &["one", "two"]).await.unwrap();
+    let large = "large ".repeat(200_000);
+    let tail = crate::common::append(&worker, "a", tail, &[&large]).await.unwrap();
+    assert_eq!(crate::common::texts(&worker, "a").await, ["one", "two", &large]);
+    assert_eq!(worker.log.tail(&crate::common::log("a")).await, Ok(tail));
+    let lease = worker.kv.put(buckets::LEASES, "default", "1".into(), Expect::Absent).await;
+    assert!(lease.is_ok(), "{lease:?}");
+
+    let mut commands = worker.bus.subscribe("mh.cmd.default.>", None).await.unwrap();
+    let control = control.control().await.unwrap();
+    let bus = worker.bus.clone();
+    let answering = tokio::spawn(async move {
+        let ports::Delivery::Message(message) = crate::common::next(&mut commands).await else { return };
+        bus.publish(&message.reply.unwrap(), message.parcel).await.unwrap();
+    });
+    let parcel = ports::Parcel { json: "{}".into(), blob: "blob".into() };
+    assert_eq!(control.bus.request("mh.cmd.default.bash", parcel.clone(), PATIENCE).await, Ok(parcel));
+    answering.await.unwrap();
+    worker.log.delete(&crate::common::log("a")).await.unwrap();
+    assert_eq!(control.log.tail(&crate::common::log("a")).await, Ok(Seq::ZERO));
+}

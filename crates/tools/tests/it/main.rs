@@ -1,0 +1,14 @@
+//! The tools' promises, with real shells and files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod cost;
+mod file_editor;
+mod interrupt;
+mod set;
+mod terminal;

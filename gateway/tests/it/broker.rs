@@ -1,0 +1,308 @@
+//! Model calls of workers without keys, through the broker, to a provider that sees what arrives.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cluster::{World, start_idle, until};
+use crate::provider::Provider;
+use futures_util::StreamExt;
+use llm::{Brokered, Client};
+use manyhands_gateway::Config;
+use manyhands_gateway::config::{Placement, Policy};
+use ports::Delivery;
+use ports::buckets::BUDGETS;
+use ports::rpc::{self, Code};
+use reqwest::Method;
+use serde_json::{Value, json};
+use types::agent::LlmConfig;
+use types::brokering::ModelCall;
+use types::calls::Command;
+use types::model::{Completion, ModelFailure, ModelRequest};
+use types::{ConversationId, Epoch, Message, Role, SandboxId};
+use worker::Broker;
+
+const KEY: &str = "sk-canary-key";
+
+/// A gateway, a provider, and one conversation that uses it.
+struct Scene {
+    world: World,
+    provider: Provider,
+    conversation: ConversationId,
+    sandbox: SandboxId,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        Self::with(json!({}), None).await
+    }
+
+    async fn with(agent: Value, tenant_budget: Option<f64>) -> Self {
+        Self::changed(agent, |config| config.tenant_budget_usd = tenant_budget).await
+    }
+
+    async fn changed(agent: Value, change: impl Fn(&mut Config)) -> Self {
+        let world = start_idle(Policy::Conversation, 1, change).await;
+        let provider = Provider::start().await;
+        let id = world.gateway().create(body(&provider, agent)).await;
+        let sandbox = world.sandbox_of(&id).await;
+        Self { world, provider, conversation: id.parse().unwrap(), sandbox }
+    }
+
+    /// As the worker of `sandbox` calls, with a configuration as it gets it.
+    async fn ask(&self, sandbox: &SandboxId, llm: &LlmConfig) -> Result<Completion, ModelFailure> {
+        let bus = self.world.ports.bus.clone();
+        let broker = Broker::new(bus, sandbox.clone(), Epoch(1));
+        let client = Client::new(Arc::new(Brokered::new(Arc::new(broker))));
+        let request = ModelRequest::new(vec![Message::new(Role::User, "hello")], Vec::new());
+        client.complete(llm, &self.conversation.to_string(), &request, None).await
+    }
+
+    async fn answer(&self) -> Result<Completion, ModelFailure> {
+        self.ask(&self.sandbox, &keyless(&self.provider)).await
+    }
+
+    async fn spent(&self, key: &str) -> Value {
+        self.world.read(BUDGETS, key).await.unwrap_or_default()
+    }
+}
+
+fn body(provider: &Provider, agent: Value) -> Value {
+    let mut body = crate::cluster::create_body("/tmp/w");
+    body["agent"]["llm"] = json!({"model": "openai/m", "base_url": provider.base_url(), "api_key": KEY,
+        "extra_headers": {"X-Team": "team-canary"}, "num_retries": 1,
+        "input_cost_per_token": 0.5, "output_cost_per_token": 1.0});
+    for (name, value) in agent.as_object().unwrap() {
+        body["agent"][name] = value.clone();
+    }
+    body
+}
+
+fn keyless(provider: &Provider) -> LlmConfig {
+    LlmConfig {
+        model: "openai/m".to_owned(),
+        base_url: Some(provider.base_url()),
+        num_retries: 1,
+        ..LlmConfig::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
+    let scene = Scene::set().await;
+    let completion = scene.answer().await.unwrap();
+    assert_eq!(types::content::joined_text(&completion.message.content), "hi");
+    let seen = scene.provider.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].headers["authorization"], format!("Bearer {KEY}"));
+    assert_eq!(seen[0].headers["x-team"], "team-canary");
+    assert_eq!(seen[0].headers["x-litellm-session-id"], scene.conversation.to_string());
+    let wanted = json!({"calls": 1, "prompt_tokens": 10, "completion_tokens": 2, "cost": 7.0});
+    until(async || scene.spent(&format!("conversation.{}", scene.conversation.hex())).await == wanted).await;
+    until(async || scene.spent("tenant.default").await == wanted).await;
+    let shown = scene.world.gateway().send(Method::GET, "/metrics", None).await;
+    let counted = shown.text().await.unwrap();
+    for line in [
+        "manyhands_steps_total 1",
+        r#"manyhands_tokens_total{kind="prompt"} 10"#,
+        r#"manyhands_tokens_total{kind="completion"} 2"#,
+        "manyhands_cost_dollars_total 7.0",
+    ] {
+        assert!(counted.lines().any(|shown| shown == line), "{line}\n{counted}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_the_same_time_are_all_counted() {
+    const CALLS: usize = 200;
+    let scene = Scene::with(json!({"max_budget_per_run": 1e9}), None).await;
+    let answers = futures_util::future::join_all((0..CALLS).map(|_| scene.answer())).await;
+    assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
+    for key in [format!("conversation.{}", scene.conversation.hex()), "tenant.default".to_owned()] {
+        until(async || scene.spent(&key).await["calls"] == CALLS).await;
+        assert_eq!(scene.spent(&key).await["cost"], 7.0 * CALLS as f64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_calls_and_streamed_answers_pass_whole() {
+    let scene = Scene::set().await;
+    let mut llm = keyless(&scene.provider);
+    llm.stream = true;
+    let bus = scene.world.ports.bus.clone();
+    let broker = Broker::new(bus, scene.sandbox.clone(), Epoch(1));
+    let client = Client::new(Arc::new(Brokered::new(Arc::new(broker))));
+    let long = "q".repeat(2_000_000);
+    let request = ModelRequest::new(vec![Message::new(Role::User, long.as_str())], Vec::new());
+    struct Ignore;
+    impl llm::StreamSink for Ignore {
+        fn push(&self, _: llm::StreamEvent) {}
+    }
+    let session = scene.conversation.to_string();
+    let completion = client.complete(&llm, &session, &request, Some(&Ignore)).await.unwrap();
+    assert_eq!(
+        types::content::joined_text(&completion.message.content),
+        "hi".repeat(crate::provider::STREAMED)
+    );
+    assert_eq!(
+        scene.provider.seen()[0].body["messages"][0]["content"].to_string().matches('q').count(),
+        long.len()
+    );
+    until(async || scene.spent("tenant.default").await["completion_tokens"] == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_dropped_ends_at_the_provider_and_is_not_free() {
+    let scene = Scene::set().await;
+    scene.provider.hang();
+    let dropped = tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::select! {
+            answer = scene.answer() => panic!("it hangs: {answer:?}"),
+            () = until(async || scene.provider.seen().len() == 1) => {}
+        }
+    });
+    dropped.await.unwrap();
+    until(async || scene.provider.open() == 0).await;
+    until(async || scene.spent("tenant.default").await["prompt_tokens"].as_u64() > Some(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_url_model_or_conversation_is_served() {
+    let scene = Scene::set().await;
+    let other = Provider::start().await;
+    let foreign_url = scene.ask(&scene.sandbox, &keyless(&other)).await.unwrap_err();
+    assert!(foreign_url.detail.contains("no such model"), "{foreign_url:?}");
+    let dearer = LlmConfig { model: "openai/dearer".to_owned(), ..keyless(&scene.provider) };
+    assert!(scene.ask(&scene.sandbox, &dearer).await.is_err());
+    let neighbour = scene.world.gateway().create(body(&scene.provider, json!({}))).await;
+    let neighbour = scene.world.sandbox_of(&neighbour).await;
+    let foreign = scene.ask(&neighbour, &keyless(&scene.provider)).await.unwrap_err();
+    assert!(foreign.detail.contains("no such conversation"), "{foreign:?}");
+    assert!(scene.provider.seen().is_empty() && other.seen().is_empty());
+    scene.answer().await.expect("its own are");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_on_the_gateways_own_network_are_not_called_unless_that_is_allowed() {
+    let scene = Scene::changed(json!({}), |config| {
+        let Placement::Cluster(cluster) = &mut config.placement else { panic!("it is a cluster") };
+        cluster.private_model_hosts = false;
+    })
+    .await;
+    let refused = scene.answer().await.unwrap_err();
+    assert!(refused.detail.contains("private address"), "{refused:?}");
+    assert!(scene.provider.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_go_to_the_callers_own_inbox_and_nowhere_else() {
+    let scene = Scene::set().await;
+    let call = |id: &str| ModelCall {
+        id: id.to_owned(),
+        epoch: Epoch(1),
+        conversation: scene.conversation,
+        url: format!("{}/chat/completions", scene.provider.base_url()),
+        body_bytes: 13,
+    };
+    let subject = ports::subjects::models(&scene.sandbox);
+    let ask = async |id: &str| {
+        let bus = scene.world.ports.bus.as_ref();
+        let blob = bytes::Bytes::from_static(br#"{"model":"m"}"#);
+        rpc::call::<_, ()>(bus, &subject, &call(id), blob, Duration::from_secs(5)).await
+    };
+    let mut all = scene.world.ports.bus.subscribe(">", None).await.unwrap();
+    for id in ["", "a.b", "*", ">", "a b", &"a".repeat(65)] {
+        assert_eq!(ask(id).await.unwrap_err().code, Code::Invalid, "{id}");
+    }
+    ask("a1").await.unwrap();
+    let prefix = format!("_INBOX_{}_1.llm.a1", scene.sandbox);
+    loop {
+        let Some(Delivery::Message(message)) = all.next().await else { panic!("the bus ended") };
+        if message.parcel.json.windows(8).any(|text| text == br#""part":""#.as_slice()) {
+            assert_eq!(message.subject, prefix);
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_that_is_reached_ends_the_next_call() {
+    let scene = Scene::with(json!({"max_budget_per_run": 7.0}), None).await;
+    scene.answer().await.unwrap();
+    until(async || scene.spent("tenant.default").await["calls"] == 1).await;
+    let refused = scene.answer().await.unwrap_err();
+    assert_eq!(refused.code, "MaxBudgetReached");
+    assert_eq!(refused.detail, "Agent reached maximum budget limit ($7); accumulated cost $7.0000.");
+    assert_eq!(scene.provider.seen().len(), 1);
+    let why = format!("/api/conversations/{}/why", scene.conversation);
+    assert_eq!(scene.world.gateway().get(&why).await.1["blocked_by"], "budget");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_ceiling_holds_for_all_its_conversations() {
+    let scene = Scene::with(json!({}), Some(5.0)).await;
+    scene.answer().await.unwrap();
+    until(async || scene.spent("tenant.default").await["calls"] == 1).await;
+    let other = scene.world.gateway().create(body(&scene.provider, json!({}))).await;
+    let sandbox = scene.world.sandbox_of(&other).await;
+    let other = Scene { conversation: other.parse().unwrap(), sandbox, ..scene };
+    assert_eq!(other.answer().await.unwrap_err().code, "MaxBudgetReached");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_asks_for_a_pause_gets_it_from_all_calls_of_its_key() {
+    let scene = Scene::set().await;
+    scene.provider.refuse_once(429, Some("0.4"));
+    let begun = Instant::now();
+    let refused = scene.answer().await.unwrap_err();
+    assert_eq!(refused.code, "LLMRateLimitError");
+    assert!(!refused.detail.contains(KEY), "{}", refused.detail);
+    let refused_after = begun.elapsed();
+    scene.answer().await.unwrap();
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(400), "{refused_after:?} and {waited:?}");
+    assert_eq!(scene.provider.seen().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_that_a_worker_can_see_holds_a_models_key() {
+    let scene = Scene::with(
+        json!({"condenser": {"kind": "LLMSummarizingCondenser", "llm": {"model": "openai/m", "api_key": "sk-canary-two"}}}),
+        None,
+    )
+    .await;
+    let (world, gateway) = (&scene.world, scene.world.gateway());
+    let mut all = world.ports.bus.subscribe(">", None).await.unwrap();
+    world.supervisor.begin().await;
+    let id = scene.conversation.to_string();
+    world.until_lease(&scene.sandbox).await;
+    let llm =
+        json!({"model": "openai/m", "base_url": scene.provider.base_url(), "api_key": "sk-canary-three"});
+    let switched = gateway.post(&format!("/api/conversations/{id}/switch_llm"), json!({"llm": llm})).await;
+    assert_eq!(switched, (200, json!({"success": true})));
+    let worker = world.supervisor.worker(&scene.sandbox).unwrap();
+    assert!(worker.seen().iter().any(|command| matches!(command, Command::SwitchLlm { .. })));
+    let copy = worker.working_copy(scene.conversation).await;
+    assert_eq!((&copy.agent["llm"]["api_key"], &copy.broken_secret), (&Value::Null, &None));
+    assert_eq!(copy.agent["llm"]["model"], "openai/m");
+    scene.answer().await.unwrap();
+    assert_eq!(
+        scene.provider.seen()[0].headers["authorization"],
+        "Bearer sk-canary-three",
+        "the newest key is used"
+    );
+    scene.provider.refuse_once(401, None);
+    scene.answer().await.unwrap_err();
+
+    world.ports.bus.publish("end", ports::Parcel::default()).await.unwrap();
+    let mut messages = 0;
+    while let Some(Delivery::Message(message)) = all.next().await {
+        if message.subject == "end" {
+            break;
+        }
+        messages += 1;
+        for bytes in [&message.parcel.json, &message.parcel.blob] {
+            assert!(!String::from_utf8_lossy(bytes).contains("canary"), "{}", message.subject);
+        }
+    }
+    assert!(messages > 10, "{messages}");
+}

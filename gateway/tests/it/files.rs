@@ -1,0 +1,211 @@
+//! Files up and down, archives, git.
+
+use crate::common::{Server, eventually, open_server, status_and_json};
+use bytes::Bytes;
+use futures_util::stream;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+const MIB: usize = 1024 * 1024;
+
+async fn upload(server: &Server, path: &str, content: impl Into<reqwest::Body>) -> (u16, Value) {
+    let form = Form::new().text("note", "x").part("file", Part::stream(content).file_name("f"));
+    let request = server.request(Method::POST, &format!("/api/file/upload?path={path}"));
+    status_and_json(request.multipart(form).send().await.unwrap()).await
+}
+
+async fn download(server: &Server, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = server.request(Method::GET, &format!("/api/file/download?path={path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_goes_up_comes_down() {
+    let server = open_server().await;
+    let large: Vec<u8> = (0..5 * MIB + 7).map(|i| (i % 251) as u8).collect();
+    for (name, content) in [("empty", vec![]), ("small", b"\0\x01\r\n--x".to_vec()), ("large", large)] {
+        let path = server.path(&format!("deep/er/{name}"));
+        let answer = upload(&server, &path, content.clone()).await;
+        assert_eq!(answer, (200, json!({"success": true, "file_size": content.len()})), "{name}");
+        assert_eq!(std::fs::read(&path).unwrap(), content);
+        let response = download(&server, &path, &[]).await;
+        let disposition = format!("attachment; filename=\"{name}\"");
+        assert_eq!(response.headers()["content-disposition"], disposition.as_str());
+        assert_eq!(response.headers()["content-length"], content.len().to_string().as_str());
+        assert_eq!(response.headers()["content-type"], "application/octet-stream");
+        assert_eq!(response.bytes().await.unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing() {
+    let server = open_server().await;
+    let path = server.path("folder/broken");
+    let pieces = stream::iter([Ok(Bytes::from(vec![0; 3 * MIB])), Err(std::io::Error::other("gone"))]);
+    let form = Form::new().part("file", Part::stream(reqwest::Body::wrap_stream(pieces)).file_name("f"));
+    let request = server.request(Method::POST, &format!("/api/file/upload?path={path}"));
+    assert!(request.multipart(form).send().await.is_err());
+    let folder = server.folder().join("folder");
+    eventually("an empty folder", async || {
+        std::fs::read_dir(&folder).is_ok_and(|mut files| files.next().is_none()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_needs_a_file_and_an_absolute_path() {
+    let server = open_server().await;
+    let path = server.path("x");
+    let without =
+        server.request(Method::POST, &format!("/api/file/upload?path={path}")).send().await.unwrap();
+    let expected = json!({"detail": [{"type": "missing", "loc": ["body", "file"], "msg": "Field required", "input": null}]});
+    assert_eq!(status_and_json(without).await, (422, expected));
+    let (status, body) = upload(&server, "relative", "x").await;
+    assert_eq!((status, body), (400, json!({"detail": "Path must be absolute"})));
+}
+
+#[tokio::test]
+async fn ranges_of_a_file_are_sent() {
+    let server = open_server().await;
+    let path = server.path("f");
+    let content: Vec<u8> = (0..3 * MIB).map(|i| (i / 1000 % 256) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    for (range, expected) in [
+        ("bytes=0-0", 0..1),
+        ("bytes=1048575-1048577", MIB - 1..MIB + 2),
+        ("bytes=5-2500000", 5..2_500_001),
+        ("bytes=-7", 3 * MIB - 7..3 * MIB),
+        ("bytes=3000000-", 3_000_000..3 * MIB),
+    ] {
+        let response = download(&server, &path, &[("range", range)]).await;
+        assert_eq!(response.status(), 206, "{range}");
+        let said = format!("bytes {}-{}/{}", expected.start, expected.end - 1, content.len());
+        assert_eq!(response.headers()["content-range"], said.as_str());
+        assert_eq!(response.bytes().await.unwrap(), content[expected], "{range}");
+    }
+    let outside = download(&server, &path, &[("range", "bytes=3145728-")]).await;
+    assert_eq!(outside.status(), 416);
+    assert_eq!(outside.headers()["content-range"], "bytes */3145728");
+    assert_eq!(outside.bytes().await.unwrap(), "");
+    assert_eq!(download(&server, &path, &[("range", "lines=1-2")]).await.status(), 400);
+    assert_eq!(download(&server, &path, &[("range", "bytes=0-1,4-5")]).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_file_the_client_has_is_not_sent_again() {
+    let server = open_server().await;
+    let path = server.path("f");
+    std::fs::write(&path, "one").unwrap();
+    let first = download(&server, &path, &[]).await;
+    let etag = first.headers()["etag"].to_str().unwrap().to_owned();
+    let modified = first.headers()["last-modified"].to_str().unwrap().to_owned();
+    let again = download(&server, &path, &[("if-none-match", &format!("\"other\", W/{etag}"))]).await;
+    assert_eq!((again.status().as_u16(), &again.headers()["etag"]), (304, &first.headers()["etag"]));
+    assert_eq!(download(&server, &path, &[("if-modified-since", &modified)]).await.status(), 304);
+    assert_eq!(download(&server, &path, &[("if-none-match", "\"other\"")]).await.status(), 200);
+    let part = [("range", "bytes=0-0"), ("if-range", etag.as_str())];
+    assert_eq!(download(&server, &path, &part).await.status(), 206);
+    std::fs::write(&path, "another").unwrap();
+    assert_eq!(download(&server, &path, &part).await.status(), 200);
+    assert_eq!(download(&server, &path, &[("if-none-match", &etag)]).await.text().await.unwrap(), "another");
+}
+
+#[tokio::test]
+async fn files_of_unknown_size_are_read_to_their_end() {
+    let server = open_server().await;
+    let text = download(&server, "/proc/self/limits", &[]).await.text().await.unwrap();
+    assert!(text.contains("Max open files"), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_downloaded_says_why() {
+    let server = open_server().await;
+    let folder = server.path("");
+    for (path, status, detail) in [
+        ("relative", 400, "Path must be absolute"),
+        ("/no/such/file", 404, "File not found"),
+        (folder.as_str(), 400, "Path is not a file"),
+    ] {
+        let answer = status_and_json(download(&server, path, &[]).await).await;
+        assert_eq!(answer, (status, json!({"detail": detail})), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversations_files_are_those_of_its_workspace() {
+    let server = open_server().await;
+    let id = server.conversation("w").await;
+    std::fs::write(server.path("w/in"), "in").unwrap();
+    std::fs::write(server.path("out"), "out").unwrap();
+    let get = async |name: &str| {
+        let path = format!("/api/conversations/{id}/file/download?path={}", server.path(name));
+        status_and_json(server.get(&path).await).await
+    };
+    assert_eq!(get("w/in").await, (200, json!("in")));
+    assert_eq!(get("out").await.0, 422);
+    for global in ["home", "search_subdirs?path=/"] {
+        assert_eq!(server.get(&format!("/api/conversations/{id}/file/{global}")).await.status(), 404);
+    }
+    assert_eq!(server.get("/api/file/search_subdirs?path=/&limit=7").await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_archive_is_sent_and_removed() {
+    let server = open_server().await;
+    let path = server.path("w");
+    let url = format!(
+        "/api/file/archive?path={path}&format=tar.gz&exclude=*.o&exclude=tmp%2F&use_default_excludes=False"
+    );
+    let response = server.get(&url).await;
+    assert_eq!(response.headers()["content-type"], "text/x-patch");
+    assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"w.patch\"");
+    assert_eq!(response.headers()["x-archive-branch"], "%C3%A4%20b");
+    assert_eq!(response.text().await.unwrap(), "*.o tmp/");
+    let made = server.folder().join("w.archive");
+    eventually("the temporary file is gone", async || (!made.exists()).then_some(())).await;
+    assert_eq!(server.get(&format!("/api/file/archive?path={path}&format=rar")).await.status(), 422);
+}
+
+#[tokio::test]
+async fn git_routes_pass_on_what_they_are_asked() {
+    let server = open_server().await;
+    let (status, changes) = server.get_json("/api/git/changes?path=/w&ref=main").await;
+    assert_eq!((status, changes), (200, json!([{"status": "ADDED", "path": "/w main"}])));
+    let (status, body) = server.get_json("/api/git/diff?path=/w&ref=main&commit=abcd").await;
+    assert_eq!(status, 400, "{body}");
+}
+
+#[tokio::test]
+async fn a_trajectory_is_a_readable_archive_without_secrets() {
+    let server = open_server().await;
+    let id = server.conversation("w").await;
+    let log = ports::LogId::conversation(&types::SandboxId::shared(), id);
+    let event = |n: u64| {
+        let event =
+            json!({"id": format!("e/{n}"), "kind": "MessageEvent", "timestamp": "2026-11-23T00:00:00"});
+        Bytes::from(types::log::LogRecord::event(n, &event).unwrap().encode().unwrap())
+    };
+    server.ports.log.append(&log, types::Seq::ZERO, (0..3).map(event).collect()).await.unwrap();
+    let response = server.get(&format!("/api/file/download-trajectory/{id}")).await;
+    let disposition = format!("attachment; filename=\"{}.zip\"", id.hex());
+    assert_eq!(response.headers()["content-disposition"], disposition.as_str());
+    let file = server.path("t.zip");
+    std::fs::write(&file, response.bytes().await.unwrap()).unwrap();
+    let script = "import sys, zipfile, json\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
+                  print(json.dumps({n: json.loads(z.read(n)) for n in z.namelist()}))";
+    let output = std::process::Command::new("python3").args(["-c", script, &file]).output().unwrap();
+    let files: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(files["events/event-00002-e2.json"]["id"], "e/2");
+    assert_eq!(files.as_object().unwrap().len(), 4);
+    assert_eq!(files["meta.json"]["agent"]["llm"]["api_key"], "**********");
+    for (other, status) in [("00000000-0000-0000-0000-000000000009", 404), ("x", 422)] {
+        assert_eq!(server.get(&format!("/api/file/download-trajectory/{other}")).await.status(), status);
+    }
+    let elsewhere = server.conversation("w2").await;
+    let path = format!("/api/conversations/{elsewhere}/file/download-trajectory/{id}");
+    assert_eq!(server.get(&path).await.status(), 422);
+}

@@ -1,0 +1,32 @@
+//! The gateway's promises: real HTTP on loopback, real stores, workers that are as much of one as a test needs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod auth;
+mod bash;
+mod broker;
+mod cluster;
+mod common;
+mod conversations;
+mod described;
+mod edge;
+mod events;
+mod files;
+mod idempotency;
+mod idempotency_commands;
+mod jwt;
+mod kit;
+mod metrics;
+mod provider;
+mod running;
+mod sandboxes;
+mod sockets;
+mod sockets_bash;
+mod sockets_closing;
+mod tenants;
+mod tokens;

@@ -1,0 +1,39 @@
+//! What `/metrics` tells, and whom.
+
+use crate::common::{KEY, keyed_server, open_server};
+use reqwest::Method;
+
+#[tokio::test]
+async fn requests_are_counted_by_the_template_of_their_route() {
+    let server = open_server().await;
+    for name in ["one", "two"] {
+        server.get(&format!("/api/conversations/{name}/file/download?path=/secret-{name}")).await;
+        server.get(&format!("/nowhere/{name}")).await;
+    }
+    server.request(Method::from_bytes(b"BREW").unwrap(), "/alive").send().await.unwrap();
+    let shown = server.get("/metrics").await;
+    let media_type = shown.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(media_type.starts_with("application/openmetrics-text; version=1.0.0"), "{media_type}");
+    let text = shown.text().await.unwrap();
+    let counted = |method: &str, route: &str, status: &str| {
+        let labels = format!(r#"{{method="{method}",route="{route}",status="{status}"}}"#);
+        let line =
+            text.lines().find(|line| line.starts_with(&format!("manyhands_http_requests_total{labels}")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+    };
+    let download = "/api/conversations/{runtime_conversation_id}/file/download";
+    assert_eq!(counted("GET", download, "4xx"), Some(2), "{text}");
+    assert_eq!(counted("GET", "none", "4xx"), Some(2), "{text}");
+    assert_eq!(counted("other", "none", "4xx"), Some(1), "{text}");
+    for private in ["/one", "/two", "secret-", "BREW"] {
+        assert!(!text.contains(private), "{private}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_behind_the_session_key() {
+    let server = keyed_server().await;
+    assert_eq!(server.get("/metrics").await.status(), 401);
+    let with_key = server.request(Method::GET, "/metrics").header("x-session-api-key", KEY);
+    assert_eq!(with_key.send().await.unwrap().status(), 200);
+}

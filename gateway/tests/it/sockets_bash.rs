@@ -1,0 +1,75 @@
+//! The socket of the bash events.
+
+use crate::kit::start;
+use serde_json::{Value, json};
+use testing::socket::Socket;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_over_the_socket_is_echoed_before_its_output_to_all() {
+    let server = start().await;
+    let mut asker = server.socket("/sockets/bash-events").await;
+    let mut other = server.socket("/sockets/bash-events").await;
+    // What another socket asks for is only seen once both follow the log.
+    loop {
+        asker.send(json!({"command": "warm up"}).to_string()).await;
+        if other.next_within(std::time::Duration::from_millis(50)).await.is_some() {
+            break;
+        }
+    }
+    asker.send(json!({"command": "the one", "timeout": 30}).to_string()).await;
+    for socket in [&mut asker, &mut other] {
+        let frames = socket.until(|frame| frame["command"] == "the one").await;
+        let echo = &frames[frames.len() - 1];
+        assert_eq!((&echo["kind"], &echo["cwd"]), (&json!("BashCommand"), &Value::Null));
+        assert!(echo.as_object().unwrap().contains_key("cwd"));
+        let output = socket.next().await;
+        assert_eq!((&output["kind"], &output["command_id"]), (&json!("BashOutput"), &echo["id"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_is_sent_again_only_on_demand_and_then_once() {
+    let server = start().await;
+    for i in 0..30 {
+        let body = json!({"command": format!("number {i}")});
+        assert_eq!(server.post("/api/bash/start_bash_command", body).await.0, 200);
+    }
+    let commands = |frames: &[Value]| -> Vec<Value> {
+        frames
+            .iter()
+            .filter(|frame| frame["kind"] == "BashCommand")
+            .map(|frame| frame["command"].clone())
+            .collect()
+    };
+    let mut all = server.socket("/sockets/bash-events?resend_mode=all").await;
+    let frames = all.until(|frame| frame["command"] == "number 29").await;
+    let wanted: Vec<_> = (0..30).map(|i| json!(format!("number {i}"))).collect();
+    assert_eq!(commands(&frames), wanted);
+
+    let mut live = server.socket("/sockets/bash-events").await;
+    live.send("{}").await;
+    assert_eq!(live.next().await["kind"], "BashError");
+    server.post("/api/bash/start_bash_command", json!({"command": "later"})).await;
+    assert_eq!(live.next().await["command"], "later");
+    let frames = all.until(|frame| frame["command"] == "later").await;
+    assert_eq!(commands(&frames), [json!("later")]);
+
+    server.worker.clear_bash().await;
+    server.post("/api/bash/start_bash_command", json!({"command": "after clearing"})).await;
+    for socket in [&mut all, &mut live] {
+        socket.until(|frame| frame["command"] == "after clearing").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_frames_are_answered_and_bad_wishes_refused() {
+    let server = start().await;
+    let mut socket = server.socket("/sockets/bash-events").await;
+    for (frame, code) in [("not json", "JSONDecodeError"), (r#"{"nonsense":1}"#, "ValidationError")] {
+        socket.send(frame).await;
+        let answer = socket.next().await;
+        assert_eq!((&answer["kind"], &answer["code"]), (&json!("BashError"), &json!(code)));
+    }
+    let url = format!("ws://{}/sockets/bash-events?resend_mode=nope", server.address);
+    assert_eq!(Socket::refusal(&url).await, 403);
+}

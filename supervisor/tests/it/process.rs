@@ -1,0 +1,161 @@
+//! Workers as child processes, played by a small shell script.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use manyhands_supervisor::drivers::WorkerSettings;
+use manyhands_supervisor::drivers::process::{Config, Processes};
+use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::timeout;
+use types::placement::Credentials;
+use types::{Epoch, SandboxId};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says in files what it was started with, then does what the test wants.
+const PRELUDE: &str = "#!/bin/sh\nread -r spec\necho \"$spec\" > spec.json\necho \"$1\" > argument\nenv > environment\necho ready > ready\n";
+
+struct World {
+    driver: Processes,
+    folder: TempDir,
+}
+
+fn world(script: &str) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("worker.sh");
+    fs::write(&program, format!("{PRELUDE}{script}\n")).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let driver = Processes::new(Config {
+        program,
+        root: folder.path().join("sandboxes"),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        worker: WorkerSettings { nats_urls: vec!["nats://127.0.0.1:1".to_owned()], ..Default::default() },
+    });
+    World { driver, folder }
+}
+
+impl World {
+    fn project(&self) -> PathBuf {
+        self.folder.path().join("sandboxes/a/project")
+    }
+
+    async fn start(&self) -> Unit {
+        let launch = launch();
+        self.driver.start(&launch).await.unwrap();
+        self.file("ready").await;
+        launch.unit
+    }
+
+    async fn file(&self, name: &str) -> String {
+        let path = self.project().join(name);
+        until(async || path.exists()).await;
+        fs::read_to_string(path).unwrap()
+    }
+
+    async fn state(&self) -> Vec<UnitState> {
+        self.driver.list().await.unwrap().into_iter().map(|found| found.state).collect()
+    }
+}
+
+fn launch() -> Launch {
+    let unit = Unit { sandbox: SandboxId::parse("a").unwrap(), epoch: Epoch(3) };
+    let (jwt, seed, inbox_prefix) = ("jwt".to_owned(), "seed".to_owned(), "_INBOX_a_3".to_owned());
+    Launch { unit, image: None, credentials: Some(Credentials { jwt, seed, inbox_prefix }) }
+}
+
+async fn until(condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap();
+}
+
+fn is_alive(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+#[tokio::test]
+async fn a_worker_gets_its_spec_on_standard_input_and_nothing_in_its_environment() {
+    let world = world("exec sleep 1000");
+    let unit = world.start().await;
+    let spec: Value = serde_json::from_str(&world.file("spec.json").await).unwrap();
+    assert_eq!((&spec["sandbox"], &spec["epoch"]), (&"a".into(), &3.into()));
+    assert_eq!(spec["credentials"]["jwt"], "jwt");
+    assert_eq!(spec["project_dir"], world.project().to_str().unwrap());
+    assert_eq!(world.file("argument").await, "worker\n");
+    let environment = world.file("environment").await;
+    assert!(environment.contains("PATH=/usr/bin:/bin"));
+    assert!(!environment.contains("jwt") && !environment.contains("CARGO"), "{environment}");
+    assert_eq!(world.driver.list().await.unwrap(), [Found { unit, state: UnitState::Running }]);
+}
+
+#[tokio::test]
+async fn starting_twice_is_starting_once() {
+    let world = world("echo x >> starts; exec sleep 1000");
+    let unit = world.start().await;
+    world.driver.start(&launch()).await.unwrap();
+    assert_eq!(world.state().await, [UnitState::Running]);
+    world.file("starts").await;
+    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    assert_eq!(world.file("starts").await, "x\n");
+}
+
+#[tokio::test]
+async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
+    let world = world("{ seq 1 100; echo broken; } >&2; exit 7");
+    let launch = launch();
+    world.driver.start(&launch).await.unwrap();
+    timeout(PATIENCE, world.driver.changed()).await.unwrap();
+    assert_eq!(world.state().await, [UnitState::Exited { code: Some(7) }]);
+    let log = world.driver.log(&launch.unit).await;
+    assert!(log.contains("broken") && log.contains("100") && !log.contains("\n50\n"), "{log}");
+    world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    assert_eq!(world.state().await, []);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_end_may_finish() {
+    let world = world("trap 'echo bye > bye; exit 0' TERM\nwhile true; do sleep 0.05; done");
+    let unit = world.start().await;
+    world.driver.stop(&unit, PATIENCE).await.unwrap();
+    assert_eq!(world.file("bye").await, "bye\n");
+    assert_eq!(world.state().await, []);
+    world.driver.stop(&unit, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_listen_is_killed_with_all_it_started() {
+    let world = world("trap '' TERM\nsleep 1000 &\necho $! > child\nwait\nwait");
+    let unit = world.start().await;
+    let child = world.file("child").await.trim().to_owned();
+    until(async || is_alive(&child)).await;
+    world.driver.stop(&unit, Duration::from_millis(100)).await.unwrap();
+    until(async || !is_alive(&child)).await;
+}
+
+#[tokio::test]
+async fn files_survive_a_stop_and_go_when_removed() {
+    let world = world("exec sleep 1000");
+    let unit = world.start().await;
+    fs::write(world.project().join("work"), "of a day").unwrap();
+    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    assert_eq!(world.file("work").await, "of a day");
+    world.driver.remove_files(&unit.sandbox).await.unwrap();
+    assert!(!world.project().exists());
+    world.driver.remove_files(&unit.sandbox).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_a_failed_start() {
+    let world = world("");
+    fs::remove_file(world.folder.path().join("worker.sh")).unwrap();
+    let refused = world.driver.start(&launch()).await;
+    assert!(matches!(refused, Err(StartError::Failed(_))), "{refused:?}");
+}

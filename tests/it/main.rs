@@ -1,0 +1,30 @@
+//! What the whole server promises, tried from outside: the real program as a process, real sockets, files and shells.
+//!
+//! Each module is one kind of promise. `chaos` and `docker` need the roles of a cluster and the machine for themselves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod architecture;
+#[cfg(feature = "cluster")]
+mod chaos;
+mod contract;
+mod dependencies;
+#[cfg(feature = "cluster")]
+mod docker;
+mod durability;
+mod environment;
+mod hostile_input;
+mod load;
+#[cfg(feature = "cluster")]
+mod revocation;
+mod sdk;
+#[cfg(feature = "cluster")]
+mod storage;
+mod traces;
+#[cfg(feature = "cluster")]
+mod tracing;

@@ -1,0 +1,79 @@
+//! A worker that may be one of several keeps a lease, and stops when a newer one is there.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use embedded::{Fsync, Options};
+use manyhands_worker::{Config, Error, run};
+use ports::buckets::LEASES;
+use ports::{Expect, Ports};
+use tempfile::TempDir;
+use testing::eventually;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use types::placement::Lease;
+use types::{Epoch, SandboxId};
+
+async fn store(folder: &Path) -> (Ports, embedded::Guard) {
+    let options = Options::within(folder, Fsync::Interval);
+    embedded::open(options).await.unwrap()
+}
+
+fn start(ports: &Ports, folder: &TempDir, epoch: u64) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
+    let base = Config::new(SandboxId::shared(), Epoch(epoch), folder.path().into(), folder.path().into());
+    let config = Config { leased: true, ..base };
+    let stop = CancellationToken::new();
+    let models = llm::Client::new(Arc::new(llm::Direct::new()));
+    (tokio::spawn(run(config, ports.clone(), models, stop.clone())), stop)
+}
+
+async fn lease(ports: &Ports) -> Option<Lease> {
+    let stored = ports.kv.get(LEASES, "default").await.unwrap()?;
+    Some(serde_json::from_slice(&stored.value).unwrap())
+}
+
+async fn held_by(ports: &Ports, epoch: u64) {
+    eventually("the lease is taken", async || lease(ports).await.filter(|lease| lease.epoch == Epoch(epoch)))
+        .await;
+}
+
+#[tokio::test]
+async fn a_worker_takes_its_lease_and_renews_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, _guard) = store(folder.path()).await;
+    let (running, stop) = start(&ports, &folder, 3);
+    held_by(&ports, 3).await;
+    let first = ports.kv.get(LEASES, "default").await.unwrap().unwrap().revision;
+    eventually("the lease is renewed", async || {
+        let now = ports.kv.get(LEASES, "default").await.unwrap().unwrap().revision;
+        (now > first).then_some(())
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_incarnation_takes_over_and_the_older_one_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, _guard) = store(folder.path()).await;
+    let (old, _old_stop) = start(&ports, &folder, 1);
+    held_by(&ports, 1).await;
+    let (new, stop) = start(&ports, &folder, 2);
+    held_by(&ports, 2).await;
+    assert!(matches!(old.await.unwrap(), Err(Error::Replaced(_))));
+    stop.cancel();
+    new.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_older_incarnation_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, _guard) = store(folder.path()).await;
+    let newer = Lease { epoch: Epoch(9), since: String::new(), idle_seconds: 0, runs: 0 };
+    let value = serde_json::to_vec(&newer).unwrap();
+    ports.kv.put(LEASES, "default", value.into(), Expect::Absent).await.unwrap();
+    let (old, _stop) = start(&ports, &folder, 8);
+    assert!(matches!(old.await.unwrap(), Err(Error::Replaced(_))));
+    assert_eq!(lease(&ports).await, Some(newer));
+}

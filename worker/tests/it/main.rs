@@ -1,0 +1,21 @@
+//! The worker's promises: real actors, shells and files on the embedded store, a scripted model.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
+mod commands;
+mod faults;
+mod lease;
+mod recovery;
+mod secrets;
+mod services;
+mod services_archive;
+mod services_bash;
+mod services_files;
+mod services_git;
+mod services_git_hostile;
+mod support;

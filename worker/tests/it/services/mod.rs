@@ -1,0 +1,247 @@
+//! The workspace services on the real embedded store.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use embedded::{Fsync, Guard, Options};
+use manyhands_worker::services::{ServicesConfig, serve};
+use ports::rpc::{self, Fault};
+use ports::{LogId, Ports, subjects};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tempfile::TempDir;
+use testing::PATIENCE;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::bash::{BashEvent, BashOutput, ExecuteBashRequest};
+use types::calls::{
+    BashCall, BashStarted, FileCall, FileChunk, FileStat, GitAnswer, GitCall, Scope, ScopedWorkspace,
+    UploadBegun, UploadDone, bash_log,
+};
+use types::git::{GitChange, GitChangeStatus, GitDiff};
+use types::log::LogRecord;
+use types::{ConversationId, Epoch, SandboxId, Seq};
+
+pub struct World {
+    pub dir: TempDir,
+    pub ports: Ports,
+    pub shutdown: CancellationToken,
+    pub tracker: TaskTracker,
+    pub epoch: Epoch,
+    _guard: Guard,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::on(|_| {}).await
+    }
+
+    /// On changed ports.
+    pub async fn on(change: impl FnOnce(&mut Ports)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let options = Options::within(&root, Fsync::Always);
+        let (mut ports, guard) = embedded::open(options).await.unwrap();
+        change(&mut ports);
+        std::fs::create_dir(root.join("w")).unwrap();
+        let world = Self {
+            dir,
+            ports,
+            shutdown: Default::default(),
+            tracker: TaskTracker::new(),
+            epoch: Epoch(1),
+            _guard: guard,
+        };
+        world.serve(None).await;
+        world
+    }
+
+    pub async fn serve(&self, bash_retention: Option<Duration>) {
+        let config = ServicesConfig {
+            sandbox: SandboxId::shared(),
+            incarnation: None,
+            epoch: self.epoch,
+            default_cwd: self.path(""),
+            bash_retention,
+            activity: Default::default(),
+        };
+        serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
+    }
+
+    /// Ends the services as at the end of the process.
+    pub async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// A path in the workspace folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join("w").join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn scope(&self) -> Scope {
+        let root = self.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+        Scope { workspace: Some(ScopedWorkspace { conversation: ConversationId::random(), root }) }
+    }
+
+    pub async fn call<A: DeserializeOwned>(
+        &self,
+        service: &str,
+        body: &(impl Serialize + Sync),
+        blob: Bytes,
+    ) -> Result<(A, Bytes), Fault> {
+        let subject = subjects::command(&SandboxId::shared(), service);
+        rpc::call(self.ports.bus.as_ref(), &subject, body, blob, PATIENCE).await
+    }
+
+    pub async fn bash<A: DeserializeOwned>(&self, call: BashCall) -> Result<A, Fault> {
+        Ok(self.call("bash", &call, Bytes::new()).await?.0)
+    }
+
+    pub async fn start_command(&self, command: &str, timeout: i64) -> BashStarted {
+        let request = ExecuteBashRequest { command: command.to_owned(), cwd: None, timeout };
+        self.bash(BashCall::Start { scope: Scope::default(), request }).await.unwrap()
+    }
+
+    pub async fn stop_command(&self, id: &str) -> Result<(), Fault> {
+        self.bash(BashCall::Stop { scope: Scope::default(), command_id: id.to_owned() }).await
+    }
+
+    pub async fn events(&self, scope: &Scope) -> Vec<BashEvent> {
+        let log = LogId::named(&SandboxId::shared(), &bash_log(scope));
+        let entries = self.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+        let events = entries.iter().filter(|entry| LogRecord::decode(&entry.payload).is_err());
+        events.map(|entry| serde_json::from_slice(&entry.payload).unwrap()).collect()
+    }
+
+    pub async fn outputs(&self, scope: &Scope, id: &str) -> Vec<BashOutput> {
+        let of_command = |event| match event {
+            BashEvent::BashOutput(output) if output.command_id == id => Some(output),
+            _ => None,
+        };
+        self.events(scope).await.into_iter().filter_map(of_command).collect()
+    }
+
+    /// All output of a command, once it has ended.
+    pub async fn ended(&self, scope: &Scope, id: &str) -> Vec<BashOutput> {
+        eventually(async || {
+            let outputs = self.outputs(scope, id).await;
+            outputs.last().is_some_and(|last| last.exit_code.is_some()).then_some(outputs)
+        })
+        .await
+    }
+
+    pub async fn execute(&self, command: &str, timeout: i64) -> Vec<BashOutput> {
+        let started = self.start_command(command, timeout).await;
+        self.ended(&Scope::default(), &started.command.id).await
+    }
+
+    pub async fn file<A: DeserializeOwned>(&self, call: FileCall, blob: Bytes) -> Result<(A, Bytes), Fault> {
+        self.call("file", &call, blob).await
+    }
+
+    pub async fn upload(&self, scope: &Scope, path: &str, content: &[u8]) -> Result<u64, Fault> {
+        let begin = FileCall::Begin { scope: scope.clone(), path: path.to_owned() };
+        let (UploadBegun { upload }, _) = self.file(begin, Bytes::new()).await?;
+        let write = FileCall::Write { upload: upload.clone(), offset: 0 };
+        self.file::<Value>(write, Bytes::copy_from_slice(content)).await?;
+        let (UploadDone { size }, _) = self.file(FileCall::Commit { upload }, Bytes::new()).await?;
+        Ok(size)
+    }
+
+    pub async fn stat(&self, scope: &Scope, path: &str) -> Result<FileStat, Fault> {
+        let stat = FileCall::Stat { scope: scope.clone(), path: path.to_owned() };
+        Ok(self.file(stat, Bytes::new()).await?.0)
+    }
+
+    pub async fn read(
+        &self,
+        scope: &Scope,
+        path: &str,
+        stat: &FileStat,
+        offset: u64,
+        len: u64,
+    ) -> Result<Bytes, Fault> {
+        let stamp = stat.stamp.clone();
+        let read = FileCall::Read { scope: scope.clone(), path: path.to_owned(), offset, len, stamp };
+        let (chunk, bytes) = self.file::<FileChunk>(read, Bytes::new()).await?;
+        assert_eq!(chunk.len, bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    pub async fn download(&self, path: &str) -> Result<Vec<u8>, Fault> {
+        let stat = self.stat(&Scope::default(), path).await?;
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.read(&Scope::default(), path, &stat, all.len() as u64, 512 * 1024).await?;
+            if bytes.is_empty() {
+                return Ok(all);
+            }
+            all.extend_from_slice(&bytes);
+        }
+    }
+
+    pub async fn git(&self, call: GitCall) -> Result<GitAnswer, Fault> {
+        Ok(self.call("git", &call, Bytes::new()).await?.0)
+    }
+
+    /// Changes as `A name`, `D name`, `U name`.
+    pub async fn changes(&self, path: &str, reference: Option<&str>) -> Vec<String> {
+        let reference = reference.map(str::to_owned);
+        let call = GitCall::Changes { scope: Scope::default(), path: path.to_owned(), reference };
+        listed(self.git(call).await.unwrap())
+    }
+
+    pub async fn diff(&self, path: &str, commit: Option<&str>) -> Result<GitDiff, Fault> {
+        let commit = commit.map(str::to_owned);
+        let call = GitCall::Diff { scope: Scope::default(), path: path.to_owned(), reference: None, commit };
+        match self.git(call).await? {
+            GitAnswer::Diff(diff) => Ok(diff),
+            other => panic!("not a diff: {other:?}"),
+        }
+    }
+
+    /// Runs a shell script in the workspace folder.
+    pub fn sh(&self, script: &str) -> String {
+        let output = Command::new("/bin/sh")
+            .args(["-ec", script])
+            .current_dir(self.path(""))
+            .env("HOME", self.dir.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .envs([("GIT_AUTHOR_NAME", "Ann"), ("GIT_AUTHOR_EMAIL", "a@b.c")])
+            .envs([("GIT_COMMITTER_NAME", "Ann"), ("GIT_COMMITTER_EMAIL", "a@b.c")])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+}
+
+pub fn listed(answer: GitAnswer) -> Vec<String> {
+    let GitAnswer::Changes(changes) = answer else { panic!("not changes: {answer:?}") };
+    let line = |change: GitChange| match change.status {
+        GitChangeStatus::Added => format!("A {}", change.path),
+        GitChangeStatus::Deleted => format!("D {}", change.path),
+        GitChangeStatus::Updated => format!("U {}", change.path),
+        GitChangeStatus::Moved => format!("M {}", change.path),
+    };
+    changes.into_iter().map(line).collect()
+}
+
+pub async fn eventually<T>(probe: impl AsyncFnMut() -> Option<T>) -> T {
+    testing::eventually("what the test asks for", probe).await
+}
+
+/// Whether a process runs; one that has ended and waits to be reaped does not.
+pub fn is_alive(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}

@@ -1,0 +1,146 @@
+//! Archives of folders.
+
+use std::fs;
+
+use crate::services::World;
+use bytes::Bytes;
+use ports::rpc::{Code, Fault};
+use serde_json::Value;
+use types::calls::{Archive, FileCall, Scope};
+
+struct Made {
+    about: Archive,
+    bytes: Vec<u8>,
+}
+
+async fn archive(
+    world: &World,
+    path: &str,
+    format: &str,
+    base_ref: Option<&str>,
+    exclude: &[&str],
+) -> Result<Made, Fault> {
+    let call = FileCall::Archive {
+        scope: Scope::default(),
+        path: path.to_owned(),
+        format: format.to_owned(),
+        base_ref: base_ref.map(str::to_owned),
+        exclude: exclude.iter().map(|text| (*text).to_owned()).collect(),
+        use_default_excludes: true,
+    };
+    let (about, _) = world.file::<Archive>(call, Bytes::new()).await?;
+    let bytes = world.download(&about.path).await?;
+    world.file::<Value>(FileCall::Drop { path: about.path.clone() }, Bytes::new()).await?;
+    assert!(!fs::exists(&about.path).unwrap());
+    Ok(Made { about, bytes })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tarball_has_the_files_and_a_manifest() {
+    let world = World::start().await;
+    world.sh("mkdir -p p/src p/node_modules/x p/skip p/empty; echo hello > 'p/src/ü a.txt'; echo n > p/node_modules/x/y; echo s > p/skip/s; touch p/c.pyc; ln -s src p/link; chmod 755 'p/src/ü a.txt'");
+
+    let made = archive(&world, &world.text("p"), "tar.gz", None, &["skip/"]).await.unwrap();
+
+    assert_eq!((made.about.name.as_str(), made.about.media_type.as_str()), ("p.tar.gz", "application/gzip"));
+    fs::write(world.path("out.tar.gz"), &made.bytes).unwrap();
+    let names = world.sh("export LC_ALL=C.UTF-8; tar tzf out.tar.gz --quoting-style=literal | sort");
+    assert_eq!(names, "p/\np/archive_manifest.json\np/empty/\np/src/\np/src/ü a.txt");
+    world.sh("mkdir x; tar xzf out.tar.gz -C x");
+    assert_eq!(world.sh("cat x/p/src/*; stat -c %a x/p/src/*"), "hello\n755");
+    let manifest: Value = serde_json::from_str(&world.sh("cat x/p/archive_manifest.json")).unwrap();
+    assert_eq!((&manifest["file_count"], &manifest["total_bytes"]), (&1.into(), &6.into()));
+    assert_eq!(manifest["format"], "tar.gz");
+    assert!(manifest["excludes"].as_array().unwrap().contains(&"skip/".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_a_repository_never_go_in() {
+    let world = World::start().await;
+    world.sh("git init -q p; cd p; git remote add origin https://me:pw@host/x.git; echo 1 > a; git add .; git commit -qm first");
+    let call = FileCall::Archive {
+        scope: Scope::default(),
+        path: world.text("p"),
+        format: "tar.gz".into(),
+        base_ref: None,
+        exclude: vec![],
+        use_default_excludes: false,
+    };
+    let (about, _) = world.file::<Archive>(call, Bytes::new()).await.unwrap();
+    fs::copy(&about.path, world.path("out.tar.gz")).unwrap();
+
+    let names = world.sh("tar tzf out.tar.gz");
+    assert!(
+        names.contains("p/.git/HEAD") && !names.contains("p/.git/config") && !names.contains("logs"),
+        "{names}"
+    );
+    assert_eq!(about.headers["X-Archive-Repo-Remote"], "https://host/x.git");
+    assert_eq!(about.headers["X-Archive-Head-Commit"], world.sh("git -C p rev-parse HEAD"));
+    // Only archives can be dropped.
+    world.file::<Value>(FileCall::Drop { path: world.text("p/a") }, Bytes::new()).await.unwrap();
+    assert!(world.path("p/a").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_carries_a_working_tree_over() {
+    let world = World::start().await;
+    world.sh(
+        "git init -q -b main p; cd p; mkdir d build; echo 1 > a; echo 1 > gone; echo 1 > 'd/ü b'; head -c 3000 /dev/urandom > bin; \
+         git add .; git commit -qm first; cd ..; git clone -q p clone; cd p; \
+         echo 2 > a; rm gone; echo new > 'n n'; head -c 3000 /dev/urandom > bin; echo 2 > 'd/ü b'; echo x > build/out; git add a; \
+         echo ignored > .gitignore; echo i > ignored",
+    );
+    let before = world.sh("cd p; git status --porcelain; find .git | sort | md5sum");
+
+    let made = archive(&world, &world.text("p"), "git-delta", None, &[]).await.unwrap();
+
+    assert_eq!(world.sh("cd p; git status --porcelain; find .git | sort | md5sum"), before);
+    assert_eq!(
+        (made.about.name.as_str(), made.about.media_type.as_str()),
+        ("p.patch", "text/x-patch; charset=utf-8")
+    );
+    assert_eq!(made.about.headers["X-Archive-Base-Ref"], "auto");
+    assert_eq!(made.about.headers["X-Archive-Base-Commit"], world.sh("git -C p rev-parse HEAD"));
+    assert_eq!(made.about.headers["X-Archive-Branch"], "main");
+    fs::write(world.path("p.patch"), &made.bytes).unwrap();
+    world.sh("cd clone; git apply ../p.patch");
+    let differing = world.sh("diff -r --exclude=.git p clone || true");
+    assert_eq!(differing, "Only in p: build\nOnly in p: ignored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_of_a_subfolder_has_only_its_changes() {
+    let world = World::start().await;
+    world.sh("git init -q .; mkdir -p deep/er; echo one > a.txt; git add .; git commit -qm first; echo two > a.txt; echo 'uploaded text' > deep/er/up.txt");
+    let made = archive(&world, &world.text("deep"), "git-delta", Some("HEAD"), &[]).await.unwrap();
+    assert_eq!(made.about.name, "deep.patch");
+    assert_eq!(made.about.headers["X-Archive-Base-Ref"], "HEAD");
+    let expected = "diff --git a/deep/er/up.txt b/deep/er/up.txt\nnew file mode 100644\nindex 0000000..3f28d45\n--- /dev/null\n+++ b/deep/er/up.txt\n@@ -0,0 +1 @@\n+uploaded text\n";
+    assert_eq!(String::from_utf8(made.bytes).unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_repository_below_is_meant() {
+    let world = World::start().await;
+    world.sh("git init -q a/b/proj; echo 1 > a/b/proj/x");
+    let made = archive(&world, &world.text("a"), "git-delta", None, &[]).await.unwrap();
+    assert_eq!(made.about.name, "proj.patch");
+    assert!(String::from_utf8(made.bytes).unwrap().starts_with("diff --git a/x b/x\n"));
+    world.sh("git init -q a/other");
+    let several = archive(&world, &world.text("a"), "git-delta", None, &[]).await.err().unwrap();
+    assert!(several.message.starts_with("Not a git repository: "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_archived_says_why() {
+    let world = World::start().await;
+    world.sh("git init -q .; touch file");
+    let failed = async |path: &str, base: Option<&str>| {
+        archive(&world, path, "git-delta", base, &[]).await.err().unwrap().code
+    };
+    assert_eq!(failed("relative", None).await, Code::BadRequest);
+    assert_eq!(failed(&world.text("missing"), None).await, Code::NotFound);
+    assert_eq!(failed(&world.text("file"), None).await, Code::BadRequest);
+    assert_eq!(failed(&world.text(""), Some("-x")).await, Code::BadRequest);
+    assert_eq!(failed(&world.text(""), Some("nope")).await, Code::BadRequest);
+}

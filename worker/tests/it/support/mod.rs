@@ -1,0 +1,264 @@
+//! A worker on the real embedded store, with a record keeper in the gateway's place and a scripted model.
+
+pub mod faulty;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use embedded::{Fsync, Guard, Options};
+use manyhands_worker::Config;
+use ports::rpc::{self, Call, Code, Fault};
+use ports::{LogId, Parcel, Ports, subjects};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testing::model::Model;
+use testing::script::Turn;
+pub use testing::{PATIENCE, until};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCopy};
+use types::log::{Control, LogRecord};
+use types::policy::ConfirmationPolicy;
+use types::secrets::SecretSource;
+use types::{ConversationId, Epoch, Message, Role, SandboxId, Seq};
+
+#[derive(Default)]
+pub struct Records {
+    copies: HashMap<ConversationId, WorkingCopy>,
+    pub titles: HashMap<ConversationId, String>,
+    pub opened: usize,
+}
+
+pub struct World {
+    pub dir: TempDir,
+    pub ports: Ports,
+    pub model: Model,
+    pub records: Arc<Mutex<Records>>,
+    pub config: Config,
+    #[expect(dead_code, reason = "the store runs as long as it is held")]
+    guard: Guard,
+    worker: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(|_| {}, |_| {}).await
+    }
+
+    /// A world whose worker has a changed configuration, on changed ports.
+    pub async fn with(change: impl FnOnce(&mut Config), wrap: impl FnOnce(&mut Ports)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let options = Options::within(root, Fsync::Always);
+        let (mut ports, guard) = embedded::open(options).await.unwrap();
+        wrap(&mut ports);
+        let records = Arc::new(Mutex::new(Records::default()));
+        keep_records(&ports, records.clone()).await;
+        let mut config =
+            Config::new(SandboxId::shared(), Epoch(1), root.join("observations"), root.to_path_buf());
+        config.idle_after = Duration::from_millis(50);
+        config.drain = Duration::from_millis(300);
+        change(&mut config);
+        let model = Model::start(0, Vec::new()).await.unwrap();
+        let mut world = Self { dir, ports, model, records, config, guard, worker: None };
+        world.start_worker().await;
+        world
+    }
+
+    pub async fn start_worker(&mut self) {
+        let shutdown = CancellationToken::new();
+        let run = manyhands_worker::run(self.config.clone(), self.ports.clone(), models(), shutdown.clone());
+        let task = tokio::spawn(async move { run.await.unwrap() });
+        self.worker = Some((shutdown, task));
+        until(async || self.reaches_the_worker().await).await;
+    }
+
+    pub async fn reaches_the_worker(&self) -> bool {
+        let nobody = self.call(ConversationId::random(), Command::Wake {}).await;
+        nobody.is_err_and(|fault| fault.code == Code::NotFound)
+    }
+
+    /// Whether nobody subscribes to commands any more.
+    pub async fn has_no_worker(&self) -> bool {
+        let subject = subjects::command(&self.config.sandbox, "conversation");
+        let asked = self.ports.bus.request(&subject, Parcel::default(), Duration::from_millis(50)).await;
+        matches!(asked, Err(ports::Error::NotFound))
+    }
+
+    /// Shuts the worker down and waits until it is gone.
+    pub async fn stop_worker(&mut self) {
+        let (shutdown, task) = self.worker.take().unwrap();
+        shutdown.cancel();
+        tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    }
+
+    pub fn create(&self) -> ConversationId {
+        self.create_with(|_| {})
+    }
+
+    pub fn create_with(&self, change: impl FnOnce(&mut WorkingCopy)) -> ConversationId {
+        let conversation = ConversationId::random();
+        let working_dir = self.dir.path().join("project").join(conversation.hex());
+        std::fs::create_dir_all(&working_dir).unwrap();
+        let llm = json!({"model": "openai/scripted", "api_key": "sk-scripted", "base_url": self.model.base_url(),
+            "num_retries": 1, "usage_id": "agent"});
+        let mut copy = WorkingCopy {
+            conversation,
+            working_dir: working_dir.display().to_string(),
+            persistence_dir: self
+                .dir
+                .path()
+                .join("observations")
+                .join(conversation.hex())
+                .display()
+                .to_string(),
+            agent: json!({"kind": "Agent", "llm": llm, "tools": [{"name": "terminal"}]}),
+            max_iterations: 500,
+            stuck_detection: true,
+            confirmation_policy: ConfirmationPolicy::NeverConfirm,
+            security_analyzer: None,
+            secrets: [].into(),
+            autotitle: false,
+            title: None,
+            broken_secret: None,
+        };
+        change(&mut copy);
+        self.records.lock().unwrap().copies.insert(conversation, copy);
+        conversation
+    }
+
+    pub fn remove_record(&self, id: ConversationId) {
+        self.records.lock().unwrap().copies.remove(&id);
+    }
+
+    pub async fn call(&self, id: ConversationId, command: Command) -> Result<CommandDone, Fault> {
+        call(&self.ports, &self.config.sandbox, id, command).await
+    }
+
+    /// Posts a user message.
+    pub async fn say(&self, id: ConversationId, text: &str, run: bool) -> Result<CommandDone, Fault> {
+        self.call(id, message(text, run)).await
+    }
+
+    pub fn log(&self, id: ConversationId) -> LogId {
+        LogId::conversation(&self.config.sandbox, id)
+    }
+
+    pub async fn log_records(&self, id: ConversationId) -> Vec<LogRecord> {
+        let entries = self.ports.log.read_all(&self.log(id), Seq::ZERO).await.unwrap();
+        entries.iter().map(|entry| LogRecord::decode(&entry.payload).unwrap()).collect()
+    }
+
+    pub async fn events(&self, id: ConversationId) -> Vec<Value> {
+        let records = self.log_records(id).await;
+        records
+            .iter()
+            .filter_map(|record| match record {
+                LogRecord::Event { event, .. } => Some(serde_json::from_str(event.get()).unwrap()),
+                LogRecord::Control(_) => None,
+            })
+            .collect()
+    }
+
+    pub async fn kinds(&self, id: ConversationId, kind: &str) -> Vec<Value> {
+        self.events(id).await.into_iter().filter(|event| event["kind"] == kind).collect()
+    }
+
+    pub async fn fences(&self, id: ConversationId) -> usize {
+        let records = self.log_records(id).await;
+        records.iter().filter(|record| matches!(record, LogRecord::Control(Control::Fence { .. }))).count()
+    }
+
+    pub async fn ended_runs(&self, id: ConversationId) -> usize {
+        let records = self.log_records(id).await;
+        records.iter().filter(|record| matches!(record, LogRecord::Control(Control::RunEnded {}))).count()
+    }
+
+    /// The newest `execution_status` in the log.
+    pub async fn status(&self, id: ConversationId) -> String {
+        let events = self.events(id).await;
+        let newest = events.iter().rev().find(|event| event["key"] == "execution_status");
+        newest.map_or("idle".to_owned(), |event| event["value"].as_str().unwrap().to_owned())
+    }
+
+    pub async fn wait_status(&self, id: ConversationId, status: &str) {
+        until(async || self.status(id).await == status).await;
+    }
+
+    /// Gives conversations without anything to do twenty times what they need to leave memory: nothing tells
+    /// from outside that they have.
+    pub async fn let_it_leave_memory(&self) {
+        tokio::time::sleep(self.config.idle_after * 20).await;
+    }
+
+    /// Waits until a file below the conversation's working directory exists.
+    pub async fn wait_file(&self, id: ConversationId, name: &str) {
+        let path = self.dir.path().join("project").join(id.hex()).join(name);
+        until(async || path.exists()).await;
+    }
+}
+
+pub fn models() -> llm::Client {
+    llm::Client::new(Arc::new(llm::Direct::default()))
+}
+
+pub fn message(text: &str, run: bool) -> Command {
+    Command::Message { message: Message::new(Role::User, text), sender: None, run, once: None }
+}
+
+/// A call of the agent's terminal.
+pub fn terminal(command: &str) -> Turn {
+    Turn::terminal(&format!("call_{}", uuid::Uuid::new_v4().simple()), command)
+}
+
+/// A command that makes the file `begun` and goes on for long, as one process.
+pub fn sleep() -> Turn {
+    terminal("sh -c 'touch begun; exec sleep 30'")
+}
+
+pub fn finish() -> Turn {
+    Turn::finish("done")
+}
+
+pub fn secret(value: &str) -> SecretSource {
+    SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) }
+}
+
+pub async fn call(
+    ports: &Ports,
+    sandbox: &SandboxId,
+    conversation: ConversationId,
+    command: Command,
+) -> Result<CommandDone, Fault> {
+    let subject = subjects::command(sandbox, "conversation");
+    let body = ConversationCall { conversation, command };
+    rpc::call(ports.bus.as_ref(), &subject, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
+}
+
+/// Answers record calls as the gateway does.
+async fn keep_records(ports: &Ports, records: Arc<Mutex<Records>>) {
+    let serving =
+        rpc::serve(ports.bus.clone(), subjects::ALL_RECORDS, None, move |call: Call<RecordCall>| {
+            let answer = answer(&records, call.body);
+            async move { answer.map(|body| (body, Bytes::new())) }
+        });
+    tokio::spawn(serving.await.unwrap());
+}
+
+fn answer(records: &Mutex<Records>, call: RecordCall) -> Result<Value, Fault> {
+    let mut records = records.lock().unwrap();
+    match call {
+        RecordCall::Open { conversation } => {
+            records.opened += 1;
+            let copy = records.copies.get(&conversation);
+            copy.map(|copy| serde_json::to_value(copy).unwrap())
+                .ok_or_else(|| Fault::new(Code::NotFound, "Not Found"))
+        }
+        RecordCall::SetTitle { conversation, title } => {
+            records.titles.insert(conversation, title);
+            Ok(Value::Null)
+        }
+    }
+}
