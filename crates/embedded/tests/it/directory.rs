@@ -98,11 +98,11 @@ async fn what_is_dropped_from_a_log_gives_its_room_back_and_comes_back_never() {
     for letter in ["a", "b", "c", "d"] {
         tail = append(&ports, "_bash", tail, &[&letter.repeat(RECORD - 1)]).await.unwrap();
     }
-    let log = common::log("_bash");
+    let log = crate::common::log("_bash");
     ports.log.truncate_before(&log, Seq(3 * RECORD as u64)).await.unwrap();
     let kept = ["c", "d"].map(|letter| letter.repeat(RECORD - 1));
     assert_eq!(texts(&ports, "_bash").await, kept);
-    common::abandon(folder.path(), ports, guard).await;
+    crate::common::abandon(folder.path(), ports, guard).await;
     let (ports, guard) = open(folder.path()).await;
     assert_eq!(texts(&ports, "_bash").await, kept, "after a crash");
     guard.close().await;
@@ -113,7 +113,7 @@ async fn what_is_dropped_from_a_log_gives_its_room_back_and_comes_back_never() {
         let (ports, guard) = open(folder.path()).await;
         assert_eq!(texts(&ports, "_bash").await, kept);
         assert_eq!(ports.log.tail(&log).await, Ok(tail));
-        if ordered { guard.close().await } else { common::abandon(folder.path(), ports, guard).await }
+        if ordered { guard.close().await } else { crate::common::abandon(folder.path(), ports, guard).await }
     }
     let (ports, _guard) = open(folder.path()).await;
     ports.log.delete(&log).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_log_that_another_took_the_place_of_begins_at_its_first_record() {
     let folder = tempfile::tempdir().unwrap();
     let (ports, guard) = open(folder.path()).await;
     let one = append(&ports, "_bash", Seq::ZERO, &["one", "two"]).await.unwrap();
-    ports.log.truncate_before(&common::log("_bash"), one).await.unwrap();
+    ports.log.truncate_before(&crate::common::log("_bash"), one).await.unwrap();
     guard.close().await;
     fs::write(folder.path().join("bash_events/_bash.jsonl"), "longer than it was\nlast\n").unwrap();
     let (ports, _guard) = open(folder.path()).await;

@@ -122,13 +122,13 @@ async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else(
     let (worker, keep) = make().await;
     let control = keep.control.control().await.unwrap();
     for name in ["_bash", "0a"] {
-        let first = common::append(&worker, name, Seq::ZERO, &["one"]).await.unwrap();
-        let second = common::append(&worker, name, first, &["two"]).await.unwrap();
-        let dropped = worker.log.truncate_before(&common::log(name), second).await;
+        let first = crate::common::append(&worker, name, Seq::ZERO, &["one"]).await.unwrap();
+        let second = crate::common::append(&worker, name, first, &["two"]).await.unwrap();
+        let dropped = worker.log.truncate_before(&crate::common::log(name), second).await;
         assert_eq!(dropped.is_ok(), name == "_bash", "{dropped:?}");
     }
-    assert_eq!(common::texts(&control, "_bash").await, ["two"]);
-    assert_eq!(common::texts(&control, "0a").await, ["one", "two"]);
+    assert_eq!(crate::common::texts(&control, "_bash").await, ["two"]);
+    assert_eq!(crate::common::texts(&control, "0a").await, ["one", "two"]);
     let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "_bash");
     assert!(matches!(worker.log.truncate_before(&elsewhere, Seq(1)).await, Err(Error::Internal(_))));
 }
