@@ -5,8 +5,6 @@ use serde::Serialize;
 use types::Message;
 use types::content::Content;
 
-use crate::convert::{Converted, Valid};
-
 /// Bytes, as JSON, of an answer's texts.
 const TEXT: usize = 256 << 10;
 const REASONING: usize = 192 << 10;
@@ -50,14 +48,10 @@ pub fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= LONGEST_ID
 }
 
-/// Why a call is not taken: its arguments are too long to be kept.
-pub fn too_long(converted: &Converted) -> Option<String> {
-    let Converted { call, outcome, tool } = converted;
-    let action = match outcome {
-        Ok(Valid { action, summary, .. }) => size(action) + size(summary),
-        Err(_) => 0,
-    };
-    let is_too_long = size(&call.arguments) + action > ARGUMENTS;
+/// Why a call is not taken: its arguments are too long to be kept, as they came and, in `made`, as what an event
+/// has of them beside that.
+pub fn too_long(tool: &str, arguments: &str, made: Option<&impl Serialize>) -> Option<String> {
+    let is_too_long = size(&arguments) + made.map_or(0, size) > ARGUMENTS;
     is_too_long.then(|| {
         format!(
             "Error validating tool '{tool}': the arguments are too long to be kept. Do it in smaller parts"

@@ -7,6 +7,7 @@
 mod blobs;
 mod blocking;
 mod bus;
+mod change;
 mod disk;
 mod journal;
 mod kv;

@@ -11,7 +11,8 @@ use types::stats::TokenUsage;
 
 use crate::answer::Answer;
 use crate::cost;
-use crate::exchange::{Plan, Tweaks, attempt};
+use crate::exchange::{self, attempt};
+use crate::plan::{Plan, Tweaks};
 use crate::problem::Problem;
 use crate::redact::Redactor;
 use crate::retry::{attempts, wait};
@@ -66,7 +67,8 @@ impl Client {
             Plan::new(llm, session, sink.is_some()).map_err(|problem| failed(problem, "The model server"))?;
         let label = plan.route.label.as_str();
         let mut tweaks = Tweaks::default();
-        let mut body = plan.body(llm, request, tweaks).map_err(|problem| failed(problem, label))?;
+        let mut body =
+            exchange::body(llm, &plan, request, tweaks).map_err(|problem| failed(problem, label))?;
         let mut number = 1;
         loop {
             let mut out = Announcer::start(sink, number);
@@ -94,7 +96,8 @@ impl Client {
                 wait_ms = pause.as_millis() as u64, "model call failed, trying again");
             tokio::time::sleep(pause).await;
             if tweaks != before {
-                body = plan.body(llm, request, tweaks).map_err(|problem| failed(problem, label))?;
+                body =
+                    exchange::body(llm, &plan, request, tweaks).map_err(|problem| failed(problem, label))?;
             }
             number += 1;
         }

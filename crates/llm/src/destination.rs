@@ -5,8 +5,8 @@ use reqwest::Url;
 use types::agent::LlmConfig;
 use types::model::ModelFailure;
 
-use crate::exchange::Plan;
 use crate::meter::Meter;
+use crate::plan::Plan;
 use crate::redact::Redactor;
 use crate::transport::HttpCall;
 

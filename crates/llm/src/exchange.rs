@@ -11,13 +11,12 @@ use types::agent::LlmConfig;
 use types::model::ModelRequest;
 
 use crate::answer::Answer;
+use crate::plan::{Plan, Tweaks};
 use crate::problem::Problem;
 use crate::provider::Dialect;
 use crate::retry::{limit, retry_after};
-use crate::route::Route;
 use crate::sse::{SseEvent, SseReader};
 use crate::stream::Announcer;
-use crate::traits::Traits;
 use crate::transport::{AnswerBody, HttpAnswer, HttpCall, Transport};
 use crate::{anthropic, chat, responses};
 
@@ -26,50 +25,19 @@ const ANSWER_LIMIT: usize = 64 << 20;
 /// Most bytes of an error text; the rest is not read.
 const ERROR_LIMIT: usize = 64 << 10;
 
-/// What all attempts of a call share.
-pub(crate) struct Plan {
-    pub route: Route,
-    pub headers: HeaderMap,
-    pub traits: Traits,
-    pub session: String,
-    pub stream: bool,
-}
-
-/// What a failed attempt made us change.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tweaks {
-    /// At temperature 0 a model that said nothing would say nothing again.
-    pub warmer: bool,
-    pub without_cache_markers: bool,
-}
-
-impl Tweaks {
-    pub(crate) fn temperature(self, llm: &LlmConfig) -> Option<f64> {
-        if self.warmer { Some(1.0) } else { llm.temperature }
-    }
-}
-
-impl Plan {
-    pub(crate) fn new(llm: &LlmConfig, session: &str, stream: bool) -> Result<Self, Problem> {
-        let route = Route::of(llm)?;
-        let traits = Traits::of(llm, route.provider);
-        let headers = route.headers(llm, &traits, session)?;
-        Ok(Self { route, headers, traits, session: session.to_owned(), stream })
-    }
-
-    pub(crate) fn body(
-        &self,
-        llm: &LlmConfig,
-        request: &ModelRequest,
-        tweaks: Tweaks,
-    ) -> Result<Bytes, Problem> {
-        let written = match self.route.dialect {
-            Dialect::Chat => chat::body(llm, self, request, tweaks),
-            Dialect::Responses => responses::body(llm, self, request, tweaks),
-            Dialect::Anthropic => anthropic::body(llm, self, request, tweaks),
-        };
-        written.map(Bytes::from).map_err(|_| Problem::config("The conversation cannot be written as JSON."))
-    }
+/// The body of a request, in the dialect of its route.
+pub(crate) fn body(
+    llm: &LlmConfig,
+    plan: &Plan,
+    request: &ModelRequest,
+    tweaks: Tweaks,
+) -> Result<Bytes, Problem> {
+    let written = match plan.route.dialect {
+        Dialect::Chat => chat::body(llm, plan, request, tweaks),
+        Dialect::Responses => responses::body(llm, plan, request, tweaks),
+        Dialect::Anthropic => anthropic::body(llm, plan, request, tweaks),
+    };
+    written.map(Bytes::from).map_err(|_| Problem::config("The conversation cannot be written as JSON."))
 }
 
 /// The answer and the head it came with.

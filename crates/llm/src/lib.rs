@@ -25,6 +25,7 @@ mod images;
 mod meter;
 mod options;
 mod patterns;
+mod plan;
 mod private;
 mod problem;
 mod provider;

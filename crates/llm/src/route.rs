@@ -6,7 +6,6 @@ use reqwest::Url;
 use serde_json::Value;
 use types::agent::LlmConfig;
 
-use crate::anthropic::INTERLEAVED_THINKING;
 use crate::problem::Problem;
 use crate::provider::{self, Dialect, KeyHeader, Provider};
 use crate::traits::{Thinking, Traits};
@@ -16,6 +15,8 @@ const AZURE_VERSION: &str = "2024-12-01-preview";
 const OPENAI_HOST: &str = "api.openai.com";
 const RESPONSES_MODELS: [&str; 3] = ["gpt-5", "gpt-6", "codex-mini-latest"];
 const BETA: &str = "anthropic-beta";
+/// Its value for models that are told to think between tool calls.
+const INTERLEAVED_THINKING: &str = "interleaved-thinking-2025-05-14";
 /// Names the conversation: gateways of models group calls by it, and so does our own broker.
 pub(crate) const SESSION_HEADER: HeaderName = HeaderName::from_static("x-litellm-session-id");
 const AGENT: &str = concat!("manyhands/", env!("CARGO_PKG_VERSION"));

@@ -13,7 +13,7 @@ use crate::jetstream::{JetStream, Place};
 use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
 use crate::message::{LogMessage, NewMessage};
-use crate::worker::quota;
+use crate::quota;
 
 /// The messages of logs, and the bodies of their records.
 #[async_trait]

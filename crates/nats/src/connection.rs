@@ -16,8 +16,8 @@ use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
 use crate::probe::{self, Probe};
+use crate::quota::Quota;
 use crate::set_up;
-use crate::worker::quota::Quota;
 use crate::worker::{self, Served};
 
 /// Bytes of messages read at once by the control plane.

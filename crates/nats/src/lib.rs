@@ -23,6 +23,7 @@ mod log;
 mod message;
 mod parcel;
 mod probe;
+mod quota;
 mod set_up;
 mod subscription;
 mod worker;

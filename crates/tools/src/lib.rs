@@ -6,7 +6,9 @@
 //! this crate does.
 
 mod args;
+mod context;
 mod definition;
+mod error;
 mod file_editor;
 pub mod hands;
 mod notes;
@@ -14,4 +16,6 @@ mod set;
 mod task_tracker;
 mod terminal;
 
-pub use set::{Error, ToolContext, ToolSet};
+pub use context::ToolContext;
+pub use error::Error;
+pub use set::ToolSet;

@@ -1,34 +1,16 @@
 //! The tools of one conversation.
 
-use std::path::PathBuf;
-
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::{ToolDefinition, Toolbox};
 
+use crate::context::ToolContext;
+use crate::error::Error;
 use crate::file_editor::{self, FileEditor};
 use crate::notes;
 use crate::task_tracker::{self, TaskTracker};
 use crate::terminal::{self, Terminal};
-
-/// Where the tools of a conversation work and keep their files.
-#[derive(Clone, Debug)]
-pub struct ToolContext {
-    pub working_dir: PathBuf,
-    /// The conversation's own folder: `TASKS.json`, `observations/`. Made when first needed.
-    pub persistence_dir: PathBuf,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("tool '{name}' is not registered. Available tools: {}", KNOWN.join(", "))]
-    UnknownTool { name: String },
-    #[error("parameter `{parameter}` of tool '{tool}' is not valid: {reason}")]
-    Parameter { tool: &'static str, parameter: &'static str, reason: String },
-}
-
-const KNOWN: [&str; 5] = ["terminal", "file_editor", "task_tracker", "finish", "think"];
 
 enum Tool {
     Terminal(Box<Terminal>),

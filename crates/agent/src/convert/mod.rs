@@ -43,7 +43,8 @@ pub struct Converter<'a> {
 impl Converter<'_> {
     pub fn convert(&self, call: &ToolCall) -> Converted {
         let converted = self.understood(call);
-        match bounds::too_long(&converted) {
+        let made = converted.outcome.as_ref().ok().map(|valid| (&valid.action, &valid.summary));
+        match bounds::too_long(&converted.tool, &call.arguments, made.as_ref()) {
             Some(error) => unkept(call, converted.tool, error),
             None => converted,
         }

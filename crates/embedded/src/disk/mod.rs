@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use log_file::LogFile;
 use open_logs::{LastLine, LogPaths, OpenLogs};
 
-use crate::journal::Change;
+use crate::change::Change;
 use crate::options::Options;
 use crate::place::{Area, Place};
 

@@ -3,32 +3,10 @@
 //! A frame is `length: u32, crc32: u32, payload`; the payload is a row of changes, each
 //! `kind: u8, area: u8, path length: u16, offset: u64, bytes length: u32, path, bytes`. Little endian.
 
+use crate::change::Change;
 use crate::place::{Area, Place};
 
 pub const HEADER_BYTES: usize = 8;
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Change<'a> {
-    /// `bytes` begin at `offset`, and the file ends after them.
-    Append {
-        place: Place,
-        offset: u64,
-        bytes: &'a [u8],
-    },
-    /// The file holds `bytes` and nothing else.
-    Replace {
-        place: Place,
-        bytes: &'a [u8],
-    },
-    Remove {
-        place: Place,
-    },
-    /// What a log has before the record that ends at `first_kept`, or around it, is dropped.
-    Truncate {
-        place: Place,
-        first_kept: u64,
-    },
-}
 
 /// What a change takes beside its path and bytes.
 const CHANGE_BYTES: usize = 16;
@@ -37,17 +15,6 @@ const APPEND: u8 = 1;
 const REPLACE: u8 = 2;
 const REMOVE: u8 = 3;
 const TRUNCATE: u8 = 4;
-
-impl Change<'_> {
-    pub fn place(&self) -> &Place {
-        match self {
-            Self::Append { place, .. }
-            | Self::Replace { place, .. }
-            | Self::Remove { place }
-            | Self::Truncate { place, .. } => place,
-        }
-    }
-}
 
 /// Writes frames one after the other into a buffer.
 #[derive(Default)]

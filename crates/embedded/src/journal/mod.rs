@@ -21,7 +21,7 @@ use crate::lock::Lock;
 use crate::options::Fsync;
 use crate::place::Place;
 use commit::Committer;
-pub use frame::{Change, FrameWriter};
+pub use frame::FrameWriter;
 pub use queue::End;
 use queue::{Queue, closed};
 

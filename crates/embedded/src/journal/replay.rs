@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::frame::{self, Change};
+use super::frame;
 use super::segment;
+use crate::change::Change;
 use crate::disk::{Disk, make_folder};
 use crate::place::Place;
 

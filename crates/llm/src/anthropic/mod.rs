@@ -6,7 +6,7 @@ mod reply;
 mod request;
 mod stream;
 
-pub(crate) use options::{INTERLEAVED_THINKING, manual_budget};
+pub(crate) use options::manual_budget;
 pub(crate) use reply::{read, tokens};
 pub(crate) use request::body;
 pub(crate) use stream::Assembly;

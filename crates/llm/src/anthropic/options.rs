@@ -6,9 +6,6 @@ use types::agent::LlmConfig;
 use crate::options::{merge_extra_body, put_sampling};
 use crate::traits::{Thinking, Traits};
 
-/// Value of `anthropic-beta` for models that are told to think between tool calls.
-pub(crate) const INTERLEAVED_THINKING: &str = "interleaved-thinking-2025-05-14";
-
 /// Output tokens where neither user nor table says more; the API demands a number.
 const DEFAULT_OUTPUT_TOKENS: u64 = 4096;
 /// The smallest thinking budget the API takes.

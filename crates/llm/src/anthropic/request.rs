@@ -7,8 +7,8 @@ use types::model::ModelRequest;
 
 use super::message::{self, Block, WireMessage};
 use super::options::options;
-use crate::exchange::{Plan, Tweaks};
 use crate::history::shape;
+use crate::plan::{Plan, Tweaks};
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -7,8 +7,8 @@ use types::model::{ModelRequest, ToolSchema};
 
 use super::message::{WireMessage, Writer};
 use super::options::options;
-use crate::exchange::{Plan, Tweaks};
 use crate::history::shape;
+use crate::plan::{Plan, Tweaks};
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -6,9 +6,9 @@ use types::agent::LlmConfig;
 use types::model::ModelRequest;
 
 use super::item::{Item, items};
-use crate::exchange::{Plan, Tweaks};
 use crate::history::shape;
 use crate::options::{merge_extra_body, put_sampling};
+use crate::plan::{Plan, Tweaks};
 
 /// Keys of the body that the user's extra body cannot replace.
 const OWN_KEYS: [&str; 5] = ["model", "instructions", "input", "tools", "stream"];

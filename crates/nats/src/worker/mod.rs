@@ -3,7 +3,6 @@
 
 mod ending;
 mod protocol;
-pub mod quota;
 mod remote;
 mod restricted;
 mod serve;

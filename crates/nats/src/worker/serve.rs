@@ -9,11 +9,11 @@ use types::SandboxId;
 
 use super::ending::is_ending;
 use super::protocol::{Answer, Question, pack};
-use super::quota::Quota;
 use super::sweep::keep_swept;
 use crate::archive::{Archive, Direct};
 use crate::body::PIECE;
 use crate::message::{NewMessage, weight};
+use crate::quota::Quota;
 
 /// Told how many records a worker has appended.
 pub type Observer = Arc<dyn Fn(usize) + Send + Sync>;

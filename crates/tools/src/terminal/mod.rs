@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 pub use definition::{definition, parse};
 
 use crate::Error;
+use crate::context::ToolContext;
 use crate::hands;
-use crate::set::ToolContext;
 use call::Call;
 use observation::{Frame, Outcome, Place};
 use output::Report;
