@@ -122,6 +122,7 @@ fn in_process(
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
     let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
+    let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let work = metrics.work.clone();
@@ -129,6 +130,7 @@ fn in_process(
         max_concurrent_runs,
         bash_retention,
         answers: answers.clone(),
+        scratch: scratch.clone(),
         work: work.clone(),
         ..worker::Config::new(
             unit.sandbox.clone(),

@@ -75,6 +75,7 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
         max_concurrent_runs: spec.max_concurrent_runs,
         leased: true,
         command_user: spec.command_user,
+        scratch: state.join("scratch"),
         ..worker::Config::new(
             spec.sandbox.clone(),
             spec.epoch,

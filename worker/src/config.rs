@@ -16,6 +16,8 @@ pub struct Config {
     pub max_concurrent_runs: usize,
     /// Holds a folder for each conversation, named by its id in hex, for those whose record names none.
     pub observations_root: PathBuf,
+    /// A folder for files that live no longer than the worker. Nobody else's.
+    pub scratch: PathBuf,
     /// Where commands without a working directory run.
     pub project_dir: PathBuf,
     /// How long bash events are kept; none: for ever.
@@ -44,6 +46,7 @@ impl Config {
             sandbox,
             epoch,
             max_concurrent_runs: 10,
+            scratch: observations_root.join(".scratch"),
             observations_root,
             project_dir,
             bash_retention: None,

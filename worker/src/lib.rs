@@ -75,6 +75,7 @@ pub async fn run(
         incarnation: config.incarnation(),
         epoch: config.epoch,
         default_cwd: config.project_dir.clone(),
+        scratch: config.scratch.clone(),
         bash_retention: config.bash_retention,
         activity: activity.clone(),
     };

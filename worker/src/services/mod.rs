@@ -29,6 +29,8 @@ pub struct ServicesConfig {
     pub epoch: Epoch,
     /// Where commands without a folder run, and what relative git paths start from.
     pub default_cwd: PathBuf,
+    /// A folder for files that live no longer than the worker. Nobody else's.
+    pub scratch: PathBuf,
     /// Bash events older than this are forgotten; `None` keeps them.
     pub bash_retention: Option<Duration>,
     /// Where calls and commands under way are counted.
@@ -62,7 +64,7 @@ pub async fn serve(
     .await?;
     tracker.spawn(until(shutdown.clone(), calls));
 
-    let files = Arc::new(file::Service::default());
+    let files = Arc::new(file::Service::new(config.scratch.clone()));
     let calls = rpc::serve(bus.clone(), &subject("file"), group, {
         let (files, activity) = (Arc::clone(&files), config.activity.clone());
         move |call: Call<_>| {

@@ -144,3 +144,62 @@ async fn what_cannot_be_archived_says_why() {
     assert_eq!(failed(&world.text(""), Some("-x")).await, Code::BadRequest);
     assert_eq!(failed(&world.text(""), Some("nope")).await, Code::BadRequest);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_too_deep_is_refused_and_the_server_goes_on() {
+    let world = World::start().await;
+    world.sh("mkdir p; cd p; for i in $(seq 1900); do mkdir a && cd a; done");
+    let refused = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.err().unwrap();
+    assert_eq!(refused.code, Code::BadRequest, "{}", refused.message);
+    assert!(refused.message.contains("200 levels"), "{}", refused.message);
+    world.sh("mkdir -p q/$(printf 'a/%.0s' $(seq 150)); touch q/$(printf 'a/%.0s' $(seq 150))f");
+    archive(&world, &world.text("q"), "tar.gz", None, &[]).await.unwrap();
+    assert_eq!(fs::read_dir(world.path("../scratch")).unwrap().count(), 0, "nothing is left of either");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_pretends_to_be_huge_is_refused_at_once() {
+    let world = World::start().await;
+    world.sh("mkdir p; truncate -s 15T p/sparse");
+    let refused = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.err().unwrap();
+    assert_eq!(refused.code, Code::BadRequest);
+    assert!(refused.message.contains("16384 MiB"), "{}", refused.message);
+    archive(&world, &world.text("p"), "tar.gz", None, &["sparse"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipes_sockets_and_devices_are_neither_packed_nor_waited_for() {
+    let world = World::start().await;
+    world.sh("mkdir p; mkfifo p/pipe; ln -s pipe p/link; echo x > p/file; mknod p/null c 1 3 || true");
+    let _socket = std::os::unix::net::UnixListener::bind(world.path("p/socket")).unwrap();
+    let made = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.unwrap();
+    fs::write(world.path("out.tar.gz"), &made.bytes).unwrap();
+    assert_eq!(world.sh("tar tzf out.tar.gz | sort"), "p/\np/archive_manifest.json\np/file");
+}
+
+/// Names are looked at before files are opened, so what they mean may have changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_a_pipe_while_it_is_packed_keeps_nobody() {
+    let world = World::start().await;
+    world.sh("mkdir p; for i in $(seq 200); do echo x > p/$i; done");
+    let swapping = std::process::Command::new("/bin/sh")
+        .args(["-c", "while :; do for i in $(seq 200); do rm -f p/$i; mkfifo p/$i; done; for i in $(seq 200); do rm -f p/$i; echo x > p/$i; done; done"])
+        .current_dir(world.path(""))
+        .spawn()
+        .unwrap();
+    let mut swapping = Killed(swapping);
+    for _ in 0..20 {
+        archive(&world, &world.text("p"), "tar.gz", None, &[]).await.unwrap();
+    }
+    assert!(swapping.0.try_wait().unwrap().is_none(), "names change all the time");
+}
+
+/// Ends with the test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -7,6 +7,7 @@ mod open_files;
 mod read;
 mod upload;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,6 @@ use upload::Uploads;
 
 const SWEEP_PAUSE: Duration = Duration::from_secs(20);
 
-#[derive(Default)]
 pub(super) struct Service {
     open: Arc<OpenFiles>,
     buffers: Arc<Buffers>,
@@ -33,6 +33,16 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// `scratch`: a folder for archives that are being read.
+    pub(super) fn new(scratch: PathBuf) -> Self {
+        Self {
+            open: Arc::default(),
+            buffers: Arc::default(),
+            uploads: Arc::default(),
+            archives: Arc::new(Archives::new(scratch)),
+        }
+    }
+
     pub(super) async fn answer(&self, call: FileCall, blob: Bytes) -> Result<(Value, Bytes), Fault> {
         let (open, uploads, archives) =
             (Arc::clone(&self.open), Arc::clone(&self.uploads), Arc::clone(&self.archives));

@@ -65,6 +65,7 @@ impl World {
             incarnation: None,
             epoch: self.epoch,
             default_cwd: self.path(""),
+            scratch: self.path("../scratch"),
             bash_retention,
             activity: Default::default(),
         };

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use ports::rpc::{Code, Fault};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use types::calls::{Archive, Scope};
 use uuid::Uuid;
 
@@ -22,21 +23,20 @@ use super::super::fault::{bad_request, of_file};
 use super::super::git::Repository;
 use super::super::place;
 use excludes::Excludes;
+use tarball::Limits;
 
 /// Archives that are made at one time; others wait.
 const AT_ONE_TIME: usize = 2;
+const PREFIX: &str = "archive-";
 /// An archive that nobody dropped is removed after this time.
 const LONGEST_KEPT: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Archives {
     made: Mutex<HashMap<PathBuf, Instant>>,
     permits: Semaphore,
-}
-
-impl Default for Archives {
-    fn default() -> Self {
-        Self { made: Mutex::default(), permits: Semaphore::new(AT_ONE_TIME) }
-    }
+    /// Where archives are made: beside the state, as they may be larger than what there is of `/tmp`.
+    folder: PathBuf,
+    limits: Limits,
 }
 
 pub(super) struct Wanted {
@@ -49,6 +49,18 @@ pub(super) struct Wanted {
 }
 
 impl Archives {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        remove_leftovers(&folder);
+        Self {
+            made: Mutex::default(),
+            permits: Semaphore::new(AT_ONE_TIME),
+            folder,
+            limits: Limits::default(),
+        }
+    }
+
+    /// # Cancel safety
+    /// Packing ends soon after the future was dropped; what it left is removed with abandoned archives.
     pub(super) async fn make(self: Arc<Self>, wanted: Wanted) -> Result<Archive, Fault> {
         let _permit = self.permits.acquire().await.map_err(Fault::internal)?;
         let folder = folder_of(&wanted)?;
@@ -63,9 +75,12 @@ impl Archives {
         };
         let (path, file) = self.temporary().map_err(Fault::internal)?;
         let (made, extension, media_type) = if wanted.format == "tar.gz" {
-            let work = move || tarball::write(&folder, &excludes, file);
+            let stop = CancellationToken::new();
+            let _stops_with_caller = stop.clone().drop_guard();
+            let limits = self.limits;
+            let work = move || tarball::write(&folder, &excludes, file, limits, &stop);
             let made = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
-            (made.map_err(|error| of_file(&error, "Path not found")), "tar.gz", "application/gzip")
+            (made.map_err(Fault::from), "tar.gz", "application/gzip")
         } else {
             let made = match &repository {
                 Some(repository) => {
@@ -115,7 +130,8 @@ impl Archives {
 
     fn temporary(&self) -> io::Result<(PathBuf, File)> {
         use std::os::unix::fs::OpenOptionsExt;
-        let path = std::env::temp_dir().join(format!("manyhands-archive-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
         let file = File::options().write(true).read(true).create_new(true).mode(0o600).open(&path)?;
         self.lock().insert(path.clone(), Instant::now());
         Ok((path, file))
@@ -123,6 +139,16 @@ impl Archives {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Instant>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A worker that was killed could not remove its archives.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

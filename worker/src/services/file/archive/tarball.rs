@@ -1,89 +1,201 @@
 //! A folder as a compressed tar file, with a list of what is in it.
+//!
+//! The tree belongs to the agent, which may change it meanwhile and may have made it to do harm. So it is walked
+//! from open folder to open folder, with a stack of our own: a name is looked up in the folder that was entered,
+//! and no symlink is followed on the way. What is no file or folder is left out. Depth, bytes and time have an
+//! end, and the walk stops when nobody waits for it any more.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ports::rpc::{Code, Fault};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
+use tokio_util::sync::CancellationToken;
 
+use super::super::super::fault::{bad_request, of_file};
+use super::super::super::open::{self, Opened, Symlink};
 use super::excludes::Excludes;
 
 const MANIFEST: &str = "archive_manifest.json";
+/// Every level that is being walked is an open folder.
+const DEEPEST: usize = 200;
+
+/// How much may go into an archive.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 16 << 30, time: Duration::from_secs(600) }
+    }
+}
+
+/// Why there is no archive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("The folder is nested more than {DEEPEST} levels deep; exclude what is not needed")]
+    TooDeep,
+    #[error("The files are larger than {} MiB together; exclude what is not needed", .0 >> 20)]
+    TooLarge(u64),
+    #[error("Packing took longer than {} seconds; exclude what is not needed", .0.as_secs())]
+    TooSlow(Duration),
+    #[error("Nobody waits for the archive any more")]
+    Abandoned,
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match &failure {
+            Failure::Io(error) => of_file(error, "Path not found"),
+            Failure::TooDeep | Failure::TooLarge(_) | Failure::TooSlow(_) => bad_request(failure.to_string()),
+            Failure::Abandoned => Self::new(Code::Internal, failure.to_string()),
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for Failure {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
 
 /// Symlinks and special files are left out; what vanishes meanwhile, too.
-pub(super) fn write(folder: &Path, excludes: &Excludes, file: File) -> io::Result<()> {
+///
+/// # Errors
+/// What cannot be read or written, or a limit that is reached; also when `stop` is cancelled.
+pub(super) fn write(
+    folder: &Path,
+    excludes: &Excludes,
+    file: File,
+    limits: Limits,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
     let packed = GzEncoder::new(BufWriter::with_capacity(256 * 1024, file), Compression::fast());
-    let mut tarball = Tarball { tar: Builder::new(packed), folder, excludes, files: 0, bytes: 0 };
-    tarball.folder(Path::new(""))?;
+    let watch = Watch { limits, began: Instant::now(), stop };
+    let mut tarball = Tarball { tar: Builder::new(packed), folder, excludes, watch, files: 0, bytes: 0 };
+    tarball.tree()?;
     tarball.manifest()?;
-    tarball.tar.into_inner()?.finish()?.flush()
+    Ok(tarball.tar.into_inner()?.finish()?.flush()?)
 }
 
 struct Tarball<'a, W: Write> {
     tar: Builder<W>,
     folder: &'a Path,
     excludes: &'a Excludes,
+    watch: Watch<'a>,
     files: u64,
     bytes: u64,
 }
 
-impl<W: Write> Tarball<'_, W> {
-    fn folder(&mut self, inside: &Path) -> io::Result<()> {
-        let metadata = fs::metadata(self.folder.join(inside))?;
-        let mut header = Header::new_gnu();
-        header.set_metadata(&metadata);
-        header.set_size(0);
-        // The empty name at the end is a slash, as for any folder in a tar file.
-        self.tar.append_data(&mut header, self.member(inside).join(""), io::empty())?;
+/// A folder on the way down.
+struct Level {
+    folder: OwnedFd,
+    /// From the root of the archive.
+    inside: PathBuf,
+    /// Those still to come, the next at the end.
+    names: Vec<OsString>,
+}
 
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.folder.join(inside))? {
-            let entry = entry?;
-            names.push((entry.file_name(), entry.file_type()?));
-        }
-        names.sort_by(|one, other| one.0.cmp(&other.0));
-        for (name, kind) in names {
-            let inside = inside.join(name);
-            if self.excludes.has(&inside, kind.is_dir()) {
+impl<W: Write> Tarball<'_, W> {
+    fn tree(&mut self) -> Result<(), Failure> {
+        let root = openat(CWD, self.folder, FOLDER, Mode::empty())?;
+        let mut levels = vec![self.enter(root, PathBuf::new())?];
+        while let Some(level) = levels.last_mut() {
+            self.watch.look()?;
+            let Some(name) = level.names.pop() else {
+                levels.pop();
                 continue;
-            }
-            let added = if kind.is_dir() {
-                self.folder(&inside)
-            } else if kind.is_file() {
-                self.file(&inside)
-            } else {
-                Ok(())
             };
-            match added {
-                Err(error) if is_passed_over(&error) => {
-                    tracing::debug!(path = %inside.display(), %error, "left out of an archive");
+            match self.add(level, &name) {
+                Ok(None) => {}
+                Ok(Some(_)) if levels.len() >= DEEPEST => return Err(Failure::TooDeep),
+                Ok(Some(deeper)) => levels.push(deeper),
+                Err(Failure::Io(error)) if is_passed_over(&error) => {
+                    tracing::debug!(name = %name.to_string_lossy(), %error, "left out of an archive");
                 }
-                added => added?,
+                Err(failure) => return Err(failure),
             }
         }
         Ok(())
     }
 
+    /// Adds what is called `name`; a folder is entered.
+    fn add(&mut self, level: &Level, name: &OsString) -> Result<Option<Level>, Failure> {
+        let inside = level.inside.join(name);
+        let found = statat(&level.folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if self.excludes.has(&inside, kind == FileType::Directory) {
+            return Ok(None);
+        }
+        match kind {
+            FileType::Directory => {
+                let folder = openat(&level.folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
+                self.enter(folder, inside).map(Some)
+            }
+            FileType::RegularFile => {
+                if let Opened::File(file) = open::at(&level.folder, Path::new(name), Symlink::Refuse)? {
+                    self.file(&file, &inside)?;
+                }
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn enter(&mut self, folder: OwnedFd, inside: PathBuf) -> Result<Level, Failure> {
+        let folder = File::from(folder);
+        let mut header = Header::new_gnu();
+        header.set_metadata(&folder.metadata()?);
+        header.set_size(0);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&folder)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        names.sort_unstable_by(|one, other| other.cmp(one));
+        // The empty name at the end is a slash, as for any folder in a tar file.
+        self.tar.append_data(&mut header, self.member(&inside).join(""), io::empty())?;
+        Ok(Level { folder: folder.into(), inside, names })
+    }
+
     /// Always of the size that it had at first, as the size stands before the content.
-    fn file(&mut self, inside: &Path) -> io::Result<()> {
-        let no_symlink = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-        let file = File::options().read(true).custom_flags(no_symlink).open(self.folder.join(inside))?;
+    fn file(&mut self, file: &File, inside: &Path) -> Result<(), Failure> {
         let metadata = file.metadata()?;
+        let bytes = self.bytes.saturating_add(metadata.len());
+        if bytes > self.watch.limits.bytes {
+            return Err(Failure::TooLarge(self.watch.limits.bytes));
+        }
         let mut header = Header::new_gnu();
         header.set_metadata(&metadata);
-        let content = file.chain(io::repeat(0)).take(metadata.len());
-        self.tar.append_data(&mut header, self.member(inside), content)?;
+        let content = Watched { file, watch: &self.watch }.chain(io::repeat(0)).take(metadata.len());
+        let member = member(self.folder, inside);
+        if let Err(error) = self.tar.append_data(&mut header, member, content) {
+            self.watch.look()?;
+            return Err(unfinished(error));
+        }
         self.files += 1;
-        self.bytes += metadata.len();
+        self.bytes = bytes;
         Ok(())
     }
 
     fn manifest(&mut self) -> io::Result<()> {
-        if fs::symlink_metadata(self.folder.join(MANIFEST)).is_ok() {
+        if std::fs::symlink_metadata(self.folder.join(MANIFEST)).is_ok() {
             return Ok(());
         }
         let manifest = json!({
@@ -101,11 +213,54 @@ impl<W: Write> Tarball<'_, W> {
         self.tar.append_data(&mut header, self.member(Path::new(MANIFEST)), content.as_slice())
     }
 
-    fn member(&self, inside: &Path) -> std::path::PathBuf {
-        Path::new(self.folder.file_name().unwrap_or("root".as_ref())).join(inside)
+    fn member(&self, inside: &Path) -> PathBuf {
+        member(self.folder, inside)
     }
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Whether the walk may go on.
+struct Watch<'a> {
+    limits: Limits,
+    began: Instant,
+    stop: &'a CancellationToken,
+}
+
+impl Watch<'_> {
+    fn look(&self) -> Result<(), Failure> {
+        if self.stop.is_cancelled() {
+            return Err(Failure::Abandoned);
+        }
+        if self.began.elapsed() > self.limits.time {
+            return Err(Failure::TooSlow(self.limits.time));
+        }
+        Ok(())
+    }
+}
+
+/// A file that is read no further once the walk must end.
+struct Watched<'a> {
+    file: &'a File,
+    watch: &'a Watch<'a>,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.watch.look().map_err(io::Error::other)?;
+        self.file.read(buffer)
+    }
+}
+
+fn member(folder: &Path, inside: &Path) -> PathBuf {
+    Path::new(folder.file_name().unwrap_or("root".as_ref())).join(inside)
 }
 
 fn is_passed_over(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+}
+
+/// Half a file cannot be passed over: what follows would be read as its rest.
+fn unfinished(error: io::Error) -> Failure {
+    if is_passed_over(&error) { Failure::Io(io::Error::other(error)) } else { Failure::Io(error) }
 }
