@@ -2,7 +2,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use ports::LogId;
 use types::bash::ExecuteBashRequest;
-use types::calls::{Scope, ScopedWorkspace, bash_log};
+use types::calls::{Scope, ScopedWorkspace};
 use types::{ConversationId, SandboxId, TenantId};
 
 use crate::App;
@@ -62,7 +62,7 @@ impl Place {
     /// The log of what commands print here.
     #[must_use]
     pub fn bash_log(&self) -> LogId {
-        LogId::named(&self.sandbox, &bash_log(&self.scope))
+        LogId::bash(&self.sandbox, self.scope.bash())
     }
 
     /// # Errors

@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{CONVERSATIONS} conversations");
     let (ports, guard) = open_timed(&folder, Fsync::Interval).await?;
     for number in 0..CONVERSATIONS {
-        let log = LogId::named(&SandboxId::shared(), &format!("{number:032x}"));
+        let log = log_of(number)?;
         ports.log.delete(&log).await?;
         ports.log.append(&log, Seq::ZERO, vec![Bytes::from_static(b"{}")]).await?;
     }
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("  {}", resident()?);
     let began = Instant::now();
     for number in 0..CONVERSATIONS {
-        ports.log.tail(&LogId::named(&SandboxId::shared(), &format!("{number:032x}"))).await?;
+        ports.log.tail(&log_of(number)?).await?;
     }
     println!("  every tail once: {:?}, {}", began.elapsed(), resident()?);
     let began = Instant::now();
@@ -78,7 +78,7 @@ async fn append(ports: &Ports, writers: usize) -> Result<(), Box<dyn std::error:
 }
 
 async fn write_log(ports: Ports, writer: usize) -> ports::Result<Vec<Duration>> {
-    let log = LogId::named(&SandboxId::shared(), &format!("{writer:032x}"));
+    let log = log_of(writer)?;
     ports.log.delete(&log).await?;
     let (record, mut tail, mut waits) = (Bytes::from(vec![b'x'; RECORD_BYTES]), Seq::ZERO, Vec::new());
     let began = Instant::now();
@@ -110,4 +110,8 @@ fn report(what: &str, mut waits: Vec<Duration>, took: Duration) {
     let at = |share: usize| waits.get(waits.len() * share / 100).copied().unwrap_or_default();
     let rate = waits.len() as f64 / took.as_secs_f64();
     println!("  {what}: {rate:.0}/s, p50 {:?}, p99 {:?}", at(50), at(99));
+}
+
+fn log_of(number: usize) -> ports::Result<LogId> {
+    LogId::of_name(&SandboxId::shared(), &format!("{number:032x}")).ok_or(ports::Error::NotFound)
 }

@@ -22,7 +22,7 @@ pub struct FileLog {
 #[async_trait]
 impl EventLog for FileLog {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
-        let place = Place::log(log)?;
+        let place = Place::log(log);
         let size = check(&records)?;
         let (subject, bus) = (subjects::stored(log), self.bus.clone());
         self.journal
@@ -34,7 +34,7 @@ impl EventLog for FileLog {
     }
 
     async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
-        let (place, disk) = (Place::log(log)?, self.disk.clone());
+        let (place, disk) = (Place::log(log), self.disk.clone());
         blocking(move || match disk.log(&place)? {
             Some(log) => log.read(after.0, limit),
             None => Ok(Vec::new()),
@@ -43,7 +43,7 @@ impl EventLog for FileLog {
     }
 
     async fn tail(&self, log: &LogId) -> Result<Seq> {
-        let (place, disk) = (Place::log(log)?, self.disk.clone());
+        let (place, disk) = (Place::log(log), self.disk.clone());
         if let Some(tail) = disk.known_tail(&place) {
             return Ok(Seq(tail));
         }
@@ -51,12 +51,12 @@ impl EventLog for FileLog {
     }
 
     async fn delete(&self, log: &LogId) -> Result<()> {
-        let place = Place::log(log)?;
+        let place = Place::log(log);
         self.journal.run(|answer| Box::new(Delete { place, answer })).await
     }
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        let place = Place::log(log)?;
+        let place = Place::log(log);
         self.journal.run(|answer| Box::new(Truncate { place, first_kept, answer })).await
     }
 }

@@ -23,19 +23,16 @@ const ESCAPED_DOT: &str = "%2E";
 
 impl Place {
     /// The file of a log. Logs of sandboxes other than the shared one are kept apart in a folder `@<sandbox>`.
-    pub fn log(log: &LogId) -> Result<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !(1..=100).contains(&log.name.len()) || !log.name.bytes().all(plain) {
-            return Err(Error::Internal(format!("not a log name: {:?}", log.name)));
-        }
-        let apart = match &log.sandbox {
+    pub fn log(log: &LogId) -> Self {
+        let apart = match log.sandbox() {
             shared if *shared == SandboxId::shared() => String::new(),
             other => format!("@{other}/"),
         };
-        Ok(match log.name.starts_with('_') {
-            true => Self { area: Area::BashEvents, path: format!("{apart}{}.jsonl", log.name) },
-            false => Self { area: Area::Conversations, path: format!("{apart}{}/events.jsonl", log.name) },
-        })
+        let path = format!("{apart}{}", log.name());
+        match log {
+            LogId::Bash { .. } => Self { area: Area::BashEvents, path: path + ".jsonl" },
+            LogId::Conversation { .. } => Self { area: Area::Conversations, path: path + "/events.jsonl" },
+        }
     }
 
     /// Where it is noted that a log has lost its front: beside the log, so that they move together.
@@ -91,12 +88,11 @@ pub fn check_blob_name(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::{BashScope, ConversationId};
 
     #[test]
     fn no_name_leads_out_of_its_folder() {
-        let sandbox = SandboxId::shared();
         for name in ["", ".", "..", "../x", "a/b", "a\0b", &"x".repeat(101)] {
-            assert!(Place::log(&LogId::named(&sandbox, name)).is_err(), "{name:?}");
             assert!(check_blob_name(name).is_err(), "{name:?}");
         }
         for key in ["", "../x", "a/b", "%revision", &"x".repeat(201)] {
@@ -120,9 +116,10 @@ mod tests {
     #[test]
     fn logs_of_two_sandboxes_do_not_meet() {
         let other = SandboxId::parse("other").unwrap();
-        let path = |sandbox: &SandboxId, name: &str| Place::log(&LogId::named(sandbox, name)).unwrap().path;
-        assert_eq!(path(&SandboxId::shared(), "_bash"), "_bash.jsonl");
-        assert_eq!(path(&other, "_bash"), "@other/_bash.jsonl");
-        assert_eq!(path(&other, "0a"), "@other/0a/events.jsonl");
+        let id = ConversationId::random();
+        let path = |log: LogId| Place::log(&log).path;
+        assert_eq!(path(LogId::bash(&SandboxId::shared(), BashScope::Sandbox)), "_bash.jsonl");
+        assert_eq!(path(LogId::bash(&other, BashScope::Sandbox)), "@other/_bash.jsonl");
+        assert_eq!(path(LogId::conversation(&other, id)), format!("@other/{}/events.jsonl", id.hex()));
     }
 }

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (writers, records) in [(1, 1), (16, 1), (1, 10), (16, 10)] {
         append(&ports, writers, records).await?;
     }
-    let log = LogId::named(&SandboxId::shared(), &format!("{:032x}", 0));
+    let log = log_of(0)?;
     let began = Instant::now();
     let read = ports.log.read_all(&log, Seq::ZERO).await?.len();
     println!("  read of {read} records: {:?}", began.elapsed());
@@ -73,7 +73,7 @@ async fn append(ports: &Ports, writers: usize, records: usize) -> Result<(), Box
 }
 
 async fn write_log(ports: Ports, writer: usize, records: usize) -> ports::Result<Vec<Duration>> {
-    let log = LogId::named(&SandboxId::shared(), &format!("{writer:032x}"));
+    let log = log_of(writer)?;
     ports.log.delete(&log).await?;
     let records = vec![Bytes::from(vec![b'x'; RECORD_BYTES]); records];
     let (began, mut tail, mut waits) = (Instant::now(), Seq::ZERO, Vec::new());
@@ -138,4 +138,8 @@ fn report(what: &str, mut waits: Vec<Duration>, took: Duration) {
     let at = |share: usize| waits.get(waits.len() * share / 100).copied().unwrap_or_default();
     let rate = waits.len() as f64 / took.as_secs_f64();
     println!("  {what}: {rate:.0}/s, p50 {:?}, p99 {:?}", at(50), at(99));
+}
+
+fn log_of(number: usize) -> ports::Result<LogId> {
+    LogId::of_name(&SandboxId::shared(), &format!("{number:032x}")).ok_or(ports::Error::NotFound)
 }

@@ -132,7 +132,7 @@ impl Direct {
 
     /// Does what [`Archive::truncate`] says, but for the room, which it adds to `room`.
     async fn drop_before(&self, log: &LogId, first: u64, room: &mut u64) -> Result<()> {
-        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let place = Place { stream: &stream, subject: &subject };
         let first = first.min(self.last(log).await?);
         let (mut load, mut bodies) = (Load::default(), BTreeSet::new());
@@ -153,19 +153,19 @@ impl Direct {
         })
         .await?;
         for digest in bodies {
-            let pieces = format!("{}.{digest}.>", layout::bodies_subject(log)?);
+            let pieces = format!("{}.{digest}.>", layout::bodies_subject(log));
             *room += self.remove(Place { stream: BLOBS, subject: &pieces }, true).await?;
         }
         Ok(())
     }
 
     async fn is_counted(&self, log: &LogId) -> Result<bool> {
-        quota::is_counted(&self.kv(), &log.sandbox).await
+        quota::is_counted(&self.kv(), log.sandbox()).await
     }
 
     async fn give_back(&self, log: &LogId, room: u64) {
         if room > 0
-            && let Err(error) = quota::give_back(&self.kv(), &log.sandbox, room).await
+            && let Err(error) = quota::give_back(&self.kv(), log.sandbox(), room).await
         {
             tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
         }
@@ -179,27 +179,27 @@ impl Direct {
 #[async_trait]
 impl Archive for Direct {
     async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64> {
-        let subject = self.layout.subject(log)?;
+        let subject = self.layout.subject(log);
         let NewMessage { lengths, body, payload } = message;
         self.jetstream.store(&subject, Some(last), LogMessage::headers(lengths, body.as_ref()), payload).await
     }
 
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
-        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let place = Place { stream: &stream, subject: &subject };
         let page = self.jetstream.page(place, from, limit, self.page_bytes).await?;
         Ok(page.into_iter().map(LogMessage::of).collect())
     }
 
     async fn last(&self, log: &LogId) -> Result<u64> {
-        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let last = self.jetstream.last(Place { stream: &stream, subject: &subject }).await?;
         Ok(last.map_or(0, |raw| raw.seq))
     }
 
     async fn delete(&self, log: &LogId) -> Result<()> {
-        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log)?);
-        let pieces = format!("{}.>", layout::bodies_subject(log)?);
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
+        let pieces = format!("{}.>", layout::bodies_subject(log));
         let is_counted = self.is_counted(log).await?;
         let removed = self.remove(Place { stream: &stream, subject: &subject }, is_counted).await?;
         let bodies = self.remove(Place { stream: BLOBS, subject: &pieces }, is_counted).await;
@@ -217,13 +217,13 @@ impl Archive for Direct {
     }
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
-        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log)?);
+        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
         let last = self.jetstream.last(Place { stream: BLOBS, subject: &subject }).await?;
         Ok(last.map(|raw| raw.payload))
     }
 
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
-        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log)?);
+        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
         self.jetstream.store(&subject, None, Default::default(), piece).await.map(|_| ())
     }
 }

@@ -1,37 +1,9 @@
-use std::fmt;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::{ConversationId, SandboxId, Seq};
+use types::{LogId, Seq};
 
 use crate::{Error, Result};
-
-/// One log: a conversation's events, or a sandbox's bash events.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LogId {
-    pub sandbox: SandboxId,
-    /// The conversation id in hex, or a name that begins with `_`. ASCII letters, digits, `_` and `-`.
-    pub name: String,
-}
-
-impl LogId {
-    #[must_use]
-    pub fn conversation(sandbox: &SandboxId, id: ConversationId) -> Self {
-        Self { sandbox: sandbox.clone(), name: id.hex() }
-    }
-
-    #[must_use]
-    pub fn named(sandbox: &SandboxId, name: &str) -> Self {
-        Self { sandbox: sandbox.clone(), name: name.to_owned() }
-    }
-}
-
-impl fmt::Display for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.sandbox, self.name)
-    }
-}
 
 /// A stored record and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,6 @@ mod kv;
 pub mod log;
 pub mod retry;
 pub mod rpc;
-pub mod subjects;
 pub mod sums;
 
 use std::sync::Arc;
@@ -25,8 +24,9 @@ pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
 pub use driver::{Driver, Found, Launch, StartError, Unit, UnitState};
 pub use error::{Error, Result};
-pub use event_log::{Appended, Entry, EventLog, LogId, Stored};
+pub use event_log::{Appended, Entry, EventLog, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry};
+pub use types::{LogId, subjects};
 
 /// Everything a service is given. Cheap to clone.
 #[derive(Clone)]

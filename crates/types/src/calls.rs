@@ -10,6 +10,7 @@ use crate::content::Message;
 use crate::files::FileBrowserEntry;
 use crate::git::{GitChange, GitCommitsPage, GitDiff};
 use crate::ids::{ConversationId, EventId, Seq};
+use crate::log_id::BashScope;
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
 
@@ -127,6 +128,17 @@ pub struct Scope {
     pub workspace: Option<ScopedWorkspace>,
 }
 
+impl Scope {
+    /// Which log the commands of this scope are in.
+    #[must_use]
+    pub fn bash(&self) -> BashScope {
+        match &self.workspace {
+            Some(workspace) => BashScope::Conversation(workspace.conversation),
+            None => BashScope::Sandbox,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopedWorkspace {
     pub conversation: ConversationId,
@@ -134,7 +146,7 @@ pub struct ScopedWorkspace {
     pub root: String,
 }
 
-/// Gateway to worker, `mh.cmd.<sandbox>.bash`. Events go to the log of [`crate::calls::bash_log`].
+/// Gateway to worker, `mh.cmd.<sandbox>.bash`. Events go to the log of [`Scope::bash`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum BashCall {
@@ -157,21 +169,6 @@ pub struct BashStarted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BashCleared {
     pub cleared_count: u64,
-}
-
-/// The log name that bash events of a scope go to.
-#[must_use]
-pub fn bash_log(scope: &Scope) -> String {
-    match &scope.workspace {
-        Some(workspace) => conversation_bash_log(workspace.conversation),
-        None => "_bash".to_owned(),
-    }
-}
-
-/// That of commands in a conversation's workspace.
-#[must_use]
-pub fn conversation_bash_log(conversation: ConversationId) -> String {
-    format!("_bash-{}", conversation.hex())
 }
 
 /// Identifies one state of a file, so that a download that meets a changed file stops.

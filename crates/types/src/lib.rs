@@ -14,14 +14,17 @@ pub mod files;
 pub mod git;
 pub mod ids;
 pub mod log;
+mod log_id;
 pub mod model;
 pub mod placement;
 pub mod policy;
 pub mod secrets;
 pub mod stats;
+pub mod subjects;
 pub mod time;
 pub mod tool;
 
 pub use content::{Content, Message, Role};
 pub use event::{Event, EventBody, Source};
 pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq, TenantId};
+pub use log_id::{BashScope, LogId};

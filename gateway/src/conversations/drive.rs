@@ -26,7 +26,7 @@ pub(crate) async fn command(
     app.activity.touch();
     let call = ConversationCall { conversation: entry.id, command };
     let done: CommandDone =
-        app.workers.call_within(&entry.log.sandbox, "conversation", &call, deadline).await?;
+        app.workers.call_within(entry.log.sandbox(), "conversation", &call, deadline).await?;
     app.index.wait_for(entry, done.seq, QUICK).await?;
     Ok(done)
 }
@@ -76,7 +76,7 @@ pub(crate) async fn message(
 /// The worker's fault; `Unavailable` when it does not answer.
 pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
     let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
-    let sandbox = &entry.log.sandbox;
+    let sandbox = entry.log.sandbox();
     app.workers.call_if_awake::<_, CommandDone>(sandbox, "conversation", &call, QUICK).await.map(drop)
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> 
     let (app, tenant) = (app.clone(), tenant.clone());
     let tasks = app.tasks.clone();
     let deleting = tasks.spawn(async move {
-        let Some(sandbox) = app.index.get(&tenant, id).map(|entry| entry.log.sandbox.clone()) else {
+        let Some(sandbox) = app.index.get(&tenant, id).map(|entry| entry.log.sandbox().clone()) else {
             return Ok(false);
         };
         let there_was = app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await?;

@@ -63,7 +63,7 @@ pub(super) async fn get_why(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let standing = app.placement.standing(&entry.log.sandbox);
+    let standing = app.placement.standing(entry.log.sandbox());
     let last = last_event(&app, &entry).await?;
     let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
     let budget = app.models.budget(&record).await?;
@@ -74,7 +74,7 @@ pub(super) async fn get_why(
         blocked_by: found.blocker,
         since: found.since,
         detail: found.detail,
-        sandbox: entry.log.sandbox.clone(),
+        sandbox: entry.log.sandbox().clone(),
         epoch: allocation.as_ref().map(|allocation| allocation.epoch),
         failure: allocation.and_then(|allocation| allocation.failure),
         lease: standing.and_then(|standing| standing.lease),

@@ -56,7 +56,7 @@ pub async fn run(ports: Ports, tasks: Tasks, hub: Hub, room: Arc<Room>) {
 }
 
 async fn subscribe_live(ports: &Ports, room: &Room) -> Subscription {
-    let subject = subjects::live(&room.entry.log.sandbox, room.entry.id);
+    let subject = subjects::live(room.entry.log.sandbox(), room.entry.id);
     match ports.bus.subscribe(&subject, None).await {
         Ok(live) => live,
         Err(error) => {

@@ -278,7 +278,10 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
     let (status, ()) = tokio::join!(calling, coming);
     assert_eq!(status, 200);
     until(async || messages(&world, &sandbox) > 0).await;
-    until(async || world.ports.log.tail(&ports::LogId::named(&sandbox, "_bash")).await.unwrap().0 > 0).await;
+    until(async || {
+        world.ports.log.tail(&ports::LogId::bash(&sandbox, types::BashScope::Sandbox)).await.unwrap().0 > 0
+    })
+    .await;
     assert_eq!(messages(&world, &sandbox), 1);
 }
 
@@ -303,7 +306,7 @@ async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_mad
     assert!(answer.1["detail"].as_str().unwrap().contains("was lost"), "{}", answer.1);
     assert!(lost_at.elapsed() < Duration::from_secs(5), "{:?}", lost_at.elapsed());
     assert_eq!(gateway.bash("/api", None).await, 200);
-    let log = ports::LogId::named(&sandbox, "_bash");
+    let log = ports::LogId::bash(&sandbox, types::BashScope::Sandbox);
     let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
     let is_command = |entry: &&ports::Entry| entry.payload.windows(11).any(|text| text == b"BashCommand");
     assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");

@@ -280,7 +280,7 @@ async fn the_end_of_the_worker_ends_commands_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_events_are_forgotten_and_young_ones_stay() {
     let mut world = World::start().await;
-    let log = LogId::named(&SandboxId::shared(), "_bash");
+    let log = LogId::bash(&SandboxId::shared(), types::BashScope::Sandbox);
     let hour = Duration::from_secs(3_600);
     let old = |id: &str| {
         BashEvent::BashCommand(BashCommand {
@@ -354,7 +354,7 @@ async fn a_record_that_arrives_after_its_answer_was_given_up_is_stored_once() {
 async fn a_replaced_worker_stores_no_bash_events() {
     let world = World::start().await;
     world.execute("true", 5).await;
-    let log = LogId::named(&SandboxId::shared(), "_bash");
+    let log = LogId::bash(&SandboxId::shared(), types::BashScope::Sandbox);
     let fence = br#"{"control":{"type":"fence","epoch":7}}"#;
     let tail = world.ports.log.tail(&log).await.unwrap();
     let fenced = world.ports.log.append(&log, tail, vec![fence.to_vec().into()]).await.unwrap().tail();
@@ -392,7 +392,7 @@ async fn a_command_whose_events_cannot_be_stored_is_ended() {
 async fn a_log_that_somebody_else_deleted_is_begun_anew() {
     let world = World::start().await;
     world.execute("echo 1", 30).await;
-    world.ports.log.delete(&LogId::named(&SandboxId::shared(), "_bash")).await.unwrap();
+    world.ports.log.delete(&LogId::bash(&SandboxId::shared(), types::BashScope::Sandbox)).await.unwrap();
     assert_eq!(world.execute("echo 2", 30).await[0].stdout.as_deref(), Some("2\n"));
 }
 

@@ -76,7 +76,7 @@ impl Placement for Fleet {
 
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
         let Some(entry) = self.index.any(conversation) else { return Ok(()) };
-        let (sandbox, status) = (&entry.log.sandbox, entry.status());
+        let (sandbox, status) = (entry.log.sandbox(), entry.status());
         let may_rest = || {
             let is_shared = self.index.in_sandbox(sandbox).iter().any(|other| other.id != conversation);
             !is_shared && entry.status() == status && status != Status::Running

@@ -34,7 +34,8 @@ pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) {
 /// Starts the workers that are missing, and tells every worker that comes which runs to look at, until the server
 /// stops.
 pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, tasks: &Tasks) {
-    let cut_off: BTreeSet<SandboxId> = running(index).iter().map(|entry| entry.log.sandbox.clone()).collect();
+    let cut_off: BTreeSet<SandboxId> =
+        running(index).iter().map(|entry| entry.log.sandbox().clone()).collect();
     for sandbox in cut_off {
         let placement = workers.placement().clone();
         tasks.spawn_until_drain(async move {
@@ -49,7 +50,7 @@ pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, task
         loop {
             for sandbox in newcomers(&leases.borrow_and_update(), &mut told) {
                 let (workers, mut entries) = (workers.clone(), running(&index));
-                entries.retain(|entry| entry.log.sandbox.as_str() == sandbox);
+                entries.retain(|entry| entry.log.sandbox().as_str() == sandbox);
                 telling.spawn_until_drain(async move { close(entries, &workers).await });
             }
             if leases.changed().await.is_err() {
@@ -85,7 +86,7 @@ async fn wake(workers: &Workers, entry: &Entry) {
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
         let waking =
-            workers.call_if_awake::<_, CommandDone>(&entry.log.sandbox, "conversation", &call, DEADLINE);
+            workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), "conversation", &call, DEADLINE);
         match waking.await {
             Ok(_) => return,
             Err(fault)

@@ -102,7 +102,7 @@ async fn write_log(ports: Ports, number: usize) {
         let batch = (0..=number % 3).map(|more| record(next + more)).collect();
         tail = ports.log.append(&log, tail, batch).await.unwrap().tail();
         next += number % 3 + 1;
-        acknowledge(&log.name, tail.0);
+        acknowledge(&log.name(), tail.0);
     }
 }
 

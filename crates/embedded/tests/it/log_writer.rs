@@ -153,7 +153,7 @@ async fn nothing_is_doubled_lost_or_written_after_a_newer_fence() {
         println!("MANYHANDS_SEED={seed}");
         let log =
             Lossy { inner: ports.log.clone(), rng: Mutex::new(Rng::with_seed(seed)), late: Mutex::default() };
-        let id = LogId::named(&SandboxId::shared(), &format!("_bash-{seed:032x}"));
+        let id = LogId::of_name(&SandboxId::shared(), &format!("_bash-{seed:032x}")).unwrap();
         let mut world =
             World { log: Arc::new(log), id, writers: Vec::new(), issued: 0, acknowledged: BTreeMap::new() };
         world.start().await;
@@ -199,7 +199,7 @@ async fn what_the_log_will_never_take_is_told_from_what_it_cannot_take_now() {
     let dir = tempfile::tempdir().unwrap();
     let (ports, _guard) =
         manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
-    let id = LogId::named(&SandboxId::shared(), "_bash");
+    let id = LogId::bash(&SandboxId::shared(), types::BashScope::Sandbox);
     let mut writer = LogWriter::open(ports.log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
     let too_large = writer.batch(vec![Bytes::from(vec![b'x'; 65 << 20])]).unwrap();
     let refused = writer.store(&too_large).await.unwrap_err();

@@ -1,8 +1,9 @@
 //! What a worker may still say when its sandbox has no room: that something has ended.
 
+use ports::LogId;
 use serde::Deserialize;
 use types::bash::BashEvent;
-use types::log::LogRecord;
+use types::log::{Control, LogRecord};
 
 use crate::message::{LogMessage, NewMessage};
 
@@ -16,17 +17,21 @@ const ENDINGS: [&str; 5] = [
     "InterruptEvent",
 ];
 
-/// Whether all records of `message` only tell of ends: of runs, of calls, of commands.
-pub fn is_ending(message: &NewMessage) -> bool {
+/// Whether all records of `message` to `log` only tell of ends: of runs, of calls, of commands.
+pub fn is_ending(log: &LogId, message: &NewMessage) -> bool {
     let NewMessage { lengths, body, payload } = message;
     if body.is_some() || payload.len() > MOST {
         return false;
     }
     let stored = LogMessage { number: 1, lengths: lengths.clone(), body: None, payload: payload.clone() };
+    let ends = match log {
+        LogId::Conversation { .. } => ends_of_runs,
+        LogId::Bash { .. } => ends_of_commands,
+    };
     stored.records(payload.clone()).iter().all(|entry| ends(&entry.payload))
 }
 
-fn ends(record: &[u8]) -> bool {
+fn ends_of_runs(record: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Kind {
         kind: String,
@@ -36,16 +41,23 @@ fn ends(record: &[u8]) -> bool {
         Ok(LogRecord::Event { event, .. }) => {
             serde_json::from_str(event.get()).is_ok_and(|Kind { kind }| ENDINGS.contains(&kind.as_str()))
         }
-        Err(_) => match serde_json::from_slice(record) {
-            Ok(BashEvent::BashOutput(output)) => output.exit_code.is_some(),
-            Ok(BashEvent::BashCommand(_)) | Err(_) => false,
-        },
+        Err(_) => false,
+    }
+}
+
+fn ends_of_commands(record: &[u8]) -> bool {
+    match serde_json::from_slice(record) {
+        Ok(BashEvent::BashOutput(output)) => output.exit_code.is_some(),
+        Ok(BashEvent::BashCommand(_)) => false,
+        // What an incarnation fences the log with.
+        Err(_) => matches!(LogRecord::decode(record), Ok(LogRecord::Control(Control::Fence { .. }))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use types::{BashScope, ConversationId, SandboxId};
 
     use super::*;
     use crate::message::pack;
@@ -62,11 +74,12 @@ mod tests {
 
     #[test]
     fn only_small_messages_of_ends_are_endings() {
-        assert!(is_ending(&message(&[ERROR, ENDED])));
-        assert!(!is_ending(&message(&[ERROR, ACTION, ENDED])));
-        assert!(!is_ending(&message(&["nonsense"])));
+        let log = LogId::conversation(&SandboxId::shared(), ConversationId::random());
+        assert!(is_ending(&log, &message(&[ERROR, ENDED])));
+        assert!(!is_ending(&log, &message(&[ERROR, ACTION, ENDED])));
+        assert!(!is_ending(&log, &message(&["nonsense"])));
         let large = ERROR.replace("\"c\"", &format!("\"{}\"", "c".repeat(MOST)));
-        assert!(!is_ending(&message(&[&large])));
+        assert!(!is_ending(&log, &message(&[&large])));
     }
 
     #[test]
@@ -76,7 +89,20 @@ mod tests {
                 r#"{{"kind":"BashOutput","id":"i","timestamp":"t","command_id":"c","order":0,"exit_code":{code},"stdout":null,"stderr":null}}"#
             )
         };
-        assert!(is_ending(&message(&[&output("0")])));
-        assert!(!is_ending(&message(&[&output("null"), &output("0")])));
+        let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+        assert!(is_ending(&log, &message(&[&output("0")])));
+        assert!(!is_ending(&log, &message(&[&output("null"), &output("0")])));
+    }
+
+    #[test]
+    fn what_ends_in_one_kind_of_log_is_no_ending_in_the_other() {
+        let id = ConversationId::random();
+        let conversation = LogId::conversation(&SandboxId::shared(), id);
+        let shell = LogId::bash(&SandboxId::shared(), BashScope::Conversation(id));
+        let output = r#"{"kind":"BashOutput","id":"i","timestamp":"t","command_id":"c","order":0,"exit_code":0,"stdout":null,"stderr":null}"#;
+        assert!(is_ending(&shell, &message(&[output])));
+        assert!(!is_ending(&conversation, &message(&[output])));
+        assert!(is_ending(&conversation, &message(&[ENDED])));
+        assert!(!is_ending(&shell, &message(&[ENDED])));
     }
 }

@@ -50,8 +50,8 @@ impl Remote {
 
     /// The name of a log of this sandbox.
     fn own(&self, log: &LogId) -> Result<String> {
-        match log.sandbox == self.sandbox {
-            true => Ok(log.name.clone()),
+        match *log.sandbox() == self.sandbox {
+            true => Ok(log.name()),
             false => Err(Error::Internal(format!("log {log} is not of sandbox {}", self.sandbox))),
         }
     }

@@ -68,49 +68,54 @@ struct Caller {
 
 impl Caller {
     async fn answer(&self, question: Question, blob: Bytes) -> Result<(Answer, Bytes), Fault> {
-        let log = |name: &str| LogId::named(&self.sandbox, name);
+        let log = |name: &str| {
+            let named = LogId::of_name(&self.sandbox, name);
+            named.ok_or_else(|| Fault::new(Code::Invalid, "this names no log"))
+        };
         let nothing = Bytes::new();
         Ok(match question {
             Question::Append { log: name, last, lengths, body } => {
+                let log = log(&name)?;
                 let message = NewMessage { lengths, body, payload: blob };
                 let (records, bytes) = (message.records(), message.weight());
-                self.charge(bytes, || is_ending(&message)).await?;
-                let appended = self.served.archive.append(&log(&name), last, message).await;
+                self.charge(bytes, || is_ending(&log, &message)).await?;
+                let appended = self.served.archive.append(&log, last, message).await;
                 let number = self.unless_stored(bytes, appended)?;
                 (self.served.appended)(records);
                 (Answer::Appended(number), nothing)
             }
             Question::Messages { log: name, from, limit } => {
                 let limit = limit.clamp(1, PAGE);
-                let messages = self.served.archive.messages(&log(&name), from, limit).await?;
+                let messages = self.served.archive.messages(&log(&name)?, from, limit).await?;
                 let (envelopes, blob) = pack(messages);
                 (Answer::Messages(envelopes), blob)
             }
             Question::Last { log: name } => {
-                (Answer::Last(self.served.archive.last(&log(&name)).await?), nothing)
+                (Answer::Last(self.served.archive.last(&log(&name)?).await?), nothing)
             }
             Question::Delete { log: name } => {
-                self.served.archive.delete(&log(&name)).await?;
+                self.served.archive.delete(&log(&name)?).await?;
                 (Answer::Done, nothing)
             }
             Question::Truncate { log: name, first } => {
-                if !name.starts_with('_') {
+                let log = log(&name)?;
+                if let LogId::Conversation { .. } = log {
                     return Err(Fault::new(Code::Forbidden, "a worker drops nothing of a conversation"));
                 }
-                self.served.archive.truncate(&log(&name), first).await?;
+                self.served.archive.truncate(&log, first).await?;
                 (Answer::Done, nothing)
             }
             Question::Piece { log: name, digest, index } => {
-                let piece = self.served.archive.piece(&log(&name), &digest, index).await?;
+                let piece = self.served.archive.piece(&log(&name)?, &digest, index).await?;
                 (Answer::Piece { found: piece.is_some() }, piece.unwrap_or_default())
             }
             Question::PutPiece { log: name, digest, index } => {
                 if blob.len() as u64 > PIECE {
                     return Err(Fault::new(Code::Invalid, "a piece is too large"));
                 }
-                let bytes = weight(None, &blob);
+                let (log, bytes) = (log(&name)?, weight(None, &blob));
                 self.charge(bytes, || false).await?;
-                let put = self.served.archive.put_piece(&log(&name), &digest, index, blob).await;
+                let put = self.served.archive.put_piece(&log, &digest, index, blob).await;
                 self.unless_stored(bytes, put)?;
                 (Answer::Done, nothing)
             }

@@ -63,7 +63,11 @@ fn sandbox(name: &str) -> SandboxId {
 }
 
 fn log(name: &str) -> LogId {
-    LogId::named(&sandbox("a"), name)
+    log_of(&sandbox("a"), name)
+}
+
+fn log_of(sandbox: &SandboxId, name: &str) -> LogId {
+    LogId::of_name(sandbox, &crate::common::log(name).name()).unwrap()
 }
 
 /// Appends records of `size` bytes until one is refused, and answers how many bytes were taken and why no more.
@@ -93,7 +97,7 @@ async fn beyond_its_quota_a_sandbox_stores_nothing_and_its_neighbours_go_on() {
     assert!(matches!(&error, Error::Full(why) if why.contains("4 MiB")), "{error:?}");
     let other = append(&full, &log("two"), &"x".repeat(RECORD)).await;
     assert!(matches!(other, Err(Error::Full(_))), "another log is no way out: {other:?}");
-    append(&neighbour, &LogId::named(&sandbox("b"), "one"), &"x".repeat(RECORD)).await.unwrap();
+    append(&neighbour, &log_of(&sandbox("b"), "one"), &"x".repeat(RECORD)).await.unwrap();
 }
 
 #[tokio::test]
@@ -203,15 +207,15 @@ async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
     let names = ["a", "talks", "gone"].map(sandbox);
     for name in &names {
         let ports = worker(&server, name).await;
-        append(&ports, &LogId::named(name, "one"), &"x".repeat(MIB as usize)).await.unwrap();
-        append(&ports, &LogId::named(name, "of-its-own"), "x").await.unwrap();
+        append(&ports, &log_of(name, "one"), &"x".repeat(MIB as usize)).await.unwrap();
+        append(&ports, &log_of(name, "of-its-own"), "x").await.unwrap();
     }
     gateways.remove(0).end().await;
     gateways.push(Gateway::start(&server).await);
     testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
     for name in &names {
         for log in ["one", "of-its-own"] {
-            let is_empty = control.log.tail(&LogId::named(name, log)).await.unwrap() == Seq::ZERO;
+            let is_empty = control.log.tail(&log_of(name, log)).await.unwrap() == Seq::ZERO;
             assert_eq!(is_empty, name.as_str() == "gone", "{log} of {name}");
         }
         assert_eq!(control.kv.get(STORED, name.as_str()).await.unwrap().is_none(), name.as_str() == "gone");

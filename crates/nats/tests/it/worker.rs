@@ -13,7 +13,7 @@ use ports::{Error, Expect, LogId, Ports, buckets, subjects};
 use serde_json::{Value, json};
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::{Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, SandboxId, Seq};
 
 struct Keep {
     server: Nats,
@@ -94,7 +94,8 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let (_, keep) = make().await;
     let control = keep.control.control().await.unwrap();
     let sandboxes = ["default", "other"].map(|name| SandboxId::parse(name).unwrap());
-    let logs = sandboxes.clone().map(|sandbox| LogId::named(&sandbox, "a"));
+    let name = crate::common::log("a").name();
+    let logs = sandboxes.clone().map(|sandbox| LogId::of_name(&sandbox, &name).unwrap());
     for log in &logs {
         control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
     }
@@ -106,13 +107,13 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
         let answer = call::<_, Value>(&*other.bus, &subject, &question, Bytes::new(), PATIENCE);
         answer.await.map(|_| ()).map_err(|fault| fault.code)
     };
-    for elsewhere in ["*", ">", "a.b", "default.a", ""] {
-        assert_eq!(delete(elsewhere).await, Err(Code::Internal), "{elsewhere:?}");
+    for elsewhere in ["*", ">", "a.b", &format!("default.{name}"), "of-its-own", ""] {
+        assert_eq!(delete(elsewhere).await, Err(Code::Invalid), "{elsewhere:?}");
     }
     for log in &logs {
         assert!(control.log.tail(log).await.unwrap() > Seq::ZERO);
     }
-    assert_eq!(delete("a").await, Ok(()));
+    assert_eq!(delete(&name).await, Ok(()));
     assert!(control.log.tail(&logs[0]).await.unwrap() > Seq::ZERO);
     assert_eq!(control.log.tail(&logs[1]).await, Ok(Seq::ZERO));
 }
@@ -129,7 +130,7 @@ async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else(
     }
     assert_eq!(crate::common::texts(&control, "_bash").await, ["two"]);
     assert_eq!(crate::common::texts(&control, "0a").await, ["one", "two"]);
-    let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "_bash");
+    let elsewhere = LogId::bash(&SandboxId::parse("other").unwrap(), BashScope::Sandbox);
     assert!(matches!(worker.log.truncate_before(&elsewhere, Seq(1)).await, Err(Error::Internal(_))));
 }
 
@@ -158,7 +159,7 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
         assert!(matches!(worker.kv.get(bucket, key).await, Err(Error::Internal(_))));
     }
     assert!(worker.kv.list(buckets::LEASES).await.is_err());
-    let elsewhere = LogId::named(&SandboxId::parse("other").unwrap(), "a");
+    let elsewhere = LogId::bash(&SandboxId::parse("other").unwrap(), BashScope::Sandbox);
     assert!(matches!(worker.log.tail(&elsewhere).await, Err(Error::Internal(_))));
 }
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
-use types::Seq;
+use types::{BashScope, ConversationId, SandboxId, Seq};
 
 use super::{new_log, next};
 use crate::{Delivery, Entry, Error, EventLog, LogId, Ports, Stored, Subscription, subjects};
@@ -235,8 +235,9 @@ pub async fn a_truncated_log_is_deleted_and_made_anew(ports: Ports) {
 }
 
 pub async fn logs_do_not_mix(ports: Ports) {
-    let (one, other) = (new_log(), new_log());
-    let bash = LogId::named(&one.sandbox, &format!("_{}", one.name));
+    let (sandbox, id) = (SandboxId::shared(), ConversationId::random());
+    let (one, other) = (LogId::conversation(&sandbox, id), new_log());
+    let bash = LogId::bash(&sandbox, BashScope::Conversation(id));
     for (log, text) in [(&one, "one"), (&other, "other"), (&bash, "bash")] {
         append(&ports, log, Seq::ZERO, &[text]).await;
     }
@@ -255,8 +256,7 @@ pub async fn large_and_strange_records_come_back_unchanged(ports: Ports) {
 
 /// Workers may drop from the front of such logs only.
 fn new_bash_log() -> LogId {
-    let log = new_log();
-    LogId::named(&log.sandbox, &format!("_{}", log.name))
+    LogId::bash(&SandboxId::shared(), BashScope::Conversation(ConversationId::random()))
 }
 
 async fn append(ports: &Ports, log: &LogId, after: Seq, texts: &[&str]) -> Vec<Seq> {

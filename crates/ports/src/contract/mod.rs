@@ -19,7 +19,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use types::SandboxId;
+use types::{ConversationId, SandboxId};
 
 use crate::LogId;
 
@@ -121,7 +121,7 @@ fn unique() -> String {
 }
 
 fn new_log() -> LogId {
-    LogId::named(&SandboxId::shared(), &unique())
+    LogId::conversation(&SandboxId::shared(), ConversationId::random())
 }
 
 /// The next item, which must come.

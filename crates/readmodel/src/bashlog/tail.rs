@@ -320,7 +320,7 @@ mod tests {
     async fn tail(folder: &std::path::Path) -> (Tail, embedded::Guard) {
         let options = embedded::Options::within(folder, embedded::Fsync::Interval);
         let (ports, store) = embedded::open(options).await.unwrap();
-        let log = LogId::named(&types::SandboxId::shared(), "_bash");
+        let log = LogId::bash(&types::SandboxId::shared(), types::BashScope::Sandbox);
         ports.log.append(&log, Seq::ZERO, (0..12).map(event).collect()).await.unwrap();
         let tail = Tail::new(log, ports, 4);
         tail.read_on().await.unwrap();

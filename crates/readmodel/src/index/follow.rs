@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use ports::{Change, Changes, Delivery, Message, Ports, Stored, Subscription, subjects};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::ConversationId;
+use types::{ConversationId, LogId};
 
 use super::entry::{Entry, Folded};
 use super::{CONVERSATIONS, Index, records};
@@ -52,8 +52,9 @@ pub(super) fn spawn(index: &Index, feeds: Feeds, tasks: &TaskTracker, drain: &Ca
 impl Index {
     async fn take_stored(&self, message: Message) {
         let Some(log) = subjects::log_of(&message.subject) else { return };
-        let Ok(id) = ConversationId::from_str(&log.name) else { return };
-        let Some(entry) = self.any(id) else { return };
+        let LogId::Conversation { id, .. } = log else { return };
+        // A worker may name a log of its own sandbox by the id of anybody's conversation.
+        let Some(entry) = self.any(id).filter(|entry| entry.log == log) else { return };
         let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return };
         match entry.fold(stored.prev, stored.seq, &message.parcel.blob) {
             Folded::New { moved: true } => self.directory_mut().reorder(&entry),

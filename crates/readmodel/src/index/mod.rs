@@ -107,7 +107,7 @@ impl Index {
     #[must_use]
     pub fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<Entry>> {
         let mut entries = self.all();
-        entries.retain(|entry| entry.log.sandbox == *sandbox);
+        entries.retain(|entry| entry.log.sandbox() == sandbox);
         entries
     }
 

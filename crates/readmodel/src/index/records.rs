@@ -6,9 +6,8 @@ use std::time::Duration;
 use ports::{Error, Expect, KvEntry, LogId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::calls::conversation_bash_log;
 use types::conversation::Record;
-use types::{ConversationId, TenantId};
+use types::{BashScope, ConversationId, TenantId};
 
 use super::entry::Entry;
 use super::{CONVERSATIONS, Index, PROJECTIONS};
@@ -122,7 +121,7 @@ impl Index {
 
     async fn delete_stored(&self, entry: &Entry) -> ports::Result<()> {
         let key = entry.id.hex();
-        let commands = LogId::named(&entry.log.sandbox, &conversation_bash_log(entry.id));
+        let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
         tokio::try_join!(self.0.ports.log.delete(&entry.log), self.0.ports.log.delete(&commands))?;
         self.0.ports.kv.delete(CONVERSATIONS, &key, Expect::Anything).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {

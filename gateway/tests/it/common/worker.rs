@@ -10,7 +10,7 @@ use ports::rpc::{Call, Code, Fault, serve};
 use ports::{LogId, Ports};
 use serde_json::{Value, json};
 use types::bash::{BashCommand, BashEvent, BashOutput};
-use types::calls::{BashCall, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope, bash_log};
+use types::calls::{BashCall, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope};
 use types::git::{GitChange, GitChangeStatus};
 use types::{SandboxId, time};
 
@@ -47,7 +47,7 @@ fn id() -> String {
 async fn bash(ports: Ports, call: BashCall) -> Answer {
     match call {
         BashCall::Start { scope, request } => {
-            let log = LogId::named(&SandboxId::shared(), &bash_log(&scope));
+            let log = LogId::bash(&SandboxId::shared(), scope.bash());
             let (command, cwd, timeout) = (request.command, request.cwd, request.timeout);
             let command = BashCommand { command, cwd, timeout, id: id(), timestamp: time::utc_now() };
             let seq = append(&ports, &log, BashEvent::BashCommand(command.clone())).await;
@@ -59,7 +59,7 @@ async fn bash(ports: Ports, call: BashCall) -> Answer {
         }
         BashCall::Stop { .. } => ok(()),
         BashCall::Clear { scope } => {
-            let log = LogId::named(&SandboxId::shared(), &bash_log(&scope));
+            let log = LogId::bash(&SandboxId::shared(), scope.bash());
             let count = ports.log.read_all(&log, types::Seq::ZERO).await.unwrap().len();
             ports.log.delete(&log).await.unwrap();
             ok(json!({"cleared_count": count}))

@@ -177,7 +177,7 @@ impl Worker {
         if script.mute {
             std::future::pending::<()>().await;
         }
-        let log = LogId::named(&self.0.sandbox, "_bash");
+        let log = LogId::bash(&self.0.sandbox, types::BashScope::Sandbox);
         let id = uuid::Uuid::new_v4().simple().to_string();
         let ExecuteBashRequest { command, cwd, timeout } = request;
         let command = BashCommand { command, cwd, timeout, id: id.clone(), timestamp: time::utc_now() };
@@ -202,7 +202,7 @@ impl Worker {
 
     /// Removes all bash events.
     pub async fn clear_bash(&self) {
-        self.0.ports.log.delete(&LogId::named(&self.0.sandbox, "_bash")).await.unwrap();
+        self.0.ports.log.delete(&LogId::bash(&self.0.sandbox, types::BashScope::Sandbox)).await.unwrap();
     }
 
     async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use types::BashScope;
 use types::bash::BashCommand;
 
 use super::journal::Journals;
@@ -36,7 +37,7 @@ pub(super) struct Run {
     pub(super) cwd: PathBuf,
     pub(super) environment: Arc<Vec<(OsString, OsString)>>,
     pub(super) journals: Arc<Journals>,
-    pub(super) journal: String,
+    pub(super) journal: BashScope,
     /// Ends the command, and the children it left behind.
     pub(super) stop: CancellationToken,
     /// Kills everything; nothing more is stored.
@@ -47,8 +48,7 @@ impl Run {
     /// Returns when no process of the command is of interest any more.
     pub(super) async fn live(self) {
         let deadline = Instant::now() + timeout_of(&self.command);
-        let mut report =
-            Report::new(Arc::clone(&self.journals), self.journal.clone(), self.command.id.clone());
+        let mut report = Report::new(Arc::clone(&self.journals), self.journal, self.command.id.clone());
         let spawned = match process::spawn(&self.command.command, &self.cwd, &self.environment) {
             Ok(spawned) => spawned,
             Err(error) => return report.failed(&self.describe(&error)).await,

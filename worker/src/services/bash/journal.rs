@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::BashEvent;
-use types::{Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, SandboxId, Seq};
 
 use store::Store;
 
@@ -32,10 +32,10 @@ pub(super) struct Journals {
     shutdown: CancellationToken,
     epoch: Epoch,
     writers: Arc<Writers>,
-    known: Mutex<BTreeSet<String>>,
+    known: Mutex<BTreeSet<BashScope>>,
 }
 
-type Writers = Mutex<HashMap<String, Writer>>;
+type Writers = Mutex<HashMap<BashScope, Writer>>;
 
 enum Writer {
     Writing(mpsc::Sender<Job>),
@@ -72,9 +72,9 @@ impl Journals {
     ///
     /// # Errors
     /// `Unavailable` while the process ends.
-    pub(super) async fn append(&self, name: &str, event: BashEvent) -> Result<Receipt> {
+    pub(super) async fn append(&self, scope: BashScope, event: BashEvent) -> Result<Receipt> {
         let (kept, receipt) = oneshot::channel();
-        self.hand_over(name, Job::Append { event, kept }).await?;
+        self.hand_over(scope, Job::Append { event, kept }).await?;
         Ok(receipt)
     }
 
@@ -82,9 +82,9 @@ impl Journals {
     ///
     /// # Errors
     /// Those of the log.
-    pub(super) async fn clear(&self, name: &str) -> Result<u64> {
+    pub(super) async fn clear(&self, scope: BashScope) -> Result<u64> {
         let (cleared, answer) = oneshot::channel();
-        self.hand_over(name, Job::Clear { cleared }).await?;
+        self.hand_over(scope, Job::Clear { cleared }).await?;
         answer.await.map_err(gone)?
     }
 
@@ -93,9 +93,9 @@ impl Journals {
     ///
     /// # Errors
     /// Those of the log.
-    pub(super) async fn forget_before(&self, name: &str, time: String) -> Result<u64> {
+    pub(super) async fn forget_before(&self, scope: BashScope, time: String) -> Result<u64> {
         let (forgotten, answer) = oneshot::channel();
-        self.hand_over(name, Job::ForgetBefore { time, forgotten }).await?;
+        self.hand_over(scope, Job::ForgetBefore { time, forgotten }).await?;
         answer.await.map_err(gone)?
     }
 
@@ -103,8 +103,8 @@ impl Journals {
     ///
     /// # Errors
     /// Those of the log.
-    pub(super) async fn has_command(&self, name: &str, id: &str) -> Result<bool> {
-        let log = LogId::named(&self.sandbox, name);
+    pub(super) async fn has_command(&self, scope: BashScope, id: &str) -> Result<bool> {
+        let log = LogId::bash(&self.sandbox, scope);
         let mut at = Seq::ZERO;
         loop {
             let page = self.log.read(&log, at, 1_000).await?;
@@ -118,41 +118,41 @@ impl Journals {
     }
 
     /// The logs that were written to since the start.
-    pub(super) fn known(&self) -> BTreeSet<String> {
+    pub(super) fn known(&self) -> BTreeSet<BashScope> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn hand_over(&self, name: &str, mut job: Job) -> Result<()> {
+    async fn hand_over(&self, scope: BashScope, mut job: Job) -> Result<()> {
         while !self.shutdown.is_cancelled() {
-            let Err(mpsc::error::SendError(back)) = self.writer(name).send(job).await else { return Ok(()) };
+            let Err(mpsc::error::SendError(back)) = self.writer(scope).send(job).await else { return Ok(()) };
             job = back;
         }
         Err(Error::Unavailable("the worker is stopping".into()))
     }
 
-    fn writer(&self, name: &str) -> mpsc::Sender<Job> {
+    fn writer(&self, scope: BashScope) -> mpsc::Sender<Job> {
         let mut writers = lock(&self.writers);
-        let store = match writers.remove(name) {
+        let store = match writers.remove(&scope) {
             Some(Writer::Writing(jobs)) if !jobs.is_closed() => {
-                writers.insert(name.to_owned(), Writer::Writing(jobs.clone()));
+                writers.insert(scope, Writer::Writing(jobs.clone()));
                 return jobs;
             }
             Some(Writer::Resting(store)) => store,
             Some(Writer::Writing(_)) | None => {
-                let id = LogId::named(&self.sandbox, name);
+                let id = LogId::bash(&self.sandbox, scope);
                 Store::new(Arc::clone(&self.log), id, self.epoch, self.shutdown.clone())
             }
         };
         let (sender, jobs) = mpsc::channel(QUEUE);
-        let writing = write(store, jobs, name.to_owned(), Arc::clone(&self.writers), self.shutdown.clone());
+        let writing = write(store, jobs, scope, Arc::clone(&self.writers), self.shutdown.clone());
         self.tracker.spawn(writing);
-        writers.insert(name.to_owned(), Writer::Writing(sender.clone()));
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        writers.insert(scope, Writer::Writing(sender.clone()));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(scope);
         sender
     }
 }
 
-fn lock(writers: &Writers) -> MutexGuard<'_, HashMap<String, Writer>> {
+fn lock(writers: &Writers) -> MutexGuard<'_, HashMap<BashScope, Writer>> {
     writers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -167,7 +167,7 @@ fn gone(_: oneshot::error::RecvError) -> Error {
 async fn write(
     mut store: Store,
     mut jobs: mpsc::Receiver<Job>,
-    name: String,
+    scope: BashScope,
     writers: Arc<Writers>,
     shutdown: CancellationToken,
 ) {
@@ -182,7 +182,7 @@ async fn write(
                 let mut writers = lock(&writers);
                 // Senders are handed out under the lock: with one left, that of the map, nobody is about to send.
                 if jobs.is_empty() && jobs.sender_strong_count() == 1 {
-                    writers.insert(name, Writer::Resting(store));
+                    writers.insert(scope, Writer::Resting(store));
                     return;
                 }
             }

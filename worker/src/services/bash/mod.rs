@@ -19,8 +19,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::BashScope;
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted, Scope, bash_log};
+use types::calls::{BashCall, BashCleared, BashStarted, Scope};
 use uuid::Uuid;
 
 use super::fault::not_found;
@@ -48,7 +49,7 @@ pub(super) struct Service {
 }
 
 /// A command: its log and its id.
-type Name = (String, String);
+type Name = (BashScope, String);
 
 #[derive(Clone, Default)]
 struct Control {
@@ -83,7 +84,7 @@ impl Service {
                 self.stop(&scope, &command_id).await.map(|()| Value::Null)
             }
             BashCall::Clear { scope } => {
-                json(BashCleared { cleared_count: self.journals.clear(&bash_log(&scope)).await? })
+                json(BashCleared { cleared_count: self.journals.clear(scope.bash()).await? })
             }
         }
     }
@@ -94,10 +95,10 @@ impl Service {
         loop {
             let before = types::time::utc_ago(retention);
             let mut logs = self.journals.known();
-            logs.insert(bash_log(&Scope::default()));
+            logs.insert(BashScope::Sandbox);
             for log in logs {
-                if let Err(error) = self.journals.forget_before(&log, before.clone()).await {
-                    tracing::warn!(%log, %error, "cannot forget old bash events");
+                if let Err(error) = self.journals.forget_before(log, before.clone()).await {
+                    tracing::warn!(?log, %error, "cannot forget old bash events");
                 }
             }
             tokio::select! {
@@ -119,9 +120,9 @@ impl Service {
             id: Uuid::new_v4().simple().to_string(),
             timestamp: String::new(),
         };
-        let journal = bash_log(scope);
-        let entry = self.enter((journal.clone(), command.id.clone()))?;
-        let append = self.journals.append(&journal, BashEvent::BashCommand(command.clone()));
+        let journal = scope.bash();
+        let entry = self.enter((journal, command.id.clone()))?;
+        let append = self.journals.append(journal, BashEvent::BashCommand(command.clone()));
         let stored = timeout(STORE_PATIENCE, append).await.map_err(|_| unwritable())??;
         // The command starts while its event is on the way to the disk; all its output is stored after it.
         let (stop, forget) = (entry.control.stop.clone(), self.shutdown.child_token());
@@ -159,7 +160,7 @@ impl Service {
 
     async fn stop(&self, scope: &Scope, id: &str) -> Result<(), Fault> {
         let id = Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| id.simple().to_string());
-        let name = (bash_log(scope), id);
+        let name = (scope.bash(), id);
         let control = lock(&self.running).get(&name).cloned();
         if let Some(control) = control {
             control.stop.cancel();
@@ -167,7 +168,7 @@ impl Service {
             return Ok(());
         }
         let (journal, id) = name;
-        if self.journals.has_command(&journal, &id).await? { Ok(()) } else { Err(not_found("Not Found")) }
+        if self.journals.has_command(journal, &id).await? { Ok(()) } else { Err(not_found("Not Found")) }
     }
 
     fn cwd(&self, scope: &Scope, asked: Option<&str>) -> Result<PathBuf, Fault> {

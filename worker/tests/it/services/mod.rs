@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use types::bash::{BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
     BashCall, BashStarted, FileCall, FileChunk, FileStat, GitAnswer, GitCall, Scope, ScopedWorkspace,
-    UploadBegun, UploadDone, bash_log,
+    UploadBegun, UploadDone,
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::log::LogRecord;
@@ -117,7 +117,7 @@ impl World {
     }
 
     pub async fn events(&self, scope: &Scope) -> Vec<BashEvent> {
-        let log = LogId::named(&SandboxId::shared(), &bash_log(scope));
+        let log = LogId::bash(&SandboxId::shared(), scope.bash());
         let entries = self.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
         let events = entries.iter().filter(|entry| LogRecord::decode(&entry.payload).is_err());
         events.map(|entry| serde_json::from_slice(&entry.payload).unwrap()).collect()

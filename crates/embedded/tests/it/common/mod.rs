@@ -36,12 +36,15 @@ pub async fn abandon(folder: &Path, ports: Ports, guard: Guard) {
     }
 }
 
+/// The log of that name, or of a conversation with an id made from it.
 pub fn log(name: &str) -> LogId {
-    LogId::named(&SandboxId::shared(), name)
+    let sandbox = SandboxId::shared();
+    let hex = || format!("{:032x}", name.bytes().fold(0_u128, |id, byte| id << 8 | u128::from(byte)));
+    LogId::of_name(&sandbox, name).or_else(|| LogId::of_name(&sandbox, &hex())).unwrap()
 }
 
 pub fn log_path(folder: &Path, name: &str) -> PathBuf {
-    folder.join("conversations").join(name).join("events.jsonl")
+    folder.join("conversations").join(log(name).name()).join("events.jsonl")
 }
 
 pub async fn append(ports: &Ports, name: &str, after: Seq, texts: &[&str]) -> ports::Result<Seq> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ports::{Error, Result};
+use types::BashScope;
 use types::bash::{BashEvent, BashOutput};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ const EVENT_SIZE: usize = 500 * 1024;
 
 pub(super) struct Report {
     journals: Arc<Journals>,
-    journal: String,
+    journal: BashScope,
     command_id: String,
     order: u64,
     waiting: VecDeque<Receipt>,
@@ -27,7 +28,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(journals: Arc<Journals>, journal: String, command_id: String) -> Self {
+    pub(super) fn new(journals: Arc<Journals>, journal: BashScope, command_id: String) -> Self {
         Self { journals, journal, command_id, order: 0, waiting: VecDeque::new(), refused: None }
     }
 
@@ -106,7 +107,7 @@ impl Report {
             stderr,
         });
         self.order += 1;
-        match self.journals.append(&self.journal, event).await {
+        match self.journals.append(self.journal, event).await {
             Ok(receipt) => self.waiting.push_back(receipt),
             Err(error) => {
                 tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");

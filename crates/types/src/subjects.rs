@@ -1,8 +1,6 @@
 //! The names of everything on the bus. `<s>` is a sandbox, `<c>` a log name.
 
-use types::{ConversationId, Epoch, SandboxId};
-
-use crate::LogId;
+use crate::{ConversationId, Epoch, LogId, SandboxId};
 
 /// Commands to the worker of a sandbox, by service: `conversation`, `bash`, `file`, `git`.
 #[must_use]
@@ -63,17 +61,16 @@ pub const ALL_STORAGE: &str = "mh.hist.*";
 /// Stored records of one log.
 #[must_use]
 pub fn stored(log: &LogId) -> String {
-    format!("mh.pub.evt.{}.{}", log.sandbox, log.name)
+    format!("mh.pub.evt.{log}")
 }
 
 /// Stored records of every log.
 pub const ALL_STORED: &str = "mh.pub.evt.>";
 
-/// The sandbox and log name of a [`stored`] subject.
+/// The log of a [`stored`] subject.
 #[must_use]
 pub fn log_of(subject: &str) -> Option<LogId> {
-    let (sandbox, name) = subject.strip_prefix("mh.pub.evt.")?.split_once('.')?;
-    Some(LogId { sandbox: SandboxId::parse(sandbox)?, name: name.to_owned() })
+    LogId::parse(subject.strip_prefix("mh.pub.evt.")?)
 }
 
 /// Streamed pieces of answers: never stored.
@@ -102,10 +99,11 @@ pub fn may_answer(subject: &str, reply: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BashScope;
 
     #[test]
     fn a_stored_subject_names_its_log() {
-        let log = LogId::named(&SandboxId::shared(), "_bash");
+        let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
         assert_eq!(log_of(&stored(&log)), Some(log));
         assert_eq!(log_of("mh.live.default.x"), None);
     }
