@@ -12,7 +12,7 @@ use readmodel::history::{Shown, shown};
 use readmodel::index::{Entry, Taped};
 use tokio::sync::Notify;
 use types::calls::Live;
-use types::{ConversationId, Seq};
+use types::{LogId, Seq};
 
 use super::closing::Repeats;
 use super::frames::Protocol;
@@ -28,7 +28,7 @@ struct Inner {
     tasks: Tasks,
     /// Sockets that one conversation may have.
     most: usize,
-    rooms: Mutex<HashMap<ConversationId, Arc<Room>>>,
+    rooms: Mutex<HashMap<LogId, Arc<Room>>>,
 }
 
 /// One conversation with sockets.
@@ -85,11 +85,11 @@ impl Hub {
         has: Seq,
     ) -> Option<Seat> {
         let mut rooms = self.rooms();
-        let room = match rooms.get(&entry.id).filter(|room| Arc::ptr_eq(&room.entry, entry)) {
+        let room = match rooms.get(&entry.log).filter(|room| Arc::ptr_eq(&room.entry, entry)) {
             Some(room) => room.clone(),
             None => {
                 let room = Arc::new(Room::new(entry.clone()));
-                rooms.insert(entry.id, room.clone());
+                rooms.insert(entry.log.clone(), room.clone());
                 let Inner { ports, tasks, .. } = &*self.0;
                 tasks.spawn(tail::run(ports.clone(), tasks.clone(), self.clone(), room.clone()));
                 room
@@ -111,14 +111,14 @@ impl Hub {
         if room.members().len() > 0 {
             return false;
         }
-        if rooms.get(&room.entry.id).is_some_and(|present| Arc::ptr_eq(present, room)) {
-            rooms.remove(&room.entry.id);
+        if rooms.get(&room.entry.log).is_some_and(|present| Arc::ptr_eq(present, room)) {
+            rooms.remove(&room.entry.log);
         }
         room.entry.stop_tape();
         true
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<ConversationId, Arc<Room>>> {
+    fn rooms(&self) -> MutexGuard<'_, HashMap<LogId, Arc<Room>>> {
         self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::kit::{Server, create_body, start_with};
 use crate::tokens::{bearer, body_for, operations, path_for, token};
+use ports::Expect;
+use ports::buckets::CONVERSATIONS;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testing::socket::Socket;
+use types::conversation::Record;
+use types::log::LogRecord;
+use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000001";
 
@@ -221,4 +226,78 @@ async fn session_keys_and_records_without_a_tenant_are_of_the_default_one() {
     let url = format!("http://{}/api/conversations/{id}", server.address);
     let response = server.client.get(url).header("x-session-api-key", "k").send().await.unwrap();
     assert_eq!(response.status(), 200);
+}
+
+/// A worker may append to any log of its own sandbox, also to one that bears the id of another's conversation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_bears_the_id_of_anothers_conversation_changes_nothing_of_it() {
+    let server = start().await;
+    let id = create(&server, "victim").await;
+    let path = format!("/api/conversations/{id}");
+    let conversation: ConversationId = id.parse().unwrap();
+    let record = server.ports.kv.get(CONVERSATIONS, &conversation.hex()).await.unwrap().unwrap();
+    let record: Record = serde_json::from_slice(&record.value).unwrap();
+    let attacker = SandboxId::parse("attacker").unwrap();
+    let forged = LogId::conversation(&attacker, conversation);
+    let own = LogId::conversation(&record.sandbox, conversation);
+    let url = format!("ws://{}/sockets/events/{id}", server.address);
+    let mut socket = Socket::open_with(&url, Some(&token("victim", "read"))).await.unwrap();
+    socket.next().await;
+
+    let append = async |log: &LogId, n: u64, name: &str, status: &str| {
+        // All records are of one length: so the positions in both logs meet.
+        let text = format!("{name}-{n}");
+        let event = json!({"id": text, "timestamp": format!("2026-11-23T00:00:0{n}"), "source": "environment",
+            "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": status,
+            "pad": " ".repeat(40 - text.len() - status.len())});
+        let record = LogRecord::event(n, &event).unwrap().encode().unwrap();
+        let tail = server.ports.log.tail(log).await.unwrap();
+        server.ports.log.append(log, tail, vec![record.into()]).await.unwrap();
+    };
+    for n in 0..2 {
+        append(&forged, n, "forged", "error").await;
+        append(&own, n, "own", "paused").await;
+    }
+    append(&forged, 2, "forged", "error").await;
+    append(&own, 2, "own", "finished").await;
+
+    let frames = socket.until(|frame| frame["id"] == "own-2").await;
+    let shown: Vec<_> =
+        frames.iter().filter(|frame| !crate::kit::is_snapshot(frame)).map(|frame| &frame["id"]).collect();
+    assert_eq!(shown, ["own-0", "own-1", "own-2"]);
+    let events = get(&server, "victim", &format!("{path}/events/search")).await;
+    let found: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| &event["id"]).collect();
+    assert_eq!(found, ["own-0", "own-1", "own-2"]);
+    assert_eq!(get(&server, "victim", &format!("{path}/events/count")).await, 3);
+    assert_eq!(get(&server, "victim", &path).await["execution_status"], "finished");
+
+    let shell = LogId::bash(&attacker, BashScope::Conversation(conversation));
+    let command = json!({"kind": "BashCommand", "id": "0".repeat(32), "timestamp": "2026-11-23T00:00:00.000000Z",
+        "command": "forged", "cwd": null, "timeout": 1});
+    let command = serde_json::to_vec(&command).unwrap().into();
+    server.ports.log.append(&shell, Seq::ZERO, vec![command]).await.unwrap();
+    let commands = get(&server, "victim", &format!("{path}/bash/bash_events/search")).await;
+    assert_eq!(commands["items"], json!([]));
+}
+
+/// Told late, a gateway may see the record of the second where it knows the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_takes_over_a_deleted_ones_id_is_not_the_first_ones_owners() {
+    let server = start().await;
+    let id = create(&server, "first").await;
+    let conversation: ConversationId = id.parse().unwrap();
+    let key = conversation.hex();
+    let stored = server.ports.kv.get(CONVERSATIONS, &key).await.unwrap().unwrap();
+    let mut record: Value = serde_json::from_slice(&stored.value).unwrap();
+    record["tenant"] = "second".into();
+    record["sandbox"] = "second".into();
+    record["title"] = "not for the first".into();
+    let value = serde_json::to_vec(&record).unwrap().into();
+    server.ports.kv.put(CONVERSATIONS, &key, value, Expect::Revision(stored.revision)).await.unwrap();
+    let path = format!("/api/conversations/{id}");
+    testing::until(async || {
+        as_tenant(&server, "second", Method::GET, &path, None).await.1["title"] == "not for the first"
+    })
+    .await;
+    assert_eq!(as_tenant(&server, "first", Method::GET, &path, None).await.0, 404);
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use types::ConversationId;
+use types::LogId;
 
 use super::offsets::Offsets;
 use crate::index::Entry;
@@ -15,7 +15,7 @@ const MAX_EVENTS: usize = 400_000;
 
 #[derive(Default)]
 pub(super) struct Cache {
-    logs: Mutex<HashMap<ConversationId, Kept>>,
+    logs: Mutex<HashMap<LogId, Kept>>,
     clock: AtomicU64,
     events: AtomicUsize,
 }
@@ -30,14 +30,14 @@ impl Cache {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let created_at = entry.created_at();
         let mut logs = self.logs();
-        if let Some(kept) = logs.get_mut(&entry.id)
+        if let Some(kept) = logs.get_mut(&entry.log)
             && kept.offsets.created_at == created_at
         {
             kept.used = now;
             return kept.offsets.clone();
         }
         let offsets = Arc::new(Offsets::new(created_at));
-        logs.insert(entry.id, Kept { offsets: offsets.clone(), used: now });
+        logs.insert(entry.log.clone(), Kept { offsets: offsets.clone(), used: now });
         offsets
     }
 
@@ -48,15 +48,15 @@ impl Cache {
         if events <= MAX_EVENTS && logs.len() <= MAX_LOGS {
             return;
         }
-        let mut by_use: Vec<_> = logs.iter().map(|(id, kept)| (kept.used, *id)).collect();
+        let mut by_use: Vec<_> = logs.iter().map(|(log, kept)| (kept.used, log.clone())).collect();
         by_use.sort_unstable();
         // The newest stays, however large it is: it is being read.
         by_use.pop();
-        for (_, id) in by_use {
+        for (_, log) in by_use {
             if events <= MAX_EVENTS * 3 / 4 && logs.len() <= MAX_LOGS * 3 / 4 {
                 break;
             }
-            let Some(kept) = logs.remove(&id) else { continue };
+            let Some(kept) = logs.remove(&log) else { continue };
             events = events.saturating_sub(kept.offsets.read(|rows| rows.iter().len()));
         }
         // Counted anew: logs that were replaced are not in the sum any more.
@@ -64,7 +64,7 @@ impl Cache {
         self.events.store(sum, Ordering::Relaxed);
     }
 
-    fn logs(&self) -> MutexGuard<'_, HashMap<ConversationId, Kept>> {
+    fn logs(&self) -> MutexGuard<'_, HashMap<LogId, Kept>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -203,6 +203,12 @@ impl Entry {
         self.folded.send_replace(Seq::ZERO);
     }
 
+    /// Whether `record` is of this conversation, and not of one that has its id after it, or before.
+    pub(super) fn is_of(&self, record: &Record) -> bool {
+        let log = LogId::conversation(&record.sandbox, record.id);
+        self.log == log && self.tenant == record.tenant && *self.created_at == *record.created_at
+    }
+
     /// Takes over a newer record.
     pub(super) fn replace_record(&self, record: Record, agent: Box<RawValue>, revision: u64) {
         let mut state = self.state();

@@ -72,7 +72,10 @@ impl Index {
                     return;
                 }
                 match records::decode(&entry.value) {
-                    Ok((record, agent)) => known.replace_record(record, agent, entry.revision),
+                    Ok((record, agent)) if known.is_of(&record) => {
+                        known.replace_record(record, agent, entry.revision);
+                    }
+                    Ok(_) => self.refresh(id).await,
                     Err(error) => tracing::warn!(conversation.id = %id, %error, "a record cannot be read"),
                 }
             }
@@ -121,7 +124,7 @@ impl Index {
     }
 
     /// Removes `entry` unless another conversation has its id by now.
-    fn drop_if_same(&self, entry: Option<&Arc<Entry>>) {
+    pub(super) fn drop_if_same(&self, entry: Option<&Arc<Entry>>) {
         let Some(entry) = entry else { return };
         let mut directory = self.directory_mut();
         if directory.get(entry.id).is_some_and(|present| Arc::ptr_eq(present, entry)) {

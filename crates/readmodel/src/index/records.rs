@@ -134,8 +134,11 @@ impl Index {
     pub(super) async fn adopt(&self, stored: &KvEntry) -> ports::Result<Arc<Entry>> {
         let (record, agent) = decode(&stored.value)?;
         if let Some(entry) = self.any(record.id) {
-            entry.replace_record(record, agent, stored.revision);
-            return Ok(entry);
+            if entry.is_of(&record) || entry.state().revision >= stored.revision {
+                entry.replace_record(record, agent, stored.revision);
+                return Ok(entry);
+            }
+            self.drop_if_same(Some(&entry));
         }
         let entry =
             Arc::new(Entry::new(record, agent, stored.revision, types::conversation::Projection::default()));
