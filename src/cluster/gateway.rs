@@ -63,11 +63,15 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let metrics = Metrics::of_gateway();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
-        let (connection, work, stop) = (connection.clone(), metrics.work.clone(), stop.clone());
-        let quota = cluster.sandbox_storage;
+        let (connection, kv) = (connection.clone(), ports.kv.clone());
+        let (work, stop, quota) = (metrics.work.clone(), stop.clone(), cluster.sandbox_storage);
         async move {
             let count = move |records| work.appended(records);
-            while let Err(error) = connection.serve_storage(quota, stop.clone(), count.clone()).await {
+            let serve = async || -> anyhow::Result<()> {
+                let storage = connection.storage().await?;
+                Ok(control::storage::serve(&*storage, kv.clone(), quota, count.clone(), &stop).await?)
+            };
+            while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
                 tokio::time::sleep(SERVING_AGAIN).await;
             }

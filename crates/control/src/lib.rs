@@ -1,13 +1,14 @@
 //! The control plane: what workers ask for, and which of them serves a call. One module a deputy.
 //!
-//! `records` hands conversations to the workers that run them, `models` calls models for workers without keys, and
-//! `placement` knows which sandbox serves a call and wakes its worker. All of them are trusted and take a worker's
+//! `records` hands conversations to the workers that run them, `models` calls models for workers without keys,
+//! `storage` says what they may store, and `placement` knows which sandbox serves a call and wakes its worker. All of them are trusted and take a worker's
 //! sandbox from the subject it may speak on, never from what it says. HTTP is the gateway's.
 
 mod config;
 pub mod models;
 pub mod placement;
 pub mod records;
+pub mod storage;
 mod tasks;
 
 use std::sync::Arc;

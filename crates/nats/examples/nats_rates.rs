@@ -39,8 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn({
-        let (control, shutdown) = (control.clone(), shutdown.clone());
-        async move { control.serve_storage(Some(4 << 30), shutdown, |_| ()).await }
+        let (storage, kv, shutdown) = (control.storage().await?, ports.kv.clone(), shutdown.clone());
+        async move { control::storage::serve(&*storage, kv, Some(4 << 30), |_| (), &shutdown).await }
     });
     let inbox = subjects::inbox(&SandboxId::shared(), Epoch(1));
     let worker = connection("rates-worker", Some(inbox)).await?;

@@ -13,7 +13,7 @@ use crate::jetstream::{JetStream, Place};
 use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
 use crate::message::{LogMessage, NewMessage};
-use crate::quota;
+use crate::room;
 
 /// The messages of logs, and the bodies of their records.
 #[async_trait]
@@ -160,12 +160,12 @@ impl Direct {
     }
 
     async fn is_counted(&self, log: &LogId) -> Result<bool> {
-        quota::is_counted(&self.kv(), log.sandbox()).await
+        room::is_counted(&self.kv(), log.sandbox()).await
     }
 
     async fn give_back(&self, log: &LogId, room: u64) {
         if room > 0
-            && let Err(error) = quota::give_back(&self.kv(), log.sandbox(), room).await
+            && let Err(error) = room::give_back(&self.kv(), log.sandbox(), room).await
         {
             tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
         }

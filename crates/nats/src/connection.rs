@@ -1,8 +1,8 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use ports::storage::Storage;
 use ports::{Kv, Ports, subjects};
-use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 use types::placement::Credentials;
 
@@ -16,7 +16,6 @@ use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
 use crate::probe::{self, Probe};
-use crate::quota::Quota;
 use crate::set_up;
 use crate::worker::{self, Served};
 
@@ -55,8 +54,8 @@ impl Connection {
         })
     }
 
-    /// The ports of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who does
-    /// [`Connection::serve_storage`].
+    /// The ports of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who serves
+    /// [`Connection::storage`].
     ///
     /// # Errors
     /// `Storage` when nobody does.
@@ -72,23 +71,14 @@ impl Connection {
         })
     }
 
-    /// Answers what workers ask of the storage, each about its own sandbox only, until `shutdown`. Any number of
-    /// processes may do this; each call goes to one. `quota`: bytes a sandbox may store. `appended` is told how many
-    /// records were stored.
+    /// The storage of workers, to be served to them.
     ///
     /// # Errors
     /// `NotSetUp`, `Storage`.
-    pub async fn serve_storage(
-        &self,
-        quota: Option<u64>,
-        shutdown: CancellationToken,
-        appended: impl Fn(usize) + Send + Sync + 'static,
-    ) -> Result<(), Error> {
-        let direct = self.direct(worker::PAGE_BYTES).await?;
+    pub async fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
+        let archive = Arc::new(self.direct(worker::PAGE_BYTES).await?);
         let kv: Arc<dyn Kv> = Arc::new(NatsKv { jetstream: self.jetstream() });
-        let quota = quota.map(|most| Arc::new(Quota::new(kv.clone(), most)));
-        let served = Served { archive: Arc::new(direct), kv, quota, appended: Arc::new(appended) };
-        Ok(worker::serve(Arc::new(self.link.clone()), served, shutdown).await?)
+        Ok(Arc::new(Served { bus: Arc::new(self.link.clone()), archive, kv }))
     }
 
     /// Asks the server itself.

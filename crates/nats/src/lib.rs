@@ -6,7 +6,7 @@
 //! of that only its core: the few calls of JetStream's own API that are needed are in `jetstream`.
 //!
 //! The control plane ([`Connection::control`]) speaks to JetStream. A worker ([`Connection::worker`]) may not:
-//! it publishes to its own subjects and asks the control plane ([`Connection::serve_storage`]) for the rest.
+//! it publishes to its own subjects and asks the control plane ([`Connection::storage`]) for the rest.
 
 mod archive;
 mod blobs;
@@ -23,7 +23,7 @@ mod log;
 mod message;
 mod parcel;
 mod probe;
-mod quota;
+mod room;
 mod set_up;
 mod subscription;
 mod worker;

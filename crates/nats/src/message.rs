@@ -52,6 +52,16 @@ impl NewMessage {
         weight(self.lengths.as_deref(), &self.payload)
     }
 
+    /// Its records, where they are not aside.
+    pub fn shown(&self) -> Vec<Bytes> {
+        if self.body.is_some() {
+            return Vec::new();
+        }
+        let (lengths, payload) = (self.lengths.clone(), self.payload.clone());
+        let stored = LogMessage { number: 1, lengths, body: None, payload: payload.clone() };
+        stored.records(payload).into_iter().map(|entry| entry.payload).collect()
+    }
+
     /// How many records its sender says it has.
     pub fn records(&self) -> usize {
         self.lengths.as_deref().map_or(1, |lengths| lengths.split(',').count())

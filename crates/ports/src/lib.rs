@@ -16,6 +16,7 @@ mod kv;
 pub mod log;
 pub mod retry;
 pub mod rpc;
+pub mod storage;
 pub mod sums;
 
 use std::sync::Arc;

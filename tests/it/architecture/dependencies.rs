@@ -29,6 +29,7 @@ const USES: [(&str, &[&str]); 18] = [
         BINARY,
         &[
             "gateway",
+            "control",
             "supervisor",
             "worker",
             "embedded",

@@ -1,6 +1,6 @@
 //! What a sandbox may store, whoever stores it for its worker.
 
-use crate::common::{cluster, connection, options};
+use crate::common::{cluster, connection, options, serve_storage};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
@@ -28,7 +28,7 @@ impl Gateway {
         let (control, stop) = (connection(server.url()).await, CancellationToken::new());
         let serving = tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
-            async move { control.serve_storage(Some(QUOTA), stop, |_| ()).await.unwrap() }
+            async move { serve_storage(&control, Some(QUOTA), |_| (), &stop).await.unwrap() }
         });
         Self { control, stop, serving }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::operator::Operator;
-use crate::common::{PATIENCE, cluster, options};
+use crate::common::{PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
 use ports::rpc::{Code, call};
@@ -42,7 +42,7 @@ fn serve(control: &Connection) -> DropGuard {
 fn serve_observed(control: &Connection, appended: impl Fn(usize) + Send + Sync + 'static) -> DropGuard {
     let (control, shutdown) = (control.clone(), CancellationToken::new());
     let token = shutdown.clone();
-    tokio::spawn(async move { control.serve_storage(None, token, appended).await.unwrap() });
+    tokio::spawn(async move { serve_storage(&control, None, appended, &token).await.unwrap() });
     shutdown.drop_guard()
 }
 

@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt};
 use manyhands_nats::{Connection, Options, connect};
 use ports::{LogId, Ports};
 use testing::nats::Nats;
+use tokio_util::sync::CancellationToken;
 use types::{SandboxId, Seq};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,6 +29,17 @@ pub async fn cluster() -> (Nats, Connection) {
     let connection = connection(server.url()).await;
     connection.set_up(None).await.unwrap();
     (server, connection)
+}
+
+/// Answers workers until `stop`.
+pub async fn serve_storage(
+    control: &Connection,
+    quota: Option<u64>,
+    appended: impl Fn(usize) + Send + Sync + 'static,
+    stop: &CancellationToken,
+) -> ports::Result<()> {
+    let (storage, ports) = (control.storage().await.unwrap(), control.control().await.unwrap());
+    control::storage::serve(&*storage, ports.kv, quota, appended, stop).await
 }
 
 /// The log of that name, or of a conversation with an id made from it.

@@ -5,18 +5,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
+use ports::storage::Storage;
 use ports::{Error, Expect, Kv, KvEntry, Result};
 use serde::Deserialize;
 use types::SandboxId;
 
-use crate::archive::Direct;
-
 const PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Sweeps now and then. Never returns.
-pub async fn keep_swept(archive: &Direct, kv: &dyn Kv) {
+pub async fn keep_swept(storage: &dyn Storage, kv: &dyn Kv) {
     loop {
-        if let Err(error) = sweep(archive, kv).await {
+        if let Err(error) = sweep(storage, kv).await {
             tracing::warn!(%error, "what deleted sandboxes have left is not removed");
         }
         tokio::time::sleep(PAUSE).await;
@@ -24,7 +23,7 @@ pub async fn keep_swept(archive: &Direct, kv: &dyn Kv) {
 }
 
 /// A sandbox has its record until its last worker is gone, and what it stores is counted from the first byte.
-async fn sweep(archive: &Direct, kv: &dyn Kv) -> Result<()> {
+async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     let stored = keys(kv, STORED).await?;
     let known = keys(kv, SANDBOXES).await?;
     let mut left: BTreeSet<&String> = stored.difference(&known).collect();
@@ -36,7 +35,7 @@ async fn sweep(archive: &Direct, kv: &dyn Kv) -> Result<()> {
         left.remove(&sandbox_of(&record)?);
     }
     for sandbox in left.into_iter().filter_map(|key| SandboxId::parse(key)) {
-        archive.erase(&sandbox).await?;
+        storage.erase(&sandbox).await?;
         kv.delete(STORED, sandbox.as_str(), Expect::Anything).await?;
         tracing::info!(sandbox.id = %sandbox, "removed what a deleted sandbox has left");
     }

@@ -45,7 +45,12 @@ impl Quota {
     ///
     /// # Errors
     /// `Full`: then they are not counted. Those of the store.
-    pub async fn charge(&self, sandbox: &SandboxId, bytes: u64, is_end: impl FnOnce() -> bool) -> Result<()> {
+    pub async fn charge(
+        &self,
+        sandbox: &SandboxId,
+        bytes: u64,
+        is_end: impl FnOnce() -> bool + Send,
+    ) -> Result<()> {
         if !self.accounts().contains_key(sandbox) {
             self.look(sandbox).await?;
         }
@@ -134,24 +139,6 @@ impl Quota {
     fn accounts(&self) -> MutexGuard<'_, HashMap<SandboxId, Account>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Gives back what was removed; nothing where nobody counts.
-///
-/// # Errors
-/// Those of the store.
-pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<()> {
-    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(signed(bytes)))
-        .await
-        .map(drop)
-}
-
-/// Whether anybody has counted what the sandbox stores.
-///
-/// # Errors
-/// Those of the store.
-pub async fn is_counted(kv: &dyn Kv, sandbox: &SandboxId) -> Result<bool> {
-    Ok(sums::value::<i64>(kv, STORED, sandbox.as_str()).await?.is_some())
 }
 
 fn signed(bytes: u64) -> i64 {

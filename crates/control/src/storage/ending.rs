@@ -1,13 +1,12 @@
 //! What a worker may still say when its sandbox has no room: that something has ended.
 
+use bytes::Bytes;
 use ports::LogId;
 use serde::Deserialize;
 use types::bash::BashEvent;
 use types::log::{Control, LogRecord};
 
-use crate::message::{LogMessage, NewMessage};
-
-/// Bytes of a message.
+/// Bytes of records that are stored at once.
 const MOST: usize = 16 << 10;
 const ENDINGS: [&str; 5] = [
     "AgentErrorEvent",
@@ -17,18 +16,14 @@ const ENDINGS: [&str; 5] = [
     "InterruptEvent",
 ];
 
-/// Whether all records of `message` to `log` only tell of ends: of runs, of calls, of commands.
-pub fn is_ending(log: &LogId, message: &NewMessage) -> bool {
-    let NewMessage { lengths, body, payload } = message;
-    if body.is_some() || payload.len() > MOST {
-        return false;
-    }
-    let stored = LogMessage { number: 1, lengths: lengths.clone(), body: None, payload: payload.clone() };
+/// Whether there are records, and all of them only tell of ends: of runs, of calls, of commands.
+pub fn is_ending(log: &LogId, records: &[Bytes]) -> bool {
     let ends = match log {
         LogId::Conversation { .. } => ends_of_runs,
         LogId::Bash { .. } => ends_of_commands,
     };
-    stored.records(payload.clone()).iter().all(|entry| ends(&entry.payload))
+    let size: usize = records.iter().map(Bytes::len).sum();
+    !records.is_empty() && size <= MOST && records.iter().all(|record| ends(record))
 }
 
 fn ends_of_runs(record: &[u8]) -> bool {
@@ -56,16 +51,12 @@ fn ends_of_commands(record: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use types::{BashScope, ConversationId, SandboxId};
 
     use super::*;
-    use crate::message::pack;
 
-    fn message(records: &[&str]) -> NewMessage {
-        let records: Vec<Bytes> = records.iter().map(|text| Bytes::from((*text).to_owned())).collect();
-        let packed = pack(&records).unwrap();
-        NewMessage { lengths: packed.lengths, body: None, payload: packed.bytes }
+    fn records(records: &[&str]) -> Vec<Bytes> {
+        records.iter().map(|text| Bytes::from((*text).to_owned())).collect()
     }
 
     const ERROR: &str = r#"{"n":1,"event":{"kind":"ConversationErrorEvent","code":"c"}}"#;
@@ -73,13 +64,14 @@ mod tests {
     const ACTION: &str = r#"{"n":1,"event":{"kind":"ActionEvent"}}"#;
 
     #[test]
-    fn only_small_messages_of_ends_are_endings() {
+    fn only_few_bytes_of_ends_are_endings() {
         let log = LogId::conversation(&SandboxId::shared(), ConversationId::random());
-        assert!(is_ending(&log, &message(&[ERROR, ENDED])));
-        assert!(!is_ending(&log, &message(&[ERROR, ACTION, ENDED])));
-        assert!(!is_ending(&log, &message(&["nonsense"])));
+        assert!(!is_ending(&log, &[]), "what cannot be seen");
+        assert!(is_ending(&log, &records(&[ERROR, ENDED])));
+        assert!(!is_ending(&log, &records(&[ERROR, ACTION, ENDED])));
+        assert!(!is_ending(&log, &records(&["nonsense"])));
         let large = ERROR.replace("\"c\"", &format!("\"{}\"", "c".repeat(MOST)));
-        assert!(!is_ending(&log, &message(&[&large])));
+        assert!(!is_ending(&log, &records(&[&large])));
     }
 
     #[test]
@@ -90,8 +82,8 @@ mod tests {
             )
         };
         let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
-        assert!(is_ending(&log, &message(&[&output("0")])));
-        assert!(!is_ending(&log, &message(&[&output("null"), &output("0")])));
+        assert!(is_ending(&log, &records(&[&output("0")])));
+        assert!(!is_ending(&log, &records(&[&output("null"), &output("0")])));
     }
 
     #[test]
@@ -100,9 +92,9 @@ mod tests {
         let conversation = LogId::conversation(&SandboxId::shared(), id);
         let shell = LogId::bash(&SandboxId::shared(), BashScope::Conversation(id));
         let output = r#"{"kind":"BashOutput","id":"i","timestamp":"t","command_id":"c","order":0,"exit_code":0,"stdout":null,"stderr":null}"#;
-        assert!(is_ending(&shell, &message(&[output])));
-        assert!(!is_ending(&conversation, &message(&[output])));
-        assert!(is_ending(&conversation, &message(&[ENDED])));
-        assert!(!is_ending(&shell, &message(&[ENDED])));
+        assert!(is_ending(&shell, &records(&[output])));
+        assert!(!is_ending(&conversation, &records(&[output])));
+        assert!(is_ending(&conversation, &records(&[ENDED])));
+        assert!(!is_ending(&shell, &records(&[ENDED])));
     }
 }

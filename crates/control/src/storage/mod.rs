@@ -1,0 +1,76 @@
+//! What workers may store: how much, and what of it outlives their sandboxes.
+
+mod ending;
+mod quota;
+mod sweep;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::storage::{Ledger, Storage};
+use ports::{Error, Kv, LogId, Result};
+use tokio_util::sync::CancellationToken;
+use types::SandboxId;
+
+use ending::is_ending;
+use quota::Quota;
+
+/// Has workers served until `shutdown`. `most`: bytes a sandbox may store; `None`: whatever it likes. `appended` is
+/// told how many records were stored.
+///
+/// # Errors
+/// `Unavailable`: nothing can be heard of workers.
+pub async fn serve(
+    storage: &dyn Storage,
+    kv: Arc<dyn Kv>,
+    most: Option<u64>,
+    appended: impl Fn(usize) + Send + Sync + 'static,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let quota = most.map(|most| Quota::new(kv.clone(), most));
+    let books = Arc::new(Books { quota, appended });
+    let sweeping = async {
+        match &books.quota {
+            Some(_) => sweep::keep_swept(storage, kv.as_ref()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
+        () = sweeping => Ok(()),
+        served = storage.serve(books.clone()) => {
+            served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
+        }
+        () = shutdown.cancelled() => Ok(()),
+    };
+    if let Some(quota) = &books.quota {
+        quota.save_all().await;
+    }
+    served
+}
+
+/// What is stored, as far as it is counted.
+struct Books<F> {
+    quota: Option<Quota>,
+    appended: F,
+}
+
+#[async_trait]
+impl<F: Fn(usize) + Send + Sync> Ledger for Books<F> {
+    async fn charge(&self, log: &LogId, bytes: u64, records: &(dyn Fn() -> Vec<Bytes> + Sync)) -> Result<()> {
+        match &self.quota {
+            Some(quota) => quota.charge(log.sandbox(), bytes, || is_ending(log, &records())).await,
+            None => Ok(()),
+        }
+    }
+
+    fn refund(&self, sandbox: &SandboxId, bytes: u64) {
+        if let Some(quota) = &self.quota {
+            quota.refund(sandbox, bytes);
+        }
+    }
+
+    fn appended(&self, records: usize) {
+        (self.appended)(records);
+    }
+}

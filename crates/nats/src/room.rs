@@ -1,0 +1,24 @@
+//! The room that removed logs give back to their sandboxes, where somebody counts what they store.
+
+use ports::buckets::STORED;
+use ports::{Kv, Result, sums};
+use types::SandboxId;
+
+/// Gives back what was removed; nothing where nobody counts.
+///
+/// # Errors
+/// Those of the store.
+pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<()> {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(bytes))
+        .await
+        .map(drop)
+}
+
+/// Whether anybody has counted what the sandbox stores.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_counted(kv: &dyn Kv, sandbox: &SandboxId) -> Result<bool> {
+    Ok(sums::value::<i64>(kv, STORED, sandbox.as_str()).await?.is_some())
+}
