@@ -1,4 +1,4 @@
-//! Whether the store takes a value and gives it back.
+//! Whether the store takes a value and gives it back, and the runs that an earlier process left are closed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ports::buckets::PROBE;
 use ports::{Expect, Kv};
+use tokio_util::sync::CancellationToken;
 
 const KEY: &str = "ready";
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -14,13 +15,21 @@ const FRESH: Duration = Duration::from_secs(1);
 pub type Verdict = Result<(), &'static str>;
 
 /// Remembers the last probe of the store for a second, so that polling does not make writes.
-#[derive(Default)]
 pub struct Readiness {
     last: Mutex<Option<(Instant, Verdict)>>,
+    settled: CancellationToken,
 }
 
 impl Readiness {
+    /// Not before `settled` is cancelled.
+    pub fn once(settled: CancellationToken) -> Self {
+        Self { last: Mutex::default(), settled }
+    }
+
     pub async fn check(&self, kv: &dyn Kv) -> Verdict {
+        if !self.settled.is_cancelled() {
+            return Err("runs that were cut off are being closed");
+        }
         if let Some(verdict) = self.remembered() {
             return verdict;
         }

@@ -86,14 +86,14 @@ pub async fn prepare(
         drain: config.limits.drain,
         metrics: config.metrics.work.clone(),
     };
-    let Control { placement, workers, records, models } =
+    let Control { placement, workers, records, models, settled } =
         Control::start(control, &ports, vault.clone(), &index, &tasks).await?;
     let app = App::new(Shared {
         origins: origins.map_err(Error::OriginPattern)?,
         auth,
         bash: Tails::new(&ports, &tasks.tracker, &drain),
         activity: Activity::default(),
-        readiness: Readiness::default(),
+        readiness: Readiness::once(settled),
         history: History::new(ports.log.clone()),
         hub: Hub::new(&ports, &tasks, config.limits.sockets_per_conversation),
         placement,

@@ -67,6 +67,7 @@ async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dy
         max_concurrent_runs: sandboxes.max_concurrent_runs,
         command_user: None,
         pass_env: settings.inherited.further().to_vec(),
+        bash_retention: settings.bash_events_retention,
     };
     Ok(match sandboxes.driver {
         settings::Driver::Process => Arc::new(Processes::new(process::Config {

@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -76,6 +77,7 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
         leased: true,
         command_user: spec.command_user,
         scratch: state.join("scratch"),
+        bash_retention: spec.bash_retention.map(Duration::from_secs),
         ..worker::Config::new(
             spec.sandbox.clone(),
             spec.epoch,

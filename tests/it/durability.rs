@@ -47,11 +47,15 @@ async fn kill_in_the_middle(server: Server, model: &Model, random: &mut Random, 
     let stored: Vec<String> = server.client.events(&id).await.iter().map(id_of).collect();
     tally.count(&seen, &stored);
 
-    eventually("the cut-off run is closed", || async {
-        let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
-        (info["execution_status"] != "running").then_some(())
+    eventually("the server is ready", || async {
+        server.client.get("/ready").await.0.is_success().then_some(())
     })
     .await;
+    let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
+    assert_ne!(
+        info["execution_status"], "running",
+        "a server that is ready has closed the runs that were cut off"
+    );
     server.client.post_ok(&format!("/api/conversations/{id}/run"), &json!({})).await;
     server.client.wait_for_status(&id, "finished").await;
     let events = server.client.events(&id).await;
@@ -59,6 +63,38 @@ async fn kill_in_the_middle(server: Server, model: &Model, random: &mut Random, 
     let after: Vec<String> = events.iter().map(id_of).collect();
     assert_eq!(after[..stored.len()], stored, "what was there stays as it was");
     server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_has_an_end_after_kill_9_and_nothing_of_it_runs() {
+    let mut server = Start::new(BINARY).start();
+    let script = "(sleep 1000; true) & setsid sleep 1000 & echo $$ $!; wait; true";
+    let started = server.client.post_ok("/api/bash/start_bash_command", &json!({"command": script})).await;
+    let id = started["id"].as_str().unwrap().to_owned();
+    let outputs = format!("/api/bash/bash_events/search?command_id__eq={id}");
+    let printed = eventually("the command has begun", || async {
+        server.client.get_ok(&outputs).await["items"][0]["stdout"].as_str().map(str::to_owned)
+    })
+    .await;
+
+    server = server.killed_and_restarted();
+
+    let end = eventually("the command has an end", || async {
+        let items = server.client.get_ok(&outputs).await["items"].as_array().unwrap().clone();
+        items.last().filter(|last| !last["exit_code"].is_null()).cloned()
+    })
+    .await;
+    assert_eq!((&end["exit_code"], &end["order"]), (&json!(-1), &json!(1)));
+    for pid in printed.split_whitespace() {
+        eventually("its processes are gone", || async { (!is_alive(pid)).then_some(()) }).await;
+    }
+    let stopped = server.client.post_ok(&format!("/api/bash/bash_commands/{id}/stop"), &json!({})).await;
+    assert_eq!(stopped, json!({"success": true}), "it is over");
+}
+
+fn is_alive(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
 }
 
 /// The ids of the stored events that the socket brought, until it has brought `enough` observations.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use ports::Ports;
 use readmodel::index::Index;
+use tokio_util::sync::CancellationToken;
 use vault::Vault;
 
 pub use config::{Config, Mode};
@@ -30,6 +31,9 @@ pub struct Control {
     pub workers: Workers,
     pub records: Records,
     pub models: Models,
+    /// Cancelled when the runs that an earlier process left are closed. Where others may serve them it is at once: the
+    /// worker of a sandbox may be starting elsewhere.
+    pub settled: CancellationToken,
 }
 
 impl Control {
@@ -47,20 +51,22 @@ impl Control {
         let records = Records::new(&config, vault.clone(), index);
         let models = Models::new(&config, ports, vault, index, tasks);
         records.clone().serve(ports.bus.clone(), tasks).await?;
-        let workers = match config.mode {
+        let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
-                placement::close_cut_off_runs(&workers, index, tasks);
-                workers
+                let settled = placement::close_cut_off_runs(&workers, index, tasks);
+                (workers, settled)
             }
             Mode::Cluster(cluster) => {
                 models.clone().serve().await?;
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
                 placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
-                workers
+                let settled = CancellationToken::new();
+                settled.cancel();
+                (workers, settled)
             }
         };
-        Ok(Self { placement: workers.placement().clone(), workers, records, models })
+        Ok(Self { placement: workers.placement().clone(), workers, records, models, settled })
     }
 }

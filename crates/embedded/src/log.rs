@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Entry, Error, EventLog, LogId, Parcel, Result, Stored, subjects};
 use tokio::sync::oneshot;
-use types::Seq;
+use types::{BashScope, SandboxId, Seq};
 
 use crate::blocking::{blocking, failed};
 use crate::bus::LocalBus;
@@ -58,6 +58,12 @@ impl EventLog for FileLog {
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
         let place = Place::log(log);
         self.journal.run(|answer| Box::new(Truncate { place, first_kept, answer })).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        let (disk, folder) = (self.disk.clone(), Place::bash_logs(sandbox));
+        let names = blocking(move || disk.logs_in(&folder)).await?;
+        Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.bash_scope()).collect())
     }
 }
 

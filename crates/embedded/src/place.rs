@@ -24,15 +24,16 @@ const ESCAPED_DOT: &str = "%2E";
 impl Place {
     /// The file of a log. Logs of sandboxes other than the shared one are kept apart in a folder `@<sandbox>`.
     pub fn log(log: &LogId) -> Self {
-        let apart = match log.sandbox() {
-            shared if *shared == SandboxId::shared() => String::new(),
-            other => format!("@{other}/"),
-        };
-        let path = format!("{apart}{}", log.name());
+        let path = format!("{}{}", apart(log.sandbox()), log.name());
         match log {
             LogId::Bash { .. } => Self { area: Area::BashEvents, path: path + ".jsonl" },
             LogId::Conversation { .. } => Self { area: Area::Conversations, path: path + "/events.jsonl" },
         }
+    }
+
+    /// The folder that the bash logs of a sandbox are in.
+    pub fn bash_logs(sandbox: &SandboxId) -> Self {
+        Self { area: Area::BashEvents, path: apart(sandbox) }
     }
 
     /// Where it is noted that a log has lost its front: beside the log, so that they move together.
@@ -56,6 +57,13 @@ impl Place {
     /// Where the highest revision of a bucket is noted when the key that had it goes.
     pub fn highest_revision(bucket: &str) -> Result<Self> {
         Ok(Self { area: Area::Root, path: format!("{}/{OWN}revision", bucket_folder(bucket)?) })
+    }
+}
+
+fn apart(sandbox: &SandboxId) -> String {
+    match sandbox {
+        shared if *shared == SandboxId::shared() => String::new(),
+        other => format!("@{other}/"),
     }
 }
 

@@ -35,6 +35,9 @@ pub trait Archive: Send + Sync {
     /// names, and gives their room back to the sandbox.
     async fn truncate(&self, log: &LogId, first: u64) -> Result<()>;
 
+    /// The names of the logs of a sandbox that have messages.
+    async fn names(&self, sandbox: &SandboxId) -> Result<Vec<String>>;
+
     /// `None`: it is not there.
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>>;
 
@@ -214,6 +217,15 @@ impl Archive for Direct {
             self.give_back(log, room).await;
         }
         dropped
+    }
+
+    async fn names(&self, sandbox: &SandboxId) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (stream, subjects) in self.layout.logs_of(sandbox) {
+            let subjects = self.jetstream.subjects(Place { stream: &stream, subject: &subjects }).await?;
+            names.extend(subjects.iter().filter_map(|subject| subject.rsplit('.').next()).map(str::to_owned));
+        }
+        Ok(names)
     }
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {

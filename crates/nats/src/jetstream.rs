@@ -135,6 +135,22 @@ impl JetStream {
         Ok(answer.get("purged").and_then(Value::as_u64).unwrap_or_default())
     }
 
+    /// The subjects that have messages, of those a pattern names.
+    pub async fn subjects(&self, place: Place<'_>) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        loop {
+            let body = json!({ "subjects_filter": place.subject, "offset": all.len() });
+            let info = self.api(&format!("STREAM.INFO.{}", place.stream), &body).await??;
+            let page = info.pointer("/state/subjects").and_then(Value::as_object);
+            let Some(page) = page.filter(|page| !page.is_empty()) else { return Ok(all) };
+            all.extend(page.keys().cloned());
+            let total = info.get("total").and_then(Value::as_u64).unwrap_or_default();
+            if all.len() as u64 >= total {
+                return Ok(all);
+            }
+        }
+    }
+
     /// A call of the management API.
     pub async fn api(&self, call: &str, body: &Value) -> Result<std::result::Result<Value, ApiError>> {
         let answer = self.link.ask(&format!("$JS.API.{call}"), None, bytes(body), ADMINISTRATION).await;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Entry, Error, EventLog, LogId, Result};
-use types::Seq;
+use types::{BashScope, SandboxId, Seq};
 
 use crate::archive::{self, Archive};
 use crate::body::{self, Body};
@@ -74,6 +74,11 @@ impl EventLog for NatsLog {
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
         self.archive.truncate(log, message::holding(first_kept)).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        let names = self.archive.names(sandbox).await?;
+        Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.bash_scope()).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::{LogId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::{Error, Result};
 
@@ -75,6 +75,12 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `Unavailable`: perhaps dropped. `Internal`.
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()>;
+
+    /// Which bash logs of a sandbox have records, in no order.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Internal`.
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>>;
 
     /// All records after `after`, in pages.
     ///

@@ -38,10 +38,10 @@ impl Backoff {
 ///
 /// # Errors
 /// Those of the last attempt.
-pub async fn while_unavailable<T>(
+pub async fn while_unavailable<T, A: Future<Output = Result<T>>>(
     mut backoff: Backoff,
     patience: Duration,
-    mut attempt: impl AsyncFnMut() -> Result<T>,
+    mut attempt: impl FnMut() -> A,
 ) -> Result<T> {
     let deadline = Instant::now() + patience;
     loop {
@@ -56,6 +56,9 @@ pub async fn while_unavailable<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -75,25 +78,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_is_unavailable_is_tried_again_and_not_for_ever() {
         let backoff = Backoff::new(100 * MS, 1_000 * MS);
-        let mut tries = 0;
-        let outcome = while_unavailable(backoff.clone(), 10_000 * MS, async || {
-            tries += 1;
-            if tries < 3 { Err(Error::Unavailable("away".to_owned())) } else { Ok(tries) }
+        let away = || Err(Error::Unavailable("away".to_owned()));
+        let tries = Cell::new(0);
+        let outcome = while_unavailable(backoff.clone(), 10_000 * MS, || {
+            tries.set(tries.get() + 1);
+            ready(if tries.get() < 3 { away() } else { Ok(tries.get()) })
         });
         assert_eq!(outcome.await, Ok(3));
 
-        let mut tries = 0;
-        let outcome: Result<()> = while_unavailable(backoff.clone(), 10_000 * MS, async || {
-            tries += 1;
-            Err(Error::Internal("broken".to_owned()))
+        let broken = Error::Internal("broken".to_owned());
+        tries.set(0);
+        let outcome: Result<()> = while_unavailable(backoff.clone(), 10_000 * MS, || {
+            tries.set(tries.get() + 1);
+            ready(Err(broken.clone()))
         })
         .await;
-        assert_eq!((outcome, tries), (Err(Error::Internal("broken".to_owned())), 1));
+        assert_eq!((outcome, tries.get()), (Err(broken.clone()), 1));
 
         let begun = Instant::now();
         let outcome: Result<()> =
-            while_unavailable(backoff, 10_000 * MS, async || Err(Error::Unavailable("away".to_owned())))
-                .await;
+            while_unavailable(backoff, 10_000 * MS, || ready(away().map(|_: i32| ()))).await;
         assert!(outcome.is_err() && begun.elapsed() <= 10_000 * MS, "{:?}", begun.elapsed());
     }
 }

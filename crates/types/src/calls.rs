@@ -152,8 +152,8 @@ pub struct ScopedWorkspace {
 pub enum BashCall {
     /// Answered with [`BashStarted`] once the command event is stored.
     Start { scope: Scope, request: ExecuteBashRequest },
-    /// Answered with `null` when the command and the children it left behind have ended; also for one that
-    /// had. NotFound: unknown.
+    /// Answered with [`BashStopped`] when the command and the children it left behind have ended; also for one
+    /// that had. NotFound: unknown.
     Stop { scope: Scope, command_id: String },
     /// Forgets all events of the scope; answered with [`BashCleared`].
     Clear { scope: Scope },
@@ -164,6 +164,12 @@ pub struct BashStarted {
     pub command: BashCommand,
     /// The command event's position in the log: its output comes after it.
     pub seq: Seq,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BashStopped {
+    /// Whether it has ended; false for one that does not end in time.
+    pub ended: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

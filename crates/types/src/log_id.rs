@@ -61,6 +61,15 @@ impl LogId {
         Some(Self::bash(sandbox, scope))
     }
 
+    /// Of a bash log.
+    #[must_use]
+    pub fn bash_scope(&self) -> Option<BashScope> {
+        match self {
+            Self::Conversation { .. } => None,
+            Self::Bash { scope, .. } => Some(*scope),
+        }
+    }
+
     #[must_use]
     pub fn sandbox(&self) -> &SandboxId {
         match self {

@@ -117,6 +117,9 @@ pub struct WorkerSpec {
     /// Names and patterns of variables, beside the usual ones, that commands get of the worker's environment.
     #[serde(default)]
     pub pass_env: Vec<String>,
+    /// Seconds after which bash events are forgotten; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bash_retention: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use readmodel::bashlog::{Entry, Tail, records_of};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use types::bash::{BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted};
+use types::calls::{BashCall, BashCleared, BashStarted, BashStopped};
 use uuid::Uuid;
 
 use crate::App;
@@ -90,9 +90,9 @@ pub(super) async fn stop_bash_command(
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
     let command_id = params.command_id.simple().to_string();
-    let call = BashCall::Stop { scope: place.scope, command_id };
-    let () = app.workers.call(&place.sandbox, "bash", &call).await?;
-    Ok(Json(Success::YES))
+    let stop = BashCall::Stop { scope: place.scope, command_id };
+    let BashStopped { ended } = app.workers.call(&place.sandbox, "bash", &stop).await?;
+    Ok(Json(Success { success: ended }))
 }
 
 #[derive(Deserialize)]

@@ -30,7 +30,7 @@ fn ok() -> Response {
     (JSON, r#"{"status":"ok"}"#).into_response()
 }
 
-/// The store takes a value and gives it back.
+/// The store takes a value and gives it back, and no run that an earlier process left is called running any more.
 #[utoipa::path(get, path = "/ready", tag = "Server Details", security(()),
     responses((status = 200, body = HealthStatus), (status = 503, description = "Not yet, or not now", body = HealthStatus)))]
 pub async fn ready(State(app): State<App>) -> Response {

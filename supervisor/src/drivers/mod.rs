@@ -4,6 +4,8 @@
 pub mod docker;
 pub mod process;
 
+use std::time::Duration;
+
 use ports::{Launch, StartError};
 use types::placement::{CommandUser, WorkerSpec};
 
@@ -19,6 +21,8 @@ pub struct WorkerSettings {
     pub command_user: Option<CommandUser>,
     /// Names and patterns of variables that commands get of their worker's environment.
     pub pass_env: Vec<String>,
+    /// How long bash events are kept; `None`: for ever.
+    pub bash_retention: Option<Duration>,
 }
 
 impl WorkerSettings {
@@ -35,6 +39,7 @@ impl WorkerSettings {
             max_concurrent_runs: self.max_concurrent_runs,
             command_user: self.command_user,
             pass_env: self.pass_env.clone(),
+            bash_retention: self.bash_retention.map(|kept| kept.as_secs()),
         };
         let mut line = serde_json::to_vec(&spec).map_err(|error| StartError::Failed(error.to_string()))?;
         line.push(b'\n');

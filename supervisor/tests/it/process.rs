@@ -33,7 +33,11 @@ fn world(script: &str) -> World {
         program,
         root: folder.path().join("sandboxes"),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-        worker: WorkerSettings { nats_urls: vec!["nats://127.0.0.1:1".to_owned()], ..Default::default() },
+        worker: WorkerSettings {
+            nats_urls: vec!["nats://127.0.0.1:1".to_owned()],
+            bash_retention: Some(Duration::from_secs(3_600)),
+            ..Default::default()
+        },
     });
     World { driver, folder }
 }
@@ -88,6 +92,7 @@ async fn a_worker_gets_its_spec_on_standard_input_and_nothing_in_its_environment
     let spec: Value = serde_json::from_str(&world.file("spec.json").await).unwrap();
     assert_eq!((&spec["sandbox"], &spec["epoch"]), (&"a".into(), &3.into()));
     assert_eq!(spec["credentials"]["jwt"], "jwt");
+    assert_eq!(spec["bash_retention"], 3_600, "how long bash events are kept");
     assert_eq!(spec["project_dir"], world.project().to_str().unwrap());
     assert_eq!(world.file("argument").await, "worker\n");
     let environment = world.file("environment").await;

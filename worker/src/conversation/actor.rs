@@ -258,13 +258,15 @@ impl Actor {
         if !matches!(fault.code, Code::NotFound) {
             tracing::info!(conversation.id = %self.seat.id, %fault, "conversation closed");
         }
-        for reply in self.answering.take().into_iter().chain(self.interrupts.drain(..)) {
-            let _ = reply.send(Err(fault.clone()));
-        }
+        let replies: Vec<_> = self.answering.take().into_iter().chain(self.interrupts.drain(..)).collect();
         if kept.is_none() {
             self.shared.close_shell(Arc::clone(&self.kept.tools)).await;
         }
         self.seat.leave(kept, &fault);
+        // Whoever is told so finds the place free: what it asks next is for another actor.
+        for reply in replies {
+            let _ = reply.send(Err(fault.clone()));
+        }
     }
 
     pub(super) fn position(&self) -> CommandDone {

@@ -91,8 +91,9 @@ pub async fn serve(
     .await?;
     tracker.spawn(until(shutdown.clone(), calls));
 
+    tracker.spawn(until(shutdown.clone(), Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {
-        tracker.spawn(bash.forget_old(retention, shutdown));
+        tracker.spawn(until(shutdown.clone(), bash.forget_old(retention, shutdown)));
     }
     Ok(())
 }

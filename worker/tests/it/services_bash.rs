@@ -9,10 +9,10 @@ use crate::support::faulty::{Faults, Faulty};
 use ports::LogId;
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
-use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
+use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;
-use types::{ConversationId, SandboxId, Seq};
+use types::{BashScope, ConversationId, Epoch, SandboxId, Seq};
 
 fn all() -> Scope {
     Scope::default()
@@ -283,12 +283,14 @@ async fn old_events_are_forgotten_and_young_ones_stay() {
     let log = LogId::bash(&SandboxId::shared(), types::BashScope::Sandbox);
     let hour = Duration::from_secs(3_600);
     let old = |id: &str| {
-        BashEvent::BashCommand(BashCommand {
-            command: "true".into(),
-            cwd: None,
-            timeout: 1,
+        BashEvent::BashOutput(BashOutput {
             id: id.into(),
             timestamp: utc_ago(2 * hour),
+            command_id: "an older one".into(),
+            order: 0,
+            exit_code: Some(0),
+            stdout: None,
+            stderr: None,
         })
     };
     let records = ["1", "2"].map(|id| serde_json::to_vec(&old(id)).unwrap().into()).to_vec();
@@ -308,6 +310,64 @@ async fn old_events_are_forgotten_and_young_ones_stay() {
     assert_eq!(left[1], BashEvent::BashOutput(young[0].clone()));
     world.execute("echo more", 30).await;
     assert_eq!(world.events(&all()).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forgetting_moves_no_record_and_keeps_older_workers_out() {
+    let mut world = World::start().await;
+    world.execute("echo 1", 5).await;
+    let young = world.execute("echo 2", 5).await;
+    let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let store = world.ports.log.clone();
+    let entries = async || store.read_all(&log, Seq::ZERO).await.unwrap();
+    let before = entries().await;
+
+    let cleared: BashCleared = world.bash(BashCall::Clear { scope: all() }).await.unwrap();
+    assert_eq!((cleared.cleared_count, young.len()), (4, 1));
+    let after = entries().await;
+    assert_eq!(after.len(), 1, "a fence is left");
+    assert!(after[0].seq > before.last().unwrap().seq, "positions are never used again");
+
+    world.stop().await;
+    (world.shutdown, world.tracker) = Default::default();
+    world.epoch = Epoch(0);
+    world.serve(None).await;
+    let request = ExecuteBashRequest { command: "true".into(), cwd: None, timeout: 5 };
+    let call = BashCall::Start { scope: all(), request };
+    assert_eq!(world.bash::<BashStarted>(call).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(entries().await, after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_a_worker_that_was_killed_are_closed_and_nothing_of_them_runs() {
+    let mut world = World::start().await;
+    world.stop().await;
+    let id = "5a502812f4634d7eafd6bc0b11d74ecf";
+    let left = std::process::Command::new("/bin/sh")
+        .args(["-c", "sleep 1000; true"])
+        .env("MANYHANDS_COMMAND", id)
+        .spawn();
+    let mut left = left.unwrap();
+    let command = BashEvent::BashCommand(BashCommand {
+        command: "sleep 1000".into(),
+        cwd: None,
+        timeout: 5_000,
+        id: id.into(),
+        timestamp: utc_ago(Duration::from_secs(60)),
+    });
+    let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let record = serde_json::to_vec(&command).unwrap().into();
+    world.ports.log.append(&log, Seq::ZERO, vec![record]).await.unwrap();
+
+    (world.shutdown, world.tracker) = Default::default();
+    world.serve(None).await;
+
+    let outputs = world.ended(&all(), id).await;
+    assert_eq!((outputs[0].exit_code, outputs[0].order), (Some(-1), 0));
+    let signal = std::os::unix::process::ExitStatusExt::signal(&left.wait().unwrap());
+    assert_eq!(signal, Some(9));
+    world.stop_command(id).await.unwrap();
+    assert_eq!(world.outputs(&all(), id).await.len(), 1, "it ends once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use ports::rpc::Code;
 use readmodel::index::{Entry, Index};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone, ConversationCall};
 use types::conversation::Status;
 use types::placement::Lease;
@@ -25,10 +27,23 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Has the worker that is always there look at the runs that were cut off.
-pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) {
-    let (workers, cut_off) = (workers.clone(), running(index));
-    tasks.spawn_until_drain(async move { close(cut_off, &workers).await });
+/// Cut-off runs that are closed at the same time.
+const AT_ONCE: usize = 16;
+
+/// Has the worker that is always there look at the runs that were cut off. What it answers is cancelled when they are
+/// closed.
+pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) -> CancellationToken {
+    let (workers, cut_off, closed) = (workers.clone(), running(index), CancellationToken::new());
+    if cut_off.is_empty() {
+        closed.cancel();
+        return closed;
+    }
+    let when_closed = closed.clone().drop_guard();
+    tasks.spawn_until_drain(async move {
+        let _when_closed = when_closed;
+        close(cut_off, &workers).await;
+    });
+    closed
 }
 
 /// Starts the workers that are missing, and tells every worker that comes which runs to look at, until the server
@@ -75,9 +90,8 @@ fn running(index: &Index) -> Vec<Arc<Entry>> {
 }
 
 async fn close(entries: Vec<Arc<Entry>>, workers: &Workers) {
-    for entry in entries {
-        wake(workers, &entry).await;
-    }
+    let waking = stream::iter(entries).map(|entry| async move { wake(workers, &entry).await });
+    waking.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 /// Has the conversation opened; for one that runs nothing changes.

@@ -81,6 +81,21 @@ impl Disk {
         LogPaths { log: self.path(place), start: self.path(&Place::start_of(place)) }
     }
 
+    /// The names of the logs whose files are in a folder, which need not be there.
+    pub fn logs_in(&self, folder: &Place) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(folder)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+            names.extend(name.filter(|name| name.starts_with('_')).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
     /// The tail of a log that is open already, without touching the disk.
     pub fn known_tail(&self, place: &Place) -> Option<u64> {
         self.logs.known(place).map(|log| log.tail())

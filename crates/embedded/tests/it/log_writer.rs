@@ -10,7 +10,7 @@ use manyhands_embedded::{Fsync, Options};
 use ports::log::{LogWriter, Loss, Trouble};
 use ports::{Appended, Entry, Error, EventLog, LogId, Result};
 use types::log::{Control, LogRecord};
-use types::{Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, SandboxId, Seq};
 
 const SEEDS: u64 = 400;
 
@@ -79,6 +79,10 @@ impl EventLog for Lossy {
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
         self.inner.truncate_before(log, first_kept).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        self.inner.bash_logs(sandbox).await
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Question {
         log: String,
         first: u64,
     },
+    /// The names of the sandbox's bash logs.
+    BashLogs,
     Piece {
         log: String,
         digest: Digest,
@@ -70,6 +72,7 @@ pub enum Answer {
     /// Their payloads are the answer's blob, end to end.
     Messages(Vec<Envelope>),
     Last(u64),
+    Names(Vec<String>),
     Done,
     /// The piece is the answer's blob.
     Piece {

@@ -97,6 +97,16 @@ impl Archive for Remote {
         }
     }
 
+    async fn names(&self, sandbox: &SandboxId) -> Result<Vec<String>> {
+        if *sandbox != self.sandbox {
+            return Err(Error::Internal(format!("sandbox {sandbox} is not {}", self.sandbox)));
+        }
+        match self.ask(Question::BashLogs, Bytes::new()).await? {
+            (Answer::Names(names), _) => Ok(names),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
         let question = Question::Piece { log: self.own(log)?, digest: digest.clone(), index };
         match self.ask(question, Bytes::new()).await? {

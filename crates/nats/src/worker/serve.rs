@@ -90,6 +90,11 @@ impl Caller {
                 self.archive.truncate(&log, first).await?;
                 (Answer::Done, nothing)
             }
+            Question::BashLogs => {
+                let mut names = self.archive.names(&self.sandbox).await?;
+                names.retain(|name| name.starts_with('_'));
+                (Answer::Names(names), nothing)
+            }
             Question::Piece { log: name, digest, index } => {
                 let piece = self.archive.piece(&log(&name)?, &digest, index).await?;
                 (Answer::Piece { found: piece.is_some() }, piece.unwrap_or_default())

@@ -54,6 +54,7 @@ macro_rules! contract_tests {
             dropping_twice_or_from_an_absent_log_changes_nothing,
             a_truncated_log_is_deleted_and_made_anew,
             logs_do_not_mix,
+            a_sandbox_knows_its_bash_logs,
             large_and_strange_records_come_back_unchanged,
         );
     };

@@ -128,9 +128,7 @@ impl LogWriter {
         if self.newest_fence == Some(self.epoch) {
             return Ok(Batch { records, has_fence: false });
         }
-        let fence = LogRecord::Control(Control::Fence { epoch: self.epoch }).encode();
-        let fence = fence.map_err(|error| Loss::Refused(Error::Internal(error.to_string())))?;
-        let records = std::iter::once(Bytes::from(fence)).chain(records).collect();
+        let records = std::iter::once(self.fence()?).chain(records).collect();
         Ok(Batch { records, has_fence: true })
     }
 
@@ -163,6 +161,26 @@ impl LogWriter {
             self.newest_fence = None;
         }
         self.read_on(|_| {}).await
+    }
+
+    /// Drops what is before `first_kept`, or everything, as one change. The fence is written again before, so that it is
+    /// not among what is dropped.
+    ///
+    /// # Errors
+    /// As [`LogWriter::store`]; it may be tried again.
+    pub async fn drop_front(&mut self, first_kept: Option<Seq>) -> std::result::Result<(), Trouble> {
+        let fence = Batch { records: vec![self.fence().map_err(Trouble::Lost)?], has_fence: true };
+        self.store(&fence).await?;
+        let first_kept = first_kept.unwrap_or(self.tail);
+        self.log.truncate_before(&self.id, first_kept).await.map_err(|error| match error {
+            Error::Internal(_) | Error::Full(_) => Trouble::Lost(Loss::Refused(error)),
+            Error::Unavailable(_) | Error::Conflict { .. } | Error::NotFound => Trouble::NotNow(error),
+        })
+    }
+
+    fn fence(&self) -> std::result::Result<Bytes, Loss> {
+        let fence = LogRecord::Control(Control::Fence { epoch: self.epoch }).encode();
+        fence.map(Bytes::from).map_err(|error| Loss::Refused(Error::Internal(error.to_string())))
     }
 
     fn settle(&mut self, batch: &Batch, mut seqs: Vec<Seq>) -> Appended {

@@ -166,6 +166,9 @@ impl Tail {
         if end < self.mark().last {
             self.restart();
         }
+        if let Some(first) = self.ports.log.read(&self.log, Seq::ZERO, 1).await?.first() {
+            self.lock().forget_before(first.seq);
+        }
         let Mark { generation, .. } = self.mark();
         let there = move |mark: &Mark| mark.generation != generation || mark.last >= end;
         let mut reached = self.reached.subscribe();
@@ -349,6 +352,30 @@ mod tests {
             assert_eq!(tail.find(Uuid::from_u128(i.into())).await.unwrap(), Some(event(i)), "{i}");
         }
         assert_eq!(tail.find(Uuid::from_u128(99)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_the_log_has_forgotten_is_not_found_in_memory_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let kept = tail.lock().entries().iter().map(|entry| entry.seq).nth(2).unwrap();
+        tail.ports.log.truncate_before(&tail.log, kept).await.unwrap();
+        let page = tail.search(&all()).await.unwrap();
+        assert_eq!(page.entries.iter().map(|entry| entry.id.as_u128()).collect::<Vec<_>>(), [10, 11]);
+        assert_eq!(tail.find(Uuid::from_u128(8)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn records_that_a_writer_notes_for_itself_are_no_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let fence = Bytes::from_static(br#"{"control":{"type":"fence","epoch":2}}"#);
+        let end = tail.mark().last;
+        tail.ports.log.append(&tail.log, end, vec![fence, event(12)]).await.unwrap();
+        tail.read_on().await.unwrap();
+        let page = tail.search(&all()).await.unwrap();
+        let ids: Vec<u128> = page.entries.iter().map(|entry| entry.id.as_u128()).collect();
+        assert_eq!(ids, (0..13).collect::<Vec<_>>());
     }
 
     #[tokio::test]

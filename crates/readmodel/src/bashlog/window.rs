@@ -66,6 +66,13 @@ impl Window {
         true
     }
 
+    /// The log was shortened: nothing before `first` is there any more.
+    pub fn forget_before(&mut self, first: Seq) {
+        while self.entries.front().is_some_and(|entry| entry.seq < first) {
+            self.entries.pop_front();
+        }
+    }
+
     /// The log was removed.
     pub fn restart(&mut self) {
         self.entries.clear();

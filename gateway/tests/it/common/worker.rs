@@ -10,7 +10,7 @@ use ports::rpc::{Call, Code, Fault, serve};
 use ports::{LogId, Ports};
 use serde_json::{Value, json};
 use types::bash::{BashCommand, BashEvent, BashOutput};
-use types::calls::{BashCall, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope};
+use types::calls::{BashCall, BashStopped, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope};
 use types::git::{GitChange, GitChangeStatus};
 use types::{SandboxId, time};
 
@@ -57,7 +57,7 @@ async fn bash(ports: Ports, call: BashCall) -> Answer {
         BashCall::Stop { command_id, .. } if command_id.starts_with('0') => {
             Err(Fault::new(Code::NotFound, "Command not found"))
         }
-        BashCall::Stop { .. } => ok(()),
+        BashCall::Stop { .. } => ok(BashStopped { ended: true }),
         BashCall::Clear { scope } => {
             let log = LogId::bash(&SandboxId::shared(), scope.bash());
             let count = ports.log.read_all(&log, types::Seq::ZERO).await.unwrap().len();

@@ -49,7 +49,7 @@ impl Run {
     pub(super) async fn live(self) {
         let deadline = Instant::now() + timeout_of(&self.command);
         let mut report = Report::new(Arc::clone(&self.journals), self.journal, self.command.id.clone());
-        let spawned = match process::spawn(&self.command.command, &self.cwd, &self.environment) {
+        let spawned = match process::spawn(&self.command, &self.cwd, &self.environment) {
             Ok(spawned) => spawned,
             Err(error) => return report.failed(&self.describe(&error)).await,
         };

@@ -2,10 +2,11 @@
 //! nothing to do for a while; what it knows of its log rests until there is something again, so that of one log there
 //! is never a second writer and its end need not be looked for twice.
 
+mod patient;
 mod record;
 mod store;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,14 +33,17 @@ pub(super) struct Journals {
     shutdown: CancellationToken,
     epoch: Epoch,
     writers: Arc<Writers>,
-    known: Mutex<BTreeSet<BashScope>>,
+    /// Whether a command of a log is one of this process.
+    is_running: IsRunning,
 }
+
+pub(super) type IsRunning = Arc<dyn Fn(BashScope, &str) -> bool + Send + Sync>;
 
 type Writers = Mutex<HashMap<BashScope, Writer>>;
 
 enum Writer {
     Writing(mpsc::Sender<Job>),
-    Resting(Store),
+    Resting(Box<Store>),
 }
 
 /// A stored event: when and where.
@@ -52,6 +56,7 @@ pub(super) struct Kept {
 pub(super) type Receipt = oneshot::Receiver<Result<Kept>>;
 
 enum Job {
+    Open { opened: oneshot::Sender<Result<()>> },
     Append { event: BashEvent, kept: oneshot::Sender<Result<Kept>> },
     Clear { cleared: oneshot::Sender<Result<u64>> },
     ForgetBefore { time: String, forgotten: oneshot::Sender<Result<u64>> },
@@ -64,8 +69,10 @@ impl Journals {
         epoch: Epoch,
         tracker: TaskTracker,
         shutdown: CancellationToken,
+        is_running: IsRunning,
     ) -> Self {
-        Self { log, sandbox, epoch, tracker, shutdown, writers: Arc::default(), known: Mutex::default() }
+        let writers = Arc::default();
+        Self { log, sandbox, epoch, tracker, shutdown, writers, is_running }
     }
 
     /// Hands an event to the writer, which stamps it with the time; events of one caller keep their order.
@@ -78,6 +85,16 @@ impl Journals {
         Ok(receipt)
     }
 
+    /// Sees to it that commands of an earlier worker have an end, in the log and in truth.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn open(&self, scope: BashScope) -> Result<()> {
+        let (opened, answer) = oneshot::channel();
+        self.hand_over(scope, Job::Open { opened }).await?;
+        answer.await.map_err(gone)?
+    }
+
     /// Removes all events and says how many they were.
     ///
     /// # Errors
@@ -88,8 +105,7 @@ impl Journals {
         answer.await.map_err(gone)?
     }
 
-    /// Removes events with a timestamp before `time` and says how many they were. Those that stay are
-    /// stored anew, with the timestamps they have.
+    /// Removes events with a timestamp before `time` and says how many they were.
     ///
     /// # Errors
     /// Those of the log.
@@ -117,9 +133,12 @@ impl Journals {
         }
     }
 
-    /// The logs that were written to since the start.
-    pub(super) fn known(&self) -> BTreeSet<BashScope> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The logs there are.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn all(&self) -> Result<Vec<BashScope>> {
+        self.log.bash_logs(&self.sandbox).await
     }
 
     async fn hand_over(&self, scope: BashScope, mut job: Job) -> Result<()> {
@@ -137,17 +156,17 @@ impl Journals {
                 writers.insert(scope, Writer::Writing(jobs.clone()));
                 return jobs;
             }
-            Some(Writer::Resting(store)) => store,
+            Some(Writer::Resting(store)) => *store,
             Some(Writer::Writing(_)) | None => {
-                let id = LogId::bash(&self.sandbox, scope);
-                Store::new(Arc::clone(&self.log), id, self.epoch, self.shutdown.clone())
+                let (is_running, id) = (Arc::clone(&self.is_running), LogId::bash(&self.sandbox, scope));
+                let is_running = Box::new(move |command: &str| is_running(scope, command));
+                Store::new(Arc::clone(&self.log), id, self.epoch, self.shutdown.clone(), is_running)
             }
         };
         let (sender, jobs) = mpsc::channel(QUEUE);
         let writing = write(store, jobs, scope, Arc::clone(&self.writers), self.shutdown.clone());
         self.tracker.spawn(writing);
         writers.insert(scope, Writer::Writing(sender.clone()));
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(scope);
         sender
     }
 }
@@ -182,7 +201,7 @@ async fn write(
                 let mut writers = lock(&writers);
                 // Senders are handed out under the lock: with one left, that of the map, nobody is about to send.
                 if jobs.is_empty() && jobs.sender_strong_count() == 1 {
-                    writers.insert(scope, Writer::Resting(store));
+                    writers.insert(scope, Writer::Resting(Box::new(store)));
                     return;
                 }
             }
@@ -193,6 +212,10 @@ async fn write(
                 Job::Append { event, kept } => {
                     events.push(event);
                     receipts.push(kept);
+                }
+                Job::Open { opened } => {
+                    // Nobody may wait for it any more.
+                    let _ = opened.send(store.open().await);
                 }
                 Job::Clear { cleared } => {
                     append(&mut store, &mut events, &mut receipts).await;

@@ -5,6 +5,7 @@ mod environment;
 mod journal;
 mod output;
 mod process;
+mod remains;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::Ports;
+use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::BashScope;
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted, Scope};
+use types::calls::{BashCall, BashCleared, BashStarted, BashStopped, Scope};
 use uuid::Uuid;
 
 use super::fault::not_found;
@@ -36,6 +38,8 @@ const MOST_COMMANDS: usize = 1_000;
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// A command whose event cannot be stored for so long is not begun, or stopped.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+const LISTING_PATIENCE: Duration = Duration::from_secs(60);
 const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Service {
@@ -65,15 +69,28 @@ impl Service {
         shutdown: &CancellationToken,
     ) -> Self {
         let (log, sandbox) = (Arc::clone(&ports.log), config.sandbox.clone());
-        let journals = Journals::new(log, sandbox, config.epoch, tracker.clone(), shutdown.clone());
+        let running: Arc<Mutex<HashMap<Name, Control>>> = Arc::default();
+        let is_running = {
+            let running = Arc::clone(&running);
+            move |log: BashScope, command: &str| lock(&running).contains_key(&(log, command.to_owned()))
+        };
+        let (tracker, shutdown) = (tracker.clone(), shutdown.clone());
+        let journals = Journals::new(
+            log,
+            sandbox,
+            config.epoch,
+            tracker.clone(),
+            shutdown.clone(),
+            Arc::new(is_running),
+        );
         Self {
             default_cwd: config.default_cwd.clone(),
             environment: Arc::new(environment::for_commands(child_environment::inherited())),
             journals: Arc::new(journals),
-            running: Arc::default(),
+            running,
             activity: config.activity.clone(),
-            tracker: tracker.clone(),
-            shutdown: shutdown.clone(),
+            tracker,
+            shutdown,
         }
     }
 
@@ -81,10 +98,19 @@ impl Service {
         match call {
             BashCall::Start { scope, request } => json(self.start(&scope, request).await?),
             BashCall::Stop { scope, command_id } => {
-                self.stop(&scope, &command_id).await.map(|()| Value::Null)
+                json(BashStopped { ended: self.stop(&scope, &command_id).await? })
             }
             BashCall::Clear { scope } => {
                 json(BashCleared { cleared_count: self.journals.clear(scope.bash()).await? })
+            }
+        }
+    }
+
+    /// Gives the commands that an earlier worker left without an end one.
+    pub(super) async fn close_what_was_cut_off(self: Arc<Self>) {
+        for log in self.logs().await {
+            if let Err(error) = self.journals.open(log).await {
+                tracing::warn!(?log, %error, "commands that were cut off are not closed");
             }
         }
     }
@@ -94,9 +120,7 @@ impl Service {
         let pause = (retention / 2).max(SHORTEST_PURGE_PAUSE);
         loop {
             let before = types::time::utc_ago(retention);
-            let mut logs = self.journals.known();
-            logs.insert(BashScope::Sandbox);
-            for log in logs {
+            for log in self.logs().await {
                 if let Err(error) = self.journals.forget_before(log, before.clone()).await {
                     tracing::warn!(?log, %error, "cannot forget old bash events");
                 }
@@ -106,6 +130,14 @@ impl Service {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    async fn logs(&self) -> Vec<BashScope> {
+        let listing = while_unavailable(AGAIN, LISTING_PATIENCE, || self.journals.all());
+        listing.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the logs of commands cannot be listed");
+            Vec::new()
+        })
     }
 
     async fn start(&self, scope: &Scope, request: ExecuteBashRequest) -> Result<BashStarted, Fault> {
@@ -158,17 +190,19 @@ impl Service {
         }
     }
 
-    async fn stop(&self, scope: &Scope, id: &str) -> Result<(), Fault> {
+    /// Whether the command has ended.
+    async fn stop(&self, scope: &Scope, id: &str) -> Result<bool, Fault> {
         let id = Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| id.simple().to_string());
         let name = (scope.bash(), id);
         let control = lock(&self.running).get(&name).cloned();
         if let Some(control) = control {
             control.stop.cancel();
-            let _ = timeout(STOP_PATIENCE, control.ended.cancelled()).await;
-            return Ok(());
+            return Ok(timeout(STOP_PATIENCE, control.ended.cancelled()).await.is_ok());
         }
         let (journal, id) = name;
-        if self.journals.has_command(journal, &id).await? { Ok(()) } else { Err(not_found("Not Found")) }
+        // One that an earlier worker left running ends here.
+        self.journals.open(journal).await?;
+        if self.journals.has_command(journal, &id).await? { Ok(true) } else { Err(not_found("Not Found")) }
     }
 
     fn cwd(&self, scope: &Scope, asked: Option<&str>) -> Result<PathBuf, Fault> {

@@ -15,6 +15,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 use tools::hands;
+use types::bash::BashCommand;
+
+use super::remains::MARK;
 
 /// The shell stays unreaped while this lives, so its process group cannot become somebody else's.
 /// Dropping it ends the group's every process, unless they were left alone.
@@ -42,7 +45,11 @@ pub(super) struct Spawned {
 ///
 /// # Errors
 /// When the folder is missing or the system refuses a process or a pipe.
-pub(super) fn spawn(command: &str, cwd: &Path, environment: &[(OsString, OsString)]) -> io::Result<Spawned> {
+pub(super) fn spawn(
+    BashCommand { command, id, .. }: &BashCommand,
+    cwd: &Path,
+    environment: &[(OsString, OsString)],
+) -> io::Result<Spawned> {
     let mut shell = Command::new("/bin/sh");
     shell
         .arg("-c")
@@ -50,6 +57,7 @@ pub(super) fn spawn(command: &str, cwd: &Path, environment: &[(OsString, OsStrin
         .current_dir(cwd)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env(MARK, id)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

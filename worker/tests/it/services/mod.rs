@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::{BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
-    BashCall, BashStarted, FileCall, FileChunk, FileStat, GitAnswer, GitCall, Scope, ScopedWorkspace,
-    UploadBegun, UploadDone,
+    BashCall, BashStarted, BashStopped, FileCall, FileChunk, FileStat, GitAnswer, GitCall, Scope,
+    ScopedWorkspace, UploadBegun, UploadDone,
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::log::LogRecord;
@@ -113,13 +113,16 @@ impl World {
     }
 
     pub async fn stop_command(&self, id: &str) -> Result<(), Fault> {
-        self.bash(BashCall::Stop { scope: Scope::default(), command_id: id.to_owned() }).await
+        let stop = BashCall::Stop { scope: Scope::default(), command_id: id.to_owned() };
+        let BashStopped { ended } = self.bash(stop).await?;
+        assert!(ended, "{id} does not end");
+        Ok(())
     }
 
     pub async fn events(&self, scope: &Scope) -> Vec<BashEvent> {
         let log = LogId::bash(&SandboxId::shared(), scope.bash());
         let entries = self.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
-        let events = entries.iter().filter(|entry| LogRecord::decode(&entry.payload).is_err());
+        let events = entries.iter().filter(|entry| !LogRecord::is_control(&entry.payload));
         events.map(|entry| serde_json::from_slice(&entry.payload).unwrap()).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Entry, Error, EventLog, LogId, Result};
-use types::Seq;
+use types::{BashScope, SandboxId, Seq};
 
 /// The switches of a [`Faulty`] log.
 #[derive(Default)]
@@ -95,5 +95,9 @@ impl EventLog for Faulty {
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
         self.inner.truncate_before(log, first_kept).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        self.inner.bash_logs(sandbox).await
     }
 }

@@ -1,44 +1,83 @@
-//! Bash events as records of one log, stamped in its order.
+//! Bash events as records of one log: stamped in its order, and forgotten from its front.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use ports::log::{Batch, LogWriter, Loss, Trouble};
-use ports::retry::Backoff;
-use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use ports::{Entry, Error, EventLog, LogId, Result};
 use tokio_util::sync::CancellationToken;
-use types::bash::BashEvent;
+use types::bash::{BashEvent, BashOutput};
 use types::time::{utc_after, utc_now};
 use types::{Epoch, Seq};
+use uuid::Uuid;
 
+use super::super::remains;
 use super::Kept;
+use super::patient::{Found, PatientWriter, Write};
 use super::record::encode;
-
-const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Records and bytes in one append.
 const MOST_RECORDS: usize = 200;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Records of one read; each may have a mebibyte.
+const PAGE: usize = 64;
+
+/// As of a command that could not be started.
+const CUT_OFF_CODE: i32 = -1;
+const CUT_OFF: &str = "The server ended before this command did. What was left of it has been killed.";
+
+/// Whether a command is one of this process.
+pub(super) type IsRunning = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 pub(super) struct Store {
-    log: Arc<dyn EventLog>,
-    id: LogId,
-    epoch: Epoch,
-    /// `None` until the log has been read.
-    writer: Option<LogWriter>,
+    writer: PatientWriter,
     last_stamp: String,
-    /// From then on nothing is tried again.
-    shutdown: CancellationToken,
+    is_running: IsRunning,
 }
 
 impl Store {
-    pub(super) fn new(log: Arc<dyn EventLog>, id: LogId, epoch: Epoch, shutdown: CancellationToken) -> Self {
-        Self { log, id, epoch, writer: None, last_stamp: String::new(), shutdown }
+    pub(super) fn new(
+        log: Arc<dyn EventLog>,
+        id: LogId,
+        epoch: Epoch,
+        shutdown: CancellationToken,
+        is_running: IsRunning,
+    ) -> Self {
+        let writer = PatientWriter::new(log, id, epoch, shutdown);
+        Self { writer, last_stamp: String::new(), is_running }
+    }
+
+    /// Reads the log if it was not, and closes the commands that an earlier worker left without an end: their
+    /// processes are killed once the log says so, when no older worker can say otherwise.
+    pub(super) async fn open(&mut self) -> Result<()> {
+        if self.writer.is_open() {
+            return Ok(());
+        }
+        let Found { last_stamp, mut without_end } = self.writer.open().await?;
+        self.last_stamp = last_stamp;
+        without_end.retain(|command, _| !(self.is_running)(command));
+        if without_end.is_empty() {
+            return Ok(());
+        }
+        let commands: BTreeSet<String> = without_end.keys().cloned().collect();
+        tracing::info!(commands = commands.len(), "commands of an earlier worker are closed");
+        let ends = without_end.into_iter().map(|(command, order)| end_of(command, order)).collect();
+        for stored in self.store(ends).await {
+            stored?;
+        }
+        let killing = tokio::task::spawn_blocking(move || remains::kill(&commands));
+        killing.await.map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Stamps and stores events, in as few appends as may be; one outcome each.
     pub(super) async fn append(&mut self, events: Vec<BashEvent>) -> Vec<Result<Kept>> {
+        if let Err(error) = self.open().await {
+            return events.iter().map(|_| Err(error.clone())).collect();
+        }
+        self.store(events).await
+    }
+
+    async fn store(&mut self, events: Vec<BashEvent>) -> Vec<Result<Kept>> {
         let count = events.len();
         let (mut stamps, mut records) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for mut event in events {
@@ -60,7 +99,7 @@ impl Store {
         let mut outcomes = Vec::with_capacity(count);
         for batch in batches(records) {
             let size = batch.len();
-            match self.append_records(batch).await {
+            match self.writer.write(&Write::Records(batch)).await {
                 Ok(stored) => {
                     let kept = |(seq, timestamp)| Ok(Kept { timestamp, seq });
                     outcomes.extend(stored.seqs.into_iter().zip(stamps.by_ref()).map(kept));
@@ -73,50 +112,39 @@ impl Store {
 
     /// Removes all events and says how many they were.
     pub(super) async fn clear(&mut self) -> Result<u64> {
-        let (mut count, mut at) = (0, Seq::ZERO);
-        while let Some((page, last)) = self.page(at).await? {
-            count += page.iter().filter(|entry| event_of(entry).is_some()).count() as u64;
-            at = last;
+        self.open().await?;
+        let (count, _) = self.count_until(|_| false).await?;
+        if count > 0 {
+            self.writer.write(&Write::DropFront(None)).await?;
         }
-        self.delete().await?;
         Ok(count)
     }
 
     /// Removes events that are older than `time`, and says how many they were.
     pub(super) async fn forget_before(&mut self, time: &str) -> Result<u64> {
-        let is_old = |event: &BashEvent| event.timestamp() < time;
-        let first = self.log.read(&self.id, Seq::ZERO, 2).await?;
-        if !first.iter().find_map(event_of).as_ref().is_some_and(is_old) {
-            return Ok(0);
+        self.open().await?;
+        let (count, first_kept) = self.count_until(|event| event.timestamp() >= time).await?;
+        if count > 0 {
+            self.writer.write(&Write::DropFront(first_kept)).await?;
         }
-        let mut forgotten = 0;
-        let (mut kept, mut at) = (Vec::new(), Seq::ZERO);
-        while let Some((page, last)) = self.page(at).await? {
-            at = last;
-            for entry in page {
-                let Some(event) = event_of(&entry) else { continue };
-                if kept.is_empty() && is_old(&event) {
-                    forgotten += 1;
-                } else {
-                    kept.push(entry.payload);
+        Ok(count)
+    }
+
+    /// How many events there are before the first that is `kept`, and where that is.
+    async fn count_until(&self, kept: impl Fn(&BashEvent) -> bool) -> Result<(u64, Option<Seq>)> {
+        let (mut count, mut at) = (0, Seq::ZERO);
+        loop {
+            let page = self.writer.read(at, PAGE).await?;
+            let Some(last) = page.last() else { return Ok((count, None)) };
+            at = last.seq;
+            for entry in &page {
+                match event_of(entry) {
+                    Some(event) if kept(&event) => return Ok((count, Some(entry.seq))),
+                    Some(_) => count += 1,
+                    None => {}
                 }
             }
         }
-        self.delete().await?;
-        for batch in batches(kept) {
-            self.append_records(batch).await?;
-        }
-        Ok(forgotten)
-    }
-
-    async fn page(&self, after: Seq) -> Result<Option<(Vec<Entry>, Seq)>> {
-        let page = self.log.read(&self.id, after, 1_000).await?;
-        Ok(page.last().map(|last| last.seq).map(|last| (page, last)))
-    }
-
-    async fn delete(&mut self) -> Result<()> {
-        self.writer = None;
-        self.log.delete(&self.id).await
     }
 
     fn next_stamp(&mut self) -> String {
@@ -125,70 +153,18 @@ impl Store {
         self.last_stamp.clone_from(&stamp);
         stamp
     }
-
-    /// Stores the records once, however often that takes.
-    async fn append_records(&mut self, records: Vec<Bytes>) -> Result<Appended> {
-        let (mut backoff, mut batch) = (AGAIN, None);
-        loop {
-            let error = match self.try_to_append(&records, &mut batch).await {
-                Ok(appended) => return Ok(appended),
-                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error),
-                Err(Trouble::Lost(Loss::Fenced)) => return Err(replaced()),
-                Err(Trouble::Lost(Loss::Changed)) => {
-                    self.catch_up_with_the_log(&mut batch).await?;
-                    continue;
-                }
-                Err(Trouble::NotNow(error)) => error,
-            };
-            self.wait(&mut backoff, error).await?;
-        }
-    }
-
-    async fn try_to_append(
-        &mut self,
-        records: &[Bytes],
-        batch: &mut Option<Batch>,
-    ) -> std::result::Result<Appended, Trouble> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let (log, id) = (Arc::clone(&self.log), self.id.clone());
-                self.writer.insert(LogWriter::open(log, id, self.epoch, |_| {}).await?)
-            }
-        };
-        let batch = match batch {
-            Some(batch) => batch,
-            None => batch.insert(writer.batch(records.to_vec()).map_err(Trouble::Lost)?),
-        };
-        writer.store(batch).await
-    }
-
-    /// The log was removed, or another writer of this incarnation was cut off in the middle of an append.
-    async fn catch_up_with_the_log(&mut self, batch: &mut Option<Batch>) -> Result<()> {
-        let mut backoff = AGAIN;
-        *batch = None;
-        while let Some(writer) = &mut self.writer {
-            match writer.catch_up().await {
-                Ok(()) => break,
-                Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
-                Err(Trouble::Lost(_)) => return Err(replaced()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn wait(&self, backoff: &mut Backoff, error: Error) -> Result<()> {
-        tracing::warn!(log = %self.id, %error, "cannot append to the log, trying again");
-        tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => Err(error),
-            () = tokio::time::sleep(backoff.pause()) => Ok(()),
-        }
-    }
 }
 
-fn replaced() -> Error {
-    Error::Unavailable("another worker has taken this sandbox over".to_owned())
+fn end_of(command_id: String, order: u64) -> BashEvent {
+    BashEvent::BashOutput(BashOutput {
+        id: Uuid::new_v4().simple().to_string(),
+        timestamp: String::new(),
+        command_id,
+        order,
+        exit_code: Some(CUT_OFF_CODE),
+        stdout: None,
+        stderr: Some(CUT_OFF.to_owned()),
+    })
 }
 
 /// `None` for what the writer notes for itself.
