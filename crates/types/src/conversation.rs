@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::announced;
 use crate::content::Message;
 use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
 use crate::log::{Control, LogRecord};
@@ -37,6 +39,20 @@ pub struct Workspace {
 
 fn local_workspace() -> String {
     "LocalWorkspace".to_owned()
+}
+
+/// Characters of a title.
+pub const TITLE_CHARS: usize = 200;
+
+/// The title that a text makes which nobody has checked: one line of visible characters, or none.
+#[must_use]
+pub fn clean_title(text: &str) -> Option<String> {
+    // Some characters only turn the direction of others, or are there and cannot be seen.
+    let is_unseen = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let seen = text.chars().filter(|c| !is_unseen(*c)).map(|c| if c.is_control() { ' ' } else { c });
+    let title: String = seen.skip_while(|c| c.is_whitespace()).take(TITLE_CHARS).collect();
+    let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!title.is_empty()).then_some(title)
 }
 
 /// What was asked for at creation and what `PATCH` changes: bucket `CONVERSATIONS`, key = id in hex.
@@ -112,21 +128,21 @@ pub struct Projection {
     pub security_analyzer: Option<Option<SecurityAnalyzer>>,
     #[serde(default)]
     pub tags: Option<BTreeMap<String, String>>,
-    /// Other public fields that were announced by state updates.
+    /// Those of [`announced::KEYS`] that state updates announced.
     #[serde(default)]
     pub other: Map<String, Value>,
 }
 
 /// The few fields of an event the projection looks at.
 #[derive(Deserialize)]
-struct Glance {
+struct Glance<'a> {
     id: String,
     timestamp: String,
     kind: String,
     #[serde(default)]
     key: Option<String>,
-    #[serde(default)]
-    value: Option<Value>,
+    #[serde(default, borrow)]
+    value: Option<&'a RawValue>,
 }
 
 impl Projection {
@@ -139,8 +155,8 @@ impl Projection {
         match record {
             LogRecord::Event { n, event } => {
                 self.events = n + 1;
-                if let Ok(glance) = serde_json::from_str::<Glance>(event.get()) {
-                    self.look_at(glance);
+                if let Ok(glance) = serde_json::from_str::<Glance<'_>>(event.get()) {
+                    self.look_at(&glance);
                 }
             }
             LogRecord::Control(Control::Usage(usage)) => self.stats.add(usage),
@@ -151,24 +167,31 @@ impl Projection {
         }
     }
 
-    fn look_at(&mut self, event: Glance) {
-        self.last_timestamp = Some(event.timestamp.clone());
+    fn look_at(&mut self, event: &Glance<'_>) {
+        if let Some(timestamp) = announced::name(&event.timestamp) {
+            self.last_timestamp = Some(timestamp);
+        }
         if event.kind != "ConversationStateUpdateEvent" {
-            self.leaf_event_id = Some(event.id);
-            self.touched = Some(event.timestamp);
+            self.leaf_event_id = announced::name(&event.id).or(self.leaf_event_id.take());
+            self.touched = announced::name(&event.timestamp).or(self.touched.take());
             return;
         }
-        let value = event.value.unwrap_or(Value::Null);
-        match event.key.as_deref() {
-            Some("execution_status") => self.status = read(value).unwrap_or_default(),
-            Some("last_user_message_id") => self.last_user_message_id = read(value),
-            Some("confirmation_policy") => self.confirmation_policy = read(value),
-            Some("security_analyzer") => self.security_analyzer = Some(read(value)),
-            Some("tags") => self.tags = read(value),
-            Some("stats") | None => {}
-            Some(key) => {
+        let Some(key) = event.key.as_deref() else { return };
+        let text = event.value.map_or("null", RawValue::get);
+        // What has no room keeps its earlier value; the event itself is in the log.
+        let Some(value) = announced::value(text) else { return };
+        match key {
+            "execution_status" => self.status = read(value).unwrap_or_default(),
+            "last_user_message_id" => {
+                self.last_user_message_id = read(value).and_then(|id: String| announced::name(&id));
+            }
+            "confirmation_policy" => self.confirmation_policy = read(value),
+            "security_analyzer" => self.security_analyzer = Some(read(value)),
+            "tags" => self.tags = read(value),
+            key if announced::KEYS.contains(&key) => {
                 self.other.insert(key.to_owned(), value);
             }
+            _ => {}
         }
     }
 }
@@ -182,8 +205,78 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// More than any honest log makes of one: 128 KiB for each of the eight values, 2.5 MiB for the calls.
+    const MOST: usize = 4 * 1024 * 1024;
+
+    fn update(n: u64, key: &str, value: &Value) -> LogRecord {
+        event(
+            n,
+            json!({"id": "s", "timestamp": "t", "kind": "ConversationStateUpdateEvent", "key": key, "value": value}),
+        )
+    }
+
+    #[test]
+    fn no_log_makes_a_projection_that_is_large_or_cannot_be_stored() {
+        let mut projection = Projection::default();
+        let big = Value::from("x".repeat(announced::MOST_BYTES));
+        let many = Value::from(vec![json!([]); announced::MOST_BYTES / 4]);
+        let long = "y".repeat(1 << 20);
+        let mut n = 0;
+        let mut apply = |record: &LogRecord| {
+            n += 1;
+            projection.apply(Seq(n), record);
+        };
+        let known = ["tags", "last_user_message_id", "execution_status", "confirmation_policy"];
+        for key in announced::KEYS.into_iter().chain(known) {
+            apply(&update(0, key, &big));
+            apply(&update(0, key, &many));
+            apply(&update(0, key, &json!({ "a": long })));
+        }
+        for i in 0..2_000 {
+            apply(&update(0, &format!("key-{i}"), &Value::from("z".repeat(1 << 10))));
+            let usage_id = format!("{i}-{}", "u".repeat(1 << 10));
+            apply(&LogRecord::Control(Control::Usage(crate::stats::Usage {
+                usage_id: usage_id.clone(),
+                tokens: crate::stats::TokenUsage {
+                    model: "m".repeat(1 << 10),
+                    response_id: "r".repeat(1 << 10),
+                    prompt_tokens: u64::MAX,
+                    ..Default::default()
+                },
+                cost: f64::MAX,
+                latency: 1.0,
+                at: 1.0,
+            })));
+            apply(&LogRecord::Control(Control::Models { usage_to_model: vec![(usage_id, long.clone())] }));
+        }
+        apply(&event(0, json!({"id": long, "timestamp": long, "kind": "MessageEvent"})));
+
+        let stored = serde_json::to_vec(&projection).unwrap();
+        assert!(stored.len() < MOST, "{} bytes", stored.len());
+        assert_eq!(serde_json::from_slice::<Projection>(&stored).unwrap(), projection);
+        assert!(projection.other.is_empty(), "too large for each of the keys");
+    }
+
+    #[test]
+    fn an_announced_field_is_kept_where_an_answer_shows_it() {
+        let mut projection = Projection::default();
+        projection.apply(Seq(1), &update(0, "invoked_skills", &json!(["a"])));
+        projection.apply(Seq(2), &update(1, "of_no_answer", &json!(["b"])));
+        projection
+            .apply(Seq(3), &update(2, "invoked_skills", &Value::from("x".repeat(announced::MOST_BYTES))));
+        let kept = Map::from_iter([("invoked_skills".to_owned(), json!(["a"]))]);
+        assert_eq!(projection.other, kept, "what has no room changes nothing");
+    }
+
     fn event(n: u64, event: Value) -> LogRecord {
         LogRecord::event(n, &event).unwrap()
+    }
+
+    #[test]
+    fn a_title_is_one_short_line_of_what_can_be_seen() {
+        assert_eq!(clean_title(" a\n\tb\u{1b}[1m \u{202e}c\u{0} ").unwrap(), "a b [1m c");
+        assert_eq!(clean_title(&"é".repeat(1 << 20)).unwrap().chars().count(), TITLE_CHARS);
+        assert_eq!(clean_title("\n\u{200b} \u{feff}"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! except [`time`].
 
 pub mod agent;
+pub mod announced;
 pub mod bash;
 pub mod brokering;
 pub mod calls;

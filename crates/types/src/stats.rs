@@ -3,8 +3,27 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::announced::cut;
+
 /// How many single calls each list keeps; older ones stay in the totals only.
 const KEPT_CALLS: usize = 500;
+
+/// How many single calls the lists of all usage ids keep together.
+const KEPT_IN_ALL: usize = 2_000;
+
+/// How many usage ids are told apart; what comes after them is counted together.
+const TOLD_APART: usize = 64;
+const REST: &str = "other";
+
+/// US dollars that a sum stops at. Beyond it a small amount would be lost anyway, and infinity is no JSON.
+pub const MOST_COST: f64 = 1e12;
+
+/// The sum of two amounts of money. Nothing that is added makes it negative, infinite, or no number.
+#[must_use]
+pub fn add_cost(sum: f64, one: f64) -> f64 {
+    let amount = |cost: f64| if cost.is_nan() { 0.0 } else { cost.clamp(0.0, MOST_COST) };
+    amount(amount(sum) + amount(one))
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -93,29 +112,36 @@ impl Metrics {
         }
     }
 
-    fn add(&mut self, usage: &Usage) {
+    /// Keeps at most `room` single calls.
+    fn add(&mut self, usage: &Usage, room: usize) {
         let (sum, one) = (&mut self.accumulated_token_usage, &usage.tokens);
-        sum.prompt_tokens += one.prompt_tokens;
-        sum.completion_tokens += one.completion_tokens;
-        sum.cache_read_tokens += one.cache_read_tokens;
-        sum.cache_write_tokens += one.cache_write_tokens;
-        sum.reasoning_tokens += one.reasoning_tokens;
+        let add = |sum: &mut u64, one: u64| *sum = sum.saturating_add(one);
+        add(&mut sum.prompt_tokens, one.prompt_tokens);
+        add(&mut sum.completion_tokens, one.completion_tokens);
+        add(&mut sum.cache_read_tokens, one.cache_read_tokens);
+        add(&mut sum.cache_write_tokens, one.cache_write_tokens);
+        add(&mut sum.reasoning_tokens, one.reasoning_tokens);
         sum.context_window = sum.context_window.max(one.context_window);
-        sum.per_turn_token = one.prompt_tokens + one.completion_tokens;
-        self.accumulated_cost += usage.cost;
-        let model = one.model.clone();
-        if usage.cost > 0.0 {
-            push_bounded(
-                &mut self.costs,
-                Cost { model: model.clone(), cost: usage.cost, timestamp: usage.at },
-            );
+        sum.per_turn_token = one.prompt_tokens.saturating_add(one.completion_tokens);
+        self.accumulated_cost = add_cost(self.accumulated_cost, usage.cost);
+        let (model, response_id) = (cut(&one.model).to_owned(), cut(&one.response_id).to_owned());
+        let cost = add_cost(0.0, usage.cost);
+        if cost > 0.0 {
+            push_bounded(&mut self.costs, Cost { model: model.clone(), cost, timestamp: usage.at }, room);
         }
-        let response_id = one.response_id.clone();
-        push_bounded(
-            &mut self.response_latencies,
-            ResponseLatency { model, latency: usage.latency, response_id },
-        );
-        push_bounded(&mut self.token_usages, one.clone());
+        let latency = ResponseLatency {
+            model: model.clone(),
+            latency: usage.latency,
+            response_id: response_id.clone(),
+        };
+        push_bounded(&mut self.response_latencies, latency, room);
+        push_bounded(&mut self.token_usages, TokenUsage { model, response_id, ..one.clone() }, room);
+    }
+
+    fn forget_beyond(&mut self, room: usize) {
+        keep_newest(&mut self.costs, room);
+        keep_newest(&mut self.response_latencies, room);
+        keep_newest(&mut self.token_usages, room);
     }
 
     /// The form of `stats` state updates: totals only.
@@ -129,11 +155,13 @@ impl Metrics {
     }
 }
 
-fn push_bounded<T>(list: &mut Vec<T>, item: T) {
-    if list.len() >= KEPT_CALLS {
-        list.remove(0);
-    }
+fn push_bounded<T>(list: &mut Vec<T>, item: T, room: usize) {
     list.push(item);
+    keep_newest(list, room);
+}
+
+fn keep_newest<T>(list: &mut Vec<T>, room: usize) {
+    list.drain(..list.len().saturating_sub(room));
 }
 
 /// `{"usage_to_metrics": {usage id: Metrics}}`.
@@ -147,16 +175,33 @@ pub struct Stats {
 impl Stats {
     /// Makes an empty entry for a model that may be called, so that clients see it from the start.
     pub fn register(&mut self, usage_id: &str, model: &str) {
-        if !self.usage_to_metrics.contains_key(usage_id) {
-            self.usage_to_metrics.insert(usage_id.to_owned(), Metrics::new(model));
+        let usage_id = self.told_apart(usage_id);
+        if self.usage_to_metrics.contains_key(usage_id) {
+            return;
         }
+        self.usage_to_metrics.insert(usage_id.to_owned(), Metrics::new(cut(model)));
+        let room = self.room();
+        self.usage_to_metrics.values_mut().for_each(|metrics| metrics.forget_beyond(room));
     }
 
     pub fn add(&mut self, usage: &Usage) {
         self.register(&usage.usage_id, &usage.tokens.model);
-        if let Some(metrics) = self.usage_to_metrics.get_mut(&usage.usage_id) {
-            metrics.add(usage);
+        let (usage_id, room) = (self.told_apart(&usage.usage_id), self.room());
+        if let Some(metrics) = self.usage_to_metrics.get_mut(usage_id) {
+            metrics.add(usage, room);
         }
+    }
+
+    /// The id that an id is counted under.
+    fn told_apart<'a>(&self, usage_id: &'a str) -> &'a str {
+        let usage_id = cut(usage_id);
+        let is_known = self.usage_to_metrics.contains_key(usage_id);
+        if is_known || self.usage_to_metrics.len() < TOLD_APART { usage_id } else { REST }
+    }
+
+    /// The single calls that each list may keep.
+    fn room(&self) -> usize {
+        KEPT_CALLS.min(KEPT_IN_ALL / self.usage_to_metrics.len().max(1))
     }
 
     /// The value of a `stats` state update.

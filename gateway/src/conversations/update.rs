@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use http::StatusCode;
 use readmodel::index::Entry;
 use serde::Deserialize;
+use types::announced::MOST_BYTES;
 use types::calls::Command;
+use types::conversation::TITLE_CHARS;
 use types::{ConversationId, TenantId};
 
 use super::drive::{self, QUICK};
@@ -16,8 +17,9 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 
-const TITLE_CHARS: usize = 200;
 const TAG_CHARS: usize = 256;
+/// What a tag takes up beside its letters, at most.
+const TAG_OVERHEAD: usize = 64;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct UpdateConversation {
@@ -28,10 +30,10 @@ pub(super) struct UpdateConversation {
     tags: Option<BTreeMap<String, String>>,
 }
 
-/// Changes title and tags. An unknown conversation is no error, but no success either.
+/// Changes title and tags.
 #[utoipa::path(patch, path = "/api/conversations/{conversation_id}", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
-    responses((status = 200, body = Success)))]
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn update_conversation(
     State(app): State<App>,
     caller: Caller,
@@ -42,7 +44,7 @@ pub(super) async fn update_conversation(
     if let Some(tags) = &body.tags {
         check_tags(tags)?;
     }
-    let Some(entry) = app.index.get(&caller.tenant, id) else { return Ok(Json(Success { success: false })) };
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if let Some(title) = title {
         app.index
             .update(id, |record| {
@@ -72,9 +74,13 @@ fn title(title: &str) -> ApiResult<&str> {
     Ok(trimmed)
 }
 
-/// Keys are lower-case letters and digits, values are short.
+/// Keys are lower-case letters and digits, values are short, and all together have room in a projection.
 pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> ApiResult<()> {
     let problem = |msg: String| Err(Problem::new("value_error", &["body", "tags"], msg).into());
+    let bytes = serde_json::to_string(tags)?.len() + tags.len() * TAG_OVERHEAD;
+    if bytes > MOST_BYTES {
+        return problem(format!("Value error, tags have at most {MOST_BYTES} bytes together"));
+    }
     for (key, value) in tags {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         if key.is_empty() || !key.bytes().all(plain) {
@@ -90,14 +96,14 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> ApiResult<()> {
 /// Deletes the conversation and its events; its workspace stays.
 #[utoipa::path(delete, path = "/api/conversations/{conversation_id}", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)),
-    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn delete_conversation(
     State(app): State<App>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     if !delete(&app, &caller.tenant, id).await? {
-        return Err(ApiError::plain(StatusCode::BAD_REQUEST));
+        return Err(ApiError::not_found());
     }
     Ok(Json(Success::YES))
 }

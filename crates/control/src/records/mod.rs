@@ -14,7 +14,7 @@ use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
 use types::SandboxId;
 use types::calls::{RecordCall, WorkingCopy};
-use types::conversation::Record;
+use types::conversation::{Record, clean_title};
 use vault::Vault;
 
 use crate::{Config, Mode, Tasks};
@@ -81,6 +81,7 @@ impl Records {
                 serde_json::to_value(self.working_copy(record)).map_err(Fault::internal)
             }
             RecordCall::SetTitle { conversation, title } => {
+                let Some(title) = clean_title(&title) else { return Ok(Value::Null) };
                 self.0
                     .index
                     .update(conversation, |record| {
