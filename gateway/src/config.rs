@@ -89,6 +89,10 @@ pub enum KeyPlace {
 pub struct Limits {
     /// Open connections; more wait to be accepted.
     pub connections: usize,
+    /// Open connections of which nobody knows whose they are; the oldest makes way for one more.
+    pub strangers: usize,
+    /// As many of them may come from one address.
+    pub strangers_of_a_peer: usize,
     /// Sockets on one conversation; more are closed with 1013.
     pub sockets_per_conversation: usize,
     pub headers: usize,
@@ -106,6 +110,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            strangers: 1_024,
+            strangers_of_a_peer: 256,
             sockets_per_conversation: 10_000,
             headers: 128,
             header_bytes: 64 * 1024,

@@ -5,6 +5,7 @@
 //! file of a workspace.
 
 mod activity;
+mod admission;
 mod answer;
 mod app;
 mod auth;

@@ -14,11 +14,11 @@ use readmodel::bashlog::Tails;
 use readmodel::history::History;
 use readmodel::index::Index;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
 
 use crate::activity::Activity;
+use crate::admission::{Room, Seated};
 use crate::app::Shared;
 use crate::auth::{Auth, KeyError};
 use crate::cors::Origins;
@@ -113,26 +113,27 @@ pub async fn prepare(
 }
 
 async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &CancellationToken) {
-    let room = Arc::new(Semaphore::new(app.config.limits.connections));
+    let room = Room::new(&app.config.limits);
     loop {
         let next = async {
-            let place = room.clone().acquire_owned().await.ok()?;
-            Some((listener.accept().await, place))
+            let ticket = room.ticket().await.ok()?;
+            Some((listener.accept().await, ticket))
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, ticket) = tokio::select! {
             Some(next) = next => next,
             () = app.tasks.drain.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = serve(app.clone(), edge.clone(), stream);
+            Ok((stream, peer)) => {
+                // Without it small answers wait for acknowledgements; if it cannot be set, they do.
+                let _ = stream.set_nodelay(true);
+                let connection = serve(app.clone(), edge.clone(), room.seat(ticket, stream, peer.ip()));
                 let abort = abort.clone();
                 app.tasks.spawn(async move {
                     tokio::select! {
                         () = connection => {}
                         () = abort.cancelled() => {}
                     }
-                    drop(place);
                 });
             }
             Err(error) => rest_after(&error).await,
@@ -149,13 +150,13 @@ async fn rest_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn serve(app: App, edge: Edge, stream: TcpStream) {
-    // Without it small answers wait for acknowledgements; if it cannot be set, they do.
-    let _ = stream.set_nodelay(true);
+async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
+    let standing = stream.standing();
     let limits = &app.config.limits;
     let tasks = app.tasks.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
+        let mut request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
+        request.extensions_mut().insert(standing.clone());
         answer(edge.clone(), request)
     });
     let connection = http1::Builder::new()

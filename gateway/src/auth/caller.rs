@@ -23,7 +23,7 @@ pub enum Right {
     Read,
     /// To act on conversations and workspaces.
     Write,
-    /// To administer the server. No route asks for it yet; it includes no other right.
+    /// To administer the server: to see what it counts. It includes no other right.
     Admin,
 }
 

@@ -4,10 +4,14 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
 use super::{Auth, Caller, Named, Right};
+use crate::admission::Standing;
 use crate::error::ApiError;
 
 /// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read.
 const READING: [&str; 1] = ["/api/auth/workspace-session"];
+
+/// What tells of all tenants.
+const ADMINISTERING: [&str; 1] = ["/metrics"];
 
 /// Lets a request through whose sender is known and may do it. Looks at headers alone, so the body of a
 /// refused request is not read.
@@ -31,6 +35,9 @@ pub async fn workspace_guard(State(auth): State<Auth>, request: Request, next: N
 }
 
 async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
+    if let Some(standing) = request.extensions().get::<Standing>() {
+        standing.prove();
+    }
     if !caller.may(needed(&request)) {
         return refuse(StatusCode::FORBIDDEN);
     }
@@ -39,6 +46,9 @@ async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
 }
 
 fn needed(request: &Request) -> Right {
+    if ADMINISTERING.contains(&request.uri().path()) {
+        return Right::Admin;
+    }
     let acts = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     if acts && !READING.contains(&request.uri().path()) { Right::Write } else { Right::Read }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Auth, Caller, Named, Right};
+use crate::admission::Standing;
 use crate::extract::query_values;
 use crate::pings::Pings;
 
@@ -17,10 +18,13 @@ const FIRST_FRAME: Duration = Duration::from_secs(10);
 /// What a socket's request says about who opens it. Refuses (403, no upgrade) a key or token that is named and
 /// no good: the query's key, and only without one the headers'. Tokens are not taken from the query, which
 /// ends up in logs.
+///
+/// Until the caller is known the socket is that of a stranger, see [`crate::admission`].
 pub struct SocketCredentials {
     auth: Auth,
     /// `None`: the first frame is to say.
     caller: Option<Caller>,
+    standing: Option<Standing>,
 }
 
 impl<S: Sync> FromRequestParts<S> for SocketCredentials
@@ -36,10 +40,17 @@ where
             Some(key) if !auth.is_open() => auth.of_key(&key),
             _ => auth.named_by(&parts.headers),
         };
+        let standing = parts.extensions.get::<Standing>().cloned();
         match named {
-            Named::Known(caller) if caller.may(Right::Read) => Ok(Self { auth, caller: Some(caller) }),
+            Named::Known(caller) if caller.may(Right::Read) => {
+                standing.iter().for_each(Standing::prove);
+                Ok(Self { auth, caller: Some(caller), standing })
+            }
             Named::Known(_) | Named::Stranger => Err(StatusCode::FORBIDDEN),
-            Named::Nobody => Ok(Self { auth, caller: None }),
+            Named::Nobody => {
+                standing.iter().for_each(Standing::expect_first_words);
+                Ok(Self { auth, caller: None, standing })
+            }
         }
     }
 }
@@ -70,7 +81,10 @@ impl SocketCredentials {
             _ => None,
         };
         match named {
-            Some(caller) if caller.may(Right::Read) => Some(caller),
+            Some(caller) if caller.may(Right::Read) => {
+                self.standing.iter().for_each(Standing::prove);
+                Some(caller)
+            }
             Some(_) => close(socket, 4003, "Forbidden").await,
             None => close(socket, 4001, "Authentication failed").await,
         }

@@ -61,6 +61,59 @@ async fn a_key_may_have_any_letters() {
     assert_eq!(answer(b"cl\xe9").await, 401);
 }
 
+/// Whether the server has hung up; what it sends before is read.
+async fn hung_up(stream: &mut TcpStream) -> bool {
+    let mut rest = [0; 1024];
+    loop {
+        match stream.read(&mut rest).await {
+            Ok(0) | Err(_) => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn knock(server: &Server) -> TcpStream {
+    TcpStream::connect(&server.address).await.unwrap()
+}
+
+#[tokio::test]
+async fn strangers_hold_few_connections_and_the_oldest_makes_way() {
+    let server = start(|config| {
+        config.keys = Keys::new(&[KEY.into()]);
+        config.limits.strangers_of_a_peer = 3;
+    })
+    .await;
+    let mut held = Vec::new();
+    for say in ["", "GET / HT", "GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
+        let mut stream = knock(&server).await;
+        stream.write_all(say.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let mut known = knock(&server).await;
+    let request = format!("GET /api/tools/ HTTP/1.1\r\nhost: localhost\r\nx-session-api-key: {KEY}\r\n\r\n");
+    known.write_all(request.as_bytes()).await.unwrap();
+    assert!(answer_head(&mut known).await.starts_with("HTTP/1.1 200"));
+    assert!(hung_up(&mut held[0]).await, "the fourth took the place of the first");
+
+    let _later: Vec<_> = [knock(&server).await, knock(&server).await, knock(&server).await].into();
+    for stream in &mut held[1..] {
+        assert!(hung_up(stream).await, "whatever a stranger sent");
+    }
+    known.write_all(request.as_bytes()).await.unwrap();
+    // The rest of the first answer comes before the second.
+    while !answer_head(&mut known).await.contains("HTTP/1.1 200") {}
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_more_is_closed_in_time() {
+    let server = start(|config| config.limits.header_timeout = std::time::Duration::from_millis(200)).await;
+    for say in ["", "GET / HT", "GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
+        let mut stream = knock(&server).await;
+        stream.write_all(say.as_bytes()).await.unwrap();
+        tokio::time::timeout(testing::PATIENCE, hung_up(&mut stream)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn unknown_paths_are_not_found_without_a_key() {
     let server = keyed_server().await;

@@ -69,16 +69,17 @@ async fn the_first_frame_is_a_snapshot_without_nulls_and_without_secrets() {
     assert!(!frame.to_string().contains("sk-secret"));
 }
 
+async fn create_with(server: &crate::kit::Server, key: &str) -> String {
+    let url = format!("http://{}/api/conversations", server.address);
+    let made = server.client.post(url).header("X-Session-API-Key", key).json(&crate::kit::create_body());
+    let info: Value = made.send().await.unwrap().json().await.unwrap();
+    info["id"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_are_taken_from_the_query_the_header_or_the_first_frame() {
     let server = start_with(|config| config.keys = Keys::new(&["good".into()])).await;
-    let client = server.client.clone();
-    let made = client
-        .post(format!("http://{}/api/conversations", server.address))
-        .header("X-Session-API-Key", "good")
-        .json(&crate::kit::create_body());
-    let info: Value = made.send().await.unwrap().json().await.unwrap();
-    let path = format!("/sockets/events/{}", info["id"].as_str().unwrap());
+    let path = format!("/sockets/events/{}", create_with(&server, "good").await);
     let url = format!("ws://{}{path}", server.address);
     assert!(is_snapshot(&server.socket(&format!("{path}?session_api_key=good")).await.next().await));
     assert_eq!(Socket::refusal(&format!("{url}?session_api_key=bad")).await, 403);
@@ -94,6 +95,34 @@ async fn keys_are_taken_from_the_query_the_header_or_the_first_frame() {
     let mut socket = server.socket(&path).await;
     socket.send_binary(vec![1]).await;
     assert_eq!(socket.close_code().await, 1003);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_not_said_a_key_cannot_say_much_else() {
+    let server = start_with(|config| {
+        config.keys = Keys::new(&["good".into()]);
+        config.limits.strangers_of_a_peer = 4;
+    })
+    .await;
+    let path = format!("/sockets/events/{}", create_with(&server, "good").await);
+    let auth = json!({"type": "auth", "session_api_key": "good"}).to_string();
+
+    let mut chatty = server.socket(&path).await;
+    chatty.send(auth.clone() + &" ".repeat(9 * 1024)).await;
+    assert!(chatty.next_or_end().await.is_none(), "nothing is read beyond a first frame's length");
+
+    let mut known = server.socket(&path).await;
+    known.send(auth.clone()).await;
+    assert!(is_snapshot(&known.next().await));
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(server.socket(&path).await);
+    }
+    assert!(silent[0].next_or_end().await.is_none(), "the oldest makes way");
+    silent[4].send(auth).await;
+    assert!(is_snapshot(&silent[4].next().await));
+    known.send(json!({"role": "user", "content": "x".repeat(64 * 1024)}).to_string()).await;
+    assert_eq!(known.next().await["kind"], "MessageEvent", "who is known may say more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

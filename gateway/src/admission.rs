@@ -1,0 +1,306 @@
+//! Who may hold a connection before anybody knows who that is.
+//!
+//! A connection begins as that of a stranger. It stops to be one when a request on it is admitted: the guards say
+//! so once they know the caller and its right, sockets when they have read a key or a token. Where no credentials
+//! are asked for, every request of the API is admitted, and all of this only meets connections that never send
+//! one.
+//!
+//! Strangers are bounded in number, over all and for each peer address. Where one more comes, the stranger who has
+//! been here longest is cut off, of the same peer if that one has its fill, else of all. So a newcomer is always
+//! heard: who means to call has sent its request within milliseconds, and who holds connections to hold them is
+//! the oldest. A proxy is one peer; its connections are kept open and stop to be strange with the first call that
+//! goes through.
+//!
+//! Strangers are also bounded in what they may say on an upgraded connection: a socket that is to name its key in
+//! the first frame may send [`FIRST_WORDS`] bytes until it has.
+//!
+//! The seat of a connection lies in its input and output ([`Seated`]), not in the task that serves HTTP on it:
+//! that task is over when a connection becomes a socket, and the seat has to be kept until the socket is closed.
+//! A stranger is cut off by its next read failing. Everything here is in memory and behind one lock, which is held
+//! for a few lookups and never over an await.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::config::Limits;
+
+/// Bytes that a socket may send before it has said who it is.
+const FIRST_WORDS: usize = 8 * 1024;
+
+/// All connections of a server.
+pub struct Room {
+    seats: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+}
+
+/// The right to one connection, in whichever state.
+pub type Ticket = OwnedSemaphorePermit;
+
+/// What is known about the sender of a connection's requests; each of them carries it. Cheap to clone.
+#[derive(Clone)]
+pub struct Standing(Arc<Stranger>);
+
+/// A connection with its seat.
+pub struct Seated<S> {
+    stream: S,
+    standing: Standing,
+    cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
+    _ticket: Ticket,
+}
+
+struct Strangers {
+    most: usize,
+    most_of_a_peer: usize,
+    present: Mutex<Present>,
+}
+
+/// Strangers in the order of their coming.
+#[derive(Default)]
+struct Present {
+    next: u64,
+    all: BTreeMap<u64, IpAddr>,
+    by_peer: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+}
+
+struct Stranger {
+    number: u64,
+    among: Arc<Strangers>,
+    /// Bytes that may still be read; all there are where it is `usize::MAX`.
+    allowance: AtomicUsize,
+    is_known: AtomicBool,
+}
+
+impl Room {
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        // Half of all connections stays for those that are known.
+        let most = limits.strangers.min(limits.connections / 2).max(1);
+        let strangers = Strangers {
+            most,
+            most_of_a_peer: limits.strangers_of_a_peer.clamp(1, most),
+            present: Mutex::default(),
+        };
+        Self { seats: Arc::new(Semaphore::new(limits.connections)), strangers: Arc::new(strangers) }
+    }
+
+    /// Waits for room for one more connection.
+    ///
+    /// # Errors
+    /// Never: the room is not closed.
+    ///
+    /// # Cancel safety
+    /// Nothing is taken.
+    pub async fn ticket(&self) -> Result<Ticket, AcquireError> {
+        self.seats.clone().acquire_owned().await
+    }
+
+    /// Seats a connection as that of a stranger.
+    pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
+        let cut_off = CancellationToken::new();
+        let number = self.strangers.enter(peer_of(peer), cut_off.clone());
+        let among = self.strangers.clone();
+        let allowance = AtomicUsize::new(usize::MAX);
+        let standing = Standing(Arc::new(Stranger { number, among, allowance, is_known: false.into() }));
+        Seated { stream, standing, cut_off: Box::pin(cut_off.cancelled_owned()), _ticket: ticket }
+    }
+}
+
+impl Standing {
+    /// The caller is known from now on.
+    pub fn prove(&self) {
+        if self.0.is_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.0.among.leave(self.0.number);
+        self.0.allowance.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// What is still to come must fit in a first frame, until the caller is known.
+    pub fn expect_first_words(&self) {
+        if self.0.is_known.load(Ordering::Relaxed) {
+            return;
+        }
+        self.0.allowance.store(FIRST_WORDS, Ordering::Relaxed);
+    }
+}
+
+impl<S> Seated<S> {
+    pub fn standing(&self) -> Standing {
+        self.standing.clone()
+    }
+}
+
+impl Strangers {
+    fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> u64 {
+        let mut present = self.present();
+        let number = present.next;
+        present.next += 1;
+        present.all.insert(number, peer);
+        let of_peer = present.by_peer.entry(peer).or_default();
+        of_peer.insert(number, cut_off);
+        let too_many_of_peer = of_peer.len() > self.most_of_a_peer;
+        let first_of_peer = of_peer.first_key_value().map(|(&number, _)| number);
+        let oldest = match too_many_of_peer {
+            true => first_of_peer,
+            false if present.all.len() > self.most => {
+                present.all.first_key_value().map(|(&number, _)| number)
+            }
+            false => None,
+        };
+        if let Some(cut_off) = oldest.and_then(|number| present.remove(number)) {
+            cut_off.cancel();
+        }
+        number
+    }
+
+    fn leave(&self, number: u64) {
+        self.present().remove(number);
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Present {
+    fn remove(&mut self, number: u64) -> Option<CancellationToken> {
+        let peer = self.all.remove(&number)?;
+        let of_peer = self.by_peer.get_mut(&peer)?;
+        let cut_off = of_peer.remove(&number);
+        if of_peer.is_empty() {
+            self.by_peer.remove(&peer);
+        }
+        cut_off
+    }
+}
+
+impl Stranger {
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        let allowance = self.allowance.load(Ordering::Relaxed);
+        if allowance == usize::MAX {
+            return Ok(());
+        }
+        let Some(left) = allowance.checked_sub(bytes) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more than a first frame"));
+        };
+        // Unless the caller became known meanwhile.
+        let taken = self.allowance.compare_exchange(allowance, left, Ordering::Relaxed, Ordering::Relaxed);
+        taken.map(drop).or(Ok(()))
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.among.leave(self.number);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.cut_off.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        Poll::Ready(this.standing.0.take(buffer.filled().len() - before))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// What counts as one peer. Who has one address of version 6 has the 64 bits below it too.
+fn peer_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strangers(most: usize, most_of_a_peer: usize) -> Strangers {
+        Strangers { most, most_of_a_peer, present: Mutex::default() }
+    }
+
+    fn enter(strangers: &Strangers, peer: u8) -> CancellationToken {
+        let cut_off = CancellationToken::new();
+        strangers.enter(IpAddr::from([10, 0, 0, peer]), cut_off.clone());
+        cut_off
+    }
+
+    #[test]
+    fn the_oldest_of_a_peer_that_has_its_fill_makes_way() {
+        let strangers = strangers(10, 2);
+        let (other, first, second) = (enter(&strangers, 1), enter(&strangers, 2), enter(&strangers, 2));
+        assert!(!first.is_cancelled());
+        enter(&strangers, 2);
+        assert!(first.is_cancelled() && !second.is_cancelled() && !other.is_cancelled());
+    }
+
+    #[test]
+    fn the_oldest_of_all_makes_way_when_there_are_too_many() {
+        let strangers = strangers(3, 3);
+        let tokens: Vec<_> = (0..5).map(|peer| enter(&strangers, peer)).collect();
+        let cut_off: Vec<_> = tokens.iter().map(CancellationToken::is_cancelled).collect();
+        assert_eq!(cut_off, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn who_is_known_makes_way_for_nobody_and_leaves_nothing_behind() {
+        let strangers = strangers(1, 1);
+        let known = enter(&strangers, 1);
+        strangers.leave(0);
+        enter(&strangers, 1);
+        assert!(!known.is_cancelled());
+        strangers.leave(1);
+        assert!(strangers.present().all.is_empty() && strangers.present().by_peer.is_empty());
+    }
+
+    #[test]
+    fn all_addresses_of_a_network_of_version_6_are_one_peer() {
+        let peer = |text: &str| peer_of(text.parse().unwrap());
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:2"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_eq!(peer("::ffff:10.0.0.1"), peer("10.0.0.1"));
+    }
+}
