@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use types::calls::FileStat;
 
@@ -14,10 +14,6 @@ use crate::extract::{ConversationPath, Path};
 use crate::files;
 use crate::routes::{Routes, routes};
 use crate::scope::Place;
-
-/// What a model or a program wrote must not act as a page of this server: it gets an origin of its own.
-const CAGE: HeaderValue =
-    HeaderValue::from_static("sandbox allow-downloads allow-forms allow-popups allow-scripts");
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -87,9 +83,7 @@ impl Workspace {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "File not found"));
         }
         let kind = content_type(&path);
-        let mut response = files::serve(app, self.place, path, found, asked, kind).await?;
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, CAGE);
-        Ok(response)
+        files::serve(app, self.place, path, found, asked, kind).await
     }
 
     /// What is outside the workspace is not there.

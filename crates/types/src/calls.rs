@@ -262,7 +262,6 @@ pub struct Archive {
     pub path: String,
     /// What a download is called.
     pub name: String,
-    pub media_type: String,
     /// Response headers about the repository, unencoded.
     pub headers: Map<String, Value>,
 }

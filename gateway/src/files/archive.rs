@@ -4,19 +4,25 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use types::SandboxId;
 use types::calls::{Archive, FileCall, Scope};
 
+use super::cage;
 use super::download::{attachment, percent_encoded};
 use super::stat;
 use super::transfer::Source;
 use crate::App;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::extract::{Query, flag, query_values};
 use crate::scope::Place;
+
+/// Bounds on what a worker says about an archive.
+const NAME_CHARS: usize = 255;
+const VALUE_CHARS: usize = 1024;
+const MOST_HEADERS: usize = 16;
 
 /// Large workspaces take their time to be packed.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -62,9 +68,9 @@ pub(super) async fn archive_directory(
     Query(query): Query<ArchiveQuery>,
 ) -> ApiResult<Response> {
     app.activity.touch();
-    let format = match query.format {
-        ArchiveFormat::GitDelta => "git-delta",
-        ArchiveFormat::TarGz => "tar.gz",
+    let (format, media_type) = match query.format {
+        ArchiveFormat::GitDelta => ("git-delta", "text/x-patch; charset=utf-8"),
+        ArchiveFormat::TarGz => ("tar.gz", "application/gzip"),
     };
     let ask = FileCall::Archive {
         scope: place.scope.clone(),
@@ -76,19 +82,27 @@ pub(super) async fn archive_directory(
     };
     let made: Archive = app.workers.call_within(&place.sandbox, "file", &ask, DEADLINE).await?;
     let file = Temporary { app: app.clone(), sandbox: place.sandbox, path: made.path.clone() };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, made.media_type.parse().map_err(ApiError::internal)?);
-    headers.insert(header::CONTENT_DISPOSITION, attachment(&made.name));
-    for (name, value) in &made.headers {
-        if let (Ok(name), Some(value)) = (HeaderName::try_from(name.as_str()), header_text(value)) {
-            headers.insert(name, value);
-        }
-    }
+    let mut headers = about(&made.headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CONTENT_DISPOSITION, attachment(first_chars(&made.name, NAME_CHARS)));
+    cage(&mut headers);
     file.send(headers).await
 }
 
+/// What the worker says about the repository. It may say anything, so only headers of this name are taken.
+fn about(told: &Map<String, Value>) -> HeaderMap {
+    let headers = told.iter().filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-archive-"));
+    let headers = headers.filter(|(name, _)| name.len() <= NAME_CHARS).take(MOST_HEADERS);
+    headers.filter_map(|(name, value)| Some((name.parse().ok()?, header_text(value)?))).collect()
+}
+
 fn header_text(value: &Value) -> Option<HeaderValue> {
-    HeaderValue::try_from(percent_encoded(value.as_str()?).replace("%2F", "/")).ok()
+    let text = first_chars(value.as_str()?, VALUE_CHARS);
+    HeaderValue::try_from(percent_encoded(text).replace("%2F", "/")).ok()
+}
+
+fn first_chars(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
 /// A file the worker made to be sent, removed when it has been.

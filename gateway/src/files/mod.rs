@@ -1,6 +1,7 @@
 //! Files of the sandbox: up, down, folders, archives. The worker reads and writes; here is the HTTP of it.
 
 mod archive;
+mod cage;
 mod download;
 mod folders;
 mod multipart;
@@ -13,6 +14,7 @@ mod zip;
 
 use crate::routes::{Routes, routes};
 
+use cage::cage;
 pub(crate) use serve::serve;
 pub(crate) use transfer::stat;
 

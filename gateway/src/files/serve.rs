@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use types::calls::{FileStamp, FileStat};
 
+use super::cage;
 use super::range::{Wanted, wanted};
 use super::transfer::{PIECE, Source};
 use crate::App;
@@ -24,7 +25,7 @@ pub(crate) async fn serve(
 ) -> ApiResult<Response> {
     let FileStat { stamp, sized, .. } = stat;
     let mut headers = HeaderMap::new();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    cage(&mut headers);
     let source = Source { app: app.clone(), place, path, stamp };
     if !sized {
         headers.insert(header::CONTENT_TYPE, content_type);

@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use ports::LogId;
 use serde::Deserialize;
 use types::Seq;
@@ -11,6 +11,7 @@ use types::conversation::Record;
 use types::log::LogRecord;
 use types::secrets::{MASK, SecretSource, map_secrets};
 
+use super::cage;
 use super::download::attachment;
 use super::zip::Zip;
 use crate::App;
@@ -43,7 +44,10 @@ pub(super) async fn download_trajectory(
     let disposition = attachment(&format!("{}.zip", id.hex()));
     let body = Body::from_stream(Trajectory::new(app, log, meta).stream());
     let kind = HeaderValue::from_static("application/zip");
-    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
+    let mut headers =
+        HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)]);
+    cage(&mut headers);
+    Ok((headers, body).into_response())
 }
 
 fn without_secrets(mut record: Record) -> Record {

@@ -154,6 +154,25 @@ async fn a_conversations_files_are_those_of_its_workspace() {
 }
 
 #[tokio::test]
+async fn a_worker_says_nothing_in_headers_but_what_it_archived() {
+    let server = open_server().await;
+    for (format, kind) in [("tar.gz", "application/gzip"), ("git-delta", "text/x-patch; charset=utf-8")] {
+        let response =
+            server.get(&format!("/api/file/archive?path={}&format={format}", server.path("w"))).await;
+        let headers = response.headers();
+        assert_eq!(headers["content-type"], kind);
+        assert_eq!(headers["content-disposition"], "attachment; filename=\"w.patch\"");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert!(headers["content-security-policy"].to_str().unwrap().starts_with("sandbox"), "{headers:?}");
+        assert_eq!(headers["content-length"], "0");
+        assert!(headers["x-archive-long"].len() <= 1024);
+        for name in ["content-encoding", "transfer-encoding", "set-cookie", "access-control-allow-origin"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_archive_is_sent_and_removed() {
     let server = open_server().await;
     let path = server.path("w");
@@ -161,7 +180,7 @@ async fn an_archive_is_sent_and_removed() {
         "/api/file/archive?path={path}&format=tar.gz&exclude=*.o&exclude=tmp%2F&use_default_excludes=False"
     );
     let response = server.get(&url).await;
-    assert_eq!(response.headers()["content-type"], "text/x-patch");
+    assert_eq!(response.headers()["content-type"], "application/gzip");
     assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"w.patch\"");
     assert_eq!(response.headers()["x-archive-branch"], "%C3%A4%20b");
     assert_eq!(response.text().await.unwrap(), "*.o tmp/");

@@ -42,7 +42,7 @@ async fn a_tarball_has_the_files_and_a_manifest() {
 
     let made = archive(&world, &world.text("p"), "tar.gz", None, &["skip/"]).await.unwrap();
 
-    assert_eq!((made.about.name.as_str(), made.about.media_type.as_str()), ("p.tar.gz", "application/gzip"));
+    assert_eq!(made.about.name, "p.tar.gz");
     fs::write(world.path("out.tar.gz"), &made.bytes).unwrap();
     let names = world.sh("export LC_ALL=C.UTF-8; tar tzf out.tar.gz --quoting-style=literal | sort");
     assert_eq!(names, "p/\np/archive_manifest.json\np/empty/\np/src/\np/src/ü a.txt");
@@ -95,10 +95,7 @@ async fn a_patch_carries_a_working_tree_over() {
     let made = archive(&world, &world.text("p"), "git-delta", None, &[]).await.unwrap();
 
     assert_eq!(world.sh("cd p; git status --porcelain; find .git | sort | md5sum"), before);
-    assert_eq!(
-        (made.about.name.as_str(), made.about.media_type.as_str()),
-        ("p.patch", "text/x-patch; charset=utf-8")
-    );
+    assert_eq!(made.about.name, "p.patch");
     assert_eq!(made.about.headers["X-Archive-Base-Ref"], "auto");
     assert_eq!(made.about.headers["X-Archive-Base-Commit"], world.sh("git -C p rev-parse HEAD"));
     assert_eq!(made.about.headers["X-Archive-Branch"], "main");

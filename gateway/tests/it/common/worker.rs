@@ -149,8 +149,11 @@ fn file(uploads: &Mutex<HashMap<String, PathBuf>>, call: Call<FileCall>) -> Answ
         FileCall::Archive { path, exclude, .. } => {
             let archive = Path::new(&path).with_extension("archive");
             std::fs::write(&archive, exclude.join(" ")).unwrap();
-            ok(json!({"path": archive, "name": "w.patch", "media_type": "text/x-patch",
-                "headers": {"X-Archive-Branch": "ä b"}}))
+            ok(json!({"path": archive, "name": "w.patch", "media_type": "text/html", "headers": {
+                "X-Archive-Branch": "ä b", "x-archive-long": "l".repeat(1 << 20),
+                "Content-Type": "text/html", "Content-Disposition": "inline", "Content-Encoding": "gzip",
+                "Transfer-Encoding": "chunked", "Content-Length": "1", "Set-Cookie": "a=b",
+                "X-Content-Type-Options": "none", "Content-Security-Policy": "", "Access-Control-Allow-Origin": "*"}}))
         }
         FileCall::Drop { path } => {
             std::fs::remove_file(path).unwrap();

@@ -74,13 +74,13 @@ impl Archives {
             None => serde_json::Map::new(),
         };
         let (path, file) = self.temporary().map_err(Fault::internal)?;
-        let (made, extension, media_type) = if wanted.format == "tar.gz" {
+        let (made, extension) = if wanted.format == "tar.gz" {
             let stop = CancellationToken::new();
             let _stops_with_caller = stop.clone().drop_guard();
             let limits = self.limits;
             let work = move || tarball::write(&folder, &excludes, file, limits, &stop);
             let made = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
-            (made.map_err(Fault::from), "tar.gz", "application/gzip")
+            (made.map_err(Fault::from), "tar.gz")
         } else {
             let made = match &repository {
                 Some(repository) => {
@@ -88,7 +88,7 @@ impl Archives {
                 }
                 None => Err(bad_request(format!("Not a git repository: {}", folder.display()))),
             };
-            (made, "patch", "text/x-patch; charset=utf-8")
+            (made, "patch")
         };
         if let Err(fault) = made {
             self.drop_file(&path.to_string_lossy())?;
@@ -97,7 +97,6 @@ impl Archives {
         Ok(Archive {
             path: path.to_string_lossy().into_owned(),
             name: format!("{name}.{extension}"),
-            media_type: media_type.to_owned(),
             headers,
         })
     }
