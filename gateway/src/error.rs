@@ -57,6 +57,13 @@ impl Problem {
         Self { input: Some(Value::Null), ..Self::new("missing", loc, "Field required") }
     }
 
+    /// Something else where only an object says what is meant.
+    #[must_use]
+    pub fn object_needed(loc: &[&str]) -> Self {
+        let msg = "Input should be a valid dictionary or object to extract fields from";
+        Self::new("model_attributes_type", loc, msg)
+    }
+
     #[must_use]
     pub fn bad_uuid(loc: &[&str]) -> Self {
         Self::new("uuid_parsing", loc, "Input should be a valid UUID")

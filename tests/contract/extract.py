@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reduces an OpenAPI document to the structure the contract test compares.
 
-    extract.py openapi.json > peer-1.57.0.json
+    extract.py openapi.json > peer-1.58.2.json
 
 One entry an operation: `METHOD /path/{}` with its parameters, the field names of its request body, its
 success statuses, and the field names of its answer (`[]` stands before the fields of a list's items).

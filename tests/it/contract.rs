@@ -1,5 +1,5 @@
 //! The API is the peer's: every operation this server documents has the peer's path, method, parameters, field
-//! names and success statuses. `contract/peer-1.57.0.json` is the peer's structure, made by `contract/extract.py`.
+//! names and success statuses. `contract/peer-1.58.2.json` is the peer's structure, made by `contract/extract.py`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use testing::server::Start;
 
-const PEER: &str = include_str!("../contract/peer-1.57.0.json");
+const PEER: &str = include_str!("../contract/peer-1.58.2.json");
 /// The operations that are served, one a line. Losing one fails the test; a new one is added here.
 const SERVED: &str = include_str!("../contract/served.txt");
 

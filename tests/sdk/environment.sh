@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Prints the command of a Python that has the OpenHands SDK 1.57.0, after installing it where it is missing.
+# Prints the command of a Python that has the OpenHands SDK 1.58.2, after installing it where it is missing.
 #   environment.sh [CACHE_DIR]
 # Needs Python 3.12 or newer. Where none is installed (and we are root on a machine with debootstrap), a
 # Debian trixie root is made and its Python used through chroot.
 set -euo pipefail
 cache=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/manyhands}
-version=1.57.0
+version=1.58.2
 packages=("openhands-sdk==$version" "openhands-tools==$version" "openhands-workspace==$version")
 mkdir -p "$cache"
 # Tests that run side by side install once.

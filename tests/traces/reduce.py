@@ -32,7 +32,7 @@ def outline(event: dict) -> dict:
 
 
 def log_order(events: list[dict]) -> list[dict]:
-    """The peer's socket sends the update about a user message before the message; its log has them the other way."""
+    """Up to 1.57 the peer's socket sent the update about a user message before the message, against the order of its log."""
     ordered = list(events)
     for at in range(len(ordered) - 1):
         update, message = ordered[at], ordered[at + 1]

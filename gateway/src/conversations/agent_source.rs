@@ -45,8 +45,8 @@ pub(super) fn agent_object(
             let msg = "Value error, agent_profile_id cannot be combined with agent or agent_settings";
             Err(Problem::new("value_error", &["body"], msg).into())
         }
-        (Some(agent), _, None) => Ok(agent),
-        (None, Some(settings), None) => from_settings(settings),
+        (Some(agent), _, None) => object("agent", agent).map(Value::Object),
+        (None, Some(settings), None) => from_settings(object("agent_settings", settings)?),
         (None, None, None) => {
             let msg = "Value error, one of agent, agent_settings and agent_profile_id is required";
             Err(Problem::new("value_error", &["body"], msg).into())
@@ -54,8 +54,27 @@ pub(super) fn agent_object(
     }
 }
 
+/// A field of the body that has to be an object.
+fn object(field: &str, value: Value) -> ApiResult<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Problem::object_needed(&["body", field]).into()),
+    }
+}
+
+/// The parts of an agent that are objects of their own, where they are given.
+fn check_parts(agent: &Value) -> ApiResult<()> {
+    for part in ["llm", "condenser", "agent_context", "critic"] {
+        if agent.get(part).is_some_and(|value| !value.is_null() && !value.is_object()) {
+            return Err(Problem::object_needed(&["body", "agent", part]).into());
+        }
+    }
+    Ok(())
+}
+
 /// Puts in defaults and refuses what this server could not run later.
 pub(super) fn complete(app: &App, mut agent: Value) -> ApiResult<Value> {
+    check_parts(&agent)?;
     let problem = |loc: &[&str], msg: &str| Problem::new("value_error", loc, format!("Value error, {msg}"));
     if agent.get("llm").is_some_and(|llm| !llm.get("model").is_some_and(Value::is_string)) {
         return Err(problem(&["body", "agent", "llm"], "model must be specified in LLM").into());
@@ -95,7 +114,7 @@ fn plain(name: &str) -> String {
 }
 
 /// The agent that a settings object describes.
-fn from_settings(settings: Value) -> ApiResult<Value> {
+fn from_settings(mut settings: Map<String, Value>) -> ApiResult<Value> {
     let problem = |field: &str, msg: &str| {
         ApiError::from(Problem::new(
             "value_error",
@@ -103,7 +122,6 @@ fn from_settings(settings: Value) -> ApiResult<Value> {
             format!("Value error, {msg}"),
         ))
     };
-    let Value::Object(mut settings) = settings else { return Err(problem("", "an object is needed")) };
     let kind = settings.remove("agent_kind").and_then(|kind| kind.as_str().map(str::to_owned));
     if kind.is_some_and(|kind| kind == "acp") {
         return Err(problem("agent_kind", "ACP agents are not supported by this server"));
@@ -111,7 +129,10 @@ fn from_settings(settings: Value) -> ApiResult<Value> {
     let llm = settings
         .remove("llm")
         .filter(Value::is_object)
-        .ok_or_else(|| problem("llm", "an object is needed"))?;
+        .ok_or_else(|| Problem::object_needed(&["body", "agent_settings", "llm"]))?;
+    if settings.get("condenser").is_some_and(|given| !given.is_null() && !given.is_object()) {
+        return Err(Problem::object_needed(&["body", "agent_settings", "condenser"]).into());
+    }
     let mut agent = Map::from_iter([("kind".to_owned(), json!("Agent"))]);
     if let Some(condenser) = condenser(settings.remove("condenser"), &llm) {
         agent.insert("condenser".to_owned(), condenser);
@@ -210,15 +231,20 @@ mod tests {
 
     #[test]
     fn settings_make_an_agent_with_the_default_tools_and_a_condenser() {
-        let agent =
-            from_settings(json!({"llm": {"model": "m"}, "tools": null, "condenser": {"max_size": 9}}))
-                .unwrap();
+        let agent = agent_object(
+            None,
+            Some(json!({"llm": {"model": "m"}, "tools": null, "condenser": {"max_size": 9}})),
+            None,
+        )
+        .unwrap();
         assert_eq!(agent["tools"], default_tools());
         assert_eq!(
             (&agent["condenser"]["max_size"], &agent["condenser"]["llm"]["usage_id"]),
             (&json!(9), &json!("condenser"))
         );
-        let plain = from_settings(json!({"llm": {"model": "m"}, "condenser": {"enabled": false}})).unwrap();
+        let plain =
+            agent_object(None, Some(json!({"llm": {"model": "m"}, "condenser": {"enabled": false}})), None)
+                .unwrap();
         assert!(plain.get("condenser").is_none());
     }
 
@@ -226,7 +252,7 @@ mod tests {
     fn exactly_one_source_is_taken() {
         assert!(agent_object(None, None, None).is_err());
         assert!(agent_object(Some(json!({})), None, Some(Uuid::nil())).is_err());
-        assert_eq!(agent_object(Some(json!(1)), Some(json!(2)), None).unwrap(), json!(1));
+        assert_eq!(agent_object(Some(json!({"a": 1})), Some(json!({})), None).unwrap(), json!({"a": 1}));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json};
+use crate::extract::{ConversationPath, Json, Object};
 
 pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
 const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
@@ -51,7 +51,7 @@ pub(crate) fn run_fault(fault: Fault) -> ApiError {
 /// Pauses after the step that is being taken.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/pause", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)),
-    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn pause_conversation(
     State(app): State<App>,
     caller: Caller,
@@ -65,7 +65,7 @@ pub(super) async fn pause_conversation(
 /// Stops at once: a model call is dropped, a tool call is interrupted.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/interrupt", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)),
-    responses((status = 200, body = Success), (status = 400, description = "No such conversation")))]
+    responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn interrupt_conversation(
     State(app): State<App>,
     caller: Caller,
@@ -90,7 +90,7 @@ async fn stop(
     id: types::ConversationId,
     command: Command,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(|| ApiError::plain(StatusCode::BAD_REQUEST))?;
+    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     entry.pulse.touch();
     drive::command(app, &entry, command, QUICK).await?;
     Ok(Json(Success::YES))
@@ -98,7 +98,7 @@ async fn stop(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SetConfirmationPolicy {
-    policy: ConfirmationPolicy,
+    policy: Object<ConfirmationPolicy>,
 }
 
 /// Sets when actions wait for the user.
@@ -112,7 +112,7 @@ pub(super) async fn set_confirmation_policy(
     Json(body): Json<SetConfirmationPolicy>,
 ) -> ApiResult<Json<Success>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy }, QUICK).await?;
+    drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy.0 }, QUICK).await?;
     Ok(Json(Success::YES))
 }
 
@@ -140,8 +140,12 @@ pub(super) async fn set_security_analyzer(
 
 /// An analyzer as clients send it.
 pub(super) fn analyzer(value: Value) -> ApiResult<Option<SecurityAnalyzer>> {
+    let loc = ["body", "security_analyzer"];
+    if !value.is_null() && !value.is_object() {
+        return Err(Problem::object_needed(&loc).into());
+    }
     serde_json::from_value(value).map_err(|_| {
         let msg = "Value error, the only analyzer of this server is 'LLMSecurityAnalyzer'";
-        Problem::new("value_error", &["body", "security_analyzer"], msg).into()
+        Problem::new("value_error", &loc, msg).into()
     })
 }

@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
 use super::control::analyzer;
-use super::secrets::sources;
+use super::secrets::typed_sources;
 use super::update::check_tags;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::Object;
 use crate::schema::conversation::PassedOver;
 
 /// A creation as it is described; [`StartConversation`] is as much of it as is read.
@@ -32,7 +33,7 @@ pub(super) struct StartConversationRequest {
 /// Fields this server does not act on are passed over.
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct StartConversation {
-    workspace: StartWorkspace,
+    workspace: Object<StartWorkspace>,
     #[serde(default)]
     pub(super) conversation_id: Option<Uuid>,
     #[serde(default)]
@@ -42,13 +43,13 @@ pub(super) struct StartConversation {
     #[serde(default)]
     agent_profile_id: Option<Uuid>,
     #[serde(default)]
-    agent_launch_additions: Option<Additions>,
+    agent_launch_additions: Option<Object<Additions>>,
     #[serde(default)]
     parent_conversation_id: Option<Uuid>,
     #[serde(default)]
-    initial_message: Option<InitialMessage>,
+    initial_message: Option<Object<InitialMessage>>,
     #[serde(default)]
-    confirmation_policy: Option<ConfirmationPolicy>,
+    confirmation_policy: Option<Object<ConfirmationPolicy>>,
     #[serde(default)]
     security_analyzer: Option<Value>,
     #[serde(default)]
@@ -91,7 +92,7 @@ struct InitialMessage {
     #[serde(default)]
     role: Role,
     #[serde(default)]
-    content: Vec<Content>,
+    content: Vec<Object<Content>>,
     /// True if it is not given.
     #[serde(default)]
     run: Option<bool>,
@@ -107,11 +108,11 @@ impl StartConversation {
     pub(super) fn into_record(self, app: &App, tenant: TenantId, id: ConversationId) -> ApiResult<Record> {
         self.refuse_what_is_not_there(app.placement.runtimes().has_containers)?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
-        if let Some(additions) = self.agent_launch_additions {
+        if let Some(Object(additions)) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
         }
         let mut secrets = agent_source::take_secrets(&mut agent)?;
-        secrets.extend(sources(self.secrets.unwrap_or_default())?);
+        secrets.extend(typed_sources(self.secrets.unwrap_or_default())?);
         let mut agent = agent_source::complete(app, agent)?;
         if self.secrets_encrypted {
             let opened = open_returned(&app.vault, &mut agent);
@@ -124,7 +125,7 @@ impl StartConversation {
         let sealer = Sealer::new(&app.vault, id);
         sealer.seal_object(&mut agent);
         sealer.seal_sources(&mut secrets);
-        let working_dir = working_dir(self.workspace, &app.config.workspace_path)?;
+        let working_dir = working_dir(self.workspace.0, &app.config.workspace_path)?;
         let tags = self.tags.unwrap_or_default();
         check_tags(&tags)?;
         Ok(Record {
@@ -136,7 +137,7 @@ impl StartConversation {
             agent,
             max_iterations: max_iterations(self.max_iterations)?,
             stuck_detection: self.stuck_detection.unwrap_or(true),
-            confirmation_policy: self.confirmation_policy.unwrap_or_default(),
+            confirmation_policy: self.confirmation_policy.map(Object::into_inner).unwrap_or_default(),
             security_analyzer: analyzer(self.security_analyzer.unwrap_or_default())?,
             secrets,
             tags,
@@ -148,7 +149,7 @@ impl StartConversation {
             parent_conversation_id: parent(app, &tenant, id, self.parent_conversation_id, &working_dir)?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
-            undelivered: self.initial_message.map(first_message).transpose()?,
+            undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
             tenant,
         })
     }
@@ -224,6 +225,6 @@ fn first_message(given: InitialMessage) -> ApiResult<FirstMessage> {
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "initial_message", "role"], msg).into());
     }
-    let message = Message { role: given.role, content: given.content, ..Message::default() };
+    let message = Message { role: given.role, content: Object::all(given.content), ..Message::default() };
     Ok(FirstMessage { message, run: given.run.unwrap_or(true) })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use control::records::{Sealer, open_returned};
 use http::StatusCode;
+use ports::rpc::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::agent::LlmConfig;
@@ -53,15 +54,18 @@ pub(super) async fn ask_agent(
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/condense", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
-        (status = 422, description = "The agent has no condenser")))]
+        (status = 409, description = "The agent has no condenser, or there is nothing to condense")))]
 pub(super) async fn condense_conversation(
     State(app): State<App>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(unknown)?;
-    drive::command(&app, &entry, Command::Condense {}, MODEL).await?;
-    Ok(Json(Success::YES))
+    match drive::command(&app, &entry, Command::Condense {}, MODEL).await {
+        Ok(_) => Ok(Json(Success::YES)),
+        Err(fault) if fault.code == Code::Invalid => Err(ApiError::new(StatusCode::CONFLICT, fault.message)),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -96,6 +100,9 @@ pub(super) async fn switch_llm(
 
 /// The full object, defaults put in, secrets in plain text.
 fn plain_llm(app: &App, mut llm: Value) -> ApiResult<Value> {
+    if !llm.is_object() {
+        return Err(Problem::object_needed(&["body", "llm"]).into());
+    }
     let problem = |msg: &str| Problem::new("value_error", &["body", "llm"], format!("Value error, {msg}"));
     if !llm.get("model").is_some_and(Value::is_string) {
         return Err(problem("model must be specified in LLM").into());

@@ -46,10 +46,21 @@ pub(super) async fn update_secrets(
     Ok(Json(Success::YES))
 }
 
+/// Named secrets of a creation, where a source has to be an object.
+pub(super) fn typed_sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<String, SecretSource>> {
+    match given.iter().find(|(_, value)| !value.is_object()) {
+        Some((name, _)) => Err(Problem::object_needed(&["body", "secrets", name]).into()),
+        None => sources(given),
+    }
+}
+
 /// Named secrets as clients send them.
 pub(super) fn sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<String, SecretSource>> {
     let mut sources = BTreeMap::new();
     for (name, value) in given {
+        if !value.is_object() && !value.is_string() {
+            return Err(Problem::object_needed(&["body", "secrets", &name]).into());
+        }
         match SecretSource::from_client(value) {
             Ok(source) => sources.insert(name, source),
             Err(why) => {

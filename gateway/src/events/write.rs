@@ -14,7 +14,7 @@ use crate::auth::Caller;
 use crate::conversations::drive::{self, QUICK};
 use crate::conversations::{deliver_waiting, run_fault};
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json};
+use crate::extract::{ConversationPath, Json, Object};
 use crate::idempotency::Attempt;
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -22,7 +22,7 @@ pub(super) struct SendMessage {
     #[serde(default)]
     role: Role,
     #[serde(default)]
-    content: Vec<Content>,
+    content: Vec<Object<Content>>,
     #[serde(default)]
     sender: Option<String>,
     /// Whether a run is started.
@@ -47,7 +47,7 @@ pub(super) async fn send_message(
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
     }
-    let message = Message { role: body.role, content: body.content, ..Message::default() };
+    let message = Message { role: body.role, content: Object::all(body.content), ..Message::default() };
     deliver_waiting(&app, &entry).await.map_err(run_fault)?;
     match drive::message(&app, &entry, message, body.sender, body.run, attempt.event()).await {
         Ok(_) => Ok(Json(Success::YES)),

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
+use super::object;
 use crate::error::Problem;
 
 /// What is wrong at `path` below `root`, given the deserializer's `message`.
@@ -78,10 +79,17 @@ fn by_expected_type(expected: &str) -> (&'static str, String) {
         "f32" | "f64" => ("float_type", "number"),
         "a formatted UUID string" => return ("uuid_parsing", "Input should be a valid UUID".to_owned()),
         other if is_integer(other) => ("int_type", "integer"),
-        other if other.starts_with("struct ") => ("dict_type", "dictionary"),
+        other if is_object(other) => {
+            let text = "Input should be a valid dictionary or object to extract fields from";
+            return ("model_attributes_type", text.to_owned());
+        }
         other => return ("value_error", format!("Value error, expected {other}")),
     };
     (kind, format!("Input should be a valid {noun}"))
+}
+
+fn is_object(name: &str) -> bool {
+    name == object::EXPECTED || name.starts_with("struct ") || name.starts_with("internally tagged enum ")
 }
 
 fn is_integer(name: &str) -> bool {

@@ -42,8 +42,7 @@ where
             return Err(Problem::missing(&["body"]).into());
         }
         if shape::is_list(&bytes) && shape::wants_object::<T>() {
-            let msg = "Input should be a valid dictionary";
-            return Err(Problem::new("dict_type", &["body"], msg).into());
+            return Err(Problem::object_needed(&["body"]).into());
         }
         parse(&bytes).map(Self)
     }

@@ -2,12 +2,14 @@
 
 mod describe;
 mod json;
+mod object;
 mod params;
 mod query;
 mod shape;
 
 pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
+pub use object::Object;
 pub(crate) use params::uuid_param;
 pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values, truth};
 pub(crate) use query::{choice, limit, moment};

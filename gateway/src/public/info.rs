@@ -8,7 +8,7 @@ use crate::extract::Json;
 use crate::schema::init::{InitRequest, InitStatus};
 
 /// The version of the API that is spoken here; clients compare it.
-pub(crate) const API_LEVEL: &str = "1.57.0";
+pub(crate) const API_LEVEL: &str = "1.58.2";
 
 const CAPABILITIES: [&str; 3] =
     ["conversation_runtime_routes_v1", "idempotent_conversation_create_v1", "tool_catalog_v1"];

@@ -273,11 +273,11 @@ async fn an_unknown_conversation_is_answered_as_each_route_does() {
     let id = "00000000-0000-0000-0000-000000000007";
     let cases = [
         (Method::GET, "", None, 404, json!({"detail": "Not Found"})),
-        (Method::DELETE, "", None, 400, json!({"detail": "Bad Request"})),
-        (Method::PATCH, "", Some(json!({"title": "x"})), 200, json!({"success": false})),
+        (Method::DELETE, "", None, 404, json!({"detail": "Not Found"})),
+        (Method::PATCH, "", Some(json!({"title": "x"})), 404, json!({"detail": "Not Found"})),
         (Method::POST, "/run", None, 404, json!({"detail": "Not Found"})),
-        (Method::POST, "/pause", None, 400, json!({"detail": "Bad Request"})),
-        (Method::POST, "/interrupt", None, 400, json!({"detail": "Bad Request"})),
+        (Method::POST, "/pause", None, 404, json!({"detail": "Not Found"})),
+        (Method::POST, "/interrupt", None, 404, json!({"detail": "Not Found"})),
         (Method::POST, "/secrets", Some(json!({"secrets": {}})), 404, json!({"detail": "Not Found"})),
         (
             Method::POST,
@@ -356,14 +356,82 @@ async fn what_is_set_is_read_back_at_once() {
         ("/secrets", json!({})),
         ("/secrets", json!({"secrets": {"A": 1}})),
         ("/switch_llm", json!({"llm": {}})),
-        ("/condense", json!({})),
     ] {
         assert_eq!(server.post(&at(route), body.clone()).await.0, 422, "{route} {body}");
     }
     assert_eq!(
+        server.post(&at("/condense"), json!({})).await,
+        (409, json!({"detail": "There is no condenser"})),
+        "a conflict with what the agent is"
+    );
+    assert_eq!(
         server.post(&at("/ask_agent"), json!({"question": "why"})).await.1,
         json!({"response": "You asked: why"})
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typed_object_is_only_taken_as_an_object() {
+    let server = start().await;
+    let id = server.create().await;
+    let created = |place: &[&str], value: &Value| {
+        let mut body = create_body();
+        if place.first() == Some(&"agent_settings") {
+            body.as_object_mut().unwrap().remove("agent");
+            body["agent_settings"] = json!({"llm": {"model": "openai/m"}});
+        }
+        let mut field = &mut body;
+        for name in place {
+            field = &mut field[*name];
+        }
+        *field = value.clone();
+        ("/api/conversations".to_owned(), place.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), body)
+    };
+    let posted = |route: &str, place: &[&str], value: &Value| {
+        let mut body = json!({});
+        let mut field = &mut body;
+        for name in place {
+            field = &mut field[*name];
+        }
+        *field = value.clone();
+        let place = place.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        (format!("/api/conversations/{id}{route}"), place, body)
+    };
+    for value in [json!("hunter2"), json!(7), json!(["NeverConfirm"]), json!([]), Value::Null] {
+        let mut cases = vec![
+            created(&["workspace"], &value),
+            created(&["secrets", "TOKEN"], &value),
+            posted("/confirmation_policy", &["policy"], &value),
+            posted("/switch_llm", &["llm"], &value),
+        ];
+        if !value.is_null() {
+            cases.extend([
+                created(&["agent"], &value),
+                created(&["agent", "llm"], &value),
+                created(&["agent", "condenser"], &value),
+                created(&["agent_settings"], &value),
+                created(&["agent_settings", "condenser"], &value),
+                created(&["confirmation_policy"], &value),
+                created(&["security_analyzer"], &value),
+                created(&["initial_message"], &value),
+                posted("/security_analyzer", &["security_analyzer"], &value),
+            ]);
+        }
+        if !value.is_string() {
+            cases.push(posted("/secrets", &["secrets", "TOKEN"], &value));
+        }
+        for (path, place, body) in cases {
+            let (status, answer) = server.post(&path, body.clone()).await;
+            let problem = &answer["detail"][0];
+            assert_eq!((status, &problem["type"]), (422, &json!("model_attributes_type")), "{body} {answer}");
+            let loc: Vec<String> = ["body".to_owned()].into_iter().chain(place).collect();
+            assert_eq!(problem["loc"], json!(loc), "{body}");
+            assert!(!answer.to_string().contains("hunter2"), "{answer}");
+        }
+    }
+    let (status, answer) =
+        server.post(&format!("/api/conversations/{id}/events"), json!({"content": [["text"]]})).await;
+    assert_eq!((status, &answer["detail"][0]["loc"]), (422, &json!(["body", "content", 0])), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -373,6 +441,14 @@ async fn a_worker_sets_the_title_only_where_there_is_none() {
     server.worker.set_title(id_of(&id), "First").await;
     server.worker.set_title(id_of(&id), "Second").await;
     assert_eq!(server.info(&id).await["title"], "First");
+
+    let id = server.create().await;
+    server.worker.set_title(id_of(&id), "\u{202e}\n ").await;
+    assert_eq!(server.info(&id).await["title"], Value::Null, "nothing of it can be seen");
+    server.worker.set_title(id_of(&id), &format!("a\n\u{1b}b{}", "é".repeat(1 << 20))).await;
+    let info = server.info(&id).await;
+    let title = info["title"].as_str().unwrap();
+    assert!(title.starts_with("a bé") && title.chars().count() <= 200, "{}", title.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -406,7 +482,7 @@ async fn a_deleted_conversation_is_gone_and_its_id_begins_anew() {
     let path = format!("/api/conversations/{id}");
     assert_eq!(server.send(Method::DELETE, &path, None).await, (200, json!({"success": true})));
     assert_eq!(server.get(&path).await.0, 404);
-    assert_eq!(server.send(Method::DELETE, &path, None).await.0, 400);
+    assert_eq!(server.send(Method::DELETE, &path, None).await.0, 404);
     assert!(server.worker.seen().iter().any(|command| matches!(command, Command::Forget {})));
 
     assert_eq!(server.post("/api/conversations", body).await.0, 201);

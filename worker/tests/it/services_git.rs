@@ -80,6 +80,22 @@ async fn a_diff_keeps_every_byte_of_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_file_differs_from_what_it_was() {
+    let world = World::start().await;
+    world.sh("git init -q .; mkdir -p d/e; echo 1 > a; echo 2 > d/e/f; echo 3 > g; git add .; git commit -qm first");
+    world.sh("rm -r a d g; echo now a file > d; mkdir g");
+    let outcome = async |name: &str| world.diff(&world.text(name), None).await;
+
+    assert_eq!(outcome("a").await.unwrap(), sides("1\n", ""));
+    assert_eq!(outcome("d/e/f").await.unwrap(), sides("2\n", ""), "also where its folder is a file now");
+    for (refused, why) in
+        [("d/e", "a deleted folder"), ("never", "a path that never was"), ("g", "a folder now")]
+    {
+        assert_eq!(outcome(refused).await.unwrap_err().code, Code::BadRequest, "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_diff_that_cannot_be_is_refused() {
     let world = World::start().await;
     world.sh("git init -q .; head -c 1048577 /dev/zero | tr '\\0' x > big; head -c 1048576 big > fits; git add .; git commit -qm first; echo > big");

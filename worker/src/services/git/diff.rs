@@ -1,7 +1,7 @@
 //! A file before and after.
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ use super::repository::Repository;
 
 const LONGEST: u64 = 1_048_576;
 
-/// Outside a repository both sides are `None`; a side that does not exist, or is no text, is empty.
+/// Outside a repository both sides are `None`; a side that does not exist, or is no text, is empty. A path that
+/// is on neither side is refused.
 pub(super) async fn diff(
     path: &Path,
     reference: Option<&str>,
@@ -39,17 +40,28 @@ pub(super) async fn diff(
         let before = parent(&repository, &commit).await?;
         let (original, modified) =
             tokio::join!(stored(&repository, &before, inside), stored(&repository, &commit, inside));
-        return Ok(GitDiff { modified: Some(modified?), original: Some(original?) });
+        let side = |stored: Option<String>| Some(stored.unwrap_or_default());
+        return Ok(GitDiff { modified: side(modified?), original: side(original?) });
     }
-    let modified = working(path).await?;
+    let modified = working(path).await;
     let base = base::commit(&repository, reference).await?.tree(&repository).await?;
     let original = stored(&repository, &base, inside).await?;
-    Ok(GitDiff { modified: Some(modified), original: Some(original) })
+    let modified = match modified {
+        Err(_) if original.is_some() && is_gone(path) => String::new(),
+        modified => modified?,
+    };
+    Ok(GitDiff { modified: Some(modified), original: Some(original.unwrap_or_default()) })
 }
 
 /// The folder of a file that may be gone with its folders.
 fn existing_folder(path: &Path) -> PathBuf {
     path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Whether nothing is there: also where one of its folders has become a file.
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// The file as it is. To git the content of a symlink is where it leads.
@@ -78,14 +90,14 @@ fn read(path: &Path) -> Result<String, Fault> {
     Ok(text(bytes))
 }
 
-/// The file in a tree that is known to exist.
-async fn stored(repository: &Repository, tree: &str, inside: &Path) -> Result<String, Fault> {
+/// The file in a tree that is known to exist, if it is a file there.
+async fn stored(repository: &Repository, tree: &str, inside: &Path) -> Result<Option<String>, Fault> {
     let mut name = std::ffi::OsString::from(format!("{tree}:"));
     name.push(inside);
     let blob = repository.git(["cat-file", "blob"]).args([name]).longest(LONGEST).output().await;
     match blob {
-        Ok(bytes) => Ok(text(bytes)),
-        Err(Failure::Refused { .. }) => Ok(String::new()),
+        Ok(bytes) => Ok(Some(text(bytes))),
+        Err(Failure::Refused { .. }) => Ok(None),
         Err(Failure::TooLong(_)) => Err(too_long()),
         Err(failure) => Err(failure.into()),
     }
