@@ -4,9 +4,10 @@
 pub mod docker;
 pub mod process;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ports::{Launch, StartError};
+use ports::{Error, Launch, StartError};
 use types::placement::{CommandUser, WorkerSpec};
 
 /// What the workers of a cluster are told alike.
@@ -45,6 +46,13 @@ impl WorkerSettings {
         line.push(b'\n');
         Ok(line)
     }
+}
+
+/// Removes what a sandbox has left, which may be anything: it follows no link, and no depth is too much.
+async fn remove_folder(path: PathBuf) -> Result<(), Error> {
+    let removing = tokio::task::spawn_blocking(move || trees::remove(&path));
+    let removed = removing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    removed.map_err(|error| Error::Unavailable(format!("a sandbox's folder cannot be removed: {error}")))
 }
 
 /// How many lines are kept of what a unit wrote.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
 
-use super::{LOG_LINES, WorkerSettings, tail};
+use super::{LOG_LINES, WorkerSettings, remove_folder, tail};
 
 /// What a child that was killed gets to be gone.
 const DYING: Duration = Duration::from_secs(5);
@@ -157,12 +157,7 @@ impl Driver for Processes {
     }
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
-        match tokio::fs::remove_dir_all(self.folder(sandbox)).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Unavailable(error.to_string()))
-            }
-            _ => Ok(()),
-        }
+        remove_folder(self.folder(sandbox)).await
     }
 
     async fn changed(&self) {

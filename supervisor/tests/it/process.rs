@@ -8,6 +8,8 @@ use std::time::Duration;
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::process::{Config, Processes};
 use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -155,6 +157,25 @@ async fn files_survive_a_stop_and_go_when_removed() {
     world.driver.remove_files(&unit.sandbox).await.unwrap();
     assert!(!world.project().exists());
     world.driver.remove_files(&unit.sandbox).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_go_however_deep_they_are() {
+    let world = world("exec sleep 1000");
+    let unit = world.start().await;
+    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    let how = OFlags::PATH | OFlags::DIRECTORY;
+    let mut at = openat(CWD, world.project(), how, Mode::empty()).unwrap();
+    for _ in 0..3_000 {
+        mkdirat(&at, "a", Mode::RWXU).unwrap();
+        at = openat(&at, "a", how, Mode::empty()).unwrap();
+    }
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..limit }).unwrap();
+    let removed = world.driver.remove_files(&unit.sandbox).await;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    removed.unwrap();
+    assert!(!world.project().exists());
 }
 
 #[tokio::test]

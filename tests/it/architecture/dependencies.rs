@@ -8,23 +8,24 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 18] = [
+const USES: [(&str, &[&str]); 19] = [
     ("types", &[]),
     ("ports", &["types"]),
+    ("trees", &[]),
     ("vault", &[]),
     ("child-environment", &[]),
     ("telemetry", &[]),
     ("agent", &["types"]),
     ("llm", &["types"]),
     ("tools", &["types", "child-environment"]),
-    ("embedded", &["ports", "types"]),
+    ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
     ("control", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
     ("gateway", &["control", "readmodel", "ports", "types", "vault", "telemetry"]),
     ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry", "child-environment"]),
-    ("supervisor", &["ports", "types", "telemetry"]),
+    ("supervisor", &["ports", "trees", "types", "telemetry"]),
     (
         BINARY,
         &[

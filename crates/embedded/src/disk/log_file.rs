@@ -102,6 +102,20 @@ impl LogFile {
         Ok(rustix::fs::fallocate(&self.file, hole, 0, end)?)
     }
 
+    /// Writes what is there already once more: it may be shown and yet not be on the disk.
+    pub fn write_again(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let dropped = usize::try_from(self.start().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let kept = bytes.get(dropped..).unwrap_or_default();
+        self.file.write_all_at(kept, offset + (bytes.len() - kept.len()) as u64)
+    }
+
+    /// Makes the log end at `offset`, if it ends before, with a record that says nothing.
+    pub fn fill(&self, offset: u64) -> io::Result<()> {
+        let missing = usize::try_from(offset.saturating_sub(self.tail())).unwrap_or(usize::MAX);
+        let Some(blank) = missing.checked_sub(1) else { return Ok(()) };
+        self.write(self.tail(), &[&vec![b' '; blank], b"\n".as_slice()].concat())
+    }
+
     /// Makes the log end with `bytes` at `offset`. On an error it ends at `offset`.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let tail = self.tail();

@@ -2,6 +2,7 @@
 
 mod log_file;
 mod open_logs;
+mod trash;
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use log_file::LogFile;
 use open_logs::{LastLine, LogPaths, OpenLogs};
+use trash::Trash;
 
 use crate::change::Change;
 use crate::options::Options;
@@ -31,6 +33,21 @@ pub struct Disk {
     logs: OpenLogs,
     /// The logs that have lost their front since the last checkpoint.
     fronts: Mutex<HashSet<Place>>,
+    trash: Trash,
+    /// A folder of each; open from the start, so that no failure to write is told to somebody else only.
+    file_systems: Vec<File>,
+    #[cfg(test)]
+    next_sync_fails: std::sync::atomic::AtomicBool,
+}
+
+/// What is to be done about a log that ends before what is to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Somebody has cut it.
+    IsRefused,
+    /// The journal has lost what was there: a record that says nothing takes its place, so that what follows stays where
+    /// it was.
+    IsFilled,
 }
 
 impl Disk {
@@ -42,7 +59,10 @@ impl Disk {
         }
         make_folder(&options.root.join(BLOBS))?;
         for draft in fs::read_dir(&drafts)? {
-            fs::remove_file(draft?.path())?;
+            let draft = draft?.path();
+            if let Err(error) = trees::remove(&draft) {
+                tracing::warn!(draft = %draft.display(), %error, "an unfinished draft stays");
+            }
         }
         Ok(Self {
             root: options.root.clone(),
@@ -52,6 +72,10 @@ impl Disk {
             next_draft: AtomicU64::new(0),
             logs: OpenLogs::default(),
             fronts: Mutex::default(),
+            trash: Trash::open(&options.conversations)?,
+            file_systems: file_systems(options)?,
+            #[cfg(test)]
+            next_sync_fails: Default::default(),
         })
     }
 
@@ -113,16 +137,26 @@ impl Disk {
         }
     }
 
-    /// Does a change that may have been done before, wholly or in part. What is there already is not written
-    /// again: on a full disk that could fail.
-    pub fn redo(&self, change: &Change<'_>) -> io::Result<()> {
+    /// Does a change that may have been done before, wholly or in part. What is there already is written once more, as
+    /// it may be shown and yet not be on the disk; that this fails, as it may on a full disk, is no error.
+    pub fn redo(&self, change: &Change<'_>, gap: Gap) -> io::Result<()> {
         match change {
             Change::Append { place, offset, bytes } => {
                 let log = self.log_to_write(place, LastLine::AsItIs)?;
-                if log.has(*offset, bytes)? { Ok(()) } else { log.write(*offset, bytes) }
+                if log.has(*offset, bytes)? {
+                    let _ = log.write_again(*offset, bytes);
+                    return Ok(());
+                }
+                if gap == Gap::IsFilled {
+                    log.fill(*offset)?;
+                }
+                log.write(*offset, bytes)
             }
             Change::Replace { place, bytes } => match fs::read(self.path(place)) {
-                Ok(there) if there == *bytes => Ok(()),
+                Ok(there) if there == *bytes => {
+                    let _ = self.apply(change);
+                    Ok(())
+                }
                 _ => self.apply(change),
             },
             Change::Remove { .. } => self.apply(change),
@@ -153,27 +187,21 @@ impl Disk {
 
     /// Removes a file; of a conversation, its whole folder.
     fn remove(&self, place: &Place) -> io::Result<()> {
-        self.remove_file(place)?;
-        if place.area != Area::Conversations {
-            return Ok(());
-        }
         let path = self.path(place);
-        let Some(folder) = path.parent() else { return Ok(()) };
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                // The log is gone, which is what was asked for; the rest is only untidy.
-                tracing::warn!(folder = %folder.display(), %error, "what is left of a conversation stays");
-            }
-            _ => {}
-        }
-        Ok(())
+        let Some(folder) = path.parent().filter(|_| place.area == Area::Conversations) else {
+            return self.remove_file(place);
+        };
+        self.logs.remove(place, || self.trash.take(folder)).or_else(|error| {
+            // The log is what was asked for; the rest is only untidy.
+            tracing::warn!(folder = %folder.display(), %error, "what is left of a conversation stays");
+            self.remove_file(place)
+        })
     }
 
     /// Removes one file and nothing around it.
     pub fn remove_file(&self, place: &Place) -> io::Result<()> {
         let LogPaths { log, start } = self.log_paths(place);
-        self.logs
-            .remove(place, || [log, start].iter().try_for_each(|path| absent_is_fine(fs::remove_file(path))))
+        self.logs.remove(place, || [log, start].iter().try_for_each(|path| trees::remove(path)))
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -224,17 +252,40 @@ impl Disk {
     }
 
     fn sync_file_systems(&self) -> io::Result<()> {
-        let mut synced = Vec::new();
-        for path in [&self.root, &self.conversations, &self.bash_events] {
-            let folder = File::open(path)?;
-            let device = folder.metadata()?.dev();
-            if !synced.contains(&device) {
-                rustix::fs::syncfs(folder)?;
-                synced.push(device);
+        #[cfg(test)]
+        if self.next_sync_fails.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("a test has it fail"));
+        }
+        // All of them, also after a failure: each tells of it once.
+        let mut outcome = Ok(());
+        for folder in &self.file_systems {
+            if let Err(error) = rustix::fs::syncfs(folder) {
+                outcome = Err(error.into());
             }
         }
-        Ok(())
+        outcome
     }
+
+    #[cfg(test)]
+    pub fn fail_next_sync(&self) {
+        self.next_sync_fails.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends what goes on in the background.
+    pub fn leave(&self) {
+        self.trash.close();
+    }
+}
+
+fn file_systems(options: &Options) -> io::Result<Vec<File>> {
+    let (mut folders, mut devices) = (Vec::new(), HashSet::new());
+    for path in [&options.root, &options.conversations, &options.bash_events] {
+        let folder = File::open(path)?;
+        if devices.insert(folder.metadata()?.dev()) {
+            folders.push(folder);
+        }
+    }
+    Ok(folders)
 }
 
 pub fn make_folder(path: &Path) -> io::Result<()> {

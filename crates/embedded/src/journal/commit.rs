@@ -9,6 +9,7 @@ use ports::{Error, Result};
 
 use super::frame::{self, FrameWriter};
 use super::queue::{End, Queue, Taken};
+use super::replay::{self, Occasion};
 use super::segment::{self, Segment};
 use super::{Ahead, Stage, Transaction};
 use crate::disk::Disk;
@@ -38,6 +39,8 @@ pub struct Committer {
     /// When the first write happened that is not synced yet.
     unsynced_since: Option<Instant>,
     checkpoint: Option<JoinHandle<io::Result<()>>>,
+    /// Since the file systems could not be synced, what was applied may not be on the disk.
+    is_doubtful: bool,
 }
 
 /// A transaction and where its frame stands in the writer, if it has one.
@@ -58,6 +61,7 @@ impl Committer {
             next_number,
             unsynced_since: None,
             checkpoint: None,
+            is_doubtful: false,
         }
     }
 
@@ -101,6 +105,10 @@ impl Committer {
     /// Checks transactions and collects their frames, until there is enough for one write.
     fn stage(&mut self, batch: &mut impl Iterator<Item = Box<dyn Transaction>>) -> Vec<Staged> {
         let (mut staged, mut ahead) = (Vec::new(), Ahead::default());
+        let empty = Segment::empty_len();
+        let (base, synced) =
+            self.segment.as_ref().map_or((empty, empty), |segment| (segment.len(), segment.synced()));
+        self.writer.begin(base, synced);
         for mut transaction in batch {
             let mut stage = Stage { disk: &self.disk, ahead: &mut ahead, frame: &mut self.writer };
             let outcome = transaction.stage(&mut stage);
@@ -139,13 +147,16 @@ impl Committer {
             self.torn = false;
         }
         segment.write(self.writer.bytes())?;
+        if self.fsync == Fsync::Always {
+            segment.sync()?;
+        }
+        segment.accept(self.writer.bytes().len());
         match self.fsync {
-            Fsync::Always => segment.sync()?,
+            Fsync::Always => segment.note_synced(),
             Fsync::Interval => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
             }
         }
-        segment.accept(self.writer.bytes().len());
         Ok(begin)
     }
 
@@ -199,11 +210,12 @@ impl Committer {
     }
 
     fn sync_late(&mut self) {
-        let synced = self.segment.as_ref().map_or(Ok(()), Segment::sync);
         // A failed sync is not repeated: the system reports a lost write once. The next write finds out.
         self.unsynced_since = None;
-        if let Err(error) = synced {
-            tracing::error!(%error, "the journal cannot be synced");
+        let Some(segment) = &mut self.segment else { return };
+        match segment.sync() {
+            Ok(()) => segment.note_synced(),
+            Err(error) => tracing::error!(%error, "the journal cannot be synced"),
         }
     }
 
@@ -213,6 +225,10 @@ impl Committer {
         if !long || self.torn || self.checkpoint.as_ref().is_some_and(|running| !running.is_finished()) {
             return;
         }
+        self.end_segment();
+    }
+
+    fn end_segment(&mut self) {
         if self.unsynced_since.is_some() {
             self.sync_late();
         }
@@ -223,7 +239,7 @@ impl Committer {
     }
 
     fn start_checkpoint(&mut self) {
-        if self.old.is_empty() {
+        if self.old.is_empty() || !self.is_certain() {
             return;
         }
         let (folder, disk, old) = (self.folder.clone(), self.disk.clone(), self.old.clone());
@@ -240,10 +256,27 @@ impl Committer {
             None => {}
             Some(Ok(Ok(()))) => self.old.clear(),
             Some(Ok(Err(error))) => {
+                self.is_doubtful = true;
                 tracing::error!(%error, "the files of the store cannot be synced; the journal is kept");
             }
-            Some(Err(_)) => tracing::error!("the checkpoint failed; the journal is kept"),
+            Some(Err(_)) => {
+                self.is_doubtful = true;
+                tracing::error!("the checkpoint failed; the journal is kept");
+            }
         }
+    }
+
+    /// Writes everything that the old segments say to the files again if it is in doubt whether it is on the disk. Called
+    /// when no segment is being written, so they are all there are.
+    fn is_certain(&mut self) -> bool {
+        if !self.is_doubtful {
+            return true;
+        }
+        match replay::do_again(&self.folder, &self.old, &self.disk, Occasion::FailedSync) {
+            Ok(_) => self.is_doubtful = false,
+            Err(error) => tracing::error!(%error, "the journal cannot be applied again; it is kept"),
+        }
+        !self.is_doubtful
     }
 
     fn close(mut self) {
@@ -251,7 +284,7 @@ impl Committer {
         if self.segment.take().is_some() {
             self.old.push(self.next_number - 1);
         }
-        if self.old.is_empty() {
+        if self.old.is_empty() || !self.is_certain() {
             return;
         }
         if let Err(error) = checkpoint(&self.folder, &self.disk, &self.old) {
@@ -286,4 +319,59 @@ fn refuse(staged: Vec<Staged>, error: &io::Error) {
 
 fn unavailable(error: &io::Error) -> Error {
     Error::Unavailable(format!("the store cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::options::Options;
+    use crate::place::{Area, Place};
+
+    struct Append(Place, oneshot::Sender<Result<()>>);
+
+    impl Transaction for Append {
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
+            stage.frame.append(&self.0, 0, &[b"acknowledged\n"]);
+            Ok(())
+        }
+
+        fn settle(self: Box<Self>, outcome: Result<()>) {
+            let _ = self.1.send(outcome);
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_may_have_dropped_is_written_again_before_its_segment_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::within(folder.path(), Fsync::Always);
+        let disk = Arc::new(Disk::open(&options).unwrap());
+        let journal = options.root.join("journal");
+        crate::disk::make_folder(&journal).unwrap();
+        let mut committer =
+            Committer::new(journal.clone(), Vec::new(), disk.clone(), Fsync::Always, Arc::new(Queue::new()));
+        let place = Place { area: Area::BashEvents, path: "_bash.jsonl".to_owned() };
+        let (answer, mut answered) = oneshot::channel();
+        committer.work_through(vec![Box::new(Append(place.clone(), answer))]);
+        assert_eq!(answered.try_recv(), Ok(Ok(())));
+
+        disk.fail_next_sync();
+        committer.end_segment();
+        committer.collect_checkpoint();
+        assert_eq!(segment::numbers(&journal).unwrap(), [1], "the segment is kept");
+        // As the system shows it once the page it could not write is read from the disk again.
+        let file = disk.path(&place);
+        fs::write(&file, "acknow\0\0\0\0\0\0\0").unwrap();
+        committer.start_checkpoint();
+        committer.collect_checkpoint();
+        assert_eq!(fs::read_to_string(file).unwrap(), "acknowledged\n");
+        assert_eq!(segment::numbers(&journal).unwrap(), [0; 0], "now it may go");
+    }
 }

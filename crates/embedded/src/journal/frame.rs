@@ -1,12 +1,35 @@
 //! What a frame of the journal says: physical changes of files, all of which or none take place.
 //!
-//! A frame is `length: u32, crc32: u32, payload`; the payload is a row of changes, each
-//! `kind: u8, area: u8, path length: u16, offset: u64, bytes length: u32, path, bytes`. Little endian.
+//! A frame is `length: u32, crc32: u32, synced: u32, payload`; the payload is a row of changes, each
+//! `kind: u8, area: u8, path length: u16, offset: u64, bytes length: u32, path, bytes`. Little endian. The checksum is
+//! of the frame's own position, `synced` and the payload, so bytes of a file never pass for a frame elsewhere.
+//!
+//! `synced` is how much of the segment was on the disk when the frame was written. Frames that a crash of the machine
+//! has torn are never before that of a later frame; what is bad there was damaged.
 
 use crate::change::Change;
 use crate::place::{Area, Place};
 
-pub const HEADER_BYTES: usize = 8;
+/// Of frames before they had a `synced`; journals of such a release are still read.
+const OLD_HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 12;
+
+/// How the frames of a segment are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Old,
+    New,
+}
+
+/// A whole frame of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub start: usize,
+    pub end: usize,
+    /// Where its changes begin.
+    pub payload: usize,
+    pub synced: usize,
+}
 
 /// What a change takes beside its path and bytes.
 const CHANGE_BYTES: usize = 16;
@@ -21,9 +44,17 @@ const TRUNCATE: u8 = 4;
 pub struct FrameWriter {
     buffer: Vec<u8>,
     start: usize,
+    /// Where the buffer goes in its segment.
+    base: u64,
+    synced: u64,
 }
 
 impl FrameWriter {
+    /// Says where in a segment what follows goes, and how much of that is synced.
+    pub fn begin(&mut self, base: u64, synced: u64) {
+        (self.base, self.synced) = (base, synced);
+    }
+
     /// What is appended are `parts`, in order.
     pub fn append(&mut self, place: &Place, offset: u64, parts: &[&[u8]]) {
         self.change(APPEND, place, offset, parts);
@@ -62,11 +93,12 @@ impl FrameWriter {
     /// Ends the frame; answers where it stands in the buffer, or `None` if it has no change.
     pub fn finish(&mut self) -> Option<std::ops::Range<usize>> {
         let (start, end) = (self.start, self.buffer.len());
+        let position = self.base + start as u64;
         let (header, payload) = self.buffer.get_mut(start..)?.split_at_mut_checked(HEADER_BYTES)?;
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let (length_place, crc_place) = header.split_at_mut(4);
-        length_place.copy_from_slice(&length.to_le_bytes());
-        crc_place.copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+        let synced = short(self.synced).to_le_bytes();
+        let sum = sum(short(position), synced, payload).to_le_bytes();
+        let fields = [short(payload.len() as u64).to_le_bytes(), sum, synced];
+        header.iter_mut().zip(fields.iter().flatten()).for_each(|(place, byte)| *place = *byte);
         self.start = end;
         Some(start..end)
     }
@@ -83,21 +115,46 @@ impl FrameWriter {
     }
 }
 
-/// The first frame of `bytes` and its length, if there is a whole one.
-pub fn decode(bytes: &[u8]) -> Option<(Vec<Change<'_>>, usize)> {
-    let mut header = Reader(bytes);
-    let length = usize::try_from(header.u32()?).ok()?;
-    let crc = header.u32()?;
+/// The frame at `start` of a segment, if a whole one is there.
+pub fn at(segment: &[u8], start: usize, format: Format) -> Option<Frame> {
+    let mut header = Reader(segment.get(start..)?);
+    let (length, crc) = (usize::try_from(header.u32()?).ok()?, header.u32()?);
+    let (synced, header_bytes) = match format {
+        Format::Old => (None, OLD_HEADER_BYTES),
+        Format::New => (Some(header.u32()?), HEADER_BYTES),
+    };
     let payload = header.take(length)?;
-    if length == 0 || crc32fast::hash(payload) != crc {
+    // Most bytes are no frame, and their checksum need not be made.
+    if !matches!(payload, [APPEND..=TRUNCATE, area, ..] if area_of(*area).is_some()) {
         return None;
     }
-    Some((changes(payload)?, HEADER_BYTES + length))
+    let found = match synced {
+        None => crc32fast::hash(payload),
+        Some(synced) => sum(short(start as u64), synced.to_le_bytes(), payload),
+    };
+    let (payload, synced) = (start + header_bytes, synced.map_or(start, |synced| synced as usize));
+    (found == crc).then_some(Frame { start, end: payload + length, payload, synced })
+}
+
+/// What a whole frame says; `None` if this release does not know it.
+pub fn read<'a>(segment: &'a [u8], frame: &Frame) -> Option<Vec<Change<'a>>> {
+    changes(segment.get(frame.payload..frame.end)?)
 }
 
 /// The changes of a whole frame that was written just now.
 pub fn decode_own(frame: &[u8]) -> Option<Vec<Change<'_>>> {
     changes(frame.get(HEADER_BYTES..)?)
+}
+
+fn sum(position: u32, synced: [u8; 4], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    [&position.to_le_bytes(), &synced, payload].iter().for_each(|part| hasher.update(part));
+    hasher.finalize()
+}
+
+/// Segments and frames are bounded: the number is never cut.
+fn short(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn changes(payload: &[u8]) -> Option<Vec<Change<'_>>> {
@@ -176,51 +233,61 @@ mod tests {
         Place { area: Area::Conversations, path: path.to_owned() }
     }
 
-    fn two_frames() -> FrameWriter {
+    /// As they are in a segment.
+    fn two_frames() -> Vec<u8> {
         let mut writer = FrameWriter::default();
+        writer.begin(8, 8);
         writer.append(&place("a"), 7, &[b"one", b"\n"]);
         writer.finish().unwrap();
         writer.replace(&place("b"), &[b"1\n", b"two"]);
         writer.remove(&place("c"));
         writer.truncate(&place("d"), 9);
         writer.finish().unwrap();
-        writer
+        [b"segment\n", writer.bytes()].concat()
     }
 
     #[test]
     fn frames_read_back_as_they_were_written() {
-        let writer = two_frames();
-        let (first, length) = decode(writer.bytes()).unwrap();
-        assert_eq!(first, [Change::Append { place: place("a"), offset: 7, bytes: b"one\n" }]);
-        let (second, rest) = decode(&writer.bytes()[length..]).unwrap();
+        let segment = two_frames();
+        let first = at(&segment, 8, Format::New).unwrap();
+        let append = Change::Append { place: place("a"), offset: 7, bytes: b"one\n" };
+        assert_eq!(read(&segment, &first).unwrap(), [append]);
+        let second = at(&segment, first.end, Format::New).unwrap();
         let expected = [
             Change::Replace { place: place("b"), bytes: b"1\ntwo" },
             Change::Remove { place: place("c") },
             Change::Truncate { place: place("d"), first_kept: 9 },
         ];
-        assert_eq!(second, expected);
-        assert_eq!(length + rest, writer.bytes().len());
+        assert_eq!(read(&segment, &second).unwrap(), expected);
+        assert_eq!((second.end, second.synced), (segment.len(), 8));
     }
 
     #[test]
     fn a_cut_frame_is_none() {
-        let writer = two_frames();
-        let (_, length) = decode(writer.bytes()).unwrap();
-        for end in 0..length {
-            assert!(decode(&writer.bytes()[..end]).is_none(), "cut at {end}");
+        let segment = two_frames();
+        let first = at(&segment, 8, Format::New).unwrap();
+        for end in 8..first.end {
+            assert_eq!(at(&segment[..end], 8, Format::New), None, "cut at {end}");
         }
     }
 
     #[test]
     fn a_frame_with_an_altered_byte_is_none() {
-        let writer = two_frames();
-        let (_, length) = decode(writer.bytes()).unwrap();
-        for at in 0..length {
-            let mut altered = writer.bytes()[..length].to_vec();
-            altered[at] ^= 0x40;
-            assert!(decode(&altered).is_none(), "byte {at}");
+        let segment = two_frames();
+        let first = at(&segment, 8, Format::New).unwrap();
+        for position in 8..first.end {
+            let mut altered = segment.clone();
+            altered[position] ^= 0x40;
+            assert_eq!(at(&altered, 8, Format::New), None, "byte {position}");
         }
-        assert!(decode(&[0; 64]).is_none(), "zeros");
+        assert_eq!(at(&[0; 64], 8, Format::New), None, "zeros");
+    }
+
+    #[test]
+    fn a_frame_is_none_where_it_was_not_written() {
+        let segment = two_frames();
+        let moved = [b"x", segment.as_slice()].concat();
+        assert_eq!(at(&moved, 9, Format::New), None);
     }
 
     #[test]

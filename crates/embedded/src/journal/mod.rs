@@ -1,10 +1,36 @@
 //! What makes every change durable: requests are checked in order, written to one file as a batch, synced
 //! once, and only then done to the real files. What a crash cut short, the next start does again.
+//!
+//! The life of a change:
+//!
+//! 1. *Queued.* A caller hands a [`Transaction`] in; from then on it runs even if nobody waits for it. One thread, the
+//!    committer, owns the segments and is the only one that changes files of the store.
+//! 2. *Staged.* The committer takes all that wait. Each checks its condition against the files and against what those
+//!    before it in the batch will do ([`Ahead`]), and adds its frame to the batch, or is refused.
+//! 3. *Stored.* The batch is written behind what is in the segment and synced. Only now it has happened. A batch that
+//!    cannot be written or synced is cut off again and refused.
+//! 4. *Applied.* Each frame is done to the real files, in order, without syncing them. Where one fails, it and those
+//!    after it are taken back out of the segment and refused.
+//! 5. *Settled.* The caller is answered and listeners are told. What they see is stored.
+//!
+//! A segment that has become long is followed by a new one, and a thread of its own syncs the file systems and then
+//! removes the old ones (a checkpoint). If the file systems cannot be synced, the old ones stay, and as the system may
+//! have dropped what it could not write while it still shows it, everything in the journal is written to the files
+//! again before the next checkpoint may remove anything.
+//!
+//! At a start the segments that are there are applied again from the first to the last, which changes nothing where
+//! it was done before. `replay` says what becomes of those that are damaged or cannot be applied, `scan` how damage is
+//! told from what a crash tore.
+//!
+//! It ends when the [`Ending`] is closed (everything synced, no segment left) or dropped (the segments stay). The lock
+//! on the data directory is the thread's: it goes last.
 
+mod aside;
 mod commit;
 mod frame;
 mod queue;
 mod replay;
+mod scan;
 mod segment;
 
 use std::collections::HashMap;
@@ -88,9 +114,11 @@ impl Journal {
         let old = replay::replay(&folder, &disk)?;
         let queue = Arc::new(Queue::new());
         let (done, ended) = oneshot::channel();
+        let leaving = disk.clone();
         let committer = Committer::new(folder, old, disk, fsync, queue.clone());
         thread::Builder::new().name("journal".to_owned()).spawn(move || {
             committer.run();
+            leaving.leave();
             drop(lock);
             // Nobody may be waiting for the end.
             let _ = done.send(());

@@ -1,11 +1,12 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::disk::absent_is_fine;
 
-const MAGIC: &[u8; 8] = b"mhjrnl1\n";
+pub const MAGIC: &[u8; 8] = b"mhjrnl2\n";
+pub const OLD_MAGIC: &[u8; 8] = b"mhjrnl1\n";
 /// Zeros written after the frames when the file must grow. Most syncs then need not note a new length, which
 /// spares them the journal of the file system: half of the time and more where others use the disk too.
 const AHEAD_BYTES: usize = 256 << 10;
@@ -20,6 +21,8 @@ pub struct Segment {
     length: u64,
     /// Of the file: zeros follow the good part.
     allocated: u64,
+    /// How much of the good part is on the disk.
+    synced: u64,
 }
 
 impl Segment {
@@ -33,7 +36,13 @@ impl Segment {
             fs::remove_file(&path)?;
             return Err(error);
         }
-        Ok(Self { file, length: MAGIC.len() as u64, allocated: MAGIC.len() as u64 })
+        let length = MAGIC.len() as u64;
+        Ok(Self { file, length, allocated: length, synced: length })
+    }
+
+    /// How long a segment is that holds nothing yet.
+    pub const fn empty_len() -> u64 {
+        MAGIC.len() as u64
     }
 
     pub fn len(&self) -> u64 {
@@ -59,8 +68,18 @@ impl Segment {
         Ok(())
     }
 
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Makes durable what was written.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// Notes that the good part was synced.
+    pub fn note_synced(&mut self) {
+        self.synced = self.length;
     }
 
     /// Counts `bytes` that were written as good.
@@ -71,6 +90,7 @@ impl Segment {
     /// Removes all after `length`, and nothing before.
     pub fn cut(&mut self, length: u64) -> io::Result<()> {
         self.length = self.length.min(length);
+        self.synced = self.synced.min(length);
         self.allocated = self.length;
         self.file.set_len(self.length)?;
         self.file.sync_data()
@@ -90,22 +110,10 @@ pub fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// The bytes after the segment's head; none if it was not written any further.
-pub fn read(folder: &Path, number: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = fs::read(path(folder, number))?;
-    match bytes.get(..MAGIC.len()) {
-        Some(magic) if magic == MAGIC => Ok(bytes.split_off(MAGIC.len())),
-        Some(magic) if magic.iter().any(|byte| *byte != 0) => {
-            Err(io::Error::new(ErrorKind::InvalidData, format!("segment {number} is not of this version")))
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// Cuts a segment that is not written to any more to `frames` bytes after its head.
-pub fn cut(folder: &Path, number: u64, frames: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path(folder, number))?;
-    file.set_len(MAGIC.len() as u64 + frames)?;
+/// Cuts a segment that is not written to any more.
+pub fn cut(path: &Path, length: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(length)?;
     file.sync_data()
 }
 
@@ -117,10 +125,10 @@ pub fn remove(folder: &Path, numbers: &[u64]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-fn path(folder: &Path, number: u64) -> PathBuf {
+pub fn path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}{SUFFIX}"))
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -74,7 +74,7 @@ async fn check(folder: PathBuf, acknowledged: &BTreeMap<String, u64>, relaxed: b
 
 fn start_writer(folder: PathBuf, relaxed: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", "writer"]).stdout(Stdio::piped());
+    command.args(["--ignored", "--exact", "--nocapture", "crash::writer"]).stdout(Stdio::piped());
     command.env(FOLDER, folder).env(RELAXED, relaxed.to_string()).spawn().unwrap()
 }
 

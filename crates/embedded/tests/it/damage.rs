@@ -4,8 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-use crate::common::{abandon, append, copy_folder, log, log_path, open, segments, texts};
+use crate::common::{abandon, append, copy_folder, log, log_path, open, segments, set_aside, texts};
 use ports::{Error, Expect};
+use proptest::prelude::*;
 use tempfile::TempDir;
 use types::Seq;
 
@@ -31,7 +32,7 @@ async fn a_torn_last_line_is_cut() {
 #[tokio::test]
 async fn a_log_that_is_only_a_torn_line_is_empty() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("conversations/0a")).unwrap();
+    fs::create_dir_all(log_path(folder.path(), "0a").parent().unwrap()).unwrap();
     fs::write(log_path(folder.path(), "0a"), "no end").unwrap();
     let (ports, _guard) = open(folder.path()).await;
     assert_eq!(ports.log.tail(&log("0a")).await, Ok(Seq::ZERO));
@@ -42,7 +43,7 @@ async fn a_log_that_is_only_a_torn_line_is_empty() {
 #[tokio::test]
 async fn a_torn_last_frame_of_the_journal_is_cut() {
     let (folder, one, two) = crashed_after_two_appends().await;
-    let frames = frames(folder.path());
+    let frames = one_segment(folder.path());
     let (magic, second_frame) = (8, (frames.len() + 8) / 2);
     assert_eq!(
         frames[magic..][..4],
@@ -66,9 +67,141 @@ async fn a_torn_last_frame_of_the_journal_is_cut() {
 }
 
 #[tokio::test]
+async fn one_altered_byte_anywhere_loses_no_more_than_what_it_was_in() {
+    let (folder, _, _) = crashed_after_two_appends().await;
+    let (ports, guard) = open(folder.path()).await;
+    let mut tail = ports.log.tail(&log("0a")).await.unwrap();
+    for number in 3..6 {
+        tail = append(&ports, "0a", tail, &[&format!("record {number}")]).await.unwrap();
+    }
+    abandon(folder.path(), ports, guard).await;
+    let segment = segments(folder.path()).pop().unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    let length = frames(&bytes).len();
+    let frame = (length - 8) / 3;
+    // The head, and every byte of the first of the three frames.
+    for position in 0..8 + frame {
+        let crashed = tempfile::tempdir().unwrap();
+        copy_folder(folder.path(), crashed.path());
+        let mut altered = bytes.clone();
+        altered[position] ^= 0x10;
+        fs::write(crashed.path().join(segment.strip_prefix(folder.path()).unwrap()), &altered).unwrap();
+        for is_on_disk in [true, false] {
+            let again = tempfile::tempdir().unwrap();
+            copy_folder(crashed.path(), again.path());
+            if !is_on_disk {
+                set_length(&log_path(again.path(), "0a"), 18);
+            }
+            let (ports, _guard) = open(again.path()).await;
+            let mut expected = ["record 1", "record 2", "record 3", "record 4", "record 5"];
+            if !is_on_disk && position >= 8 {
+                // In its place is a record that says nothing, so that the others are where they were.
+                expected[2] = "        ";
+            }
+            assert_eq!(texts(&ports, "0a").await, expected, "byte {position}");
+            assert_eq!(ports.log.tail(&log("0a")).await, Ok(tail));
+            let kept = set_aside(again.path());
+            assert_eq!(fs::read(&kept[0]).unwrap(), altered, "it is kept as it was");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Damage in some frames, in the same segment as a torn end, with the files as far as they had got.
+    #[test]
+    fn damage_and_a_torn_end_take_only_what_they_are_in(
+        count in 2..9_usize,
+        damaged in prop::collection::btree_map(0..8_usize, 0.0..1.0_f64, 0..4),
+        torn in prop::option::of(0.01..0.99_f64),
+        written in 0.0..1.0_f64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let (ports, guard) = open(folder.path()).await;
+            let mut tail = Seq::ZERO;
+            for number in 0..count {
+                tail = append(&ports, "0a", tail, &[&format!("record {number}")]).await.unwrap();
+            }
+            abandon(folder.path(), ports, guard).await;
+            let path = segments(folder.path()).remove(0);
+            let mut bytes = frames(&fs::read(&path).unwrap());
+            let frame = (bytes.len() - 8) / count;
+            let within = |part: f64, whole: usize| (part * whole as f64) as usize;
+            let last_whole = if torn.is_some() { count - 1 } else { count };
+            // What is at the very end cannot be told from what was torn.
+            let damaged: Vec<_> = damaged.into_iter().filter(|(number, _)| number + 1 < last_whole).collect();
+            for (number, part) in &damaged {
+                bytes[8 + number * frame + within(*part, frame)] ^= 0x21;
+            }
+            if let Some(part) = torn {
+                let begin = bytes.len() - frame;
+                bytes.truncate(begin + 1 + within(part, frame - 1));
+            }
+            fs::write(&path, &bytes).unwrap();
+            let on_disk = within(written, last_whole + 1).min(last_whole);
+            set_length(&log_path(folder.path(), "0a"), on_disk as u64 * 9);
+            let mut expected: Vec<String> = Vec::new();
+            for number in 0..last_whole {
+                let is_lost = number >= on_disk && damaged.iter().any(|(bad, _)| *bad == number);
+                match expected.last_mut().filter(|last| is_lost && last.trim().is_empty()) {
+                    // What two neighbours said is lost as one.
+                    Some(last) => last.push_str(&" ".repeat(9)),
+                    None if is_lost => expected.push(" ".repeat(8)),
+                    None => expected.push(format!("record {number}")),
+                }
+            }
+            let (ports, guard) = open(folder.path()).await;
+            let found = texts(&ports, "0a").await;
+            assert_eq!(found, expected);
+            assert_eq!(set_aside(folder.path()).is_empty(), damaged.is_empty());
+            guard.close().await;
+            let (ports, _guard) = open(folder.path()).await;
+            assert_eq!(texts(&ports, "0a").await, found, "it stays so");
+        });
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_reported_and_the_others_are() {
+    let (folder, _, _) = crashed_after_two_appends().await;
+    let (ports, guard) = open(folder.path()).await;
+    append(&ports, "0b", Seq::ZERO, &["other"]).await.unwrap();
+    ports.kv.put("SETTINGS", "key", "value".into(), Expect::Absent).await.unwrap();
+    abandon(folder.path(), ports, guard).await;
+    fs::remove_file(log_path(folder.path(), "0b")).unwrap();
+    fs::create_dir_all(log_path(folder.path(), "0b").join("not empty")).unwrap();
+    fs::create_dir_all(folder.path().join("store/drafts/7/not empty")).unwrap();
+    for _ in 0..2 {
+        let (ports, guard) = open(folder.path()).await;
+        assert_eq!(texts(&ports, "0a").await, ["record 1", "record 2"]);
+        assert!(ports.kv.get("SETTINGS", "key").await.unwrap().is_some());
+        let refused = append(&ports, "0b", Seq::ZERO, &["x"]).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        assert_eq!(set_aside(folder.path()).len(), 1, "what could not be done is kept");
+        abandon(folder.path(), ports, guard).await;
+    }
+    let (ports, _guard) = open(folder.path()).await;
+    ports.log.delete(&log("0b")).await.unwrap();
+    append(&ports, "0b", Seq::ZERO, &["works again"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_read_is_set_aside() {
+    let (folder, _, _) = crashed_after_two_appends().await;
+    let journal = folder.path().join("store/journal");
+    fs::create_dir_all(journal.join("00000000.journal/not empty")).unwrap();
+    let (ports, _guard) = open(folder.path()).await;
+    assert_eq!(texts(&ports, "0a").await, ["record 1", "record 2"]);
+    assert!(set_aside(folder.path())[0].join("not empty").exists());
+}
+
+#[tokio::test]
 async fn a_last_frame_with_a_wrong_checksum_is_cut() {
     let (folder, one, _) = crashed_after_two_appends().await;
-    let mut bytes = frames(folder.path());
+    let mut bytes = one_segment(folder.path());
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(segments(folder.path()).remove(0), bytes).unwrap();
     set_length(&log_path(folder.path(), "0a"), one.0);
@@ -190,12 +323,14 @@ async fn crashed_after_two_appends() -> (TempDir, Seq, Seq) {
     (folder, one, two)
 }
 
-/// The one segment, without the zeros after its frames.
-fn frames(folder: &Path) -> Vec<u8> {
-    let mut bytes = fs::read(segments(folder).remove(0)).unwrap();
-    let last = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes.truncate(last + 1);
-    bytes
+/// A segment without the zeros after its frames.
+fn frames(segment: &[u8]) -> Vec<u8> {
+    let last = segment.iter().rposition(|byte| *byte != 0).unwrap();
+    segment[..=last].to_vec()
+}
+
+fn one_segment(folder: &Path) -> Vec<u8> {
+    frames(&fs::read(segments(folder).remove(0)).unwrap())
 }
 
 fn add(path: &Path, bytes: &[u8]) {

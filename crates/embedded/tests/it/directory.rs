@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::common::{append, log_path, open, segments, texts};
 use manyhands_embedded::{Fsync, OpenError, Options};
 use ports::{Error, Expect};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use types::Seq;
 
 #[tokio::test]
@@ -56,7 +57,8 @@ async fn files_can_be_read_by_a_person() {
     append(&ports, "_bash", Seq::ZERO, &["{}"]).await.unwrap();
     let revision = ports.kv.put("SETTINGS", "a.key", "value".into(), Expect::Anything).await.unwrap();
     let read = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
-    assert_eq!(read("conversations/0a/events.jsonl"), "{\"n\":0}\n{\"n\":1}\n");
+    let events = fs::read_to_string(log_path(folder.path(), "0a")).unwrap();
+    assert_eq!(events, "{\"n\":0}\n{\"n\":1}\n");
     assert_eq!(read("bash_events/_bash.jsonl"), "{}\n");
     assert_eq!(read("store/kv/SETTINGS/a.key"), format!("{revision}\nvalue"));
 }
@@ -84,9 +86,61 @@ async fn deleting_a_conversation_removes_its_whole_folder() {
     fs::create_dir(&observations).unwrap();
     fs::write(observations.join("1"), "output").unwrap();
     ports.log.delete(&crate::common::log("0a")).await.unwrap();
+    until_gone(&folder.path().join("conversations/.trash")).await;
     let left: Vec<_> = fs::read_dir(folder.path().join("conversations")).unwrap().collect();
     assert_eq!(left.len(), 1);
     assert_eq!(texts(&ports, "0b").await, ["y"]);
+}
+
+#[tokio::test]
+async fn a_deep_folder_is_deleted_and_keeps_no_start_from_happening() {
+    let folder = tempfile::tempdir().unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(128), ..limit }).unwrap();
+    let (ports, guard) = open(folder.path()).await;
+    append(&ports, "0a", Seq::ZERO, &["x"]).await.unwrap();
+    append(&ports, "0b", Seq::ZERO, &["y"]).await.unwrap();
+    let conversation = log_path(folder.path(), "0a").parent().unwrap().to_owned();
+    dig(&conversation, 2_000);
+    ports.log.delete(&crate::common::log("0a")).await.unwrap();
+    assert!(!conversation.exists(), "it is gone at once, whatever is in it");
+    append(&ports, "0a", Seq::ZERO, &["made anew"]).await.unwrap();
+    crate::common::abandon(folder.path(), ports, guard).await;
+    let (ports, _guard) = open(folder.path()).await;
+    assert_eq!(texts(&ports, "0a").await, ["made anew"]);
+    assert_eq!(texts(&ports, "0b").await, ["y"]);
+    until_gone(&folder.path().join("conversations/.trash")).await;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_in_the_trash_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let trash = folder.path().join("conversations/.trash");
+    dig(&trash.join("0"), 50);
+    let (ports, _guard) = open(folder.path()).await;
+    append(&ports, "0a", Seq::ZERO, &["x"]).await.unwrap();
+    ports.log.delete(&crate::common::log("0a")).await.unwrap();
+    until_gone(&trash).await;
+}
+
+async fn until_gone(path: &Path) {
+    let began = std::time::Instant::now();
+    while path.exists() {
+        assert!(began.elapsed() < crate::common::PATIENCE, "{} goes", path.display());
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes folders below each other.
+fn dig(path: &Path, depth: usize) {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    fs::create_dir_all(path).unwrap();
+    let mut at = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..depth {
+        mkdirat(&at, "a", Mode::RWXU).unwrap();
+        at = openat(&at, "a", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -226,7 +226,7 @@ pub async fn a_truncated_log_is_deleted_and_made_anew(ports: Ports) {
     let first = append(&ports, &log, Seq::ZERO, &["one"]).await;
     let second = append(&ports, &log, first[0], &["two"]).await;
     let (truncated, deleted) =
-        futures_util::join!(ports.log.truncate_before(&log, second[0]), ports.log.delete(&log));
+        tokio::join!(ports.log.truncate_before(&log, second[0]), ports.log.delete(&log));
     assert_eq!((truncated, deleted), (Ok(()), Ok(())));
     let seqs = append(&ports, &log, Seq::ZERO, &["a", "b", "c", "d", "e"]).await;
     let expected: Vec<Entry> =

@@ -2,7 +2,7 @@
 //! somebody else made and will remove.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use bollard::Docker;
@@ -13,6 +13,7 @@ use tokio::fs;
 use types::SandboxId;
 
 use super::{CLUSTER_LABEL, Config, SANDBOX_LABEL, error};
+use crate::drivers::remove_folder;
 
 /// A volume for the files of all sandboxes.
 #[derive(Clone, Debug)]
@@ -104,16 +105,5 @@ async fn remove_volume(docker: &Docker, name: &str) -> Result<()> {
             Err(Error::Unavailable("a container still uses the volume".to_owned()))
         }
         removed => error::gone(removed),
-    }
-}
-
-/// Follows no link that the sandbox has left in it.
-async fn remove_folder(path: PathBuf) -> Result<()> {
-    let gone = |error: &io::Error| error.kind() == ErrorKind::NotFound;
-    match fs::remove_dir_all(&path).await {
-        Err(error) if !gone(&error) => {
-            Err(Error::Unavailable(format!("a sandbox's folder cannot be removed: {error}")))
-        }
-        _ => Ok(()),
     }
 }

@@ -61,8 +61,15 @@ pub async fn texts(ports: &Ports, name: &str) -> Vec<String> {
 pub fn segments(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder.join("store/journal")).unwrap();
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some());
     paths.sort();
     paths
+}
+
+/// What was kept of the journal for a person to look at.
+pub fn set_aside(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder.join("store/journal/set-aside")).into_iter().flatten();
+    files.map(|file| file.unwrap().path()).collect()
 }
 
 pub fn copy_folder(from: &Path, to: &Path) {
