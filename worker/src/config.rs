@@ -1,3 +1,5 @@
+//! What a worker is told at its start.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,8 +24,14 @@ pub struct Config {
     pub project_dir: PathBuf,
     /// How long bash events are kept; none: for ever.
     pub bash_retention: Option<Duration>,
-    /// How long a conversation without anything to do stays in memory.
+    /// How long an actor waits for something to do before it leaves, and only a memory of the conversation stays.
     pub idle_after: Duration,
+    /// How long that stays.
+    pub remembered_for: Duration,
+    /// About how many bytes all memories may take.
+    pub remembered_bytes: usize,
+    /// Conversations with fewer events are not remembered: their logs are read again at once.
+    pub remembered_from: u64,
     /// How long the shell of a conversation out of memory stays alive.
     pub shell_idle: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
@@ -51,6 +59,9 @@ impl Config {
             project_dir,
             bash_retention: None,
             idle_after: Duration::from_millis(50),
+            remembered_for: Duration::from_secs(10 * 60),
+            remembered_bytes: 64 << 20,
+            remembered_from: 200,
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
             command_user: None,

@@ -40,7 +40,7 @@ impl Agent {
     pub(crate) fn act(&mut self, draft: &mut Draft<'_>) {
         let mut finished = false;
         let mut slots = VecDeque::new();
-        for call in self.view.open_calls() {
+        for call in self.past.view.open_calls() {
             let Some(action) = &call.action else { continue };
             let own = answered_here(action);
             finished |= own.is_some() && kind_of(action) == "FinishAction";
@@ -121,7 +121,7 @@ impl Agent {
             if !slot.shareable && busy.contains(&slot.tool) {
                 continue;
             }
-            let Some(action) = self.view.open_action(&slot.action_id) else { continue };
+            let Some(action) = self.past.view.open_action(&slot.action_id) else { continue };
             draft.effect(Effect::RunTool {
                 action_id: slot.action_id.clone(),
                 tool: slot.tool.clone(),

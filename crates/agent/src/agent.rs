@@ -16,10 +16,9 @@ use types::{EventBody, EventId, Message, Role};
 use crate::act::Batch;
 use crate::condense::{Condenser, Condensing};
 use crate::journal::{Draft, Position};
+use crate::past::Past;
 use crate::protocol::{Effect, Env, Input, Refusal, Setup};
 use crate::recover::GivenUp;
-use crate::stuck::Trail;
-use crate::view::View;
 use crate::{recover, schema, settings};
 
 /// The loop of one conversation. See the crate's documentation for its rules.
@@ -35,12 +34,7 @@ pub struct Agent {
     pub(crate) position: Position,
     pub(crate) status: Status,
     pub(crate) stats: Stats,
-    pub(crate) view: View,
-    pub(crate) trail: Trail,
-    /// Whether the newest user message holds an image.
-    pub(crate) image_asked: bool,
-    /// Whether a condensation was asked for and has not been made.
-    pub(crate) condensation_wanted: bool,
+    pub(crate) past: Past,
     pub(crate) phase: Phase,
     pub(crate) run: Run,
     pub(crate) calls: u64,
@@ -86,7 +80,7 @@ pub(crate) struct Run {
 impl Agent {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let Setup { mut copy, config, vision, toolbox, projection, history } = setup;
+        let Setup { mut copy, config, vision, toolbox, projection, past } = setup;
         leave_out_unneeded(&mut copy);
         let position = Position::of(&projection);
         let Projection { status, stats, confirmation_policy, security_analyzer, .. } = projection;
@@ -102,19 +96,28 @@ impl Agent {
             position,
             status,
             stats,
-            view: View::default(),
-            trail: Trail::of(&history),
-            image_asked: false,
-            condensation_wanted: false,
+            past,
             phase: Phase::Resting,
             run: Run::default(),
             calls: 0,
         };
         agent.forget_single_calls();
-        for event in &history {
-            agent.fold(event);
-        }
         agent
+    }
+
+    /// Takes what it was built from, as of now: the fields of the projection that [`Self::new`] looks at, and the past.
+    /// For an agent that is not needed any more.
+    #[must_use]
+    pub fn take_memory(&mut self) -> (Projection, Past) {
+        let mut projection = Projection {
+            status: self.status,
+            stats: std::mem::take(&mut self.stats),
+            confirmation_policy: Some(self.policy.clone()),
+            security_analyzer: Some(self.analyzer.clone()),
+            ..Projection::default()
+        };
+        self.position.note(&mut projection);
+        (projection, std::mem::take(&mut self.past))
     }
 
     /// Sets right what a crash left: a run that is not one any more becomes an error, and every open call
@@ -163,6 +166,12 @@ impl Agent {
         Ok(draft.finish())
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.past.weight()
+    }
+
     #[must_use]
     pub fn status(&self) -> Status {
         self.status
@@ -177,13 +186,19 @@ impl Agent {
     /// A question about the conversation, to be put beside it: nothing of it is stored.
     #[must_use]
     pub fn ask(&self, question: &str) -> ModelRequest {
-        let mut messages = self.view.messages();
+        let mut messages = self.past.view.messages();
         let text = format!(
             "Answer the following question from what you know of this conversation. Answer in text, \
              at once and briefly, without calling tools.\n\n{question}"
         );
         messages.push(Arc::new(Message::new(Role::User, text)));
         ModelRequest { messages, tools: Arc::clone(&self.offered) }
+    }
+
+    /// Whether the log has a user message of this id.
+    #[must_use]
+    pub fn has_message(&self, id: &EventId) -> bool {
+        self.past.has_message(id)
     }
 
     #[must_use]
@@ -200,8 +215,7 @@ impl Agent {
 
     pub(crate) fn record_as(&mut self, draft: &mut Draft<'_>, id: EventId, source: Source, body: EventBody) {
         let event = self.position.next(draft.env, id, source, body);
-        self.fold(&event);
-        self.trail.absorb(&event);
+        self.past.absorb(&event);
         draft.event(event);
     }
 
@@ -217,19 +231,6 @@ impl Agent {
         }
         self.status = status;
         self.announce(draft, "execution_status", serde_json::to_value(status).ok());
-    }
-
-    fn fold(&mut self, event: &types::Event) {
-        match &event.body {
-            EventBody::MessageEvent(body) if event.source == Source::User => {
-                let image = |piece: &types::Content| matches!(piece, types::Content::Image { .. });
-                self.image_asked = body.llm_message.content.iter().any(image);
-            }
-            EventBody::CondensationRequest(_) => self.condensation_wanted = true,
-            EventBody::Condensation(_) => self.condensation_wanted = false,
-            _ => {}
-        }
-        self.view.absorb(event);
     }
 
     /// The totals are all that the loop needs of the stats; the lists of single calls would only take memory.

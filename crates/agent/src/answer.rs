@@ -84,7 +84,7 @@ impl Agent {
     /// Calls are grouped by response id, so two answers in a row must not share one, as those of careless
     /// servers do.
     fn fresh_response_id(&self, id: String, item_id: &EventId) -> String {
-        let is_own = bounds::is_id(&id) && self.view.last_response_id() != Some(&id);
+        let is_own = bounds::is_id(&id) && self.past.view.last_response_id() != Some(&id);
         if is_own { id } else { item_id.0.clone() }
     }
 

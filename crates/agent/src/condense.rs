@@ -94,7 +94,7 @@ impl Agent {
 
     /// What a condensation now would forget.
     pub(crate) fn forgettable(&self) -> Option<Range<usize>> {
-        plan(self.condenser.as_ref()?, &self.view, Reason::Request)
+        plan(self.condenser.as_ref()?, &self.past.view, Reason::Request)
     }
 
     /// Starts a condensation if one is due; whether it did.
@@ -104,7 +104,7 @@ impl Agent {
         if self.run.condenser_failed && !needed {
             return false;
         }
-        let items = self.condenser.as_ref().and_then(|condenser| plan(condenser, &self.view, reason));
+        let items = self.condenser.as_ref().and_then(|condenser| plan(condenser, &self.past.view, reason));
         let Some(items) = items else { return false };
         self.call_condenser(draft, Condensing { goes_on: true, needed, attempt: 0, items });
         true
@@ -136,9 +136,9 @@ impl Agent {
             return self.no_summary(draft, work, &failure);
         }
         let body = Condensation {
-            forgotten_event_ids: self.view.event_ids(work.items.clone()),
+            forgotten_event_ids: self.past.view.event_ids(work.items.clone()),
             summary: Some(summary),
-            summary_offset: Some(self.view.offset_of(work.items.start)),
+            summary_offset: Some(self.past.view.offset_of(work.items.start)),
             llm_response_id: if bounds::is_id(&completion.id) { completion.id } else { id.0.clone() },
         };
         self.record_as(draft, id, Source::Environment, EventBody::Condensation(body));
@@ -171,7 +171,7 @@ impl Agent {
 
     fn reason_to_condense(&self) -> Option<Reason> {
         let condenser = self.condenser.as_ref()?;
-        if self.condensation_wanted {
+        if self.past.condensation_wanted {
             return Some(Reason::Request);
         }
         let limits = [condenser.max_tokens, self.config.llm.max_input_tokens];
@@ -179,7 +179,7 @@ impl Agent {
         if limit.is_some_and(|limit| self.run.last_tokens > limit) {
             return Some(Reason::Tokens);
         }
-        (self.view.event_count() > condenser.max_size).then_some(Reason::Events)
+        (self.past.view.event_count() > condenser.max_size).then_some(Reason::Events)
     }
 
     fn call_condenser(&mut self, draft: &mut Draft<'_>, work: Condensing) {
@@ -201,7 +201,7 @@ impl Agent {
     fn summary_request(&self, work: &Condensing) -> ModelRequest {
         let length = (0..work.attempt).fold(PREVIEW, |length, _| length * 4 / 5);
         let mut text = "These are the events to sum up, oldest first. Long ones are cut.\n".to_owned();
-        for item in self.view.items.get(work.items.clone()).unwrap_or_default() {
+        for item in self.past.view.items.get(work.items.clone()).unwrap_or_default() {
             for (tag, content) in item.outline() {
                 // A summary is never cut: what it leaves out is gone.
                 let kept = if tag == "earlier_summary" { usize::MAX } else { length };

@@ -69,6 +69,7 @@ impl Agent {
             self.set_status(draft, Status::Idle);
         }
         let rejections: Vec<Rejection> = self
+            .past
             .view
             .open_calls()
             .map(|call| Rejection {

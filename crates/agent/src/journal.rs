@@ -24,6 +24,11 @@ impl Position {
         }
     }
 
+    pub fn note(&self, projection: &mut Projection) {
+        projection.leaf_event_id = self.head.as_ref().map(|head| head.0.clone());
+        projection.last_timestamp.clone_from(&self.last_timestamp);
+    }
+
     /// The next event of the log; the position moves behind it.
     pub fn next(&mut self, env: &mut dyn Env, id: EventId, source: Source, body: EventBody) -> Event {
         let event = Event { id, timestamp: self.timestamp(env), source, parent_id: self.parent(), body };

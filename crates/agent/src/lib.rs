@@ -18,6 +18,7 @@ mod failure;
 mod journal;
 mod message;
 mod observation;
+mod past;
 mod pause;
 mod prompt;
 mod protocol;
@@ -33,5 +34,6 @@ pub mod title;
 mod view;
 
 pub use agent::Agent;
+pub use past::Past;
 pub use protocol::{Effect, Env, Input, LogItem, Refusal, Setup, ToolOutcome};
 pub use recover::GivenUp;

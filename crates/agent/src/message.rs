@@ -43,7 +43,7 @@ impl Agent {
 
     /// Puts the system prompt first, unless it is there.
     pub(crate) fn open(&mut self, draft: &mut Draft<'_>) {
-        if self.view.has_system_prompt() {
+        if self.past.view.has_system_prompt() {
             return;
         }
         let now = draft.env.now();

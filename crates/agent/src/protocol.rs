@@ -15,6 +15,8 @@ use types::stats::Usage;
 use types::tool::Toolbox;
 use types::{Event, EventId, Message};
 
+use crate::past::Past;
+
 /// All an [`crate::Agent`] starts from.
 pub struct Setup {
     pub copy: WorkingCopy,
@@ -25,8 +27,8 @@ pub struct Setup {
     pub toolbox: Arc<dyn Toolbox>,
     /// The fold of the log so far.
     pub projection: Projection,
-    /// All events of the log, in order.
-    pub history: Vec<Event>,
+    /// What the log's events mean for the loop.
+    pub past: Past,
 }
 
 /// Clock, randomness and known secrets: all the loop does not have itself.

@@ -42,7 +42,7 @@ fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, why: Option<&G
     let open: Vec<(String, String)> = match agent.status {
         // They wait for the user, as they should.
         Status::WaitingForConfirmation => Vec::new(),
-        _ => agent.view.open_calls().map(|call| (call.tool.clone(), call.call_id.clone())).collect(),
+        _ => agent.past.view.open_calls().map(|call| (call.tool.clone(), call.call_id.clone())).collect(),
     };
     if agent.status != Status::Running && open.is_empty() {
         return;

@@ -53,7 +53,7 @@ impl Agent {
             self.fail(draft, "SecretUnavailable", &why);
             return Ok(());
         }
-        if self.view.open_calls().any(|call| call.action.is_some()) {
+        if self.past.view.open_calls().any(|call| call.action.is_some()) {
             self.act(draft);
         } else {
             self.step(draft);
@@ -64,13 +64,13 @@ impl Agent {
     /// Takes the next step, or ends the run.
     pub(crate) fn step(&mut self, draft: &mut Draft<'_>) {
         if self.copy.stuck_detection {
-            match self.trail.verdict() {
+            match self.past.trail.verdict() {
                 Verdict::Fine => {}
                 Verdict::Nudge => self.hint(draft, NUDGE),
                 Verdict::Stuck => return self.end_with(draft, Status::Stuck),
             }
         }
-        if self.image_asked && !self.vision {
+        if self.past.image_asked && !self.vision {
             self.say(draft, BLIND);
             return self.end_with(draft, Status::Finished);
         }
@@ -138,7 +138,7 @@ impl Agent {
             item_id: item_id.clone(),
             usage_id: llm.usage_id.clone(),
             llm,
-            request: ModelRequest { messages: self.view.messages(), tools: self.offered.clone() },
+            request: ModelRequest { messages: self.past.view.messages(), tools: self.offered.clone() },
         });
         self.phase = Phase::Thinking { call: self.calls, item_id };
     }

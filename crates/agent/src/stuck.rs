@@ -22,7 +22,7 @@ pub enum Verdict {
 }
 
 /// What happened since the last user message: contents as hashes, ids and times left out.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Trail {
     marks: VecDeque<Mark>,
 }
@@ -37,15 +37,6 @@ enum Mark {
 }
 
 impl Trail {
-    /// The trail at the end of a log.
-    pub fn of(history: &[Event]) -> Self {
-        let since = history.iter().rposition(is_user_message).unwrap_or(0);
-        let recent = history.len().saturating_sub(MEMORY * 4).max(since);
-        let mut trail = Self::default();
-        history.iter().skip(recent).for_each(|event| trail.absorb(event));
-        trail
-    }
-
     pub fn absorb(&mut self, event: &Event) {
         if is_user_message(event) {
             self.marks.clear();

@@ -1,6 +1,7 @@
 //! The history as the model sees it: every call with exactly one result, right behind it.
 
 mod forget;
+mod weight;
 
 use std::sync::Arc;
 
@@ -14,12 +15,12 @@ use crate::observation;
 /// What stands for a result that is not there yet, in a question asked meanwhile.
 const NO_RESULT_YET: &str = "[This call has no result yet.]";
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct View {
     pub items: Vec<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Item {
     System {
         message: Arc<Message>,
@@ -38,14 +39,14 @@ pub enum Item {
 }
 
 /// An answer with tool calls. `assistant.tool_calls` and `calls` run in parallel.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Turn {
     response_id: String,
     pub assistant: Arc<Message>,
     pub calls: Vec<Call>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Call {
     pub action_id: EventId,
     pub call_id: String,
@@ -55,7 +56,7 @@ pub struct Call {
     pub result: Option<Answer>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Answer {
     event_id: EventId,
     pub message: Arc<Message>,

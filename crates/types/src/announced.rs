@@ -25,7 +25,12 @@ pub(crate) fn value(text: &str) -> Option<Value> {
         return None;
     }
     let value: Value = serde_json::from_str(text).ok()?;
-    (weight(&value) <= MOST_BYTES).then_some(value)
+    bounded(&value).is_some().then_some(value)
+}
+
+/// The same of one that was read.
+pub(crate) fn bounded(value: &Value) -> Option<&Value> {
+    (weight(value) <= MOST_BYTES).then_some(value)
 }
 
 /// Short JSON can be large in memory: `[[],[],…]`. The parser bounds the depth.

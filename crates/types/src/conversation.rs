@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::announced;
 use crate::content::Message;
+use crate::event::{Event, EventBody, StateUpdate};
 use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
 use crate::log::{Control, LogRecord};
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
@@ -133,6 +134,12 @@ pub struct Projection {
     pub other: Map<String, Value>,
 }
 
+const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
+
+/// The keys of state updates with a field of their own.
+const FOLDED: [&str; 5] =
+    ["execution_status", "last_user_message_id", "confirmation_policy", "security_analyzer", "tags"];
+
 /// The few fields of an event the projection looks at.
 #[derive(Deserialize)]
 struct Glance<'a> {
@@ -148,6 +155,28 @@ struct Glance<'a> {
 impl Projection {
     /// Folds in one record. Records at or before `self.seq` are passed over, so a replay is harmless.
     pub fn apply(&mut self, seq: Seq, record: &LogRecord) {
+        self.fold(seq, record, |projection, event| {
+            let Ok(glance) = serde_json::from_str::<Glance<'_>>(event.get()) else { return };
+            if glance.kind != STATE_UPDATE {
+                return projection.grow(&glance.id, &glance.timestamp);
+            }
+            let text = glance.value.map_or("null", RawValue::get);
+            projection.update(&glance.timestamp, glance.key.as_deref(), || announced::value(text));
+        });
+    }
+
+    /// As [`Self::apply`], of a record whose event was read.
+    pub fn apply_read(&mut self, seq: Seq, record: &LogRecord<Event>) {
+        self.fold(seq, record, |projection, event| match &event.body {
+            EventBody::ConversationStateUpdateEvent(StateUpdate { key, value }) => {
+                let value = || announced::bounded(value.as_ref().unwrap_or(&Value::Null)).cloned();
+                projection.update(&event.timestamp, Some(key), value);
+            }
+            _ => projection.grow(&event.id.0, &event.timestamp),
+        });
+    }
+
+    fn fold<E>(&mut self, seq: Seq, record: &LogRecord<E>, look_at: impl FnOnce(&mut Self, &E)) {
         if seq <= self.seq {
             return;
         }
@@ -155,9 +184,7 @@ impl Projection {
         match record {
             LogRecord::Event { n, event } => {
                 self.events = n + 1;
-                if let Ok(glance) = serde_json::from_str::<Glance<'_>>(event.get()) {
-                    self.look_at(&glance);
-                }
+                look_at(self, event);
             }
             LogRecord::Control(Control::Usage(usage)) => self.stats.add(usage),
             LogRecord::Control(Control::Models { usage_to_model }) => {
@@ -167,19 +194,20 @@ impl Projection {
         }
     }
 
-    fn look_at(&mut self, event: &Glance<'_>) {
-        if let Some(timestamp) = announced::name(&event.timestamp) {
-            self.last_timestamp = Some(timestamp);
-        }
-        if event.kind != "ConversationStateUpdateEvent" {
-            self.leaf_event_id = announced::name(&event.id).or(self.leaf_event_id.take());
-            self.touched = announced::name(&event.timestamp).or(self.touched.take());
+    /// A tree event.
+    fn grow(&mut self, id: &str, timestamp: &str) {
+        self.last_timestamp = announced::name(timestamp).or(self.last_timestamp.take());
+        self.leaf_event_id = announced::name(id).or(self.leaf_event_id.take());
+        self.touched = announced::name(timestamp).or(self.touched.take());
+    }
+
+    /// `value`: `None` if it has no room. Then the earlier one stays; the event itself is in the log.
+    fn update(&mut self, timestamp: &str, key: Option<&str>, value: impl FnOnce() -> Option<Value>) {
+        self.last_timestamp = announced::name(timestamp).or(self.last_timestamp.take());
+        let Some(key) = key.filter(|key| FOLDED.contains(key) || announced::KEYS.contains(key)) else {
             return;
-        }
-        let Some(key) = event.key.as_deref() else { return };
-        let text = event.value.map_or("null", RawValue::get);
-        // What has no room keeps its earlier value; the event itself is in the log.
-        let Some(value) = announced::value(text) else { return };
+        };
+        let Some(value) = value() else { return };
         match key {
             "execution_status" => self.status = read(value).unwrap_or_default(),
             "last_user_message_id" => {
@@ -188,10 +216,9 @@ impl Projection {
             "confirmation_policy" => self.confirmation_policy = read(value),
             "security_analyzer" => self.security_analyzer = Some(read(value)),
             "tags" => self.tags = read(value),
-            key if announced::KEYS.contains(&key) => {
+            key => {
                 self.other.insert(key.to_owned(), value);
             }
-            _ => {}
         }
     }
 }
@@ -277,6 +304,37 @@ mod tests {
         assert_eq!(clean_title(" a\n\tb\u{1b}[1m \u{202e}c\u{0} ").unwrap(), "a b [1m c");
         assert_eq!(clean_title(&"é".repeat(1 << 20)).unwrap().chars().count(), TITLE_CHARS);
         assert_eq!(clean_title("\n\u{200b} \u{feff}"), None);
+    }
+
+    #[test]
+    fn an_event_that_was_read_counts_as_one_that_was_not() {
+        let message = json!({"id": "m", "timestamp": "t1", "source": "user", "kind": "MessageEvent", "llm_message": {}});
+        let future = json!({"id": "f", "timestamp": "t2", "source": "agent", "kind": "FromTheFuture"});
+        let updates = [
+            ("execution_status", json!("running")),
+            ("tags", json!({"a": "b"})),
+            ("security_analyzer", Value::Null),
+            ("invoked_skills", json!(["x"])),
+            ("hook_config", Value::from("x".repeat(announced::MOST_BYTES))),
+            ("stats", json!({})),
+            ("of_no_answer", json!(1)),
+        ];
+        let updates = updates.map(|(key, value)| {
+            json!({"id": key, "timestamp": "t3", "source": "environment", "kind": STATE_UPDATE, "key": key,
+                "value": value})
+        });
+        let (mut glanced, mut read) = (Projection::default(), Projection::default());
+        for (n, one) in (0..).zip([message, future].into_iter().chain(updates)) {
+            let line = event(n, one).encode().unwrap();
+            glanced.apply(Seq(n + 1), &LogRecord::decode(&line).unwrap());
+            read.apply_read(Seq(n + 1), &LogRecord::decode_as(&line).unwrap());
+        }
+        assert_eq!(read, glanced);
+        assert_eq!(
+            (read.events, read.leaf_event_id.as_deref(), read.status),
+            (9, Some("f"), Status::Running)
+        );
+        assert_eq!(read.other.len(), 1);
     }
 
     #[test]

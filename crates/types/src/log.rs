@@ -1,5 +1,6 @@
 //! The records of a conversation's log: events, and control records that clients never see.
 
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,12 +8,13 @@ use crate::ids::Epoch;
 use crate::stats::Usage;
 
 /// One record. Written as one line of JSON: `{"n":0,"event":{…}}` or `{"control":{"type":…}}`.
+/// `E` is what the event is read as: by default not at all.
 #[derive(Debug)]
-pub enum LogRecord {
+pub enum LogRecord<E = Box<RawValue>> {
     /// `n` is the event's index among the log's events, from 0: the `seq` of the session socket.
     Event {
         n: u64,
-        event: Box<RawValue>,
+        event: E,
     },
     Control(Control),
 }
@@ -32,11 +34,12 @@ pub enum Control {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Line {
+#[serde(bound(deserialize = "E: DeserializeOwned"))]
+struct Line<E = Box<RawValue>> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     n: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    event: Option<Box<RawValue>>,
+    event: Option<E>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     control: Option<Control>,
 }
@@ -67,11 +70,21 @@ impl LogRecord {
     /// # Errors
     /// When `bytes` are not a record.
     pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {
-        let line: Line = serde_json::from_slice(bytes)?;
+        Self::decode_as(bytes)
+    }
+}
+
+impl<E: DeserializeOwned> LogRecord<E> {
+    /// Reads record and event in one pass.
+    ///
+    /// # Errors
+    /// When `bytes` are not a record whose event is an `E`.
+    pub fn decode_as(bytes: &[u8]) -> serde_json::Result<Self> {
+        let line: Line<E> = serde_json::from_slice(bytes)?;
         match (line.n, line.event, line.control) {
             (Some(n), Some(event), None) => Ok(Self::Event { n, event }),
             (None, None, Some(control)) => Ok(Self::Control(control)),
-            _ => Err(serde::de::Error::custom("a record is either an event with its index or a control")),
+            _ => Err(serde_json::Error::custom("a record is either an event with its index or a control")),
         }
     }
 }

@@ -11,14 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
 use types::calls::CommandDone;
+use types::conversation::Projection;
 use types::time::event_now;
 use types::{ConversationId, EventId};
 
 use super::Shared;
+use super::dormant::{Dormant, Keepsake, Memory};
 use super::journal::{Journal, Loss};
 use super::mask::Masker;
 use super::open::{Opened, fault_of, open};
-use super::registry::{Keepsake, Reply, Seat};
+use super::registry::{Reply, Seat};
+use super::replay::Replay;
 use super::work::{Done, ModelCall};
 
 /// Results of started work that may wait for the actor.
@@ -82,11 +85,11 @@ pub(super) struct Actor {
 }
 
 /// Opens the conversation, performs its commands, and gives the place in the registry up.
-pub(super) async fn live(shared: Arc<Shared>, seat: Seat, kept: Option<Keepsake>) {
+pub(super) async fn live(shared: Arc<Shared>, seat: Seat, dormant: Dormant) {
     let forget = seat.forget.clone();
     let opened = tokio::select! {
-        opened = open(&shared, seat.id, kept) => opened,
-        () = forget.cancelled() => return seat.leave(None, &not_found()),
+        opened = open(&shared, seat.id, dormant) => opened,
+        () = forget.cancelled() => return seat.leave(Dormant::nothing(), &not_found()),
     };
     match opened {
         Ok(opened) => Actor::new(shared, seat, opened).live().await,
@@ -99,7 +102,7 @@ pub(super) async fn live(shared: Arc<Shared>, seat: Seat, kept: Option<Keepsake>
                 }
                 (kept, _) => kept,
             };
-            seat.leave(kept, &fault);
+            seat.leave(Dormant::shell(kept), &fault);
         }
     }
 }
@@ -178,8 +181,12 @@ impl Actor {
     }
 
     fn retire(&mut self) -> Result<(), End> {
-        let kept = self.keepsake();
-        if self.seat.retire(kept) { Err(End::Idle) } else { Ok(()) }
+        let (kept, weight) = (self.keepsake(), self.agent.weight());
+        let config = &self.shared.config;
+        let is_long = self.journal.events() >= config.remembered_from && weight <= config.remembered_bytes;
+        let (agent, journal) = (&mut self.agent, &self.journal);
+        let memory = || Memory { replay: Box::new(remembered(agent, journal)), weight };
+        if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }
 
     fn keepsake(&self) -> Option<Keepsake> {
@@ -262,7 +269,7 @@ impl Actor {
         if kept.is_none() {
             self.shared.close_shell(Arc::clone(&self.kept.tools)).await;
         }
-        self.seat.leave(kept, &fault);
+        self.seat.leave(Dormant::shell(kept), &fault);
         // Whoever is told so finds the place free: what it asks next is for another actor.
         for reply in replies {
             let _ = reply.send(Err(fault.clone()));
@@ -272,6 +279,13 @@ impl Actor {
     pub(super) fn position(&self) -> CommandDone {
         CommandDone { seq: self.journal.tail(), text: None }
     }
+}
+
+/// What a later actor need not read again.
+fn remembered(agent: &mut Agent, journal: &Journal) -> Replay {
+    let (projection, past) = agent.take_memory();
+    let projection = Projection { seq: journal.tail(), events: journal.events(), ..projection };
+    Replay { projection, past, newest_fence: journal.newest_fence() }
 }
 
 fn not_found() -> Fault {

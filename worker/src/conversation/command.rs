@@ -27,15 +27,10 @@ impl Actor {
     async fn execute(&mut self, command: Command, reply: Reply) -> Result<(), End> {
         match command {
             Command::Message { message, sender, run, once } => {
-                if let Some(Once { id, again: true }) = &once {
-                    match self.journal.has_event(id).await {
-                        Ok(false) => {}
-                        Ok(true) => return self.accept(reply),
-                        Err(error) => {
-                            let _ = reply.send(Err(error.into()));
-                            return Ok(());
-                        }
-                    }
+                if let Some(Once { id, again: true }) = &once
+                    && self.agent.has_message(id)
+                {
+                    return self.accept(reply);
                 }
                 let text = joined_text(&message.content);
                 let input = Input::Message { message, sender, id: once.map(|once| once.id) };

@@ -6,9 +6,8 @@ use agent::LogItem;
 use bytes::Bytes;
 use ports::log::{self, LogWriter};
 use ports::{Error, EventLog, LogId};
-use serde::Deserialize;
 use types::log::LogRecord;
-use types::{Epoch, EventId, Seq};
+use types::{Epoch, Seq};
 
 /// Records that are stored together.
 pub(super) struct Batch {
@@ -26,7 +25,6 @@ impl Batch {
 pub(super) use log::{Loss, Trouble};
 
 pub(super) struct Journal {
-    log: Arc<dyn EventLog>,
     writer: LogWriter,
     /// The index of the next event.
     next: u64,
@@ -42,29 +40,20 @@ impl Journal {
         events: u64,
         fence: Option<Epoch>,
     ) -> Result<Self, Loss> {
-        let writer = LogWriter::new(Arc::clone(&log), id, epoch, tail, fence)?;
-        Ok(Self { log, writer, next: events })
+        Ok(Self { writer: LogWriter::new(log, id, epoch, tail, fence)?, next: events })
     }
 
     pub(super) fn tail(&self) -> Seq {
         self.writer.tail()
     }
 
-    /// Whether the log has the event `id`. Reads all of it.
-    pub(super) async fn has_event(&self, id: &EventId) -> Result<bool, Error> {
-        const PAGE: usize = 1_000;
-        let (log, mut at) = (self.writer.id(), Seq::ZERO);
-        loop {
-            let page = self.log.read(log, at, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(false) };
-            if last.seq <= at {
-                return Err(Error::Internal(format!("log {log} does not advance after {}", at.0)));
-            }
-            at = last.seq;
-            if page.iter().any(|entry| is_event(&entry.payload, id)) {
-                return Ok(true);
-            }
-        }
+    /// How many events the log holds.
+    pub(super) fn events(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn newest_fence(&self) -> Option<Epoch> {
+        self.writer.newest_fence()
     }
 
     /// The index of the last event.
@@ -102,15 +91,6 @@ impl Journal {
         self.next += batch.events;
         Ok(())
     }
-}
-
-fn is_event(payload: &[u8], id: &EventId) -> bool {
-    #[derive(Deserialize)]
-    struct Named {
-        id: EventId,
-    }
-    let Ok(LogRecord::Event { event, .. }) = LogRecord::decode(payload) else { return false };
-    serde_json::from_str::<Named>(event.get()).is_ok_and(|named| named.id == *id)
 }
 
 fn encoded(record: LogRecord) -> Result<Bytes, Loss> {

@@ -2,6 +2,7 @@
 
 mod actor;
 mod command;
+mod dormant;
 mod journal;
 mod live;
 mod lookup;
@@ -81,7 +82,7 @@ pub(crate) async fn serve(
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
-        () = registry.close_idle_shells() => {}
+        () = registry.let_go_of_idle() => {}
         () = registry.stop_runs_without_lease() => {}
     }
     shutdown.cancel();

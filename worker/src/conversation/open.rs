@@ -14,8 +14,8 @@ use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
 
 use super::Shared;
+use super::dormant::{Dormant, Keepsake};
 use super::journal::{Journal, Loss};
-use super::registry::Keepsake;
 use super::replay::Replay;
 use super::secrets::Secrets;
 
@@ -30,14 +30,14 @@ pub(super) struct Opened {
     pub(super) wants_title: bool,
 }
 
-/// Reads record and log, and takes up what an earlier actor left.
+/// Reads the record and what is new in the log, and takes up what an earlier actor left.
 pub(super) async fn open(
     shared: &Shared,
     id: ConversationId,
-    kept: Option<Keepsake>,
+    Dormant { kept, memory, .. }: Dormant,
 ) -> Result<Opened, (Fault, Option<Keepsake>)> {
     let begun = Instant::now();
-    let (copy, config, replay) = match read(shared, id).await {
+    let (copy, config, replay) = match read(shared, id, memory.map(|memory| *memory.replay)).await {
         Ok(read) => read,
         Err(fault) => return Err((fault, kept)),
     };
@@ -49,33 +49,43 @@ pub(super) async fn open(
     let log = LogId::conversation(&shared.config.sandbox, id);
     let events = replay.projection.events;
     let epoch = shared.config.epoch;
-    let journal =
-        match Journal::new(shared.ports.log.clone(), log, epoch, replay.tail, events, replay.newest_fence) {
-            Ok(journal) => journal,
-            Err(loss) => return Err((fault_of(loss), Some(kept))),
-        };
+    let journal = match Journal::new(
+        shared.ports.log.clone(),
+        log,
+        epoch,
+        replay.tail(),
+        events,
+        replay.newest_fence,
+    ) {
+        Ok(journal) => journal,
+        Err(loss) => return Err((fault_of(loss), Some(kept))),
+    };
     let unnamed = copy.autotitle && copy.title.is_none();
-    let wants_title = unnamed && replay.projection.last_user_message_id.is_none();
+    let wants_title = unnamed && !replay.past.has_messages();
     let agent = Agent::new(Setup {
         vision: llm::supports_vision(&config.llm),
         copy,
         config,
         toolbox: kept.tools.clone(),
         projection: replay.projection,
-        history: replay.history,
+        past: replay.past,
     });
     tracing::debug!(conversation.id = %id, events, duration_ms = millis(begun), "conversation opened");
     Ok(Opened { agent, journal, kept, wants_title })
 }
 
-async fn read(shared: &Shared, id: ConversationId) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
+async fn read(
+    shared: &Shared,
+    id: ConversationId,
+    memory: Option<Replay>,
+) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
     let subject = subjects::records(&shared.config.sandbox);
     let call = RecordCall::Open { conversation: id };
     let bus = shared.ports.bus.as_ref();
     let (copy, _): (WorkingCopy, _) = rpc::call(bus, &subject, &call, Bytes::new(), RECORD_DEADLINE).await?;
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
     let log = LogId::conversation(&shared.config.sandbox, id);
-    let replay = Replay::read(shared.ports.log.as_ref(), &log).await?;
+    let replay = Replay::read(shared.ports.log.as_ref(), &log, memory).await?;
     Ok((copy, config, replay))
 }
 

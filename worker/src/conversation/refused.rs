@@ -6,9 +6,9 @@ use agent::{Effect, GivenUp};
 use ports::Error;
 
 use super::actor::Actor;
+use super::dormant::{Dormant, Keepsake};
 use super::journal::{Loss, Trouble};
 use super::open::open;
-use super::registry::Keepsake;
 
 const NOT_STORABLE: &str = "Something of this run cannot be stored. The server's log has the reason.";
 
@@ -28,7 +28,9 @@ impl Actor {
             secrets: Arc::clone(&self.kept.secrets),
             _busy: None,
         };
-        let Ok(mut opened) = open(&self.shared, self.seat.id, Some(kept)).await else { return };
+        let Ok(mut opened) = open(&self.shared, self.seat.id, Dormant::shell(Some(kept))).await else {
+            return;
+        };
         for effect in opened.agent.give_up(&why, &mut self.env()) {
             let Effect::Append(items) = effect else { continue };
             let stored = match opened.journal.batch(items) {

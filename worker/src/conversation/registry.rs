@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ports::rpc::{Code, Fault};
 use tokio::sync::{mpsc, oneshot};
@@ -13,9 +13,8 @@ use tracing::Span;
 use types::ConversationId;
 use types::calls::{Command, CommandDone, ConversationCall};
 
-use super::secrets::Secrets;
+use super::dormant::{Dormant, make_room};
 use super::{Shared, actor};
-use crate::activity::Busy;
 
 /// Commands of one conversation that may wait for its actor.
 const MAILBOX: usize = 256;
@@ -39,17 +38,9 @@ pub(super) struct Letter {
     pub(super) span: Span,
 }
 
-/// What outlives an actor: a shell that is still there, and the values it may print.
-pub(super) struct Keepsake {
-    pub(super) tools: Arc<ToolSet>,
-    pub(super) secrets: Arc<Secrets>,
-    /// A program was still running in the shell when the actor went.
-    pub(super) _busy: Option<Busy>,
-}
-
 enum Entry {
     Live(Handle),
-    Dormant { kept: Keepsake, since: Instant },
+    Dormant(Dormant),
 }
 
 struct Handle {
@@ -88,8 +79,9 @@ impl Registry {
         }
         let mut entries = self.lock();
         if !matches!(entries.get(&id), Some(Entry::Live(_))) {
-            let kept = entries.remove(&id).and_then(Entry::into_keepsake);
-            entries.insert(id, Entry::Live(self.start(id, kept)));
+            let dormant = entries.remove(&id).and_then(Entry::into_dormant);
+            let dormant = dormant.unwrap_or_else(Dormant::nothing);
+            entries.insert(id, Entry::Live(self.start(id, dormant)));
         }
         let Some(Entry::Live(handle)) = entries.get(&id) else { return Err(ended()) };
         if handle.forget.is_cancelled() {
@@ -104,14 +96,14 @@ impl Registry {
         })
     }
 
-    fn start(self: &Arc<Self>, id: ConversationId, kept: Option<Keepsake>) -> Handle {
+    fn start(self: &Arc<Self>, id: ConversationId, dormant: Dormant) -> Handle {
         let (mailbox, letters) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
         let seat =
             Seat { registry: Arc::clone(self), id, letters, forget: forget.clone(), ended: ended.clone() };
         let (shared, busy) = (Arc::clone(&self.shared), self.shared.guards.activity.begin());
         self.shared.tracker.spawn(async move {
-            actor::live(shared, seat, kept).await;
+            actor::live(shared, seat, dormant).await;
             drop(busy);
         });
         Handle { mailbox, forget, ended }
@@ -126,7 +118,7 @@ impl Registry {
                     handle.forget.cancel();
                     (Some(handle.ended.clone()), None)
                 }
-                _ => (None, entries.remove(&id).and_then(Entry::into_keepsake)),
+                _ => (None, entries.remove(&id).and_then(Entry::into_dormant)),
             }
         };
         if let Some(ended) = running {
@@ -134,22 +126,29 @@ impl Registry {
             ended
                 .map_err(|_| Fault::new(Code::Unavailable, "The conversation does not stop writing yet."))?;
         }
-        if let Some(kept) = dormant {
+        if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
             self.shared.close_shell(kept.tools).await;
         }
         Ok(CommandDone::default())
     }
 
-    /// Ends the shells of conversations nobody has touched for long. Returns never.
-    pub(super) async fn close_idle_shells(&self) {
-        let limit = self.shared.config.shell_idle;
-        let mut ticks =
-            tokio::time::interval(limit.clamp(Duration::from_millis(10), Duration::from_secs(60)));
+    /// Ends the shells and drops the memories of conversations nobody has touched for long. Returns never.
+    pub(super) async fn let_go_of_idle(&self) {
+        let (shells, memories) = (self.shared.config.shell_idle, self.shared.config.remembered_for);
+        let often = shells.min(memories).clamp(Duration::from_millis(10), Duration::from_secs(60));
+        let mut ticks = tokio::time::interval(often);
         loop {
             ticks.tick().await;
-            for kept in
-                self.take_dormant(|kept, since| since.elapsed() >= limit && !kept.tools.has_running_command())
-            {
+            drop(
+                self.take_of_dormant(|dormant| {
+                    dormant.memory.take_if(|_| dormant.since.elapsed() >= memories)
+                }),
+            );
+            let idle = self.take_of_dormant(|dormant| {
+                let is_old = dormant.since.elapsed() >= shells;
+                dormant.kept.take_if(|kept| is_old && !kept.tools.has_running_command())
+            });
+            for kept in idle {
                 kept.tools.close().await;
             }
         }
@@ -183,19 +182,22 @@ impl Registry {
         if tokio::time::timeout(patience, tracker.wait()).await.is_err() {
             tracing::warn!(tasks = tracker.len(), "conversations do not end in time");
         }
-        for kept in self.take_dormant(|_, _| true) {
+        for kept in self.take_of_dormant(|dormant| dormant.kept.take()) {
             kept.tools.close().await;
         }
     }
 
-    fn take_dormant(&self, chosen: impl Fn(&Keepsake, Instant) -> bool) -> Vec<Keepsake> {
-        let mut entries = self.lock();
-        let chosen: Vec<_> = entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Dormant { kept, since } if chosen(kept, *since)))
-            .map(|(id, _)| *id)
-            .collect();
-        chosen.iter().filter_map(|id| entries.remove(id)?.into_keepsake()).collect()
+    /// What `take` takes away from conversations without an actor. Those that are left with nothing are dropped.
+    fn take_of_dormant<T>(&self, mut take: impl FnMut(&mut Dormant) -> Option<T>) -> Vec<T> {
+        let mut taken = Vec::new();
+        self.lock().retain(|_, entry| match entry {
+            Entry::Live(_) => true,
+            Entry::Dormant(dormant) => {
+                taken.extend(take(dormant));
+                !dormant.is_nothing()
+            }
+        });
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Entry>> {
@@ -204,10 +206,10 @@ impl Registry {
 }
 
 impl Entry {
-    fn into_keepsake(self) -> Option<Keepsake> {
+    fn into_dormant(self) -> Option<Dormant> {
         match self {
             Self::Live(_) => None,
-            Self::Dormant { kept, .. } => Some(kept),
+            Self::Dormant(dormant) => Some(dormant),
         }
     }
 }
@@ -234,19 +236,28 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Gives the place up if no command waits. From `true` on another actor of the conversation may start.
-    pub(super) fn retire(&mut self, kept: Option<Keepsake>) -> bool {
+    /// Gives the place up if no command waits, and leaves what `dormant` makes. From `true` on another actor of the
+    /// conversation may start.
+    pub(super) fn retire(&mut self, dormant: impl FnOnce() -> Dormant) -> bool {
         let mut entries = self.registry.lock();
         if !self.letters.is_empty() || self.forget.is_cancelled() {
             return false;
         }
-        leave(&mut entries, self.id, &self.ended, kept);
+        leave(&mut entries, self.id, &self.ended, dormant());
+        let all = entries.values_mut().filter_map(|entry| match entry {
+            Entry::Live(_) => None,
+            Entry::Dormant(dormant) => Some(dormant),
+        });
+        let forgotten = make_room(all, self.registry.shared.config.remembered_bytes);
+        entries.retain(|_, entry| !matches!(entry, Entry::Dormant(dormant) if dormant.is_nothing()));
+        drop(entries);
+        drop(forgotten);
         true
     }
 
     /// Gives the place up and refuses the commands that wait.
-    pub(super) fn leave(mut self, kept: Option<Keepsake>, fault: &Fault) {
-        leave(&mut self.registry.lock(), self.id, &self.ended, kept);
+    pub(super) fn leave(mut self, dormant: Dormant, fault: &Fault) {
+        leave(&mut self.registry.lock(), self.id, &self.ended, dormant);
         self.refuse_all(fault);
     }
 
@@ -261,7 +272,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        leave(&mut self.registry.lock(), self.id, &self.ended, None);
+        leave(&mut self.registry.lock(), self.id, &self.ended, Dormant::nothing());
     }
 }
 
@@ -269,16 +280,17 @@ fn leave(
     entries: &mut HashMap<ConversationId, Entry>,
     id: ConversationId,
     ended: &CancellationToken,
-    kept: Option<Keepsake>,
+    dormant: Dormant,
 ) {
     if ended.is_cancelled() {
         return;
     }
     ended.cancel();
-    match kept {
-        Some(kept) => entries.insert(id, Entry::Dormant { kept, since: Instant::now() }),
-        None => entries.remove(&id),
-    };
+    if dormant.is_nothing() {
+        entries.remove(&id);
+    } else {
+        entries.insert(id, Entry::Dormant(dormant));
+    }
 }
 
 impl Letter {

@@ -10,7 +10,9 @@
 mod commands;
 mod faults;
 mod lease;
+mod long;
 mod recovery;
+mod remembering;
 mod secrets;
 mod services;
 mod services_archive;

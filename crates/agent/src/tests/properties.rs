@@ -7,7 +7,7 @@ use types::model::FailureKind;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::sim::{Sim, observation};
-use super::support::{call, completion, condensing_copy, failure, finish, shell, think};
+use super::support::{call, completion, condensing_copy, failure, finish, setup, shell, think};
 use crate::protocol::{Input, ToolOutcome};
 
 #[derive(Clone, Debug)]
@@ -140,8 +140,11 @@ proptest! {
             play(&mut sim, number, one);
         }
         sim.status();
-        let known = sim.agent.ask("?");
-        let from_log = crate::Agent::new(super::support::setup(sim.copy.clone(), &sim.log)).ask("?");
-        prop_assert_eq!(known.messages, from_log.messages);
+        let from_log = setup(sim.copy.clone(), &sim.log);
+        let (known, past) = sim.agent.take_memory();
+        prop_assert_eq!(&past, &from_log.past);
+        prop_assert_eq!(&known.leaf_event_id, &from_log.projection.leaf_event_id);
+        prop_assert_eq!(&known.last_timestamp, &from_log.projection.last_timestamp);
+        prop_assert_eq!(known.status, from_log.projection.status);
     }
 }

@@ -92,7 +92,12 @@ impl Sim {
         let busy = self.calling.is_some() || !self.running.is_empty();
         assert_eq!(self.agent.is_running(), busy, "the loop waits for nothing: {:?}", self.shapes());
         if !busy && self.agent.status() != Status::WaitingForConfirmation {
-            assert_eq!(self.agent.view.open_calls().count(), 0, "a call stays open: {:?}", self.shapes());
+            assert_eq!(
+                self.agent.past.view.open_calls().count(),
+                0,
+                "a call stays open: {:?}",
+                self.shapes()
+            );
         }
     }
 

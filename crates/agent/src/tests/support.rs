@@ -12,6 +12,7 @@ use types::stats::TokenUsage;
 use types::tool::{ToolDefinition, Toolbox};
 use types::{ConversationId, EventId, Message, Role};
 
+use crate::past::Past;
 use crate::protocol::{Env, LogItem, Setup};
 
 pub struct Tools(Vec<ToolDefinition>);
@@ -111,20 +112,21 @@ pub fn condensing_copy(max_size: usize, keep_first: usize) -> WorkingCopy {
 /// What a worker starts an agent from, given the log so far.
 pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
     let mut projection = Projection::default();
-    let mut history = Vec::new();
+    let (mut past, mut events) = (Past::default(), 0);
     for (at, item) in log.iter().enumerate() {
         let record = match item {
             LogItem::Event(event) => {
                 let text = serde_json::to_string(event).unwrap();
-                history.push(serde_json::from_str(&text).unwrap());
-                types::log::LogRecord::event(history.len() as u64 - 1, event).unwrap()
+                past.absorb(&serde_json::from_str(&text).unwrap());
+                events += 1;
+                types::log::LogRecord::event(events - 1, event).unwrap()
             }
             LogItem::Control(control) => types::log::LogRecord::Control(control.clone()),
         };
         projection.apply(types::Seq(at as u64 + 1), &record);
     }
     let config = AgentConfig::from_client(copy.agent.clone()).unwrap();
-    Setup { copy, config, vision: false, toolbox: std::sync::Arc::new(toolbox()), projection, history }
+    Setup { copy, config, vision: false, toolbox: std::sync::Arc::new(toolbox()), projection, past }
 }
 
 pub fn call(id: &str, name: &str, arguments: Value) -> ToolCall {

@@ -116,6 +116,11 @@ impl LogWriter {
     }
 
     #[must_use]
+    pub const fn newest_fence(&self) -> Option<Epoch> {
+        self.newest_fence
+    }
+
+    #[must_use]
     pub const fn id(&self) -> &LogId {
         &self.id
     }

@@ -1,0 +1,162 @@
+//! What a conversation that rested costs when it goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::{World, finish, until};
+use async_trait::async_trait;
+use bytes::Bytes;
+use manyhands_worker::Config;
+use ports::{Appended, Entry, EventLog, LogId, Result};
+use serde_json::json;
+use types::log::LogRecord;
+use types::{BashScope, ConversationId, SandboxId, Seq};
+
+/// Counts the records that are read.
+struct Counted {
+    inner: Arc<dyn EventLog>,
+    read: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl EventLog for Counted {
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        self.inner.append(log, after, records).await
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+        let page = self.inner.read(log, after, limit).await?;
+        self.read.fetch_add(page.len(), Ordering::SeqCst);
+        Ok(page)
+    }
+
+    async fn tail(&self, log: &LogId) -> Result<Seq> {
+        self.inner.tail(log).await
+    }
+
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        self.inner.delete(log).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        self.inner.bash_logs(sandbox).await
+    }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        self.inner.truncate_before(log, first_kept).await
+    }
+}
+
+/// A world that counts what is read of logs, and remembers also short conversations.
+async fn counting(change: impl FnOnce(&mut Config)) -> (World, Arc<AtomicUsize>) {
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let world = World::with(
+        |config| {
+            config.remembered_from = 0;
+            change(config);
+        },
+        |ports| ports.log = Arc::new(Counted { inner: Arc::clone(&ports.log), read: counted }),
+    );
+    (world.await, read)
+}
+
+/// Has the conversation's actor leave, and another one come with a message.
+async fn say_after_a_rest(world: &World, id: ConversationId, text: &str) {
+    let opened = world.records.lock().unwrap().opened;
+    until(async || {
+        tokio::time::sleep(world.config.idle_after * 2).await;
+        world.say(id, text, false).await.unwrap();
+        world.records.lock().unwrap().opened > opened
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_after_a_rest_reads_nothing_of_the_log_again() {
+    let (world, read) = counting(|_| {}).await;
+    let id = world.create();
+    world.say(id, "first", false).await.unwrap();
+    read.store(0, Ordering::SeqCst);
+    say_after_a_rest(&world, id, "second").await;
+    assert_eq!(read.load(Ordering::SeqCst), 0);
+
+    world.model.will([finish()]);
+    world.say(id, "third", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let request = world.model.requests().pop().unwrap().to_string();
+    for said in ["first", "second", "third"] {
+        assert!(request.contains(said), "{said} is not in {request}");
+    }
+    assert_eq!(world.kinds(id, "SystemPromptEvent").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_wrote_while_a_conversation_rested_is_part_of_it() {
+    let (world, _) = counting(|_| {}).await;
+    let id = world.create();
+    world.say(id, "first", false).await.unwrap();
+    let n = world.events(id).await.len() as u64;
+    let event = json!({"id": "of-another", "timestamp": "2020-01-01T00:00:00.000001", "source": "user",
+        "kind": "MessageEvent", "llm_message": {"role": "user", "content": [{"type": "text", "text": "from elsewhere"}]}});
+    let record = LogRecord::event(n, &event).unwrap().encode().unwrap();
+    world.let_it_leave_memory().await;
+    let tail = world.ports.log.tail(&world.log(id)).await.unwrap();
+    world.ports.log.append(&world.log(id), tail, vec![record.into()]).await.unwrap();
+
+    world.model.will([finish()]);
+    world.say(id, "last", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let request = world.model.requests().pop().unwrap().to_string();
+    assert!(request.contains("from elsewhere"), "{request}");
+    let indexes: Vec<u64> = world
+        .log_records(id)
+        .await
+        .iter()
+        .filter_map(|record| match record {
+            LogRecord::Event { n, .. } => Some(*n),
+            LogRecord::Control(_) => None,
+        })
+        .collect();
+    assert_eq!(indexes, (0..indexes.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_made_anew_is_not_taken_for_the_one_that_is_remembered() {
+    let (world, _) = counting(|_| {}).await;
+    let id = world.create();
+    world.say(id, "of the old one", false).await.unwrap();
+    world.let_it_leave_memory().await;
+    world.ports.log.delete(&world.log(id)).await.unwrap();
+
+    world.model.will([finish()]);
+    world.say(id, "of the new one", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    assert_eq!(world.kinds(id, "SystemPromptEvent").await.len(), 1);
+    let request = world.model.requests().pop().unwrap().to_string();
+    assert!(request.contains("of the new one") && !request.contains("of the old one"), "{request}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_exceeds_the_memory_for_resting_conversations_is_read_again() {
+    let (world, read) = counting(|config| config.remembered_bytes = 1).await;
+    let id = world.create();
+    world.say(id, "first", false).await.unwrap();
+    read.store(0, Ordering::SeqCst);
+    say_after_a_rest(&world, id, "second").await;
+    assert!(read.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_rested_for_long_is_forgotten() {
+    let (world, read) = counting(|config| config.remembered_for = Duration::ZERO).await;
+    let id = world.create();
+    world.say(id, "first", false).await.unwrap();
+    until(async || {
+        read.store(0, Ordering::SeqCst);
+        say_after_a_rest(&world, id, "again").await;
+        read.load(Ordering::SeqCst) > 0
+    })
+    .await;
+}
