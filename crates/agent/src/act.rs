@@ -134,7 +134,7 @@ impl Agent {
 }
 
 /// The result of the tools that do nothing but be called.
-fn answered_here(action: &Value) -> Option<Value> {
+pub(crate) fn answered_here(action: &Value) -> Option<Value> {
     let text = match kind_of(action) {
         "FinishAction" => action.get("message").and_then(Value::as_str).unwrap_or_default(),
         "ThinkAction" => "Your thought has been logged.",

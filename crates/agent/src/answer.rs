@@ -9,11 +9,13 @@ use types::model::{Completion, ModelFailure};
 use types::stats::Usage;
 use types::{EventBody, EventId, Role};
 
+use crate::act::answered_here;
 use crate::agent::{Agent, Phase};
 use crate::bounds;
 use crate::confirm::Candidate;
 use crate::convert::{Converted, Converter, Valid};
 use crate::journal::Draft;
+use crate::observation;
 use crate::protocol::Env;
 use crate::view::is_blank;
 
@@ -121,8 +123,10 @@ impl Agent {
                 Ok(valid) => (Some(valid), None),
                 Err(error) => (None, Some(error)),
             };
-            let (action, security_risk, summary) = match valid {
-                Some(Valid { action, risk, summary }) => (Some(action), risk, Some(summary)),
+            let (mut action, security_risk, summary) = match valid {
+                Some(Valid { action, risk, summary }) => {
+                    (Some(action), risk, Some(draft.env.masked(&summary)))
+                }
                 None => (None, Risk::Unknown, None),
             };
             if finishing && error.is_none() {
@@ -132,6 +136,12 @@ impl Agent {
                 let candidate = Candidate::new(id.clone(), action, security_risk);
                 finishing |= candidate.is_finish;
                 candidates.push(candidate);
+            }
+            let mut call = call;
+            // What the agent says is shown to people; what it does must stay as it is, or it would do something else.
+            if let Some(said) = action.as_mut().filter(|action| answered_here(action).is_some()) {
+                observation::mask(said, draft.env);
+                call.arguments = draft.env.masked(&call.arguments);
             }
             let body = Action {
                 thought: thought.into_iter().filter(says_something).collect(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use types::secrets::SecretSource;
 
 use super::lookup::Lookups;
-use super::mask::Masker;
+use super::mask::{Masker, is_long_enough};
 
 /// A lookup that failed is not repeated before this has passed.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
@@ -32,6 +32,11 @@ impl Secrets {
     /// Adds sources, or replaces those of the same name. Values known before stay hidden.
     pub(super) fn add(&self, sources: BTreeMap<String, SecretSource>) {
         let values: Vec<String> = sources.values().filter_map(static_value).collect();
+        for (name, source) in &sources {
+            if static_value(source).is_some_and(|value| !is_long_enough(&value)) {
+                tracing::info!(secret = %name, "the value is too short to be hidden in outputs");
+            }
+        }
         self.learn(values);
         let mut inner = self.lock();
         inner.failed.retain(|name, _| !sources.contains_key(name));
@@ -82,8 +87,12 @@ impl Secrets {
 
     fn learn(&self, values: impl IntoIterator<Item = String>) {
         let mut inner = self.lock();
-        let known = inner.masker.values().to_vec();
-        inner.masker = Masker::new(known.into_iter().chain(values));
+        let mut known = inner.masker.values().clone();
+        let before = known.len();
+        known.extend(values);
+        if known.len() > before {
+            inner.masker = Masker::new(known);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

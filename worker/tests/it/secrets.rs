@@ -116,3 +116,50 @@ async fn a_run_without_its_secret_ends_with_the_reason() {
     );
     assert!(world.model.requests().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_agent_says_when_it_finishes_is_masked() {
+    let world = World::start().await;
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("API_TOKEN".to_owned(), secret("model-said-1234"));
+    });
+    world.model.will([Turn::finish("The token is model-said-1234.")]);
+    world.say(id, "tell me", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let action = world.kinds(id, "ActionEvent").await[0].clone();
+    assert_eq!(action["action"]["message"], json!("The token is <secret-hidden>."));
+    let log = format!("{:?}", world.events(id).await);
+    assert!(!log.contains("model-said"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_of_several_lines_is_masked_however_it_is_printed() {
+    let world = World::start().await;
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("PEM".to_owned(), secret("first-line-of-it\nsecond-line-of-it\n"));
+    });
+    let prints =
+        "echo $PEM; echo \"$PEM\"; printf 'x%s' \"$PEM\" | base64 -w0; echo; printf '%q\\n' \"$PEM\"";
+    world.model.will([terminal(prints), finish()]);
+    world.say(id, "show", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let observation = world.kinds(id, "ObservationEvent").await[0].to_string();
+    for part in ["line-of-it", "Zmlyc3Q", "ZpcnN0", "Wlyc3Qt"] {
+        assert!(!observation.contains(part), "{part}: {observation}");
+    }
+    assert!(observation.matches("<secret-hidden>").count() >= 4, "{observation}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_secret_is_exported_and_shreds_nothing() {
+    let world = World::start().await;
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("ON_FLAG".to_owned(), secret("1"));
+        copy.secrets.insert("LETTER".to_owned(), secret("e"));
+    });
+    world.model.will([terminal("echo hello 11 entries $ON_FLAG$LETTER"), finish()]);
+    world.say(id, "show", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let observation = world.kinds(id, "ObservationEvent").await[0].to_string();
+    assert!(observation.contains("hello 11 entries 1e"), "{observation}");
+}
