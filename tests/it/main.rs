@@ -20,6 +20,7 @@ mod durability;
 mod environment;
 mod hostile_input;
 mod load;
+mod offspring;
 #[cfg(feature = "cluster")]
 mod revocation;
 mod sdk;

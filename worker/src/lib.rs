@@ -8,6 +8,7 @@ mod activity;
 mod broker;
 mod config;
 mod conversation;
+mod kin;
 mod lease;
 pub mod services;
 
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 pub use activity::Activity;
 pub use broker::Broker;
 pub use config::Config;
+pub use kin::Kin;
 use lease::{Keeper, Standing};
 
 /// How long commands, uploads and git calls may take to end after shutdown.
@@ -53,7 +55,7 @@ pub async fn run(
     let shutdown = shutdown.child_token();
     let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
-    let activity = Activity::default();
+    let (activity, kin) = (Activity::default(), Kin::default());
     if let Some(user) = config.command_user
         && tools::hands::choose(user).is_err()
     {
@@ -78,10 +80,12 @@ pub async fn run(
         scratch: config.scratch.clone(),
         bash_retention: config.bash_retention,
         activity: activity.clone(),
+        kin: kin.clone(),
     };
     services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
     let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
-    let guards = conversation::Guards { activity: activity.clone(), standing, slots: slots.clone() };
+    let guards =
+        conversation::Guards { activity: activity.clone(), kin: kin.clone(), standing, slots: slots.clone() };
     let report = {
         let most = config.max_concurrent_runs;
         move || (activity.idle_for(), most.saturating_sub(slots.available_permits()))
@@ -102,6 +106,7 @@ pub async fn run(
     if tokio::time::timeout(SERVICES_DEADLINE, tracker.wait()).await.is_err() {
         tracing::warn!(tasks = tracker.len(), "commands do not end in time");
     }
+    kin.end_all().await;
     outcome
 }
 

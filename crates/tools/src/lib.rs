@@ -12,6 +12,7 @@ mod error;
 mod file_editor;
 pub mod hands;
 mod notes;
+pub mod offspring;
 mod set;
 mod task_tracker;
 mod terminal;

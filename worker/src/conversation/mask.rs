@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn long_secrets_are_cheap_to_search_for() {
-        let lines: String = (0..80).map(|line| format!("{line:02}{}\n", "key line of it/".repeat(4))).collect();
+        let lines: String =
+            (0..80).map(|line| format!("{line:02}{}\n", "key line of it/".repeat(4))).collect();
         for secret in [lines, "xyz".repeat(1700), "pässwort é".repeat(500)] {
             let masker = masker(&[&secret]);
             let forms: usize = masker.forms.iter().map(String::len).sum();

@@ -27,13 +27,14 @@ use tokio_util::task::TaskTracker;
 use types::calls::ConversationCall;
 
 use crate::lease::Standing;
-use crate::{Activity, Config};
+use crate::{Activity, Config, Kin};
 use lookup::Lookups;
 use registry::Registry;
 
 /// What conversations share with the rest of the worker.
 pub(crate) struct Guards {
     pub(crate) activity: Activity,
+    pub(crate) kin: Kin,
     pub(crate) standing: Standing,
     /// One permit for each run.
     pub(crate) slots: Arc<Semaphore>,

@@ -129,6 +129,7 @@ impl Registry {
         if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
             self.shared.close_shell(kept.tools).await;
         }
+        self.shared.guards.kin.end(id).await;
         Ok(CommandDone::default())
     }
 

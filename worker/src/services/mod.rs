@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{Epoch, SandboxId};
 
-use crate::Activity;
+use crate::{Activity, Kin};
 
 #[derive(Clone, Debug)]
 pub struct ServicesConfig {
@@ -35,6 +35,8 @@ pub struct ServicesConfig {
     pub bash_retention: Option<Duration>,
     /// Where calls and commands under way are counted.
     pub activity: Activity,
+    /// By which commands are known as those of a conversation.
+    pub kin: Kin,
 }
 
 /// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.

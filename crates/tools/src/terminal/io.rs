@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::processes::ProcessSession;
 use super::record::{Piece, Prompt, Scanner};
+use crate::offspring::Offspring;
 
 const READ_BYTES: usize = 4096;
 /// How long the last words of a shell that has ended may take.
@@ -60,7 +60,7 @@ enum Happened {
 
 impl Io {
     /// Serves until the shell has ended or is to be closed, then ends its `processes`.
-    pub async fn run(mut self, processes: ProcessSession) {
+    pub async fn run(mut self, processes: Offspring) {
         let exited = self.serve().await;
         let ending = tokio::task::spawn_blocking(move || processes.end());
         // Waiting takes the zombie away, which the ending must not wait for.

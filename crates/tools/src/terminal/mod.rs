@@ -9,7 +9,6 @@ mod keys;
 mod observation;
 mod output;
 mod params;
-mod processes;
 mod python;
 mod quote;
 mod record;

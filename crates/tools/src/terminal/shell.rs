@@ -20,13 +20,15 @@ use super::environment;
 pub use super::io::Phase;
 use super::io::{Io, Keeper, Order};
 use super::output::Output;
-use super::processes::ProcessSession;
 use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
 use crate::hands;
+use crate::offspring::{Mark, Offspring};
 
 /// Rows and columns the shell believes to have.
 const SIZE: (u16, u16) = (200, 256);
+/// The variable that tells whose shell a process descends from.
+const MARK: &str = "MANYHANDS_SHELL";
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a new shell is made of.
@@ -56,7 +58,8 @@ impl Shell {
         let (pty, pts) = pty_process::open().map_err(into_io)?;
         pty.resize(Size::new(SIZE.0, SIZE.1)).map_err(into_io)?;
         let modes = line_modes(&pts)?;
-        let child = spawn(setup, pts)?;
+        let mark = Mark::unique(MARK);
+        let child = spawn(setup, &mark, pts)?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let leader = leader.ok_or_else(|| io::Error::other("the shell ended at once"))?;
 
@@ -69,7 +72,7 @@ impl Shell {
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
         let _ = orders.try_send(Order::Command(preparation(&token)));
         let io = Io { pty, keeper, modes, child, inbox, closing: closing.clone() };
-        let task = tokio::spawn(io.run(ProcessSession::new(leader)));
+        let task = tokio::spawn(io.run(Offspring::of_session(leader, mark)));
         Ok(Self { phase, output, orders, closing, task })
     }
 
@@ -103,7 +106,7 @@ impl Shell {
         let _ = self.orders.send(Order::Input(bytes)).await;
     }
 
-    /// Ends the shell and its session; returns when they are gone, or after some seconds.
+    /// Ends the shell and all it has started; returns when they are gone, or after some seconds.
     pub async fn close(&self) {
         self.closing.cancel();
         let mut phase = self.watch();
@@ -134,7 +137,7 @@ fn line_modes(pts: &Pts) -> io::Result<Termios> {
     Ok(modes)
 }
 
-fn spawn(setup: &Setup, pts: Pts) -> io::Result<Child> {
+fn spawn(setup: &Setup, mark: &Mark, pts: Pts) -> io::Result<Child> {
     let command = pty_process::Command::new(setup.program)
         .args(["--noprofile", "--norc", "--noediting", "+H", "-i"])
         .current_dir(setup.directory)
@@ -142,7 +145,8 @@ fn spawn(setup: &Setup, pts: Pts) -> io::Result<Child> {
         .envs(environment::for_shell(child_environment::inherited()))
         // Or bash reads the user's history before it can be told not to.
         .env("HISTFILE", "/dev/null")
-        .envs(setup.variables.iter().map(|(name, value)| (name, value)));
+        .envs(setup.variables.iter().map(|(name, value)| (name, value)))
+        .env(mark.name, &mark.value);
     hands::lend_terminal(command).spawn(pts).map_err(into_io)
 }
 

@@ -8,11 +8,11 @@ mod process;
 mod remains;
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use child_environment::Variable;
 use ports::Ports;
 use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::{Code, Fault};
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::fault::not_found;
 use super::{ServicesConfig, place};
-use crate::Activity;
+use crate::{Activity, Kin};
 use command::Run;
 use journal::Journals;
 
@@ -44,10 +44,11 @@ const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Service {
     default_cwd: PathBuf,
-    environment: Arc<Vec<(OsString, OsString)>>,
+    environment: Arc<Vec<Variable>>,
     journals: Arc<Journals>,
     running: Arc<Mutex<HashMap<Name, Control>>>,
     activity: Activity,
+    kin: Kin,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -89,6 +90,7 @@ impl Service {
             journals: Arc::new(journals),
             running,
             activity: config.activity.clone(),
+            kin: config.kin.clone(),
             tracker,
             shutdown,
         }
@@ -161,7 +163,7 @@ impl Service {
         let run = Run {
             command: command.clone(),
             cwd,
-            environment: Arc::clone(&self.environment),
+            environment: self.environment_in(journal),
             journals: Arc::clone(&self.journals),
             journal,
             stop: stop.clone(),
@@ -203,6 +205,14 @@ impl Service {
         // One that an earlier worker left running ends here.
         self.journals.open(journal).await?;
         if self.journals.has_command(journal, &id).await? { Ok(true) } else { Err(not_found("Not Found")) }
+    }
+
+    fn environment_in(&self, scope: BashScope) -> Arc<Vec<Variable>> {
+        let BashScope::Conversation(conversation) = scope else { return Arc::clone(&self.environment) };
+        let mark = self.kin.mark(conversation);
+        let mut environment = self.environment.to_vec();
+        environment.push((mark.name.into(), mark.value.into()));
+        Arc::new(environment)
     }
 
     fn cwd(&self, scope: &Scope, asked: Option<&str>) -> Result<PathBuf, Fault> {

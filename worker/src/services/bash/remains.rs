@@ -4,9 +4,9 @@
 //! needs no record that could be late, and cannot become somebody else's as a process' number can.
 
 use std::collections::BTreeSet;
-use std::fs;
 
-use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use rustix::process::{Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use tools::offspring;
 
 /// The variable that names the command of a process.
 pub(super) const MARK: &str = "MANYHANDS_COMMAND";
@@ -16,7 +16,7 @@ const ROUNDS: usize = 5;
 /// Kills the processes of `commands`, with the groups they are in.
 pub(super) fn kill(commands: &BTreeSet<String>) {
     for _ in 0..ROUNDS {
-        let processes = processes_of(commands);
+        let processes = offspring::marked(MARK, |id| commands.contains(id));
         if processes.is_empty() {
             return;
         }
@@ -30,21 +30,4 @@ pub(super) fn kill(commands: &BTreeSet<String>) {
             }
         }
     }
-}
-
-fn processes_of(commands: &BTreeSet<String>) -> Vec<Pid> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let names = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    names.filter_map(Pid::from_raw).filter(|process| is_of(*process, commands)).collect()
-}
-
-fn is_of(process: Pid, commands: &BTreeSet<String>) -> bool {
-    // Of another user, or gone: a process that has ended and waits for its parent has no environment.
-    let Ok(environment) = fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())) else {
-        return false;
-    };
-    environment.split(|byte| *byte == 0).any(|variable| {
-        let command = variable.strip_prefix(MARK.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-        command.and_then(|command| str::from_utf8(command).ok()).is_some_and(|id| commands.contains(id))
-    })
 }

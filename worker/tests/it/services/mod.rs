@@ -68,6 +68,7 @@ impl World {
             scratch: self.path("../scratch"),
             bash_retention,
             activity: Default::default(),
+            kin: Default::default(),
         };
         serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
     }
