@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use serde_json::{Value, json};
 use types::event::{Observation, Source};
+use types::tool::ToolAction;
 use types::{EventBody, EventId};
 
 use crate::agent::{Agent, Phase};
@@ -30,7 +30,7 @@ pub struct Slot {
 }
 
 pub enum State {
-    Waiting,
+    Waiting(ToolAction),
     Running,
     Done(ToolOutcome),
 }
@@ -41,15 +41,16 @@ impl Agent {
         let mut finished = false;
         let mut slots = VecDeque::new();
         for call in self.past.view.open_calls() {
-            let Some(action) = &call.action else { continue };
-            let own = answered_here(action);
-            finished |= own.is_some() && kind_of(action) == "FinishAction";
+            let Some(described) = &call.action else { continue };
+            let ready = self.ready.remove(&call.action_id);
+            let action = ready.map_or_else(|| self.toolbox.restore(&call.tool, described), Ok);
+            finished |= action.as_ref().is_ok_and(|action| action.ends_turn);
             slots.push_back(Slot {
                 action_id: call.action_id.clone(),
                 call_id: call.call_id.clone(),
                 tool: call.tool.clone(),
                 shareable: self.toolbox.definitions().iter().any(|t| t.name == call.tool && t.read_only),
-                state: own.map_or(State::Waiting, |own| State::Done(ToolOutcome::Observed(own))),
+                state: State::of(action),
             });
         }
         self.go_on_acting(draft, Batch { slots, finished });
@@ -90,12 +91,18 @@ impl Agent {
 
     /// Records the results that are next in order and starts what may start.
     fn go_on_acting(&mut self, draft: &mut Draft<'_>, mut batch: Batch) {
-        while let Some(slot) = batch.slots.pop_front() {
-            let Slot { state: State::Done(_), .. } = slot else {
-                batch.slots.push_front(slot);
-                break;
-            };
-            self.answer_done(draft, slot);
+        while let Some(mut slot) = batch.slots.pop_front() {
+            match slot.state {
+                State::Done(outcome) => {
+                    slot.state = State::Running;
+                    self.answer_call(draft, slot, outcome);
+                }
+                state => {
+                    slot.state = state;
+                    batch.slots.push_front(slot);
+                    break;
+                }
+            }
         }
         if batch.slots.is_empty() {
             return if batch.finished { self.finish_or_go_on(draft) } else { self.step_done(draft) };
@@ -104,47 +111,33 @@ impl Agent {
         self.phase = Phase::Acting(batch);
     }
 
-    fn answer_done(&mut self, draft: &mut Draft<'_>, mut slot: Slot) {
-        if let State::Done(outcome) = std::mem::replace(&mut slot.state, State::Waiting) {
-            self.answer_call(draft, slot, outcome);
-        }
-    }
-
     fn start_what_may(&self, draft: &mut Draft<'_>, batch: &mut Batch) {
         let limit = usize::try_from(self.config.tool_concurrency_limit.max(1)).unwrap_or(1);
         let running = batch.slots.iter().filter(|slot| matches!(slot.state, State::Running));
         let mut busy: Vec<String> = running.map(|slot| slot.tool.clone()).collect();
-        for slot in batch.slots.iter_mut().filter(|slot| matches!(slot.state, State::Waiting)) {
+        for slot in &mut batch.slots {
+            let State::Waiting(action) = &slot.state else { continue };
             if busy.len() >= limit {
                 return;
             }
             if !slot.shareable && busy.contains(&slot.tool) {
                 continue;
             }
-            let Some(action) = self.past.view.open_action(&slot.action_id) else { continue };
-            draft.effect(Effect::RunTool {
-                action_id: slot.action_id.clone(),
-                tool: slot.tool.clone(),
-                action: action.clone(),
-            });
+            let (action_id, tool) = (slot.action_id.clone(), slot.tool.clone());
+            draft.effect(Effect::RunTool { action_id, tool, action: action.clone() });
             slot.state = State::Running;
             busy.push(slot.tool.clone());
         }
     }
 }
 
-/// The result of the tools that do nothing but be called.
-pub(crate) fn answered_here(action: &Value) -> Option<Value> {
-    let text = match kind_of(action) {
-        "FinishAction" => action.get("message").and_then(Value::as_str).unwrap_or_default(),
-        "ThinkAction" => "Your thought has been logged.",
-        _ => return None,
-    };
-    let kind = kind_of(action).replace("Action", "Observation");
-    let content = json!([{"type": "text", "cache_prompt": false, "text": text}]);
-    Some(json!({"content": content, "is_error": false, "kind": kind}))
-}
-
-fn kind_of(action: &Value) -> &str {
-    action.get("kind").and_then(Value::as_str).unwrap_or_default()
+impl State {
+    /// Of an action that has not been looked at, or cannot be had any more.
+    fn of(action: Result<ToolAction, String>) -> Self {
+        match action {
+            Ok(ToolAction { result: Some(result), .. }) => Self::Done(ToolOutcome::Observed(result)),
+            Ok(action) => Self::Waiting(action),
+            Err(why) => Self::Done(ToolOutcome::Failed(why)),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! One conversation's loop: what it knows, and which input goes where.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use types::agent::{AgentConfig, LlmConfig};
@@ -10,7 +11,7 @@ use types::model::{ModelRequest, ToolSchema};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
 use types::stats::Stats;
-use types::tool::Toolbox;
+use types::tool::{ToolAction, Toolbox};
 use types::{EventBody, EventId, Message, Role};
 
 use crate::act::Batch;
@@ -35,6 +36,8 @@ pub struct Agent {
     pub(crate) status: Status,
     pub(crate) stats: Stats,
     pub(crate) past: Past,
+    /// The actions of open calls, as they were read. One that is missing is restored from its event.
+    pub(crate) ready: HashMap<EventId, ToolAction>,
     pub(crate) phase: Phase,
     pub(crate) run: Run,
     pub(crate) calls: u64,
@@ -97,6 +100,7 @@ impl Agent {
             status,
             stats,
             past,
+            ready: HashMap::new(),
             phase: Phase::Resting,
             run: Run::default(),
             calls: 0,

@@ -7,9 +7,9 @@ use types::event::{Action, AgentError, Classification, MessageBody, Risk, Source
 use types::log::Control;
 use types::model::{Completion, ModelFailure};
 use types::stats::Usage;
+use types::tool::ToolAction;
 use types::{EventBody, EventId, Role};
 
-use crate::act::answered_here;
 use crate::agent::{Agent, Phase};
 use crate::bounds;
 use crate::confirm::Candidate;
@@ -113,6 +113,7 @@ impl Agent {
         let mut first = Some((item_id, content, reasoning_content, thinking_blocks));
         let mut candidates = Vec::new();
         let mut finishing = false;
+        self.ready.clear();
         for call in with_own_ids(tool_calls, &response_id) {
             let keeps_risk = self.analyzer.is_some();
             let Converted { tool, call, outcome } =
@@ -123,23 +124,26 @@ impl Agent {
                 Ok(valid) => (Some(valid), None),
                 Err(error) => (None, Some(error)),
             };
-            let (mut action, security_risk, summary) = match valid {
-                Some(Valid { action, risk, summary }) => {
-                    (Some(action), risk, Some(draft.env.masked(&summary)))
+            let (parsed, security_risk, summary) = match valid {
+                Some(Valid { parsed, risk, summary }) => {
+                    (Some(parsed), risk, Some(draft.env.masked(&summary)))
                 }
                 None => (None, Risk::Unknown, None),
             };
+            let (mut described, action) = parsed.map(|parsed| (parsed.described, parsed.action)).unzip();
+            let only_says = action.as_ref().is_some_and(|action: &ToolAction| action.result.is_some());
             if finishing && error.is_none() {
                 error = Some(BEHIND_FINISH.to_owned());
             }
-            if let (Some(action), None) = (&action, &error) {
-                let candidate = Candidate::new(id.clone(), action, security_risk);
-                finishing |= candidate.is_finish;
+            if let (Some(action), None) = (action, &error) {
+                let candidate = Candidate::new(id.clone(), &action, security_risk);
+                finishing |= candidate.ends_turn;
                 candidates.push(candidate);
+                self.ready.insert(id.clone(), action);
             }
             let mut call = call;
             // What the agent says is shown to people; what it does must stay as it is, or it would do something else.
-            if let Some(said) = action.as_mut().filter(|action| answered_here(action).is_some()) {
+            if let Some(said) = described.as_mut().filter(|_| only_says) {
                 observation::mask(said, draft.env);
                 call.arguments = draft.env.masked(&call.arguments);
             }
@@ -147,7 +151,7 @@ impl Agent {
                 thought: thought.into_iter().filter(says_something).collect(),
                 reasoning_content,
                 thinking_blocks,
-                action,
+                action: described,
                 tool_name: tool.clone(),
                 tool_call_id: call.id.clone(),
                 tool_call: call.clone(),

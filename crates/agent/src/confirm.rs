@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use types::conversation::Status;
 use types::event::{Rejection, Risk, SecurityAnalysis, Source};
+use types::tool::ToolAction;
 use types::{EventBody, EventId};
 
 use crate::agent::{Agent, Phase};
@@ -12,15 +13,14 @@ use crate::journal::Draft;
 pub struct Candidate {
     action_id: EventId,
     risk: Risk,
-    pub is_finish: bool,
+    pub ends_turn: bool,
+    /// It does nothing but be called.
     harmless: bool,
 }
 
 impl Candidate {
-    pub fn new(action_id: EventId, action: &Value, risk: Risk) -> Self {
-        let kind = action.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let is_finish = kind == "FinishAction";
-        Self { action_id, risk, is_finish, harmless: is_finish || kind == "ThinkAction" }
+    pub fn new(action_id: EventId, action: &ToolAction, risk: Risk) -> Self {
+        Self { action_id, risk, ends_turn: action.ends_turn, harmless: action.result.is_some() }
     }
 }
 
@@ -80,6 +80,7 @@ impl Agent {
                 action_id: call.action_id.clone(),
             })
             .collect();
+        self.ready.clear();
         for rejection in rejections {
             self.record(draft, Source::Environment, EventBody::UserRejectObservation(rejection));
         }

@@ -47,10 +47,10 @@ impl Agent {
     /// Gives every call of the batch its result: the one it has, or that it has none.
     fn close_batch(&mut self, draft: &mut Draft<'_>, batch: Batch) {
         for mut slot in batch.slots {
-            match std::mem::replace(&mut slot.state, State::Waiting) {
+            match std::mem::replace(&mut slot.state, State::Running) {
                 State::Done(outcome) => self.answer_call(draft, slot, outcome),
                 State::Running => self.close_call(draft, &slot.tool, &slot.call_id, INTERRUPTED),
-                State::Waiting => self.close_call(draft, &slot.tool, &slot.call_id, NEVER_STARTED),
+                State::Waiting(_) => self.close_call(draft, &slot.tool, &slot.call_id, NEVER_STARTED),
             }
         }
     }

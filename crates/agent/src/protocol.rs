@@ -12,7 +12,7 @@ use types::log::Control;
 use types::model::{Completion, ModelFailure, ModelRequest};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::stats::Usage;
-use types::tool::Toolbox;
+use types::tool::{ToolAction, Toolbox};
 use types::{Event, EventId, Message};
 
 use crate::past::Past;
@@ -112,7 +112,7 @@ pub enum Effect {
     RunTool {
         action_id: EventId,
         tool: String,
-        action: Value,
+        action: ToolAction,
     },
     /// No running tool's outcome is wanted any more.
     CancelTools,

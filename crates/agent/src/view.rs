@@ -111,11 +111,6 @@ impl View {
         self.turns().flat_map(|turn| &turn.calls).filter(|call| call.result.is_none())
     }
 
-    /// The action of an open call.
-    pub fn open_action(&self, action_id: &EventId) -> Option<&Value> {
-        self.turns().rev().flat_map(|turn| &turn.calls).find(|c| c.action_id == *action_id)?.action.as_ref()
-    }
-
     /// The response id of the newest answer with calls.
     pub fn last_response_id(&self) -> Option<&str> {
         self.turns().next_back().map(|turn| turn.response_id.as_str())

@@ -1,22 +1,33 @@
 //! The tools an agent works with: a shell, an editor, a task list, a place to think, and the call that ends
 //! a run.
 //!
-//! [`ToolSet`] holds the tools of one conversation. It tells the loop what there is ([`types::tool::Toolbox`]),
-//! checks arguments, and runs actions. It knows nothing of events, models or confirmation: the loop asks,
-//! this crate does.
+//! [`Catalogue`] lists the tools there are, [`ToolSet`] holds those of one conversation. The set tells the loop
+//! what there is ([`types::tool::Toolbox`]), checks arguments, and runs actions. It knows nothing of events, models
+//! or confirmation: the loop asks, this crate does. What a tool is says [`tool::Tool`].
 
 mod args;
+mod around;
+mod bound;
+mod catalogue;
 mod context;
-mod definition;
 mod error;
 mod file_editor;
 pub mod hands;
 mod notes;
+mod observation;
 pub mod offspring;
+mod secrets;
 mod set;
+mod spec;
 mod task_tracker;
 mod terminal;
+pub mod tool;
 
+pub use args::Args;
+pub use catalogue::{Catalogue, Entry};
 pub use context::ToolContext;
 pub use error::Error;
+pub use observation::Observation;
+pub use secrets::{Boxed, NoSecrets, Screen, Secrets};
 pub use set::ToolSet;
+pub use spec::{Annotations, Spec};

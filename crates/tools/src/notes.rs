@@ -1,10 +1,14 @@
 //! `think` and `finish`: tools that only record what the model says.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use types::tool::ToolDefinition;
 
 use crate::args::Args;
-use crate::definition::{Annotations, define, text_content};
+use crate::context::ToolContext;
+use crate::error::Error;
+use crate::observation::Observation;
+use crate::spec::{Annotations, Spec};
+use crate::tool::{Listed, Tool};
 
 const HARMLESS: Annotations =
     Annotations { titled: false, read_only: true, destructive: false, idempotent: true, open_world: false };
@@ -23,45 +27,88 @@ asked for is done and checked, or when you cannot go on without the user.
 `message` is what the user reads: say what was done and where, what was left out and why, and what the user \
 has to do or decide next, if anything.";
 
-pub fn think_definition() -> ToolDefinition {
-    let parameters = json!({
-        "type": "object",
-        "properties": {"thought": {"type": "string", "description": "The thought to keep."}},
-        "required": ["thought"],
-    });
-    define("think", "Think", THINK.to_owned(), parameters, HARMLESS)
+pub struct Think;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Thought {
+    thought: String,
 }
 
-pub fn finish_definition() -> ToolDefinition {
-    let parameters = json!({
-        "type": "object",
-        "properties": {"message": {"type": "string", "description": "The closing message to the user."}},
-        "required": ["message"],
-    });
-    let hints = Annotations { titled: true, ..HARMLESS };
-    define("finish", "Finish", FINISH.to_owned(), parameters, hints)
+impl Listed for Think {
+    const NAME: &'static str = "think";
+    const CLASS: &'static str = "Think";
+    const SUMMARY: Option<&'static str> = None;
+
+    fn make(_params: &Map<String, Value>, _context: &ToolContext) -> Result<Self, Error> {
+        Ok(Self)
+    }
 }
 
-pub fn parse_think(arguments: &Map<String, Value>) -> Result<Value, String> {
-    let mut args = Args::new(arguments);
-    let thought = args.text("thought");
-    args.finish()?;
-    Ok(json!({"thought": thought, "kind": "ThinkAction"}))
+impl Tool for Think {
+    type Action = Thought;
+
+    fn spec(&self) -> Spec {
+        let parameters = json!({
+            "type": "object",
+            "properties": {"thought": {"type": "string", "description": "The thought to keep."}},
+            "required": ["thought"],
+        });
+        Spec::of::<Self>(THINK, parameters, HARMLESS)
+    }
+
+    fn parse(&self, arguments: &Map<String, Value>) -> Result<Thought, String> {
+        let mut args = Args::new(arguments);
+        let thought = args.text("thought");
+        args.finish()?;
+        Ok(Thought { thought })
+    }
+
+    fn at_once(&self, _thought: &Thought) -> Option<Observation> {
+        Some(Observation::text("Your thought has been logged."))
+    }
 }
 
-pub fn parse_finish(arguments: &Map<String, Value>) -> Result<Value, String> {
-    let mut args = Args::new(arguments);
-    let message = args.text("message");
-    args.finish()?;
-    Ok(json!({"message": message, "kind": "FinishAction"}))
+pub struct Finish;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Farewell {
+    message: String,
 }
 
-pub fn think() -> Value {
-    let content = text_content("Your thought has been logged.");
-    json!({"content": content, "is_error": false, "kind": "ThinkObservation"})
+impl Listed for Finish {
+    const NAME: &'static str = "finish";
+    const CLASS: &'static str = "Finish";
+    const SUMMARY: Option<&'static str> = None;
+
+    fn make(_params: &Map<String, Value>, _context: &ToolContext) -> Result<Self, Error> {
+        Ok(Self)
+    }
 }
 
-pub fn finish(action: &Value) -> Value {
-    let message = action.get("message").and_then(Value::as_str).unwrap_or_default();
-    json!({"content": text_content(message), "is_error": false, "kind": "FinishObservation"})
+impl Tool for Finish {
+    type Action = Farewell;
+
+    fn spec(&self) -> Spec {
+        let parameters = json!({
+            "type": "object",
+            "properties": {"message": {"type": "string", "description": "The closing message to the user."}},
+            "required": ["message"],
+        });
+        Spec::of::<Self>(FINISH, parameters, Annotations { titled: true, ..HARMLESS })
+    }
+
+    fn parse(&self, arguments: &Map<String, Value>) -> Result<Farewell, String> {
+        let mut args = Args::new(arguments);
+        let message = args.text("message");
+        args.finish()?;
+        Ok(Farewell { message })
+    }
+
+    fn at_once(&self, farewell: &Farewell) -> Option<Observation> {
+        Some(Observation::text(farewell.message.as_str()))
+    }
+
+    fn ends_turn(&self) -> bool {
+        true
+    }
 }

@@ -10,6 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const GRACE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_millis(5);
+/// How long processes may take to die: some time, on a busy machine.
+const DEATH: Duration = Duration::from_secs(2);
+/// The same where nothing may block for long.
+const QUICK_DEATH: Duration = Duration::from_millis(20);
 
 /// A variable whose value tells whose a process is, or how that value begins. It is set where the first of them starts.
 #[derive(Clone, Debug)]
@@ -46,7 +50,7 @@ impl Offspring {
         Self { mark, session: Some(leader), armed: true }
     }
 
-    /// Hangs up, waits a moment, kills what is left. Blocks for at most about a second.
+    /// Hangs up, waits a moment, kills what is left. Blocks for some seconds at most.
     pub fn end(mut self) {
         self.armed = false;
         self.signal(Signal::HUP);
@@ -58,16 +62,14 @@ impl Offspring {
         while Instant::now() < deadline && !self.living().is_empty() {
             std::thread::sleep(STEP);
         }
-        self.kill();
+        self.kill(DEATH);
     }
 
-    /// Kills until nobody is left: a process may have forked during a round.
-    fn kill(&self) {
-        for _ in 0..20 {
-            if !self.signal(Signal::KILL) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
+    /// Kills until nobody is left, or `patience` is over: a process may have forked during a round.
+    fn kill(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.signal(Signal::KILL) && Instant::now() < deadline {
+            std::thread::sleep(STEP);
         }
     }
 
@@ -92,7 +94,7 @@ impl Drop for Offspring {
     fn drop(&mut self) {
         if self.armed {
             self.signal(Signal::HUP);
-            self.kill();
+            self.kill(QUICK_DEATH);
         }
     }
 }

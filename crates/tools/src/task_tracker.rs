@@ -1,16 +1,20 @@
 //! `task_tracker`: the model's own list of steps, kept in `TASKS.json`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use types::tool::ToolDefinition;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::definition::{Annotations, define, text_content};
+use crate::context::ToolContext;
+use crate::error::Error;
 use crate::hands;
+use crate::observation::Observation;
+use crate::spec::{Annotations, Spec};
+use crate::tool::{Listed, Tool};
 
 const DESCRIPTION: &str = "Keep a visible list of the steps of your work. The user sees it, and it stays with \
 the conversation.
@@ -33,57 +37,100 @@ open error is not done: keep it `in_progress`, or add a task for what is in the 
 4. Add tasks you discover, drop those that no longer matter.
 5. Before you finish, view the list and close what is open, or say why it stays open.";
 
-pub fn definition() -> ToolDefinition {
-    let parameters = json!({
-        "type": "object",
-        "properties": {
-            "command": {
-                "type": "string",
-                "enum": ["view", "plan"],
-                "description": "`view` shows the list (the default), `plan` replaces it.",
-            },
-            "task_list": {
-                "type": "array",
-                "description": "The whole new list; only with `plan`.",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "title": {"type": "string", "description": "What is to be done, in a few words."},
-                        "notes": {"type": "string", "description": "Details worth keeping."},
-                        "status": {
-                            "type": "string",
-                            "enum": ["todo", "in_progress", "done"],
-                            "description": "Where the task stands; `todo` when left out.",
-                        },
-                    },
-                    "required": ["title"],
-                },
-            },
-        },
-    });
-    let hints = Annotations {
-        titled: false,
-        read_only: false,
-        destructive: false,
-        idempotent: true,
-        open_world: false,
-    };
-    define("task_tracker", "TaskTracker", DESCRIPTION.to_owned(), parameters, hints)
+/// The list of one conversation. Read from its file at the first use.
+pub struct TaskTracker {
+    state: Arc<State>,
 }
 
-pub fn parse(arguments: &Map<String, Value>) -> Result<Value, String> {
-    let mut args = Args::new(arguments);
-    let command = args.choice("command", &["view", "plan"]).unwrap_or_else(|| "view".to_owned());
-    let tasks = match args.optional("task_list") {
-        None => Vec::new(),
-        Some(Value::Array(items)) => read_tasks(items, &mut args),
-        Some(other) => {
-            args.wrong_type("task_list", "a list of tasks", other);
-            Vec::new()
-        }
-    };
-    args.finish()?;
-    Ok(json!({"command": command, "task_list": tasks, "kind": "TaskTrackerAction"}))
+impl Listed for TaskTracker {
+    const NAME: &'static str = "task_tracker";
+    const CLASS: &'static str = "TaskTracker";
+    const SUMMARY: Option<&'static str> = Some("Keeps a list of tasks");
+
+    fn make(_params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
+        let folder = context.persistence_dir.clone();
+        Ok(Self { state: Arc::new(State { folder, tasks: Mutex::new(None) }) })
+    }
+}
+
+impl Tool for TaskTracker {
+    type Action = Action;
+
+    fn spec(&self) -> Spec {
+        let parameters = json!({
+            "type": "object",
+            "properties": {
+                "command": {
+                    "type": "string",
+                    "enum": ["view", "plan"],
+                    "description": "`view` shows the list (the default), `plan` replaces it.",
+                },
+                "task_list": {
+                    "type": "array",
+                    "description": "The whole new list; only with `plan`.",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "title": {"type": "string", "description": "What is to be done, in a few words."},
+                            "notes": {"type": "string", "description": "Details worth keeping."},
+                            "status": {
+                                "type": "string",
+                                "enum": ["todo", "in_progress", "done"],
+                                "description": "Where the task stands; `todo` when left out.",
+                            },
+                        },
+                        "required": ["title"],
+                    },
+                },
+            },
+        });
+        let hints = Annotations {
+            titled: false,
+            read_only: false,
+            destructive: false,
+            idempotent: true,
+            open_world: false,
+        };
+        Spec::of::<Self>(DESCRIPTION, parameters, hints)
+    }
+
+    fn parse(&self, arguments: &Map<String, Value>) -> Result<Action, String> {
+        let mut args = Args::new(arguments);
+        let command = match args.choice("command", &["view", "plan"]).as_deref() {
+            Some("plan") => Command::Plan,
+            _ => Command::View,
+        };
+        let task_list = match args.optional("task_list") {
+            None => Vec::new(),
+            Some(Value::Array(items)) => read_tasks(items, &mut args),
+            Some(other) => {
+                args.wrong_type("task_list", "a list of tasks", other);
+                Vec::new()
+            }
+        };
+        args.finish()?;
+        Ok(Action { command, task_list })
+    }
+
+    async fn run(&self, action: Arc<Action>, _: CancellationToken) -> Result<Observation, String> {
+        let state = Arc::clone(&self.state);
+        tokio::task::spawn_blocking(move || state.run(&action))
+            .await
+            .map_err(|error| format!("the task list could not be reached: {error}"))
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Action {
+    command: Command,
+    task_list: Vec<Task>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Command {
+    View,
+    Plan,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,55 +202,30 @@ fn read_task(item: &Value) -> Result<Task, String> {
     Ok(Task { title, notes, status })
 }
 
-/// The list of one conversation. Read from its file at the first use.
-pub struct TaskTracker {
-    state: Arc<State>,
-}
-
 struct State {
     folder: PathBuf,
     tasks: Mutex<Option<Vec<Task>>>,
 }
 
-impl TaskTracker {
-    pub fn new(folder: &Path) -> Self {
-        Self { state: Arc::new(State { folder: folder.to_owned(), tasks: Mutex::new(None) }) }
-    }
-
-    pub async fn run(&self, action: &Value) -> Result<Value, String> {
-        let command = action.get("command").and_then(Value::as_str).unwrap_or("view").to_owned();
-        let list = action.get("task_list").cloned().unwrap_or_else(|| json!([]));
-        let list: Vec<Task> = serde_json::from_value(list).map_err(|error| error.to_string())?;
-        let state = Arc::clone(&self.state);
-        tokio::task::spawn_blocking(move || state.run(&command, list))
-            .await
-            .map_err(|error| format!("the task list could not be reached: {error}"))
-    }
-}
-
 impl State {
-    fn run(&self, command: &str, list: Vec<Task>) -> Value {
+    fn run(&self, action: &Action) -> Observation {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let (text, shown) = if command == "plan" {
-            let text = match self.save(&list) {
-                Ok(()) => format!("Task list has been updated with {} item(s).", list.len()),
-                Err(error) => format!(
-                    "Task list has been updated with {} item(s), but it could not be saved: {error}",
-                    list.len()
-                ),
-            };
-            (text, tasks.insert(list))
-        } else {
-            let list = tasks.get_or_insert_with(|| self.load());
-            (render(list), list)
+        let (text, shown) = match action.command {
+            Command::View => {
+                let list = tasks.get_or_insert_with(|| self.load());
+                (render(list), list)
+            }
+            Command::Plan => {
+                let list = action.task_list.clone();
+                let mut text = format!("Task list has been updated with {} item(s)", list.len());
+                match self.save(&list) {
+                    Ok(()) => text.push('.'),
+                    Err(error) => text.push_str(&format!(", but it could not be saved: {error}")),
+                }
+                (text, tasks.insert(list))
+            }
         };
-        json!({
-            "content": text_content(text),
-            "is_error": false,
-            "command": command,
-            "task_list": shown,
-            "kind": "TaskTrackerObservation",
-        })
+        Observation::text(text).with("command", Some(action.command)).with("task_list", Some(shown))
     }
 
     fn path(&self) -> PathBuf {

@@ -1,5 +1,8 @@
 //! What the agent loop has to know about tools, without being able to run one.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 /// A tool as the model and the client are told about it.
@@ -15,13 +18,58 @@ pub struct ToolDefinition {
     pub read_only: bool,
 }
 
-/// The tools of one conversation. Pure: parsing only.
+/// The tools of one conversation. Pure: reading only.
 pub trait Toolbox: Send + Sync {
     fn definitions(&self) -> &[ToolDefinition];
 
-    /// Checks the arguments of a call and makes the action object (with its `kind` and defaulted fields).
+    /// Checks the arguments of a call and makes the action of them. Nothing reads them a second time.
     ///
     /// # Errors
     /// What is wrong, in words for the model.
-    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Value, String>;
+    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Parsed, String>;
+
+    /// The action that an event of the log describes, as [`Toolbox::parse`] had made it: for calls that wait for
+    /// the user longer than the conversation is in memory.
+    ///
+    /// # Errors
+    /// Why it cannot be run any more, in words for the model.
+    fn restore(&self, tool: &str, described: &Value) -> Result<ToolAction, String>;
+}
+
+/// A call that was understood.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The action object of the event, with its `kind` and defaulted fields.
+    pub described: Value,
+    pub action: ToolAction,
+}
+
+/// What a call asks for. The loop keeps it and hands it on; only the tool it was made by looks inside.
+#[derive(Clone, Debug)]
+pub struct ToolAction {
+    /// The result of an action that does nothing but be called: it is not run.
+    pub result: Option<Value>,
+    /// Whether the agent's turn is over with it.
+    pub ends_turn: bool,
+    own: Arc<dyn Any + Send + Sync>,
+}
+
+impl ToolAction {
+    #[must_use]
+    pub fn new(own: impl Any + Send + Sync, result: Option<Value>, ends_turn: bool) -> Self {
+        Self { result, ends_turn, own: Arc::new(own) }
+    }
+
+    /// The tool's own form of it; `None` when another tool has made it.
+    #[must_use]
+    pub fn own<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.own).downcast().ok()
+    }
+}
+
+/// Two are equal when they are of one making.
+impl PartialEq for ToolAction {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.own, &other.own)
+    }
 }

@@ -3,6 +3,7 @@
 mod actor;
 mod command;
 mod dormant;
+mod hidden;
 mod journal;
 mod live;
 mod lookup;

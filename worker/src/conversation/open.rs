@@ -8,13 +8,14 @@ use agent::{Agent, Setup};
 use bytes::Bytes;
 use ports::rpc::{self, Code, Fault};
 use ports::{LogId, subjects};
-use tools::{ToolContext, ToolSet};
+use tools::{Catalogue, ToolContext, ToolSet};
 use types::ConversationId;
 use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
 
 use super::Shared;
 use super::dormant::{Dormant, Keepsake};
+use super::hidden::Hidden;
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
 use super::secrets::Secrets;
@@ -95,10 +96,15 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     } else {
         PathBuf::from(&copy.persistence_dir)
     };
-    let context = ToolContext { working_dir: PathBuf::from(&copy.working_dir), persistence_dir };
-    let tools = ToolSet::new(&config.tools, &config.include_default_tools, context)
-        .map_err(|error| invalid(error.to_string()))?;
     let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
+    let context = ToolContext {
+        working_dir: PathBuf::from(&copy.working_dir),
+        persistence_dir,
+        secrets: Arc::new(Hidden(Arc::clone(&secrets))),
+    };
+    let catalogue = Catalogue::standard();
+    let tools = ToolSet::new(&catalogue, &config.tools, &config.include_default_tools, &context)
+        .map_err(|error| invalid(error.to_string()))?;
     Ok(Keepsake { tools: Arc::new(tools), secrets, _busy: None })
 }
 

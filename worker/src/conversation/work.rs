@@ -8,12 +8,12 @@ use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
 use llm::StreamSink;
 use ports::subjects;
-use serde_json::Value;
 use telemetry::metrics::Tokens;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::tool::ToolAction;
 use types::{ConversationId, EventId};
 
 use super::Shared;
@@ -21,7 +21,6 @@ use super::actor::{Actor, End};
 use super::live;
 use super::open::millis;
 use super::registry::Reply;
-use super::secrets::Secrets;
 
 /// How long a cancelled tool may take to stop before it is given up.
 const CANCEL_GRACE: Duration = Duration::from_secs(3);
@@ -97,9 +96,9 @@ impl Actor {
         }
     }
 
-    pub(super) fn start_tool(&mut self, action_id: EventId, tool: String, action: Value) {
+    pub(super) fn start_tool(&mut self, action_id: EventId, tool: String, action: ToolAction) {
         let (id, done) = (self.seat.id, self.done.clone());
-        let (tools, secrets) = (Arc::clone(&self.kept.tools), Arc::clone(&self.kept.secrets));
+        let tools = Arc::clone(&self.kept.tools);
         let cancel = self.cancel_tools.clone();
         let standing = self.shared.guards.standing.clone();
         self.tools_running += 1;
@@ -108,8 +107,7 @@ impl Actor {
             let begun = Instant::now();
             let run = async {
                 standing.until_sure().await;
-                let exports = exports(&secrets, &tool, &action).await;
-                tools.run(&tool, &action, &exports, cancel.clone()).await
+                tools.run(&tool, &action, cancel.clone()).await
             };
             let given_up = async {
                 cancel.cancelled().await;
@@ -180,13 +178,6 @@ impl Shared {
         };
         self.config.work.stepped(&tokens, completion.cost);
         Ok(completion)
-    }
-}
-
-async fn exports(secrets: &Secrets, tool: &str, action: &Value) -> Vec<(String, String)> {
-    match action.get("command").and_then(Value::as_str) {
-        Some(command) if tool == "terminal" => secrets.exports(command).await,
-        _ => Vec::new(),
     }
 }
 

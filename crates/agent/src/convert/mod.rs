@@ -8,7 +8,7 @@ mod file_editor;
 use serde_json::{Map, Value, json};
 use types::content::ToolCall;
 use types::event::Risk;
-use types::tool::{ToolDefinition, Toolbox};
+use types::tool::{Parsed, ToolDefinition, Toolbox};
 
 use crate::{bounds, pyjson};
 
@@ -29,7 +29,7 @@ pub struct Converted {
 
 #[derive(Debug)]
 pub struct Valid {
-    pub action: Value,
+    pub parsed: Parsed,
     pub risk: Risk,
     pub summary: String,
 }
@@ -43,7 +43,7 @@ pub struct Converter<'a> {
 impl Converter<'_> {
     pub fn convert(&self, call: &ToolCall) -> Converted {
         let converted = self.understood(call);
-        let made = converted.outcome.as_ref().ok().map(|valid| (&valid.action, &valid.summary));
+        let made = converted.outcome.as_ref().ok().map(|valid| (&valid.parsed.described, &valid.summary));
         match bounds::too_long(&converted.tool, &call.arguments, made.as_ref()) {
             Some(error) => unkept(call, converted.tool, error),
             None => converted,
@@ -84,11 +84,11 @@ impl Converter<'_> {
             Some(Value::String(text)) if !text.trim().is_empty() => text,
             _ => default_summary(&tool.name, &arguments),
         };
-        let action = self
+        let parsed = self
             .toolbox
             .parse(&tool.name, &arguments)
             .map_err(|reason| invalid(reason.trim_end_matches('.').to_owned()))?;
-        Ok(Valid { action, risk, summary })
+        Ok(Valid { parsed, risk, summary })
     }
 
     fn unknown(&self, call: &ToolCall, arguments: &Map<String, Value>) -> Converted {

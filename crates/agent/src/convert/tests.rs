@@ -1,3 +1,5 @@
+use types::tool::ToolAction;
+
 use super::*;
 
 struct Tools(Vec<ToolDefinition>);
@@ -33,11 +35,16 @@ impl Toolbox for Tools {
         &self.0
     }
 
-    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Parsed, String> {
         if tool == "terminal" && !arguments.contains_key("command") {
             return Err("command is required.".to_owned());
         }
-        Ok(Value::Object(arguments.clone()))
+        let described = Value::Object(arguments.clone());
+        Ok(Parsed { action: self.restore(tool, &described)?, described })
+    }
+
+    fn restore(&self, _tool: &str, described: &Value) -> Result<ToolAction, String> {
+        Ok(ToolAction::new(described.clone(), None, false))
     }
 }
 
@@ -58,7 +65,7 @@ fn convert(name: &str, arguments: &str) -> Converted {
 
 fn action(name: &str, arguments: &str) -> (String, Value) {
     let converted = convert(name, arguments);
-    (converted.tool, converted.outcome.unwrap().action)
+    (converted.tool, converted.outcome.unwrap().parsed.described)
 }
 
 fn error(name: &str, arguments: &str) -> String {
@@ -75,7 +82,7 @@ fn the_stored_call_is_re_encoded_with_risk_and_summary() {
     );
     let valid = converted.outcome.unwrap();
     assert_eq!((valid.risk, valid.summary.as_str()), (Risk::Unknown, "List"));
-    assert_eq!(valid.action, json!({"command": "ls ü"}));
+    assert_eq!(valid.parsed.described, json!({"command": "ls ü"}));
 }
 
 #[test]

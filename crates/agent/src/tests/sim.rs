@@ -8,6 +8,7 @@ use types::conversation::Status;
 use types::event::ROOT;
 use types::log::Control;
 use types::model::{Completion, ModelFailure, ModelRequest};
+use types::tool::ToolAction;
 use types::{Event, EventBody, EventId, Message, Role};
 
 use super::support::{TestEnv, completion, setup, shape};
@@ -25,7 +26,7 @@ pub struct Sim {
     /// The model call under way.
     pub calling: Option<(u64, String, ModelRequest)>,
     /// Running tools in the order they were started.
-    pub running: Vec<(EventId, String, Value)>,
+    pub running: Vec<(EventId, String, ToolAction)>,
     answers: u64,
 }
 

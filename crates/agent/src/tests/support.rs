@@ -9,7 +9,7 @@ use types::event::EventBody;
 use types::model::{Completion, FailureKind, ModelFailure};
 use types::policy::ConfirmationPolicy;
 use types::stats::TokenUsage;
-use types::tool::{ToolDefinition, Toolbox};
+use types::tool::{Parsed, ToolAction, ToolDefinition, Toolbox};
 use types::{ConversationId, EventId, Message, Role};
 
 use crate::past::Past;
@@ -43,16 +43,29 @@ impl Toolbox for Tools {
         &self.0
     }
 
-    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Value, String> {
+    fn parse(&self, tool: &str, arguments: &Map<String, Value>) -> Result<Parsed, String> {
         let tool = self.0.iter().find(|one| one.name == tool).ok_or("no such tool")?;
         for name in tool.parameters["required"].as_array().unwrap() {
             if !arguments.contains_key(name.as_str().unwrap()) {
                 return Err(format!("{name} is required"));
             }
         }
-        let mut action = arguments.clone();
-        action.insert("kind".to_owned(), tool.announced["action_type"].clone());
-        Ok(Value::Object(action))
+        let mut described = arguments.clone();
+        described.insert("kind".to_owned(), tool.announced["action_type"].clone());
+        let described = Value::Object(described);
+        Ok(Parsed { action: self.restore(&tool.name, &described)?, described })
+    }
+
+    fn restore(&self, tool: &str, described: &Value) -> Result<ToolAction, String> {
+        let text = match tool {
+            "finish" => described["message"].as_str(),
+            "think" => Some("Your thought has been logged."),
+            _ => None,
+        };
+        let kind = described["kind"].as_str().unwrap().replace("Action", "Observation");
+        let content = |text| json!([{"type": "text", "cache_prompt": false, "text": text}]);
+        let result = text.map(|text| json!({"content": content(text), "is_error": false, "kind": kind}));
+        Ok(ToolAction::new(described.clone(), result, tool == "finish"))
     }
 }
 

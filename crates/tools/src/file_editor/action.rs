@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use types::Content;
+
+use crate::observation::Observation;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +20,11 @@ pub enum Command {
 impl Command {
     pub const WORDS: [&str; 5] = ["view", "create", "str_replace", "insert", "undo_edit"];
 
+    pub fn read(word: &str) -> Option<Self> {
+        let all = [Self::View, Self::Create, Self::StrReplace, Self::Insert, Self::UndoEdit];
+        all.into_iter().find(|command| command.word() == word)
+    }
+
     pub const fn word(self) -> &'static str {
         match self {
             Self::View => "view",
@@ -30,14 +36,19 @@ impl Command {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Action {
     pub command: Command,
     pub path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file_text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub old_str: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub new_str: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub insert_line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub view_range: Option<Vec<i64>>,
 }
 
@@ -56,6 +67,9 @@ pub fn invalid(name: &str, value: impl std::fmt::Display, reason: impl std::fmt:
     format!("Invalid `{name}` parameter: {value}. {reason}")
 }
 
+/// Bytes of a file's content that an event may hold, before and after an edit each.
+const MAX_CONTENT: usize = 100 * 1024;
+
 /// What a command did.
 pub struct Done {
     pub content: Vec<Content>,
@@ -69,42 +83,32 @@ impl Done {
         Self { content, created: false, old_content: None, new_content: None }
     }
 
-    pub fn edited(text: String, old_content: String, new_content: String) -> Self {
-        Self {
-            content: vec![Content::text(text)],
-            created: false,
-            old_content: Some(old_content),
-            new_content: Some(new_content),
+    /// Contents that are too large for an event are left out of it, and the answer says so.
+    pub fn edited(mut text: String, old_content: Option<String>, new_content: String) -> Self {
+        let largest = old_content.as_ref().map_or(0, String::len).max(new_content.len());
+        if largest <= MAX_CONTENT {
+            let content = vec![Content::text(text)];
+            return Self { content, created: false, old_content, new_content: Some(new_content) };
         }
+        text.push_str(&format!(
+            "\n[The event of this edit does not hold the file's content before and after it, which is larger than \
+             {} KiB.]",
+            MAX_CONTENT / 1024
+        ));
+        Self::shown(vec![Content::text(text)])
     }
 }
 
-pub fn observation(action: &Action, result: Result<Done, String>) -> Value {
+pub fn observation(action: &Action, result: Result<Done, String>) -> Observation {
     let (done, is_error) = match result {
         Ok(done) => (done, false),
         Err(text) => (Done::shown(vec![Content::text(text)]), true),
     };
-    let mut fields = Map::new();
-    fields.add("content", Some(done.content));
-    fields.add("is_error", Some(is_error));
-    fields.add("command", Some(action.command.word()));
-    fields.add("path", (!is_error).then(|| action.path.to_string_lossy()));
-    fields.add("prev_exist", Some(!done.created));
-    fields.add("old_content", done.old_content);
-    fields.add("new_content", done.new_content);
-    fields.add("kind", Some("FileEditorObservation"));
-    Value::Object(fields)
-}
-
-/// Leaves out what is absent.
-pub trait MakesJson {
-    fn add<T: Serialize>(&mut self, name: &str, value: Option<T>);
-}
-
-impl MakesJson for Map<String, Value> {
-    fn add<T: Serialize>(&mut self, name: &str, value: Option<T>) {
-        if let Some(value) = value {
-            self.insert(name.to_owned(), json!(value));
-        }
-    }
+    let observation = Observation { content: done.content, is_error, fields: serde_json::Map::new() };
+    observation
+        .with("command", Some(action.command.word()))
+        .with("path", (!is_error).then(|| action.path.to_string_lossy()))
+        .with("prev_exist", Some(!done.created))
+        .with("old_content", done.old_content)
+        .with("new_content", done.new_content)
 }

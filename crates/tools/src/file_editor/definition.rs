@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use types::tool::ToolDefinition;
 
-use super::action::{Command, MakesJson as _};
+use super::FileEditor;
+use super::action::{Action, Command};
 use crate::args::Args;
-use crate::definition::{Annotations, define};
+use crate::spec::{Annotations, Spec};
 
 const DESCRIPTION: &str = "View, create and edit files. Changes are on disk at once, and stay between calls.
 
 Commands
 - `view`: shows a text file with line numbers, as `cat -n` does, or part of it with `view_range`; shows the \
-content of an image (png, jpg, gif, webp, bmp); lists a directory two levels deep, without hidden entries.
+content of an image (png, jpeg, gif, webp; up to 700 KiB); lists a directory two levels deep, without hidden entries.
 - `create`: writes a new file with `file_text`. The file must not exist, its directory must.
 - `str_replace`: replaces `old_str` by `new_str` in a file.
 - `insert`: puts `new_str` after line `insert_line` (0: at the top).
@@ -28,7 +28,7 @@ them around the change to be unique; leave out the line numbers that `view` prin
 a file are kept; write plain newlines.
 - Answers above 16000 characters are cut in the middle; use `view_range` on large files.";
 
-pub fn definition(working_dir: &Path) -> ToolDefinition {
+pub fn spec(working_dir: &Path) -> Spec {
     let description = format!(
         "{DESCRIPTION}\n\nThe working directory is {}: look for the user's files there.",
         working_dir.display()
@@ -69,31 +69,22 @@ pub fn definition(working_dir: &Path) -> ToolDefinition {
         idempotent: false,
         open_world: false,
     };
-    define("file_editor", "FileEditor", description, parameters, hints)
+    Spec::of::<FileEditor>(description, parameters, hints)
 }
 
-pub fn parse(arguments: &Map<String, Value>) -> Result<Value, String> {
+pub fn parse(arguments: &Map<String, Value>) -> Result<Action, String> {
     let mut args = Args::new(arguments);
+    let command = args.choice("command", &Command::WORDS).and_then(|word| Command::read(&word));
     if arguments.get("command").is_none_or(Value::is_null) {
         args.problem("`command` is required (one of view, create, str_replace, insert, undo_edit)");
     }
-    let command = args.choice("command", &Command::WORDS);
-    let path = args.text("path");
+    let path = args.text("path").into();
     let file_text = args.optional_text("file_text");
     let old_str = args.optional_text("old_str");
     let new_str = args.optional_text("new_str");
-    let insert_line = args.count("insert_line");
+    let insert_line = args.count("insert_line").and_then(|line| usize::try_from(line).ok());
     let view_range = args.whole_numbers("view_range");
     args.finish()?;
-
-    let mut action = Map::new();
-    action.add("command", command);
-    action.add("path", Some(path));
-    action.add("file_text", file_text);
-    action.add("old_str", old_str);
-    action.add("new_str", new_str);
-    action.add("insert_line", insert_line);
-    action.add("view_range", view_range);
-    action.add("kind", Some("FileEditorAction"));
-    Ok(Value::Object(action))
+    let command = command.ok_or("`command` is required")?;
+    Ok(Action { command, path, file_text, old_str, new_str, insert_line, view_range })
 }

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use types::Content;
-
+use super::Desk;
 use super::action::{Action, Done, invalid};
 use super::files;
-use super::history::History;
 use super::text::{Form, decode, encode};
 use super::view::{lines, numbered};
+use crate::secrets::Secrets;
 
 /// Lines shown on either side of a change.
 const CONTEXT: usize = 4;
@@ -26,15 +25,11 @@ pub fn create(action: &Action) -> Result<Done, String> {
         ));
     }
     files::create(path, &encode(text, Form::PLAIN))?;
-    Ok(Done {
-        content: vec![Content::text(format!("File created successfully at: {}", path.display()))],
-        created: true,
-        old_content: None,
-        new_content: Some(text.clone()),
-    })
+    let answer = format!("File created successfully at: {}", path.display());
+    Ok(Done { created: true, ..Done::edited(answer, None, text.clone()) })
 }
 
-pub fn str_replace(action: &Action, history: &mut History) -> Result<Done, String> {
+pub fn str_replace(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     let old = action.require("old_str", &action.old_str)?;
     let new = action.require("new_str", &action.new_str)?;
     if old.is_empty() {
@@ -52,16 +47,16 @@ pub fn str_replace(action: &Action, history: &mut History) -> Result<Done, Strin
 
     let first_line = head.matches('\n').count();
     let added = new.matches('\n').count();
-    let snippet = snippet(&changed, first_line, first_line + added + 1);
+    let snippet = snippet(&changed, first_line, first_line + added + 1, desk.secrets.as_ref());
     let path = action.path.display();
     let text = format!(
         "The file {path} has been edited. Here's the result of running `cat -n` on a snippet of {path}:\n\
          {snippet}{CHECK}"
     );
-    file.save(&action.path, changed, text, history)
+    file.save(&action.path, changed, text, desk)
 }
 
-pub fn insert(action: &Action, history: &mut History) -> Result<Done, String> {
+pub fn insert(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     let line = *action.require("insert_line", &action.insert_line)?;
     let new = action.require("new_str", &action.new_str)?;
     let file = OpenFile::read(&action.path)?;
@@ -79,23 +74,24 @@ pub fn insert(action: &Action, history: &mut History) -> Result<Done, String> {
     let end = if new.ends_with('\n') || tail.is_empty() && !joint.is_empty() { "" } else { "\n" };
     let changed = format!("{head}{joint}{new}{end}{tail}");
 
-    let snippet = snippet(&changed, line, line + lines(&new).len().max(1));
+    let snippet = snippet(&changed, line, line + lines(&new).len().max(1), desk.secrets.as_ref());
     let text = format!(
         "The file {} has been edited. Here's the result of running `cat -n` on a snippet of the edited file:\n\
          {snippet}{CHECK}",
         action.path.display()
     );
-    file.save(&action.path, changed, text, history)
+    file.save(&action.path, changed, text, desk)
 }
 
-pub fn undo(action: &Action, history: &mut History) -> Result<Done, String> {
+pub fn undo(action: &Action, desk: &mut Desk) -> Result<Done, String> {
     let path = &action.path;
     let current = files::read_text(path)?;
-    let earlier = history
+    let earlier = desk
+        .history
         .pop(path, &current)
         .ok_or_else(|| format!("No edit history found for {}.", path.display()))?;
     if let Err(error) = files::replace(path, &earlier.bytes) {
-        history.push(path, earlier.bytes, &current);
+        let _ = desk.history.push(path, &earlier.bytes, &current);
         return Err(error);
     }
     let (old, _) = decode(&current);
@@ -105,12 +101,12 @@ pub fn undo(action: &Action, history: &mut History) -> Result<Done, String> {
     } else {
         ""
     };
-    let shown = numbered(&lines(&new), 1);
+    let shown = numbered(&lines(&new), 1, desk.secrets.as_ref());
     let path = path.display();
     let text = format!(
         "Last edit to {path} undone successfully.{warning} Here's the result of running `cat -n` on {path}:\n{shown}"
     );
-    Ok(Done::edited(text, old, new))
+    Ok(Done::edited(text, Some(old), new))
 }
 
 /// A file as it was before the edit.
@@ -166,24 +162,25 @@ impl OpenFile {
         if self.form.has_crlf() { text.replace("\r\n", "\n") } else { text.to_owned() }
     }
 
-    fn save(
-        self,
-        path: &Path,
-        changed: String,
-        answer: String,
-        history: &mut History,
-    ) -> Result<Done, String> {
+    fn save(self, path: &Path, changed: String, answer: String, desk: &mut Desk) -> Result<Done, String> {
         let bytes = encode(&changed, self.form);
         files::replace(path, &bytes)?;
-        history.push(path, self.bytes, &bytes);
-        Ok(Done::edited(answer, self.text, changed))
+        let answer = match desk.history.push(path, &self.bytes, &bytes) {
+            Ok(()) => answer,
+            Err(error) => {
+                format!(
+                    "{answer}\nThis edit cannot be undone: what the file held before could not be kept: {error}."
+                )
+            }
+        };
+        Ok(Done::edited(answer, Some(self.text), changed))
     }
 }
 
 /// The lines from `first` (counted from 0) to before `end`, with some around them.
-fn snippet(text: &str, first: usize, end: usize) -> String {
+fn snippet(text: &str, first: usize, end: usize, secrets: &dyn Secrets) -> String {
     let lines = lines(text);
     let from = first.saturating_sub(CONTEXT);
     let to = (end + CONTEXT).min(lines.len());
-    numbered(lines.get(from..to).unwrap_or_default(), from + 1)
+    numbered(lines.get(from..to).unwrap_or_default(), from + 1, secrets)
 }

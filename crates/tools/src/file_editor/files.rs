@@ -5,7 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
 
 use super::text::is_binary;
 use crate::hands;
@@ -46,14 +47,15 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Makes `path` hold `bytes`: all of them or, on failure, what it held before. Mode and owner are kept; a
-/// symbolic link stays one.
+/// symbolic link stays one. A file with other names (hard links) is written in place, so that it stays one file;
+/// only a crash in the middle of that leaves it half written.
 ///
 /// # Errors
 /// In words for the model; they name `path` only.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let size = bytes.len() as u64;
     check_size(path, size)?;
-    write_beside(path, bytes)
+    write_over(path, bytes)
         .map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
 }
 
@@ -67,11 +69,26 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
     written.map_err(|error| format!("Ran into {error} while trying to write to {}", path.display()))
 }
 
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = std::fs::canonicalize(path)?;
     let before = std::fs::metadata(&path)?;
+    if before.nlink() > 1 { write_in_place(&path, bytes) } else { write_beside(&path, bytes, &before) }
+}
+
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    // A full disk shows here, while the file is still what it was. Not every file system can tell.
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes.len().max(1) as u64) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
+}
+
+fn write_beside(path: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> {
     let fresh = path.with_file_name(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
-    let written = write_fresh(&fresh, bytes, &before).and_then(|()| std::fs::rename(&fresh, &path));
+    let written = write_fresh(&fresh, bytes, before).and_then(|()| std::fs::rename(&fresh, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&fresh);
     }
@@ -98,6 +115,6 @@ fn check_size(path: &Path, size: u64) -> Result<(), String> {
     Err(refused(path, &format!("File is too large ({megabytes:.1}MB). Maximum allowed size is 10MB.")))
 }
 
-fn refused(path: &Path, reason: &str) -> String {
+pub fn refused(path: &Path, reason: &str) -> String {
     format!("File validation failed for {}: {reason}", path.display())
 }

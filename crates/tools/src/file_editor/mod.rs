@@ -5,56 +5,85 @@ mod definition;
 mod edit;
 mod files;
 mod history;
+mod image;
 mod text;
 mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 use types::Content;
 
+use crate::context::ToolContext;
+use crate::error::Error;
+use crate::observation::Observation;
+use crate::secrets::Secrets;
+use crate::spec::Spec;
+use crate::tool::{Listed, Tool};
 use action::{Action, Command, Done, invalid, observation};
-pub use definition::{definition, parse};
 use history::History;
 
 /// The editor of one conversation. Calls take turns.
 pub struct FileEditor {
-    desk: Arc<Desk>,
+    working_dir: PathBuf,
+    /// Held for a whole edit, so that two edits of one file cannot cross.
+    desk: Arc<Mutex<Desk>>,
 }
 
 struct Desk {
     working_dir: PathBuf,
-    history: Mutex<History>,
+    history: History,
+    secrets: Arc<dyn Secrets>,
 }
 
-impl FileEditor {
-    pub fn new(working_dir: &Path) -> Self {
-        let desk = Desk { working_dir: working_dir.to_owned(), history: Mutex::default() };
-        Self { desk: Arc::new(desk) }
+impl Listed for FileEditor {
+    const NAME: &'static str = "file_editor";
+    const CLASS: &'static str = "FileEditor";
+    const SUMMARY: Option<&'static str> = Some("Views, creates and edits files");
+
+    fn make(_params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
+        let working_dir = context.working_dir.clone();
+        let desk = Desk {
+            working_dir: working_dir.clone(),
+            history: History::new(context.persistence_dir.join("edits")),
+            secrets: Arc::clone(&context.secrets),
+        };
+        Ok(Self { working_dir, desk: Arc::new(Mutex::new(desk)) })
+    }
+}
+
+impl Tool for FileEditor {
+    type Action = Action;
+
+    fn spec(&self) -> Spec {
+        definition::spec(&self.working_dir)
     }
 
-    pub async fn run(&self, action: &Value) -> Result<Value, String> {
-        let action: Action = serde_json::from_value(action.clone())
-            .map_err(|error| format!("not an editor's action: {error}"))?;
+    fn parse(&self, arguments: &Map<String, Value>) -> Result<Action, String> {
+        definition::parse(arguments)
+    }
+
+    async fn run(&self, action: Arc<Action>, _: CancellationToken) -> Result<Observation, String> {
         let desk = Arc::clone(&self.desk);
-        tokio::task::spawn_blocking(move || observation(&action, desk.run(&action)))
-            .await
-            .map_err(|error| format!("the editor failed: {error}"))
+        let edit = move || {
+            let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+            observation(&action, desk.run(&action))
+        };
+        tokio::task::spawn_blocking(edit).await.map_err(|error| format!("the editor failed: {error}"))
     }
 }
 
 impl Desk {
-    fn run(&self, action: &Action) -> Result<Done, String> {
-        // Held for the whole edit, so that two edits of one file cannot cross.
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+    fn run(&mut self, action: &Action) -> Result<Done, String> {
         self.check_path(action)?;
         match action.command {
-            Command::View => view(action),
+            Command::View => self.view(action),
             Command::Create => edit::create(action),
-            Command::StrReplace => edit::str_replace(action, &mut history),
-            Command::Insert => edit::insert(action, &mut history),
-            Command::UndoEdit => edit::undo(action, &mut history),
+            Command::StrReplace => edit::str_replace(action, self),
+            Command::Insert => edit::insert(action, self),
+            Command::UndoEdit => edit::undo(action, self),
         }
     }
 
@@ -93,20 +122,26 @@ impl Desk {
         }
         Ok(())
     }
-}
 
-fn view(action: &Action) -> Result<Done, String> {
-    let path = &action.path;
-    if path.is_dir() {
-        if let Some(range) = &action.view_range {
-            let reason = "It cannot be used with a directory.";
-            return Err(invalid("view_range", format!("{range:?}"), reason));
+    fn view(&self, action: &Action) -> Result<Done, String> {
+        let path = &action.path;
+        if path.is_dir() {
+            if let Some(range) = &action.view_range {
+                let reason = "It cannot be used with a directory.";
+                return Err(invalid("view_range", format!("{range:?}"), reason));
+            }
+            return Ok(Done::shown(vec![Content::text(view::directory(path)?)]));
         }
-        return Ok(Done::shown(vec![Content::text(view::directory(path)?)]));
+        let bytes = files::read(path)?;
+        if let Some(media_type) = image::media_type(&bytes) {
+            return Ok(Done::shown(image::shown(path, media_type, &bytes)?));
+        }
+        if text::is_binary(&bytes) {
+            let reason = "File appears to be binary: it is neither text nor one of the images that can be shown, \
+                which are png, jpeg, gif and webp.";
+            return Err(files::refused(path, reason));
+        }
+        let text = view::file(path, &bytes, action.view_range.as_deref(), self.secrets.as_ref())?;
+        Ok(Done::shown(vec![Content::text(text)]))
     }
-    if let Some(media_type) = view::image_type(path) {
-        return Ok(Done::shown(view::image(path, media_type)?));
-    }
-    let text = view::file(path, action.view_range.as_deref())?;
-    Ok(Done::shown(vec![Content::text(text)]))
 }

@@ -1,16 +1,11 @@
-//! `view`: files with line numbers, directories, images.
+//! `view`: files with line numbers, and directories.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use types::Content;
-
 use super::action::invalid;
-use super::files;
 use super::text::decode;
+use crate::secrets::Secrets;
 
 /// Characters an answer may hold.
 const MAX_CHARS: usize = 16_000;
@@ -23,12 +18,12 @@ pub fn lines(text: &str) -> Vec<&str> {
 }
 
 /// `lines` as `cat -n` prints them, the first with number `first`. The middle of a long listing is left out
-/// line by line, so the numbers stay right.
-pub fn numbered(lines: &[&str], first: usize) -> String {
+/// line by line, so the numbers stay right. Secrets are hidden before a line is cut.
+pub fn numbered(lines: &[&str], first: usize, secrets: &dyn Secrets) -> String {
     let all: Vec<String> = lines
         .iter()
         .enumerate()
-        .map(|(position, line)| format!("{:6}\t{}\n", first + position, clip_line(line)))
+        .map(|(position, line)| format!("{:6}\t{}\n", first + position, clip_line(line, secrets)))
         .collect();
     clip(&all, |from, to| {
         let (from, to) = (first + from, first + to - 1);
@@ -36,12 +31,17 @@ pub fn numbered(lines: &[&str], first: usize) -> String {
     })
 }
 
-pub fn file(path: &Path, range: Option<&[i64]>) -> Result<String, String> {
-    let (text, _) = decode(&files::read_text(path)?);
+pub fn file(
+    path: &Path,
+    bytes: &[u8],
+    range: Option<&[i64]>,
+    secrets: &dyn Secrets,
+) -> Result<String, String> {
+    let (text, _) = decode(bytes);
     let lines = lines(&text);
     let heading = format!("Here's the result of running `cat -n` on {}:\n", path.display());
     let Some(range) = range else {
-        return Ok(heading + &numbered(&lines, 1));
+        return Ok(heading + &numbered(&lines, 1, secrets));
     };
     let (first, last) = check_range(range, lines.len())?;
     let note = if last > lines.len() {
@@ -50,7 +50,7 @@ pub fn file(path: &Path, range: Option<&[i64]>) -> Result<String, String> {
         String::new()
     };
     let shown = lines.get(first - 1..last.min(lines.len())).unwrap_or_default();
-    Ok(note + &heading + &numbered(shown, first))
+    Ok(note + &heading + &numbered(shown, first, secrets))
 }
 
 /// First and last line, both counted from 1.
@@ -76,28 +76,6 @@ fn check_range(range: &[i64], total: usize) -> Result<(usize, usize), String> {
         wrong(format!("Its second element `{last}` should be -1 or not smaller than the first, `{first}`."))
     })?;
     Ok((start, end))
-}
-
-/// The type of an image this tool shows.
-pub fn image_type(path: &Path) -> Option<&'static str> {
-    let extension = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
-    match extension.as_str() {
-        "png" => Some("image/png"),
-        "jpg" | "jpeg" => Some("image/jpeg"),
-        "gif" => Some("image/gif"),
-        "webp" => Some("image/webp"),
-        "bmp" => Some("image/bmp"),
-        _ => None,
-    }
-}
-
-pub fn image(path: &Path, media_type: &str) -> Result<Vec<Content>, String> {
-    let data = BASE64_STANDARD.encode(files::read(path)?);
-    let url = format!("data:{media_type};base64,{data}");
-    Ok(vec![
-        Content::text(format!("The image {}:", path.display())),
-        Content::Image { cache_prompt: false, image_urls: vec![url] },
-    ])
 }
 
 pub fn directory(path: &Path) -> Result<String, String> {
@@ -184,27 +162,28 @@ fn fitting<'a>(sizes: impl Iterator<Item = &'a usize>, room: usize) -> usize {
 }
 
 /// A single line may not fill the answer alone.
-fn clip_line(line: &str) -> String {
+fn clip_line(line: &str, secrets: &dyn Secrets) -> String {
     const MAX_LINE: usize = MAX_CHARS / 4;
-    match line.char_indices().nth(MAX_LINE) {
-        None => line.to_owned(),
-        Some((end, _)) => {
-            let shown = line.get(..end).unwrap_or_default();
-            let rest = line.chars().count() - MAX_LINE;
-            format!("{shown} [... {rest} more characters in this line]")
-        }
+    if line.char_indices().nth(MAX_LINE).is_none() {
+        return line.to_owned();
     }
+    let line = secrets.mask(line);
+    let Some((end, _)) = line.char_indices().nth(MAX_LINE) else { return line };
+    let shown = line.get(..end).unwrap_or_default();
+    let rest = line.chars().count() - MAX_LINE;
+    format!("{shown} [... {rest} more characters in this line]")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::NoSecrets;
 
     #[test]
     fn numbers_stay_right_after_the_cut() {
         let lines: Vec<String> = (1..=5000).map(|number| format!("text {number}")).collect();
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let shown = numbered(&lines, 1);
+        let shown = numbered(&lines, 1, &NoSecrets);
         assert!(shown.chars().count() <= MAX_CHARS + 100);
         for line in shown.lines().filter(|line| !line.starts_with('[')) {
             let (number, text) = line.trim_start().split_once('\t').unwrap();

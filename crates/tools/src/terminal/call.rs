@@ -1,27 +1,19 @@
-//! A terminal action, as the loop hands it over.
+//! A terminal action.
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::keys;
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
     pub command: String,
     pub is_input: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
     pub reset: bool,
 }
 
 impl Call {
-    pub fn read(action: &Value) -> Self {
-        let flag = |name: &str| action.get(name).and_then(Value::as_bool).unwrap_or(false);
-        Self {
-            command: action.get("command").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            is_input: flag("is_input"),
-            timeout: action.get("timeout").and_then(Value::as_f64),
-            reset: flag("reset"),
-        }
-    }
-
     /// Whether there is nothing to run or to type.
     pub fn is_empty(&self) -> bool {
         self.command.trim().is_empty() && !self.is_input || self.command.is_empty()

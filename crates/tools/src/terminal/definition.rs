@@ -1,10 +1,11 @@
 //! How the terminal is told to the model and to clients, and how its calls are read.
 
 use serde_json::{Map, Value, json};
-use types::tool::ToolDefinition;
 
+use super::Terminal;
+use super::call::Call;
 use crate::args::Args;
-use crate::definition::{Annotations, define};
+use crate::spec::{Annotations, Spec};
 
 const DESCRIPTION: &str = "Run a bash command in a terminal that stays open for the whole conversation.
 
@@ -27,7 +28,7 @@ Habits: look before you create (`ls`), use absolute paths, quote names with blan
 at the top level: they end the shell. If the terminal no longer answers, `reset` true gives a new one; variables \
 and background jobs are lost then.";
 
-pub fn definition() -> ToolDefinition {
+pub fn spec() -> Spec {
     let parameters = json!({
         "type": "object",
         "properties": {
@@ -61,10 +62,10 @@ pub fn definition() -> ToolDefinition {
         idempotent: false,
         open_world: true,
     };
-    define("terminal", "Terminal", DESCRIPTION.to_owned(), parameters, hints)
+    Spec::of::<Terminal>(DESCRIPTION, parameters, hints)
 }
 
-pub fn parse(arguments: &Map<String, Value>) -> Result<Value, String> {
+pub fn parse(arguments: &Map<String, Value>) -> Result<Call, String> {
     let mut args = Args::new(arguments);
     let command = args.text("command");
     if command.contains('\0') {
@@ -74,14 +75,5 @@ pub fn parse(arguments: &Map<String, Value>) -> Result<Value, String> {
     let timeout = args.amount("timeout");
     let reset = args.flag("reset");
     args.finish()?;
-
-    let mut action = Map::new();
-    action.insert("command".to_owned(), json!(command));
-    action.insert("is_input".to_owned(), json!(is_input));
-    if let Some(timeout) = timeout {
-        action.insert("timeout".to_owned(), json!(timeout));
-    }
-    action.insert("reset".to_owned(), json!(reset));
-    action.insert("kind".to_owned(), json!("TerminalAction"));
-    Ok(Value::Object(action))
+    Ok(Call { command, is_input, timeout, reset })
 }

@@ -24,11 +24,13 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use definition::{definition, parse};
-
 use crate::Error;
 use crate::context::ToolContext;
 use crate::hands;
+use crate::observation::Observation;
+use crate::secrets::Secrets;
+use crate::spec::Spec;
+use crate::tool::{Holds, Listed, Tool};
 use call::Call;
 use observation::{Frame, Outcome, Place};
 use output::Report;
@@ -64,6 +66,7 @@ struct Config {
     program: String,
     variables: Vec<(String, String)>,
     no_change: Duration,
+    secrets: Arc<dyn Secrets>,
 }
 
 #[derive(Default)]
@@ -76,52 +79,45 @@ struct Slot {
     python: Python,
 }
 
-impl Terminal {
+impl Listed for Terminal {
+    const NAME: &'static str = "terminal";
+    const CLASS: &'static str = "Terminal";
+    const SUMMARY: Option<&'static str> = Some("Runs commands in a shell that stays");
+
     /// `params`: `no_change_timeout_seconds`, `shell_path`, `env`; other creation parameters of the peer
     /// (`terminal_type`, `username`) have no meaning here.
-    pub fn new(params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
+    fn make(params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
         let config = Config {
             working_dir: context.working_dir.clone(),
-            observations: context.persistence_dir.join("observations"),
+            observations: context.observations(),
             program: params::shell_path(params)?,
             variables: params::variables(params)?,
             no_change: params::no_change(params)?.unwrap_or(NO_CHANGE),
+            secrets: Arc::clone(&context.secrets),
         };
         Ok(Self { config, turn: Semaphore::new(1), slot: Mutex::new(Slot::default()) })
     }
+}
 
-    pub fn is_live(&self) -> bool {
-        let shell = self.slot().shell.clone();
-        shell.is_some_and(|shell| !matches!(shell.phase(), Phase::Ended { .. }))
+impl Tool for Terminal {
+    type Action = Call;
+
+    fn spec(&self) -> Spec {
+        definition::spec()
     }
 
-    pub fn is_busy(&self) -> bool {
-        let shell = self.slot().shell.clone();
-        shell.is_some_and(|shell| matches!(shell.phase(), Phase::Running { .. }))
+    fn parse(&self, arguments: &Map<String, Value>) -> Result<Call, String> {
+        definition::parse(arguments)
     }
 
-    /// A command that is being waited for is answered as ended.
-    pub async fn close(&self) {
-        let shell = self.slot().shell.take();
-        if let Some(shell) = shell {
-            shell.close().await;
-        }
-    }
-
-    pub async fn run(
-        &self,
-        action: &Value,
-        exports: &[(String, String)],
-        cancel: &CancellationToken,
-    ) -> Result<Value, String> {
-        let call = Call::read(action);
+    async fn run(&self, call: Arc<Call>, cancel: CancellationToken) -> Result<Observation, String> {
         let _turn = tokio::select! {
             turn = self.turn.acquire() => turn.map_err(|error| error.to_string())?,
             () = cancel.cancelled() => return Err(INTERRUPTED.to_owned()),
         };
         if !call.reset {
             let frame = Frame::new(call.command.clone(), &self.config.observations);
-            return self.dispatch(&call, frame, exports, cancel).await;
+            return self.dispatch(&call, frame, &cancel).await;
         }
         if call.is_input {
             return Err(
@@ -133,9 +129,27 @@ impl Terminal {
             return Ok(Frame::new("[RESET]".to_owned(), &self.config.observations).reset_done());
         }
         let frame = Frame::new(format!("[RESET] {}", call.command), &self.config.observations);
-        self.dispatch(&call, frame, exports, cancel).await
+        self.dispatch(&call, frame, &cancel).await
     }
 
+    fn holds(&self) -> Holds {
+        let phase = self.slot().shell.as_ref().map(|shell| shell.phase());
+        Holds {
+            process: !matches!(phase, None | Some(Phase::Ended { .. })),
+            busy: matches!(phase, Some(Phase::Running { .. })),
+        }
+    }
+
+    /// A command that is being waited for is answered as ended.
+    async fn close(&self) {
+        let shell = self.slot().shell.take();
+        if let Some(shell) = shell {
+            shell.close().await;
+        }
+    }
+}
+
+impl Terminal {
     async fn reset(&self) {
         self.close().await;
         *self.slot() = Slot::default();
@@ -145,9 +159,8 @@ impl Terminal {
         &self,
         call: &Call,
         frame: Frame,
-        exports: &[(String, String)],
         cancel: &CancellationToken,
-    ) -> Result<Value, String> {
+    ) -> Result<Observation, String> {
         if let Some(shell) = self.shell_with_news(call) {
             return self.go_on(call, frame, &shell, cancel).await;
         }
@@ -157,7 +170,7 @@ impl Terminal {
         if call.is_input {
             return Ok(frame.error("No previous running command to interact with."));
         }
-        self.begin(call, frame, exports, cancel).await
+        self.begin(call, frame, cancel).await
     }
 
     /// The shell, when its command is running, or has ended and the call asks for that.
@@ -173,13 +186,13 @@ impl Terminal {
         &self,
         call: &Call,
         mut frame: Frame,
-        exports: &[(String, String)],
         cancel: &CancellationToken,
-    ) -> Result<Value, String> {
+    ) -> Result<Observation, String> {
         frame.prefix = self.leftover().await;
         let (shell, prompt) = self.ready_shell(cancel).await?;
+        let exports = params::exportable(self.config.secrets.exports(&call.command).await);
         self.slot().unreported = true;
-        shell.begin(&prompt, &call.command, &params::exportable(exports)).await;
+        shell.begin(&prompt, &call.command, &exports).await;
         self.wait_and_answer(call, frame, &shell, cancel).await
     }
 
@@ -190,7 +203,7 @@ impl Terminal {
         mut frame: Frame,
         shell: &Shell,
         cancel: &CancellationToken,
-    ) -> Result<Value, String> {
+    ) -> Result<Observation, String> {
         frame.continues = true;
         if !call.is_follow_up() {
             let report = shell.output().take();
@@ -212,7 +225,7 @@ impl Terminal {
         mut frame: Frame,
         shell: &Shell,
         cancel: &CancellationToken,
-    ) -> Result<Value, String> {
+    ) -> Result<Observation, String> {
         let waited = tokio::select! {
             biased;
             waited = wait(shell, call.timeout, self.config.no_change) => waited,
@@ -308,6 +321,7 @@ impl Terminal {
             directory: &directory,
             variables: &self.config.variables,
             observations: &self.config.observations,
+            secrets: &self.config.secrets,
         };
         Shell::start(&setup).map_err(|error| {
             format!("cannot start `{}` in {}: {error}", self.config.program, directory.display())

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::definition::text_content;
+use crate::observation::Observation;
 
 const HOW_TO_GO_ON: &str = "The command is still running. Send an empty `command` to wait for more output; with \
 `is_input` true, send text to it, or C-c to stop it, C-d to end its input, C-z to suspend it. With `timeout` the \
@@ -50,7 +50,7 @@ impl Frame {
         }
     }
 
-    pub fn answer(&self, outcome: Outcome, text: String) -> Value {
+    pub fn answer(&self, outcome: Outcome, text: String) -> Observation {
         let mut prefix = self.prefix.clone();
         let unfinished = !matches!(outcome, Outcome::Completed { .. });
         if self.continues && unfinished {
@@ -77,11 +77,11 @@ impl Frame {
         self.observation(text, is_error, Some(exit_code), metadata)
     }
 
-    pub fn error(&self, text: &str) -> Value {
+    pub fn error(&self, text: &str) -> Observation {
         self.observation(text.to_owned(), true, None, metadata(-1, None, "", ""))
     }
 
-    pub fn reset_done(&self) -> Value {
+    pub fn reset_done(&self) -> Observation {
         let text = "The terminal has been reset: a new shell starts in the working directory, without the \
             variables, functions and jobs of the old one.";
         self.observation(text.to_owned(), false, Some(0), metadata(-1, None, "", ""))
@@ -95,23 +95,21 @@ impl Frame {
         )
     }
 
-    fn observation(&self, text: String, is_error: bool, exit_code: Option<i32>, metadata: Value) -> Value {
+    fn observation(
+        &self,
+        text: String,
+        is_error: bool,
+        exit_code: Option<i32>,
+        metadata: Value,
+    ) -> Observation {
         // Where there is no output there is none to save: the peer leaves the field out then.
-        let saves = !text.is_empty();
-        let mut fields = Map::new();
-        fields.insert("content".to_owned(), text_content(text));
-        fields.insert("is_error".to_owned(), json!(is_error));
-        fields.insert("command".to_owned(), json!(self.command));
-        if let Some(exit_code) = exit_code {
-            fields.insert("exit_code".to_owned(), json!(exit_code));
-        }
-        fields.insert("timeout".to_owned(), json!(false));
-        fields.insert("metadata".to_owned(), metadata);
-        if saves {
-            fields.insert("full_output_save_dir".to_owned(), json!(self.observations.to_string_lossy()));
-        }
-        fields.insert("kind".to_owned(), json!("TerminalObservation"));
-        Value::Object(fields)
+        let saves = (!text.is_empty()).then(|| self.observations.to_string_lossy());
+        Observation { is_error, ..Observation::text(text) }
+            .with("command", Some(&self.command))
+            .with("exit_code", exit_code)
+            .with("timeout", Some(false))
+            .with("metadata", Some(metadata))
+            .with("full_output_save_dir", saves)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a command has printed and nobody has reported yet: all of it in memory while it is small, its two
-//! ends in memory and the whole in a file when it is large.
+//! ends in memory and the whole in a file when it is large. Secrets are hidden before any of it is cut or saved.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::clean::Cleaner;
 use crate::hands;
+use crate::secrets::{Screen, Secrets};
 
 /// Characters an observation may hold.
 pub const MAX_CHARS: usize = 30_000;
@@ -25,6 +26,9 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Output {
     folder: PathBuf,
     cleaner: Cleaner,
+    secrets: Arc<dyn Secrets>,
+    /// Knows the secrets that were known when the text began.
+    screen: Option<Box<dyn Screen>>,
     /// The whole text, or its end when there is a `spill`.
     text: String,
     spill: Option<Spill>,
@@ -70,10 +74,12 @@ pub struct Report {
 
 impl Output {
     /// `folder` is where large outputs are saved; it is made when needed.
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path, secrets: Arc<dyn Secrets>) -> Self {
         Self {
             folder: folder.to_owned(),
             cleaner: Cleaner::default(),
+            secrets,
+            screen: None,
             text: String::new(),
             spill: None,
             last_change: Instant::now(),
@@ -82,7 +88,23 @@ impl Output {
 
     pub fn push(&mut self, bytes: &[u8]) {
         self.last_change = Instant::now();
-        self.cleaner.feed(bytes, &mut self.text);
+        let mut lines = String::new();
+        self.cleaner.feed(bytes, &mut lines);
+        self.show(&lines);
+    }
+
+    /// A command begins, and with it secrets may be known that were not.
+    pub fn begin(&mut self) {
+        if let Some(mut screen) = self.screen.take() {
+            self.text.push_str(&screen.finish());
+        }
+    }
+
+    fn show(&mut self, lines: &str) {
+        if !lines.is_empty() {
+            let screen = self.screen.get_or_insert_with(|| self.secrets.screen());
+            self.text.push_str(&screen.push(lines));
+        }
     }
 
     /// What has to go to the file by now. May make the file.
@@ -103,7 +125,8 @@ impl Output {
     /// Takes everything printed since the last report. Leaves no memory behind.
     pub fn take(&mut self) -> Report {
         let line = self.cleaner.take_line();
-        self.text.push_str(&line);
+        self.show(&line);
+        self.begin();
         Report { text: std::mem::take(&mut self.text), spill: self.spill.take() }
     }
 }
@@ -212,6 +235,7 @@ fn last_chars(text: &str, count: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::NoSecrets;
 
     fn saved_file(folder: &Path) -> String {
         let mut files = std::fs::read_dir(folder).unwrap();
@@ -223,7 +247,7 @@ mod tests {
     #[test]
     fn a_small_output_is_given_as_it_is_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut output = Output::new(folder.path());
+        let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         output.push(b"one\ntwo \n\n");
         assert!(output.take_overflow().is_none());
         assert_eq!(output.take().finish(folder.path()), "one\ntwo");
@@ -234,7 +258,7 @@ mod tests {
     #[test]
     fn a_medium_output_is_cut_in_the_middle_and_saved_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let mut output = Output::new(folder.path());
+        let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         let whole: String = (0..20_000).map(|line| format!("é{line}\n")).collect();
         output.push(whole.as_bytes());
         assert!(output.take_overflow().is_none());
@@ -247,7 +271,7 @@ mod tests {
     #[test]
     fn the_notice_names_the_line_where_the_cut_begins() {
         let folder = tempfile::tempdir().unwrap();
-        let mut output = Output::new(folder.path());
+        let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         output.push("123456789\n".repeat(5000).as_bytes());
         let shown = output.take().finish(folder.path());
         let (head, _) = shown.split_once("\n[...").unwrap();
@@ -258,7 +282,7 @@ mod tests {
     #[test]
     fn a_huge_output_stays_small_in_memory_and_whole_on_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let mut output = Output::new(folder.path());
+        let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         let mut whole = String::new();
         for line in 0..500_000 {
             let line = format!("line {line}\n");
@@ -276,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_output_that_cannot_be_saved_says_so() {
-        let mut output = Output::new(Path::new("/proc/nothing"));
+        let mut output = Output::new(Path::new("/proc/nothing"), Arc::new(NoSecrets));
         output.push("x\n".repeat(40_000).as_bytes());
         let shown = output.take().finish(Path::new("/proc/nothing"));
         assert!(shown.contains("could not be saved"), "{shown}");

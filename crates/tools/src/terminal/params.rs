@@ -42,8 +42,8 @@ pub fn variables(params: &Map<String, Value>) -> Result<Vec<(String, String)>, E
 }
 
 /// Those of `exports` that a shell can hold.
-pub fn exportable(exports: &[(String, String)]) -> Vec<(String, String)> {
-    exports.iter().filter(|(name, value)| is_name(name) && !value.contains('\0')).cloned().collect()
+pub fn exportable(exports: Vec<(String, String)>) -> Vec<(String, String)> {
+    exports.into_iter().filter(|(name, value)| is_name(name) && !value.contains('\0')).collect()
 }
 
 fn is_name(name: &str) -> bool {

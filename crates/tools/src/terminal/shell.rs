@@ -24,6 +24,7 @@ use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
 use crate::hands;
 use crate::offspring::{Mark, Offspring};
+use crate::secrets::Secrets;
 
 /// Rows and columns the shell believes to have.
 const SIZE: (u16, u16) = (200, 256);
@@ -39,6 +40,8 @@ pub struct Setup<'a> {
     pub variables: &'a [(String, String)],
     /// Where large outputs are saved.
     pub observations: &'a Path,
+    /// What must not be seen in the output.
+    pub secrets: &'a Arc<dyn Secrets>,
 }
 
 pub struct Shell {
@@ -66,7 +69,7 @@ impl Shell {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let (orders, inbox) = mpsc::channel(16);
         let phase = Arc::new(watch::Sender::new(Phase::Running { sequence: 0 }));
-        let output = Arc::new(Mutex::new(Output::new(setup.observations)));
+        let output = Arc::new(Mutex::new(Output::new(setup.observations, Arc::clone(setup.secrets))));
         let closing = CancellationToken::new();
         let keeper =
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
@@ -92,6 +95,7 @@ impl Shell {
     pub async fn begin(&self, prompt: &Prompt, command: &str, exports: &[(String, String)]) {
         let sequence = prompt.sequence + 1;
         let line = command_line(sequence, prompt.status, command, exports);
+        self.output().begin();
         self.phase.send_modify(|phase| {
             if matches!(phase, Phase::Idle(_)) {
                 *phase = Phase::Running { sequence };

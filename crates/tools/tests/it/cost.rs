@@ -2,30 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use manyhands_tools::{ToolContext, ToolSet};
+use manyhands_tools::{Catalogue, ToolContext, ToolSet};
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
+use types::tool::Toolbox as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_does_nothing_takes_well_under_a_millisecond() {
     let folder = tempfile::tempdir().unwrap();
-    let context = ToolContext { working_dir: folder.path().into(), persistence_dir: folder.path().into() };
+    let context = ToolContext::new(folder.path(), folder.path());
     let spec = ToolSpec { name: "terminal".to_owned(), params: Map::new() };
-    let set = ToolSet::new(&[spec], &[], context).unwrap();
-    let action = json!({"command": "true", "is_input": false, "reset": false, "kind": "TerminalAction"});
+    let set = ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap();
+    let read = |command: &str| {
+        let arguments = json!({"command": command});
+        set.parse("terminal", arguments.as_object().unwrap()).unwrap().action
+    };
+    let action = read("true");
     let mut times = Vec::new();
     for _ in 0..300 {
         let begun = Instant::now();
-        let seen = set.run("terminal", &action, &[], CancellationToken::new()).await.unwrap();
+        let seen = set.run("terminal", &action, CancellationToken::new()).await.unwrap();
         times.push(begun.elapsed());
         assert_eq!(seen["exit_code"], 0);
     }
     println!("first {:?}", times[0]);
     times.sort();
     let (median, p95) = (times[150], times[285]);
-    let pid = json!({"command": "echo $$; true", "is_input": false, "reset": false});
-    let seen = set.run("terminal", &pid, &[], CancellationToken::new()).await.unwrap();
+    let seen = set.run("terminal", &read("echo $$; true"), CancellationToken::new()).await.unwrap();
     let pid = seen["content"][0]["text"].as_str().unwrap().to_owned();
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let pss = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or("Pss: unknown").to_owned();

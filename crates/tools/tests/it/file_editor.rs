@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use manyhands_tools::{ToolContext, ToolSet};
+use manyhands_tools::{Catalogue, ToolContext, ToolSet};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -15,13 +15,16 @@ struct Bench {
     folder: TempDir,
 }
 
+fn editor(folder: &Path) -> ToolSet {
+    let context = ToolContext::new(folder, folder.join(".state"));
+    let spec = ToolSpec { name: "file_editor".to_owned(), params: Map::new() };
+    ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap()
+}
+
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let context =
-            ToolContext { working_dir: folder.path().into(), persistence_dir: folder.path().join(".state") };
-        let spec = ToolSpec { name: "file_editor".to_owned(), params: Map::new() };
-        Self { set: ToolSet::new(&[spec], &[], context).unwrap(), folder }
+        Self { set: editor(folder.path()), folder }
     }
 
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -31,8 +34,8 @@ impl Bench {
     }
 
     async fn call(&self, arguments: Value) -> Value {
-        let action = self.set.parse("file_editor", arguments.as_object().unwrap()).unwrap();
-        self.set.run("file_editor", &action, &[], CancellationToken::new()).await.unwrap()
+        let parsed = self.set.parse("file_editor", arguments.as_object().unwrap()).unwrap();
+        self.set.run("file_editor", &parsed.action, CancellationToken::new()).await.unwrap()
     }
 
     async fn edit(&self, path: &Path, arguments: Value) -> Value {
@@ -191,7 +194,10 @@ async fn a_write_keeps_mode_and_links_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "echo b\n");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o754);
     assert!(link.is_symlink());
-    assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2);
+    let mut left: Vec<_> =
+        std::fs::read_dir(bench.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".state", "link.sh", "tool.sh"]);
 }
 
 #[tokio::test]
@@ -270,12 +276,12 @@ async fn view_lists_directories_two_levels_deep() {
 #[tokio::test]
 async fn images_come_as_data_urls() {
     let bench = Bench::new();
-    let path = bench.file("p.JPG", [0xff, 0xd8, 0x00]);
+    let path = bench.file("p.JPG", [0xff, 0xd8, 0xff]);
     let seen = bench.edit(&path, json!({"command": "view"})).await;
     assert_eq!(seen["content"][0]["type"], "text");
     assert_eq!(
         seen["content"][1],
-        json!({"type": "image", "cache_prompt": false, "image_urls": ["data:image/jpeg;base64,/9gA"]})
+        json!({"type": "image", "cache_prompt": false, "image_urls": ["data:image/jpeg;base64,/9j/"]})
     );
 }
 
@@ -299,4 +305,77 @@ async fn unsuitable_files_are_refused() {
     assert!(error(&missing).contains("does not exist"));
     let device = bench.call(json!({"command": "view", "path": "/dev/null"})).await;
     assert!(error(&device).contains("not a regular file"));
+}
+
+#[tokio::test]
+async fn an_edit_can_be_undone_long_after_its_tools_are_gone() {
+    let mut bench = Bench::new();
+    let path = bench.file("a.txt", "one\n");
+    bench.replace(&path, "one", "two").await;
+    bench.replace(&path, "two", "three").await;
+    bench.set = editor(bench.folder.path());
+    for expected in ["two\n", "one\n"] {
+        let seen = bench.edit(&path, json!({"command": "undo_edit"})).await;
+        assert_eq!(seen["is_error"], false, "{seen}");
+        assert!(!text(&seen).contains("by other means"), "{seen}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        bench.set = editor(bench.folder.path());
+    }
+    assert!(error(&bench.edit(&path, json!({"command": "undo_edit"})).await).starts_with("No edit history"));
+}
+
+#[tokio::test]
+async fn the_event_of_an_edit_in_a_large_file_stays_small_and_says_so() {
+    let bench = Bench::new();
+    let path = bench.file("large.txt", format!("first\n{}", "line of a large file\n".repeat(150_000)));
+    for seen in [
+        bench.replace(&path, "first", "second").await,
+        bench.insert(&path, 0, "zeroth").await,
+        bench.edit(&path, json!({"command": "undo_edit"})).await,
+    ] {
+        assert_eq!(seen["is_error"], false, "{seen}");
+        assert!(seen.to_string().len() < 64 * 1024, "{}", seen.to_string().len());
+        assert_eq!((seen.get("old_content"), seen.get("new_content")), (None, None));
+        assert!(text(&seen).contains("does not hold the file's content"), "{}", text(&seen));
+    }
+    let small = bench.file("small.txt", "one\n");
+    let seen = bench.replace(&small, "one", "two").await;
+    assert_eq!((&seen["old_content"], &seen["new_content"]), (&json!("one\n"), &json!("two\n")));
+}
+
+#[tokio::test]
+async fn a_hard_linked_file_stays_one_file() {
+    let bench = Bench::new();
+    let source = bench.file("source.md", "a long beginning\nold\n");
+    let deployed = bench.folder.path().join("deployed.md");
+    std::fs::hard_link(&source, &deployed).unwrap();
+    bench.replace(&source, "a long beginning\nold", "new").await;
+    assert_eq!(std::fs::read_to_string(&deployed).unwrap(), "new\n");
+    bench.edit(&source, json!({"command": "undo_edit"})).await;
+    assert_eq!(std::fs::read_to_string(&deployed).unwrap(), "a long beginning\nold\n");
+}
+
+#[tokio::test]
+async fn the_kind_of_an_image_is_read_from_its_bytes() {
+    let bench = Bench::new();
+    for (name, bytes, kind) in [
+        ("shot.png", &b"\xff\xd8\xff\xe0\0\x10JFIF\0"[..], "image/jpeg"),
+        ("noname", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
+        ("a.txt", b"GIF89a\x01\0\x01\0", "image/gif"),
+        ("b.bmp", b"RIFF\x1a\0\0\0WEBPVP8 ", "image/webp"),
+    ] {
+        let path = bench.file(name, bytes);
+        let seen = bench.edit(&path, json!({"command": "view"})).await;
+        let url = seen["content"][1]["image_urls"][0].as_str().unwrap();
+        assert!(url.starts_with(&format!("data:{kind};base64,")), "{name}: {url}");
+    }
+    let drawn = bench.file("page.png", "<html>\n");
+    assert!(text(&bench.edit(&drawn, json!({"command": "view"})).await).ends_with("     1\t<html>\n"));
+    let bitmap = bench.file("old.bmp", b"BM\x1a\0\0\0\0\0\0\0");
+    assert!(
+        error(&bench.edit(&bitmap, json!({"command": "view"})).await).contains("png, jpeg, gif and webp")
+    );
+    let huge = bench.file("huge.png", [&b"\x89PNG\r\n\x1a\n"[..], &vec![1; 1024 * 1024]].concat());
+    let seen = bench.edit(&huge, json!({"command": "view"})).await;
+    assert!(error(&seen).contains("Make a smaller copy"), "{seen}");
 }

@@ -2,22 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use manyhands_tools::{ToolContext, ToolSet};
-use serde_json::{Value, json};
+use manyhands_tools::{Catalogue, ToolContext, ToolSet};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
+use types::tool::{ToolAction, Toolbox as _};
 
-fn action(command: &str) -> Value {
-    json!({"kind": "TerminalAction", "command": command, "is_input": false, "reset": false, "timeout": null})
+fn action(tools: &ToolSet, command: &str) -> ToolAction {
+    let arguments = json!({"command": command});
+    tools.parse("terminal", arguments.as_object().unwrap()).unwrap().action
 }
 
 #[tokio::test]
 async fn the_next_command_runs_after_an_interrupt_between_two_programs() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().to_path_buf();
-    let context = ToolContext { working_dir: place.clone(), persistence_dir: place.clone() };
+    let context = ToolContext::new(&place, &place);
     let spec = ToolSpec { name: "terminal".to_owned(), params: serde_json::Map::new() };
-    let tools = ToolSet::new(&[spec], &[], context).unwrap();
+    let tools = ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap();
     for round in 0..20 {
         let begun = place.join(format!("begun{round}"));
         let cancel = CancellationToken::new();
@@ -27,13 +29,13 @@ async fn the_next_command_runs_after_an_interrupt_between_two_programs() {
             }
             cancel.cancel();
         };
-        let between = action(&format!("touch begun{round}; sleep 30"));
-        let (outcome, ()) = tokio::join!(tools.run("terminal", &between, &[], cancel.clone()), interrupt);
+        let between = action(&tools, &format!("touch begun{round}; sleep 30"));
+        let (outcome, ()) = tokio::join!(tools.run("terminal", &between, cancel.clone()), interrupt);
         assert_eq!(outcome.unwrap_err(), "interrupted");
 
         let started = Instant::now();
-        let next =
-            tools.run("terminal", &action("echo next $?"), &[], CancellationToken::new()).await.unwrap();
+        let next = action(&tools, "echo next $?");
+        let next = tools.run("terminal", &next, CancellationToken::new()).await.unwrap();
         assert!(next.to_string().contains("next 130"), "round {round}: {next}");
         assert!(started.elapsed() < Duration::from_secs(5), "round {round} took {:?}", started.elapsed());
     }

@@ -7,6 +7,7 @@
     reason = "a test fails by a panic"
 )]
 
+mod catalogue;
 mod cost;
 mod file_editor;
 mod interrupt;

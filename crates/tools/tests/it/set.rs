@@ -1,6 +1,6 @@
 //! What the set tells the loop and clients, and how it reads calls.
 
-use manyhands_tools::{ToolContext, ToolSet};
+use manyhands_tools::{Catalogue, ToolContext, ToolSet};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
@@ -11,16 +11,26 @@ fn spec(name: &str) -> ToolSpec {
 }
 
 fn context(folder: &std::path::Path) -> ToolContext {
-    ToolContext { working_dir: folder.into(), persistence_dir: folder.join("state") }
+    ToolContext::new(folder, folder.join("state"))
+}
+
+fn made(
+    specs: &[ToolSpec],
+    classes: &[&str],
+    folder: &std::path::Path,
+) -> Result<ToolSet, manyhands_tools::Error> {
+    let classes: Vec<String> = classes.iter().map(|class| (*class).to_owned()).collect();
+    ToolSet::new(&Catalogue::standard(), specs, &classes, &context(folder))
 }
 
 fn all_tools(folder: &std::path::Path) -> ToolSet {
     let specs = [spec("terminal"), spec("FileEditorTool"), spec("task_tracker")];
-    ToolSet::new(&specs, &["FinishTool".to_owned(), "ThinkTool".to_owned()], context(folder)).unwrap()
+    made(&specs, &["FinishTool", "ThinkTool"], folder).unwrap()
 }
 
 fn parse(tool: &str, arguments: Value) -> Result<Value, String> {
-    all_tools("/tmp".as_ref()).parse(tool, arguments.as_object().unwrap())
+    let parsed = all_tools("/tmp".as_ref()).parse(tool, arguments.as_object().unwrap());
+    parsed.map(|parsed| parsed.described)
 }
 
 #[test]
@@ -86,13 +96,13 @@ fn schemas_name_the_parameters_and_nothing_of_the_loops() {
 
 #[test]
 fn unknown_tools_are_refused_with_the_known_ones() {
-    let error = ToolSet::new(&[spec("browser_tool_set")], &[], context("/tmp".as_ref())).err().unwrap();
+    let error = made(&[spec("browser_tool_set")], &[], "/tmp".as_ref()).err().unwrap();
     assert_eq!(
         error.to_string(),
         "tool 'browser_tool_set' is not registered. Available tools: terminal, file_editor, task_tracker, \
          finish, think"
     );
-    let error = ToolSet::new(&[], &["SwitchLLMTool".to_owned()], context("/tmp".as_ref())).err().unwrap();
+    let error = made(&[], &["SwitchLLMTool"], "/tmp".as_ref()).err().unwrap();
     assert!(error.to_string().contains("'SwitchLLMTool'"));
 }
 
@@ -105,7 +115,7 @@ fn wrong_creation_parameters_are_refused() {
         json!({"env": []}),
     ] {
         let spec = ToolSpec { name: "terminal".to_owned(), params: params.as_object().unwrap().clone() };
-        assert!(ToolSet::new(&[spec], &[], context("/tmp".as_ref())).is_err(), "{params}");
+        assert!(made(&[spec], &[], "/tmp".as_ref()).is_err(), "{params}");
     }
 }
 
@@ -169,8 +179,8 @@ async fn the_task_list_is_shown_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let run = async |arguments: Value| {
         let set = all_tools(folder.path());
-        let action = set.parse("task_tracker", arguments.as_object().unwrap()).unwrap();
-        set.run("task_tracker", &action, &[], CancellationToken::new()).await.unwrap()
+        let parsed = set.parse("task_tracker", arguments.as_object().unwrap()).unwrap();
+        set.run("task_tracker", &parsed.action, CancellationToken::new()).await.unwrap()
     };
     let seen = run(json!({"command": "view"})).await;
     assert!(seen["content"][0]["text"].as_str().unwrap().contains("\"plan\""));
@@ -198,8 +208,8 @@ async fn the_task_list_is_shown_and_survives_a_restart() {
 async fn thoughts_and_endings_are_only_recorded() {
     let set = all_tools("/tmp".as_ref());
     let run = async |tool: &str, arguments: Value| {
-        let action = set.parse(tool, arguments.as_object().unwrap()).unwrap();
-        set.run(tool, &action, &[], CancellationToken::new()).await.unwrap()
+        let parsed = set.parse(tool, arguments.as_object().unwrap()).unwrap();
+        set.run(tool, &parsed.action, CancellationToken::new()).await.unwrap()
     };
     let said = |text: &str, kind: &str| json!({"content": [{"type": "text", "cache_prompt": false, "text": text}], "is_error": false, "kind": kind});
     assert_eq!(

@@ -1,9 +1,10 @@
 //! The terminal's promises, kept by a real bash.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use manyhands_tools::{ToolContext, ToolSet};
+use manyhands_tools::{Boxed, Catalogue, NoSecrets, Screen, Secrets, ToolContext, ToolSet};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -21,29 +22,27 @@ impl Bench {
     }
 
     fn with(params: Value) -> Self {
+        Self::knowing(params, Arc::new(NoSecrets))
+    }
+
+    fn knowing(params: Value, secrets: Arc<dyn Secrets>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let context = ToolContext {
             working_dir: folder.path().canonicalize().unwrap(),
             persistence_dir: folder.path().join("state"),
+            secrets,
         };
         let spec = ToolSpec { name: "terminal".to_owned(), params: params.as_object().unwrap().clone() };
-        Self { set: ToolSet::new(&[spec], &[], context).unwrap(), folder }
+        Self { set: ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap(), folder }
     }
 
     async fn call(&self, arguments: Value) -> Value {
-        self.call_with(arguments, &[], CancellationToken::new()).await.unwrap()
+        self.call_until(arguments, CancellationToken::new()).await.unwrap()
     }
 
-    async fn call_with(
-        &self,
-        arguments: Value,
-        exports: &[(&str, &str)],
-        cancel: CancellationToken,
-    ) -> Result<Value, String> {
-        let action = self.set.parse("terminal", arguments.as_object().unwrap()).unwrap();
-        let exports: Vec<_> =
-            exports.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let run = self.set.run("terminal", &action, &exports, cancel);
+    async fn call_until(&self, arguments: Value, cancel: CancellationToken) -> Result<Value, String> {
+        let parsed = self.set.parse("terminal", arguments.as_object().unwrap()).unwrap();
+        let run = self.set.run("terminal", &parsed.action, cancel);
         tokio::time::timeout(Duration::from_secs(60), run).await.expect("the call returns")
     }
 
@@ -348,11 +347,8 @@ async fn reset_gives_a_fresh_shell_in_the_working_directory() {
     let seen = bench.call(json!({"command": "echo \"[${X-}]\"; pwd", "reset": true})).await;
     assert_eq!(seen["command"], "[RESET] echo \"[${X-}]\"; pwd");
     assert_eq!(text(&seen), format!("[]\n{}", bench.path().canonicalize().unwrap().display()));
-    let both = bench.call_with(
-        json!({"command": "x", "reset": true, "is_input": true}),
-        &[],
-        CancellationToken::new(),
-    );
+    let both = json!({"command": "x", "reset": true, "is_input": true});
+    let both = bench.call_until(both, CancellationToken::new());
     assert!(both.await.unwrap_err().contains("is_input"));
 }
 
@@ -361,7 +357,7 @@ async fn cancelling_interrupts_the_command_and_keeps_the_shell() {
     let bench = Bench::new();
     bench.sh("KEPT=yes").await;
     let cancel = CancellationToken::new();
-    let call = bench.call_with(json!({"command": ": > started; echo x; sleep 60"}), &[], cancel.clone());
+    let call = bench.call_until(json!({"command": ": > started; echo x; sleep 60"}), cancel.clone());
     let stop = async {
         eventually("the command starts", || bench.path().join("started").exists()).await;
         cancel.cancel();
@@ -428,15 +424,62 @@ async fn server_secrets_are_not_in_the_shells_environment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exported_secrets_reach_programs_and_are_never_shown() {
-    let bench = Bench::new();
+    const SECRET: &str = "s3c'r$t\\ \n\"ü`x`";
+    let bench = Bench::knowing(
+        json!({}),
+        Arc::new(Known(&[("MY_TOKEN", SECRET), ("bad name", "letter-x"), ("1X", "letter-y")])),
+    );
     bench.sh("set -x").await;
-    let secret = "s3c'r$t\\ \n\"ü`x`";
-    let exports = [("MY_TOKEN", secret), ("bad name", "x"), ("1X", "y")];
-    let call = json!({"command": "env -0 > env; true $?"});
-    let seen = bench.call_with(call, &exports, CancellationToken::new()).await.unwrap();
+    let seen = bench.call(json!({"command": "env -0 > env; true $?"})).await;
     assert!(!seen.to_string().contains("s3c"), "{seen}");
     let environment = std::fs::read_to_string(bench.path().join("env")).unwrap();
-    assert!(environment.split('\0').any(|entry| entry == format!("MY_TOKEN={secret}")));
+    assert!(environment.split('\0').any(|entry| entry == format!("MY_TOKEN={SECRET}")));
+}
+
+/// Secrets that every command gets, and that are hidden from the first letter on.
+struct Known(&'static [(&'static str, &'static str)]);
+
+impl Secrets for Known {
+    fn exports<'a>(&'a self, _command: &'a str) -> Boxed<'a, Vec<(String, String)>> {
+        let exports = self.0.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Box::pin(std::future::ready(exports.collect()))
+    }
+
+    fn screen(&self) -> Box<dyn Screen> {
+        Box::new(Held { values: self.0, text: String::new() })
+    }
+}
+
+/// Holds everything back until the end.
+struct Held {
+    values: &'static [(&'static str, &'static str)],
+    text: String,
+}
+
+impl Screen for Held {
+    fn push(&mut self, piece: &str) -> String {
+        self.text.push_str(piece);
+        String::new()
+    }
+
+    fn finish(&mut self) -> String {
+        let text = std::mem::take(&mut self.text);
+        self.values.iter().fold(text, |text, (_, value)| text.replace(value, "<hidden>"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_hidden_before_an_output_is_cut_or_saved() {
+    // Long enough to be cut in two, with a secret where the first cut would go.
+    let bench = Bench::knowing(json!({}), Arc::new(Known(&[("KEY", "open-sesame-open-sesame")])));
+    let command = "for i in {1..4000}; do printf '%s ' \"$KEY\"; done";
+    let (shown, code) = bench.sh(command).await;
+    assert_eq!(code, 0);
+    assert!(shown.contains("characters cut") && shown.contains("<hidden>"), "{shown}");
+    assert!(!shown.contains("sesame"), "{shown}");
+    let saved = std::fs::read_dir(bench.path().join("state/observations")).unwrap().next().unwrap().unwrap();
+    let saved = std::fs::read_to_string(saved.path()).unwrap();
+    assert!(saved.contains("<hidden>") && !saved.contains("sesame"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -489,11 +532,10 @@ async fn a_dropped_call_leaves_the_command_to_be_polled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_cannot_be_made_is_told() {
-    let context =
-        ToolContext { working_dir: "/proc/no/such/place".into(), persistence_dir: "/tmp/none".into() };
+    let context = ToolContext::new("/proc/no/such/place", "/tmp/none");
     let spec = ToolSpec { name: "terminal".to_owned(), params: Map::new() };
-    let set = ToolSet::new(&[spec], &[], context).unwrap();
-    let action = json!({"command": "true", "is_input": false, "reset": false, "kind": "TerminalAction"});
-    let error = set.run("terminal", &action, &[], CancellationToken::new()).await.unwrap_err();
+    let set = ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap();
+    let parsed = set.parse("terminal", json!({"command": "true"}).as_object().unwrap()).unwrap();
+    let error = set.run("terminal", &parsed.action, CancellationToken::new()).await.unwrap_err();
     assert!(error.contains("/proc/no/such/place"), "{error}");
 }
