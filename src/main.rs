@@ -40,6 +40,8 @@ enum Command {
     Serve(serve::Options),
     /// Checks what the server needs here and says what to do.
     Doctor(serve::Options),
+    /// Prints all settings: what each may be, and what it does.
+    Settings,
     /// Asks a server whether it is well, for health checks.
     Probe(probe::Options),
     /// Runs a cluster's edge; any number of them serve the same conversations.
@@ -74,6 +76,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(options) => serve::run(options, Told::by_environment()?.settings),
         Command::Doctor(options) => Told::by_environment()?.diagnose(&options),
+        Command::Settings => {
+            print!("{}", settings::page());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Probe(options) => probe::run(&options),
         #[cfg(feature = "cluster")]
         Command::Gateway(options) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use supervisor::drivers::docker::SharedVolume;
 
-use crate::settings::{Invalid, Source};
+use crate::settings::{Invalid, Source, count};
 
 const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
 /// Where a supervisor sees the volume of all sandboxes' files.
@@ -103,10 +103,10 @@ impl Cluster {
             policy: policy(source)?,
             workspaces_root: workspaces_root(path("workspaces_root")?)?,
             start_patience: seconds(source, "sandbox_start_seconds")?.unwrap_or(Duration::from_secs(60)),
-            tenant_budget_usd: source.number("tenant_budget_usd")?,
-            sandbox_storage: match source.number::<u32>("sandbox_storage_mib")?.unwrap_or(4_096) {
+            tenant_budget_usd: source.amount("tenant_budget_usd")?,
+            sandbox_storage: match source.whole("sandbox_storage_mib")?.unwrap_or(4_096) {
                 0 => None,
-                mebibytes => Some(u64::from(mebibytes) << 20),
+                mebibytes => Some(mebibytes << 20),
             },
             private_model_hosts: source.flag("allow_private_model_hosts")?.unwrap_or(false),
             metrics_address: metrics_address(source)?,
@@ -126,7 +126,7 @@ impl Cluster {
 
 impl Sandboxes {
     fn from_source(source: &Source) -> Result<Self, Invalid> {
-        let driver = match source.choice("sandbox_driver", &["docker", "process"])? {
+        let driver = match source.choice("sandbox_driver")? {
             Some("process") => Driver::Process,
             _ => Driver::Docker,
         };
@@ -134,29 +134,26 @@ impl Sandboxes {
             driver,
             image: source.text("conversation_image")?.unwrap_or_else(|| DEFAULT_IMAGE.to_owned()),
             network: source.text("sandbox_network")?.unwrap_or_else(|| "none".to_owned()),
-            door: source.text("sandbox_door")?.filter(|name| !name.is_empty()),
-            files: source
-                .text("sandbox_volume")?
-                .filter(|name| !name.is_empty())
-                .map(|name| SharedVolume { name, path: SANDBOXES.into() }),
-            runtime: source.text("sandbox_runtime")?.filter(|name| !name.is_empty()),
+            door: source.text("sandbox_door")?,
+            files: source.text("sandbox_volume")?.map(|name| SharedVolume { name, path: SANDBOXES.into() }),
+            runtime: source.text("sandbox_runtime")?,
             worker_binary: source
                 .text("worker_binary")?
                 .map_or_else(|| "/usr/local/bin/manyhands".into(), PathBuf::from),
             docker_host: source.variable("DOCKER_HOST").map(str::to_owned),
-            warm: source.number("warm_workers")?.unwrap_or(0),
+            warm: count(source.whole("warm_workers")?).unwrap_or(0),
             idle: match seconds(source, "sandbox_idle_seconds")? {
                 None => Some(Duration::from_secs(15 * 60)),
                 Some(Duration::ZERO) => None,
                 other => other,
             },
             end_with_supervisor: source.flag("end_sandboxes")?.unwrap_or(false),
-            limit: source.number("max_sandboxes")?,
-            limit_per_tenant: source.number("max_sandboxes_per_tenant")?,
-            memory_mib: source.number("sandbox_memory_mib")?,
-            cpus: source.number("sandbox_cpus")?,
-            processes: source.number("sandbox_processes")?,
-            max_concurrent_runs: source.number("max_concurrent_runs")?.unwrap_or(10),
+            limit: count(source.whole("max_sandboxes")?),
+            limit_per_tenant: count(source.whole("max_sandboxes_per_tenant")?),
+            memory_mib: source.whole("sandbox_memory_mib")?.and_then(|mebibytes| mebibytes.try_into().ok()),
+            cpus: source.amount("sandbox_cpus")?,
+            processes: source.whole("sandbox_processes")?.and_then(|processes| processes.try_into().ok()),
+            max_concurrent_runs: count(source.whole("max_concurrent_runs")?).unwrap_or(10),
             process_root: source
                 .text("sandbox_root")?
                 .map_or_else(|| "workspace/sandboxes".into(), PathBuf::from),
@@ -184,18 +181,18 @@ fn workspaces_root(path: Option<PathBuf>) -> Result<PathBuf, Invalid> {
 }
 
 fn metrics_address(source: &Source) -> Result<Option<SocketAddr>, Invalid> {
-    let text = source.text("metrics_address")?.filter(|text| !text.is_empty());
+    let text = source.text("metrics_address")?;
     let parsed = text.map(|text| text.parse()).transpose();
     parsed.map_err(|_| Invalid::new("metrics_address", "must be address:port, such as 127.0.0.1:9464"))
 }
 
 fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
-    Ok(source.number::<u64>(field)?.map(Duration::from_secs))
+    Ok(source.whole(field)?.map(Duration::from_secs))
 }
 
 fn policy(source: &Source) -> Result<gateway::config::Policy, Invalid> {
     use gateway::config::Policy;
-    Ok(match source.choice("sandbox_policy", &["shared", "workspace", "conversation"])? {
+    Ok(match source.choice("sandbox_policy")? {
         Some("workspace") => Policy::Workspace,
         Some("conversation") => Policy::Conversation,
         _ => Policy::Shared,
@@ -228,6 +225,14 @@ mod tests {
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
         assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());
         assert!(cluster(&[("OH_WORKSPACES_ROOT", "workspace")]).is_err());
+        assert!(cluster(&[("OH_CLUSTER", "two words")]).is_err());
+        for limit in
+            ["OH_SANDBOX_MEMORY_MIB", "OH_SANDBOX_CPUS", "OH_SANDBOX_PROCESSES", "OH_TENANT_BUDGET_USD"]
+        {
+            for value in ["0", "NaN", "-1"] {
+                assert!(cluster(&[(limit, value)]).is_err(), "{limit}={value} would be no limit");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
 
 mod bearer;
+mod names;
+mod page;
 mod source;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use embedded::Fsync;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub use page::page;
 pub use source::Source;
 
 /// Where the config file is looked for when `OPENHANDS_AGENT_SERVER_CONFIG_PATH` does not say.
@@ -18,15 +22,20 @@ const DEFAULT_FILE: &str = "workspace/openhands_agent_server_config.json";
 
 /// A setting that cannot be used. Names the setting, never shows its value.
 #[derive(Debug, thiserror::Error)]
-#[error("OH_{} {what}", field.to_uppercase())]
+#[error("{name} {what}")]
 pub struct Invalid {
-    field: String,
+    name: String,
     what: String,
 }
 
 impl Invalid {
     pub fn new(field: &str, what: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), what: what.into() }
+        Self::named(source::variable_of(field), what)
+    }
+
+    /// By the name that was given.
+    fn named(name: String, what: impl Into<String>) -> Self {
+        Self { name, what: what.into() }
     }
 }
 
@@ -68,15 +77,16 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn from_source(source: &Source) -> Result<Self, Invalid> {
-        source.choice("conversation_runtime", &["local"])?;
+        source.refuse_misspelt()?;
+        source.choice("conversation_runtime")?;
         let path = |field, default: &str| {
             source.text(field).map(|text| text.map_or_else(|| PathBuf::from(default), PathBuf::from))
         };
         Ok(Self {
             session_api_keys: session_api_keys(source)?,
             bearer: bearer::read(source)?,
-            secret_key: source.text("secret_key")?.filter(|key| !key.trim().is_empty()).map(Into::into),
-            previous_secret_keys: non_blank(source.list("previous_secret_keys")?),
+            secret_key: source.text("secret_key")?.map(Into::into),
+            previous_secret_keys: secret(source.list("previous_secret_keys")?),
             allow_cors_origins: source.list("allow_cors_origins")?,
             allow_cors_origin_regex: source.text("allow_cors_origin_regex")?,
             allowed_hosts: source.list("allowed_hosts")?,
@@ -85,16 +95,16 @@ impl Settings {
             root_path: root_path(source.text("web_url")?.as_deref()),
             conversations_path: path("conversations_path", "workspace/conversations")?,
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
-            bash_events_retention: seconds(source, "bash_events_retention_seconds")?,
+            bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
             workspace_path: path("workspace_path", "workspace/project")?,
-            max_concurrent_runs: at_least_one(source, "max_concurrent_runs")?.unwrap_or(10),
+            max_concurrent_runs: count(source.whole("max_concurrent_runs")?).unwrap_or(10),
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
-            fsync: match source.choice("fsync", &["always", "interval"])? {
+            fsync: match source.choice("fsync")? {
                 Some("interval") => Fsync::Interval,
                 _ => Fsync::Always,
             },
-            runtime_idle_timeout: source.number("runtime_idle_timeout_seconds")?,
+            runtime_idle_timeout: source.amount("runtime_idle_timeout_seconds")?,
             build_git_sha: source.variable("OPENHANDS_BUILD_GIT_SHA").unwrap_or("unknown").to_owned(),
             build_git_ref: source.variable("OPENHANDS_BUILD_GIT_REF").unwrap_or("unknown").to_owned(),
             log_level: log_level(source),
@@ -127,15 +137,20 @@ pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
 
 /// `OH_SESSION_API_KEYS…`, else the older `SESSION_API_KEY`.
 fn session_api_keys(source: &Source) -> Result<Vec<SecretString>, Invalid> {
-    let keys = non_blank(source.list("session_api_keys")?);
+    let keys = secret(source.list("session_api_keys")?);
     if !keys.is_empty() {
         return Ok(keys);
     }
     Ok(source.variable("SESSION_API_KEY").map(SecretString::from).into_iter().collect())
 }
 
-fn non_blank(keys: Vec<String>) -> Vec<SecretString> {
-    keys.into_iter().filter(|key| !key.trim().is_empty()).map(Into::into).collect()
+fn secret(keys: Vec<String>) -> Vec<SecretString> {
+    keys.into_iter().map(Into::into).collect()
+}
+
+/// The bounds of a setting fit in a `usize`.
+pub fn count(number: Option<u64>) -> Option<usize> {
+    number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 /// `/prefix` of `https://host/prefix/`.
@@ -144,17 +159,6 @@ fn root_path(web_url: Option<&str>) -> String {
     let path = after_scheme.split_once('/').map_or("", |(_, path)| path);
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
     if path.is_empty() { String::new() } else { format!("/{path}") }
-}
-
-fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
-    Ok(at_least_one(source, field)?.map(|n| Duration::from_secs(n as u64)))
-}
-
-fn at_least_one(source: &Source, field: &str) -> Result<Option<usize>, Invalid> {
-    match source.number::<usize>(field)? {
-        Some(0) => Err(Invalid::new(field, "must be at least 1")),
-        other => Ok(other),
-    }
 }
 
 fn log_level(source: &Source) -> String {

@@ -1,0 +1,412 @@
+//! Every setting there is: its name, what it may be, what it is by default, and what it does. What is read is
+//! checked against this, and `docs/SETTINGS.md` is made from it. One rule holds for all: an empty value is an
+//! unset one, and a value that cannot be meant ends the start.
+
+use Kind::{Amount, Choice, Flag, List, Name, Path, Text, Whole};
+
+/// One setting: `OH_` and its field in capitals, or the field in the config file.
+pub struct Setting {
+    /// In lower case.
+    pub field: &'static str,
+    pub kind: Kind,
+    /// As a reader of the documents sees it.
+    pub default: &'static str,
+    pub says: &'static str,
+}
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Text,
+    Path,
+    /// What units are called after: letters, digits, `_`, `.` and `-`, the first one a letter or digit.
+    Name,
+    Flag,
+    Choice(&'static [&'static str]),
+    List,
+    /// A whole number in these bounds.
+    Whole {
+        least: u64,
+        most: u64,
+    },
+    /// A number in these bounds.
+    Amount {
+        least: f64,
+        most: f64,
+    },
+}
+
+/// A part of the page of settings.
+pub struct Section {
+    pub title: &'static str,
+    pub says: &'static str,
+    pub settings: &'static [Setting],
+}
+
+const fn setting(field: &'static str, kind: Kind, default: &'static str, says: &'static str) -> Setting {
+    Setting { field, kind, default, says }
+}
+
+const YEAR: u64 = 366 * 24 * 3_600;
+
+/// The setting of this field.
+pub fn find(field: &str) -> Option<&'static Setting> {
+    all().find(|setting| setting.field == field)
+}
+
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
+}
+
+/// The most letters of a [`Kind::Name`].
+pub const NAME_CHARS: usize = 40;
+
+pub const SECTIONS: &[Section] = &[
+    Section {
+        title: "Who may call",
+        says: "Without keys and tokens the server is open to whoever reaches it, and then it listens on loopback \
+               only, unless it is started with `--allow-open-server`.",
+        settings: &[
+            setting(
+                "session_api_keys",
+                List,
+                "none",
+                "Any of these keys opens the API, in the header `X-Session-API-Key`. To rotate a key, add the new one \
+                 with the next number, move the clients, then give the remaining keys the numbers from 0 again. \
+                 `SESSION_API_KEY` is the older name of a single key, which counts where there is no other.",
+            ),
+            setting(
+                "jwt_algorithm",
+                Choice(&["HS256", "EdDSA", "RS256"]),
+                "none: no tokens",
+                "`Authorization: Bearer` tokens that are signed with this algorithm open the API too.",
+            ),
+            setting("jwt_secret", Text, "none", "For HS256: the issuer's secret, of 32 bytes or more."),
+            setting(
+                "jwt_previous_secrets",
+                List,
+                "none",
+                "For HS256: secrets whose tokens still count. The old secret stays here until its tokens have expired.",
+            ),
+            setting(
+                "jwt_public_key_file",
+                Path,
+                "none",
+                "For EdDSA and RS256: one or more public keys of the issuer as PEM. The file is read again when it changes.",
+            ),
+            setting(
+                "jwt_jwks_file",
+                Path,
+                "none",
+                "The same as a JWK set, in which tokens name their key by `kid`.",
+            ),
+            setting("jwt_issuer", Text, "none, needed for tokens", "What `iss` of a token must be."),
+            setting(
+                "jwt_audience",
+                Text,
+                "none, needed for tokens",
+                "What `aud` of a token must be or hold.",
+            ),
+            setting(
+                "jwt_leeway_seconds",
+                Whole { least: 0, most: 600 },
+                "30",
+                "How far the issuer's clock may be off.",
+            ),
+            setting(
+                "allow_cors_origins",
+                List,
+                "none",
+                "Origins of web pages that may call the API. Those of `localhost` and `127.0.0.1` always may.",
+            ),
+            setting(
+                "allow_cors_origin_regex",
+                Text,
+                "none",
+                "The same as a pattern that matches the whole origin.",
+            ),
+            setting(
+                "allowed_hosts",
+                List,
+                "loopback names",
+                "Host names that a server without keys answers to.",
+            ),
+            setting(
+                "trust_forwarded_headers",
+                Flag,
+                "false",
+                "Believe `X-Forwarded-Proto` and `X-Forwarded-Host` of a proxy in front.",
+            ),
+        ],
+    },
+    Section {
+        title: "The server",
+        says: "",
+        settings: &[
+            setting(
+                "secret_key",
+                Text,
+                "made once and kept in `workspace/.manyhands/secret_key`",
+                "Seals keys of models and secrets on the disk. In a cluster all gateways share it.",
+            ),
+            setting(
+                "previous_secret_keys",
+                List,
+                "none",
+                "Open what older keys have sealed. New values are sealed with the current one.",
+            ),
+            setting(
+                "conversations_path",
+                Path,
+                "`workspace/conversations`",
+                "Has one folder a conversation. The server's own state lies beside it in `.manyhands/`.",
+            ),
+            setting(
+                "bash_events_dir",
+                Path,
+                "`workspace/bash_events`",
+                "What commands of the API have printed.",
+            ),
+            setting(
+                "bash_events_retention_seconds",
+                Whole { least: 1, most: 100 * YEAR },
+                "keep it",
+                "Forget it after so long.",
+            ),
+            setting(
+                "workspace_path",
+                Path,
+                "`workspace/project`",
+                "Where commands without a `cwd` run, and conversations that name no directory.",
+            ),
+            setting(
+                "web_url",
+                Text,
+                "none",
+                "The URL under which a proxy shows the server. Its path is served as a prefix too.",
+            ),
+            setting(
+                "runtime_idle_timeout_seconds",
+                Amount { least: 1.0, most: 1e9 },
+                "none",
+                "Clients are told it in `/server_info`. Nothing here acts on it.",
+            ),
+            setting(
+                "max_concurrent_runs",
+                Whole { least: 1, most: 100_000 },
+                "10",
+                "How many conversations may run at once, in a cluster in each worker. More are answered 429.",
+            ),
+            setting(
+                "pass_env",
+                List,
+                "none",
+                "Variables that programs of agents inherit beside the usual ones, by exact name or by a pattern with one `*` \
+                 such as `MY_*`. What looks like a secret is inherited only where it is named exactly.",
+            ),
+            setting(
+                "fsync",
+                Choice(&["always", "interval"]),
+                "always",
+                "With `interval` an event is acknowledged when the operating system has it, and synced within 50 ms.",
+            ),
+            setting(
+                "conversation_runtime",
+                Choice(&["local"]),
+                "local",
+                "Kept for configurations of the server this one replaces.",
+            ),
+        ],
+    },
+    Section {
+        title: "All parts of a cluster",
+        says: "The gateway and the supervisor also read these. Workers read nothing: they are told.",
+        settings: &[
+            setting(
+                "nats_url",
+                Text,
+                "`nats://127.0.0.1:4222`",
+                "Where NATS is: `nats://` or `tls://host:port`, several parted by commas.",
+            ),
+            setting(
+                "keys_dir",
+                Path,
+                "none",
+                "The folder that `manyhands init` made. Each part reads its own folder in it. The files \
+                 `gateway/secret_key` and `gateway/session_key` count where `OH_SECRET_KEY` and `OH_SESSION_API_KEYS` \
+                 are not set.",
+            ),
+            setting(
+                "nats_credentials_file",
+                Path,
+                "in `OH_KEYS_DIR`",
+                "What this part signs in to NATS with.",
+            ),
+            setting(
+                "nats_minter_file",
+                Path,
+                "in `OH_KEYS_DIR`",
+                "What the supervisor signs workers in with.",
+            ),
+            setting("nats_ca_file", Path, "the system's", "The authority of NATS' certificate as PEM."),
+            setting(
+                "metrics_address",
+                Text,
+                "none",
+                "`address:port` that shows `/metrics` and `/health` without asking for a key. Only a collector should \
+                 reach it.",
+            ),
+            setting(
+                "cluster",
+                Name,
+                "default",
+                "Is in the names of containers and volumes, so that two clusters can share a machine.",
+            ),
+        ],
+    },
+    Section {
+        title: "The gateway of a cluster",
+        says: "",
+        settings: &[
+            setting(
+                "sandbox_policy",
+                Choice(&["shared", "workspace", "conversation"]),
+                "shared",
+                "Who shares a sandbox: all of a tenant (`shared`), all of a directory below the root (`workspace`), or \
+                 nobody (`conversation`). A conversation that is created with `conversation_runtime: docker` always \
+                 has one of its own.",
+            ),
+            setting(
+                "workspaces_root",
+                Path,
+                "`/workspace`",
+                "Where sandboxes have their files. The path is absolute.",
+            ),
+            setting(
+                "sandbox_start_seconds",
+                Whole { least: 1, most: 3_600 },
+                "60",
+                "How long a call waits for a worker to start.",
+            ),
+            setting(
+                "tenant_budget_usd",
+                Amount { least: 0.01, most: 1e9 },
+                "none",
+                "What all conversations of a tenant together may spend on models.",
+            ),
+            setting(
+                "sandbox_storage_mib",
+                Whole { least: 0, most: 1 << 30 },
+                "4096",
+                "What the conversations and bash events of one sandbox may take up in NATS. Beyond it runs end with a \
+                 `ConversationErrorEvent`, and what would store more is answered 507. With `0` there is no limit.",
+            ),
+            setting(
+                "allow_private_model_hosts",
+                Flag,
+                "false (compose: true)",
+                "Let conversations name models at loopback, link-local and private addresses, which the gateway then \
+                 calls. A model server of your own needs it.",
+            ),
+        ],
+    },
+    Section {
+        title: "The supervisor of a cluster",
+        says: "",
+        settings: &[
+            setting(
+                "sandbox_driver",
+                Choice(&["docker", "process"]),
+                "docker",
+                "With `process` sandboxes are child processes, **with nothing that keeps them apart**, and end with the \
+                 supervisor.",
+            ),
+            setting(
+                "conversation_image",
+                Text,
+                "`manyhands-worker`",
+                "What containers are made of: any image with a shell.",
+            ),
+            setting(
+                "worker_binary",
+                Path,
+                "`/usr/local/bin/manyhands`",
+                "A static build of this program, which is put into the containers.",
+            ),
+            setting(
+                "warm_workers",
+                Whole { least: 0, most: 10_000 },
+                "0 (compose: 1)",
+                "How many sandboxes are kept running for whoever comes next.",
+            ),
+            setting(
+                "sandbox_idle_seconds",
+                Whole { least: 0, most: 100 * YEAR },
+                "900",
+                "A sandbox that nobody used for so long is paused, and the next call wakes it. With `0` none is.",
+            ),
+            setting("max_sandboxes", Whole { least: 1, most: 1_000_000 }, "no limit", "How many may run."),
+            setting(
+                "max_sandboxes_per_tenant",
+                Whole { least: 1, most: 1_000_000 },
+                "no limit",
+                "How many of one tenant may run.",
+            ),
+            setting(
+                "sandbox_memory_mib",
+                Whole { least: 64, most: 1 << 30 },
+                "2048",
+                "The memory of one container.",
+            ),
+            setting(
+                "sandbox_cpus",
+                Amount { least: 0.01, most: 10_000.0 },
+                "2",
+                "The processors of one container.",
+            ),
+            setting(
+                "sandbox_processes",
+                Whole { least: 16, most: 4_194_304 },
+                "512",
+                "The processes and threads of one container.",
+            ),
+            setting("sandbox_runtime", Text, "the engine's", "Such as `runsc` or `kata`."),
+            setting(
+                "sandbox_network",
+                Text,
+                "none",
+                "A network that containers are put into. It should be an internal one.",
+            ),
+            setting(
+                "sandbox_door",
+                Text,
+                "none",
+                "The volume with the socket of `manyhands door`, over which workers reach NATS.",
+            ),
+            setting(
+                "worker_nats_url",
+                Text,
+                "`OH_NATS_URL`",
+                "NATS as workers reach it; with a door `unix:///door/nats.sock`.",
+            ),
+            setting(
+                "sandbox_volume",
+                Text,
+                "one volume a sandbox",
+                "One volume for the files of all sandboxes, which the supervisor sees at `/sandboxes`.",
+            ),
+            setting(
+                "end_sandboxes",
+                Flag,
+                "false",
+                "End the workers when the supervisor is told to end. The next one starts them again.",
+            ),
+            setting(
+                "sandbox_root",
+                Path,
+                "`workspace/sandboxes`",
+                "With the driver `process`: where sandboxes keep their files.",
+            ),
+        ],
+    },
+];
