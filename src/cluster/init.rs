@@ -1,5 +1,6 @@
 //! `manyhands init`: makes the keys of a cluster once, each where only its part reads it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use crate::settings::Settings;
 #[derive(clap::Args)]
 pub struct Options {
     /// Where the keys go
-    #[arg(long, default_value = "deploy-keys")]
+    #[arg(long, default_value = "keys")]
     dir: PathBuf,
     /// Where nats-server keeps its accounts: a folder that lasts, as the server sees it
     #[arg(long, default_value = "/data/accounts")]
@@ -23,6 +24,7 @@ pub struct Options {
 /// # Errors
 /// When a key cannot be made or written, or keys that are needed are gone.
 pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
+    hide_from_git(&options.dir)?;
     let mut pieces = folder::make(&options.dir, &options.accounts_dir)?;
     if settings.secret_key.is_none() {
         pieces.push(text_key(&options.dir, "gateway/secret_key")?);
@@ -44,6 +46,23 @@ pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
         println!("{}", advice(&options.dir));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Before any key is there: the folder may lie in a checkout, of which everything is committed by a careless
+/// `git add`.
+fn hide_from_git(dir: &Path) -> anyhow::Result<()> {
+    let path = dir.join(".gitignore");
+    let written = std::fs::create_dir_all(dir).and_then(|()| match path.exists() {
+        true => Ok(()),
+        false => std::fs::write(&path, "*\n"),
+    });
+    match written {
+        // Where only the folders in it may be written to, there is no checkout.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Ok(())
+        }
+        written => written.with_context(|| format!("cannot make {}", path.display())),
+    }
 }
 
 fn text_key(dir: &Path, name: &str) -> anyhow::Result<Piece> {
@@ -78,8 +97,24 @@ fn advice(dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn git_sees_nothing_of_the_keys() {
+        let checkout = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let ran = Command::new("git").arg("-C").arg(checkout.path()).args(arguments).output().unwrap();
+            String::from_utf8(ran.stdout).unwrap()
+        };
+        git(&["init", "-q"]);
+        let options = Options { dir: checkout.path().join("keys"), accounts_dir: "/data/accounts".into() };
+        let settings = Settings::from_source(&crate::settings::load(BTreeMap::new()).unwrap()).unwrap();
+        run(&options, &settings).unwrap();
+        assert!(options.dir.join("gateway/secret_key").exists());
+        assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
+    }
 
     #[test]
     fn keys_of_the_environment_are_not_made_again() {

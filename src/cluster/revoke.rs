@@ -11,7 +11,7 @@ use super::settings::Cluster;
 #[derive(clap::Args)]
 pub struct Options {
     /// Where the keys are, those of the operator among them
-    #[arg(long, default_value = "deploy-keys")]
+    #[arg(long, default_value = "keys")]
     dir: PathBuf,
     /// `gateway`, `supervisor` or `workers`: the key, for which there will be another; or a file with credentials
     /// that leaked, or with their token alone
