@@ -18,6 +18,15 @@ const NO_RESULT_YET: &str = "[This call has no result yet.]";
 #[derive(Debug, Default, PartialEq)]
 pub struct View {
     pub items: Vec<Item>,
+    /// Who answers from here on, where the log says so.
+    model: Option<Model>,
+}
+
+/// What must be the same for a signature to be accepted.
+#[derive(Debug, PartialEq, Eq)]
+struct Model {
+    name: Value,
+    base_url: Value,
 }
 
 #[derive(Debug, PartialEq)]
@@ -73,6 +82,9 @@ impl View {
             EventBody::UserRejectObservation(rejected) => self.rejection(event, rejected),
             EventBody::AgentErrorEvent(error) => self.error(event, error),
             EventBody::Condensation(condensation) => self.condense(&event.id, condensation),
+            EventBody::ConversationStateUpdateEvent(update) if update.key == "agent" => {
+                self.change_model(update.value.as_ref());
+            }
             EventBody::SecurityAnalysisEvent(_)
             | EventBody::ConversationStateUpdateEvent(_)
             | EventBody::ConversationErrorEvent(_)
@@ -128,6 +140,24 @@ impl View {
             Item::Turn(turn) => Some(turn),
             Item::System { .. } | Item::Text { .. } | Item::Summary { .. } => None,
         })
+    }
+
+    /// Thinking is signed, and only the model that signed it takes it back.
+    fn change_model(&mut self, agent: Option<&Value>) {
+        let field = |name: &str| agent.and_then(|agent| agent.pointer(name)).cloned().unwrap_or_default();
+        let model = Some(Model { name: field("/llm/model"), base_url: field("/llm/base_url") });
+        if self.model == model {
+            return;
+        }
+        self.model = model;
+        for item in &mut self.items {
+            match item {
+                Item::System { message } | Item::Text { message, .. } | Item::Summary { message, .. } => {
+                    forget_thinking(message);
+                }
+                Item::Turn(turn) => forget_thinking(&mut turn.assistant),
+            }
+        }
     }
 
     fn system(&mut self, prompt: &SystemPrompt) {
@@ -233,6 +263,12 @@ impl Call {
 /// Whether an answer of the agent says nothing: providers refuse such messages.
 pub fn is_blank(message: &Message) -> bool {
     message.content.iter().all(|piece| piece.as_text().is_some_and(|text| text.trim().is_empty()))
+}
+
+fn forget_thinking(message: &mut Arc<Message>) {
+    if !message.thinking_blocks.is_empty() {
+        Arc::make_mut(message).thinking_blocks = Vec::new();
+    }
 }
 
 fn push_joined(messages: &mut Vec<Arc<Message>>, message: &Arc<Message>) {

@@ -2,9 +2,13 @@
 
 use http::HeaderMap;
 use types::agent::LlmConfig;
+use types::stats::add_cost;
 
 use crate::answer::Tokens;
 use crate::catalog::{Known, Prices};
+
+/// US dollars that one call can count at most.
+const MOST_OF_A_CALL: f64 = 100_000.0;
 
 const COST_HEADERS: [&str; 2] = ["llm_provider-x-litellm-response-cost", "x-litellm-response-cost"];
 
@@ -16,6 +20,18 @@ pub(crate) fn of(llm: &LlmConfig, known: Option<&Known>, headers: &HeaderMap, to
         .or(tokens.reported_cost)
         .or_else(|| known.map(|known| from_table(&known.prices, tokens)));
     cost.filter(|cost| cost.is_finite() && *cost >= 0.0).unwrap_or(0.0)
+}
+
+/// What a call counts against a limit: the dearest of all that is known, since whoever is limited may have set
+/// some of it.
+pub(crate) fn ceiling(llm: &LlmConfig, known: Option<&Known>, headers: &HeaderMap, tokens: &Tokens) -> f64 {
+    let all = [
+        from_header(headers),
+        from_user(llm, tokens),
+        tokens.reported_cost,
+        known.map(|known| from_table(&known.prices, tokens)),
+    ];
+    all.into_iter().flatten().fold(0.0, |most, cost| add_cost(0.0, cost).max(most)).min(MOST_OF_A_CALL)
 }
 
 fn from_header(headers: &HeaderMap) -> Option<f64> {
@@ -70,6 +86,30 @@ mod tests {
         assert_eq!(of(&user, known.as_ref(), &header, &reported), 0.5);
         assert_eq!(of(&user, known.as_ref(), &none, &reported), 3.0);
         assert_eq!(of(&LlmConfig::default(), known.as_ref(), &none, &reported), 0.25);
+    }
+
+    #[test]
+    fn nobody_makes_a_call_cheaper_than_the_table_says() {
+        let known = catalog::find("gpt-4o");
+        let table = of(&LlmConfig::default(), known.as_ref(), &HeaderMap::new(), &TOKENS);
+        let priced = |input: f64, output: f64| LlmConfig {
+            input_cost_per_token: Some(input),
+            output_cost_per_token: Some(output),
+            ..LlmConfig::default()
+        };
+        let header =
+            |cost: &str| HeaderMap::from_iter([(COST_HEADERS[1].parse().unwrap(), cost.parse().unwrap())]);
+        let counted = |llm: &LlmConfig, headers: &HeaderMap, tokens: &Tokens| {
+            ceiling(llm, known.as_ref(), headers, tokens)
+        };
+        for price in [0.0, -1.0, f64::NAN] {
+            assert_eq!(counted(&priced(price, price), &header("0"), &TOKENS), table);
+        }
+        assert_eq!(counted(&priced(1e-3, 0.0), &HeaderMap::new(), &TOKENS), 1000.0, "the dearer counts");
+        for most in ["1e308", "inf"] {
+            let reported = Tokens { reported_cost: Some(f64::INFINITY), ..TOKENS };
+            assert_eq!(counted(&priced(f64::MAX, f64::MAX), &header(most), &reported), MOST_OF_A_CALL);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
+use tokio::time::Instant;
 use types::agent::LlmConfig;
 use types::model::ModelRequest;
 
@@ -22,6 +23,8 @@ use crate::{anthropic, chat, responses};
 
 /// Most bytes of an answer.
 const ANSWER_LIMIT: usize = 64 << 20;
+/// What a stream may take from its head to its end, however much it says.
+const LONGEST_STREAM: Duration = Duration::from_secs(60 * 60);
 /// Most bytes of an error text; the rest is not read.
 const ERROR_LIMIT: usize = 64 << 10;
 
@@ -149,20 +152,28 @@ fn read(dialect: Dialect, body: &[u8]) -> Result<Answer, Problem> {
 }
 
 /// Hands every event to `take` until it says that was all, or the stream ends. A broken connection is an
-/// end like any other: whether the answer was complete, only the assembly knows.
+/// end like any other: whether the answer was complete, only the assembly knows. `idle` is between two events:
+/// comments, which some servers send for ever, are no sign of an answer.
 async fn follow(
     mut body: AnswerBody,
     idle: Duration,
     mut take: impl FnMut(&SseEvent) -> Result<bool, Problem>,
 ) -> Result<(), Problem> {
     let (mut reader, mut events, mut received) = (SseReader::default(), Vec::new(), 0_usize);
+    let whole = Instant::now() + idle.max(LONGEST_STREAM);
+    let mut heard = Instant::now();
     loop {
-        let next = tokio::time::timeout(idle, body.next()).await.map_err(|_| Problem::timeout(idle))?;
+        let next = tokio::time::timeout_at(whole.min(heard + idle), body.next()).await;
+        let next =
+            next.map_err(|_| Problem::timeout(if Instant::now() < whole { idle } else { LONGEST_STREAM }))?;
         let Some(Ok(piece)) = next else { return Ok(()) };
         received += piece.len();
         let fed = reader.feed(&piece, |event| events.push(event));
         if fed.is_err() || received > ANSWER_LIMIT {
             return Err(Problem::garbled("the streamed answer is too long"));
+        }
+        if !events.is_empty() {
+            heard = Instant::now();
         }
         for event in events.drain(..) {
             if take(&event)? {

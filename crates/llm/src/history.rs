@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use types::content::{Content, Message, Role, ToolCall};
 
+use crate::call_ids::{CallIds, Form};
+
 /// Most characters of one text block of a tool result.
 const TOOL_TEXT_LIMIT: usize = 50_000;
 const CUT_NOTICE: &str = "\n[… the middle of this output was left out, it is too long …]\n";
@@ -25,15 +27,19 @@ pub(crate) enum Turn<'a> {
 
 pub(crate) struct ToolResult<'a> {
     pub call: &'a ToolCall,
+    /// The call's id in this request.
+    pub id: Cow<'a, str>,
     /// Texts are cut to what a provider takes.
     pub texts: Vec<Cow<'a, str>>,
     pub image_urls: Vec<&'a str>,
 }
 
 /// Brings messages into shape. Results move up to their call; a call without one gets a note, because
-/// providers refuse unanswered calls; a result without a call is dropped for the same reason.
-pub(crate) fn shape(messages: &[Arc<Message>]) -> History<'_> {
+/// providers refuse unanswered calls; a result without a call is dropped for the same reason, and a message of the
+/// user that holds nothing.
+pub(crate) fn shape(messages: &[Arc<Message>], form: Form) -> History<'_> {
     let mut results = results_by_call(messages);
+    let mut ids = CallIds::new(form);
     let mut history = History { system: Vec::new(), turns: Vec::new() };
     for (place, message) in messages.iter().enumerate() {
         let message = message.as_ref();
@@ -41,8 +47,11 @@ pub(crate) fn shape(messages: &[Arc<Message>]) -> History<'_> {
             Role::System => history.system.extend(message.content.iter().filter_map(Content::as_text)),
             Role::User => push_user(&mut history.turns, message),
             Role::Assistant => {
-                let results =
-                    message.tool_calls.iter().map(|call| result_of(call, place, &mut results)).collect();
+                let results = message
+                    .tool_calls
+                    .iter()
+                    .map(|call| result_of(call, ids.next(&call.id), place, &mut results))
+                    .collect();
                 history.turns.push(Turn::Assistant { message, results });
             }
             Role::Tool => {}
@@ -64,6 +73,9 @@ fn results_by_call(messages: &[Arc<Message>]) -> Results<'_> {
 }
 
 fn push_user<'a>(turns: &mut Vec<Turn<'a>>, message: &'a Message) {
+    if message.content.iter().all(is_empty) {
+        return;
+    }
     if let Some(Turn::User(content)) = turns.last_mut() {
         content.extend(&message.content);
     } else {
@@ -71,18 +83,30 @@ fn push_user<'a>(turns: &mut Vec<Turn<'a>>, message: &'a Message) {
     }
 }
 
+fn is_empty(piece: &Content) -> bool {
+    match piece {
+        Content::Text { text, .. } => text.is_empty(),
+        Content::Image { image_urls, .. } => image_urls.is_empty(),
+    }
+}
+
 /// The first result after the call that no earlier call with the same id took.
-fn result_of<'a>(call: &'a ToolCall, place: usize, results: &mut Results<'a>) -> ToolResult<'a> {
+fn result_of<'a>(
+    call: &'a ToolCall,
+    id: Cow<'a, str>,
+    place: usize,
+    results: &mut Results<'a>,
+) -> ToolResult<'a> {
     let mut found = None;
     if let Some(waiting) = results.get_mut(call.id.as_str()) {
         waiting.retain(|(at, _)| *at > place);
         found = waiting.pop_front();
     }
     let Some((_, message)) = found else {
-        return ToolResult { call, texts: vec![Cow::Borrowed(LOST_RESULT)], image_urls: Vec::new() };
+        return ToolResult { call, id, texts: vec![Cow::Borrowed(LOST_RESULT)], image_urls: Vec::new() };
     };
     let texts = message.content.iter().filter_map(Content::as_text).map(cut).collect();
-    ToolResult { call, texts, image_urls: message.content.iter().flat_map(image_urls).collect() }
+    ToolResult { call, id, texts, image_urls: message.content.iter().flat_map(image_urls).collect() }
 }
 
 pub(crate) fn image_urls(content: &Content) -> impl Iterator<Item = &str> {
@@ -129,7 +153,7 @@ mod tests {
     /// Role letters, and for each answer the texts of its results.
     fn outline(messages: &[Message]) -> Vec<String> {
         let messages: Vec<_> = messages.iter().cloned().map(Arc::new).collect();
-        let turns = shape(&messages).turns;
+        let turns = shape(&messages, Form::Usual).turns;
         let text = |turn: &Turn<'_>| match turn {
             Turn::User(content) => format!("u{}", content.len()),
             Turn::Assistant { results, .. } => {
@@ -160,6 +184,15 @@ mod tests {
     fn an_id_used_twice_pairs_in_order() {
         let messages = [asks(&["1"]), result("1", "a"), asks(&["1"]), result("1", "b")];
         assert_eq!(outline(&messages), ["a a", "a b"]);
+    }
+
+    #[test]
+    fn a_message_of_the_user_that_holds_nothing_is_left_out() {
+        let empty = Message { role: Role::User, ..Message::default() };
+        let image = Content::Image { cache_prompt: false, image_urls: Vec::new() };
+        let blank = Message { content: vec![Content::text(""), image], ..empty.clone() };
+        assert_eq!(outline(&[empty.clone(), blank.clone()]), [""; 0]);
+        assert_eq!(outline(&[Message::new(Role::User, "a"), empty, asks(&[]), blank]), ["u1", "a "]);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 mod answer;
 mod anthropic;
 mod brokered;
+mod call_ids;
 mod catalog;
 mod chat;
 mod client;

@@ -18,7 +18,7 @@ const TOKEN_BYTES: u64 = 4;
 /// Most bytes of an answer that is not streamed and still read.
 const MOST: usize = 64 << 20;
 
-/// Tokens and price of one call.
+/// Tokens and price of one call, as they count against a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
     pub prompt_tokens: u64,
@@ -112,7 +112,7 @@ impl Meter {
         if tokens.completion == 0 {
             tokens.completion = answered;
         }
-        let cost = cost::of(&self.llm, self.known.as_ref(), &self.headers, &tokens);
+        let cost = cost::ceiling(&self.llm, self.known.as_ref(), &self.headers, &tokens);
         Spent {
             prompt_tokens: tokens.prompt,
             completion_tokens: tokens.completion,

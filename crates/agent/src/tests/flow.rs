@@ -6,7 +6,7 @@ use types::event::EventBody;
 use types::{Content, Message, Role};
 
 use super::sim::{Sim, observation};
-use super::support::{call, copy, finish, shell, think};
+use super::support::{call, completion, copy, finish, shell, think};
 use crate::protocol::{Input, Refusal, ToolOutcome};
 
 #[test]
@@ -254,4 +254,40 @@ fn switching_the_model_is_announced_without_its_secrets() {
     assert!(value["llm"].get("base_url").is_none(), "nulls are left out");
     sim.answer("", vec![think("c1")]);
     assert_eq!(sim.calling.as_ref().unwrap().1, "other");
+}
+
+#[test]
+fn thinking_goes_back_to_the_model_that_signed_it_and_to_no_other() {
+    let mut sim = Sim::started(copy());
+    let thinks = |sim: &mut Sim, id: &str| {
+        let mut answer = completion(&format!("resp-{id}"), "", vec![think(id)]);
+        answer.message.thinking_blocks =
+            vec![json!({"type": "thinking", "thinking": "hm", "signature": format!("by-{id}")})];
+        sim.model(Ok(answer));
+    };
+    let sent = |sim: &Sim| {
+        let (_, _, request) = sim.calling.as_ref().unwrap();
+        let blocks = request.messages.iter().flat_map(|message| &message.thinking_blocks);
+        blocks.map(|block| block["signature"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let switch = |sim: &mut Sim, model: &str, temperature: f64| {
+        let llm = types::agent::LlmConfig {
+            model: model.to_owned(),
+            temperature: Some(temperature),
+            ..Default::default()
+        };
+        sim.input(Input::SwitchLlm { llm, vision: true }).unwrap();
+    };
+    thinks(&mut sim, "c1");
+    assert_eq!(sent(&sim), ["by-c1"]);
+    switch(&mut sim, "anthropic/other", 0.1);
+    thinks(&mut sim, "c2");
+    assert_eq!(sent(&sim), ["by-c2"]);
+    switch(&mut sim, "anthropic/other", 0.9);
+    thinks(&mut sim, "c3");
+    assert_eq!(sent(&sim), ["by-c2", "by-c3"], "it is the same model still");
+
+    sim.crash();
+    sim.run();
+    assert_eq!(sent(&sim), ["by-c2", "by-c3"], "as the log says it");
 }

@@ -1,21 +1,29 @@
 //! Sums in the store that many calls add to at once: what was added while one write was under way goes into the
-//! next one.
+//! next one. A write whose answer was lost is made again with its number, and the sum knows the newest number of
+//! each that wrote to it, so nothing is counted twice.
 
 use std::collections::HashMap;
 use std::ops::Add;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::buckets::BUDGETS;
 use ports::{Expect, Kv, sums};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use types::stats::{MOST_COST, add_cost};
+use uuid::Uuid;
 
 /// After a write that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What was spent: a value of the bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// The writers whose newest number is kept with a sum: more than ever write to it at the same time.
+const WRITERS: usize = 32;
+
+/// What was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Spending {
     pub calls: u64,
     pub prompt_tokens: u64,
@@ -29,16 +37,64 @@ impl Add for Spending {
 
     fn add(self, more: Self) -> Self {
         Self {
-            calls: self.calls + more.calls,
-            prompt_tokens: self.prompt_tokens + more.prompt_tokens,
-            completion_tokens: self.completion_tokens + more.completion_tokens,
-            cost: self.cost + more.cost,
+            calls: self.calls.saturating_add(more.calls),
+            prompt_tokens: self.prompt_tokens.saturating_add(more.prompt_tokens),
+            completion_tokens: self.completion_tokens.saturating_add(more.completion_tokens),
+            cost: add_cost(self.cost, more.cost),
         }
+    }
+}
+
+/// A value of the bucket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Value")]
+struct Sum {
+    #[serde(flatten)]
+    spending: Spending,
+    /// The newest number of each, the last to write last.
+    writers: Vec<(Uuid, u64)>,
+}
+
+impl From<Value> for Sum {
+    /// Whatever was stored can be read, or nobody could add to it any more. What is no amount was infinite once.
+    fn from(stored: Value) -> Self {
+        let count = |field: &str| stored.get(field).and_then(Value::as_u64).unwrap_or_default();
+        let cost = match stored.get("cost") {
+            None => 0.0,
+            Some(cost) => cost.as_f64().map_or(MOST_COST, |cost| add_cost(0.0, cost)),
+        };
+        let spending = Spending {
+            calls: count("calls"),
+            prompt_tokens: count("prompt_tokens"),
+            completion_tokens: count("completion_tokens"),
+            cost,
+        };
+        let writers = stored.get("writers").cloned().and_then(|writers| serde_json::from_value(writers).ok());
+        Self { spending, writers: writers.unwrap_or_default() }
+    }
+}
+
+impl Sum {
+    fn has(&self, writer: Uuid, number: u64) -> bool {
+        self.writers.iter().any(|(known, newest)| *known == writer && *newest >= number)
+    }
+
+    fn take(&mut self, writer: Uuid, Portion { number, spending }: Portion) {
+        if self.has(writer, number) {
+            return;
+        }
+        self.spending = self.spending + spending;
+        self.writers.retain(|(known, _)| *known != writer);
+        self.writers.push((writer, number));
+        self.writers.drain(..self.writers.len().saturating_sub(WRITERS));
     }
 }
 
 pub(super) struct Tally {
     kv: Arc<dyn Kv>,
+    /// This one, among all that write to the same sums.
+    writer: Uuid,
+    next: AtomicU64,
     /// Of the sums that somebody is writing.
     unsaved: Mutex<HashMap<String, Unsaved>>,
 }
@@ -46,12 +102,25 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Default)]
 struct Unsaved {
     waiting: Spending,
-    under_way: Spending,
+    under_way: Option<Portion>,
+}
+
+/// What one write adds, however often it is tried.
+#[derive(Clone, Copy)]
+struct Portion {
+    number: u64,
+    spending: Spending,
+}
+
+impl Unsaved {
+    fn spending(&self) -> Spending {
+        self.waiting + self.under_way.map(|portion| portion.spending).unwrap_or_default()
+    }
 }
 
 impl Tally {
     pub fn new(kv: Arc<dyn Kv>) -> Self {
-        Self { kv, unsaved: Mutex::default() }
+        Self { kv, writer: Uuid::new_v4(), next: AtomicU64::new(1), unsaved: Mutex::default() }
     }
 
     /// A sum with what this process has still to write. Other gateways may have some of it, too.
@@ -60,8 +129,9 @@ impl Tally {
     /// Those of the store.
     pub async fn sum(&self, key: &str) -> ports::Result<Spending> {
         let stored = self.stored(key).await?;
-        let unsaved = self.lock().get(key).copied().unwrap_or_default();
-        Ok(stored + unsaved.waiting + unsaved.under_way)
+        let mut unsaved = self.lock().get(key).copied().unwrap_or_default();
+        unsaved.under_way = unsaved.under_way.filter(|portion| !stored.has(self.writer, portion.number));
+        Ok(stored.spending + unsaved.spending())
     }
 
     /// Adds to a sum. Whoever is first writes, after `pause` and until nothing is left, and waits for a store
@@ -77,7 +147,7 @@ impl Tally {
                 Ok(false) => return,
                 Err(error) if stop.is_cancelled() => {
                     let lost = self.lock().remove(key).unwrap_or_default();
-                    let Spending { calls, cost, .. } = lost.waiting + lost.under_way;
+                    let Spending { calls, cost, .. } = lost.spending();
                     tracing::error!(key, calls, cost, %error, "model calls are not counted");
                     return;
                 }
@@ -107,27 +177,30 @@ impl Tally {
     /// Writes what there is; false if there is nothing.
     async fn save(&self, key: &str) -> ports::Result<bool> {
         let Some(more) = self.take(key) else { return Ok(false) };
-        sums::change(self.kv.as_ref(), BUDGETS, key, |sum: &mut Spending| *sum = *sum + more).await?;
+        sums::change(self.kv.as_ref(), BUDGETS, key, |sum: &mut Sum| sum.take(self.writer, more)).await?;
         if let Some(unsaved) = self.lock().get_mut(key) {
-            unsaved.under_way = Spending::default();
+            unsaved.under_way = None;
         }
         Ok(true)
     }
 
     /// All that is to be written; without anything the sum is nobody's any more.
-    fn take(&self, key: &str) -> Option<Spending> {
+    fn take(&self, key: &str) -> Option<Portion> {
         let mut all = self.lock();
         let unsaved = all.get_mut(key)?;
-        let more = unsaved.under_way + unsaved.waiting;
-        if more == Spending::default() {
+        if unsaved.under_way.is_some() {
+            return unsaved.under_way;
+        }
+        if unsaved.waiting == Spending::default() {
             all.remove(key);
             return None;
         }
-        *unsaved = Unsaved { waiting: Spending::default(), under_way: more };
-        Some(more)
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        unsaved.under_way = Some(Portion { number, spending: std::mem::take(&mut unsaved.waiting) });
+        unsaved.under_way
     }
 
-    async fn stored(&self, key: &str) -> ports::Result<Spending> {
+    async fn stored(&self, key: &str) -> ports::Result<Sum> {
         Ok(sums::value(self.kv.as_ref(), BUDGETS, key).await?.unwrap_or_default())
     }
 
@@ -138,7 +211,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
 
     use async_trait::async_trait;
     use bytes::Bytes;
@@ -151,6 +224,18 @@ mod tests {
         kv: Arc<dyn Kv>,
         is_away: AtomicBool,
         refused: AtomicUsize,
+        /// Takes that many values and says that it did not.
+        forgetful: AtomicUsize,
+    }
+
+    impl Moody {
+        async fn start() -> (Arc<Self>, tempfile::TempDir, embedded::Guard) {
+            let folder = tempfile::tempdir().unwrap();
+            let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+            let (ports, guard) = embedded::open(options).await.unwrap();
+            let (is_away, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+            (Arc::new(Self { kv: ports.kv, is_away, refused, forgetful: AtomicUsize::new(0) }), folder, guard)
+        }
     }
 
     #[async_trait]
@@ -164,7 +249,12 @@ mod tests {
         }
 
         async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
-            self.kv.put(bucket, key, value, expect).await
+            let outcome = self.kv.put(bucket, key, value, expect).await;
+            let forgets = |left: usize| left.checked_sub(1);
+            match self.forgetful.fetch_update(Ordering::SeqCst, Ordering::SeqCst, forgets) {
+                Ok(_) => Err(Error::Unavailable("no answer".to_owned())),
+                Err(_) => outcome,
+            }
         }
 
         async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> ports::Result<()> {
@@ -182,11 +272,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_store_that_is_away_did_not_take_is_added_when_it_is_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
-        let (ports, _guard) = embedded::open(options).await.unwrap();
-        let store =
-            Arc::new(Moody { kv: ports.kv, is_away: AtomicBool::new(true), refused: AtomicUsize::new(0) });
+        let (store, _folder, _guard) = Moody::start().await;
+        store.is_away.store(true, Ordering::SeqCst);
         let (tally, stop) = (Tally::new(store.clone()), CancellationToken::new());
         let call = Spending { calls: 1, cost: 0.5, ..Spending::default() };
         let back = async {
@@ -199,8 +286,41 @@ mod tests {
         tokio::join!(tally.add("sum", call, Duration::ZERO, &stop), back);
         let sum = tally.sum("sum").await.unwrap();
         assert_eq!(sum, Spending { calls: 2, cost: 1.0, ..Spending::default() });
-        assert_eq!(tally.stored("sum").await.unwrap(), sum);
+        assert_eq!(tally.stored("sum").await.unwrap().spending, sum);
         tally.forget("sum").await.unwrap();
         assert_eq!(tally.sum("sum").await.unwrap(), Spending::default());
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_counted_once() {
+        let (store, _folder, _guard) = Moody::start().await;
+        let (one, other, stop) =
+            (Tally::new(store.clone()), Tally::new(store.clone()), CancellationToken::new());
+        let call = Spending { calls: 1, cost: 0.5, ..Spending::default() };
+        store.forgetful.store(2, Ordering::SeqCst);
+        one.add("sum", call, Duration::ZERO, &stop).await;
+        other.add("sum", call, Duration::ZERO, &stop).await;
+        one.add("sum", call, Duration::ZERO, &stop).await;
+        let sum = Spending { calls: 3, cost: 1.5, ..Spending::default() };
+        assert_eq!(one.stored("sum").await.unwrap().spending, sum);
+    }
+
+    #[tokio::test]
+    async fn no_amount_makes_a_sum_that_cannot_be_stored_or_read() {
+        let (store, _folder, _guard) = Moody::start().await;
+        let (tally, stop) = (Tally::new(store.clone()), CancellationToken::new());
+        for cost in [1e308, 1e308, f64::INFINITY, f64::NAN, -1e308] {
+            let call = Spending { calls: u64::MAX, cost, ..Spending::default() };
+            tally.add("sum", call, Duration::ZERO, &stop).await;
+        }
+        let sum = tally.sum("sum").await.unwrap();
+        assert_eq!((sum.calls, sum.cost), (u64::MAX, MOST_COST));
+        for (damaged, cost) in
+            [(r#"{"calls":1,"cost":null}"#, MOST_COST), (r#"{"cost":0.5}"#, 1.0), ("[]", 0.5)]
+        {
+            store.kv.put(BUDGETS, "sum", damaged.into(), Expect::Anything).await.unwrap();
+            tally.add("sum", Spending { cost: 0.5, ..Spending::default() }, Duration::ZERO, &stop).await;
+            assert_eq!(tally.sum("sum").await.unwrap().cost, cost, "{damaged}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use types::content::{Content, Message, ToolCall};
+use types::content::{Content, Message};
 
 use crate::history::{History, ToolResult, Turn, image_urls};
 use crate::images::{self, ImageSource};
@@ -34,12 +34,12 @@ enum Kind<'a> {
         source: Source<'a>,
     },
     ToolUse {
-        id: &'a str,
+        id: Cow<'a, str>,
         name: &'a str,
         input: Input<'a>,
     },
     ToolResult {
-        tool_use_id: &'a str,
+        tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         content: Vec<Block<'a>>,
     },
@@ -88,7 +88,7 @@ pub(super) fn messages<'h>(history: &History<'h>, vision: bool, cache_markers: b
         match turn {
             Turn::User(content) => push(&mut messages, "user", user(content, vision)),
             Turn::Assistant { message, results } => {
-                push(&mut messages, "assistant", assistant(message));
+                push(&mut messages, "assistant", assistant(message, results));
                 push(
                     &mut messages,
                     "user",
@@ -122,17 +122,18 @@ fn user<'h>(content: &[&'h Content], vision: bool) -> Vec<Block<'h>> {
     blocks
 }
 
-fn assistant(message: &Message) -> Vec<Block<'_>> {
+fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>]) -> Vec<Block<'h>> {
     let thinking = message.thinking_blocks.iter().filter(|kept| kept.is_object());
     let mut blocks: Vec<_> = thinking.map(|kept| block(Kind::Thinking(kept))).collect();
     let texts = message.content.iter().filter_map(Content::as_text);
     blocks.extend(texts.filter_map(|text| text_block(Cow::Borrowed(text))));
-    blocks.extend(message.tool_calls.iter().map(tool_use));
+    blocks.extend(results.iter().map(tool_use));
     blocks
 }
 
-fn tool_use(call: &ToolCall) -> Block<'_> {
-    block(Kind::ToolUse { id: &call.id, name: &call.name, input: input(&call.arguments) })
+fn tool_use<'h>(result: &ToolResult<'h>) -> Block<'h> {
+    let call = result.call;
+    block(Kind::ToolUse { id: result.id.clone(), name: &call.name, input: input(&call.arguments) })
 }
 
 fn input(arguments: &str) -> Input<'_> {
@@ -149,7 +150,7 @@ fn input(arguments: &str) -> Input<'_> {
 fn tool_result<'h>(result: &ToolResult<'h>, vision: bool) -> Block<'h> {
     let mut content: Vec<_> = result.texts.iter().cloned().filter_map(text_block).collect();
     content.extend(result.image_urls.iter().map(|url| image(url, vision)));
-    block(Kind::ToolResult { tool_use_id: &result.call.id, content })
+    block(Kind::ToolResult { tool_use_id: result.id.clone(), content })
 }
 
 fn image(url: &str, vision: bool) -> Block<'_> {

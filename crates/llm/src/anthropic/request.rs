@@ -7,6 +7,7 @@ use types::model::ModelRequest;
 
 use super::message::{self, Block, WireMessage};
 use super::options::options;
+use crate::call_ids::Form;
 use crate::history::shape;
 use crate::plan::{Plan, Tweaks};
 
@@ -39,7 +40,7 @@ pub(crate) fn body(
     request: &ModelRequest,
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
-    let history = shape(&request.messages);
+    let history = shape(&request.messages, Form::of(&plan.route.model));
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
     let tools = request.tools.iter().map(|tool| WireTool {
         name: &tool.name,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
-use types::content::{Content, Message, ToolCall};
+use types::content::{Content, Message};
 
 use crate::history::{History, ToolResult, Turn, image_urls};
 use crate::images;
@@ -19,7 +19,7 @@ pub(super) struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ const EPHEMERAL: CacheControl = CacheControl { r#type: "ephemeral" };
 
 #[derive(Serialize)]
 struct WireCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: WireFunction<'a>,
 }
@@ -118,7 +118,7 @@ impl Writer<'_> {
         results: &[ToolResult<'h>],
         messages: &mut Vec<WireMessage<'h>>,
     ) {
-        messages.push(self.assistant(message));
+        messages.push(self.assistant(message, results));
         messages.extend(results.iter().map(|result| self.tool(result)));
         let mut images = results.iter().flat_map(|result| &result.image_urls).peekable();
         if self.traits.vision && images.peek().is_some() {
@@ -128,10 +128,10 @@ impl Writer<'_> {
         }
     }
 
-    fn assistant<'h>(&self, message: &'h Message) -> WireMessage<'h> {
+    fn assistant<'h>(&self, message: &'h Message, results: &[ToolResult<'h>]) -> WireMessage<'h> {
         let texts = message.content.iter().filter_map(Content::as_text).filter(|text| !text.is_empty());
         let blocks: Vec<_> = texts.map(|text| text_block(Cow::Borrowed(text))).collect();
-        let tool_calls: Vec<_> = message.tool_calls.iter().map(wire_call).collect();
+        let tool_calls: Vec<_> = results.iter().map(wire_call).collect();
         let content = match (blocks.is_empty(), tool_calls.is_empty()) {
             (true, false) => None,
             (true, true) => Some(WireContent::Text(Cow::Borrowed(""))),
@@ -154,7 +154,7 @@ impl Writer<'_> {
             blocks.extend(result.image_urls.iter().map(|_| text_block(Cow::Borrowed(images::LEFT_OUT))));
         }
         WireMessage {
-            tool_call_id: Some(&result.call.id),
+            tool_call_id: Some(result.id.clone()),
             name: (self.provider.prefix != "xai").then_some(&result.call.name),
             ..self.message("tool", blocks)
         }
@@ -227,7 +227,7 @@ fn text_block(text: Cow<'_, str>) -> Block<'_> {
     Block::Text { text, cache_control: None }
 }
 
-fn wire_call(call: &ToolCall) -> WireCall<'_> {
-    let function = WireFunction { name: &call.name, arguments: &call.arguments };
-    WireCall { id: &call.id, r#type: "function", function }
+fn wire_call<'h>(result: &ToolResult<'h>) -> WireCall<'h> {
+    let function = WireFunction { name: &result.call.name, arguments: &result.call.arguments };
+    WireCall { id: result.id.clone(), r#type: "function", function }
 }

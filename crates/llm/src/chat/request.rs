@@ -7,6 +7,7 @@ use types::model::{ModelRequest, ToolSchema};
 
 use super::message::{WireMessage, Writer};
 use super::options::options;
+use crate::call_ids::Form;
 use crate::history::shape;
 use crate::plan::{Plan, Tweaks};
 
@@ -33,7 +34,7 @@ pub(crate) fn body(
     request: &ModelRequest,
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
-    let history = shape(&request.messages);
+    let history = shape(&request.messages, Form::of(&plan.route.model));
     let provider = plan.route.provider;
     let cache_markers = plan.traits.cache_markers && !tweaks.without_cache_markers;
     let writer = Writer { traits: &plan.traits, provider, cache_markers };

@@ -12,8 +12,8 @@ use crate::images;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Item<'a> {
     Message { role: &'static str, content: Vec<Part<'a>> },
-    FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
-    FunctionCallOutput { call_id: &'a str, output: Cow<'a, str> },
+    FunctionCall { call_id: Cow<'a, str>, name: &'a str, arguments: &'a str },
+    FunctionCallOutput { call_id: Cow<'a, str>, output: Cow<'a, str> },
 }
 
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ pub(super) fn items<'h>(history: &History<'h>, vision: bool) -> Vec<Item<'h>> {
         match turn {
             Turn::User(content) => items.push(user(content, vision)),
             Turn::Assistant { message, results } => {
-                assistant(message, &mut items);
+                assistant(message, results, &mut items);
                 items.extend(results.iter().map(|result| output(result, vision)));
                 items.extend(images_of(results).filter(|_| vision));
             }
@@ -48,16 +48,16 @@ fn user<'h>(content: &[&'h Content], vision: bool) -> Item<'h> {
     Item::Message { role: "user", content: parts }
 }
 
-fn assistant<'h>(message: &'h Message, items: &mut Vec<Item<'h>>) {
+fn assistant<'h>(message: &'h Message, results: &[ToolResult<'h>], items: &mut Vec<Item<'h>>) {
     let texts = message.content.iter().filter_map(Content::as_text).filter(|text| !text.is_empty());
     let parts: Vec<_> = texts.map(|text| Part::OutputText { text }).collect();
     if !parts.is_empty() {
         items.push(Item::Message { role: "assistant", content: parts });
     }
-    items.extend(message.tool_calls.iter().map(|call| Item::FunctionCall {
-        call_id: &call.id,
-        name: &call.name,
-        arguments: &call.arguments,
+    items.extend(results.iter().map(|result| Item::FunctionCall {
+        call_id: result.id.clone(),
+        name: &result.call.name,
+        arguments: &result.call.arguments,
     }));
 }
 
@@ -67,7 +67,7 @@ fn output<'h>(result: &ToolResult<'h>, vision: bool) -> Item<'h> {
     let mut texts = result.texts.iter().cloned().chain(left_out);
     let first = texts.next().unwrap_or_default();
     let output = texts.fold(first, |all, text| Cow::Owned([&all, "\n", &text].concat()));
-    Item::FunctionCallOutput { call_id: &result.call.id, output }
+    Item::FunctionCallOutput { call_id: result.id.clone(), output }
 }
 
 fn images_of<'h>(results: &[ToolResult<'h>]) -> Option<Item<'h>> {

@@ -6,6 +6,7 @@ use types::agent::LlmConfig;
 use types::model::ModelRequest;
 
 use super::item::{Item, items};
+use crate::call_ids::Form;
 use crate::history::shape;
 use crate::options::{merge_extra_body, put_sampling};
 use crate::plan::{Plan, Tweaks};
@@ -45,7 +46,7 @@ pub(crate) fn body(
     request: &ModelRequest,
     tweaks: Tweaks,
 ) -> serde_json::Result<Vec<u8>> {
-    let history = shape(&request.messages);
+    let history = shape(&request.messages, Form::of(&plan.route.model));
     let tools = request.tools.iter().map(|tool| WireTool {
         r#type: "function",
         name: &tool.name,

@@ -1,15 +1,16 @@
 //! The request bodies, compared with those the peer sent in the same situation. Where ours differ on
 //! purpose, the case says so in `why`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::agent::LlmConfig;
-use types::content::Message;
+use types::content::{Message, Role, ToolCall};
 use types::model::{ModelRequest, ToolSchema};
 
-use super::fake::{FakeModel, Heard, SESSION, Turn, client};
+use super::fake::{FakeModel, Heard, SESSION, Turn, client, user};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +24,52 @@ struct Case {
     #[serde(default)]
     tools: Vec<ToolSchema>,
     body: Value,
+}
+
+/// A history that another model wrote, and a message that holds nothing, as each dialect sends them.
+#[tokio::test]
+async fn any_history_is_written_so_that_every_dialect_takes_it() {
+    let wild = ["functions.terminal:0", "a|b", "a|b", "call_0_chatcmpl-0123456789abcdef0123456789abcdef"];
+    let call = |id: &str| ToolCall {
+        id: id.into(),
+        name: "t".into(),
+        arguments: "{}".into(),
+        origin: "completion".into(),
+    };
+    let mut messages = vec![user("go"), Message { role: Role::User, ..Message::default() }];
+    for id in wild {
+        messages.push(Message { role: Role::Assistant, tool_calls: vec![call(id)], ..Message::default() });
+        messages.push(Message { tool_call_id: Some(id.into()), ..Message::new(Role::Tool, "done") });
+        messages.push(Message { role: Role::User, ..Message::default() });
+    }
+    let request =
+        ModelRequest { messages: messages.into_iter().map(Arc::new).collect(), tools: Arc::new([]) };
+    for (model, pointers) in [
+        ("openai/x", ["/tool_calls/0/id", "/tool_call_id"]),
+        ("mistral/mistral-large", ["/tool_calls/0/id", "/tool_call_id"]),
+        ("openai/gpt-5-codex", ["/call_id", "/call_id"]),
+        ("anthropic/claude-sonnet-4-5", ["/content/0/id", "/content/0/tool_use_id"]),
+    ] {
+        let fake = FakeModel::start([Turn::json(400, &Value::Null)]).await;
+        assert!(client().complete(&fake.llm(model), SESSION, &request, None).await.is_err());
+        let body = fake.asked()[0].body.clone();
+        let turns = body.get("messages").or(body.get("input")).and_then(Value::as_array).unwrap();
+        let empty =
+            |turn: &&Value| turn["content"].as_array().is_some_and(Vec::is_empty) || turn["content"] == "";
+        assert_eq!(turns.iter().find(empty), None, "{model}: {body}");
+        let mut ids = Vec::new();
+        for pair in turns[1..].chunks(2) {
+            let [asked, answered] = [0, 1].map(|at| pair[at].pointer(pointers[at]).and_then(Value::as_str));
+            assert_eq!(asked, answered, "{model}: {body}");
+            let id = asked.unwrap();
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            assert!(!id.is_empty() && id.len() <= 40 && id.chars().all(plain), "{model}: {id}");
+            assert!(!model.starts_with("mistral") || id.len() == 9, "{model}: {id}");
+            ids.push(id.to_owned());
+        }
+        assert_eq!(ids.len(), wild.len(), "{model}");
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), wild.len(), "{model}: {ids:?}");
+    }
 }
 
 #[tokio::test]

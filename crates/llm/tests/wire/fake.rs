@@ -34,6 +34,8 @@ enum End {
     Cut,
     /// Nothing more comes, and the connection stays open.
     Silence,
+    /// Only comments come, for ever.
+    Comments,
 }
 
 impl Turn {
@@ -67,6 +69,10 @@ impl Turn {
         Self { end: End::Silence, ..self }
     }
 
+    pub fn then_comments(self) -> Self {
+        Self { end: End::Comments, ..self }
+    }
+
     fn new(status: u16, kind: &str, pieces: Vec<String>) -> Self {
         let headers = vec![("content-type", kind.to_owned())];
         Self { status, headers, pieces: pieces.into_iter().map(Bytes::from).collect(), end: End::Whole }
@@ -83,6 +89,12 @@ impl Turn {
             })
             .boxed(),
             End::Silence => stream::pending().boxed(),
+            End::Comments => stream::repeat(())
+                .then(|()| async {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    Ok(Frame::data(Bytes::from_static(b": still here\n\n")))
+                })
+                .boxed(),
         };
         let mut response = Response::builder().status(self.status);
         for (name, value) in self.headers {

@@ -126,6 +126,14 @@ async fn a_stream_that_falls_silent_times_out() {
 }
 
 #[tokio::test]
+async fn a_stream_that_goes_on_with_comments_alone_times_out() {
+    let fake = FakeModel::start([Turn::events(&chat_events()[..3]).then_comments()]).await;
+    let llm = LlmConfig { stream_idle_timeout: Some(0.2), num_retries: 1, ..fake.llm("openai/x") };
+    let failure = ask_streamed(&llm, vec![user("go")], &Heard::default()).await.unwrap_err();
+    assert_eq!(failure.code, "LLMTimeoutError");
+}
+
+#[tokio::test]
 async fn an_overload_within_the_stream_is_retried() {
     let start = json!({"type": "message_start", "message": {"id": "msg_1"}});
     let overload = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
