@@ -52,7 +52,7 @@ async fn messages(world: &World, id: ConversationId, pause: Duration) -> (Durati
 
 /// The mean of the steps of a run.
 async fn step(world: &World, id: ConversationId) -> Duration {
-    world.model.will((0..STEPS).map(|_| terminal("true")).chain([finish()]));
+    world.model.will((0..STEPS).map(|at| terminal(&format!("echo {at}"))).chain([finish()]));
     let ended = world.ended_runs(id).await;
     let begun = Instant::now();
     world.say(id, "go", true).await.unwrap();
