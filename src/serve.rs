@@ -125,13 +125,14 @@ fn in_process(
     let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
-    let work = metrics.work.clone();
+    let (work, watch) = (metrics.work.clone(), gateway::watched(metrics.calls.clone()));
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
         max_concurrent_runs,
         bash_retention,
         answers: answers.clone(),
         scratch: scratch.clone(),
         work: work.clone(),
+        watch: watch.clone(),
         ..worker::Config::new(
             unit.sandbox.clone(),
             unit.epoch,

@@ -121,6 +121,7 @@ impl From<Fault> for ApiError {
             Code::Busy => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Code::Absent => return Self::NoWorker(fault.message),
             Code::Internal => return Self::Internal(fault.message),
         };

@@ -146,7 +146,7 @@ async fn changes(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResu
 
 async fn ask_git(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<GitAnswer> {
     app.activity.touch();
-    Ok(app.workers.call(sandbox, "git", &ask).await?)
+    Ok(app.workers.call(sandbox, &ask).await?)
 }
 
 fn check_sha(sha: &str, loc: &[&str]) -> ApiResult<()> {

@@ -85,6 +85,7 @@ pub async fn prepare(
         tenant_budget_usd: config.tenant_budget_usd,
         drain: config.limits.drain,
         metrics: config.metrics.work.clone(),
+        calls: config.metrics.calls.clone(),
     };
     let Control { placement, workers, records, models, settled } =
         Control::start(control, &ports, vault.clone(), &index, &tasks).await?;

@@ -63,13 +63,15 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let metrics = Metrics::of_gateway();
     listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
-        let (connection, kv) = (connection.clone(), ports.kv.clone());
+        let (connection, ports) = (connection.clone(), ports.clone());
         let (work, stop, quota) = (metrics.work.clone(), stop.clone(), cluster.sandbox_storage);
+        let watch = gateway::watched(metrics.calls.clone());
         async move {
             let count = move |records| work.appended(records);
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
-                Ok(control::storage::serve(&*storage, kv.clone(), quota, count.clone(), &stop).await?)
+                let (count, watch) = (count.clone(), watch.clone());
+                Ok(control::storage::serve(&*storage, &ports, quota, count, watch, &stop).await?)
             };
             while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");

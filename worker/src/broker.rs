@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
 use llm::{Pieces, TransportError};
-use ports::rpc::{self, Code, Fault};
+use ports::rpc::{self, Address, Code, Fault};
 use ports::{Bus, Delivery, Parcel, subjects};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -38,9 +38,9 @@ impl Broker {
     }
 
     async fn hand_over(&self, call: &ModelCall, first: Bytes) -> Result<(), Fault> {
-        let (subject, give_up) = (subjects::models(&self.sandbox), Instant::now() + ROOM);
+        let (address, give_up) = (Address::of_control_plane(&self.sandbox), Instant::now() + ROOM);
         loop {
-            let taken = rpc::call(self.bus.as_ref(), &subject, call, first.clone(), DEADLINE).await;
+            let taken = rpc::call(self.bus.as_ref(), &address, call, first.clone(), DEADLINE).await;
             match taken {
                 Err(fault) if fault.code == Code::Busy && Instant::now() < give_up => {
                     tokio::time::sleep(ROOM_AGAIN).await;
@@ -98,7 +98,7 @@ fn refused(fault: Fault) -> TransportError {
         Code::Busy | Code::Unavailable | Code::Internal | Code::Conflict => {
             TransportError::Connection(format!("the broker cannot make the call now: {}", fault.message))
         }
-        Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid | Code::Full => {
+        Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid | Code::Full | Code::TooLarge => {
             TransportError::Setup(format!("The broker refuses the model call: {}", fault.message))
         }
     }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ports::rpc::{Watch, unwatched};
 use telemetry::metrics::{Metrics, Work};
 use tokio_util::sync::CancellationToken;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
 /// What a worker is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub sandbox: SandboxId,
     /// The fencing token of this incarnation.
@@ -44,6 +45,8 @@ pub struct Config {
     pub answers: CancellationToken,
     /// What is counted of its work.
     pub work: Work,
+    /// Told of the calls it answers.
+    pub watch: Watch,
 }
 
 impl Config {
@@ -68,6 +71,7 @@ impl Config {
             leased: false,
             answers: CancellationToken::new(),
             work: Metrics::default().work,
+            watch: unwatched(),
         }
     }
 

@@ -81,6 +81,7 @@ pub async fn run(
         bash_retention: config.bash_retention,
         activity: activity.clone(),
         kin: kin.clone(),
+        watch: config.watch.clone(),
     };
     services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
     let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
@@ -96,7 +97,7 @@ pub async fn run(
             None => std::future::pending().await,
         }
     };
-    let conversations = conversation::serve(config, ports, models, guards, shutdown.clone());
+    let conversations = conversation::serve(config, ports, models, guards, tracker.clone(), shutdown.clone());
     let outcome = tokio::select! {
         served = conversations => served.map_err(Error::from),
         newer = keeping => Err(replaced(newer)),

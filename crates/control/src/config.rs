@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use telemetry::metrics::Work;
+use telemetry::metrics::{Calls, Work};
 
 use crate::placement::Cluster;
 
@@ -16,6 +16,7 @@ pub struct Config {
     /// What model calls under way get to finish when the server stops.
     pub drain: Duration,
     pub metrics: Work,
+    pub calls: Calls,
 }
 
 /// Where conversations and commands run.

@@ -10,10 +10,12 @@ pub mod placement;
 pub mod records;
 pub mod storage;
 mod tasks;
+mod watch;
 
 use std::sync::Arc;
 
 use ports::Ports;
+use ports::rpc::Server;
 use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
@@ -23,6 +25,7 @@ use models::Models;
 use placement::{Fleet, Placement, Single, Workers};
 use records::Records;
 pub use tasks::Tasks;
+pub use watch::watched;
 
 /// The deputies of one process. Cheap to clone.
 #[derive(Clone)]
@@ -50,7 +53,9 @@ impl Control {
     ) -> ports::Result<Self> {
         let records = Records::new(&config, vault.clone(), index);
         let models = Models::new(&config, ports, vault, index, tasks);
-        records.clone().serve(ports.bus.clone(), tasks).await?;
+        let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
+        let server = server.watched(watched(config.calls.clone()));
+        records.clone().serve(&server).await?;
         let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
@@ -58,7 +63,7 @@ impl Control {
                 (workers, settled)
             }
             Mode::Cluster(cluster) => {
-                models.clone().serve().await?;
+                models.clone().serve(&server).await?;
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
                 placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use manyhands_nats::{Options, connect};
+use ports::rpc::unwatched;
 use ports::{Delivery, Expect, LogId, Parcel, Ports, buckets, subjects};
 use tokio_util::sync::CancellationToken;
 use types::{Epoch, SandboxId, Seq};
@@ -39,8 +40,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn({
-        let (storage, kv, shutdown) = (control.storage().await?, ports.kv.clone(), shutdown.clone());
-        async move { control::storage::serve(&*storage, kv, Some(4 << 30), |_| (), &shutdown).await }
+        let (storage, ports, shutdown) = (control.storage().await?, ports.clone(), shutdown.clone());
+        async move {
+            control::storage::serve(&*storage, &ports, Some(4 << 30), |_| (), unwatched(), &shutdown).await
+        }
     });
     let inbox = subjects::inbox(&SandboxId::shared(), Epoch(1));
     let worker = connection("rates-worker", Some(inbox)).await?;

@@ -78,7 +78,7 @@ impl Connection {
     pub async fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
         let archive = Arc::new(self.direct(worker::PAGE_BYTES).await?);
         let kv: Arc<dyn Kv> = Arc::new(NatsKv { jetstream: self.jetstream() });
-        Ok(Arc::new(Served { bus: Arc::new(self.link.clone()), archive, kv }))
+        Ok(Arc::new(Served { archive, kv }))
     }
 
     /// Asks the server itself.

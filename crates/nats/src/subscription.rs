@@ -2,18 +2,23 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_nats::Message;
 use futures_util::{FutureExt, Stream, StreamExt};
 use ports::feed::{self, Feed, Item, Listener};
-use tokio::task::JoinHandle;
+use ports::{Parcel, rpc};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::link::Subscribed;
+use crate::link::{Link, Subscribed};
 
 /// The client's own queue of a subscription, in messages. A full one drops, and shows as [`Status::gaps`].
 ///
 /// [`Status::gaps`]: crate::link::Status::gaps
 pub const CAPACITY: usize = 8_192;
+
+/// For the server to say that it sends no more.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// What `decode` makes of each message, in order. Dropping the stream ends the subscription.
 pub fn follow<T, D, F>(subscribed: Subscribed, decode: D) -> impl Stream<Item = T> + Send + use<T, D, F>
@@ -23,29 +28,38 @@ where
     F: Future<Output = Vec<T>> + Send + 'static,
 {
     let (feed, listener) = feed::feed();
-    let pump = tokio::spawn(pump(subscribed, decode, feed));
-    Following { listener, pump }
+    let left = CancellationToken::new();
+    tokio::spawn(pump(subscribed, decode, feed, left.clone()));
+    Following { listener, _pump: left.drop_guard() }
 }
 
 struct Following<T: Item> {
     listener: Listener<T>,
-    pump: JoinHandle<()>,
+    _pump: DropGuard,
 }
 
-async fn pump<T, D, F>(mut subscribed: Subscribed, decode: D, feed: Feed<T>)
+async fn pump<T, D, F>(mut subscribed: Subscribed, decode: D, feed: Feed<T>, left: CancellationToken)
 where
     T: Item,
     D: Fn(Message) -> F,
     F: Future<Output = Vec<T>>,
 {
-    let forward = async |message| decode(message).await.into_iter().for_each(|item| _ = feed.push(item));
+    let forward = async |link: &Link, message| {
+        for item in decode(message).await {
+            if let Err(item) = feed.push(item) {
+                refuse(link, item.reply().map(str::to_owned), rpc::overloaded()).await;
+            }
+        }
+    };
     loop {
         let gaps = subscribed.gaps;
         let news = async { subscribed.status.wait_for(|now| now.gaps != gaps).await.map(|now| now.gaps) };
         tokio::select! {
+            biased;
+            () = left.cancelled() => return leave(subscribed, &feed).await,
             message = subscribed.messages.next() => {
                 let Some(message) = message else { return };
-                forward(message).await;
+                forward(&subscribed.link, message).await;
             }
             gaps = news => {
                 let Ok(gaps) = gaps else { return };
@@ -57,12 +71,35 @@ where
                 for _ in 0..CAPACITY {
                     let queued = tokio::task::unconstrained(subscribed.messages.next()).now_or_never();
                     let Some(Some(message)) = queued else { break };
-                    forward(message).await;
+                    forward(&subscribed.link, message).await;
                 }
-                feed.push(T::lagged());
+                // A full queue says the same already.
+                let _ = feed.push(T::lagged());
             }
         }
     }
+}
+
+/// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain.
+async fn leave<T: Item>(mut subscribed: Subscribed, feed: &Feed<T>) {
+    let Ok(()) = subscribed.messages.drain().await else { return };
+    for item in feed.left_behind() {
+        refuse(&subscribed.link, item.reply().map(str::to_owned), rpc::departed()).await;
+    }
+    let refusing = async {
+        while let Some(message) = subscribed.messages.next().await {
+            refuse(&subscribed.link, message.reply.map(|reply| reply.to_string()), rpc::departed()).await;
+        }
+    };
+    // A server that does not say so is gone, and with it the callers.
+    let _ = tokio::time::timeout(LEAVE, refusing).await;
+}
+
+/// Whoever waits for an answer should not do so for nothing.
+async fn refuse(link: &Link, reply: Option<String>, refusal: Parcel) {
+    let Some(reply) = reply else { return };
+    // Who has gone away needs no answer.
+    let _ = link.send(&reply, None, refusal.json).await;
 }
 
 impl<T: Item> Stream for Following<T> {
@@ -70,11 +107,5 @@ impl<T: Item> Stream for Following<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         self.listener.poll_next_unpin(context)
-    }
-}
-
-impl<T: Item> Drop for Following<T> {
-    fn drop(&mut self) {
-        self.pump.abort();
     }
 }

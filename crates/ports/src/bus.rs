@@ -45,6 +45,13 @@ impl feed::Item for Delivery {
         }
     }
 
+    fn reply(&self) -> Option<&str> {
+        match self {
+            Self::Message(message) => message.reply.as_deref(),
+            Self::Lagged => None,
+        }
+    }
+
     fn lagged() -> Self {
         Self::Lagged
     }
@@ -56,7 +63,8 @@ pub type Subscription = BoxStream<'static, Delivery>;
 /// token and a final `>` one or more.
 ///
 /// Delivery is at most once. Messages one publisher sends on one subject arrive in order. A slow subscriber
-/// never holds up a publisher: its queue is bounded and overflow shows as [`Delivery::Lagged`].
+/// never holds up a publisher: its queue is bounded and overflow shows as [`Delivery::Lagged`]. A request that is
+/// dropped by it is refused at once, as far as it can be known: with `Unavailable`, or with [`crate::rpc::overloaded`].
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// # Errors

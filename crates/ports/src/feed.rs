@@ -15,6 +15,10 @@ const KEPT_CAPACITY: usize = 64;
 /// What can travel in a feed.
 pub trait Item: Send + 'static {
     fn bytes(&self) -> usize;
+    /// Where somebody waits for an answer to it, who must be told if it is dropped.
+    fn reply(&self) -> Option<&str> {
+        None
+    }
     /// Stands for items that were dropped.
     fn lagged() -> Self;
 }
@@ -43,29 +47,40 @@ pub fn feed<T: Item>() -> (Feed<T>, Listener<T>) {
 }
 
 impl<T: Item> Feed<T> {
-    /// Whether it was taken: somebody listens, and there was room.
-    pub fn push(&self, item: T) -> bool {
+    /// # Errors
+    /// The item, when it was not taken: nobody listens, or there was no room.
+    pub fn push(&self, item: T) -> Result<(), T> {
         let mut state = lock(&self.0);
         if state.ended {
-            return false;
+            return Err(item);
         }
         let fits = state.items.len() < MAX_ITEMS && state.bytes.saturating_add(item.bytes()) <= MAX_BYTES;
         // An item larger than the whole queue still passes through an empty one.
-        let taken = fits || state.items.is_empty();
-        if taken {
+        let mut outcome = Ok(());
+        if fits || state.items.is_empty() {
             state.bytes = state.bytes.saturating_add(item.bytes());
             state.items.push_back(item);
             state.lagging = false;
-        } else if !state.lagging {
-            state.items.push_back(T::lagged());
-            state.lagging = true;
+        } else {
+            outcome = Err(item);
+            if !state.lagging {
+                state.items.push_back(T::lagged());
+                state.lagging = true;
+            }
         }
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        taken
+        outcome
+    }
+
+    /// What the listener left behind when it went away: items that somebody waits for an answer to.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<T> {
+        let mut state = lock(&self.0);
+        if state.ended { std::mem::take(&mut state.items).into() } else { Vec::new() }
     }
 
     /// Whether the listener is gone.
@@ -114,7 +129,7 @@ impl<T: Item> Drop for Listener<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.0);
         state.ended = true;
-        state.items = VecDeque::new();
+        state.items.retain(|item| item.reply().is_some());
     }
 }
 
@@ -154,11 +169,11 @@ mod tests {
     #[test]
     fn overflow_shows_once_where_items_are_missing() {
         let (feed, mut listener) = feed();
-        let pushed = (0..MAX_ITEMS + 5).filter(|_| feed.push(Thing::Sized(1))).count();
+        let pushed = (0..MAX_ITEMS + 5).filter(|_| feed.push(Thing::Sized(1)).is_ok()).count();
         assert_eq!(pushed, MAX_ITEMS);
         assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
         assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
-        assert!(feed.push(Thing::Sized(2)), "there is room again");
+        assert!(feed.push(Thing::Sized(2)).is_ok(), "there is room again");
         let rest = drain(&mut listener);
         assert_eq!(rest[MAX_ITEMS - 2..], [Thing::Lagged, Thing::Sized(2)]);
     }
@@ -166,24 +181,24 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too() {
         let (feed, mut listener) = feed();
-        assert!(feed.push(Thing::Sized(MAX_BYTES)));
-        assert!(!feed.push(Thing::Sized(1)));
+        assert!(feed.push(Thing::Sized(MAX_BYTES)).is_ok());
+        assert!(feed.push(Thing::Sized(1)).is_err());
         assert_eq!(drain(&mut listener), [Thing::Sized(MAX_BYTES), Thing::Lagged]);
-        assert!(feed.push(Thing::Sized(1)));
+        assert!(feed.push(Thing::Sized(1)).is_ok());
         assert_eq!(drain(&mut listener), [Thing::Sized(1)]);
     }
 
     #[test]
     fn a_single_item_larger_than_the_queue_passes() {
         let (feed, mut listener) = feed();
-        assert!(feed.push(Thing::Sized(MAX_BYTES + 1)));
+        assert!(feed.push(Thing::Sized(MAX_BYTES + 1)).is_ok());
         assert_eq!(drain(&mut listener), [Thing::Sized(MAX_BYTES + 1)]);
     }
 
     #[test]
     fn the_stream_ends_after_what_is_queued() {
         let (feed, mut listener) = feed();
-        feed.push(Thing::Sized(1));
+        assert!(feed.push(Thing::Sized(1)).is_ok());
         drop(feed);
         assert_eq!(listener.next().now_or_never(), Some(Some(Thing::Sized(1))));
         assert_eq!(listener.next().now_or_never(), Some(None));

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use types::SandboxId;
 
+use crate::rpc::Server;
 use crate::{LogId, Result};
 
 /// Keeps what workers store.
@@ -17,7 +18,7 @@ pub trait Storage: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`: it ends with nothing else.
-    async fn serve(&self, ledger: Arc<dyn Ledger>) -> Result<()>;
+    async fn serve(&self, server: &Server, ledger: Arc<dyn Ledger>) -> Result<()>;
 
     /// Removes all logs of a sandbox and their bodies.
     async fn erase(&self, sandbox: &SandboxId) -> Result<()>;

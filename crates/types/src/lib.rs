@@ -20,6 +20,7 @@ pub mod model;
 pub mod placement;
 pub mod policy;
 pub mod secrets;
+pub mod service;
 pub mod stats;
 pub mod subjects;
 pub mod time;

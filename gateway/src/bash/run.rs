@@ -77,7 +77,7 @@ pub(super) async fn execute_bash_command(
 async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
     app.activity.touch();
     let call = BashCall::Start { scope: place.scope, request };
-    Ok(app.workers.call(&place.sandbox, "bash", &call).await?)
+    Ok(app.workers.call(&place.sandbox, &call).await?)
 }
 
 /// Ends a running command.
@@ -91,7 +91,7 @@ pub(super) async fn stop_bash_command(
     app.activity.touch();
     let command_id = params.command_id.simple().to_string();
     let stop = BashCall::Stop { scope: place.scope, command_id };
-    let BashStopped { ended } = app.workers.call(&place.sandbox, "bash", &stop).await?;
+    let BashStopped { ended } = app.workers.call(&place.sandbox, &stop).await?;
     Ok(Json(Success { success: ended }))
 }
 
@@ -110,7 +110,7 @@ pub(super) struct Cleared {
 pub(super) async fn clear_all_bash_events(State(app): State<App>, place: Place) -> ApiResult<Json<Cleared>> {
     let tail = app.bash.of(place.bash_log());
     let cleared: BashCleared =
-        app.workers.call(&place.sandbox, "bash", &BashCall::Clear { scope: place.scope }).await?;
+        app.workers.call(&place.sandbox, &BashCall::Clear { scope: place.scope }).await?;
     tail.restart();
     Ok(Json(Cleared { cleared_count: cleared.cleared_count }))
 }

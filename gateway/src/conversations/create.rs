@@ -152,7 +152,7 @@ fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiRe
 /// Makes the workspace. What goes wrong shows when a tool needs it.
 async fn prepare(app: &App, record: &Record) {
     let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
-    let prepared = app.workers.call_within::<_, GitAnswer>(&record.sandbox, "git", &call, PREPARING).await;
+    let prepared = app.workers.call_within::<_, GitAnswer>(&record.sandbox, &call, PREPARING).await;
     if let Err(fault) = prepared {
         tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
     }

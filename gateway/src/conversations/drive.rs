@@ -25,8 +25,7 @@ pub(crate) async fn command(
 ) -> Result<CommandDone, Fault> {
     app.activity.touch();
     let call = ConversationCall { conversation: entry.id, command };
-    let done: CommandDone =
-        app.workers.call_within(entry.log.sandbox(), "conversation", &call, deadline).await?;
+    let done: CommandDone = app.workers.call_within(entry.log.sandbox(), &call, deadline).await?;
     app.index.wait_for(entry, done.seq, QUICK).await?;
     Ok(done)
 }
@@ -77,7 +76,7 @@ pub(crate) async fn message(
 pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
     let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
     let sandbox = entry.log.sandbox();
-    app.workers.call_if_awake::<_, CommandDone>(sandbox, "conversation", &call, QUICK).await.map(drop)
+    app.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await.map(drop)
 }
 
 /// Whether the worker has gone, or never was.

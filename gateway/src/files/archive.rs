@@ -80,7 +80,7 @@ pub(super) async fn archive_directory(
         exclude: query_values(&uri, "exclude"),
         use_default_excludes: query.use_default_excludes,
     };
-    let made: Archive = app.workers.call_within(&place.sandbox, "file", &ask, DEADLINE).await?;
+    let made: Archive = app.workers.call_within(&place.sandbox, &ask, DEADLINE).await?;
     let file = Temporary { app: app.clone(), sandbox: place.sandbox, path: made.path.clone() };
     let mut headers = about(&made.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -133,7 +133,7 @@ impl Drop for Temporary {
         let (app, sandbox) = (self.app.clone(), self.sandbox.clone());
         let ask = FileCall::Drop { path: std::mem::take(&mut self.path) };
         self.app.tasks.spawn(async move {
-            if let Err(error) = app.workers.call::<_, ()>(&sandbox, "file", &ask).await {
+            if let Err(error) = app.workers.call::<_, ()>(&sandbox, &ask).await {
                 tracing::warn!(%error, "a temporary file was left behind");
             }
         });

@@ -21,7 +21,7 @@ pub(super) async fn create_directory(
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
     let ask = FileCall::MakeDirectory { scope: place.scope, path: query.path };
-    let () = app.workers.call(&place.sandbox, "file", &ask).await?;
+    let () = app.workers.call(&place.sandbox, &ask).await?;
     Ok(Json(Success::YES))
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn get_home_directory(
     Query(query): Query<HomeQuery>,
 ) -> ApiResult<Json<HomeResponse>> {
     let ask = FileCall::Home { include_hidden: query.include_hidden };
-    let HomeListing { home, favorites, locations } = app.workers.call(&place.sandbox, "file", &ask).await?;
+    let HomeListing { home, favorites, locations } = app.workers.call(&place.sandbox, &ask).await?;
     Ok(Json(HomeResponse { home, favorites, locations }))
 }
 
@@ -71,5 +71,5 @@ pub(super) async fn search_subdirs(
     let limit = limit(query.limit)?;
     let SubdirsQuery { path, page_id, include_hidden, .. } = query;
     let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
-    Ok(Json(app.workers.call(&place.sandbox, "file", &ask).await?))
+    Ok(Json(app.workers.call(&place.sandbox, &ask).await?))
 }

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// What is at `path`.
 pub(crate) async fn stat(app: &App, place: &Place, path: &str) -> ApiResult<FileStat> {
     let ask = FileCall::Stat { scope: place.scope.clone(), path: path.to_owned() };
-    Ok(app.workers.call(&place.sandbox, "file", &ask).await?)
+    Ok(app.workers.call(&place.sandbox, &ask).await?)
 }
 
 /// One state of one file, to be read.
@@ -71,7 +71,7 @@ impl Source {
         let scope = self.place.scope.clone();
         let ask = FileCall::Read { scope, path: self.path.clone(), offset, len, stamp: self.stamp.clone() };
         let (_, bytes): (FileChunk, _) =
-            self.app.workers.reach(&self.place.sandbox, "file", &ask, Bytes::new(), DEADLINE).await?;
+            self.app.workers.reach(&self.place.sandbox, &ask, Bytes::new(), DEADLINE).await?;
         Ok(bytes)
     }
 }
@@ -85,6 +85,6 @@ pub(super) async fn write(
     bytes: Bytes,
 ) -> ApiResult<()> {
     let ask = FileCall::Write { upload, offset };
-    let ((), _) = app.workers.reach(&sandbox, "file", &ask, bytes, DEADLINE).await?;
+    let ((), _) = app.workers.reach(&sandbox, &ask, bytes, DEADLINE).await?;
     Ok(())
 }

@@ -51,7 +51,7 @@ struct Upload {
 impl Upload {
     async fn begin(app: App, place: Place, path: String) -> ApiResult<Self> {
         let ask = FileCall::Begin { scope: place.scope.clone(), path };
-        let begun: UploadBegun = app.workers.call(&place.sandbox, "file", &ask).await?;
+        let begun: UploadBegun = app.workers.call(&place.sandbox, &ask).await?;
         Ok(Self { app, place, id: begun.upload, committed: false })
     }
 
@@ -75,7 +75,7 @@ impl Upload {
 
     async fn commit(mut self) -> ApiResult<u64> {
         let ask = FileCall::Commit { upload: self.id.clone() };
-        let done: UploadDone = self.app.workers.call(&self.place.sandbox, "file", &ask).await?;
+        let done: UploadDone = self.app.workers.call(&self.place.sandbox, &ask).await?;
         self.committed = true;
         Ok(done.size)
     }
@@ -97,7 +97,7 @@ impl Drop for Upload {
         let ask = FileCall::Abort { upload: std::mem::take(&mut self.id) };
         self.app.tasks.spawn(async move {
             // The worker gives up what it hears nothing of.
-            let _ = app.workers.call::<_, ()>(&sandbox, "file", &ask).await;
+            let _ = app.workers.call::<_, ()>(&sandbox, &ask).await;
         });
     }
 }

@@ -176,7 +176,7 @@ impl Act for Commands<'_> {
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
         let start = BashCall::Start { scope: self.place.scope.clone(), request };
-        let started = self.app.workers.call::<_, BashStarted>(&self.place.sandbox, "bash", &start).await;
+        let started = self.app.workers.call::<_, BashStarted>(&self.place.sandbox, &start).await;
         match started.map_err(ApiError::from) {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),

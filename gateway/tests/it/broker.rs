@@ -11,7 +11,7 @@ use manyhands_gateway::Config;
 use manyhands_gateway::config::{Placement, Policy};
 use ports::Delivery;
 use ports::buckets::BUDGETS;
-use ports::rpc::{self, Code};
+use ports::rpc::{self, Address, Code};
 use reqwest::Method;
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
@@ -203,11 +203,11 @@ async fn answers_go_to_the_callers_own_inbox_and_nowhere_else() {
         url: format!("{}/chat/completions", scene.provider.base_url()),
         body_bytes: 13,
     };
-    let subject = ports::subjects::models(&scene.sandbox);
+    let address = Address::of_control_plane(&scene.sandbox);
     let ask = async |id: &str| {
         let bus = scene.world.ports.bus.as_ref();
         let blob = bytes::Bytes::from_static(br#"{"model":"m"}"#);
-        rpc::call::<_, ()>(bus, &subject, &call(id), blob, Duration::from_secs(5)).await
+        rpc::call::<_, ()>(bus, &address, &call(id), blob, Duration::from_secs(5)).await
     };
     let mut all = scene.world.ports.bus.subscribe(">", None).await.unwrap();
     for id in ["", "a.b", "*", ">", "a b", &"a".repeat(65)] {

@@ -20,8 +20,8 @@ mod work;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::rpc::{self, Call};
-use ports::{Ports, subjects};
+use ports::Ports;
+use ports::rpc::{Address, Call, Limits, Server};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,9 @@ use crate::lease::Standing;
 use crate::{Activity, Config, Kin};
 use lookup::Lookups;
 use registry::Registry;
+
+/// Each conversation bounds by itself what waits for it.
+const LIMITS: Limits = Limits::new(4_096, 256 << 20);
 
 /// What conversations share with the rest of the worker.
 pub(crate) struct Guards {
@@ -58,11 +61,13 @@ pub(crate) async fn serve(
     ports: Ports,
     models: llm::Client,
     guards: Guards,
+    calls: TaskTracker,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
     let shutdown = shutdown.child_token();
-    let subject = subjects::command_to(&config.sandbox, config.incarnation(), "conversation");
-    let (bus, answers) = (ports.bus.clone(), config.answers.clone());
+    let address = Address::of_worker(&config.sandbox, config.incarnation());
+    let answers = config.answers.clone();
+    let server = Server::new(ports.bus.clone(), calls, shutdown.clone()).watched(config.watch.clone());
     let registry = Registry::new(Shared {
         lookups: Arc::default(),
         tracker: TaskTracker::new(),
@@ -72,18 +77,19 @@ pub(crate) async fn serve(
         models,
         guards,
     });
-    let calls = rpc::serve(bus, &subject, Some("worker"), {
+    let handler = {
         let registry = Arc::clone(&registry);
         move |call: Call<ConversationCall>| {
             let registry = Arc::clone(&registry);
             async move { registry.command(call.body).await.map(|done| (done, Bytes::new())) }
         }
-    })
-    .await?;
+    };
+    let calls = server.serve(&address, Some("worker"), LIMITS, handler).await?;
     answers.cancel();
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
-        () = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
+        _ = calls => tracing::warn!("the bus has ended the subscription for conversation commands"),
         () = registry.let_go_of_idle() => {}
         () = registry.stop_runs_without_lease() => {}
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, Setup};
 use bytes::Bytes;
-use ports::rpc::{self, Code, Fault};
-use ports::{LogId, subjects};
+use ports::LogId;
+use ports::rpc::{self, Address, Code, Fault};
 use tools::{Catalogue, ToolContext, ToolSet};
 use types::ConversationId;
 use types::agent::AgentConfig;
@@ -80,10 +80,11 @@ async fn read(
     id: ConversationId,
     memory: Option<Replay>,
 ) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
-    let subject = subjects::records(&shared.config.sandbox);
+    let address = Address::of_control_plane(&shared.config.sandbox);
     let call = RecordCall::Open { conversation: id };
     let bus = shared.ports.bus.as_ref();
-    let (copy, _): (WorkingCopy, _) = rpc::call(bus, &subject, &call, Bytes::new(), RECORD_DEADLINE).await?;
+    let opened = rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE);
+    let (copy, _): (WorkingCopy, _) = opened.await?;
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
     let log = LogId::conversation(&shared.config.sandbox, id);
     let replay = Replay::read(shared.ports.log.as_ref(), &log, memory).await?;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use agent::{Input, title};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ports::rpc::{self, Code, Fault};
-use ports::subjects;
-use serde_json::Value;
+use ports::rpc::{self, Address, Code, Fault};
 use tracing::Instrument;
 use types::calls::{CommandDone, RecordCall};
 use types::classify::classify;
@@ -99,11 +97,11 @@ impl Actor {
         let (id, shared) = (self.seat.id, Arc::clone(&self.shared));
         let title = self.kept.secrets.masker().mask(&title);
         self.shared.tracker.spawn(async move {
-            let subject = subjects::records(&shared.config.sandbox);
+            let address = Address::of_control_plane(&shared.config.sandbox);
             let call = RecordCall::SetTitle { conversation: id, title };
             let bus = shared.ports.bus.as_ref();
-            let set = rpc::call::<_, Value>(bus, &subject, &call, Bytes::new(), TITLE_DEADLINE).await;
-            if let Err(fault) = set {
+            let set = rpc::call_patiently(bus, &address, &call, Bytes::new(), TITLE_DEADLINE);
+            if let Err(fault) = set.await.map(|((), _)| ()) {
                 tracing::warn!(conversation.id = %id, %fault, "the title is not set");
             }
         });

@@ -12,15 +12,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{self, Call};
-use ports::{Ports, subjects};
+use ports::Ports;
+use ports::rpc::{Address, Call, Limits, Server, Watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{Epoch, SandboxId};
 
 use crate::{Activity, Kin};
 
-#[derive(Clone, Debug)]
+/// Commands bound themselves; a call is over when its command has begun.
+const BASH: Limits = Limits::new(2_048, 64 << 20);
+/// Pieces of a few files each, or archives.
+const FILES: Limits = Limits::new(512, 256 << 20);
+/// Each is a program or several.
+const GIT: Limits = Limits::new(128, 16 << 20);
+
+#[derive(Clone)]
 pub struct ServicesConfig {
     pub sandbox: SandboxId,
     /// Whose calls are answered, where there may be others of the same sandbox.
@@ -37,6 +44,8 @@ pub struct ServicesConfig {
     pub activity: Activity,
     /// By which commands are known as those of a conversation.
     pub kin: Kin,
+    /// Told of the calls that are answered.
+    pub watch: Watch,
 }
 
 /// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.
@@ -49,11 +58,12 @@ pub async fn serve(
     tracker: TaskTracker,
     shutdown: CancellationToken,
 ) -> ports::Result<()> {
-    let subject = |service| subjects::command_to(&config.sandbox, config.incarnation, service);
-    let (bus, group) = (&ports.bus, Some("worker"));
+    let (sandbox, incarnation, group) = (&config.sandbox, config.incarnation, Some("worker"));
+    let server = Server::new(ports.bus.clone(), tracker.clone(), shutdown.clone());
+    let server = server.watched(config.watch.clone());
 
     let bash = Arc::new(bash::Service::new(&config, &ports, &tracker, &shutdown));
-    let calls = rpc::serve(bus.clone(), &subject("bash"), group, {
+    let answer = {
         let (bash, activity) = (Arc::clone(&bash), config.activity.clone());
         move |call: Call<_>| {
             let (bash, busy) = (Arc::clone(&bash), activity.begin());
@@ -62,12 +72,11 @@ pub async fn serve(
                 bash.answer(call.body).await.map(|answer| (answer, Bytes::new()))
             }
         }
-    })
-    .await?;
-    tracker.spawn(until(shutdown.clone(), calls));
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, BASH, answer).await?;
 
     let files = Arc::new(file::Service::new(config.scratch.clone()));
-    let calls = rpc::serve(bus.clone(), &subject("file"), group, {
+    let answer = {
         let (files, activity) = (Arc::clone(&files), config.activity.clone());
         move |call: Call<_>| {
             let (files, busy) = (Arc::clone(&files), activity.begin());
@@ -76,33 +85,24 @@ pub async fn serve(
                 files.answer(call.body, call.blob).await
             }
         }
-    })
-    .await?;
-    tracker.spawn(until(shutdown.clone(), calls));
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, FILES, answer).await?;
     tracker.spawn(files.sweep(shutdown.clone()));
 
     let git = Arc::new(git::Service::new(config.default_cwd.clone()));
     let activity = config.activity.clone();
-    let calls = rpc::serve(bus.clone(), &subject("git"), group, move |call: Call<_>| {
+    let answer = move |call: Call<_>| {
         let (git, busy) = (Arc::clone(&git), activity.begin());
         async move {
             let _busy = busy;
             git.answer(call.body).await.map(|answer| (answer, Bytes::new()))
         }
-    })
-    .await?;
-    tracker.spawn(until(shutdown.clone(), calls));
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, GIT, answer).await?;
 
-    tracker.spawn(until(shutdown.clone(), Arc::clone(&bash).close_what_was_cut_off()));
+    tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {
-        tracker.spawn(until(shutdown.clone(), bash.forget_old(retention, shutdown)));
+        tracker.spawn(shutdown.clone().run_until_cancelled_owned(bash.forget_old(retention, shutdown)));
     }
     Ok(())
-}
-
-async fn until(shutdown: CancellationToken, calls: impl Future<Output = ()>) {
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = calls => {}
-    }
 }

@@ -30,7 +30,7 @@ async fn archive(
     };
     let (about, _) = world.file::<Archive>(call, Bytes::new()).await?;
     let bytes = world.download(&about.path).await?;
-    world.file::<Value>(FileCall::Drop { path: about.path.clone() }, Bytes::new()).await?;
+    world.file::<()>(FileCall::Drop { path: about.path.clone() }, Bytes::new()).await?;
     assert!(!fs::exists(&about.path).unwrap());
     Ok(Made { about, bytes })
 }
@@ -77,7 +77,7 @@ async fn credentials_of_a_repository_never_go_in() {
     assert_eq!(about.headers["X-Archive-Repo-Remote"], "https://host/x.git");
     assert_eq!(about.headers["X-Archive-Head-Commit"], world.sh("git -C p rev-parse HEAD"));
     // Only archives can be dropped.
-    world.file::<Value>(FileCall::Drop { path: world.text("p/a") }, Bytes::new()).await.unwrap();
+    world.file::<()>(FileCall::Drop { path: world.text("p/a") }, Bytes::new()).await.unwrap();
     assert!(world.path("p/a").exists());
 }
 

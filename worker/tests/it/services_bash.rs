@@ -8,7 +8,6 @@ use crate::services::{World, eventually, is_alive};
 use crate::support::faulty::{Faults, Faulty};
 use ports::LogId;
 use ports::rpc::{Code, Fault};
-use serde_json::Value;
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;
@@ -460,7 +459,7 @@ async fn a_log_that_somebody_else_deleted_is_begun_anew() {
 async fn a_command_with_a_nul_byte_is_refused() {
     let world = World::start().await;
     let request = ExecuteBashRequest { command: "echo \0".into(), cwd: None, timeout: 5 };
-    let refused = world.bash::<Value>(BashCall::Start { scope: all(), request }).await.unwrap_err();
+    let refused = world.bash::<BashStarted>(BashCall::Start { scope: all(), request }).await.unwrap_err();
     assert_eq!(refused.code, Code::Invalid);
     let request = ExecuteBashRequest { command: "true".into(), cwd: Some("/tmp\0".into()), timeout: 5 };
     let started: BashStarted = world.bash(BashCall::Start { scope: all(), request }).await.unwrap();

@@ -6,7 +6,6 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use crate::services::World;
 use bytes::Bytes;
 use ports::rpc::{Code, Fault};
-use serde_json::Value;
 use types::calls::{FileCall, HomeListing, Scope, UploadBegun, UploadDone};
 use types::files::SubdirectoryPage;
 
@@ -46,7 +45,7 @@ async fn nobody_sees_half_an_upload() {
     // Pieces may come in any order.
     for (offset, piece) in [(4, "er text"), (0, "long")] {
         let write = FileCall::Write { upload: upload.clone(), offset };
-        world.file::<Value>(write, Bytes::from(piece)).await.unwrap();
+        world.file::<()>(write, Bytes::from(piece)).await.unwrap();
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     let commit = FileCall::Commit { upload: upload.clone() };
@@ -55,7 +54,7 @@ async fn nobody_sees_half_an_upload() {
     assert_eq!(done.size, 11);
     assert_eq!(fs::read_to_string(&path).unwrap(), "longer text");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o751);
-    let again = world.file::<Value>(commit, Bytes::new()).await.unwrap_err();
+    let again = world.file::<()>(commit, Bytes::new()).await.unwrap_err();
     assert_eq!(again.code, Code::NotFound);
 }
 
@@ -66,7 +65,7 @@ async fn an_aborted_upload_leaves_nothing() {
     let (UploadBegun { upload }, _) = world.file(begin, Bytes::new()).await.unwrap();
     assert_eq!(fs::read_dir(world.path("")).unwrap().count(), 1);
     for _ in 0..2 {
-        world.file::<Value>(FileCall::Abort { upload: upload.clone() }, Bytes::new()).await.unwrap();
+        world.file::<()>(FileCall::Abort { upload: upload.clone() }, Bytes::new()).await.unwrap();
     }
     assert_eq!(fs::read_dir(world.path("")).unwrap().count(), 0);
 }
@@ -118,7 +117,7 @@ async fn a_300_mb_upload_needs_constant_memory() {
     let piece = Bytes::from(vec![7; PIECE]);
     for index in 0..600_u64 {
         let write = FileCall::Write { upload: upload.clone(), offset: index * PIECE as u64 };
-        world.file::<Value>(write, piece.clone()).await.unwrap();
+        world.file::<()>(write, piece.clone()).await.unwrap();
     }
     let (done, _) = world.file::<UploadDone>(FileCall::Commit { upload }, Bytes::new()).await.unwrap();
     let stat = world.stat(&all(), &world.text("big")).await.unwrap();
@@ -223,7 +222,7 @@ async fn traversal_and_symlinks_do_not_leave_the_workspace() {
     for path in [world.text("out-new"), world.text("out-folder/new/deep"), beside, "/etc/passwd".into()] {
         assert_eq!(world.upload(&scope, &path, b"x").await.unwrap_err(), outside(), "{path}");
         let make = FileCall::MakeDirectory { scope: scope.clone(), path: path.clone() };
-        assert_eq!(world.file::<Value>(make, Bytes::new()).await.unwrap_err(), outside(), "{path}");
+        assert_eq!(world.file::<()>(make, Bytes::new()).await.unwrap_err(), outside(), "{path}");
     }
     assert_eq!(world.stat(&scope, &world.text("loop")).await.unwrap_err().code, Code::BadRequest);
     assert_eq!(fs::read_to_string(&secret).unwrap(), "s");
@@ -236,7 +235,7 @@ async fn making_a_folder_may_be_repeated() {
     let world = World::start().await;
     fs::write(world.path("file"), "").unwrap();
     let make = async |path: String| {
-        world.file::<Value>(FileCall::MakeDirectory { scope: all(), path }, Bytes::new()).await.map(|_| ())
+        world.file::<()>(FileCall::MakeDirectory { scope: all(), path }, Bytes::new()).await.map(|_| ())
     };
     for _ in 0..2 {
         make(world.text("a/b c/ü")).await.unwrap();

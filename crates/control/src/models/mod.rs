@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{self, Call, Code, Fault};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use ports::{Bus, Ports, subjects};
 use readmodel::index::Index;
 use telemetry::metrics::Work;
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
+use types::ConversationId;
 use types::brokering::ModelCall;
 use types::conversation::Record;
-use types::{ConversationId, SandboxId};
 use vault::Vault;
 
 use crate::{Config, Mode, Tasks};
@@ -35,6 +35,9 @@ use pauses::Pauses;
 
 /// Most bytes of a call's body.
 const MOST: u64 = 64 << 20;
+
+/// Of calls that are being taken up; [`Load`] bounds those that are under way.
+const LIMITS: Limits = Limits::new(2_048, 256 << 20).for_each_subject(256, 64 << 20);
 
 /// What all model calls through this process share. Cheap to clone.
 #[derive(Clone)]
@@ -98,21 +101,18 @@ impl Models {
     ///
     /// # Errors
     /// `Unavailable` without a bus.
-    pub(crate) async fn serve(self) -> ports::Result<()> {
-        let (bus, tasks) = (self.0.bus.clone(), self.0.tasks.clone());
+    pub(crate) async fn serve(self, server: &Server) -> ports::Result<()> {
         let handler = move |call: Call<ModelCall>| {
             let models = self.clone();
             async move { models.take(call).await.map(|()| ((), Bytes::new())) }
         };
-        let serving = rpc::serve(bus, subjects::ALL_MODELS, Some("brokers"), handler).await?;
-        tasks.spawn_until_drain(serving);
+        server.serve(&Address::of_all_workers(), Some("brokers"), LIMITS, handler).await?;
         Ok(())
     }
 
     /// Takes a call up, if its conversation is one of the sandbox that it comes from.
     async fn take(&self, call: Call<ModelCall>) -> Result<(), Fault> {
-        let sandbox = call.subject.strip_prefix("mh.llm.").and_then(SandboxId::parse);
-        let sandbox = sandbox.ok_or_else(|| Fault::new(Code::BadRequest, "the subject names no sandbox"))?;
+        let sandbox = call.sandbox()?;
         let ModelCall { id, epoch, conversation, url, body_bytes } = call.body;
         let is_token = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_token || body_bytes > MOST {

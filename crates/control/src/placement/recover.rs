@@ -99,8 +99,7 @@ async fn wake(workers: &Workers, entry: &Entry) {
     let give_up = Instant::now() + PATIENCE;
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
-        let waking =
-            workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), "conversation", &call, DEADLINE);
+        let waking = workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, DEADLINE);
         match waking.await {
             Ok(_) => return,
             Err(fault)

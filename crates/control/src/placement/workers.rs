@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{self, Code, Fault};
-use ports::{Bus, subjects};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use ports::Bus;
+use ports::rpc::{self, Address, Code, Fault};
 use tokio::time::Instant;
 use types::SandboxId;
+use types::service::{AnswerTo, OfWorker};
 
 use super::Placement;
 
@@ -41,31 +40,22 @@ impl Workers {
     ///
     /// # Errors
     /// As [`Workers::reach`].
-    pub async fn call<Q, A>(&self, sandbox: &SandboxId, service: &str, body: &Q) -> Result<A, Fault>
-    where
-        Q: Serialize + Sync,
-        A: DeserializeOwned,
-    {
+    pub async fn call<S: OfWorker, A: AnswerTo<S>>(&self, sandbox: &SandboxId, body: &S) -> Result<A, Fault> {
         const DEADLINE: Duration = Duration::from_secs(60);
-        self.call_within(sandbox, service, body, DEADLINE).await
+        self.call_within(sandbox, body, DEADLINE).await
     }
 
     /// As [`Workers::call`], for work that may take long.
     ///
     /// # Errors
     /// As [`Workers::reach`].
-    pub async fn call_within<Q, A>(
+    pub async fn call_within<S: OfWorker, A: AnswerTo<S>>(
         &self,
         sandbox: &SandboxId,
-        service: &str,
-        body: &Q,
+        body: &S,
         deadline: Duration,
-    ) -> Result<A, Fault>
-    where
-        Q: Serialize + Sync,
-        A: DeserializeOwned,
-    {
-        Ok(self.reach(sandbox, service, body, Bytes::new(), deadline).await?.0)
+    ) -> Result<A, Fault> {
+        Ok(self.reach(sandbox, body, Bytes::new(), deadline).await?.0)
     }
 
     /// Calls a service of a sandbox's worker, with bytes beside the body; starts the worker first where it does
@@ -74,23 +64,18 @@ impl Workers {
     /// # Errors
     /// The worker's fault; `Absent` when there is none and none can be started; `Unavailable` as soon as the worker
     /// that took the call is over.
-    pub async fn reach<Q, A>(
+    pub async fn reach<S: OfWorker, A: AnswerTo<S>>(
         &self,
         sandbox: &SandboxId,
-        service: &str,
-        body: &Q,
+        body: &S,
         blob: Bytes,
         deadline: Duration,
-    ) -> Result<(A, Bytes), Fault>
-    where
-        Q: Serialize + Sync,
-        A: DeserializeOwned,
-    {
+    ) -> Result<(A, Bytes), Fault> {
         let give_up = Instant::now() + UNANSWERED;
         loop {
             let incarnation = self.placement.ready(sandbox).await?;
-            let subject = subjects::command_to(sandbox, incarnation, service);
-            let call = rpc::call(self.bus.as_ref(), &subject, body, blob.clone(), deadline);
+            let address = Address::of_worker(sandbox, incarnation);
+            let call = rpc::call(self.bus.as_ref(), &address, body, blob.clone(), deadline);
             let outcome = tokio::select! {
                 biased;
                 outcome = call => outcome,
@@ -109,18 +94,13 @@ impl Workers {
     ///
     /// # Errors
     /// The worker's fault; `Absent` when there is none.
-    pub async fn call_if_awake<Q, A>(
+    pub async fn call_if_awake<S: OfWorker, A: AnswerTo<S>>(
         &self,
         sandbox: &SandboxId,
-        service: &str,
-        body: &Q,
+        body: &S,
         deadline: Duration,
-    ) -> Result<A, Fault>
-    where
-        Q: Serialize + Sync,
-        A: DeserializeOwned,
-    {
-        let subject = subjects::command_to(sandbox, self.placement.incarnation(sandbox), service);
-        Ok(rpc::call(self.bus.as_ref(), &subject, body, Bytes::new(), deadline).await?.0)
+    ) -> Result<A, Fault> {
+        let address = Address::of_worker(sandbox, self.placement.incarnation(sandbox));
+        Ok(rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline).await?.0)
     }
 }

@@ -7,20 +7,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::Bus;
-use ports::rpc::{self, Call, Code, Fault};
-use ports::subjects;
+use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
-use types::SandboxId;
 use types::calls::{RecordCall, WorkingCopy};
 use types::conversation::{Record, clean_title};
 use vault::Vault;
 
-use crate::{Config, Mode, Tasks};
+use crate::{Config, Mode};
 pub(crate) use keys::each_llm;
 use keys::leave_out_keys;
 pub use sealing::{Sealer, open_returned, open_returned_sources};
+
+/// A worker that opens many conversations at once waits for its turn.
+const LIMITS: Limits = Limits::new(1_024, 64 << 20).for_each_subject(64, 16 << 20);
 
 const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
 (OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \
@@ -53,13 +53,12 @@ impl Records {
     ///
     /// # Errors
     /// `Unavailable` without a bus.
-    pub(crate) async fn serve(self, bus: Arc<dyn Bus>, tasks: &Tasks) -> ports::Result<()> {
+    pub(crate) async fn serve(self, server: &Server) -> ports::Result<()> {
         let handler = move |call: Call<RecordCall>| {
             let records = self.clone();
             async move { records.answer(call).await.map(|body| (body, Bytes::new())) }
         };
-        let serving = rpc::serve(bus, subjects::ALL_RECORDS, Some("gateways"), handler).await?;
-        tasks.spawn_until_drain(serving);
+        server.serve(&Address::of_all_workers(), Some("gateways"), LIMITS, handler).await?;
         Ok(())
     }
 
@@ -71,8 +70,7 @@ impl Records {
     }
 
     async fn answer(&self, call: Call<RecordCall>) -> Result<Value, Fault> {
-        let sandbox = call.subject.strip_prefix("mh.rec.").and_then(SandboxId::parse);
-        let sandbox = sandbox.ok_or_else(|| Fault::new(Code::BadRequest, "the subject names no sandbox"))?;
+        let sandbox = call.sandbox()?;
         match call.body {
             RecordCall::Open { conversation } => {
                 let record = self.0.index.read(conversation).await?;

@@ -5,44 +5,57 @@ mod quota;
 mod sweep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
-use ports::{Error, Kv, LogId, Result};
+use ports::{Error, LogId, Ports, Result};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::SandboxId;
 
 use ending::is_ending;
 use quota::Quota;
 
+/// For calls of workers that are under way at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// Has workers served until `shutdown`. `most`: bytes a sandbox may store; `None`: whatever it likes. `appended` is
-/// told how many records were stored.
+/// told how many records were stored, `watch` of the calls.
 ///
 /// # Errors
 /// `Unavailable`: nothing can be heard of workers.
 pub async fn serve(
     storage: &dyn Storage,
-    kv: Arc<dyn Kv>,
+    ports: &Ports,
     most: Option<u64>,
     appended: impl Fn(usize) + Send + Sync + 'static,
+    watch: Watch,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let quota = most.map(|most| Quota::new(kv.clone(), most));
+    let quota = most.map(|most| Quota::new(ports.kv.clone(), most));
     let books = Arc::new(Books { quota, appended });
     let sweeping = async {
         match &books.quota {
-            Some(_) => sweep::keep_swept(storage, kv.as_ref()).await,
+            Some(_) => sweep::keep_swept(storage, ports.kv.as_ref()).await,
             None => std::future::pending().await,
         }
     };
+    let calls = TaskTracker::new();
+    let server = Server::new(ports.bus.clone(), calls.clone(), shutdown.clone()).watched(watch);
     let served = tokio::select! {
         () = sweeping => Ok(()),
-        served = storage.serve(books.clone()) => {
+        served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
         }
         () = shutdown.cancelled() => Ok(()),
     };
+    calls.close();
+    if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
+        tracing::warn!(calls = calls.len(), "calls of workers do not end in time");
+    }
     if let Some(quota) = &books.quota {
         quota.save_all().await;
     }

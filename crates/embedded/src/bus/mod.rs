@@ -56,7 +56,7 @@ impl Hub {
                 parcel: parcel.clone(),
                 reply: reply.map(str::to_owned),
             };
-            if receiver.feed.push(Delivery::Message(message)) {
+            if receiver.feed.push(Delivery::Message(message)).is_ok() {
                 reach.taken += 1;
             } else {
                 reach.dropped += 1;

@@ -46,7 +46,8 @@ impl Buckets {
         let Some(feeds) = watchers.get_mut(bucket) else { return };
         feeds.retain(|feed| !feed.is_abandoned());
         for feed in feeds.iter() {
-            feed.push(change.clone());
+            // One without room is told so by the feed.
+            let _ = feed.push(change.clone());
         }
     }
 

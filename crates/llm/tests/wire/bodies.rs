@@ -44,14 +44,15 @@ async fn any_history_is_written_so_that_every_dialect_takes_it() {
     }
     let request =
         ModelRequest { messages: messages.into_iter().map(Arc::new).collect(), tools: Arc::new([]) };
-    for (model, pointers) in [
-        ("openai/x", ["/tool_calls/0/id", "/tool_call_id"]),
-        ("mistral/mistral-large", ["/tool_calls/0/id", "/tool_call_id"]),
-        ("openai/gpt-5-codex", ["/call_id", "/call_id"]),
-        ("anthropic/claude-sonnet-4-5", ["/content/0/id", "/content/0/tool_use_id"]),
+    for (model, api_mode, pointers) in [
+        ("openai/x", "auto", ["/tool_calls/0/id", "/tool_call_id"]),
+        ("mistral/mistral-large", "auto", ["/tool_calls/0/id", "/tool_call_id"]),
+        ("openai/gpt-5-codex", "responses", ["/call_id", "/call_id"]),
+        ("anthropic/claude-sonnet-4-5", "auto", ["/content/0/id", "/content/0/tool_use_id"]),
     ] {
         let fake = FakeModel::start([Turn::json(400, &Value::Null)]).await;
-        assert!(client().complete(&fake.llm(model), SESSION, &request, None).await.is_err());
+        let llm = LlmConfig { api_mode: api_mode.to_owned(), ..fake.llm(model) };
+        assert!(client().complete(&llm, SESSION, &request, None).await.is_err());
         let body = fake.asked()[0].body.clone();
         let turns = body.get("messages").or(body.get("input")).and_then(Value::as_array).unwrap();
         let empty =

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use ports::Expect;
 use serde::{Deserialize, Serialize};
+use types::service::{AnswerTo, OfControlPlane, Service};
 
 use crate::body::{Body, Digest};
 use crate::message::LogMessage;
@@ -54,6 +55,27 @@ pub enum Question {
     PutLease(Expected),
     DeleteLease(Expected),
 }
+
+impl Service for Question {
+    const NAME: &'static str = "hist";
+
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Messages { .. } | Self::Last { .. } | Self::BashLogs | Self::Piece { .. } | Self::Lease => {
+                true
+            }
+            Self::Append { .. }
+            | Self::Delete { .. }
+            | Self::Truncate { .. }
+            | Self::PutPiece { .. }
+            | Self::PutLease(_)
+            | Self::DeleteLease(_) => false,
+        }
+    }
+}
+
+impl OfControlPlane for Question {}
+impl AnswerTo<Question> for Answer {}
 
 /// [`ports::Expect`], on the wire.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::rpc::{self, Code, Fault};
-use ports::{Error, Expect, KvEntry, LogId, Result, subjects};
+use ports::rpc::{self, Address, Code, Fault};
+use ports::{Error, Expect, KvEntry, LogId, Result};
 use types::SandboxId;
 
 use super::protocol::{Answer, Question, unpack};
@@ -44,8 +44,8 @@ impl Remote {
     }
 
     async fn ask(&self, question: Question, blob: Bytes) -> Result<(Answer, Bytes)> {
-        let subject = subjects::storage(&self.sandbox);
-        rpc::call(&self.link, &subject, &question, blob, PATIENCE).await.map_err(error)
+        let address = Address::of_control_plane(&self.sandbox);
+        rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await.map_err(error)
     }
 
     /// The name of a log of this sandbox.
@@ -130,7 +130,9 @@ fn error(fault: Fault) -> Error {
         Code::Conflict => Error::Conflict { tail: None },
         Code::Full => Error::Full(fault.message),
         Code::Unavailable | Code::Absent | Code::Busy => Error::Unavailable(fault.message),
-        Code::BadRequest | Code::Forbidden | Code::Invalid | Code::Internal => Error::Internal(fault.message),
+        Code::BadRequest | Code::Forbidden | Code::Invalid | Code::TooLarge | Code::Internal => {
+            Error::Internal(fault.message)
+        }
     }
 }
 

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::buckets::LEASES;
-use ports::rpc::{self, Call, Code, Fault};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use ports::storage::{Ledger, Storage};
-use ports::{Bus, Kv, LogId, subjects};
+use ports::{Kv, LogId};
 use types::SandboxId;
 
 use super::protocol::{Answer, Question, pack};
@@ -14,29 +14,31 @@ use crate::body::PIECE;
 use crate::message::{NewMessage, weight};
 
 const GROUP: &str = "storage";
+/// One sandbox appends for some hundred conversations at once, and leaves room for others.
+const LIMITS: Limits = Limits::new(2_048, 512 << 20).for_each_subject(256, 64 << 20);
 /// The most messages of one answer.
 const PAGE: usize = 1_000;
 
 /// The storage, for workers.
 pub struct Served {
-    pub bus: Arc<dyn Bus>,
     pub archive: Arc<Direct>,
     pub kv: Arc<dyn Kv>,
 }
 
 #[async_trait]
 impl Storage for Served {
-    async fn serve(&self, ledger: Arc<dyn Ledger>) -> ports::Result<()> {
+    async fn serve(&self, server: &Server, ledger: Arc<dyn Ledger>) -> ports::Result<()> {
         let (archive, kv) = (self.archive.clone(), self.kv.clone());
         let handler = move |call: Call<Question>| {
             let (archive, kv, ledger) = (archive.clone(), kv.clone(), ledger.clone());
             async move {
-                let sandbox = sandbox_of(&call.subject)
-                    .ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))?;
+                let sandbox = call.sandbox()?;
                 Caller { archive, kv, ledger, sandbox }.answer(call.body, call.blob).await
             }
         };
-        rpc::serve(self.bus.clone(), subjects::ALL_STORAGE, Some(GROUP), handler).await?.await;
+        let serving = server.serve(&Address::of_all_workers(), Some(GROUP), LIMITS, handler).await?;
+        // Its end is all that there is to know of it; what it ran into has been logged and answered.
+        let _ = serving.await;
         Err(ports::Error::Unavailable("the connection to NATS has ended".to_owned()))
     }
 
@@ -135,8 +137,4 @@ impl Caller {
         }
         outcome
     }
-}
-
-fn sandbox_of(subject: &str) -> Option<SandboxId> {
-    SandboxId::parse(subject.strip_prefix("mh.hist.")?)
 }

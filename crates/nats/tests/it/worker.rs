@@ -8,11 +8,13 @@ use crate::common::operator::Operator;
 use crate::common::{PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
-use ports::rpc::{Code, call};
+use ports::rpc::{Address, Code, call};
 use ports::{Error, Expect, LogId, Ports, buckets, subjects};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use types::service::{AnswerTo, OfControlPlane, Service};
 use types::{BashScope, Epoch, SandboxId, Seq};
 
 struct Keep {
@@ -89,6 +91,17 @@ async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
     }
 }
 
+/// What a worker asks of the storage that is not ours.
+#[derive(Serialize, Deserialize)]
+struct Anything(Value);
+
+impl Service for Anything {
+    const NAME: &'static str = "hist";
+}
+
+impl OfControlPlane for Anything {}
+impl AnswerTo<Self> for Anything {}
+
 #[tokio::test]
 async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let (_, keep) = make().await;
@@ -103,9 +116,10 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
     let other = worker_ports(&other, &sandboxes[1]).await;
     let delete = async |log: &str| {
-        let (subject, question) = (subjects::storage(&sandboxes[1]), json!({ "delete": { "log": log } }));
-        let answer = call::<_, Value>(&*other.bus, &subject, &question, Bytes::new(), PATIENCE);
-        answer.await.map(|_| ()).map_err(|fault| fault.code)
+        let (address, question) =
+            (Address::of_control_plane(&sandboxes[1]), Anything(json!({ "delete": { "log": log } })));
+        let answer = call(&*other.bus, &address, &question, Bytes::new(), PATIENCE);
+        answer.await.map(|(Anything(_), _)| ()).map_err(|fault| fault.code)
     };
     for elsewhere in ["*", ">", "a.b", &format!("default.{name}"), "of-its-own", ""] {
         assert_eq!(delete(elsewhere).await, Err(Code::Invalid), "{elsewhere:?}");

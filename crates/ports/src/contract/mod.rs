@@ -101,6 +101,15 @@ macro_rules! contract_tests {
             a_call_nobody_serves_is_unavailable,
             a_body_of_the_wrong_form_is_invalid,
             calls_are_served_side_by_side,
+            a_handler_that_panics_is_answered_for,
+            a_call_beyond_the_room_is_refused_at_once,
+            who_has_patience_gets_room,
+            a_call_whose_caller_has_given_up_is_not_begun,
+            a_call_of_another_version_is_not_begun,
+            an_answer_too_large_to_be_sent_is_a_fault,
+            what_only_reads_ends_with_its_caller_and_what_acts_is_finished,
+            a_service_that_stops_finishes_what_it_began_and_begins_nothing,
+            a_call_a_bus_has_no_room_for_is_refused_at_once,
         );
     };
     ($make:ident, $group:ident: $($promise:ident,)*) => {

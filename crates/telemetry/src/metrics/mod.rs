@@ -3,6 +3,7 @@
 //!
 //! Labels are drawn from small sets: routes as templates, never paths, and no identifiers.
 
+mod calls;
 mod http;
 mod placement;
 mod work;
@@ -13,6 +14,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+pub use calls::Calls;
 pub use http::Http;
 pub use placement::{Placement, Standing};
 pub use work::{Tokens, Work};
@@ -22,6 +24,7 @@ pub use work::{Tokens, Work};
 pub struct Metrics {
     pub http: Http,
     pub work: Work,
+    pub calls: Calls,
     pub placement: Placement,
     registry: Arc<Registry>,
 }
@@ -46,8 +49,9 @@ impl Metrics {
         let (mut shown, mut hidden) = (Registry::with_prefix("manyhands"), Registry::default());
         let of_gateways = if gateways { &mut shown } else { &mut hidden };
         let (http, work) = (Http::register(of_gateways), Work::register(of_gateways));
+        let calls = Calls::register(of_gateways);
         let placement = Placement::register(if supervisors { &mut shown } else { &mut hidden });
-        Self { http, work, placement, registry: Arc::new(shown) }
+        Self { http, work, calls, placement, registry: Arc::new(shown) }
     }
 
     #[must_use]
@@ -116,6 +120,10 @@ mod tests {
         seen.placement.started(true, Duration::from_secs(1));
         seen.placement.stand(&Standing { waiting: 3, runs: 2, ..Standing::default() });
         let waiting = seen.work.waiting_call();
+        seen.calls.begun("rec");
+        seen.calls.begun("rec");
+        seen.calls.ended("rec");
+        seen.calls.failed("rec", "busy");
         let text = metrics.text();
         for line in [
             r#"manyhands_http_requests_total{method="GET",route="/api/a/{id}",status="2xx"} 1"#,
@@ -131,6 +139,8 @@ mod tests {
             r#"manyhands_sandboxes{state="waiting"} 3"#,
             "manyhands_sandbox_runs 2",
             "manyhands_model_calls_waiting 1",
+            r#"manyhands_calls{service="rec"} 1"#,
+            r#"manyhands_call_failures_total{service="rec",why="busy"} 1"#,
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ports::rpc::{Call, Code, Fault, serve};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use ports::{LogId, Ports};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::{BashCall, BashStopped, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope};
 use types::git::{GitChange, GitChangeStatus};
+use types::service::OfWorker;
 use types::{SandboxId, time};
 
 type Answer = Result<(Value, Bytes), Fault>;
@@ -19,21 +22,24 @@ type Answer = Result<(Value, Bytes), Fault>;
 /// Characters of one output.
 const CHUNK: usize = 1024 * 1024;
 
+const LIMITS: Limits = Limits::new(1_000, 64 << 20);
+
 pub async fn start(ports: &Ports) {
-    let bus = ports.bus.clone();
+    let server = Server::new(ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
     let for_bash = ports.clone();
-    let bash = serve(bus.clone(), "mh.cmd.default.bash", None, move |call: Call<BashCall>| {
-        bash(for_bash.clone(), call.body)
-    });
-    tokio::spawn(bash.await.unwrap());
+    let handler = move |call: Call<BashCall>| bash(for_bash.clone(), call.body);
+    server.serve(&address(), None, LIMITS, handler).await.unwrap();
     let uploads = Arc::new(Mutex::new(HashMap::new()));
-    let file = serve(bus.clone(), "mh.cmd.default.file", None, move |call: Call<FileCall>| {
+    let handler = move |call: Call<FileCall>| {
         let uploads = uploads.clone();
         async move { file(&uploads, call) }
-    });
-    tokio::spawn(file.await.unwrap());
-    let git = serve(bus, "mh.cmd.default.git", None, async |call: Call<GitCall>| git(call.body));
-    tokio::spawn(git.await.unwrap());
+    };
+    server.serve(&address(), None, LIMITS, handler).await.unwrap();
+    server.serve(&address(), None, LIMITS, async |call: Call<GitCall>| git(call.body)).await.unwrap();
+}
+
+fn address<S: OfWorker>() -> Address<S> {
+    Address::of_worker(&SandboxId::shared(), None)
 }
 
 fn ok(value: impl serde::Serialize) -> Answer {

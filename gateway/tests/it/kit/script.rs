@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{self, Call, Code, Fault};
+use ports::rpc::{self, Address, Call, Code, Fault, Limits, Server};
 use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
     BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, Once,
@@ -17,6 +18,8 @@ use types::calls::{
 };
 use types::log::{Control, LogRecord};
 use types::{ConversationId, Epoch, EventId, SandboxId, Seq, time};
+
+const LIMITS: Limits = Limits::new(1_000, 64 << 20);
 
 #[derive(Clone)]
 pub struct Worker(Arc<Shared>);
@@ -103,20 +106,16 @@ impl Worker {
             let worker = serving.clone();
             async move { worker.answer(call.body).await.map(|done| (done, Bytes::new())) }
         };
-        let subject = subjects::command_to(&sandbox, incarnation, "conversation");
-        let conversations = rpc::serve(ports.bus.clone(), &subject, None, handler).await.unwrap();
+        let server = Server::new(ports.bus.clone(), TaskTracker::new(), worker.0.stop.clone());
+        server.serve(&Address::of_worker(&sandbox, incarnation), None, LIMITS, handler).await.unwrap();
         let prepare = |_: Call<GitCall>| async { Ok((GitAnswer::Prepared, Bytes::new())) };
-        let subject = subjects::command_to(&sandbox, incarnation, "git");
-        let git = rpc::serve(ports.bus.clone(), &subject, None, prepare).await.unwrap();
+        server.serve(&Address::of_worker(&sandbox, incarnation), None, LIMITS, prepare).await.unwrap();
         let serving = worker.clone();
         let run = move |call: Call<BashCall>| {
             let worker = serving.clone();
             async move { worker.bash(call.body).await.map(|started| (started, Bytes::new())) }
         };
-        let subject = subjects::command_to(&sandbox, incarnation, "bash");
-        let bash = rpc::serve(ports.bus.clone(), &subject, None, run).await.unwrap();
-        let stop = worker.0.stop.clone();
-        tokio::spawn(stop.run_until_cancelled_owned(async move { tokio::join!(conversations, git, bash) }));
+        server.serve(&Address::of_worker(&sandbox, incarnation), None, LIMITS, run).await.unwrap();
         worker
     }
 
@@ -140,17 +139,17 @@ impl Worker {
 
     /// Asks the gateway for the conversation, as a worker does before it runs one.
     pub async fn working_copy(&self, id: ConversationId) -> WorkingCopy {
-        let subject = subjects::records(&self.0.sandbox);
+        let address = Address::of_control_plane(&self.0.sandbox);
         let call = RecordCall::Open { conversation: id };
         let deadline = Duration::from_secs(5);
-        rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0
+        rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.unwrap().0
     }
 
     pub async fn set_title(&self, id: ConversationId, title: &str) {
-        let subject = subjects::records(&self.0.sandbox);
+        let address = Address::of_control_plane(&self.0.sandbox);
         let call = RecordCall::SetTitle { conversation: id, title: title.to_owned() };
         let deadline = Duration::from_secs(5);
-        let () = rpc::call(&*self.0.ports.bus, &subject, &call, Bytes::new(), deadline).await.unwrap().0;
+        let () = rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.unwrap().0;
     }
 
     /// Appends events to a conversation's log, in appends of `batch`.

@@ -7,11 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
 use manyhands_worker::services::{ServicesConfig, serve};
-use ports::rpc::{self, Fault};
-use ports::{LogId, Ports, subjects};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use ports::rpc::{self, Address, Fault};
+use ports::{LogId, Ports};
 use tempfile::TempDir;
 use testing::PATIENCE;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +20,7 @@ use types::calls::{
 };
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::log::LogRecord;
+use types::service::{AnswerTo, OfWorker};
 use types::{ConversationId, Epoch, SandboxId, Seq};
 
 pub struct World {
@@ -69,6 +67,7 @@ impl World {
             bash_retention,
             activity: Default::default(),
             kin: Default::default(),
+            watch: rpc::unwatched(),
         };
         serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
     }
@@ -94,18 +93,17 @@ impl World {
         Scope { workspace: Some(ScopedWorkspace { conversation: ConversationId::random(), root }) }
     }
 
-    pub async fn call<A: DeserializeOwned>(
+    pub async fn call<S: OfWorker, A: AnswerTo<S>>(
         &self,
-        service: &str,
-        body: &(impl Serialize + Sync),
+        body: &S,
         blob: Bytes,
     ) -> Result<(A, Bytes), Fault> {
-        let subject = subjects::command(&SandboxId::shared(), service);
-        rpc::call(self.ports.bus.as_ref(), &subject, body, blob, PATIENCE).await
+        let address = Address::of_worker(&SandboxId::shared(), None);
+        rpc::call(self.ports.bus.as_ref(), &address, body, blob, PATIENCE).await
     }
 
-    pub async fn bash<A: DeserializeOwned>(&self, call: BashCall) -> Result<A, Fault> {
-        Ok(self.call("bash", &call, Bytes::new()).await?.0)
+    pub async fn bash<A: AnswerTo<BashCall>>(&self, call: BashCall) -> Result<A, Fault> {
+        Ok(self.call(&call, Bytes::new()).await?.0)
     }
 
     pub async fn start_command(&self, command: &str, timeout: i64) -> BashStarted {
@@ -149,15 +147,19 @@ impl World {
         self.ended(&Scope::default(), &started.command.id).await
     }
 
-    pub async fn file<A: DeserializeOwned>(&self, call: FileCall, blob: Bytes) -> Result<(A, Bytes), Fault> {
-        self.call("file", &call, blob).await
+    pub async fn file<A: AnswerTo<FileCall>>(
+        &self,
+        call: FileCall,
+        blob: Bytes,
+    ) -> Result<(A, Bytes), Fault> {
+        self.call(&call, blob).await
     }
 
     pub async fn upload(&self, scope: &Scope, path: &str, content: &[u8]) -> Result<u64, Fault> {
         let begin = FileCall::Begin { scope: scope.clone(), path: path.to_owned() };
         let (UploadBegun { upload }, _) = self.file(begin, Bytes::new()).await?;
         let write = FileCall::Write { upload: upload.clone(), offset: 0 };
-        self.file::<Value>(write, Bytes::copy_from_slice(content)).await?;
+        self.file::<()>(write, Bytes::copy_from_slice(content)).await?;
         let (UploadDone { size }, _) = self.file(FileCall::Commit { upload }, Bytes::new()).await?;
         Ok(size)
     }
@@ -195,7 +197,7 @@ impl World {
     }
 
     pub async fn git(&self, call: GitCall) -> Result<GitAnswer, Fault> {
-        Ok(self.call("git", &call, Bytes::new()).await?.0)
+        Ok(self.call(&call, Bytes::new()).await?.0)
     }
 
     /// Changes as `A name`, `D name`, `U name`.

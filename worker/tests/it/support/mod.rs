@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
 use manyhands_worker::Config;
-use ports::rpc::{self, Call, Code, Fault};
+use ports::rpc::{self, Address, Call, Code, Fault, Limits, Server};
 use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,6 +18,7 @@ use testing::script::Turn;
 pub use testing::{PATIENCE, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCopy};
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
@@ -232,19 +233,20 @@ pub async fn call(
     conversation: ConversationId,
     command: Command,
 ) -> Result<CommandDone, Fault> {
-    let subject = subjects::command(sandbox, "conversation");
+    let address = Address::of_worker(sandbox, None);
     let body = ConversationCall { conversation, command };
-    rpc::call(ports.bus.as_ref(), &subject, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
+    rpc::call(ports.bus.as_ref(), &address, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
 }
 
 /// Answers record calls as the gateway does.
 async fn keep_records(ports: &Ports, records: Arc<Mutex<Records>>) {
-    let serving =
-        rpc::serve(ports.bus.clone(), subjects::ALL_RECORDS, None, move |call: Call<RecordCall>| {
-            let answer = answer(&records, call.body);
-            async move { answer.map(|body| (body, Bytes::new())) }
-        });
-    tokio::spawn(serving.await.unwrap());
+    let server = Server::new(ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
+    let handler = move |call: Call<RecordCall>| {
+        let answer = answer(&records, call.body);
+        async move { answer.map(|body| (body, Bytes::new())) }
+    };
+    let limits = Limits::new(1_000, 64 << 20);
+    server.serve(&Address::of_all_workers(), None, limits, handler).await.unwrap();
 }
 
 fn answer(records: &Mutex<Records>, call: RecordCall) -> Result<Value, Fault> {

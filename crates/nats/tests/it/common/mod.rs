@@ -39,7 +39,7 @@ pub async fn serve_storage(
     stop: &CancellationToken,
 ) -> ports::Result<()> {
     let (storage, ports) = (control.storage().await.unwrap(), control.control().await.unwrap());
-    control::storage::serve(&*storage, ports.kv, quota, appended, stop).await
+    control::storage::serve(&*storage, &ports, quota, appended, ports::rpc::unwatched(), stop).await
 }
 
 /// The log of that name, or of a conversation with an id made from it.

@@ -1,0 +1,148 @@
+//! What a call and its answer look like on the wire: `{v, sent_ms, deadline_ms, traceparent?, body}` and
+//! `{v, body}` or `{v, error}`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Code, Fault};
+use crate::Parcel;
+
+/// Processes that speak another version do not understand each other.
+pub const VERSION: u8 = 2;
+
+/// The most bytes of a parcel on any bus: the 8 MiB of a NATS message, less what its headers may take.
+pub const LARGEST: usize = (8 << 20) - (16 << 10);
+
+/// How far the clocks of two machines may be apart.
+const CLOCKS: Duration = Duration::from_secs(10);
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Request<T> {
+    v: u8,
+    /// When, in milliseconds since 1970 on the caller's clock.
+    sent_ms: u64,
+    /// How long the caller waits.
+    deadline_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    pub body: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer<T> {
+    v: u8,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    body: Option<T>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u8,
+}
+
+impl<T: Serialize> Request<T> {
+    pub fn write(body: T, traceparent: Option<String>, deadline: Duration) -> Result<Bytes, Fault> {
+        let request = Self {
+            v: VERSION,
+            sent_ms: millis(since_1970()),
+            deadline_ms: millis(deadline),
+            traceparent,
+            body,
+        };
+        serde_json::to_vec(&request).map(Bytes::from).map_err(Fault::internal)
+    }
+}
+
+impl<T: DeserializeOwned> Request<T> {
+    pub fn read(json: &[u8]) -> Result<Self, Fault> {
+        match serde_json::from_slice::<Self>(json) {
+            Ok(request) if request.v == VERSION => Ok(request),
+            outcome => Err(other_release(json).unwrap_or_else(|| {
+                let why = outcome.err().map_or_else(String::new, |error| error.to_string());
+                Fault::new(Code::Invalid, format!("not a call: {why}"))
+            })),
+        }
+    }
+}
+
+impl<T> Request<T> {
+    /// How long its caller can still wait at most.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+
+    /// Whether its caller has certainly given up: it came out of a queue, or its answerer was stopped for a while.
+    pub fn is_late(&self) -> bool {
+        let given_up = Duration::from_millis(self.sent_ms.saturating_add(self.deadline_ms));
+        since_1970() > given_up.saturating_add(CLOCKS)
+    }
+}
+
+/// The answer as it is sent. What cannot be sent is a fault.
+pub(super) fn answer<A: Serialize>(outcome: Result<(A, Bytes), Fault>) -> Parcel {
+    let written = outcome.and_then(|(body, blob)| {
+        let answer = Answer { v: VERSION, body: Some(body), error: None };
+        let json = serde_json::to_vec(&answer).map_err(Fault::internal)?;
+        match json.len().saturating_add(blob.len()) {
+            size if size > LARGEST => Err(Fault::new(Code::TooLarge, "The answer is too large to be sent.")),
+            _ => Ok(Parcel { json: json.into(), blob }),
+        }
+    });
+    written.unwrap_or_else(|fault| refusal(&fault))
+}
+
+/// A fault as it is sent.
+pub(super) fn refusal(fault: &Fault) -> Parcel {
+    let answer = Answer::<()> { v: VERSION, body: None, error: Some(fault.clone()) };
+    // Such a value always serializes.
+    Parcel::json(serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+/// What a bus answers by itself to a call it has no room for.
+#[must_use]
+pub fn overloaded() -> Parcel {
+    refusal(&busy())
+}
+
+/// What a bus answers by itself to a call that reached somebody who had just stopped listening.
+#[must_use]
+pub fn departed() -> Parcel {
+    refusal(&Fault::new(Code::Absent, "Nobody answers here any more."))
+}
+
+pub(super) fn busy() -> Fault {
+    Fault::new(Code::Busy, "Too much is asked at once. Try again later.")
+}
+
+pub(super) fn read_answer<A: DeserializeOwned>(json: &[u8]) -> Result<A, Fault> {
+    let envelope: Answer<A> = match serde_json::from_slice(json) {
+        Ok(envelope) => envelope,
+        Err(error) => return Err(other_release(json).unwrap_or_else(|| Fault::internal(error))),
+    };
+    match (envelope.body, envelope.error) {
+        (_, Some(fault)) => Err(fault),
+        _ if envelope.v != VERSION => Err(other_release(json).unwrap_or_else(busy)),
+        (Some(body), None) => Ok(body),
+        // `null` is a body too: that of calls which only succeed.
+        (None, None) => serde_json::from_str("null").map_err(Fault::internal),
+    }
+}
+
+fn other_release(json: &[u8]) -> Option<Fault> {
+    let Version { v } = serde_json::from_slice(json).ok()?;
+    let why = "A part of the server is of another release. Try again later.";
+    (v != VERSION).then(|| Fault::new(Code::Unavailable, why))
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,19 @@
+//! Request and answer over the bus: `call` asks, `serve` answers, an envelope of JSON with a blob beside it travels.
+
+mod address;
+mod call;
+mod envelope;
+mod fault;
+mod room;
+mod serve;
+mod traces;
+mod watch;
+
+pub use address::Address;
+pub use call::{call, call_patiently};
+pub use envelope::{LARGEST, VERSION, departed, overloaded};
+pub use fault::{Code, Fault};
+pub use room::Limits;
+pub use serve::{Call, Server};
+pub use traces::{Traces, carry_traces};
+pub use watch::{Event, Watch, unwatched};

@@ -1,0 +1,117 @@
+//! How much may be under way at once: in all, and for each subject, so that one caller cannot take all of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Calls, and bytes of their parcels. What workers ask comes on a subject for each sandbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    all: Load,
+    each: Load,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    calls: usize,
+    bytes: usize,
+}
+
+impl Limits {
+    #[must_use]
+    pub const fn new(calls: usize, bytes: usize) -> Self {
+        Self { all: Load { calls, bytes }, each: Load { calls, bytes } }
+    }
+
+    /// With less for each subject.
+    #[must_use]
+    pub const fn for_each_subject(self, calls: usize, bytes: usize) -> Self {
+        Self { each: Load { calls, bytes }, ..self }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Room {
+    limits: Limits,
+    used: Arc<Mutex<Used>>,
+}
+
+#[derive(Default)]
+struct Used {
+    all: Load,
+    each: HashMap<String, Load>,
+}
+
+/// One call's part of the room, given back when dropped.
+pub(super) struct Place {
+    room: Room,
+    subject: String,
+    bytes: usize,
+}
+
+impl Room {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, used: Arc::default() }
+    }
+
+    /// `None` when too much is under way.
+    pub fn take(&self, subject: &str, bytes: usize) -> Option<Place> {
+        let mut used = self.lock();
+        let own = used.each.get(subject).copied().unwrap_or_default();
+        let (all, own) = (used.all.plus(bytes), own.plus(bytes));
+        if !all.is_within(self.limits.all) || !own.is_within(self.limits.each) {
+            return None;
+        }
+        used.all = all;
+        used.each.insert(subject.to_owned(), own);
+        Some(Place { room: self.clone(), subject: subject.to_owned(), bytes })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Load {
+    fn plus(self, bytes: usize) -> Self {
+        Self { calls: self.calls.saturating_add(1), bytes: self.bytes.saturating_add(bytes) }
+    }
+
+    fn minus(self, bytes: usize) -> Self {
+        Self { calls: self.calls.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
+
+    fn is_within(self, limit: Self) -> bool {
+        self.calls <= limit.calls && self.bytes <= limit.bytes
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut used = self.room.lock();
+        used.all = used.all.minus(self.bytes);
+        let Some(own) = used.each.get_mut(&self.subject) else { return };
+        *own = own.minus(self.bytes);
+        if own.calls == 0 {
+            used.each.remove(&self.subject);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_has_its_share_and_its_neighbours_have_theirs() {
+        let room = Room::new(Limits::new(3, 100).for_each_subject(2, 60));
+        let greedy = [room.take("a", 10).unwrap(), room.take("a", 10).unwrap()];
+        assert!(room.take("a", 0).is_none(), "its calls are under way");
+        assert!(room.take("b", 61).is_none(), "more bytes than one may have");
+        let other = room.take("b", 60).unwrap();
+        assert!(room.take("c", 0).is_none(), "all calls are under way");
+        drop(greedy);
+        assert!(room.take("c", 41).is_none(), "more bytes than there are left");
+        drop((room.take("c", 40).unwrap(), other));
+        assert!(room.lock().each.is_empty() && room.lock().all.calls == 0);
+    }
+}
