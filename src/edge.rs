@@ -8,6 +8,7 @@ use telemetry::metrics::Metrics;
 use tokio::net::lookup_host;
 use vault::Vault;
 
+use crate::descriptors::Descriptors;
 use crate::serve::Options;
 use crate::settings::Settings;
 
@@ -46,6 +47,7 @@ pub fn config(
     secret_key: SecretString,
     settings: &Settings,
     metrics: Metrics,
+    files: Descriptors,
 ) -> anyhow::Result<gateway::Config> {
     Ok(gateway::Config {
         keys: vault::Keys::new(&settings.session_api_keys),
@@ -64,9 +66,20 @@ pub fn config(
         runtime_idle_timeout_seconds: settings.runtime_idle_timeout,
         build_git_sha: settings.build_git_sha.clone(),
         build_git_ref: settings.build_git_ref.clone(),
-        limits: gateway::config::Limits::default(),
+        limits: limits(files),
         metrics,
         placement: gateway::config::Placement::Single,
         tenant_budget_usd: None,
     })
+}
+
+/// Strangers may hold half of the connections, and one of them half of that.
+fn limits(files: Descriptors) -> gateway::config::Limits {
+    let (usual, connections) = (gateway::config::Limits::default(), files.connections());
+    gateway::config::Limits {
+        connections,
+        strangers: usual.strangers.min((connections / 2).max(1)),
+        strangers_of_a_peer: usual.strangers_of_a_peer.min((connections / 4).max(1)),
+        ..usual
+    }
 }

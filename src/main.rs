@@ -4,6 +4,7 @@ mod banner;
 mod catalogue;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod descriptors;
 mod doctor;
 mod edge;
 mod environment;

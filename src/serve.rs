@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
+use crate::descriptors::Descriptors;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
@@ -50,6 +51,7 @@ pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
+    let files = Descriptors::raise();
     let address = edge::address(&options, &settings).await?;
     let stop = stop_on_signal()?;
     let (ports, store) = embedded::open(embedded::Options {
@@ -69,10 +71,10 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
 
     let worker_answers = CancellationToken::new();
     let metrics = Metrics::of_gateway();
-    let driver = Arc::new(in_process(&ports, &settings, &metrics, worker_answers.clone())?);
+    let driver = Arc::new(in_process(&ports, &settings, &metrics, files, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let gateway_config = edge::config(secret_key, &settings, metrics)?;
+    let gateway_config = edge::config(secret_key, &settings, metrics, files)?;
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}
@@ -117,6 +119,7 @@ fn in_process(
     ports: &ports::Ports,
     settings: &Settings,
     metrics: &Metrics,
+    files: Descriptors,
     answers: CancellationToken,
 ) -> anyhow::Result<InProcess> {
     let models = llm::Client::new(Arc::new(llm::Direct::new()));
@@ -128,6 +131,8 @@ fn in_process(
     let (work, watch) = (metrics.work.clone(), gateway::watched(metrics.calls.clone()));
     Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
         max_concurrent_runs,
+        most_commands: files.commands(),
+        most_idle_shells: files.shells(),
         bash_retention,
         answers: answers.clone(),
         scratch: scratch.clone(),

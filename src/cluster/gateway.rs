@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::listener;
 use super::settings::Cluster;
+use crate::descriptors::Descriptors;
 use crate::serve::Options;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
@@ -82,7 +83,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let vault = Arc::new(edge::vault(&secret_key, settings));
-    let mut config = edge::config(secret_key, settings, metrics)?;
+    let mut config = edge::config(secret_key, settings, metrics, Descriptors::raise())?;
     config.workspace_path = cluster.workspaces_root.join("project");
     config.conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     config.tenant_budget_usd = cluster.tenant_budget_usd;

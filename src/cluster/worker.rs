@@ -15,6 +15,7 @@ use serde::Deserialize;
 use types::placement::{Credentials, WorkerSpec};
 
 use super::door;
+use crate::descriptors::Descriptors;
 use crate::observe;
 use crate::signals::stop_on_signal;
 
@@ -72,8 +73,11 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let broker = worker::Broker::new(ports.bus.clone(), spec.sandbox.clone(), spec.epoch);
     let models = llm::Client::new(Arc::new(llm::Brokered::new(Arc::new(broker))));
+    let (files, processes) = (Descriptors::raise(), most_processes().unwrap_or(usize::MAX) / 4);
     let config = worker::Config {
         max_concurrent_runs: spec.max_concurrent_runs,
+        most_commands: files.commands().min(processes),
+        most_idle_shells: files.shells().min(processes),
         leased: true,
         command_user: spec.command_user,
         scratch: state.join("scratch"),
@@ -92,6 +96,12 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
     }
     connection.drain().await;
     Ok(())
+}
+
+/// How many processes the container may have; `None` where nothing says so.
+fn most_processes() -> Option<usize> {
+    let files = ["/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"];
+    files.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
 }
 
 #[derive(Deserialize)]

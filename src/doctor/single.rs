@@ -6,12 +6,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Finding::{self, Broken, Doubtful, Fine};
+use crate::descriptors::Descriptors;
 use crate::edge;
 use crate::serve::Options;
 use crate::settings::Settings;
 
 /// Below this much free space a server soon cannot write.
 const LOW_DISK: u64 = 1 << 30;
+/// With fewer files that may be open, there is little room for clients.
+const FEW_FILES: u64 = 4_096;
 /// A sync that takes longer makes every acknowledged event slow.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
 /// 2026-01-01: an earlier clock is wrong.
@@ -27,6 +30,8 @@ pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&
         ("data", writable(&data)),
         ("sync", sync_time(&data)),
         ("disk", free_space(&data)),
+        ("files", open_files()),
+        ("journal", set_aside(&data)),
         ("bash", program("bash", "the agent's terminal needs it")),
         ("git", program("git", "the git routes and the agents need it")),
         ("children", children()),
@@ -99,6 +104,32 @@ pub fn free_space(data: &Path) -> Finding {
             }
         }
         Err(error) => Broken(format!("cannot ask: {error}")),
+    }
+}
+
+/// As the server itself would have it.
+pub fn open_files() -> Finding {
+    let files = Descriptors::raise();
+    let (limit, connections) = (files.limit(), files.connections());
+    let text = format!(
+        "{limit} may be open: {connections} connections, {} commands and {} idle shells at one time",
+        files.commands(),
+        files.shells()
+    );
+    match limit < FEW_FILES {
+        true => Doubtful(format!("{text}; raise the hard limit (ulimit -Hn, LimitNOFILE=) to serve more")),
+        false => Fine(text),
+    }
+}
+
+fn set_aside(data: &Path) -> Finding {
+    let folder = data.join("journal/set-aside");
+    match std::fs::read_dir(&folder).map_or(0, Iterator::count) {
+        0 => Fine("nothing of it had to be set aside".to_owned()),
+        count => Doubtful(format!(
+            "{count} segment(s) could not be applied as a whole and are kept in {}; the server's log said what is missing",
+            folder.display()
+        )),
     }
 }
 

@@ -14,6 +14,7 @@ mod architecture;
 mod chaos;
 mod contract;
 mod dependencies;
+mod descriptors;
 #[cfg(feature = "cluster")]
 mod docker;
 mod durability;

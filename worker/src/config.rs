@@ -17,6 +17,10 @@ pub struct Config {
     pub epoch: Epoch,
     /// Conversations that may run at the same time; more are told to come back later.
     pub max_concurrent_runs: usize,
+    /// Commands over the API that may run at the same time; more are refused.
+    pub most_commands: usize,
+    /// Shells of conversations out of memory that stay alive; beyond that those that were idle for longest are closed.
+    pub most_idle_shells: usize,
     /// Holds a folder for each conversation, named by its id in hex, for those whose record names none.
     pub observations_root: PathBuf,
     /// A folder for files that live no longer than the worker. Nobody else's.
@@ -58,6 +62,8 @@ impl Config {
             epoch,
             max_concurrent_runs: 10,
             scratch: observations_root.join(".scratch"),
+            most_commands: 1_000,
+            most_idle_shells: 1_000,
             observations_root,
             project_dir,
             bash_retention: None,

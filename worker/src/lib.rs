@@ -78,6 +78,7 @@ pub async fn run(
         epoch: config.epoch,
         default_cwd: config.project_dir.clone(),
         scratch: config.scratch.clone(),
+        most_commands: config.most_commands,
         bash_retention: config.bash_retention,
         activity: activity.clone(),
         kin: kin.clone(),

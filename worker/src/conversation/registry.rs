@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ports::rpc::{Code, Fault};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
 use tracing::Span;
@@ -52,11 +52,13 @@ struct Handle {
 pub(super) struct Registry {
     shared: Arc<Shared>,
     entries: Mutex<HashMap<ConversationId, Entry>>,
+    /// A shell became idle: there may be too many.
+    idled: Notify,
 }
 
 impl Registry {
     pub(super) fn new(shared: Shared) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::new(shared), entries: Mutex::default() })
+        Arc::new(Self { shared: Arc::new(shared), entries: Mutex::default(), idled: Notify::new() })
     }
 
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
@@ -133,26 +135,47 @@ impl Registry {
         Ok(CommandDone::default())
     }
 
-    /// Ends the shells and drops the memories of conversations nobody has touched for long. Returns never.
+    /// Ends the shells and drops the memories of conversations nobody has touched for long; where there are too many
+    /// shells, also those that were idle for longest. Returns never.
     pub(super) async fn let_go_of_idle(&self) {
         let (shells, memories) = (self.shared.config.shell_idle, self.shared.config.remembered_for);
         let often = shells.min(memories).clamp(Duration::from_millis(10), Duration::from_secs(60));
         let mut ticks = tokio::time::interval(often);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.idled.notified() => {}
+            }
             drop(
                 self.take_of_dormant(|dormant| {
                     dormant.memory.take_if(|_| dormant.since.elapsed() >= memories)
                 }),
             );
+            let surplus = self.newest_surplus_shell();
             let idle = self.take_of_dormant(|dormant| {
-                let is_old = dormant.since.elapsed() >= shells;
+                let is_surplus = surplus.is_some_and(|newest| dormant.since <= newest);
+                let is_old = is_surplus || dormant.since.elapsed() >= shells;
                 dormant.kept.take_if(|kept| is_old && !kept.tools.has_running_command())
             });
             for kept in idle {
                 kept.tools.close().await;
             }
         }
+    }
+
+    /// Since when the last of those shells is idle that are too many.
+    fn newest_surplus_shell(&self) -> Option<Instant> {
+        let entries = self.lock();
+        let idle = entries.values().filter_map(|entry| match entry {
+            Entry::Dormant(Dormant { kept: Some(kept), since, .. }) if !kept.tools.has_running_command() => {
+                Some(*since)
+            }
+            Entry::Dormant(_) | Entry::Live(_) => None,
+        });
+        let mut idle: Vec<Instant> = idle.collect();
+        idle.sort_unstable();
+        let surplus = idle.len().saturating_sub(self.shared.config.most_idle_shells);
+        surplus.checked_sub(1).and_then(|last| idle.get(last).copied())
     }
 
     /// Interrupts every run whenever the lease is lost. Returns never.
@@ -253,6 +276,7 @@ impl Seat {
         entries.retain(|_, entry| !matches!(entry, Entry::Dormant(dormant) if dormant.is_nothing()));
         drop(entries);
         drop(forgotten);
+        self.registry.idled.notify_one();
         true
     }
 

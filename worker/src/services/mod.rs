@@ -38,6 +38,8 @@ pub struct ServicesConfig {
     pub default_cwd: PathBuf,
     /// A folder for files that live no longer than the worker. Nobody else's.
     pub scratch: PathBuf,
+    /// Commands at one time; more are refused, before the system runs out of processes and files.
+    pub most_commands: usize,
     /// Bash events older than this are forgotten; `None` keeps them.
     pub bash_retention: Option<Duration>,
     /// Where calls and commands under way are counted.

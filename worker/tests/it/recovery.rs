@@ -104,6 +104,23 @@ async fn the_shell_of_an_abandoned_conversation_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_too_many_idle_shells_those_idle_for_longest_are_closed() {
+    let world = World::with(|config| config.most_idle_shells = 2, |_| {}).await;
+    let mut shells = Vec::new();
+    for _ in 0..4 {
+        let id = world.create();
+        world.model.will([terminal("echo $$ > shell.pid"), finish()]);
+        world.say(id, "go", true).await.unwrap();
+        world.wait_status(id, "finished").await;
+        let project = world.dir.path().join("project").join(id.hex());
+        let pid = std::fs::read_to_string(project.join("shell.pid")).unwrap();
+        shells.push(std::path::PathBuf::from("/proc").join(pid.trim()));
+    }
+    until(async || shells.iter().filter(|shell| shell.exists()).count() == 2).await;
+    assert!(shells[3].exists(), "the last one stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fenced_worker_writes_nothing_more() {
     let world = World::start().await;
     let id = world.create();

@@ -32,8 +32,6 @@ use crate::{Activity, Kin};
 use command::Run;
 use journal::Journals;
 
-/// Commands at one time; more are refused, before the system runs out of processes and files.
-const MOST_COMMANDS: usize = 1_000;
 /// How long a stop waits for the end of a command.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// A command whose event cannot be stored for so long is not begun, or stopped.
@@ -44,6 +42,7 @@ const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Service {
     default_cwd: PathBuf,
+    most_commands: usize,
     environment: Arc<Vec<Variable>>,
     journals: Arc<Journals>,
     running: Arc<Mutex<HashMap<Name, Control>>>,
@@ -86,6 +85,7 @@ impl Service {
         );
         Self {
             default_cwd: config.default_cwd.clone(),
+            most_commands: config.most_commands,
             environment: Arc::new(environment::for_commands(child_environment::inherited())),
             journals: Arc::new(journals),
             running,
@@ -235,7 +235,7 @@ impl Service {
     fn enter(&self, name: Name) -> Result<Entry, Fault> {
         let control = Control::default();
         let mut running = lock(&self.running);
-        if running.len() >= MOST_COMMANDS {
+        if running.len() >= self.most_commands {
             return Err(Fault::new(Code::Busy, "Too many commands are running"));
         }
         running.insert(name.clone(), control.clone());

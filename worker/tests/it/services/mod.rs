@@ -64,6 +64,7 @@ impl World {
             epoch: self.epoch,
             default_cwd: self.path(""),
             scratch: self.path("../scratch"),
+            most_commands: 1_000,
             bash_retention,
             activity: Default::default(),
             kin: Default::default(),
