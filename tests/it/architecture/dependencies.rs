@@ -41,6 +41,7 @@ const USES: [(&str, &[&str]); 19] = [
             "vault",
             "llm",
             "telemetry",
+            "tools",
             "child-environment",
         ],
     ),
