@@ -23,7 +23,7 @@ use super::open::millis;
 use super::registry::Reply;
 
 /// How long a cancelled tool may take to stop before it is given up.
-const CANCEL_GRACE: Duration = Duration::from_secs(3);
+const CANCEL_GRACE: Duration = Duration::from_secs(4);
 
 /// Work that has ended.
 pub(super) enum Done {

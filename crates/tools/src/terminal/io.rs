@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pty_process::Pty;
-use rustix::termios::{OptionalActions, Termios, tcsetattr};
+use rustix::process::{Signal, kill_process_group};
+use rustix::termios::{OptionalActions, Termios, tcgetpgrp, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -25,11 +26,16 @@ pub enum Phase {
     /// Command `sequence` has not ended; 0 is the shell's own preparation.
     Running {
         sequence: u64,
+        /// The shell has said that it takes the command.
+        taken: bool,
     },
     Idle(Prompt),
-    /// The shell is gone; none: it was killed.
+    /// The shell is gone.
     Ended {
+        /// None: it was killed.
         exit_code: Option<i32>,
+        /// It had taken the command given last, and it was not over.
+        taken: bool,
     },
 }
 
@@ -47,6 +53,8 @@ pub struct Io {
     pub modes: Termios,
     pub child: Child,
     pub inbox: mpsc::Receiver<Order>,
+    /// Signals for whoever runs in the foreground. They wait for nothing.
+    pub signals: mpsc::Receiver<Signal>,
     pub closing: CancellationToken,
 }
 
@@ -54,6 +62,7 @@ enum Happened {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
     Ordered(Option<Order>),
+    Signalled(Signal),
     Exited(Option<i32>),
     Closed,
 }
@@ -70,7 +79,10 @@ impl Io {
         };
         let _ = ending.await;
         self.read_last_words().await;
-        self.keeper.phase.send_replace(Phase::Ended { exit_code });
+        self.keeper.phase.send_modify(|phase| {
+            let taken = matches!(phase, Phase::Running { taken: true, .. });
+            *phase = Phase::Ended { exit_code, taken };
+        });
     }
 
     /// Until the shell has ended (its exit code) or is to be closed (none).
@@ -91,6 +103,11 @@ impl Io {
                     unsent = line;
                 }
                 Happened::Ordered(Some(Order::Input(bytes))) => unsent = bytes,
+                Happened::Signalled(signal) => {
+                    // Nobody is to read what a program did not want to.
+                    unsent = Vec::new();
+                    self.signal_foreground(signal);
+                }
                 Happened::Exited(exit_code) => return Some(exit_code),
                 Happened::Ordered(None) | Happened::Closed => return None,
             }
@@ -102,9 +119,17 @@ impl Io {
         tokio::select! {
             read = reader.read(buffer) => Happened::Read(read),
             written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
+            Some(signal) = self.signals.recv() => Happened::Signalled(signal),
             order = self.inbox.recv(), if unsent.is_empty() => Happened::Ordered(order),
             status = self.child.wait() => Happened::Exited(status.ok().and_then(|status| status.code())),
             () = self.closing.cancelled() => Happened::Closed,
+        }
+    }
+
+    fn signal_foreground(&self, signal: Signal) {
+        if let Ok(group) = tcgetpgrp(&self.pty) {
+            // It may have ended meanwhile.
+            let _ = kill_process_group(group, signal);
         }
     }
 
@@ -132,11 +157,12 @@ pub struct Keeper {
 
 impl Keeper {
     async fn take(&mut self, bytes: &[u8]) {
-        let mut prompts = Vec::new();
+        let (mut begun, mut prompts) = (Vec::new(), Vec::new());
         let overflow = {
             let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
             self.scanner.feed(bytes, |piece| match piece {
                 Piece::Text(text) => output.push(text),
+                Piece::Begun(sequence) => begun.push(sequence),
                 Piece::Prompt(prompt) => prompts.push(prompt),
             });
             output.take_overflow()
@@ -145,19 +171,31 @@ impl Keeper {
             // A write that fails shows as a shorter file; the command must not stop for it.
             let _ = tokio::task::spawn_blocking(move || overflow.write()).await;
         }
+        for sequence in begun {
+            self.note_taken(sequence);
+        }
         for prompt in prompts {
             self.become_idle(prompt);
         }
     }
 
-    /// A record of an earlier command (C-c may cause a second one) is passed over.
+    fn note_taken(&self, begun: u64) {
+        self.phase.send_if_modified(|phase| match phase {
+            Phase::Running { sequence, taken } if *sequence == begun => !std::mem::replace(taken, true),
+            Phase::Running { .. } | Phase::Idle(_) | Phase::Ended { .. } => false,
+        });
+    }
+
+    /// A record of an earlier command (C-c may cause a second one) is passed over, and so is one of a command that the
+    /// shell has not taken: it has not run, and an exit code would say that it had.
     fn become_idle(&self, prompt: Prompt) {
         if prompt.sequence == 0 {
             // The shell's greeting.
             drop(self.output.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         self.phase.send_if_modified(|phase| {
-            let is_awaited = matches!(*phase, Phase::Running { sequence } if sequence == prompt.sequence);
+            let is_awaited =
+                matches!(*phase, Phase::Running { sequence, taken: true } if sequence == prompt.sequence);
             if is_awaited {
                 *phase = Phase::Idle(prompt);
             }

@@ -1,8 +1,8 @@
-//! The shell's prompt as a record in its output: who found it, finds the end of a command.
+//! The shell's words to us in its output: that it takes a command, and that it is ready for the next one.
 //!
-//! A record is `1e TOKEN 1f sequence 1f status 1f directory 1f path 1e TOKEN 1e`. TOKEN is random per shell
-//! and stands in the shell's variables only next to the written form of `1e`, so no listing of them can be
-//! taken for a record.
+//! A record is `1e TOKEN 1f field 1f field … 1e TOKEN 1e`. TOKEN is random per shell and stands in the shell's
+//! variables only next to the written form of `1e`, so no listing of them can be taken for a record. The prompt
+//! command prints the record of the end; where a command has taken the prompt command away, the prompt itself does.
 
 /// What the shell says when it is ready for the next command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,26 +10,56 @@ pub struct Prompt {
     /// Number of the command that was run last; 0 for the preparation of the shell.
     pub sequence: u64,
     pub status: i32,
+    pub state: State,
     pub directory: String,
     pub path: String,
+}
+
+/// How the last command has left the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Sound,
+    /// Its own input or output had been redirected and was put back.
+    Mended,
+    /// The prompt command has not run, or not as it should.
+    Limping,
+    /// The prompts cannot be kept quiet any more.
+    Spoilt,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     Text(&'a [u8]),
+    /// The command of this number begins.
+    Begun(u64),
     Prompt(Prompt),
 }
 
 /// A record may not be longer: `$PATH` and a directory fit with room to spare.
 const MAX_RECORD: usize = 256 * 1024;
 
-/// The prompt command that prints a record and keeps prompts invisible.
+/// The prompt command that prints a record and keeps prompts invisible. `declare` leaves a read-only variable alone
+/// where an assignment would end the whole line; `[[` is not known after some syntax errors.
 pub fn prompt_command(token: &str) -> String {
     format!(
-        "{{ builtin printf '\\036{token}\\037%s\\037%s\\037%s\\037%s\\036{token}\\036' \
-         \"${{__prompt_n-}}\" \"${{__prompt_s-$?}}\" \"${{PWD-}}\" \"${{PATH-}}\"; \
-         unset __prompt_s; PS1= PS2=; }} >/dev/tty 2>/dev/null"
+        "{{ builtin declare __prompt_s=\"${{__prompt_s-$?}}\" PS1= PS2=; \
+         builtin test -z \"${{PS1-}}${{PS2-}}\" || __prompt_x=r; \
+         builtin printf '\\036{token}\\037%s\\037%s\\037%s\\037%s\\037%s\\036{token}\\036' \
+         \"${{__prompt_n-}}\" \"$__prompt_s\" \"${{__prompt_x-}}\" \"${{PWD-}}\" \"${{PATH-}}\"; \
+         unset __prompt_s __prompt_x; }} >/dev/tty 2>/dev/null"
     )
+}
+
+/// The prompt that is a record. The prompt command empties it after it has printed its own.
+pub fn prompt(token: &str) -> String {
+    format!(
+        "\\036{token}\\037${{__prompt_n-}}\\037${{__prompt_s-$?}}\\037p\\037${{PWD-}}\\037${{PATH-}}\\036{token}\\036"
+    )
+}
+
+/// For `printf` and the number of the command that begins.
+pub fn begin_format(token: &str) -> String {
+    format!("\\036{token}\\037%s\\037begun\\036{token}\\036")
 }
 
 /// Splits a stream of bytes into text and records; a record may come in any number of reads.
@@ -91,8 +121,8 @@ impl Scanner {
                 return used;
             };
             let fields = rest.get(self.begin.len()..length).unwrap_or_default();
-            if let Some(prompt) = read(fields) {
-                take(Piece::Prompt(prompt));
+            if let Some(piece) = read(fields) {
+                take(piece);
             }
             used = start + length + self.end.len();
             search = used;
@@ -115,15 +145,32 @@ fn give_text(bytes: &[u8], from: usize, to: usize, take: &mut impl FnMut(Piece))
     }
 }
 
-fn read(fields: &[u8]) -> Option<Prompt> {
+fn read(fields: &[u8]) -> Option<Piece<'static>> {
     let text = String::from_utf8_lossy(fields);
-    let mut fields = text.splitn(4, '\u{1f}');
-    Some(Prompt {
-        sequence: fields.next()?.parse().ok()?,
-        status: fields.next()?.parse().ok()?,
+    let mut fields = text.splitn(5, '\u{1f}');
+    let sequence = fields.next()?.parse().ok()?;
+    let second = fields.next()?;
+    if second == "begun" {
+        return Some(Piece::Begun(sequence));
+    }
+    Some(Piece::Prompt(Prompt {
+        sequence,
+        status: second.parse().ok()?,
+        state: State::read(fields.next()?),
         directory: fields.next()?.to_owned(),
         path: fields.next()?.to_owned(),
-    })
+    }))
+}
+
+impl State {
+    fn read(mark: &str) -> Self {
+        match mark {
+            "" => Self::Sound,
+            "f" => Self::Mended,
+            "r" => Self::Spoilt,
+            _ => Self::Limping,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +182,7 @@ mod tests {
         let mut scanner = Scanner::new("TOKEN");
         let mut take = |piece: Piece| match piece {
             Piece::Text(bytes) => text.extend_from_slice(bytes),
+            Piece::Begun(sequence) => text.extend(format!("<{sequence}>").into_bytes()),
             Piece::Prompt(prompt) => prompts.push(prompt),
         };
         for chunk in chunks {
@@ -144,13 +192,14 @@ mod tests {
         (text, prompts)
     }
 
-    const STREAM: &[u8] = b"out\x1e\x1eTOK\x1eTOKEN\x1f7\x1f130\x1f/a b\x1f/bin:/x\x1eTOKEN\x1eafter";
+    const STREAM: &[u8] = b"\x1eTOKEN\x1f7\x1fbegun\x1eTOKEN\x1eout\x1e\x1eTOK\
+        \x1eTOKEN\x1f7\x1f130\x1ff\x1f/a b\x1f/bin:/x\x1eTOKEN\x1eafter";
 
     #[test]
     fn a_record_is_found_however_it_is_split() {
-        let prompt =
-            Prompt { sequence: 7, status: 130, directory: "/a b".to_owned(), path: "/bin:/x".to_owned() };
-        let expected = (b"out\x1e\x1eTOKafter".to_vec(), vec![prompt]);
+        let (directory, path) = ("/a b".to_owned(), "/bin:/x".to_owned());
+        let prompt = Prompt { sequence: 7, status: 130, state: State::Mended, directory, path };
+        let expected = (b"<7>out\x1e\x1eTOKafter".to_vec(), vec![prompt]);
         for split in 0..=STREAM.len() {
             let (one, two) = STREAM.split_at(split);
             assert_eq!(run(&[one, two]), expected, "split at {split}");
@@ -165,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_command_itself_is_not_a_record() {
-        let text = prompt_command("TOKEN");
+    fn what_the_shell_is_told_to_print_is_not_a_record() {
+        let text = [prompt_command("TOKEN"), prompt("TOKEN"), begin_format("TOKEN")].concat();
         assert_eq!(run(&[text.as_bytes()]), (text.clone().into_bytes(), Vec::new()));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pty_process::{Pts, Size};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -31,10 +31,14 @@ const SIZE: (u16, u16) = (200, 256);
 /// The variable that tells whose shell a process descends from.
 const MARK: &str = "MANYHANDS_SHELL";
 const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// The status of a command that a Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 
 /// What a new shell is made of.
 pub struct Setup<'a> {
     pub program: &'a str,
+    /// Whether it reads the user's `~/.bashrc`.
+    pub profile: bool,
     pub directory: &'a Path,
     /// Set on top of the inherited environment.
     pub variables: &'a [(String, String)],
@@ -48,6 +52,7 @@ pub struct Shell {
     phase: Arc<watch::Sender<Phase>>,
     output: Arc<Mutex<Output>>,
     orders: mpsc::Sender<Order>,
+    signals: mpsc::Sender<Signal>,
     closing: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -68,15 +73,16 @@ impl Shell {
 
         let token = uuid::Uuid::new_v4().simple().to_string();
         let (orders, inbox) = mpsc::channel(16);
-        let phase = Arc::new(watch::Sender::new(Phase::Running { sequence: 0 }));
+        let (signals, alarms) = mpsc::channel(4);
+        let phase = Arc::new(watch::Sender::new(Phase::Running { sequence: 0, taken: true }));
         let output = Arc::new(Mutex::new(Output::new(setup.observations, Arc::clone(setup.secrets))));
         let closing = CancellationToken::new();
         let keeper =
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
-        let _ = orders.try_send(Order::Command(preparation(&token)));
-        let io = Io { pty, keeper, modes, child, inbox, closing: closing.clone() };
+        let _ = orders.try_send(Order::Command(preparation(&token, &setup.directory.to_string_lossy())));
+        let io = Io { pty, keeper, modes, child, inbox, signals: alarms, closing: closing.clone() };
         let task = tokio::spawn(io.run(Offspring::of_session(leader, mark)));
-        Ok(Self { phase, output, orders, closing, task })
+        Ok(Self { phase, output, orders, signals, closing, task })
     }
 
     pub fn phase(&self) -> Phase {
@@ -98,16 +104,38 @@ impl Shell {
         self.output().begin();
         self.phase.send_modify(|phase| {
             if matches!(phase, Phase::Idle(_)) {
-                *phase = Phase::Running { sequence };
+                *phase = Phase::Running { sequence, taken: false };
             }
         });
         // A closed channel means the shell has ended, which the phase tells.
         let _ = self.orders.send(Order::Command(line)).await;
     }
 
+    /// Gives a line that does nothing: a shell that is at its prompt, whatever its phase says, is idle after it.
+    pub fn probe(&self) {
+        let mut next = (0, INTERRUPTED);
+        self.phase.send_modify(|phase| {
+            next = match phase {
+                Phase::Idle(prompt) => (prompt.sequence + 1, prompt.status),
+                Phase::Running { sequence, .. } => (*sequence + 1, INTERRUPTED),
+                Phase::Ended { .. } => return,
+            };
+            *phase = Phase::Running { sequence: next.0, taken: false };
+        });
+        let (sequence, status) = next;
+        let line = command_line(sequence, status, &format!("__prompt_r {status}"), &[]);
+        let _ = self.orders.try_send(Order::Command(line));
+    }
+
+    /// Sends a signal to the programs in the foreground, whether or not they read their input.
+    pub async fn signal(&self, signal: Signal) {
+        let _ = self.signals.send(signal).await;
+    }
+
     /// Types into the running command.
     pub async fn type_in(&self, bytes: Vec<u8>) {
-        let _ = self.orders.send(Order::Input(bytes)).await;
+        // A program that reads nothing must not hold up whoever types: the order is passed over then.
+        let _ = self.orders.try_send(Order::Input(bytes));
     }
 
     /// Ends the shell and all it has started; returns when they are gone, or after some seconds.
@@ -142,8 +170,11 @@ fn line_modes(pts: &Pts) -> io::Result<Termios> {
 }
 
 fn spawn(setup: &Setup, mark: &Mark, pts: Pts) -> io::Result<Child> {
+    let profile: &[&str] = if setup.profile { &[] } else { &["--norc"] };
     let command = pty_process::Command::new(setup.program)
-        .args(["--noprofile", "--norc", "--noediting", "+H", "-i"])
+        .arg("--noprofile")
+        .args(profile)
+        .args(["--noediting", "+H", "-i"])
         .current_dir(setup.directory)
         .env_clear()
         .envs(environment::for_shell(child_environment::inherited()))

@@ -32,7 +32,7 @@ pub async fn wait(shell: &Shell, timeout: Option<f64>, silence: Duration) -> Wai
         };
         match settled(shell, limit).await {
             Some(Phase::Idle(prompt)) => return Waited::Idle(prompt),
-            Some(Phase::Ended { exit_code }) => return Waited::Ended(exit_code),
+            Some(Phase::Ended { exit_code, .. }) => return Waited::Ended(exit_code),
             Some(Phase::Running { .. }) | None => {}
         }
         if let Some(seconds) = timeout {
@@ -50,4 +50,14 @@ pub async fn settled(shell: &Shell, limit: Instant) -> Option<Phase> {
     let settled = phase.wait_for(|phase| !matches!(phase, Phase::Running { .. }));
     let settled = tokio::time::timeout_at(limit.into(), settled).await;
     settled.ok()?.ok().map(|phase| phase.clone())
+}
+
+/// Whether the shell takes the command it was given last: before `limit`, and not ending first.
+pub async fn taken(shell: &Shell, limit: Instant) -> bool {
+    let mut phase = shell.watch();
+    let known = phase.wait_for(|phase| !matches!(phase, Phase::Running { taken: false, .. }));
+    match tokio::time::timeout_at(limit.into(), known).await {
+        Ok(Ok(phase)) => !matches!(*phase, Phase::Ended { taken: false, .. }),
+        Ok(Err(_)) | Err(_) => false,
+    }
 }

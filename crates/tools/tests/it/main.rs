@@ -10,6 +10,7 @@
 mod catalogue;
 mod cost;
 mod file_editor;
+mod healing;
 mod interrupt;
 mod set;
 mod terminal;

@@ -1,0 +1,150 @@
+//! What a call is answered with: how the wait for a command came out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::call::Call;
+use super::observation::{Frame, Outcome, Place};
+use super::output::Report;
+use super::record::{Prompt, State};
+use super::shell::{Phase, Shell};
+use super::wait::{Waited, wait};
+use super::{INTERRUPTED, Terminal};
+use crate::observation::Observation;
+
+const SHELL_ENDED: &str = " The shell has ended, and with it everything it had started; the next command starts a \
+    new one in the same directory.";
+const MENDED: &str = " The shell's own input or output had been redirected; both are back on the terminal.";
+const SPOILT: &str = " The shell's prompts have been made read-only, which this terminal cannot work with: the shell was \
+    ended, with its variables, functions and jobs. The next command starts a new one in the same directory.";
+/// Characters shown of what a command printed after its last report, when another one follows.
+const LEFTOVER_CHARS: usize = 2000;
+
+impl Terminal {
+    /// Polls the running command, types into it, or refuses to start another one.
+    pub(super) async fn go_on(
+        &self,
+        call: &Call,
+        mut frame: Frame,
+        shell: &Arc<Shell>,
+        cancel: &CancellationToken,
+    ) -> Result<Observation, String> {
+        frame.continues = true;
+        if !call.is_follow_up() {
+            let report = shell.output().take();
+            return Ok(frame.answer(Outcome::Busy, self.text_of(report).await));
+        }
+        if !call.is_empty() && matches!(shell.phase(), Phase::Running { .. }) {
+            let (bytes, note) = call.typing();
+            frame.note = note;
+            shell.type_in(bytes).await;
+        } else if !call.is_empty() {
+            frame.note = " It had ended before the input came, which was not sent.".to_owned();
+        }
+        self.wait_and_answer(call, frame, shell, cancel).await
+    }
+
+    pub(super) async fn wait_and_answer(
+        &self,
+        call: &Call,
+        mut frame: Frame,
+        shell: &Arc<Shell>,
+        cancel: &CancellationToken,
+    ) -> Result<Observation, String> {
+        let waited = tokio::select! {
+            biased;
+            waited = wait(shell, call.timeout, self.config.no_change) => waited,
+            () = cancel.cancelled() => {
+                self.stop(shell).await;
+                return Err(INTERRUPTED.to_owned());
+            }
+        };
+        let report = shell.output().take();
+        let mut text = self.text_of(report).await;
+        let outcome = match waited {
+            Waited::Silent => Outcome::Silent { seconds: self.config.no_change.as_secs_f64() },
+            Waited::TimedOut { seconds } => Outcome::TimedOut { seconds },
+            Waited::Idle(prompt) => {
+                frame.note.push_str(self.note_on(shell, prompt.state));
+                self.completed(prompt)
+            }
+            Waited::Ended(exit_code) => {
+                strip_farewell(&mut text);
+                frame.note.push_str(SHELL_ENDED);
+                self.ended(exit_code)
+            }
+        };
+        Ok(frame.answer(outcome, text))
+    }
+
+    fn completed(&self, prompt: Prompt) -> Outcome {
+        let mut slot = self.slot();
+        slot.unreported = false;
+        let python = slot.python.on_path(&prompt.path);
+        slot.directory = Some(PathBuf::from(&prompt.directory));
+        let place = Some(Place { directory: prompt.directory, python });
+        Outcome::Completed { exit_code: prompt.status, place }
+    }
+
+    /// What is to be said of the state of the shell. One that is of no use any more is ended.
+    fn note_on(&self, shell: &Arc<Shell>, state: State) -> &'static str {
+        match state {
+            State::Sound | State::Limping => "",
+            State::Mended => MENDED,
+            State::Spoilt => {
+                self.slot().shell = None;
+                let shell = Arc::clone(shell);
+                tokio::spawn(async move { shell.close().await });
+                SPOILT
+            }
+        }
+    }
+
+    fn ended(&self, exit_code: Option<i32>) -> Outcome {
+        let mut slot = self.slot();
+        slot.unreported = false;
+        slot.shell = None;
+        Outcome::Completed { exit_code: exit_code.unwrap_or(-1), place: None }
+    }
+
+    /// The end of an earlier command that no call has reported.
+    pub(super) async fn leftover(&self) -> String {
+        let Some(shell) = self.unreported_shell() else {
+            return String::new();
+        };
+        let end = match shell.phase() {
+            Phase::Idle(prompt) => format!("completed with exit code {}", prompt.status),
+            Phase::Ended { .. } | Phase::Running { .. } => "ended, and the shell with it".to_owned(),
+        };
+        let report = shell.output().take();
+        let text = self.text_of(report).await;
+        let start = text.char_indices().nth_back(LEFTOVER_CHARS).map_or(0, |(index, _)| index);
+        let text = text.get(start..).unwrap_or_default();
+        format!("[The previous command has {end}. Its last output:]\n{text}\n[The output of this command:]\n")
+    }
+
+    fn unreported_shell(&self) -> Option<Arc<Shell>> {
+        let slot = self.slot();
+        slot.shell.clone().filter(|_| slot.unreported)
+    }
+
+    async fn text_of(&self, report: Report) -> String {
+        if !report.is_large() {
+            return report.finish(&self.config.observations);
+        }
+        let folder = self.config.observations.clone();
+        let finished = tokio::task::spawn_blocking(move || report.finish(&folder)).await;
+        finished.unwrap_or_else(|error| format!("[The output was lost: {error}]"))
+    }
+}
+
+/// An interactive bash says `exit` when it goes.
+fn strip_farewell(text: &mut String) {
+    if let Some(rest) = text.strip_suffix("exit")
+        && (rest.is_empty() || rest.ends_with('\n'))
+    {
+        text.truncate(rest.trim_end().len());
+    }
+}

@@ -1,0 +1,57 @@
+//! Stopping a command: by Ctrl-C, by force, and in the end with its shell.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::Terminal;
+use super::shell::{Phase, Shell};
+use super::wait::settled;
+
+/// How long a program may take to end, each time it is told, and its shell to answer afterwards.
+const AFTER: Duration = Duration::from_millis(300);
+const CTRL_C: u8 = 3;
+const STOPPED: &str = "[The command that was interrupted did not stop and was ended with its shell. This is a new one in \
+    the same directory, without the variables, functions and jobs of the old one.]\n";
+
+/// What is tried, in order.
+const MEANS: [Means; 4] =
+    [Means::CtrlC, Means::CtrlC, Means::Signal(Signal::TERM), Means::Signal(Signal::KILL)];
+
+enum Means {
+    CtrlC,
+    Signal(Signal),
+}
+
+impl Terminal {
+    /// Stops the running command; what it printed is forgotten.
+    ///
+    /// A Ctrl-C between two programs may be lost, or bash may show its prompt and then lose the next line or wait for a
+    /// program after all. So it is stopped only once it has answered a line that does nothing. A program that reads
+    /// that line instead is about to be killed anyway.
+    pub(super) async fn stop(&self, shell: &Arc<Shell>) {
+        for means in MEANS {
+            match means {
+                Means::CtrlC => shell.type_in(vec![CTRL_C]).await,
+                Means::Signal(signal) => shell.signal(signal).await,
+            }
+            let prompt = settled(shell, Instant::now() + AFTER).await;
+            if matches!(prompt, Some(Phase::Ended { .. })) {
+                return self.let_go(STOPPED);
+            }
+            shell.probe();
+            match settled(shell, Instant::now() + AFTER).await {
+                Some(Phase::Idle(_)) => {
+                    drop(shell.output().take());
+                    self.slot().unreported = false;
+                    return;
+                }
+                Some(Phase::Ended { .. }) => return self.let_go(STOPPED),
+                Some(Phase::Running { .. }) | None => {}
+            }
+        }
+        shell.close().await;
+        self.let_go(STOPPED);
+    }
+}
