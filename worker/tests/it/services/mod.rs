@@ -127,18 +127,21 @@ impl World {
     }
 
     pub async fn outputs(&self, scope: &Scope, id: &str) -> Vec<BashOutput> {
-        let of_command = |event| match event {
-            BashEvent::BashOutput(output) if output.command_id == id => Some(output),
-            _ => None,
-        };
-        self.events(scope).await.into_iter().filter_map(of_command).collect()
+        let log = LogId::bash(&SandboxId::shared(), scope.bash());
+        let entries = self.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
+        entries.iter().filter_map(|entry| output_of(id, &entry.payload)).collect()
     }
 
     /// All output of a command, once it has ended.
     pub async fn ended(&self, scope: &Scope, id: &str) -> Vec<BashOutput> {
+        let log = LogId::bash(&SandboxId::shared(), scope.bash());
+        let (mut seen, mut outputs) = (Seq::ZERO, Vec::new());
         eventually(async || {
-            let outputs = self.outputs(scope, id).await;
-            outputs.last().is_some_and(|last| last.exit_code.is_some()).then_some(outputs)
+            let entries = self.ports.log.read_all(&log, seen).await.unwrap();
+            seen = entries.last().map_or(seen, |entry| entry.seq);
+            outputs.extend(entries.iter().filter_map(|entry| output_of(id, &entry.payload)));
+            let last: Option<&BashOutput> = outputs.last();
+            last.is_some_and(|last| last.exit_code.is_some()).then(|| std::mem::take(&mut outputs))
         })
         .await
     }
@@ -252,4 +255,15 @@ pub async fn eventually<T>(probe: impl AsyncFnMut() -> Option<T>) -> T {
 pub fn is_alive(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}
+
+/// What a record says that a command has printed.
+fn output_of(command: &str, record: &[u8]) -> Option<BashOutput> {
+    if LogRecord::is_control(record) {
+        return None;
+    }
+    match serde_json::from_slice(record).unwrap() {
+        BashEvent::BashOutput(output) if output.command_id == command => Some(output),
+        _ => None,
+    }
 }
