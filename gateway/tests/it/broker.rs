@@ -61,8 +61,13 @@ impl Scene {
         self.ask(&self.sandbox, &keyless(&self.provider)).await
     }
 
+    /// A stored sum, without what it remembers of those who wrote it.
     async fn spent(&self, key: &str) -> Value {
-        self.world.read(BUDGETS, key).await.unwrap_or_default()
+        let mut sum: Value = self.world.read(BUDGETS, key).await.unwrap_or_default();
+        if let Some(fields) = sum.as_object_mut() {
+            fields.remove("writers");
+        }
+        sum
     }
 }
 
