@@ -145,6 +145,8 @@ impl Journals {
         while !self.shutdown.is_cancelled() {
             let Err(mpsc::error::SendError(back)) = self.writer(scope).send(job).await else { return Ok(()) };
             job = back;
+            // A runtime that ends drops each new writer at once, and must get to dropping this task as well.
+            tokio::task::yield_now().await;
         }
         Err(Error::Unavailable("the worker is stopping".into()))
     }
