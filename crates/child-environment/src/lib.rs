@@ -2,11 +2,11 @@
 //! API, git.
 //!
 //! There is one rule, and it is an allow list. A variable passes when its name is one that ordinary work needs
-//! ([`names`]: search path, locale, proxies, certificates, homes of tool chains) or one that the operator named
+//! (`names`: search path, locale, proxies, certificates, homes of tool chains) or one that the operator named
 //! in `OH_PASS_ENV_0`, `_1` and so on, exactly or by a pattern with one `*`. Two things stand above the list:
 //!
 //! - What configures this server (`OH_…` and its relatives) never passes.
-//! - What looks like a secret, by its name or because its value is a URL with a user in it ([`secret`]), passes
+//! - What looks like a secret, by its name or because its value is a URL with a user in it (`secret`), passes
 //!   only when it is named exactly. So a pattern cannot hand out a password by accident, and neither can a proxy
 //!   or a package index that is usually harmless.
 //!
