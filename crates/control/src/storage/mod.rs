@@ -45,12 +45,14 @@ pub async fn serve(
     };
     let calls = TaskTracker::new();
     let server = Server::new(ports.bus.clone(), calls.clone(), shutdown.clone()).watched(watch);
+    // In this order: what ends because of `shutdown` has not failed.
     let served = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(()),
         () = sweeping => Ok(()),
         served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
         }
-        () = shutdown.cancelled() => Ok(()),
     };
     calls.close();
     if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
