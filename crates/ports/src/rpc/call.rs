@@ -9,6 +9,7 @@ use types::service::{AnswerTo, Service};
 
 use super::envelope::{Request, read_answer};
 use super::{Address, Code, Fault, traces};
+use crate::retry::Backoff;
 use crate::{Bus, Error, Parcel};
 
 /// Pauses of a caller that waits for room.
@@ -27,24 +28,17 @@ pub async fn call<S: Service, A: AnswerTo<S>>(
     deadline: Duration,
 ) -> Result<(A, Bytes), Fault> {
     let span = info_span!("rpc.call", otel.kind = "client", subject = address.subject());
-    call_traced(bus, address, body, blob, deadline).instrument(span).await
-}
-
-async fn call_traced<S: Service, A: AnswerTo<S>>(
-    bus: &dyn Bus,
-    address: &Address<S>,
-    body: &S,
-    blob: Bytes,
-    deadline: Duration,
-) -> Result<(A, Bytes), Fault> {
-    let json = Request::write(body, traces::current(), deadline)?;
-    let subject = address.subject();
-    let answer =
-        bus.request(subject, Parcel { json, blob }, deadline).await.map_err(|error| match error {
-            Error::NotFound => Fault::new(Code::Absent, format!("nobody answers on {subject}")),
-            other => other.into(),
-        })?;
-    Ok((read_answer(&answer.json)?, answer.blob))
+    let asking = async {
+        let json = Request::write(body, traces::current(), deadline)?;
+        let subject = address.subject();
+        let answer =
+            bus.request(subject, Parcel { json, blob }, deadline).await.map_err(|error| match error {
+                Error::NotFound => Fault::new(Code::Absent, format!("nobody answers on {subject}")),
+                other => other.into(),
+            })?;
+        Ok((read_answer(&answer.json)?, answer.blob))
+    };
+    asking.instrument(span).await
 }
 
 /// As [`call`], but waits for room until `deadline`: for services that are busy only before they begin.
@@ -59,13 +53,13 @@ pub async fn call_patiently<S: Service, A: AnswerTo<S>>(
     deadline: Duration,
 ) -> Result<(A, Bytes), Fault> {
     let give_up = Instant::now() + deadline;
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let left = give_up.saturating_duration_since(Instant::now());
+        let pause = backoff.pause();
         match call(bus, address, body, blob.clone(), left).await {
             Err(fault) if fault.code == Code::Busy && Instant::now() + pause < give_up => sleep(pause).await,
             outcome => return outcome,
         }
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
