@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ports::{Driver, Error, Found, Launch, Ports, Result, StartError, Unit, UnitState};
+use ports::{Error, Ports, Result};
+use supervisor::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +18,10 @@ struct Running {
 
 pub struct InProcess {
     /// Makes the worker's settings for an incarnation.
-    configure: Box<dyn Fn(&Unit) -> worker::Config + Send + Sync>,
+    configure: Box<dyn Fn(&Instance) -> worker::Config + Send + Sync>,
     ports: Ports,
     models: llm::Client,
-    units: Mutex<HashMap<Unit, Running>>,
+    instances: Mutex<HashMap<Instance, Running>>,
     ended: std::sync::Arc<Notify>,
 }
 
@@ -28,32 +29,32 @@ impl InProcess {
     pub fn new(
         ports: Ports,
         models: llm::Client,
-        configure: impl Fn(&Unit) -> worker::Config + Send + Sync + 'static,
+        configure: impl Fn(&Instance) -> worker::Config + Send + Sync + 'static,
     ) -> Self {
-        let (units, ended) = (Mutex::default(), std::sync::Arc::default());
-        Self { configure: Box::new(configure), ports, models, units, ended }
+        let (instances, ended) = (Mutex::default(), std::sync::Arc::default());
+        Self { configure: Box::new(configure), ports, models, instances, ended }
     }
 
-    fn units(&self) -> MutexGuard<'_, HashMap<Unit, Running>> {
-        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    fn instances(&self) -> MutexGuard<'_, HashMap<Instance, Running>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait::async_trait]
 impl Driver for InProcess {
     async fn list(&self) -> Result<Vec<Found>> {
-        let found = |(unit, running): (&Unit, &Running)| {
+        let found = |(instance, running): (&Instance, &Running)| {
             let state = match running.task.is_finished() {
-                true => UnitState::Exited { code: None },
-                false => UnitState::Running,
+                true => InstanceState::Exited { code: None },
+                false => InstanceState::Running,
             };
-            Found { unit: unit.clone(), state }
+            Found { instance: instance.clone(), state }
         };
-        Ok(self.units().iter().map(found).collect())
+        Ok(self.instances().iter().map(found).collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
-        let id = launch.unit.clone();
+        let id = launch.instance.clone();
         let stop = CancellationToken::new();
         let work = worker::run((self.configure)(&id), self.ports.clone(), self.models.clone(), stop.clone());
         let ended = self.ended.clone();
@@ -63,18 +64,18 @@ impl Driver for InProcess {
             }
             ended.notify_one();
         });
-        self.units().insert(launch.unit.clone(), Running { stop, task });
+        self.instances().insert(launch.instance.clone(), Running { stop, task });
         Ok(())
     }
 
     /// A task cannot be ended by force: it gets the time it needs.
-    async fn stop(&self, unit: &Unit, _grace: Duration) -> Result<()> {
-        let Some(running) = self.units().remove(unit) else { return Ok(()) };
+    async fn stop(&self, instance: &Instance, _grace: Duration) -> Result<()> {
+        let Some(running) = self.instances().remove(instance) else { return Ok(()) };
         running.stop.cancel();
         running.task.await.map_err(|error| Error::Internal(error.to_string()))
     }
 
-    async fn log(&self, _unit: &Unit) -> String {
+    async fn log(&self, _unit: &Instance) -> String {
         String::new()
     }
 

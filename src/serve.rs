@@ -129,7 +129,7 @@ fn in_process(
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let (work, watch) = (metrics.work.clone(), gateway::watched(metrics.calls.clone()));
-    Ok(InProcess::new(ports.clone(), models, move |unit| worker::Config {
+    Ok(InProcess::new(ports.clone(), models, move |instance| worker::Config {
         max_concurrent_runs,
         most_commands: files.commands(),
         most_idle_shells: files.shells(),
@@ -139,8 +139,8 @@ fn in_process(
         work: work.clone(),
         watch: watch.clone(),
         ..worker::Config::new(
-            unit.sandbox.clone(),
-            unit.epoch,
+            instance.sandbox.clone(),
+            instance.epoch,
             observations_root.clone(),
             project_dir.clone(),
         )

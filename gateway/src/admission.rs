@@ -47,12 +47,12 @@ pub type Ticket = OwnedSemaphorePermit;
 
 /// What is known about the sender of a connection's requests; each of them carries it. Cheap to clone.
 #[derive(Clone)]
-pub struct Standing(Arc<Stranger>);
+pub struct Admission(Arc<Stranger>);
 
 /// A connection with its seat.
 pub struct Seated<S> {
     stream: S,
-    standing: Standing,
+    admission: Admission,
     cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
     _ticket: Ticket,
 }
@@ -109,12 +109,12 @@ impl Room {
         let number = self.strangers.enter(peer_of(peer), cut_off.clone());
         let among = self.strangers.clone();
         let allowance = AtomicUsize::new(usize::MAX);
-        let standing = Standing(Arc::new(Stranger { number, among, allowance, is_known: false.into() }));
-        Seated { stream, standing, cut_off: Box::pin(cut_off.cancelled_owned()), _ticket: ticket }
+        let admission = Admission(Arc::new(Stranger { number, among, allowance, is_known: false.into() }));
+        Seated { stream, admission, cut_off: Box::pin(cut_off.cancelled_owned()), _ticket: ticket }
     }
 }
 
-impl Standing {
+impl Admission {
     /// The caller is known from now on.
     pub fn prove(&self) {
         if self.0.is_known.swap(true, Ordering::Relaxed) {
@@ -134,8 +134,8 @@ impl Standing {
 }
 
 impl<S> Seated<S> {
-    pub fn standing(&self) -> Standing {
-        self.standing.clone()
+    pub fn admission(&self) -> Admission {
+        self.admission.clone()
     }
 }
 
@@ -216,7 +216,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        Poll::Ready(this.standing.0.take(buffer.filled().len() - before))
+        Poll::Ready(this.admission.0.take(buffer.filled().len() - before))
     }
 }
 

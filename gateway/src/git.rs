@@ -10,7 +10,7 @@ use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query};
 use crate::routes::{Routes, routes};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Below `/api/git` and below a conversation's `/git`.
 pub fn routes() -> Routes {
@@ -35,10 +35,10 @@ struct ChangesQuery {
     responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown reference")))]
 async fn git_changes_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<ChangesQuery>,
 ) -> ApiResult<Json<Vec<GitChange>>> {
-    let Place { sandbox, scope } = place;
+    let Target { sandbox, scope } = target;
     changes(&app, &sandbox, GitCall::Changes { scope, path: query.path, reference: query.r#ref }).await
 }
 
@@ -59,7 +59,7 @@ struct DiffQuery {
     responses((status = 200, body = GitDiff), (status = 400, description = "No such file, or too large")))]
 async fn git_diff_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<DiffQuery>,
 ) -> ApiResult<Json<GitDiff>> {
     if let Some(commit) = &query.commit {
@@ -68,7 +68,7 @@ async fn git_diff_query(
     if query.commit.is_some() && query.r#ref.is_some() {
         return Err(ApiError::bad_request("ref and commit cannot be combined"));
     }
-    let Place { sandbox, scope } = place;
+    let Target { sandbox, scope } = target;
     let ask = GitCall::Diff { scope, path: query.path, reference: query.r#ref, commit: query.commit };
     match ask_git(&app, &sandbox, ask).await? {
         GitAnswer::Diff(diff) => Ok(Json(diff)),
@@ -89,14 +89,14 @@ struct CommitsQuery {
 #[utoipa::path(get, path = "/commits", tag = "Git", params(CommitsQuery), responses((status = 200, body = GitCommitsPage)))]
 async fn git_commits_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<CommitsQuery>,
 ) -> ApiResult<Json<GitCommitsPage>> {
     let limit = match query.limit.unwrap_or(50) {
         limit @ 1..=200 => usize::try_from(limit).unwrap_or(50),
         limit => return Err(limit_problem(limit).into()),
     };
-    let Place { sandbox, scope } = place;
+    let Target { sandbox, scope } = target;
     match ask_git(&app, &sandbox, GitCall::Commits { scope, path: query.path, limit }).await? {
         GitAnswer::Commits(page) => Ok(Json(page)),
         other => Err(unexpected(&other)),
@@ -128,12 +128,12 @@ struct PathQuery {
     responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown commit")))]
 async fn git_commit_changes_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Path(params): Path<CommitPath>,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<Vec<GitChange>>> {
     check_sha(&params.sha, &["path", "sha"])?;
-    let Place { sandbox, scope } = place;
+    let Target { sandbox, scope } = target;
     changes(&app, &sandbox, GitCall::CommitChanges { scope, path: query.path, sha: params.sha }).await
 }
 

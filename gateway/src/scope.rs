@@ -13,12 +13,12 @@ use crate::extract::{query_values, uuid_param};
 /// Where a bash, file or git route acts: below `/api/conversations/{runtime_conversation_id}` in that
 /// conversation's workspace, else in the whole sandbox of the path that the query names.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Target {
     pub sandbox: SandboxId,
     pub scope: Scope,
 }
 
-impl FromRequestParts<App> for Place {
+impl FromRequestParts<App> for Target {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
@@ -33,7 +33,7 @@ impl FromRequestParts<App> for Place {
     }
 }
 
-impl Place {
+impl Target {
     /// The whole sandbox that an absolute path belongs to; for any other path, the tenant's default one.
     ///
     /// # Errors

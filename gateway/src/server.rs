@@ -152,12 +152,12 @@ async fn rest_after(error: &io::Error) {
 }
 
 async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
-    let standing = stream.standing();
+    let admission = stream.admission();
     let limits = &app.config.limits;
     let tasks = app.tasks.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
-        request.extensions_mut().insert(standing.clone());
+        request.extensions_mut().insert(admission.clone());
         answer(edge.clone(), request)
     });
     let connection = http1::Builder::new()

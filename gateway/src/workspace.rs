@@ -13,7 +13,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Path};
 use crate::files;
 use crate::routes::{Routes, routes};
-use crate::scope::Place;
+use crate::scope::Target;
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -55,7 +55,7 @@ async fn serve_workspace_file(
 
 /// The workspace of the conversation in the path.
 struct Workspace {
-    place: Place,
+    target: Target,
     root: String,
 }
 
@@ -65,9 +65,10 @@ impl FromRequestParts<App> for Workspace {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let ConversationPath(id) = ConversationPath::from_request_parts(parts, app).await?;
         let caller = Caller::from_request_parts(parts, app).await?;
-        let place = Place::of_conversation(app, &caller, id)?;
-        let root = place.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
-        Ok(Self { place, root })
+        let target = Target::of_conversation(app, &caller, id)?;
+        let root =
+            target.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
+        Ok(Self { target, root })
     }
 }
 
@@ -83,12 +84,12 @@ impl Workspace {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "File not found"));
         }
         let kind = content_type(&path);
-        files::serve(app, self.place, path, found, asked, kind).await
+        files::serve(app, self.target, path, found, asked, kind).await
     }
 
     /// What is outside the workspace is not there.
     async fn find(&self, app: &App, path: &str, missing: &'static str) -> ApiResult<FileStat> {
-        files::stat(app, &self.place, path).await.map_err(|error| match error {
+        files::stat(app, &self.target, path).await.map_err(|error| match error {
             ApiError::Refused { status, .. } if status.is_client_error() => {
                 ApiError::new(StatusCode::NOT_FOUND, missing)
             }

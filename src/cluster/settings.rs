@@ -16,7 +16,7 @@ const DEFAULT_IMAGE: &str = "manyhands-worker";
 
 /// Where the cluster is, and how its sandboxes are.
 pub struct Cluster {
-    /// In the names of all units: two clusters can share a host.
+    /// In the names of all instances: two clusters can share a host.
     pub name: String,
     /// What `init` made.
     pub keys_dir: Option<PathBuf>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ports::{Driver, Error};
+use ports::Error;
+use supervisor::Driver;
 use supervisor::drivers::WorkerSettings;
 use supervisor::drivers::docker::{self, Containers};
 use supervisor::drivers::process::{self, Processes};

@@ -19,7 +19,7 @@ pub struct Setting {
 pub enum Kind {
     Text,
     Path,
-    /// What units are called after: letters, digits, `_`, `.` and `-`, the first one a letter or digit.
+    /// What instances are called after: letters, digits, `_`, `.` and `-`, the first one a letter or digit.
     Name,
     Flag,
     Choice(&'static [&'static str]),

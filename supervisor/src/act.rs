@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
-use ports::{Bus, Driver, Error, Expect, Kv, Launch, Result, StartError, Unit};
+use ports::{Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
 use types::Epoch;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
@@ -18,6 +18,7 @@ use crate::moment::{Moment, millis};
 use crate::records;
 use crate::trouble::Trouble;
 use crate::view::View;
+use crate::{Driver, Instance, Launch, StartError};
 
 pub struct Actor {
     pub kv: Arc<dyn Kv>,
@@ -60,55 +61,59 @@ impl Actor {
         match step {
             Step::Wait(_) => Ok(()),
             Step::Start(epoch) => self.start(epoch, view, memory, now).await,
-            Step::Adopt(unit) => self.adopt(unit, view).await,
-            Step::Stop { units, release } => self.stop(units, release, view).await,
+            Step::Adopt(instance) => self.adopt(instance, view).await,
+            Step::Stop { instances, release } => self.stop(instances, release, view).await,
             Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
             Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
             Step::Pause => self.pause(view).await,
             Step::Erase => self.erase(view).await,
-            Step::Renew(unit) => self.renew(&unit, memory, now).await,
+            Step::Renew(instance) => self.renew(&instance, memory, now).await,
         }
     }
 
     /// The epoch is taken before anything starts: who loses that write starts nothing.
     async fn start(&self, epoch: Epoch, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
-        let unit = Unit { sandbox: view.sandbox.clone(), epoch };
+        let instance = Instance { sandbox: view.sandbox.clone(), epoch };
         let before = &view.allocation.value;
         if before.failure.as_ref().is_some_and(|failure| failure.is_final) {
             memory.failures.forget();
         }
-        let allocation = Allocation { epoch, unit: unit.name(&self.cluster), ..before.clone() };
+        let allocation = Allocation { epoch, instance: instance.name(&self.cluster), ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
         let image = view.wanted.as_ref().and_then(|wanted| wanted.value.image.clone());
-        match self.launch(&unit, image).await {
+        match self.launch(&instance, image).await {
             Ok(()) => {
-                tracing::info!(sandbox.id = %unit.sandbox, epoch = epoch.0, "worker started");
+                tracing::info!(sandbox.id = %instance.sandbox, epoch = epoch.0, "worker started");
                 memory.minted(epoch, now.instant);
                 memory.seen = Some(epoch);
                 Ok(())
             }
             Err(error) => {
-                let cause = Cause::of(error, self.driver.log(&unit).await);
+                let cause = Cause::of(error, self.driver.log(&instance).await);
                 // Something of it may be there: what cannot be removed now is found by the next look.
-                let _ = self.driver.stop(&unit, Duration::ZERO).await;
+                let _ = self.driver.stop(&instance, Duration::ZERO).await;
                 self.record(cause, allocation, Expect::Revision(revision), view, memory, now).await
             }
         }
     }
 
-    async fn launch(&self, unit: &Unit, image: Option<String>) -> std::result::Result<(), StartError> {
-        let credentials = self.minter.mint(&unit.sandbox, unit.epoch).map_err(|error| {
-            tracing::error!(sandbox.id = %unit.sandbox, %error, "credentials cannot be minted");
+    async fn launch(
+        &self,
+        instance: &Instance,
+        image: Option<String>,
+    ) -> std::result::Result<(), StartError> {
+        let credentials = self.minter.mint(&instance.sandbox, instance.epoch).map_err(|error| {
+            tracing::error!(sandbox.id = %instance.sandbox, %error, "credentials cannot be minted");
             StartError::Failed("The worker's credentials could not be made.".to_owned())
         })?;
-        self.driver.start(&Launch { unit: unit.clone(), image, credentials }).await
+        self.driver.start(&Launch { instance: instance.clone(), image, credentials }).await
     }
 
-    async fn adopt(&self, unit: Unit, view: &View) -> Result<()> {
+    async fn adopt(&self, instance: Instance, view: &View) -> Result<()> {
         let allocation = Allocation {
-            epoch: unit.epoch,
-            unit: unit.name(&self.cluster),
+            epoch: instance.epoch,
+            instance: instance.name(&self.cluster),
             failure: None,
             ..view.allocation.value.clone()
         };
@@ -116,14 +121,14 @@ impl Actor {
         Ok(())
     }
 
-    async fn stop(&self, units: Vec<Unit>, release: bool, view: &View) -> Result<()> {
-        for unit in units {
-            tracing::info!(sandbox.id = %unit.sandbox, epoch = unit.epoch.0, "stopping a worker nobody wants");
-            self.end(&unit, STOPPING, view).await?;
+    async fn stop(&self, instances: Vec<Instance>, release: bool, view: &View) -> Result<()> {
+        for instance in instances {
+            tracing::info!(sandbox.id = %instance.sandbox, epoch = instance.epoch.0, "stopping a worker nobody wants");
+            self.end(&instance, STOPPING, view).await?;
         }
         if release {
             let allocation = Allocation {
-                unit: String::new(),
+                instance: String::new(),
                 failures: 0,
                 failure: None,
                 ..view.allocation.value.clone()
@@ -134,10 +139,10 @@ impl Actor {
     }
 
     async fn fail(&self, trouble: Trouble, view: &View, memory: &mut Memory, now: Moment) -> Result<()> {
-        let log = match trouble.unit() {
-            Some(unit) => {
-                let log = self.driver.log(unit).await;
-                self.end(unit, Duration::ZERO, view).await?;
+        let log = match trouble.instance() {
+            Some(instance) => {
+                let log = self.driver.log(instance).await;
+                self.end(instance, Duration::ZERO, view).await?;
                 log
             }
             None => String::new(),
@@ -169,8 +174,12 @@ impl Actor {
         let is_final = self.gives_up && verdict.is_enough && view.tenant().is_some();
         let retry_at = at + millis(verdict.wait);
         let failure = Failure { reason, message, log, at: utc_of_unix(at), retry_at, is_final };
-        let allocation =
-            Allocation { unit: String::new(), failures: verdict.count, failure: Some(failure), ..allocation };
+        let allocation = Allocation {
+            instance: String::new(),
+            failures: verdict.count,
+            failure: Some(failure),
+            ..allocation
+        };
         self.allocate(view, &allocation, expect).await?;
         Ok(())
     }
@@ -192,8 +201,8 @@ impl Actor {
 
     /// Records go last: as long as there is one, the rest is removed again.
     async fn erase(&self, view: &View) -> Result<()> {
-        for found in view.units.iter().flatten() {
-            self.end(&found.unit, Duration::ZERO, view).await?;
+        for found in view.instances.iter().flatten() {
+            self.end(&found.instance, Duration::ZERO, view).await?;
         }
         self.driver.remove_files(&view.sandbox).await?;
         self.kv.delete(ALLOCATIONS, view.sandbox.as_str(), Expect::Anything).await?;
@@ -202,9 +211,9 @@ impl Actor {
         self.kv.delete(SANDBOXES, view.sandbox.as_str(), wanted.expect).await
     }
 
-    async fn renew(&self, unit: &Unit, memory: &mut Memory, now: Moment) -> Result<()> {
-        credentials::renew(self.bus.as_ref(), self.minter.as_ref(), unit).await?;
-        memory.minted(unit.epoch, now.instant);
+    async fn renew(&self, instance: &Instance, memory: &mut Memory, now: Moment) -> Result<()> {
+        credentials::renew(self.bus.as_ref(), self.minter.as_ref(), instance).await?;
+        memory.minted(instance.epoch, now.instant);
         Ok(())
     }
 
@@ -215,12 +224,12 @@ impl Actor {
         Ok(())
     }
 
-    /// Ends a unit, and its lease at once: nobody waits for a worker that is known to be gone.
-    async fn end(&self, unit: &Unit, grace: Duration, view: &View) -> Result<()> {
-        self.driver.stop(unit, grace).await?;
+    /// Ends an instance, and its lease at once: nobody waits for a worker that is known to be gone.
+    async fn end(&self, instance: &Instance, grace: Duration, view: &View) -> Result<()> {
+        self.driver.stop(instance, grace).await?;
         let Some(entry) = self.kv.get(LEASES, view.sandbox.as_str()).await? else { return Ok(()) };
         let lease: Option<types::placement::Lease> = serde_json::from_slice(&entry.value).ok();
-        if lease.is_none_or(|lease| lease.epoch > unit.epoch) {
+        if lease.is_none_or(|lease| lease.epoch > instance.epoch) {
             return Ok(());
         }
         match self.kv.delete(LEASES, view.sandbox.as_str(), Expect::Revision(entry.revision)).await {

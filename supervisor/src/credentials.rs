@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use ports::{Bus, Error, Parcel, Result, Unit, subjects};
+use ports::{Bus, Error, Parcel, Result, subjects};
 use serde::Serialize;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId};
+
+use crate::Instance;
 
 /// How long credentials should be valid.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -43,9 +45,11 @@ struct Renewed {
 ///
 /// # Errors
 /// As [`Minter::mint`] and [`Bus::publish`].
-pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, unit: &Unit) -> Result<()> {
-    let Some(Credentials { jwt, seed, .. }) = minter.mint(&unit.sandbox, unit.epoch)? else { return Ok(()) };
+pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, instance: &Instance) -> Result<()> {
+    let Some(Credentials { jwt, seed, .. }) = minter.mint(&instance.sandbox, instance.epoch)? else {
+        return Ok(());
+    };
     let json =
         serde_json::to_vec(&Renewed { jwt, seed }).map_err(|error| Error::Internal(error.to_string()))?;
-    bus.publish(&subjects::command(&unit.sandbox, "creds"), Parcel::json(json)).await
+    bus.publish(&subjects::command(&instance.sandbox, "creds"), Parcel::json(json)).await
 }

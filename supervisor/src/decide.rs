@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ports::{Unit, UnitState};
 use types::Epoch;
 use types::placement::{Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
@@ -12,6 +11,7 @@ use crate::moment::Moment;
 use crate::pulse::Sign;
 use crate::trouble::Trouble;
 use crate::view::View;
+use crate::{Instance, InstanceState};
 
 /// How soon an unanswering driver is asked again.
 pub const DRIVER_RETRY: Duration = Duration::from_secs(2);
@@ -29,19 +29,19 @@ pub enum Step {
     /// Start the next incarnation.
     Start(Epoch),
     /// Take what runs for the current incarnation, and forget why there was none.
-    Adopt(Unit),
-    /// End units nobody wants; `release`: the sandbox has none from now on.
-    Stop { units: Vec<Unit>, release: bool },
+    Adopt(Instance),
+    /// End instances nobody wants; `release`: the sandbox has none from now on.
+    Stop { instances: Vec<Instance>, release: bool },
     /// Give the current incarnation up.
     Fail(Trouble),
-    /// Note why there is no unit, which is not its fault.
+    /// Note why there is no instance, which is not its fault.
     Refuse(FailureReason, &'static str),
     /// Nobody has used it for long: want it paused.
     Pause,
-    /// Remove unit, files and records.
+    /// Remove instance, files and records.
     Erase,
     /// Send the worker new credentials.
-    Renew(Unit),
+    Renew(Instance),
 }
 
 /// What else bears on the decision.
@@ -61,20 +61,22 @@ pub struct Circumstances {
 const UNWANTED: Duration = Duration::from_secs(60);
 
 pub fn decide(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
-    let Some(units) = &view.units else { return without_driver(view, circumstances.sign) };
-    let all = || units.iter().map(|found| found.unit.clone()).collect();
+    let Some(instances) = &view.instances else { return without_driver(view, circumstances.sign) };
+    let all = || instances.iter().map(|found| found.instance.clone()).collect();
     let Some(wanted) = &view.wanted else {
         let left = UNWANTED.saturating_sub(circumstances.unwanted_for);
-        return match (units.is_empty(), left.is_zero()) {
+        return match (instances.is_empty(), left.is_zero()) {
             (true, _) => Step::Wait(RESYNC),
-            (false, true) => Step::Stop { units: all(), release: false },
+            (false, true) => Step::Stop { instances: all(), release: false },
             (false, false) => Step::Wait(left),
         };
     };
     match wanted.value.want {
         Want::Deleted => Step::Erase,
-        Want::Paused if units.is_empty() && view.allocation.value.unit.is_empty() => Step::Wait(RESYNC),
-        Want::Paused => Step::Stop { units: all(), release: true },
+        Want::Paused if instances.is_empty() && view.allocation.value.instance.is_empty() => {
+            Step::Wait(RESYNC)
+        }
+        Want::Paused => Step::Stop { instances: all(), release: true },
         Want::Running => keep_running(view, &wanted.value, circumstances, now),
     }
 }
@@ -104,26 +106,28 @@ fn is_woken_since(view: &View, failure: &Failure) -> bool {
 }
 
 fn keep_running(view: &View, wanted: &Wanted, circumstances: &Circumstances, now: Moment) -> Step {
-    let Some(newest) = view.newest_unit() else { return bring_up(view, circumstances, now) };
-    let unit = newest.unit.clone();
-    let current = unit.epoch.max(view.allocation.value.epoch);
-    let units = view.units.iter().flatten().map(|found| &found.unit);
-    let older: Vec<Unit> = units.filter(|unit| unit.epoch < current).cloned().collect();
+    let Some(newest) = view.newest_instance() else { return bring_up(view, circumstances, now) };
+    let instance = newest.instance.clone();
+    let current = instance.epoch.max(view.allocation.value.epoch);
+    let instances = view.instances.iter().flatten().map(|found| &found.instance);
+    let older: Vec<Instance> = instances.filter(|instance| instance.epoch < current).cloned().collect();
     if !older.is_empty() {
-        return Step::Stop { units: older, release: false };
+        return Step::Stop { instances: older, release: false };
     }
     match (newest.state, circumstances.sign) {
-        (UnitState::Exited { code }, _) => Step::Fail(Trouble::Exited { unit, code }),
-        (UnitState::Running, Sign::Late) => Step::Fail(Trouble::Late(unit)),
-        (UnitState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(unit)),
-        (UnitState::Running, Sign::Awaited(left)) => Step::Wait(left),
-        (UnitState::Running, Sign::Leased(left)) => tend(view, wanted, unit, left, circumstances, now),
+        (InstanceState::Exited { code }, _) => Step::Fail(Trouble::Exited { instance, code }),
+        (InstanceState::Running, Sign::Late) => Step::Fail(Trouble::Late(instance)),
+        (InstanceState::Running, Sign::Lost) => Step::Fail(Trouble::Lost(instance)),
+        (InstanceState::Running, Sign::Awaited(left)) => Step::Wait(left),
+        (InstanceState::Running, Sign::Leased(left)) => {
+            tend(view, wanted, instance, left, circumstances, now)
+        }
     }
 }
 
 fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
     let allocation = &view.allocation.value;
-    if !allocation.unit.is_empty() && circumstances.was_seen {
+    if !allocation.instance.is_empty() && circumstances.was_seen {
         return Step::Fail(Trouble::Vanished);
     }
     if is_given_up(view) {
@@ -140,21 +144,21 @@ fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
 fn tend(
     view: &View,
     wanted: &Wanted,
-    unit: Unit,
+    instance: Instance,
     left: Duration,
     circumstances: &Circumstances,
     now: Moment,
 ) -> Step {
     let allocation = &view.allocation.value;
-    if allocation.epoch != unit.epoch || allocation.unit.is_empty() || allocation.failure.is_some() {
-        return Step::Adopt(unit);
+    if allocation.epoch != instance.epoch || allocation.instance.is_empty() || allocation.failure.is_some() {
+        return Step::Adopt(instance);
     }
     let until_pause = until_pause(view, wanted, circumstances.idle_limit, now);
     if until_pause.is_zero() {
         return Step::Pause;
     }
     if circumstances.renewal_is_due {
-        return Step::Renew(unit);
+        return Step::Renew(instance);
     }
     Step::Wait(left.min(until_pause))
 }

@@ -8,6 +8,7 @@ mod act;
 mod course;
 mod credentials;
 mod decide;
+mod driver;
 pub mod drivers;
 mod failures;
 mod hints;
@@ -28,12 +29,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
-use ports::{Driver, Ports};
+use ports::Ports;
 use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
 
 pub use credentials::{LIFETIME as CREDENTIALS_LIFETIME, Minter, NoCredentials};
+pub use driver::{Driver, Found, Instance, InstanceState, Launch, StartError};
 pub use room::Limits;
 
 use act::Actor;
@@ -58,7 +60,7 @@ pub enum Config {
 }
 
 pub struct Cluster {
-    /// In the names of all units: two clusters can share a host.
+    /// In the names of all instances: two clusters can share a host.
     pub name: String,
     /// How many unclaimed sandboxes are kept running.
     pub warm_workers: usize,
@@ -75,7 +77,7 @@ pub struct Cluster {
 /// Runs until `shutdown`. Failed starts are tried again, with growing waits.
 ///
 /// # Errors
-/// When units that are to end with it cannot be listed or stopped.
+/// When instances that are to end with it cannot be listed or stopped.
 pub async fn run(
     config: Config,
     ports: Ports,
@@ -105,8 +107,8 @@ pub async fn run(
 }
 
 async fn end_workers(driver: &dyn Driver) -> ports::Result<()> {
-    let units = driver.list().await?.into_iter().map(|found| found.unit);
-    let stops = units.map(|unit| async move { driver.stop(&unit, decide::STOPPING).await });
+    let instances = driver.list().await?.into_iter().map(|found| found.instance);
+    let stops = instances.map(|instance| async move { driver.stop(&instance, decide::STOPPING).await });
     future::join_all(stops).await.into_iter().collect()
 }
 

@@ -1,4 +1,4 @@
-//! Whether the worker of a sandbox's newest unit still holds its lease.
+//! Whether the worker of a sandbox's newest instance still holds its lease.
 //!
 //! A store may drop leases that are not renewed, or keep them; so a lease counts for as long as its revision
 //! keeps changing, on this process' own clock. A supervisor that has just begun gives every worker the time a

@@ -18,7 +18,7 @@ use crate::memory::Memory;
 use crate::moment::Moment;
 use crate::pool;
 use crate::pulse::Sign;
-use crate::room::{Limits, Room};
+use crate::room::{Headroom, Limits};
 use crate::view::{self, Demand, View};
 
 /// After a step that could not be taken.
@@ -71,9 +71,9 @@ impl Reconciler {
         };
         self.tell_of(outage);
         if self.rules.leases {
-            actor.metrics.stand(&view::standing(&views));
+            actor.metrics.stand(&view::counts(&views));
         }
-        let mut room = Room::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
+        let mut room = Headroom::of(self.rules.limits, &views, |view| self.busy.contains_key(&view.sandbox));
         let is_known = |sandbox: &SandboxId| views.binary_search_by(|view| view.sandbox.cmp(sandbox)).is_ok();
         self.memories.retain(|sandbox, _| is_known(sandbox));
         let has_changed = pool::fill(&actor, &views, self.rules.warm_workers, room.left(), now).await?;
@@ -90,14 +90,14 @@ impl Reconciler {
     fn tell_of(&mut self, outage: Option<Error>) {
         let was_away = std::mem::replace(&mut self.driver_is_away, outage.is_some());
         match outage {
-            Some(error) if !was_away => tracing::warn!(%error, "the units cannot be listed"),
-            None if was_away => tracing::info!("the units can be listed again"),
+            Some(error) if !was_away => tracing::warn!(%error, "the instances cannot be listed"),
+            None if was_away => tracing::info!("the instances can be listed again"),
             _ => {}
         }
     }
 
     /// Begins the step that is due for one sandbox, or answers how long none is.
-    fn attend(&mut self, view: View, room: &mut Room, now: Moment) -> Duration {
+    fn attend(&mut self, view: View, room: &mut Headroom, now: Moment) -> Duration {
         let mut memory = self.memories.remove(&view.sandbox).unwrap_or_default();
         let step = self.choose(&view, &mut memory, room, now);
         let held_off =
@@ -119,7 +119,7 @@ impl Reconciler {
         RESYNC
     }
 
-    fn choose(&self, view: &View, memory: &mut Memory, room: &mut Room, now: Moment) -> Step {
+    fn choose(&self, view: &View, memory: &mut Memory, room: &mut Headroom, now: Moment) -> Step {
         let sign = if self.rules.leases {
             let lease = view.lease.as_ref().map(|lease| lease.value.epoch);
             memory.course.see(lease, now.instant, &self.actor.metrics);
@@ -128,7 +128,7 @@ impl Reconciler {
         } else {
             Sign::Leased(RESYNC)
         };
-        memory.seen = view.newest_unit().map(|found| found.unit.epoch).or(memory.seen);
+        memory.seen = view.newest_instance().map(|found| found.instance.epoch).or(memory.seen);
         let circumstances = Circumstances {
             sign,
             was_seen: memory.seen == Some(view.allocation.value.epoch),

@@ -14,17 +14,17 @@ pub struct Limits {
 }
 
 /// What is left of the limits. Sandboxes of the warm pool do not count: they give way.
-pub struct Room {
+pub struct Headroom {
     limits: Limits,
     running: HashMap<TenantId, usize>,
 }
 
-impl Room {
+impl Headroom {
     /// `is_busy`: a step is being taken for it, which may be its start.
     pub fn of(limits: Limits, views: &[View], is_busy: impl Fn(&View) -> bool) -> Self {
         let mut room = Self { limits, running: HashMap::new() };
         let takes_room =
-            |view: &&View| view.newest_unit().is_some() || (view.wants_running() && is_busy(view));
+            |view: &&View| view.newest_instance().is_some() || (view.wants_running() && is_busy(view));
         for tenant in views.iter().filter(takes_room).filter_map(View::tenant) {
             room.add(tenant);
         }

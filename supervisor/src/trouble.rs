@@ -1,29 +1,29 @@
 //! What can be wrong with an incarnation that was started.
 
-use ports::Unit;
 use types::placement::FailureReason;
 
+use crate::Instance;
 use crate::pulse::STARTING;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     #[error("The worker ended{}.", with(*code))]
-    Exited { unit: Unit, code: Option<i64> },
+    Exited { instance: Instance, code: Option<i64> },
     #[error("The worker is gone.")]
     Vanished,
     /// It runs, and never took its lease.
     #[error("The worker did not report within {} seconds.", STARTING.as_secs())]
-    Late(Unit),
+    Late(Instance),
     /// It runs, and does not renew its lease.
     #[error("The worker does not answer any more.")]
-    Lost(Unit),
+    Lost(Instance),
 }
 
 impl Trouble {
     /// What is left of it.
-    pub fn unit(&self) -> Option<&Unit> {
+    pub fn instance(&self) -> Option<&Instance> {
         match self {
-            Self::Exited { unit, .. } | Self::Late(unit) | Self::Lost(unit) => Some(unit),
+            Self::Exited { instance, .. } | Self::Late(instance) | Self::Lost(instance) => Some(instance),
             Self::Vanished => None,
         }
     }

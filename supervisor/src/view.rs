@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
-use ports::{Driver, Error, Expect, Found, Kv, Result};
-use telemetry::metrics::Standing;
+use ports::{Error, Expect, Kv, Result};
+use telemetry::metrics::SandboxCounts;
 use types::placement::{Allocation, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
 use crate::records::{self, Record};
+use crate::{Driver, Found};
 
 pub struct View {
     pub sandbox: SandboxId,
@@ -16,13 +17,13 @@ pub struct View {
     pub allocation: Record<Allocation>,
     pub lease: Option<Record<Lease>>,
     /// `None`: the driver does not answer.
-    pub units: Option<Vec<Found>>,
+    pub instances: Option<Vec<Found>>,
 }
 
 impl View {
-    /// Of the unit that is there, or else of the last that was.
+    /// Of the instance that is there, or else of the last that was.
     pub fn epoch(&self) -> Epoch {
-        self.newest_unit().map_or(self.allocation.value.epoch, |found| found.unit.epoch)
+        self.newest_instance().map_or(self.allocation.value.epoch, |found| found.instance.epoch)
     }
 
     /// Higher than any that was ever handed out, also where the allocation comes from a backup.
@@ -31,11 +32,11 @@ impl View {
         Epoch(self.epoch().max(self.allocation.value.epoch).max(leased).0 + 1)
     }
 
-    pub fn newest_unit(&self) -> Option<&Found> {
-        self.units.iter().flatten().max_by_key(|found| found.unit.epoch)
+    pub fn newest_instance(&self) -> Option<&Found> {
+        self.instances.iter().flatten().max_by_key(|found| found.instance.epoch)
     }
 
-    /// The lease, if it is that of the unit that is there.
+    /// The lease, if it is that of the instance that is there.
     pub fn own_lease(&self) -> Option<&Record<Lease>> {
         self.lease.as_ref().filter(|lease| lease.value.epoch == self.epoch())
     }
@@ -98,18 +99,18 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<(
         Demand::Recorded => records::list(kv, LEASES, &mut damaged).await?,
         Demand::Always(_) => BTreeMap::new(),
     };
-    let (mut units, outage) = match driver.list().await {
+    let (mut instances, outage) = match driver.list().await {
         Ok(found) => (Some(by_sandbox(found)), None),
         Err(error) => (None, Some(error)),
     };
-    let running = units.iter().flat_map(BTreeMap::keys);
+    let running = instances.iter().flat_map(BTreeMap::keys);
     let known: BTreeSet<SandboxId> =
         wanted.keys().chain(allocations.keys()).chain(running).cloned().collect();
     let view = |sandbox: SandboxId| View {
         wanted: wanted.remove(&sandbox),
         allocation: allocations.remove(&sandbox).unwrap_or_default(),
         lease: leases.remove(&sandbox),
-        units: units.as_mut().map(|units| units.remove(&sandbox).unwrap_or_default()),
+        instances: instances.as_mut().map(|instances| instances.remove(&sandbox).unwrap_or_default()),
         sandbox,
     };
     let views = known.into_iter().filter(|sandbox| !damaged.contains(sandbox)).map(view).collect();
@@ -117,27 +118,27 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<(
 }
 
 /// How many of them stand how.
-pub fn standing(views: &[View]) -> Standing {
-    let mut standing = Standing::default();
+pub fn counts(views: &[View]) -> SandboxCounts {
+    let mut counts = SandboxCounts::default();
     for view in views {
         let Some(wanted) = &view.wanted else { continue };
         let count = match (wanted.value.want, view.own_lease()) {
-            (Want::Running, None) => &mut standing.waiting,
-            (Want::Running, Some(_)) if wanted.value.tenant.is_none() => &mut standing.warm,
-            (Want::Running, Some(_)) => &mut standing.running,
-            (Want::Paused, _) => &mut standing.paused,
+            (Want::Running, None) => &mut counts.waiting,
+            (Want::Running, Some(_)) if wanted.value.tenant.is_none() => &mut counts.warm,
+            (Want::Running, Some(_)) => &mut counts.running,
+            (Want::Paused, _) => &mut counts.paused,
             (Want::Deleted, _) => continue,
         };
         *count += 1;
-        standing.runs += view.own_lease().map_or(0, |lease| lease.value.runs);
+        counts.runs += view.own_lease().map_or(0, |lease| lease.value.runs);
     }
-    standing
+    counts
 }
 
 fn by_sandbox(found: Vec<Found>) -> BTreeMap<SandboxId, Vec<Found>> {
-    let mut units: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let mut instances: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for found in found {
-        units.entry(found.unit.sandbox.clone()).or_default().push(found);
+        instances.entry(found.instance.sandbox.clone()).or_default().push(found);
     }
-    units
+    instances
 }

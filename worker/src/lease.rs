@@ -25,7 +25,7 @@ const LOST: Duration = Duration::from_secs(15);
 
 /// What the worker's parts ask before they act. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Standing {
+pub(crate) struct LeaseState {
     /// `None`: the worker needs no lease.
     renewed: Option<Arc<Mutex<Instant>>>,
     changes: watch::Receiver<u64>,
@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
     NotNow(#[from] Error),
 }
 
-impl Standing {
+impl LeaseState {
     /// That of a worker which is alone by construction.
     pub(crate) fn alone() -> Self {
         Self { renewed: None, changes: watch::channel(0).1 }
@@ -100,14 +100,14 @@ impl Keeper {
         kv: Arc<dyn Kv>,
         sandbox: SandboxId,
         epoch: Epoch,
-    ) -> Result<(Self, Standing), Refusal> {
+    ) -> Result<(Self, LeaseState), Refusal> {
         let (renewals, changes) = watch::channel(0);
         let renewed = Arc::new(Mutex::new(Instant::now()));
         let mut keeper =
             Self { kv, sandbox, epoch, since: utc_now(), revision: None, renewed: renewed.clone(), renewals };
         loop {
             match keeper.renew(Duration::ZERO, 0).await {
-                Ok(()) => return Ok((keeper, Standing { renewed: Some(renewed), changes })),
+                Ok(()) => return Ok((keeper, LeaseState { renewed: Some(renewed), changes })),
                 Err(newer @ Refusal::Newer(_)) => return Err(newer),
                 Err(Refusal::NotNow(error)) => {
                     tracing::warn!(%error, "the lease cannot be taken yet");

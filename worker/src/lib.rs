@@ -24,7 +24,7 @@ pub use activity::Activity;
 pub use broker::Broker;
 pub use config::Config;
 pub use kin::Kin;
-use lease::{Keeper, Standing};
+use lease::{Keeper, LeaseState};
 
 /// How long commands, uploads and git calls may take to end after shutdown.
 const SERVICES_DEADLINE: Duration = Duration::from_secs(10);
@@ -64,13 +64,13 @@ pub async fn run(
     if let Err(error) = tools::hands::make_folders(&config.project_dir) {
         tracing::warn!(%error, "the folder commands start in cannot be made");
     }
-    let (keeper, standing) = match config.leased {
+    let (keeper, lease_state) = match config.leased {
         true => {
             let taken = Keeper::take(ports.kv.clone(), config.sandbox.clone(), config.epoch).await;
-            let (keeper, standing) = taken.map_err(replaced)?;
-            (Some(keeper), standing)
+            let (keeper, lease_state) = taken.map_err(replaced)?;
+            (Some(keeper), lease_state)
         }
-        false => (None, Standing::alone()),
+        false => (None, LeaseState::alone()),
     };
     let services = services::ServicesConfig {
         sandbox: config.sandbox.clone(),
@@ -86,8 +86,12 @@ pub async fn run(
     };
     services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
     let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
-    let guards =
-        conversation::Guards { activity: activity.clone(), kin: kin.clone(), standing, slots: slots.clone() };
+    let guards = conversation::Guards {
+        activity: activity.clone(),
+        kin: kin.clone(),
+        lease_state,
+        slots: slots.clone(),
+    };
     let report = {
         let most = config.max_concurrent_runs;
         move || (activity.idle_for(), most.saturating_sub(slots.available_permits()))

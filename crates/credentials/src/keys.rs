@@ -32,7 +32,7 @@ pub struct Keys {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct KeysFile {
     operator: String,
     system: String,
     account: String,
@@ -65,7 +65,7 @@ impl Keys {
     /// The file of the folder `dir` cannot be read, or holds no keys.
     pub fn load(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        let stored: Stored = files::load(&path)?;
+        let stored: KeysFile = files::load(&path)?;
         let key = |seed: &str, kind: KeyPairType| {
             let key = KeyPair::from_seed(seed).map_err(|_| Error::Damaged(path.clone()))?;
             if key.key_pair_type() == kind { Ok(key) } else { Err(Error::Damaged(path.clone())) }
@@ -97,8 +97,8 @@ impl Keys {
         files::replace(&dir.join(FILE), &self.stored()?)
     }
 
-    fn stored(&self) -> Result<Stored> {
-        Ok(Stored {
+    fn stored(&self) -> Result<KeysFile> {
+        Ok(KeysFile {
             operator: self.operator.seed()?,
             system: self.system.seed()?,
             account: self.account.seed()?,

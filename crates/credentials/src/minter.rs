@@ -20,7 +20,7 @@ pub struct Minter {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct MinterFile {
     account: String,
     seed: String,
 }
@@ -34,7 +34,7 @@ impl Minter {
     /// # Errors
     /// The file cannot be read, or holds something else.
     pub fn load(path: &Path) -> Result<Self> {
-        let stored: Stored = files::load(path)?;
+        let stored: MinterFile = files::load(path)?;
         let minter = Self::new(stored.account, &stored.seed).map_err(|_| Error::Damaged(path.to_owned()))?;
         let is_account = minter.key.key_pair_type() == KeyPairType::Account;
         if is_account { Ok(minter) } else { Err(Error::Damaged(path.to_owned())) }
@@ -53,8 +53,8 @@ impl Minter {
         files::replace(path, &self.stored()?)
     }
 
-    fn stored(&self) -> Result<Stored> {
-        Ok(Stored { account: self.account.clone(), seed: self.key.seed()? })
+    fn stored(&self) -> Result<MinterFile> {
+        Ok(MinterFile { account: self.account.clone(), seed: self.key.seed()? })
     }
 
     /// Signs one incarnation of a worker in, with a key of its own. The server closes its connections when

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Entry, Error, EventLog, LogId, Parcel, Result, Stored, subjects};
+use ports::{Appended, Error, EventLog, LogId, Parcel, Record, Result, Stored, subjects};
 use tokio::sync::oneshot;
 use types::{BashScope, SandboxId, Seq};
 
@@ -33,7 +33,7 @@ impl EventLog for FileLog {
             .await
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         let (place, disk) = (Place::log(log), self.disk.clone());
         blocking(move || match disk.log(&place)? {
             Some(log) => log.read(after.0, limit),

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Entry, Error, LogId, Result};
+use ports::{Error, LogId, Record, Result};
 use types::SandboxId;
 
 use crate::body::{self, Body, Digest};
-use crate::jetstream::{JetStream, Place};
+use crate::jetstream::{JetStream, StreamFilter};
 use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
 use crate::message::{LogMessage, NewMessage};
@@ -48,7 +48,7 @@ pub trait Archive: Send + Sync {
 ///
 /// # Errors
 /// `Internal` when the body is gone or is not what was stored.
-pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Result<Vec<Entry>> {
+pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Result<Vec<Record>> {
     let Some(body) = &message.body else {
         let bytes = message.payload.clone();
         return Ok(message.records(bytes));
@@ -98,9 +98,9 @@ impl Direct {
     /// Removes all logs of a sandbox and their bodies.
     pub async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
         let bodies = layout::bodies_of(sandbox);
-        self.jetstream.purge(Place { stream: BLOBS, subject: &bodies }).await?;
+        self.jetstream.purge(StreamFilter { stream: BLOBS, subject: &bodies }).await?;
         for (stream, subject) in self.layout.logs_of(sandbox) {
-            self.jetstream.purge(Place { stream: &stream, subject: &subject }).await?;
+            self.jetstream.purge(StreamFilter { stream: &stream, subject: &subject }).await?;
         }
         Ok(())
     }
@@ -108,13 +108,13 @@ impl Direct {
     /// Shows the messages of a place with numbers in `range`, oldest first.
     async fn for_each(
         &self,
-        place: Place<'_>,
+        filter: StreamFilter<'_>,
         range: Range<u64>,
         mut show: impl FnMut(LogMessage) + Send,
     ) -> Result<()> {
         let mut from = range.start.max(1);
         loop {
-            let page = self.jetstream.page(place, from, PAGE, self.page_bytes).await?;
+            let page = self.jetstream.page(filter, from, PAGE, self.page_bytes).await?;
             let Some(last) = page.last() else { return Ok(()) };
             from = last.seq + 1;
             page.into_iter().filter(|raw| raw.seq < range.end).for_each(|raw| show(LogMessage::of(raw)));
@@ -124,22 +124,22 @@ impl Direct {
         }
     }
 
-    /// Removes all messages of a place, and answers what storing them was counted as, if it was.
-    async fn remove(&self, place: Place<'_>, is_counted: bool) -> Result<u64> {
+    /// Removes all messages of a filter, and answers what storing them was counted as, if it was.
+    async fn remove(&self, filter: StreamFilter<'_>, is_counted: bool) -> Result<u64> {
         let mut load = Load::default();
         if is_counted {
-            self.for_each(place, 1..u64::MAX, |message| load.add(&message)).await?;
+            self.for_each(filter, 1..u64::MAX, |message| load.add(&message)).await?;
         }
-        Ok(load.of_removed(self.jetstream.purge(place).await?))
+        Ok(load.of_removed(self.jetstream.purge(filter).await?))
     }
 
     /// Does what [`Archive::truncate`] says, but for the room, which it adds to `room`.
     async fn drop_before(&self, log: &LogId, first: u64, room: &mut u64) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let place = Place { stream: &stream, subject: &subject };
+        let filter = StreamFilter { stream: &stream, subject: &subject };
         let first = first.min(self.last(log).await?);
         let (mut load, mut bodies) = (Load::default(), BTreeSet::new());
-        self.for_each(place, 1..first, |message| {
+        self.for_each(filter, 1..first, |message| {
             load.add(&message);
             bodies.extend(message.body.map(|body| body.digest));
         })
@@ -147,17 +147,17 @@ impl Direct {
         if load.messages == 0 {
             return Ok(());
         }
-        *room += load.of_removed(self.jetstream.purge_before(place, first).await?);
+        *room += load.of_removed(self.jetstream.purge_before(filter, first).await?);
         if bodies.is_empty() {
             return Ok(());
         }
-        self.for_each(place, first..u64::MAX, |message| {
+        self.for_each(filter, first..u64::MAX, |message| {
             message.body.map(|body| bodies.remove(&body.digest));
         })
         .await?;
         for digest in bodies {
             let pieces = format!("{}.{digest}.>", layout::bodies_subject(log));
-            *room += self.remove(Place { stream: BLOBS, subject: &pieces }, true).await?;
+            *room += self.remove(StreamFilter { stream: BLOBS, subject: &pieces }, true).await?;
         }
         Ok(())
     }
@@ -189,14 +189,14 @@ impl Archive for Direct {
 
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let place = Place { stream: &stream, subject: &subject };
-        let page = self.jetstream.page(place, from, limit, self.page_bytes).await?;
+        let filter = StreamFilter { stream: &stream, subject: &subject };
+        let page = self.jetstream.page(filter, from, limit, self.page_bytes).await?;
         Ok(page.into_iter().map(LogMessage::of).collect())
     }
 
     async fn last(&self, log: &LogId) -> Result<u64> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let last = self.jetstream.last(Place { stream: &stream, subject: &subject }).await?;
+        let last = self.jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
         Ok(last.map_or(0, |raw| raw.seq))
     }
 
@@ -204,8 +204,8 @@ impl Archive for Direct {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let pieces = format!("{}.>", layout::bodies_subject(log));
         let is_counted = self.is_counted(log).await?;
-        let removed = self.remove(Place { stream: &stream, subject: &subject }, is_counted).await?;
-        let bodies = self.remove(Place { stream: BLOBS, subject: &pieces }, is_counted).await;
+        let removed = self.remove(StreamFilter { stream: &stream, subject: &subject }, is_counted).await?;
+        let bodies = self.remove(StreamFilter { stream: BLOBS, subject: &pieces }, is_counted).await;
         self.give_back(log, removed + bodies.as_ref().copied().unwrap_or_default()).await;
         bodies.map(|_| ())
     }
@@ -222,7 +222,8 @@ impl Archive for Direct {
     async fn names(&self, sandbox: &SandboxId) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for (stream, subjects) in self.layout.logs_of(sandbox) {
-            let subjects = self.jetstream.subjects(Place { stream: &stream, subject: &subjects }).await?;
+            let subjects =
+                self.jetstream.subjects(StreamFilter { stream: &stream, subject: &subjects }).await?;
             names.extend(subjects.iter().filter_map(|subject| subject.rsplit('.').next()).map(str::to_owned));
         }
         Ok(names)
@@ -230,7 +231,7 @@ impl Archive for Direct {
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
         let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
-        let last = self.jetstream.last(Place { stream: BLOBS, subject: &subject }).await?;
+        let last = self.jetstream.last(StreamFilter { stream: BLOBS, subject: &subject }).await?;
         Ok(last.map(|raw| raw.payload))
     }
 

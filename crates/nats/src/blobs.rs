@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ports::{Blobs, Error, Result};
 
 use crate::body::{self, Body, PIECE};
-use crate::jetstream::{JetStream, Place};
+use crate::jetstream::{JetStream, StreamFilter};
 use crate::layout::{self, BLOBS};
 
 /// Blobs in pieces: under the name stands which [`Body`] it has, below it lie the pieces. Unlike an object store's
@@ -41,7 +41,7 @@ impl Blobs for NatsBlobs {
         let began = pieces.start * PIECE;
         let bytes = body::read(pieces, |index| async move {
             let subject = format!("{subject}.{}.{index}", body.digest);
-            let last = self.jetstream.last(Place { stream: BLOBS, subject: &subject }).await?;
+            let last = self.jetstream.last(StreamFilter { stream: BLOBS, subject: &subject }).await?;
             Ok(last.map(|raw| raw.payload))
         });
         let bytes = bytes.await?;
@@ -65,12 +65,14 @@ impl Blobs for NatsBlobs {
 
 impl NatsBlobs {
     async fn body(&self, subject: &str) -> Result<Option<Body>> {
-        let Some(raw) = self.jetstream.last(Place { stream: BLOBS, subject }).await? else { return Ok(None) };
+        let Some(raw) = self.jetstream.last(StreamFilter { stream: BLOBS, subject }).await? else {
+            return Ok(None);
+        };
         let body = std::str::from_utf8(&raw.payload).ok().and_then(Body::parse);
         body.map(Some).ok_or_else(|| Error::Internal(format!("{subject} is not a blob")))
     }
 
     async fn purge(&self, subject: &str) -> Result<()> {
-        self.jetstream.purge(Place { stream: BLOBS, subject }).await.map(|_| ())
+        self.jetstream.purge(StreamFilter { stream: BLOBS, subject }).await.map(|_| ())
     }
 }

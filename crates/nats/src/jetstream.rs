@@ -34,7 +34,7 @@ pub struct Raw {
 
 /// Where to read: a stream and a subject of it, which may be a pattern.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct StreamFilter<'a> {
     pub stream: &'a str,
     pub subject: &'a str,
 }
@@ -82,9 +82,9 @@ impl JetStream {
     }
 
     /// The last message of a subject.
-    pub async fn last(&self, place: Place<'_>) -> Result<Option<Raw>> {
-        let body = json!({ "last_by_subj": place.subject });
-        let answer = self.link.ask(&direct(place.stream), None, bytes(&body), PATIENCE).await;
+    pub async fn last(&self, filter: StreamFilter<'_>) -> Result<Option<Raw>> {
+        let body = json!({ "last_by_subj": filter.subject });
+        let answer = self.link.ask(&direct(filter.stream), None, bytes(&body), PATIENCE).await;
         Raw::of(answer.map_err(no_stream)?)
     }
 
@@ -92,14 +92,14 @@ impl JetStream {
     /// if there is one.
     pub async fn page(
         &self,
-        place: Place<'_>,
+        filter: StreamFilter<'_>,
         from: u64,
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Raw>> {
         let body =
-            json!({ "seq": from, "next_by_subj": place.subject, "batch": limit, "max_bytes": max_bytes });
-        self.link.in_time(PATIENCE, self.read_batch(place.stream, bytes(&body))).await?
+            json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
+        self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await?
     }
 
     async fn read_batch(&self, stream: &str, body: Bytes) -> Result<Vec<Raw>> {
@@ -121,26 +121,26 @@ impl JetStream {
     }
 
     /// Removes every message of a subject; answers how many this call has removed.
-    pub async fn purge(&self, place: Place<'_>) -> Result<u64> {
-        self.purged(place, json!({ "filter": place.subject })).await
+    pub async fn purge(&self, filter: StreamFilter<'_>) -> Result<u64> {
+        self.purged(filter, json!({ "filter": filter.subject })).await
     }
 
     /// Removes the messages of a subject before the position `first`; answers how many this call has removed.
-    pub async fn purge_before(&self, place: Place<'_>, first: u64) -> Result<u64> {
-        self.purged(place, json!({ "filter": place.subject, "seq": first })).await
+    pub async fn purge_before(&self, filter: StreamFilter<'_>, first: u64) -> Result<u64> {
+        self.purged(filter, json!({ "filter": filter.subject, "seq": first })).await
     }
 
-    async fn purged(&self, place: Place<'_>, body: Value) -> Result<u64> {
-        let answer = self.api(&format!("STREAM.PURGE.{}", place.stream), &body).await??;
+    async fn purged(&self, filter: StreamFilter<'_>, body: Value) -> Result<u64> {
+        let answer = self.api(&format!("STREAM.PURGE.{}", filter.stream), &body).await??;
         Ok(answer.get("purged").and_then(Value::as_u64).unwrap_or_default())
     }
 
     /// The subjects that have messages, of those a pattern names.
-    pub async fn subjects(&self, place: Place<'_>) -> Result<Vec<String>> {
+    pub async fn subjects(&self, filter: StreamFilter<'_>) -> Result<Vec<String>> {
         let mut all = Vec::new();
         loop {
-            let body = json!({ "subjects_filter": place.subject, "offset": all.len() });
-            let info = self.api(&format!("STREAM.INFO.{}", place.stream), &body).await??;
+            let body = json!({ "subjects_filter": filter.subject, "offset": all.len() });
+            let info = self.api(&format!("STREAM.INFO.{}", filter.stream), &body).await??;
             let page = info.pointer("/state/subjects").and_then(Value::as_object);
             let Some(page) = page.filter(|page| !page.is_empty()) else { return Ok(all) };
             all.extend(page.keys().cloned());

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
 
-use crate::jetstream::{JetStream, Place, Raw, number};
+use crate::jetstream::{JetStream, Raw, StreamFilter, number};
 use crate::layout;
 use crate::subscription::follow;
 
@@ -68,10 +68,10 @@ impl Kv for NatsKv {
     async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
         let (stream, prefix) = (layout::bucket_stream(bucket), format!("$KV.{bucket}."));
         let subject = format!("{prefix}>");
-        let place = Place { stream: &stream, subject: &subject };
+        let filter = StreamFilter { stream: &stream, subject: &subject };
         let (mut keys, mut from) = (BTreeMap::new(), 1);
         loop {
-            let page = self.jetstream.page(place, from, PAGE, PAGE_BYTES).await?;
+            let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
             let Some(last) = page.last() else { break };
             from = last.seq + 1;
             for raw in page {
@@ -96,7 +96,7 @@ impl NatsKv {
     /// The last message of a key.
     async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
         let (stream, subject) = (layout::bucket_stream(bucket), layout::key_subject(bucket, key)?);
-        let last = self.jetstream.last(Place { stream: &stream, subject: &subject }).await?;
+        let last = self.jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
         Ok(last.map(Value::of))
     }
 

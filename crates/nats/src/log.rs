@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use ports::{Appended, Error, EventLog, LogId, Record, Result};
 use types::{BashScope, SandboxId, Seq};
 
 use crate::archive::{self, Archive};
@@ -45,7 +45,7 @@ impl EventLog for NatsLog {
         }
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         if limit == 0 {
             return Ok(Vec::new());
         }

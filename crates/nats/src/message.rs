@@ -9,7 +9,7 @@
 
 use async_nats::HeaderMap;
 use bytes::{Bytes, BytesMut};
-use ports::{Entry, Error, Result};
+use ports::{Error, Record, Result};
 use types::Seq;
 
 use crate::body::Body;
@@ -102,11 +102,11 @@ impl LogMessage {
 
     /// The records of a message whose bytes, wherever they were, are `bytes`. Lengths that do not fit them are
     /// not believed: a worker wrote them.
-    pub fn records(&self, mut bytes: Bytes) -> Vec<Entry> {
+    pub fn records(&self, mut bytes: Bytes) -> Vec<Record> {
         let lengths = self.lengths.as_deref().and_then(|text| fitting(text, bytes.len()));
         let lengths = lengths.unwrap_or_else(|| vec![bytes.len()]);
         let seqs = positions(self.number, lengths.len());
-        seqs.zip(lengths).map(|(seq, length)| Entry { seq, payload: bytes.split_to(length) }).collect()
+        seqs.zip(lengths).map(|(seq, length)| Record { seq, payload: bytes.split_to(length) }).collect()
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     fn lengths_that_do_not_fit_are_not_believed() {
         for lengths in ["", "1", "1,1", "2,2", "x", "-1,4", "18446744073709551615,4"] {
             let entries = message(1, Some(lengths)).records("abc".into());
-            assert_eq!(entries, [Entry { seq: Seq(FAN), payload: "abc".into() }], "{lengths}");
+            assert_eq!(entries, [Record { seq: Seq(FAN), payload: "abc".into() }], "{lengths}");
         }
     }
 }

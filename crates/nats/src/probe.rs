@@ -7,7 +7,7 @@ use bytes::Bytes;
 use types::time;
 
 use crate::error::Error;
-use crate::jetstream::{JetStream, Place, last_header};
+use crate::jetstream::{JetStream, StreamFilter, last_header};
 use crate::layout::{CLUSTER, bucket_stream, key_subject};
 
 const KEY: &str = "probe";
@@ -28,7 +28,7 @@ pub async fn probe(jetstream: &JetStream) -> Result<Probe, Error> {
     let begun = Instant::now();
     jetstream.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await?;
     let took = begun.elapsed();
-    let stored = jetstream.last(Place { stream: &stream, subject: &subject }).await?;
+    let stored = jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
     let stored_at = stored.as_ref().and_then(|raw| last_header(&raw.headers, STORED_AT));
     let server_unix_ms = stored_at.and_then(time::unix_of_utc);
     let without = || ports::Error::Internal("a stored message without its time".to_owned());

@@ -5,7 +5,7 @@ use ports::buckets;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
-use crate::jetstream::{JetStream, Place};
+use crate::jetstream::{JetStream, StreamFilter};
 use crate::layout::{
     BLOBS, CLUSTER, LAYOUT_VERSION, Layout, PARTITIONS, VERSION, bucket_stream, event_stream, key_subject,
     watched,
@@ -140,7 +140,7 @@ fn blobs() -> Value {
 /// A number of the cluster's bucket.
 async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<u64>, Error> {
     let (stream, subject) = (bucket_stream(CLUSTER), key_subject(CLUSTER, key)?);
-    let found = match jetstream.last(Place { stream: &stream, subject: &subject }).await {
+    let found = match jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await {
         Ok(found) => found,
         Err(ports::Error::Unavailable(_)) if !exists(jetstream, &stream).await? => None,
         Err(error) => return Err(error.into()),

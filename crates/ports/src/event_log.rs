@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// A stored record and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Record {
     pub seq: Seq,
     pub payload: Bytes,
 }
@@ -53,7 +53,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`, `Internal`.
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>>;
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>>;
 
     /// Where the log ends; `ZERO` if absent.
     ///
@@ -86,7 +86,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// As [`EventLog::read`].
-    async fn read_all(&self, log: &LogId, after: Seq) -> Result<Vec<Entry>> {
+    async fn read_all(&self, log: &LogId, after: Seq) -> Result<Vec<Record>> {
         const PAGE: usize = 1_000;
         let (mut all, mut at) = (Vec::new(), after);
         loop {

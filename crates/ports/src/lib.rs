@@ -8,7 +8,6 @@ pub mod buckets;
 mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
-mod driver;
 mod error;
 mod event_log;
 pub mod feed;
@@ -23,9 +22,8 @@ use std::sync::Arc;
 
 pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
-pub use driver::{Driver, Found, Launch, StartError, Unit, UnitState};
 pub use error::{Error, Result};
-pub use event_log::{Appended, Entry, EventLog, Stored};
+pub use event_log::{Appended, EventLog, Record, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry};
 pub use types::{LogId, subjects};
 

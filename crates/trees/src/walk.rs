@@ -58,7 +58,7 @@ struct Level {
 }
 
 /// What became of an entry.
-enum Entry {
+enum Outcome {
     Gone,
     Folder,
 }
@@ -107,8 +107,8 @@ impl<'a> Walk<'a> {
     fn take(&mut self, name: CString, kind: FileType) {
         let taken = self.lowest().and_then(|folder| remove_entry(folder, &name, kind));
         let opened = match taken {
-            Ok(Entry::Gone) => return,
-            Ok(Entry::Folder) => self.lowest().and_then(|folder| open(folder, &name)),
+            Ok(Outcome::Gone) => return,
+            Ok(Outcome::Folder) => self.lowest().and_then(|folder| open(folder, &name)),
             Err(error) => Err(error),
         };
         match opened {
@@ -191,17 +191,17 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn remove_entry(folder: BorrowedFd<'_>, name: &CString, kind: FileType) -> Result<Entry, Errno> {
+fn remove_entry(folder: BorrowedFd<'_>, name: &CString, kind: FileType) -> Result<Outcome, Errno> {
     if kind != FileType::Directory {
         match unlinkat(folder, name.as_c_str(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(Entry::Gone),
+            Ok(()) | Err(Errno::NOENT) => return Ok(Outcome::Gone),
             Err(Errno::ISDIR) => {}
             Err(error) => return Err(error),
         }
     }
     match unlinkat(folder, name.as_c_str(), AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(Entry::Gone),
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Entry::Folder),
+        Ok(()) | Err(Errno::NOENT) => Ok(Outcome::Gone),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Outcome::Folder),
         Err(error) => Err(error),
     }
 }

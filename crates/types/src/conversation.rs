@@ -59,7 +59,7 @@ pub fn clean_title(text: &str) -> Option<String> {
 /// What was asked for at creation and what `PATCH` changes: bucket `CONVERSATIONS`, key = id in hex.
 /// Secrets inside `agent` and `secrets` are sealed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct ConversationRecord {
     pub id: ConversationId,
     #[serde(default)]
     pub tenant: TenantId,

@@ -16,7 +16,7 @@ pub struct Wanted {
     pub want: Want,
     /// Unix milliseconds of the last wake: a pause decided on older news must not win.
     pub touched_at: u64,
-    /// The image its unit is made from; `None`: the cluster's default.
+    /// The image its instance is made from; `None`: the cluster's default.
     #[serde(default)]
     pub image: Option<String>,
 }
@@ -25,9 +25,9 @@ pub struct Wanted {
 #[serde(rename_all = "snake_case")]
 pub enum Want {
     Running,
-    /// No unit; its volume stays.
+    /// No instance; its volume stays.
     Paused,
-    /// Neither unit nor volume.
+    /// Neither instance nor volume.
     Deleted,
 }
 
@@ -36,13 +36,14 @@ pub enum Want {
 pub struct Allocation {
     /// Of the newest incarnation; only grows, also when the sandbox is paused.
     pub epoch: Epoch,
-    /// The unit's name with its driver (a container's name, a process id); empty while there is none.
+    /// The instance's name with its driver (a container's name, a process id); empty while there is none.
     #[serde(default)]
-    pub unit: String,
-    /// Starts that failed, and units that ended by themselves, since it last ran well.
+    #[serde(rename = "unit")]
+    pub instance: String,
+    /// Starts that failed, and instances that ended by themselves, since it last ran well.
     #[serde(default)]
     pub failures: u32,
-    /// Why the last start failed or the last unit ended; `None` once a worker has its lease.
+    /// Why the last start failed or the last instance ended; `None` once a worker has its lease.
     #[serde(default)]
     pub failure: Option<Failure>,
 }
@@ -53,7 +54,7 @@ pub struct Failure {
     pub reason: FailureReason,
     /// One sentence.
     pub message: String,
-    /// The last lines the unit wrote.
+    /// The last lines the instance wrote.
     #[serde(default)]
     pub log: String,
     /// UTC with `Z`.
@@ -71,9 +72,9 @@ pub enum FailureReason {
     ImageMissing,
     /// A limit on sandboxes is reached.
     NoRoom,
-    /// The unit could not be made or started.
+    /// The instance could not be made or started.
     StartFailed,
-    /// The unit ended by itself.
+    /// The instance ended by itself.
     Exited,
     /// The container service does not answer.
     DriverUnavailable,

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
 use super::{Auth, Caller, Named, Right};
-use crate::admission::Standing;
+use crate::admission::Admission;
 use crate::error::ApiError;
 
 /// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read.
@@ -35,8 +35,8 @@ pub async fn workspace_guard(State(auth): State<Auth>, request: Request, next: N
 }
 
 async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
-    if let Some(standing) = request.extensions().get::<Standing>() {
-        standing.prove();
+    if let Some(admission) = request.extensions().get::<Admission>() {
+        admission.prove();
     }
     if !caller.may(needed(&request)) {
         return refuse(StatusCode::FORBIDDEN);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Auth, Caller, Named, Right};
-use crate::admission::Standing;
+use crate::admission::Admission;
 use crate::extract::query_values;
 use crate::pings::Pings;
 
@@ -24,7 +24,7 @@ pub struct SocketCredentials {
     auth: Auth,
     /// `None`: the first frame is to say.
     caller: Option<Caller>,
-    standing: Option<Standing>,
+    admission: Option<Admission>,
 }
 
 impl<S: Sync> FromRequestParts<S> for SocketCredentials
@@ -40,16 +40,16 @@ where
             Some(key) if !auth.is_open() => auth.of_key(&key),
             _ => auth.named_by(&parts.headers),
         };
-        let standing = parts.extensions.get::<Standing>().cloned();
+        let admission = parts.extensions.get::<Admission>().cloned();
         match named {
             Named::Known(caller) if caller.may(Right::Read) => {
-                standing.iter().for_each(Standing::prove);
-                Ok(Self { auth, caller: Some(caller), standing })
+                admission.iter().for_each(Admission::prove);
+                Ok(Self { auth, caller: Some(caller), admission })
             }
             Named::Known(_) | Named::Stranger => Err(StatusCode::FORBIDDEN),
             Named::Nobody => {
-                standing.iter().for_each(Standing::expect_first_words);
-                Ok(Self { auth, caller: None, standing })
+                admission.iter().for_each(Admission::expect_first_words);
+                Ok(Self { auth, caller: None, admission })
             }
         }
     }
@@ -82,7 +82,7 @@ impl SocketCredentials {
         };
         match named {
             Some(caller) if caller.may(Right::Read) => {
-                self.standing.iter().for_each(Standing::prove);
+                self.admission.iter().for_each(Admission::prove);
                 Some(caller)
             }
             Some(_) => close(socket, 4003, "Forbidden").await,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use futures_util::TryStreamExt;
-use readmodel::bashlog::{Entry, Tail, records_of};
+use readmodel::bashlog::{EventSummary, Tail, records_of};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use types::bash::{BashEvent, ExecuteBashRequest};
@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// What a command may take to end after its timeout.
 const GRACE: Duration = Duration::from_secs(60);
@@ -33,11 +33,11 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) async fn start_bash_command(
     State(app): State<App>,
     caller: Caller,
-    place: Place,
+    target: Target,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<BashEvent>> {
-    let place = place.for_command(&app, &caller, &request).await?;
-    Ok(Json(BashEvent::BashCommand(start(&app, place, request).await?.command)))
+    let target = target.for_command(&app, &caller, &request).await?;
+    Ok(Json(BashEvent::BashCommand(start(&app, target, request).await?.command)))
 }
 
 /// Runs a command to its end and returns all it printed.
@@ -46,13 +46,13 @@ pub(super) async fn start_bash_command(
 pub(super) async fn execute_bash_command(
     State(app): State<App>,
     caller: Caller,
-    place: Place,
+    target: Target,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<Joined>> {
     let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
-    let place = place.for_command(&app, &caller, &request).await?;
-    let (tail, sandbox) = (app.bash.of(place.bash_log()), place.sandbox.clone());
-    let started = start(&app, place, request).await?;
+    let target = target.for_command(&app, &caller, &request).await?;
+    let (tail, sandbox) = (app.bash.of(target.bash_log()), target.sandbox.clone());
+    let started = start(&app, target, request).await?;
     let worker = app.placement.incarnation(&sandbox);
     let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
     let wait = timeout.saturating_add(GRACE).min(LONGEST);
@@ -74,10 +74,10 @@ pub(super) async fn execute_bash_command(
     join(&tail, outputs).await.map(Json)
 }
 
-async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
+async fn start(app: &App, target: Target, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
     app.activity.touch();
-    let call = BashCall::Start { scope: place.scope, request };
-    Ok(app.workers.call(&place.sandbox, &call).await?)
+    let call = BashCall::Start { scope: target.scope, request };
+    Ok(app.workers.call(&target.sandbox, &call).await?)
 }
 
 /// Ends a running command.
@@ -85,13 +85,13 @@ async fn start(app: &App, place: Place, request: ExecuteBashRequest) -> ApiResul
     responses((status = 200, body = Success), (status = 404, description = "There is no such command")))]
 pub(super) async fn stop_bash_command(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Path(params): Path<CommandPath>,
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
     let command_id = params.command_id.simple().to_string();
-    let stop = BashCall::Stop { scope: place.scope, command_id };
-    let BashStopped { ended } = app.workers.call(&place.sandbox, &stop).await?;
+    let stop = BashCall::Stop { scope: target.scope, command_id };
+    let BashStopped { ended } = app.workers.call(&target.sandbox, &stop).await?;
     Ok(Json(Success { success: ended }))
 }
 
@@ -107,10 +107,13 @@ pub(super) struct Cleared {
 
 /// Forgets all commands and outputs.
 #[utoipa::path(delete, path = "/bash_events", tag = "Bash", responses((status = 200, body = Cleared)))]
-pub(super) async fn clear_all_bash_events(State(app): State<App>, place: Place) -> ApiResult<Json<Cleared>> {
-    let tail = app.bash.of(place.bash_log());
+pub(super) async fn clear_all_bash_events(
+    State(app): State<App>,
+    target: Target,
+) -> ApiResult<Json<Cleared>> {
+    let tail = app.bash.of(target.bash_log());
     let cleared: BashCleared =
-        app.workers.call(&place.sandbox, &BashCall::Clear { scope: place.scope }).await?;
+        app.workers.call(&target.sandbox, &BashCall::Clear { scope: target.scope }).await?;
     tail.restart();
     Ok(Json(Cleared { cleared_count: cleared.cleared_count }))
 }
@@ -129,7 +132,7 @@ pub(super) struct Joined {
 }
 
 /// All outputs of a command as its last one.
-async fn join(tail: &Tail, outputs: Vec<Entry>) -> ApiResult<Joined> {
+async fn join(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Joined> {
     let mut records = pin!(records_of(tail.event_log(), tail.log.clone(), outputs));
     let (mut stdout, mut stderr, mut last) = (None, None, None);
     while let Some(record) = records.try_next().await? {

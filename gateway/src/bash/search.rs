@@ -13,7 +13,7 @@ use crate::answer::json_bytes;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query, limit, optional_uuid};
 use crate::schema::bash::{BashEvent, BashEventPage};
-use crate::scope::Place;
+use crate::scope::Target;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -62,11 +62,11 @@ enum BashEventSortOrder {
     responses((status = 200, body = BashEventPage), (status = 422, description = "Invalid parameter")))]
 pub(super) async fn search_bash_events(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(search): Query<Search>,
 ) -> ApiResult<Response> {
     let query = search.check()?;
-    let tail = app.bash.of(place.bash_log());
+    let tail = app.bash.of(target.bash_log());
     let page = tail.search(&query).await?;
     page::answer(&tail, page).await
 }
@@ -105,11 +105,11 @@ fn bound(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
     responses((status = 200, body = BashEvent), (status = 404, description = "There is no such event")))]
 pub(super) async fn get_bash_event(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Path(params): Path<EventPath>,
 ) -> ApiResult<Response> {
     let id = Uuid::parse_str(&params.event_id).map_err(|_| ApiError::not_found())?;
-    let record = app.bash.of(place.bash_log()).find(id).await?.ok_or_else(ApiError::not_found)?;
+    let record = app.bash.of(target.bash_log()).find(id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_bytes(StatusCode::OK, record))
 }
 
@@ -123,13 +123,13 @@ pub(super) struct EventPath {
     responses((status = 200, body = Vec<Option<BashEvent>>), (status = 422, description = "No list of ids")))]
 pub(super) async fn batch_get_bash_events(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Response> {
     if ids.len() > 100 {
         return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
     }
-    let tail = app.bash.of(place.bash_log());
+    let tail = app.bash.of(target.bash_log());
     let mut found: Vec<Bytes> = Vec::with_capacity(ids.len());
     for id in ids {
         let record = match Uuid::parse_str(&id) {

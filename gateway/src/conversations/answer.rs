@@ -1,6 +1,6 @@
 //! Conversations in answers.
 
-use readmodel::index::{Entry, View};
+use readmodel::index::{ConversationState, View};
 
 use crate::App;
 use crate::error::ApiResult;
@@ -13,7 +13,12 @@ pub(super) struct Detail {
 }
 
 /// Appends one `ConversationInfo`.
-pub(super) fn write_info(app: &App, entry: &Entry, detail: Detail, out: &mut Vec<u8>) -> ApiResult<()> {
+pub(super) fn write_info(
+    app: &App,
+    entry: &ConversationState,
+    detail: Detail,
+    out: &mut Vec<u8>,
+) -> ApiResult<()> {
     let view = View {
         conversations_path: &app.config.conversations_path,
         include_skills: detail.include_skills,

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use control::placement::Creation;
 use http::{HeaderMap, StatusCode};
-use readmodel::index::{ConversationInfo, Created, Entry};
+use readmodel::index::{ConversationInfo, ConversationState, Created};
 use serde::Deserialize;
 use types::calls::{GitAnswer, GitCall};
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::{ConversationId, TenantId};
 
 use super::answer::{Detail, write_info};
@@ -93,7 +93,12 @@ pub(super) async fn start_conversation(
 
 /// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
 /// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
-async fn create_first(app: App, record: &Record, found: StatusCode, detail: Detail) -> ApiResult<Response> {
+async fn create_first(
+    app: App,
+    record: &ConversationRecord,
+    found: StatusCode,
+    detail: Detail,
+) -> ApiResult<Response> {
     let entry = match app.index.create(record).await? {
         Created::Existing(entry) => return theirs(&app, &record.tenant, &entry, found, detail).await,
         Created::New(entry) => entry,
@@ -104,7 +109,7 @@ async fn create_first(app: App, record: &Record, found: StatusCode, detail: Deta
 }
 
 /// Goes on when it is not waited for. Ends when the workspace is there.
-fn begin(app: &App, entry: &Arc<Entry>) -> impl Future<Output = ()> + use<> {
+fn begin(app: &App, entry: &Arc<ConversationState>) -> impl Future<Output = ()> + use<> {
     let (starting, entry) = (app.clone(), entry.clone());
     let (prepared, is_prepared) = tokio::sync::oneshot::channel();
     app.tasks.spawn_until_drain(async move {
@@ -125,7 +130,7 @@ fn begin(app: &App, entry: &Arc<Entry>) -> impl Future<Output = ()> + use<> {
 async fn theirs(
     app: &App,
     tenant: &TenantId,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     found: StatusCode,
     detail: Detail,
 ) -> ApiResult<Response> {
@@ -135,7 +140,12 @@ async fn theirs(
     existing(app, entry, found, detail).await
 }
 
-async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Detail) -> ApiResult<Response> {
+async fn existing(
+    app: &App,
+    entry: &Arc<ConversationState>,
+    status: StatusCode,
+    detail: Detail,
+) -> ApiResult<Response> {
     match app.placement.creation() {
         Creation::BeforeItsWorker => drop(begin(app, entry)),
         Creation::Complete => first_message::deliver(app, entry).await.map_err(run_fault)?,
@@ -143,14 +153,14 @@ async fn existing(app: &App, entry: &Arc<Entry>, status: StatusCode, detail: Det
     answer(app, entry, status, detail)
 }
 
-fn answer(app: &App, entry: &Entry, status: StatusCode, detail: Detail) -> ApiResult<Response> {
+fn answer(app: &App, entry: &ConversationState, status: StatusCode, detail: Detail) -> ApiResult<Response> {
     let mut out = Vec::with_capacity(8 * 1024);
     write_info(app, entry, detail, &mut out)?;
     Ok(json_bytes(status, out))
 }
 
 /// Makes the workspace. What goes wrong shows when a tool needs it.
-async fn prepare(app: &App, record: &Record) {
+async fn prepare(app: &App, record: &ConversationRecord) {
     let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
     let prepared = app.workers.call_within::<_, GitAnswer>(&record.sandbox, &call, PREPARING).await;
     if let Err(fault) = prepared {

@@ -6,7 +6,7 @@ use std::path::Path;
 use control::records::{Sealer, open_returned, open_returned_sources};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::conversation::{FirstMessage, Record, Workspace};
+use types::conversation::{ConversationRecord, FirstMessage, Workspace};
 use types::policy::ConfirmationPolicy;
 use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
 use uuid::Uuid;
@@ -105,7 +105,12 @@ impl StartConversation {
     }
 
     /// The record, secrets sealed.
-    pub(super) fn into_record(self, app: &App, tenant: TenantId, id: ConversationId) -> ApiResult<Record> {
+    pub(super) fn into_record(
+        self,
+        app: &App,
+        tenant: TenantId,
+        id: ConversationId,
+    ) -> ApiResult<ConversationRecord> {
         self.refuse_what_is_not_there(app.placement.runtimes().has_containers)?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(Object(additions)) = self.agent_launch_additions {
@@ -128,7 +133,7 @@ impl StartConversation {
         let working_dir = working_dir(self.workspace.0, &app.config.workspace_path)?;
         let tags = self.tags.unwrap_or_default();
         check_tags(&tags)?;
-        Ok(Record {
+        Ok(ConversationRecord {
             id,
             sandbox: SandboxId::from(&tenant),
             created_at: time::utc_now(),

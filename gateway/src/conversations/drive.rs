@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::rpc::{Code, Fault};
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use types::Message;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
 
@@ -19,7 +19,7 @@ pub(crate) const QUICK: Duration = Duration::from_secs(30);
 /// The worker's fault; `Unavailable` when it does not answer within `deadline`.
 pub(crate) async fn command(
     app: &App,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     command: Command,
     deadline: Duration,
 ) -> Result<CommandDone, Fault> {
@@ -37,7 +37,7 @@ pub(crate) async fn command(
 /// As [`command`].
 pub(crate) async fn command_that_runs(
     app: &App,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     wanted: Command,
     deadline: Duration,
 ) -> Result<CommandDone, Fault> {
@@ -55,7 +55,7 @@ pub(crate) async fn command_that_runs(
 /// `Busy`: the message is stored, but no run slot is free. As [`command`].
 pub(crate) async fn message(
     app: &App,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     message: Message,
     sender: Option<String>,
     run: bool,
@@ -73,7 +73,7 @@ pub(crate) async fn message(
 ///
 /// # Errors
 /// The worker's fault; `Unavailable` when it does not answer.
-pub(crate) async fn forget(app: &App, entry: &Entry) -> Result<(), Fault> {
+pub(crate) async fn forget(app: &App, entry: &ConversationState) -> Result<(), Fault> {
     let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
     let sandbox = entry.log.sandbox();
     app.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await.map(drop)

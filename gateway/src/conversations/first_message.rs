@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use control::placement::Creation;
 use ports::rpc::{Code, Fault};
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use types::calls::{Command, Once};
 use types::{ConversationId, EventId};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::App;
 /// # Errors
 /// The worker's fault; the message can be delivered by another call then. `Busy`: it is stored, and another
 /// call starts its run.
-pub(super) async fn deliver(app: &App, entry: &Arc<Entry>) -> Result<(), Fault> {
+pub(super) async fn deliver(app: &App, entry: &Arc<ConversationState>) -> Result<(), Fault> {
     if entry.record().undelivered.is_none() {
         return Ok(());
     }
@@ -49,7 +49,7 @@ fn once(conversation: ConversationId) -> Once {
 ///
 /// # Errors
 /// As [`deliver`].
-pub(crate) async fn deliver_waiting(app: &App, entry: &Arc<Entry>) -> Result<bool, Fault> {
+pub(crate) async fn deliver_waiting(app: &App, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
     let is_early = app.placement.creation() == Creation::BeforeItsWorker;
     let Some(first) = entry.record().undelivered.clone().filter(|_| is_early) else {
         return Ok(false);

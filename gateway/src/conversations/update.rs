@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use serde::Deserialize;
 use types::announced::MOST_BYTES;
 use types::calls::Command;
@@ -126,7 +126,7 @@ pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> 
     deleting.await.map_err(ApiError::internal)?
 }
 
-async fn forget(app: &App, entry: &Entry) -> ApiResult<()> {
+async fn forget(app: &App, entry: &ConversationState) -> ApiResult<()> {
     entry.pulse.touch();
     match drive::forget(app, entry).await {
         // A worker that is not there writes nothing either.

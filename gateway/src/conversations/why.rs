@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use control::models::Budget;
-use control::placement::Standing;
-use readmodel::index::Entry;
+use control::placement::SandboxStatus;
+use readmodel::index::ConversationState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::conversation::Status;
@@ -63,12 +63,12 @@ pub(super) async fn get_why(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
     let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let standing = app.placement.standing(entry.log.sandbox());
+    let status = app.placement.status(entry.log.sandbox());
     let last = last_event(&app, &entry).await?;
     let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
     let budget = app.models.budget(&record).await?;
-    let found = find(&app, &entry, standing.as_ref(), last.as_ref(), budget.as_ref());
-    let allocation = standing.as_ref().and_then(|standing| standing.allocation.clone());
+    let found = find(&app, &entry, status.as_ref(), last.as_ref(), budget.as_ref());
+    let allocation = status.as_ref().and_then(|status| status.allocation.clone());
     Ok(Json(Why {
         status: entry.status(),
         blocked_by: found.blocker,
@@ -77,7 +77,7 @@ pub(super) async fn get_why(
         sandbox: entry.log.sandbox().clone(),
         epoch: allocation.as_ref().map(|allocation| allocation.epoch),
         failure: allocation.and_then(|allocation| allocation.failure),
-        lease: standing.and_then(|standing| standing.lease),
+        lease: status.and_then(|status| status.lease),
         budget,
     }))
 }
@@ -109,7 +109,7 @@ struct Last {
     action: Option<Value>,
 }
 
-async fn last_event(app: &App, entry: &Entry) -> ApiResult<Option<Last>> {
+async fn last_event(app: &App, entry: &ConversationState) -> ApiResult<Option<Last>> {
     let Some(id) = entry.with_projection(|projection| projection.leaf_event_id.clone()) else {
         return Ok(None);
     };
@@ -119,8 +119,8 @@ async fn last_event(app: &App, entry: &Entry) -> ApiResult<Option<Last>> {
 
 fn find(
     app: &App,
-    entry: &Entry,
-    standing: Option<&Standing>,
+    entry: &ConversationState,
+    status: Option<&SandboxStatus>,
     last: Option<&Last>,
     budget: Option<&Budget>,
 ) -> Finding {
@@ -128,7 +128,7 @@ fn find(
         return Finding::new(Blocker::Budget, None, text);
     }
     let waits = entry.status() == Status::Running || entry.record().undelivered.is_some();
-    if let Some(found) = standing.and_then(|standing| without_worker(standing, waits)) {
+    if let Some(found) = status.and_then(|status| without_worker(status, waits)) {
         return found;
     }
     let since = last.and_then(|last| time::local_as_utc(&last.timestamp));
@@ -159,11 +159,11 @@ fn find(
 }
 
 /// What is known when there is no worker; `waits`: the conversation needs one.
-fn without_worker(standing: &Standing, waits: bool) -> Option<Finding> {
-    if standing.lease.is_some() {
+fn without_worker(status: &SandboxStatus, waits: bool) -> Option<Finding> {
+    if status.lease.is_some() {
         return None;
     }
-    let failure = standing.allocation.as_ref().and_then(|allocation| allocation.failure.as_ref());
+    let failure = status.allocation.as_ref().and_then(|allocation| allocation.failure.as_ref());
     if let Some(failure) = failure {
         let blocker = match failure.reason {
             FailureReason::NoRoom => Blocker::SandboxLimit,
@@ -174,7 +174,7 @@ fn without_worker(standing: &Standing, waits: bool) -> Option<Finding> {
         };
         return Some(Finding::new(blocker, Some(failure.at.clone()), failure.message.clone()));
     }
-    match standing.want {
+    match status.want {
         Want::Running => Some(Finding::new(Blocker::WorkerStarting, None, "The sandbox is starting.")),
         Want::Paused | Want::Deleted if waits => {
             Some(Finding::new(Blocker::WorkerLost, None, "The sandbox has no worker."))

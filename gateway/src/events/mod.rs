@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::extract::ConversationPath;
 use crate::routes::{Routes, routes};
 use http::StatusCode;
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use std::sync::Arc;
 
 pub fn routes() -> Routes {
@@ -27,7 +27,7 @@ fn conversation(
     app: &App,
     caller: &Caller,
     ConversationPath(id): ConversationPath,
-) -> Result<Arc<Entry>, ApiError> {
+) -> Result<Arc<ConversationState>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, format!("Conversation not found: {id}"));
     app.index.get(&caller.tenant, id).ok_or_else(unknown)
 }

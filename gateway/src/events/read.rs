@@ -27,7 +27,7 @@ const SOURCES: [(&str, Source); 4] = [
 ];
 
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct EventQuery {
     kind: Option<String>,
     source: Option<String>,
     body: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Wanted {
     before: Option<String>,
 }
 
-impl Wanted {
+impl EventQuery {
     fn filter(self) -> ApiResult<Filter> {
         let source = choice("source", self.source.as_deref(), &SOURCES)?;
         Ok(Filter {
@@ -72,7 +72,7 @@ pub(super) async fn search_events(
     caller: Caller,
     path: ConversationPath,
     Query(paging): Query<Paging>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<EventQuery>,
 ) -> ApiResult<Response> {
     let limit = limit(paging.limit)?;
     let order = choice("sort_order", paging.sort_order.as_deref(), &ORDERS)?.unwrap_or_default();
@@ -107,7 +107,7 @@ pub(super) async fn count_events(
     State(app): State<App>,
     caller: Caller,
     path: ConversationPath,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<EventQuery>,
 ) -> ApiResult<Json<u64>> {
     let filter = wanted.filter()?;
     let entry = conversation(&app, &caller, path)?;

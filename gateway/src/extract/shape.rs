@@ -12,31 +12,31 @@ pub(super) fn is_list(text: &[u8]) -> bool {
 
 /// Whether `T` is a struct.
 pub(super) fn wants_object<T: DeserializeOwned>() -> bool {
-    matches!(T::deserialize(Question), Err(Answer::Struct))
+    matches!(T::deserialize(Question), Err(Shape::Struct))
 }
 
 /// Asks a type what it is made from.
 struct Question;
 
 #[derive(Debug, thiserror::Error)]
-enum Answer {
+enum Shape {
     #[error("a struct")]
     Struct,
     #[error("something else")]
     Other,
 }
 
-impl Error for Answer {
+impl Error for Shape {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::Other
     }
 }
 
 impl<'de> Deserializer<'de> for Question {
-    type Error = Answer;
+    type Error = Shape;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer::Other)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Shape> {
+        Err(Shape::Other)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -44,8 +44,8 @@ impl<'de> Deserializer<'de> for Question {
         _: &'static str,
         _: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Answer> {
-        Err(Answer::Struct)
+    ) -> Result<V::Value, Shape> {
+        Err(Shape::Struct)
     }
 
     forward_to_deserialize_any! {

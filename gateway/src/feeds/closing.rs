@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use tokio::time::Instant;
 use types::conversation::Status;
 
@@ -25,20 +25,20 @@ pub struct Repeats {
 
 impl Repeats {
     /// After a run that has ended just now; `None` when nobody can have missed its snapshot.
-    pub fn after_run(entry: &Entry) -> Option<Self> {
+    pub fn after_run(entry: &ConversationState) -> Option<Self> {
         let listens = entry.pulse.run_answered().is_some_and(|at| at.elapsed() > LISTENS_BY_THEN);
         (!listens).then(|| Self { ended: Instant::now(), touches: entry.pulse.touches(), sent: 0 })
     }
 
     /// When the next one is due; `None` after the last.
-    pub fn due(&self, entry: &Entry) -> Option<Instant> {
+    pub fn due(&self, entry: &ConversationState) -> Option<Instant> {
         let answered = entry.pulse.run_answered().map(Instant::from_std);
         let from = answered.map_or(self.ended, |answered| answered.max(self.ended));
         REPEATS.get(self.sent).map(|delay| from + *delay)
     }
 
     /// Whether the conversation is still as the run has left it.
-    pub fn still_hold(&self, entry: &Entry) -> bool {
+    pub fn still_hold(&self, entry: &ConversationState) -> bool {
         entry.pulse.touches() == self.touches && entry.status() != Status::Running
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use control::Tasks;
 use ports::Ports;
 use readmodel::history::{Shown, shown};
-use readmodel::index::{Entry, Taped};
+use readmodel::index::{ConversationState, Taped};
 use tokio::sync::Notify;
 use types::calls::Live;
 use types::{LogId, Seq};
@@ -33,7 +33,7 @@ struct Inner {
 
 /// One conversation with sockets.
 pub struct Room {
-    pub entry: Arc<Entry>,
+    pub entry: Arc<ConversationState>,
     /// Told when a socket leaves.
     pub left: Notify,
     members: Mutex<Members>,
@@ -79,7 +79,7 @@ impl Hub {
     /// `None` when there are too many.
     pub fn join(
         &self,
-        entry: &Arc<Entry>,
+        entry: &Arc<ConversationState>,
         protocol: Protocol,
         outbox: Arc<Outbox>,
         has: Seq,
@@ -166,7 +166,7 @@ impl Members {
 }
 
 impl Room {
-    fn new(entry: Arc<Entry>) -> Self {
+    fn new(entry: Arc<ConversationState>) -> Self {
         let position = entry.start_tape();
         let members = Members { position, events: Vec::new(), sessions: Vec::new() };
         Self { entry, left: Notify::new(), members: Mutex::new(members), snapshot: Mutex::default() }

@@ -17,7 +17,7 @@ use super::transfer::Source;
 use crate::App;
 use crate::error::ApiResult;
 use crate::extract::{Query, flag, query_values};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Bounds on what a worker says about an archive.
 const NAME_CHARS: usize = 255;
@@ -63,7 +63,7 @@ fn yes() -> bool {
         (status = 404, description = "No such directory")))]
 pub(super) async fn archive_directory(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     uri: Uri,
     Query(query): Query<ArchiveQuery>,
 ) -> ApiResult<Response> {
@@ -73,15 +73,15 @@ pub(super) async fn archive_directory(
         ArchiveFormat::TarGz => ("tar.gz", "application/gzip"),
     };
     let ask = FileCall::Archive {
-        scope: place.scope.clone(),
+        scope: target.scope.clone(),
         path: query.path,
         format: format.to_owned(),
         base_ref: query.base_ref,
         exclude: query_values(&uri, "exclude"),
         use_default_excludes: query.use_default_excludes,
     };
-    let made: Archive = app.workers.call_within(&place.sandbox, &ask, DEADLINE).await?;
-    let file = Temporary { app: app.clone(), sandbox: place.sandbox, path: made.path.clone() };
+    let made: Archive = app.workers.call_within(&target.sandbox, &ask, DEADLINE).await?;
+    let file = Temporary { app: app.clone(), sandbox: target.sandbox, path: made.path.clone() };
     let mut headers = about(&made.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_DISPOSITION, attachment(first_chars(&made.name, NAME_CHARS)));
@@ -114,11 +114,11 @@ struct Temporary {
 
 impl Temporary {
     async fn send(self, mut headers: HeaderMap) -> ApiResult<Response> {
-        let place = Place { sandbox: self.sandbox.clone(), scope: Scope::default() };
-        let stamp = stat(&self.app, &place, &self.path).await?.stamp;
+        let target = Target { sandbox: self.sandbox.clone(), scope: Scope::default() };
+        let stamp = stat(&self.app, &target, &self.path).await?.stamp;
         let size = stamp.size;
         headers.insert(header::CONTENT_LENGTH, size.into());
-        let source = Source { app: self.app.clone(), place, path: self.path.clone(), stamp };
+        let source = Source { app: self.app.clone(), target, path: self.path.clone(), stamp };
         let body = source.stream(0..size).map(move |piece| {
             // The file lives as long as the stream that reads it.
             let _ = &self;

@@ -7,7 +7,7 @@ use super::{serve, stat};
 use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::Query;
-use crate::scope::Place;
+use crate::scope::Target;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -24,18 +24,18 @@ pub(super) struct PathQuery {
         (status = 416, description = "The range is outside the file")))]
 pub(super) async fn download_file_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<PathQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     app.activity.touch();
-    let found = stat(&app, &place, &query.path).await?;
+    let found = stat(&app, &target, &query.path).await?;
     if found.is_dir {
         return Err(ApiError::bad_request("Path is not a file"));
     }
     let kind = HeaderValue::from_static("application/octet-stream");
     let disposition = attachment(query.path.rsplit('/').next().unwrap_or_default());
-    let mut response = serve(&app, place, query.path, found, &headers, kind).await?;
+    let mut response = serve(&app, target, query.path, found, &headers, kind).await?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }

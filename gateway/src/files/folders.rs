@@ -8,7 +8,7 @@ use crate::App;
 use crate::answer::Success;
 use crate::error::ApiResult;
 use crate::extract::{Json, Query, flag, limit};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Makes a directory and its parents; one that exists is no error.
 #[utoipa::path(post, path = "/create_directory", tag = "Files", params(PathQuery),
@@ -16,12 +16,12 @@ use crate::scope::Place;
         (status = 403, description = "Not permitted")))]
 pub(super) async fn create_directory(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<Success>> {
     app.activity.touch();
-    let ask = FileCall::MakeDirectory { scope: place.scope, path: query.path };
-    let () = app.workers.call(&place.sandbox, &ask).await?;
+    let ask = FileCall::MakeDirectory { scope: target.scope, path: query.path };
+    let () = app.workers.call(&target.sandbox, &ask).await?;
     Ok(Json(Success::YES))
 }
 
@@ -37,11 +37,11 @@ pub(super) struct HomeQuery {
 #[utoipa::path(get, path = "/home", tag = "Files", params(HomeQuery), responses((status = 200, body = HomeResponse)))]
 pub(super) async fn get_home_directory(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<HomeQuery>,
 ) -> ApiResult<Json<HomeResponse>> {
     let ask = FileCall::Home { include_hidden: query.include_hidden };
-    let HomeListing { home, favorites, locations } = app.workers.call(&place.sandbox, &ask).await?;
+    let HomeListing { home, favorites, locations } = app.workers.call(&target.sandbox, &ask).await?;
     Ok(Json(HomeResponse { home, favorites, locations }))
 }
 
@@ -65,11 +65,11 @@ pub(super) struct SubdirsQuery {
         (status = 403, description = "Not permitted"), (status = 404, description = "No such directory")))]
 pub(super) async fn search_subdirs(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<SubdirsQuery>,
 ) -> ApiResult<Json<SubdirectoryPage>> {
     let limit = limit(query.limit)?;
     let SubdirsQuery { path, page_id, include_hidden, .. } = query;
     let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
-    Ok(Json(app.workers.call(&place.sandbox, &ask).await?))
+    Ok(Json(app.workers.call(&target.sandbox, &ask).await?))
 }

@@ -7,17 +7,17 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use types::calls::{FileStamp, FileStat};
 
 use super::cage;
-use super::range::{Wanted, wanted};
+use super::range::{Selection, wanted};
 use super::transfer::{PIECE, Source};
 use crate::App;
 use crate::error::ApiResult;
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// A file as an answer: whole or a range of it, or 304 where the client has it already. What has more than a
 /// piece is streamed.
 pub(crate) async fn serve(
     app: &App,
-    place: Place,
+    target: Target,
     path: String,
     stat: FileStat,
     asked: &HeaderMap,
@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     let FileStat { stamp, sized, .. } = stat;
     let mut headers = HeaderMap::new();
     cage(&mut headers);
-    let source = Source { app: app.clone(), place, path, stamp };
+    let source = Source { app: app.clone(), target, path, stamp };
     if !sized {
         headers.insert(header::CONTENT_TYPE, content_type);
         return Ok((headers, Body::from_stream(source.stream_to_end())).into_response());
@@ -38,15 +38,15 @@ pub(crate) async fn serve(
     }
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let size = source.stamp.size;
-    let wanted = if version.is_meant_by_range(asked) { wanted(asked, size)? } else { Wanted::Whole };
+    let wanted = if version.is_meant_by_range(asked) { wanted(asked, size)? } else { Selection::Whole };
     let (status, range) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0..size),
-        Wanted::Part(range) => {
+        Selection::Whole => (StatusCode::OK, 0..size),
+        Selection::Part(range) => {
             let content = format!("bytes {}-{}/{size}", range.start, range.end - 1);
             headers.insert(header::CONTENT_RANGE, content.try_into().map_err(crate::ApiError::internal)?);
             (StatusCode::PARTIAL_CONTENT, range)
         }
-        Wanted::Nothing => {
+        Selection::Nothing => {
             let content = format!("bytes */{size}");
             headers.insert(header::CONTENT_RANGE, content.try_into().map_err(crate::ApiError::internal)?);
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response());

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use ports::LogId;
 use serde::Deserialize;
 use types::Seq;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::log::LogRecord;
 use types::secrets::{MASK, SecretSource, map_secrets};
 
@@ -18,7 +18,7 @@ use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ConversationPath;
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Records read at once.
 const STEP: usize = 64;
@@ -31,10 +31,10 @@ const STEP: usize = 64;
 pub(super) async fn download_trajectory(
     State(app): State<App>,
     caller: Caller,
-    place: Place,
+    target: Target,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Response> {
-    if place.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
+    if target.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
         return Err(ApiError::unprocessable("The trajectory is another conversation's"));
     }
     app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
@@ -50,7 +50,7 @@ pub(super) async fn download_trajectory(
     Ok((headers, body).into_response())
 }
 
-fn without_secrets(mut record: Record) -> Record {
+fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
     map_secrets(&mut record.agent, &mut |_| MASK.into());
     for source in record.secrets.values_mut() {
         match source {

@@ -10,7 +10,7 @@ use types::calls::{FileCall, FileChunk, FileStamp, FileStat};
 
 use crate::App;
 use crate::error::{ApiError, ApiResult};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Bytes of one piece.
 pub(super) const PIECE: u64 = 256 * 1024;
@@ -21,16 +21,16 @@ pub(super) const WINDOW: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is at `path`.
-pub(crate) async fn stat(app: &App, place: &Place, path: &str) -> ApiResult<FileStat> {
-    let ask = FileCall::Stat { scope: place.scope.clone(), path: path.to_owned() };
-    Ok(app.workers.call(&place.sandbox, &ask).await?)
+pub(crate) async fn stat(app: &App, target: &Target, path: &str) -> ApiResult<FileStat> {
+    let ask = FileCall::Stat { scope: target.scope.clone(), path: path.to_owned() };
+    Ok(app.workers.call(&target.sandbox, &ask).await?)
 }
 
 /// One state of one file, to be read.
 #[derive(Clone)]
 pub(super) struct Source {
     pub app: App,
-    pub place: Place,
+    pub target: Target,
     pub path: String,
     pub stamp: FileStamp,
 }
@@ -68,10 +68,10 @@ impl Source {
     }
 
     async fn read(&self, offset: u64, len: u64) -> ApiResult<Bytes> {
-        let scope = self.place.scope.clone();
+        let scope = self.target.scope.clone();
         let ask = FileCall::Read { scope, path: self.path.clone(), offset, len, stamp: self.stamp.clone() };
         let (_, bytes): (FileChunk, _) =
-            self.app.workers.reach(&self.place.sandbox, &ask, Bytes::new(), DEADLINE).await?;
+            self.app.workers.reach(&self.target.sandbox, &ask, Bytes::new(), DEADLINE).await?;
         Ok(bytes)
     }
 }

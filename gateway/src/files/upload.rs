@@ -11,7 +11,7 @@ use super::transfer::{PIECE, WINDOW, write};
 use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query};
-use crate::scope::Place;
+use crate::scope::Target;
 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the body for the document")]
@@ -27,14 +27,14 @@ struct UploadBody {
         (status = 422, description = "No field `file`")))]
 pub(super) async fn upload_file_query(
     State(app): State<App>,
-    place: Place,
+    target: Target,
     Query(query): Query<PathQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<FileUploadResult>> {
     app.activity.touch();
     let mut part = FilePart::find(&headers, body).await?;
-    let upload = Upload::begin(app, place, query.path).await?;
+    let upload = Upload::begin(app, target, query.path).await?;
     upload.fill(&mut part).await?;
     let size = upload.commit().await?;
     Ok(Json(FileUploadResult { success: true, file_size: size }))
@@ -43,16 +43,16 @@ pub(super) async fn upload_file_query(
 /// An upload under way; dropped before its commit, it leaves nothing behind.
 struct Upload {
     app: App,
-    place: Place,
+    target: Target,
     id: String,
     committed: bool,
 }
 
 impl Upload {
-    async fn begin(app: App, place: Place, path: String) -> ApiResult<Self> {
-        let ask = FileCall::Begin { scope: place.scope.clone(), path };
-        let begun: UploadBegun = app.workers.call(&place.sandbox, &ask).await?;
-        Ok(Self { app, place, id: begun.upload, committed: false })
+    async fn begin(app: App, target: Target, path: String) -> ApiResult<Self> {
+        let ask = FileCall::Begin { scope: target.scope.clone(), path };
+        let begun: UploadBegun = app.workers.call(&target.sandbox, &ask).await?;
+        Ok(Self { app, target, id: begun.upload, committed: false })
     }
 
     /// Sends the part's pieces, some at a time.
@@ -64,7 +64,7 @@ impl Upload {
                 finish_one(&mut writes).await?;
             }
             let length = piece.len() as u64;
-            writes.spawn(write(self.app.clone(), self.place.sandbox.clone(), self.id.clone(), at, piece));
+            writes.spawn(write(self.app.clone(), self.target.sandbox.clone(), self.id.clone(), at, piece));
             at += length;
         }
         while !writes.is_empty() {
@@ -75,7 +75,7 @@ impl Upload {
 
     async fn commit(mut self) -> ApiResult<u64> {
         let ask = FileCall::Commit { upload: self.id.clone() };
-        let done: UploadDone = self.app.workers.call(&self.place.sandbox, &ask).await?;
+        let done: UploadDone = self.app.workers.call(&self.target.sandbox, &ask).await?;
         self.committed = true;
         Ok(done.size)
     }
@@ -93,7 +93,7 @@ impl Drop for Upload {
         if self.committed {
             return;
         }
-        let (app, sandbox) = (self.app.clone(), self.place.sandbox.clone());
+        let (app, sandbox) = (self.app.clone(), self.target.sandbox.clone());
         let ask = FileCall::Abort { upload: std::mem::take(&mut self.id) };
         self.app.tasks.spawn(async move {
             // The worker gives up what it hears nothing of.

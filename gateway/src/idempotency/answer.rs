@@ -14,7 +14,7 @@ const NOT_KEPT: &[u8] =
 
 /// What a call was answered, as far as it is kept.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct KeptAnswer {
     pub head: AnswerHead,
     pub body: Bytes,
 }
@@ -25,7 +25,7 @@ pub(super) struct AnswerHead {
     content_type: Option<String>,
 }
 
-impl Answer {
+impl KeptAnswer {
     pub fn of(parts: &Parts, body: Bytes) -> Self {
         let status = parts.status.as_u16();
         if body.len() > LONGEST {
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn of_a_long_answer_the_status_and_a_note_are_kept() {
         let (parts, ()) = Response::builder().status(201).body(()).unwrap().into_parts();
-        let kept = |length| Answer::of(&parts, Bytes::from(vec![b'x'; length]));
+        let kept = |length| KeptAnswer::of(&parts, Bytes::from(vec![b'x'; length]));
         assert_eq!(kept(LONGEST).body.len(), LONGEST);
         let replayed = kept(LONGEST + 1).replayed();
         assert_eq!(

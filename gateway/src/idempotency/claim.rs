@@ -11,7 +11,7 @@ use ports::{Error, Expect, Kv};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::answer::{Answer, AnswerHead};
+use super::answer::{AnswerHead, KeptAnswer};
 use super::attempt::Attempt;
 
 /// A claim that was not renewed for this long is nobody's any more.
@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 8;
 /// What came of a wish to perform a call.
 pub(super) enum Claimed {
     Mine(Claim),
-    Answered(Answer),
+    Answered(KeptAnswer),
     UnderWay,
     /// The key stands for a call with another fingerprint.
     OtherCall,
@@ -97,7 +97,7 @@ pub(super) async fn claim(kv: &Arc<dyn Kv>, name: &str, fingerprint: &str) -> po
             return Ok(Claimed::OtherCall);
         }
         match known.state {
-            State::Finished(head) => return Ok(Claimed::Answered(Answer { head, body })),
+            State::Finished(head) => return Ok(Claimed::Answered(KeptAnswer { head, body })),
             State::Running { .. } if known.age() < ABANDONED => return Ok(Claimed::UnderWay),
             State::Running { .. } | State::Released => {
                 slip.creates = known.creates;
@@ -125,7 +125,7 @@ impl Claim {
     }
 
     /// Stores the answer for whoever calls again.
-    pub async fn finish(mut self, answer: &Answer) {
+    pub async fn finish(mut self, answer: &KeptAnswer) {
         self.write(State::Finished(answer.head.clone()), &answer.body).await;
     }
 

@@ -25,7 +25,7 @@ use tracing::Instrument;
 use crate::App;
 use crate::error::{ApiError, ApiResult, failure, panic_text};
 
-use answer::Answer;
+use answer::KeptAnswer;
 pub use attempt::Attempt;
 use call::Call;
 use claim::{Claim, Claimed, claim};
@@ -88,7 +88,7 @@ async fn settle(claim: Claim, call: &Call, response: Response) -> ApiResult<Resp
         }
     };
     if is_final(parts.status, call.is_streamed) {
-        claim.finish(&Answer::of(&parts, bytes.clone())).await;
+        claim.finish(&KeptAnswer::of(&parts, bytes.clone())).await;
     } else {
         claim.release().await;
     }

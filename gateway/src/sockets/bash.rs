@@ -23,7 +23,7 @@ use crate::auth::SocketCredentials;
 use crate::error::ApiError;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Item, Outbox, text_of};
-use crate::scope::Place;
+use crate::scope::Target;
 
 /// Records of one read; each may have a mebibyte.
 const READ_RECORDS: usize = 16;
@@ -56,8 +56,8 @@ pub(super) async fn events(
 
 async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
     let Some(caller) = credentials.check(&app.tasks.drain, &mut socket).await else { return };
-    let place = match Place::of_path(app, &caller.tenant, "").await {
-        Ok(place) => place,
+    let target = match Target::of_path(app, &caller.tenant, "").await {
+        Ok(target) => target,
         Err(error) => {
             tracing::warn!(%error, "the bash events have no sandbox");
             return close(socket, UNREADABLE).await;
@@ -67,7 +67,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.tasks.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(app, &place, replay).await {
+        let mut feed = match Feed::begin(app, &target, replay).await {
             Ok(feed) => feed,
             Err(error) => return broken(&error),
         };
@@ -76,7 +76,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
             error = feed.follow(&outbox) => broken(&error),
         }
     };
-    let commands = Commands { app, place: &place };
+    let commands = Commands { app, target: &target };
     let listening = listen(&mut stream, &heard, &outbox, &caller, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
@@ -102,8 +102,8 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn begin(app: &'a App, place: &Place, replay: bool) -> ports::Result<Self> {
-        let log = place.bash_log();
+    async fn begin(app: &'a App, target: &Target, replay: bool) -> ports::Result<Self> {
+        let log = target.bash_log();
         let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
         let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
         Ok(Self { app, log, news, at, behind: replay })
@@ -167,7 +167,7 @@ impl<'a> Feed<'a> {
 /// Frames that start commands; their events come with all others.
 struct Commands<'a> {
     app: &'a App,
-    place: &'a Place,
+    target: &'a Target,
 }
 
 impl Act for Commands<'_> {
@@ -175,8 +175,8 @@ impl Act for Commands<'_> {
         let fields: Value = serde_json::from_str(text).map_err(|error| Complaint::not_json(&error))?;
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
-        let start = BashCall::Start { scope: self.place.scope.clone(), request };
-        let started = self.app.workers.call::<_, BashStarted>(&self.place.sandbox, &start).await;
+        let start = BashCall::Start { scope: self.target.scope.clone(), request };
+        let started = self.app.workers.call::<_, BashStarted>(&self.target.sandbox, &start).await;
         match started.map_err(ApiError::from) {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),

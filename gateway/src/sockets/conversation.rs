@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use http::request::Parts;
 use readmodel::history::Moment;
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use serde_json::{Map, json};
 use types::{ConversationId, Seq};
 
@@ -122,7 +122,7 @@ async fn serve(
 /// Sends what was asked for, then what happens, until the end.
 async fn speak(
     app: &App,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     opening: &Opening,
     outbox: &Arc<Outbox>,
     wire: &mut Wire<'_>,
@@ -139,7 +139,7 @@ async fn speak(
 /// The first frames and the history, up to where live events follow without a gap.
 async fn open(
     app: &App,
-    entry: &Arc<Entry>,
+    entry: &Arc<ConversationState>,
     opening: &Opening,
     outbox: &Arc<Outbox>,
     wire: &mut Wire<'_>,
@@ -168,7 +168,7 @@ async fn open(
 }
 
 /// `sync`, where the protocol has it.
-fn first_frame(entry: &Entry, opening: &Opening) -> Option<Utf8Bytes> {
+fn first_frame(entry: &ConversationState, opening: &Opening) -> Option<Utf8Bytes> {
     if opening.protocol == Protocol::Events {
         return None;
     }
@@ -182,7 +182,7 @@ fn first_frame(entry: &Entry, opening: &Opening) -> Option<Utf8Bytes> {
     Some(text_of(&sync))
 }
 
-fn snapshot(app: &App, entry: &Entry, protocol: Protocol) -> Utf8Bytes {
+fn snapshot(app: &App, entry: &ConversationState, protocol: Protocol) -> Utf8Bytes {
     protocol.snapshot(&entry.snapshot(&app.config.conversations_path))
 }
 

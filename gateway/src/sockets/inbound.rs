@@ -6,7 +6,7 @@ use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use ports::rpc::Code;
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::{Content, Message, Role};
@@ -96,7 +96,7 @@ pub(super) fn is_late_auth(text: &str) -> bool {
 /// Messages to the agent of a conversation.
 pub(super) struct Messages<'a> {
     pub(super) app: &'a App,
-    pub(super) entry: &'a Arc<Entry>,
+    pub(super) entry: &'a Arc<ConversationState>,
     pub(super) protocol: Protocol,
 }
 

@@ -1,9 +1,9 @@
 //! What was stored before a socket came, read at the pace at which its client takes it.
 
 use axum::extract::ws::Utf8Bytes;
-use ports::Entry as Stored;
+use ports::Record;
 use readmodel::history::{Moment, READ_RECORDS, Shown, shown};
-use readmodel::index::Entry;
+use readmodel::index::ConversationState;
 use types::Seq;
 
 use super::wire::{Stop, Wire};
@@ -22,7 +22,7 @@ pub(super) enum From {
 }
 
 /// Where in the log to begin; `None` when nothing stored is asked for.
-pub(super) async fn begin(app: &App, entry: &Entry, from: From) -> Result<Option<Seq>, Stop> {
+pub(super) async fn begin(app: &App, entry: &ConversationState, from: From) -> Result<Option<Seq>, Stop> {
     let now = entry.seq();
     let found = match from {
         From::Nothing => return Ok(None),
@@ -33,7 +33,7 @@ pub(super) async fn begin(app: &App, entry: &Entry, from: From) -> Result<Option
     found.map(|at| Some(at.unwrap_or(now))).map_err(|error| unreadable(entry, &error))
 }
 
-fn unreadable(entry: &Entry, error: &ports::Error) -> Stop {
+fn unreadable(entry: &ConversationState, error: &ports::Error) -> Stop {
     tracing::warn!(conversation.id = %entry.id, %error, "history cannot be sent");
     Stop::Ending(Ending { code: 1011, reason: "The history cannot be read" })
 }
@@ -42,7 +42,7 @@ fn unreadable(entry: &Entry, error: &ports::Error) -> Stop {
 /// Answers the position reached.
 pub(super) async fn send(
     app: &App,
-    entry: &Entry,
+    entry: &ConversationState,
     protocol: Protocol,
     wire: &mut Wire<'_>,
     mut at: Seq,
@@ -60,7 +60,7 @@ pub(super) async fn send(
     Ok(at)
 }
 
-fn frame(protocol: Protocol, record: &Stored) -> Option<Utf8Bytes> {
+fn frame(protocol: Protocol, record: &Record) -> Option<Utf8Bytes> {
     match shown(&record.payload) {
         Shown::Event { n, text } => protocol.stored(n, &text),
         Shown::RunEnded | Shown::Nothing => None,

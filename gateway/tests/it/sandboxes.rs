@@ -308,7 +308,7 @@ async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_mad
     assert_eq!(gateway.bash("/api", None).await, 200);
     let log = ports::LogId::bash(&sandbox, types::BashScope::Sandbox);
     let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
-    let is_command = |entry: &&ports::Entry| entry.payload.windows(11).any(|text| text == b"BashCommand");
+    let is_command = |entry: &&ports::Record| entry.payload.windows(11).any(|text| text == b"BashCommand");
     assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");
 }
 

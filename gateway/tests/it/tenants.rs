@@ -10,7 +10,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use testing::socket::Socket;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::log::LogRecord;
 use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 
@@ -236,7 +236,7 @@ async fn a_log_that_bears_the_id_of_anothers_conversation_changes_nothing_of_it(
     let path = format!("/api/conversations/{id}");
     let conversation: ConversationId = id.parse().unwrap();
     let record = server.ports.kv.get(CONVERSATIONS, &conversation.hex()).await.unwrap().unwrap();
-    let record: Record = serde_json::from_slice(&record.value).unwrap();
+    let record: ConversationRecord = serde_json::from_slice(&record.value).unwrap();
     let attacker = SandboxId::parse("attacker").unwrap();
     let forged = LogId::conversation(&attacker, conversation);
     let own = LogId::conversation(&record.sandbox, conversation);

@@ -7,8 +7,10 @@ pub mod process;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ports::{Error, Launch, StartError};
+use ports::Error;
 use types::placement::{CommandUser, WorkerSpec};
+
+use crate::{Launch, StartError};
 
 /// What the workers of a cluster are told alike.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +32,8 @@ impl WorkerSettings {
     /// The line a worker reads from its standard input.
     fn spec(&self, launch: &Launch, project_dir: &str, state_dir: &str) -> Result<Vec<u8>, StartError> {
         let spec = WorkerSpec {
-            sandbox: launch.unit.sandbox.clone(),
-            epoch: launch.unit.epoch,
+            sandbox: launch.instance.sandbox.clone(),
+            epoch: launch.instance.epoch,
             nats_urls: self.nats_urls.clone(),
             credentials: launch.credentials.clone(),
             ca: self.ca.clone(),
@@ -55,7 +57,7 @@ async fn remove_folder(path: PathBuf) -> Result<(), Error> {
     removed.map_err(|error| Error::Unavailable(format!("a sandbox's folder cannot be removed: {error}")))
 }
 
-/// How many lines are kept of what a unit wrote.
+/// How many lines are kept of what an instance wrote.
 const LOG_LINES: usize = 40;
 /// And how many bytes of them, at their end.
 const LOG_BYTES: usize = 8 * 1024;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
+use ports::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use types::SandboxId;
 
 use super::{LOG_LINES, WorkerSettings, remove_folder, tail};
+use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
 
 /// What a child that was killed gets to be gone.
 const DYING: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ pub struct Config {
 
 pub struct Processes {
     config: Config,
-    children: Mutex<HashMap<Unit, Process>>,
+    children: Mutex<HashMap<Instance, Process>>,
     ended: Arc<Notify>,
     tasks: TaskTracker,
 }
@@ -57,12 +58,12 @@ impl Processes {
         Self { config, children: Mutex::default(), ended: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    fn children(&self) -> MutexGuard<'_, HashMap<Unit, Process>> {
+    fn children(&self) -> MutexGuard<'_, HashMap<Instance, Process>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn child(&self, unit: &Unit) -> Option<Process> {
-        self.children().get(unit).cloned()
+    fn child(&self, instance: &Instance) -> Option<Process> {
+        self.children().get(instance).cloned()
     }
 
     fn folder(&self, sandbox: &SandboxId) -> PathBuf {
@@ -70,7 +71,7 @@ impl Processes {
     }
 
     async fn spawn(&self, launch: &Launch) -> std::result::Result<Child, StartError> {
-        let folder = self.folder(&launch.unit.sandbox);
+        let folder = self.folder(&launch.instance.sandbox);
         let (project, state) = (folder.join("project"), folder.join("state"));
         let line = self.config.worker.spec(launch, text(&project)?, text(&state)?)?;
         for made in [&project, &state] {
@@ -121,24 +122,27 @@ impl Processes {
 #[async_trait]
 impl Driver for Processes {
     async fn list(&self) -> Result<Vec<Found>> {
-        let found = |(unit, child): (&Unit, &Process)| Found { unit: unit.clone(), state: child.state() };
+        let found = |(instance, child): (&Instance, &Process)| Found {
+            instance: instance.clone(),
+            state: child.state(),
+        };
         Ok(self.children().iter().map(found).collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
-        if self.child(&launch.unit).is_some() {
+        if self.child(&launch.instance).is_some() {
             return Ok(());
         }
         let child = self.spawn(launch).await?;
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = id.ok_or_else(|| StartError::Failed("The worker ended at once.".to_owned()))?;
         let process = self.watch(child, group);
-        self.children().insert(launch.unit.clone(), process);
+        self.children().insert(launch.instance.clone(), process);
         Ok(())
     }
 
-    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()> {
-        let Some(child) = self.child(unit) else { return Ok(()) };
+    async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
+        let Some(child) = self.child(instance) else { return Ok(()) };
         if !grace.is_zero() {
             child.signal(Signal::TERM);
         }
@@ -148,12 +152,12 @@ impl Driver for Processes {
                 return Err(Error::Unavailable("a killed worker is still there".to_owned()));
             }
         }
-        self.children().remove(unit);
+        self.children().remove(instance);
         Ok(())
     }
 
-    async fn log(&self, unit: &Unit) -> String {
-        self.child(unit).map(|child| child.log.text()).unwrap_or_default()
+    async fn log(&self, instance: &Instance) -> String {
+        self.child(instance).map(|child| child.log.text()).unwrap_or_default()
     }
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {
@@ -166,10 +170,10 @@ impl Driver for Processes {
 }
 
 impl Process {
-    fn state(&self) -> UnitState {
-        self.status
-            .borrow()
-            .map_or(UnitState::Running, |status| UnitState::Exited { code: status.code().map(i64::from) })
+    fn state(&self) -> InstanceState {
+        self.status.borrow().map_or(InstanceState::Running, |status| InstanceState::Exited {
+            code: status.code().map(i64::from),
+        })
     }
 
     /// To the child and what it started, unless it has ended: then the number may be somebody else's.

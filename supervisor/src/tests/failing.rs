@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ports::buckets::LEASES;
-use ports::{StartError, UnitState};
 use types::Epoch;
 use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
 use types::time::utc_of_unix;
 
-use super::{SECOND, World, exited, unit, world};
+use super::{SECOND, World, exited, instance, world};
 use crate::RESYNC;
 use crate::reconcile::Reconciler;
+use crate::{InstanceState, StartError};
 
 async fn started() -> (World, Reconciler) {
     let world = world().await;
@@ -31,7 +31,7 @@ impl World {
 async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
     let (world, mut supervisor) = started().await;
     world.lease("a", 1, 0).await;
-    world.workers.set(unit("a", 1), exited(3));
+    world.workers.set(instance("a", 1), exited(3));
     assert_eq!(supervisor.settle(world.start).await, SECOND);
     let failure = Failure {
         reason: FailureReason::Exited,
@@ -41,36 +41,37 @@ async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
         retry_at: world.start.unix_ms + 1_000,
         is_final: false,
     };
-    let expected = Allocation { epoch: Epoch(1), unit: String::new(), failures: 1, failure: Some(failure) };
+    let expected =
+        Allocation { epoch: Epoch(1), instance: String::new(), failures: 1, failure: Some(failure) };
     assert_eq!(world.allocation("a").await, expected);
     assert_eq!(world.get::<Lease>(LEASES, "a").await, None, "nobody holds it any more");
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
 }
 
 #[tokio::test]
 async fn a_worker_that_vanished_comes_back() {
     let (world, mut supervisor) = started().await;
-    world.workers.lose(&unit("a", 1));
+    world.workers.lose(&instance("a", 1));
     supervisor.settle(world.start).await;
     assert_eq!(world.failure().await.map(|failure| failure.reason), Some(FailureReason::Exited));
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
 }
 
 #[tokio::test]
 async fn what_ended_with_an_earlier_supervisor_is_started_at_once() {
     let (world, _) = started().await;
-    world.workers.lose(&unit("a", 1));
+    world.workers.lose(&instance("a", 1));
     world.supervisor().settle(world.start).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
     assert_eq!(world.failure().await, None);
 }
 
 #[tokio::test]
 async fn a_failure_is_forgotten_once_a_worker_has_its_lease() {
     let (world, mut supervisor) = started().await;
-    world.workers.set(unit("a", 1), exited(1));
+    world.workers.set(instance("a", 1), exited(1));
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + SECOND).await;
     assert!(world.failure().await.is_some(), "it may fail again");
@@ -85,7 +86,7 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     let mut now = world.start;
     let mut waits: Vec<Duration> = Vec::new();
     for epoch in 1..=5 {
-        world.workers.set(unit("a", epoch), exited(1));
+        world.workers.set(instance("a", epoch), exited(1));
         waits.push(supervisor.settle(now).await);
         now = now + waits[waits.len() - 1];
         supervisor.settle(now).await;
@@ -101,8 +102,8 @@ async fn five_failures_end_the_tries_until_somebody_wakes_it() {
     let woken_at = now + 3_600 * SECOND;
     world.want("a", Want::Running, woken_at.unix_ms).await;
     supervisor.settle(woken_at).await;
-    assert_eq!(world.workers.units(), [unit("a", 6)]);
-    world.workers.set(unit("a", 6), exited(1));
+    assert_eq!(world.workers.instances(), [instance("a", 6)]);
+    world.workers.set(instance("a", 6), exited(1));
     assert_eq!(supervisor.settle(woken_at).await, SECOND, "it begins to count anew");
 }
 
@@ -115,7 +116,7 @@ async fn a_missing_image_is_told_at_once() {
     let failure = world.failure().await.unwrap();
     assert_eq!(failure.reason, FailureReason::ImageMissing);
     assert_eq!(failure.message, "The image nowhere:1 is not there.");
-    assert_eq!(world.workers.stopped(), [unit("a", 1)], "what is left of it is removed");
+    assert_eq!(world.workers.stopped(), [instance("a", 1)], "what is left of it is removed");
 }
 
 #[tokio::test]
@@ -134,11 +135,11 @@ async fn a_worker_that_stops_renewing_its_lease_is_killed_and_replaced() {
     world.lease("a", 1, 0).await;
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + 16 * SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
     supervisor.settle(world.start + 17 * SECOND).await;
-    assert_eq!(*world.workers.stopped.lock().unwrap(), [(unit("a", 1), Duration::ZERO)]);
+    assert_eq!(*world.workers.stopped.lock().unwrap(), [(instance("a", 1), Duration::ZERO)]);
     supervisor.settle(world.start + 18 * SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
 }
 
 #[tokio::test]
@@ -149,13 +150,13 @@ async fn a_worker_that_never_takes_its_lease_is_replaced() {
     let failure = world.failure().await.unwrap();
     assert_eq!(failure.reason, FailureReason::StartFailed);
     assert_eq!(failure.message, "The worker did not report within 20 seconds.");
-    assert_eq!(world.workers.stopped(), [unit("a", 1)]);
+    assert_eq!(world.workers.stopped(), [instance("a", 1)]);
 }
 
 #[tokio::test]
 async fn a_lease_of_an_older_incarnation_is_no_sign_of_life() {
     let (world, mut supervisor) = started().await;
-    world.workers.set(unit("a", 1), exited(1));
+    world.workers.set(instance("a", 1), exited(1));
     supervisor.settle(world.start).await;
     let restart = world.start + SECOND;
     supervisor.settle(restart).await;
@@ -163,7 +164,7 @@ async fn a_lease_of_an_older_incarnation_is_no_sign_of_life() {
         world.lease("a", 1, 0).await;
         supervisor.settle(restart + seconds * SECOND).await;
     }
-    assert_eq!(world.workers.stopped(), [unit("a", 1), unit("a", 2)]);
+    assert_eq!(world.workers.stopped(), [instance("a", 1), instance("a", 2)]);
 }
 
 #[tokio::test]
@@ -177,7 +178,7 @@ async fn who_waits_is_told_that_the_driver_does_not_answer() {
     assert!(retry <= 2 * SECOND, "{retry:?}");
     world.workers.is_away.store(false, Ordering::Relaxed);
     supervisor.settle(world.start + retry).await;
-    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn starts_that_fail_because_the_driver_is_away_cost_a_sandbox_no_tries() {
     assert_eq!(world.failure().await.unwrap().reason, FailureReason::DriverUnavailable);
     world.workers.refuse(None);
     supervisor.settle(now).await;
-    assert_eq!(world.workers.units().len(), 1);
+    assert_eq!(world.workers.instances().len(), 1);
     assert_eq!(world.allocation("a").await.failures, 0);
 }
 
@@ -206,16 +207,16 @@ async fn an_outage_of_the_driver_costs_no_running_worker() {
         world.workers.is_away.store(seconds % 10 == 0, Ordering::Relaxed);
         supervisor.settle(world.start + seconds * SECOND).await;
     }
-    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
     assert_eq!(world.allocation("a").await.failure, None);
 }
 
 #[tokio::test]
 async fn a_unit_that_exited_while_nobody_looked_is_not_taken_for_running() {
     let (world, _) = started().await;
-    world.workers.set(unit("a", 1), UnitState::Exited { code: None });
+    world.workers.set(instance("a", 1), InstanceState::Exited { code: None });
     let mut successor = world.supervisor();
     successor.settle(world.start + SECOND).await;
     successor.settle(world.start + 2 * SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ports::StartError;
 use types::placement::Want;
 
 use super::{SECOND, World, world};
+use crate::StartError;
 
 impl World {
     fn counts(&self, line: &str) -> bool {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
-use ports::{Expect, Ports, Unit, UnitState};
+use ports::{Expect, Ports};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::metrics::Metrics;
@@ -25,6 +25,7 @@ use crate::act::Actor;
 use crate::moment::Moment;
 use crate::reconcile::{Reconciler, Rules};
 use crate::view::Demand;
+use crate::{Instance, InstanceState};
 use crate::{Limits, Minter};
 use workers::Workers;
 
@@ -103,7 +104,7 @@ impl World {
 
     async fn until_running(&self, count: usize) {
         let waiting = async {
-            while self.workers.units().len() != count {
+            while self.workers.instances().len() != count {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -149,10 +150,10 @@ fn wanted(want: Want, touched_at: u64) -> Wanted {
     Wanted { tenant: Some(TenantId::default()), place, want, touched_at, image: None }
 }
 
-fn unit(sandbox: &str, epoch: u64) -> Unit {
-    Unit { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) }
+fn instance(sandbox: &str, epoch: u64) -> Instance {
+    Instance { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) }
 }
 
-fn exited(code: i64) -> UnitState {
-    UnitState::Exited { code: Some(code) }
+fn exited(code: i64) -> InstanceState {
+    InstanceState::Exited { code: Some(code) }
 }

@@ -9,7 +9,7 @@ use ports::buckets::LEASES;
 use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
 use types::placement::Want;
 
-use super::{SECOND, unit, world};
+use super::{SECOND, instance, world};
 use crate::pulse::STARTING;
 
 struct Store {
@@ -68,7 +68,7 @@ async fn after_an_outage_every_worker_gets_its_time_anew() {
     let back = world.start + 60 * SECOND;
     supervisor.settle(back).await;
     supervisor.settle(back + (STARTING - SECOND)).await;
-    assert_eq!(world.workers.units(), [unit("a", 1)], "nobody could have renewed the lease");
+    assert_eq!(world.workers.instances(), [instance("a", 1)], "nobody could have renewed the lease");
     supervisor.settle(back + STARTING).await;
-    assert!(world.workers.units().is_empty(), "it had its time");
+    assert!(world.workers.instances().is_empty(), "it had its time");
 }

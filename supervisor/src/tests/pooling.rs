@@ -4,7 +4,7 @@ use ports::buckets::SANDBOXES;
 use types::TenantId;
 use types::placement::{FailureReason, Want, Wanted};
 
-use super::{SECOND, World, unit, wanted, world};
+use super::{SECOND, World, instance, wanted, world};
 use crate::Limits;
 
 impl World {
@@ -30,11 +30,11 @@ async fn the_pool_is_filled_and_filled_again_after_a_claim() {
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     let pool = world.unclaimed().await;
-    assert_eq!((pool.len(), world.workers.units().len()), (2, 2));
+    assert_eq!((pool.len(), world.workers.instances().len()), (2, 2));
     world.claim(&pool[0], "acme").await;
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!((world.unclaimed().await.len(), world.workers.units().len()), (2, 3));
-    assert!(world.workers.units().contains(&unit(&pool[0], 1)), "the claimed one goes on running");
+    assert_eq!((world.unclaimed().await.len(), world.workers.instances().len()), (2, 3));
+    assert!(world.workers.instances().contains(&instance(&pool[0], 1)), "the claimed one goes on running");
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_smaller_pool_gives_up_what_is_too_much() {
     world.supervisor().settle(world.start).await;
     world.rules.warm_workers = 1;
     world.supervisor().settle(world.start).await;
-    assert_eq!((world.unclaimed().await.len(), world.workers.units().len()), (1, 1));
+    assert_eq!((world.unclaimed().await.len(), world.workers.instances().len()), (1, 1));
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn the_pool_gives_way_to_tenants() {
         world.claim(sandbox, "acme").await;
         supervisor.settle(world.start).await;
         assert_eq!(world.unclaimed().await.len(), left);
-        assert_eq!(world.workers.units().len(), 2);
-        assert!(world.workers.units().contains(&unit(sandbox, 1)));
+        assert_eq!(world.workers.instances().len(), 2);
+        assert!(world.workers.instances().contains(&instance(sandbox, 1)));
     }
 }
 
@@ -72,13 +72,13 @@ async fn a_tenant_gets_no_more_than_its_limit_and_others_get_theirs() {
     world.claim("z", "zeta").await;
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
-    assert_eq!(world.workers.units(), [unit("a", 1), unit("b", 1), unit("z", 1)]);
+    assert_eq!(world.workers.instances(), [instance("a", 1), instance("b", 1), instance("z", 1)]);
     let failure = world.allocation("c").await.failure.unwrap();
     assert_eq!((failure.reason, failure.is_final), (FailureReason::NoRoom, false));
 
     world.want("a", Want::Paused, 1).await;
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(world.workers.units(), [unit("b", 1), unit("c", 1), unit("z", 1)]);
+    assert_eq!(world.workers.instances(), [instance("b", 1), instance("c", 1), instance("z", 1)]);
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::buckets::{ALLOCATIONS, SANDBOXES};
-use ports::{Delivery, Error, Expect, UnitState};
+use ports::{Delivery, Error, Expect};
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId};
 
-use super::{SECOND, unit, world};
+use super::{SECOND, instance, world};
+use crate::InstanceState;
 use crate::decide::Step;
 use crate::memory::Memory;
 use crate::view::{self, Demand};
@@ -24,8 +25,9 @@ async fn a_wanted_sandbox_gets_one_worker() {
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(world.workers.started(), [unit("a", 1)]);
-    let expected = Allocation { epoch: Epoch(1), unit: "mh-test-a-1".to_owned(), failures: 0, failure: None };
+    assert_eq!(world.workers.started(), [instance("a", 1)]);
+    let expected =
+        Allocation { epoch: Epoch(1), instance: "mh-test-a-1".to_owned(), failures: 0, failure: None };
     assert_eq!(world.allocation("a").await, expected);
 }
 
@@ -38,7 +40,7 @@ async fn a_supervisor_that_starts_anew_takes_over_what_runs() {
     let mut successor = world.supervisor();
     successor.settle(world.start).await;
     successor.settle(world.start + 10 * SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 1)]);
+    assert_eq!(world.workers.instances(), [instance("a", 1)]);
     assert_eq!((world.workers.started().len(), world.workers.stopped()), (1, vec![]));
 }
 
@@ -46,10 +48,10 @@ async fn a_supervisor_that_starts_anew_takes_over_what_runs() {
 async fn a_worker_whose_allocation_was_lost_is_adopted_with_its_epoch() {
     let world = world().await;
     world.want("a", Want::Running, 1).await;
-    world.workers.set(unit("a", 7), UnitState::Running);
+    world.workers.set(instance("a", 7), InstanceState::Running);
     world.lease("a", 7, 0).await;
     world.supervisor().settle(world.start).await;
-    assert_eq!(world.workers.units(), [unit("a", 7)]);
+    assert_eq!(world.workers.instances(), [instance("a", 7)]);
     assert_eq!(world.allocation("a").await.epoch, Epoch(7));
 }
 
@@ -59,7 +61,7 @@ async fn a_new_epoch_is_above_that_of_every_lease() {
     world.want("a", Want::Running, 1).await;
     world.lease("a", 41, 0).await;
     world.supervisor().settle(world.start).await;
-    assert_eq!(world.workers.units(), [unit("a", 42)]);
+    assert_eq!(world.workers.instances(), [instance("a", 42)]);
 }
 
 #[tokio::test]
@@ -67,10 +69,10 @@ async fn older_incarnations_are_stopped_and_the_newest_stays() {
     let world = world().await;
     world.want("a", Want::Running, 1).await;
     for epoch in [3, 5, 4] {
-        world.workers.set(unit("a", epoch), UnitState::Running);
+        world.workers.set(instance("a", epoch), InstanceState::Running);
     }
     world.supervisor().settle(world.start).await;
-    assert_eq!(world.workers.units(), [unit("a", 5)]);
+    assert_eq!(world.workers.instances(), [instance("a", 5)]);
 }
 
 #[tokio::test]
@@ -86,7 +88,7 @@ async fn of_two_supervisors_that_saw_the_same_one_starts_the_worker() {
         taken.push(world.actor().take(step, &views[0], &mut Memory::default(), world.start).await);
     }
     assert!(matches!(taken[..], [Ok(()), Err(Error::Conflict { .. })]), "{taken:?}");
-    assert_eq!(world.workers.started(), [unit("a", 1)]);
+    assert_eq!(world.workers.started(), [instance("a", 1)]);
 }
 
 #[tokio::test]
@@ -110,13 +112,13 @@ async fn a_damaged_record_stops_work_on_its_sandbox_alone() {
     world.want("bad", Want::Running, 1).await;
     let damaged = Bytes::from_static(b"{");
     world.ports.kv.put(ALLOCATIONS, "bad", damaged.clone(), Expect::Anything).await.unwrap();
-    world.workers.set(unit("odd", 1), UnitState::Running);
+    world.workers.set(instance("odd", 1), InstanceState::Running);
     world.ports.kv.put(SANDBOXES, "odd", damaged, Expect::Anything).await.unwrap();
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + 100 * SECOND).await;
-    assert!(world.workers.units().contains(&unit("odd", 1)), "nobody knows whether it is wanted");
-    assert!(world.workers.started().iter().all(|unit| unit.sandbox.as_str() == "good"));
+    assert!(world.workers.instances().contains(&instance("odd", 1)), "nobody knows whether it is wanted");
+    assert!(world.workers.started().iter().all(|instance| instance.sandbox.as_str() == "good"));
 }
 
 #[tokio::test]
@@ -146,7 +148,7 @@ async fn what_embedded_mode_wants_runs_without_records_and_leases() {
     let mut supervisor = world.supervisor();
     for seconds in [0, 100, 1_000] {
         assert_eq!(supervisor.settle(world.start + seconds * SECOND).await, RESYNC);
-        assert_eq!(world.workers.units(), [unit("default", 1)]);
+        assert_eq!(world.workers.instances(), [instance("default", 1)]);
     }
 }
 
@@ -160,7 +162,7 @@ async fn the_end_of_embedded_mode_ends_its_workers() {
     world.until_running(1).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
-    assert!(world.workers.units().is_empty());
+    assert!(world.workers.instances().is_empty());
 }
 
 fn cluster() -> Config {
@@ -181,7 +183,7 @@ fn cluster_that(ends_workers: bool) -> Config {
 
 #[tokio::test]
 async fn the_end_of_a_clusters_supervisor_leaves_workers_running_unless_told_otherwise() {
-    for (ends_workers, left) in [(false, vec![unit("a", 1)]), (true, Vec::new())] {
+    for (ends_workers, left) in [(false, vec![instance("a", 1)]), (true, Vec::new())] {
         let world = world().await;
         let shutdown = CancellationToken::new();
         let config = cluster_that(ends_workers);
@@ -191,7 +193,7 @@ async fn the_end_of_a_clusters_supervisor_leaves_workers_running_unless_told_oth
         world.until_running(1).await;
         shutdown.cancel();
         running.await.unwrap().unwrap();
-        assert_eq!(world.workers.units(), left);
+        assert_eq!(world.workers.instances(), left);
     }
 }
 

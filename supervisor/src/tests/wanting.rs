@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use ports::Error;
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
-use ports::{Error, UnitState};
 use types::placement::{Allocation, Lease, Want, Wanted};
 
-use super::{SECOND, World, unit, world};
+use super::{SECOND, World, instance, world};
+use crate::InstanceState;
 use crate::decide::{STOPPING, Step};
 use crate::memory::Memory;
 use crate::reconcile::Reconciler;
@@ -28,9 +29,9 @@ async fn a_paused_sandbox_loses_its_worker_and_keeps_its_files() {
     let (world, mut supervisor) = running().await;
     world.want("a", Want::Paused, 2).await;
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(*world.workers.stopped.lock().unwrap(), [(unit("a", 1), STOPPING)]);
+    assert_eq!(*world.workers.stopped.lock().unwrap(), [(instance("a", 1), STOPPING)]);
     assert!(world.workers.erased.lock().unwrap().is_empty());
-    assert_eq!(world.allocation("a").await.unit, "");
+    assert_eq!(world.allocation("a").await.instance, "");
     assert_eq!(world.get::<Lease>(LEASES, "a").await, None, "a gateway must not wait for it");
 }
 
@@ -41,7 +42,7 @@ async fn a_woken_sandbox_comes_back_as_the_next_incarnation() {
     supervisor.settle(world.start + SECOND).await;
     world.want("a", Want::Running, world.start.unix_ms).await;
     supervisor.settle(world.start + SECOND).await;
-    assert_eq!(world.workers.units(), [unit("a", 2)]);
+    assert_eq!(world.workers.instances(), [instance("a", 2)]);
     assert_eq!(world.allocation("a").await.failure, None, "a pause is no failure");
 }
 
@@ -50,8 +51,8 @@ async fn a_deleted_sandbox_leaves_nothing() {
     let (world, mut supervisor) = running().await;
     world.want("a", Want::Deleted, 2).await;
     supervisor.settle(world.start + SECOND).await;
-    assert!(world.workers.units().is_empty());
-    assert_eq!(*world.workers.erased.lock().unwrap(), [unit("a", 1).sandbox]);
+    assert!(world.workers.instances().is_empty());
+    assert_eq!(*world.workers.erased.lock().unwrap(), [instance("a", 1).sandbox]);
     for bucket in [SANDBOXES, ALLOCATIONS, LEASES] {
         assert_eq!(world.ports.kv.list(bucket).await.unwrap(), [], "{bucket}");
     }
@@ -79,7 +80,7 @@ async fn a_sandbox_nobody_uses_is_paused() {
     world.lease("a", 1, 600).await;
     supervisor.settle(world.start + 701 * SECOND).await;
     assert_eq!(world.wanted("a").await, Some(Want::Paused));
-    assert!(world.workers.units().is_empty());
+    assert!(world.workers.instances().is_empty());
 }
 
 #[tokio::test]
@@ -118,12 +119,12 @@ async fn what_waits_in_the_pool_is_not_paused() {
 #[tokio::test]
 async fn a_worker_without_a_record_is_removed_after_a_minute_and_not_before() {
     let world = world().await;
-    world.workers.set(unit("stray", 3), UnitState::Running);
+    world.workers.set(instance("stray", 3), InstanceState::Running);
     let mut supervisor = world.supervisor();
     supervisor.settle(world.start).await;
     supervisor.settle(world.start + 59 * SECOND).await;
-    assert_eq!(world.workers.units(), [unit("stray", 3)]);
+    assert_eq!(world.workers.instances(), [instance("stray", 3)]);
     supervisor.settle(world.start + 60 * SECOND).await;
-    assert!(world.workers.units().is_empty());
+    assert!(world.workers.instances().is_empty());
     assert_eq!(world.get::<Allocation>(ALLOCATIONS, "stray").await, None);
 }

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::{Driver, Error, Found, Launch, Result, StartError, Unit, UnitState};
+use ports::{Error, Result};
 use tokio::sync::Notify;
 use types::SandboxId;
 
+use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
+
 #[derive(Default)]
 pub struct Workers {
-    units: Mutex<HashMap<Unit, UnitState>>,
+    instances: Mutex<HashMap<Instance, InstanceState>>,
     /// In the order they happened.
-    pub started: Mutex<Vec<Unit>>,
-    pub stopped: Mutex<Vec<(Unit, Duration)>>,
+    pub started: Mutex<Vec<Instance>>,
+    pub stopped: Mutex<Vec<(Instance, Duration)>>,
     pub erased: Mutex<Vec<SandboxId>>,
     pub refuses: Mutex<Option<StartError>>,
     pub is_away: AtomicBool,
@@ -25,19 +27,19 @@ pub struct Workers {
 
 impl Workers {
     /// What is there, in order.
-    pub fn units(&self) -> Vec<Unit> {
-        let mut units: Vec<Unit> = self.units.lock().unwrap().keys().cloned().collect();
-        units.sort_by(|a, b| (&a.sandbox, a.epoch).cmp(&(&b.sandbox, b.epoch)));
-        units
+    pub fn instances(&self) -> Vec<Instance> {
+        let mut instances: Vec<Instance> = self.instances.lock().unwrap().keys().cloned().collect();
+        instances.sort_by(|a, b| (&a.sandbox, a.epoch).cmp(&(&b.sandbox, b.epoch)));
+        instances
     }
 
-    pub fn set(&self, unit: Unit, state: UnitState) {
-        self.units.lock().unwrap().insert(unit, state);
+    pub fn set(&self, instance: Instance, state: InstanceState) {
+        self.instances.lock().unwrap().insert(instance, state);
         self.changed.notify_one();
     }
 
-    pub fn lose(&self, unit: &Unit) {
-        self.units.lock().unwrap().remove(unit);
+    pub fn lose(&self, instance: &Instance) {
+        self.instances.lock().unwrap().remove(instance);
         self.changed.notify_one();
     }
 
@@ -45,12 +47,12 @@ impl Workers {
         *self.refuses.lock().unwrap() = error;
     }
 
-    pub fn started(&self) -> Vec<Unit> {
+    pub fn started(&self) -> Vec<Instance> {
         self.started.lock().unwrap().clone()
     }
 
-    pub fn stopped(&self) -> Vec<Unit> {
-        self.stopped.lock().unwrap().iter().map(|(unit, _)| unit.clone()).collect()
+    pub fn stopped(&self) -> Vec<Instance> {
+        self.stopped.lock().unwrap().iter().map(|(instance, _)| instance.clone()).collect()
     }
 }
 
@@ -60,33 +62,36 @@ impl Driver for Workers {
         if self.is_away.load(Ordering::Relaxed) {
             return Err(Error::Unavailable("gone fishing".to_owned()));
         }
-        let units = self.units.lock().unwrap();
-        Ok(units.iter().map(|(unit, state)| Found { unit: unit.clone(), state: *state }).collect())
+        let instances = self.instances.lock().unwrap();
+        Ok(instances
+            .iter()
+            .map(|(instance, state)| Found { instance: instance.clone(), state: *state })
+            .collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         if let Some(error) = self.refuses.lock().unwrap().clone() {
             return Err(error);
         }
-        let unit = launch.unit.clone();
+        let instance = launch.instance.clone();
         let credentials = launch.credentials.as_ref().map(|credentials| credentials.inbox_prefix.clone());
-        let own = format!("_INBOX_{}_{}", unit.sandbox, unit.epoch.0);
+        let own = format!("_INBOX_{}_{}", instance.sandbox, instance.epoch.0);
         assert!(credentials.is_none_or(|prefix| prefix == own), "credentials of another incarnation");
-        let twin = self.units().into_iter().find(|other| other.sandbox == unit.sandbox);
-        assert_eq!(twin, None, "{unit:?} is started beside another");
-        self.started.lock().unwrap().push(unit.clone());
-        self.set(unit, UnitState::Running);
+        let twin = self.instances().into_iter().find(|other| other.sandbox == instance.sandbox);
+        assert_eq!(twin, None, "{instance:?} is started beside another");
+        self.started.lock().unwrap().push(instance.clone());
+        self.set(instance, InstanceState::Running);
         Ok(())
     }
 
-    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()> {
-        self.stopped.lock().unwrap().push((unit.clone(), grace));
-        self.units.lock().unwrap().remove(unit);
+    async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
+        self.stopped.lock().unwrap().push((instance.clone(), grace));
+        self.instances.lock().unwrap().remove(instance);
         Ok(())
     }
 
-    async fn log(&self, unit: &Unit) -> String {
-        format!("last words of {}", unit.epoch.0)
+    async fn log(&self, instance: &Instance) -> String {
+        format!("last words of {}", instance.epoch.0)
     }
 
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use manyhands_supervisor::Driver;
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
-use ports::Driver;
 
 use super::world::{launch, world, world_with};
 
@@ -20,7 +20,7 @@ async fn a_container_has_its_name_its_labels_and_its_limits() {
     .await;
     let launch = launch("a", 3);
     world.driver.start(&launch).await.unwrap();
-    let found = world.inspect(&launch.unit).await;
+    let found = world.inspect(&launch.instance).await;
     let cluster = world.config.cluster.clone();
     assert_eq!(found.name, Some(format!("/mh-{cluster}-a-3")));
     let labels: HashMap<String, String> =
@@ -52,7 +52,7 @@ async fn the_spec_reaches_standard_input_and_stands_nowhere_else() {
     let world = world("read -r spec; echo got:$spec:$1; cat; echo eof; exec sleep 1000").await;
     let launch = launch("a", 1);
     world.driver.start(&launch).await.unwrap();
-    let log = world.log_with(&launch.unit, "eof").await;
+    let log = world.log_with(&launch.instance, "eof").await;
     let spec = log.lines().find_map(|line| line.strip_prefix("got:")?.strip_suffix(":worker")).unwrap();
     let spec: serde_json::Value = serde_json::from_str(spec).unwrap();
     assert_eq!((&spec["sandbox"], &spec["epoch"]), (&"a".into(), &1.into()));
@@ -61,7 +61,7 @@ async fn the_spec_reaches_standard_input_and_stands_nowhere_else() {
         (&spec["project_dir"], &spec["nats_urls"][0]),
         (&"/workspace/project".into(), &"nats://nats:4222".into())
     );
-    let inspected = serde_json::to_string(&world.inspect(&launch.unit).await).unwrap();
+    let inspected = serde_json::to_string(&world.inspect(&launch.instance).await).unwrap();
     assert!(!inspected.contains("canary"), "credentials in the container's description");
 }
 
@@ -89,7 +89,7 @@ async fn a_worker_can_write_to_its_workspace_and_to_memory_alone() {
     .await;
     let launch = launch("a", 1);
     world.driver.start(&launch).await.unwrap();
-    let log = world.log_with(&launch.unit, "done").await;
+    let log = world.log_with(&launch.instance, "done").await;
     let said: HashMap<&str, &str> = log.lines().filter_map(|line| line.split_once(' ')).collect();
     for forbidden in ["root", "usr", "program", "itself", "socket", "mount", "device", "tmp_is_endless"] {
         assert_eq!(said.get(forbidden), Some(&"no"), "{forbidden}: {log}");
@@ -112,6 +112,6 @@ async fn a_fork_bomb_ends_at_its_limit() {
     .await;
     let launch = launch("a", 1);
     world.driver.start(&launch).await.unwrap();
-    let log = world.log_with(&launch.unit, "fork").await;
+    let log = world.log_with(&launch.instance, "fork").await;
     assert!(!log.contains("all"), "{log}");
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, SharedVolume};
-use ports::{Driver, Error, Found, Launch, StartError, UnitState};
+use manyhands_supervisor::{Driver, Found, InstanceState, Launch, StartError};
+use ports::Error;
 use tokio::time::timeout;
 use types::SandboxId;
 
@@ -16,15 +17,15 @@ async fn starting_twice_and_stopping_twice_are_fine() {
     let world = world("read -r spec; exec sleep 1000").await;
     let launch = launch("a", 1);
     world.driver.start(&launch).await.unwrap();
-    let first = world.inspect(&launch.unit).await;
+    let first = world.inspect(&launch.instance).await;
     // Another supervisor, which knows nothing of the first.
     connect(&world.config).await.start(&launch).await.unwrap();
-    let second = world.inspect(&launch.unit).await;
+    let second = world.inspect(&launch.instance).await;
     assert_eq!((&first.id, first.state.unwrap().pid), (&second.id, second.state.unwrap().pid));
-    let expected = [Found { unit: launch.unit.clone(), state: UnitState::Running }];
+    let expected = [Found { instance: launch.instance.clone(), state: InstanceState::Running }];
     assert_eq!(world.driver.list().await.unwrap(), expected);
     for _ in 0..2 {
-        world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+        world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
         assert_eq!(world.driver.list().await.unwrap(), []);
     }
 }
@@ -33,10 +34,10 @@ async fn starting_twice_and_stopping_twice_are_fine() {
 async fn what_was_made_and_not_started_counts_as_ended_and_can_be_started() {
     let world = world("read -r spec; echo got; exec sleep 1000").await;
     let launch = launch("a", 1);
-    let name = launch.unit.name(&world.config.cluster);
+    let name = launch.instance.name(&world.config.cluster);
     world.driver.start(&launch).await.unwrap();
-    let inspected = world.inspect(&launch.unit).await;
-    world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    let inspected = world.inspect(&launch.instance).await;
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
     let config = inspected.config.unwrap();
     let body = ContainerCreateBody {
         image: config.image,
@@ -49,9 +50,9 @@ async fn what_was_made_and_not_started_counts_as_ended_and_can_be_started() {
     };
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
     world.docker.create_container(Some(options), body).await.unwrap();
-    assert_eq!(world.states().await, [UnitState::Exited { code: None }]);
+    assert_eq!(world.states().await, [InstanceState::Exited { code: None }]);
     world.driver.start(&launch).await.unwrap();
-    world.log_with(&launch.unit, "got").await;
+    world.log_with(&launch.instance, "got").await;
 }
 
 #[tokio::test]
@@ -59,13 +60,13 @@ async fn a_worker_is_asked_to_end_before_it_is_killed() {
     let world = world("read -r spec; trap 'echo bye > /workspace/bye; exit 0' TERM; test -f /workspace/bye && echo said-bye; echo up; while true; do sleep 0.05; done").await;
     let first = launch("a", 1);
     world.driver.start(&first).await.unwrap();
-    world.log_with(&first.unit, "up").await;
+    world.log_with(&first.instance, "up").await;
     let asked = Instant::now();
-    world.driver.stop(&first.unit, PATIENCE).await.unwrap();
+    world.driver.stop(&first.instance, PATIENCE).await.unwrap();
     assert!(asked.elapsed() < PATIENCE, "it had to be killed");
     let second = launch("a", 2);
     world.driver.start(&second).await.unwrap();
-    world.log_with(&second.unit, "said-bye").await;
+    world.log_with(&second.instance, "said-bye").await;
 }
 
 #[tokio::test]
@@ -74,13 +75,13 @@ async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
     let launch = launch("a", 1);
     world.driver.list().await.unwrap();
     let told = async {
-        while !matches!(world.states().await[..], [UnitState::Exited { code: Some(7) }]) {
+        while !matches!(world.states().await[..], [InstanceState::Exited { code: Some(7) }]) {
             world.driver.changed().await;
         }
     };
     let (started, told) = tokio::join!(world.driver.start(&launch), timeout(PATIENCE, told));
     assert_eq!((started, told), (Ok(()), Ok(())));
-    let log = world.driver.log(&launch.unit).await;
+    let log = world.driver.log(&launch.instance).await;
     assert!(log.contains("broken") && log.contains("100") && !log.contains("\n50\n"), "{log}");
 }
 
@@ -103,7 +104,7 @@ async fn what_the_engine_refuses_is_a_failed_start_that_can_be_cleaned_up() {
     let driver = connect(&config).await;
     let Err(StartError::Failed(message)) = driver.start(&launch).await else { panic!("it started") };
     assert!(message.contains("mh-no-such-network"), "{message}");
-    driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
     assert_eq!(driver.list().await.unwrap(), []);
 }
 
@@ -114,7 +115,7 @@ async fn the_runtime_can_be_chosen() {
     config.runtime = Some("runc".to_owned());
     let known = launch("a", 1);
     connect(&config).await.start(&known).await.unwrap();
-    let runtime = world.inspect(&known.unit).await.host_config.unwrap().runtime;
+    let runtime = world.inspect(&known.instance).await.host_config.unwrap().runtime;
     assert_eq!(runtime.as_deref(), Some("runc"));
     config.runtime = Some("no-such-runtime".to_owned());
     let refused = connect(&config).await.start(&launch("b", 1)).await;
@@ -144,17 +145,17 @@ async fn files_survive_a_stop_and_go_when_removed() {
             .await;
     let (first, second) = (launch("a", 1), launch("a", 2));
     world.driver.start(&first).await.unwrap();
-    world.log_with(&first.unit, "up").await;
-    let used = world.driver.remove_files(&first.unit.sandbox).await;
+    world.log_with(&first.instance, "up").await;
+    let used = world.driver.remove_files(&first.instance.sandbox).await;
     assert!(matches!(used, Err(Error::Unavailable(_))), "{used:?}");
-    world.driver.stop(&first.unit, Duration::ZERO).await.unwrap();
+    world.driver.stop(&first.instance, Duration::ZERO).await.unwrap();
     world.driver.start(&second).await.unwrap();
-    world.log_with(&second.unit, "of-a-day").await;
-    world.driver.stop(&second.unit, Duration::ZERO).await.unwrap();
-    let volume = world.config.volume(&first.unit.sandbox);
+    world.log_with(&second.instance, "of-a-day").await;
+    world.driver.stop(&second.instance, Duration::ZERO).await.unwrap();
+    let volume = world.config.volume(&first.instance.sandbox);
     assert!(world.volumes().await.contains(&volume));
     for _ in 0..2 {
-        world.driver.remove_files(&first.unit.sandbox).await.unwrap();
+        world.driver.remove_files(&first.instance.sandbox).await.unwrap();
         assert!(!world.volumes().await.contains(&volume));
     }
 }
@@ -172,19 +173,19 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
     let (one, other) = (launch("a", 1), launch("b", 1));
     for launch in [&one, &other] {
         world.driver.start(launch).await.unwrap();
-        let log = world.log_with(&launch.unit, "up").await;
+        let log = world.log_with(&launch.instance, "up").await;
         assert!(!log.contains("secret"), "{log}");
     }
     for launch in [&one, &other] {
-        world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+        world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
     }
     let again = launch("a", 2);
     world.driver.start(&again).await.unwrap();
-    world.log_with(&again.unit, "secret").await;
-    world.driver.stop(&again.unit, Duration::ZERO).await.unwrap();
+    world.log_with(&again.instance, "secret").await;
+    world.driver.stop(&again.instance, Duration::ZERO).await.unwrap();
     let folder = &world.config.files.as_ref().unwrap().path;
     for _ in 0..2 {
-        world.driver.remove_files(&one.unit.sandbox).await.unwrap();
+        world.driver.remove_files(&one.instance.sandbox).await.unwrap();
     }
     assert!(!folder.join("a").exists() && folder.join("b/file").exists());
 }
@@ -196,10 +197,10 @@ async fn a_newer_program_comes_beside_the_one_that_runs() {
     world.driver.start(&old).await.unwrap();
     write_program(&world.config, "read -r spec; echo new; exec sleep 1000");
     connect(&world.config).await.start(&new).await.unwrap();
-    world.log_with(&old.unit, "old").await;
-    world.log_with(&new.unit, "new").await;
-    assert_eq!(world.states().await, [UnitState::Running; 2]);
-    assert_ne!(world.inspect(&old.unit).await.path, None);
+    world.log_with(&old.instance, "old").await;
+    world.log_with(&new.instance, "new").await;
+    assert_eq!(world.states().await, [InstanceState::Running; 2]);
+    assert_ne!(world.inspect(&old.instance).await.path, None);
 }
 
 #[tokio::test]
@@ -222,13 +223,13 @@ async fn containers_of_others_are_not_seen_and_not_touched() {
     let listed = world.driver.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     for found in listed {
-        world.driver.stop(&found.unit, Duration::ZERO).await.unwrap();
+        world.driver.stop(&found.instance, Duration::ZERO).await.unwrap();
     }
     let still_there = world.docker.inspect_container(&foreign, None).await.unwrap();
     let force = RemoveContainerOptionsBuilder::default().force(true).build();
     world.docker.remove_container(&foreign, Some(force)).await.unwrap();
     assert_eq!(still_there.state.unwrap().running, Some(true));
-    assert_eq!(others.states().await, [UnitState::Running]);
+    assert_eq!(others.states().await, [InstanceState::Running]);
 }
 
 #[tokio::test]
@@ -240,6 +241,6 @@ async fn the_end_of_a_cluster_leaves_nothing_of_it_and_all_of_others() {
     world.driver.remove_all().await.unwrap();
     assert_eq!(world.driver.list().await.unwrap(), []);
     assert_eq!(world.volumes().await, [""; 0]);
-    assert_eq!((others.states().await, others.volumes().await.len()), (vec![UnitState::Running], 2));
+    assert_eq!((others.states().await, others.volumes().await.len()), (vec![InstanceState::Running], 2));
     world.driver.start(&launch).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use ports::{Driver, UnitState};
+use manyhands_supervisor::{Driver, InstanceState};
 use tokio::io::copy_bidirectional;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -44,7 +44,7 @@ async fn an_end_while_nobody_listened_is_heard_of_afterwards() {
     let driver = connect(&config).await;
     let launch = launch("a", 1);
     driver.start(&launch).await.unwrap();
-    world.log_with(&launch.unit, "up").await;
+    world.log_with(&launch.instance, "up").await;
 
     *connections.lock().unwrap() = JoinSet::new();
     let lost = async {
@@ -55,7 +55,7 @@ async fn an_end_while_nobody_listened_is_heard_of_afterwards() {
     };
     let (changed, ()) = tokio::join!(timeout(PATIENCE, driver.changed()), lost);
     changed.unwrap();
-    world.docker.kill_container(&launch.unit.name(&config.cluster), None).await.unwrap();
-    world.until(async || matches!(world.states().await[..], [UnitState::Exited { .. }])).await;
+    world.docker.kill_container(&launch.instance.name(&config.cluster), None).await.unwrap();
+    world.until(async || matches!(world.states().await[..], [InstanceState::Exited { .. }])).await;
     timeout(PATIENCE, driver.changed()).await.unwrap();
 }

@@ -100,7 +100,7 @@ async fn a_missing_image_is_recorded_within_two_seconds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sandbox_runs_pauses_and_is_deleted_without_a_trace() {
     let supervised = supervised("read -r spec; exec sleep 1000").await;
-    let volume = supervised.world.config.volume(&launch("a", 1).unit.sandbox);
+    let volume = supervised.world.config.volume(&launch("a", 1).instance.sandbox);
     supervised.want(Want::Running, None).await;
     supervised.until_containers(1).await;
     supervised.want(Want::Paused, None).await;
@@ -119,6 +119,6 @@ async fn a_supervisor_that_stops_leaves_its_containers_running() {
     supervised.until_containers(1).await;
     supervised.shutdown.cancel();
     supervised.running.await.unwrap().unwrap();
-    let state = supervised.world.inspect(&launch("a", 1).unit).await.state.unwrap();
+    let state = supervised.world.inspect(&launch("a", 1).instance).await.state.unwrap();
     assert_eq!(state.running, Some(true));
 }

@@ -10,7 +10,7 @@ use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
 use bollard::query_parameters::ListVolumesOptionsBuilder;
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers};
-use ports::{Driver, Launch, Unit, UnitState};
+use manyhands_supervisor::{Driver, Instance, InstanceState, Launch};
 use tempfile::TempDir;
 use tokio::time::timeout;
 use types::placement::Credentials;
@@ -68,16 +68,16 @@ pub fn launch(sandbox: &str, epoch: u64) -> Launch {
         seed: "canary-seed".to_owned(),
         inbox_prefix: format!("_INBOX_{sandbox}_{epoch}"),
     };
-    let unit = Unit { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) };
-    Launch { unit, image: None, credentials: Some(credentials) }
+    let instance = Instance { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) };
+    Launch { instance, image: None, credentials: Some(credentials) }
 }
 
 impl World {
-    pub async fn inspect(&self, unit: &Unit) -> ContainerInspectResponse {
-        self.docker.inspect_container(&unit.name(&self.config.cluster), None).await.unwrap()
+    pub async fn inspect(&self, instance: &Instance) -> ContainerInspectResponse {
+        self.docker.inspect_container(&instance.name(&self.config.cluster), None).await.unwrap()
     }
 
-    pub async fn states(&self) -> Vec<UnitState> {
+    pub async fn states(&self) -> Vec<InstanceState> {
         self.driver.list().await.unwrap().into_iter().map(|found| found.state).collect()
     }
 
@@ -91,9 +91,9 @@ impl World {
     }
 
     /// Waits until it has written `text`.
-    pub async fn log_with(&self, unit: &Unit, text: &str) -> String {
-        self.until(async || self.driver.log(unit).await.contains(text)).await;
-        self.driver.log(unit).await
+    pub async fn log_with(&self, instance: &Instance, text: &str) -> String {
+        self.until(async || self.driver.log(instance).await.contains(text)).await;
+        self.driver.log(instance).await
     }
 
     pub async fn volumes(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use manyhands_supervisor::drivers::WorkerSettings;
 use manyhands_supervisor::drivers::process::{Config, Processes};
-use ports::{Driver, Found, Launch, StartError, Unit, UnitState};
+use manyhands_supervisor::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
@@ -49,11 +49,11 @@ impl World {
         self.folder.path().join("sandboxes/a/project")
     }
 
-    async fn start(&self) -> Unit {
+    async fn start(&self) -> Instance {
         let launch = launch();
         self.driver.start(&launch).await.unwrap();
         self.file("ready").await;
-        launch.unit
+        launch.instance
     }
 
     async fn file(&self, name: &str) -> String {
@@ -62,15 +62,15 @@ impl World {
         fs::read_to_string(path).unwrap()
     }
 
-    async fn state(&self) -> Vec<UnitState> {
+    async fn state(&self) -> Vec<InstanceState> {
         self.driver.list().await.unwrap().into_iter().map(|found| found.state).collect()
     }
 }
 
 fn launch() -> Launch {
-    let unit = Unit { sandbox: SandboxId::parse("a").unwrap(), epoch: Epoch(3) };
+    let instance = Instance { sandbox: SandboxId::parse("a").unwrap(), epoch: Epoch(3) };
     let (jwt, seed, inbox_prefix) = ("jwt".to_owned(), "seed".to_owned(), "_INBOX_a_3".to_owned());
-    Launch { unit, image: None, credentials: Some(Credentials { jwt, seed, inbox_prefix }) }
+    Launch { instance, image: None, credentials: Some(Credentials { jwt, seed, inbox_prefix }) }
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {
@@ -90,7 +90,7 @@ fn is_alive(pid: &str) -> bool {
 #[tokio::test]
 async fn a_worker_gets_its_spec_on_standard_input_and_nothing_in_its_environment() {
     let world = world("exec sleep 1000");
-    let unit = world.start().await;
+    let instance = world.start().await;
     let spec: Value = serde_json::from_str(&world.file("spec.json").await).unwrap();
     assert_eq!((&spec["sandbox"], &spec["epoch"]), (&"a".into(), &3.into()));
     assert_eq!(spec["credentials"]["jwt"], "jwt");
@@ -100,17 +100,17 @@ async fn a_worker_gets_its_spec_on_standard_input_and_nothing_in_its_environment
     let environment = world.file("environment").await;
     assert!(environment.contains("PATH=/usr/bin:/bin"));
     assert!(!environment.contains("jwt") && !environment.contains("CARGO"), "{environment}");
-    assert_eq!(world.driver.list().await.unwrap(), [Found { unit, state: UnitState::Running }]);
+    assert_eq!(world.driver.list().await.unwrap(), [Found { instance, state: InstanceState::Running }]);
 }
 
 #[tokio::test]
 async fn starting_twice_is_starting_once() {
     let world = world("echo x >> starts; exec sleep 1000");
-    let unit = world.start().await;
+    let instance = world.start().await;
     world.driver.start(&launch()).await.unwrap();
-    assert_eq!(world.state().await, [UnitState::Running]);
+    assert_eq!(world.state().await, [InstanceState::Running]);
     world.file("starts").await;
-    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    world.driver.stop(&instance, Duration::ZERO).await.unwrap();
     assert_eq!(world.file("starts").await, "x\n");
 }
 
@@ -120,50 +120,50 @@ async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
     let launch = launch();
     world.driver.start(&launch).await.unwrap();
     timeout(PATIENCE, world.driver.changed()).await.unwrap();
-    assert_eq!(world.state().await, [UnitState::Exited { code: Some(7) }]);
-    let log = world.driver.log(&launch.unit).await;
+    assert_eq!(world.state().await, [InstanceState::Exited { code: Some(7) }]);
+    let log = world.driver.log(&launch.instance).await;
     assert!(log.contains("broken") && log.contains("100") && !log.contains("\n50\n"), "{log}");
-    world.driver.stop(&launch.unit, Duration::ZERO).await.unwrap();
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
     assert_eq!(world.state().await, []);
 }
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_end_may_finish() {
     let world = world("trap 'echo bye > bye; exit 0' TERM\nwhile true; do sleep 0.05; done");
-    let unit = world.start().await;
-    world.driver.stop(&unit, PATIENCE).await.unwrap();
+    let instance = world.start().await;
+    world.driver.stop(&instance, PATIENCE).await.unwrap();
     assert_eq!(world.file("bye").await, "bye\n");
     assert_eq!(world.state().await, []);
-    world.driver.stop(&unit, PATIENCE).await.unwrap();
+    world.driver.stop(&instance, PATIENCE).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_worker_that_does_not_listen_is_killed_with_all_it_started() {
     let world = world("trap '' TERM\nsleep 1000 &\necho $! > child\nwait\nwait");
-    let unit = world.start().await;
+    let instance = world.start().await;
     let child = world.file("child").await.trim().to_owned();
     until(async || is_alive(&child)).await;
-    world.driver.stop(&unit, Duration::from_millis(100)).await.unwrap();
+    world.driver.stop(&instance, Duration::from_millis(100)).await.unwrap();
     until(async || !is_alive(&child)).await;
 }
 
 #[tokio::test]
 async fn files_survive_a_stop_and_go_when_removed() {
     let world = world("exec sleep 1000");
-    let unit = world.start().await;
+    let instance = world.start().await;
     fs::write(world.project().join("work"), "of a day").unwrap();
-    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    world.driver.stop(&instance, Duration::ZERO).await.unwrap();
     assert_eq!(world.file("work").await, "of a day");
-    world.driver.remove_files(&unit.sandbox).await.unwrap();
+    world.driver.remove_files(&instance.sandbox).await.unwrap();
     assert!(!world.project().exists());
-    world.driver.remove_files(&unit.sandbox).await.unwrap();
+    world.driver.remove_files(&instance.sandbox).await.unwrap();
 }
 
 #[tokio::test]
 async fn files_go_however_deep_they_are() {
     let world = world("exec sleep 1000");
-    let unit = world.start().await;
-    world.driver.stop(&unit, Duration::ZERO).await.unwrap();
+    let instance = world.start().await;
+    world.driver.stop(&instance, Duration::ZERO).await.unwrap();
     let how = OFlags::PATH | OFlags::DIRECTORY;
     let mut at = openat(CWD, world.project(), how, Mode::empty()).unwrap();
     for _ in 0..3_000 {
@@ -172,7 +172,7 @@ async fn files_go_however_deep_they_are() {
     }
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..limit }).unwrap();
-    let removed = world.driver.remove_files(&unit.sandbox).await;
+    let removed = world.driver.remove_files(&instance.sandbox).await;
     setrlimit(Resource::Nofile, limit).unwrap();
     removed.unwrap();
     assert!(!world.project().exists());

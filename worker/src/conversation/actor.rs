@@ -16,7 +16,7 @@ use types::time::event_now;
 use types::{ConversationId, EventId};
 
 use super::Shared;
-use super::dormant::{Dormant, Keepsake, Memory};
+use super::dormant::{Dormant, KeptShell, Memory};
 use super::journal::{Journal, Loss};
 use super::mask::Masker;
 use super::open::{Opened, fault_of, open};
@@ -63,7 +63,7 @@ pub(super) struct Actor {
     pub(super) seat: Seat,
     pub(super) agent: Agent,
     pub(super) journal: Journal,
-    pub(super) kept: Keepsake,
+    pub(super) kept: KeptShell,
     /// The command being performed, until it is answered.
     pub(super) answering: Option<Reply>,
     /// Interrupts that wait until the run has ended.
@@ -163,8 +163,8 @@ impl Actor {
                 let span = self.run_span();
                 self.finished(done).instrument(span).await
             }
-            letter = self.seat.letters.recv() => match letter {
-                Some(letter) => self.obey(letter).await,
+            request = self.seat.requests.recv() => match request {
+                Some(request) => self.obey(request).await,
                 None => Err(End::ShutDown),
             },
             () = tokio::time::sleep(idle_after), if !self.is_busy() => self.retire(),
@@ -181,7 +181,7 @@ impl Actor {
     }
 
     fn retire(&mut self) -> Result<(), End> {
-        let (kept, weight) = (self.keepsake(), self.agent.weight());
+        let (kept, weight) = (self.kept_shell(), self.agent.weight());
         let config = &self.shared.config;
         let is_long = self.journal.events() >= config.remembered_from && weight <= config.remembered_bytes;
         let (agent, journal) = (&mut self.agent, &self.journal);
@@ -189,8 +189,8 @@ impl Actor {
         if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }
 
-    fn keepsake(&self) -> Option<Keepsake> {
-        let kept = Keepsake {
+    fn kept_shell(&self) -> Option<KeptShell> {
+        let kept = KeptShell {
             tools: Arc::clone(&self.kept.tools),
             secrets: Arc::clone(&self.kept.secrets),
             _busy: self.kept.tools.has_running_command().then(|| self.shared.guards.activity.begin()),
@@ -259,7 +259,7 @@ impl Actor {
             End::Idle => return,
             End::Forgotten => (None, not_found()),
             End::ShutDown => (None, Fault::new(Code::Unavailable, "The server is shutting down.")),
-            End::Lost(loss @ (Loss::Changed | Loss::Refused(_))) => (self.keepsake(), fault_of(loss)),
+            End::Lost(loss @ (Loss::Changed | Loss::Refused(_))) => (self.kept_shell(), fault_of(loss)),
             End::Lost(loss) => (None, fault_of(loss)),
         };
         if !matches!(fault.code, Code::NotFound) {

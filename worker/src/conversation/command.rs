@@ -13,14 +13,14 @@ use types::content::joined_text;
 use types::secrets::SecretSource;
 
 use super::actor::{Actor, End, RunSlot};
-use super::registry::{Letter, Reply};
+use super::registry::{Reply, Request};
 
 /// Questions beside the run that may be under way at once.
 const SIDES: usize = 4;
 
 impl Actor {
-    pub(super) async fn obey(&mut self, letter: Letter) -> Result<(), End> {
-        let Letter { command, reply, span } = letter;
+    pub(super) async fn obey(&mut self, request: Request) -> Result<(), End> {
+        let Request { command, reply, span } = request;
         self.execute(command, reply).instrument(span).await
     }
 

@@ -26,7 +26,7 @@ use super::secrets::Secrets;
 use crate::activity::Busy;
 
 /// A shell that is still there, and the values it may print.
-pub(super) struct Keepsake {
+pub(super) struct KeptShell {
     pub(super) tools: Arc<ToolSet>,
     pub(super) secrets: Arc<Secrets>,
     /// A program was still running in the shell when the actor went.
@@ -40,13 +40,13 @@ pub(super) struct Memory {
 }
 
 pub(super) struct Dormant {
-    pub(super) kept: Option<Keepsake>,
+    pub(super) kept: Option<KeptShell>,
     pub(super) memory: Option<Memory>,
     pub(super) since: Instant,
 }
 
 impl Dormant {
-    pub(super) fn new(kept: Option<Keepsake>, memory: Option<Memory>) -> Self {
+    pub(super) fn new(kept: Option<KeptShell>, memory: Option<Memory>) -> Self {
         Self { kept, memory, since: Instant::now() }
     }
 
@@ -54,7 +54,7 @@ impl Dormant {
         Self::new(None, None)
     }
 
-    pub(super) fn shell(kept: Option<Keepsake>) -> Self {
+    pub(super) fn shell(kept: Option<KeptShell>) -> Self {
         Self::new(kept, None)
     }
 

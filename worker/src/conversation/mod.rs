@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::calls::ConversationCall;
 
-use crate::lease::Standing;
+use crate::lease::LeaseState;
 use crate::{Activity, Config, Kin};
 use lookup::Lookups;
 use registry::Registry;
@@ -39,7 +39,7 @@ const LIMITS: Limits = Limits::new(4_096, 256 << 20);
 pub(crate) struct Guards {
     pub(crate) activity: Activity,
     pub(crate) kin: Kin,
-    pub(crate) standing: Standing,
+    pub(crate) lease_state: LeaseState,
     /// One permit for each run.
     pub(crate) slots: Arc<Semaphore>,
 }

@@ -14,7 +14,7 @@ use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
 
 use super::Shared;
-use super::dormant::{Dormant, Keepsake};
+use super::dormant::{Dormant, KeptShell};
 use super::hidden::Hidden;
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
@@ -26,7 +26,7 @@ const RECORD_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Opened {
     pub(super) agent: Agent,
     pub(super) journal: Journal,
-    pub(super) kept: Keepsake,
+    pub(super) kept: KeptShell,
     /// Whether the first user message should name the conversation.
     pub(super) wants_title: bool,
 }
@@ -36,7 +36,7 @@ pub(super) async fn open(
     shared: &Shared,
     id: ConversationId,
     Dormant { kept, memory, .. }: Dormant,
-) -> Result<Opened, (Fault, Option<Keepsake>)> {
+) -> Result<Opened, (Fault, Option<KeptShell>)> {
     let begun = Instant::now();
     let (copy, config, replay) = match read(shared, id, memory.map(|memory| *memory.replay)).await {
         Ok(read) => read,
@@ -91,7 +91,7 @@ async fn read(
     Ok((copy, config, replay))
 }
 
-fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<Keepsake, Fault> {
+fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<KeptShell, Fault> {
     let persistence_dir = if copy.persistence_dir.is_empty() {
         shared.config.observations_root.join(copy.conversation.hex())
     } else {
@@ -106,7 +106,7 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     let catalogue = Catalogue::standard();
     let tools = ToolSet::new(&catalogue, &config.tools, &config.include_default_tools, &context)
         .map_err(|error| invalid(error.to_string()))?;
-    Ok(Keepsake { tools: Arc::new(tools), secrets, _busy: None })
+    Ok(KeptShell { tools: Arc::new(tools), secrets, _busy: None })
 }
 
 fn invalid(message: String) -> Fault {

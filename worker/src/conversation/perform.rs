@@ -84,7 +84,7 @@ impl Actor {
                 () = tokio::time::sleep_until(until) => return Ok(()),
                 () = self.seat.forget.cancelled() => return Err(End::Forgotten),
                 () = self.shared.shutdown.cancelled() => return Err(End::ShutDown),
-                Some(letter) = self.seat.letters.recv() => letter.refuse(unwritable()),
+                Some(request) = self.seat.requests.recv() => request.refuse(unwritable()),
             }
         }
     }

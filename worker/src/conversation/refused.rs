@@ -6,7 +6,7 @@ use agent::{Effect, GivenUp};
 use ports::Error;
 
 use super::actor::Actor;
-use super::dormant::{Dormant, Keepsake};
+use super::dormant::{Dormant, KeptShell};
 use super::journal::{Loss, Trouble};
 use super::open::open;
 
@@ -23,7 +23,7 @@ impl Actor {
                 GivenUp::NotStorable(NOT_STORABLE)
             }
         };
-        let kept = Keepsake {
+        let kept = KeptShell {
             tools: Arc::clone(&self.kept.tools),
             secrets: Arc::clone(&self.kept.secrets),
             _busy: None,

@@ -31,27 +31,27 @@ const SHELL_DEADLINE: Duration = Duration::from_millis(50);
 pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 
 /// A command on its way to an actor.
-pub(super) struct Letter {
+pub(super) struct Request {
     pub(super) command: Command,
     pub(super) reply: Reply,
     /// The call that brings it.
     pub(super) span: Span,
 }
 
-enum Entry {
+enum Slot {
     Live(Handle),
     Dormant(Dormant),
 }
 
 struct Handle {
-    mailbox: mpsc::Sender<Letter>,
+    mailbox: mpsc::Sender<Request>,
     forget: CancellationToken,
     ended: CancellationToken,
 }
 
 pub(super) struct Registry {
     shared: Arc<Shared>,
-    entries: Mutex<HashMap<ConversationId, Entry>>,
+    entries: Mutex<HashMap<ConversationId, Slot>>,
     /// A shell became idle: there may be too many.
     idled: Notify,
 }
@@ -69,28 +69,28 @@ impl Registry {
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        self.post(call.conversation, Letter { command: call.command, reply, span: Span::current() })?;
+        self.post(call.conversation, Request { command: call.command, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
         let Some(patience) = patience else { return answer.await };
         tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))
     }
 
-    fn post(self: &Arc<Self>, id: ConversationId, letter: Letter) -> Result<(), Fault> {
+    fn post(self: &Arc<Self>, id: ConversationId, request: Request) -> Result<(), Fault> {
         if self.shared.shutdown.is_cancelled() {
             return Err(Fault::new(Code::Unavailable, "The server is shutting down."));
         }
         let mut entries = self.lock();
-        if !matches!(entries.get(&id), Some(Entry::Live(_))) {
-            let dormant = entries.remove(&id).and_then(Entry::into_dormant);
+        if !matches!(entries.get(&id), Some(Slot::Live(_))) {
+            let dormant = entries.remove(&id).and_then(Slot::into_dormant);
             let dormant = dormant.unwrap_or_else(Dormant::nothing);
-            entries.insert(id, Entry::Live(self.start(id, dormant)));
+            entries.insert(id, Slot::Live(self.start(id, dormant)));
         }
-        let Some(Entry::Live(handle)) = entries.get(&id) else { return Err(ended()) };
+        let Some(Slot::Live(handle)) = entries.get(&id) else { return Err(ended()) };
         if handle.forget.is_cancelled() {
             return Err(Fault::new(Code::NotFound, "Not Found"));
         }
         // Posted under the lock, so that an actor that finds its mailbox empty under the lock may go.
-        handle.mailbox.try_send(letter).map_err(|error| match error {
+        handle.mailbox.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Fault::new(Code::Busy, "Too many commands wait for this conversation.")
             }
@@ -99,10 +99,10 @@ impl Registry {
     }
 
     fn start(self: &Arc<Self>, id: ConversationId, dormant: Dormant) -> Handle {
-        let (mailbox, letters) = mpsc::channel(MAILBOX);
+        let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
         let seat =
-            Seat { registry: Arc::clone(self), id, letters, forget: forget.clone(), ended: ended.clone() };
+            Seat { registry: Arc::clone(self), id, requests, forget: forget.clone(), ended: ended.clone() };
         let (shared, busy) = (Arc::clone(&self.shared), self.shared.guards.activity.begin());
         self.shared.tracker.spawn(async move {
             actor::live(shared, seat, dormant).await;
@@ -116,11 +116,11 @@ impl Registry {
         let (running, dormant) = {
             let mut entries = self.lock();
             match entries.get(&id) {
-                Some(Entry::Live(handle)) => {
+                Some(Slot::Live(handle)) => {
                     handle.forget.cancel();
                     (Some(handle.ended.clone()), None)
                 }
-                _ => (None, entries.remove(&id).and_then(Entry::into_dormant)),
+                _ => (None, entries.remove(&id).and_then(Slot::into_dormant)),
             }
         };
         if let Some(ended) = running {
@@ -167,10 +167,10 @@ impl Registry {
     fn newest_surplus_shell(&self) -> Option<Instant> {
         let entries = self.lock();
         let idle = entries.values().filter_map(|entry| match entry {
-            Entry::Dormant(Dormant { kept: Some(kept), since, .. }) if !kept.tools.has_running_command() => {
+            Slot::Dormant(Dormant { kept: Some(kept), since, .. }) if !kept.tools.has_running_command() => {
                 Some(*since)
             }
-            Entry::Dormant(_) | Entry::Live(_) => None,
+            Slot::Dormant(_) | Slot::Live(_) => None,
         });
         let mut idle: Vec<Instant> = idle.collect();
         idle.sort_unstable();
@@ -180,21 +180,21 @@ impl Registry {
 
     /// Interrupts every run whenever the lease is lost. Returns never.
     pub(super) async fn stop_runs_without_lease(self: &Arc<Self>) {
-        let standing = &self.shared.guards.standing;
+        let lease_state = &self.shared.guards.lease_state;
         loop {
-            standing.until_lost().await;
+            lease_state.until_lost().await;
             tracing::warn!("the lease is lost: runs are stopped");
             let live: Vec<_> = self
                 .lock()
                 .iter()
-                .filter_map(|(id, entry)| matches!(entry, Entry::Live(_)).then_some(*id))
+                .filter_map(|(id, entry)| matches!(entry, Slot::Live(_)).then_some(*id))
                 .collect();
             for id in live {
                 let (reply, _) = oneshot::channel();
                 // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
-                let _ = self.post(id, Letter { command: Command::Interrupt {}, reply, span: Span::none() });
+                let _ = self.post(id, Request { command: Command::Interrupt {}, reply, span: Span::none() });
             }
-            standing.until_held().await;
+            lease_state.until_held().await;
         }
     }
 
@@ -215,8 +215,8 @@ impl Registry {
     fn take_of_dormant<T>(&self, mut take: impl FnMut(&mut Dormant) -> Option<T>) -> Vec<T> {
         let mut taken = Vec::new();
         self.lock().retain(|_, entry| match entry {
-            Entry::Live(_) => true,
-            Entry::Dormant(dormant) => {
+            Slot::Live(_) => true,
+            Slot::Dormant(dormant) => {
                 taken.extend(take(dormant));
                 !dormant.is_nothing()
             }
@@ -224,12 +224,12 @@ impl Registry {
         taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Slot>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl Slot {
     fn into_dormant(self) -> Option<Dormant> {
         match self {
             Self::Live(_) => None,
@@ -254,7 +254,7 @@ fn ended() -> Fault {
 pub(super) struct Seat {
     registry: Arc<Registry>,
     pub(super) id: ConversationId,
-    pub(super) letters: mpsc::Receiver<Letter>,
+    pub(super) requests: mpsc::Receiver<Request>,
     pub(super) forget: CancellationToken,
     ended: CancellationToken,
 }
@@ -264,16 +264,16 @@ impl Seat {
     /// conversation may start.
     pub(super) fn retire(&mut self, dormant: impl FnOnce() -> Dormant) -> bool {
         let mut entries = self.registry.lock();
-        if !self.letters.is_empty() || self.forget.is_cancelled() {
+        if !self.requests.is_empty() || self.forget.is_cancelled() {
             return false;
         }
         leave(&mut entries, self.id, &self.ended, dormant());
         let all = entries.values_mut().filter_map(|entry| match entry {
-            Entry::Live(_) => None,
-            Entry::Dormant(dormant) => Some(dormant),
+            Slot::Live(_) => None,
+            Slot::Dormant(dormant) => Some(dormant),
         });
         let forgotten = make_room(all, self.registry.shared.config.remembered_bytes);
-        entries.retain(|_, entry| !matches!(entry, Entry::Dormant(dormant) if dormant.is_nothing()));
+        entries.retain(|_, entry| !matches!(entry, Slot::Dormant(dormant) if dormant.is_nothing()));
         drop(entries);
         drop(forgotten);
         self.registry.idled.notify_one();
@@ -288,9 +288,9 @@ impl Seat {
 
     /// Takes no commands any more and refuses those that wait.
     pub(super) fn refuse_all(&mut self, fault: &Fault) {
-        self.letters.close();
-        while let Ok(letter) = self.letters.try_recv() {
-            letter.refuse(fault.clone());
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            request.refuse(fault.clone());
         }
     }
 }
@@ -302,7 +302,7 @@ impl Drop for Seat {
 }
 
 fn leave(
-    entries: &mut HashMap<ConversationId, Entry>,
+    entries: &mut HashMap<ConversationId, Slot>,
     id: ConversationId,
     ended: &CancellationToken,
     dormant: Dormant,
@@ -314,11 +314,11 @@ fn leave(
     if dormant.is_nothing() {
         entries.remove(&id);
     } else {
-        entries.insert(id, Entry::Dormant(dormant));
+        entries.insert(id, Slot::Dormant(dormant));
     }
 }
 
-impl Letter {
+impl Request {
     pub(super) fn refuse(self, fault: Fault) {
         // A caller that has gone away is no concern of the actor.
         let _ = self.reply.send(Err(fault));

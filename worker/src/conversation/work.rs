@@ -100,13 +100,13 @@ impl Actor {
         let (id, done) = (self.seat.id, self.done.clone());
         let tools = Arc::clone(&self.kept.tools);
         let cancel = self.cancel_tools.clone();
-        let standing = self.shared.guards.standing.clone();
+        let lease_state = self.shared.guards.lease_state.clone();
         self.tools_running += 1;
         let span = info_span!(parent: &self.run_span(), "tool.run", tool);
         let run_tool = async move {
             let begun = Instant::now();
             let run = async {
-                standing.until_sure().await;
+                lease_state.until_sure().await;
                 tools.run(&tool, &action, cancel.clone()).await
             };
             let given_up = async {

@@ -42,7 +42,7 @@ pub(super) fn check(path: &Path) -> Result<(), Fault> {
 }
 
 /// A name in an open folder.
-pub(super) struct Place {
+pub(super) struct FolderEntry {
     pub(super) folder: OwnedFd,
     pub(super) name: OsString,
     pub(super) path: PathBuf,
@@ -55,7 +55,7 @@ pub(super) enum Missing {
     Make,
 }
 
-impl Place {
+impl FolderEntry {
     /// Goes to `path` folder by folder and follows no symlink that appears on the way meanwhile. `None` is the
     /// root of the scope, which is in no folder of it.
     pub(super) fn of(scope: &Scope, path: &Path, missing: Missing) -> Result<Option<Self>, Fault> {

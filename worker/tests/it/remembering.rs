@@ -8,7 +8,7 @@ use crate::support::{World, finish, until};
 use async_trait::async_trait;
 use bytes::Bytes;
 use manyhands_worker::Config;
-use ports::{Appended, Entry, EventLog, LogId, Result};
+use ports::{Appended, EventLog, LogId, Record, Result};
 use serde_json::json;
 use types::log::LogRecord;
 use types::{BashScope, ConversationId, SandboxId, Seq};
@@ -25,7 +25,7 @@ impl EventLog for Counted {
         self.inner.append(log, after, records).await
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         let page = self.inner.read(log, after, limit).await?;
         self.read.fetch_add(page.len(), Ordering::SeqCst);
         Ok(page)

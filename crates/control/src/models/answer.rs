@@ -23,13 +23,13 @@ const PASSED_ON: [&str; 5] = [
 ];
 
 /// The pieces of one answer on their way to the worker. One that has gone is no concern of ours.
-pub(super) struct Answer {
+pub(super) struct AnswerPieces {
     bus: Arc<dyn Bus>,
     subject: String,
     next: u64,
 }
 
-impl Answer {
+impl AnswerPieces {
     pub fn new(bus: Arc<dyn Bus>, subject: String) -> Self {
         Self { bus, subject, next: 0 }
     }

@@ -6,7 +6,7 @@ use ports::Kv;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::{ConversationId, TenantId};
 
 use super::tally::{Spending, Tally};
@@ -38,7 +38,7 @@ impl Budgets {
     }
 
     /// `None` where nothing is limited.
-    pub async fn of(&self, record: &Record) -> ports::Result<Option<Budget>> {
+    pub async fn of(&self, record: &ConversationRecord) -> ports::Result<Option<Budget>> {
         let limit = limit_of(record);
         if limit.is_none() && self.tenant_ceiling.is_none() {
             return Ok(None);
@@ -61,7 +61,7 @@ impl Budgets {
     }
 
     /// Adds a call to the sums; see [`Tally::add`].
-    pub async fn add(&self, record: &Record, spent: Spent, stop: &CancellationToken) {
+    pub async fn add(&self, record: &ConversationRecord, spent: Spent, stop: &CancellationToken) {
         let is_limited = limit_of(record).is_some() || self.tenant_ceiling.is_some();
         let pause = if is_limited { Duration::ZERO } else { UNLIMITED_LAG };
         let call = Spending {
@@ -82,7 +82,7 @@ impl Budgets {
 }
 
 /// US dollars.
-fn limit_of(record: &Record) -> Option<f64> {
+fn limit_of(record: &ConversationRecord) -> Option<f64> {
     record.agent.get("max_budget_per_run").and_then(Value::as_f64)
 }
 

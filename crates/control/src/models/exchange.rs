@@ -9,10 +9,10 @@ use ports::{Delivery, Parcel, Subscription};
 use telemetry::metrics::Tokens;
 use tracing::Span;
 use types::brokering::ModelNote;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 
 use super::Models;
-use super::answer::Answer;
+use super::answer::AnswerPieces;
 use super::load::Taken;
 use super::route;
 
@@ -30,14 +30,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// One model call of a worker, from its first message to the end of the answer.
 pub(super) struct Exchange {
     models: Models,
-    record: Record,
+    record: ConversationRecord,
     url: String,
-    answer: Answer,
+    answer: AnswerPieces,
 }
 
 impl Exchange {
-    pub fn new(models: &Models, record: Record, url: String, pieces: String) -> Self {
-        let answer = Answer::new(models.0.bus.clone(), pieces);
+    pub fn new(models: &Models, record: ConversationRecord, url: String, pieces: String) -> Self {
+        let answer = AnswerPieces::new(models.0.bus.clone(), pieces);
         Self { models: models.clone(), record, url, answer }
     }
 

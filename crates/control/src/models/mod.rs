@@ -23,7 +23,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 use types::ConversationId;
 use types::brokering::ModelCall;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use vault::Vault;
 
 use crate::{Config, Mode, Tasks};
@@ -82,7 +82,7 @@ impl Models {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn budget(&self, record: &Record) -> ports::Result<Option<Budget>> {
+    pub async fn budget(&self, record: &ConversationRecord) -> ports::Result<Option<Budget>> {
         self.0.budgets.of(record).await
     }
 

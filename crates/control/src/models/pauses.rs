@@ -72,7 +72,7 @@ impl Pauses {
         waiting.find(|waiting| waiting.conversation == conversation).map(|waiting| waiting.since.clone())
     }
 
-    fn queue(&self, account: [u8; 32], conversation: ConversationId) -> Option<Place<'_>> {
+    fn queue(&self, account: [u8; 32], conversation: ConversationId) -> Option<Turn<'_>> {
         let mut inner = self.lock();
         if inner.waiting.iter().filter(|waiting| waiting.account == account).count() >= QUEUE {
             return None;
@@ -80,7 +80,7 @@ impl Pauses {
         inner.tickets += 1;
         let ticket = inner.tickets;
         inner.waiting.push(Waiting { ticket, account, conversation, since: time::utc_now() });
-        Some(Place { pauses: self, ticket, _counted: self.metrics.waiting_call() })
+        Some(Turn { pauses: self, ticket, _counted: self.metrics.waiting_call() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -89,13 +89,13 @@ impl Pauses {
 }
 
 /// A place in the queue, given up when dropped.
-struct Place<'a> {
+struct Turn<'a> {
     pauses: &'a Pauses,
     ticket: u64,
     _counted: Present,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.pauses.lock().waiting.retain(|waiting| waiting.ticket != self.ticket);
     }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use llm::Destination;
 use serde::Deserialize;
 use types::agent::LlmConfig;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use vault::Vault;
 
 use crate::records::{Sealer, each_llm};
@@ -14,7 +14,12 @@ struct Glance {
 }
 
 /// Which of the conversation's models a call is for. `None`: none of them, so it must not be made.
-pub(super) fn find(vault: &Vault, mut record: Record, url: &str, body: &Bytes) -> Option<Destination> {
+pub(super) fn find(
+    vault: &Vault,
+    mut record: ConversationRecord,
+    url: &str,
+    body: &Bytes,
+) -> Option<Destination> {
     let url = url.parse().ok()?;
     let Glance { model } = serde_json::from_slice(body).ok()?;
     let session = record.id.to_string();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ports::rpc::Fault;
 use tokio::time::timeout;
-use types::conversation::{Record, Status};
+use types::conversation::{ConversationRecord, Status};
 use types::placement::Want;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use super::policy::{DEFAULT, place_of};
-use super::{Creation, Fleet, Placement, Policy, Runtimes, Standing, records};
+use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
 /// What a worker with nothing to do may take to say so: more than one renewal of its lease.
 const REST: Duration = Duration::from_secs(15);
@@ -34,7 +34,7 @@ impl Placement for Fleet {
         self.sandbox_of(tenant, &place).await
     }
 
-    async fn of_new(&self, record: &Record, alone: bool) -> ports::Result<SandboxId> {
+    async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId> {
         if alone || self.cluster.policy == Policy::Conversation {
             return self.sandbox_of(&record.tenant, &record.id.hex()).await;
         }
@@ -90,9 +90,9 @@ impl Placement for Fleet {
         if is_quiet && may_rest() { self.want(sandbox, Want::Paused).await } else { Ok(()) }
     }
 
-    fn standing(&self, sandbox: &SandboxId) -> Option<Standing> {
+    fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus> {
         let wanted = self.wanted.get(sandbox.as_str());
-        Some(Standing {
+        Some(SandboxStatus {
             want: wanted.map_or(Want::Deleted, |seen| seen.value.want),
             allocation: self.allocations.get(sandbox.as_str()).map(|seen| seen.value),
             lease: self.current_lease(sandbox.as_str()),

@@ -82,8 +82,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Returns once `epoch` is over: a newer one has begun, which none does while the unit of the last is there, or
-    /// its unit was given back. Cancel safe.
+    /// Returns once `epoch` is over: a newer one has begun, which none does while the instance of the last is there, or
+    /// its instance was given back. Cancel safe.
     pub(super) async fn wait_until_over(&self, sandbox: &SandboxId, epoch: Epoch) {
         let (mut leases, mut allocations) = (self.leases.changes(), self.allocations.changes());
         while !self.has_ended(sandbox, epoch) {
@@ -101,7 +101,7 @@ impl Fleet {
     /// A lease alone tells nothing: it may run out while the store is away.
     fn has_ended(&self, sandbox: &SandboxId, epoch: Epoch) -> bool {
         let allocation = self.allocations.get(sandbox.as_str()).map(|seen| seen.value).unwrap_or_default();
-        allocation.epoch > epoch || allocation.unit.is_empty() && self.living(sandbox) != Some(epoch)
+        allocation.epoch > epoch || allocation.instance.is_empty() && self.living(sandbox) != Some(epoch)
     }
 
     /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone.

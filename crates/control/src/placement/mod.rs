@@ -17,7 +17,7 @@ mod workers;
 
 use async_trait::async_trait;
 use ports::rpc::Fault;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::placement::{Allocation, Lease, Want};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
@@ -49,7 +49,7 @@ pub trait Placement: Send + Sync {
     ///
     /// # Errors
     /// Those of the store.
-    async fn of_new(&self, record: &Record, alone: bool) -> ports::Result<SandboxId>;
+    async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId>;
 
     /// Returns once the sandbox has a worker, which is started if need be; answers which, where there are several
     /// one after the other.
@@ -86,7 +86,7 @@ pub trait Placement: Send + Sync {
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()>;
 
     /// Where the sandbox stands; `None` where it always runs.
-    fn standing(&self, sandbox: &SandboxId) -> Option<Standing>;
+    fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus>;
 }
 
 /// Where a conversation runs unless it says so, and what it may choose from; nothing: it has no choice.
@@ -108,7 +108,7 @@ pub enum Creation {
 }
 
 /// Where a sandbox stands.
-pub struct Standing {
+pub struct SandboxStatus {
     pub want: Want,
     pub allocation: Option<Allocation>,
     /// Of a worker that is alive.

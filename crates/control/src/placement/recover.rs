@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use ports::rpc::Code;
-use readmodel::index::{Entry, Index};
+use readmodel::index::{ConversationState, Index};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone, ConversationCall};
@@ -83,19 +83,19 @@ fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String,
     news.into_iter().map(|(sandbox, _)| sandbox).collect()
 }
 
-fn running(index: &Index) -> Vec<Arc<Entry>> {
+fn running(index: &Index) -> Vec<Arc<ConversationState>> {
     let mut entries = index.all();
     entries.retain(|entry| entry.status() == Status::Running);
     entries
 }
 
-async fn close(entries: Vec<Arc<Entry>>, workers: &Workers) {
+async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers) {
     let waking = stream::iter(entries).map(|entry| async move { wake(workers, &entry).await });
     waking.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 /// Has the conversation opened; for one that runs nothing changes.
-async fn wake(workers: &Workers, entry: &Entry) {
+async fn wake(workers: &Workers, entry: &ConversationState) {
     let give_up = Instant::now() + PATIENCE;
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {

@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use ports::rpc::Fault;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
-use super::{Creation, Placement, Runtimes, Standing};
+use super::{Creation, Placement, Runtimes, SandboxStatus};
 
 pub struct Single;
 
@@ -24,7 +24,7 @@ impl Placement for Single {
         Ok(SandboxId::from(tenant))
     }
 
-    async fn of_new(&self, record: &Record, _alone: bool) -> ports::Result<SandboxId> {
+    async fn of_new(&self, record: &ConversationRecord, _alone: bool) -> ports::Result<SandboxId> {
         Ok(SandboxId::from(&record.tenant))
     }
 
@@ -52,7 +52,7 @@ impl Placement for Single {
         Ok(())
     }
 
-    fn standing(&self, _sandbox: &SandboxId) -> Option<Standing> {
+    fn status(&self, _sandbox: &SandboxId) -> Option<SandboxStatus> {
         None
     }
 }

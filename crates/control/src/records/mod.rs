@@ -11,7 +11,7 @@ use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
 use types::calls::{RecordCall, WorkingCopy};
-use types::conversation::{Record, clean_title};
+use types::conversation::{ConversationRecord, clean_title};
 use vault::Vault;
 
 use crate::{Config, Mode};
@@ -95,7 +95,7 @@ impl Records {
         }
     }
 
-    fn working_copy(&self, mut record: Record) -> WorkingCopy {
+    fn working_copy(&self, mut record: ConversationRecord) -> WorkingCopy {
         let sealer = Sealer::new(&self.0.vault, record.id);
         let is_complete = sealer.open_object(&mut record.agent);
         let are_complete = sealer.open_sources(&mut record.secrets);

@@ -16,18 +16,18 @@ pub struct Inbox {
 }
 
 /// A place for one answer; given back when dropped.
-pub struct Place<'inbox> {
+pub struct AwaitedAnswer<'inbox> {
     inbox: &'inbox Inbox,
     number: u64,
     pub answer: oneshot::Receiver<Parcel>,
 }
 
 impl Inbox {
-    pub fn open(&self) -> Place<'_> {
+    pub fn open(&self) -> AwaitedAnswer<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting().insert(number, sender);
-        Place { inbox: self, number, answer }
+        AwaitedAnswer { inbox: self, number, answer }
     }
 
     /// Whether `subject` is one of an inbox; if so, the parcel has been handed to whoever still waits there.
@@ -46,13 +46,13 @@ impl Inbox {
     }
 }
 
-impl Place<'_> {
+impl AwaitedAnswer<'_> {
     pub fn subject(&self) -> String {
         format!("{PREFIX}{}", self.number)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
         self.inbox.waiting().remove(&self.number);
     }

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ports::Entry;
+use ports::Record;
 use rustix::buffer::spare_capacity;
 use rustix::fs::FallocateFlags;
 use types::Seq;
@@ -136,7 +136,7 @@ impl LogFile {
     }
 
     /// The records that end after `after`, at most `limit` of them, and at least one if there is one.
-    pub fn read(&self, after: u64, limit: usize) -> io::Result<Vec<Entry>> {
+    pub fn read(&self, after: u64, limit: usize) -> io::Result<Vec<Record>> {
         loop {
             let start = self.start();
             let entries = self.read_from(after.max(start), limit)?;
@@ -147,7 +147,7 @@ impl LogFile {
         }
     }
 
-    fn read_from(&self, after: u64, limit: usize) -> io::Result<Vec<Entry>> {
+    fn read_from(&self, after: u64, limit: usize) -> io::Result<Vec<Record>> {
         let tail = self.tail();
         if after >= tail || limit == 0 {
             return Ok(Vec::new());
@@ -203,11 +203,11 @@ impl LogFile {
 }
 
 /// The whole lines of `page`, which begins at `start`. They share its memory.
-fn records(page: &Bytes, start: u64, limit: usize) -> Vec<Entry> {
+fn records(page: &Bytes, start: u64, limit: usize) -> Vec<Record> {
     let mut entries = Vec::new();
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', page).take(limit) {
-        entries.push(Entry { seq: Seq(start + end as u64 + 1), payload: page.slice(from..end) });
+        entries.push(Record { seq: Seq(start + end as u64 + 1), payload: page.slice(from..end) });
         from = end + 1;
     }
     entries

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use manyhands_embedded::{Fsync, Options};
 use ports::log::{LogWriter, Loss, Trouble};
-use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use ports::{Appended, Error, EventLog, LogId, Record, Result};
 use types::log::{Control, LogRecord};
 use types::{BashScope, Epoch, SandboxId, Seq};
 
@@ -64,7 +64,7 @@ impl EventLog for Lossy {
         }
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         self.let_late_ones_arrive().await;
         if self.dice(12) == 0 { Err(away()) } else { self.inner.read(log, after, limit.min(3)).await }
     }
@@ -177,7 +177,7 @@ async fn nothing_is_doubled_lost_or_written_after_a_newer_fence() {
     }
 }
 
-fn check(entries: &[Entry], acknowledged: &BTreeMap<Seq, Bytes>) {
+fn check(entries: &[Record], acknowledged: &BTreeMap<Seq, Bytes>) {
     let (mut seen, mut fence, mut last) = (HashSet::new(), Epoch(0), BTreeMap::new());
     for entry in entries {
         if let Ok(LogRecord::Control(Control::Fence { epoch })) = LogRecord::decode(&entry.payload) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::common::{abandon, log, log_path, open_with};
 use bytes::Bytes;
 use manyhands_embedded::{Fsync, Guard};
-use ports::{Entry, Error, Expect, KvEntry, Ports};
+use ports::{Error, Expect, KvEntry, Ports, Record};
 use proptest::prelude::*;
 use types::Seq;
 
@@ -55,7 +55,7 @@ enum Guess {
 
 #[derive(Default)]
 struct Model {
-    logs: [Vec<Entry>; LOGS],
+    logs: [Vec<Record>; LOGS],
     keys: BTreeMap<usize, KvEntry>,
     highest: u64,
 }
@@ -175,7 +175,7 @@ async fn append(model: &mut Model, ports: &Ports, number: usize, stale: bool, si
         return;
     }
     let entries = outcome.unwrap().seqs.into_iter().zip(records);
-    model.logs[number].extend(entries.map(|(seq, payload)| Entry { seq, payload }));
+    model.logs[number].extend(entries.map(|(seq, payload)| Record { seq, payload }));
 }
 
 async fn compare(model: &Model, ports: &Ports) {

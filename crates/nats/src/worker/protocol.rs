@@ -75,7 +75,7 @@ impl Service for Question {
 }
 
 impl OfControlPlane for Question {}
-impl AnswerTo<Question> for Answer {}
+impl AnswerTo<Question> for StorageAnswer {}
 
 /// [`ports::Expect`], on the wire.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ pub enum Expected {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum StorageAnswer {
     /// The number of the message that was stored.
     Appended(u64),
     /// Their payloads are the answer's blob, end to end.

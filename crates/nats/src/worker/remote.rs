@@ -4,7 +4,7 @@ use ports::rpc::{self, Address, Code, Fault};
 use ports::{Error, Expect, KvEntry, LogId, Result};
 use types::SandboxId;
 
-use super::protocol::{Answer, Question, unpack};
+use super::protocol::{Question, StorageAnswer, unpack};
 use crate::archive::Archive;
 use crate::body::Digest;
 use crate::link::{Link, PATIENCE};
@@ -24,26 +24,28 @@ impl Remote {
     /// The sandbox's lease.
     pub async fn lease(&self) -> Result<Option<KvEntry>> {
         match self.ask(Question::Lease, Bytes::new()).await? {
-            (Answer::Lease(revision), value) => Ok(revision.map(|revision| KvEntry { revision, value })),
+            (StorageAnswer::Lease(revision), value) => {
+                Ok(revision.map(|revision| KvEntry { revision, value }))
+            }
             (other, _) => Err(unexpected(&other)),
         }
     }
 
     pub async fn put_lease(&self, value: Bytes, expect: Expect) -> Result<u64> {
         match self.ask(Question::PutLease(expect.into()), value).await? {
-            (Answer::Revision(revision), _) => Ok(revision),
+            (StorageAnswer::Revision(revision), _) => Ok(revision),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
     pub async fn delete_lease(&self, expect: Expect) -> Result<()> {
         match self.ask(Question::DeleteLease(expect.into()), Bytes::new()).await? {
-            (Answer::Done, _) => Ok(()),
+            (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
-    async fn ask(&self, question: Question, blob: Bytes) -> Result<(Answer, Bytes)> {
+    async fn ask(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes)> {
         let address = Address::of_control_plane(&self.sandbox);
         rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await.map_err(error)
     }
@@ -63,14 +65,14 @@ impl Archive for Remote {
         let NewMessage { lengths, body, payload } = message;
         let question = Question::Append { log: self.own(log)?, last, lengths, body };
         match self.ask(question, payload).await? {
-            (Answer::Appended(number), _) => Ok(number),
+            (StorageAnswer::Appended(number), _) => Ok(number),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
         match self.ask(Question::Messages { log: self.own(log)?, from, limit }, Bytes::new()).await? {
-            (Answer::Messages(envelopes), blob) => unpack(envelopes, blob)
+            (StorageAnswer::Messages(envelopes), blob) => unpack(envelopes, blob)
                 .ok_or_else(|| Error::Internal("messages are not as long as they say".to_owned())),
             (other, _) => Err(unexpected(&other)),
         }
@@ -78,21 +80,21 @@ impl Archive for Remote {
 
     async fn last(&self, log: &LogId) -> Result<u64> {
         match self.ask(Question::Last { log: self.own(log)? }, Bytes::new()).await? {
-            (Answer::Last(number), _) => Ok(number),
+            (StorageAnswer::Last(number), _) => Ok(number),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
     async fn delete(&self, log: &LogId) -> Result<()> {
         match self.ask(Question::Delete { log: self.own(log)? }, Bytes::new()).await? {
-            (Answer::Done, _) => Ok(()),
+            (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
     async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {
         match self.ask(Question::Truncate { log: self.own(log)?, first }, Bytes::new()).await? {
-            (Answer::Done, _) => Ok(()),
+            (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -102,7 +104,7 @@ impl Archive for Remote {
             return Err(Error::Internal(format!("sandbox {sandbox} is not {}", self.sandbox)));
         }
         match self.ask(Question::BashLogs, Bytes::new()).await? {
-            (Answer::Names(names), _) => Ok(names),
+            (StorageAnswer::Names(names), _) => Ok(names),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -110,7 +112,7 @@ impl Archive for Remote {
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
         let question = Question::Piece { log: self.own(log)?, digest: digest.clone(), index };
         match self.ask(question, Bytes::new()).await? {
-            (Answer::Piece { found }, blob) => Ok(found.then_some(blob)),
+            (StorageAnswer::Piece { found }, blob) => Ok(found.then_some(blob)),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -118,7 +120,7 @@ impl Archive for Remote {
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
         let question = Question::PutPiece { log: self.own(log)?, digest: digest.clone(), index };
         match self.ask(question, piece).await? {
-            (Answer::Done, _) => Ok(()),
+            (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -136,6 +138,6 @@ fn error(fault: Fault) -> Error {
     }
 }
 
-fn unexpected(answer: &Answer) -> Error {
+fn unexpected(answer: &StorageAnswer) -> Error {
     Error::Internal(format!("an answer to another question: {answer:?}"))
 }

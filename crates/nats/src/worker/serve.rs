@@ -8,7 +8,7 @@ use ports::storage::{Ledger, Storage};
 use ports::{Kv, LogId};
 use types::SandboxId;
 
-use super::protocol::{Answer, Question, pack};
+use super::protocol::{Question, StorageAnswer, pack};
 use crate::archive::{Archive, Direct};
 use crate::body::PIECE;
 use crate::message::{NewMessage, weight};
@@ -56,7 +56,7 @@ struct Caller {
 }
 
 impl Caller {
-    async fn answer(&self, question: Question, blob: Bytes) -> Result<(Answer, Bytes), Fault> {
+    async fn answer(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes), Fault> {
         let log = |name: &str| {
             let named = LogId::of_name(&self.sandbox, name);
             named.ok_or_else(|| Fault::new(Code::Invalid, "this names no log"))
@@ -71,18 +71,20 @@ impl Caller {
                 let appended = self.archive.append(&log, last, message).await;
                 let number = self.unless_stored(bytes, appended)?;
                 self.ledger.appended(records);
-                (Answer::Appended(number), nothing)
+                (StorageAnswer::Appended(number), nothing)
             }
             Question::Messages { log: name, from, limit } => {
                 let limit = limit.clamp(1, PAGE);
                 let messages = self.archive.messages(&log(&name)?, from, limit).await?;
                 let (envelopes, blob) = pack(messages);
-                (Answer::Messages(envelopes), blob)
+                (StorageAnswer::Messages(envelopes), blob)
             }
-            Question::Last { log: name } => (Answer::Last(self.archive.last(&log(&name)?).await?), nothing),
+            Question::Last { log: name } => {
+                (StorageAnswer::Last(self.archive.last(&log(&name)?).await?), nothing)
+            }
             Question::Delete { log: name } => {
                 self.archive.delete(&log(&name)?).await?;
-                (Answer::Done, nothing)
+                (StorageAnswer::Done, nothing)
             }
             Question::Truncate { log: name, first } => {
                 let log = log(&name)?;
@@ -90,16 +92,16 @@ impl Caller {
                     return Err(Fault::new(Code::Forbidden, "a worker drops nothing of a conversation"));
                 }
                 self.archive.truncate(&log, first).await?;
-                (Answer::Done, nothing)
+                (StorageAnswer::Done, nothing)
             }
             Question::BashLogs => {
                 let mut names = self.archive.names(&self.sandbox).await?;
                 names.retain(|name| name.starts_with('_'));
-                (Answer::Names(names), nothing)
+                (StorageAnswer::Names(names), nothing)
             }
             Question::Piece { log: name, digest, index } => {
                 let piece = self.archive.piece(&log(&name)?, &digest, index).await?;
-                (Answer::Piece { found: piece.is_some() }, piece.unwrap_or_default())
+                (StorageAnswer::Piece { found: piece.is_some() }, piece.unwrap_or_default())
             }
             Question::PutPiece { log: name, digest, index } => {
                 if blob.len() as u64 > PIECE {
@@ -109,19 +111,19 @@ impl Caller {
                 self.ledger.charge(&log, bytes, &Vec::new).await?;
                 let put = self.archive.put_piece(&log, &digest, index, blob).await;
                 self.unless_stored(bytes, put)?;
-                (Answer::Done, nothing)
+                (StorageAnswer::Done, nothing)
             }
             Question::Lease => match self.kv.get(LEASES, self.sandbox.as_str()).await? {
-                Some(lease) => (Answer::Lease(Some(lease.revision)), lease.value),
-                None => (Answer::Lease(None), nothing),
+                Some(lease) => (StorageAnswer::Lease(Some(lease.revision)), lease.value),
+                None => (StorageAnswer::Lease(None), nothing),
             },
             Question::PutLease(expected) => {
                 let key = self.sandbox.as_str();
-                (Answer::Revision(self.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
+                (StorageAnswer::Revision(self.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
             }
             Question::DeleteLease(expected) => {
                 self.kv.delete(LEASES, self.sandbox.as_str(), expected.into()).await?;
-                (Answer::Done, nothing)
+                (StorageAnswer::Done, nothing)
             }
         })
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, append, cluster, connection, log, next};
 use bytes::Bytes;
-use ports::{Delivery, Entry, Error, Parcel, Stored, subjects};
+use ports::{Delivery, Error, Parcel, Record, Stored, subjects};
 use testing::nats::Nats;
 use types::Seq;
 
@@ -106,10 +106,10 @@ async fn a_record_too_large_for_a_message_goes_through_a_blob() {
     let appended = ports.log.append(&log("a"), Seq::ZERO, records.clone()).await.unwrap();
     let entries = appended.seqs.iter().zip(&records);
     let entries: Vec<_> =
-        entries.map(|(seq, payload)| Entry { seq: *seq, payload: payload.clone() }).collect();
+        entries.map(|(seq, payload)| Record { seq: *seq, payload: payload.clone() }).collect();
     assert_eq!(ports.log.read_all(&log("a"), Seq::ZERO).await, Ok(entries.clone()));
     let mut prev = Seq::ZERO;
-    for Entry { seq, payload } in entries {
+    for Record { seq, payload } in entries {
         let Delivery::Message(message) = next(&mut published).await else { panic!("a record") };
         let stored: Stored = serde_json::from_slice(&message.parcel.json).unwrap();
         assert_eq!((stored, message.parcel.blob), (Stored { seq, prev }, payload));

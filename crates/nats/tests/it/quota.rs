@@ -155,7 +155,7 @@ async fn a_body_that_a_record_that_stays_has_too_is_not_dropped() {
     let last = append(&ports, &log, &large).await.unwrap();
     ports.log.truncate_before(&log, last).await.unwrap();
     let kept = ports.log.read_all(&log, Seq::ZERO).await.unwrap();
-    assert_eq!(kept, [ports::Entry { seq: last, payload: large.into() }]);
+    assert_eq!(kept, [ports::Record { seq: last, payload: large.into() }]);
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
     let appended = worker.log.append(&crate::common::log("a"), Seq::ZERO, vec![large.clone()]).await.unwrap();
     for ports in [&worker, &control] {
         let read = ports.log.read(&crate::common::log("a"), Seq::ZERO, 10).await.unwrap();
-        assert_eq!(read, [ports::Entry { seq: appended.tail(), payload: large.clone() }]);
+        assert_eq!(read, [ports::Record { seq: appended.tail(), payload: large.clone() }]);
     }
 }
 

@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use types::{BashScope, ConversationId, SandboxId, Seq};
 
 use super::{new_log, next};
-use crate::{Delivery, Entry, Error, EventLog, LogId, Ports, Stored, Subscription, subjects};
+use crate::{Delivery, Error, EventLog, LogId, Ports, Record, Stored, Subscription, subjects};
 
 pub async fn an_append_after_the_tail_is_stored_in_order(ports: Ports) {
     let log = new_log();
@@ -190,7 +190,7 @@ pub async fn records_of_one_append_are_dropped_without_tearing_any(ports: Ports)
         assert_eq!(ports.log.truncate_before(&log, *seq).await, Ok(()));
         let kept = ports.log.read(&log, Seq::ZERO, 10).await.expect("what stays");
         assert!(kept.len() >= all.len() - wanted, "no more is dropped than was asked for");
-        let expected: Vec<Entry> = seqs.iter().zip(all).map(|(seq, text)| entry(*seq, text)).collect();
+        let expected: Vec<Record> = seqs.iter().zip(all).map(|(seq, text)| entry(*seq, text)).collect();
         assert_eq!(kept, expected[all.len() - kept.len()..]);
     }
 }
@@ -229,7 +229,7 @@ pub async fn a_truncated_log_is_deleted_and_made_anew(ports: Ports) {
         tokio::join!(ports.log.truncate_before(&log, second[0]), ports.log.delete(&log));
     assert_eq!((truncated, deleted), (Ok(()), Ok(())));
     let seqs = append(&ports, &log, Seq::ZERO, &["a", "b", "c", "d", "e"]).await;
-    let expected: Vec<Entry> =
+    let expected: Vec<Record> =
         seqs.iter().zip(["a", "b", "c", "d", "e"]).map(|(seq, text)| entry(*seq, text)).collect();
     assert_eq!(ports.log.read(&log, Seq::ZERO, 10).await, Ok(expected));
 }
@@ -286,11 +286,11 @@ fn records(texts: &[&str]) -> Vec<Bytes> {
     texts.iter().map(|text| Bytes::from((*text).to_owned())).collect()
 }
 
-fn entry(seq: Seq, text: &str) -> Entry {
-    Entry { seq, payload: Bytes::from(text.to_owned()) }
+fn entry(seq: Seq, text: &str) -> Record {
+    Record { seq, payload: Bytes::from(text.to_owned()) }
 }
 
-fn text(entry: &Entry) -> String {
+fn text(entry: &Record) -> String {
     String::from_utf8_lossy(&entry.payload).into_owned()
 }
 

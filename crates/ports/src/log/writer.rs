@@ -36,7 +36,7 @@ use bytes::Bytes;
 use types::log::{Control, LogRecord};
 use types::{Epoch, Seq};
 
-use crate::{Appended, Entry, Error, EventLog, LogId, Result};
+use crate::{Appended, Error, EventLog, LogId, Record, Result};
 
 /// After this an append counts as unanswered.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl LogWriter {
         log: Arc<dyn EventLog>,
         id: LogId,
         epoch: Epoch,
-        visit: impl FnMut(&Entry),
+        visit: impl FnMut(&Record),
     ) -> std::result::Result<Self, Trouble> {
         let mut writer = Self { log, id, epoch, tail: Seq::ZERO, newest_fence: None };
         writer.read_on(visit).await?;
@@ -228,7 +228,7 @@ impl LogWriter {
         })
     }
 
-    async fn first_after_tail(&self, count: usize) -> Result<Vec<Entry>> {
+    async fn first_after_tail(&self, count: usize) -> Result<Vec<Record>> {
         let (mut found, mut at) = (Vec::new(), self.tail);
         while found.len() < count {
             let page = self.log.read(&self.id, at, count - found.len()).await?;
@@ -247,7 +247,7 @@ impl LogWriter {
         Ok(if is_newer && !UNFENCED { Loss::Fenced } else { Loss::Changed })
     }
 
-    async fn read_on(&mut self, mut visit: impl FnMut(&Entry)) -> std::result::Result<(), Trouble> {
+    async fn read_on(&mut self, mut visit: impl FnMut(&Record)) -> std::result::Result<(), Trouble> {
         let (mut tail, mut newest) = (self.tail, self.newest_fence);
         let reading = read_after(self.log.as_ref(), &self.id, self.tail, |entry| {
             tail = entry.seq;
@@ -269,7 +269,7 @@ async fn read_after(
     log: &dyn EventLog,
     id: &LogId,
     mut at: Seq,
-    mut visit: impl FnMut(&Entry),
+    mut visit: impl FnMut(&Record),
 ) -> Result<()> {
     loop {
         let page = log.read(id, at, PAGE).await?;
@@ -282,7 +282,7 @@ async fn read_after(
     }
 }
 
-fn fence_of(entry: &Entry) -> Option<Epoch> {
+fn fence_of(entry: &Record) -> Option<Epoch> {
     match LogRecord::is_control(&entry.payload).then(|| LogRecord::decode(&entry.payload))? {
         Ok(LogRecord::Control(Control::Fence { epoch })) => Some(epoch),
         _ => None,

@@ -42,7 +42,7 @@ struct Used {
 }
 
 /// One call's part of the room, given back when dropped.
-pub(super) struct Place {
+pub(super) struct Permit {
     room: Room,
     subject: String,
     bytes: usize,
@@ -54,7 +54,7 @@ impl Room {
     }
 
     /// `None` when too much is under way.
-    pub fn take(&self, subject: &str, bytes: usize) -> Option<Place> {
+    pub fn take(&self, subject: &str, bytes: usize) -> Option<Permit> {
         let mut used = self.lock();
         let own = used.each.get(subject).copied().unwrap_or_default();
         let (all, own) = (used.all.plus(bytes), own.plus(bytes));
@@ -63,7 +63,7 @@ impl Room {
         }
         used.all = all;
         used.each.insert(subject.to_owned(), own);
-        Some(Place { room: self.clone(), subject: subject.to_owned(), bytes })
+        Some(Permit { room: self.clone(), subject: subject.to_owned(), bytes })
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
@@ -85,7 +85,7 @@ impl Load {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut used = self.room.lock();
         used.all = used.all.minus(self.bytes);

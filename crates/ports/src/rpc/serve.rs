@@ -45,7 +45,7 @@ use types::SandboxId;
 use types::service::{OfControlPlane, Service};
 
 use super::envelope::{self, Request};
-use super::room::{Place, Room};
+use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
 use super::{Address, Code, Fault, Limits, traces};
 use crate::{Bus, Delivery, Message, Parcel, Result, Subscription};
@@ -167,11 +167,11 @@ where
     fn admit(self: &Arc<Self>, message: Message) {
         let Some(reply) = message.reply.clone() else { return };
         let size = message.parcel.json.len().saturating_add(message.parcel.blob.len());
-        let Some(place) = self.room.take(&message.subject, size) else {
+        let Some(permit) = self.room.take(&message.subject, size) else {
             self.count(Event::Busy);
             return self.refuse(reply, envelope::busy());
         };
-        self.server.tasks.spawn(Arc::clone(self).answer(message, reply, place));
+        self.server.tasks.spawn(Arc::clone(self).answer(message, reply, permit));
     }
 
     fn refuse(&self, reply: String, fault: Fault) {
@@ -186,11 +186,11 @@ where
         });
     }
 
-    async fn answer(self: Arc<Self>, message: Message, reply: String, place: Place) {
+    async fn answer(self: Arc<Self>, message: Message, reply: String, permit: Permit) {
         self.count(Event::Begun);
         let outcome = self.perform(message).await;
         self.send(&reply, envelope::answer(outcome)).await;
-        drop(place);
+        drop(permit);
         self.count(Event::Ended);
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use ports::{EventLog, LogId};
 
-use super::entry::Entry;
 use super::query::Page;
+use super::summary::EventSummary;
 
 /// Bytes of one read, unless a single record has more.
 const RUN: usize = 128 * 1024;
@@ -43,9 +43,9 @@ pub fn text_of(
 pub fn records_of(
     log: Arc<dyn EventLog>,
     id: LogId,
-    entries: Vec<Entry>,
+    entries: Vec<EventSummary>,
 ) -> impl Stream<Item = ports::Result<Bytes>> + Send {
-    let read = move |run: Vec<Entry>| read_run(log.clone(), id.clone(), run);
+    let read = move |run: Vec<EventSummary>| read_run(log.clone(), id.clone(), run);
     stream::iter(runs(entries))
         .map(read)
         .buffered(2)
@@ -54,8 +54,8 @@ pub fn records_of(
 }
 
 /// Entries that follow each other in the log are read together.
-fn runs(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
-    let (mut runs, mut size): (Vec<Vec<Entry>>, usize) = (Vec::new(), 0);
+fn runs(entries: Vec<EventSummary>) -> Vec<Vec<EventSummary>> {
+    let (mut runs, mut size): (Vec<Vec<EventSummary>>, usize) = (Vec::new(), 0);
     for entry in entries {
         size += entry.len;
         match runs.last_mut() {
@@ -71,7 +71,7 @@ fn runs(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
     runs
 }
 
-async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<Entry>) -> ports::Result<Vec<Bytes>> {
+async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<EventSummary>) -> ports::Result<Vec<Bytes>> {
     let mut records = Vec::with_capacity(run.len());
     while let Some(next) = run.get(records.len()) {
         let read = log.read(&id, next.prev, run.len() - records.len()).await?;

@@ -1,7 +1,7 @@
 use types::Seq;
 use uuid::Uuid;
 
-use super::entry::{Entry, Kind};
+use super::summary::{EventSummary, Kind};
 
 /// Which events are wanted, and in which order.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +24,12 @@ pub struct Query {
 /// The events of a page, and the one the next page begins with.
 #[derive(Debug, Default, PartialEq)]
 pub struct Page {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EventSummary>,
     pub next: Option<Uuid>,
 }
 
 impl Query {
-    fn wants(&self, entry: &Entry) -> bool {
+    fn wants(&self, entry: &EventSummary) -> bool {
         let stamp = entry.stamp();
         let above = |order: i64| i64::try_from(entry.order).is_ok_and(|own| own > order);
         self.kind.is_none_or(|kind| kind == entry.kind)
@@ -40,12 +40,12 @@ impl Query {
     }
 
     /// A page from entries in log order.
-    pub fn page<'a>(&self, entries: impl DoubleEndedIterator<Item = &'a Entry> + Clone) -> Page {
+    pub fn page<'a>(&self, entries: impl DoubleEndedIterator<Item = &'a EventSummary> + Clone) -> Page {
         let known = self.cursor.filter(|cursor| entries.clone().any(|entry| entry.id == *cursor));
         if self.newest_first { self.fill(entries.rev(), known) } else { self.fill(entries, known) }
     }
 
-    fn fill<'a>(&self, entries: impl Iterator<Item = &'a Entry>, cursor: Option<Uuid>) -> Page {
+    fn fill<'a>(&self, entries: impl Iterator<Item = &'a EventSummary>, cursor: Option<Uuid>) -> Page {
         let from_cursor = entries.skip_while(|entry| cursor.is_some_and(|cursor| entry.id != cursor));
         let mut wanted = from_cursor.filter(|entry| self.wants(entry)).copied();
         let entries = wanted.by_ref().take(self.limit).collect();
@@ -55,7 +55,7 @@ impl Query {
     /// Whether entries older than all of `newest` can matter; `begin` is where those start.
     pub fn needs_older<'a>(
         &self,
-        newest: impl DoubleEndedIterator<Item = &'a Entry> + Clone,
+        newest: impl DoubleEndedIterator<Item = &'a EventSummary> + Clone,
         begin: Seq,
     ) -> bool {
         if begin == Seq::ZERO {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn log() -> Vec<Entry> {
+    fn log() -> Vec<EventSummary> {
         let record = |i: u64| {
             let (kind, command) =
                 if i.is_multiple_of(4) { ("BashCommand", None) } else { ("BashOutput", Some(i / 4 * 4)) };
@@ -87,7 +87,7 @@ mod tests {
                 "timestamp": format!("2026-11-23T00:00:{i:02}.000000Z"),
                 "command_id": command.map(|c| Uuid::from_u128(c.into()).simple())})
         };
-        let entry = |i: u64| Entry::of(Seq(i), Seq(i + 1), record(i).to_string().as_bytes()).unwrap();
+        let entry = |i: u64| EventSummary::of(Seq(i), Seq(i + 1), record(i).to_string().as_bytes()).unwrap();
         (0..12).map(entry).collect()
     }
 

@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 use types::Seq;
 use uuid::Uuid;
 
-use super::entry::{Entry, Kind};
 use super::query::{Page, Query};
+use super::summary::{EventSummary, Kind};
 use super::window::{Mark, Window};
 
 /// Entries of a log kept in memory: about 12 MB.
@@ -121,7 +121,7 @@ impl Tail {
     ///
     /// # Cancel safety
     /// Safe: it only looks.
-    pub async fn ended(&self, command: Uuid, after: Seq) -> Result<Vec<Entry>> {
+    pub async fn ended(&self, command: Uuid, after: Seq) -> Result<Vec<EventSummary>> {
         let mut reached = self.reached.subscribe();
         while !self.has_ended(command, after) {
             reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
@@ -182,7 +182,7 @@ impl Tail {
         }
     }
 
-    async fn older_than(&self, begin: Seq) -> Result<Vec<Entry>> {
+    async fn older_than(&self, begin: Seq) -> Result<Vec<EventSummary>> {
         let (mut older, mut at) = (Vec::new(), Seq::ZERO);
         loop {
             let records = self.ports.log.read(&self.log, at, STEP).await?;
@@ -193,7 +193,7 @@ impl Tail {
                 if record.seq > begin {
                     return Ok(older);
                 }
-                older.extend(Entry::of(at, record.seq, &record.payload));
+                older.extend(EventSummary::of(at, record.seq, &record.payload));
                 at = record.seq;
             }
         }

@@ -3,11 +3,11 @@ use std::collections::VecDeque;
 use types::Seq;
 use types::log::LogRecord;
 
-use super::entry::Entry;
+use super::summary::EventSummary;
 
 /// The newest entries of a log, as many as are kept in memory.
 pub struct Window {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<EventSummary>,
     capacity: usize,
     /// Where the entries begin: records up to here are in the log alone.
     begin: Seq,
@@ -36,7 +36,7 @@ impl Window {
         self.begin
     }
 
-    pub fn entries(&self) -> &VecDeque<Entry> {
+    pub fn entries(&self) -> &VecDeque<EventSummary> {
         &self.entries
     }
 
@@ -53,7 +53,7 @@ impl Window {
         if LogRecord::is_control(record) {
             return true;
         }
-        let Some(entry) = Entry::of(prev, seq, record) else {
+        let Some(entry) = EventSummary::of(prev, seq, record) else {
             tracing::warn!(seq = seq.0, "a record is no bash event");
             return true;
         };

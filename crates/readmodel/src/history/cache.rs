@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use types::LogId;
 
 use super::offsets::Offsets;
-use crate::index::Entry;
+use crate::index::ConversationState;
 
 /// Logs kept, and events over all of them (about 70 bytes each).
 const MAX_LOGS: usize = 512;
@@ -26,7 +26,7 @@ struct Kept {
 }
 
 impl Cache {
-    pub(super) fn of(&self, entry: &Entry) -> Arc<Offsets> {
+    pub(super) fn of(&self, entry: &ConversationState) -> Arc<Offsets> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let created_at = entry.created_at();
         let mut logs = self.logs();

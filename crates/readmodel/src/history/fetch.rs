@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ports::{EventLog, LogId, Result};
 
-use super::offsets::Place;
+use super::offsets::RecordOffset;
 use super::record::{Shown, shown};
 
 /// Records asked for at a time when a log is read through.
@@ -13,7 +13,7 @@ pub const READ_RECORDS: usize = 256;
 const BRIDGED: u32 = 16;
 
 /// The JSON texts of the events at `places`, which ascend.
-pub(super) async fn events(log: &dyn EventLog, id: &LogId, places: &[Place]) -> Result<Vec<Bytes>> {
+pub(super) async fn events(log: &dyn EventLog, id: &LogId, places: &[RecordOffset]) -> Result<Vec<Bytes>> {
     let mut texts = Vec::with_capacity(places.len());
     for stretch in places.chunk_by(|a, b| b.ordinal - a.ordinal <= BRIDGED) {
         read_stretch(log, id, stretch, &mut texts).await?;
@@ -24,7 +24,7 @@ pub(super) async fn events(log: &dyn EventLog, id: &LogId, places: &[Place]) -> 
 async fn read_stretch(
     log: &dyn EventLog,
     id: &LogId,
-    stretch: &[Place],
+    stretch: &[RecordOffset],
     texts: &mut Vec<Bytes>,
 ) -> Result<()> {
     let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { return Ok(()) };

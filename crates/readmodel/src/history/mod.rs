@@ -21,7 +21,7 @@ pub use moment::Moment;
 pub use record::{Shown, shown};
 pub use search::{Filter, Order};
 
-use crate::index::Entry;
+use crate::index::ConversationState;
 use cache::Cache;
 use offsets::{EventKey, Offsets};
 
@@ -41,7 +41,7 @@ impl History {
     ///
     /// # Errors
     /// Those of the log; an unknown id is `None`.
-    pub async fn get(&self, entry: &Entry, id: &str) -> Result<Option<Bytes>> {
+    pub async fn get(&self, entry: &ConversationState, id: &str) -> Result<Option<Bytes>> {
         let offsets = self.offsets(entry).await?;
         let key = EventKey::new(id);
         let Some(place) =
@@ -58,7 +58,7 @@ impl History {
     /// Those of the log.
     pub async fn newest<T>(
         &self,
-        entry: &Entry,
+        entry: &ConversationState,
         kinds: &[&str],
         choose: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Option<T>> {
@@ -80,7 +80,7 @@ impl History {
     ///
     /// # Errors
     /// Those of the log.
-    pub async fn position(&self, entry: &Entry, n: u64) -> Result<Option<Seq>> {
+    pub async fn position(&self, entry: &ConversationState, n: u64) -> Result<Option<Seq>> {
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         let offsets = self.offsets_with(entry, n.saturating_add(1)).await?;
         Ok(offsets.read(|rows| rows.get(n).map(|row| row.place.seq)))
@@ -90,18 +90,18 @@ impl History {
     ///
     /// # Errors
     /// Those of the log.
-    pub async fn before_time(&self, entry: &Entry, from: Moment) -> Result<Option<Seq>> {
+    pub async fn before_time(&self, entry: &ConversationState, from: Moment) -> Result<Option<Seq>> {
         let offsets = self.offsets(entry).await?;
         Ok(offsets.read(|rows| rows.iter().find(|row| row.at >= from).map(|row| row.place.prev)))
     }
 
     /// What is known of the log, brought up to where the index is.
-    async fn offsets(&self, entry: &Entry) -> Result<Arc<Offsets>> {
+    async fn offsets(&self, entry: &ConversationState) -> Result<Arc<Offsets>> {
         self.offsets_with(entry, 0).await
     }
 
     /// The same, with so many events if the log has them.
-    async fn offsets_with(&self, entry: &Entry, events: usize) -> Result<Arc<Offsets>> {
+    async fn offsets_with(&self, entry: &ConversationState, events: usize) -> Result<Arc<Offsets>> {
         let offsets = self.cache.of(entry);
         let grown = offsets.catch_up(&*self.log, entry, events).await?;
         self.cache.grown(grown);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::moment::Moment;
 use super::record::{Shown, shown};
-use crate::index::Entry;
+use crate::index::ConversationState;
 
 /// Records read at a time while a log is looked through.
 const PAGE: usize = 1_000;
@@ -34,7 +34,7 @@ pub(super) struct Rows {
 
 #[derive(Clone)]
 pub(super) struct Row {
-    pub(super) place: Place,
+    pub(super) place: RecordOffset,
     pub(super) id: EventKey,
     pub(super) at: Moment,
     pub(super) source: EventSource,
@@ -43,7 +43,7 @@ pub(super) struct Row {
 
 /// Where a record is.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RecordOffset {
     pub(super) prev: Seq,
     pub(super) seq: Seq,
     /// Its number among all records, controls included.
@@ -96,13 +96,18 @@ impl Offsets {
     }
 
     /// The places of all events that match, in log order.
-    pub(super) fn places(&self, matches: impl Fn(&Rows, &Row) -> bool) -> Vec<Place> {
+    pub(super) fn places(&self, matches: impl Fn(&Rows, &Row) -> bool) -> Vec<RecordOffset> {
         self.read(|rows| rows.iter().filter(|row| matches(rows, row)).map(|row| row.place).collect())
     }
 
     /// Looks through what the log has beyond what is known, up to where the index is and to `events` events.
     /// Answers the number of new rows.
-    pub(super) async fn catch_up(&self, log: &dyn EventLog, entry: &Entry, events: usize) -> Result<usize> {
+    pub(super) async fn catch_up(
+        &self,
+        log: &dyn EventLog,
+        entry: &ConversationState,
+        events: usize,
+    ) -> Result<usize> {
         let mut grown = 0;
         loop {
             let (known, rows) = self.read(|rows| (rows.seq, rows.rows.len()));
@@ -145,7 +150,7 @@ impl Rows {
         if seq <= self.seq {
             return false;
         }
-        let place = Place { prev: self.seq, seq, ordinal: self.records };
+        let place = RecordOffset { prev: self.seq, seq, ordinal: self.records };
         self.seq = seq;
         self.records += 1;
         let Some(glance) = glance else { return false };

@@ -5,9 +5,9 @@ use ports::Result;
 use serde::Deserialize;
 use types::event::Source;
 
-use super::offsets::{EventKey, EventSource, Place, Row, Rows};
+use super::offsets::{EventKey, EventSource, RecordOffset, Row, Rows};
 use super::{History, Moment, fetch};
-use crate::index::Entry;
+use crate::index::ConversationState;
 
 /// Which events are wanted; everything that is set must hold.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ impl History {
     /// Those of the log.
     pub async fn search(
         &self,
-        entry: &Entry,
+        entry: &ConversationState,
         filter: &Filter,
         order: Order,
         from: Option<&str>,
@@ -82,7 +82,7 @@ impl History {
 
     /// # Errors
     /// Those of the log.
-    pub async fn count(&self, entry: &Entry, filter: &Filter) -> Result<u64> {
+    pub async fn count(&self, entry: &ConversationState, filter: &Filter) -> Result<u64> {
         if filter.is_open() {
             return Ok(entry.events());
         }
@@ -100,7 +100,12 @@ impl History {
         Ok(count)
     }
 
-    async fn texts(&self, entry: &Entry, mut places: Vec<Place>, order: Order) -> Result<Vec<Bytes>> {
+    async fn texts(
+        &self,
+        entry: &ConversationState,
+        mut places: Vec<RecordOffset>,
+        order: Order,
+    ) -> Result<Vec<Bytes>> {
         if order == Order::Backward {
             places.reverse();
         }
@@ -135,7 +140,13 @@ impl Filter {
         })
     }
 
-    fn choose(&self, rows: &Rows, order: Order, from: Option<&str>, enough: usize) -> Vec<(Place, EventKey)> {
+    fn choose(
+        &self,
+        rows: &Rows,
+        order: Order,
+        from: Option<&str>,
+        enough: usize,
+    ) -> Vec<(RecordOffset, EventKey)> {
         let from = from.map(EventKey::new);
         let cursor = from.and_then(|key| rows.iter().find(|row| row.id == key)).map(|row| row.place.seq);
         let kept = |row: &Row| (row.place, row.id.clone());
@@ -167,7 +178,7 @@ impl From<Source> for EventSource {
 /// Whether the text of a message has `needle`, which is in lower case, in it.
 fn mentions(event: &[u8], needle: &str) -> bool {
     #[derive(Deserialize)]
-    struct Event {
+    struct MessageTexts {
         llm_message: Message,
         #[serde(default)]
         extended_content: Vec<Piece>,
@@ -184,7 +195,7 @@ fn mentions(event: &[u8], needle: &str) -> bool {
         #[serde(default)]
         text: Option<String>,
     }
-    let Ok(event) = serde_json::from_slice::<Event>(event) else { return false };
+    let Ok(event) = serde_json::from_slice::<MessageTexts>(event) else { return false };
     let pieces = event.llm_message.content.into_iter().chain(event.extended_content);
     let mut texts = pieces.filter_map(|piece| piece.text).chain(event.llm_message.reasoning_content);
     texts.any(|text| text.to_lowercase().contains(needle))

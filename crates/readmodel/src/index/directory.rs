@@ -7,7 +7,7 @@ use std::sync::Arc;
 use types::conversation::Status;
 use types::{ConversationId, TenantId};
 
-use super::entry::Entry;
+use super::conversation::ConversationState;
 
 /// How a list is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Shelf {
 }
 
 struct Slot {
-    entry: Arc<Entry>,
+    entry: Arc<ConversationState>,
     /// What the orders know of it.
     created: Arc<str>,
     updated: Arc<str>,
@@ -47,11 +47,11 @@ struct Slot {
 }
 
 impl Directory {
-    pub(super) fn get(&self, id: ConversationId) -> Option<&Arc<Entry>> {
+    pub(super) fn get(&self, id: ConversationId) -> Option<&Arc<ConversationState>> {
         self.slots.get(&id).map(|slot| &slot.entry)
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+    pub(super) fn all(&self) -> Vec<Arc<ConversationState>> {
         self.slots.values().map(|slot| slot.entry.clone()).collect()
     }
 
@@ -68,7 +68,7 @@ impl Directory {
     }
 
     /// Takes a conversation of `tenant` out that is to be deleted.
-    pub(super) fn hide(&mut self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Entry>> {
+    pub(super) fn hide(&mut self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationState>> {
         self.get(id).filter(|entry| entry.tenant == *tenant)?;
         let entry = self.remove(id)?;
         self.hidden.insert(id);
@@ -84,19 +84,19 @@ impl Directory {
     }
 
     /// Puts `entry` in unless its id is taken; answers the one that is in.
-    pub(super) fn insert(&mut self, entry: Arc<Entry>) -> Arc<Entry> {
+    pub(super) fn insert(&mut self, entry: Arc<ConversationState>) -> Arc<ConversationState> {
         if let Some(present) = self.get(entry.id) {
             return present.clone();
         }
         if self.is_hidden(entry.id) {
             return entry;
         }
-        let standing = entry.standing();
+        let sort_key = entry.sort_key();
         let slot = Slot {
             entry: entry.clone(),
             created: entry.created_at.clone(),
-            updated: standing.updated.into(),
-            status: standing.status,
+            updated: sort_key.updated.into(),
+            status: sort_key.status,
         };
         let shelf = self.shelves.entry(entry.tenant.clone()).or_default();
         shelf.created.insert((slot.created.clone(), entry.id));
@@ -109,7 +109,7 @@ impl Directory {
         entry
     }
 
-    pub(super) fn remove(&mut self, id: ConversationId) -> Option<Arc<Entry>> {
+    pub(super) fn remove(&mut self, id: ConversationId) -> Option<Arc<ConversationState>> {
         let slot = self.slots.remove(&id)?;
         if let Some(shelf) = self.shelves.get_mut(&slot.entry.tenant) {
             shelf.created.remove(&(slot.created, id));
@@ -127,23 +127,23 @@ impl Directory {
     }
 
     /// Brings the orders in line with what `entry` says now.
-    pub(super) fn reorder(&mut self, entry: &Arc<Entry>) {
+    pub(super) fn reorder(&mut self, entry: &Arc<ConversationState>) {
         let Some(slot) = self.slots.get_mut(&entry.id) else { return };
         let Some(shelf) = self.shelves.get_mut(&entry.tenant) else { return };
         if !Arc::ptr_eq(&slot.entry, entry) {
             return;
         }
-        let standing = entry.standing();
-        if *slot.updated != *standing.updated {
-            let key: Arc<str> = standing.updated.into();
+        let sort_key = entry.sort_key();
+        if *slot.updated != *sort_key.updated {
+            let key: Arc<str> = sort_key.updated.into();
             let old = std::mem::replace(&mut slot.updated, key.clone());
             shelf.updated.remove(&(old, entry.id));
             shelf.updated.insert((key, entry.id));
         }
-        if slot.status != standing.status {
-            let old = std::mem::replace(&mut slot.status, standing.status);
+        if slot.status != sort_key.status {
+            let old = std::mem::replace(&mut slot.status, sort_key.status);
             shelf.drop_status(old);
-            *shelf.by_status.entry(standing.status).or_default() += 1;
+            *shelf.by_status.entry(sort_key.status).or_default() += 1;
         }
     }
 
@@ -156,7 +156,7 @@ impl Directory {
         from: Option<ConversationId>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
         let Some(shelf) = self.shelves.get(tenant) else { return (Vec::new(), None) };
         let (order, descending) = match sort {
             Sort::Created => (&shelf.created, false),
@@ -185,7 +185,7 @@ impl Directory {
         keys: impl Iterator<Item = &'a Key>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
         let mut matching = keys
             .filter_map(|(_, id)| self.slots.get(id))
             .filter(|slot| status.is_none_or(|status| slot.status == status));

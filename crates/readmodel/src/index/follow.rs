@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{ConversationId, LogId};
 
-use super::entry::{Entry, Folded};
+use super::conversation::{ConversationState, Folded};
 use super::{CONVERSATIONS, Index, records};
 
 /// Log reads at a time when many conversations are behind.
@@ -124,7 +124,7 @@ impl Index {
     }
 
     /// Removes `entry` unless another conversation has its id by now.
-    pub(super) fn drop_if_same(&self, entry: Option<&Arc<Entry>>) {
+    pub(super) fn drop_if_same(&self, entry: Option<&Arc<ConversationState>>) {
         let Some(entry) = entry else { return };
         let mut directory = self.directory_mut();
         if directory.get(entry.id).is_some_and(|present| Arc::ptr_eq(present, entry)) {
@@ -148,7 +148,7 @@ impl Index {
             .await;
     }
 
-    pub(super) async fn catch_up_or_log(&self, entry: &Arc<Entry>) {
+    pub(super) async fn catch_up_or_log(&self, entry: &Arc<ConversationState>) {
         if let Err(error) = self.catch_up(entry).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a log cannot be followed");
         }

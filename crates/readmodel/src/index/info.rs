@@ -7,14 +7,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use types::conversation::{Projection, Record, Status, Workspace};
+use types::conversation::{ConversationRecord, Projection, Status, Workspace};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::{MASK, SecretSource};
 use types::stats::Stats;
 use types::{ConversationId, secrets};
 
+use super::conversation::{ConversationState, State};
 use super::drop_nulls;
-use super::entry::{Entry, State};
 
 /// How a conversation is shown.
 #[derive(Clone, Copy)]
@@ -101,7 +101,7 @@ struct Registry {
     secret_sources: BTreeMap<String, SecretSource>,
 }
 
-impl Entry {
+impl ConversationState {
     /// `ConversationInfo` as JSON text, appended to `out`.
     ///
     /// # Errors
@@ -236,7 +236,7 @@ fn announced(projection: &Projection, key: &str, default: impl FnOnce() -> Value
 }
 
 /// The named secrets without their values: `mask` stands for those that are set.
-fn registry(record: &Record, mask: Option<&str>) -> Registry {
+fn registry(record: &ConversationRecord, mask: Option<&str>) -> Registry {
     let shown = |source: &SecretSource| match source {
         SecretSource::StaticSecret { description, value } => SecretSource::StaticSecret {
             description: description.clone(),

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use ports::{Error, KvEntry};
 use types::conversation::Projection;
 
-use super::entry::Entry;
+use super::conversation::ConversationState;
 use super::follow::PARALLEL_READS;
 use super::save::Saved;
 use super::{CONVERSATIONS, Index, PROJECTIONS, records};
@@ -34,13 +34,13 @@ pub(super) async fn all(index: &Index) -> ports::Result<()> {
     Ok(())
 }
 
-fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, KvEntry>) -> Vec<Entry> {
+fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, KvEntry>) -> Vec<ConversationState> {
     let mut entries = Vec::with_capacity(chunk.len());
     for (key, stored) in chunk {
         match records::decode(&stored.value) {
             Ok((record, agent)) => {
                 let projection = saved_projection(saved.get(key), &record.created_at);
-                entries.push(Entry::new(record, agent, stored.revision, projection));
+                entries.push(ConversationState::new(record, agent, stored.revision, projection));
             }
             Err(error) => {
                 tracing::error!(key, %error, "a conversation is left out: its record cannot be read")
@@ -55,7 +55,7 @@ fn saved_projection(saved: Option<&KvEntry>, created_at: &str) -> Projection {
     saved.filter(|saved| saved.created_at == created_at).map(|saved| saved.projection).unwrap_or_default()
 }
 
-async fn load_one(index: &Index, entry: Entry) -> ports::Result<()> {
+async fn load_one(index: &Index, entry: ConversationState) -> ports::Result<()> {
     let tail = index.0.ports.log.tail(&entry.log).await?;
     if tail < entry.seq() {
         entry.forget_projection();

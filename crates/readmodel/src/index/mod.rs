@@ -4,8 +4,8 @@
 //! republishes; where something was missed the log is read again.
 
 mod agent_text;
+mod conversation;
 mod directory;
-mod entry;
 mod follow;
 mod info;
 mod load;
@@ -20,13 +20,13 @@ use ports::buckets::{CONVERSATIONS, PROJECTIONS};
 use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::conversation::{Record, Status};
+use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
 pub use agent_text::drop_nulls;
+pub use conversation::{ConversationState, Taped};
 use directory::Directory;
 pub use directory::Sort;
-pub use entry::{Entry, Taped};
 pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
 pub use records::Created;
 
@@ -58,19 +58,19 @@ impl Index {
 
     /// A conversation of `tenant`; another's is not there.
     #[must_use]
-    pub fn get(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Entry>> {
+    pub fn get(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationState>> {
         self.any(id).filter(|entry| entry.tenant == *tenant)
     }
 
     /// A conversation, whoever it belongs to: not for what a client asks.
     #[must_use]
-    pub fn any(&self, id: ConversationId) -> Option<Arc<Entry>> {
+    pub fn any(&self, id: ConversationId) -> Option<Arc<ConversationState>> {
         self.directory().get(id).cloned()
     }
 
     /// The record of a conversation of `tenant`: secrets sealed, `agent` null.
     #[must_use]
-    pub fn record(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<Record>> {
+    pub fn record(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationRecord>> {
         self.get(tenant, id).map(|entry| entry.record())
     }
 
@@ -89,7 +89,7 @@ impl Index {
         from: Option<ConversationId>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<Entry>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
         self.directory().page(tenant, sort, from, status, limit)
     }
 
@@ -99,13 +99,13 @@ impl Index {
     }
 
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Entry>> {
+    pub fn all(&self) -> Vec<Arc<ConversationState>> {
         self.directory().all()
     }
 
     /// The conversations of a sandbox.
     #[must_use]
-    pub fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<Entry>> {
+    pub fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<ConversationState>> {
         let mut entries = self.all();
         entries.retain(|entry| entry.log.sandbox() == sandbox);
         entries
@@ -115,7 +115,12 @@ impl Index {
     ///
     /// # Errors
     /// `Unavailable` when `deadline` passes, `NotFound` when the log does not go that far.
-    pub async fn wait_for(&self, entry: &Arc<Entry>, seq: Seq, deadline: Duration) -> ports::Result<()> {
+    pub async fn wait_for(
+        &self,
+        entry: &Arc<ConversationState>,
+        seq: Seq,
+        deadline: Duration,
+    ) -> ports::Result<()> {
         let mut folded = entry.watch();
         let arrived = folded.wait_for(|at| *at >= seq);
         if tokio::time::timeout(BUS_PATIENCE.min(deadline), arrived).await.is_ok() {
@@ -127,7 +132,7 @@ impl Index {
     }
 
     /// Folds in everything the log of `entry` has.
-    pub async fn catch_up(&self, entry: &Arc<Entry>) -> ports::Result<()> {
+    pub async fn catch_up(&self, entry: &Arc<ConversationState>) -> ports::Result<()> {
         const PAGE: usize = 1_000;
         loop {
             let known = entry.seq();

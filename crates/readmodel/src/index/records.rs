@@ -6,10 +6,10 @@ use std::time::Duration;
 use ports::{Error, Expect, KvEntry, LogId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::{BashScope, ConversationId, TenantId};
 
-use super::entry::Entry;
+use super::conversation::ConversationState;
 use super::{CONVERSATIONS, Index, PROJECTIONS};
 
 /// How often a write that lost against another is tried again.
@@ -20,8 +20,8 @@ const DELETING: Duration = Duration::from_millis(100);
 
 /// What came of a wish to create.
 pub enum Created {
-    New(Arc<Entry>),
-    Existing(Arc<Entry>),
+    New(Arc<ConversationState>),
+    Existing(Arc<ConversationState>),
 }
 
 impl Index {
@@ -29,7 +29,7 @@ impl Index {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn create(&self, record: &Record) -> ports::Result<Created> {
+    pub async fn create(&self, record: &ConversationRecord) -> ports::Result<Created> {
         let key = record.id.hex();
         let value = encode(record)?;
         for _ in 0..ATTEMPTS {
@@ -59,7 +59,7 @@ impl Index {
     ///
     /// # Errors
     /// Those of the store; a missing record is `None`.
-    pub async fn read(&self, id: ConversationId) -> ports::Result<Option<Record>> {
+    pub async fn read(&self, id: ConversationId) -> ports::Result<Option<ConversationRecord>> {
         let stored = self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await?;
         stored.map(|stored| decode_whole(&stored.value)).transpose()
     }
@@ -72,7 +72,7 @@ impl Index {
     pub async fn update(
         &self,
         id: ConversationId,
-        mut change: impl FnMut(&mut Record) -> bool,
+        mut change: impl FnMut(&mut ConversationRecord) -> bool,
     ) -> ports::Result<()> {
         let key = id.hex();
         for _ in 0..ATTEMPTS {
@@ -104,7 +104,7 @@ impl Index {
         &self,
         tenant: &TenantId,
         id: ConversationId,
-        forget: impl AsyncFnOnce(&Entry) -> Result<(), E>,
+        forget: impl AsyncFnOnce(&ConversationState) -> Result<(), E>,
     ) -> Result<bool, E> {
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let outcome = match forget(&entry).await {
@@ -119,7 +119,7 @@ impl Index {
         outcome.map(|()| true)
     }
 
-    async fn delete_stored(&self, entry: &Entry) -> ports::Result<()> {
+    async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
         let key = entry.id.hex();
         let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
         tokio::try_join!(self.0.ports.log.delete(&entry.log), self.0.ports.log.delete(&commands))?;
@@ -131,7 +131,7 @@ impl Index {
     }
 
     /// Takes in a stored record: a new conversation, or a newer record of a known one.
-    pub(super) async fn adopt(&self, stored: &KvEntry) -> ports::Result<Arc<Entry>> {
+    pub(super) async fn adopt(&self, stored: &KvEntry) -> ports::Result<Arc<ConversationState>> {
         let (record, agent) = decode(&stored.value)?;
         if let Some(entry) = self.any(record.id) {
             if entry.is_of(&record) || entry.state().revision >= stored.revision {
@@ -140,23 +140,27 @@ impl Index {
             }
             self.drop_if_same(Some(&entry));
         }
-        let entry =
-            Arc::new(Entry::new(record, agent, stored.revision, types::conversation::Projection::default()));
+        let entry = Arc::new(ConversationState::new(
+            record,
+            agent,
+            stored.revision,
+            types::conversation::Projection::default(),
+        ));
         self.catch_up(&entry).await?;
         Ok(self.directory_mut().insert(entry))
     }
 }
 
-fn encode(record: &Record) -> ports::Result<bytes::Bytes> {
+fn encode(record: &ConversationRecord) -> ports::Result<bytes::Bytes> {
     serde_json::to_vec(record).map(Into::into).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn decode_whole(value: &[u8]) -> ports::Result<Record> {
+fn decode_whole(value: &[u8]) -> ports::Result<ConversationRecord> {
     serde_json::from_slice(value).map_err(|error| Error::Internal(format!("a record: {error}")))
 }
 
 /// The record without its agent object, and that as text: it is by far the larger part and rarely read.
-pub(super) fn decode(value: &[u8]) -> ports::Result<(Record, Box<RawValue>)> {
+pub(super) fn decode(value: &[u8]) -> ports::Result<(ConversationRecord, Box<RawValue>)> {
     #[derive(Deserialize)]
     struct Only<'a> {
         #[serde(borrow)]

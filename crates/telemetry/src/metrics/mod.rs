@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 pub use calls::Calls;
 pub use http::Http;
-pub use placement::{Placement, Standing};
+pub use placement::{Placement, SandboxCounts};
 pub use work::{Tokens, Work};
 
 /// All that a process counts.
@@ -118,7 +118,7 @@ mod tests {
         seen.work.stepped(&Tokens { prompt: 5, ..Tokens::default() }, 0.25);
         seen.placement.lease_changed();
         seen.placement.started(true, Duration::from_secs(1));
-        seen.placement.stand(&Standing { waiting: 3, runs: 2, ..Standing::default() });
+        seen.placement.stand(&SandboxCounts { waiting: 3, runs: 2, ..SandboxCounts::default() });
         let waiting = seen.work.waiting_call();
         seen.calls.begun("rec");
         seen.calls.begun("rec");

@@ -22,7 +22,7 @@ pub struct Placement {
 
 /// How many sandboxes stand how, at one look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct SandboxCounts {
     /// Wanted, and without a lease.
     pub waiting: usize,
     /// With a worker, and of a tenant.
@@ -58,8 +58,12 @@ impl Placement {
             "Leases taken by another epoch, or lost",
             new.lease_changes.clone(),
         );
-        registry.register("sandbox_starts", "Units started", new.starts.clone());
-        registry.register("sandbox_start_seconds", "Time until a unit's lease", new.start_seconds.clone());
+        registry.register("sandbox_starts", "Instances started", new.starts.clone());
+        registry.register(
+            "sandbox_start_seconds",
+            "Time until an instance's lease",
+            new.start_seconds.clone(),
+        );
         registry.register("sandboxes", "Sandboxes by what they do", new.sandboxes.clone());
         registry.register("sandbox_runs", "Runs under way, as workers tell", new.runs.clone());
         new
@@ -70,7 +74,7 @@ impl Placement {
         self.lease_changes.inc();
     }
 
-    /// A unit got its lease, or failed to.
+    /// An instance got its lease, or failed to.
     pub fn started(&self, ok: bool, took: Duration) {
         self.starts.get_or_create(&Outcome { outcome: if ok { "ok" } else { "failed" } }).inc();
         if ok {
@@ -79,8 +83,8 @@ impl Placement {
     }
 
     /// What the newest look has found.
-    pub fn stand(&self, standing: &Standing) {
-        let Standing { waiting, running, warm, paused, runs } = *standing;
+    pub fn stand(&self, counts: &SandboxCounts) {
+        let SandboxCounts { waiting, running, warm, paused, runs } = *counts;
         let states = [("waiting", waiting), ("running", running), ("warm", warm), ("paused", paused)];
         for (state, count) in states {
             self.sandboxes.get_or_create(&State { state }).set(whole(count));

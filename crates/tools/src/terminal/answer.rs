@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Call;
-use super::observation::{Frame, Outcome, Place};
+use super::observation::{Frame, Outcome, Whereabouts};
 use super::output::Report;
 use super::record::{Prompt, State};
 use super::shell::{Phase, Shell};
@@ -84,7 +84,7 @@ impl Terminal {
         slot.unreported = false;
         let python = slot.python.on_path(&prompt.path);
         slot.directory = Some(PathBuf::from(&prompt.directory));
-        let place = Some(Place { directory: prompt.directory, python });
+        let place = Some(Whereabouts { directory: prompt.directory, python });
         Outcome::Completed { exit_code: prompt.status, place }
     }
 

@@ -15,14 +15,14 @@ const PREVIOUS: &str = "[Below is the output of the previous command.]\n";
 
 /// How a call ended.
 pub enum Outcome {
-    Completed { exit_code: i32, place: Option<Place> },
+    Completed { exit_code: i32, place: Option<Whereabouts> },
     Silent { seconds: f64 },
     TimedOut { seconds: f64 },
     Busy,
 }
 
 /// Where the shell stands afterwards.
-pub struct Place {
+pub struct Whereabouts {
     pub directory: String,
     pub python: String,
 }
@@ -113,7 +113,7 @@ impl Frame {
     }
 }
 
-fn metadata(exit_code: i32, place: Option<Place>, prefix: &str, suffix: &str) -> Value {
+fn metadata(exit_code: i32, place: Option<Whereabouts>, prefix: &str, suffix: &str) -> Value {
     let mut fields = Map::new();
     fields.insert("exit_code".to_owned(), json!(exit_code));
     fields.insert("pid".to_owned(), json!(-1));

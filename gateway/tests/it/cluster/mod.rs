@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub use testing::until;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::conversation::Record;
+use types::conversation::ConversationRecord;
 use types::placement::{Allocation, Failure, FailureReason, Lease, Want, Wanted};
 use types::{ConversationId, Epoch, SandboxId, time};
 
@@ -89,7 +89,7 @@ impl World {
         self.read(SANDBOXES, sandbox.as_str()).await
     }
 
-    pub async fn record(&self, id: &str) -> Record {
+    pub async fn record(&self, id: &str) -> ConversationRecord {
         let id: ConversationId = id.parse().unwrap();
         self.read(CONVERSATIONS, &id.hex()).await.unwrap()
     }

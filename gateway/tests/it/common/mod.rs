@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 pub use testing::eventually;
 use tokio_util::sync::CancellationToken;
-use types::conversation::{Record, Workspace};
+use types::conversation::{ConversationRecord, Workspace};
 use types::policy::ConfirmationPolicy;
 use types::{ConversationId, SandboxId, TenantId};
 use vault::Keys;
@@ -100,7 +100,7 @@ impl Server {
         let root = self.running.folder.path().join(name);
         std::fs::create_dir_all(&root).unwrap();
         let id = ConversationId::random();
-        let record = Record {
+        let record = ConversationRecord {
             id,
             tenant: TenantId::default(),
             sandbox: SandboxId::shared(),

@@ -16,12 +16,12 @@ use bollard::query_parameters::{
 use bollard::{Docker, body_try_stream};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use ports::StartError;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::{CLUSTER_LABEL, Config, error};
+use crate::StartError;
 
 /// Where the volume is in a worker's container.
 pub const MOUNT_POINT: &str = "/manyhands";
@@ -54,7 +54,7 @@ impl WorkerBinary {
     /// that is there: a container of it is made for the copy, and never started.
     ///
     /// # Errors
-    /// As [`ports::Driver::start`].
+    /// As [`crate::Driver::start`].
     pub async fn install(&self, docker: &Docker, image: &str) -> Result<String, StartError> {
         let mut installed = self.installed.lock().await;
         if let Some(path) = &*installed {

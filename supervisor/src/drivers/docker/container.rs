@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
 };
-use ports::Launch;
 
 use super::binary::{MOUNT_POINT, volume};
 use super::{CLUSTER_LABEL, Config, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
+use crate::Launch;
 
 /// Where the door's volume is.
 const DOOR: &str = "/door";
@@ -77,7 +77,7 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) ->
     ContainerCreateBody {
         image: Some(launch.image.clone().unwrap_or_else(|| config.image.clone())),
         labels: Some(labels(config, launch)),
-        hostname: Some(launch.unit.sandbox.to_string()),
+        hostname: Some(launch.instance.sandbox.to_string()),
         // Whatever the image says: the worker becomes another user for each command.
         user: Some("0:0".to_owned()),
         working_dir: Some(config.paths.workspace.clone()),
@@ -98,8 +98,8 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) ->
 fn labels(config: &Config, launch: &Launch) -> HashMap<String, String> {
     HashMap::from([
         (CLUSTER_LABEL.to_owned(), config.cluster.clone()),
-        (SANDBOX_LABEL.to_owned(), launch.unit.sandbox.to_string()),
-        (EPOCH_LABEL.to_owned(), launch.unit.epoch.0.to_string()),
+        (SANDBOX_LABEL.to_owned(), launch.instance.sandbox.to_string()),
+        (EPOCH_LABEL.to_owned(), launch.instance.epoch.0.to_string()),
         (NODE_LABEL.to_owned(), config.node.clone()),
     ])
 }

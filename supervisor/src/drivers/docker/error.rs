@@ -1,7 +1,9 @@
 //! What the engine's answers mean to a caller.
 
 use bollard::errors::Error as Docker;
-use ports::{Error, Result, StartError};
+use ports::{Error, Result};
+
+use crate::StartError;
 
 /// The engine's own status; `None` when it did not answer.
 pub fn status(error: &Docker) -> Option<u16> {

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use bollard::Docker;
 use bollard::models::{Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
-use ports::{Error, Result, StartError};
+use ports::{Error, Result};
 use tokio::fs;
 use types::SandboxId;
 
 use super::{CLUSTER_LABEL, Config, SANDBOX_LABEL, error};
+use crate::StartError;
 use crate::drivers::remove_folder;
 
 /// A volume for the files of all sandboxes.
@@ -44,7 +45,7 @@ impl Files {
     /// Makes room for the files of a sandbox that has none yet.
     ///
     /// # Errors
-    /// As [`ports::Driver::start`].
+    /// As [`crate::Driver::start`].
     pub async fn make(
         &self,
         docker: &Docker,

@@ -23,12 +23,13 @@ use bollard::query_parameters::{
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
-use ports::{Driver, Found, Launch, Result, StartError, Unit, UnitState};
+use ports::Result;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 use types::{Epoch, SandboxId};
 
 use super::{LOG_LINES, WorkerSettings, tail};
+use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use binary::WorkerBinary;
 use events::Events;
 use files::Files;
@@ -135,11 +136,11 @@ impl Containers {
 
     /// `false` when it is there and runs.
     async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
-        let name = launch.unit.name(&self.config.cluster);
+        let name = launch.instance.name(&self.config.cluster);
         let body = container::body(
             &self.config,
             launch,
-            self.files.mount(&self.config, &launch.unit.sandbox),
+            self.files.mount(&self.config, &launch.instance.sandbox),
             entrypoint,
         );
         let image = body.image.clone().unwrap_or_default();
@@ -174,20 +175,20 @@ impl Containers {
         let labels = summary.labels?;
         let sandbox = SandboxId::parse(labels.get(SANDBOX_LABEL)?)?;
         let epoch = Epoch(labels.get(EPOCH_LABEL)?.parse().ok()?);
-        let unit = Unit { sandbox, epoch };
+        let instance = Instance { sandbox, epoch };
         let state = match summary.state {
             Some(ContainerSummaryStateEnum::EXITED | ContainerSummaryStateEnum::DEAD) => {
-                UnitState::Exited { code: self.exit_code(&unit).await }
+                InstanceState::Exited { code: self.exit_code(&instance).await }
             }
             // Whoever made it has gone, or the engine, before it was started.
-            Some(ContainerSummaryStateEnum::CREATED) => UnitState::Exited { code: None },
-            _ => UnitState::Running,
+            Some(ContainerSummaryStateEnum::CREATED) => InstanceState::Exited { code: None },
+            _ => InstanceState::Running,
         };
-        Some(Found { unit, state })
+        Some(Found { instance, state })
     }
 
-    async fn exit_code(&self, unit: &Unit) -> Option<i64> {
-        let name = unit.name(&self.config.cluster);
+    async fn exit_code(&self, instance: &Instance) -> Option<i64> {
+        let name = instance.name(&self.config.cluster);
         self.docker.inspect_container(&name, None).await.ok()?.state?.exit_code
     }
 }
@@ -205,11 +206,11 @@ impl Driver for Containers {
         let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
         let image = launch.image.as_deref().unwrap_or(&self.config.image);
         let entrypoint = self.binary.install(&self.docker, image).await?;
-        self.files.make(&self.docker, &self.config, &launch.unit.sandbox).await?;
+        self.files.make(&self.docker, &self.config, &launch.instance.sandbox).await?;
         if !self.create(launch, &entrypoint).await? {
             return Ok(());
         }
-        let started = self.run(&launch.unit.name(&self.config.cluster), &line).await;
+        let started = self.run(&launch.instance.name(&self.config.cluster), &line).await;
         if started.is_err() {
             // The volume may have been removed behind our back.
             self.binary.forget().await;
@@ -217,8 +218,8 @@ impl Driver for Containers {
         started
     }
 
-    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()> {
-        let name = unit.name(&self.config.cluster);
+    async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()> {
+        let name = instance.name(&self.config.cluster);
         if !grace.is_zero() {
             let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
             let options = StopContainerOptionsBuilder::default().t(seconds).build();
@@ -229,8 +230,8 @@ impl Driver for Containers {
         error::gone(self.docker.remove_container(&name, Some(options)).await)
     }
 
-    async fn log(&self, unit: &Unit) -> String {
-        let name = unit.name(&self.config.cluster);
+    async fn log(&self, instance: &Instance) -> String {
+        let name = instance.name(&self.config.cluster);
         let lines = LOG_LINES.to_string();
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&lines).build();
         let mut output = self.docker.logs(&name, Some(options));

@@ -232,7 +232,7 @@ impl Service {
         }
     }
 
-    fn enter(&self, name: Name) -> Result<Entry, Fault> {
+    fn enter(&self, name: Name) -> Result<Registration, Fault> {
         let control = Control::default();
         let mut running = lock(&self.running);
         if running.len() >= self.most_commands {
@@ -240,18 +240,18 @@ impl Service {
         }
         running.insert(name.clone(), control.clone());
         drop(running);
-        Ok(Entry { running: Arc::clone(&self.running), name, control })
+        Ok(Registration { running: Arc::clone(&self.running), name, control })
     }
 }
 
 /// A command's place among the running ones, until it is dropped.
-struct Entry {
+struct Registration {
     running: Arc<Mutex<HashMap<Name, Control>>>,
     name: Name,
     control: Control,
 }
 
-impl Drop for Entry {
+impl Drop for Registration {
     fn drop(&mut self) {
         lock(&self.running).remove(&self.name);
         self.control.ended.cancel();

@@ -11,13 +11,13 @@ use types::calls::{HomeListing, Scope};
 use types::files::{FileBrowserEntry, SubdirectoryEntry, SubdirectoryPage};
 
 use super::super::fault::{bad_request, of_file};
-use super::super::place::{self, Missing, Place};
+use super::super::place::{self, FolderEntry, Missing};
 
 const MOST_FAVORITES: usize = 50;
 
 /// One that exists already is no error.
 pub(super) fn make(scope: &Scope, path: &str) -> Result<(), Fault> {
-    let Some(place) = Place::of(scope, Path::new(path), Missing::Make)? else { return Ok(()) };
+    let Some(place) = FolderEntry::of(scope, Path::new(path), Missing::Make)? else { return Ok(()) };
     match mkdirat(&place.folder, &place.name, Mode::from_raw_mode(0o777)) {
         Ok(()) => {
             hands::give_at(&place.folder, &place.name).map_err(|error| of_file(&error, "Path not found"))

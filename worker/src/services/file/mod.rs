@@ -73,7 +73,8 @@ impl Service {
                 json(blocking(move || folders::list(&path, page_id.as_deref(), limit, include_hidden)).await?)
             }
             FileCall::Archive { scope, path, format, base_ref, exclude, use_default_excludes } => {
-                let wanted = archive::Wanted { scope, path, format, base_ref, exclude, use_default_excludes };
+                let wanted =
+                    archive::ArchiveRequest { scope, path, format, base_ref, exclude, use_default_excludes };
                 json(archives.make(wanted).await?)
             }
             FileCall::Drop { path } => json(blocking(move || archives.drop_file(&path)).await?),

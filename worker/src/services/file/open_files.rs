@@ -12,10 +12,10 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct OpenFiles {
     /// The last used at the end.
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<OpenFile>>,
 }
 
-struct Entry {
+struct OpenFile {
     key: Key,
     held: Held,
     used: Instant,
@@ -51,7 +51,7 @@ impl OpenFiles {
         if entries.len() >= MOST {
             entries.remove(0);
         }
-        entries.push(Entry { key, held, used: Instant::now() });
+        entries.push(OpenFile { key, held, used: Instant::now() });
     }
 
     pub(super) fn close_idle(&self) {

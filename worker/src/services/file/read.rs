@@ -13,7 +13,7 @@ use types::calls::{FileChunk, FileStamp, FileStat, Scope};
 
 use super::super::fault::{bad_request, of_file};
 use super::super::open::{self, Opened, Symlink};
-use super::super::place::{self, Missing, Place};
+use super::super::place::{self, FolderEntry, Missing};
 use super::buffers::{Buffers, Lent};
 use super::open_files::{Held, Key, OpenFiles};
 
@@ -68,7 +68,7 @@ fn open_existing(scope: &Scope, path: &str) -> Result<Option<File>, Fault> {
     let opened = if scope.workspace.is_none() {
         open::path(Path::new(path), Symlink::Follow)
     } else {
-        let Some(place) = Place::of(scope, Path::new(path), Missing::Fail)? else { return Ok(None) };
+        let Some(place) = FolderEntry::of(scope, Path::new(path), Missing::Fail)? else { return Ok(None) };
         open::at(&place.folder, Path::new(&place.name), Symlink::Refuse).map_err(io::Error::from)
     };
     match opened.map_err(|error| of_file(&error, MISSING))? {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::super::fault::{bad_request, not_found, of_file};
 use super::super::open::{self, Opened};
-use super::super::place::{Missing, Place};
+use super::super::place::{FolderEntry, Missing};
 
 const MOST: usize = 500;
 /// Uploads without a new piece for so long are given up.
@@ -35,7 +35,7 @@ pub(super) struct Uploads {
 
 struct Upload {
     file: File,
-    place: Place,
+    place: FolderEntry,
     /// `None`: the target itself is written, as nothing may be made beside it.
     temporary: Option<OsString>,
     touched: Mutex<Instant>,
@@ -44,7 +44,7 @@ struct Upload {
 impl Uploads {
     pub(super) fn begin(&self, scope: &Scope, path: &str) -> Result<UploadBegun, Fault> {
         let place =
-            if path.ends_with('/') { None } else { Place::of(scope, Path::new(path), Missing::Make)? };
+            if path.ends_with('/') { None } else { FolderEntry::of(scope, Path::new(path), Missing::Make)? };
         let place = place.ok_or_else(|| bad_request("Path is a directory"))?;
         let upload = Upload::new(place)?;
         let id = Uuid::new_v4().simple().to_string();
@@ -96,7 +96,7 @@ impl Uploads {
 }
 
 impl Upload {
-    fn new(place: Place) -> Result<Self, Fault> {
+    fn new(place: FolderEntry) -> Result<Self, Fault> {
         let target = match statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => Some(only_file(found)?),
             Err(Errno::NOENT) => None,
@@ -123,14 +123,14 @@ impl Upload {
         }
     }
 
-    fn over(file: File, place: Place, temporary: Option<OsString>) -> Self {
+    fn over(file: File, place: FolderEntry, temporary: Option<OsString>) -> Self {
         Self { file, place, temporary, touched: Mutex::new(Instant::now()) }
     }
 
     fn take_its_place(&self) -> Result<UploadDone, Fault> {
         let size = self.file.metadata().map_err(failed)?.len();
         if let Some(temporary) = &self.temporary {
-            let Place { folder, name, .. } = &self.place;
+            let FolderEntry { folder, name, .. } = &self.place;
             renameat(folder, temporary, folder, name).map_err(|error| failed(error.into()))?;
         }
         Ok(UploadDone { size })

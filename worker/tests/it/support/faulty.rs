@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use ports::{Appended, Error, EventLog, LogId, Record, Result};
 use types::{BashScope, SandboxId, Seq};
 
 /// The switches of a [`Faulty`] log.
@@ -80,7 +80,7 @@ impl EventLog for Faulty {
         }
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         self.inner.read(log, after, limit).await
     }
 

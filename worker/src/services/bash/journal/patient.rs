@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::log::{LogWriter, Loss, Trouble};
 use ports::retry::Backoff;
-use ports::{Appended, Entry, Error, EventLog, LogId, Result};
+use ports::{Appended, Error, EventLog, LogId, Record, Result};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use types::{Epoch, Seq};
@@ -97,7 +97,7 @@ impl PatientWriter {
     }
 
     /// Up to `limit` records.
-    pub(super) async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Entry>> {
+    pub(super) async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>> {
         self.log.read(&self.id, after, limit).await
     }
 
@@ -125,7 +125,7 @@ async fn try_to_write(writer: &mut LogWriter, write: &Write) -> std::result::Res
 }
 
 impl Found {
-    fn take(&mut self, entry: &Entry) {
+    fn take(&mut self, entry: &Record) {
         // The texts, which are long, are passed over.
         let Ok(head) = serde_json::from_slice::<Head>(&entry.payload) else { return };
         self.last_stamp = head.timestamp.into_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::{Entry, Error, EventLog, LogId, Result};
+use ports::{Error, EventLog, LogId, Record, Result};
 use tokio_util::sync::CancellationToken;
 use types::bash::{BashEvent, BashOutput};
 use types::time::{utc_after, utc_now};
@@ -168,7 +168,7 @@ fn end_of(command_id: String, order: u64) -> BashEvent {
 }
 
 /// `None` for what the writer notes for itself.
-fn event_of(entry: &Entry) -> Option<BashEvent> {
+fn event_of(entry: &Record) -> Option<BashEvent> {
     serde_json::from_slice(&entry.payload).ok()
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Archives {
     limits: Limits,
 }
 
-pub(super) struct Wanted {
+pub(super) struct ArchiveRequest {
     pub(super) scope: Scope,
     pub(super) path: String,
     pub(super) format: String,
@@ -61,7 +61,7 @@ impl Archives {
 
     /// # Cancel safety
     /// Packing ends soon after the future was dropped; what it left is removed with abandoned archives.
-    pub(super) async fn make(self: Arc<Self>, wanted: Wanted) -> Result<Archive, Fault> {
+    pub(super) async fn make(self: Arc<Self>, wanted: ArchiveRequest) -> Result<Archive, Fault> {
         let _permit = self.permits.acquire().await.map_err(Fault::internal)?;
         let folder = folder_of(&wanted)?;
         let folder = root::find(folder).await?;
@@ -151,7 +151,7 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-fn folder_of(wanted: &Wanted) -> Result<PathBuf, Fault> {
+fn folder_of(wanted: &ArchiveRequest) -> Result<PathBuf, Fault> {
     if !matches!(wanted.format.as_str(), "tar.gz" | "git-delta") {
         return Err(Fault::new(Code::Invalid, "format must be git-delta or tar.gz"));
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ports::LogId;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
-use types::conversation::{Projection, Record, Status};
+use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::{Control, LogRecord};
 use types::{ConversationId, Seq, TenantId};
 
@@ -20,7 +20,7 @@ const TAPE_RECORDS: usize = 512;
 const TAPE_BYTES: usize = 4 * 1024 * 1024;
 
 /// One conversation. Everything in it is a copy of what is stored.
-pub struct Entry {
+pub struct ConversationState {
     pub id: ConversationId,
     /// Whose it is, for ever.
     pub tenant: TenantId,
@@ -36,7 +36,7 @@ pub struct Entry {
 
 pub(super) struct State {
     /// Without the agent object, which is in `agent`.
-    pub(super) record: Arc<Record>,
+    pub(super) record: Arc<ConversationRecord>,
     pub(super) revision: u64,
     pub(super) agent: Arc<AgentText>,
     pub(super) projection: Projection,
@@ -69,14 +69,19 @@ pub(super) enum Folded {
 }
 
 /// What the orders of lists depend on.
-pub(super) struct Standing {
+pub(super) struct SortKey {
     pub(super) status: Status,
     /// UTC with `Z`.
     pub(super) updated: String,
 }
 
-impl Entry {
-    pub(super) fn new(record: Record, agent: Box<RawValue>, revision: u64, projection: Projection) -> Self {
+impl ConversationState {
+    pub(super) fn new(
+        record: ConversationRecord,
+        agent: Box<RawValue>,
+        revision: u64,
+        projection: Projection,
+    ) -> Self {
         Self {
             id: record.id,
             tenant: record.tenant.clone(),
@@ -100,7 +105,7 @@ impl Entry {
 
     /// The record as stored, secrets sealed, its `agent` null.
     #[must_use]
-    pub fn record(&self) -> Arc<Record> {
+    pub fn record(&self) -> Arc<ConversationRecord> {
         self.state().record.clone()
     }
 
@@ -145,7 +150,7 @@ impl Entry {
         self.folded.subscribe()
     }
 
-    /// Begins to keep the newest records at hand, for [`Entry::taped_after`].
+    /// Begins to keep the newest records at hand, for [`ConversationState::taped_after`].
     pub fn start_tape(&self) -> Seq {
         let mut state = self.state();
         state.tape.get_or_insert_default();
@@ -173,9 +178,9 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn sort_key(&self) -> SortKey {
         let state = self.state();
-        Standing { status: state.projection.status, updated: state.updated_at(&self.created_at) }
+        SortKey { status: state.projection.status, updated: state.updated_at(&self.created_at) }
     }
 
     /// Folds in one record; `prev` is the position before it.
@@ -204,13 +209,13 @@ impl Entry {
     }
 
     /// Whether `record` is of this conversation, and not of one that has its id after it, or before.
-    pub(super) fn is_of(&self, record: &Record) -> bool {
+    pub(super) fn is_of(&self, record: &ConversationRecord) -> bool {
         let log = LogId::conversation(&record.sandbox, record.id);
         self.log == log && self.tenant == record.tenant && *self.created_at == *record.created_at
     }
 
     /// Takes over a newer record.
-    pub(super) fn replace_record(&self, record: Record, agent: Box<RawValue>, revision: u64) {
+    pub(super) fn replace_record(&self, record: ConversationRecord, agent: Box<RawValue>, revision: u64) {
         let mut state = self.state();
         if revision > state.revision {
             state.record = Arc::new(record);
@@ -271,12 +276,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn entry() -> Entry {
+    fn entry() -> ConversationState {
         let record = json!({"id": ConversationId::random(), "sandbox": "default", "created_at": "2026-11-23T00:00:00.000000Z",
             "title": null, "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
         let agent = serde_json::value::to_raw_value(&json!({})).unwrap();
-        Entry::new(serde_json::from_value(record).unwrap(), agent, 1, Projection::default())
+        ConversationState::new(serde_json::from_value(record).unwrap(), agent, 1, Projection::default())
     }
 
     fn message(n: u64) -> Bytes {

@@ -21,7 +21,7 @@ const LONGEST_HEAD: usize = 512;
 
 /// What searches look at of a stored bash event; the rest stays in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct EventSummary {
     pub seq: Seq,
     /// The record before it in the log.
     pub prev: Seq,
@@ -52,7 +52,7 @@ struct Glance<'a> {
     exit_code: Option<i32>,
 }
 
-impl Entry {
+impl EventSummary {
     /// `None` for a record that is no bash event.
     pub fn of(prev: Seq, seq: Seq, record: &[u8]) -> Option<Self> {
         let mut head = [0; LONGEST_HEAD];
@@ -96,10 +96,10 @@ mod tests {
         let output = br#"{"kind":"BashOutput","id":"07ac6a83849c480d8f581bedf4fb69a1",
             "timestamp":"2026-11-23T00:56:05.462770Z","command_id":"5a502812f4634d7eafd6bc0b11d74ecf","order":2,
             "exit_code":0,"stdout":"x","stderr":null}"#;
-        let entry = Entry::of(Seq(1), Seq(2), output).unwrap();
+        let entry = EventSummary::of(Seq(1), Seq(2), output).unwrap();
         assert!(entry.last && entry.order == 2 && entry.command.is_some());
-        assert_eq!(Entry::of(Seq(1), Seq(2), b"{}"), None);
-        assert_eq!(Entry::of(Seq(1), Seq(2), br#"{"order":2,"stdout":"x"}"#), None);
-        assert_eq!(Entry::of(Seq(1), Seq(2), b"{"), None);
+        assert_eq!(EventSummary::of(Seq(1), Seq(2), b"{}"), None);
+        assert_eq!(EventSummary::of(Seq(1), Seq(2), br#"{"order":2,"stdout":"x"}"#), None);
+        assert_eq!(EventSummary::of(Seq(1), Seq(2), b"{"), None);
     }
 }

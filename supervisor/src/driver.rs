@@ -1,19 +1,20 @@
+//! What starts workers: the trait that every way of running them implements.
+
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ports::Result;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
-use crate::Result;
-
 /// One incarnation of a sandbox: what should run, and what was found running.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Unit {
+pub struct Instance {
     pub sandbox: SandboxId,
     pub epoch: Epoch,
 }
 
-impl Unit {
+impl Instance {
     /// What it is called wherever it runs: the same name whoever starts it.
     #[must_use]
     pub fn name(&self, cluster: &str) -> String {
@@ -21,37 +22,37 @@ impl Unit {
     }
 }
 
-/// What a unit is made from.
+/// What an instance is made from.
 #[derive(Clone)]
 pub struct Launch {
-    pub unit: Unit,
+    pub instance: Instance,
     /// `None`: the driver's default. Drivers without images ignore it.
     pub image: Option<String>,
     /// What its worker signs in with; `None` where nobody has to.
     pub credentials: Option<Credentials>,
 }
 
-/// A unit a driver knows of.
+/// An instance a driver knows of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    pub unit: Unit,
-    pub state: UnitState,
+    pub instance: Instance,
+    pub state: InstanceState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnitState {
+pub enum InstanceState {
     /// Made, starting or running.
     Running,
     /// It ended by itself, with this exit code where there is one.
     Exited { code: Option<i64> },
 }
 
-/// Why a unit does not run.
+/// Why an instance does not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     #[error("the image {0} is not there")]
     ImageMissing(String),
-    /// Try again later. The unit may or may not be there.
+    /// Try again later. The instance may or may not be there.
     #[error("the container service does not answer: {0}")]
     Unavailable(String),
     /// A sentence for clients: it names neither secrets nor the host's paths.
@@ -78,15 +79,15 @@ pub trait Driver: Send + Sync {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn stop(&self, unit: &Unit, grace: Duration) -> Result<()>;
+    async fn stop(&self, instance: &Instance, grace: Duration) -> Result<()>;
 
     /// The last lines it wrote; empty where none are known.
-    async fn log(&self, unit: &Unit) -> String;
+    async fn log(&self, instance: &Instance) -> String;
 
-    /// Removes a sandbox's files, once no unit uses them.
+    /// Removes a sandbox's files, once no instance uses them.
     ///
     /// # Errors
-    /// `Unavailable`, also while a unit still uses them.
+    /// `Unavailable`, also while an instance still uses them.
     async fn remove_files(&self, sandbox: &SandboxId) -> Result<()>;
 
     /// Returns when something may have changed by itself. A hint: changes can be missed.
