@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
-
 use async_nats::{HeaderMap, Message};
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
 use crate::jetstream::{JetStream, Raw, StreamFilter, number};
 use crate::layout;
@@ -65,21 +64,9 @@ impl Kv for NatsKv {
 
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
     /// is missed.
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
-        let (stream, prefix) = (layout::bucket_stream(bucket), format!("$KV.{bucket}."));
-        let subject = format!("{prefix}>");
-        let filter = StreamFilter { stream: &stream, subject: &subject };
-        let (mut keys, mut from) = (BTreeMap::new(), 1);
-        loop {
-            let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
-            let Some(last) = page.last() else { break };
-            from = last.seq + 1;
-            for raw in page {
-                let Some(key) = raw.subject.strip_prefix(&prefix).map(str::to_owned) else { continue };
-                keys.insert(key, Value::of(raw));
-            }
-        }
-        Ok(keys.into_iter().filter_map(|(key, value)| Some((key, entry(value)?))).collect())
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        let pages = stream::try_unfold(1, move |from| self.page(bucket, from));
+        pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed()
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
@@ -93,6 +80,17 @@ impl Kv for NatsKv {
 }
 
 impl NatsKv {
+    /// What is stored from the position `from` on, and where the next page begins.
+    async fn page(&self, bucket: &str, from: u64) -> Result<Option<(Vec<Change>, u64)>> {
+        let (stream, prefix) = (layout::bucket_stream(bucket), format!("$KV.{bucket}."));
+        let subject = format!("{prefix}>");
+        let filter = StreamFilter { stream: &stream, subject: &subject };
+        let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        let next = last.seq + 1;
+        Ok(Some((page.into_iter().filter_map(|raw| stored(&prefix, raw)).collect(), next)))
+    }
+
     /// The last message of a key.
     async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
         let (stream, subject) = (layout::bucket_stream(bucket), layout::key_subject(bucket, key)?);
@@ -129,6 +127,15 @@ fn is_mark(headers: &HeaderMap) -> bool {
 
 fn entry(value: Value) -> Option<KvEntry> {
     Some(KvEntry { revision: value.revision, value: value.bytes? })
+}
+
+/// `None` for what is no key's.
+fn stored(prefix: &str, raw: Raw) -> Option<Change> {
+    let key = raw.subject.strip_prefix(prefix)?.to_owned();
+    Some(match entry(Value::of(raw)) {
+        Some(entry) => Change::Put { key, entry },
+        None => Change::Deleted { key },
+    })
 }
 
 /// `None` for what is no stored value.

@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 
 use crate::{Result, feed};
@@ -49,6 +52,8 @@ impl feed::Item for Change {
 
 pub type Changes = BoxStream<'static, Change>;
 
+pub type Scan<'a> = BoxStream<'a, Result<Change>>;
+
 /// Small named values in buckets, with compare-and-set. Bucket names: upper-case ASCII and `_`. Keys: ASCII
 /// letters, digits, `_`, `-`, and `.` between them; 1 to 200 bytes. An acknowledged write survives a crash.
 #[async_trait]
@@ -69,11 +74,27 @@ pub trait Kv: Send + Sync {
     /// `Conflict` when `expect` does not hold: nothing was removed.
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()>;
 
-    /// All keys of a bucket with their values, in key order.
+    /// What a bucket holds, read as it is taken and a few MiB ahead at most. Every key that stays comes at least
+    /// once, in no order; of what comes of one key the last counts. Ends after the first error (`Unavailable`,
+    /// `Internal`), and is never `Lagged`.
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a>;
+
+    /// All keys of a bucket with their values, in key order and in memory: for buckets that are small.
     ///
     /// # Errors
     /// `Unavailable`, `Internal`.
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>>;
+    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
+        let mut entries = BTreeMap::new();
+        let mut scan = self.scan(bucket);
+        while let Some(change) = scan.try_next().await? {
+            match change {
+                Change::Put { key, entry } => drop(entries.insert(key, entry)),
+                Change::Deleted { key } => drop(entries.remove(&key)),
+                Change::Lagged => {}
+            }
+        }
+        Ok(entries.into_iter().collect())
+    }
 
     /// Changes from now on: what is written after this returns is seen.
     ///

@@ -24,7 +24,7 @@ pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
 pub use error::{Error, Result};
 pub use event_log::{Appended, EventLog, Record, Stored};
-pub use kv::{Change, Changes, Expect, Kv, KvEntry};
+pub use kv::{Change, Changes, Expect, Kv, KvEntry, Scan};
 pub use types::{LogId, subjects};
 
 /// Everything a service is given. Cheap to clone.

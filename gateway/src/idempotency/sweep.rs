@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use ports::buckets::IDEMPOTENCY;
-use ports::{Error, Expect, Kv, Ports};
+use ports::{Change, Error, Expect, Kv, Ports};
 use tokio_util::sync::CancellationToken;
 
 use super::claim::is_expired;
@@ -22,7 +23,9 @@ pub async fn sweep(ports: Ports, stop: CancellationToken) {
 }
 
 async fn sweep_once(kv: &dyn Kv) -> ports::Result<()> {
-    for (name, entry) in kv.list(IDEMPOTENCY).await? {
+    let mut answers = kv.scan(IDEMPOTENCY);
+    while let Some(change) = answers.try_next().await? {
+        let Change::Put { key: name, entry } = change else { continue };
         if !is_expired(&entry.value) {
             continue;
         }

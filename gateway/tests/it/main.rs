@@ -28,5 +28,6 @@ mod sandboxes;
 mod sockets;
 mod sockets_bash;
 mod sockets_closing;
+mod sweep;
 mod tenants;
 mod tokens;

@@ -1,6 +1,7 @@
 //! What `/metrics` tells, and whom.
 
-use crate::common::{KEY, keyed_server, open_server};
+use crate::common::{KEY, keyed_server, open_server, start};
+use crate::tokens::{bearer, token};
 use reqwest::Method;
 
 #[tokio::test]
@@ -36,4 +37,28 @@ async fn metrics_are_behind_the_session_key() {
     assert_eq!(server.get("/metrics").await.status(), 401);
     let with_key = server.request(Method::GET, "/metrics").header("x-session-api-key", KEY);
     assert_eq!(with_key.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn metrics_are_shown_to_no_token_of_a_tenant_but_to_one_with_the_right_to_administer() {
+    let server = start(|config| {
+        config.bearer = Some(bearer());
+        config.root_path = "/below".to_owned();
+    })
+    .await;
+    for (tenant, scope, expected) in [
+        ("default", "read", 403),
+        ("default", "read write", 403),
+        ("another", "read write", 403),
+        ("default", "admin", 200),
+        ("another", "read admin", 200),
+    ] {
+        for path in ["/metrics", "/below/metrics"] {
+            let request = server.request(Method::GET, path).bearer_auth(token(tenant, scope));
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), expected, "{path} for {scope} of {tenant}");
+            let text = answer.text().await.unwrap();
+            assert_eq!(text.contains("manyhands_http_requests"), expected == 200, "{path}: {text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::buckets::LEASES;
-use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
+use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -123,8 +123,8 @@ impl Kv for Store {
         self.inner.delete(bucket, key, expect).await
     }
 
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
-        self.inner.list(bucket).await
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        self.inner.scan(bucket)
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {

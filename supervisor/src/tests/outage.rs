@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{future::ready, stream};
 use ports::buckets::LEASES;
-use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
+use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 use types::placement::Want;
 
 use super::{SECOND, instance, world};
@@ -40,8 +41,11 @@ impl Kv for Store {
         self.there()?.delete(bucket, key, expect).await
     }
 
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
-        self.there()?.list(bucket).await
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        match self.there() {
+            Ok(there) => there.scan(bucket),
+            Err(away) => Box::pin(stream::once(ready(Err(away)))),
+        }
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {

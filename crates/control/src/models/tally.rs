@@ -215,7 +215,7 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use ports::{Changes, Error, KvEntry};
+    use ports::{Changes, Error, KvEntry, Scan};
 
     use super::*;
 
@@ -261,8 +261,8 @@ mod tests {
             self.kv.delete(bucket, key, expect).await
         }
 
-        async fn list(&self, bucket: &str) -> ports::Result<Vec<(String, KvEntry)>> {
-            self.kv.list(bucket).await
+        fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+            self.kv.scan(bucket)
         }
 
         async fn watch(&self, bucket: &str) -> ports::Result<Changes> {

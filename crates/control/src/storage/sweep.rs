@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use ports::storage::Storage;
-use ports::{Error, Expect, Kv, KvEntry, Result};
+use ports::{Change, Error, Expect, Kv, KvEntry, Result};
 use serde::Deserialize;
 use types::SandboxId;
 
@@ -31,8 +32,11 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
         return Ok(());
     }
     // Whatever became of the sandbox's record: no conversation is lost.
-    for (_, record) in kv.list(CONVERSATIONS).await? {
-        left.remove(&sandbox_of(&record)?);
+    let mut records = kv.scan(CONVERSATIONS);
+    while let Some(change) = records.try_next().await? {
+        if let Change::Put { entry: record, .. } = change {
+            left.remove(&sandbox_of(&record)?);
+        }
     }
     for sandbox in left.into_iter().filter_map(|key| SandboxId::parse(key)) {
         storage.erase(&sandbox).await?;

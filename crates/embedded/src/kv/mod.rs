@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Changes, Error, Expect, Kv, KvEntry, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
 use crate::blocking::blocking;
 use crate::disk::Disk;
 use crate::journal::{Journal, MAX_BYTES};
 use crate::place::{Place, bucket_folder};
 use index::Buckets;
+use read::Pages;
 use write::{Delete, Put};
 
 /// Only keys and revisions are kept in memory, of the buckets that were written to.
@@ -53,13 +55,25 @@ impl Kv for FileKv {
         self.journal.run(|answer| Box::new(Delete::new(target, answer))).await
     }
 
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
-        let folder = self.disk.in_root(&bucket_folder(bucket)?);
-        blocking(move || read::entries(&folder)).await
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        let opened = async {
+            let folder = self.disk.in_root(&bucket_folder(bucket)?);
+            blocking(move || Pages::open(folder)).await
+        };
+        let pages = stream::once(opened).map_ok(|pages| stream::try_unfold(pages, next_page)).try_flatten();
+        pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed()
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
         bucket_folder(bucket)?;
         Ok(Box::pin(self.buckets.watch(bucket)))
     }
+}
+
+async fn next_page(mut pages: Pages) -> Result<Option<(Vec<Change>, Pages)>> {
+    blocking(move || {
+        let page = pages.next_page()?;
+        Ok((!page.is_empty()).then_some((page, pages)))
+    })
+    .await
 }

@@ -1,11 +1,15 @@
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::vec;
 
 use bytes::Bytes;
-use ports::KvEntry;
+use ports::{Change, KvEntry};
 
 use crate::place::key_of;
+
+const PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 4 << 20;
 
 /// `NotFound` for an absent key, `InvalidData` for a file that holds no revision.
 pub fn entry(path: &Path) -> io::Result<KvEntry> {
@@ -16,21 +20,40 @@ pub fn entry(path: &Path) -> io::Result<KvEntry> {
     Ok(KvEntry { revision, value: bytes.slice(end + 1..) })
 }
 
-/// Every key with its value, in order. Damaged ones are left out, with a warning.
-pub fn entries(folder: &Path) -> io::Result<Vec<(String, KvEntry)>> {
-    let mut entries = Vec::new();
-    for key in keys(folder)? {
-        match entry(&folder.join(&key.file_name)) {
-            Ok(entry) => entries.push((key.name, entry)),
-            // Deleted since the folder was read.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                tracing::error!(key = %key.name, folder = %folder.display(), %error, "a key is left out");
-            }
-            Err(error) => return Err(error),
-        }
+/// A bucket that is read in pieces. Only the names of its keys are in memory.
+pub struct Pages {
+    folder: PathBuf,
+    keys: vec::IntoIter<KeyFile>,
+}
+
+impl Pages {
+    pub fn open(folder: PathBuf) -> io::Result<Self> {
+        let keys = keys(&folder)?.into_iter();
+        Ok(Self { folder, keys })
     }
-    Ok(entries)
+
+    /// The next keys with their values, in order; none when all were read. Damaged ones are left out, with a
+    /// warning.
+    pub fn next_page(&mut self) -> io::Result<Vec<Change>> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < PAGE && bytes < PAGE_BYTES {
+            let Some(key) = self.keys.next() else { break };
+            match entry(&self.folder.join(&key.file_name)) {
+                Ok(entry) => {
+                    bytes += entry.value.len();
+                    page.push(Change::Put { key: key.name, entry });
+                }
+                // Deleted since the folder was read.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    let folder = self.folder.display();
+                    tracing::error!(key = %key.name, %folder, %error, "a key is left out");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
+    }
 }
 
 /// Every key with its revision, which is 0 for a damaged one.

@@ -15,3 +15,4 @@ mod directory;
 mod full_disk;
 mod log_writer;
 mod model;
+mod scan;

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Blobs, Changes, Error, Expect, Kv, KvEntry, Result, buckets};
+use futures_util::{future::ready, stream};
+use ports::{Blobs, Changes, Error, Expect, Kv, KvEntry, Result, Scan, buckets};
 use types::SandboxId;
 
 use super::Remote;
@@ -31,8 +32,8 @@ impl Kv for OwnLease {
         self.remote.delete_lease(expect).await
     }
 
-    async fn list(&self, bucket: &str) -> Result<Vec<(String, KvEntry)>> {
-        Err(denied(bucket, "*"))
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        Box::pin(stream::once(ready(Err(denied(bucket, "*")))))
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {

@@ -1,9 +1,10 @@
 //! Keeps the index up with the bus and the bucket.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use ports::{Change, Changes, Delivery, Message, Ports, Stored, Subscription, subjects};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -109,15 +110,21 @@ impl Index {
 
     async fn refresh_all(&self) -> ports::Result<()> {
         let known = self.directory().all();
-        let listed = self.0.ports.kv.list(CONVERSATIONS).await?;
-        for (_, value) in &listed {
-            self.adopt(value).await?;
+        let mut found = BTreeSet::new();
+        let mut scan = self.0.ports.kv.scan(CONVERSATIONS);
+        while let Some(change) = scan.try_next().await? {
+            match change {
+                Change::Put { key, entry } => {
+                    self.adopt(&entry).await?;
+                    found.insert(key);
+                }
+                Change::Deleted { key } => {
+                    found.remove(&key);
+                }
+                Change::Lagged => {}
+            }
         }
-        let gone = known.iter().filter(|entry| {
-            let hex = entry.id.hex();
-            listed.binary_search_by(|(key, _)| key.as_str().cmp(&hex)).is_err()
-        });
-        for entry in gone {
+        for entry in known.iter().filter(|entry| !found.contains(&entry.id.hex())) {
             self.drop_if_same(Some(entry));
         }
         Ok(())
