@@ -75,8 +75,8 @@ pub trait Kv: Send + Sync {
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()>;
 
     /// What a bucket holds, read as it is taken and a few MiB ahead at most. Every key that stays comes at least
-    /// once, in no order; of what comes of one key the last counts. Ends after the first error (`Unavailable`,
-    /// `Internal`), and is never `Lagged`.
+    /// once, in no order; of what comes of one key the last counts. Ends however often keys change meanwhile, or
+    /// after the first error (`Unavailable`, `Internal`), and is never `Lagged`.
     fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a>;
 
     /// All keys of a bucket with their values, in key order and in memory: for buckets that are small.

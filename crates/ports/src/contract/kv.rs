@@ -1,8 +1,14 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, TryStreamExt};
 
-use super::{next, unique};
+use super::{in_time, next, unique};
 use crate::{Change, Error, Expect, KvEntry, Ports, buckets};
+
+/// What a scan may have read without being asked for it yet.
+const AHEAD: usize = 5 << 20;
 
 const BUCKET: &str = buckets::CONVERSATIONS;
 const OTHER_BUCKET: &str = buckets::PROJECTIONS;
@@ -94,6 +100,59 @@ pub async fn a_list_is_in_key_order_with_values(ports: Ports) {
     let all = ports.kv.list(BUCKET).await.expect("a list");
     let ours: Vec<_> = all.into_iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
     assert_eq!(ours, expected);
+}
+
+pub async fn a_scan_is_read_as_it_is_taken(ports: Ports) {
+    const SIZE: usize = 256 << 10;
+    let (prefix, old) = (unique(), "x".repeat(SIZE));
+    let keys: Vec<String> = (0..4 * AHEAD / SIZE).map(|number| format!("{prefix}.{number:03}")).collect();
+    for key in &keys {
+        put(&ports, key, &old, Expect::Absent).await.expect("created");
+    }
+    let mut scan = ports.kv.scan(BUCKET);
+    let first = next(&mut scan).await;
+    for key in &keys {
+        put(&ports, key, "new", Expect::Anything).await.expect("replaced");
+    }
+    let (mut held, mut found) = (0, BTreeMap::new());
+    let mut seen = futures_util::stream::iter([first]).chain(scan);
+    while let Some(change) = in_time(seen.try_next()).await.expect("a scan") {
+        let Change::Put { key, entry } = change else { continue };
+        if key.starts_with(&prefix) {
+            held += if entry.value == old { SIZE } else { 0 };
+            found.insert(key, entry.value);
+        }
+    }
+    assert!(held <= AHEAD, "{held} bytes had been read that nobody had taken");
+    assert!(found.into_keys().eq(keys), "every key is found, also those that were changed");
+}
+
+pub async fn a_scan_ends_although_keys_keep_changing(ports: Ports) {
+    let prefix = unique();
+    let keys: BTreeSet<String> = (0..40).map(|number| format!("{prefix}.{number:02}")).collect();
+    for key in &keys {
+        put(&ports, key, "0", Expect::Absent).await.expect("created");
+    }
+    // Each changes keys of its own as fast as it can.
+    let changing = keys.iter().skip(8).map(async |key| {
+        loop {
+            put(&ports, key, "1", Expect::Anything).await.expect("changed");
+        }
+    });
+    let scanning = async {
+        for _ in 0..5 {
+            let scan = ports.kv.scan(BUCKET).try_filter_map(async |change| match change {
+                Change::Put { key, .. } => Ok(Some(key)),
+                Change::Deleted { .. } | Change::Lagged => Ok(None),
+            });
+            let found: BTreeSet<String> = in_time(scan.try_collect()).await.expect("a scan");
+            assert!(found.is_superset(&keys), "no key is missed because it was changed");
+        }
+    };
+    tokio::select! {
+        () = scanning => {}
+        _ = join_all(changing) => {}
+    }
 }
 
 pub async fn buckets_do_not_mix(ports: Ports) {

@@ -68,6 +68,8 @@ macro_rules! contract_tests {
             deletion_honours_its_condition,
             revisions_grow_over_a_deletion,
             a_list_is_in_key_order_with_values,
+            a_scan_is_read_as_it_is_taken,
+            a_scan_ends_although_keys_keep_changing,
             buckets_do_not_mix,
             a_watcher_sees_every_change_in_order,
         );

@@ -1,10 +1,11 @@
 //! What the index does at start.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Error, KvEntry};
+use ports::{Change, Error, Kv, KvEntry};
 use types::conversation::Projection;
 
 use super::conversation::ConversationState;
@@ -12,29 +13,46 @@ use super::follow::PARALLEL_READS;
 use super::save::Saved;
 use super::{CONVERSATIONS, Index, PROJECTIONS, records};
 
-/// Records decoded by one task.
+/// Records decoded by one task, and the tasks that decode at the same time.
 const CHUNK: usize = 250;
+const DECODERS: usize = 4;
 
+/// Of a bucket only some records are held as they were stored, and what is kept of each. What changes meanwhile is heard
+/// of by the subscriptions that were made before.
 pub(super) async fn all(index: &Index) -> ports::Result<()> {
-    let kv = &index.0.ports.kv;
-    let (records, saved) = tokio::try_join!(kv.list(CONVERSATIONS), kv.list(PROJECTIONS))?;
-    let saved: Arc<HashMap<_, _>> = Arc::new(saved.into_iter().collect());
-    let mut decoding = Vec::new();
-    for chunk in records.chunks(CHUNK) {
-        let (chunk, saved) = (chunk.to_vec(), saved.clone());
-        decoding.push(tokio::task::spawn_blocking(move || decode_chunk(&chunk, &saved)));
-    }
-    for decoded in decoding {
-        let entries = decoded.await.map_err(|error| Error::Internal(error.to_string()))?;
-        stream::iter(entries)
-            .map(Ok)
-            .try_for_each_concurrent(PARALLEL_READS, async |entry| load_one(index, entry).await)
-            .await?;
-    }
-    Ok(())
+    let kv = index.0.ports.kv.as_ref();
+    let saved = Arc::new(saved(kv).await?);
+    let records = kv.scan(CONVERSATIONS).try_filter_map(|change| ready(Ok(put(change))));
+    let decoded = records.try_chunks(CHUNK).map_err(|cut_off| cut_off.1).map_ok(|chunk| {
+        let saved = saved.clone();
+        let decoding = tokio::task::spawn_blocking(move || decode_chunk(&chunk, &saved));
+        async { decoding.await.map_err(|error| Error::Internal(error.to_string())) }
+    });
+    let load = async |entry| load_one(index, entry).await;
+    decoded
+        .try_buffered(DECODERS)
+        .try_for_each(async |entries| {
+            stream::iter(entries).map(Ok).try_for_each_concurrent(PARALLEL_READS, load).await
+        })
+        .await
 }
 
-fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, KvEntry>) -> Vec<ConversationState> {
+async fn saved(kv: &dyn Kv) -> ports::Result<HashMap<String, Saved>> {
+    let saved = kv.scan(PROJECTIONS).try_filter_map(|change| ready(Ok(put(change))));
+    let decoded = saved.try_filter_map(async |(key, stored)| {
+        Ok(serde_json::from_slice(&stored.value).ok().map(|saved| (key, saved)))
+    });
+    decoded.try_collect().await
+}
+
+fn put(change: Change) -> Option<(String, KvEntry)> {
+    match change {
+        Change::Put { key, entry } => Some((key, entry)),
+        Change::Deleted { .. } | Change::Lagged => None,
+    }
+}
+
+fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, Saved>) -> Vec<ConversationState> {
     let mut entries = Vec::with_capacity(chunk.len());
     for (key, stored) in chunk {
         match records::decode(&stored.value) {
@@ -50,9 +68,9 @@ fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, KvEntry>) -
     entries
 }
 
-fn saved_projection(saved: Option<&KvEntry>, created_at: &str) -> Projection {
-    let saved = saved.and_then(|saved| serde_json::from_slice::<Saved>(&saved.value).ok());
-    saved.filter(|saved| saved.created_at == created_at).map(|saved| saved.projection).unwrap_or_default()
+fn saved_projection(saved: Option<&Saved>, created_at: &str) -> Projection {
+    let saved = saved.filter(|saved| saved.created_at == created_at);
+    saved.map(|saved| saved.projection.clone()).unwrap_or_default()
 }
 
 async fn load_one(index: &Index, entry: ConversationState) -> ports::Result<()> {
