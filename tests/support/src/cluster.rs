@@ -129,6 +129,22 @@ impl Cluster {
         *gateway = Gateway::start(command, gateway.address.port());
     }
 
+    /// SIGKILL to every gateway and supervisor, and new ones.
+    ///
+    /// # Panics
+    /// When one does not start.
+    pub fn restart(&mut self) {
+        for index in 0..self.supervisors.len() {
+            self.supervisors[index].kill();
+        }
+        for index in 0..self.gateways.len() {
+            self.restart_gateway(index);
+        }
+        for _ in 0..self.supervisors.len() {
+            self.restart_supervisor(0);
+        }
+    }
+
     /// One process of each worker that runs now: without it, the worker has ended.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {

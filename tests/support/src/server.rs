@@ -173,9 +173,13 @@ impl Server {
         cluster.containers.as_ref().expect("the workers are containers")
     }
 
-    /// SIGKILL, and a new one on the same data.
+    /// SIGKILL, and a new one on the same data; of a cluster: all gateways and supervisors.
     #[must_use]
     pub fn killed_and_restarted(mut self) -> Self {
+        if let Running::Cluster(cluster) = &mut self.running {
+            cluster.restart();
+            return self;
+        }
         self.kill();
         self.start.clone().start()
     }

@@ -95,7 +95,8 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
     let persistence_dir = if copy.persistence_dir.is_empty() {
         shared.config.observations_root.join(copy.conversation.hex())
     } else {
-        PathBuf::from(&copy.persistence_dir)
+        // Agents are told of files in it, and their shells stand elsewhere.
+        std::path::absolute(&copy.persistence_dir).map_err(|error| invalid(error.to_string()))?
     };
     let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
     let context = ToolContext {
