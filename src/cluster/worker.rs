@@ -68,7 +68,7 @@ async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
     })
     .await?;
-    let ports = super::ready(async || connection.worker(&spec.sandbox).await).await?;
+    let ports = super::ready(async || connection.worker(&spec.sandbox, spec.epoch).await).await?;
     let state = PathBuf::from(&spec.state_dir);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let broker = worker::Broker::new(ports.bus.clone(), spec.sandbox.clone(), spec.epoch);

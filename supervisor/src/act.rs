@@ -229,7 +229,7 @@ impl Actor {
         self.driver.stop(instance, grace).await?;
         let Some(entry) = self.kv.get(LEASES, view.sandbox.as_str()).await? else { return Ok(()) };
         let lease: Option<types::placement::Lease> = serde_json::from_slice(&entry.value).ok();
-        if lease.is_none_or(|lease| lease.epoch > instance.epoch) {
+        if lease.is_some_and(|lease| lease.epoch > instance.epoch) {
             return Ok(());
         }
         match self.kv.delete(LEASES, view.sandbox.as_str(), Expect::Revision(entry.revision)).await {

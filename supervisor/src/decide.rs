@@ -137,7 +137,7 @@ fn bring_up(view: &View, circumstances: &Circumstances, now: Moment) -> Step {
         Some(failure) if !failure.is_final && now.unix_ms < failure.retry_at => {
             Step::Wait(Duration::from_millis(failure.retry_at - now.unix_ms))
         }
-        _ => Step::Start(view.next_epoch()),
+        _ => view.next_epoch().map_or(Step::Wait(RESYNC), Step::Start),
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::future::ready;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
 use ports::buckets::{LEASES, SANDBOXES};
-use ports::{Change, Changes, Kv};
+use ports::{Allowance, Change, Changes, Kv, KvEntry};
 use types::Epoch;
 use types::placement::Lease;
 
 /// After watches that ended.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
+/// How often the lease of one sandbox is news: sooner than its worker can be replaced.
+const NEWS_AT_ONCE: u32 = 6;
+const NEWS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub struct Hints {
@@ -30,7 +33,7 @@ impl Hints {
         match (kv.watch(SANDBOXES).await, kv.watch(LEASES).await) {
             (Ok(sandboxes), Ok(leases)) => {
                 let mut holders = Holders::default();
-                let leases = leases.filter(move |change| ready(holders.change_by(change)));
+                let leases = leases.filter(move |change| ready(holders.change_by(change, Instant::now())));
                 self.changes = Some(ended_by_any(sandboxes, leases.boxed()));
             }
             (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "no hints from the records"),
@@ -50,24 +53,38 @@ impl Hints {
     }
 }
 
-/// Who holds which lease. They are renewed all the time; that they begin and end is news.
-#[derive(Default)]
-struct Holders(HashMap<String, Epoch>);
+/// Who holds which lease. They are renewed all the time; that they begin and end is news, but not how often a worker can
+/// bring that about.
+struct Holders {
+    epochs: HashMap<String, Epoch>,
+    news: Allowance,
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        Self { epochs: HashMap::new(), news: Allowance::new(NEWS_AT_ONCE, NEWS_EVERY) }
+    }
+}
 
 impl Holders {
-    fn change_by(&mut self, change: &Change) -> bool {
-        match change {
-            Change::Put { key, entry } => match serde_json::from_slice::<Lease>(&entry.value) {
-                Ok(lease) => self.0.insert(key.clone(), lease.epoch) != Some(lease.epoch),
-                Err(_) => true,
-            },
-            Change::Deleted { key } => {
-                self.0.remove(key);
-                true
-            }
-            Change::Lagged => true,
-        }
+    fn change_by(&mut self, change: &Change, now: Instant) -> bool {
+        let (key, holder) = match change {
+            Change::Put { key, entry } => (key, holder(entry)),
+            Change::Deleted { key } => (key, None),
+            Change::Lagged => return true,
+        };
+        let before = match holder {
+            Some(epoch) => self.epochs.insert(key.clone(), epoch),
+            None => self.epochs.remove(key),
+        };
+        let is_news = before != holder || matches!(change, Change::Deleted { .. });
+        is_news && self.news.take(key, now)
     }
+}
+
+/// `None` where the lease cannot be read: then nobody holds it.
+fn holder(lease: &KvEntry) -> Option<Epoch> {
+    serde_json::from_slice::<Lease>(&lease.value).ok().map(|lease| lease.epoch)
 }
 
 /// Both, until one of them ends.
@@ -79,22 +96,37 @@ fn ended_by_any(one: Changes, other: Changes) -> Changes {
 
 #[cfg(test)]
 mod tests {
-    use ports::KvEntry;
-
     use super::*;
+
+    fn put(value: Vec<u8>) -> Change {
+        Change::Put { key: "a".to_owned(), entry: KvEntry { revision: 1, value: value.into() } }
+    }
 
     fn lease(epoch: u64, idle_seconds: u64) -> Change {
         let lease = Lease { epoch: Epoch(epoch), since: String::new(), idle_seconds, runs: 0 };
-        let value = serde_json::to_vec(&lease).unwrap().into();
-        Change::Put { key: "a".to_owned(), entry: KvEntry { revision: 1, value } }
+        put(serde_json::to_vec(&lease).unwrap())
+    }
+
+    fn ended() -> Change {
+        Change::Deleted { key: "a".to_owned() }
     }
 
     #[test]
     fn leases_that_begin_or_end_are_news_and_renewals_are_not() {
-        let mut holders = Holders::default();
-        let end = Change::Deleted { key: "a".to_owned() };
-        let changes = [end.clone(), lease(1, 0), lease(1, 5), lease(2, 0), Change::Lagged, end, lease(2, 5)];
-        let news = changes.map(|change| holders.change_by(&change));
+        let (mut holders, now) = (Holders::default(), Instant::now());
+        let changes = [ended(), lease(1, 0), lease(1, 5), lease(2, 0), Change::Lagged, ended(), lease(2, 5)];
+        let news = changes.map(|change| holders.change_by(&change, now));
         assert_eq!(news, [true, true, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_worker_that_changes_its_lease_all_the_time_is_no_news_for_long() {
+        let (mut holders, now) = (Holders::default(), Instant::now());
+        let flicker =
+            |round: u64| [lease(round % 2, 0), ended(), put(b"x".to_vec()), lease(3, 0), put(Vec::new())];
+        let flood = (0..1_000).flat_map(flicker);
+        let news = flood.filter(|change| holders.change_by(change, now)).count();
+        assert_eq!(news, NEWS_AT_ONCE as usize);
+        assert!(holders.change_by(&lease(4, 0), now + NEWS_EVERY), "a replacement is heard of");
     }
 }

@@ -28,8 +28,8 @@ impl<T: Default> Default for Record<T> {
     }
 }
 
-/// The records of a bucket. Those that cannot be read are logged and their sandboxes added to `damaged`. Keys
-/// that begin with `_` are not sandboxes'.
+/// The records of a bucket that trusted parts write. Those that cannot be read are logged and their sandboxes added to
+/// `damaged`. Keys that begin with `_` are not sandboxes'.
 ///
 /// # Errors
 /// As [`Kv::list`].
@@ -37,6 +37,32 @@ pub async fn list<T: DeserializeOwned>(
     kv: &dyn Kv,
     bucket: &str,
     damaged: &mut BTreeSet<SandboxId>,
+) -> Result<BTreeMap<SandboxId, Record<T>>> {
+    read(kv, bucket, |sandbox, error| {
+        tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged");
+        damaged.insert(sandbox);
+    })
+    .await
+}
+
+/// The records of a bucket in which workers have a say: what cannot be read is as good as not there.
+///
+/// # Errors
+/// As [`Kv::list`].
+pub async fn list_readable<T: DeserializeOwned>(
+    kv: &dyn Kv,
+    bucket: &str,
+) -> Result<BTreeMap<SandboxId, Record<T>>> {
+    read(kv, bucket, |sandbox, error| {
+        tracing::debug!(sandbox.id = %sandbox, bucket, %error, "a record cannot be read");
+    })
+    .await
+}
+
+async fn read<T: DeserializeOwned>(
+    kv: &dyn Kv,
+    bucket: &str,
+    mut unreadable: impl FnMut(SandboxId, serde_json::Error) + Send,
 ) -> Result<BTreeMap<SandboxId, Record<T>>> {
     let entries = kv.list(bucket).await?;
     let mut records = BTreeMap::new();
@@ -46,10 +72,7 @@ pub async fn list<T: DeserializeOwned>(
             Ok(value) => {
                 records.insert(sandbox, Record { value, expect: Expect::Revision(entry.revision) });
             }
-            Err(error) => {
-                tracing::error!(sandbox.id = %sandbox, bucket, %error, "a record is damaged");
-                damaged.insert(sandbox);
-            }
+            Err(error) => unreadable(sandbox, error),
         }
     }
     Ok(records)

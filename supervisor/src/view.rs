@@ -26,10 +26,12 @@ impl View {
         self.newest_instance().map_or(self.allocation.value.epoch, |found| found.instance.epoch)
     }
 
-    /// Higher than any that was ever handed out, also where the allocation comes from a backup.
-    pub fn next_epoch(&self) -> Epoch {
+    /// Higher than any that was ever handed out, also where the allocation comes from a backup. `None` after the last
+    /// one there is.
+    pub fn next_epoch(&self) -> Option<Epoch> {
         let leased = self.lease.as_ref().map_or(Epoch(0), |lease| lease.value.epoch);
-        Epoch(self.epoch().max(self.allocation.value.epoch).max(leased).0 + 1)
+        let newest = self.epoch().max(self.allocation.value.epoch).max(leased);
+        newest.0.checked_add(1).map(Epoch)
     }
 
     pub fn newest_instance(&self) -> Option<&Found> {
@@ -84,8 +86,9 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
     Record { value, expect: Expect::Absent }
 }
 
-/// The views of all sandboxes that are wanted, allocated or running, in their order. Where a record is damaged nobody knows
-/// what should be: such a sandbox is left as it is.
+/// The views of all sandboxes that are wanted, allocated or running, in their order. Where a record of ours is damaged
+/// nobody knows what should be: such a sandbox is left as it is. A lease that cannot be read is none: workers have a say in
+/// it, and shall not take their sandboxes out of our hands.
 ///
 /// Beside them, why the driver does not answer: that is part of the picture.
 ///
@@ -96,7 +99,7 @@ pub async fn read(kv: &dyn Kv, driver: &dyn Driver, demand: &Demand) -> Result<(
     let mut wanted = demand.read(kv, &mut damaged).await?;
     let mut allocations = records::list(kv, ALLOCATIONS, &mut damaged).await?;
     let mut leases = match demand {
-        Demand::Recorded => records::list(kv, LEASES, &mut damaged).await?,
+        Demand::Recorded => records::list_readable(kv, LEASES).await?,
         Demand::Always(_) => BTreeMap::new(),
     };
     let (mut instances, outage) = match driver.list().await {
@@ -130,7 +133,7 @@ pub fn counts(views: &[View]) -> SandboxCounts {
             (Want::Deleted, _) => continue,
         };
         *count += 1;
-        counts.runs += view.own_lease().map_or(0, |lease| lease.value.runs);
+        counts.runs = counts.runs.saturating_add(view.own_lease().map_or(0, |lease| lease.value.runs));
     }
     counts
 }

@@ -162,8 +162,8 @@ impl Keeper {
         let stored = within(self.kv.get(LEASES, self.sandbox.as_str())).await?;
         self.revision = stored.as_ref().map(|stored| stored.revision);
         let Some(stored) = stored else { return Ok(()) };
-        let other: Lease = serde_json::from_slice(&stored.value)
-            .map_err(|error| Error::Internal(format!("{LEASES}: {error}")))?;
+        // What cannot be read is nobody's.
+        let Ok(other) = serde_json::from_slice::<Lease>(&stored.value) else { return Ok(()) };
         if other.epoch > self.epoch { Err(Refusal::Newer(other.epoch)) } else { Ok(()) }
     }
 }

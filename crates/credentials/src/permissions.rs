@@ -108,7 +108,7 @@ impl Permissions {
     /// Of every worker; the server puts the tags of its token in.
     pub fn of_workers() -> Self {
         let sandbox = "{{tag(sandbox)}}";
-        let publish = ["mh.live.@.*", "mh.rec.@", "mh.hist.@", "mh.llm.@", "mh.llm.@.>"];
+        let publish = ["mh.live.@.*", "mh.rec.@", "mh.hist.@.{{tag(epoch)}}", "mh.llm.@", "mh.llm.@.>"];
         let subscribe = ["mh.cmd.@.>", "_INBOX_@_{{tag(epoch)}}.>"];
         Self {
             answers: Some(Answers::new(WORKER_ANSWERS, WORKER_ANSWERS_WITHIN)),
@@ -140,7 +140,7 @@ fn gateway() -> Permissions {
         "$KV.>",
         "$O.>",
     ];
-    let subscribe = ["mh.rec.*", "mh.hist.*", "mh.llm.>", "mh.live.>", "mh.pub.>", "_INBOX_gateway.>"];
+    let subscribe = ["mh.rec.*", "mh.hist.*.*", "mh.llm.>", "mh.live.>", "mh.pub.>", "_INBOX_gateway.>"];
     let mut permissions = Permissions::new(owned(&publish), owned(&subscribe));
     permissions.publish.deny = owned(&["$KV.ALLOCATIONS.>", "$KV.LEASES._supervisor"]);
     permissions.answers = Some(Answers::new(UNLIMITED, GATEWAY_ANSWERS_WITHIN));

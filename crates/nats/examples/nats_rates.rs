@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inbox = subjects::inbox(&SandboxId::shared(), Epoch(1));
     let worker = connection("rates-worker", Some(inbox)).await?;
     let worker = loop {
-        match worker.worker(&SandboxId::shared()).await {
+        match worker.worker(&SandboxId::shared(), Epoch(1)).await {
             Ok(ports) => break ports,
             Err(error) if serving.is_finished() => return Err(error.into()),
             Err(_) => tokio::task::yield_now().await,

@@ -12,7 +12,7 @@ use crate::body::{self, Body, Digest};
 use crate::jetstream::{JetStream, StreamFilter};
 use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
-use crate::message::{LogMessage, NewMessage};
+use crate::message::{LogMessage, NewMessage, piece_weight};
 use crate::room;
 
 /// The messages of logs, and the bodies of their records.
@@ -64,6 +64,8 @@ pub async fn open(archive: &dyn Archive, log: &LogId, message: LogMessage) -> Re
     Ok(message.records(bytes))
 }
 
+/// How often what is removed is weighed, where somebody appends to it all the time.
+const ROUNDS: usize = 8;
 /// Messages that are looked at at once.
 const PAGE: usize = 1_000;
 
@@ -80,17 +82,20 @@ pub struct Direct {
 struct Load {
     messages: u64,
     bytes: u64,
+    last: u64,
 }
 
 impl Load {
-    fn add(&mut self, message: &LogMessage) {
+    fn add(&mut self, number: u64, weight: u64) {
         self.messages += 1;
-        self.bytes += message.weight();
+        self.bytes += weight;
+        self.last = number;
     }
 
-    /// The part of those who removed `removed` of them: others may remove the rest at the same time.
+    /// The room that somebody gives back who has removed `removed` of them. Nothing where others have removed some at
+    /// the same time: nobody knows which, and the room of a message must not be given back twice.
     fn of_removed(&self, removed: u64) -> u64 {
-        self.bytes.saturating_mul(removed.min(self.messages)).checked_div(self.messages).unwrap_or_default()
+        if removed == self.messages { self.bytes } else { 0 }
     }
 }
 
@@ -126,11 +131,41 @@ impl Direct {
 
     /// Removes all messages of a filter, and answers what storing them was counted as, if it was.
     async fn remove(&self, filter: StreamFilter<'_>, is_counted: bool) -> Result<u64> {
-        let mut load = Load::default();
-        if is_counted {
-            self.for_each(filter, 1..u64::MAX, |message| load.add(&message)).await?;
+        let (mut room, rounds) = (0, if is_counted { ROUNDS } else { 0 });
+        for _ in 0..rounds {
+            let load = self.weigh(filter, 1..u64::MAX).await?;
+            if load.messages == 0 {
+                return Ok(room);
+            }
+            // And no others, which were not weighed.
+            room += load.of_removed(self.jetstream.purge_before(filter, load.last + 1).await?);
         }
-        Ok(load.of_removed(self.jetstream.purge(filter).await?))
+        self.jetstream.purge(filter).await?;
+        Ok(room)
+    }
+
+    async fn weigh(&self, filter: StreamFilter<'_>, range: Range<u64>) -> Result<Load> {
+        let mut load = Load::default();
+        self.for_each(filter, range, |message| load.add(message.number, weight_in(filter, &message))).await?;
+        Ok(load)
+    }
+
+    /// Whether all pieces of a body are there. The leader is asked: others may not know of them yet.
+    pub async fn has_body(&self, log: &LogId, body: &Body) -> Result<bool> {
+        let pieces = body.pieces(&(0..body.size));
+        let subject = format!("{}.{}.*", layout::bodies_subject(log), body.digest);
+        let subjects = self.jetstream.subjects(StreamFilter { stream: BLOBS, subject: &subject }).await?;
+        let indexes = subjects.iter().filter_map(|subject| subject.rsplit('.').next()?.parse::<u64>().ok());
+        Ok(indexes.filter(|index| pieces.contains(index)).count() as u64 == pieces.end)
+    }
+
+    /// Stores a piece of a body.
+    ///
+    /// # Errors
+    /// `Conflict` where it is there.
+    pub async fn put_new_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
+        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
+        self.jetstream.store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
     }
 
     /// Does what [`Archive::truncate`] says, but for the room, which it adds to `room`.
@@ -140,7 +175,7 @@ impl Direct {
         let first = first.min(self.last(log).await?);
         let (mut load, mut bodies) = (Load::default(), BTreeSet::new());
         self.for_each(filter, 1..first, |message| {
-            load.add(&message);
+            load.add(message.number, message.weight());
             bodies.extend(message.body.map(|body| body.digest));
         })
         .await?;
@@ -236,7 +271,14 @@ impl Archive for Direct {
     }
 
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
-        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
-        self.jetstream.store(&subject, None, Default::default(), piece).await.map(|_| ())
+        match self.put_new_piece(log, digest, index, piece).await {
+            // The same bytes have the same name.
+            Err(Error::Conflict { .. }) => Ok(()),
+            outcome => outcome,
+        }
     }
+}
+
+fn weight_in(filter: StreamFilter<'_>, message: &LogMessage) -> u64 {
+    if filter.stream == BLOBS { piece_weight(&message.payload) } else { message.weight() }
 }

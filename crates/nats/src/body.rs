@@ -11,7 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 /// Bytes of every piece but the last: well below the smallest max_payload in use.
 pub const PIECE: u64 = 256 << 10;
-const MAX: u64 = 256 << 20;
+/// Bytes of a body that is stored from now on. Everybody who follows the log fetches it.
+pub const LARGEST: u64 = 16 << 20;
+/// Earlier releases stored larger ones.
+const LARGEST_EVER: u64 = 256 << 20;
 /// Pieces under way at once.
 const WINDOW: usize = 4;
 
@@ -30,14 +33,14 @@ pub struct Digest(String);
 impl Body {
     pub fn of(bytes: &[u8]) -> Result<Self> {
         match bytes.len() as u64 {
-            size if size <= MAX => Ok(Self { digest: Digest::of(bytes), size }),
+            size if size <= LARGEST_EVER => Ok(Self { digest: Digest::of(bytes), size }),
             size => Err(Error::Internal(format!("{size} bytes are more than can be stored at once"))),
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
         let (digest, size) = text.split_once(':')?;
-        let size = size.parse().ok().filter(|size| *size <= MAX)?;
+        let size = size.parse().ok().filter(|size| *size <= LARGEST_EVER)?;
         Some(Self { digest: digest.parse().ok()?, size })
     }
 

@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use async_nats::Message as Incoming;
 use async_trait::async_trait;
+use bytes::Bytes;
 use ports::{Bus, Delivery, LogId, Message, Parcel, Result, Stored, Subscription, subjects};
+use types::Seq;
 
 use crate::archive::{self, Archive};
 use crate::jetstream::number;
@@ -86,11 +88,12 @@ async fn deliver_records(
     prev: u64,
     stored: LogMessage,
 ) -> Vec<Delivery> {
+    let number = stored.number;
     let entries = match archive::open(archive, log, stored).await {
         Ok(entries) => entries,
         Err(error) => {
             tracing::warn!(%log, %error, "a stored record cannot be delivered");
-            return vec![Delivery::Lagged];
+            return vec![missed(subject, number)];
         }
     };
     let mut prev = message::end_of(prev);
@@ -100,6 +103,15 @@ async fn deliver_records(
         Delivery::Message(Message { subject: subject.to_owned(), parcel, reply: None })
     });
     deliveries.collect()
+}
+
+/// What tells those who follow the log of message `number`, and nobody else, that they have missed it: it names a
+/// position before it at which nothing ends.
+fn missed(subject: &str, number: u64) -> Delivery {
+    let seq = message::end_of(number);
+    let stored = Stored { seq, prev: Seq(seq.0.saturating_sub(1)) };
+    let parcel = Parcel { json: stored_json(&stored).into(), blob: Bytes::new() };
+    Delivery::Message(Message { subject: subject.to_owned(), parcel, reply: None })
 }
 
 /// Written by hand: two numbers cannot fail to be JSON.

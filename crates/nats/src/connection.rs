@@ -3,8 +3,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use ports::storage::Storage;
 use ports::{Kv, Ports, subjects};
-use types::SandboxId;
 use types::placement::Credentials;
+use types::{Epoch, SandboxId};
 
 use crate::archive::Direct;
 use crate::blobs::NatsBlobs;
@@ -54,14 +54,14 @@ impl Connection {
         })
     }
 
-    /// The ports of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who serves
+    /// The ports of one incarnation of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who serves
     /// [`Connection::storage`].
     ///
     /// # Errors
     /// `Storage` when nobody does.
-    pub async fn worker(&self, sandbox: &SandboxId) -> Result<Ports, Error> {
+    pub async fn worker(&self, sandbox: &SandboxId, epoch: Epoch) -> Result<Ports, Error> {
         let link = Link { nobody: subjects::records(sandbox), ..self.link.clone() };
-        let remote = Arc::new(worker::Remote::new(link.clone(), sandbox));
+        let remote = Arc::new(worker::Remote::new(link.clone(), sandbox, epoch));
         remote.lease().await?;
         Ok(Ports {
             bus: Arc::new(LogBus { link: link.clone(), archive: remote.clone() }),

@@ -6,7 +6,7 @@ use ports::{Appended, Error, EventLog, LogId, Record, Result};
 use types::{BashScope, SandboxId, Seq};
 
 use crate::archive::{self, Archive};
-use crate::body::{self, Body};
+use crate::body::{self, Body, LARGEST};
 use crate::message::{self, NewMessage};
 
 /// Messages with more bytes than this keep a digest, and their body lies aside.
@@ -96,6 +96,9 @@ impl NatsLog {
             return self.archive.append(log, last, message).await;
         }
         let body = Body::of(&packed.bytes)?;
+        if body.size > LARGEST {
+            return Err(Error::Internal(format!("{} bytes are more than can be stored at once", body.size)));
+        }
         for (index, piece) in body::split(&packed.bytes) {
             self.archive.put_piece(log, &body.digest, index, piece).await?;
         }

@@ -41,10 +41,17 @@ pub struct NewMessage {
 
 /// What a message needs beside its bytes: subject, headers and index.
 const OVERHEAD: u64 = 512;
+const SMALLEST_PIECE: u64 = 64 << 10;
 
 /// Bytes that a message needs on the server's disk, about.
 pub fn weight(lengths: Option<&str>, payload: &[u8]) -> u64 {
     OVERHEAD + (lengths.map_or(0, str::len) + payload.len()) as u64
+}
+
+/// The same of a piece of a body. Each has a subject of its own, which the server keeps in memory: so a small one counts
+/// as a larger one.
+pub fn piece_weight(piece: &[u8]) -> u64 {
+    OVERHEAD + (piece.len() as u64).max(SMALLEST_PIECE)
 }
 
 impl NewMessage {
@@ -54,17 +61,19 @@ impl NewMessage {
 
     /// Its records, where they are not aside.
     pub fn shown(&self) -> Vec<Bytes> {
-        if self.body.is_some() {
-            return Vec::new();
+        match self.body {
+            Some(_) => Vec::new(),
+            None => self.split(self.payload.clone()).unwrap_or_default(),
         }
-        let (lengths, payload) = (self.lengths.clone(), self.payload.clone());
-        let stored = LogMessage { number: 1, lengths, body: None, payload: payload.clone() };
-        stored.records(payload).into_iter().map(|entry| entry.payload).collect()
     }
 
-    /// How many records its sender says it has.
-    pub fn records(&self) -> usize {
-        self.lengths.as_deref().map_or(1, |lengths| lengths.split(',').count())
+    /// Its records, where its bytes, wherever they are, are `bytes`; `None` where its lengths do not fit them.
+    pub fn split(&self, mut bytes: Bytes) -> Option<Vec<Bytes>> {
+        let lengths = match &self.lengths {
+            Some(lengths) => fitting(lengths, bytes.len())?,
+            None => vec![bytes.len()],
+        };
+        Some(lengths.into_iter().map(|length| bytes.split_to(length)).collect())
     }
 }
 

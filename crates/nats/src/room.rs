@@ -10,7 +10,7 @@ use types::SandboxId;
 /// Those of the store.
 pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<()> {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(bytes))
+    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(bytes).max(0))
         .await
         .map(drop)
 }

@@ -3,6 +3,7 @@
 //! The adapter `embedded` implements them on files and channels. Each trait states its contract; `contract` (a
 //! feature) is the suite that every adapter must pass.
 
+mod allowance;
 mod blobs;
 pub mod buckets;
 mod bus;
@@ -20,6 +21,7 @@ pub mod sums;
 
 use std::sync::Arc;
 
+pub use allowance::Allowance;
 pub use blobs::Blobs;
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
 pub use error::{Error, Result};

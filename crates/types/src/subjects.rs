@@ -49,14 +49,15 @@ pub fn model_pieces(sandbox: &SandboxId, epoch: Epoch, call: &str) -> String {
     format!("_INBOX_{sandbox}_{}.llm.{call}", epoch.0)
 }
 
-/// Calls from a worker for what only the control plane may read: its logs, its lease, its blobs.
+/// Calls from one incarnation of a worker for what only the control plane may read: its logs and its lease. It may
+/// use no other epoch than its own.
 #[must_use]
-pub fn storage(sandbox: &SandboxId) -> String {
-    format!("mh.hist.{sandbox}")
+pub fn storage(sandbox: &SandboxId, epoch: Epoch) -> String {
+    format!("mh.hist.{sandbox}.{}", epoch.0)
 }
 
-/// What the control plane answers: [`storage`] of every sandbox.
-pub const ALL_STORAGE: &str = "mh.hist.*";
+/// What the control plane answers: [`storage`] of every incarnation.
+pub const ALL_STORAGE: &str = "mh.hist.*.*";
 
 /// Stored records of one log.
 #[must_use]
@@ -112,7 +113,7 @@ mod tests {
     fn a_worker_is_answered_in_its_own_inbox_only() {
         let sandbox = SandboxId::parse("a_1").unwrap();
         let own = format!("{}.x", inbox(&sandbox, Epoch(2)));
-        for call in [records(&sandbox), storage(&sandbox), models(&sandbox) + ".cancel"] {
+        for call in [records(&sandbox), storage(&sandbox, Epoch(2)), models(&sandbox) + ".cancel"] {
             assert!(may_answer(&call, &own));
             for other in ["_INBOX_a_2.x", "_INBOX_a_1_x.y", "_INBOX_a_1_2", "mh.evt.0.b.c", "$KV.LEASES.b"] {
                 assert!(!may_answer(&call, other), "{call} {other}");

@@ -1,6 +1,7 @@
 //! Reconciling over real records against a driver whose workers can be made to fail, to hang and to end.
 
 mod failing;
+mod hostile;
 mod leading;
 mod measuring;
 mod outage;

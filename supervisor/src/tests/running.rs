@@ -84,7 +84,7 @@ async fn of_two_supervisors_that_saw_the_same_one_starts_the_worker() {
     let (seen_by_one, _) = view::read(kv, driver, &Demand::Recorded).await.unwrap();
     let (seen_by_other, _) = view::read(kv, driver, &Demand::Recorded).await.unwrap();
     for views in [seen_by_one, seen_by_other] {
-        let step = Step::Start(views[0].next_epoch());
+        let step = Step::Start(views[0].next_epoch().unwrap());
         taken.push(world.actor().take(step, &views[0], &mut Memory::default(), world.start).await);
     }
     assert!(matches!(taken[..], [Ok(()), Err(Error::Conflict { .. })]), "{taken:?}");

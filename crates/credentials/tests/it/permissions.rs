@@ -31,7 +31,7 @@ impl Scene {
             (cluster.control(Role::Gateway).await, cluster.control(Role::Supervisor).await);
         let store = Store::make(&writer.nats, &supervisor.nats).await;
         answer_workers(cluster.control(Role::Gateway).await.nats).await;
-        let heard_by_gateways = ["mh.rec.*", "mh.hist.*", "mh.llm.>", "mh.live.>", "mh.pub.>"];
+        let heard_by_gateways = ["mh.rec.*", "mh.hist.*.*", "mh.llm.>", "mh.live.>", "mh.pub.>"];
         let gateway = cluster.control(Role::Gateway).await;
         let gateway = Observer::new(gateway, ANSWERED, &heard_by_gateways).await;
         let bystanders = vec![
@@ -87,8 +87,13 @@ impl Scene {
         self.settle().await;
         let of_others = |message: &Message| {
             let mut tokens = message.subject.split('.');
-            let service = (tokens.next(), tokens.next(), tokens.next());
-            !matches!(service, (Some("mh"), Some("live" | "rec" | "hist" | "llm"), Some("a")))
+            let service = (tokens.next(), tokens.next(), tokens.next(), tokens.next());
+            let is_own = match service {
+                (Some("mh"), Some("live" | "rec" | "llm"), Some("a"), _) => true,
+                (Some("mh"), Some("hist"), Some("a"), epoch) => epoch == Some("1"),
+                _ => false,
+            };
+            !is_own
         };
         let noticed = self.everybody().flat_map(Observer::heard);
         noticed.filter(of_others).collect()
@@ -197,7 +202,7 @@ async fn nothing_of_others_reaches_a_workers_subscriptions() {
         gateway.publish_with_reply(format!("mh.cmd.v.{service}"), reply, "bait".into()).await.unwrap();
         gateway.publish(format!("mh.cmd.default.{service}"), "bait".into()).await.unwrap();
     }
-    for subject in ["mh.rec.v", "mh.hist.v", "mh.llm.v", "mh.llm.v.cancel"] {
+    for subject in ["mh.rec.v", "mh.hist.v.1", "mh.llm.v", "mh.llm.v.cancel"] {
         victim.publish_with_reply(subject, "_INBOX_v_1.bait", "bait".into()).await.unwrap();
     }
     victim.publish("mh.live.v.log", "bait".into()).await.unwrap();
@@ -286,7 +291,9 @@ async fn a_workers_own_traffic_works() {
         let id = types::SandboxId::parse(sandbox).unwrap();
         let worker = scene.cluster.worker(sandbox, 7).await;
         assert_eq!(worker.inbox, subjects::inbox(&id, types::Epoch(7)));
-        for subject in [subjects::records(&id), subjects::storage(&id), subjects::models(&id)] {
+        for subject in
+            [subjects::records(&id), subjects::storage(&id, types::Epoch(7)), subjects::models(&id)]
+        {
             assert_eq!(worker.nats.request(subject, "ask".into()).await.unwrap().payload, "answer");
         }
         let mut commands = worker.nats.subscribe(format!("mh.cmd.{sandbox}.>")).await.unwrap();

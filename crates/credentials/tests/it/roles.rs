@@ -53,7 +53,7 @@ async fn the_supervisor_sees_no_conversation() {
     assert!(is_let_in(&url, &supervisor, "mh.cmd.v.creds").await);
 
     let heard = cluster.control(Role::Supervisor).await;
-    let streams = ["mh.pub.>", "mh.live.>", "mh.llm.*", "mh.rec.*", "mh.hist.*", ">"];
+    let streams = ["mh.pub.>", "mh.live.>", "mh.llm.*", "mh.rec.*", "mh.hist.*.*", ">"];
     for subject in streams {
         heard.nats.subscribe(subject).await.unwrap();
     }

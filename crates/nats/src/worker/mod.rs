@@ -1,6 +1,8 @@
 //! The storage for those who may not speak to JetStream: calls on `subjects::storage`, each about the sandbox
 //! in its subject.
 
+mod appends;
+mod lease;
 mod protocol;
 mod remote;
 mod restricted;

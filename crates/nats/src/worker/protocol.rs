@@ -53,7 +53,6 @@ pub enum Question {
     Lease,
     /// The value is the call's blob.
     PutLease(Expected),
-    DeleteLease(Expected),
 }
 
 impl Service for Question {
@@ -68,8 +67,7 @@ impl Service for Question {
             | Self::Delete { .. }
             | Self::Truncate { .. }
             | Self::PutPiece { .. }
-            | Self::PutLease(_)
-            | Self::DeleteLease(_) => false,
+            | Self::PutLease(_) => false,
         }
     }
 }

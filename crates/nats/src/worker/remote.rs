@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};
 use ports::{Error, Expect, KvEntry, LogId, Result};
-use types::SandboxId;
+use types::{Epoch, SandboxId};
 
 use super::protocol::{Question, StorageAnswer, unpack};
 use crate::archive::Archive;
@@ -14,11 +14,12 @@ use crate::message::{LogMessage, NewMessage};
 pub struct Remote {
     link: Link,
     sandbox: SandboxId,
+    epoch: Epoch,
 }
 
 impl Remote {
-    pub fn new(link: Link, sandbox: &SandboxId) -> Self {
-        Self { link, sandbox: sandbox.clone() }
+    pub fn new(link: Link, sandbox: &SandboxId, epoch: Epoch) -> Self {
+        Self { link, sandbox: sandbox.clone(), epoch }
     }
 
     /// The sandbox's lease.
@@ -38,15 +39,8 @@ impl Remote {
         }
     }
 
-    pub async fn delete_lease(&self, expect: Expect) -> Result<()> {
-        match self.ask(Question::DeleteLease(expect.into()), Bytes::new()).await? {
-            (StorageAnswer::Done, _) => Ok(()),
-            (other, _) => Err(unexpected(&other)),
-        }
-    }
-
     async fn ask(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes)> {
-        let address = Address::of_control_plane(&self.sandbox);
+        let address = Address::of_control_plane_for(&self.sandbox, self.epoch);
         rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await.map_err(error)
     }
 

@@ -1,17 +1,19 @@
+//! Answers workers about their logs and leases, for the control plane.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::buckets::LEASES;
 use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use ports::storage::{Ledger, Storage};
 use ports::{Kv, LogId};
-use types::SandboxId;
+use types::{Epoch, SandboxId};
 
+use super::appends::Appends;
+use super::lease::Leases;
 use super::protocol::{Question, StorageAnswer, pack};
 use crate::archive::{Archive, Direct};
-use crate::body::PIECE;
-use crate::message::{NewMessage, weight};
+use crate::message::NewMessage;
 
 const GROUP: &str = "storage";
 /// One sandbox appends for some hundred conversations at once, and leaves room for others.
@@ -28,15 +30,19 @@ pub struct Served {
 #[async_trait]
 impl Storage for Served {
     async fn serve(&self, server: &Server, ledger: Arc<dyn Ledger>) -> ports::Result<()> {
-        let (archive, kv) = (self.archive.clone(), self.kv.clone());
+        let desk = Arc::new(Desk {
+            archive: self.archive.clone(),
+            appends: Appends::new(self.archive.clone(), ledger),
+            leases: Leases::new(self.kv.clone()),
+        });
         let handler = move |call: Call<Question>| {
-            let (archive, kv, ledger) = (archive.clone(), kv.clone(), ledger.clone());
+            let desk = desk.clone();
             async move {
-                let sandbox = call.sandbox()?;
-                Caller { archive, kv, ledger, sandbox }.answer(call.body, call.blob).await
+                let (sandbox, epoch) = call.incarnation()?;
+                desk.answer(&sandbox, epoch, call.body, call.blob).await
             }
         };
-        let serving = server.serve(&Address::of_all_workers(), Some(GROUP), LIMITS, handler).await?;
+        let serving = server.serve(&Address::of_all_incarnations(), Some(GROUP), LIMITS, handler).await?;
         // Its end is all that there is to know of it; what it ran into has been logged and answered.
         let _ = serving.await;
         Err(ports::Error::Unavailable("the connection to NATS has ended".to_owned()))
@@ -47,30 +53,31 @@ impl Storage for Served {
     }
 }
 
-/// One worker: whatever it says, it is answered about `sandbox`, since it may publish on no other subject.
-struct Caller {
+struct Desk {
     archive: Arc<Direct>,
-    kv: Arc<dyn Kv>,
-    ledger: Arc<dyn Ledger>,
-    sandbox: SandboxId,
+    appends: Appends,
+    leases: Leases,
 }
 
-impl Caller {
-    async fn answer(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes), Fault> {
+impl Desk {
+    /// Whatever a worker says, it is answered about its own sandbox and for its own epoch: it may publish on no other
+    /// subject.
+    async fn answer(
+        &self,
+        sandbox: &SandboxId,
+        epoch: Epoch,
+        question: Question,
+        blob: Bytes,
+    ) -> Result<(StorageAnswer, Bytes), Fault> {
         let log = |name: &str| {
-            let named = LogId::of_name(&self.sandbox, name);
+            let named = LogId::of_name(sandbox, name);
             named.ok_or_else(|| Fault::new(Code::Invalid, "this names no log"))
         };
         let nothing = Bytes::new();
         Ok(match question {
             Question::Append { log: name, last, lengths, body } => {
-                let log = log(&name)?;
                 let message = NewMessage { lengths, body, payload: blob };
-                let (records, bytes) = (message.records(), message.weight());
-                self.ledger.charge(&log, bytes, &|| message.shown()).await?;
-                let appended = self.archive.append(&log, last, message).await;
-                let number = self.unless_stored(bytes, appended)?;
-                self.ledger.appended(records);
+                let number = self.appends.append(&log(&name)?, epoch, last, message).await?;
                 (StorageAnswer::Appended(number), nothing)
             }
             Question::Messages { log: name, from, limit } => {
@@ -95,7 +102,7 @@ impl Caller {
                 (StorageAnswer::Done, nothing)
             }
             Question::BashLogs => {
-                let mut names = self.archive.names(&self.sandbox).await?;
+                let mut names = self.archive.names(sandbox).await?;
                 names.retain(|name| name.starts_with('_'));
                 (StorageAnswer::Names(names), nothing)
             }
@@ -104,39 +111,17 @@ impl Caller {
                 (StorageAnswer::Piece { found: piece.is_some() }, piece.unwrap_or_default())
             }
             Question::PutPiece { log: name, digest, index } => {
-                if blob.len() as u64 > PIECE {
-                    return Err(Fault::new(Code::Invalid, "a piece is too large"));
-                }
-                let (log, bytes) = (log(&name)?, weight(None, &blob));
-                self.ledger.charge(&log, bytes, &Vec::new).await?;
-                let put = self.archive.put_piece(&log, &digest, index, blob).await;
-                self.unless_stored(bytes, put)?;
+                self.appends.put_piece(&log(&name)?, &digest, index, blob).await?;
                 (StorageAnswer::Done, nothing)
             }
-            Question::Lease => match self.kv.get(LEASES, self.sandbox.as_str()).await? {
+            Question::Lease => match self.leases.of(sandbox).await? {
                 Some(lease) => (StorageAnswer::Lease(Some(lease.revision)), lease.value),
                 None => (StorageAnswer::Lease(None), nothing),
             },
             Question::PutLease(expected) => {
-                let key = self.sandbox.as_str();
-                (StorageAnswer::Revision(self.kv.put(LEASES, key, blob, expected.into()).await?), nothing)
-            }
-            Question::DeleteLease(expected) => {
-                self.kv.delete(LEASES, self.sandbox.as_str(), expected.into()).await?;
-                (StorageAnswer::Done, nothing)
+                let revision = self.leases.put(sandbox, epoch, &blob, expected.into()).await?;
+                (StorageAnswer::Revision(revision), nothing)
             }
         })
-    }
-}
-
-impl Caller {
-    /// Gives back what was charged for what is certainly not stored.
-    fn unless_stored<T>(&self, bytes: u64, outcome: ports::Result<T>) -> ports::Result<T> {
-        if let Err(error) = &outcome
-            && !matches!(error, ports::Error::Unavailable(_))
-        {
-            self.ledger.refund(&self.sandbox, bytes);
-        }
-        outcome
     }
 }

@@ -11,6 +11,7 @@ mod buckets;
 mod common;
 mod contract;
 mod faults;
+mod hostile;
 mod limits;
 mod quota;
 mod set_up;

@@ -55,7 +55,7 @@ async fn start(gateways: usize) -> (Nats, Vec<Gateway>) {
 async fn worker(server: &Nats, sandbox: &SandboxId) -> Ports {
     let inbox = Some(subjects::inbox(sandbox, Epoch(1)));
     let worker = connect(Options { inbox, ..options(server.url()) }).await.unwrap();
-    testing::eventually("the storage is served", async || worker.worker(sandbox).await.ok()).await
+    testing::eventually("the storage is served", async || worker.worker(sandbox, Epoch(1)).await.ok()).await
 }
 
 fn sandbox(name: &str) -> SandboxId {

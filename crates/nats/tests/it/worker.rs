@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::operator::Operator;
-use crate::common::{PATIENCE, cluster, options, serve_storage};
+use crate::common::{Anything, PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
 use ports::rpc::{Address, Code, call};
 use ports::{Error, Expect, LogId, Ports, buckets, subjects};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::service::{AnswerTo, OfControlPlane, Service};
+use types::placement::Lease;
 use types::{BashScope, Epoch, SandboxId, Seq};
 
 struct Keep {
@@ -49,7 +48,7 @@ fn serve_observed(control: &Connection, appended: impl Fn(usize) + Send + Sync +
 }
 
 async fn worker_ports(worker: &Connection, sandbox: &SandboxId) -> Ports {
-    testing::eventually("the storage is served", async || worker.worker(sandbox).await.ok()).await
+    testing::eventually("the storage is served", async || worker.worker(sandbox, Epoch(1)).await.ok()).await
 }
 
 ports::contract_tests!(make, log bus rpc);
@@ -91,17 +90,6 @@ async fn a_large_record_of_a_worker_comes_back_from_both_sides() {
     }
 }
 
-/// What a worker asks of the storage that is not ours.
-#[derive(Serialize, Deserialize)]
-struct Anything(Value);
-
-impl Service for Anything {
-    const NAME: &'static str = "hist";
-}
-
-impl OfControlPlane for Anything {}
-impl AnswerTo<Self> for Anything {}
-
 #[tokio::test]
 async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let (_, keep) = make().await;
@@ -116,8 +104,10 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
     let other = worker_ports(&other, &sandboxes[1]).await;
     let delete = async |log: &str| {
-        let (address, question) =
-            (Address::of_control_plane(&sandboxes[1]), Anything(json!({ "delete": { "log": log } })));
+        let (address, question) = (
+            Address::of_control_plane_for(&sandboxes[1], Epoch(1)),
+            Anything(json!({ "delete": { "log": log } })),
+        );
         let answer = call(&*other.bus, &address, &question, Bytes::new(), PATIENCE);
         answer.await.map(|(Anything(_), _)| ()).map_err(|fault| fault.code)
     };
@@ -148,24 +138,31 @@ async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else(
     assert!(matches!(worker.log.truncate_before(&elsewhere, Seq(1)).await, Err(Error::Internal(_))));
 }
 
+/// Of the first incarnation.
+fn lease(idle_seconds: u64) -> Bytes {
+    let since = "2026-11-23T00:00:00.000000Z".to_owned();
+    let lease = Lease { epoch: Epoch(1), since, idle_seconds, runs: 0 };
+    serde_json::to_vec(&lease).unwrap().into()
+}
+
 #[tokio::test]
 async fn a_worker_has_its_own_lease_and_nothing_else() {
     let (worker, keep) = make().await;
     let control = keep.control.control().await.unwrap();
     let own = SandboxId::shared();
     let mut changes = control.kv.watch(buckets::LEASES).await.unwrap();
-    let first = worker.kv.put(buckets::LEASES, own.as_str(), "1".into(), Expect::Absent).await.unwrap();
-    let again = worker.kv.put(buckets::LEASES, own.as_str(), "2".into(), Expect::Absent).await;
+    let first = worker.kv.put(buckets::LEASES, own.as_str(), lease(0), Expect::Absent).await.unwrap();
+    let again = worker.kv.put(buckets::LEASES, own.as_str(), lease(1), Expect::Absent).await;
     assert_eq!(again, Err(Error::Conflict { tail: None }));
-    let second = worker.kv.put(buckets::LEASES, own.as_str(), "3".into(), Expect::Revision(first)).await;
-    let lease = ports::KvEntry { revision: second.unwrap(), value: "3".into() };
-    assert_eq!(worker.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease.clone())));
-    assert_eq!(control.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(lease)));
+    let second = worker.kv.put(buckets::LEASES, own.as_str(), lease(2), Expect::Revision(first)).await;
+    let held = ports::KvEntry { revision: second.unwrap(), value: lease(2) };
+    assert_eq!(worker.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(held.clone())));
+    assert_eq!(control.kv.get(buckets::LEASES, own.as_str()).await, Ok(Some(held)));
     assert!(
         matches!(crate::common::next(&mut changes).await, ports::Change::Put { key, .. } if key == own.as_str())
     );
-    worker.kv.delete(buckets::LEASES, own.as_str(), Expect::Anything).await.unwrap();
-    worker.kv.put(buckets::LEASES, own.as_str(), "4".into(), Expect::Absent).await.unwrap();
+    let ended = worker.kv.delete(buckets::LEASES, own.as_str(), Expect::Anything).await;
+    assert!(ended.is_err(), "it runs out by itself, or the supervisor ends it");
 
     for (bucket, key) in [(buckets::LEASES, "other"), (buckets::SANDBOXES, own.as_str())] {
         let refused = worker.kv.put(bucket, key, "x".into(), Expect::Anything).await;
@@ -181,7 +178,7 @@ async fn a_worker_has_its_own_lease_and_nothing_else() {
 fn worker_rights() -> serde_json::Value {
     json!({
         "pub": { "allow": [
-            "mh.live.default.*", "mh.rec.default", "mh.hist.default", "mh.llm.default",
+            "mh.live.default.*", "mh.rec.default", "mh.hist.default.1", "mh.llm.default",
             "mh.llm.default.>",
         ] },
         "sub": { "allow": ["mh.cmd.default.>", "_INBOX_default_1.>"] },
@@ -205,8 +202,8 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
     let tail = crate::common::append(&worker, "a", tail, &[&large]).await.unwrap();
     assert_eq!(crate::common::texts(&worker, "a").await, ["one", "two", &large]);
     assert_eq!(worker.log.tail(&crate::common::log("a")).await, Ok(tail));
-    let lease = worker.kv.put(buckets::LEASES, "default", "1".into(), Expect::Absent).await;
-    assert!(lease.is_ok(), "{lease:?}");
+    let taken = worker.kv.put(buckets::LEASES, "default", lease(0), Expect::Absent).await;
+    assert!(taken.is_ok(), "{taken:?}");
 
     let mut commands = worker.bus.subscribe("mh.cmd.default.>", None).await.unwrap();
     let control = control.control().await.unwrap();

@@ -32,6 +32,18 @@ impl<S: OfControlPlane> Address<S> {
     pub fn of_all_workers() -> Self {
         Self::named(format!("mh.{}.*", S::NAME))
     }
+
+    /// The control plane, for one incarnation, which may use no other epoch than its own.
+    #[must_use]
+    pub fn of_control_plane_for(sandbox: &SandboxId, incarnation: Epoch) -> Self {
+        Self::named(format!("mh.{}.{sandbox}.{}", S::NAME, incarnation.0))
+    }
+
+    /// What the control plane answers of [`Address::of_control_plane_for`].
+    #[must_use]
+    pub fn of_all_incarnations() -> Self {
+        Self::named(format!("mh.{}.*.*", S::NAME))
+    }
 }
 
 impl<S> Address<S> {

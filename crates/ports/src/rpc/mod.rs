@@ -13,7 +13,7 @@ pub use address::Address;
 pub use call::{call, call_patiently};
 pub use envelope::{LARGEST, VERSION, departed, overloaded};
 pub use fault::{Code, Fault};
-pub use room::Limits;
+pub use room::{Limits, Permit, Room};
 pub use serve::{Call, Server};
 pub use traces::{Traces, carry_traces};
 pub use watch::{Event, Watch, unwatched};

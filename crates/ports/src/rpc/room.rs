@@ -29,8 +29,9 @@ impl Limits {
     }
 }
 
+/// Who takes a part of it must hold the permit for as long as it lasts. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Room {
+pub struct Room {
     limits: Limits,
     used: Arc<Mutex<Used>>,
 }
@@ -41,19 +42,21 @@ struct Used {
     each: HashMap<String, Load>,
 }
 
-/// One call's part of the room, given back when dropped.
-pub(super) struct Permit {
+/// One part of the room, given back when dropped.
+pub struct Permit {
     room: Room,
     subject: String,
     bytes: usize,
 }
 
 impl Room {
+    #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, used: Arc::default() }
     }
 
     /// `None` when too much is under way.
+    #[must_use]
     pub fn take(&self, subject: &str, bytes: usize) -> Option<Permit> {
         let mut used = self.lock();
         let own = used.each.get(subject).copied().unwrap_or_default();

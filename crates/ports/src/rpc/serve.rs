@@ -41,8 +41,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
-use types::SandboxId;
 use types::service::{OfControlPlane, Service};
+use types::{Epoch, SandboxId};
 
 use super::envelope::{self, Request};
 use super::room::{Permit, Room};
@@ -69,6 +69,18 @@ impl<S: OfControlPlane> Call<S> {
         let mut tokens = self.subject.split('.').skip(2);
         let sandbox = tokens.next().and_then(SandboxId::parse).filter(|_| tokens.next().is_none());
         sandbox.ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))
+    }
+
+    /// Which incarnation of it calls, where that is in the subject: only that one may publish there.
+    ///
+    /// # Errors
+    /// `Invalid` where the subject names none.
+    pub fn incarnation(&self) -> std::result::Result<(SandboxId, Epoch), Fault> {
+        let mut tokens = self.subject.split('.').skip(2);
+        let sandbox = tokens.next().and_then(SandboxId::parse);
+        let epoch = tokens.next().and_then(|token| token.parse().ok()).map(Epoch);
+        let caller = sandbox.zip(epoch).filter(|_| tokens.next().is_none());
+        caller.ok_or_else(|| Fault::new(Code::Invalid, "a call of no incarnation"))
     }
 }
 

@@ -15,7 +15,7 @@ pub fn targets() -> BTreeSet<String> {
             all.insert(format!("mh.cmd.{sandbox}.{service}"));
         }
         for subject in
-            ["live.@.log", "live.@._metrics", "rec.@", "hist.@", "llm.@", "llm.@.cancel", "pub.evt.@.log"]
+            ["live.@.log", "live.@._metrics", "rec.@", "hist.@.1", "llm.@", "llm.@.cancel", "pub.evt.@.log"]
         {
             all.insert(format!("mh.{}", subject.replace('@', sandbox)));
         }
@@ -32,8 +32,18 @@ pub fn targets() -> BTreeSet<String> {
             .map(str::to_owned),
     );
     all.extend(
-        ["mh.rec.a.x", "mh.hist.a.x", "mh.live.a", "mh.live.a.x.y", "MH.rec.a", "mh", "mh.rec"]
-            .map(str::to_owned),
+        [
+            "mh.rec.a.x",
+            "mh.hist.a",
+            "mh.hist.a.2",
+            "mh.hist.a.1.x",
+            "mh.live.a",
+            "mh.live.a.x.y",
+            "MH.rec.a",
+            "mh",
+            "mh.rec",
+        ]
+        .map(str::to_owned),
     );
     all
 }
@@ -152,7 +162,7 @@ pub fn body(subject: &str) -> String {
 }
 
 /// What a worker may publish to.
-pub const OWN: [&str; 5] = ["mh.live.a.log", "mh.rec.a", "mh.hist.a", "mh.llm.a", "mh.llm.a.cancel"];
+pub const OWN: [&str; 5] = ["mh.live.a.log", "mh.rec.a", "mh.hist.a.1", "mh.llm.a", "mh.llm.a.cancel"];
 
 /// Headers that streams obey.
 pub fn headers() -> Vec<HeaderMap> {

@@ -9,8 +9,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use manyhands_nats::{Connection, Options, connect};
 use ports::{LogId, Ports};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use testing::nats::Nats;
 use tokio_util::sync::CancellationToken;
+use types::service::{AnswerTo, OfControlPlane, Service};
 use types::{SandboxId, Seq};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +44,17 @@ pub async fn serve_storage(
     let (storage, ports) = (control.storage().await.unwrap(), control.control().await.unwrap());
     control::storage::serve(&*storage, &ports, quota, appended, ports::rpc::unwatched(), stop).await
 }
+
+/// What a worker asks of the storage that is not ours, and what it is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Anything(pub Value);
+
+impl Service for Anything {
+    const NAME: &'static str = "hist";
+}
+
+impl OfControlPlane for Anything {}
+impl AnswerTo<Self> for Anything {}
 
 /// The log of that name, or of a conversation with an id made from it.
 pub fn log(name: &str) -> LogId {
