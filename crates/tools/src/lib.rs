@@ -11,6 +11,7 @@ mod bound;
 mod catalogue;
 mod context;
 mod error;
+pub mod exit;
 mod file_editor;
 pub mod hands;
 mod notes;

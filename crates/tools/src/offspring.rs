@@ -4,9 +4,11 @@
 //! began with, and in it a mark. Out of reach is what did both, left the session and dropped its environment; and, in a
 //! worker that runs commands as another user and must not look into their environments, whatever left the session.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 const GRACE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_millis(5);
@@ -44,7 +46,7 @@ impl Offspring {
         Self { mark, session: None, armed: true }
     }
 
-    /// `leader` must be the pid of a session leader that this process has not reaped yet.
+    /// `leader` must be the pid of a session leader that this process does not reap before this is dropped or has ended.
     #[must_use]
     pub fn of_session(leader: Pid, mark: Mark) -> Self {
         Self { mark, session: Some(leader), armed: true }
@@ -76,17 +78,44 @@ impl Offspring {
     /// Whether there was anybody to signal.
     fn signal(&self, signal: Signal) -> bool {
         let living = self.living();
-        for pid in &living {
-            let _ = kill_process(*pid, signal);
-        }
+        let held = living.iter().filter_map(|pid| Held::new(*pid, || self.includes(*pid)));
+        held.for_each(|process| process.signal(signal));
         !living.is_empty()
     }
 
     fn living(&self) -> Vec<Pid> {
-        processes(|pid| {
-            self.session.is_some_and(|leader| is_member(pid, leader))
-                || has(pid, self.mark.name, |value| value.starts_with(&self.mark.value))
-        })
+        processes(|pid| self.includes(pid))
+    }
+
+    fn includes(&self, pid: Pid) -> bool {
+        self.session.is_some_and(|leader| is_member(pid, leader))
+            || has(pid, self.mark.name, |value| value.starts_with(&self.mark.value))
+    }
+}
+
+/// A process that was found. Its number may become another one's at any time, which must not get the signal.
+enum Held {
+    Process(OwnedFd),
+    /// Where the kernel has no pidfd, or no more files can be opened.
+    Number(Pid),
+}
+
+impl Held {
+    /// Looks again, once nothing can take the place of the process any more.
+    fn new(pid: Pid, is_meant: impl FnOnce() -> bool) -> Option<Self> {
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => is_meant().then_some(Self::Process(handle)),
+            Err(Errno::SRCH) => None,
+            Err(_) => Some(Self::Number(pid)),
+        }
+    }
+
+    /// One that has ended meanwhile needs none.
+    fn signal(self, signal: Signal) {
+        let _ = match self {
+            Self::Process(handle) => pidfd_send_signal(handle, signal),
+            Self::Number(pid) => kill_process(pid, signal),
+        };
     }
 }
 

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::observation::{Frame, Outcome, Whereabouts};
 use super::output::Report;
 use super::record::{Prompt, State};
-use super::shell::{Phase, Shell};
+use super::shell::{Farewell, Phase, Shell};
 use super::wait::{Waited, wait};
 use super::{INTERRUPTED, Terminal};
 use crate::observation::Observation;
@@ -17,8 +17,16 @@ use crate::observation::Observation;
 const SHELL_ENDED: &str = " The shell has ended, and with it everything it had started; the next command starts a \
     new one in the same directory.";
 const MENDED: &str = " The shell's own input or output had been redirected; both are back on the terminal.";
+const UNKNOWN: &str = " The shell has not said that it began this command: it is not known whether it ran, wholly, in part or \
+    not at all. The shell was ended, with its variables, functions and jobs; the next command starts a new one in the same \
+    directory.";
+const MUTE: &str = " The shell waits for the next command without having said how this one ended, so its exit code is not \
+    known. The shell was ended, with its variables, functions and jobs; the next command starts a new one in the same \
+    directory.";
 const SPOILT: &str = " The shell's prompts have been made read-only, which this terminal cannot work with: the shell was \
     ended, with its variables, functions and jobs. The next command starts a new one in the same directory.";
+/// The exit code where there is none.
+const NOT_KNOWN: i32 = -1;
 /// Characters shown of what a command printed after its last report, when another one follows.
 const LEFTOVER_CHARS: usize = 2000;
 
@@ -33,7 +41,7 @@ impl Terminal {
     ) -> Result<Observation, String> {
         frame.continues = true;
         if !call.is_follow_up() {
-            let report = shell.output().take();
+            let report = shell.take_output();
             return Ok(frame.answer(Outcome::Busy, self.text_of(report).await));
         }
         if !call.is_empty() && matches!(shell.phase(), Phase::Running { .. }) {
@@ -61,31 +69,34 @@ impl Terminal {
                 return Err(INTERRUPTED.to_owned());
             }
         };
-        let report = shell.output().take();
+        let report = shell.take_output();
         let mut text = self.text_of(report).await;
         let outcome = match waited {
             Waited::Silent => Outcome::Silent { seconds: self.config.no_change.as_secs_f64() },
             Waited::TimedOut { seconds } => Outcome::TimedOut { seconds },
             Waited::Idle(prompt) => {
                 frame.note.push_str(self.note_on(shell, prompt.state));
-                self.completed(prompt)
+                self.completed(prompt).await
             }
-            Waited::Ended(exit_code) => {
+            Waited::Ended(farewell) => {
                 strip_farewell(&mut text);
-                frame.note.push_str(SHELL_ENDED);
-                self.ended(exit_code)
+                frame.note.push_str(note_on_end(&farewell));
+                self.ended(&farewell)
             }
         };
         Ok(frame.answer(outcome, text))
     }
 
-    fn completed(&self, prompt: Prompt) -> Outcome {
+    async fn completed(&self, prompt: Prompt) -> Outcome {
+        let known = self.slot().python.clone();
+        let python = known.on_path(&prompt.path).await;
         let mut slot = self.slot();
         slot.unreported = false;
-        let python = slot.python.on_path(&prompt.path);
         slot.directory = Some(PathBuf::from(&prompt.directory));
-        let place = Some(Whereabouts { directory: prompt.directory, python });
-        Outcome::Completed { exit_code: prompt.status, place }
+        slot.python = python.clone();
+        let place = Some(Whereabouts { directory: prompt.directory, python: python.program });
+        let exit_code = if prompt.state == State::Mute { NOT_KNOWN } else { prompt.status };
+        Outcome::Completed { exit_code, place }
     }
 
     /// What is to be said of the state of the shell. One that is of no use any more is ended.
@@ -93,20 +104,24 @@ impl Terminal {
         match state {
             State::Sound | State::Limping => "",
             State::Mended => MENDED,
-            State::Spoilt => {
-                self.slot().shell = None;
-                let shell = Arc::clone(shell);
-                tokio::spawn(async move { shell.close().await });
-                SPOILT
-            }
+            State::Spoilt => self.give_up(shell, SPOILT),
+            State::Mute => self.give_up(shell, UNKNOWN),
         }
     }
 
-    fn ended(&self, exit_code: Option<i32>) -> Outcome {
+    fn give_up(&self, shell: &Arc<Shell>, why: &'static str) -> &'static str {
+        self.slot().shell = None;
+        let shell = Arc::clone(shell);
+        tokio::spawn(async move { shell.close().await });
+        why
+    }
+
+    fn ended(&self, farewell: &Farewell) -> Outcome {
         let mut slot = self.slot();
         slot.unreported = false;
         slot.shell = None;
-        Outcome::Completed { exit_code: exit_code.unwrap_or(-1), place: None }
+        let exit_code = farewell.exit_code.filter(|_| farewell.taken).unwrap_or(NOT_KNOWN);
+        Outcome::Completed { exit_code, place: None }
     }
 
     /// The end of an earlier command that no call has reported.
@@ -116,9 +131,9 @@ impl Terminal {
         };
         let end = match shell.phase() {
             Phase::Idle(prompt) => format!("completed with exit code {}", prompt.status),
-            Phase::Ended { .. } | Phase::Running { .. } => "ended, and the shell with it".to_owned(),
+            Phase::Ended(_) | Phase::Running { .. } => "ended, and the shell with it".to_owned(),
         };
-        let report = shell.output().take();
+        let report = shell.take_output();
         let text = self.text_of(report).await;
         let start = text.char_indices().nth_back(LEFTOVER_CHARS).map_or(0, |(index, _)| index);
         let text = text.get(start..).unwrap_or_default();
@@ -137,6 +152,14 @@ impl Terminal {
         let folder = self.config.observations.clone();
         let finished = tokio::task::spawn_blocking(move || report.finish(&folder)).await;
         finished.unwrap_or_else(|error| format!("[The output was lost: {error}]"))
+    }
+}
+
+fn note_on_end(farewell: &Farewell) -> &'static str {
+    match farewell {
+        Farewell { taken: false, .. } => UNKNOWN,
+        Farewell { mute: true, .. } => MUTE,
+        Farewell { .. } => SHELL_ENDED,
     }
 }
 

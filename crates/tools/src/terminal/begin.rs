@@ -1,5 +1,6 @@
 //! Beginning a command: in the shell there is, or in a new one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use super::observation::Frame;
 use super::params::exportable;
 use super::record::{Prompt, State};
 use super::shell::{Phase, Setup, Shell};
-use super::wait::{settled, taken};
-use super::{INTERRUPTED, Terminal};
+use super::wait::{heard, settled};
+use super::{Config, INTERRUPTED, Terminal};
 use crate::hands;
 use crate::observation::Observation;
 
@@ -19,18 +20,18 @@ use crate::observation::Observation;
 const START: Duration = Duration::from_secs(30);
 /// The same while it reads the user's profile.
 const START_WITH_PROFILE: Duration = Duration::from_secs(15);
-/// How long a shell may take to begin a command, and how long one that was not sound.
+/// How long the folder of a new shell may take to be there.
+const FOLDER: Duration = Duration::from_secs(10);
+/// How long a shell may take to begin a command, and how long one that has to be tried out first.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a command that a slow terminal takes in a second.
 const BYTES_A_SECOND: u64 = 100_000;
-/// Shells that are given the command until one takes it.
-const ATTEMPTS: usize = 3;
 
 const GONE: &str = "[The shell had ended since the last command. This is a new one in the same directory, without the \
     variables, functions and jobs of the old one.]\n";
-const NOT_TAKEN: &str = "[The shell could not run this command and was ended. The command was run in a new one in the \
-    same directory, without the variables, functions and jobs of the old one.]\n";
+const UNFIT: &str = "[The shell could not run commands any more and was ended. This one was run in a new one in the same \
+    directory, without the variables, functions and jobs of the old one.]\n";
 const WITHOUT_PROFILE: &str = "[The shell did not get ready with ~/.bashrc and was started without it.]\n";
 
 impl Terminal {
@@ -43,45 +44,23 @@ impl Terminal {
     ) -> Result<Observation, String> {
         let leftover = self.leftover().await;
         let exports = exportable(self.config.secrets.exports(&call.command).await);
-        for _ in 0..ATTEMPTS {
-            let (shell, prompt) = self.ready_shell(cancel).await?;
-            self.slot().unreported = true;
-            shell.begin(&prompt, &call.command, &exports).await;
-            if self.is_taken(&shell, &prompt, call, cancel).await? {
-                frame.prefix = std::mem::take(&mut self.slot().notice) + &leftover;
-                return self.wait_and_answer(call, frame, &shell, cancel).await;
-            }
-        }
-        Err("no shell could run this command".to_owned())
-    }
-
-    /// Whether the command has begun. If not, it never will: the shell is gone.
-    async fn is_taken(
-        &self,
-        shell: &Arc<Shell>,
-        prompt: &Prompt,
-        call: &Call,
-        cancel: &CancellationToken,
-    ) -> Result<bool, String> {
-        let patience = if prompt.state == State::Sound { PATIENCE } else { LITTLE_PATIENCE };
+        let (shell, prompt) = self.ready_shell(cancel).await?;
+        self.slot().unreported = true;
+        shell.begin(&prompt, &call.command, &exports).await;
         let typing = Duration::from_secs(call.command.len() as u64 / BYTES_A_SECOND);
-        let is_taken = tokio::select! {
+        let is_heard = tokio::select! {
             biased;
-            is_taken = taken(shell, Instant::now() + patience + typing) => is_taken,
+            is_heard = heard(&shell, Instant::now() + PATIENCE + typing) => is_heard,
             () = cancel.cancelled() => {
-                self.stop(shell).await;
+                self.stop(&shell).await;
                 return Err(INTERRUPTED.to_owned());
             }
         };
-        if is_taken {
-            return Ok(true);
+        if !is_heard {
+            shell.close().await;
         }
-        shell.close().await;
-        if matches!(shell.phase(), Phase::Ended { taken: true, .. }) {
-            return Ok(true);
-        }
-        self.let_go(NOT_TAKEN);
-        Ok(false)
+        frame.prefix = std::mem::take(&mut self.slot().notice) + &leftover;
+        self.wait_and_answer(call, frame, &shell, cancel).await
     }
 
     /// The shell is of no use any more, and the next answer is to say why.
@@ -92,13 +71,15 @@ impl Terminal {
         slot.notice = why.to_owned();
     }
 
-    /// A shell that waits for a command, started if there is none.
+    /// A shell that has just shown that it runs commands, started if there is none.
     async fn ready_shell(&self, cancel: &CancellationToken) -> Result<(Arc<Shell>, Prompt), String> {
         let present = self.slot().shell.clone();
-        match present.map(|shell| (shell.phase(), shell)) {
-            Some((Phase::Idle(prompt), shell)) => return Ok((shell, prompt)),
-            Some(_) => self.let_go(GONE),
-            None => {}
+        if let Some(shell) = present {
+            let why = if matches!(shell.phase(), Phase::Idle(_)) { UNFIT } else { GONE };
+            if let Some(prompt) = try_out(&shell, cancel).await? {
+                return Ok((shell, prompt));
+            }
+            self.let_go(why);
         }
         let plain = self.slot().plain;
         if !plain {
@@ -119,12 +100,13 @@ impl Terminal {
         patience: Duration,
         cancel: &CancellationToken,
     ) -> Result<Option<(Arc<Shell>, Prompt)>, String> {
-        let shell = Arc::new(self.start(profile)?);
-        let phase = tokio::select! {
-            phase = settled(&shell, Instant::now() + patience) => phase,
+        let shell = Arc::new(self.start(profile).await?);
+        let is_settled = tokio::select! {
+            phase = settled(&shell, Instant::now() + patience) => phase.is_some(),
             () = cancel.cancelled() => return Err(INTERRUPTED.to_owned()),
         };
-        let Some(Phase::Idle(prompt)) = phase else {
+        let prompt = if is_settled { try_out(&shell, cancel).await? } else { None };
+        let Some(prompt) = prompt else {
             shell.close().await;
             return Ok(None);
         };
@@ -132,21 +114,55 @@ impl Terminal {
         Ok(Some((shell, prompt)))
     }
 
-    fn start(&self, profile: bool) -> Result<Shell, String> {
-        let last = self.slot().directory.clone().filter(|directory| directory.is_dir());
-        let directory = last.unwrap_or_else(|| self.config.working_dir.clone());
-        // An agent may have removed it. Where it cannot be made, the start says why.
-        let _ = hands::make_folders(&directory);
-        let setup = Setup {
-            program: &self.config.program,
-            profile,
-            directory: &directory,
-            variables: &self.config.variables,
-            observations: &self.config.observations,
-            secrets: &self.config.secrets,
-        };
-        Shell::start(&setup).map_err(|error| {
-            format!("cannot start `{}` in {}: {error}", self.config.program, directory.display())
-        })
+    /// The directory may lie where nobody answers: no thread of the runtime looks at it.
+    async fn start(&self, profile: bool) -> Result<Shell, String> {
+        let last = self.slot().directory.clone();
+        let config = Arc::clone(&self.config);
+        let starting = tokio::task::spawn_blocking(move || start(&config, last, profile));
+        match tokio::time::timeout(FOLDER, starting).await {
+            Ok(started) => started.map_err(|error| error.to_string())?,
+            Err(_) => Err("cannot start a shell: its folder does not answer".to_owned()),
+        }
     }
+}
+
+/// The prompt of a shell that runs what it is given; `None`, and the shell is ended, where it does not. One that has
+/// said that it is ready as it should has shown it thereby; any other has to run an empty command.
+async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Prompt>, String> {
+    let Phase::Idle(prompt) = shell.phase() else { return Ok(None) };
+    if matches!(prompt.state, State::Sound | State::Mended) {
+        return Ok(Some(prompt));
+    }
+    shell.begin(&prompt, "", &[]).await;
+    let phase = tokio::select! {
+        phase = settled(shell, Instant::now() + LITTLE_PATIENCE) => phase,
+        () = cancel.cancelled() => {
+            shell.close().await;
+            return Err(INTERRUPTED.to_owned());
+        }
+    };
+    match phase {
+        Some(Phase::Idle(prompt)) if !matches!(prompt.state, State::Mute | State::Spoilt) => Ok(Some(prompt)),
+        _ => {
+            shell.close().await;
+            Ok(None)
+        }
+    }
+}
+
+fn start(config: &Config, last: Option<PathBuf>, profile: bool) -> Result<Shell, String> {
+    let last = last.filter(|directory| directory.is_dir());
+    let directory = last.unwrap_or_else(|| config.working_dir.clone());
+    // An agent may have removed it. Where it cannot be made, the start says why.
+    let _ = hands::make_folders(&directory);
+    let setup = Setup {
+        program: &config.program,
+        profile,
+        directory: &directory,
+        variables: &config.variables,
+        observations: &config.observations,
+        secrets: &config.secrets,
+    };
+    Shell::start(&setup)
+        .map_err(|error| format!("cannot start `{}` in {}: {error}", config.program, directory.display()))
 }

@@ -10,16 +10,23 @@ use rustix::termios::{OptionalActions, Termios, tcgetpgrp, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::record::{Piece, Prompt, Scanner};
+use super::record::{Piece, Prompt, Scanner, State};
+use super::sight::{Look, Sight};
+use crate::exit::Exit;
 use crate::offspring::Offspring;
 
 const READ_BYTES: usize = 4096;
 /// How long the last words of a shell that has ended may take.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 const MAX_LAST_READS: usize = 1024;
+/// How often a shell is looked at from outside.
+const TICK: Duration = Duration::from_millis(500);
+/// Looks in a row that find it waiting for a command: a machine may be too busy to let it read at once.
+const MOST_RESTED: usize = 3;
 
 #[derive(Clone, Debug)]
 pub enum Phase {
@@ -30,13 +37,18 @@ pub enum Phase {
         taken: bool,
     },
     Idle(Prompt),
-    /// The shell is gone.
-    Ended {
-        /// None: it was killed.
-        exit_code: Option<i32>,
-        /// It had taken the command given last, and it was not over.
-        taken: bool,
-    },
+    Ended(Farewell),
+}
+
+/// What is known of a shell that is gone.
+#[derive(Clone, Debug)]
+pub struct Farewell {
+    /// None: it was killed.
+    pub exit_code: Option<i32>,
+    /// It had said that it takes the command given last, and not that it was over.
+    pub taken: bool,
+    /// It was ended because it waited for a command without having said that the last one is over.
+    pub mute: bool,
 }
 
 pub enum Order {
@@ -52,6 +64,8 @@ pub struct Io {
     /// What the terminal is set to before each command.
     pub modes: Termios,
     pub child: Child,
+    pub exit: Exit,
+    pub sight: Sight,
     pub inbox: mpsc::Receiver<Order>,
     /// Signals for whoever runs in the foreground. They wait for nothing.
     pub signals: mpsc::Receiver<Signal>,
@@ -63,39 +77,61 @@ enum Happened {
     Written(io::Result<usize>),
     Ordered(Option<Order>),
     Signalled(Signal),
-    Exited(Option<i32>),
+    Exited,
+    Ticked,
     Closed,
 }
 
+/// Why the shell is served no longer.
+#[derive(PartialEq)]
+enum Left {
+    Gone,
+    Mute,
+}
+
 impl Io {
-    /// Serves until the shell has ended or is to be closed, then ends its `processes`.
+    /// Serves until the shell has ended or is to be closed, then ends its `processes`. The shell is reaped after them:
+    /// until then no other process can get its number, which is also that of its session.
     pub async fn run(mut self, processes: Offspring) {
-        let exited = self.serve().await;
-        let ending = tokio::task::spawn_blocking(move || processes.end());
-        // Waiting takes the zombie away, which the ending must not wait for.
-        let exit_code = match exited {
-            Some(exit_code) => exit_code,
-            None => self.child.wait().await.ok().and_then(|status| status.code()),
+        let left = self.serve().await;
+        let Self { mut pty, mut keeper, child, .. } = self;
+        let ending = tokio::task::spawn_blocking(move || {
+            processes.end();
+            child
+        });
+        let exit_code = match ending.await {
+            Ok(mut child) => child.wait().await.ok().and_then(|status| status.code()),
+            Err(_) => None,
         };
-        let _ = ending.await;
-        self.read_last_words().await;
-        self.keeper.phase.send_modify(|phase| {
+        keeper.read_last_words(&mut pty).await;
+        let mute = left == Left::Mute;
+        keeper.phase.send_modify(|phase| {
             let taken = matches!(phase, Phase::Running { taken: true, .. });
-            *phase = Phase::Ended { exit_code, taken };
+            *phase = Phase::Ended(Farewell { exit_code, taken, mute });
         });
     }
 
-    /// Until the shell has ended (its exit code) or is to be closed (none).
-    async fn serve(&mut self) -> Option<Option<i32>> {
+    async fn serve(&mut self) -> Left {
         let mut buffer = [0; READ_BYTES];
         let mut unsent: Vec<u8> = Vec::new();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rested = 0;
         loop {
-            match self.next(&mut buffer, &unsent).await {
+            let happened = self.next(&mut buffer, &unsent, &mut ticks).await;
+            if !matches!(happened, Happened::Ticked) {
+                rested = 0;
+            }
+            match happened {
                 Happened::Read(Ok(count)) if count > 0 => {
+                    let was_new = self.keeper.is_new();
                     self.keeper.take(buffer.get(..count).unwrap_or_default()).await;
+                    if was_new && !self.keeper.is_new() {
+                        self.sight.learn().await;
+                    }
                 }
                 // Nobody holds the terminal any more.
-                Happened::Read(_) => return None,
+                Happened::Read(_) => return Left::Gone,
                 Happened::Written(Ok(count)) if count < unsent.len() => drop(unsent.drain(..count)),
                 Happened::Written(_) => unsent = Vec::new(),
                 Happened::Ordered(Some(Order::Command(line))) => {
@@ -108,20 +144,43 @@ impl Io {
                     unsent = Vec::new();
                     self.signal_foreground(signal);
                 }
-                Happened::Exited(exit_code) => return Some(exit_code),
-                Happened::Ordered(None) | Happened::Closed => return None,
+                Happened::Ticked if self.is_resting().await && unsent.is_empty() => {
+                    rested += 1;
+                    if rested == MOST_RESTED {
+                        return Left::Mute;
+                    }
+                }
+                Happened::Ticked => rested = 0,
+                Happened::Ordered(None) | Happened::Exited | Happened::Closed => return Left::Gone,
             }
         }
     }
 
-    async fn next(&mut self, buffer: &mut [u8], unsent: &[u8]) -> Happened {
+    /// Whether the shell waits for a command, and has not said that the last one is over. One that was stopped is
+    /// told to go on: nobody else could tell it.
+    async fn is_resting(&mut self) -> bool {
+        let phase = self.keeper.phase.borrow().clone();
+        match phase {
+            Phase::Idle(_) => self.sight.learn().await,
+            Phase::Running { .. } => match self.sight.look() {
+                Look::Stopped => self.sight.wake(),
+                Look::Resting => return true,
+                Look::Busy => {}
+            },
+            Phase::Ended(_) => {}
+        }
+        false
+    }
+
+    async fn next(&mut self, buffer: &mut [u8], unsent: &[u8], ticks: &mut Interval) -> Happened {
         let (mut reader, mut writer) = self.pty.split();
         tokio::select! {
             read = reader.read(buffer) => Happened::Read(read),
             written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
             Some(signal) = self.signals.recv() => Happened::Signalled(signal),
             order = self.inbox.recv(), if unsent.is_empty() => Happened::Ordered(order),
-            status = self.child.wait() => Happened::Exited(status.ok().and_then(|status| status.code())),
+            _ = self.exit.status() => Happened::Exited,
+            _ = ticks.tick() => Happened::Ticked,
             () = self.closing.cancelled() => Happened::Closed,
         }
     }
@@ -131,20 +190,6 @@ impl Io {
             // It may have ended meanwhile.
             let _ = kill_process_group(group, signal);
         }
-    }
-
-    /// Reads what the terminal still holds. A process that left the session may keep it open in silence.
-    async fn read_last_words(&mut self) {
-        let mut buffer = [0; READ_BYTES];
-        for _ in 0..MAX_LAST_READS {
-            match tokio::time::timeout(LAST_WORDS, self.pty.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => {
-                    self.keeper.take(buffer.get(..count).unwrap_or_default()).await;
-                }
-                _ => break,
-            }
-        }
-        self.keeper.finish();
     }
 }
 
@@ -156,6 +201,11 @@ pub struct Keeper {
 }
 
 impl Keeper {
+    /// Whether the shell has not greeted yet.
+    fn is_new(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Running { sequence: 0, .. })
+    }
+
     async fn take(&mut self, bytes: &[u8]) {
         let (mut begun, mut prompts) = (Vec::new(), Vec::new());
         let overflow = {
@@ -182,25 +232,40 @@ impl Keeper {
     fn note_taken(&self, begun: u64) {
         self.phase.send_if_modified(|phase| match phase {
             Phase::Running { sequence, taken } if *sequence == begun => !std::mem::replace(taken, true),
-            Phase::Running { .. } | Phase::Idle(_) | Phase::Ended { .. } => false,
+            Phase::Running { .. } | Phase::Idle(_) | Phase::Ended(_) => false,
         });
     }
 
-    /// A record of an earlier command (C-c may cause a second one) is passed over, and so is one of a command that the
-    /// shell has not taken: it has not run, and an exit code would say that it had.
-    fn become_idle(&self, prompt: Prompt) {
+    /// A record of an earlier command (C-c may cause a second one) is passed over. One of a command that the shell has
+    /// not said to take says nothing of that command.
+    fn become_idle(&self, mut prompt: Prompt) {
         if prompt.sequence == 0 {
             // The shell's greeting.
-            drop(self.output.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(self.output.lock().unwrap_or_else(PoisonError::into_inner).take(true));
         }
         self.phase.send_if_modified(|phase| {
-            let is_awaited =
-                matches!(*phase, Phase::Running { sequence, taken: true } if sequence == prompt.sequence);
-            if is_awaited {
-                *phase = Phase::Idle(prompt);
+            let Phase::Running { sequence, taken } = *phase else { return false };
+            if sequence != prompt.sequence {
+                return false;
             }
-            is_awaited
+            if !taken {
+                prompt.state = State::Mute;
+            }
+            *phase = Phase::Idle(prompt);
+            true
         });
+    }
+
+    /// Reads what the terminal still holds. A process that left the session may keep it open in silence.
+    async fn read_last_words(&mut self, pty: &mut Pty) {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..MAX_LAST_READS {
+            match tokio::time::timeout(LAST_WORDS, pty.read(&mut buffer)).await {
+                Ok(Ok(count)) if count > 0 => self.take(buffer.get(..count).unwrap_or_default()).await,
+                _ => break,
+            }
+        }
+        self.finish();
     }
 
     fn finish(&mut self) {

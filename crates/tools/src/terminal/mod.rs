@@ -5,23 +5,29 @@
 //! its phase and its unreported output, nothing else.
 //!
 //! ```text
-//!            begin               the shell says            the shell says
-//!   Idle ───────────▶ Running ──"I take it"──▶ Running ──"I am ready"──▶ Idle
+//!            begin               the command says          the shell says
+//!   Idle ───────────▶ Running ──"I begin"────▶ Running ──"I am ready"──▶ Idle
 //!     │              not taken                  taken                      │
 //!     └──────────────────┴────────────────────────┴────▶ Ended ◀───────────┘
 //! ```
 //!
-//! **A command runs once or not at all.** The line that carries a command first prints a record that the shell takes
-//! it, and only then runs it ([`script`]). A shell that ends, or says nothing for some seconds, before that record has
-//! not run the command: the terminal ends it and gives the command to a new shell. After the record the command counts
-//! as run, whatever happens: if the shell ends, its exit code is the command's, and -1 where it was killed.
+//! **A command is given to one shell, once.** A shell gets it only when it has just shown that it runs what it is given:
+//! the record that it is ready is printed by the very words that run commands ([`record`]), and a shell that said it in
+//! another way has to run an empty command first. One that fails there has not seen the command: it is ended, and a new
+//! one gets it. From then on nothing is tried again. The text that runs says itself that it begins ([`script`]): with
+//! that word the exit code is the command's; without it nobody knows whether the command ran, and the answer says so,
+//! with -1.
 //!
 //! **What a command may do to its shell**, and what is done about it:
-//! - *prompts, `PROMPT_COMMAND`, line editing, redirected input or output of the shell, terminal modes*: put back before
-//!   and after each command. Where `PROMPT_COMMAND` is read-only, the prompt itself is the record.
+//! - *prompts, `PROMPT_COMMAND`, line editing, redirected input or output of the shell, terminal modes, options*: put back
+//!   before and after each command. Where `PROMPT_COMMAND` is read-only, the prompt itself is the record.
 //! - *read-only prompts*: every later output would hold them. The shell is replaced.
 //! - *`exit`, `kill -9 $$`, a crash, a closed input*: the next command gets a new shell in the same directory.
-//! - *whatever keeps it from taking the next line* (restrictions, limits, traps): as "not taken" above.
+//! - *whatever keeps it from running the next line* (builtins that are gone or do something else, restrictions, limits,
+//!   traps): found out before the next command, as above.
+//! - *whatever keeps it from saying that a command is over*: the kernel tells that it waits for the next one
+//!   ([`sight`]). It is ended, the exit code is -1.
+//! - *`kill -STOP $$`*: it is told to go on.
 //! - *a `~/.bashrc` that ends the shell or never comes to an end*: the shell is started without it from then on.
 //!
 //! Whenever a shell is replaced the next answer says so in a sentence: variables, functions and jobs are lost then.
@@ -47,6 +53,7 @@ mod quote;
 mod record;
 mod script;
 mod shell;
+mod sight;
 mod stop;
 mod wait;
 
@@ -74,7 +81,7 @@ const INTERRUPTED: &str = "interrupted";
 
 /// The terminal of one conversation. Calls take turns.
 pub struct Terminal {
-    config: Config,
+    config: Arc<Config>,
     turn: Semaphore,
     slot: Mutex<Slot>,
 }
@@ -118,7 +125,7 @@ impl Listed for Terminal {
             no_change: params::no_change(params)?.unwrap_or(NO_CHANGE),
             secrets: Arc::clone(&context.secrets),
         };
-        Ok(Self { config, turn: Semaphore::new(1), slot: Mutex::new(Slot::default()) })
+        Ok(Self { config: Arc::new(config), turn: Semaphore::new(1), slot: Mutex::new(Slot::default()) })
     }
 }
 
@@ -158,7 +165,7 @@ impl Tool for Terminal {
     fn holds(&self) -> Holds {
         let phase = self.slot().shell.as_ref().map(|shell| shell.phase());
         Holds {
-            process: !matches!(phase, None | Some(Phase::Ended { .. })),
+            process: !matches!(phase, None | Some(Phase::Ended(_))),
             busy: matches!(phase, Some(Phase::Running { .. })),
         }
     }

@@ -122,11 +122,14 @@ impl Output {
         overflow
     }
 
-    /// Takes everything printed since the last report. Leaves no memory behind.
-    pub fn take(&mut self) -> Report {
+    /// Takes everything printed since the last report. While the command is not `over`, what may be the beginning of a
+    /// secret waits for the next one. Leaves no other memory behind.
+    pub fn take(&mut self, over: bool) -> Report {
         let line = self.cleaner.take_line();
         self.show(&line);
-        self.begin();
+        if over {
+            self.begin();
+        }
         Report { text: std::mem::take(&mut self.text), spill: self.spill.take() }
     }
 }
@@ -250,8 +253,8 @@ mod tests {
         let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         output.push(b"one\ntwo \n\n");
         assert!(output.take_overflow().is_none());
-        assert_eq!(output.take().finish(folder.path()), "one\ntwo");
-        assert_eq!(output.take().finish(folder.path()), "");
+        assert_eq!(output.take(true).finish(folder.path()), "one\ntwo");
+        assert_eq!(output.take(true).finish(folder.path()), "");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
@@ -262,7 +265,7 @@ mod tests {
         let whole: String = (0..20_000).map(|line| format!("é{line}\n")).collect();
         output.push(whole.as_bytes());
         assert!(output.take_overflow().is_none());
-        let shown = output.take().finish(folder.path());
+        let shown = output.take(true).finish(folder.path());
         assert!(shown.chars().count() <= MAX_CHARS && shown.chars().count() > MAX_CHARS - 50);
         assert!(shown.starts_with("é0\né1\n") && shown.ends_with("é19998\né19999"));
         assert_eq!(saved_file(folder.path()), whole);
@@ -273,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut output = Output::new(folder.path(), Arc::new(NoSecrets));
         output.push("123456789\n".repeat(5000).as_bytes());
-        let shown = output.take().finish(folder.path());
+        let shown = output.take(true).finish(folder.path());
         let (head, _) = shown.split_once("\n[...").unwrap();
         let line = head.matches('\n').count() + 1;
         assert!(shown.contains(&format!("characters cut from line {line} on")), "{shown}");
@@ -293,7 +296,7 @@ mod tests {
             }
             assert!(output.text.len() <= SPILL_BYTES);
         }
-        let shown = output.take().finish(folder.path());
+        let shown = output.take(true).finish(folder.path());
         assert!(shown.chars().count() <= MAX_CHARS && shown.ends_with("line 499999"));
         assert!(saved_file(folder.path()) == whole);
     }
@@ -302,7 +305,7 @@ mod tests {
     fn an_output_that_cannot_be_saved_says_so() {
         let mut output = Output::new(Path::new("/proc/nothing"), Arc::new(NoSecrets));
         output.push("x\n".repeat(40_000).as_bytes());
-        let shown = output.take().finish(Path::new("/proc/nothing"));
+        let shown = output.take(true).finish(Path::new("/proc/nothing"));
         assert!(shown.contains("could not be saved"), "{shown}");
     }
 }

@@ -2,24 +2,30 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-/// Remembers the answer for the last `$PATH`.
-#[derive(Default)]
+/// Folders on a search path may be anywhere, also on a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The answer for a `$PATH`.
+#[derive(Clone, Debug, Default)]
 pub struct Python {
-    known: Option<(String, String)>,
+    path: String,
+    pub program: String,
 }
 
 impl Python {
-    /// The first executable `python` on `path`; empty when there is none.
-    pub fn on_path(&mut self, path: &str) -> String {
-        if let Some((known_path, python)) = &self.known
-            && known_path == path
-        {
-            return python.clone();
+    /// The first executable `python` on `path`; empty when there is none, or none that is found in time.
+    pub async fn on_path(self, path: &str) -> Self {
+        if self.path == path {
+            return self;
         }
-        let python = find(path).unwrap_or_default();
-        self.known = Some((path.to_owned(), python.clone()));
-        python
+        let path = path.to_owned();
+        let searched = path.clone();
+        let search = tokio::task::spawn_blocking(move || find(&searched));
+        let found = tokio::time::timeout(PATIENCE, search).await;
+        let program = found.ok().and_then(Result::ok).flatten().unwrap_or_default();
+        Self { path, program }
     }
 }
 

@@ -21,10 +21,12 @@ pub enum State {
     Sound,
     /// Its own input or output had been redirected and was put back.
     Mended,
-    /// The prompt command has not run, or not as it should.
+    /// The prompt command has not run, or not as it should: whether the shell can run anything is not known.
     Limping,
     /// The prompts cannot be kept quiet any more.
     Spoilt,
+    /// It has not said that it begins the command, so it may not have run it.
+    Mute,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,13 +42,23 @@ const MAX_RECORD: usize = 256 * 1024;
 
 /// The prompt command that prints a record and keeps prompts invisible. `declare` leaves a read-only variable alone
 /// where an assignment would end the whole line; `[[` is not known after some syntax errors.
-pub fn prompt_command(token: &str) -> String {
+///
+/// The record is printed by the very words that run commands: where it comes, the next command will be run by them.
+/// Where it cannot be printed the prompt is left as it was, a record itself.
+pub fn prompt_command() -> String {
+    "{ \\builtin declare __prompt_s=\"${__prompt_s-$?}\" PS1= PS2=; \
+     \\builtin test -z \"${PS1-}${PS2-}\" || __prompt_x=r; 2>/dev/null; \
+     if \\builtin declare __prompt_n=\"${__prompt_n-}\" __prompt_x=\"${__prompt_x-}\" __prompt_y= && \
+     \\builtin eval \"$__prompt_e\"; then \\builtin unset __prompt_s __prompt_x; \
+     else \\builtin declare PS1=\"$__prompt_q\"; fi; } 2>/dev/null"
+        .to_owned()
+}
+
+/// Prints the record of a command's end.
+pub fn end_command(token: &str) -> String {
     format!(
-        "{{ builtin declare __prompt_s=\"${{__prompt_s-$?}}\" PS1= PS2=; \
-         builtin test -z \"${{PS1-}}${{PS2-}}\" || __prompt_x=r; \
-         builtin printf '\\036{token}\\037%s\\037%s\\037%s\\037%s\\037%s\\036{token}\\036' \
-         \"${{__prompt_n-}}\" \"$__prompt_s\" \"${{__prompt_x-}}\" \"${{PWD-}}\" \"${{PATH-}}\"; \
-         unset __prompt_s __prompt_x; }} >/dev/tty 2>/dev/null"
+        "\\builtin printf '\\036{token}\\037%s\\037%s\\037%s\\037%s\\037%s\\036{token}\\036' \
+         \"${{__prompt_n-}}\" \"$__prompt_s\" \"${{__prompt_x-}}\" \"${{PWD-}}\" \"${{PATH-}}\" >/dev/tty"
     )
 }
 
@@ -215,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_the_shell_is_told_to_print_is_not_a_record() {
-        let text = [prompt_command("TOKEN"), prompt("TOKEN"), begin_format("TOKEN")].concat();
+        let text = [prompt_command(), end_command("TOKEN"), prompt("TOKEN"), begin_format("TOKEN")].concat();
         assert_eq!(run(&[text.as_bytes()]), (text.clone().into_bytes(), Vec::new()));
     }
 }

@@ -17,11 +17,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::environment;
-pub use super::io::Phase;
+pub use super::io::{Farewell, Phase};
 use super::io::{Io, Keeper, Order};
-use super::output::Output;
+use super::output::{Output, Report};
 use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
+use super::sight::Sight;
+use crate::exit::Exit;
 use crate::hands;
 use crate::offspring::{Mark, Offspring};
 use crate::secrets::Secrets;
@@ -70,6 +72,8 @@ impl Shell {
         let child = spawn(setup, &mark, pts)?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let leader = leader.ok_or_else(|| io::Error::other("the shell ended at once"))?;
+        let processes = Offspring::of_session(leader, mark);
+        let (exit, sight) = (Exit::of(leader)?, Sight::new(leader));
 
         let token = uuid::Uuid::new_v4().simple().to_string();
         let (orders, inbox) = mpsc::channel(16);
@@ -80,8 +84,9 @@ impl Shell {
         let keeper =
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
         let _ = orders.try_send(Order::Command(preparation(&token, &setup.directory.to_string_lossy())));
-        let io = Io { pty, keeper, modes, child, inbox, signals: alarms, closing: closing.clone() };
-        let task = tokio::spawn(io.run(Offspring::of_session(leader, mark)));
+        let closing_too = closing.clone();
+        let io = Io { pty, keeper, modes, child, exit, sight, inbox, signals: alarms, closing: closing_too };
+        let task = tokio::spawn(io.run(processes));
         Ok(Self { phase, output, orders, signals, closing, task })
     }
 
@@ -95,6 +100,12 @@ impl Shell {
 
     pub fn output(&self) -> MutexGuard<'_, Output> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was printed since the last report.
+    pub fn take_output(&self) -> Report {
+        let over = !matches!(self.phase(), Phase::Running { .. });
+        self.output().take(over)
     }
 
     /// Begins `command` after an idle `prompt`. Neither text may hold a NUL.
@@ -118,12 +129,12 @@ impl Shell {
             next = match phase {
                 Phase::Idle(prompt) => (prompt.sequence + 1, prompt.status),
                 Phase::Running { sequence, .. } => (*sequence + 1, INTERRUPTED),
-                Phase::Ended { .. } => return,
+                Phase::Ended(_) => return,
             };
             *phase = Phase::Running { sequence: next.0, taken: false };
         });
         let (sequence, status) = next;
-        let line = command_line(sequence, status, &format!("__prompt_r {status}"), &[]);
+        let line = command_line(sequence, status, "", &[]);
         let _ = self.orders.try_send(Order::Command(line));
     }
 
@@ -142,11 +153,16 @@ impl Shell {
     pub async fn close(&self) {
         self.closing.cancel();
         let mut phase = self.watch();
-        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended { .. }));
-        if tokio::time::timeout(END_TIMEOUT, ended).await.is_err() {
-            // Dropping the task's future kills.
-            self.task.abort();
+        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_)));
+        if tokio::time::timeout(END_TIMEOUT, ended).await.is_ok() {
+            return;
         }
+        // Dropping the task's future kills.
+        self.task.abort();
+        self.phase.send_modify(|phase| {
+            let taken = matches!(phase, Phase::Running { taken: true, .. });
+            *phase = Phase::Ended(Farewell { exit_code: None, taken, mute: false });
+        });
     }
 }
 

@@ -37,17 +37,17 @@ impl Terminal {
                 Means::Signal(signal) => shell.signal(signal).await,
             }
             let prompt = settled(shell, Instant::now() + AFTER).await;
-            if matches!(prompt, Some(Phase::Ended { .. })) {
+            if matches!(prompt, Some(Phase::Ended(_))) {
                 return self.let_go(STOPPED);
             }
             shell.probe();
             match settled(shell, Instant::now() + AFTER).await {
                 Some(Phase::Idle(_)) => {
-                    drop(shell.output().take());
+                    drop(shell.take_output());
                     self.slot().unreported = false;
                     return;
                 }
-                Some(Phase::Ended { .. }) => return self.let_go(STOPPED),
+                Some(Phase::Ended(_)) => return self.let_go(STOPPED),
                 Some(Phase::Running { .. }) | None => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::record::Prompt;
-use super::shell::{Phase, Shell};
+use super::shell::{Farewell, Phase, Shell};
 
 /// Stands for a time that never comes.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -11,7 +11,8 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How the wait came to an end.
 pub enum Waited {
     Idle(Prompt),
-    Ended(Option<i32>),
+    /// With its shell.
+    Ended(Farewell),
     /// Nothing new for as long as allowed.
     Silent,
     TimedOut {
@@ -32,7 +33,7 @@ pub async fn wait(shell: &Shell, timeout: Option<f64>, silence: Duration) -> Wai
         };
         match settled(shell, limit).await {
             Some(Phase::Idle(prompt)) => return Waited::Idle(prompt),
-            Some(Phase::Ended { exit_code, .. }) => return Waited::Ended(exit_code),
+            Some(Phase::Ended(farewell)) => return Waited::Ended(farewell),
             Some(Phase::Running { .. }) | None => {}
         }
         if let Some(seconds) = timeout {
@@ -52,12 +53,9 @@ pub async fn settled(shell: &Shell, limit: Instant) -> Option<Phase> {
     settled.ok()?.ok().map(|phase| phase.clone())
 }
 
-/// Whether the shell takes the command it was given last: before `limit`, and not ending first.
-pub async fn taken(shell: &Shell, limit: Instant) -> bool {
+/// Whether the shell says anything of the command it was given last before `limit`.
+pub async fn heard(shell: &Shell, limit: Instant) -> bool {
     let mut phase = shell.watch();
-    let known = phase.wait_for(|phase| !matches!(phase, Phase::Running { taken: false, .. }));
-    match tokio::time::timeout_at(limit.into(), known).await {
-        Ok(Ok(phase)) => !matches!(*phase, Phase::Ended { taken: false, .. }),
-        Ok(Err(_)) | Err(_) => false,
-    }
+    let heard = phase.wait_for(|phase| !matches!(phase, Phase::Running { taken: false, .. }));
+    tokio::time::timeout_at(limit.into(), heard).await.is_ok()
 }

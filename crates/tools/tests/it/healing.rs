@@ -218,7 +218,8 @@ async fn a_command_that_loses_the_prompt_and_is_stopped_keeps_its_shell() {
     ] {
         bench.run("KEPT=yes").await;
         bench.stop(command).await;
-        assert_eq!(bench.run("echo next $KEPT").await.text, "next yes", "after {command}");
+        let seen = bench.run("echo next $KEPT").await;
+        assert_eq!(seen.text, "next yes", "after {command}: {seen:?}");
     }
 }
 

@@ -14,3 +14,4 @@ mod healing;
 mod interrupt;
 mod set;
 mod terminal;
+mod unfit;

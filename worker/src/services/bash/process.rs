@@ -8,12 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid,
-};
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid};
 use tokio::net::unix::pipe::Receiver;
-use tokio::task::JoinHandle;
+use tools::exit::Exit;
 use tools::hands;
 use types::bash::BashCommand;
 
@@ -24,15 +21,8 @@ use super::remains::MARK;
 pub(super) struct Group {
     shell: Child,
     id: Pid,
-    end: End,
+    end: Exit,
     left_alone: bool,
-}
-
-/// How the end of the shell is learned.
-enum End {
-    Polled(AsyncFd<OwnedFd>),
-    /// Where the kernel has no pidfd.
-    Waited(JoinHandle<io::Result<i32>>),
 }
 
 pub(super) struct Spawned {
@@ -79,12 +69,7 @@ fn receiver(pipe: OwnedFd) -> io::Result<Receiver> {
 impl Group {
     fn of(mut shell: Child) -> io::Result<Self> {
         let id = Pid::from_child(&shell);
-        let end = match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(handle) => watched(handle).map(End::Polled),
-            Err(_) => Ok(End::Waited(tokio::task::spawn_blocking(move || {
-                wait(id, WaitIdOptions::empty()).map(|code| code.unwrap_or(UNKNOWN))
-            }))),
-        };
+        let end = Exit::of(id);
         match end {
             Ok(end) => Ok(Self { shell, id, end, left_alone: false }),
             Err(error) => {
@@ -100,16 +85,7 @@ impl Group {
     /// # Cancel safety
     /// Safe, but not to be called again after it has answered.
     pub(super) async fn shell_ended(&mut self) -> io::Result<i32> {
-        match &mut self.end {
-            End::Polled(handle) => loop {
-                let mut ready = handle.readable().await?;
-                if let Some(code) = wait(self.id, WaitIdOptions::NOHANG)? {
-                    return Ok(code);
-                }
-                ready.clear_ready();
-            },
-            End::Waited(code) => code.await.map_err(io::Error::other)?,
-        }
+        Ok(self.end.status().await?.as_ref().map_or(UNKNOWN, code))
     }
 
     /// A group without processes is no error.
@@ -139,18 +115,8 @@ impl Drop for Group {
     }
 }
 
-#[expect(deprecated, reason = "its safe successor does not exist; an owned descriptor stays the same one")]
-fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(handle)
-}
-
 /// The exit code of an end that the kernel did not describe.
 const UNKNOWN: i32 = -1;
-
-fn wait(id: Pid, how: WaitIdOptions) -> io::Result<Option<i32>> {
-    let status = waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how)?;
-    Ok(status.as_ref().map(code))
-}
 
 fn code(status: &WaitIdStatus) -> i32 {
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| -signal)).unwrap_or(UNKNOWN)

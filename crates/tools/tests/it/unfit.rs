@@ -1,0 +1,210 @@
+//! A shell may be made unfit for anything: a command runs once, and is never reported as done when it did not run.
+
+use std::time::{Duration, Instant};
+
+use manyhands_tools::{Catalogue, ToolContext, ToolSet};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use types::agent::ToolSpec;
+use types::tool::Toolbox as _;
+
+struct Bench {
+    set: ToolSet,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Seen {
+    text: String,
+    exit_code: i64,
+    prefix: String,
+    suffix: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().canonicalize().unwrap();
+        let params = json!({"env": {"HOME": place}});
+        let spec = ToolSpec { name: "terminal".to_owned(), params: params.as_object().unwrap().clone() };
+        let context = ToolContext::new(&place, place.join("state"));
+        Self { set: ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap(), folder }
+    }
+
+    async fn run(&self, command: &str) -> Seen {
+        self.call(json!({"command": command})).await
+    }
+
+    async fn call(&self, arguments: Value) -> Seen {
+        let parsed = self.set.parse("terminal", arguments.as_object().unwrap()).unwrap();
+        let run = self.set.run("terminal", &parsed.action, CancellationToken::new());
+        let seen =
+            tokio::time::timeout(Duration::from_secs(60), run).await.expect("the call returns").unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Seen {
+            text: text(&seen["content"][0]["text"]),
+            exit_code: seen["exit_code"].as_i64().unwrap(),
+            prefix: text(&seen["metadata"]["prefix"]),
+            suffix: text(&seen["metadata"]["suffix"]),
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+}
+
+/// What a command may do to every word that runs the next one, and to whatever tells how it ended.
+const UNFIT: [&str; 50] = [
+    "builtin() { :; }",
+    "builtin() { return 1; }",
+    "alias builtin=:",
+    "enable -n builtin",
+    "shopt -s extdebug; trap '[[ $BASH_COMMAND != builtin\\ printf* ]]' DEBUG",
+    "shopt -s extdebug; trap '[[ $BASH_COMMAND != *printf* ]]' DEBUG",
+    "shopt -s extdebug; trap false DEBUG",
+    "trap 'exit 7' DEBUG",
+    "trap 'return 7' ERR",
+    "eval() { :; }",
+    "alias eval=:",
+    "enable -n eval",
+    "printf() { :; }",
+    "alias printf=:",
+    "enable -n printf",
+    "enable -n test",
+    "enable -n declare unset",
+    "enable -n eval printf declare test set shopt",
+    "enable -n enable builtin",
+    "test() { return 1; }; declare() { :; }; unset() { :; }; set() { :; }; exec() { :; }; shopt() { :; }",
+    "alias if=: then=: fi=: {=:",
+    "alias case=: in=:",
+    "readonly PS1= PROMPT_COMMAND=",
+    "readonly PS1='> ' PS2='> '",
+    "declare -u PS1 PROMPT_COMMAND",
+    "declare -l PS1 PROMPT_COMMAND; declare -i PS2",
+    "declare -n PS1=NOWHERE",
+    "unset PS1 PS2 PROMPT_COMMAND",
+    "PROMPT_COMMAND=(false exit)",
+    "shopt -u promptvars; readonly PROMPT_COMMAND=",
+    "readonly __prompt_n",
+    "readonly __prompt_x= __prompt_y=",
+    "unset -f __prompt_r",
+    "set -n",
+    "set -e; set -u",
+    "set -o pipefail; set -f; set -C; set -B; set -m",
+    "set -k",
+    "set -v; set -x",
+    "set -o posix",
+    "set -t",
+    "set +m; set +o monitor",
+    "IFS=0123456789/_; readonly IFS",
+    "kill -STOP $$",
+    "exec 0<&- 1>&- 2>&-",
+    "exec 3</dev/null 4>&1 9>/dev/null",
+    "stty raw -echo -opost",
+    "stty -icanon min 0 time 0",
+    "ulimit -n 3",
+    "ulimit -f 0; trap '' XFSZ",
+    "shopt -s expand_aliases extglob nocasematch failglob nullglob compat44; LC_ALL=C",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_once_whatever_the_one_before_has_done_to_its_shell() {
+    for unfit in UNFIT {
+        let bench = Bench::new();
+        bench.run("cd .").await;
+        let begun = Instant::now();
+        let did = bench.run(unfit).await;
+        assert!(!did.suffix.contains("still running"), "{unfit}: {did:?}");
+        let seen = bench.run("command echo once >> log; command echo ran; (exit 3)").await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{unfit}: {:?}", begun.elapsed());
+        let log = bench.file("log");
+        if unfit.contains("-f 0") {
+            // Nothing can be written then.
+            assert!(log.is_empty() && seen.text.contains("ran"), "{unfit}: {did:?} {seen:?}");
+        } else {
+            assert_eq!(log, "once\n", "{unfit}: {did:?} {seen:?}");
+        }
+        assert!(seen.text.contains("ran"), "{unfit}: {did:?} {seen:?}");
+        assert_eq!(seen.exit_code, 3, "{unfit}: {did:?} {seen:?}");
+        if seen.prefix.contains("new one") {
+            assert_eq!(bench.run("echo again; true").await.text, "again", "{unfit}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_not_run_is_reported_as_not_known_and_not_as_done() {
+    let bench = Bench::new();
+    bench.run("trap 'shopt -s extdebug; [[ $BASH_COMMAND != *zebra* ]]' DEBUG").await;
+    let seen = bench.run("echo zebra > log").await;
+    assert_eq!((seen.exit_code, bench.file("log").as_str()), (-1, ""), "{seen:?}");
+    assert!(seen.suffix.contains("not known whether it ran"), "{seen:?}");
+    assert_eq!(bench.run("echo next").await.text, "next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_says_no_more_when_a_command_is_over_is_ended_and_the_terminal_goes_on() {
+    for command in [
+        "enable -n builtin; PROMPT_COMMAND= PS1=; echo last",
+        "enable -n builtin; readonly PS1= PROMPT_COMMAND=; echo last",
+    ] {
+        let bench = Bench::new();
+        bench.run("cd .").await;
+        let seen = bench.run(command).await;
+        assert_eq!(seen.exit_code, -1, "{command}: {seen:?}");
+        assert!(seen.suffix.contains("its exit code is not known"), "{command}: {seen:?}");
+        assert!(seen.text.starts_with("last"), "{command}: {seen:?}");
+        assert_eq!(bench.run("echo next").await.text, "next", "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_waits_for_input_is_not_taken_for_a_shell_that_is_ready() {
+    let bench = Bench::new();
+    for (reader, shown) in [
+        ("read -r line; echo \"got $line\"", "got it"),
+        ("mapfile -n 1 lines; echo \"got ${lines[0]}\"", "got it"),
+        ("select one in it; do echo \"got $one\"; break; done", "got"),
+        ("source /dev/tty", ""),
+        ("cat", "it"),
+    ] {
+        let seen = bench.call(json!({"command": reader, "timeout": 2.5})).await;
+        assert!(seen.suffix.contains("still running"), "{reader}: {seen:?}");
+        let input = if reader.starts_with("source") { ":" } else { "it" };
+        let seen = bench.call(json!({"command": input, "is_input": true, "timeout": 1.5})).await;
+        assert!(seen.text.contains(shown), "{reader}: {seen:?}");
+        if seen.exit_code == -1 {
+            bench.call(json!({"command": "C-d", "is_input": true})).await;
+        }
+        assert_eq!(bench.run("echo next").await.text, "next", "{reader}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_has_ended_keeps_its_number_until_all_of_its_session_is_gone() {
+    let bench = Bench::new();
+    let stays = "(trap '' HUP TERM; exec sleep 60) & disown; echo $$ $! > pids; exit 0";
+    bench.run("cd .").await;
+    let end = bench.run(stays);
+    let look = async {
+        let pids = loop {
+            let pids = bench.file("pids");
+            if pids.ends_with('\n') {
+                break pids;
+            }
+            tokio::task::yield_now().await;
+        };
+        let (shell, stayed) = pids.trim().split_once(' ').unwrap();
+        let exists = |pid: &str| std::path::Path::new("/proc").join(pid).exists();
+        while exists(shell) {
+            tokio::task::yield_now().await;
+        }
+        let stat = std::fs::read_to_string(format!("/proc/{stayed}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    };
+    let (seen, session_went_first) = tokio::join!(end, look);
+    assert_eq!(seen.exit_code, 0, "{seen:?}");
+    assert!(session_went_first);
+}
