@@ -213,3 +213,83 @@ async fn what_the_log_will_never_take_is_told_from_what_it_cannot_take_now() {
     writer.store(&small).await.unwrap();
     assert_eq!(ports.log.read_all(&id, Seq::ZERO).await.unwrap().len(), 2, "the fence and the record");
 }
+
+/// A log whose appends are stored without an answer, and whose reads fail.
+struct Unreadable {
+    inner: Arc<dyn EventLog>,
+    error: Mutex<Option<Error>>,
+}
+
+impl Unreadable {
+    fn fails(&self, error: &Error) {
+        *self.error.lock().unwrap() = Some(error.clone());
+    }
+
+    fn failure<T>(&self) -> Option<Result<T>> {
+        self.error.lock().unwrap().clone().map(Err)
+    }
+}
+
+#[async_trait]
+impl EventLog for Unreadable {
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        let stored = self.inner.append(log, after, records).await;
+        if self.failure::<()>().is_some() { Err(away()) } else { stored }
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        match self.failure() {
+            Some(failure) => failure,
+            None => self.inner.read(log, after, limit).await,
+        }
+    }
+
+    async fn tail(&self, log: &LogId) -> Result<Seq> {
+        match self.failure() {
+            Some(failure) => failure,
+            None => self.inner.tail(log).await,
+        }
+    }
+
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        self.inner.delete(log).await
+    }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        match self.failure() {
+            Some(failure) => failure,
+            None => self.inner.truncate_before(log, first_kept).await,
+        }
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        self.inner.bash_logs(sandbox).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ports, _guard) =
+        manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
+    let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let log = Arc::new(Unreadable { inner: ports.log.clone(), error: Mutex::default() });
+    let mut writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
+    let batch = writer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
+    let damaged = Error::Internal("damaged".to_owned());
+    let cases = [(away(), Trouble::NotNow(away())), (damaged.clone(), Trouble::Lost(Loss::Refused(damaged)))];
+    for (error, expected) in cases {
+        log.fails(&error);
+        let opened = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await;
+        assert_eq!(opened.err().as_ref(), Some(&expected), "opening");
+        assert_eq!(writer.store(&batch).await.as_ref(), Err(&expected), "an append without an answer");
+        assert_eq!(writer.catch_up().await.as_ref(), Err(&expected), "catching up");
+    }
+    *log.error.lock().unwrap() = None;
+    writer.store(&batch).await.unwrap();
+    assert_eq!(
+        ports.log.read_all(&id, Seq::ZERO).await.unwrap().len(),
+        2,
+        "stored once: the fence and the record"
+    );
+}

@@ -22,6 +22,9 @@
 //!   anything else ──────────────────────────────────────▶ Lost(Refused): trying again would not help
 //! ```
 //!
+//! What is read there may fail, too, and is judged in the same way: `Unavailable` is `NotNow`, and a log that is damaged
+//! or refuses to be read is `Lost(Refused)`.
+//!
 //! **Fencing.** The first batch of an incarnation carries the control record `fence` with its epoch. An older
 //! incarnation names a position before it and is refused by the store; when it looks why, it finds the fence. The fence
 //! goes with the first batch, so that opening a log writes nothing.
@@ -77,6 +80,16 @@ pub enum Loss {
     Changed,
     /// The log does not take these records, now or later.
     Refused(Error),
+}
+
+impl From<Error> for Trouble {
+    /// The same for reads, appends and truncations: what will not go away is not tried again.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable(_) | Error::Conflict { .. } => Self::NotNow(error),
+            Error::NotFound | Error::Full(_) | Error::Internal(_) => Self::Lost(Loss::Refused(error)),
+        }
+    }
 }
 
 impl LogWriter {
@@ -146,7 +159,7 @@ impl LogWriter {
     /// After a drop the batch may or may not be stored; storing it again tells.
     pub async fn store(&mut self, batch: &Batch) -> std::result::Result<Appended, Trouble> {
         if UNFENCED {
-            self.tail = self.log.tail(&self.id).await.map_err(Trouble::NotNow)?;
+            self.tail = self.log.tail(&self.id).await?;
         }
         let append = self.log.append(&self.id, self.tail, batch.records.clone());
         let answer = tokio::time::timeout(APPEND_DEADLINE, append).await;
@@ -159,9 +172,9 @@ impl LogWriter {
     /// Reads what others have added since, or the whole of a log that was made anew.
     ///
     /// # Errors
-    /// `NotNow` where it cannot be read, `Lost(Fenced)` by a newer incarnation.
+    /// As [`LogWriter::store`]; `Lost(Fenced)` by a newer incarnation.
     pub async fn catch_up(&mut self) -> std::result::Result<(), Trouble> {
-        if self.log.tail(&self.id).await.map_err(Trouble::NotNow)? < self.tail {
+        if self.log.tail(&self.id).await? < self.tail {
             self.tail = Seq::ZERO;
             self.newest_fence = None;
         }
@@ -177,10 +190,7 @@ impl LogWriter {
         let fence = Batch { records: vec![self.fence().map_err(Trouble::Lost)?], has_fence: true };
         self.store(&fence).await?;
         let first_kept = first_kept.unwrap_or(self.tail);
-        self.log.truncate_before(&self.id, first_kept).await.map_err(|error| match error {
-            Error::Internal(_) | Error::Full(_) => Trouble::Lost(Loss::Refused(error)),
-            Error::Unavailable(_) | Error::Conflict { .. } | Error::NotFound => Trouble::NotNow(error),
-        })
+        Ok(self.log.truncate_before(&self.id, first_kept).await?)
     }
 
     fn fence(&self) -> std::result::Result<Bytes, Loss> {
@@ -201,18 +211,17 @@ impl LogWriter {
 
     /// Looks at what follows the tail.
     async fn resolve(&mut self, batch: &Batch, error: Error) -> std::result::Result<Appended, Trouble> {
-        let found = self.first_after_tail(batch.records.len()).await.map_err(Trouble::NotNow)?;
+        let found = self.first_after_tail(batch.records.len()).await?;
         let same = found.iter().zip(&batch.records).all(|(entry, record)| entry.payload == *record);
         if same && found.len() == batch.records.len() {
             return Ok(self.settle(batch, found.iter().map(|entry| entry.seq).collect()));
         }
         if !found.is_empty() {
-            return Err(Trouble::Lost(self.whose_it_is().await.map_err(Trouble::NotNow)?));
+            return Err(Trouble::Lost(self.whose_it_is().await?));
         }
         Err(match error {
-            Error::Conflict { tail } => self.unseen(tail).await.map_err(Trouble::NotNow)?,
-            Error::Unavailable(_) => Trouble::NotNow(error),
-            Error::NotFound | Error::Full(_) | Error::Internal(_) => Trouble::Lost(Loss::Refused(error)),
+            Error::Conflict { tail } => self.unseen(tail).await?,
+            error => error.into(),
         })
     }
 
@@ -254,7 +263,7 @@ impl LogWriter {
             newest = newest.max(fence_of(entry));
             visit(entry);
         });
-        reading.await.map_err(Trouble::NotNow)?;
+        reading.await?;
         (self.tail, self.newest_fence) = (tail, newest);
         if self.is_fenced() { Err(Trouble::Lost(Loss::Fenced)) } else { Ok(()) }
     }

@@ -54,7 +54,7 @@ impl PatientWriter {
     /// Reads the log.
     ///
     /// # Errors
-    /// `Unavailable` where a newer incarnation writes, or the process ends.
+    /// `Unavailable` where a newer incarnation writes, or the process ends; those of a log that can never be read.
     pub(super) async fn open(&mut self) -> Result<Found> {
         let mut backoff = AGAIN;
         loop {
@@ -66,7 +66,8 @@ impl PatientWriter {
                     return Ok(found);
                 }
                 Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
-                Err(Trouble::Lost(_)) => return Err(replaced()),
+                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error),
+                Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(replaced()),
             }
         }
     }
