@@ -13,6 +13,9 @@ use crate::place::Place;
 const KEPT_OPEN: usize = 128;
 
 /// The logs in use and some that lately were. All who use a log share one [`LogFile`], and with it its tail.
+///
+/// The lock on the map is held for a look into it only, so that it may be taken anywhere. Whoever opens, makes or removes
+/// the file of a log holds the lock on its slot meanwhile: others who want that log wait, and nobody else.
 #[derive(Default)]
 pub struct OpenLogs(Mutex<State>);
 
@@ -22,6 +25,9 @@ struct State {
     clock: u64,
 }
 
+/// `None`: not open, or absent.
+type Slot = Mutex<Option<Arc<LogFile>>>;
+
 /// Where a log is, and where it is noted that it has lost its front.
 pub struct LogPaths {
     pub log: PathBuf,
@@ -29,7 +35,7 @@ pub struct LogPaths {
 }
 
 struct Kept {
-    log: Arc<LogFile>,
+    slot: Arc<Slot>,
     last_used: u64,
 }
 
@@ -48,23 +54,27 @@ impl OpenLogs {
         paths: &LogPaths,
         last_line: LastLine,
     ) -> io::Result<Option<Arc<LogFile>>> {
-        let mut state = self.lock();
-        if let Some(log) = state.touch(place) {
-            return Ok(Some(log));
+        let slot = self.slot(place);
+        let mut log = lock(&slot);
+        if log.is_none() {
+            let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                file => file?,
+            };
+            *log = Some(opened(place, file, noted_start(&paths.start)?, last_line)?);
         }
-        let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        state.keep(place, file, noted_start(&paths.start)?, last_line).map(Some)
+        Ok(log.clone())
     }
 
+    /// A log that is open, without waiting for a disk.
     pub fn known(&self, place: &Place) -> Option<Arc<LogFile>> {
-        self.lock().touch(place)
+        let slot = lock(&self.0).touch(place)?;
+        slot.try_lock().ok()?.clone()
     }
 
     pub fn create(&self, place: &Place, paths: &LogPaths) -> io::Result<Arc<LogFile>> {
-        let mut state = self.lock();
+        let slot = self.slot(place);
+        let mut log = lock(&slot);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = match options.open(&paths.log) {
@@ -74,61 +84,68 @@ impl OpenLogs {
             }
             file => file?,
         };
-        state.keep(place, file, 0, LastLine::AsItIs)
+        Ok(log.insert(opened(place, file, 0, LastLine::AsItIs)?).clone())
     }
 
     /// Forgets a log while `remove` removes its file, so that nobody opens it in between.
     pub fn remove(&self, place: &Place, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut state = self.lock();
+        let slot = self.slot(place);
+        let mut log = lock(&slot);
         remove()?;
-        state.logs.remove(place);
+        *log = None;
         Ok(())
     }
 
     pub fn clear(&self) {
-        self.lock().logs.clear();
+        lock(&self.0).logs.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self, place: &Place) -> Arc<Slot> {
+        let mut state = lock(&self.0);
+        if let Some(slot) = state.touch(place) {
+            return slot;
+        }
+        state.make_room();
+        let (slot, last_used) = (Arc::<Slot>::default(), state.clock);
+        state.logs.insert(place.clone(), Kept { slot: slot.clone(), last_used });
+        slot
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn opened(place: &Place, file: File, start: u64, last_line: LastLine) -> io::Result<Arc<LogFile>> {
+    let log = match last_line {
+        LastLine::CutIfTorn => LogFile::open_whole(file, start, place)?,
+        LastLine::AsItIs => LogFile::open(file, start, place)?,
+    };
+    Ok(Arc::new(log))
+}
+
 impl State {
-    fn touch(&mut self, place: &Place) -> Option<Arc<LogFile>> {
+    fn touch(&mut self, place: &Place) -> Option<Arc<Slot>> {
         self.clock += 1;
         let kept = self.logs.get_mut(place)?;
         kept.last_used = self.clock;
-        Some(kept.log.clone())
+        Some(kept.slot.clone())
     }
 
-    fn keep(
-        &mut self,
-        place: &Place,
-        file: File,
-        start: u64,
-        last_line: LastLine,
-    ) -> io::Result<Arc<LogFile>> {
-        let log = Arc::new(match last_line {
-            LastLine::CutIfTorn => LogFile::open_whole(file, start, place)?,
-            LastLine::AsItIs => LogFile::open(file, start, place)?,
-        });
-        self.make_room();
-        self.clock += 1;
-        self.logs.insert(place.clone(), Kept { log: log.clone(), last_used: self.clock });
-        Ok(log)
-    }
-
-    /// Closes the log that was not used for longest. One that somebody holds stays: two with different tails
-    /// must never meet.
+    /// Closes the log that was not used for longest, or forgets one that is not open. One that somebody holds stays: two
+    /// with different tails must never meet.
     fn make_room(&mut self) {
         if self.logs.len() < KEPT_OPEN {
             return;
         }
-        let unused = self.logs.iter().filter(|(_, kept)| Arc::strong_count(&kept.log) == 1);
-        let oldest = unused.min_by_key(|(_, kept)| kept.last_used).map(|(place, _)| place.clone());
-        if let Some(place) = oldest {
-            self.logs.remove(&place);
+        let unused = self.logs.iter().filter_map(|(place, kept)| {
+            let log = kept.slot.try_lock().ok().filter(|_| Arc::strong_count(&kept.slot) == 1)?;
+            let is_open = log.as_ref().map(Arc::strong_count);
+            is_open.is_none_or(|users| users == 1).then_some((is_open.is_some(), kept.last_used, place))
+        });
+        if let Some((_, _, oldest)) = unused.min_by_key(|(is_open, last_used, _)| (*is_open, *last_used)) {
+            let oldest = oldest.clone();
+            self.logs.remove(&oldest);
         }
     }
 }
@@ -144,6 +161,10 @@ fn noted_start(path: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
     use crate::place::Area;
 
@@ -160,9 +181,50 @@ mod tests {
         };
         let (used_place, used) = create(0);
         let idle: Vec<Place> = (1..KEPT_OPEN * 3).map(|number| create(number).0).collect();
-        assert_eq!(logs.lock().logs.len(), KEPT_OPEN);
+        assert_eq!(lock(&logs.0).logs.len(), KEPT_OPEN);
         used.write(0, b"x\n").unwrap();
         assert_eq!(logs.known(&used_place).unwrap().tail(), 2, "all who use it share it");
         assert!(logs.known(&idle[0]).is_none() && logs.known(idle.last().unwrap()).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_the_disk_keeps_nobody_waiting_who_wants_another_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = OpenLogs::default();
+        let of = |name: &str| {
+            let place = Place { area: Area::BashEvents, path: format!("{name}.jsonl") };
+            let paths = LogPaths { log: folder.path().join(&place.path), start: folder.path().join("none") };
+            (place, paths)
+        };
+        let (slow, slow_paths) = of("slow");
+        let (open, open_paths) = of("open");
+        logs.create(&slow, &slow_paths).unwrap();
+        logs.create(&open, &open_paths).unwrap().write(0, b"x\n").unwrap();
+        thread::scope(|scope| {
+            let (began, begin) = mpsc::channel();
+            let (finish, finished) = mpsc::channel::<()>();
+            let logs = &logs;
+            let removed = slow.clone();
+            scope.spawn(move || {
+                let removal = || {
+                    began.send(()).unwrap();
+                    let _ = finished.recv();
+                    Ok(())
+                };
+                logs.remove(&removed, removal).unwrap();
+            });
+            begin.recv().unwrap();
+            let (answer, answered) = mpsc::channel();
+            scope.spawn(move || {
+                let known = logs.known(&open).map(|log| log.tail());
+                let (new, paths) = of("new");
+                logs.create(&new, &paths).unwrap();
+                let there = logs.get(&new, &paths, LastLine::CutIfTorn).unwrap().is_some();
+                answer.send((known, there, logs.known(&slow).is_none())).unwrap();
+            });
+            let found = answered.recv_timeout(Duration::from_secs(20));
+            drop(finish);
+            assert_eq!(found, Ok((Some(2), true, true)));
+        });
     }
 }
