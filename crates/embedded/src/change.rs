@@ -34,4 +34,13 @@ impl Change<'_> {
             | Self::Truncate { place, .. } => place,
         }
     }
+
+    pub fn into_place(self) -> Place {
+        match self {
+            Self::Append { place, .. }
+            | Self::Replace { place, .. }
+            | Self::Remove { place }
+            | Self::Truncate { place, .. } => place,
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 use ports::Record;
 use rustix::buffer::spare_capacity;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::Errno;
 use types::Seq;
 
 use crate::place::Place;
@@ -47,6 +48,7 @@ impl LogFile {
     /// Cuts the last line if it has no end.
     pub fn open_whole(file: File, noted_start: u64, place: &Place) -> io::Result<Self> {
         let log = Self::open(file, noted_start, place)?;
+        log.pass_over_hole(place)?;
         let length = log.tail();
         let whole = log.line_start(length)?;
         if whole < length {
@@ -90,11 +92,35 @@ impl LogFile {
         self.start.store(start, Ordering::Release);
     }
 
-    /// Gives the room of what was dropped back to the file system. The block with the last byte of it stays: that byte
-    /// shows at the next opening that a record begins there.
-    pub fn release_front(&self) -> io::Result<()> {
+    /// Where the note on the front is lost, the log begins with the first whole record after the hole.
+    fn pass_over_hole(&self, place: &Place) -> io::Result<()> {
+        if self.start() > 0 || self.tail() == 0 || self.bytes(0, 1)?.as_ref() != b"\0" {
+            return Ok(());
+        }
+        let mut at = match rustix::fs::seek(&self.file, SeekFrom::Data(0)) {
+            Ok(at) => at,
+            // There is nothing else in it.
+            Err(Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        while at < self.tail() {
+            let page = self.bytes(at, usize::try_from(self.tail() - at).unwrap_or(MIN_READ).min(MIN_READ))?;
+            if let Some(end) = memchr::memchr(b'\n', &page) {
+                let start = at + end as u64 + 1;
+                tracing::warn!(log = %place.path, start, "it is not noted where the log begins; what is before is a hole");
+                self.drop_before(start);
+                return Ok(());
+            }
+            at += page.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives the room of what was dropped back to the file system, up to where it is on the disk that the log begins. The
+    /// block with the last byte of it stays: that byte shows at the next opening that a record begins there.
+    pub fn release_front(&self, noted: u64) -> io::Result<()> {
         const BLOCK: u64 = 4 << 10;
-        let end = self.start().saturating_sub(1) / BLOCK * BLOCK;
+        let end = noted.min(self.start()).saturating_sub(1) / BLOCK * BLOCK;
         if end == 0 {
             return Ok(());
         }
@@ -109,11 +135,22 @@ impl LogFile {
         self.file.write_all_at(kept, offset + (bytes.len() - kept.len()) as u64)
     }
 
-    /// Makes the log end at `offset`, if it ends before, with a record that says nothing.
-    pub fn fill(&self, offset: u64) -> io::Result<()> {
-        let missing = usize::try_from(offset.saturating_sub(self.tail())).unwrap_or(usize::MAX);
-        let Some(blank) = missing.checked_sub(1) else { return Ok(()) };
-        self.write(self.tail(), &[&vec![b' '; blank], b"\n".as_slice()].concat())
+    /// Makes the log end at `offset` with records that say nothing, if it ends before and no more than `lost` bytes are
+    /// missing.
+    pub fn fill(&self, offset: u64, lost: u64) -> io::Result<()> {
+        const PIECE: u64 = 64 << 10;
+        if offset.saturating_sub(self.tail()) > lost {
+            return Ok(());
+        }
+        while self.tail() < offset {
+            let mut blank =
+                vec![b' '; usize::try_from((offset - self.tail()).min(PIECE)).unwrap_or_default()];
+            if let Some(last) = blank.last_mut() {
+                *last = b'\n';
+            }
+            self.write(self.tail(), &blank)?;
+        }
+        Ok(())
     }
 
     /// Makes the log end with `bytes` at `offset`. On an error it ends at `offset`.

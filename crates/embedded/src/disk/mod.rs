@@ -2,9 +2,11 @@
 
 mod log_file;
 mod open_logs;
+#[cfg(test)]
+mod tests;
 mod trash;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -31,24 +33,17 @@ pub struct Disk {
     drafts: PathBuf,
     next_draft: AtomicU64,
     logs: OpenLogs,
-    /// The logs that have lost their front since the last checkpoint.
-    fronts: Mutex<HashSet<Place>>,
+    /// The logs that have lost their front since the last checkpoint, and where each begins by its note.
+    fronts: Mutex<HashMap<Place, u64>>,
     trash: Trash,
     /// A folder of each; open from the start, so that no failure to write is told to somebody else only.
     file_systems: Vec<File>,
     #[cfg(test)]
-    next_sync_fails: std::sync::atomic::AtomicBool,
+    before_next_sync: Mutex<Option<BeforeSync>>,
 }
 
-/// What is to be done about a log that ends before what is to be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// Somebody has cut it.
-    IsRefused,
-    /// The journal has lost what was there: a record that says nothing takes its place, so that what follows stays where
-    /// it was.
-    IsFilled,
-}
+#[cfg(test)]
+type BeforeSync = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 impl Disk {
     /// Makes the folders that are missing and throws unfinished drafts away.
@@ -75,7 +70,7 @@ impl Disk {
             trash: Trash::open(&options.conversations)?,
             file_systems: file_systems(options)?,
             #[cfg(test)]
-            next_sync_fails: Default::default(),
+            before_next_sync: Mutex::default(),
         })
     }
 
@@ -139,7 +134,11 @@ impl Disk {
 
     /// Does a change that may have been done before, wholly or in part. What is there already is written once more, as
     /// it may be shown and yet not be on the disk; that this fails, as it may on a full disk, is no error.
-    pub fn redo(&self, change: &Change<'_>, gap: Gap) -> io::Result<()> {
+    ///
+    /// Where a log ends before what is to be appended, somebody has cut it, and the change is refused; but where no more
+    /// is missing than the `lost` bytes that the journal does not know any more, records that say nothing take their
+    /// place, so that what follows stays where it was.
+    pub fn redo(&self, change: &Change<'_>, lost: u64) -> io::Result<()> {
         match change {
             Change::Append { place, offset, bytes } => {
                 let log = self.log_to_write(place, LastLine::AsItIs)?;
@@ -147,9 +146,7 @@ impl Disk {
                     let _ = log.write_again(*offset, bytes);
                     return Ok(());
                 }
-                if gap == Gap::IsFilled {
-                    log.fill(*offset)?;
-                }
+                log.fill(*offset, lost)?;
                 log.write(*offset, bytes)
             }
             Change::Replace { place, bytes } => match fs::read(self.path(place)) {
@@ -175,18 +172,20 @@ impl Disk {
     /// Hides the front of a log; its room comes back with the next checkpoint.
     fn truncate(&self, place: &Place, first_kept: u64, last_line: LastLine) -> io::Result<()> {
         let Some(log) = self.logs.get(place, &self.log_paths(place), last_line)? else { return Ok(()) };
-        if let Some(start) = log.new_start(first_kept)? {
-            self.replace(&self.path(&Place::start_of(place)), format!("{start}\n").as_bytes())?;
-            log.drop_before(start);
+        let start = log.new_start(first_kept)?.unwrap_or(log.start());
+        if start == 0 {
+            return Ok(());
         }
-        if log.start() > 0 {
-            self.fronts().insert(place.clone());
-        }
+        // Also where this is known: the disk may not have taken the note.
+        self.replace(&self.path(&Place::start_of(place)), format!("{start}\n").as_bytes())?;
+        log.drop_before(start);
+        self.fronts().insert(place.clone(), start);
         Ok(())
     }
 
     /// Removes a file; of a conversation, its whole folder.
     fn remove(&self, place: &Place) -> io::Result<()> {
+        self.fronts().remove(place);
         let path = self.path(place);
         let Some(folder) = path.parent().filter(|_| place.area == Area::Conversations) else {
             return self.remove_file(place);
@@ -200,6 +199,7 @@ impl Disk {
 
     /// Removes one file and nothing around it.
     pub fn remove_file(&self, place: &Place) -> io::Result<()> {
+        self.fronts().remove(place);
         let LogPaths { log, start } = self.log_paths(place);
         self.logs.remove(place, || [log, start].iter().try_for_each(|path| trees::remove(path)))
     }
@@ -235,11 +235,15 @@ impl Disk {
     pub fn sync(&self) -> io::Result<()> {
         let fronts = std::mem::take(&mut *self.fronts());
         if let Err(error) = self.sync_file_systems() {
-            self.fronts().extend(fronts);
+            let mut newer = self.fronts();
+            for (place, start) in fronts {
+                newer.entry(place).or_insert(start);
+            }
             return Err(error);
         }
-        for place in fronts {
-            let released = self.log(&place).and_then(|log| log.map_or(Ok(()), |log| log.release_front()));
+        for (place, start) in fronts {
+            let released =
+                self.log(&place).and_then(|log| log.map_or(Ok(()), |log| log.release_front(start)));
             if let Err(error) = released {
                 tracing::warn!(log = %place.path, %error, "the room of what was dropped from a log is not given back");
             }
@@ -247,14 +251,14 @@ impl Disk {
         Ok(())
     }
 
-    fn fronts(&self) -> MutexGuard<'_, HashSet<Place>> {
+    fn fronts(&self) -> MutexGuard<'_, HashMap<Place, u64>> {
         self.fronts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sync_file_systems(&self) -> io::Result<()> {
         #[cfg(test)]
-        if self.next_sync_fails.swap(false, Ordering::Relaxed) {
-            return Err(io::Error::other("a test has it fail"));
+        if let Some(before) = self.before_next_sync.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            before()?;
         }
         // All of them, also after a failure: each tells of it once.
         let mut outcome = Ok(());
@@ -266,9 +270,10 @@ impl Disk {
         outcome
     }
 
+    /// Has a test do something before the next sync, or have it fail.
     #[cfg(test)]
-    pub fn fail_next_sync(&self) {
-        self.next_sync_fails.store(true, Ordering::Relaxed);
+    pub fn before_next_sync(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        *self.before_next_sync.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
     }
 
     /// Ends what goes on in the background.

@@ -1,27 +1,39 @@
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ports::{Error, Result};
 
+use super::checkpoint::Checkpoints;
 use super::frame::{self, FrameWriter};
 use super::queue::{End, Queue, Taken};
-use super::replay::{self, Occasion};
-use super::segment::{self, Segment};
+use super::segment::Segment;
 use super::{Ahead, Stage, Transaction};
 use crate::disk::Disk;
 use crate::options::Fsync;
 
-/// A segment longer than this is followed by a new one.
-const SEGMENT_BYTES: u64 = 32 << 20;
 /// A batch longer than this is written before more is staged.
 const BATCH_BYTES: usize = 8 << 20;
 /// The buffer kept between batches.
 const KEPT_BYTES: usize = 512 << 10;
 const SYNC_EVERY: Duration = Duration::from_millis(50);
+/// After so long without work a voucher follows what was written last.
+const VOUCH_AFTER: Duration = Duration::from_millis(50);
+
+/// How large the journal becomes.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// A segment longer than this is followed by a new one.
+    segment: u64,
+    /// While all segments together are longer than this, nothing is taken in.
+    journal: u64,
+    /// How long to wait before a full journal is tried to be emptied again.
+    patience: Duration,
+}
+
+const LIMITS: Limits = Limits { segment: 32 << 20, journal: 1 << 30, patience: Duration::from_secs(5) };
 
 /// The one thread that writes.
 pub struct Committer {
@@ -33,23 +45,21 @@ pub struct Committer {
     segment: Option<Segment>,
     /// A failed write may have left bytes after the good part.
     torn: bool,
-    /// Of the segments that are not needed once all files are synced.
-    old: Vec<u64>,
     next_number: u64,
     /// When the first write happened that is not synced yet.
     unsynced_since: Option<Instant>,
-    checkpoint: Option<JoinHandle<io::Result<()>>>,
-    /// Since the file systems could not be synced, what was applied may not be on the disk.
-    is_doubtful: bool,
+    checkpoints: Checkpoints,
+    limits: Limits,
 }
 
 /// A transaction and where its frame stands in the writer, if it has one.
 type Staged = (Box<dyn Transaction>, Result<Option<Range<usize>>>);
 
 impl Committer {
-    pub fn new(folder: PathBuf, old: Vec<u64>, disk: Arc<Disk>, fsync: Fsync, queue: Arc<Queue>) -> Self {
+    pub fn new(folder: PathBuf, old: &[u64], disk: Arc<Disk>, fsync: Fsync, queue: Arc<Queue>) -> Self {
         let next_number = old.last().map_or(1, |last| last + 1);
         Self {
+            checkpoints: Checkpoints::new(folder.clone(), old, disk.clone()),
             folder,
             disk,
             fsync,
@@ -57,23 +67,20 @@ impl Committer {
             writer: FrameWriter::default(),
             segment: None,
             torn: false,
-            old,
             next_number,
             unsynced_since: None,
-            checkpoint: None,
-            is_doubtful: false,
+            limits: LIMITS,
         }
     }
 
     /// Works until the queue ends.
     pub fn run(mut self) {
         let _end_with_thread = EndWithThread(self.queue.clone());
-        self.start_checkpoint();
+        self.checkpoints.begin();
         let end = loop {
-            let patience = self.unsynced_since.map(|since| SYNC_EVERY.saturating_sub(since.elapsed()));
-            match self.queue.take(patience) {
+            match self.queue.take(self.patience()) {
                 Taken::Batch(batch) => self.work_through(batch),
-                Taken::Nothing => {}
+                Taken::Nothing => self.vouch(),
                 Taken::Ended(end) => break end,
             }
             if self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
@@ -82,13 +89,31 @@ impl Committer {
         };
         match end {
             End::Closed => self.close(),
-            End::Abandoned => self.collect_checkpoint(),
+            End::Abandoned => self.abandon(),
+        }
+    }
+
+    /// How long to wait for work before there is something else to do.
+    fn patience(&self) -> Option<Duration> {
+        match self.unsynced_since {
+            Some(since) => Some(SYNC_EVERY.saturating_sub(since.elapsed())),
+            None => self.segment.as_ref().filter(|segment| segment.lacks_voucher()).map(|_| VOUCH_AFTER),
         }
     }
 
     fn work_through(&mut self, batch: Vec<Box<dyn Transaction>>) {
         let mut batch = batch.into_iter().peekable();
         while batch.peek().is_some() {
+            if self.is_full() {
+                self.make_room();
+            }
+            if self.is_full() {
+                let staged = batch.map(|transaction| (transaction, Ok(None))).collect();
+                return refuse(
+                    staged,
+                    &io::Error::other("its journal is full, as the disk has not taken what is in it"),
+                );
+            }
             let staged = self.stage(&mut batch);
             match self.store() {
                 Ok(begin) => self.apply(staged, begin),
@@ -219,77 +244,77 @@ impl Committer {
         }
     }
 
-    /// Ends a segment that has become long, and lets it go in the background.
-    fn rotate(&mut self) {
-        let long = self.segment.as_ref().is_some_and(|segment| segment.len() > SEGMENT_BYTES);
-        if !long || self.torn || self.checkpoint.as_ref().is_some_and(|running| !running.is_finished()) {
+    /// Says in the segment that all before is on the disk, so that damage in the last batch is told from a torn end. That
+    /// need not be on the disk soon, and may fail.
+    fn vouch(&mut self) {
+        let Some(segment) = self.segment.as_mut().filter(|segment| segment.lacks_voucher()) else { return };
+        segment.note_vouched();
+        if self.torn {
             return;
         }
-        self.end_segment();
+        self.writer.begin(segment.len(), segment.synced());
+        self.writer.vouch();
+        match segment.write(self.writer.bytes()) {
+            Ok(()) => segment.accept(self.writer.bytes().len()),
+            Err(_) => self.torn = true,
+        }
+        self.writer.clear(KEPT_BYTES);
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes() > self.limits.journal
+    }
+
+    /// What the journal takes.
+    fn bytes(&self) -> u64 {
+        self.checkpoints.bytes() + self.segment.as_ref().map_or(0, Segment::len)
+    }
+
+    fn make_room(&mut self) {
+        self.checkpoints.collect_if_done();
+        if self.is_full() && self.checkpoints.is_due(self.limits.patience) {
+            self.end_segment();
+        }
+    }
+
+    /// Ends a segment that has become long, and lets it go in the background. One that goes already is not waited for.
+    fn rotate(&mut self) {
+        if self.segment.as_ref().is_some_and(|segment| segment.len() > self.limits.segment) {
+            self.end_segment();
+        }
     }
 
     fn end_segment(&mut self) {
+        if self.torn
+            && let Some(segment) = &mut self.segment
+        {
+            if segment.cut(segment.len()).is_err() {
+                return;
+            }
+            self.torn = false;
+        }
         if self.unsynced_since.is_some() {
             self.sync_late();
         }
-        self.segment = None;
-        self.collect_checkpoint();
-        self.old.push(self.next_number - 1);
-        self.start_checkpoint();
+        if let Some(segment) = self.segment.take() {
+            self.checkpoints.add(self.next_number - 1, segment.len());
+        }
+        self.checkpoints.begin();
     }
 
-    fn start_checkpoint(&mut self) {
-        if self.old.is_empty() || !self.is_certain() {
-            return;
+    fn abandon(mut self) {
+        if self.unsynced_since.is_some() {
+            self.sync_late();
         }
-        let (folder, disk, old) = (self.folder.clone(), self.disk.clone(), self.old.clone());
-        let work = move || checkpoint(&folder, &disk, &old);
-        match thread::Builder::new().name("checkpoint".to_owned()).spawn(work) {
-            Ok(running) => self.checkpoint = Some(running),
-            Err(error) => tracing::warn!(%error, "no thread for a checkpoint; the journal grows meanwhile"),
-        }
-    }
-
-    /// Waits for the checkpoint that runs and forgets its segments, unless it has to be done again.
-    fn collect_checkpoint(&mut self) {
-        match self.checkpoint.take().map(JoinHandle::join) {
-            None => {}
-            Some(Ok(Ok(()))) => self.old.clear(),
-            Some(Ok(Err(error))) => {
-                self.is_doubtful = true;
-                tracing::error!(%error, "the files of the store cannot be synced; the journal is kept");
-            }
-            Some(Err(_)) => {
-                self.is_doubtful = true;
-                tracing::error!("the checkpoint failed; the journal is kept");
-            }
-        }
-    }
-
-    /// Writes everything that the old segments say to the files again if it is in doubt whether it is on the disk. Called
-    /// when no segment is being written, so they are all there are.
-    fn is_certain(&mut self) -> bool {
-        if !self.is_doubtful {
-            return true;
-        }
-        match replay::do_again(&self.folder, &self.old, &self.disk, Occasion::FailedSync) {
-            Ok(_) => self.is_doubtful = false,
-            Err(error) => tracing::error!(%error, "the journal cannot be applied again; it is kept"),
-        }
-        !self.is_doubtful
+        self.vouch();
+        self.checkpoints.collect();
     }
 
     fn close(mut self) {
-        self.collect_checkpoint();
-        if self.segment.take().is_some() {
-            self.old.push(self.next_number - 1);
+        if let Some(segment) = self.segment.take() {
+            self.checkpoints.add(self.next_number - 1, segment.len());
         }
-        if self.old.is_empty() || !self.is_certain() {
-            return;
-        }
-        if let Err(error) = checkpoint(&self.folder, &self.disk, &self.old) {
-            tracing::error!(%error, "the files of the store cannot be synced; the journal is kept");
-        }
+        self.checkpoints.close();
     }
 }
 
@@ -305,12 +330,6 @@ impl Drop for EndWithThread {
     }
 }
 
-/// Makes the files durable, then removes the segments that said how to make them again.
-fn checkpoint(folder: &Path, disk: &Disk, old: &[u64]) -> io::Result<()> {
-    disk.sync()?;
-    segment::remove(folder, old)
-}
-
 fn refuse(staged: Vec<Staged>, error: &io::Error) {
     for (transaction, _) in staged {
         transaction.settle(Err(unavailable(error)));
@@ -322,56 +341,4 @@ fn unavailable(error: &io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::options::Options;
-    use crate::place::{Area, Place};
-
-    struct Append(Place, oneshot::Sender<Result<()>>);
-
-    impl Transaction for Append {
-        fn bytes(&self) -> usize {
-            0
-        }
-
-        fn stage(&mut self, stage: &mut Stage<'_>) -> Result<()> {
-            stage.frame.append(&self.0, 0, &[b"acknowledged\n"]);
-            Ok(())
-        }
-
-        fn settle(self: Box<Self>, outcome: Result<()>) {
-            let _ = self.1.send(outcome);
-        }
-    }
-
-    #[test]
-    fn what_a_failed_sync_may_have_dropped_is_written_again_before_its_segment_goes() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options::within(folder.path(), Fsync::Always);
-        let disk = Arc::new(Disk::open(&options).unwrap());
-        let journal = options.root.join("journal");
-        crate::disk::make_folder(&journal).unwrap();
-        let mut committer =
-            Committer::new(journal.clone(), Vec::new(), disk.clone(), Fsync::Always, Arc::new(Queue::new()));
-        let place = Place { area: Area::BashEvents, path: "_bash.jsonl".to_owned() };
-        let (answer, mut answered) = oneshot::channel();
-        committer.work_through(vec![Box::new(Append(place.clone(), answer))]);
-        assert_eq!(answered.try_recv(), Ok(Ok(())));
-
-        disk.fail_next_sync();
-        committer.end_segment();
-        committer.collect_checkpoint();
-        assert_eq!(segment::numbers(&journal).unwrap(), [1], "the segment is kept");
-        // As the system shows it once the page it could not write is read from the disk again.
-        let file = disk.path(&place);
-        fs::write(&file, "acknow\0\0\0\0\0\0\0").unwrap();
-        committer.start_checkpoint();
-        committer.collect_checkpoint();
-        assert_eq!(fs::read_to_string(file).unwrap(), "acknowledged\n");
-        assert_eq!(segment::numbers(&journal).unwrap(), [0; 0], "now it may go");
-    }
-}
+mod tests;

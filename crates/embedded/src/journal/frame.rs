@@ -5,7 +5,8 @@
 //! of the frame's own position, `synced` and the payload, so bytes of a file never pass for a frame elsewhere.
 //!
 //! `synced` is how much of the segment was on the disk when the frame was written. Frames that a crash of the machine
-//! has torn are never before that of a later frame; what is bad there was damaged.
+//! has torn are never before that of a later frame; what is bad there was damaged. So that this is also said of the last
+//! frames, a *voucher* follows them when nothing else does: a frame that changes nothing, with the payload `VOUCHER`.
 
 use crate::change::Change;
 use crate::place::{Area, Place};
@@ -38,6 +39,7 @@ const APPEND: u8 = 1;
 const REPLACE: u8 = 2;
 const REMOVE: u8 = 3;
 const TRUNCATE: u8 = 4;
+const VOUCHER: u8 = 5;
 
 /// Writes frames one after the other into a buffer.
 #[derive(Default)]
@@ -71,6 +73,13 @@ impl FrameWriter {
 
     pub fn truncate(&mut self, place: &Place, first_kept: u64) {
         self.change(TRUNCATE, place, first_kept, &[]);
+    }
+
+    /// Writes a whole frame that says only how much is synced.
+    pub fn vouch(&mut self) {
+        self.buffer.extend([0; HEADER_BYTES]);
+        self.buffer.push(VOUCHER);
+        self.finish();
     }
 
     fn change(&mut self, kind: u8, place: &Place, offset: u64, parts: &[&[u8]]) {
@@ -125,7 +134,12 @@ pub fn at(segment: &[u8], start: usize, format: Format) -> Option<Frame> {
     };
     let payload = header.take(length)?;
     // Most bytes are no frame, and their checksum need not be made.
-    if !matches!(payload, [APPEND..=TRUNCATE, area, ..] if area_of(*area).is_some()) {
+    let may_be_one = match payload {
+        [VOUCHER] => format == Format::New,
+        [APPEND..=TRUNCATE, area, ..] => area_of(*area).is_some(),
+        _ => false,
+    };
+    if !may_be_one {
         return None;
     }
     let found = match synced {
@@ -138,7 +152,10 @@ pub fn at(segment: &[u8], start: usize, format: Format) -> Option<Frame> {
 
 /// What a whole frame says; `None` if this release does not know it.
 pub fn read<'a>(segment: &'a [u8], frame: &Frame) -> Option<Vec<Change<'a>>> {
-    changes(segment.get(frame.payload..frame.end)?)
+    match segment.get(frame.payload..frame.end)? {
+        [VOUCHER] => Some(Vec::new()),
+        payload => changes(payload),
+    }
 }
 
 /// The changes of a whole frame that was written just now.
@@ -260,6 +277,20 @@ mod tests {
         ];
         assert_eq!(read(&segment, &second).unwrap(), expected);
         assert_eq!((second.end, second.synced), (segment.len(), 8));
+    }
+
+    #[test]
+    fn a_voucher_says_what_is_synced_and_nothing_else() {
+        let mut segment = two_frames();
+        let mut writer = FrameWriter::default();
+        writer.begin(segment.len() as u64, segment.len() as u64);
+        writer.vouch();
+        let start = segment.len();
+        segment.extend(writer.bytes());
+        let voucher = at(&segment, start, Format::New).unwrap();
+        assert_eq!((voucher.synced, voucher.end), (start, segment.len()));
+        assert_eq!(read(&segment, &voucher).unwrap(), []);
+        assert_eq!(at(&segment, start, Format::Old), None);
     }
 
     #[test]

@@ -13,10 +13,10 @@
 //!    after it are taken back out of the segment and refused.
 //! 5. *Settled.* The caller is answered and listeners are told. What they see is stored.
 //!
-//! A segment that has become long is followed by a new one, and a thread of its own syncs the file systems and then
-//! removes the old ones (a checkpoint). If the file systems cannot be synced, the old ones stay, and as the system may
-//! have dropped what it could not write while it still shows it, everything in the journal is written to the files
-//! again before the next checkpoint may remove anything.
+//! A segment that has become long is followed by a new one, and `checkpoint` syncs the file systems and then removes the
+//! old ones. If the file systems cannot be synced, the old ones stay, and as the system may have dropped what it could
+//! not write while it still shows it, everything in the journal is written to the files again before the next
+//! checkpoint may remove anything. A journal that becomes too long meanwhile takes nothing in until it could be shortened.
 //!
 //! At a start the segments that are there are applied again from the first to the last, which changes nothing where
 //! it was done before. `replay` says what becomes of those that are damaged or cannot be applied, `scan` how damage is
@@ -26,6 +26,7 @@
 //! on the data directory is the thread's: it goes last.
 
 mod aside;
+mod checkpoint;
 mod commit;
 mod frame;
 mod queue;
@@ -115,7 +116,7 @@ impl Journal {
         let queue = Arc::new(Queue::new());
         let (done, ended) = oneshot::channel();
         let leaving = disk.clone();
-        let committer = Committer::new(folder, old, disk, fsync, queue.clone());
+        let committer = Committer::new(folder, &old, disk, fsync, queue.clone());
         thread::Builder::new().name("journal".to_owned()).spawn(move || {
             committer.run();
             leaving.leave();

@@ -15,6 +15,9 @@ pub struct Scan {
     pub damaged: Vec<Range<usize>>,
     /// Where what a crash has torn begins.
     pub torn: Option<usize>,
+    /// How many whole frames follow that place. They go with it, as their batch was never acknowledged as a whole, or so it
+    /// looks.
+    pub whole_behind: usize,
 }
 
 /// `None`: it is of a release that is not known here. `is_last`: only the last segment can be torn, as each was synced
@@ -37,15 +40,13 @@ pub fn scan(segment: &[u8], is_last: bool) -> Option<Scan> {
     let synced = frames.iter().map(|frame| frame.synced).max().unwrap_or_default();
     let torn = bad.iter().find(|bad| is_last && bad.start >= synced).map(|bad| bad.start);
     let before = |position: usize| torn.is_none_or(|torn| position < torn);
-    Some(Scan {
-        frames: frames.into_iter().filter(|frame| before(frame.start)).collect(),
-        damaged: bad.into_iter().filter(|bad| before(bad.start)).collect(),
-        torn,
-    })
+    let (frames, behind): (Vec<_>, Vec<_>) = frames.into_iter().partition(|frame| before(frame.start));
+    bad.retain(|bad| before(bad.start));
+    Some(Scan { frames, damaged: bad, torn, whole_behind: behind.len() })
 }
 
 fn empty() -> Scan {
-    Scan { frames: Vec::new(), damaged: Vec::new(), torn: None }
+    Scan { frames: Vec::new(), damaged: Vec::new(), torn: None, whole_behind: 0 }
 }
 
 /// All whole frames, and the places that are neither frames nor the zeros after the last one.
@@ -111,6 +112,7 @@ mod tests {
         torn[all[1]..all[2]].fill(0);
         let scan = scan(&torn, true).unwrap();
         assert_eq!((starts(&scan), scan.damaged.len(), scan.torn), (vec![all[0]], 0, Some(all[1])));
+        assert_eq!(scan.whole_behind, 2);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Segment {
     allocated: u64,
     /// How much of the good part is on the disk.
     synced: u64,
+    /// What a voucher was written for.
+    vouched: u64,
 }
 
 impl Segment {
@@ -37,7 +39,7 @@ impl Segment {
             return Err(error);
         }
         let length = MAGIC.len() as u64;
-        Ok(Self { file, length, allocated: length, synced: length })
+        Ok(Self { file, length, allocated: length, synced: length, vouched: length })
     }
 
     /// How long a segment is that holds nothing yet.
@@ -82,6 +84,16 @@ impl Segment {
         self.synced = self.length;
     }
 
+    /// Whether all is on the disk, and nothing in the segment says so yet.
+    pub fn lacks_voucher(&self) -> bool {
+        self.synced == self.length && self.vouched < self.length
+    }
+
+    /// Notes that a voucher for all that is there was written, or at least tried.
+    pub fn note_vouched(&mut self) {
+        self.vouched = self.length;
+    }
+
     /// Counts `bytes` that were written as good.
     pub fn accept(&mut self, bytes: usize) {
         self.length += bytes as u64;
@@ -117,12 +129,17 @@ pub fn cut(path: &Path, length: u64) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Removes segments, oldest first: whatever a crash leaves is then a whole tail of the history.
-pub fn remove(folder: &Path, numbers: &[u64]) -> io::Result<()> {
+/// Removes segments, oldest first and none after one that stays: whatever a crash leaves is then a whole tail of the
+/// history. Answers those that have gone.
+pub fn remove(folder: &Path, numbers: &[u64]) -> (Vec<u64>, io::Result<()>) {
+    let mut gone = Vec::new();
     for number in numbers {
-        absent_is_fine(fs::remove_file(path(folder, *number)))?;
+        if let Err(error) = absent_is_fine(fs::remove_file(path(folder, *number))) {
+            return (gone, Err(error));
+        }
+        gone.push(*number);
     }
-    sync_folder(folder)
+    (gone, sync_folder(folder))
 }
 
 pub fn path(folder: &Path, number: u64) -> PathBuf {

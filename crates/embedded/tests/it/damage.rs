@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::common::{abandon, append, copy_folder, log, log_path, open, segments, set_aside, texts};
@@ -43,17 +44,12 @@ async fn a_log_that_is_only_a_torn_line_is_empty() {
 #[tokio::test]
 async fn a_torn_last_frame_of_the_journal_is_cut() {
     let (folder, one, two) = crashed_after_two_appends().await;
-    let frames = one_segment(folder.path());
-    let (magic, second_frame) = (8, (frames.len() + 8) / 2);
-    assert_eq!(
-        frames[magic..][..4],
-        frames[second_frame..][..4],
-        "both frames begin with their equal length"
-    );
-    for (cut, zeros) in (second_frame + 1..frames.len()).flat_map(|cut| [(cut, 0), (cut, 5_000)]) {
+    let bytes = one_segment(folder.path());
+    let second = frames(&bytes)[1].clone();
+    for (cut, zeros) in (second.start + 1..second.end).flat_map(|cut| [(cut, 0), (cut, 5_000)]) {
         let crashed = tempfile::tempdir().unwrap();
         copy_folder(folder.path(), crashed.path());
-        let torn = [&frames[..cut], &vec![0; zeros]].concat();
+        let torn = [&bytes[..cut], &vec![0; zeros]].concat();
         fs::write(segments(crashed.path()).remove(0), torn).unwrap();
         set_length(&log_path(crashed.path(), "0a"), one.0);
         let (ports, guard) = open(crashed.path()).await;
@@ -77,10 +73,10 @@ async fn one_altered_byte_anywhere_loses_no_more_than_what_it_was_in() {
     abandon(folder.path(), ports, guard).await;
     let segment = segments(folder.path()).pop().unwrap();
     let bytes = fs::read(&segment).unwrap();
-    let length = frames(&bytes).len();
-    let frame = (length - 8) / 3;
-    // The head, and every byte of the first of the three frames.
-    for position in 0..8 + frame {
+    let frames = frames(&bytes);
+    // The head, and every byte of the three frames, of which the last was the last to be acknowledged.
+    for position in 0..frames[2].end {
+        let hit = frames.iter().position(|frame| frame.contains(&position));
         let crashed = tempfile::tempdir().unwrap();
         copy_folder(folder.path(), crashed.path());
         let mut altered = bytes.clone();
@@ -93,13 +89,14 @@ async fn one_altered_byte_anywhere_loses_no_more_than_what_it_was_in() {
                 set_length(&log_path(again.path(), "0a"), 18);
             }
             let (ports, _guard) = open(again.path()).await;
-            let mut expected = ["record 1", "record 2", "record 3", "record 4", "record 5"];
-            if !is_on_disk && position >= 8 {
+            let mut expected = vec!["record 1", "record 2", "record 3", "record 4", "record 5"];
+            match hit.filter(|_| !is_on_disk) {
+                None => assert_eq!(ports.log.tail(&log("0a")).await, Ok(tail)),
+                Some(2) => drop(expected.pop()),
                 // In its place is a record that says nothing, so that the others are where they were.
-                expected[2] = "        ";
+                Some(hit) => expected[2 + hit] = "        ",
             }
             assert_eq!(texts(&ports, "0a").await, expected, "byte {position}");
-            assert_eq!(ports.log.tail(&log("0a")).await, Ok(tail));
             let kept = set_aside(again.path());
             assert_eq!(fs::read(&kept[0]).unwrap(), altered, "it is kept as it was");
         }
@@ -127,18 +124,18 @@ proptest! {
             }
             abandon(folder.path(), ports, guard).await;
             let path = segments(folder.path()).remove(0);
-            let mut bytes = frames(&fs::read(&path).unwrap());
-            let frame = (bytes.len() - 8) / count;
+            let mut bytes = one_segment(folder.path());
+            let frames = frames(&bytes);
             let within = |part: f64, whole: usize| (part * whole as f64) as usize;
             let last_whole = if torn.is_some() { count - 1 } else { count };
             // What is at the very end cannot be told from what was torn.
             let damaged: Vec<_> = damaged.into_iter().filter(|(number, _)| number + 1 < last_whole).collect();
             for (number, part) in &damaged {
-                bytes[8 + number * frame + within(*part, frame)] ^= 0x21;
+                bytes[frames[*number].start + within(*part, frames[*number].len())] ^= 0x21;
             }
             if let Some(part) = torn {
-                let begin = bytes.len() - frame;
-                bytes.truncate(begin + 1 + within(part, frame - 1));
+                let last = &frames[count - 1];
+                bytes.truncate(last.start + 1 + within(part, last.len() - 1));
             }
             fs::write(&path, &bytes).unwrap();
             let on_disk = within(written, last_whole + 1).min(last_whole);
@@ -299,6 +296,23 @@ async fn a_log_that_was_cut_by_hand_does_not_stop_the_start() {
 }
 
 #[tokio::test]
+async fn a_log_whose_beginning_is_not_noted_any_more_begins_after_the_hole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ports, guard) = open(folder.path()).await;
+    let mut tail = Seq::ZERO;
+    for letter in ["a", "b", "c"] {
+        tail = append(&ports, "_bash", tail, &[&letter.repeat(99_999)]).await.unwrap();
+    }
+    ports.log.truncate_before(&log("_bash"), Seq(250_000)).await.unwrap();
+    guard.close().await;
+    fs::remove_file(folder.path().join("bash_events/_bash.jsonl.start")).unwrap();
+    let (ports, _guard) = open(folder.path()).await;
+    assert_eq!(texts(&ports, "_bash").await, ["c".repeat(99_999)]);
+    assert_eq!(ports.log.tail(&log("_bash")).await, Ok(tail));
+    append(&ports, "_bash", tail, &["goes on"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_damaged_key_is_reported_and_not_created_over() {
     let folder = tempfile::tempdir().unwrap();
     let (ports, guard) = open(folder.path()).await;
@@ -323,14 +337,26 @@ async fn crashed_after_two_appends() -> (TempDir, Seq, Seq) {
     (folder, one, two)
 }
 
-/// A segment without the zeros after its frames.
-fn frames(segment: &[u8]) -> Vec<u8> {
-    let last = segment.iter().rposition(|byte| *byte != 0).unwrap();
-    segment[..=last].to_vec()
+/// Where the frames of a segment are that change something. Others, with a payload of a byte, only say how much is synced.
+fn frames(segment: &[u8]) -> Vec<Range<usize>> {
+    let (mut found, mut at) = (Vec::new(), 8);
+    while let Some(length) = segment.get(at..at + 4) {
+        let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+        if length == 0 {
+            break;
+        }
+        found.push(at..at + 12 + length);
+        at += 12 + length;
+    }
+    found.retain(|frame| frame.len() > 13);
+    found
 }
 
+/// The only segment, as it is as long as nothing was written after the frame of the last change.
 fn one_segment(folder: &Path) -> Vec<u8> {
-    frames(&fs::read(segments(folder).remove(0)).unwrap())
+    let mut bytes = fs::read(segments(folder).remove(0)).unwrap();
+    bytes.truncate(frames(&bytes).last().unwrap().end);
+    bytes
 }
 
 fn add(path: &Path, bytes: &[u8]) {
