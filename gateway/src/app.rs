@@ -1,73 +1,134 @@
-use std::ops::Deref;
+//! What the handlers are given. Each of them names the handles that it uses, as `State`; only the router knows all.
+
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use control::Tasks;
-use control::models::Models;
-use control::placement::{Placement, Workers};
-use control::records::Records;
+use control::commands::Commands;
+use control::conversations::Conversations;
+use control::placement::Workers;
+use control::{Activity, Control, Tasks};
 use ports::Ports;
-use readmodel::bashlog::Tails;
-use readmodel::history::History;
 use readmodel::index::Index;
-use vault::Vault;
+use telemetry::metrics::Metrics;
 
-use crate::activity::Activity;
 use crate::auth::Auth;
-use crate::config::Config;
-use crate::cors::Origins;
+use crate::config::{Config, Limits};
 use crate::extract::JsonLimit;
 use crate::feeds::Hub;
+use crate::front::Front;
+use crate::gate::Gate;
+use crate::git::Git;
+use crate::handles::{About, Files, Sockets};
+use crate::idempotency::Idempotency;
+use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
+use crate::reading::Reading;
 
-/// What every handler is given. Cheap to clone.
+/// All handles. Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Shared>);
+pub struct App(pub(crate) Arc<Handles>);
 
-/// The parts of [`App`].
-pub struct Shared {
-    pub config: Config,
-    pub ports: Ports,
-    pub vault: Arc<Vault>,
-    pub index: Index,
-    pub history: History,
-    pub hub: Hub,
-    /// Everything that must end before the server has stopped.
-    pub tasks: Tasks,
-    pub activity: Activity,
-    pub origins: Origins,
+pub(crate) struct Handles {
+    pub about: About,
+    pub commands: Commands,
+    pub conversations: Conversations,
+    pub files: Files,
+    pub gate: Gate,
+    pub git: Git,
+    pub json_limit: JsonLimit,
+    pub idempotency: Idempotency,
+    pub limits: Limits,
+    pub metrics: Metrics,
+    pub offer: Offer,
     pub readiness: Readiness,
-    pub auth: Auth,
-    pub bash: Tails,
-    pub placement: Arc<dyn Placement>,
+    pub reading: Reading,
+    pub sockets: Sockets,
+    pub tasks: Tasks,
     pub workers: Workers,
-    pub records: Records,
-    pub models: Models,
+    pub activity: Activity,
 }
 
 impl App {
-    #[must_use]
-    pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+    pub(crate) fn new(
+        config: Config,
+        ports: &Ports,
+        control: Control,
+        index: Index,
+        tasks: Tasks,
+        gate: Gate,
+    ) -> Self {
+        let Control { workers, history, conversations, commands, activity, settled } = control;
+        let runtimes = workers.placement().runtimes();
+        let offer = Offer::new(Offered {
+            tools: config.tools,
+            workspace_path: config.workspace_path,
+            has_containers: runtimes.has_containers,
+        });
+        let json_limit = JsonLimit(config.limits.json_bytes);
+        Self(Arc::new(Handles {
+            about: About {
+                offer: offer.clone(),
+                runtimes,
+                runtime_idle_timeout_seconds: config.runtime_idle_timeout_seconds,
+                build_git_sha: config.build_git_sha.into(),
+                build_git_ref: config.build_git_ref.into(),
+            },
+            files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
+            git: Git::new(workers.clone(), activity.clone()),
+            idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },
+            readiness: Readiness::once(settled, ports.kv.clone()),
+            reading: Reading {
+                index,
+                history,
+                log: ports.log.clone(),
+                conversations_path: config.conversations_path.into(),
+            },
+            sockets: Sockets {
+                hub: Hub::new(ports, &tasks, config.limits.sockets_per_conversation),
+                ports: ports.clone(),
+                tasks: tasks.clone(),
+                metrics: config.metrics.http.clone(),
+            },
+            metrics: config.metrics,
+            limits: config.limits,
+            activity,
+            commands,
+            conversations,
+            gate,
+            json_limit,
+            offer,
+            tasks,
+            workers,
+        }))
     }
 }
 
-impl Deref for App {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
-    }
+macro_rules! handles {
+    ( $($handle:ident = $field:ident $(. $part:ident)*),* $(,)? ) => {
+        $(impl FromRef<App> for $handle {
+            fn from_ref(app: &App) -> Self {
+                app.0.$field $(. $part)* .clone()
+            }
+        })*
+    };
 }
 
-impl FromRef<App> for Auth {
-    fn from_ref(app: &App) -> Self {
-        app.auth.clone()
-    }
-}
-
-impl FromRef<App> for JsonLimit {
-    fn from_ref(app: &App) -> Self {
-        Self(app.config.limits.json_bytes)
-    }
+handles! {
+    About = about,
+    Activity = activity,
+    Auth = gate.auth,
+    Commands = commands,
+    Conversations = conversations,
+    Files = files,
+    Front = gate.front,
+    Git = git,
+    Index = reading.index,
+    JsonLimit = json_limit,
+    Idempotency = idempotency,
+    Metrics = metrics,
+    Offer = offer,
+    Readiness = readiness,
+    Reading = reading,
+    Sockets = sockets,
+    Workers = workers,
 }

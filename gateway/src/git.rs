@@ -1,16 +1,43 @@
 //! What git says about workspaces.
 
 use axum::extract::State;
+use control::Activity;
+use control::placement::Workers;
 use serde::Deserialize;
 use serde_json::json;
+use types::SandboxId;
 use types::calls::{GitAnswer, GitCall};
 use types::git::{GitChange, GitCommitsPage, GitDiff};
 
-use crate::App;
+use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query};
-use crate::routes::{Routes, routes};
 use crate::scope::Target;
+
+/// Asks workers about repositories.
+#[derive(Clone)]
+pub struct Git {
+    workers: Workers,
+    activity: Activity,
+}
+
+impl Git {
+    pub(crate) fn new(workers: Workers, activity: Activity) -> Self {
+        Self { workers, activity }
+    }
+
+    async fn changes(&self, sandbox: &SandboxId, ask: GitCall) -> ApiResult<Json<Vec<GitChange>>> {
+        match self.ask(sandbox, ask).await? {
+            GitAnswer::Changes(changes) => Ok(Json(changes)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&self, sandbox: &SandboxId, ask: GitCall) -> ApiResult<GitAnswer> {
+        self.activity.touch();
+        Ok(self.workers.call(sandbox, &ask).await?)
+    }
+}
 
 /// Below `/api/git` and below a conversation's `/git`.
 pub fn routes() -> Routes {
@@ -34,12 +61,12 @@ struct ChangesQuery {
 #[utoipa::path(get, path = "/changes", tag = "Git", params(ChangesQuery),
     responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown reference")))]
 async fn git_changes_query(
-    State(app): State<App>,
+    State(git): State<Git>,
     target: Target,
     Query(query): Query<ChangesQuery>,
 ) -> ApiResult<Json<Vec<GitChange>>> {
     let Target { sandbox, scope } = target;
-    changes(&app, &sandbox, GitCall::Changes { scope, path: query.path, reference: query.r#ref }).await
+    git.changes(&sandbox, GitCall::Changes { scope, path: query.path, reference: query.r#ref }).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -58,7 +85,7 @@ struct DiffQuery {
 #[utoipa::path(get, path = "/diff", tag = "Git", params(DiffQuery),
     responses((status = 200, body = GitDiff), (status = 400, description = "No such file, or too large")))]
 async fn git_diff_query(
-    State(app): State<App>,
+    State(git): State<Git>,
     target: Target,
     Query(query): Query<DiffQuery>,
 ) -> ApiResult<Json<GitDiff>> {
@@ -70,7 +97,7 @@ async fn git_diff_query(
     }
     let Target { sandbox, scope } = target;
     let ask = GitCall::Diff { scope, path: query.path, reference: query.r#ref, commit: query.commit };
-    match ask_git(&app, &sandbox, ask).await? {
+    match git.ask(&sandbox, ask).await? {
         GitAnswer::Diff(diff) => Ok(Json(diff)),
         other => Err(unexpected(&other)),
     }
@@ -88,7 +115,7 @@ struct CommitsQuery {
 /// The newest commits.
 #[utoipa::path(get, path = "/commits", tag = "Git", params(CommitsQuery), responses((status = 200, body = GitCommitsPage)))]
 async fn git_commits_query(
-    State(app): State<App>,
+    State(git): State<Git>,
     target: Target,
     Query(query): Query<CommitsQuery>,
 ) -> ApiResult<Json<GitCommitsPage>> {
@@ -97,7 +124,7 @@ async fn git_commits_query(
         limit => return Err(limit_problem(limit).into()),
     };
     let Target { sandbox, scope } = target;
-    match ask_git(&app, &sandbox, GitCall::Commits { scope, path: query.path, limit }).await? {
+    match git.ask(&sandbox, GitCall::Commits { scope, path: query.path, limit }).await? {
         GitAnswer::Commits(page) => Ok(Json(page)),
         other => Err(unexpected(&other)),
     }
@@ -127,26 +154,14 @@ struct PathQuery {
 #[utoipa::path(get, path = "/commits/{sha}/changes", tag = "Git", params(("sha" = String, Path), PathQuery),
     responses((status = 200, body = Vec<GitChange>), (status = 400, description = "Unknown commit")))]
 async fn git_commit_changes_query(
-    State(app): State<App>,
+    State(git): State<Git>,
     target: Target,
     Path(params): Path<CommitPath>,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<Vec<GitChange>>> {
     check_sha(&params.sha, &["path", "sha"])?;
     let Target { sandbox, scope } = target;
-    changes(&app, &sandbox, GitCall::CommitChanges { scope, path: query.path, sha: params.sha }).await
-}
-
-async fn changes(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<Json<Vec<GitChange>>> {
-    match ask_git(app, sandbox, ask).await? {
-        GitAnswer::Changes(changes) => Ok(Json(changes)),
-        other => Err(unexpected(&other)),
-    }
-}
-
-async fn ask_git(app: &App, sandbox: &types::SandboxId, ask: GitCall) -> ApiResult<GitAnswer> {
-    app.activity.touch();
-    Ok(app.workers.call(sandbox, &ask).await?)
+    git.changes(&sandbox, GitCall::CommitChanges { scope, path: query.path, sha: params.sha }).await
 }
 
 fn check_sha(sha: &str, loc: &[&str]) -> ApiResult<()> {

@@ -1,10 +1,10 @@
 //! The edge: HTTP and WebSocket in, calls over the bus out.
 //!
-//! Every handler extracts, makes one call and wraps the answer. Work is done by workers, which `control` finds and wakes; history is read
-//! from the log; the list of conversations is held by `readmodel`. Nothing here runs a command or touches a
-//! file of a workspace.
+//! Every handler extracts, makes one call and wraps the answer. What is done to conversations and sandboxes is decided in
+//! `control`, which finds and wakes their workers; what is known of them is kept in `readmodel`. Nothing here runs a
+//! command or touches a file of a workspace.
 
-mod activity;
+mod about;
 mod admission;
 mod answer;
 mod app;
@@ -13,22 +13,27 @@ mod bash;
 pub mod config;
 mod conversations;
 mod cors;
+mod described;
 mod docs;
-pub mod edge;
 mod error;
 mod events;
 mod extract;
 mod feeds;
 mod files;
+mod front;
+mod gate;
 mod git;
+mod handles;
 pub mod idempotency;
 mod linger;
 mod measure;
+mod offer;
 mod pings;
-mod public;
+
+pub mod edge;
 mod readiness;
+mod reading;
 mod router;
-mod routes;
 mod schema;
 mod scope;
 pub mod server;

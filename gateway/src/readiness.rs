@@ -1,6 +1,6 @@
 //! Whether the store takes a value and gives it back, and the runs that an earlier process left are closed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,26 +14,28 @@ const FRESH: Duration = Duration::from_secs(1);
 
 pub type Verdict = Result<(), &'static str>;
 
-/// Remembers the last probe of the store for a second, so that polling does not make writes.
+/// Remembers the last probe of the store for a second, so that polling does not make writes. Cheap to clone.
+#[derive(Clone)]
 pub struct Readiness {
-    last: Mutex<Option<(Instant, Verdict)>>,
+    last: Arc<Mutex<Option<(Instant, Verdict)>>>,
     settled: CancellationToken,
+    kv: Arc<dyn Kv>,
 }
 
 impl Readiness {
     /// Not before `settled` is cancelled.
-    pub fn once(settled: CancellationToken) -> Self {
-        Self { last: Mutex::default(), settled }
+    pub fn once(settled: CancellationToken, kv: Arc<dyn Kv>) -> Self {
+        Self { last: Arc::default(), settled, kv }
     }
 
-    pub async fn check(&self, kv: &dyn Kv) -> Verdict {
+    pub async fn check(&self) -> Verdict {
         if !self.settled.is_cancelled() {
             return Err("runs that were cut off are being closed");
         }
         if let Some(verdict) = self.remembered() {
             return verdict;
         }
-        let verdict = tokio::time::timeout(DEADLINE, round_trip(kv)).await;
+        let verdict = tokio::time::timeout(DEADLINE, round_trip(&*self.kv)).await;
         let verdict = verdict.unwrap_or(Err("the store does not answer in time"));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), verdict));
         verdict

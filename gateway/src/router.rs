@@ -4,13 +4,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
 
+use crate::described::{Described, Routes};
 use crate::error::ApiError;
-use crate::routes::{Described, Routes};
+use crate::front::Front;
 use crate::{
-    App, auth, bash, conversations, docs, events, files, git, idempotency, measure, public, session, sockets,
+    App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, session, sockets,
     workspace,
 };
 
@@ -21,17 +22,17 @@ pub fn build(app: &App) -> Router {
     routes
         .merge(docs::routes(described))
         .route_layer(from_fn(measure::note_route))
-        .fallback(
-            move |State(app): State<App>, request: Request| async move { no_route(&app, &known, &request) },
-        )
+        .fallback(move |State(front): State<Front>, request: Request| async move {
+            no_route(&front, &known, &request)
+        })
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(app.clone())
 }
 
 fn routes(app: &App) -> Routes {
-    let open = public::routes().merge(sockets::routes());
+    let open = about::open_routes().merge(sockets::routes());
     let api = Routes::new()
-        .merge(public::guarded_routes())
+        .merge(about::guarded_routes())
         .merge(conversations::routes())
         .merge(events::routes())
         .nest("/api/bash", bash::routes())
@@ -50,7 +51,7 @@ fn routes(app: &App) -> Routes {
     open.merge(guarded).merge(workspace)
 }
 
-fn no_route(app: &App, known: &[String], request: &Request) -> Response {
+fn no_route(front: &Front, known: &[String], request: &Request) -> Response {
     let path = request.uri().path();
     let other = match path.strip_suffix('/') {
         Some(shorter) => shorter.to_owned(),
@@ -60,8 +61,7 @@ fn no_route(app: &App, known: &[String], request: &Request) -> Response {
         return ApiError::not_found().into_response();
     }
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    let root = &app.config.root_path;
-    let target = format!("{}{root}{other}{query}", base_url(app, request.headers()));
+    let target = format!("{}{other}{query}", front.base_url(request.headers()));
     match HeaderValue::from_str(&target) {
         Ok(target) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, target)]).into_response(),
         Err(_) => ApiError::not_found().into_response(),
@@ -79,15 +79,6 @@ fn fits(template: &str, path: &str) -> bool {
             _ => return false,
         }
     }
-}
-
-/// How the client reaches us: scheme and host.
-fn base_url(app: &App, headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let forwarded = |name| text(name).filter(|_| app.config.trust_forwarded_headers);
-    let scheme = forwarded("x-forwarded-proto").unwrap_or("http");
-    let host = forwarded("x-forwarded-host").or_else(|| text("host")).unwrap_or("localhost");
-    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
+use control::placement::Workers;
 use http::request::Parts;
 use ports::LogId;
+use readmodel::index::Index;
 use types::bash::ExecuteBashRequest;
 use types::calls::{Scope, ScopedWorkspace};
 use types::{ConversationId, SandboxId, TenantId};
 
-use crate::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{query_values, uuid_param};
@@ -18,16 +19,20 @@ pub struct Target {
     pub scope: Scope,
 }
 
-impl FromRequestParts<App> for Target {
+impl<S: Send + Sync> FromRequestParts<S> for Target
+where
+    Index: FromRef<S>,
+    Workers: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let caller = Caller::from_request_parts(parts, app).await?;
-        match uuid_param(parts, app, "runtime_conversation_id").await? {
-            Some(id) => Self::of_conversation(app, &caller, ConversationId(id)),
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match uuid_param(parts, state, "runtime_conversation_id").await? {
+            Some(id) => Self::of_conversation(&Index::from_ref(state), &caller, ConversationId(id)),
             None => {
                 let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
-                Self::of_path(app, &caller.tenant, &path).await
+                Self::of_path(&Workers::from_ref(state), &caller.tenant, &path).await
             }
         }
     }
@@ -38,8 +43,8 @@ impl Target {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn of_path(app: &App, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
-        let sandbox = app.placement.at(tenant, path).await?;
+    pub async fn of_path(workers: &Workers, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
+        let sandbox = workers.placement().at(tenant, path).await?;
         Ok(Self { sandbox, scope: Scope::default() })
     }
 
@@ -49,12 +54,12 @@ impl Target {
     /// Those of the store.
     pub async fn for_command(
         self,
-        app: &App,
+        workers: &Workers,
         caller: &Caller,
         request: &ExecuteBashRequest,
     ) -> Result<Self, ApiError> {
         match &request.cwd {
-            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(app, &caller.tenant, cwd).await,
+            Some(cwd) if self.scope.workspace.is_none() => Self::of_path(workers, &caller.tenant, cwd).await,
             _ => Ok(self),
         }
     }
@@ -67,8 +72,8 @@ impl Target {
 
     /// # Errors
     /// 404 for a conversation the caller's tenant has not.
-    pub fn of_conversation(app: &App, caller: &Caller, id: ConversationId) -> Result<Self, ApiError> {
-        let record = app.index.record(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    pub fn of_conversation(index: &Index, caller: &Caller, id: ConversationId) -> Result<Self, ApiError> {
+        let record = index.record(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
         let workspace = ScopedWorkspace { conversation: id, root: record.workspace.working_dir.clone() };
         Ok(Self { sandbox: record.sandbox.clone(), scope: Scope { workspace: Some(workspace) } })
     }

@@ -1,3 +1,5 @@
+//! The server: it accepts connections, answers their requests, and stops in order.
+
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -10,22 +12,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ports::Ports;
-use readmodel::bashlog::Tails;
-use readmodel::history::History;
 use readmodel::index::Index;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
 
-use crate::activity::Activity;
 use crate::admission::{Room, Seated};
-use crate::app::Shared;
 use crate::auth::{Auth, KeyError};
-use crate::cors::Origins;
 use crate::edge::Edge;
-use crate::feeds::Hub;
+use crate::front::Front;
+use crate::gate::Gate;
 use crate::linger::Lingering;
-use crate::readiness::Readiness;
 use crate::{App, Config};
 
 /// Why the gateway could not start.
@@ -52,12 +49,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let app = prepare(config, ports, vault, shutdown.child_token()).await?;
-    let edge = Edge::new(app.clone());
+    let edge = Edge::new(&app);
     let abort = CancellationToken::new();
     accept(&app, &edge, &listener, &abort).await;
     drop(listener);
-    app.tasks.tracker.close();
-    if tokio::time::timeout(app.config.limits.drain, app.tasks.tracker.wait()).await.is_err() {
+    app.0.tasks.tracker.close();
+    if tokio::time::timeout(app.0.limits.drain, app.0.tasks.tracker.wait()).await.is_err() {
         tracing::warn!("requests were cut off by the end of the server");
     }
     abort.cancel();
@@ -74,12 +71,15 @@ pub async fn prepare(
     vault: Arc<Vault>,
     drain: CancellationToken,
 ) -> Result<App, Error> {
-    let pattern = config.allow_cors_origin_regex.as_deref();
-    let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref());
     let auth = Auth::open(&config)?;
+    let front = Front {
+        root_path: config.root_path.as_str().into(),
+        trust_forwarded_headers: config.trust_forwarded_headers,
+    };
+    let gate = Gate::new(&config, auth, front).map_err(Error::OriginPattern)?;
     let tasks = Tasks::until(drain.clone());
     let index = Index::start(&ports, &tasks.tracker, &drain).await?;
-    let control = control::Config {
+    let told = control::Config {
         conversations_path: config.conversations_path.clone(),
         mode: config.placement.clone(),
         tenant_budget_usd: config.tenant_budget_usd,
@@ -87,34 +87,16 @@ pub async fn prepare(
         metrics: config.metrics.work.clone(),
         calls: config.metrics.calls.clone(),
     };
-    let Control { placement, workers, records, models, settled } =
-        Control::start(control, &ports, vault.clone(), &index, &tasks).await?;
-    let app = App::new(Shared {
-        origins: origins.map_err(Error::OriginPattern)?,
-        auth,
-        bash: Tails::new(&ports, &tasks.tracker, &drain),
-        activity: Activity::default(),
-        readiness: Readiness::once(settled),
-        history: History::new(ports.log.clone()),
-        hub: Hub::new(&ports, &tasks, config.limits.sockets_per_conversation),
-        placement,
-        workers,
-        records,
-        models,
-        config,
-        ports,
-        vault,
-        index,
-        tasks,
-    });
-    if let Some(bearer) = app.auth.bearer().cloned() {
-        app.tasks.spawn_until_drain(bearer.follow());
+    let control = Control::start(told, &ports, vault, &index, &tasks).await?;
+    let app = App::new(config, &ports, control, index, tasks, gate);
+    if let Some(bearer) = app.0.gate.auth.bearer().cloned() {
+        app.0.tasks.spawn_until_drain(bearer.follow());
     }
     Ok(app)
 }
 
 async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &CancellationToken) {
-    let room = Room::new(&app.config.limits);
+    let room = Room::new(&app.0.limits);
     loop {
         let next = async {
             let ticket = room.ticket().await.ok()?;
@@ -122,7 +104,7 @@ async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &Cancella
         };
         let (accepted, ticket) = tokio::select! {
             Some(next) = next => next,
-            () = app.tasks.drain.cancelled() => return,
+            () = app.0.tasks.drain.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -130,7 +112,7 @@ async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &Cancella
                 let _ = stream.set_nodelay(true);
                 let connection = serve(app.clone(), edge.clone(), room.seat(ticket, stream, peer.ip()));
                 let abort = abort.clone();
-                app.tasks.spawn(async move {
+                app.0.tasks.spawn(async move {
                     tokio::select! {
                         () = connection => {}
                         () = abort.cancelled() => {}
@@ -153,9 +135,9 @@ async fn rest_after(error: &io::Error) {
 
 async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
     let admission = stream.admission();
-    let limits = &app.config.limits;
-    let tasks = app.tasks.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let limits = &app.0.limits;
+    let tasks = app.0.tasks.clone();
+    let answering = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
         request.extensions_mut().insert(admission.clone());
         answer(edge.clone(), request)
@@ -164,12 +146,12 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), answering)
         .with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = app.tasks.drain.cancelled() => {
+        () = app.0.tasks.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,18 +1,19 @@
 //! The files of a conversation's workspace, as pages a browser shows.
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRef, FromRequestParts, State};
 use axum::response::Response;
+use control::placement::Workers;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use readmodel::index::Index;
 use serde::Deserialize;
 use types::calls::FileStat;
 
-use crate::App;
 use crate::auth::Caller;
+use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Path};
 use crate::files;
-use crate::routes::{Routes, routes};
 use crate::scope::Target;
 
 pub fn routes() -> Routes {
@@ -27,11 +28,11 @@ pub fn routes() -> Routes {
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The page"), (status = 404, description = "There is none")))]
 async fn serve_workspace_root(
-    State(app): State<App>,
+    State(workers): State<Workers>,
     workspace: Workspace,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    workspace.serve(&app, "", &headers).await
+    workspace.serve(&workers, "", &headers).await
 }
 
 #[derive(Deserialize)]
@@ -45,12 +46,12 @@ struct FilePath {
     responses((status = 200, description = "The file"), (status = 304, description = "The client has it"),
         (status = 404, description = "There is none")))]
 async fn serve_workspace_file(
-    State(app): State<App>,
+    State(workers): State<Workers>,
     workspace: Workspace,
     Path(params): Path<FilePath>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    workspace.serve(&app, &params.file_path, &headers).await
+    workspace.serve(&workers, &params.file_path, &headers).await
 }
 
 /// The workspace of the conversation in the path.
@@ -59,13 +60,16 @@ struct Workspace {
     root: String,
 }
 
-impl FromRequestParts<App> for Workspace {
+impl<S: Send + Sync> FromRequestParts<S> for Workspace
+where
+    Index: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let ConversationPath(id) = ConversationPath::from_request_parts(parts, app).await?;
-        let caller = Caller::from_request_parts(parts, app).await?;
-        let target = Target::of_conversation(app, &caller, id)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let ConversationPath(id) = ConversationPath::from_request_parts(parts, state).await?;
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let target = Target::of_conversation(&Index::from_ref(state), &caller, id)?;
         let root =
             target.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
         Ok(Self { target, root })
@@ -73,23 +77,23 @@ impl FromRequestParts<App> for Workspace {
 }
 
 impl Workspace {
-    async fn serve(self, app: &App, path: &str, asked: &HeaderMap) -> ApiResult<Response> {
+    async fn serve(self, workers: &Workers, path: &str, asked: &HeaderMap) -> ApiResult<Response> {
         let mut path = format!("{}/{path}", self.root.trim_end_matches('/'));
-        let mut found = self.find(app, &path, "File not found").await?;
+        let mut found = self.find(workers, &path, "File not found").await?;
         if found.is_dir {
             path = format!("{}/index.html", path.trim_end_matches('/'));
-            found = self.find(app, &path, "No index.html in directory").await?;
+            found = self.find(workers, &path, "No index.html in directory").await?;
         }
         if found.is_dir {
             return Err(ApiError::new(StatusCode::NOT_FOUND, "File not found"));
         }
         let kind = content_type(&path);
-        files::serve(app, self.target, path, found, asked, kind).await
+        files::serve(workers, self.target, path, found, asked, kind).await
     }
 
     /// What is outside the workspace is not there.
-    async fn find(&self, app: &App, path: &str, missing: &'static str) -> ApiResult<FileStat> {
-        files::stat(app, &self.target, path).await.map_err(|error| match error {
+    async fn find(&self, workers: &Workers, path: &str, missing: &'static str) -> ApiResult<FileStat> {
+        files::stat(workers, &self.target, path).await.map_err(|error| match error {
             ApiError::Refused { status, .. } if status.is_client_error() => {
                 ApiError::new(StatusCode::NOT_FOUND, missing)
             }

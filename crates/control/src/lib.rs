@@ -1,10 +1,14 @@
 //! The control plane: what workers ask for, and which of them serves a call. One module a deputy.
 //!
-//! `records` hands conversations to the workers that run them, `models` calls models for workers without keys,
-//! `storage` says what they may store, and `placement` knows which sandbox serves a call and wakes its worker. All of them are trusted and take a worker's
-//! sandbox from the subject it may speak on, never from what it says. HTTP is the gateway's.
+//! For workers: `records` hands conversations to those that run them, `models` calls models for those without keys, and
+//! `storage` says what they may store. All of them are trusted and take a worker's sandbox from the subject it may speak
+//! on, never from what it says. For clients: `conversations` and `commands` do what they ask for, and `placement` knows
+//! which sandbox serves a call and wakes its worker. HTTP is the gateway's.
 
+mod activity;
+pub mod commands;
 mod config;
+pub mod conversations;
 pub mod models;
 pub mod placement;
 pub mod records;
@@ -16,24 +20,30 @@ use std::sync::Arc;
 
 use ports::Ports;
 use ports::rpc::Server;
+use readmodel::bashlog::Tails;
+use readmodel::history::History;
 use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
 
+pub use activity::Activity;
+use commands::Commands;
 pub use config::{Config, Mode};
+use conversations::Conversations;
 use models::Models;
-use placement::{Fleet, Placement, Single, Workers};
+use placement::{Fleet, Single, Workers};
 use records::Records;
 pub use tasks::Tasks;
 pub use watch::watched;
 
-/// The deputies of one process. Cheap to clone.
+/// The control plane of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
-    pub placement: Arc<dyn Placement>,
     pub workers: Workers,
-    pub records: Records,
-    pub models: Models,
+    pub history: Arc<History>,
+    pub conversations: Conversations,
+    pub commands: Commands,
+    pub activity: Activity,
     /// Cancelled when the runs that an earlier process left are closed. Where others may serve them it is at once: the
     /// worker of a sandbox may be starting elsewhere.
     pub settled: CancellationToken,
@@ -52,7 +62,7 @@ impl Control {
         tasks: &Tasks,
     ) -> ports::Result<Self> {
         let records = Records::new(&config, vault.clone(), index);
-        let models = Models::new(&config, ports, vault, index, tasks);
+        let models = Models::new(&config, ports, vault.clone(), index, tasks);
         let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
         records.clone().serve(&server).await?;
@@ -72,6 +82,19 @@ impl Control {
                 (workers, settled)
             }
         };
-        Ok(Self { placement: workers.placement().clone(), workers, records, models, settled })
+        let (activity, history) = (Activity::default(), Arc::new(History::new(ports.log.clone())));
+        let tails = Tails::new(ports, &tasks.tracker, &tasks.drain);
+        let commands = Commands::new(tails, workers.clone(), activity.clone());
+        let conversations = Conversations::new(conversations::Inner {
+            index: index.clone(),
+            history: history.clone(),
+            workers: workers.clone(),
+            records,
+            models,
+            vault,
+            activity: activity.clone(),
+            tasks: tasks.clone(),
+        });
+        Ok(Self { workers, history, conversations, commands, activity, settled })
     }
 }

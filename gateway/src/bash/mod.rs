@@ -4,7 +4,7 @@ mod page;
 mod run;
 mod search;
 
-use crate::routes::{Routes, routes};
+use crate::described::{Routes, routes};
 
 /// Below `/api/bash` and below a conversation's `/bash`.
 pub fn routes() -> Routes {

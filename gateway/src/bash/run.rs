@@ -1,16 +1,15 @@
 use std::pin::pin;
-use std::time::Duration;
 
 use axum::extract::State;
+use control::commands::Commands;
+use control::placement::Workers;
 use futures_util::TryStreamExt;
 use readmodel::bashlog::{EventSummary, Tail, records_of};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use types::bash::{BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted, BashStopped};
 use uuid::Uuid;
 
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
@@ -18,81 +17,47 @@ use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
 use crate::scope::Target;
 
-/// What a command may take to end after its timeout.
-const GRACE: Duration = Duration::from_secs(60);
-
-/// What a worker stored before it ended may still be on its way for so long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Longer waits than this are not kept.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 /// Starts a command and returns at once.
 #[utoipa::path(post, path = "/start_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
     responses((status = 200, body = StartedCommand), (status = 422, description = "Invalid request")))]
 pub(super) async fn start_bash_command(
-    State(app): State<App>,
+    State(commands): State<Commands>,
+    State(workers): State<Workers>,
     caller: Caller,
     target: Target,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<BashEvent>> {
-    let target = target.for_command(&app, &caller, &request).await?;
-    Ok(Json(BashEvent::BashCommand(start(&app, target, request).await?.command)))
+    let Target { sandbox, scope } = target.for_command(&workers, &caller, &request).await?;
+    let started = commands.start(&sandbox, scope, request).await?;
+    Ok(Json(BashEvent::BashCommand(started.command)))
 }
 
 /// Runs a command to its end and returns all it printed.
 #[utoipa::path(post, path = "/execute_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
     responses((status = 200, body = WholeOutput), (status = 422, description = "Invalid request")))]
 pub(super) async fn execute_bash_command(
-    State(app): State<App>,
+    State(commands): State<Commands>,
+    State(workers): State<Workers>,
     caller: Caller,
     target: Target,
     Json(request): Json<ExecuteBashRequest>,
 ) -> ApiResult<Json<Joined>> {
-    let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
-    let target = target.for_command(&app, &caller, &request).await?;
-    let (tail, sandbox) = (app.bash.of(target.bash_log()), target.sandbox.clone());
-    let started = start(&app, target, request).await?;
-    let worker = app.placement.incarnation(&sandbox);
-    let command = Uuid::parse_str(&started.command.id).map_err(ApiError::internal)?;
-    let wait = timeout.saturating_add(GRACE).min(LONGEST);
-    let unseen = async {
-        tokio::select! {
-            () = tokio::time::sleep(wait) => "the command's end was not seen in time",
-            () = app.placement.ended(&sandbox, worker) => {
-                tokio::time::sleep(LAST_WORDS).await;
-                "the worker ended before the command did"
-            }
-        }
-    };
-    let outputs = tokio::select! {
-        biased;
-        outputs = tail.ended(command, started.seq) => outputs?,
-        why = unseen => return Err(ports::Error::Unavailable(why.to_owned()).into()),
-    };
-    app.activity.touch();
+    let target = target.for_command(&workers, &caller, &request).await?;
+    let tail = commands.tail(&target.sandbox, &target.scope);
+    let outputs = commands.run(&tail, &target.sandbox, target.scope, request).await?;
     join(&tail, outputs).await.map(Json)
-}
-
-async fn start(app: &App, target: Target, request: ExecuteBashRequest) -> ApiResult<BashStarted> {
-    app.activity.touch();
-    let call = BashCall::Start { scope: target.scope, request };
-    Ok(app.workers.call(&target.sandbox, &call).await?)
 }
 
 /// Ends a running command.
 #[utoipa::path(post, path = "/bash_commands/{command_id}/stop", tag = "Bash", params(("command_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 404, description = "There is no such command")))]
 pub(super) async fn stop_bash_command(
-    State(app): State<App>,
+    State(commands): State<Commands>,
     target: Target,
     Path(params): Path<CommandPath>,
 ) -> ApiResult<Json<Success>> {
-    app.activity.touch();
-    let command_id = params.command_id.simple().to_string();
-    let stop = BashCall::Stop { scope: target.scope, command_id };
-    let BashStopped { ended } = app.workers.call(&target.sandbox, &stop).await?;
-    Ok(Json(Success { success: ended }))
+    let success = commands.stop(&target.sandbox, target.scope, params.command_id).await?;
+    Ok(Json(Success { success }))
 }
 
 #[derive(Deserialize)]
@@ -108,14 +73,11 @@ pub(super) struct Cleared {
 /// Forgets all commands and outputs.
 #[utoipa::path(delete, path = "/bash_events", tag = "Bash", responses((status = 200, body = Cleared)))]
 pub(super) async fn clear_all_bash_events(
-    State(app): State<App>,
+    State(commands): State<Commands>,
     target: Target,
 ) -> ApiResult<Json<Cleared>> {
-    let tail = app.bash.of(target.bash_log());
-    let cleared: BashCleared =
-        app.workers.call(&target.sandbox, &BashCall::Clear { scope: target.scope }).await?;
-    tail.restart();
-    Ok(Json(Cleared { cleared_count: cleared.cleared_count }))
+    let cleared_count = commands.clear(&target.sandbox, target.scope).await?;
+    Ok(Json(Cleared { cleared_count }))
 }
 
 /// An output whose texts are still the JSON they were stored as.

@@ -1,6 +1,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use control::commands::Commands;
 use http::StatusCode;
 use readmodel::bashlog::{Kind, Query as Wanted};
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use types::time::bound_as_utc;
 use uuid::Uuid;
 
 use super::page;
-use crate::App;
 use crate::answer::json_bytes;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query, limit, optional_uuid};
@@ -61,12 +61,12 @@ enum BashEventSortOrder {
 #[utoipa::path(get, path = "/bash_events/search", tag = "Bash", params(Search),
     responses((status = 200, body = BashEventPage), (status = 422, description = "Invalid parameter")))]
 pub(super) async fn search_bash_events(
-    State(app): State<App>,
+    State(commands): State<Commands>,
     target: Target,
     Query(search): Query<Search>,
 ) -> ApiResult<Response> {
     let query = search.check()?;
-    let tail = app.bash.of(target.bash_log());
+    let tail = commands.tail(&target.sandbox, &target.scope);
     let page = tail.search(&query).await?;
     page::answer(&tail, page).await
 }
@@ -104,12 +104,13 @@ fn bound(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
 #[utoipa::path(get, path = "/bash_events/{event_id}", tag = "Bash", params(("event_id" = String, Path)),
     responses((status = 200, body = BashEvent), (status = 404, description = "There is no such event")))]
 pub(super) async fn get_bash_event(
-    State(app): State<App>,
+    State(commands): State<Commands>,
     target: Target,
     Path(params): Path<EventPath>,
 ) -> ApiResult<Response> {
     let id = Uuid::parse_str(&params.event_id).map_err(|_| ApiError::not_found())?;
-    let record = app.bash.of(target.bash_log()).find(id).await?.ok_or_else(ApiError::not_found)?;
+    let record =
+        commands.tail(&target.sandbox, &target.scope).find(id).await?.ok_or_else(ApiError::not_found)?;
     Ok(json_bytes(StatusCode::OK, record))
 }
 
@@ -122,14 +123,14 @@ pub(super) struct EventPath {
 #[utoipa::path(get, path = "/bash_events/", tag = "Bash", request_body = Vec<String>,
     responses((status = 200, body = Vec<Option<BashEvent>>), (status = 422, description = "No list of ids")))]
 pub(super) async fn batch_get_bash_events(
-    State(app): State<App>,
+    State(commands): State<Commands>,
     target: Target,
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Response> {
     if ids.len() > 100 {
         return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
     }
-    let tail = app.bash.of(target.bash_log());
+    let tail = commands.tail(&target.sandbox, &target.scope);
     let mut found: Vec<Bytes> = Vec::with_capacity(ids.len());
     for id in ids {
         let record = match Uuid::parse_str(&id) {

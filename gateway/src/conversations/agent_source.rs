@@ -10,8 +10,8 @@ use types::secrets::SecretSource;
 use uuid::Uuid;
 
 use super::secrets::sources;
-use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
+use crate::offer::Offer;
 
 /// Tools every agent may have beside those of the configuration, by class name.
 const BUILT_IN: [&str; 2] = ["FinishTool", "ThinkTool"];
@@ -73,7 +73,7 @@ fn check_parts(agent: &Value) -> ApiResult<()> {
 }
 
 /// Puts in defaults and refuses what this server could not run later.
-pub(super) fn complete(app: &App, mut agent: Value) -> ApiResult<Value> {
+pub(super) fn complete(offer: &Offer, mut agent: Value) -> ApiResult<Value> {
     check_parts(&agent)?;
     let problem = |loc: &[&str], msg: &str| Problem::new("value_error", loc, format!("Value error, {msg}"));
     if agent.get("llm").is_some_and(|llm| !llm.get("model").is_some_and(Value::is_string)) {
@@ -84,7 +84,7 @@ pub(super) fn complete(app: &App, mut agent: Value) -> ApiResult<Value> {
     }
     let config = AgentConfig::from_client(agent).map_err(|why| problem(&["body", "agent"], &why))?;
     let wanted = config.tools.iter().map(|tool| tool.name.as_str());
-    let offered = app.config.tools.iter().map(|tool| tool.name.as_str());
+    let offered = offer.tools.iter().map(|tool| tool.name.as_str());
     check_names(wanted, offered.chain(BUILT_IN), &["body", "agent", "tools"])?;
     let built_in = config.include_default_tools.iter().map(String::as_str);
     check_names(built_in, BUILT_IN.into_iter(), &["body", "agent", "include_default_tools"])?;

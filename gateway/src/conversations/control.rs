@@ -1,6 +1,7 @@
 //! Driving a conversation: run, pause, interrupt, and what it may do by itself.
 
 use axum::extract::State;
+use control::conversations::{Conversations, QUICK};
 use http::StatusCode;
 use ports::rpc::{Code, Fault};
 use serde::Deserialize;
@@ -8,9 +9,6 @@ use serde_json::Value;
 use types::calls::Command;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
-use super::drive::{self, QUICK};
-use super::first_message::deliver_waiting;
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -25,16 +23,13 @@ const RUNNING: &str = "Conversation already running. Wait for completion or paus
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
         (status = 409, description = "A run is active"), (status = 429, description = "All run slots are taken")))]
 pub(super) async fn run_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    if deliver_waiting(&app, &entry).await.map_err(run_fault)? {
-        return Ok(Json(Success::YES));
-    }
-    match drive::command_that_runs(&app, &entry, Command::Run {}, QUICK).await {
-        Ok(_) => Ok(Json(Success::YES)),
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    match conversations.run(&entry).await {
+        Ok(()) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Conflict => Err(ApiError::new(StatusCode::CONFLICT, RUNNING)),
         Err(fault) => Err(run_fault(fault)),
     }
@@ -53,12 +48,12 @@ pub(crate) fn run_fault(fault: Fault) -> ApiError {
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn pause_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let paused = stop(&app, &caller, id, Command::Pause {}).await?;
-    rest(&app, id);
+    let paused = stop(&conversations, &caller, id, Command::Pause {}).await?;
+    conversations.rest(id);
     Ok(paused)
 }
 
@@ -67,32 +62,21 @@ pub(super) async fn pause_conversation(
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn interrupt_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    stop(&app, &caller, id, Command::Interrupt {}).await
-}
-
-/// Its sandbox may need no worker any more.
-fn rest(app: &App, id: types::ConversationId) {
-    let placement = app.placement.clone();
-    app.tasks.spawn_until_drain(async move {
-        if let Err(error) = placement.rest(id).await {
-            tracing::warn!(conversation.id = %id, %error, "a sandbox that may rest is not paused");
-        }
-    });
+    stop(&conversations, &caller, id, Command::Interrupt {}).await
 }
 
 async fn stop(
-    app: &App,
+    conversations: &Conversations,
     caller: &Caller,
     id: types::ConversationId,
     command: Command,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    entry.pulse.touch();
-    drive::command(app, &entry, command, QUICK).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.stop(&entry, command).await?;
     Ok(Json(Success::YES))
 }
 
@@ -106,13 +90,13 @@ pub(super) struct SetConfirmationPolicy {
     params(("conversation_id" = Uuid, Path)), request_body = SetConfirmationPolicy,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_confirmation_policy(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetConfirmationPolicy>,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    drive::command(&app, &entry, Command::SetConfirmationPolicy { policy: body.policy.0 }, QUICK).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.command(&entry, Command::SetConfirmationPolicy { policy: body.policy.0 }, QUICK).await?;
     Ok(Json(Success::YES))
 }
 
@@ -127,14 +111,14 @@ pub(super) struct SetSecurityAnalyzer {
     params(("conversation_id" = Uuid, Path)), request_body = SetSecurityAnalyzer,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn set_security_analyzer(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetSecurityAnalyzer>,
 ) -> ApiResult<Json<Success>> {
     let analyzer = analyzer(body.security_analyzer)?;
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    drive::command(&app, &entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.command(&entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
     Ok(Json(Success::YES))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use control::records::{Sealer, open_returned, open_returned_sources};
+use control::conversations::Conversations;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{ConversationRecord, FirstMessage, Workspace};
@@ -15,9 +15,9 @@ use super::agent_source::{self, Additions};
 use super::control::analyzer;
 use super::secrets::typed_sources;
 use super::update::check_tags;
-use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Object;
+use crate::offer::Offer;
 use crate::schema::conversation::PassedOver;
 
 /// A creation as it is described; [`StartConversation`] is as much of it as is read.
@@ -104,33 +104,31 @@ impl StartConversation {
         self.conversation_runtime.as_deref() == Some("docker")
     }
 
-    /// The record, secrets sealed.
+    /// The record, secrets in plain text; its sandbox is not chosen yet.
     pub(super) fn into_record(
         self,
-        app: &App,
+        offer: &Offer,
+        conversations: &Conversations,
         tenant: TenantId,
         id: ConversationId,
     ) -> ApiResult<ConversationRecord> {
-        self.refuse_what_is_not_there(app.placement.runtimes().has_containers)?;
+        self.refuse_what_is_not_there(offer.has_containers)?;
         let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
         if let Some(Object(additions)) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
         }
         let mut secrets = agent_source::take_secrets(&mut agent)?;
         secrets.extend(typed_sources(self.secrets.unwrap_or_default())?);
-        let mut agent = agent_source::complete(app, agent)?;
+        let mut agent = agent_source::complete(offer, agent)?;
         if self.secrets_encrypted {
-            let opened = open_returned(&app.vault, &mut agent);
-            opened.and_then(|()| open_returned_sources(&app.vault, &mut secrets)).map_err(|_| {
+            let opened = conversations.open_returned(&mut agent);
+            opened.and_then(|()| conversations.open_returned_sources(&mut secrets)).map_err(|_| {
                 ApiError::unprocessable(
                     "A sealed secret in the request cannot be opened with this server's key",
                 )
             })?;
         }
-        let sealer = Sealer::new(&app.vault, id);
-        sealer.seal_object(&mut agent);
-        sealer.seal_sources(&mut secrets);
-        let working_dir = working_dir(self.workspace.0, &app.config.workspace_path)?;
+        let working_dir = working_dir(self.workspace.0, &offer.workspace_path)?;
         let tags = self.tags.unwrap_or_default();
         check_tags(&tags)?;
         Ok(ConversationRecord {
@@ -151,7 +149,13 @@ impl StartConversation {
             hook_config: self.hook_config,
             autotitle: self.autotitle.unwrap_or(true),
             user_id: self.user_id,
-            parent_conversation_id: parent(app, &tenant, id, self.parent_conversation_id, &working_dir)?,
+            parent_conversation_id: parent(
+                conversations,
+                &tenant,
+                id,
+                self.parent_conversation_id,
+                &working_dir,
+            )?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
@@ -205,7 +209,7 @@ fn max_iterations(given: Option<u64>) -> ApiResult<u64> {
 }
 
 fn parent(
-    app: &App,
+    conversations: &Conversations,
     tenant: &TenantId,
     id: ConversationId,
     parent: Option<Uuid>,
@@ -215,7 +219,7 @@ fn parent(
     if parent == id {
         return Err(ApiError::unprocessable("A conversation cannot be its own parent"));
     }
-    let Some(record) = app.index.record(tenant, parent) else {
+    let Some(record) = conversations.get(tenant, parent).map(|entry| entry.record()) else {
         return Err(ApiError::unprocessable(format!("Parent conversation {parent} not found")));
     };
     let same = Path::new(&record.workspace.working_dir) == Path::new(working_dir);

@@ -1,12 +1,9 @@
 //! The conversations over REST: creating, listing, driving and deleting them.
 
 mod agent_source;
-mod answer;
 mod control;
 mod create;
 mod create_body;
-pub(crate) mod drive;
-mod first_message;
 mod models;
 mod read;
 mod runtime;
@@ -15,10 +12,9 @@ mod trace_headers;
 mod update;
 mod why;
 
-use crate::routes::{Routes, routes};
+use crate::described::{Routes, routes};
 
 pub(crate) use self::control::run_fault;
-pub(crate) use first_message::deliver_waiting;
 
 pub fn routes() -> Routes {
     Routes::new()

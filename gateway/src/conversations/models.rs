@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use control::records::{Sealer, open_returned};
+use control::conversations::Conversations;
 use http::StatusCode;
 use ports::rpc::Code;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,6 @@ use serde_json::Value;
 use types::agent::LlmConfig;
 use types::calls::Command;
 
-use super::drive::{self, QUICK};
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -40,13 +38,13 @@ fn unknown() -> ApiError {
     params(("conversation_id" = Uuid, Path)), request_body = AskAgent,
     responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation")))]
 pub(super) async fn ask_agent(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<AskAgent>,
 ) -> ApiResult<Json<AgentAnswer>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(unknown)?;
-    let done = drive::command(&app, &entry, Command::Ask { question: body.question }, MODEL).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(unknown)?;
+    let done = conversations.command(&entry, Command::Ask { question: body.question }, MODEL).await?;
     Ok(Json(AgentAnswer { response: done.text.unwrap_or_default() }))
 }
 
@@ -56,12 +54,12 @@ pub(super) async fn ask_agent(
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
         (status = 409, description = "The agent has no condenser, or there is nothing to condense")))]
 pub(super) async fn condense_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(unknown)?;
-    match drive::command(&app, &entry, Command::Condense {}, MODEL).await {
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(unknown)?;
+    match conversations.command(&entry, Command::Condense {}, MODEL).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Invalid => Err(ApiError::new(StatusCode::CONFLICT, fault.message)),
         Err(fault) => Err(fault.into()),
@@ -78,28 +76,18 @@ pub(super) struct SwitchLlm {
     params(("conversation_id" = Uuid, Path)), request_body = SwitchLlm,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn switch_llm(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let mut llm = plain_llm(&app, body.llm)?;
-    let mut sealed = llm.clone();
-    Sealer::new(&app.vault, id).seal_object(&mut sealed);
-    app.index
-        .update(id, |record| {
-            let place = record.agent.as_object_mut();
-            place.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
-        })
-        .await?;
-    app.records.leave_out_what_workers_may_not_know(&mut llm);
-    drive::command(&app, &entry, Command::SwitchLlm { llm }, QUICK).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.switch_llm(&entry, plain_llm(&conversations, body.llm)?).await?;
     Ok(Json(Success::YES))
 }
 
 /// The full object, defaults put in, secrets in plain text.
-fn plain_llm(app: &App, mut llm: Value) -> ApiResult<Value> {
+fn plain_llm(conversations: &Conversations, mut llm: Value) -> ApiResult<Value> {
     if !llm.is_object() {
         return Err(Problem::object_needed(&["body", "llm"]).into());
     }
@@ -107,7 +95,7 @@ fn plain_llm(app: &App, mut llm: Value) -> ApiResult<Value> {
     if !llm.get("model").is_some_and(Value::is_string) {
         return Err(problem("model must be specified in LLM").into());
     }
-    open_returned(&app.vault, &mut llm).map_err(|_| problem("a sealed secret in it cannot be opened"))?;
+    conversations.open_returned(&mut llm).map_err(|_| problem("a sealed secret in it cannot be opened"))?;
     let full: LlmConfig = serde_json::from_value(llm).map_err(|_| problem("a field has the wrong type"))?;
     Ok(serde_json::to_value(full)?)
 }

@@ -9,12 +9,11 @@ use types::ConversationId;
 use types::conversation::Status;
 use uuid::Uuid;
 
-use super::answer::{Detail, write_info};
-use crate::App;
 use crate::answer::json_bytes;
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult, Problem};
+use crate::error::{ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, choice, flag, limit, query_values};
+use crate::reading::{Detail, Reading};
 use crate::schema::conversation::ConversationPage;
 
 const STATUSES: [(&str, Status); 8] = [
@@ -56,14 +55,14 @@ impl Shape {
     responses((status = 200, body = ConversationInfo<'static>),
         (status = 404, description = "No such conversation")))]
 pub(super) async fn get_conversation(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Query(shape): Query<Shape>,
 ) -> ApiResult<Response> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = reading.get(&caller, id)?;
     let mut out = Vec::new();
-    write_info(&app, &entry, shape.detail(), &mut out)?;
+    reading.write_info(&entry, shape.detail(), &mut out)?;
     Ok(json_bytes(StatusCode::OK, out))
 }
 
@@ -72,7 +71,7 @@ pub(super) async fn get_conversation(
     params(("ids" = Vec<Uuid>, Query), ("include_skills" = Option<bool>, Query)),
     responses((status = 200, body = Vec<Option<ConversationInfo<'static>>>), (status = 422, description = "No ids, or no ids at all")))]
 pub(super) async fn batch_get_conversations(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     Query(shape): Query<Shape>,
     uri: Uri,
@@ -95,8 +94,8 @@ pub(super) async fn batch_get_conversations(
         if i > 0 {
             out.push(b',');
         }
-        match app.index.get(&caller.tenant, ConversationId(id)) {
-            Some(entry) => write_info(&app, &entry, shape.detail(), &mut out)?,
+        match reading.index.get(&caller.tenant, ConversationId(id)) {
+            Some(entry) => reading.write_info(&entry, shape.detail(), &mut out)?,
             None => out.extend_from_slice(b"null"),
         }
     }
@@ -122,7 +121,7 @@ pub(super) struct Search {
         ("include_skills" = Option<bool>, Query)),
     responses((status = 200, body = ConversationPage)))]
 pub(super) async fn search_conversations(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     Query(search): Query<Search>,
 ) -> ApiResult<Response> {
@@ -130,7 +129,7 @@ pub(super) async fn search_conversations(
     let sort = choice("sort_order", search.sort_order.as_deref(), &SORTS)?.unwrap_or_default();
     let limit = limit(search.limit)?;
     let from = search.page_id.and_then(|id| Uuid::parse_str(&id).ok()).map(ConversationId);
-    let (entries, next) = app.index.page(&caller.tenant, sort, from, status, limit);
+    let (entries, next) = reading.index.page(&caller.tenant, sort, from, status, limit);
     let detail = Detail { include_skills: search.include_skills, runtime: true };
     let mut out = Vec::with_capacity(entries.len() * 8 * 1024);
     out.extend_from_slice(b"{\"items\":[");
@@ -138,7 +137,7 @@ pub(super) async fn search_conversations(
         if i > 0 {
             out.push(b',');
         }
-        write_info(&app, entry, detail, &mut out)?;
+        reading.write_info(entry, detail, &mut out)?;
     }
     let next = next.map_or("null".to_owned(), |id| format!("\"{}\"", id.hex()));
     out.extend_from_slice(format!("],\"next_page_id\":{next}}}").as_bytes());
@@ -154,12 +153,12 @@ pub(super) struct Count {
 #[utoipa::path(get, path = "/api/conversations/count", tag = "Conversations",
     params(("status" = Option<Status>, Query)), responses((status = 200, body = u64)))]
 pub(super) async fn count_conversations(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     Query(count): Query<Count>,
 ) -> ApiResult<Json<usize>> {
     let status = choice("status", count.status.as_deref(), &STATUSES)?;
-    Ok(Json(app.index.count(&caller.tenant, status)))
+    Ok(Json(reading.index.count(&caller.tenant, status)))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -172,12 +171,12 @@ pub(super) struct AgentResponse {
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = AgentResponse), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_agent_final_response(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<AgentResponse>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let said = app.history.newest(&entry, &["ActionEvent", "MessageEvent"], last_word).await?;
+    let entry = reading.get(&caller, id)?;
+    let said = reading.history.newest(&entry, &["ActionEvent", "MessageEvent"], last_word).await?;
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }
 

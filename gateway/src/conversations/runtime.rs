@@ -3,21 +3,21 @@
 use axum::extract::State;
 use readmodel::index::RuntimeInfo;
 
-use crate::App;
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::extract::{ConversationPath, Json};
+use crate::reading::Reading;
 
 /// How the conversation's runtime is.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/runtime", tag = "Conversations",
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_runtime(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    reading.get(&caller, id)?;
     Ok(Json(RuntimeInfo::AVAILABLE))
 }
 
@@ -26,10 +26,10 @@ pub(super) async fn get_runtime(
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
 pub(super) async fn reprovision_runtime(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    reading.get(&caller, id)?;
     Ok(Json(RuntimeInfo::AVAILABLE))
 }

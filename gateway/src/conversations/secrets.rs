@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use control::records::Sealer;
+use control::conversations::Conversations;
 use serde::Deserialize;
 use serde_json::Value;
-use types::calls::Command;
 use types::secrets::SecretSource;
 
-use super::drive::{self, QUICK};
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -27,22 +24,14 @@ pub(super) struct UpdateSecrets {
     params(("conversation_id" = Uuid, Path)), request_body = UpdateSecrets,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn update_secrets(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<UpdateSecrets>,
 ) -> ApiResult<Json<Success>> {
     let secrets = sources(body.secrets)?;
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let mut sealed = secrets.clone();
-    Sealer::new(&app.vault, id).seal_sources(&mut sealed);
-    app.index
-        .update(id, |record| {
-            record.secrets.extend(sealed.clone());
-            true
-        })
-        .await?;
-    drive::command(&app, &entry, Command::AddSecrets { secrets }, QUICK).await?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.add_secrets(&entry, secrets).await?;
     Ok(Json(Success::YES))
 }
 

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use readmodel::index::ConversationState;
+use control::conversations::{Conversations, QUICK};
 use serde::Deserialize;
 use types::announced::MOST_BYTES;
 use types::calls::Command;
 use types::conversation::TITLE_CHARS;
-use types::{ConversationId, TenantId};
 
-use super::drive::{self, QUICK};
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -35,7 +32,7 @@ pub(super) struct UpdateConversation {
     params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn update_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<UpdateConversation>,
@@ -44,17 +41,12 @@ pub(super) async fn update_conversation(
     if let Some(tags) = &body.tags {
         check_tags(tags)?;
     }
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if let Some(title) = title {
-        app.index
-            .update(id, |record| {
-                record.title = Some(title.to_owned());
-                true
-            })
-            .await?;
+        conversations.rename(id, title).await?;
     }
     if let Some(tags) = body.tags {
-        drive::command(&app, &entry, Command::SetTags { tags }, QUICK).await?;
+        conversations.command(&entry, Command::SetTags { tags }, QUICK).await?;
     }
     Ok(Json(Success::YES))
 }
@@ -98,39 +90,12 @@ pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> ApiResult<()> {
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn delete_conversation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    if !delete(&app, &caller.tenant, id).await? {
+    if !conversations.delete(&caller.tenant, id).await? {
         return Err(ApiError::not_found());
     }
     Ok(Json(Success::YES))
-}
-
-/// Whether the tenant had one to delete. Goes on to its end also when the client does not wait for it.
-pub(super) async fn delete(app: &App, tenant: &TenantId, id: ConversationId) -> ApiResult<bool> {
-    let (app, tenant) = (app.clone(), tenant.clone());
-    let tasks = app.tasks.clone();
-    let deleting = tasks.spawn(async move {
-        let Some(sandbox) = app.index.get(&tenant, id).map(|entry| entry.log.sandbox().clone()) else {
-            return Ok(false);
-        };
-        let there_was = app.index.delete(&tenant, id, async |entry| forget(&app, entry).await).await?;
-        if let Err(error) = app.placement.left(&sandbox, id).await {
-            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
-        }
-        app.models.forget(id).await;
-        Ok(there_was)
-    });
-    deleting.await.map_err(ApiError::internal)?
-}
-
-async fn forget(app: &App, entry: &ConversationState) -> ApiResult<()> {
-    entry.pulse.touch();
-    match drive::forget(app, entry).await {
-        // A worker that is not there writes nothing either.
-        Err(fault) if !drive::is_absent(&fault) => Err(fault.into()),
-        _ => Ok(()),
-    }
 }

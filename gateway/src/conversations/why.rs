@@ -1,184 +1,21 @@
-//! Why a conversation does not move. Only looks: no worker is woken by it.
+//! Why a conversation does not move.
 
 use axum::extract::State;
-use control::models::Budget;
-use control::placement::SandboxStatus;
-use readmodel::index::ConversationState;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use types::conversation::Status;
-use types::placement::{Failure, FailureReason, Lease, Want};
-use types::{Epoch, SandboxId, time};
+use control::conversations::{Conversations, Why};
 
-use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{ConversationPath, Json};
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Why {
-    status: Status,
-    /// What it waits for; null when nothing keeps it from moving.
-    blocked_by: Option<Blocker>,
-    /// Since when, UTC with `Z`, where that is known.
-    since: Option<String>,
-    /// One sentence.
-    detail: String,
-    #[schema(value_type = String)]
-    sandbox: SandboxId,
-    /// Of the newest incarnation of its worker.
-    #[schema(value_type = Option<u64>)]
-    epoch: Option<Epoch>,
-    /// Of a worker that is alive.
-    #[schema(value_type = Option<Object>)]
-    lease: Option<Lease>,
-    /// Why the worker did not start, or ended.
-    #[schema(value_type = Option<Object>)]
-    failure: Option<Failure>,
-    budget: Option<Budget>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Blocker {
-    Model,
-    /// Calls to the provider wait until it takes them again.
-    ProviderLimit,
-    Tool,
-    Confirmation,
-    SandboxLimit,
-    WorkerStarting,
-    WorkerLost,
-    StartFailed,
-    Budget,
-}
 
 /// What the conversation waits for.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/why", tag = "Conversations",
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, body = Why), (status = 404, description = "No such conversation")))]
 pub(super) async fn get_why(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
-    let entry = app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let status = app.placement.status(entry.log.sandbox());
-    let last = last_event(&app, &entry).await?;
-    let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
-    let budget = app.models.budget(&record).await?;
-    let found = find(&app, &entry, status.as_ref(), last.as_ref(), budget.as_ref());
-    let allocation = status.as_ref().and_then(|status| status.allocation.clone());
-    Ok(Json(Why {
-        status: entry.status(),
-        blocked_by: found.blocker,
-        since: found.since,
-        detail: found.detail,
-        sandbox: entry.log.sandbox().clone(),
-        epoch: allocation.as_ref().map(|allocation| allocation.epoch),
-        failure: allocation.and_then(|allocation| allocation.failure),
-        lease: status.and_then(|status| status.lease),
-        budget,
-    }))
-}
-
-struct Finding {
-    blocker: Option<Blocker>,
-    since: Option<String>,
-    detail: String,
-}
-
-impl Finding {
-    fn new(blocker: Blocker, since: Option<String>, detail: impl Into<String>) -> Self {
-        Self { blocker: Some(blocker), since, detail: detail.into() }
-    }
-
-    fn nothing(detail: &str) -> Self {
-        Self { blocker: None, since: None, detail: detail.to_owned() }
-    }
-}
-
-/// The newest event that is not a state update.
-#[derive(Deserialize)]
-struct Last {
-    kind: String,
-    timestamp: String,
-    #[serde(default)]
-    tool_name: Option<String>,
-    #[serde(default)]
-    action: Option<Value>,
-}
-
-async fn last_event(app: &App, entry: &ConversationState) -> ApiResult<Option<Last>> {
-    let Some(id) = entry.with_projection(|projection| projection.leaf_event_id.clone()) else {
-        return Ok(None);
-    };
-    let event = app.history.get(entry, &id).await?;
-    Ok(event.and_then(|event| serde_json::from_slice(&event).ok()))
-}
-
-fn find(
-    app: &App,
-    entry: &ConversationState,
-    status: Option<&SandboxStatus>,
-    last: Option<&Last>,
-    budget: Option<&Budget>,
-) -> Finding {
-    if let Some(text) = budget.and_then(|budget| budget.reached.clone()) {
-        return Finding::new(Blocker::Budget, None, text);
-    }
-    let waits = entry.status() == Status::Running || entry.record().undelivered.is_some();
-    if let Some(found) = status.and_then(|status| without_worker(status, waits)) {
-        return found;
-    }
-    let since = last.and_then(|last| time::local_as_utc(&last.timestamp));
-    match entry.status() {
-        Status::Running => match last {
-            Some(Last { kind, tool_name, action: Some(_), .. }) if kind == "ActionEvent" => {
-                let tool = tool_name.as_deref().unwrap_or("unknown");
-                Finding::new(Blocker::Tool, since, format!("The tool '{tool}' is running."))
-            }
-            _ => match app.models.queued_since(entry.id) {
-                Some(since) => Finding::new(
-                    Blocker::ProviderLimit,
-                    Some(since),
-                    "The model's provider has asked for a pause; the call waits for its end.",
-                ),
-                None => Finding::new(Blocker::Model, since, "The model has not answered yet."),
-            },
-        },
-        Status::WaitingForConfirmation => {
-            Finding::new(Blocker::Confirmation, since, "Actions wait for the user's consent.")
-        }
-        Status::Error => Finding::nothing("The last run ended with an error, which is its last event."),
-        Status::Stuck => Finding::nothing("The last run was ended because it went round in circles."),
-        Status::Idle | Status::Paused | Status::Finished | Status::Deleting => {
-            Finding::nothing("No run is under way.")
-        }
-    }
-}
-
-/// What is known when there is no worker; `waits`: the conversation needs one.
-fn without_worker(status: &SandboxStatus, waits: bool) -> Option<Finding> {
-    if status.lease.is_some() {
-        return None;
-    }
-    let failure = status.allocation.as_ref().and_then(|allocation| allocation.failure.as_ref());
-    if let Some(failure) = failure {
-        let blocker = match failure.reason {
-            FailureReason::NoRoom => Blocker::SandboxLimit,
-            FailureReason::Exited => Blocker::WorkerLost,
-            FailureReason::ImageMissing | FailureReason::StartFailed | FailureReason::DriverUnavailable => {
-                Blocker::StartFailed
-            }
-        };
-        return Some(Finding::new(blocker, Some(failure.at.clone()), failure.message.clone()));
-    }
-    match status.want {
-        Want::Running => Some(Finding::new(Blocker::WorkerStarting, None, "The sandbox is starting.")),
-        Want::Paused | Want::Deleted if waits => {
-            Some(Finding::new(Blocker::WorkerLost, None, "The sandbox has no worker."))
-        }
-        Want::Paused | Want::Deleted => None,
-    }
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    Ok(Json(conversations.why(&entry).await?))
 }

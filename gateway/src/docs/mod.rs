@@ -19,8 +19,8 @@ use utoipa::openapi::{
 };
 
 use crate::App;
-use crate::public::API_LEVEL;
-use crate::routes::{Described, Schemas};
+use crate::about::API_LEVEL;
+use crate::described::{Described, Schemas};
 
 const PAGE: &str = include_str!("page.html");
 

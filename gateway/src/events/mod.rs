@@ -4,13 +4,12 @@ mod nulls;
 mod read;
 mod write;
 
-use crate::App;
 use crate::auth::Caller;
+use crate::described::{Routes, routes};
 use crate::error::ApiError;
 use crate::extract::ConversationPath;
-use crate::routes::{Routes, routes};
 use http::StatusCode;
-use readmodel::index::ConversationState;
+use readmodel::index::{ConversationState, Index};
 use std::sync::Arc;
 
 pub fn routes() -> Routes {
@@ -24,10 +23,10 @@ pub fn routes() -> Routes {
 
 /// The conversation of an events route.
 fn conversation(
-    app: &App,
+    index: &Index,
     caller: &Caller,
     ConversationPath(id): ConversationPath,
 ) -> Result<Arc<ConversationState>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, format!("Conversation not found: {id}"));
-    app.index.get(&caller.tenant, id).ok_or_else(unknown)
+    index.get(&caller.tenant, id).ok_or_else(unknown)
 }

@@ -10,11 +10,11 @@ use serde_json::Value;
 use types::Source;
 
 use super::{conversation, nulls};
-use crate::App;
 use crate::answer::json_bytes;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Path, Query, choice, limit, moment};
+use crate::reading::Reading;
 use crate::schema::event::{Event, EventPage};
 
 const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];
@@ -68,7 +68,7 @@ pub(super) struct Paging {
     responses((status = 200, body = EventPage),
         (status = 404, description = "No such conversation")))]
 pub(super) async fn search_events(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     path: ConversationPath,
     Query(paging): Query<Paging>,
@@ -77,8 +77,8 @@ pub(super) async fn search_events(
     let limit = limit(paging.limit)?;
     let order = choice("sort_order", paging.sort_order.as_deref(), &ORDERS)?.unwrap_or_default();
     let filter = wanted.filter()?;
-    let entry = conversation(&app, &caller, path)?;
-    let page = app.history.search(&entry, &filter, order, paging.page_id.as_deref(), limit).await?;
+    let entry = conversation(&reading.index, &caller, path)?;
+    let page = reading.history.search(&entry, &filter, order, paging.page_id.as_deref(), limit).await?;
     let mut out = Vec::with_capacity(page.items.iter().map(|item| item.len() + 1).sum::<usize>() + 80);
     out.extend_from_slice(b"{\"items\":[");
     join(&page.items, &mut out);
@@ -104,14 +104,14 @@ fn join(items: &[Bytes], out: &mut Vec<u8>) {
         ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
     responses((status = 200, body = u64), (status = 404, description = "No such conversation")))]
 pub(super) async fn count_events(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     path: ConversationPath,
     Query(wanted): Query<EventQuery>,
 ) -> ApiResult<Json<u64>> {
     let filter = wanted.filter()?;
-    let entry = conversation(&app, &caller, path)?;
-    Ok(Json(app.history.count(&entry, &filter).await?))
+    let entry = conversation(&reading.index, &caller, path)?;
+    Ok(Json(reading.history.count(&entry, &filter).await?))
 }
 
 #[derive(Deserialize)]
@@ -124,13 +124,13 @@ pub(super) struct EventPath {
     params(("conversation_id" = Uuid, Path), ("event_id" = String, Path)),
     responses((status = 200, body = Event), (status = 404, description = "No such conversation or event")))]
 pub(super) async fn get_event(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     path: ConversationPath,
     Path(EventPath { event_id }): Path<EventPath>,
 ) -> ApiResult<Json<Value>> {
-    let entry = conversation(&app, &caller, path)?;
-    let event = app.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
+    let entry = conversation(&reading.index, &caller, path)?;
+    let event = reading.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
     Ok(Json(whole(&event)?))
 }
 
@@ -142,19 +142,19 @@ const MOST_IDS: usize = 100;
     params(("conversation_id" = Uuid, Path)), request_body = Vec<String>,
     responses((status = 200, body = Vec<Option<Event>>), (status = 404, description = "No such conversation")))]
 pub(super) async fn batch_get_events(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     path: ConversationPath,
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Json<Vec<Option<Value>>>> {
-    let entry = conversation(&app, &caller, path)?;
+    let entry = conversation(&reading.index, &caller, path)?;
     if ids.len() > MOST_IDS {
         let msg = format!("List should have at most {MOST_IDS} items");
         return Err(Problem::new("too_long", &["body"], msg).into());
     }
     let mut events = Vec::with_capacity(ids.len());
     for id in &ids {
-        let event = app.history.get(&entry, id).await?;
+        let event = reading.history.get(&entry, id).await?;
         events.push(event.map(|event| whole(&event)).transpose()?);
     }
     Ok(Json(events))

@@ -1,18 +1,18 @@
 //! Messages to the agent, and the user's consent.
 
 use axum::extract::State;
+use control::conversations::{Conversations, Said};
 use http::StatusCode;
 use ports::rpc::Code;
+use readmodel::index::Index;
 use serde::Deserialize;
 use types::calls::Command;
 use types::{Content, Message, Role};
 
 use super::conversation;
-use crate::App;
 use crate::answer::Success;
 use crate::auth::Caller;
-use crate::conversations::drive::{self, QUICK};
-use crate::conversations::{deliver_waiting, run_fault};
+use crate::conversations::run_fault;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Object};
 use crate::idempotency::Attempt;
@@ -36,22 +36,23 @@ pub(super) struct SendMessage {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
         (status = 429, description = "The message is stored, but all run slots are taken")))]
 pub(super) async fn send_message(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
+    State(index): State<Index>,
     caller: Caller,
     attempt: Attempt,
     path: ConversationPath,
     Json(body): Json<SendMessage>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&app, &caller, path)?;
+    let entry = conversation(&index, &caller, path)?;
     if body.role != Role::User {
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
     }
     let message = Message { role: body.role, content: Object::all(body.content), ..Message::default() };
-    deliver_waiting(&app, &entry).await.map_err(run_fault)?;
-    match drive::message(&app, &entry, message, body.sender, body.run, attempt.event()).await {
-        Ok(_) => Ok(Json(Success::YES)),
-        Err(fault) if fault.code == Code::Busy => {
+    let said = conversations.say(&entry, message, body.sender, body.run, attempt.event());
+    match said.await.map_err(run_fault)? {
+        Said::Done => Ok(Json(Success::YES)),
+        Said::WithoutRun => {
             let detail = format!(
                 "Message saved, but the conversation run limit was reached. Retry POST /api/conversations/{}/run \
                  without resending the message.",
@@ -59,7 +60,6 @@ pub(super) async fn send_message(
             );
             Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, detail))
         }
-        Err(fault) => Err(fault.into()),
     }
 }
 
@@ -80,14 +80,15 @@ fn no_reason() -> String {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn respond_to_confirmation(
-    State(app): State<App>,
+    State(conversations): State<Conversations>,
+    State(index): State<Index>,
     caller: Caller,
     path: ConversationPath,
     Json(body): Json<Confirmation>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&app, &caller, path)?;
+    let entry = conversation(&index, &caller, path)?;
     let Confirmation { accept, reason } = body;
-    match drive::command_that_runs(&app, &entry, Command::Respond { accept, reason }, QUICK).await {
+    match conversations.command_that_runs(&entry, Command::Respond { accept, reason }).await {
         // A run that is active already executes them.
         Err(fault) if accept && fault.code == Code::Conflict => Ok(Json(Success::YES)),
         Err(fault) => Err(run_fault(fault)),

@@ -14,9 +14,9 @@ use super::cage;
 use super::download::{attachment, percent_encoded};
 use super::stat;
 use super::transfer::Source;
-use crate::App;
 use crate::error::ApiResult;
 use crate::extract::{Query, flag, query_values};
+use crate::handles::Files;
 use crate::scope::Target;
 
 /// Bounds on what a worker says about an archive.
@@ -62,12 +62,12 @@ fn yes() -> bool {
         (status = 400, description = "Not a repository, or an unknown reference"),
         (status = 404, description = "No such directory")))]
 pub(super) async fn archive_directory(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     uri: Uri,
     Query(query): Query<ArchiveQuery>,
 ) -> ApiResult<Response> {
-    app.activity.touch();
+    files.activity.touch();
     let (format, media_type) = match query.format {
         ArchiveFormat::GitDelta => ("git-delta", "text/x-patch; charset=utf-8"),
         ArchiveFormat::TarGz => ("tar.gz", "application/gzip"),
@@ -80,8 +80,8 @@ pub(super) async fn archive_directory(
         exclude: query_values(&uri, "exclude"),
         use_default_excludes: query.use_default_excludes,
     };
-    let made: Archive = app.workers.call_within(&target.sandbox, &ask, DEADLINE).await?;
-    let file = Temporary { app: app.clone(), sandbox: target.sandbox, path: made.path.clone() };
+    let made: Archive = files.workers.call_within(&target.sandbox, &ask, DEADLINE).await?;
+    let file = Temporary { files, sandbox: target.sandbox, path: made.path.clone() };
     let mut headers = about(&made.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_DISPOSITION, attachment(first_chars(&made.name, NAME_CHARS)));
@@ -107,7 +107,7 @@ fn first_chars(text: &str, most: usize) -> &str {
 
 /// A file the worker made to be sent, removed when it has been.
 struct Temporary {
-    app: App,
+    files: Files,
     sandbox: SandboxId,
     path: String,
 }
@@ -115,10 +115,10 @@ struct Temporary {
 impl Temporary {
     async fn send(self, mut headers: HeaderMap) -> ApiResult<Response> {
         let target = Target { sandbox: self.sandbox.clone(), scope: Scope::default() };
-        let stamp = stat(&self.app, &target, &self.path).await?.stamp;
+        let stamp = stat(&self.files.workers, &target, &self.path).await?.stamp;
         let size = stamp.size;
         headers.insert(header::CONTENT_LENGTH, size.into());
-        let source = Source { app: self.app.clone(), target, path: self.path.clone(), stamp };
+        let source = Source { workers: self.files.workers.clone(), target, path: self.path.clone(), stamp };
         let body = source.stream(0..size).map(move |piece| {
             // The file lives as long as the stream that reads it.
             let _ = &self;
@@ -130,10 +130,10 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        let (app, sandbox) = (self.app.clone(), self.sandbox.clone());
+        let (workers, sandbox) = (self.files.workers.clone(), self.sandbox.clone());
         let ask = FileCall::Drop { path: std::mem::take(&mut self.path) };
-        self.app.tasks.spawn(async move {
-            if let Err(error) = app.workers.call::<_, ()>(&sandbox, &ask).await {
+        self.files.tasks.spawn(async move {
+            if let Err(error) = workers.call::<_, ()>(&sandbox, &ask).await {
                 tracing::warn!(%error, "a temporary file was left behind");
             }
         });

@@ -4,9 +4,9 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
 use super::{serve, stat};
-use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::Query;
+use crate::handles::Files;
 use crate::scope::Target;
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -23,19 +23,19 @@ pub(super) struct PathQuery {
         (status = 400, description = "No absolute path of a file"), (status = 404, description = "No such file"),
         (status = 416, description = "The range is outside the file")))]
 pub(super) async fn download_file_query(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     Query(query): Query<PathQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    app.activity.touch();
-    let found = stat(&app, &target, &query.path).await?;
+    files.activity.touch();
+    let found = stat(&files.workers, &target, &query.path).await?;
     if found.is_dir {
         return Err(ApiError::bad_request("Path is not a file"));
     }
     let kind = HeaderValue::from_static("application/octet-stream");
     let disposition = attachment(query.path.rsplit('/').next().unwrap_or_default());
-    let mut response = serve(&app, target, query.path, found, &headers, kind).await?;
+    let mut response = serve(&files.workers, target, query.path, found, &headers, kind).await?;
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
 }

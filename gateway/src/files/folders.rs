@@ -4,10 +4,10 @@ use types::calls::{FileCall, HomeListing};
 use types::files::{HomeResponse, SubdirectoryPage};
 
 use super::download::PathQuery;
-use crate::App;
 use crate::answer::Success;
 use crate::error::ApiResult;
 use crate::extract::{Json, Query, flag, limit};
+use crate::handles::Files;
 use crate::scope::Target;
 
 /// Makes a directory and its parents; one that exists is no error.
@@ -15,13 +15,13 @@ use crate::scope::Target;
     responses((status = 200, body = Success), (status = 400, description = "A file is in the way"),
         (status = 403, description = "Not permitted")))]
 pub(super) async fn create_directory(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     Query(query): Query<PathQuery>,
 ) -> ApiResult<Json<Success>> {
-    app.activity.touch();
+    files.activity.touch();
     let ask = FileCall::MakeDirectory { scope: target.scope, path: query.path };
-    let () = app.workers.call(&target.sandbox, &ask).await?;
+    let () = files.workers.call(&target.sandbox, &ask).await?;
     Ok(Json(Success::YES))
 }
 
@@ -36,12 +36,12 @@ pub(super) struct HomeQuery {
 /// Where a file browser begins.
 #[utoipa::path(get, path = "/home", tag = "Files", params(HomeQuery), responses((status = 200, body = HomeResponse)))]
 pub(super) async fn get_home_directory(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     Query(query): Query<HomeQuery>,
 ) -> ApiResult<Json<HomeResponse>> {
     let ask = FileCall::Home { include_hidden: query.include_hidden };
-    let HomeListing { home, favorites, locations } = app.workers.call(&target.sandbox, &ask).await?;
+    let HomeListing { home, favorites, locations } = files.workers.call(&target.sandbox, &ask).await?;
     Ok(Json(HomeResponse { home, favorites, locations }))
 }
 
@@ -64,12 +64,12 @@ pub(super) struct SubdirsQuery {
     responses((status = 200, body = SubdirectoryPage), (status = 400, description = "No absolute path of a directory"),
         (status = 403, description = "Not permitted"), (status = 404, description = "No such directory")))]
 pub(super) async fn search_subdirs(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     Query(query): Query<SubdirsQuery>,
 ) -> ApiResult<Json<SubdirectoryPage>> {
     let limit = limit(query.limit)?;
     let SubdirsQuery { path, page_id, include_hidden, .. } = query;
     let ask = FileCall::Subdirectories { path, page_id, limit, include_hidden };
-    Ok(Json(app.workers.call(&target.sandbox, &ask).await?))
+    Ok(Json(files.workers.call(&target.sandbox, &ask).await?))
 }

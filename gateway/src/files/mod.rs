@@ -12,7 +12,7 @@ mod transfer;
 mod upload;
 mod zip;
 
-use crate::routes::{Routes, routes};
+use crate::described::{Routes, routes};
 
 use cage::cage;
 pub(crate) use serve::serve;

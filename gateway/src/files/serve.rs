@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use control::placement::Workers;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use types::calls::{FileStamp, FileStat};
@@ -9,14 +10,13 @@ use types::calls::{FileStamp, FileStat};
 use super::cage;
 use super::range::{Selection, wanted};
 use super::transfer::{PIECE, Source};
-use crate::App;
 use crate::error::ApiResult;
 use crate::scope::Target;
 
 /// A file as an answer: whole or a range of it, or 304 where the client has it already. What has more than a
 /// piece is streamed.
 pub(crate) async fn serve(
-    app: &App,
+    workers: &Workers,
     target: Target,
     path: String,
     stat: FileStat,
@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     let FileStat { stamp, sized, .. } = stat;
     let mut headers = HeaderMap::new();
     cage(&mut headers);
-    let source = Source { app: app.clone(), target, path, stamp };
+    let source = Source { workers: workers.clone(), target, path, stamp };
     if !sized {
         headers.insert(header::CONTENT_TYPE, content_type);
         return Ok((headers, Body::from_stream(source.stream_to_end())).into_response());

@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
-use ports::LogId;
+use ports::{EventLog, LogId};
 use serde::Deserialize;
 use types::Seq;
 use types::conversation::ConversationRecord;
@@ -14,10 +16,10 @@ use types::secrets::{MASK, SecretSource, map_secrets};
 use super::cage;
 use super::download::attachment;
 use super::zip::Zip;
-use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::ConversationPath;
+use crate::reading::Reading;
 use crate::scope::Target;
 
 /// Records read at once.
@@ -29,7 +31,7 @@ const STEP: usize = 64;
     responses((status = 200, description = "The archive", content_type = "application/zip"),
         (status = 404, description = "There is no such conversation")))]
 pub(super) async fn download_trajectory(
-    State(app): State<App>,
+    State(reading): State<Reading>,
     caller: Caller,
     target: Target,
     ConversationPath(id): ConversationPath,
@@ -37,12 +39,12 @@ pub(super) async fn download_trajectory(
     if target.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
         return Err(ApiError::unprocessable("The trajectory is another conversation's"));
     }
-    app.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    let record = app.index.read(id).await?.ok_or_else(ApiError::not_found)?;
+    reading.get(&caller, id)?;
+    let record = reading.index.read(id).await?.ok_or_else(ApiError::not_found)?;
     let log = LogId::conversation(&record.sandbox, id);
     let meta = serde_json::to_vec_pretty(&without_secrets(record))?;
     let disposition = attachment(&format!("{}.zip", id.hex()));
-    let body = Body::from_stream(Trajectory::new(app, log, meta).stream());
+    let body = Body::from_stream(Trajectory::new(reading.log, log, meta).stream());
     let kind = HeaderValue::from_static("application/zip");
     let mut headers =
         HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)]);
@@ -65,7 +67,7 @@ fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
 
 /// The archive under way.
 struct Trajectory {
-    app: App,
+    events: Arc<dyn EventLog>,
     log: LogId,
     /// Until it has been sent.
     meta: Option<Vec<u8>>,
@@ -74,8 +76,8 @@ struct Trajectory {
 }
 
 impl Trajectory {
-    fn new(app: App, log: LogId, meta: Vec<u8>) -> Self {
-        Self { app, log, meta: Some(meta), at: Seq::ZERO, zip: Zip::default() }
+    fn new(events: Arc<dyn EventLog>, log: LogId, meta: Vec<u8>) -> Self {
+        Self { events, log, meta: Some(meta), at: Seq::ZERO, zip: Zip::default() }
     }
 
     fn stream(self) -> impl futures_util::Stream<Item = ApiResult<Bytes>> + Send {
@@ -94,7 +96,7 @@ impl Trajectory {
 
     /// The next events as files; `None` after the last one.
     async fn events(&mut self) -> ApiResult<Option<Bytes>> {
-        let records = self.app.ports.log.read(&self.log, self.at, STEP).await?;
+        let records = self.events.read(&self.log, self.at, STEP).await?;
         let Some(last) = records.last() else { return Ok(None) };
         self.at = last.seq;
         let mut bytes = Vec::new();

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use control::placement::Workers;
 use futures_util::{Stream, StreamExt, stream};
 use types::SandboxId;
 use types::calls::{FileCall, FileChunk, FileStamp, FileStat};
 
-use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::scope::Target;
 
@@ -21,15 +21,15 @@ pub(super) const WINDOW: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is at `path`.
-pub(crate) async fn stat(app: &App, target: &Target, path: &str) -> ApiResult<FileStat> {
+pub(crate) async fn stat(workers: &Workers, target: &Target, path: &str) -> ApiResult<FileStat> {
     let ask = FileCall::Stat { scope: target.scope.clone(), path: path.to_owned() };
-    Ok(app.workers.call(&target.sandbox, &ask).await?)
+    Ok(workers.call(&target.sandbox, &ask).await?)
 }
 
 /// One state of one file, to be read.
 #[derive(Clone)]
 pub(super) struct Source {
-    pub app: App,
+    pub workers: Workers,
     pub target: Target,
     pub path: String,
     pub stamp: FileStamp,
@@ -71,20 +71,20 @@ impl Source {
         let scope = self.target.scope.clone();
         let ask = FileCall::Read { scope, path: self.path.clone(), offset, len, stamp: self.stamp.clone() };
         let (_, bytes): (FileChunk, _) =
-            self.app.workers.reach(&self.target.sandbox, &ask, Bytes::new(), DEADLINE).await?;
+            self.workers.reach(&self.target.sandbox, &ask, Bytes::new(), DEADLINE).await?;
         Ok(bytes)
     }
 }
 
 /// Writes one piece of an upload.
 pub(super) async fn write(
-    app: App,
+    workers: Workers,
     sandbox: SandboxId,
     upload: String,
     offset: u64,
     bytes: Bytes,
 ) -> ApiResult<()> {
     let ask = FileCall::Write { upload, offset };
-    let ((), _) = app.workers.reach(&sandbox, &ask, bytes, DEADLINE).await?;
+    let ((), _) = workers.reach(&sandbox, &ask, bytes, DEADLINE).await?;
     Ok(())
 }

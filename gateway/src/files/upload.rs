@@ -8,9 +8,9 @@ use types::files::FileUploadResult;
 use super::download::PathQuery;
 use super::multipart::FilePart;
 use super::transfer::{PIECE, WINDOW, write};
-use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query};
+use crate::handles::Files;
 use crate::scope::Target;
 
 #[derive(utoipa::ToSchema)]
@@ -26,15 +26,15 @@ struct UploadBody {
     responses((status = 200, body = FileUploadResult), (status = 400, description = "Not a path for a file"),
         (status = 422, description = "No field `file`")))]
 pub(super) async fn upload_file_query(
-    State(app): State<App>,
+    State(files): State<Files>,
     target: Target,
     Query(query): Query<PathQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<FileUploadResult>> {
-    app.activity.touch();
+    files.activity.touch();
     let mut part = FilePart::find(&headers, body).await?;
-    let upload = Upload::begin(app, target, query.path).await?;
+    let upload = Upload::begin(files, target, query.path).await?;
     upload.fill(&mut part).await?;
     let size = upload.commit().await?;
     Ok(Json(FileUploadResult { success: true, file_size: size }))
@@ -42,17 +42,17 @@ pub(super) async fn upload_file_query(
 
 /// An upload under way; dropped before its commit, it leaves nothing behind.
 struct Upload {
-    app: App,
+    files: Files,
     target: Target,
     id: String,
     committed: bool,
 }
 
 impl Upload {
-    async fn begin(app: App, target: Target, path: String) -> ApiResult<Self> {
+    async fn begin(files: Files, target: Target, path: String) -> ApiResult<Self> {
         let ask = FileCall::Begin { scope: target.scope.clone(), path };
-        let begun: UploadBegun = app.workers.call(&target.sandbox, &ask).await?;
-        Ok(Self { app, target, id: begun.upload, committed: false })
+        let begun: UploadBegun = files.workers.call(&target.sandbox, &ask).await?;
+        Ok(Self { files, target, id: begun.upload, committed: false })
     }
 
     /// Sends the part's pieces, some at a time.
@@ -64,7 +64,13 @@ impl Upload {
                 finish_one(&mut writes).await?;
             }
             let length = piece.len() as u64;
-            writes.spawn(write(self.app.clone(), self.target.sandbox.clone(), self.id.clone(), at, piece));
+            writes.spawn(write(
+                self.files.workers.clone(),
+                self.target.sandbox.clone(),
+                self.id.clone(),
+                at,
+                piece,
+            ));
             at += length;
         }
         while !writes.is_empty() {
@@ -75,7 +81,7 @@ impl Upload {
 
     async fn commit(mut self) -> ApiResult<u64> {
         let ask = FileCall::Commit { upload: self.id.clone() };
-        let done: UploadDone = self.app.workers.call(&self.target.sandbox, &ask).await?;
+        let done: UploadDone = self.files.workers.call(&self.target.sandbox, &ask).await?;
         self.committed = true;
         Ok(done.size)
     }
@@ -93,11 +99,11 @@ impl Drop for Upload {
         if self.committed {
             return;
         }
-        let (app, sandbox) = (self.app.clone(), self.target.sandbox.clone());
+        let (workers, sandbox) = (self.files.workers.clone(), self.target.sandbox.clone());
         let ask = FileCall::Abort { upload: std::mem::take(&mut self.id) };
-        self.app.tasks.spawn(async move {
+        self.files.tasks.spawn(async move {
             // The worker gives up what it hears nothing of.
-            let _ = app.workers.call::<_, ()>(&sandbox, &ask).await;
+            let _ = workers.call::<_, ()>(&sandbox, &ask).await;
         });
     }
 }

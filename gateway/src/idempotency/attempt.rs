@@ -6,8 +6,6 @@ use types::calls::Once;
 use types::{ConversationId, EventId};
 use uuid::Uuid;
 
-use crate::App;
-
 /// What a handler learns of a call that may be repeated: the id of what it creates, the same at every attempt.
 #[derive(Clone, Debug, Default)]
 pub struct Attempt(Option<Keyed>);
@@ -38,10 +36,10 @@ impl Attempt {
     }
 }
 
-impl FromRequestParts<App> for Attempt {
+impl<S: Sync> FromRequestParts<S> for Attempt {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }

@@ -3,7 +3,6 @@ use axum::extract::Request;
 use http::{Method, header};
 use sha2::{Digest, Sha256};
 
-use crate::App;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::read_body;
@@ -42,7 +41,7 @@ impl Call {
     ///
     /// # Errors
     /// Those of a body that is too long or does not arrive.
-    pub async fn read(app: &App, key: &str, request: Request) -> ApiResult<(Self, Request)> {
+    pub async fn read(json_bytes: usize, key: &str, request: Request) -> ApiResult<(Self, Request)> {
         let unguarded = || ApiError::internal("a call with a key has no caller");
         let tenant = request.extensions().get::<Caller>().ok_or_else(unguarded)?.tenant.clone();
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -54,7 +53,7 @@ impl Call {
             let fingerprint = digest([b"streamed", header(header::CONTENT_LENGTH)]);
             return Ok((Self { name, fingerprint, is_streamed }, Request::from_parts(parts, body)));
         }
-        let bytes = read_body(body, app.config.limits.json_bytes).await?;
+        let bytes = read_body(body, json_bytes).await?;
         let fingerprint = digest([&bytes[..]]);
         Ok((Self { name, fingerprint, is_streamed }, Request::from_parts(parts, Body::from(bytes))))
     }

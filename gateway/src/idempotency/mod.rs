@@ -13,17 +13,20 @@ mod claim;
 mod sweep;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use control::Tasks;
 use futures_util::FutureExt;
 use http::{HeaderValue, StatusCode, header};
+use ports::Kv;
 use tracing::Instrument;
 
-use crate::App;
 use crate::error::{ApiError, ApiResult, failure, panic_text};
+use crate::extract::JsonLimit;
 
 use answer::KeptAnswer;
 pub use attempt::Attempt;
@@ -31,19 +34,27 @@ use call::Call;
 use claim::{Claim, Claimed, claim};
 pub use sweep::sweep;
 
+/// Where the calls that were made are remembered. Cheap to clone.
+#[derive(Clone)]
+pub struct Idempotency {
+    pub kv: Arc<dyn Kv>,
+    pub tasks: Tasks,
+    pub json_limit: JsonLimit,
+}
+
 /// Does what a request asks for unless that was done before. Behind the guard.
-pub async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    match answer_once(&app, request, next).await {
+pub async fn once(State(idempotency): State<Idempotency>, request: Request, next: Next) -> Response {
+    match answer_once(&idempotency, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
 }
 
-async fn answer_once(app: &App, request: Request, next: Next) -> ApiResult<Response> {
+async fn answer_once(idempotency: &Idempotency, request: Request, next: Next) -> ApiResult<Response> {
     let Some(key) = call::key(&request)? else { return Ok(next.run(request).await) };
-    let (call, request) = Call::read(app, &key, request).await?;
-    match claim(&app.ports.kv, &call.name, &call.fingerprint).await? {
-        Claimed::Mine(claim) => perform(app, claim, call, request, next).await,
+    let (call, request) = Call::read(idempotency.json_limit.0, &key, request).await?;
+    match claim(&idempotency.kv, &call.name, &call.fingerprint).await? {
+        Claimed::Mine(claim) => perform(&idempotency.tasks, claim, call, request, next).await,
         Claimed::Answered(answer) => Ok(answer.replayed()),
         Claimed::UnderWay => {
             let busy = ApiError::new(StatusCode::CONFLICT, "A call with this Idempotency-Key is under way");
@@ -59,7 +70,7 @@ async fn answer_once(app: &App, request: Request, next: Next) -> ApiResult<Respo
 
 /// Goes on to its end also when the client does not wait for it.
 async fn perform(
-    app: &App,
+    tasks: &Tasks,
     mut claim: Claim,
     call: Call,
     mut request: Request,
@@ -74,7 +85,7 @@ async fn perform(
         };
         settle(claim, &call, response).await
     };
-    app.tasks.spawn(performing.in_current_span()).await.map_err(ApiError::internal)?
+    tasks.spawn(performing.in_current_span()).await.map_err(ApiError::internal)?
 }
 
 /// Stores the answer where it is worth it, and gives it on.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
+use control::placement::Workers;
 use futures_util::StreamExt;
 use http::{StatusCode, Uri};
-use ports::{Delivery, Error, LogId, Message, Stored, Subscription, subjects};
+use ports::{Delivery, Error, LogId, Message, Ports, Stored, Subscription, subjects};
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted};
@@ -18,11 +19,11 @@ use super::conversation::close;
 use super::inbound::{Act, Complaint, listen};
 use super::upgrade;
 use super::wire::{Heard, Stop, Wire};
-use crate::App;
 use crate::auth::SocketCredentials;
 use crate::error::ApiError;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Item, Outbox, text_of};
+use crate::handles::Sockets;
 use crate::scope::Target;
 
 /// Records of one read; each may have a mebibyte.
@@ -30,7 +31,8 @@ const READ_RECORDS: usize = 16;
 const UNREADABLE: Ending = Ending { code: 1011, reason: "The events cannot be read" };
 
 pub(super) async fn events(
-    State(app): State<App>,
+    State(sockets): State<Sockets>,
+    State(workers): State<Workers>,
     credentials: SocketCredentials,
     uri: Uri,
     request: WebSocketUpgrade,
@@ -47,16 +49,20 @@ pub(super) async fn events(
         Some("since") => false,
         Some(_) => return StatusCode::FORBIDDEN.into_response(),
     };
-    upgrade(
-        &app.clone(),
-        request,
-        move |socket| async move { serve(&app, credentials, socket, replay).await },
-    )
+    upgrade(&sockets.clone(), request, move |socket| async move {
+        serve(&sockets, &workers, credentials, socket, replay).await
+    })
 }
 
-async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket, replay: bool) {
-    let Some(caller) = credentials.check(&app.tasks.drain, &mut socket).await else { return };
-    let target = match Target::of_path(app, &caller.tenant, "").await {
+async fn serve(
+    sockets: &Sockets,
+    workers: &Workers,
+    credentials: SocketCredentials,
+    mut socket: WebSocket,
+    replay: bool,
+) {
+    let Some(caller) = credentials.check(&sockets.tasks.drain, &mut socket).await else { return };
+    let target = match Target::of_path(workers, &caller.tenant, "").await {
         Ok(target) => target,
         Err(error) => {
             tracing::warn!(%error, "the bash events have no sandbox");
@@ -65,9 +71,9 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.tasks.drain };
+    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &sockets.tasks.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(app, &target, replay).await {
+        let mut feed = match Feed::begin(&sockets.ports, &target, replay).await {
             Ok(feed) => feed,
             Err(error) => return broken(&error),
         };
@@ -76,7 +82,7 @@ async fn serve(app: &App, credentials: SocketCredentials, mut socket: WebSocket,
             error = feed.follow(&outbox) => broken(&error),
         }
     };
-    let commands = Commands { app, target: &target };
+    let commands = Commands { workers, target: &target };
     let listening = listen(&mut stream, &heard, &outbox, &caller, &commands);
     let stop = tokio::select! {
         stop = speaking => stop,
@@ -93,7 +99,7 @@ fn broken(error: &Error) -> Stop {
 
 /// The events of a sandbox's bash log, one after another.
 struct Feed<'a> {
-    app: &'a App,
+    ports: &'a Ports,
     log: LogId,
     news: Subscription,
     at: Seq,
@@ -102,11 +108,11 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    async fn begin(app: &'a App, target: &Target, replay: bool) -> ports::Result<Self> {
+    async fn begin(ports: &'a Ports, target: &Target, replay: bool) -> ports::Result<Self> {
         let log = target.bash_log();
-        let news = app.ports.bus.subscribe(&subjects::stored(&log), None).await?;
-        let at = if replay { Seq::ZERO } else { app.ports.log.tail(&log).await? };
-        Ok(Self { app, log, news, at, behind: replay })
+        let news = ports.bus.subscribe(&subjects::stored(&log), None).await?;
+        let at = if replay { Seq::ZERO } else { ports.log.tail(&log).await? };
+        Ok(Self { ports, log, news, at, behind: replay })
     }
 
     /// Puts events into `outbox` as fast as they are taken out of it; ends only with an error.
@@ -137,15 +143,15 @@ impl<'a> Feed<'a> {
             return Ok(());
         }
         // Known already, or something was missed, or the log was cleared and begins anew.
-        self.behind = stored.seq > self.at || self.app.ports.log.tail(&self.log).await? < self.at;
+        self.behind = stored.seq > self.at || self.ports.log.tail(&self.log).await? < self.at;
         Ok(())
     }
 
     async fn read_on(&mut self, outbox: &Outbox) -> ports::Result<()> {
-        if self.app.ports.log.tail(&self.log).await? < self.at {
+        if self.ports.log.tail(&self.log).await? < self.at {
             self.at = Seq::ZERO;
         }
-        let page = self.app.ports.log.read(&self.log, self.at, READ_RECORDS).await?;
+        let page = self.ports.log.read(&self.log, self.at, READ_RECORDS).await?;
         self.behind = !page.is_empty();
         for record in page {
             self.push(record.seq, &record.payload, outbox).await;
@@ -166,7 +172,7 @@ impl<'a> Feed<'a> {
 
 /// Frames that start commands; their events come with all others.
 struct Commands<'a> {
-    app: &'a App,
+    workers: &'a Workers,
     target: &'a Target,
 }
 
@@ -176,7 +182,7 @@ impl Act for Commands<'_> {
         let request: ExecuteBashRequest = serde_json::from_value(fields)
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
         let start = BashCall::Start { scope: self.target.scope.clone(), request };
-        let started = self.app.workers.call::<_, BashStarted>(&self.target.sandbox, &start).await;
+        let started = self.workers.call::<_, BashStarted>(&self.target.sandbox, &start).await;
         match started.map_err(ApiError::from) {
             Ok(_) => Ok(()),
             Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),

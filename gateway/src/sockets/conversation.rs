@@ -1,11 +1,13 @@
 //! The two sockets of a conversation.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::response::Response;
+use control::conversations::Conversations;
 use futures_util::StreamExt;
 use http::StatusCode;
 use http::request::Parts;
@@ -17,10 +19,11 @@ use types::{ConversationId, Seq};
 use super::inbound::{Messages, listen};
 use super::wire::{Heard, Stop, Wire};
 use super::{replay, upgrade};
-use crate::App;
 use crate::auth::SocketCredentials;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Outbox, Protocol, Seat, text_of};
+use crate::handles::Sockets;
+use crate::reading::Reading;
 
 const UNKNOWN: Ending = Ending { code: 4004, reason: "Conversation not found" };
 const CROWDED: Ending = Ending { code: 1013, reason: "Too many connections for this conversation" };
@@ -33,12 +36,12 @@ pub(super) struct Wishes {
     after_seq: Option<i64>,
 }
 
-impl FromRequestParts<App> for Wishes {
+impl<S: Send + Sync> FromRequestParts<S> for Wishes {
     type Rejection = StatusCode;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, StatusCode> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
         let refused = StatusCode::FORBIDDEN;
-        let id = Path::<String>::from_request_parts(parts, app).await.map_err(|_| refused)?;
+        let id = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refused)?;
         let id = ConversationId::from_str(&id).map_err(|_| refused)?;
         let value = |name: &str| query_values(&parts.uri, name).pop();
         let after_seq =
@@ -59,20 +62,21 @@ impl FromRequestParts<App> for Wishes {
 }
 
 pub(super) async fn events(
-    State(app): State<App>,
+    listening: Listening,
     credentials: SocketCredentials,
     wishes: Wishes,
     request: WebSocketUpgrade,
 ) -> Response {
     let Wishes { id, from, .. } = wishes;
-    upgrade(&app.clone(), request, move |socket| async move {
-        serve(&app, credentials, socket, id, Opening { protocol: Protocol::Events, from, after_seq: None })
+    upgrade(&listening.sockets.clone(), request, move |socket| async move {
+        listening
+            .serve(credentials, socket, id, Opening { protocol: Protocol::Events, from, after_seq: None })
             .await;
     })
 }
 
 pub(super) async fn session(
-    State(app): State<App>,
+    listening: Listening,
     credentials: SocketCredentials,
     wishes: Wishes,
     request: WebSocketUpgrade,
@@ -83,8 +87,10 @@ pub(super) async fn session(
         Some(Ok(n)) => replay::From::AfterIndex(n),
         Some(Err(_)) => replay::From::Start,
     };
-    upgrade(&app.clone(), request, move |socket| async move {
-        serve(&app, credentials, socket, id, Opening { protocol: Protocol::Session, from, after_seq }).await;
+    upgrade(&listening.sockets.clone(), request, move |socket| async move {
+        listening
+            .serve(credentials, socket, id, Opening { protocol: Protocol::Session, from, after_seq })
+            .await;
     })
 }
 
@@ -95,76 +101,104 @@ struct Opening {
     after_seq: Option<i64>,
 }
 
-async fn serve(
-    app: &App,
-    credentials: SocketCredentials,
-    mut socket: WebSocket,
-    id: ConversationId,
-    opening: Opening,
-) {
-    let Some(caller) = credentials.check(&app.tasks.drain, &mut socket).await else { return };
-    let Some(entry) = app.index.get(&caller.tenant, id) else {
-        return close(socket, UNKNOWN).await;
-    };
-    let (sink, mut stream) = socket.split();
-    let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &app.tasks.drain };
-    let messages = Messages { app, entry: &entry, protocol: opening.protocol };
-    let listening = listen(&mut stream, &heard, &outbox, &caller, &messages);
-    let stop = tokio::select! {
-        stop = speak(app, &entry, &opening, &outbox, &mut wire) => stop,
-        () = listening => Stop::Gone,
-        () = caller.expired() => Stop::Ending(Ending::EXPIRED),
-    };
-    wire.close(stop, &mut stream).await;
+/// What a conversation's socket uses.
+#[derive(Clone)]
+pub(super) struct Listening {
+    sockets: Sockets,
+    reading: Reading,
+    conversations: Conversations,
 }
 
-/// Sends what was asked for, then what happens, until the end.
-async fn speak(
-    app: &App,
-    entry: &Arc<ConversationState>,
-    opening: &Opening,
-    outbox: &Arc<Outbox>,
-    wire: &mut Wire<'_>,
-) -> Stop {
-    match open(app, entry, opening, outbox, wire).await {
-        Ok(seat) => {
-            let path = &app.config.conversations_path;
-            wire.pump(|| opening.protocol.snapshot(&seat.room.snapshot(path))).await
+impl<S: Sync> FromRequestParts<S> for Listening
+where
+    Sockets: FromRef<S>,
+    Reading: FromRef<S>,
+    Conversations: FromRef<S>,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let (sockets, reading) = (Sockets::from_ref(state), Reading::from_ref(state));
+        Ok(Self { sockets, reading, conversations: Conversations::from_ref(state) })
+    }
+}
+
+impl Listening {
+    async fn serve(
+        &self,
+        credentials: SocketCredentials,
+        mut socket: WebSocket,
+        id: ConversationId,
+        opening: Opening,
+    ) {
+        let drain = &self.sockets.tasks.drain;
+        let Some(caller) = credentials.check(drain, &mut socket).await else { return };
+        let Some(entry) = self.conversations.get(&caller.tenant, id) else {
+            return close(socket, UNKNOWN).await;
+        };
+        let (sink, mut stream) = socket.split();
+        let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
+        let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain };
+        let messages =
+            Messages { conversations: &self.conversations, entry: &entry, protocol: opening.protocol };
+        let listening = listen(&mut stream, &heard, &outbox, &caller, &messages);
+        let stop = tokio::select! {
+            stop = self.speak(&entry, &opening, &outbox, &mut wire) => stop,
+            () = listening => Stop::Gone,
+            () = caller.expired() => Stop::Ending(Ending::EXPIRED),
+        };
+        wire.close(stop, &mut stream).await;
+    }
+
+    /// Sends what was asked for, then what happens, until the end.
+    async fn speak(
+        &self,
+        entry: &Arc<ConversationState>,
+        opening: &Opening,
+        outbox: &Arc<Outbox>,
+        wire: &mut Wire<'_>,
+    ) -> Stop {
+        match self.open(entry, opening, outbox, wire).await {
+            Ok(seat) => {
+                let path = &self.reading.conversations_path;
+                wire.pump(|| opening.protocol.snapshot(&seat.room.snapshot(path))).await
+            }
+            Err(stop) => stop,
         }
-        Err(stop) => stop,
     }
-}
 
-/// The first frames and the history, up to where live events follow without a gap.
-async fn open(
-    app: &App,
-    entry: &Arc<ConversationState>,
-    opening: &Opening,
-    outbox: &Arc<Outbox>,
-    wire: &mut Wire<'_>,
-) -> Result<Seat, Stop> {
-    let protocol = opening.protocol;
-    let join = |has: Seq| app.hub.join(entry, protocol, outbox.clone(), has).ok_or(Stop::Ending(CROWDED));
-    let Some(at) = replay::begin(app, entry, opening.from).await? else {
-        let seat = join(Seq::ZERO)?;
+    /// The first frames and the history, up to where live events follow without a gap.
+    async fn open(
+        &self,
+        entry: &Arc<ConversationState>,
+        opening: &Opening,
+        outbox: &Arc<Outbox>,
+        wire: &mut Wire<'_>,
+    ) -> Result<Seat, Stop> {
+        let (protocol, events) = (opening.protocol, &*self.reading.log);
+        let snapshot = || protocol.snapshot(&self.reading.snapshot(entry));
+        let hub = &self.sockets.hub;
+        let join = |has: Seq| hub.join(entry, protocol, outbox.clone(), has).ok_or(Stop::Ending(CROWDED));
+        let Some(at) = replay::begin(&self.reading.history, entry, opening.from).await? else {
+            let seat = join(Seq::ZERO)?;
+            wire.send(first_frame(entry, opening)).await?;
+            wire.send([snapshot()]).await?;
+            return Ok(seat);
+        };
         wire.send(first_frame(entry, opening)).await?;
-        wire.send([snapshot(app, entry, protocol)]).await?;
-        return Ok(seat);
-    };
-    wire.send(first_frame(entry, opening)).await?;
-    let version = entry.version();
-    if protocol == Protocol::Events {
-        wire.send([snapshot(app, entry, protocol)]).await?;
+        let version = entry.version();
+        if protocol == Protocol::Events {
+            wire.send([snapshot()]).await?;
+        }
+        let reached = replay::send(events, entry, protocol, wire, at, None).await?;
+        let seat = join(reached)?;
+        replay::send(events, entry, protocol, wire, reached, Some(seat.position)).await?;
+        // What the first snapshot said may be over by now; the end of a run is never left untold.
+        if protocol == Protocol::Session || entry.version() != version {
+            wire.send([snapshot()]).await?;
+        }
+        Ok(seat)
     }
-    let reached = replay::send(app, entry, protocol, wire, at, None).await?;
-    let seat = join(reached)?;
-    replay::send(app, entry, protocol, wire, reached, Some(seat.position)).await?;
-    // What the first snapshot said may be over by now; the end of a run is never left untold.
-    if protocol == Protocol::Session || entry.version() != version {
-        wire.send([snapshot(app, entry, protocol)]).await?;
-    }
-    Ok(seat)
 }
 
 /// `sync`, where the protocol has it.
@@ -180,10 +214,6 @@ fn first_frame(entry: &ConversationState, opening: &Opening) -> Option<Utf8Bytes
         sync.insert("through_seq".to_owned(), newest.into());
     }
     Some(text_of(&sync))
-}
-
-fn snapshot(app: &App, entry: &ConversationState, protocol: Protocol) -> Utf8Bytes {
-    protocol.snapshot(&entry.snapshot(&app.config.conversations_path))
 }
 
 pub(super) async fn close(mut socket: WebSocket, ending: Ending) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket};
+use control::conversations::{Conversations, Said};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use ports::rpc::Code;
@@ -12,9 +13,7 @@ use serde_json::{Map, Value};
 use types::{Content, Message, Role};
 
 use super::wire::Heard;
-use crate::App;
 use crate::auth::{Caller, Right};
-use crate::conversations::{deliver_waiting, drive};
 use crate::feeds::{Ending, Item, Outbox, Protocol};
 use crate::pings::Pings;
 
@@ -95,7 +94,7 @@ pub(super) fn is_late_auth(text: &str) -> bool {
 
 /// Messages to the agent of a conversation.
 pub(super) struct Messages<'a> {
-    pub(super) app: &'a App,
+    pub(super) conversations: &'a Conversations,
     pub(super) entry: &'a Arc<ConversationState>,
     pub(super) protocol: Protocol,
 }
@@ -103,19 +102,16 @@ pub(super) struct Messages<'a> {
 impl Act for Messages<'_> {
     async fn act(&self, text: &str) -> Result<(), Complaint> {
         let message = message(text)?;
-        if !self.app.index.any(self.entry.id).is_some_and(|present| Arc::ptr_eq(&present, self.entry)) {
+        if !self.conversations.has(self.entry) {
             return Err(Complaint::new("ValueError", "The conversation is gone"));
         }
-        let told = async {
-            deliver_waiting(self.app, self.entry).await?;
-            drive::message(self.app, self.entry, message, None, true, None).await
-        };
-        match told.await {
-            Ok(_) => Ok(()),
-            Err(fault) if fault.code == Code::Busy => Err(Complaint::new(
-                "ConversationRunLimitReached",
-                "The message was saved, but no run slot is free. Start the run later.",
-            )),
+        let limit = |detail| Err(Complaint::new("ConversationRunLimitReached", detail));
+        match self.conversations.say(self.entry, message, None, true, None).await {
+            Ok(Said::Done) => Ok(()),
+            Ok(Said::WithoutRun) => {
+                limit("The message was saved, but no run slot is free. Start the run later.")
+            }
+            Err(fault) if fault.code == Code::Busy => limit("No run slot is free. Send the message later."),
             Err(fault) if fault.code == Code::Internal => {
                 tracing::error!(conversation.id = %self.entry.id, error = %fault, "a message was not taken");
                 Err(Complaint::new("InternalServerError", "The message could not be taken"))

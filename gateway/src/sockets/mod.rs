@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt;
 
-use crate::App;
-use crate::routes::Routes;
+use crate::described::Routes;
+use crate::handles::Sockets;
 
 /// Frames queued for one system call, in bytes.
 const WRITE_BUFFER: usize = 64 * 1024;
@@ -29,14 +29,14 @@ pub fn routes() -> Routes {
 
 /// Upgrades the request and runs `serve` as a task that the server's end waits for.
 fn upgrade<F>(
-    app: &App,
+    sockets: &Sockets,
     upgrade: WebSocketUpgrade,
     serve: impl FnOnce(axum::extract::ws::WebSocket) -> F + Send + 'static,
 ) -> Response
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (tasks, http) = (app.tasks.clone(), app.config.metrics.http.clone());
+    let (tasks, http) = (sockets.tasks.clone(), sockets.metrics.clone());
     upgrade
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_INBOUND)

@@ -1,13 +1,12 @@
 //! What was stored before a socket came, read at the pace at which its client takes it.
 
 use axum::extract::ws::Utf8Bytes;
-use ports::Record;
-use readmodel::history::{Moment, READ_RECORDS, Shown, shown};
+use ports::{EventLog, Record};
+use readmodel::history::{History, Moment, READ_RECORDS, Shown, shown};
 use readmodel::index::ConversationState;
 use types::Seq;
 
 use super::wire::{Stop, Wire};
-use crate::App;
 use crate::feeds::{Ending, Protocol};
 
 /// Which stored events a client asks for.
@@ -22,13 +21,17 @@ pub(super) enum From {
 }
 
 /// Where in the log to begin; `None` when nothing stored is asked for.
-pub(super) async fn begin(app: &App, entry: &ConversationState, from: From) -> Result<Option<Seq>, Stop> {
+pub(super) async fn begin(
+    history: &History,
+    entry: &ConversationState,
+    from: From,
+) -> Result<Option<Seq>, Stop> {
     let now = entry.seq();
     let found = match from {
         From::Nothing => return Ok(None),
         From::Start => Ok(Some(Seq::ZERO)),
-        From::AfterIndex(n) => app.history.position(entry, n).await,
-        From::Time(moment) => app.history.before_time(entry, moment).await,
+        From::AfterIndex(n) => history.position(entry, n).await,
+        From::Time(moment) => history.before_time(entry, moment).await,
     };
     found.map(|at| Some(at.unwrap_or(now))).map_err(|error| unreadable(entry, &error))
 }
@@ -41,7 +44,7 @@ fn unreadable(entry: &ConversationState, error: &ports::Error) -> Stop {
 /// Sends the events after `at`, up to `until` or, without it, to where the log ended when it was read last.
 /// Answers the position reached.
 pub(super) async fn send(
-    app: &App,
+    events: &dyn EventLog,
     entry: &ConversationState,
     protocol: Protocol,
     wire: &mut Wire<'_>,
@@ -49,7 +52,7 @@ pub(super) async fn send(
     until: Option<Seq>,
 ) -> Result<Seq, Stop> {
     while until.is_none_or(|until| at < until) {
-        let page = app.ports.log.read(&entry.log, at, READ_RECORDS).await;
+        let page = events.read(&entry.log, at, READ_RECORDS).await;
         let page = page.map_err(|error| unreadable(entry, &error))?;
         let wanted = page.iter().take_while(|record| until.is_none_or(|until| record.seq <= until));
         let Some(last) = wanted.clone().last() else { return Ok(at) };

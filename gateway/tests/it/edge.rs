@@ -198,7 +198,7 @@ async fn a_panic_becomes_an_answer_that_tells_nothing_but_an_id() {
     let router =
         Router::new().route("/", axum::routing::get(async || -> &'static str { panic!("the inside") }));
     let request = Request::get("/").header("origin", "http://localhost").body(Body::empty()).unwrap();
-    let response = Edge::around(app, router).serve(request).await;
+    let response = Edge::around(&app, router).serve(request).await;
     assert_eq!(response.status(), 500);
     assert_eq!(response.headers()["access-control-allow-origin"], "http://localhost");
     let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();

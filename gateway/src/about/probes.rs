@@ -3,7 +3,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::App;
+use crate::readiness::Readiness;
 
 const JSON: [(header::HeaderName, HeaderValue); 1] =
     [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -33,8 +33,8 @@ fn ok() -> Response {
 /// The store takes a value and gives it back, and no run that an earlier process left is called running any more.
 #[utoipa::path(get, path = "/ready", tag = "Server Details", security(()),
     responses((status = 200, body = HealthStatus), (status = 503, description = "Not yet, or not now", body = HealthStatus)))]
-pub async fn ready(State(app): State<App>) -> Response {
-    match app.readiness.check(app.ports.kv.as_ref()).await {
+pub async fn ready(State(readiness): State<Readiness>) -> Response {
+    match readiness.check().await {
         Ok(()) => (JSON, r#"{"status":"ready"}"#).into_response(),
         Err(message) => {
             let body = json!({"status": "initializing", "message": message});

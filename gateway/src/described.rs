@@ -109,9 +109,9 @@ macro_rules! routes {
     ( $($first:ident)::+ $(, $($more:ident)::+ )* ) => {{
         use utoipa_axum::PathItemExt;
         let handlers = axum::routing::MethodRouter::new();
-        let handlers = $crate::routes::routes!(@add handlers, $($first)::+);
-        $( let handlers = $crate::routes::routes!(@add handlers, $($more)::+); )*
-        $crate::routes::Operations {
+        let handlers = $crate::described::routes!(@add handlers, $($first)::+);
+        $( let handlers = $crate::described::routes!(@add handlers, $($more)::+); )*
+        $crate::described::Operations {
             path: utoipa_axum::routes!(@path [path()] of $($first)::+),
             handlers,
             describe: || utoipa_axum::routes!($($first)::+ $(, $($more)::+ )*),

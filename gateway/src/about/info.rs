@@ -1,10 +1,11 @@
 use axum::extract::State;
+use control::Activity;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::App;
 use crate::error::ApiError;
 use crate::extract::Json;
+use crate::handles::About;
 use crate::schema::init::{InitRequest, InitStatus};
 
 /// The version of the API that is spoken here; clients compare it.
@@ -43,39 +44,41 @@ pub struct ServerInfo {
 
 /// What this server is and can do.
 #[utoipa::path(get, path = "/server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
-pub async fn get_server_info(State(app): State<App>) -> Json<ServerInfo> {
-    Json(describe(&app))
+pub async fn get_server_info(
+    State(about): State<About>,
+    State(activity): State<Activity>,
+) -> Json<ServerInfo> {
+    Json(describe(&about, &activity))
 }
 
 /// What this server is and can do.
 #[utoipa::path(get, path = "/", operation_id = "get_server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
-pub async fn get_root(State(app): State<App>) -> Json<ServerInfo> {
-    Json(describe(&app))
+pub async fn get_root(State(about): State<About>, State(activity): State<Activity>) -> Json<ServerInfo> {
+    Json(describe(&about, &activity))
 }
 
-fn describe(app: &App) -> ServerInfo {
-    let config = &app.config;
+fn describe(about: &About, activity: &Activity) -> ServerInfo {
     let level = || API_LEVEL.to_owned();
-    let runtimes = app.placement.runtimes();
-    let usable = config.tools.iter().filter(|tool| tool.usable == Some(true));
+    let runtimes = about.runtimes;
+    let usable = about.offer.tools.iter().filter(|tool| tool.usable == Some(true));
     ServerInfo {
-        uptime: whole(app.activity.uptime()),
-        idle_time: whole(app.activity.idle()),
+        uptime: whole(activity.uptime()),
+        idle_time: whole(activity.idle()),
         title: "Manyhands Agent Server".to_owned(),
         version: level(),
         sdk_version: level(),
         tools_version: level(),
         workspace_version: level(),
-        build_git_sha: config.build_git_sha.clone(),
-        build_git_ref: config.build_git_ref.clone(),
+        build_git_sha: about.build_git_sha.to_string(),
+        build_git_ref: about.build_git_ref.to_string(),
         python_version: format!("none (manyhands {})", env!("CARGO_PKG_VERSION")),
         usable_tools: usable.map(|tool| tool.name.clone()).collect(),
-        runtime_idle_timeout_seconds: config.runtime_idle_timeout_seconds,
+        runtime_idle_timeout_seconds: about.runtime_idle_timeout_seconds,
         conversation_runtime: runtimes.default.to_owned(),
         available_conversation_runtimes: runtimes.choice.iter().copied().map(str::to_owned).collect(),
         capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
         app_backend_ingress_url: None,
-        max_foreground_terminal_timeout_seconds: config
+        max_foreground_terminal_timeout_seconds: about
             .runtime_idle_timeout_seconds
             .map(|seconds| seconds * FOREGROUND_SHARE),
         docs: "/docs".to_owned(),

@@ -1,4 +1,4 @@
-//! Routes that need no key: probes, and what the server is.
+//! What the server is, what it offers, and how it is; the first without a key, for probes.
 
 mod info;
 mod metrics;
@@ -7,12 +7,12 @@ mod tools;
 
 use axum::routing::get;
 
-use crate::routes::{Routes, routes};
+use crate::described::{Routes, routes};
 
 pub(crate) use info::API_LEVEL;
 
 /// Open to everybody.
-pub fn routes() -> Routes {
+pub fn open_routes() -> Routes {
     Routes::new()
         .routes(routes!(probes::alive))
         .routes(routes!(probes::health))

@@ -1,0 +1,127 @@
+//! Creating a conversation: all of it or nothing, and once for each id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::rpc::Fault;
+use readmodel::index::{ConversationState, Created};
+use types::TenantId;
+use types::calls::{GitAnswer, GitCall};
+use types::conversation::ConversationRecord;
+
+use super::Conversations;
+use crate::placement::Creation;
+
+/// What creation waits for a sandbox that has to be started. Most are there by then.
+const MOMENT: Duration = Duration::from_secs(3);
+
+/// What making the workspace may take; a conversation without it is still one.
+const PREPARING: Duration = Duration::from_secs(20);
+
+/// What came of the wish to create a conversation.
+pub enum CreateOutcome {
+    New(Arc<ConversationState>),
+    /// Its tenant has one with this id.
+    Existing(Arc<ConversationState>),
+    /// Another tenant has one with this id.
+    Taken,
+}
+
+impl Conversations {
+    /// Makes the conversation of `record`, whose secrets are in plain text and whose sandbox is still to be found;
+    /// `alone`: in one of its own. `knows_its_id`: the client can ask for it again; to any other, one whose first
+    /// message cannot be delivered is lost, and so it is deleted.
+    ///
+    /// # Errors
+    /// Those of the store, and of the first message's delivery.
+    pub async fn create(
+        &self,
+        mut record: ConversationRecord,
+        alone: bool,
+        knows_its_id: bool,
+    ) -> Result<CreateOutcome, Fault> {
+        self.0.activity.touch();
+        let parent = record.parent_conversation_id;
+        record.sandbox = match parent.and_then(|parent| self.0.index.record(&record.tenant, parent)) {
+            Some(parent) => parent.sandbox.clone(),
+            None => self.placement().of_new(&record, alone).await?,
+        };
+        self.seal(&mut record);
+        if self.placement().creation() == Creation::BeforeItsWorker {
+            return self.create_first(&record).await;
+        }
+        let (created, ()) = tokio::join!(self.0.index.create(&record), self.prepare(&record));
+        let entry = match created? {
+            Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
+            Created::New(entry) => entry,
+        };
+        if let Err(fault) = self.deliver(&entry).await {
+            if !knows_its_id {
+                self.delete(&record.tenant, entry.id).await?;
+            }
+            return Err(fault);
+        }
+        Ok(CreateOutcome::New(entry))
+    }
+
+    /// Goes on with what is left of a creation, if an earlier one was cut off.
+    ///
+    /// # Errors
+    /// That of the first message's delivery.
+    pub async fn complete(&self, entry: &Arc<ConversationState>) -> Result<(), Fault> {
+        self.0.activity.touch();
+        match self.placement().creation() {
+            Creation::BeforeItsWorker => drop(self.begin(entry)),
+            Creation::Complete => self.deliver(entry).await?,
+        }
+        Ok(())
+    }
+
+    /// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
+    /// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
+    async fn create_first(&self, record: &ConversationRecord) -> Result<CreateOutcome, Fault> {
+        let entry = match self.0.index.create(record).await? {
+            Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
+            Created::New(entry) => entry,
+        };
+        // A client may use the workspace as soon as it has the answer: one that is there in a moment is waited for.
+        let _ = tokio::time::timeout(MOMENT, self.begin(&entry)).await;
+        Ok(CreateOutcome::New(entry))
+    }
+
+    /// Goes on when it is not waited for. Ends when the workspace is there.
+    fn begin(&self, entry: &Arc<ConversationState>) -> impl Future<Output = ()> + use<> {
+        let (conversations, entry) = (self.clone(), entry.clone());
+        let (prepared, is_prepared) = tokio::sync::oneshot::channel();
+        self.0.tasks.spawn_until_drain(async move {
+            conversations.prepare(&entry.record()).await;
+            // Nobody may wait for it.
+            let _ = prepared.send(());
+            if let Err(fault) = conversations.deliver(&entry).await {
+                tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
+            }
+        });
+        async {
+            // It ends early with the server.
+            let _ = is_prepared.await;
+        }
+    }
+
+    /// The conversation that has the id already, if it is the tenant's.
+    async fn theirs(&self, tenant: &TenantId, entry: Arc<ConversationState>) -> Result<CreateOutcome, Fault> {
+        if entry.tenant != *tenant {
+            return Ok(CreateOutcome::Taken);
+        }
+        self.complete(&entry).await?;
+        Ok(CreateOutcome::Existing(entry))
+    }
+
+    /// Makes the workspace. What goes wrong shows when a tool needs it.
+    async fn prepare(&self, record: &ConversationRecord) {
+        let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
+        let prepared = self.0.workers.call_within::<_, GitAnswer>(&record.sandbox, &call, PREPARING).await;
+        if let Err(fault) = prepared {
+            tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Commands to the worker of a conversation, each answered only once the index shows what they did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::rpc::{Code, Fault};
+use readmodel::index::ConversationState;
+use types::Message;
+use types::calls::{Command, CommandDone, ConversationCall, Once};
+
+use super::Conversations;
+
+/// For commands that do no model call and wait for no tool.
+pub const QUICK: Duration = Duration::from_secs(30);
+
+/// What came of a message.
+pub enum Said {
+    Done,
+    /// It is stored, but no run slot is free.
+    WithoutRun,
+}
+
+impl Conversations {
+    /// Sends `command` and waits until its records are in the index.
+    ///
+    /// # Errors
+    /// The worker's fault; `Unavailable` when it does not answer within `deadline`.
+    pub async fn command(
+        &self,
+        entry: &Arc<ConversationState>,
+        command: Command,
+        deadline: Duration,
+    ) -> Result<CommandDone, Fault> {
+        self.0.activity.touch();
+        let call = ConversationCall { conversation: entry.id, command };
+        let done: CommandDone = self.0.workers.call_within(entry.log.sandbox(), &call, deadline).await?;
+        self.0.index.wait_for(entry, done.seq, QUICK).await?;
+        Ok(done)
+    }
+
+    /// As [`Conversations::command`], for one that ends a run or the wait for one.
+    ///
+    /// # Errors
+    /// As [`Conversations::command`].
+    pub async fn stop(&self, entry: &Arc<ConversationState>, command: Command) -> Result<(), Fault> {
+        entry.pulse.touch();
+        self.command(entry, command, QUICK).await.map(drop)
+    }
+
+    /// As [`Conversations::command`], for one that may start a run: a client that has read the answer listens from
+    /// then on for the run's closing snapshot, and must not meet that of an earlier one.
+    ///
+    /// # Errors
+    /// As [`Conversations::command`].
+    pub async fn command_that_runs(
+        &self,
+        entry: &Arc<ConversationState>,
+        command: Command,
+    ) -> Result<CommandDone, Fault> {
+        entry.pulse.touch();
+        let outcome = self.command(entry, command, QUICK).await;
+        tokio::time::sleep(entry.pulse.until_settled()).await;
+        entry.pulse.answered();
+        outcome
+    }
+
+    /// Starts a run. A first message that still waits starts it, if it is to.
+    ///
+    /// # Errors
+    /// `Conflict`: one is under way. `Busy`: no run slot is free. As [`Conversations::command`].
+    pub async fn run(&self, entry: &Arc<ConversationState>) -> Result<(), Fault> {
+        if self.deliver_waiting(entry).await? {
+            return Ok(());
+        }
+        self.command_that_runs(entry, Command::Run {}).await.map(drop)
+    }
+
+    /// Gives a user's message to the agent, after a first message that still waits, and starts a run if so wished;
+    /// with `once`, as that event and only if it is not stored yet.
+    ///
+    /// # Errors
+    /// The message is not stored. `Busy`: no run slot is free for the first one. As [`Conversations::command`].
+    pub async fn say(
+        &self,
+        entry: &Arc<ConversationState>,
+        message: Message,
+        sender: Option<String>,
+        run: bool,
+        once: Option<Once>,
+    ) -> Result<Said, Fault> {
+        self.deliver_waiting(entry).await?;
+        match self.message(entry, message, sender, run, once).await {
+            Ok(_) => Ok(Said::Done),
+            Err(fault) if fault.code == Code::Busy => Ok(Said::WithoutRun),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    pub(super) async fn message(
+        &self,
+        entry: &Arc<ConversationState>,
+        message: Message,
+        sender: Option<String>,
+        run: bool,
+        once: Option<Once>,
+    ) -> Result<CommandDone, Fault> {
+        let command = Command::Message { message, sender, run, once };
+        if run {
+            return self.command_that_runs(entry, command).await;
+        }
+        entry.pulse.touch();
+        self.command(entry, command, QUICK).await
+    }
+
+    /// Stops everything of a conversation that is being deleted; starts no worker for it, for one that is not there
+    /// writes nothing either.
+    ///
+    /// # Errors
+    /// The worker's fault.
+    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
+        entry.pulse.touch();
+        let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
+        let forgotten =
+            self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
+        match forgotten {
+            Err(fault) if !matches!(fault.code, Code::Absent | Code::Unavailable) => Err(fault),
+            _ => Ok(()),
+        }
+    }
+}

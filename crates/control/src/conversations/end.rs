@@ -1,0 +1,39 @@
+//! The rest of a conversation that is paused, and the end of one that is deleted.
+
+use ports::rpc::Fault;
+use types::{ConversationId, TenantId};
+
+use super::Conversations;
+
+impl Conversations {
+    /// Whether the tenant had one to delete. Goes on to its end also when nobody waits for it.
+    ///
+    /// # Errors
+    /// The worker's fault; those of the store.
+    pub async fn delete(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
+        let (conversations, tenant) = (self.clone(), tenant.clone());
+        let deleting = self.0.tasks.spawn(async move { conversations.delete_now(&tenant, id).await });
+        deleting.await.map_err(Fault::internal)?
+    }
+
+    async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
+        let Some(entry) = self.get(tenant, id) else { return Ok(false) };
+        let sandbox = entry.log.sandbox();
+        let there_was = self.0.index.delete(tenant, id, async |entry| self.forget(entry).await).await?;
+        if let Err(error) = self.placement().left(sandbox, id).await {
+            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
+        }
+        self.0.models.forget(id).await;
+        Ok(there_was)
+    }
+
+    /// A conversation was paused: its sandbox may need no worker any more. Nobody waits for it.
+    pub fn rest(&self, id: ConversationId) {
+        let placement = self.0.workers.placement().clone();
+        self.0.tasks.spawn_until_drain(async move {
+            if let Err(error) = placement.rest(id).await {
+                tracing::warn!(conversation.id = %id, %error, "a sandbox that may rest is not paused");
+            }
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! The message given at creation: delivered once, however often its delivery is tried.
+
+use std::sync::Arc;
+
+use ports::rpc::{Code, Fault};
+use readmodel::index::ConversationState;
+use types::calls::{Command, Once};
+use types::{ConversationId, EventId};
+use uuid::Uuid;
+
+use super::Conversations;
+use crate::placement::Creation;
+
+impl Conversations {
+    /// Delivers the first message of a conversation, if that was not done before.
+    ///
+    /// # Errors
+    /// The worker's fault; the message can be delivered by another call then. `Busy`: it is stored, and another
+    /// call starts its run.
+    pub(super) async fn deliver(&self, entry: &Arc<ConversationState>) -> Result<(), Fault> {
+        if entry.record().undelivered.is_none() {
+            return Ok(());
+        }
+        // Of the creations of one id that meet here, one delivers.
+        let _turn = entry.delivery.lock().await;
+        let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
+        let is_stored = entry.with_projection(|projection| projection.last_user_message_id.is_some());
+        if !is_stored {
+            self.message(entry, first.message, None, first.run, Some(once(entry.id))).await?;
+        } else if first.run {
+            match self.command_that_runs(entry, Command::Run {}).await {
+                Err(fault) if fault.code != Code::Conflict => return Err(fault),
+                _ => {}
+            }
+        }
+        self.0.index.update(entry.id, |record| record.undelivered.take().is_some()).await?;
+        Ok(())
+    }
+
+    /// In a cluster, where conversations are there before their workers: delivers a first message that still
+    /// waits, so that it comes before all that is said later. Whether it starts a run.
+    ///
+    /// # Errors
+    /// As [`Conversations::deliver`].
+    pub(super) async fn deliver_waiting(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+        let is_early = self.placement().creation() == Creation::BeforeItsWorker;
+        let Some(first) = entry.record().undelivered.clone().filter(|_| is_early) else {
+            return Ok(false);
+        };
+        self.deliver(entry).await?;
+        Ok(first.run)
+    }
+}
+
+/// Which event it becomes, whichever gateway delivers it: an id made of the conversation's.
+fn once(conversation: ConversationId) -> Once {
+    const FIRST: u128 = 0xffff_ffff << 96;
+    let id = Uuid::from_u128(conversation.0.as_u128() ^ FIRST);
+    Once { id: EventId(id.hyphenated().to_string()), again: true }
+}

@@ -1,0 +1,75 @@
+//! What clients do to conversations: create, drive, change and delete them.
+//!
+//! A command goes to the worker of the conversation's sandbox, the only one that writes its log, and is answered once
+//! the index shows what it did: whoever reads after the answer reads nothing older. Creating and deleting go on to
+//! their end also when nobody waits for them. Who may do what is decided before; what is told of a failure, after.
+
+mod create;
+mod drive;
+mod end;
+mod first_message;
+mod secrets;
+mod why;
+
+use std::sync::Arc;
+
+use ports::rpc::Fault;
+use readmodel::history::History;
+use readmodel::index::{ConversationState, Index};
+use types::{ConversationId, TenantId};
+use vault::Vault;
+
+use crate::models::Models;
+use crate::placement::{Placement, Workers};
+use crate::records::Records;
+use crate::{Activity, Tasks};
+pub use create::CreateOutcome;
+pub use drive::{QUICK, Said};
+pub use why::{Blocker, Why};
+
+/// The conversations of all tenants, to act on. Cheap to clone.
+#[derive(Clone)]
+pub struct Conversations(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub index: Index,
+    pub history: Arc<History>,
+    pub workers: Workers,
+    pub records: Records,
+    pub models: Models,
+    pub vault: Arc<Vault>,
+    pub activity: Activity,
+    pub tasks: Tasks,
+}
+
+impl Conversations {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// A conversation of `tenant`; another's is not there.
+    #[must_use]
+    pub fn get(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationState>> {
+        self.0.index.get(tenant, id)
+    }
+
+    /// Whether it is still the conversation of its id: it was neither deleted nor made anew.
+    #[must_use]
+    pub fn has(&self, entry: &Arc<ConversationState>) -> bool {
+        self.0.index.any(entry.id).is_some_and(|present| Arc::ptr_eq(&present, entry))
+    }
+
+    /// # Errors
+    /// Those of the store.
+    pub async fn rename(&self, id: ConversationId, title: &str) -> Result<(), Fault> {
+        let set = |record: &mut types::conversation::ConversationRecord| {
+            record.title = Some(title.to_owned());
+            true
+        };
+        Ok(self.0.index.update(id, set).await?)
+    }
+
+    fn placement(&self) -> &dyn Placement {
+        self.0.workers.placement().as_ref()
+    }
+}

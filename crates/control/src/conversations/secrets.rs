@@ -1,0 +1,76 @@
+//! What of a conversation is secret: sealed where it is stored, and given to its worker as far as it may know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ports::rpc::Fault;
+use readmodel::index::ConversationState;
+use serde_json::Value;
+use types::calls::Command;
+use types::conversation::ConversationRecord;
+use types::secrets::SecretSource;
+
+use super::{Conversations, QUICK};
+use crate::records::{Sealer, open_returned, open_returned_sources};
+
+impl Conversations {
+    /// Adds named secrets, or replaces those of the same names.
+    ///
+    /// # Errors
+    /// Those of the store; the worker's fault.
+    pub async fn add_secrets(
+        &self,
+        entry: &Arc<ConversationState>,
+        secrets: BTreeMap<String, SecretSource>,
+    ) -> Result<(), Fault> {
+        let mut sealed = secrets.clone();
+        Sealer::new(&self.0.vault, entry.id).seal_sources(&mut sealed);
+        let add = |record: &mut ConversationRecord| {
+            record.secrets.extend(sealed.clone());
+            true
+        };
+        self.0.index.update(entry.id, add).await?;
+        self.command(entry, Command::AddSecrets { secrets }, QUICK).await.map(drop)
+    }
+
+    /// Replaces the agent's model; `llm`: the full object, secrets in plain text.
+    ///
+    /// # Errors
+    /// Those of the store; the worker's fault.
+    pub async fn switch_llm(&self, entry: &Arc<ConversationState>, mut llm: Value) -> Result<(), Fault> {
+        let mut sealed = llm.clone();
+        Sealer::new(&self.0.vault, entry.id).seal_object(&mut sealed);
+        let switch = |record: &mut ConversationRecord| {
+            let agent = record.agent.as_object_mut();
+            agent.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
+        };
+        self.0.index.update(entry.id, switch).await?;
+        self.0.records.leave_out_what_workers_may_not_know(&mut llm);
+        self.command(entry, Command::SwitchLlm { llm }, QUICK).await.map(drop)
+    }
+
+    /// Sealed values that clients were given come back in place of the secrets they stand for.
+    ///
+    /// # Errors
+    /// One of them does not open.
+    pub fn open_returned(&self, object: &mut Value) -> Result<(), vault::Error> {
+        open_returned(&self.0.vault, object)
+    }
+
+    /// As [`Conversations::open_returned`], for named secrets.
+    ///
+    /// # Errors
+    /// One of them does not open.
+    pub fn open_returned_sources(
+        &self,
+        sources: &mut BTreeMap<String, SecretSource>,
+    ) -> Result<(), vault::Error> {
+        open_returned_sources(&self.0.vault, sources)
+    }
+
+    pub(super) fn seal(&self, record: &mut ConversationRecord) {
+        let sealer = Sealer::new(&self.0.vault, record.id);
+        sealer.seal_object(&mut record.agent);
+        sealer.seal_sources(&mut record.secrets);
+    }
+}

@@ -1,0 +1,54 @@
+//! How clients reach the server: directly, or by a proxy that says so.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::HOST;
+
+use crate::cors;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Front {
+    /// A path all routes are also found below, as `/prefix`; empty for none.
+    pub root_path: Arc<str>,
+    /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    pub trust_forwarded_headers: bool,
+}
+
+impl Front {
+    /// Scheme, host and root path, as the client sees them.
+    #[must_use]
+    pub fn base_url(&self, headers: &HeaderMap) -> String {
+        let scheme = self.forwarded(headers, "x-forwarded-proto").unwrap_or("http");
+        let host = self.host(headers).unwrap_or("localhost");
+        format!("{scheme}://{host}{}", self.root_path)
+    }
+
+    /// Whether the browser takes the connection for a secure one: https in front of us, or loopback.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let proto = self.forwarded(headers, "x-forwarded-proto");
+        let host = self.host(headers).map(cors::without_port);
+        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
+            || matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"))
+    }
+
+    /// A path without the root path, if it has it.
+    #[must_use]
+    pub fn below_root<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(&*self.root_path).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    }
+
+    fn host<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.forwarded(headers, "x-forwarded-host").or_else(|| text(headers, HOST.as_str()))
+    }
+
+    fn forwarded<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        text(headers, name).filter(|_| self.trust_forwarded_headers)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,100 @@
+//! Who may send requests: by their host, their origin, and the size of their headers. Keys come later, at the routes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::cors::{self, Origins};
+use crate::error::ApiError;
+use crate::front::Front;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    pub auth: Auth,
+    pub front: Front,
+    origins: Arc<Origins>,
+    /// Names of this server, beside those of loopback hosts.
+    hosts: Arc<[String]>,
+    /// Bytes of a request's line and headers.
+    header_bytes: usize,
+}
+
+/// The page that a request comes from, and whether it may use the route.
+pub type Page = (HeaderValue, bool);
+
+impl Gate {
+    /// # Errors
+    /// When the pattern of origins is not a regular expression.
+    pub fn new(config: &Config, auth: Auth, front: Front) -> Result<Self, regex::Error> {
+        let pattern = config.allow_cors_origin_regex.as_deref();
+        let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref())?;
+        Ok(Self {
+            auth,
+            front,
+            origins: Arc::new(origins),
+            hosts: config.allowed_hosts.iter().chain(&config.docker_host).cloned().collect(),
+            header_bytes: config.limits.header_bytes,
+        })
+    }
+
+    /// The page that sends a request, where a browser says so.
+    #[must_use]
+    pub fn page(&self, request: &Request<Body>) -> Option<Page> {
+        let origin = request.headers().get(header::ORIGIN)?;
+        let allowed = self.origins.allow(self.front.below_root(request.uri().path()), origin);
+        Some((origin.clone(), allowed))
+    }
+
+    /// Why the request is not let in.
+    #[must_use]
+    pub fn refusal(&self, request: &Request<Body>, page: Option<&Page>) -> Option<ApiError> {
+        let headers = request.headers();
+        if header_bytes(request) > self.header_bytes {
+            return Some(ApiError::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let open = self.auth.is_open();
+        // A page can point a host name of its own at this machine; its requests then look like ours.
+        if open && !self.knows_host(headers) {
+            return Some(ApiError::new(StatusCode::FORBIDDEN, "Host not allowed"));
+        }
+        let (origin, allowed) = page?;
+        if *allowed || is_same_origin(origin, headers) {
+            return None;
+        }
+        // Browsers send these without asking first, and without a key nothing else would stop them.
+        let acts = open && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        (acts || is_websocket(headers)).then(|| ApiError::new(StatusCode::FORBIDDEN, "Origin not allowed"))
+    }
+
+    fn knows_host(&self, headers: &HeaderMap) -> bool {
+        let Some(host) = headers.get(header::HOST) else { return true };
+        let Ok(host) = host.to_str() else { return false };
+        let host = cors::without_port(host).trim_end_matches('.');
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.to_ascii_lowercase().ends_with(".localhost")
+            || address.parse::<IpAddr>().is_ok()
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+    }
+}
+
+fn header_bytes(request: &Request<Body>) -> usize {
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return false };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    authority.is_some_and(|authority| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+}

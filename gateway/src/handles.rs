@@ -1,0 +1,41 @@
+//! What the handlers of files, of sockets and of the server's description use. They are here, and not with the handlers,
+//! because whoever collects them must not know any route.
+
+use std::sync::Arc;
+
+use control::placement::{Runtimes, Workers};
+use control::{Activity, Tasks};
+use ports::Ports;
+use telemetry::metrics::Http;
+
+use crate::feeds::Hub;
+use crate::offer::Offer;
+
+/// What the server says about itself. Cheap to clone.
+#[derive(Clone)]
+pub struct About {
+    pub offer: Offer,
+    pub runtimes: Runtimes,
+    /// When the machine below is put to sleep; only shown.
+    pub runtime_idle_timeout_seconds: Option<f64>,
+    pub build_git_sha: Arc<str>,
+    pub build_git_ref: Arc<str>,
+}
+
+/// Asks workers for files. Cheap to clone.
+#[derive(Clone)]
+pub struct Files {
+    pub workers: Workers,
+    pub activity: Activity,
+    /// What is cleaned up when nobody waits for it any more.
+    pub tasks: Tasks,
+}
+
+/// What all sockets share. Cheap to clone.
+#[derive(Clone)]
+pub struct Sockets {
+    pub hub: Hub,
+    pub ports: Ports,
+    pub tasks: Tasks,
+    pub metrics: Http,
+}
