@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ports::buckets::LEASES;
-use ports::{Error, Expect, Kv, KvEntry, Result};
+use ports::{Bucket, Expect, Kv, Result, Value, Versioned};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -31,15 +32,30 @@ impl Default for Timing {
 }
 
 pub struct Candidate<'a> {
-    kv: &'a dyn Kv,
+    leases: Bucket<'a, Name>,
     /// Different for every process.
-    name: String,
+    name: Name,
     timing: Timing,
+}
+
+/// The holder's name, which is all that the record says.
+#[derive(Clone, PartialEq)]
+struct Name(Bytes);
+
+impl Value for Name {
+    fn encode(&self) -> Result<Bytes> {
+        Ok(self.0.clone())
+    }
+
+    fn decode(stored: &Bytes) -> Result<Self> {
+        Ok(Self(stored.clone()))
+    }
 }
 
 impl<'a> Candidate<'a> {
     pub fn new(kv: &'a dyn Kv, timing: Timing) -> Self {
-        Self { kv, name: uuid::Uuid::new_v4().simple().to_string(), timing }
+        let name = Name(uuid::Uuid::new_v4().simple().to_string().into());
+        Self { leases: Bucket::new(kv, LEASES), name, timing }
     }
 
     /// Does `work` whenever this is the leader, until `shutdown`. The token `work` is given is cancelled
@@ -54,7 +70,7 @@ impl<'a> Candidate<'a> {
             let (revision, ()) = tokio::join!(self.hold(revision, &stop), work(stop.clone()));
             if let Some(revision) = revision {
                 // Otherwise it runs out by itself.
-                let _ = self.kv.delete(LEASES, KEY, Expect::Revision(revision)).await;
+                let _ = self.leases.remove(KEY, Expect::Revision(revision)).await;
             }
             tracing::info!("this supervisor schedules no longer");
         }
@@ -69,7 +85,7 @@ impl<'a> Candidate<'a> {
             }
             match self.try_to_take(&mut seen).await {
                 Ok(Some(revision)) => return Some(revision),
-                Ok(None) | Err(Error::Conflict { .. }) => {}
+                Ok(None) => {}
                 Err(error) => {
                     // Nobody can renew while the store is away.
                     seen = None;
@@ -84,9 +100,9 @@ impl<'a> Candidate<'a> {
     }
 
     async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
-        let expect = match self.kv.get(LEASES, KEY).await? {
+        let expect = match self.leases.get(KEY).await? {
             None => Expect::Absent,
-            Some(KvEntry { revision, .. }) => match *seen {
+            Some(Versioned { revision, .. }) => match *seen {
                 Some((last, since)) if last == revision => {
                     if since.elapsed() < self.timing.lifetime {
                         return Ok(None);
@@ -99,7 +115,7 @@ impl<'a> Candidate<'a> {
                 }
             },
         };
-        self.put(expect).await.map(Some)
+        self.leases.put(KEY, &self.name, expect).await
     }
 
     /// Renews until `stop`, answering the last revision; or cancels `stop` when that fails for too long.
@@ -114,16 +130,12 @@ impl<'a> Candidate<'a> {
             }
             let left = patience.saturating_sub(renewed.elapsed());
             let asked = Instant::now();
-            match timeout(left, self.put(Expect::Revision(revision))).await {
-                Ok(Ok(next)) => (revision, renewed, pause) = (next, asked, self.timing.renewal),
-                Ok(Err(Error::Conflict { .. })) => match self.own().await {
-                    // What was answered by an error may have been written.
-                    Some(own) => (revision, pause) = (own, self.timing.renewal / TRIES),
-                    None => {
-                        tracing::warn!("another supervisor has taken over");
-                        break;
-                    }
-                },
+            match timeout(left, self.renew(revision)).await {
+                Ok(Ok(Some(next))) => (revision, renewed, pause) = (next, asked, self.timing.renewal),
+                Ok(Ok(None)) => {
+                    tracing::warn!("another supervisor has taken over");
+                    break;
+                }
                 Ok(Err(error)) if renewed.elapsed() < patience => {
                     tracing::warn!(%error, "cannot renew the supervisor's lease yet");
                     pause = self.timing.renewal / TRIES;
@@ -138,13 +150,15 @@ impl<'a> Candidate<'a> {
         None
     }
 
-    /// The record's revision, if this one wrote it last.
-    async fn own(&self) -> Option<u64> {
-        let stored = self.kv.get(LEASES, KEY).await.ok()??;
-        (stored.value == self.name).then_some(stored.revision)
-    }
-
-    async fn put(&self, expect: Expect) -> Result<u64> {
-        self.kv.put(LEASES, KEY, self.name.clone().into(), expect).await
+    /// The record's next revision; `None` where somebody else wrote it. What was answered by an error may have been
+    /// written, so the record is this one's own also at another revision.
+    async fn renew(&self, revision: u64) -> Result<Option<u64>> {
+        let (believed, mut is_own) = (Versioned { value: self.name.clone(), revision }, true);
+        let write = |holder: &mut Option<Name>| {
+            is_own = holder.as_ref() == Some(&self.name);
+            is_own
+        };
+        let stored = self.leases.change_from(Some(believed), KEY, write).await?;
+        Ok(stored.filter(|_| is_own).map(|stored| stored.revision))
     }
 }

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ports::{Error, Expect, Kv, Result};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use ports::{Bucket, Error, Expect, Kv, Result, Value, Versioned};
 use types::SandboxId;
 
 pub struct Record<T> {
@@ -32,8 +30,8 @@ impl<T: Default> Default for Record<T> {
 /// `damaged`. Keys that begin with `_` are not sandboxes'.
 ///
 /// # Errors
-/// As [`Kv::list`].
-pub async fn list<T: DeserializeOwned>(
+/// As [`Bucket::list`].
+pub async fn list<T: Value>(
     kv: &dyn Kv,
     bucket: &str,
     damaged: &mut BTreeSet<SandboxId>,
@@ -48,29 +46,26 @@ pub async fn list<T: DeserializeOwned>(
 /// The records of a bucket in which workers have a say: what cannot be read is as good as not there.
 ///
 /// # Errors
-/// As [`Kv::list`].
-pub async fn list_readable<T: DeserializeOwned>(
-    kv: &dyn Kv,
-    bucket: &str,
-) -> Result<BTreeMap<SandboxId, Record<T>>> {
+/// As [`Bucket::list`].
+pub async fn list_readable<T: Value>(kv: &dyn Kv, bucket: &str) -> Result<BTreeMap<SandboxId, Record<T>>> {
     read(kv, bucket, |sandbox, error| {
         tracing::debug!(sandbox.id = %sandbox, bucket, %error, "a record cannot be read");
     })
     .await
 }
 
-async fn read<T: DeserializeOwned>(
+async fn read<T: Value>(
     kv: &dyn Kv,
     bucket: &str,
-    mut unreadable: impl FnMut(SandboxId, serde_json::Error) + Send,
+    mut unreadable: impl FnMut(SandboxId, Error) + Send,
 ) -> Result<BTreeMap<SandboxId, Record<T>>> {
-    let entries = kv.list(bucket).await?;
     let mut records = BTreeMap::new();
-    for (key, entry) in entries.into_iter().filter(|(key, _)| !key.starts_with('_')) {
+    let all = Bucket::<T>::new(kv, bucket).list().await?;
+    for (key, stored) in all.into_iter().filter(|(key, _)| !key.starts_with('_')) {
         let Some(sandbox) = SandboxId::parse(&key) else { continue };
-        match serde_json::from_slice(&entry.value) {
-            Ok(value) => {
-                records.insert(sandbox, Record { value, expect: Expect::Revision(entry.revision) });
+        match stored {
+            Ok(Versioned { value, revision }) => {
+                records.insert(sandbox, Record { value, expect: Expect::Revision(revision) });
             }
             Err(error) => unreadable(sandbox, error),
         }
@@ -82,13 +77,13 @@ async fn read<T: DeserializeOwned>(
 ///
 /// # Errors
 /// As [`Kv::put`].
-pub async fn put<T: Serialize + Sync>(
+pub async fn put<T: Value>(
     kv: &dyn Kv,
     bucket: &str,
     sandbox: &SandboxId,
     value: &T,
     expect: Expect,
 ) -> Result<u64> {
-    let value = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
-    kv.put(bucket, sandbox.as_str(), value.into(), expect).await
+    let revision = Bucket::new(kv, bucket).put(sandbox.as_str(), value, expect).await?;
+    revision.ok_or(Error::Conflict { tail: None })
 }

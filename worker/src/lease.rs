@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::buckets::LEASES;
-use ports::{Error, Expect, Kv};
+use ports::{Bucket, Error, Kv, Value, Versioned};
 use tokio::sync::watch;
 use types::placement::Lease;
 use types::time::utc_now;
@@ -16,8 +16,6 @@ use types::{Epoch, SandboxId};
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
-/// Writes in a row, when another incarnation writes as well.
-const TRIES: u32 = 4;
 /// Without a renewal for so long no tool is started.
 const DOUBTFUL: Duration = Duration::from_secs(10);
 /// Without a renewal for so long runs are stopped: somebody else may hold the lease.
@@ -80,13 +78,28 @@ impl LeaseState {
     }
 }
 
+/// What is stored as the lease; `None` where it cannot be read: then it is nobody's.
+#[derive(Clone)]
+struct StoredLease(Option<Lease>);
+
+impl Value for StoredLease {
+    fn encode(&self) -> ports::Result<Bytes> {
+        serde_json::to_vec(&self.0).map(Into::into).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    fn decode(stored: &Bytes) -> ports::Result<Self> {
+        Ok(Self(serde_json::from_slice(stored).ok()))
+    }
+}
+
 /// Takes and renews the lease.
 pub(crate) struct Keeper {
     kv: Arc<dyn Kv>,
     sandbox: SandboxId,
     epoch: Epoch,
     since: String,
-    revision: Option<u64>,
+    /// As it was written last, as far as is known.
+    held: Option<Versioned<StoredLease>>,
     renewed: Arc<Mutex<Instant>>,
     renewals: watch::Sender<u64>,
 }
@@ -104,7 +117,7 @@ impl Keeper {
         let (renewals, changes) = watch::channel(0);
         let renewed = Arc::new(Mutex::new(Instant::now()));
         let mut keeper =
-            Self { kv, sandbox, epoch, since: utc_now(), revision: None, renewed: renewed.clone(), renewals };
+            Self { kv, sandbox, epoch, since: utc_now(), held: None, renewed: renewed.clone(), renewals };
         loop {
             match keeper.renew(Duration::ZERO, 0).await {
                 Ok(()) => return Ok((keeper, LeaseState { renewed: Some(renewed), changes })),
@@ -138,37 +151,23 @@ impl Keeper {
     async fn renew(&mut self, idle: Duration, runs: usize) -> Result<(), Refusal> {
         let lease =
             Lease { epoch: self.epoch, since: self.since.clone(), idle_seconds: idle.as_secs(), runs };
-        let value = serde_json::to_vec(&lease).map_err(|error| Error::Internal(error.to_string()))?;
-        let value = Bytes::from(value);
-        for _ in 0..TRIES {
-            let began = Instant::now();
-            let expect = self.revision.map_or(Expect::Absent, Expect::Revision);
-            match within(self.kv.put(LEASES, self.sandbox.as_str(), value.clone(), expect)).await {
-                Ok(revision) => {
-                    self.revision = Some(revision);
-                    *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
-                    self.renewals.send_modify(|count| *count += 1);
-                    return Ok(());
-                }
-                Err(Error::Conflict { .. }) => self.look_again().await?,
-                Err(error) => return Err(error.into()),
+        let leases = Bucket::new(self.kv.as_ref(), LEASES).in_time(ANSWER);
+        let (began, mut newer) = (Instant::now(), None);
+        let write = |stored: &mut Option<StoredLease>| {
+            let holder = stored.as_ref().and_then(|stored| stored.0.as_ref());
+            newer = holder.map(|holder| holder.epoch).filter(|epoch| *epoch > self.epoch);
+            if newer.is_none() {
+                *stored = Some(StoredLease(Some(lease.clone())));
             }
+            newer.is_none()
+        };
+        let held = leases.change_from(self.held.clone(), self.sandbox.as_str(), write).await?;
+        if let Some(newer) = newer {
+            return Err(Refusal::Newer(newer));
         }
-        Err(Error::Unavailable("another incarnation writes the lease".to_owned()).into())
+        self.held = held;
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        self.renewals.send_modify(|count| *count += 1);
+        Ok(())
     }
-
-    /// Somebody else wrote, or the lease ran out: finds out what to write after.
-    async fn look_again(&mut self) -> Result<(), Refusal> {
-        let stored = within(self.kv.get(LEASES, self.sandbox.as_str())).await?;
-        self.revision = stored.as_ref().map(|stored| stored.revision);
-        let Some(stored) = stored else { return Ok(()) };
-        // What cannot be read is nobody's.
-        let Ok(other) = serde_json::from_slice::<Lease>(&stored.value) else { return Ok(()) };
-        if other.epoch > self.epoch { Err(Refusal::Newer(other.epoch)) } else { Ok(()) }
-    }
-}
-
-async fn within<T>(answer: impl Future<Output = ports::Result<T>>) -> ports::Result<T> {
-    let no_answer = |_| Err(Error::Unavailable("no answer from the store".to_owned()));
-    tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(no_answer)
 }

@@ -1,7 +1,7 @@
 //! The room that removed logs give back to their sandboxes, where somebody counts what they store.
 
 use ports::buckets::STORED;
-use ports::{Kv, Result, sums};
+use ports::{Bucket, Kv, Result};
 use types::SandboxId;
 
 /// Gives back what was removed; nothing where nobody counts.
@@ -10,9 +10,8 @@ use types::SandboxId;
 /// Those of the store.
 pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<()> {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    sums::change(kv, STORED, sandbox.as_str(), |sum: &mut i64| *sum = sum.saturating_sub(bytes).max(0))
-        .await
-        .map(drop)
+    let sums = Bucket::<i64>::new(kv, STORED);
+    sums.modify(sandbox.as_str(), |sum| *sum = sum.saturating_sub(bytes).max(0)).await.map(drop)
 }
 
 /// Whether anybody has counted what the sandbox stores.
@@ -20,5 +19,5 @@ pub async fn give_back(kv: &dyn Kv, sandbox: &SandboxId, bytes: u64) -> Result<(
 /// # Errors
 /// Those of the store.
 pub async fn is_counted(kv: &dyn Kv, sandbox: &SandboxId) -> Result<bool> {
-    Ok(sums::value::<i64>(kv, STORED, sandbox.as_str()).await?.is_some())
+    Ok(Bucket::<i64>::new(kv, STORED).get(sandbox.as_str()).await?.is_some())
 }

@@ -5,6 +5,7 @@
 
 mod allowance;
 mod blobs;
+mod bucket;
 pub mod buckets;
 mod bus;
 #[cfg(feature = "contract")]
@@ -17,12 +18,12 @@ pub mod log;
 pub mod retry;
 pub mod rpc;
 pub mod storage;
-pub mod sums;
 
 use std::sync::Arc;
 
 pub use allowance::Allowance;
 pub use blobs::Blobs;
+pub use bucket::{Bucket, Update, Value, Versioned};
 pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
 pub use error::{Error, Result};
 pub use event_log::{Appended, EventLog, Record, Stored};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use memchr::memchr;
 use ports::buckets::{IDEMPOTENCY, lifetime};
-use ports::{Error, Expect, Kv};
+use ports::{Bucket, Error, Kv, Update, Value, Versioned};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,9 +17,6 @@ use super::attempt::Attempt;
 /// A claim that was not renewed for this long is nobody's any more.
 const ABANDONED: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(15);
-
-/// How often a write that lost against another is tried again.
-const ATTEMPTS: usize = 8;
 
 /// What came of a wish to perform a call.
 pub(super) enum Claimed {
@@ -39,7 +36,13 @@ pub(super) struct Claim {
     again: bool,
 }
 
-/// What is kept of a key: this as a line of JSON, then the answer's body.
+/// What is kept of a key: a slip as a line of JSON, then the body of the answer if there is one.
+#[derive(Clone)]
+pub(super) struct Kept {
+    slip: Slip,
+    body: Bytes,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct Slip {
     fingerprint: String,
@@ -62,50 +65,37 @@ enum State {
     Finished(AnswerHead),
 }
 
+/// What is kept of all keys.
+pub(super) fn all(kv: &dyn Kv) -> Bucket<'_, Kept> {
+    Bucket::new(kv, IDEMPOTENCY)
+}
+
 /// Claims `name` for a call, unless it was answered or somebody performs it.
 ///
 /// # Errors
 /// Those of the store.
 pub(super) async fn claim(kv: &Arc<dyn Kv>, name: &str, fingerprint: &str) -> ports::Result<Claimed> {
     let state = State::Running { by: Uuid::new_v4() };
-    let mut slip = Slip { fingerprint: fingerprint.to_owned(), at: now(), creates: Uuid::new_v4(), state };
-    let (mut expect, mut again) = (Expect::Absent, false);
-    for _ in 0..ATTEMPTS {
-        match kv.put(IDEMPOTENCY, name, slip.encode(&[])?, expect).await {
-            Ok(revision) => {
-                return Ok(Claimed::Mine(Claim {
-                    kv: kv.clone(),
-                    name: name.to_owned(),
-                    slip,
-                    revision,
-                    again,
-                }));
-            }
-            Err(Error::Conflict { .. }) => {}
-            Err(error) => return Err(error),
+    let fresh = Slip { fingerprint: fingerprint.to_owned(), at: now(), creates: Uuid::new_v4(), state };
+    let (mut again, mut other) = (false, None);
+    let take = |kept: &mut Option<Kept>| {
+        let known = kept.as_ref().filter(|kept| !kept.slip.is_expired());
+        other = known.and_then(|kept| kept.keeps_off(fingerprint));
+        if other.is_some() {
+            return false;
         }
-        let Some(stored) = kv.get(IDEMPOTENCY, name).await? else {
-            expect = Expect::Absent;
-            continue;
-        };
-        let (known, body) = Slip::decode(&stored.value)?;
-        expect = Expect::Revision(stored.revision);
-        if known.is_expired() {
-            continue;
-        }
-        if known.fingerprint != fingerprint {
-            return Ok(Claimed::OtherCall);
-        }
-        match known.state {
-            State::Finished(head) => return Ok(Claimed::Answered(KeptAnswer { head, body })),
-            State::Running { .. } if known.age() < ABANDONED => return Ok(Claimed::UnderWay),
-            State::Running { .. } | State::Released => {
-                slip.creates = known.creates;
-                again = true;
-            }
-        }
+        again = known.is_some();
+        let creates = known.map_or(fresh.creates, |kept| kept.slip.creates);
+        *kept = Some(Kept { slip: Slip { creates, ..fresh.clone() }, body: Bytes::new() });
+        true
+    };
+    // Most keys are new.
+    let stored = all(kv.as_ref()).change_from(None, name, take).await?;
+    if let Some(other) = other {
+        return Ok(other);
     }
-    Ok(Claimed::UnderWay)
+    let Some(Versioned { value: Kept { slip, .. }, revision }) = stored else { return Ok(Claimed::UnderWay) };
+    Ok(Claimed::Mine(Claim { kv: kv.clone(), name: name.to_owned(), slip, revision, again }))
 }
 
 impl Claim {
@@ -120,7 +110,7 @@ impl Claim {
     pub async fn keep(&mut self) -> Infallible {
         loop {
             tokio::time::sleep(RENEWAL).await;
-            self.write(self.slip.state.clone(), &[]).await;
+            self.write(self.slip.state.clone(), &Bytes::new()).await;
         }
     }
 
@@ -131,55 +121,71 @@ impl Claim {
 
     /// Lets the next to call perform it.
     pub async fn release(mut self) {
-        self.write(State::Released, &[]).await;
+        self.write(State::Released, &Bytes::new()).await;
     }
 
     /// What the store does not take is not kept: the client has its answer all the same.
-    async fn write(&mut self, state: State, body: &[u8]) {
+    async fn write(&mut self, state: State, body: &Bytes) {
         let slip = Slip { at: now(), state, ..self.slip.clone() };
         if let Err(error) = self.store(&slip, body).await {
             tracing::warn!(%error, "what became of a call with an Idempotency-Key is not kept");
         }
     }
 
-    async fn store(&mut self, slip: &Slip, body: &[u8]) -> ports::Result<()> {
-        let value = slip.encode(body)?;
-        for _ in 0..ATTEMPTS {
-            let expect = Expect::Revision(self.revision);
-            match self.kv.put(IDEMPOTENCY, &self.name, value.clone(), expect).await {
-                Ok(revision) => {
-                    self.revision = revision;
-                    return Ok(());
-                }
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
+    /// A renewal that was given up may have been written: then it is not somebody else who wrote.
+    async fn store(&mut self, slip: &Slip, body: &Bytes) -> ports::Result<()> {
+        let believed = Versioned {
+            value: Kept { slip: self.slip.clone(), body: Bytes::new() },
+            revision: self.revision,
+        };
+        let mut is_mine = true;
+        let renew = |kept: &mut Option<Kept>| {
+            is_mine = kept.as_ref().is_some_and(|kept| kept.slip.is_same_claim(&self.slip));
+            if is_mine {
+                *kept = Some(Kept { slip: slip.clone(), body: body.clone() });
             }
-            // A renewal that was given up may have been written.
-            let stored = self.kv.get(IDEMPOTENCY, &self.name).await?.ok_or(Error::NotFound)?;
-            if !Slip::decode(&stored.value)?.0.is_same_claim(&self.slip) {
-                return Err(Error::Conflict { tail: None });
-            }
-            self.revision = stored.revision;
+            is_mine
+        };
+        let stored = all(self.kv.as_ref()).change_from(Some(believed), &self.name, renew).await?;
+        let stored = stored.filter(|_| is_mine).ok_or(Error::Conflict { tail: None })?;
+        self.revision = stored.revision;
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// What keeps another off who has the key as well; `None` where nobody acts for it any more.
+    fn keeps_off(&self, fingerprint: &str) -> Option<Claimed> {
+        if self.slip.fingerprint != fingerprint {
+            return Some(Claimed::OtherCall);
         }
-        Err(Error::Unavailable("the claim is changed too often".to_owned()))
+        match &self.slip.state {
+            State::Finished(head) => {
+                Some(Claimed::Answered(KeptAnswer { head: head.clone(), body: self.body.clone() }))
+            }
+            State::Running { .. } if self.slip.age() < ABANDONED => Some(Claimed::UnderWay),
+            State::Running { .. } | State::Released => None,
+        }
+    }
+}
+
+impl Value for Kept {
+    fn encode(&self) -> ports::Result<Bytes> {
+        let mut value = serde_json::to_vec(&self.slip).map_err(|error| Error::Internal(error.to_string()))?;
+        value.push(b'\n');
+        value.extend_from_slice(&self.body);
+        Ok(value.into())
+    }
+
+    fn decode(stored: &Bytes) -> ports::Result<Self> {
+        let damaged = || Error::Internal("a kept answer cannot be read".to_owned());
+        let line = memchr(b'\n', stored).ok_or_else(damaged)?;
+        let slip = serde_json::from_slice(&stored.slice(..line)).map_err(|_| damaged())?;
+        Ok(Self { slip, body: stored.slice(line + 1..) })
     }
 }
 
 impl Slip {
-    fn encode(&self, body: &[u8]) -> ports::Result<Bytes> {
-        let mut value = serde_json::to_vec(self).map_err(|error| Error::Internal(error.to_string()))?;
-        value.push(b'\n');
-        value.extend_from_slice(body);
-        Ok(value.into())
-    }
-
-    fn decode(value: &Bytes) -> ports::Result<(Self, Bytes)> {
-        let damaged = || Error::Internal("a kept answer cannot be read".to_owned());
-        let line = memchr(b'\n', value).ok_or_else(damaged)?;
-        let slip = serde_json::from_slice(&value.slice(..line)).map_err(|_| damaged())?;
-        Ok((slip, value.slice(line + 1..)))
-    }
-
     fn age(&self) -> Duration {
         Duration::from_millis(now().saturating_sub(self.at))
     }
@@ -196,9 +202,13 @@ impl Slip {
     }
 }
 
-/// Whether what is kept of a key is to be removed; also when it cannot be read.
-pub(super) fn is_expired(value: &Bytes) -> bool {
-    Slip::decode(value).map_or(true, |(slip, _)| slip.is_expired())
+/// The key and the revision of what is to be removed: what is past its time, or cannot be read.
+pub(super) fn expired(update: Update<Kept>) -> Option<(String, u64)> {
+    match update {
+        Update::Put { key, stored } => stored.value.slip.is_expired().then_some((key, stored.revision)),
+        Update::Damaged { key, revision, .. } => Some((key, revision)),
+        Update::Deleted { .. } | Update::Lagged => None,
+    }
 }
 
 fn now() -> u64 {

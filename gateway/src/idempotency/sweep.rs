@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::buckets::IDEMPOTENCY;
-use ports::{Change, Error, Expect, Kv, Ports};
+use ports::{Expect, Kv, Ports};
 use tokio_util::sync::CancellationToken;
 
-use super::claim::is_expired;
+use super::claim;
 
 const INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -23,16 +22,12 @@ pub async fn sweep(ports: Ports, stop: CancellationToken) {
 }
 
 async fn sweep_once(kv: &dyn Kv) -> ports::Result<()> {
-    let mut answers = kv.scan(IDEMPOTENCY);
-    while let Some(change) = answers.try_next().await? {
-        let Change::Put { key: name, entry } = change else { continue };
-        if !is_expired(&entry.value) {
-            continue;
-        }
-        match kv.delete(IDEMPOTENCY, &name, Expect::Revision(entry.revision)).await {
-            // Somebody uses the key again.
-            Ok(()) | Err(Error::Conflict { .. }) => {}
-            Err(error) => return Err(error),
+    let answers = claim::all(kv);
+    let mut found = answers.scan();
+    while let Some(update) = found.try_next().await? {
+        if let Some((key, revision)) = claim::expired(update) {
+            // Unless somebody uses the key again.
+            answers.remove(&key, Expect::Revision(revision)).await?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::buckets::BUDGETS;
-use ports::{Expect, Kv, sums};
+use ports::{Bucket, Expect, Kv};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,7 @@ impl Tally {
     /// Those of the store.
     pub async fn forget(&self, key: &str) -> ports::Result<()> {
         self.lock().remove(key);
-        self.kv.delete(BUDGETS, key, Expect::Anything).await
+        self.sums().remove(key, Expect::Anything).await.map(drop)
     }
 
     fn is_first(&self, key: &str, more: Spending) -> bool {
@@ -177,7 +177,7 @@ impl Tally {
     /// Writes what there is; false if there is nothing.
     async fn save(&self, key: &str) -> ports::Result<bool> {
         let Some(more) = self.take(key) else { return Ok(false) };
-        sums::change(self.kv.as_ref(), BUDGETS, key, |sum: &mut Sum| sum.take(self.writer, more)).await?;
+        self.sums().modify(key, |sum| sum.take(self.writer, more)).await?;
         if let Some(unsaved) = self.lock().get_mut(key) {
             unsaved.under_way = None;
         }
@@ -200,8 +200,12 @@ impl Tally {
         unsaved.under_way
     }
 
+    fn sums(&self) -> Bucket<'_, Sum> {
+        Bucket::new(self.kv.as_ref(), BUDGETS)
+    }
+
     async fn stored(&self, key: &str) -> ports::Result<Sum> {
-        Ok(sums::value(self.kv.as_ref(), BUDGETS, key).await?.unwrap_or_default())
+        Ok(self.sums().get(key).await?.map(|stored| stored.value).unwrap_or_default())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Unsaved>> {

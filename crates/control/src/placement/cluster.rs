@@ -60,7 +60,8 @@ impl Placement for Fleet {
     }
 
     async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
-        let Some(wanted) = records::wanted(self.kv.as_ref(), sandbox).await? else { return Ok(()) };
+        let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
+        let Some(wanted) = stored.map(|stored| stored.value) else { return Ok(()) };
         if wanted.place != id.hex() && !self.index.in_sandbox(sandbox).is_empty() {
             return Ok(());
         }

@@ -1,17 +1,22 @@
+//! A bucket in memory, as it was last heard of.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ports::{Change, Changes, Kv, KvEntry};
-use serde::de::DeserializeOwned;
+use futures_util::stream::BoxStream;
+use ports::retry::Backoff;
+use ports::{Bucket, Kv, Update, Value, Versioned};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Tasks;
 
 /// Before a bucket that cannot be followed is tried again.
-const AGAIN: Duration = Duration::from_millis(500);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(2));
+
+type Updates<T> = BoxStream<'static, Update<T>>;
 
 /// The values of one bucket, followed in memory.
 pub(super) struct Mirror<T>(watch::Sender<BTreeMap<String, Seen<T>>>);
@@ -24,16 +29,15 @@ pub(super) struct Seen<T> {
     pub at: Instant,
 }
 
-impl<T: Clone + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
+impl<T: Clone + Value + Send + Sync + 'static> Mirror<T> {
     /// Reads the bucket, and follows it in `tasks`.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn start(kv: &Arc<dyn Kv>, bucket: &'static str, tasks: &Tasks) -> ports::Result<Arc<Self>> {
         let mirror = Arc::new(Self(watch::Sender::default()));
-        let changes = mirror.begin(kv, bucket).await?;
-        let following = mirror.clone().follow(kv.clone(), bucket, changes);
-        tasks.spawn_until_drain(following);
+        let updates = mirror.begin(&Bucket::new(kv.as_ref(), bucket)).await?;
+        tasks.spawn_until_drain(mirror.clone().follow(kv.clone(), bucket, updates));
         Ok(mirror)
     }
 
@@ -51,52 +55,53 @@ impl<T: Clone + DeserializeOwned + Send + Sync + 'static> Mirror<T> {
         self.0.subscribe()
     }
 
-    async fn begin(&self, kv: &Arc<dyn Kv>, bucket: &str) -> ports::Result<Changes> {
-        let changes = kv.watch(bucket).await?;
-        self.list(kv, bucket).await?;
-        Ok(changes)
-    }
-
-    async fn list(&self, kv: &Arc<dyn Kv>, bucket: &str) -> ports::Result<()> {
-        let listed: BTreeMap<String, KvEntry> = kv.list(bucket).await?.into_iter().collect();
+    async fn begin(&self, bucket: &Bucket<'_, T>) -> ports::Result<Updates<T>> {
+        let updates = bucket.watch().await?;
+        let listed = bucket.list().await?;
         self.0.send_modify(|values| {
             values.retain(|key, _| listed.contains_key(key));
-            for (key, entry) in listed {
-                take(values, key, &entry);
+            for (key, stored) in listed {
+                match stored {
+                    Ok(stored) => take(values, key, stored),
+                    Err(error) => pass_over(&key, &error),
+                }
             }
         });
-        Ok(())
+        Ok(updates)
     }
 
-    async fn follow(self: Arc<Self>, kv: Arc<dyn Kv>, bucket: &'static str, mut changes: Changes) {
+    async fn follow(self: Arc<Self>, kv: Arc<dyn Kv>, name: &'static str, mut updates: Updates<T>) {
+        let bucket = Bucket::new(kv.as_ref(), name);
         loop {
-            while let Some(change) = changes.next().await {
-                match change {
-                    Change::Put { key, entry } => self.0.send_modify(|values| take(values, key, &entry)),
-                    Change::Deleted { key } => self.0.send_modify(|values| drop(values.remove(&key))),
-                    Change::Lagged => break,
+            while let Some(update) = updates.next().await {
+                match update {
+                    Update::Put { key, stored } => self.0.send_modify(|values| take(values, key, stored)),
+                    Update::Deleted { key } => self.0.send_modify(|values| drop(values.remove(&key))),
+                    Update::Damaged { key, error, .. } => pass_over(&key, &error),
+                    Update::Lagged => break,
                 }
             }
-            changes = loop {
-                match self.begin(&kv, bucket).await {
-                    Ok(changes) => break changes,
-                    Err(error) => tracing::warn!(bucket, %error, "a bucket cannot be followed, trying again"),
+            let mut pauses = PAUSES;
+            updates = loop {
+                match self.begin(&bucket).await {
+                    Ok(updates) => break updates,
+                    Err(error) => {
+                        tracing::warn!(bucket = name, %error, "a bucket cannot be followed, trying again")
+                    }
                 }
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(pauses.pause()).await;
             };
         }
     }
 }
 
-fn take<T: DeserializeOwned>(values: &mut BTreeMap<String, Seen<T>>, key: String, entry: &KvEntry) {
-    if values.get(&key).is_some_and(|known| known.revision >= entry.revision) {
-        return;
+fn take<T>(values: &mut BTreeMap<String, Seen<T>>, key: String, Versioned { value, revision }: Versioned<T>) {
+    if values.get(&key).is_none_or(|known| known.revision < revision) {
+        values.insert(key, Seen { value, revision, at: Instant::now() });
     }
-    match serde_json::from_slice(&entry.value) {
-        Ok(value) => {
-            values.insert(key, Seen { value, revision: entry.revision, at: Instant::now() });
-        }
-        // Other kinds of records may lie beside those that are looked for.
-        Err(error) => tracing::debug!(key, %error, "a value is passed over"),
-    }
+}
+
+/// Other kinds of records may lie beside those that are looked for.
+fn pass_over(key: &str, error: &ports::Error) {
+    tracing::debug!(key, %error, "a value is passed over");
 }

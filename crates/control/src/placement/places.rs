@@ -6,8 +6,9 @@
 //! is ever lost, and none has two owners.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use ports::buckets::PLACES;
+use ports::retry::Backoff;
 use ports::{Error, Expect};
 use sha2::{Digest, Sha256};
 use types::placement::{Want, Wanted};
@@ -17,7 +18,11 @@ use uuid::Uuid;
 use super::fleet::Fleet;
 use super::mirror::Seen;
 use super::policy::{DEFAULT, Policy};
-use super::records::{self, ATTEMPTS};
+use super::records;
+
+/// How often a place is named a sandbox for that others name one for as well.
+const ATTEMPTS: usize = 16;
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
 
 /// Longer names stand in the key by their digest.
 const LONGEST_NAME: usize = 50;
@@ -35,15 +40,18 @@ impl Fleet {
         {
             return Ok(known);
         }
-        let kv = self.kv.as_ref();
+        let (places, mut pauses) = (records::places(self.kv.as_ref()), PAUSES);
         for _ in 0..ATTEMPTS {
-            let expect = match records::place(kv, &key).await? {
-                Some((named, _)) if self.take(&named, tenant, place).await? => return Ok(named),
-                Some((_, revision)) => Expect::Revision(revision),
+            let expect = match places.get(&key).await? {
+                Some(named) if self.take(&named.value, tenant, place).await? => return Ok(named.value),
+                Some(named) => Expect::Revision(named.revision),
                 None => Expect::Absent,
             };
-            // Another gateway may be quicker; then its choice holds.
-            records::set_place(kv, &key, &self.choose(tenant, place), expect).await?;
+            let named = places.put(&key, &self.choose(tenant, place), expect).await?;
+            if named.is_none() {
+                // Another gateway was quicker: its choice holds.
+                tokio::time::sleep(pauses.pause()).await;
+            }
         }
         Err(Error::Unavailable("no sandbox could be had for the place".to_owned()))
     }
@@ -58,43 +66,27 @@ impl Fleet {
         tenant: &TenantId,
         place: &str,
     ) -> ports::Result<()> {
-        let key = key(tenant, place);
-        let Some((named, revision)) = records::place(self.kv.as_ref(), &key).await? else { return Ok(()) };
-        if named != *sandbox {
-            return Ok(());
-        }
-        match self.kv.delete(PLACES, &key, Expect::Revision(revision)).await {
-            Err(Error::Conflict { .. }) => Ok(()),
-            outcome => outcome,
-        }
+        let forget = |named: &mut Option<SandboxId>| named.take_if(|named| named == sandbox).is_some();
+        records::places(self.kv.as_ref()).change(&key(tenant, place), forget).await.map(drop)
     }
 
     /// Whether `sandbox` is that of the place from now on.
     async fn take(&self, sandbox: &SandboxId, tenant: &TenantId, place: &str) -> ports::Result<bool> {
-        let claim = |wanted: &mut Wanted| {
-            let is_free = wanted.tenant.is_none() && wanted.want != Want::Deleted;
-            if is_free {
-                wanted.tenant = Some(tenant.clone());
-                place.clone_into(&mut wanted.place);
-                wanted.touched_at = records::now();
+        let claim = |wanted: &mut Option<Wanted>| {
+            let is_free = |wanted: &Wanted| wanted.tenant.is_none() && wanted.want != Want::Deleted;
+            if !wanted.as_ref().is_none_or(is_free) {
+                return false;
             }
-            is_free
+            let (want, image) = match wanted.take() {
+                Some(unclaimed) => (unclaimed.want, unclaimed.image),
+                None => (Want::Paused, self.cluster.image.clone()),
+            };
+            let (tenant, place) = (Some(tenant.clone()), place.to_owned());
+            *wanted = Some(Wanted { tenant, place, want, touched_at: records::now(), image });
+            true
         };
-        if let Some(wanted) = records::change(self.kv.as_ref(), sandbox, claim).await? {
-            return Ok(owns(&wanted, tenant, place));
-        }
-        let wanted = Wanted {
-            tenant: Some(tenant.clone()),
-            place: place.to_owned(),
-            want: Want::Paused,
-            touched_at: records::now(),
-            image: self.cluster.image.clone(),
-        };
-        if records::make(self.kv.as_ref(), sandbox, &wanted).await? {
-            return Ok(true);
-        }
-        let made = records::wanted(self.kv.as_ref(), sandbox).await?;
-        Ok(made.is_some_and(|wanted| owns(&wanted, tenant, place)))
+        let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;
+        Ok(stored.is_some_and(|stored| owns(&stored.value, tenant, place)))
     }
 
     fn choose(&self, tenant: &TenantId, place: &str) -> SandboxId {

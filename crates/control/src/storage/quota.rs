@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::buckets::STORED;
-use ports::{Error, Kv, Result, sums};
+use ports::{Bucket, Error, Kv, Result};
 use types::SandboxId;
 
 /// Bytes that are counted here before the others are told.
@@ -93,7 +93,7 @@ impl Quota {
     }
 
     async fn look(&self, sandbox: &SandboxId) -> Result<()> {
-        let saved: Option<i64> = sums::value(self.kv.as_ref(), STORED, sandbox.as_str()).await?;
+        let saved = self.sums().get(sandbox.as_str()).await?.map(|saved| saved.value);
         let mut accounts = self.accounts();
         let account = accounts.entry(sandbox.clone()).or_default();
         (account.saved, account.is_known) = (saved.unwrap_or_default(), saved.is_some());
@@ -103,8 +103,7 @@ impl Quota {
     /// Puts what was counted here into the bucket, if it is `portion` or more.
     async fn save(&self, sandbox: &SandboxId, portion: i64) {
         let Some(amount) = self.take(sandbox, portion) else { return };
-        let add = |sum: &mut i64| *sum = sum.saturating_add(amount);
-        let saved = sums::change(self.kv.as_ref(), STORED, sandbox.as_str(), add).await;
+        let saved = self.sums().modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(amount)).await;
         let mut accounts = self.accounts();
         let account = accounts.entry(sandbox.clone()).or_default();
         match saved {
@@ -115,6 +114,10 @@ impl Quota {
                 tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
             }
         }
+    }
+
+    fn sums(&self) -> Bucket<'_, i64> {
+        Bucket::new(self.kv.as_ref(), STORED)
     }
 
     fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {

@@ -10,6 +10,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a promise that is broken ends its test")]
 
 pub mod blobs;
+pub mod bucket;
 pub mod bus;
 pub mod kv;
 pub mod log;
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[macro_export]
 macro_rules! contract_tests {
     ($make:ident) => {
-        $crate::contract_tests!($make, log kv blobs bus rpc);
+        $crate::contract_tests!($make, log kv bucket blobs bus rpc);
     };
     ($make:ident, $($group:ident)+) => {
         $($crate::contract_tests!(@$group $make);)+
@@ -72,6 +73,15 @@ macro_rules! contract_tests {
             a_scan_ends_although_keys_keep_changing,
             buckets_do_not_mix,
             a_watcher_sees_every_change_in_order,
+        );
+    };
+    (@bucket $make:ident) => {
+        $crate::contract_tests!($make, bucket:
+            of_many_who_change_a_value_none_loses_its_change,
+            of_those_who_make_a_value_one_is_told_so,
+            a_change_decides_from_what_is_stored_and_may_remove_it,
+            a_belief_that_is_wrong_costs_a_round_and_loses_nothing,
+            what_cannot_be_read_is_told_of_and_holds_up_nothing,
         );
     };
     (@blobs $make:ident) => {

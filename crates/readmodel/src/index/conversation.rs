@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::LogId;
-use serde_json::value::RawValue;
 use tokio::sync::watch;
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::{Control, LogRecord};
@@ -14,6 +13,7 @@ use types::{ConversationId, Seq, TenantId};
 
 use super::agent_text::AgentText;
 use super::pulse::Pulse;
+use super::records::Sighting;
 
 /// How much of the newest records a conversation with sockets keeps at hand.
 const TAPE_RECORDS: usize = 512;
@@ -76,12 +76,8 @@ pub(super) struct SortKey {
 }
 
 impl ConversationState {
-    pub(super) fn new(
-        record: ConversationRecord,
-        agent: Box<RawValue>,
-        revision: u64,
-        projection: Projection,
-    ) -> Self {
+    pub(super) fn new(seen: Sighting, projection: Projection) -> Self {
+        let Sighting { record, agent, revision } = seen;
         Self {
             id: record.id,
             tenant: record.tenant.clone(),
@@ -215,12 +211,12 @@ impl ConversationState {
     }
 
     /// Takes over a newer record.
-    pub(super) fn replace_record(&self, record: ConversationRecord, agent: Box<RawValue>, revision: u64) {
+    pub(super) fn replace_record(&self, seen: Sighting) {
         let mut state = self.state();
-        if revision > state.revision {
-            state.record = Arc::new(record);
-            state.agent = Arc::new(AgentText::new(agent));
-            state.revision = revision;
+        if seen.revision > state.revision {
+            state.record = Arc::new(seen.record);
+            state.agent = Arc::new(AgentText::new(seen.agent));
+            state.revision = seen.revision;
         }
     }
 
@@ -281,7 +277,8 @@ mod tests {
             "title": null, "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
         let agent = serde_json::value::to_raw_value(&json!({})).unwrap();
-        ConversationState::new(serde_json::from_value(record).unwrap(), agent, 1, Projection::default())
+        let record = serde_json::from_value(record).unwrap();
+        ConversationState::new(Sighting { record, agent, revision: 1 }, Projection::default())
     }
 
     fn message(n: u64) -> Bytes {

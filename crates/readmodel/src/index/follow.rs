@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Change, Changes, Delivery, Message, Ports, Stored, Subscription, subjects};
+use ports::{Change, Changes, Delivery, KvEntry, Message, Ports, Stored, Subscription, subjects};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{ConversationId, LogId};
 
 use super::conversation::{ConversationState, Folded};
-use super::{CONVERSATIONS, Index, records};
+use super::records::Sighting;
+use super::{CONVERSATIONS, Index};
 
 /// Log reads at a time when many conversations are behind.
 pub(super) const PARALLEL_READS: usize = 16;
@@ -72,10 +73,8 @@ impl Index {
                 if known.state().revision >= entry.revision {
                     return;
                 }
-                match records::decode(&entry.value) {
-                    Ok((record, agent)) if known.is_of(&record) => {
-                        known.replace_record(record, agent, entry.revision);
-                    }
+                match Sighting::read(&entry) {
+                    Ok(seen) if known.is_of(&seen.record) => known.replace_record(seen),
                     Ok(_) => self.refresh(id).await,
                     Err(error) => tracing::warn!(conversation.id = %id, %error, "a record cannot be read"),
                 }
@@ -96,7 +95,7 @@ impl Index {
     async fn refresh(&self, id: ConversationId) {
         let before = self.any(id);
         let outcome = match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await {
-            Ok(Some(value)) => self.adopt(&value).await.map(|_| ()),
+            Ok(Some(stored)) => self.take_in(&stored).await,
             Ok(None) => {
                 self.drop_if_same(before.as_ref());
                 Ok(())
@@ -108,6 +107,10 @@ impl Index {
         }
     }
 
+    async fn take_in(&self, stored: &KvEntry) -> ports::Result<()> {
+        self.adopt(Sighting::read(stored)?).await.map(drop)
+    }
+
     async fn refresh_all(&self) -> ports::Result<()> {
         let known = self.directory().all();
         let mut found = BTreeSet::new();
@@ -115,7 +118,7 @@ impl Index {
         while let Some(change) = scan.try_next().await? {
             match change {
                 Change::Put { key, entry } => {
-                    self.adopt(&entry).await?;
+                    self.take_in(&entry).await?;
                     found.insert(key);
                 }
                 Change::Deleted { key } => {

@@ -10,8 +10,9 @@ use types::conversation::Projection;
 
 use super::conversation::ConversationState;
 use super::follow::PARALLEL_READS;
+use super::records::Sighting;
 use super::save::Saved;
-use super::{CONVERSATIONS, Index, PROJECTIONS, records};
+use super::{CONVERSATIONS, Index, PROJECTIONS};
 
 /// Records decoded by one task, and the tasks that decode at the same time.
 const CHUNK: usize = 250;
@@ -55,10 +56,10 @@ fn put(change: Change) -> Option<(String, KvEntry)> {
 fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, Saved>) -> Vec<ConversationState> {
     let mut entries = Vec::with_capacity(chunk.len());
     for (key, stored) in chunk {
-        match records::decode(&stored.value) {
-            Ok((record, agent)) => {
-                let projection = saved_projection(saved.get(key), &record.created_at);
-                entries.push(ConversationState::new(record, agent, stored.revision, projection));
+        match Sighting::read(stored) {
+            Ok(seen) => {
+                let projection = saved_projection(saved.get(key), &seen.record.created_at);
+                entries.push(ConversationState::new(seen, projection));
             }
             Err(error) => {
                 tracing::error!(key, %error, "a conversation is left out: its record cannot be read")

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Error, Expect, KvEntry, LogId};
+use ports::{Bucket, Error, Expect, KvEntry, LogId, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::conversation::ConversationRecord;
+use types::conversation::{ConversationRecord, Projection};
 use types::{BashScope, ConversationId, TenantId};
 
 use super::conversation::ConversationState;
 use super::{CONVERSATIONS, Index, PROJECTIONS};
 
-/// How often a write that lost against another is tried again.
+/// How often a conversation that comes and goes is asked for.
 const ATTEMPTS: usize = 8;
 
 /// Between two looks at whether a deletion is done.
@@ -30,26 +30,21 @@ impl Index {
     /// # Errors
     /// Those of the store.
     pub async fn create(&self, record: &ConversationRecord) -> ports::Result<Created> {
-        let key = record.id.hex();
-        let value = encode(record)?;
+        let (records, key) = (self.records(), record.id.hex());
         for _ in 0..ATTEMPTS {
             if self.directory().is_hidden(record.id) {
                 tokio::time::sleep(DELETING).await;
                 continue;
             }
-            match self.0.ports.kv.put(CONVERSATIONS, &key, value.clone(), Expect::Absent).await {
-                Ok(revision) => {
-                    let stored = KvEntry { revision, value };
-                    return Ok(Created::New(self.adopt(&stored).await?));
-                }
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
+            if let Some(revision) = records.make(&key, record).await? {
+                let stored = Versioned { value: record.clone(), revision };
+                return Ok(Created::New(self.adopt(Sighting::of(stored)?).await?));
             }
             if let Some(entry) = self.any(record.id) {
                 return Ok(Created::Existing(entry));
             }
-            if let Some(stored) = self.0.ports.kv.get(CONVERSATIONS, &key).await? {
-                return Ok(Created::Existing(self.adopt(&stored).await?));
+            if let Some(stored) = records.get(&key).await? {
+                return Ok(Created::Existing(self.adopt(Sighting::of(stored)?).await?));
             }
         }
         Err(Error::Unavailable("the conversation comes and goes".to_owned()))
@@ -60,8 +55,7 @@ impl Index {
     /// # Errors
     /// Those of the store; a missing record is `None`.
     pub async fn read(&self, id: ConversationId) -> ports::Result<Option<ConversationRecord>> {
-        let stored = self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await?;
-        stored.map(|stored| decode_whole(&stored.value)).transpose()
+        Ok(self.records().get(&id.hex()).await?.map(|stored| stored.value))
     }
 
     /// Changes the stored record; `change` says whether there is anything to write, and is called again when
@@ -74,25 +68,16 @@ impl Index {
         id: ConversationId,
         mut change: impl FnMut(&mut ConversationRecord) -> bool,
     ) -> ports::Result<()> {
-        let key = id.hex();
-        for _ in 0..ATTEMPTS {
-            let stored = self.0.ports.kv.get(CONVERSATIONS, &key).await?.ok_or(Error::NotFound)?;
-            let mut record = decode_whole(&stored.value)?;
-            if !change(&mut record) {
-                return Ok(());
-            }
-            let value = encode(&record)?;
-            let expect = Expect::Revision(stored.revision);
-            match self.0.ports.kv.put(CONVERSATIONS, &key, value.clone(), expect).await {
-                Ok(revision) => {
-                    self.adopt(&KvEntry { revision, value }).await?;
-                    return Ok(());
-                }
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let mut is_changed = false;
+        let change = |record: &mut Option<ConversationRecord>| {
+            is_changed = record.as_mut().is_some_and(&mut change);
+            is_changed
+        };
+        let stored = self.records().change(&id.hex(), change).await?.ok_or(Error::NotFound)?;
+        if is_changed {
+            self.adopt(Sighting::of(stored)?).await?;
         }
-        Err(Error::Unavailable("the conversation is changed too often".to_owned()))
+        Ok(())
     }
 
     /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more from
@@ -131,42 +116,55 @@ impl Index {
     }
 
     /// Takes in a stored record: a new conversation, or a newer record of a known one.
-    pub(super) async fn adopt(&self, stored: &KvEntry) -> ports::Result<Arc<ConversationState>> {
-        let (record, agent) = decode(&stored.value)?;
-        if let Some(entry) = self.any(record.id) {
-            if entry.is_of(&record) || entry.state().revision >= stored.revision {
-                entry.replace_record(record, agent, stored.revision);
+    pub(super) async fn adopt(&self, seen: Sighting) -> ports::Result<Arc<ConversationState>> {
+        if let Some(entry) = self.any(seen.record.id) {
+            if entry.is_of(&seen.record) || entry.state().revision >= seen.revision {
+                entry.replace_record(seen);
                 return Ok(entry);
             }
             self.drop_if_same(Some(&entry));
         }
-        let entry = Arc::new(ConversationState::new(
-            record,
-            agent,
-            stored.revision,
-            types::conversation::Projection::default(),
-        ));
+        let entry = Arc::new(ConversationState::new(seen, Projection::default()));
         self.catch_up(&entry).await?;
         Ok(self.directory_mut().insert(entry))
     }
+
+    fn records(&self) -> Bucket<'_, ConversationRecord> {
+        Bucket::new(self.0.ports.kv.as_ref(), CONVERSATIONS)
+    }
 }
 
-fn encode(record: &ConversationRecord) -> ports::Result<bytes::Bytes> {
-    serde_json::to_vec(record).map(Into::into).map_err(|error| Error::Internal(error.to_string()))
+/// A record as it is stored, without its agent object; and that as text, for it is by far the larger part and rarely
+/// read.
+pub(super) struct Sighting {
+    pub(super) record: ConversationRecord,
+    pub(super) agent: Box<RawValue>,
+    pub(super) revision: u64,
 }
 
-fn decode_whole(value: &[u8]) -> ports::Result<ConversationRecord> {
-    serde_json::from_slice(value).map_err(|error| Error::Internal(format!("a record: {error}")))
+impl Sighting {
+    fn of(stored: Versioned<ConversationRecord>) -> ports::Result<Self> {
+        let Versioned { value: mut record, revision } = stored;
+        let agent = serde_json::value::to_raw_value(&record.agent.take()).map_err(damaged)?;
+        Ok(Self { record, agent, revision })
+    }
+
+    pub(super) fn read(stored: &KvEntry) -> ports::Result<Self> {
+        let (record, agent) = decode(&stored.value)?;
+        Ok(Self { record, agent, revision: stored.revision })
+    }
 }
 
-/// The record without its agent object, and that as text: it is by far the larger part and rarely read.
-pub(super) fn decode(value: &[u8]) -> ports::Result<(ConversationRecord, Box<RawValue>)> {
+fn damaged(error: serde_json::Error) -> Error {
+    Error::Internal(format!("a record: {error}"))
+}
+
+fn decode(value: &[u8]) -> ports::Result<(ConversationRecord, Box<RawValue>)> {
     #[derive(Deserialize)]
     struct Only<'a> {
         #[serde(borrow)]
         agent: &'a RawValue,
     }
-    let damaged = |error: serde_json::Error| Error::Internal(format!("a record: {error}"));
     let agent = serde_json::from_slice::<Only<'_>>(value).map_err(damaged)?.agent;
     let start = agent.get().as_ptr() as usize - value.as_ptr() as usize;
     let before = value.get(..start).unwrap_or_default();
