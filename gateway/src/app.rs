@@ -85,7 +85,6 @@ impl App {
             },
             sockets: Sockets {
                 hub: Hub::new(ports, &tasks, config.limits.sockets_per_conversation),
-                ports: ports.clone(),
                 tasks: tasks.clone(),
                 metrics: config.metrics.http.clone(),
             },

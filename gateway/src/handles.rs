@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use control::placement::{Runtimes, Workers};
 use control::{Activity, Tasks};
-use ports::Ports;
 use telemetry::metrics::Http;
 
 use crate::feeds::Hub;
@@ -35,7 +34,6 @@ pub struct Files {
 #[derive(Clone)]
 pub struct Sockets {
     pub hub: Hub,
-    pub ports: Ports,
     pub tasks: Tasks,
     pub metrics: Http,
 }

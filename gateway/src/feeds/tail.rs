@@ -6,8 +6,8 @@ use std::time::Duration;
 use control::Tasks;
 use futures_util::{FutureExt, StreamExt, stream};
 use ports::{Delivery, Ports, Subscription, subjects};
+use readmodel::followed::Taped;
 use readmodel::history::READ_RECORDS;
-use readmodel::index::Taped;
 use tokio::time::Instant;
 
 use super::closing::Repeats;
@@ -101,10 +101,7 @@ async fn advance(
     repeats: &mut Option<Repeats>,
 ) -> ports::Result<()> {
     loop {
-        let records = match room.entry.taped_after(room.position()) {
-            Some(records) => records,
-            None => read_log(ports, room).await?,
-        };
+        let records = room.entry.after(ports.log.as_ref(), room.position(), READ_RECORDS).await?;
         if records.is_empty() {
             return Ok(());
         }
@@ -119,20 +116,6 @@ async fn advance(
             make_way(room).await;
         }
     }
-}
-
-/// Records that are not at hand any more, as far as the index is.
-async fn read_log(ports: &Ports, room: &Room) -> ports::Result<Vec<Taped>> {
-    let (from, until) = (room.position(), room.entry.seq());
-    let page = ports.log.read(&room.entry.log, from, READ_RECORDS).await?;
-    let mut prev = from;
-    let records = page.into_iter().take_while(|record| record.seq <= until);
-    let taped = records.map(|record| Taped {
-        prev: std::mem::replace(&mut prev, record.seq),
-        seq: record.seq,
-        payload: record.payload,
-    });
-    Ok(taped.collect())
 }
 
 fn chunks(records: &[Taped]) -> impl Iterator<Item = &[Taped]> {

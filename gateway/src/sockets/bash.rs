@@ -8,12 +8,13 @@ use axum::response::{IntoResponse, Response};
 use control::placement::Workers;
 use futures_util::StreamExt;
 use http::{StatusCode, Uri};
-use ports::{Delivery, Error, LogId, Message, Ports, Stored, Subscription, subjects};
+use ports::Error;
+use readmodel::bashlog::Listener;
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted};
 use types::log::LogRecord;
-use types::{Seq, time};
+use types::time;
 
 use super::conversation::close;
 use super::inbound::{Act, Complaint, listen};
@@ -26,13 +27,12 @@ use crate::feeds::{Ending, Item, Outbox, text_of};
 use crate::handles::Sockets;
 use crate::scope::Target;
 
-/// Records of one read; each may have a mebibyte.
-const READ_RECORDS: usize = 16;
 const UNREADABLE: Ending = Ending { code: 1011, reason: "The events cannot be read" };
 
 pub(super) async fn events(
     State(sockets): State<Sockets>,
     State(workers): State<Workers>,
+    State(tails): State<control::commands::Commands>,
     credentials: SocketCredentials,
     uri: Uri,
     request: WebSocketUpgrade,
@@ -50,13 +50,14 @@ pub(super) async fn events(
         Some(_) => return StatusCode::FORBIDDEN.into_response(),
     };
     upgrade(&sockets.clone(), request, move |socket| async move {
-        serve(&sockets, &workers, credentials, socket, replay).await
+        serve(&sockets, &workers, &tails, credentials, socket, replay).await
     })
 }
 
 async fn serve(
     sockets: &Sockets,
     workers: &Workers,
+    tails: &control::commands::Commands,
     credentials: SocketCredentials,
     mut socket: WebSocket,
     replay: bool,
@@ -73,13 +74,13 @@ async fn serve(
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
     let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &sockets.tasks.drain };
     let speaking = async {
-        let mut feed = match Feed::begin(&sockets.ports, &target, replay).await {
-            Ok(feed) => feed,
+        let events = match Listener::new(tails.tail(&target.sandbox, &target.scope), replay).await {
+            Ok(events) => events,
             Err(error) => return broken(&error),
         };
         tokio::select! {
             stop = wire.pump(Utf8Bytes::default) => stop,
-            error = feed.follow(&outbox) => broken(&error),
+            error = follow(events, &outbox) => broken(&error),
         }
     };
     let commands = Commands { workers, target: &target };
@@ -97,76 +98,18 @@ fn broken(error: &Error) -> Stop {
     Stop::Ending(UNREADABLE)
 }
 
-/// The events of a sandbox's bash log, one after another.
-struct Feed<'a> {
-    ports: &'a Ports,
-    log: LogId,
-    news: Subscription,
-    at: Seq,
-    /// Whether the log may have more than the news will tell.
-    behind: bool,
-}
-
-impl<'a> Feed<'a> {
-    async fn begin(ports: &'a Ports, target: &Target, replay: bool) -> ports::Result<Self> {
-        let log = target.bash_log();
-        let news = ports.bus.subscribe(&subjects::stored(&log), None).await?;
-        let at = if replay { Seq::ZERO } else { ports.log.tail(&log).await? };
-        Ok(Self { ports, log, news, at, behind: replay })
-    }
-
-    /// Puts events into `outbox` as fast as they are taken out of it; ends only with an error.
-    async fn follow(&mut self, outbox: &Outbox) -> Error {
-        loop {
-            let outcome = if self.behind { self.read_on(outbox).await } else { self.wait(outbox).await };
-            if let Err(error) = outcome {
-                return error;
-            }
+/// Puts events into `outbox` as fast as they are taken out of it; ends only with an error.
+async fn follow(mut events: Listener, outbox: &Outbox) -> Error {
+    loop {
+        let records = match events.next().await {
+            Ok(records) => records,
+            Err(error) => return error,
+        };
+        for record in records.into_iter().filter(|record| !LogRecord::is_control(&record.payload)) {
+            let Ok(text) = Utf8Bytes::try_from(record.payload) else { continue };
+            outbox.has_room().await;
+            outbox.push(Item::Frame(text));
         }
-    }
-
-    async fn wait(&mut self, outbox: &Outbox) -> ports::Result<()> {
-        let gone = || Error::Unavailable("the subscription ended".to_owned());
-        match self.news.next().await.ok_or_else(gone)? {
-            Delivery::Message(message) => self.take(&message, outbox).await,
-            Delivery::Lagged => {
-                self.behind = true;
-                Ok(())
-            }
-        }
-    }
-
-    async fn take(&mut self, message: &Message, outbox: &Outbox) -> ports::Result<()> {
-        let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return Ok(()) };
-        if stored.prev == self.at {
-            self.push(stored.seq, &message.parcel.blob, outbox).await;
-            return Ok(());
-        }
-        // Known already, or something was missed, or the log was cleared and begins anew.
-        self.behind = stored.seq > self.at || self.ports.log.tail(&self.log).await? < self.at;
-        Ok(())
-    }
-
-    async fn read_on(&mut self, outbox: &Outbox) -> ports::Result<()> {
-        if self.ports.log.tail(&self.log).await? < self.at {
-            self.at = Seq::ZERO;
-        }
-        let page = self.ports.log.read(&self.log, self.at, READ_RECORDS).await?;
-        self.behind = !page.is_empty();
-        for record in page {
-            self.push(record.seq, &record.payload, outbox).await;
-        }
-        Ok(())
-    }
-
-    async fn push(&mut self, seq: Seq, payload: &bytes::Bytes, outbox: &Outbox) {
-        self.at = seq;
-        if LogRecord::is_control(payload) {
-            return;
-        }
-        let Ok(text) = Utf8Bytes::try_from(payload.clone()) else { return };
-        outbox.has_room().await;
-        outbox.push(Item::Frame(text));
     }
 }
 

@@ -1,8 +1,58 @@
 //! The socket of the bash events.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use crate::kit::start;
+use crate::running::{Replica, config};
+use async_trait::async_trait;
+use ports::{Bus, LogId, Parcel, Ports, Subscription, subjects};
 use serde_json::{Value, json};
 use testing::socket::Socket;
+use types::{BashScope, SandboxId};
+
+/// The same bus, which notes what is listened to.
+struct Noted {
+    bus: Arc<dyn Bus>,
+    patterns: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Bus for Noted {
+    async fn publish(&self, subject: &str, parcel: Parcel) -> ports::Result<()> {
+        self.bus.publish(subject, parcel).await
+    }
+
+    async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> ports::Result<Parcel> {
+        self.bus.request(subject, parcel, deadline).await
+    }
+
+    async fn subscribe(&self, pattern: &str, group: Option<&str>) -> ports::Result<Subscription> {
+        self.patterns.lock().unwrap().push(pattern.to_owned());
+        self.bus.subscribe(pattern, group).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_sockets_on_a_bash_log_share_one_subscription() {
+    let server = start().await;
+    let noted = Arc::new(Noted { bus: server.ports.bus.clone(), patterns: Mutex::default() });
+    let replica = Replica::start(Ports { bus: noted.clone(), ..server.ports.clone() }, config()).await;
+    let mut sockets = Vec::new();
+    for n in 0..6 {
+        let command = format!("of socket {n}");
+        let mut socket = Socket::open(&format!("ws://{}/sockets/bash-events", replica.address)).await;
+        socket.send(json!({"command": command}).to_string()).await;
+        socket.until(|frame| frame["command"] == command).await;
+        sockets.push(socket);
+    }
+    for socket in &mut sockets[..5] {
+        socket.until(|frame| frame["command"] == "of socket 5").await;
+    }
+    let subject = subjects::stored(&LogId::bash(&SandboxId::shared(), BashScope::Sandbox));
+    let patterns = noted.patterns.lock().unwrap();
+    assert_eq!(patterns.iter().filter(|pattern| **pattern == subject).count(), 1);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_over_the_socket_is_echoed_before_its_output_to_all() {

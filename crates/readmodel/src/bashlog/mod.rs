@@ -1,12 +1,14 @@
 //! The events of commands that were run over the API, read from their logs.
 
 mod body;
+mod listener;
 mod query;
 mod summary;
 mod tail;
 mod window;
 
 pub use body::{PageText, records_of, text_of};
+pub use listener::Listener;
 pub use query::{Page, Query};
 pub use summary::{EventSummary, Kind};
 pub use tail::{Tail, Tails};

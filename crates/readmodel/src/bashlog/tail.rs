@@ -1,3 +1,10 @@
+//! The bash logs that this gateway follows: one subscription each, however many search them, wait in them for a
+//! command's end, or have a socket on them.
+//!
+//! A log is followed from the first use on, by one task that owns the subscription, and for as long as somebody holds
+//! its [`Tail`] or used it a short while ago. The task alone drives the [`FollowedLog`]; the others look at it, and nudge
+//! the task where they know of a record before it does.
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -5,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::{Delivery, Error, EventLog, LogId, Message, Ports, Result, Stored, Subscription, subjects};
-use tokio::sync::{Notify, watch};
+use ports::retry::Backoff;
+use ports::{Delivery, Error, EventLog, LogId, Ports, Result, Subscription, subjects};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,13 +23,14 @@ use uuid::Uuid;
 
 use super::query::{Page, Query};
 use super::summary::{EventSummary, Kind};
-use super::window::{Mark, Window};
+use super::window::Window;
+use crate::followed::{Fold, FollowedLog, Mark, Taken};
 
 /// Entries of a log kept in memory: about 12 MB.
 const KEPT: usize = 100_000;
 
 /// Records a step of reading asks for; each may have a mebibyte.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 
 /// After this long without use a log is no longer followed.
 const IDLE: Duration = Duration::from_secs(600);
@@ -31,7 +40,10 @@ const LATE: Duration = Duration::from_millis(20);
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The bash logs this gateway follows: one subscription each, however many wait for it. Cheap to clone.
+/// Before a log that cannot be followed is tried again.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+
+/// All logs that are followed. Cheap to clone.
 #[derive(Clone)]
 pub struct Tails(Arc<Inner>);
 
@@ -84,8 +96,7 @@ impl Tails {
 pub struct Tail {
     pub log: LogId,
     ports: Ports,
-    window: Mutex<Window>,
-    reached: watch::Sender<Mark>,
+    pub(super) followed: FollowedLog<Window>,
     /// Asks the following task to read the log now.
     nudge: Notify,
     started: Instant,
@@ -95,24 +106,22 @@ pub struct Tail {
 
 impl Tail {
     fn new(log: LogId, ports: Ports, kept: usize) -> Self {
-        let window = Window::new(kept);
-        let reached = watch::Sender::new(window.mark());
-        let (started, used) = (Instant::now(), AtomicU64::new(0));
-        Self { log, ports, window: Mutex::new(window), reached, nudge: Notify::new(), started, used }
+        let followed = FollowedLog::new(log.clone(), Window::new(kept));
+        Self { log, ports, followed, nudge: Notify::new(), started: Instant::now(), used: AtomicU64::new(0) }
     }
 
     /// The events a query is for, as the log holds them now.
     pub async fn search(&self, query: &Query) -> Result<Page> {
         self.catch_up_with_log().await?;
         let begin = {
-            let window = self.lock();
+            let window = self.followed.fold();
             if !query.needs_older(window.entries().iter(), window.begin()) {
                 return Ok(query.page(window.entries().iter()));
             }
             window.begin()
         };
         let older = self.older_than(begin).await?;
-        let window = self.lock();
+        let window = self.followed.fold();
         let newer = window.entries().iter().filter(|entry| entry.seq > begin);
         Ok(query.page(older.iter().chain(newer)))
     }
@@ -122,7 +131,7 @@ impl Tail {
     /// # Cancel safety
     /// Safe: it only looks.
     pub async fn ended(&self, command: Uuid, after: Seq) -> Result<Vec<EventSummary>> {
-        let mut reached = self.reached.subscribe();
+        let mut reached = self.followed.watch();
         while !self.has_ended(command, after) {
             reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
         }
@@ -131,9 +140,9 @@ impl Tail {
     }
 
     fn has_ended(&self, command: Uuid, after: Seq) -> bool {
-        let window = self.lock();
+        let window = self.followed.fold();
         // A log that was cleared meanwhile counts from the beginning again.
-        let after = if window.mark().last < after { Seq::ZERO } else { after };
+        let after = if window.at() < after { Seq::ZERO } else { after };
         let mut newest = window.entries().iter().rev().take_while(|entry| entry.seq > after);
         newest.any(|entry| entry.command == Some(command) && entry.last)
     }
@@ -148,12 +157,7 @@ impl Tail {
 
     /// The log was removed: what comes is a new one.
     pub fn restart(&self) {
-        let mark = {
-            let mut window = self.lock();
-            window.restart();
-            window.mark()
-        };
-        self.reached.send_replace(mark);
+        self.followed.restart();
         self.nudge.notify_one();
     }
 
@@ -162,16 +166,13 @@ impl Tail {
     }
 
     async fn catch_up_with_log(&self) -> Result<()> {
-        let end = self.ports.log.tail(&self.log).await?;
-        if end < self.mark().last {
-            self.restart();
+        let end = self.followed.tail(self.store()).await?;
+        if let Some(first) = self.store().read(&self.log, Seq::ZERO, 1).await?.first() {
+            self.followed.fold().forget_before(first.seq);
         }
-        if let Some(first) = self.ports.log.read(&self.log, Seq::ZERO, 1).await?.first() {
-            self.lock().forget_before(first.seq);
-        }
-        let Mark { generation, .. } = self.mark();
-        let there = move |mark: &Mark| mark.generation != generation || mark.last >= end;
-        let mut reached = self.reached.subscribe();
+        let Mark { generation, .. } = self.followed.mark();
+        let there = move |mark: &Mark| mark.generation != generation || mark.at >= end;
+        let mut reached = self.followed.watch();
         if timeout(LATE, reached.wait_for(there)).await.is_ok() {
             return Ok(());
         }
@@ -199,43 +200,8 @@ impl Tail {
         }
     }
 
-    /// Takes a live message; false if the log must be read.
-    fn take(&self, message: &Message) -> bool {
-        let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return false };
-        let (complete, mark) = {
-            let mut window = self.lock();
-            (window.push(stored.prev, stored.seq, &message.parcel.blob), window.mark())
-        };
-        self.reached.send_replace(mark);
-        complete
-    }
-
-    /// Reads what is not known yet.
-    async fn read_on(&self) -> Result<()> {
-        loop {
-            let before = self.mark();
-            let records = self.ports.log.read(&self.log, before.last, STEP).await?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            let mark = {
-                let mut window = self.lock();
-                if window.mark().generation != before.generation {
-                    continue;
-                }
-                let mut prev = before.last;
-                for record in &records {
-                    window.push(prev, record.seq, &record.payload);
-                    prev = record.seq;
-                }
-                window.mark()
-            };
-            self.reached.send_replace(mark);
-        }
-    }
-
-    fn mark(&self) -> Mark {
-        self.lock().mark()
+    pub(super) fn store(&self) -> &dyn EventLog {
+        self.ports.log.as_ref()
     }
 
     fn touch(&self) {
@@ -247,10 +213,6 @@ impl Tail {
         let used = Duration::from_millis(self.used.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(used)
     }
-
-    fn lock(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn all() -> Query {
@@ -259,29 +221,37 @@ fn all() -> Query {
 
 /// Keeps `tail` current until nobody needs it any more: when the server stops, or after a long time.
 async fn follow(tails: Tails, tail: Arc<Tail>) {
-    const AGAIN: Duration = Duration::from_millis(500);
+    let mut pauses = PAUSES;
     loop {
-        let Err(error) = follow_once(&tails, &tail).await else { return };
+        let Err(error) = follow_once(&tails, &tail, &mut pauses).await else { return };
         tracing::warn!(log = %tail.log, %error, "a bash log cannot be followed, trying again");
         if tails.0.drain.is_cancelled() {
             return;
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(pauses.pause()).await;
     }
 }
 
 /// Returns when `tail` has been retired.
-async fn follow_once(tails: &Tails, tail: &Arc<Tail>) -> Result<()> {
+async fn follow_once(tails: &Tails, tail: &Arc<Tail>, pauses: &mut Backoff) -> Result<()> {
     let mut news: Subscription = tails.0.ports.bus.subscribe(&subjects::stored(&tail.log), None).await?;
-    tail.read_on().await?;
+    tail.followed.catch_up_or_begin_anew(tail.store()).await?;
+    pauses.reset();
     loop {
         tokio::select! {
             delivery = news.next() => match delivery {
-                Some(Delivery::Message(message)) if tail.take(&message) => {}
-                Some(_) => tail.read_on().await?,
+                Some(Delivery::Message(message)) => {
+                    match tail.followed.take_message(&message) {
+                        Taken::New(()) | Taken::Known => {}
+                        Taken::First | Taken::Gap => {
+                            tail.followed.catch_up_or_begin_anew(tail.store()).await?;
+                        }
+                    }
+                }
+                Some(Delivery::Lagged) => tail.followed.catch_up_or_begin_anew(tail.store()).await?,
                 None => return Err(Error::Unavailable("the subscription ended".to_owned())),
             },
-            () = tail.nudge.notified() => tail.read_on().await?,
+            () = tail.nudge.notified() => tail.followed.catch_up_or_begin_anew(tail.store()).await?,
             () = pause(tails) => {
                 if tails.retire(tail, tails.0.drain.is_cancelled()) {
                     return Ok(());
@@ -326,7 +296,7 @@ mod tests {
         let log = LogId::bash(&types::SandboxId::shared(), types::BashScope::Sandbox);
         ports.log.append(&log, Seq::ZERO, (0..12).map(event).collect()).await.unwrap();
         let tail = Tail::new(log, ports, 4);
-        tail.read_on().await.unwrap();
+        tail.followed.catch_up(tail.store()).await.unwrap();
         (tail, store)
     }
 
@@ -358,7 +328,7 @@ mod tests {
     async fn what_the_log_has_forgotten_is_not_found_in_memory_either() {
         let folder = tempfile::tempdir().unwrap();
         let (tail, _store) = tail(folder.path()).await;
-        let kept = tail.lock().entries().iter().map(|entry| entry.seq).nth(2).unwrap();
+        let kept = tail.followed.fold().entries().iter().map(|entry| entry.seq).nth(2).unwrap();
         tail.ports.log.truncate_before(&tail.log, kept).await.unwrap();
         let page = tail.search(&all()).await.unwrap();
         assert_eq!(page.entries.iter().map(|entry| entry.id.as_u128()).collect::<Vec<_>>(), [10, 11]);
@@ -370,28 +340,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (tail, _store) = tail(folder.path()).await;
         let fence = Bytes::from_static(br#"{"control":{"type":"fence","epoch":2}}"#);
-        let end = tail.mark().last;
+        let end = tail.followed.mark().at;
         tail.ports.log.append(&tail.log, end, vec![fence, event(12)]).await.unwrap();
-        tail.read_on().await.unwrap();
+        tail.followed.catch_up(tail.store()).await.unwrap();
         let page = tail.search(&all()).await.unwrap();
         let ids: Vec<u128> = page.entries.iter().map(|entry| entry.id.as_u128()).collect();
         assert_eq!(ids, (0..13).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn a_message_after_a_gap_is_not_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let (tail, _store) = tail(folder.path()).await;
-        let last = tail.mark().last;
-        let message = |prev, seq| {
-            let json = serde_json::to_vec(&Stored { prev, seq }).unwrap().into();
-            let parcel = ports::Parcel { json, blob: event(12) };
-            Message { subject: String::new(), parcel, reply: None }
-        };
-        assert!(!tail.take(&message(Seq(last.0 + 1), Seq(last.0 + 2))));
-        assert_eq!(tail.mark().last, last);
-        assert!(tail.take(&message(last, Seq(last.0 + 1))));
-        assert!(tail.take(&message(last, Seq(last.0 + 1))), "known ones are passed over");
     }
 
     #[tokio::test]

@@ -1,11 +1,10 @@
 //! One conversation in memory: its record, the fold of its log, and who waits for either.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ports::LogId;
+use ports::{EventLog, LogId};
 use tokio::sync::watch;
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::{Control, LogRecord};
@@ -14,10 +13,7 @@ use types::{ConversationId, Seq, TenantId};
 use super::agent_text::AgentText;
 use super::pulse::Pulse;
 use super::records::Sighting;
-
-/// How much of the newest records a conversation with sockets keeps at hand.
-const TAPE_RECORDS: usize = 512;
-const TAPE_BYTES: usize = 4 * 1024 * 1024;
+use crate::followed::{Fold, Folded, FollowedLog, Mark, Taped};
 
 /// One conversation. Everything in it is a copy of what is stored.
 pub struct ConversationState {
@@ -30,11 +26,10 @@ pub struct ConversationState {
     pub delivery: tokio::sync::Mutex<()>,
     /// When it was driven last, for the closing snapshots.
     pub pulse: Pulse,
-    folded: watch::Sender<Seq>,
-    state: Mutex<State>,
+    pub(super) followed: FollowedLog<State>,
 }
 
-pub(super) struct State {
+pub struct State {
     /// Without the agent object, which is in `agent`.
     pub(super) record: Arc<ConversationRecord>,
     pub(super) revision: u64,
@@ -42,30 +37,7 @@ pub(super) struct State {
     pub(super) projection: Projection,
     /// Where the stored projection stands.
     saved: Seq,
-    folded_at: Instant,
-    tape: Option<VecDeque<Taped>>,
-    taped_bytes: usize,
-}
-
-/// A stored record with its position and the one before it.
-#[derive(Clone, Debug)]
-pub struct Taped {
-    pub prev: Seq,
-    pub seq: Seq,
-    pub payload: Bytes,
-}
-
-/// What one more record did.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Folded {
-    /// It was known.
-    Known,
-    /// Records before it are missing: read the log.
-    Gap,
-    New {
-        /// The order of lists may have changed.
-        moved: bool,
-    },
+    pub(super) folded_at: Instant,
 }
 
 /// What the orders of lists depend on.
@@ -78,24 +50,25 @@ pub(super) struct SortKey {
 impl ConversationState {
     pub(super) fn new(seen: Sighting, projection: Projection) -> Self {
         let Sighting { record, agent, revision } = seen;
+        let log = LogId::conversation(&record.sandbox, record.id);
+        let created_at: Arc<str> = record.created_at.as_str().into();
+        let (id, tenant) = (record.id, record.tenant.clone());
+        let state = State {
+            record: Arc::new(record),
+            revision,
+            agent: Arc::new(AgentText::new(agent)),
+            saved: projection.seq,
+            projection,
+            folded_at: Instant::now(),
+        };
         Self {
-            id: record.id,
-            tenant: record.tenant.clone(),
-            log: LogId::conversation(&record.sandbox, record.id),
-            created_at: record.created_at.as_str().into(),
+            id,
+            tenant,
+            log: log.clone(),
+            created_at,
             delivery: tokio::sync::Mutex::default(),
             pulse: Pulse::default(),
-            folded: watch::Sender::new(projection.seq),
-            state: Mutex::new(State {
-                record: Arc::new(record),
-                revision,
-                agent: Arc::new(AgentText::new(agent)),
-                saved: projection.seq,
-                projection,
-                folded_at: Instant::now(),
-                tape: None,
-                taped_bytes: 0,
-            }),
+            followed: FollowedLog::new(log, state),
         }
     }
 
@@ -119,7 +92,7 @@ impl ConversationState {
     /// The last record folded in.
     #[must_use]
     pub fn seq(&self) -> Seq {
-        *self.folded.borrow()
+        self.followed.mark().at
     }
 
     /// Events in the log.
@@ -142,66 +115,34 @@ impl ConversationState {
 
     /// Tells of records folded in from now on.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Seq> {
-        self.folded.subscribe()
+    pub fn watch(&self) -> watch::Receiver<Mark> {
+        self.followed.watch()
     }
 
-    /// Begins to keep the newest records at hand, for [`ConversationState::taped_after`].
+    /// Begins to keep the newest records at hand, for [`ConversationState::after`].
     pub fn start_tape(&self) -> Seq {
-        let mut state = self.state();
-        state.tape.get_or_insert_default();
-        state.projection.seq
+        self.followed.start_tape()
     }
 
     pub fn stop_tape(&self) {
-        let mut state = self.state();
-        state.tape = None;
-        state.taped_bytes = 0;
+        self.followed.stop_tape();
     }
 
-    /// All records after `at` that are folded in; `None` when some of them are not at hand any more.
-    pub fn taped_after(&self, at: Seq) -> Option<Vec<Taped>> {
-        let state = self.state();
-        if at >= state.projection.seq {
-            return Some(Vec::new());
-        }
-        let tape = state.tape.as_ref()?;
-        let from = tape.iter().position(|taped| taped.prev == at)?;
-        Some(tape.iter().skip(from).cloned().collect())
+    /// As [`FollowedLog::after`].
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn after(&self, store: &dyn EventLog, at: Seq, limit: usize) -> ports::Result<Vec<Taped>> {
+        self.followed.after(store, at, limit).await
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> Folded<'_, State> {
+        self.followed.fold()
     }
 
     pub(super) fn sort_key(&self) -> SortKey {
         let state = self.state();
         SortKey { status: state.projection.status, updated: state.updated_at(&self.created_at) }
-    }
-
-    /// Folds in one record; `prev` is the position before it.
-    pub(super) fn fold(&self, prev: Seq, seq: Seq, payload: &Bytes) -> Folded {
-        let mut state = self.state();
-        let known = state.projection.seq;
-        if seq <= known {
-            return Folded::Known;
-        }
-        if prev != known {
-            return Folded::Gap;
-        }
-        let moved = state.apply(seq, payload);
-        state.keep(Taped { prev, seq, payload: payload.clone() });
-        // Under the lock: who finds a record known finds it announced, and announcements keep their order.
-        self.folded.send_replace(seq);
-        Folded::New { moved }
-    }
-
-    /// The log ends before the fold does: it is another one, or was cut.
-    pub(super) fn forget_projection(&self) {
-        let mut state = self.state();
-        state.projection = Projection::default();
-        state.saved = Seq::ZERO;
-        self.folded.send_replace(Seq::ZERO);
     }
 
     /// Whether `record` is of this conversation, and not of one that has its id after it, or before.
@@ -234,9 +175,15 @@ impl ConversationState {
     }
 }
 
-impl State {
+impl Fold for State {
     /// Whether the order of lists may have changed.
-    fn apply(&mut self, seq: Seq, payload: &Bytes) -> bool {
+    type News = bool;
+
+    fn at(&self) -> Seq {
+        self.projection.seq
+    }
+
+    fn take(&mut self, _: Seq, seq: Seq, payload: &Bytes) -> bool {
         self.folded_at = Instant::now();
         let record = match LogRecord::decode(payload) {
             Ok(record) => record,
@@ -251,16 +198,12 @@ impl State {
         leaf || self.projection.status != status
     }
 
-    fn keep(&mut self, taped: Taped) {
-        let Some(tape) = &mut self.tape else { return };
-        self.taped_bytes += taped.payload.len();
-        tape.push_back(taped);
-        while tape.len() > TAPE_RECORDS || self.taped_bytes > TAPE_BYTES {
-            let Some(oldest) = tape.pop_front() else { break };
-            self.taped_bytes -= oldest.payload.len();
-        }
+    fn restart(&mut self) {
+        (self.projection, self.saved) = (Projection::default(), Seq::ZERO);
     }
+}
 
+impl State {
     pub(super) fn updated_at(&self, created_at: &str) -> String {
         let touched = self.projection.touched.as_deref().and_then(types::time::local_as_utc);
         touched.filter(|touched| touched.as_str() > created_at).unwrap_or_else(|| created_at.to_owned())
@@ -287,17 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_folded_once_and_only_after_the_one_before_it() {
-        let entry = entry();
-        assert_eq!(entry.fold(Seq(0), Seq(10), &message(0)), Folded::New { moved: true });
-        assert_eq!(entry.fold(Seq(0), Seq(10), &message(0)), Folded::Known);
-        assert_eq!(entry.fold(Seq(20), Seq(30), &message(2)), Folded::Gap);
-        assert_eq!((entry.events(), entry.seq()), (1, Seq(10)));
-        assert_eq!(entry.fold(Seq(10), Seq(20), &message(1)), Folded::New { moved: true });
-        assert_eq!(entry.events(), 2);
-    }
-
-    #[test]
     fn what_several_fold_at_once_is_announced_before_any_of_them_finds_it_known() {
         const RECORDS: u64 = 20_000;
         let (entry, payload) = (entry(), message(0));
@@ -305,7 +237,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for n in 0..RECORDS {
-                        entry.fold(Seq(n), Seq(n + 1), &payload);
+                        entry.followed.take(Seq(n), Seq(n + 1), &payload);
                         assert!(entry.seq() > Seq(n));
                     }
                 });
@@ -317,26 +249,8 @@ mod tests {
     #[test]
     fn a_record_that_cannot_be_read_does_not_hold_up_those_after_it() {
         let entry = entry();
-        entry.fold(Seq(0), Seq(10), &Bytes::from_static(b"{torn"));
-        entry.fold(Seq(10), Seq(20), &message(0));
+        entry.followed.take(Seq(0), Seq(10), &Bytes::from_static(b"{torn"));
+        entry.followed.take(Seq(10), Seq(20), &message(0));
         assert_eq!((entry.events(), entry.seq()), (1, Seq(20)));
-    }
-
-    #[test]
-    fn a_tape_gives_all_records_after_a_position_or_says_that_it_cannot() {
-        let entry = entry();
-        entry.fold(Seq(0), Seq(1), &message(0));
-        assert_eq!(entry.start_tape(), Seq(1));
-        let last = TAPE_RECORDS as u64 + 11;
-        for n in 1..last {
-            entry.fold(Seq(n), Seq(n + 1), &message(n));
-        }
-        assert!(entry.taped_after(Seq(1)).is_none());
-        let seqs =
-            |at| entry.taped_after(Seq(at)).map(|tape| tape.iter().map(|t| t.seq.0).collect::<Vec<_>>());
-        assert_eq!(seqs(last - 2), Some(vec![last - 1, last]));
-        assert_eq!(seqs(last), Some(vec![]));
-        entry.stop_tape();
-        assert!(entry.taped_after(Seq(1)).is_none());
     }
 }

@@ -5,14 +5,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Change, Changes, Delivery, KvEntry, Message, Ports, Stored, Subscription, subjects};
+use ports::{Change, Changes, Delivery, KvEntry, Message, Ports, Subscription, subjects};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{ConversationId, LogId};
 
-use super::conversation::{ConversationState, Folded};
+use super::conversation::ConversationState;
 use super::records::Sighting;
 use super::{CONVERSATIONS, Index};
+use crate::followed::Taken;
 
 /// Log reads at a time when many conversations are behind.
 pub(super) const PARALLEL_READS: usize = 16;
@@ -57,11 +58,10 @@ impl Index {
         let LogId::Conversation { id, .. } = log else { return };
         // A worker may name a log of its own sandbox by the id of anybody's conversation.
         let Some(entry) = self.any(id).filter(|entry| entry.log == log) else { return };
-        let Ok(stored) = serde_json::from_slice::<Stored>(&message.parcel.json) else { return };
-        match entry.fold(stored.prev, stored.seq, &message.parcel.blob) {
-            Folded::New { moved: true } => self.directory_mut().reorder(&entry),
-            Folded::New { moved: false } | Folded::Known => {}
-            Folded::Gap => self.catch_up_or_log(&entry).await,
+        match entry.followed.take_message(&message) {
+            Taken::New(true) => self.directory_mut().reorder(&entry),
+            Taken::New(false) | Taken::Known | Taken::First => {}
+            Taken::Gap => self.catch_up_or_log(&entry).await,
         }
     }
 

@@ -77,7 +77,7 @@ fn saved_projection(saved: Option<&Saved>, created_at: &str) -> Projection {
 async fn load_one(index: &Index, entry: ConversationState) -> ports::Result<()> {
     let tail = index.0.ports.log.tail(&entry.log).await?;
     if tail < entry.seq() {
-        entry.forget_projection();
+        entry.followed.restart();
     }
     let entry = Arc::new(entry);
     if tail > entry.seq() {

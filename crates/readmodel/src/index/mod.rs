@@ -24,7 +24,7 @@ use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
 pub use agent_text::drop_nulls;
-pub use conversation::{ConversationState, Taped};
+pub use conversation::ConversationState;
 use directory::Directory;
 pub use directory::Sort;
 pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
@@ -122,7 +122,7 @@ impl Index {
         deadline: Duration,
     ) -> ports::Result<()> {
         let mut folded = entry.watch();
-        let arrived = folded.wait_for(|at| *at >= seq);
+        let arrived = folded.wait_for(|mark| mark.at >= seq);
         if tokio::time::timeout(BUS_PATIENCE.min(deadline), arrived).await.is_ok() {
             return Ok(());
         }
@@ -132,24 +132,13 @@ impl Index {
     }
 
     /// Folds in everything the log of `entry` has.
+    ///
+    /// # Errors
+    /// Those of the store.
     pub async fn catch_up(&self, entry: &Arc<ConversationState>) -> ports::Result<()> {
-        const PAGE: usize = 1_000;
-        loop {
-            let known = entry.seq();
-            let page = self.0.ports.log.read(&entry.log, known, PAGE).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            let mut at = known;
-            for record in page {
-                entry.fold(at, record.seq, &record.payload);
-                at = record.seq;
-            }
-            self.directory_mut().reorder(entry);
-            if entry.seq() <= known {
-                return Err(Error::Internal(format!("log {} does not advance after {}", entry.log, known.0)));
-            }
-        }
+        let outcome = entry.followed.catch_up(self.0.ports.log.as_ref()).await;
+        self.directory_mut().reorder(entry);
+        outcome
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {
