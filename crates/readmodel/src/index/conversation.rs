@@ -29,7 +29,7 @@ pub struct ConversationState {
     pub(super) followed: FollowedLog<State>,
 }
 
-pub struct State {
+pub(super) struct State {
     /// Without the agent object, which is in `agent`.
     pub(super) record: Arc<ConversationRecord>,
     pub(super) revision: u64,

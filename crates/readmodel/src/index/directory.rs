@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use types::conversation::Status;
-use types::{ConversationId, TenantId};
+use types::{ConversationId, SandboxId, TenantId};
 
 use super::conversation::ConversationState;
 
@@ -26,6 +26,7 @@ pub(super) struct Directory {
     slots: HashMap<ConversationId, Slot>,
     shelves: HashMap<TenantId, Shelf>,
     children: HashMap<ConversationId, Vec<ConversationId>>,
+    sandboxes: HashMap<SandboxId, HashSet<ConversationId>>,
     /// Being deleted: not let in again before that is done.
     hidden: HashSet<ConversationId>,
 }
@@ -53,6 +54,11 @@ impl Directory {
 
     pub(super) fn all(&self) -> Vec<Arc<ConversationState>> {
         self.slots.values().map(|slot| slot.entry.clone()).collect()
+    }
+
+    pub(super) fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<ConversationState>> {
+        let ids = self.sandboxes.get(sandbox).into_iter().flatten();
+        ids.filter_map(|id| self.get(*id).cloned()).collect()
     }
 
     pub(super) fn children_of(&self, id: ConversationId) -> Vec<ConversationId> {
@@ -105,6 +111,7 @@ impl Directory {
         if let Some(parent) = entry.record().parent_conversation_id {
             self.children.entry(parent).or_default().push(entry.id);
         }
+        self.sandboxes.entry(entry.log.sandbox().clone()).or_default().insert(entry.id);
         self.slots.insert(entry.id, slot);
         entry
     }
@@ -117,6 +124,13 @@ impl Directory {
             shelf.drop_status(slot.status);
             if shelf.created.is_empty() {
                 self.shelves.remove(&slot.entry.tenant);
+            }
+        }
+        let sandbox = slot.entry.log.sandbox();
+        if let Some(others) = self.sandboxes.get_mut(sandbox) {
+            others.remove(&id);
+            if others.is_empty() {
+                self.sandboxes.remove(sandbox);
             }
         }
         let parent = slot.entry.record().parent_conversation_id;

@@ -1,15 +1,17 @@
-//! Keeps the index up with the bus and the bucket.
+//! Folds what the bus and the bucket tell, and waits for nothing on the way.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Change, Changes, Delivery, KvEntry, Message, Ports, Subscription, subjects};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use ports::{Change, Changes, Delivery, Message, Ports, Subscription, subjects};
+use tokio::sync::{Notify, mpsc};
 use types::{ConversationId, LogId};
 
+use super::behind::Wish;
 use super::conversation::ConversationState;
 use super::records::Sighting;
 use super::{CONVERSATIONS, Index};
@@ -18,9 +20,23 @@ use crate::followed::Taken;
 /// Log reads at a time when many conversations are behind.
 pub(super) const PARALLEL_READS: usize = 16;
 
+/// Tasks that fold records.
+const PARTITIONS: usize = 4;
+
+/// Records that a partition may have waiting; each may have a mebibyte. What is more waits in the subscription, which
+/// is bounded and says so.
+const WAITING: usize = 16;
+
 pub(super) struct Feeds {
     stored: Subscription,
     records: Changes,
+}
+
+/// What a partition is given, in the order in which it was published.
+enum Dealt {
+    Stored(LogId, Message),
+    /// Records before this were dropped: those of any log.
+    Lagged,
 }
 
 /// From here on nothing is missed.
@@ -30,107 +46,151 @@ pub(super) async fn subscribe(ports: &Ports) -> ports::Result<Feeds> {
     Ok(Feeds { stored, records })
 }
 
-pub(super) fn spawn(index: &Index, feeds: Feeds, tasks: &TaskTracker, drain: &CancellationToken) {
-    let until = drain.clone().cancelled_owned();
-    let follower = index.clone();
-    let mut stored = Box::pin(feeds.stored.take_until(until));
-    tasks.spawn(async move {
-        while let Some(delivery) = stored.next().await {
-            match delivery {
-                Delivery::Message(message) => follower.take_stored(message).await,
-                Delivery::Lagged => follower.catch_up_all().await,
-            }
-        }
-    });
-    let until = drain.clone().cancelled_owned();
-    let follower = index.clone();
-    let mut records = Box::pin(feeds.records.take_until(until));
-    tasks.spawn(async move {
-        while let Some(change) = records.next().await {
-            follower.take_change(change).await;
-        }
+pub(super) fn spawn(index: &Index, feeds: Feeds) {
+    let partitions = (0..PARTITIONS).map(|partition| spawn_partition(index, partition)).collect();
+    index.spawn(deal(feeds.stored, partitions));
+    let listing = Arc::new(Notify::new());
+    index.spawn(list_when_told(index.clone(), listing.clone()));
+    let (index, records) = (index.clone(), feeds.records);
+    index.clone().spawn(async move {
+        records.for_each(async |change| index.take_change(change, &listing)).await;
     });
 }
 
+fn spawn_partition(index: &Index, partition: usize) -> mpsc::Sender<Dealt> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let looking = Arc::new(Notify::new());
+    index.spawn(fold(index.clone(), receiver, looking.clone()));
+    index.spawn(look_when_told(index.clone(), partition, looking));
+    sender
+}
+
+fn partition_of(log: &LogId) -> usize {
+    let mut hasher = DefaultHasher::new();
+    log.hash(&mut hasher);
+    usize::try_from(hasher.finish() % PARTITIONS as u64).unwrap_or_default()
+}
+
+/// Hands each record to the partition of its log.
+async fn deal(mut stored: Subscription, partitions: Vec<mpsc::Sender<Dealt>>) {
+    while let Some(delivery) = stored.next().await {
+        match delivery {
+            Delivery::Message(message) => {
+                let Some(log @ LogId::Conversation { .. }) = subjects::log_of(&message.subject) else {
+                    continue;
+                };
+                let Some(partition) = partitions.get(partition_of(&log)) else { continue };
+                if partition.send(Dealt::Stored(log, message)).await.is_err() {
+                    return;
+                }
+            }
+            Delivery::Lagged => {
+                for partition in &partitions {
+                    if partition.send(Dealt::Lagged).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn fold(index: Index, mut dealt: mpsc::Receiver<Dealt>, looking: Arc<Notify>) {
+    while let Some(dealt) = dealt.recv().await {
+        match dealt {
+            Dealt::Stored(log, message) => index.take_stored(&log, &message),
+            Dealt::Lagged => looking.notify_one(),
+        }
+    }
+}
+
+/// Looks for what a partition has missed, each time it is told that it may have missed something.
+async fn look_when_told(index: Index, partition: usize, looking: Arc<Notify>) {
+    loop {
+        looking.notified().await;
+        index.look_for_missed(partition).await;
+    }
+}
+
+async fn list_when_told(index: Index, listing: Arc<Notify>) {
+    loop {
+        listing.notified().await;
+        if let Err(error) = index.refresh_all().await {
+            tracing::warn!(%error, "the list of conversations cannot be read again");
+        }
+    }
+}
+
 impl Index {
-    async fn take_stored(&self, message: Message) {
-        let Some(log) = subjects::log_of(&message.subject) else { return };
+    fn take_stored(&self, log: &LogId, message: &Message) {
         let LogId::Conversation { id, .. } = log else { return };
         // A worker may name a log of its own sandbox by the id of anybody's conversation.
-        let Some(entry) = self.any(id).filter(|entry| entry.log == log) else { return };
-        match entry.followed.take_message(&message) {
+        let Some(entry) = self.any(*id).filter(|entry| entry.log == *log) else { return };
+        match entry.followed.take_message(message) {
             Taken::New(true) => self.directory_mut().reorder(&entry),
             Taken::New(false) | Taken::Known | Taken::First => {}
-            Taken::Gap => self.catch_up_or_log(&entry).await,
+            Taken::Gap => self.bring_in_line(*id, Wish::LOG),
         }
     }
 
-    async fn take_change(&self, change: Change) {
+    fn take_change(&self, change: Change, listing: &Notify) {
         match change {
             Change::Put { key, entry } => {
                 let Ok(id) = ConversationId::from_str(&key) else { return };
-                let Some(known) = self.any(id) else { return self.refresh(id).await };
+                let Some(known) = self.any(id) else { return self.bring_in_line(id, Wish::RECORD) };
                 if known.state().revision >= entry.revision {
                     return;
                 }
                 match Sighting::read(&entry) {
                     Ok(seen) if known.is_of(&seen.record) => known.replace_record(seen),
-                    Ok(_) => self.refresh(id).await,
+                    Ok(_) => self.bring_in_line(id, Wish::RECORD),
                     Err(error) => tracing::warn!(conversation.id = %id, %error, "a record cannot be read"),
                 }
             }
             Change::Deleted { key } => {
                 let Ok(id) = ConversationId::from_str(&key) else { return };
-                self.refresh(id).await;
+                self.bring_in_line(id, Wish::RECORD);
             }
-            Change::Lagged => {
-                if let Err(error) = self.refresh_all().await {
-                    tracing::warn!(%error, "the list of conversations cannot be read again");
-                }
-            }
+            Change::Lagged => listing.notify_one(),
         }
     }
 
-    /// Brings one conversation in line with the bucket.
-    async fn refresh(&self, id: ConversationId) {
-        let before = self.any(id);
-        let outcome = match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await {
-            Ok(Some(stored)) => self.take_in(&stored).await,
-            Ok(None) => {
-                self.drop_if_same(before.as_ref());
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            tracing::warn!(conversation.id = %id, %error, "a record cannot be read");
-        }
-    }
-
-    async fn take_in(&self, stored: &KvEntry) -> ports::Result<()> {
-        self.adopt(Sighting::read(stored)?).await.map(drop)
-    }
-
+    /// Brings every conversation in line whose record is not the one that is known.
     async fn refresh_all(&self) -> ports::Result<()> {
         let known = self.directory().all();
         let mut found = BTreeSet::new();
         let mut scan = self.0.ports.kv.scan(CONVERSATIONS);
         while let Some(change) = scan.try_next().await? {
-            match change {
-                Change::Put { key, entry } => {
-                    self.take_in(&entry).await?;
-                    found.insert(key);
-                }
-                Change::Deleted { key } => {
-                    found.remove(&key);
-                }
-                Change::Lagged => {}
+            let Change::Put { key, entry } = change else { continue };
+            let Ok(id) = ConversationId::from_str(&key) else { continue };
+            found.insert(id);
+            if self.any(id).is_none_or(|known| known.state().revision < entry.revision) {
+                self.bring_in_line(id, Wish::RECORD);
             }
         }
-        for entry in known.iter().filter(|entry| !found.contains(&entry.id.hex())) {
-            self.drop_if_same(Some(entry));
+        for entry in known.iter().filter(|entry| !found.contains(&entry.id)) {
+            self.bring_in_line(entry.id, Wish::RECORD);
         }
         Ok(())
+    }
+
+    /// Has those conversations of a partition read their logs that end behind what is known of them. One whose next
+    /// record was folded since has missed nothing: that record named the one before it.
+    async fn look_for_missed(&self, partition: usize) {
+        let since = Instant::now();
+        let mut entries = self.directory().all();
+        entries.retain(|entry| partition_of(&entry.log) == partition);
+        stream::iter(entries)
+            .for_each_concurrent(PARALLEL_READS, async |entry| {
+                if entry.state().folded_at > since {
+                    return;
+                }
+                match self.0.ports.log.tail(&entry.log).await {
+                    Ok(tail) if tail <= entry.seq() => {}
+                    Ok(_) | Err(_) => self.bring_in_line(entry.id, Wish::LOG),
+                }
+            })
+            .await;
     }
 
     /// Removes `entry` unless another conversation has its id by now.
@@ -139,28 +199,6 @@ impl Index {
         let mut directory = self.directory_mut();
         if directory.get(entry.id).is_some_and(|present| Arc::ptr_eq(present, entry)) {
             directory.remove(entry.id);
-        }
-    }
-
-    /// Folds in what every log has.
-    pub(super) async fn catch_up_all(&self) {
-        let entries = self.directory().all();
-        stream::iter(entries)
-            .for_each_concurrent(PARALLEL_READS, async |entry| {
-                let behind = match self.0.ports.log.tail(&entry.log).await {
-                    Ok(tail) => tail > entry.seq(),
-                    Err(_) => true,
-                };
-                if behind {
-                    self.catch_up_or_log(&entry).await;
-                }
-            })
-            .await;
-    }
-
-    pub(super) async fn catch_up_or_log(&self, entry: &Arc<ConversationState>) {
-        if let Err(error) = self.catch_up(entry).await {
-            tracing::warn!(conversation.id = %entry.id, %error, "a log cannot be followed");
         }
     }
 }

@@ -1,9 +1,41 @@
 //! The conversations there are, held in memory: the list, its orders and counts, and the state of each.
 //!
-//! Records come from the bucket `CONVERSATIONS`, everything else from the logs, by way of what the bus
-//! republishes; where something was missed the log is read again.
+//! **What is where.** The [`Directory`] has every conversation once, and knows the orders in which a tenant lists them,
+//! their counts, and which sandbox they are in. A [`ConversationState`] has the record of one and the fold of its log, a
+//! [`FollowedLog`](crate::followed::FollowedLog). Both are copies: the bucket `CONVERSATIONS` and the logs are the truth,
+//! and everything here can be made from them again.
+//!
+//! ```text
+//!   bus: every stored record ──▶ deal ──▶ partition 0 ─┐
+//!                                 (by log)     …       ├─▶ fold ──▶ Directory ──▶ lists, sockets, waiters
+//!                                         partition 3 ─┘     │
+//!   bucket: every changed record ──────────▶ take ───────────┤ a gap, a lag, a record not known
+//!                                                            ▼
+//!                                             behind: a task a conversation reads the store
+//! ```
+//!
+//! **Fresh goes before late.** The tasks that fold wait for nothing but the next record, so no conversation holds up
+//! another. Records of one log always come to the same partition, in their order. Where one names a record before it that
+//! is not known, the conversation is *behind*, and a task of its own reads the log (`behind`), one a conversation, again if
+//! it was asked again meanwhile, and [`follow::PARALLEL_READS`] of them at a time. A store that is away is asked again.
+//!
+//! **Lag.** When the subscription has dropped records they may be those of any log. The word of it goes through the
+//! partitions behind the records that came before it; then each looks, beside its folding, where the logs of its
+//! conversations end, and has those read that end behind what is known. A conversation whose next record was folded since
+//! then has missed nothing. When the watch of the bucket lags, the bucket is scanned, and the records that differ are read.
+//!
+//! **A conversation comes in** by its own creation here, or when the watch or a scan tells of its record. It is read
+//! before it is shown, put in, and read once more, for between the two nobody told it of anything. Its record may only be
+//! replaced by one of a later revision, and only if it is the same conversation: another with the same id is another state.
+//!
+//! **It goes** when its record does. While it is deleted here it is hidden, and nobody puts it in again.
+//!
+//! **Who waits** for a write to be visible watches the position ([`Index::wait_for`]), and reads the log himself when the
+//! bus is late. **At start** all is loaded from the bucket, the saved folds and what the logs have beyond them, with the
+//! subscriptions made before. **It ends** when `drain` is cancelled: all of its tasks stop where they wait.
 
 mod agent_text;
+mod behind;
 mod conversation;
 mod directory;
 mod follow;
@@ -24,6 +56,7 @@ use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
 pub use agent_text::drop_nulls;
+use behind::Behind;
 pub use conversation::ConversationState;
 use directory::Directory;
 pub use directory::Sort;
@@ -40,6 +73,9 @@ pub struct Index(Arc<Inner>);
 struct Inner {
     ports: Ports,
     directory: RwLock<Directory>,
+    behind: Behind,
+    tasks: TaskTracker,
+    drain: CancellationToken,
 }
 
 impl Index {
@@ -48,10 +84,16 @@ impl Index {
     /// # Errors
     /// When the store cannot be read.
     pub async fn start(ports: &Ports, tasks: &TaskTracker, drain: &CancellationToken) -> ports::Result<Self> {
-        let index = Self(Arc::new(Inner { ports: ports.clone(), directory: RwLock::default() }));
+        let index = Self(Arc::new(Inner {
+            ports: ports.clone(),
+            directory: RwLock::default(),
+            behind: Behind::default(),
+            tasks: tasks.clone(),
+            drain: drain.clone(),
+        }));
         let feeds = follow::subscribe(ports).await?;
         load::all(&index).await?;
-        follow::spawn(&index, feeds, tasks, drain);
+        follow::spawn(&index, feeds);
         save::spawn(&index, tasks, drain);
         Ok(index)
     }
@@ -106,9 +148,7 @@ impl Index {
     /// The conversations of a sandbox.
     #[must_use]
     pub fn in_sandbox(&self, sandbox: &SandboxId) -> Vec<Arc<ConversationState>> {
-        let mut entries = self.all();
-        entries.retain(|entry| entry.log.sandbox() == sandbox);
-        entries
+        self.directory().in_sandbox(sandbox)
     }
 
     /// Waits until records up to `seq` are folded in, so that who was told of a write reads it.
@@ -139,6 +179,11 @@ impl Index {
         let outcome = entry.followed.catch_up(self.0.ports.log.as_ref()).await;
         self.directory_mut().reorder(entry);
         outcome
+    }
+
+    /// Runs `work` until the server stops.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(self.0.drain.clone().run_until_cancelled_owned(work));
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {

@@ -125,8 +125,12 @@ impl Index {
             self.drop_if_same(Some(&entry));
         }
         let entry = Arc::new(ConversationState::new(seen, Projection::default()));
+        // Nobody is shown a conversation before it was read, and no record finds it before it is in: what is stored
+        // between the two is found by looking once more.
         self.catch_up(&entry).await?;
-        Ok(self.directory_mut().insert(entry))
+        let entry = self.directory_mut().insert(entry);
+        self.catch_up(&entry).await?;
+        Ok(entry)
     }
 
     fn records(&self) -> Bucket<'_, ConversationRecord> {

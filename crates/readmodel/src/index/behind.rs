@@ -1,0 +1,127 @@
+//! Conversations that are known to be behind the store: each is brought in line by a task of its own, beside the tasks
+//! that fold what is fresh.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ports::retry::{Backoff, while_unavailable};
+use tokio::sync::Semaphore;
+use types::ConversationId;
+
+use super::conversation::ConversationState;
+use super::follow::PARALLEL_READS;
+use super::records::Sighting;
+use super::{CONVERSATIONS, Index};
+
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// How long a store that is away is waited for; a later record of the conversation begins anew.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What of a conversation is to be read again.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wish {
+    record: bool,
+    log: bool,
+}
+
+impl Wish {
+    pub(super) const RECORD: Self = Self { record: true, log: false };
+    pub(super) const LOG: Self = Self { record: false, log: true };
+}
+
+/// What is wished for of the conversations that have a task, beyond what that is doing.
+pub(super) struct Behind {
+    wishes: Mutex<HashMap<ConversationId, Wish>>,
+    reading: Semaphore,
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self { wishes: Mutex::default(), reading: Semaphore::new(PARALLEL_READS) }
+    }
+}
+
+impl Behind {
+    /// Whether there is no task for it yet.
+    fn add(&self, id: ConversationId, more: Wish) -> bool {
+        match self.lock().entry(id) {
+            Entry::Occupied(mut wish) => {
+                let Wish { record, log } = *wish.get();
+                wish.insert(Wish { record: record || more.record, log: log || more.log });
+                false
+            }
+            Entry::Vacant(wish) => {
+                wish.insert(more);
+                true
+            }
+        }
+    }
+
+    /// What is to be done next; `None` when there is nothing, and then the conversation has no task any more.
+    fn take(&self, id: ConversationId) -> Option<Wish> {
+        let mut wishes = self.lock();
+        let wish = wishes.get_mut(&id).map(std::mem::take).filter(|wish| *wish != Wish::default());
+        if wish.is_none() {
+            wishes.remove(&id);
+        }
+        wish
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Wish>> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    /// Has a conversation brought in line with the store, now or after what is being read of it already.
+    pub(super) fn bring_in_line(&self, id: ConversationId, wish: Wish) {
+        if !self.0.behind.add(id, wish) {
+            return;
+        }
+        let index = self.clone();
+        self.spawn(async move {
+            while let Some(wish) = index.0.behind.take(id) {
+                index.read_again(id, wish).await;
+            }
+        });
+    }
+
+    async fn read_again(&self, id: ConversationId, wish: Wish) {
+        let read = while_unavailable(PAUSES, PATIENCE, async || {
+            // A conversation that waits for its store takes no other's turn.
+            let _turn = self.0.behind.reading.acquire().await;
+            if wish.record {
+                self.refresh(id).await?;
+            }
+            match self.any(id).filter(|_| wish.log) {
+                Some(entry) => self.catch_up(&entry).await,
+                None => Ok(()),
+            }
+        });
+        if let Err(error) = read.await {
+            tracing::warn!(conversation.id = %id, %error, "a conversation cannot be brought in line with the store");
+        }
+    }
+
+    /// Brings the record of a conversation in line with the bucket.
+    async fn refresh(&self, id: ConversationId) -> ports::Result<()> {
+        let before = self.any(id);
+        match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await? {
+            Some(stored) => self.adopt(Sighting::read(&stored)?).await.map(drop),
+            None => {
+                self.drop_if_same(before.as_ref());
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the log of a conversation that is not in the index yet.
+    pub(super) async fn catch_up_or_log(&self, entry: &Arc<ConversationState>) {
+        if let Err(error) = self.catch_up(entry).await {
+            tracing::warn!(conversation.id = %entry.id, %error, "a log cannot be followed");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A world of real files in which a log can be stuck and a bus can lose messages.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, future::ready};
+use manyhands_readmodel::index::{ConversationState, Created, Index};
+use ports::{
+    Appended, Bus, Delivery, EventLog, LogId, Parcel, Ports, Record, Result, Stored, Subscription, subjects,
+};
+use serde_json::json;
+use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::conversation::ConversationRecord;
+use types::log::LogRecord;
+use types::{BashScope, ConversationId, SandboxId, Seq};
+
+/// Longer than any wait of the index that must not decide.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// The same logs, of which some do not answer.
+pub struct Logs {
+    inner: Arc<dyn EventLog>,
+    stuck: watch::Sender<HashSet<LogId>>,
+    /// How often each was asked: pages, and tails.
+    pub asked: watch::Sender<HashMap<LogId, (usize, usize)>>,
+    /// What is stored in a log as soon as it was read to its end for the first time.
+    late: Mutex<HashMap<LogId, Bytes>>,
+}
+
+impl Logs {
+    pub fn stick(&self, log: &LogId) {
+        self.stuck.send_modify(|stuck| drop(stuck.insert(log.clone())));
+    }
+
+    pub fn release(&self, log: &LogId) {
+        self.stuck.send_modify(|stuck| drop(stuck.remove(log)));
+    }
+
+    pub fn store_after_reading(&self, log: &LogId, record: Bytes) {
+        self.late.lock().unwrap().insert(log.clone(), record);
+    }
+
+    pub fn asked(&self, log: &LogId) -> (usize, usize) {
+        self.asked.borrow().get(log).copied().unwrap_or_default()
+    }
+
+    pub async fn until_asked(&self, log: &LogId, enough: impl Fn((usize, usize)) -> bool) {
+        let mut asked = self.asked.subscribe();
+        let is_enough = |asked: &HashMap<_, _>| enough(asked.get(log).copied().unwrap_or_default());
+        timeout(IN_TIME, asked.wait_for(is_enough)).await.expect("it is asked").unwrap();
+    }
+
+    async fn ask(&self, log: &LogId, pages: usize, tails: usize) {
+        self.asked.send_modify(|asked| {
+            let count = asked.entry(log.clone()).or_default();
+            *count = (count.0 + pages, count.1 + tails);
+        });
+        self.stuck.subscribe().wait_for(|stuck| !stuck.contains(log)).await.unwrap();
+    }
+}
+
+#[async_trait]
+impl EventLog for Logs {
+    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
+        self.inner.append(log, after, records).await
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        self.ask(log, 1, 0).await;
+        let page = self.inner.read(log, after, limit).await?;
+        let late = if page.is_empty() { self.late.lock().unwrap().remove(log) } else { None };
+        if let Some(record) = late {
+            self.inner.append(log, after, vec![record]).await?;
+        }
+        Ok(page)
+    }
+
+    async fn tail(&self, log: &LogId) -> Result<Seq> {
+        self.ask(log, 0, 1).await;
+        self.inner.tail(log).await
+    }
+
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        self.inner.delete(log).await
+    }
+
+    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
+        self.inner.truncate_before(log, first_kept).await
+    }
+
+    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
+        self.inner.bash_logs(sandbox).await
+    }
+}
+
+/// The same bus, which loses what some logs publish, and says that it has lost something when it is told to.
+pub struct Wire {
+    inner: Arc<dyn Bus>,
+    lost: Arc<Mutex<HashSet<String>>>,
+    lags: broadcast::Sender<()>,
+    pub subscriptions: Mutex<Vec<String>>,
+}
+
+impl Wire {
+    pub fn lose(&self, log: &LogId) {
+        self.lost.lock().unwrap().insert(subjects::stored(log));
+    }
+
+    pub fn deliver(&self, log: &LogId) {
+        self.lost.lock().unwrap().remove(&subjects::stored(log));
+    }
+
+    pub fn lag(&self) {
+        self.lags.send(()).unwrap();
+    }
+}
+
+#[async_trait]
+impl Bus for Wire {
+    async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()> {
+        self.inner.publish(subject, parcel).await
+    }
+
+    async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel> {
+        self.inner.request(subject, parcel, deadline).await
+    }
+
+    async fn subscribe(&self, pattern: &str, group: Option<&str>) -> Result<Subscription> {
+        self.subscriptions.lock().unwrap().push(pattern.to_owned());
+        let lost = self.lost.clone();
+        let heard = self.inner.subscribe(pattern, group).await?.filter(move |delivery| {
+            let is_lost = match delivery {
+                Delivery::Message(message) => lost.lock().unwrap().contains(&message.subject),
+                Delivery::Lagged => false,
+            };
+            ready(!is_lost)
+        });
+        let lags = futures_util::stream::unfold(self.lags.subscribe(), async |mut lags| {
+            lags.recv().await.ok()?;
+            Some((Delivery::Lagged, lags))
+        });
+        Ok(futures_util::stream::select(heard, lags).boxed())
+    }
+}
+
+pub struct World {
+    /// With the doubles.
+    pub ports: Ports,
+    pub logs: Arc<Logs>,
+    pub bus: Arc<Wire>,
+    pub index: Index,
+    pub tasks: TaskTracker,
+    pub drain: CancellationToken,
+    _store: (embedded::Guard, tempfile::TempDir),
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (real, guard) = embedded::open(options).await.unwrap();
+        let logs = Arc::new(Logs {
+            inner: real.log.clone(),
+            stuck: watch::Sender::default(),
+            asked: watch::Sender::default(),
+            late: Mutex::default(),
+        });
+        let bus = Arc::new(Wire {
+            inner: real.bus.clone(),
+            lost: Arc::default(),
+            lags: broadcast::channel(16).0,
+            subscriptions: Mutex::default(),
+        });
+        let ports = Ports { log: logs.clone(), bus: bus.clone(), ..real };
+        let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+        let index = Index::start(&ports, &tasks, &drain).await.unwrap();
+        Self { ports, logs, bus, index, tasks, drain, _store: (guard, folder) }
+    }
+
+    pub async fn conversation(&self) -> Arc<ConversationState> {
+        match self.index.create(&record(&SandboxId::shared())).await.unwrap() {
+            Created::New(entry) => entry,
+            Created::Existing(_) => panic!("its id is new"),
+        }
+    }
+
+    /// Stores one more event.
+    pub async fn append(&self, log: &LogId) -> Seq {
+        let tail = self.logs.inner.tail(log).await.unwrap();
+        self.logs.inner.append(log, tail, vec![message()]).await.unwrap().tail()
+    }
+
+    /// Publishes a record that is not in the log, after one that is not known.
+    pub async fn publish_after_a_gap(&self, log: &LogId) {
+        let json = serde_json::to_vec(&Stored { prev: Seq(1 << 40), seq: Seq(1 << 41) }).unwrap().into();
+        let parcel = Parcel { json, blob: message() };
+        self.ports.bus.publish(&subjects::stored(log), parcel).await.unwrap();
+    }
+}
+
+pub async fn until_folded(entry: &ConversationState, seq: Seq) {
+    let mut folded = entry.watch();
+    timeout(IN_TIME, folded.wait_for(|mark| mark.at >= seq)).await.expect("it is folded in time").unwrap();
+}
+
+pub async fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(there) = there() {
+                return there;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(IN_TIME, looking).await.unwrap_or_else(|_| panic!("{what} in time"))
+}
+
+pub fn record(sandbox: &SandboxId) -> ConversationRecord {
+    serde_json::from_value(json!({"id": ConversationId::random(), "sandbox": sandbox,
+        "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
+        "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
+        "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null}))
+    .unwrap()
+}
+
+pub fn message() -> Bytes {
+    let event = json!({"id": "m", "timestamp": "2026-11-23T00:00:01", "kind": "MessageEvent"});
+    LogRecord::event(0, &event).unwrap().encode().unwrap().into()
+}

@@ -1,0 +1,135 @@
+//! The index keeps up: what is late holds up nothing that is fresh, and nothing is missed.
+
+use ports::buckets::CONVERSATIONS;
+use ports::{Expect, LogId};
+use types::conversation::ConversationRecord;
+use types::{SandboxId, Seq, TenantId};
+
+use crate::doubles::{World, message, record, until, until_folded};
+
+/// More than there are tasks that fold, so that some share one with the conversation that is late.
+const OTHERS: usize = 12;
+
+#[tokio::test]
+async fn a_conversation_with_a_gap_holds_up_no_other() {
+    let world = World::start().await;
+    let late = world.conversation().await;
+    world.bus.lose(&late.log);
+    let missed = world.append(&late.log).await;
+    world.bus.deliver(&late.log);
+    world.logs.stick(&late.log);
+    let (pages, _) = world.logs.asked(&late.log);
+    world.publish_after_a_gap(&late.log).await;
+    world.logs.until_asked(&late.log, |asked| asked.0 > pages).await;
+    for _ in 0..OTHERS {
+        let fresh = world.conversation().await;
+        let seq = world.append(&fresh.log).await;
+        until_folded(&fresh, seq).await;
+    }
+    assert_eq!(late.seq(), Seq::ZERO);
+    world.logs.release(&late.log);
+    until_folded(&late, missed).await;
+}
+
+#[tokio::test]
+async fn what_is_fresh_is_folded_while_a_lag_is_looked_into() {
+    let world = World::start().await;
+    let late = world.conversation().await;
+    world.bus.lose(&late.log);
+    let missed = world.append(&late.log).await;
+    world.logs.stick(&late.log);
+    let (_, tails) = world.logs.asked(&late.log);
+    world.bus.lag();
+    world.logs.until_asked(&late.log, |asked| asked.1 > tails).await;
+    for _ in 0..OTHERS {
+        let fresh = world.conversation().await;
+        let seq = world.append(&fresh.log).await;
+        until_folded(&fresh, seq).await;
+    }
+    assert_eq!(late.seq(), Seq::ZERO);
+    world.logs.release(&late.log);
+    until_folded(&late, missed).await;
+}
+
+#[tokio::test]
+async fn after_a_lag_only_logs_that_go_beyond_what_is_known_are_read() {
+    let world = World::start().await;
+    let mut current = Vec::new();
+    for _ in 0..OTHERS {
+        let entry = world.conversation().await;
+        let seq = world.append(&entry.log).await;
+        until_folded(&entry, seq).await;
+        current.push(entry);
+    }
+    let late = world.conversation().await;
+    world.bus.lose(&late.log);
+    let missed = world.append(&late.log).await;
+    let before: Vec<_> = current.iter().map(|entry| world.logs.asked(&entry.log)).collect();
+    world.bus.lag();
+    until_folded(&late, missed).await;
+    for (entry, (pages, tails)) in current.iter().zip(before) {
+        world.logs.until_asked(&entry.log, |asked| asked.1 > tails).await;
+        assert_eq!(world.logs.asked(&entry.log).0, pages);
+    }
+}
+
+#[tokio::test]
+async fn a_new_conversation_whose_log_does_not_answer_holds_up_no_other() {
+    let world = World::start().await;
+    let (stuck, other) = (record(&SandboxId::shared()), record(&SandboxId::shared()));
+    let log = LogId::conversation(&stuck.sandbox, stuck.id);
+    world.logs.stick(&log);
+    made_elsewhere(&world, &stuck).await;
+    world.logs.until_asked(&log, |asked| asked.0 > 0).await;
+    made_elsewhere(&world, &other).await;
+    until("the other conversation is there", || world.index.any(other.id)).await;
+    assert!(world.index.any(stuck.id).is_none(), "it is not shown before it was read");
+    world.logs.release(&log);
+    until("the late conversation is there", || world.index.any(stuck.id)).await;
+}
+
+#[tokio::test]
+async fn what_is_stored_while_a_conversation_is_taken_in_is_not_missed() {
+    let world = World::start().await;
+    let taken_in = record(&SandboxId::shared());
+    let log = LogId::conversation(&taken_in.sandbox, taken_in.id);
+    let first = world.append(&log).await;
+    // Nobody hears of it: the conversation is not in the index yet.
+    world.bus.lose(&log);
+    world.logs.store_after_reading(&log, message());
+    made_elsewhere(&world, &taken_in).await;
+    let entry = until("the conversation is there", || world.index.any(taken_in.id)).await;
+    until_folded(&entry, Seq(first.0 + 1)).await;
+    assert_eq!(entry.events(), 2);
+}
+
+#[tokio::test]
+async fn the_conversations_of_a_sandbox_are_those_that_are_in_it() {
+    let world = World::start().await;
+    let sandboxes = ["one", "two"].map(|name| SandboxId::parse(name).unwrap());
+    let records: Vec<_> = (0..6).map(|n| record(&sandboxes[n % 2])).collect();
+    for record in &records {
+        world.index.create(record).await.unwrap();
+    }
+    let ids = |sandbox| {
+        let mut ids: Vec<_> = world.index.in_sandbox(sandbox).iter().map(|entry| entry.id).collect();
+        ids.sort();
+        ids
+    };
+    let expected = |of: &[usize]| {
+        let mut ids: Vec<_> = of.iter().map(|n| records[*n].id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!((ids(&sandboxes[0]), ids(&sandboxes[1])), (expected(&[0, 2, 4]), expected(&[1, 3, 5])));
+    let forget = async |_: &_| ports::Result::Ok(());
+    assert!(world.index.delete(&TenantId::default(), records[2].id, forget).await.unwrap());
+    assert_eq!((ids(&sandboxes[0]), ids(&sandboxes[1])), (expected(&[0, 4]), expected(&[1, 3, 5])));
+    assert_eq!(world.index.in_sandbox(&SandboxId::parse("three").unwrap()).len(), 0);
+}
+
+/// Another replica stores the record of a conversation.
+async fn made_elsewhere(world: &World, record: &ConversationRecord) {
+    let value = serde_json::to_vec(record).unwrap();
+    world.ports.kv.put(CONVERSATIONS, &record.id.hex(), value.into(), Expect::Absent).await.unwrap();
+}

@@ -1,0 +1,68 @@
+//! One log is followed once, however many look at it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use manyhands_readmodel::bashlog::{Listener, Query, Tails};
+use ports::{LogId, subjects};
+use serde_json::json;
+use tokio::time::timeout;
+use types::{BashScope, SandboxId, Seq};
+use uuid::Uuid;
+
+use crate::doubles::World;
+
+#[tokio::test]
+async fn all_who_wait_for_a_bash_log_share_one_subscription_and_miss_nothing() {
+    let world = World::start().await;
+    let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let tails = Tails::new(&world.ports, &world.tasks, &world.drain);
+    let mut tail = append(&world, &log, Seq::ZERO, 0..3).await;
+    let mut all = Listener::new(tails.of(log.clone()), true).await.unwrap();
+    let mut new = Vec::new();
+    for _ in 0..8 {
+        new.push(Listener::new(tails.of(log.clone()), false).await.unwrap());
+    }
+    tail = append(&world, &log, tail, 3..40).await;
+    assert_eq!(told(&mut all, 40).await, (0..40).collect::<Vec<_>>());
+    for listener in &mut new {
+        assert_eq!(told(listener, 37).await, (3..40).collect::<Vec<_>>());
+    }
+    let page = tails.of(log.clone()).search(&Query { limit: 100, ..Query::default() }).await.unwrap();
+    assert_eq!(page.entries.len(), 40);
+
+    world.ports.log.delete(&log).await.unwrap();
+    append(&world, &log, Seq::ZERO, 90..91).await;
+    for listener in &mut new {
+        assert_eq!(told(listener, 1).await, [90], "a log that was cleared begins anew");
+    }
+    assert!(tail > Seq::ZERO);
+    let subscriptions = world.bus.subscriptions.lock().unwrap();
+    let subject = subjects::stored(&log);
+    assert_eq!(subscriptions.iter().filter(|pattern| **pattern == subject).count(), 1);
+}
+
+async fn append(world: &World, log: &LogId, mut tail: Seq, ids: std::ops::Range<u64>) -> Seq {
+    for id in ids {
+        tail = world.ports.log.append(log, tail, vec![event(id)]).await.unwrap().tail();
+    }
+    tail
+}
+
+/// The ids of the next events.
+async fn told(listener: &mut Listener, count: usize) -> Vec<u128> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let records = timeout(Duration::from_secs(10), listener.next()).await.expect("it is told").unwrap();
+        let read = records.iter().map(|record| serde_json::from_slice::<serde_json::Value>(&record.payload));
+        ids.extend(
+            read.map(|event| Uuid::parse_str(event.unwrap()["id"].as_str().unwrap()).unwrap().as_u128()),
+        );
+    }
+    ids
+}
+
+fn event(id: u64) -> Bytes {
+    let id = Uuid::from_u128(id.into()).simple().to_string();
+    json!({"kind": "BashCommand", "id": id, "timestamp": "2026-11-23T00:00:00.000000Z"}).to_string().into()
+}
