@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::config::Placement;
+use ports::retry::Backoff;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 use crate::{banner, edge, observe};
 
-const SERVING_AGAIN: Duration = Duration::from_secs(1);
+const SERVING_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -74,9 +75,10 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
                 let (count, watch) = (count.clone(), watch.clone());
                 Ok(control::storage::serve(&*storage, &ports, quota, count, watch, &stop).await?)
             };
+            let mut pauses = SERVING_AGAIN;
             while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
-                tokio::time::sleep(SERVING_AGAIN).await;
+                tokio::time::sleep(pauses.pause()).await;
             }
         }
     });

@@ -11,12 +11,13 @@ pub mod worker;
 
 use std::time::{Duration, Instant};
 
+use ports::retry::Backoff;
 use settings::Cluster;
 use types::placement::Credentials;
 
 /// How long a gateway is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Connects the part of the cluster called `role`.
 ///
@@ -51,12 +52,12 @@ async fn connect_with(
 /// # Errors
 /// When none does in time, or this part may not have it.
 async fn ready<T>(mut ask: impl AsyncFnMut() -> Result<T, nats::Error>) -> anyhow::Result<T> {
-    let give_up = Instant::now() + PATIENCE;
+    let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
     loop {
         match ask().await {
             Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_))) if Instant::now() < give_up => {
                 tracing::info!(%error, "waiting for a gateway");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pauses.pause()).await;
             }
             other => return Ok(other?),
         }

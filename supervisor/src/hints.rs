@@ -7,20 +7,27 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
 use ports::buckets::{LEASES, SANDBOXES};
+use ports::retry::Backoff;
 use ports::{Allowance, Change, Changes, Kv, KvEntry};
 use types::Epoch;
 use types::placement::Lease;
 
 /// After watches that ended.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 /// How often the lease of one sandbox is news: sooner than its worker can be replaced.
 const NEWS_AT_ONCE: u32 = 6;
 const NEWS_EVERY: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
 pub struct Hints {
     /// `None` until the watches are made, and again when one has ended.
     changes: Option<Changes>,
+    pauses: Backoff,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self { changes: None, pauses: PAUSES }
+    }
 }
 
 impl Hints {
@@ -46,10 +53,12 @@ impl Hints {
     /// Dropping it loses nothing.
     pub async fn changed(&mut self) {
         let Some(changes) = &mut self.changes else { return std::future::pending().await };
-        if changes.next().await.is_none() {
-            self.changes = None;
-            tokio::time::sleep(WATCH_AGAIN).await;
+        if changes.next().await.is_some() {
+            self.pauses.reset();
+            return;
         }
+        self.changes = None;
+        tokio::time::sleep(self.pauses.pause()).await;
     }
 }
 

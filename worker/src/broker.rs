@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future};
 use llm::{Pieces, TransportError};
+use ports::retry::Backoff;
 use ports::rpc::{self, Address, Code, Fault};
 use ports::{Bus, Delivery, Parcel, subjects};
 use tokio::runtime::Handle;
@@ -19,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a call waits for the room that others of its sandbox take up.
 const ROOM: Duration = Duration::from_secs(60);
-const ROOM_AGAIN: Duration = Duration::from_millis(200);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Bytes of a call's body in one message.
 const PART: usize = 512 * 1024;
@@ -39,11 +40,12 @@ impl Broker {
 
     async fn hand_over(&self, call: &ModelCall, first: Bytes) -> Result<(), Fault> {
         let (address, give_up) = (Address::of_control_plane(&self.sandbox), Instant::now() + ROOM);
+        let mut pauses = PAUSES;
         loop {
             let taken = rpc::call(self.bus.as_ref(), &address, call, first.clone(), DEADLINE).await;
             match taken {
                 Err(fault) if fault.code == Code::Busy && Instant::now() < give_up => {
-                    tokio::time::sleep(ROOM_AGAIN).await;
+                    tokio::time::sleep(pauses.pause()).await;
                 }
                 outcome => return outcome.map(|((), _)| ()),
             }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
+use ports::retry::Backoff;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
@@ -16,6 +17,8 @@ use crate::subscription::CAPACITY;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(30);
+/// Between two tries to connect.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(3_200));
 const OLDEST: (u64, u64) = (2, 11);
 /// Below it file transfers fail: their chunks have 4 MiB.
 const ENOUGH_PAYLOAD: usize = 8 << 20;
@@ -49,7 +52,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
     let urls = options.urls.join(", ");
     let deadline = Instant::now() + START;
-    let mut attempt = 1;
+    let mut pauses = PAUSES;
     let (client, mut status) = loop {
         let error = match try_connect(&options, &credentials).await? {
             Ok(connected) => break connected,
@@ -67,8 +70,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
             _ if Instant::now() >= deadline => return Err(Error::Unreachable { urls, reason }),
             _ => {}
         }
-        tokio::time::sleep(delay(attempt)).await;
-        attempt += 1;
+        tokio::time::sleep(pauses.pause()).await;
     };
     let info = client.server_info();
     if version(&info.version).is_none_or(|version| version < OLDEST) {
@@ -113,7 +115,7 @@ async fn try_connect(options: &Options, credentials: &Renewable) -> Result<Attem
         .name(&options.name)
         .ping_interval(PING)
         .subscription_capacity(CAPACITY)
-        .reconnect_delay_callback(delay)
+        .reconnect_delay_callback(|attempt| PAUSES.after(attempt))
         .event_callback(move |event| {
             note(&news, &event);
             std::future::ready(())
@@ -180,14 +182,6 @@ fn is_distrust(error: &async_nats::ConnectError) -> bool {
     source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
-/// Doubles from 50 ms to 3.2 s; between half and all of it, so that many clients do not come back at once.
-fn delay(attempt: usize) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
-    let full = Duration::from_millis(50) * 2_u32.pow(doublings);
-    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    full / 2 + full / 2 * random / 256
-}
-
 /// Major and minor.
 fn version(text: &str) -> Option<(u64, u64)> {
     let mut numbers = text.split(|character: char| !character.is_ascii_digit());
@@ -205,13 +199,5 @@ mod tests {
         assert!(version("2.11.0-RC.1").unwrap() >= OLDEST);
         assert!(version("3.0").unwrap() >= OLDEST);
         assert_eq!(version("dev"), None);
-    }
-
-    #[test]
-    fn delays_grow_to_a_bound() {
-        for attempt in [1, 2, 7, 1_000, usize::MAX] {
-            let full = Duration::from_millis(50 << (attempt - 1).min(6));
-            assert!((full / 2..=full).contains(&delay(attempt)), "{attempt}");
-        }
     }
 }

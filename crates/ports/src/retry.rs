@@ -11,26 +11,33 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
-    next: Duration,
     longest: Duration,
+    failures: usize,
 }
 
 impl Backoff {
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, next: first, longest }
+        Self { first, longest, failures: 0 }
     }
 
     /// How long to wait now.
     pub fn pause(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = pause.saturating_mul(2).min(self.longest);
+        self.failures = self.failures.saturating_add(1);
+        self.after(self.failures)
+    }
+
+    /// How long to wait after so many failures in a row.
+    #[must_use]
+    pub fn after(&self, failures: usize) -> Duration {
+        let doublings = u32::try_from(failures.saturating_sub(1)).unwrap_or(u32::MAX).min(31);
+        let pause = self.first.saturating_mul(1 << doublings).min(self.longest);
         pause.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
     }
 
     /// It went well: the next pause is a first one.
     pub const fn reset(&mut self) {
-        self.next = self.first;
+        self.failures = 0;
     }
 }
 
@@ -73,6 +80,10 @@ mod tests {
             assert!(*pause >= most / 2 * MS && *pause <= most * MS, "{pause:?} of {most} ms");
         }
         assert_ne!(pauses(), pauses());
+        let backoff = Backoff::new(100 * MS, 1_000 * MS);
+        for failures in [4, 100, usize::MAX] {
+            assert!(backoff.after(failures) >= 400 * MS && backoff.after(failures) <= 1_000 * MS);
+        }
     }
 
     #[tokio::test(start_paused = true)]

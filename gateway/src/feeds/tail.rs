@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use control::Tasks;
 use futures_util::{FutureExt, StreamExt, stream};
+use ports::retry::Backoff;
 use ports::{Delivery, Ports, Subscription, subjects};
 use readmodel::followed::Taped;
 use readmodel::history::READ_RECORDS;
@@ -21,14 +22,14 @@ const CHUNK_BYTES: usize = 512 * 1024;
 const MAKING_WAY: Duration = Duration::from_millis(20);
 
 /// Until a log that could not be read is tried again.
-const LOG_REST: Duration = Duration::from_millis(200);
+const RESTS: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Feeds the sockets of `room` until there are none.
 pub async fn run(ports: Ports, tasks: Tasks, hub: Hub, room: Arc<Room>) {
     let mut live = subscribe_live(&ports, &room).await;
     let mut folded = room.entry.watch();
     folded.mark_changed();
-    let mut repeats: Option<Repeats> = None;
+    let (mut repeats, mut rests): (Option<Repeats>, _) = (None, RESTS);
     loop {
         let due = repeats.as_ref().and_then(|repeats| repeats.due(&room.entry));
         tokio::select! {
@@ -39,10 +40,13 @@ pub async fn run(ports: Ports, tasks: Tasks, hub: Hub, room: Arc<Room>) {
                 if changed.is_err() {
                     return;
                 }
-                if let Err(error) = advance(&ports, &room, &mut live, &mut repeats).await {
-                    tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
-                    tokio::time::sleep(LOG_REST).await;
-                    folded.mark_changed();
+                match advance(&ports, &room, &mut live, &mut repeats).await {
+                    Ok(()) => rests.reset(),
+                    Err(error) => {
+                        tracing::warn!(conversation.id = %room.entry.id, %error, "sockets lag behind");
+                        tokio::time::sleep(rests.pause()).await;
+                        folded.mark_changed();
+                    }
                 }
             }
             () = sleep_until(due), if due.is_some() => repeat(&room, &mut repeats),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ports::buckets::BUDGETS;
+use ports::retry::Backoff;
 use ports::{Bucket, Expect, Kv};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use types::stats::{MOST_COST, add_cost};
 use uuid::Uuid;
 
 /// After a write that failed.
-const AGAIN: Duration = Duration::from_secs(1);
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// The writers whose newest number is kept with a sum: more than ever write to it at the same time.
 const WRITERS: usize = 32;
@@ -140,10 +141,11 @@ impl Tally {
         if !self.is_first(key, more) {
             return;
         }
+        let mut pauses = PAUSES;
         loop {
             tokio::time::sleep(pause).await;
             match self.save(key).await {
-                Ok(true) => {}
+                Ok(true) => pauses.reset(),
                 Ok(false) => return,
                 Err(error) if stop.is_cancelled() => {
                     let lost = self.lock().remove(key).unwrap_or_default();
@@ -153,7 +155,7 @@ impl Tally {
                 }
                 Err(error) => {
                     tracing::warn!(key, %error, "model calls are not counted yet, trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(pauses.pause()).await;
                 }
             }
         }

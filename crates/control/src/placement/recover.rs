@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use ports::retry::Backoff;
 use ports::rpc::Code;
 use readmodel::index::{ConversationState, Index};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Workers may answer later than the gateway, and than they have their leases.
 const PATIENCE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(200);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Cut-off runs that are closed at the same time.
 const AT_ONCE: usize = 16;
@@ -96,7 +97,7 @@ async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers) {
 
 /// Has the conversation opened; for one that runs nothing changes.
 async fn wake(workers: &Workers, entry: &ConversationState) {
-    let give_up = Instant::now() + PATIENCE;
+    let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
         let waking = workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, DEADLINE);
@@ -105,7 +106,7 @@ async fn wake(workers: &Workers, entry: &ConversationState) {
             Err(fault)
                 if matches!(fault.code, Code::Absent | Code::Unavailable) && Instant::now() < give_up =>
             {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(pauses.pause()).await;
             }
             Err(fault) => {
                 tracing::warn!(conversation.id = %entry.id, error = %fault, "a run that was cut off is not closed");

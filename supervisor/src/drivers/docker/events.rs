@@ -9,10 +9,11 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use ports::retry::Backoff;
 
 use super::{CLUSTER_LABEL, SANDBOX_LABEL};
 
-const RECONNECT: Duration = Duration::from_secs(1);
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 pub struct Events {
     docker: Docker,
@@ -22,13 +23,14 @@ pub struct Events {
     heard_until: u128,
     /// The container of an event that nobody has heard of yet.
     ending: Option<String>,
+    pauses: Backoff,
 }
 
 impl Events {
     pub fn of(docker: Docker, cluster: &str) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let heard_until = now.as_nanos();
-        Self { docker, cluster: cluster.to_owned(), stream: None, heard_until, ending: None }
+        Self { docker, cluster: cluster.to_owned(), stream: None, heard_until, ending: None, pauses: PAUSES }
     }
 
     /// Returns when a container of the cluster has ended, and after a connection was lost.
@@ -45,8 +47,9 @@ impl Events {
         let Some(stream) = &mut self.stream else { return };
         let Some(Ok(event)) = stream.next().await else {
             self.stream = None;
-            return tokio::time::sleep(RECONNECT).await;
+            return tokio::time::sleep(self.pauses.pause()).await;
         };
+        self.pauses.reset();
         self.heard_until = event.time_nano.and_then(|at| u128::try_from(at).ok()).unwrap_or(self.heard_until);
         self.ending = event.actor.and_then(|actor| actor.id);
         self.until_ended().await;
