@@ -1,7 +1,6 @@
 use axum::extract::{FromRef, FromRequestParts};
 use control::placement::Workers;
 use http::request::Parts;
-use ports::LogId;
 use readmodel::index::Index;
 use types::bash::ExecuteBashRequest;
 use types::calls::{Scope, ScopedWorkspace};
@@ -62,12 +61,6 @@ impl Target {
             Some(cwd) if self.scope.workspace.is_none() => Self::of_path(workers, &caller.tenant, cwd).await,
             _ => Ok(self),
         }
-    }
-
-    /// The log of what commands print here.
-    #[must_use]
-    pub fn bash_log(&self) -> LogId {
-        LogId::bash(&self.sandbox, self.scope.bash())
     }
 
     /// # Errors
