@@ -35,11 +35,11 @@ pub struct Logs {
 
 impl Logs {
     pub fn stick(&self, log: &LogId) {
-        self.stuck.send_modify(|stuck| drop(stuck.insert(log.clone())));
+        self.stuck.send_if_modified(|stuck| stuck.insert(log.clone()));
     }
 
     pub fn release(&self, log: &LogId) {
-        self.stuck.send_modify(|stuck| drop(stuck.remove(log)));
+        self.stuck.send_if_modified(|stuck| stuck.remove(log));
     }
 
     pub fn store_after_reading(&self, log: &LogId, record: Bytes) {
