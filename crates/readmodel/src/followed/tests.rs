@@ -6,23 +6,25 @@ use types::{ConversationId, SandboxId};
 
 /// Keeps all records.
 #[derive(Default)]
-struct All(Vec<(Seq, Bytes)>);
+struct All {
+    records: Vec<(Seq, Bytes)>,
+}
 
 impl Fold for All {
     type News = usize;
 
     fn at(&self) -> Seq {
-        self.0.last().map_or(Seq::ZERO, |(seq, _)| *seq)
+        self.records.last().map_or(Seq::ZERO, |(seq, _)| *seq)
     }
 
     fn take(&mut self, prev: Seq, seq: Seq, payload: &Bytes) -> usize {
         assert_eq!(prev, self.at());
-        self.0.push((seq, payload.clone()));
-        self.0.len()
+        self.records.push((seq, payload.clone()));
+        self.records.len()
     }
 
     fn restart(&mut self) {
-        self.0.clear();
+        self.records.clear();
     }
 }
 
@@ -38,7 +40,7 @@ fn payload(n: u64) -> Bytes {
 }
 
 fn folded(followed: &FollowedLog<All>) -> Vec<Bytes> {
-    followed.fold().0.iter().map(|(_, payload)| payload.clone()).collect()
+    followed.fold().records.iter().map(|(_, payload)| payload.clone()).collect()
 }
 
 #[tokio::test]
