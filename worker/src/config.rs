@@ -37,6 +37,8 @@ pub struct Config {
     pub remembered_bytes: usize,
     /// Conversations with fewer events are not remembered: their logs are read again at once.
     pub remembered_from: u64,
+    /// Events after which a snapshot of a conversation is kept in the store.
+    pub snapshot_every: u64,
     /// How long the shell of a conversation out of memory stays alive.
     pub shell_idle: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
@@ -71,6 +73,7 @@ impl Config {
             remembered_for: Duration::from_secs(10 * 60),
             remembered_bytes: 64 << 20,
             remembered_from: 200,
+            snapshot_every: 500,
             shell_idle: Duration::from_secs(20 * 60),
             drain: Duration::from_secs(2),
             command_user: None,

@@ -109,19 +109,30 @@ impl Agent {
         agent
     }
 
-    /// Takes what it was built from, as of now: the fields of the projection that [`Self::new`] looks at, and the past.
-    /// For an agent that is not needed any more.
+    /// The projection it was built from, as of now: the fields that [`Self::new`] looks at.
     #[must_use]
-    pub fn take_memory(&mut self) -> (Projection, Past) {
+    pub fn projection(&self) -> Projection {
         let mut projection = Projection {
             status: self.status,
-            stats: std::mem::take(&mut self.stats),
+            stats: self.stats.clone(),
             confirmation_policy: Some(self.policy.clone()),
             security_analyzer: Some(self.analyzer.clone()),
             ..Projection::default()
         };
         self.position.note(&mut projection);
-        (projection, std::mem::take(&mut self.past))
+        projection
+    }
+
+    /// The past it was built from, as of now.
+    #[must_use]
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// Takes that away, from an agent that is not needed any more.
+    #[must_use]
+    pub fn take_past(&mut self) -> Past {
+        std::mem::take(&mut self.past)
     }
 
     /// Sets right what a crash left: a run that is not one any more becomes an error, and every open call
@@ -168,12 +179,6 @@ impl Agent {
             }
         }
         Ok(draft.finish())
-    }
-
-    /// About how many bytes of memory it takes.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        self.past.weight()
     }
 
     #[must_use]

@@ -1,12 +1,13 @@
 //! What the events of a log mean for the loop: folded one by one, and all of them that stays in memory.
 
+use serde::{Deserialize, Serialize};
 use types::event::Source;
 use types::{Content, Event, EventBody, EventId};
 
 use crate::stuck::Trail;
 use crate::view::View;
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Past {
     pub(crate) view: View,
     pub(crate) trail: Trail,
@@ -42,7 +43,8 @@ impl Past {
     }
 
     /// About how many bytes of memory it takes.
-    pub(crate) fn weight(&self) -> usize {
+    #[must_use]
+    pub fn weight(&self) -> usize {
         const ID: usize = 72;
         self.view.weight() + self.said.len() * ID
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::{Deserialize, Serialize};
 use types::event::{Action, Source};
 use types::{Event, EventBody};
 
@@ -22,12 +23,12 @@ pub enum Verdict {
 }
 
 /// What happened since the last user message: contents as hashes, ids and times left out.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
     marks: VecDeque<Mark>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Mark {
     Did(u64),
     Saw(u64),

@@ -1,10 +1,12 @@
 //! The history as the model sees it: every call with exactly one result, right behind it.
 
 mod forget;
+mod shared;
 mod weight;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::content::{Content, Message, Role};
 use types::event::{Action, AgentError, MessageBody, Observation, Rejection, Source, SystemPrompt};
@@ -15,7 +17,7 @@ use crate::observation;
 /// What stands for a result that is not there yet, in a question asked meanwhile.
 const NO_RESULT_YET: &str = "[This call has no result yet.]";
 
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct View {
     pub items: Vec<Item>,
     /// Who answers from here on, where the log says so.
@@ -23,39 +25,43 @@ pub struct View {
 }
 
 /// What must be the same for a signature to be accepted.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Model {
     name: Value,
     base_url: Value,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum Item {
     System {
+        #[serde(with = "shared")]
         message: Arc<Message>,
     },
     /// A message of the user, the environment or the agent.
     Text {
         id: EventId,
+        #[serde(with = "shared")]
         message: Arc<Message>,
     },
     /// Stands for forgotten items; `id` is the condensation's with `-summary`.
     Summary {
         id: EventId,
+        #[serde(with = "shared")]
         message: Arc<Message>,
     },
     Turn(Turn),
 }
 
 /// An answer with tool calls. `assistant.tool_calls` and `calls` run in parallel.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
     response_id: String,
+    #[serde(with = "shared")]
     pub assistant: Arc<Message>,
     pub calls: Vec<Call>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     pub action_id: EventId,
     pub call_id: String,
@@ -65,9 +71,10 @@ pub struct Call {
     pub result: Option<Answer>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     event_id: EventId,
+    #[serde(with = "shared")]
     pub message: Arc<Message>,
 }
 

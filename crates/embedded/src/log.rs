@@ -24,11 +24,11 @@ impl EventLog for FileLog {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         let place = Place::log(log);
         let size = check(&records)?;
-        let (subject, bus) = (subjects::stored(log), self.bus.clone());
+        let followers = log.is_published().then(|| (subjects::stored(log), self.bus.clone()));
         self.journal
             .run(|answer| {
                 let seqs = Vec::with_capacity(records.len());
-                Box::new(Append { place, after, records, size, seqs, subject, bus, answer })
+                Box::new(Append { place, after, records, size, seqs, followers, answer })
             })
             .await
     }
@@ -85,8 +85,8 @@ struct Append {
     records: Vec<Bytes>,
     size: usize,
     seqs: Vec<Seq>,
-    subject: String,
-    bus: LocalBus,
+    /// The subject they listen on, and where. None: nobody follows the log.
+    followers: Option<(String, LocalBus)>,
     answer: oneshot::Sender<Result<Appended>>,
 }
 
@@ -125,11 +125,12 @@ impl Transaction for Append {
 
 impl Append {
     fn publish(&self) {
+        let Some((subject, bus)) = &self.followers else { return };
         let mut prev = self.after;
         for (seq, record) in self.seqs.iter().zip(&self.records) {
             let stored = Stored { seq: *seq, prev };
             let json = format!(r#"{{"seq":{},"prev":{}}}"#, stored.seq.0, stored.prev.0);
-            self.bus.send(&self.subject, &Parcel { json: json.into(), blob: record.clone() });
+            bus.send(subject, &Parcel { json: json.into(), blob: record.clone() });
             prev = *seq;
         }
     }

@@ -27,6 +27,7 @@ impl Place {
         let path = format!("{}{}", apart(log.sandbox()), log.name());
         match log {
             LogId::Bash { .. } => Self { area: Area::BashEvents, path: path + ".jsonl" },
+            LogId::Snapshots { .. } => Self { area: Area::Root, path: format!("snapshots/{path}.jsonl") },
             LogId::Conversation { .. } => Self { area: Area::Conversations, path: path + "/events.jsonl" },
         }
     }

@@ -58,7 +58,11 @@ impl Bus for LogBus {
 }
 
 async fn deliver(archive: Arc<dyn Archive>, message: Incoming) -> Vec<Delivery> {
-    if let Some(log) = subjects::log_of(&message.subject)
+    let log = subjects::log_of(&message.subject);
+    if log.as_ref().is_some_and(|log| !log.is_published()) {
+        return Vec::new();
+    }
+    if let Some(log) = log
         && let Some(headers) = &message.headers
         && let Some(number) = number(headers, "Nats-Sequence")
     {

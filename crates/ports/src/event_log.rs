@@ -39,7 +39,8 @@ pub struct Stored {
 /// An acknowledged append survives a crash of any process (and, unless the operator relaxed it, of the
 /// machine). The records of one append are stored together or not at all, in order, each at a greater
 /// position than the one before. After they are stored, each is published on `subjects::stored(log)` as a
-/// [`Stored`] with the record as blob, in order; a record that was not stored is never published.
+/// [`Stored`] with the record as blob, in order; a record that was not stored is never published, and none of a log
+/// that [is not followed](LogId::is_published).
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Stores `records` if the log ends at `after` (`ZERO`: if it is empty or absent).

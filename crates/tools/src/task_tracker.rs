@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::context::ToolContext;
+use crate::context::{NEW_TASKS, TASKS, ToolContext};
 use crate::error::Error;
 use crate::hands;
 use crate::observation::Observation;
@@ -229,7 +229,7 @@ impl State {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join("TASKS.json")
+        self.folder.join(TASKS)
     }
 
     fn load(&self) -> Vec<Task> {
@@ -244,7 +244,7 @@ impl State {
 
     fn save(&self, tasks: &[Task]) -> io::Result<()> {
         hands::make_folders(&self.folder)?;
-        let fresh = self.folder.join(".TASKS.json.new");
+        let fresh = self.folder.join(NEW_TASKS);
         std::fs::write(&fresh, serde_json::to_vec_pretty(tasks)?)?;
         std::fs::rename(&fresh, self.path())
     }

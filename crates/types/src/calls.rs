@@ -67,8 +67,12 @@ pub enum Command {
     Condense {},
     /// Opens the conversation, so that a run a crash cut off is closed.
     Wake {},
-    /// The conversation is deleted: stop everything of it, forget it, write nothing more.
-    Forget {},
+    /// The conversation is deleted: stop everything of it, forget it, write nothing more, and remove what its tools
+    /// have kept in its folder.
+    Forget {
+        #[serde(default)]
+        persistence_dir: String,
+    },
 }
 
 /// An event whose id its asker chose, so that asking again does not store it again.

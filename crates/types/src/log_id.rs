@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::ids::{ConversationId, SandboxId};
 
 const BASH: &str = "_bash";
+const SNAPSHOTS: &str = "_snapshots-";
 
 /// One log of a sandbox. What kind of records it holds is part of what it is called, so nobody has to guess
 /// from their bytes.
@@ -18,6 +19,8 @@ pub enum LogId {
     Conversation { sandbox: SandboxId, id: ConversationId },
     /// The commands that were run over the API, and what they printed.
     Bash { sandbox: SandboxId, scope: BashScope },
+    /// What a worker need not read again of a conversation's log. Its last record counts.
+    Snapshots { sandbox: SandboxId, id: ConversationId },
 }
 
 /// Where commands of the API are run.
@@ -41,6 +44,11 @@ impl LogId {
         Self::Bash { sandbox: sandbox.clone(), scope }
     }
 
+    #[must_use]
+    pub fn snapshots(sandbox: &SandboxId, id: ConversationId) -> Self {
+        Self::Snapshots { sandbox: sandbox.clone(), id }
+    }
+
     /// `None` for a text that names no log.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -51,6 +59,9 @@ impl LogId {
     /// The log that `sandbox` has under a [`LogId::name`]; `None` where that is the name of none.
     #[must_use]
     pub fn of_name(sandbox: &SandboxId, name: &str) -> Option<Self> {
+        if let Some(hex) = name.strip_prefix(SNAPSHOTS) {
+            return Some(Self::snapshots(sandbox, of_hex(hex)?));
+        }
         let Some(rest) = name.strip_prefix(BASH) else {
             return Some(Self::conversation(sandbox, of_hex(name)?));
         };
@@ -65,24 +76,36 @@ impl LogId {
     #[must_use]
     pub fn bash_scope(&self) -> Option<BashScope> {
         match self {
-            Self::Conversation { .. } => None,
+            Self::Conversation { .. } | Self::Snapshots { .. } => None,
             Self::Bash { scope, .. } => Some(*scope),
+        }
+    }
+
+    /// Whether its records are published once they are stored. Nobody follows snapshots, and they are large.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        match self {
+            Self::Conversation { .. } | Self::Bash { .. } => true,
+            Self::Snapshots { .. } => false,
         }
     }
 
     #[must_use]
     pub fn sandbox(&self) -> &SandboxId {
         match self {
-            Self::Conversation { sandbox, .. } | Self::Bash { sandbox, .. } => sandbox,
+            Self::Conversation { sandbox, .. }
+            | Self::Bash { sandbox, .. }
+            | Self::Snapshots { sandbox, .. } => sandbox,
         }
     }
 
-    /// What it is called among the logs of its sandbox: 32 hexadecimal digits for a conversation, `_bash`, or
-    /// `_bash-` and such digits. Stored data is found by it, so it must never change.
+    /// What it is called among the logs of its sandbox: 32 hexadecimal digits for a conversation, `_bash`, and
+    /// `_bash-` or `_snapshots-` before such digits. Stored data is found by it, so it must never change.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
             Self::Conversation { id, .. } => id.hex(),
+            Self::Snapshots { id, .. } => format!("{SNAPSHOTS}{}", id.hex()),
             Self::Bash { scope: BashScope::Sandbox, .. } => BASH.to_owned(),
             Self::Bash { scope: BashScope::Conversation(id), .. } => format!("{BASH}-{}", id.hex()),
         }
@@ -115,6 +138,7 @@ mod tests {
                 (LogId::conversation(&sandbox, id), HEX.to_owned()),
                 (LogId::bash(&sandbox, BashScope::Sandbox), "_bash".to_owned()),
                 (LogId::bash(&sandbox, BashScope::Conversation(id)), format!("_bash-{HEX}")),
+                (LogId::snapshots(&sandbox, id), format!("_snapshots-{HEX}")),
             ];
             for (log, name) in named {
                 assert_eq!(log.to_string(), format!("{sandbox}.{name}"));
@@ -126,7 +150,21 @@ mod tests {
     #[test]
     fn no_other_text_names_a_log() {
         let (upper, dashed) = (HEX.to_uppercase(), "00112233-4455-6677-8899-aabbccddeeff");
-        let names = ["", "a", "_", "_bash-", "_bashx", "_bash.x", "bash", "*", ">", "..", dashed];
+        let names = [
+            "",
+            "a",
+            "_",
+            "_bash-",
+            "_bashx",
+            "_bash.x",
+            "_snapshots",
+            "_snapshots-",
+            "bash",
+            "*",
+            ">",
+            "..",
+            dashed,
+        ];
         let hexes = [upper.as_str(), &HEX[1..], "00112233445566778899aabbccddeeff0", "*", ""];
         let wrong = names.iter().map(|name| format!("default.{name}"));
         let wrong = wrong.chain(hexes.iter().flat_map(|hex| [format!("a.{hex}"), format!("a._bash-{hex}")]));

@@ -1,10 +1,11 @@
 //! Conversations over REST.
 
 use crate::kit::{create_body, start, start_with};
+use ports::LogId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use types::ConversationId;
 use types::calls::Command;
+use types::{ConversationId, SandboxId, Seq};
 
 fn id_of(text: &str) -> ConversationId {
     text.parse().unwrap()
@@ -480,10 +481,15 @@ async fn a_deleted_conversation_is_gone_and_its_id_begins_anew() {
     server.say(id, "hi", true).await;
     server.until_status(id, "finished").await;
     let path = format!("/api/conversations/{id}");
+    let snapshots = LogId::snapshots(&SandboxId::shared(), id.parse().unwrap());
+    server.ports.log.append(&snapshots, Seq::ZERO, vec!["one".into()]).await.unwrap();
     assert_eq!(server.send(Method::DELETE, &path, None).await, (200, json!({"success": true})));
     assert_eq!(server.get(&path).await.0, 404);
     assert_eq!(server.send(Method::DELETE, &path, None).await.0, 404);
-    assert!(server.worker.seen().iter().any(|command| matches!(command, Command::Forget {})));
+    let folder = format!("workspace/conversations/{}", id.replace('-', ""));
+    let forgets = |command: &Command| matches!(command, Command::Forget { persistence_dir } if *persistence_dir == folder);
+    assert!(server.worker.seen().iter().any(forgets));
+    assert_eq!(server.ports.log.tail(&snapshots).await, Ok(Seq::ZERO), "its snapshots go with it");
 
     assert_eq!(server.post("/api/conversations", body).await.0, 201);
     assert_eq!(server.get(&format!("{path}/events/count")).await.1, 0);

@@ -17,7 +17,7 @@ const USES: [(&str, &[&str]); 19] = [
     ("telemetry", &[]),
     ("agent", &["types"]),
     ("llm", &["types"]),
-    ("tools", &["types", "child-environment"]),
+    ("tools", &["types", "trees", "child-environment"]),
     ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),

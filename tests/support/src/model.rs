@@ -70,6 +70,12 @@ impl Model {
         *self.shared.title.lock().unwrap() = Some(turn);
     }
 
+    /// How many requests there were so far.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.shared.requests.lock().unwrap().len()
+    }
+
     /// The bodies of all requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {

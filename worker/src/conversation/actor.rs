@@ -1,4 +1,30 @@
 //! A conversation's actor: takes commands, and the results of what it started, one at a time.
+//!
+//! **What it owns.** The agent (what is known of the conversation), the journal (the right to write its log), and the
+//! handles of everything that runs for it: at most one model call, tools, questions beside the run, and a snapshot that
+//! is being kept. All of that runs in tasks of its own and reports over one channel, so that the actor itself never
+//! waits for any of it. The shell and the secrets are shared with those tasks, and outlive the actor (`dormant`).
+//!
+//! ```text
+//!            live()                  serve(): one thing at a time            leave()
+//!   seat ──▶ open: record, log ──▶ ┌─ commands (letters) ──▶ agent ─┐ ──▶ cancel what runs, wait for the
+//!            and snapshot          └─ results (Done)  ──▶ effects ◀─┘     snapshot, give the seat up, answer
+//! ```
+//!
+//! **One input.** A command or a result goes to the agent, which answers with effects; `perform` does them in order:
+//! records are stored first, and only then is anything begun that they announce, and the command answered. After
+//! [`Actor::perform`] returned, the agent knows nothing that the log does not. While the log cannot be written the actor
+//! stands still: it tries again, and refuses commands.
+//!
+//! **Rights.** The seat makes it the only actor of the conversation in this worker (`registry`); the fence in the log
+//! makes it the only writer among all workers. A run holds a slot from its beginning until its last step is over.
+//!
+//! **How it ends** ([`End`]). *Idle*: nothing runs and no command came for `idle_after`; the seat is given up under the
+//! registry's lock, so that no command is lost between. *Forgotten*: the conversation is deleted; whoever asks for
+//! that is answered once nothing more is written. *Shut down*: the run is paused or interrupted in the log first. *Lost*:
+//! somebody else wrote, or the log refuses what is next; what this actor knows is not to be trusted, and the next
+//! one reads the log. A crash at any point leaves a log that [`agent::Agent::recover`] sets right when it is opened next:
+//! that is the first thing an actor does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +33,7 @@ use agent::{Agent, Env, Input, Refusal};
 use ports::rpc::{Code, Fault};
 use telemetry::metrics::{Present, Work};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
@@ -64,6 +91,10 @@ pub(super) struct Actor {
     pub(super) agent: Agent,
     pub(super) journal: Journal,
     pub(super) kept: KeptShell,
+    /// How many events the newest snapshot knows.
+    pub(super) snapshot_at: u64,
+    /// The one that is being stored.
+    pub(super) keeping_snapshot: Option<JoinHandle<()>>,
     /// The command being performed, until it is answered.
     pub(super) answering: Option<Reply>,
     /// Interrupts that wait until the run has ended.
@@ -116,6 +147,8 @@ impl Actor {
             agent: opened.agent,
             journal: opened.journal,
             kept: opened.kept,
+            snapshot_at: opened.snapshot_at,
+            keeping_snapshot: None,
             answering: None,
             interrupts: Vec::new(),
             slot: None,
@@ -181,11 +214,18 @@ impl Actor {
     }
 
     fn retire(&mut self) -> Result<(), End> {
-        let (kept, weight) = (self.kept_shell(), self.agent.weight());
+        if self.is_keeping_a_snapshot() {
+            return Ok(());
+        }
+        let (kept, weight) = (self.kept_shell(), self.agent.past().weight());
         let config = &self.shared.config;
         let is_long = self.journal.events() >= config.remembered_from && weight <= config.remembered_bytes;
-        let (agent, journal) = (&mut self.agent, &self.journal);
-        let memory = || Memory { replay: Box::new(remembered(agent, journal)), weight };
+        let (projection, newest_fence) = (self.projection(), self.journal.newest_fence());
+        let (agent, anchor, snapshot_at) = (&mut self.agent, self.journal.anchor(), self.snapshot_at);
+        let memory = || {
+            let replay = Replay { projection, past: agent.take_past(), newest_fence, anchor, snapshot_at };
+            Memory { replay: Box::new(replay), weight }
+        };
         if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }
 
@@ -269,6 +309,10 @@ impl Actor {
         if kept.is_none() {
             self.shared.close_shell(Arc::clone(&self.kept.tools)).await;
         }
+        if let Some(snapshot) = self.keeping_snapshot.take() {
+            // Nothing is written once the place is free.
+            let _ = snapshot.await;
+        }
         self.seat.leave(Dormant::shell(kept), &fault);
         // Whoever is told so finds the place free: what it asks next is for another actor.
         for reply in replies {
@@ -276,16 +320,14 @@ impl Actor {
         }
     }
 
+    /// What the log says by now, as far as an agent looks at it.
+    pub(super) fn projection(&self) -> Projection {
+        Projection { seq: self.journal.tail(), events: self.journal.events(), ..self.agent.projection() }
+    }
+
     pub(super) fn position(&self) -> CommandDone {
         CommandDone { seq: self.journal.tail(), text: None }
     }
-}
-
-/// What a later actor need not read again.
-fn remembered(agent: &mut Agent, journal: &Journal) -> Replay {
-    let (projection, past) = agent.take_memory();
-    let projection = Projection { seq: journal.tail(), events: journal.events(), ..projection };
-    Replay { projection, past, newest_fence: journal.newest_fence() }
 }
 
 fn not_found() -> Fault {

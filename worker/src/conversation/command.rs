@@ -58,7 +58,7 @@ impl Actor {
             Command::Ask { question } => self.ask(&question, reply),
             Command::Wake {} => self.accept(reply),
             // Deleting goes through the registry, past the commands that wait.
-            Command::Forget {} => Err(End::Forgotten),
+            Command::Forget { .. } => Err(End::Forgotten),
         }
     }
 

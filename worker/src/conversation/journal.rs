@@ -9,11 +9,15 @@ use ports::{Error, EventLog, LogId};
 use types::log::LogRecord;
 use types::{Epoch, Seq};
 
+use super::replay::Replay;
+use super::snapshot::Anchor;
+
 /// Records that are stored together.
 pub(super) struct Batch {
     batch: log::Batch,
     records: usize,
     events: u64,
+    last: Option<Bytes>,
 }
 
 impl Batch {
@@ -28,19 +32,15 @@ pub(super) struct Journal {
     writer: LogWriter,
     /// The index of the next event.
     next: u64,
+    /// The log's last record, if it is known.
+    anchor: Option<Anchor>,
 }
 
 impl Journal {
-    /// A writer after `tail`, of a log that holds `events` events and whose newest fence is `fence`.
-    pub(super) fn new(
-        log: Arc<dyn EventLog>,
-        id: LogId,
-        epoch: Epoch,
-        tail: Seq,
-        events: u64,
-        fence: Option<Epoch>,
-    ) -> Result<Self, Loss> {
-        Ok(Self { writer: LogWriter::new(log, id, epoch, tail, fence)?, next: events })
+    /// A writer that goes on after what was read.
+    pub(super) fn new(log: Arc<dyn EventLog>, id: LogId, epoch: Epoch, read: &Replay) -> Result<Self, Loss> {
+        let writer = LogWriter::new(log, id, epoch, read.tail(), read.newest_fence)?;
+        Ok(Self { writer, next: read.projection.events, anchor: read.anchor })
     }
 
     pub(super) fn tail(&self) -> Seq {
@@ -54,6 +54,11 @@ impl Journal {
 
     pub(super) fn newest_fence(&self) -> Option<Epoch> {
         self.writer.newest_fence()
+    }
+
+    /// By what the log is known again, as it is now.
+    pub(super) fn anchor(&self) -> Option<Anchor> {
+        self.anchor
     }
 
     /// The index of the last event.
@@ -80,15 +85,19 @@ impl Journal {
                 LogItem::Control(control) => encoded(LogRecord::Control(control))?,
             });
         }
-        Ok(Batch { records: records.len(), batch: self.writer.batch(records)?, events })
+        let last = records.last().cloned();
+        Ok(Batch { records: records.len(), batch: self.writer.batch(records)?, events, last })
     }
 
     /// Appends `batch`, exactly once however often it is tried.
     ///
     /// Cancel safety: after a drop the batch may or may not be stored; storing it again tells.
     pub(super) async fn store(&mut self, batch: &Batch) -> Result<(), Trouble> {
-        self.writer.store(&batch.batch).await?;
+        let before = self.writer.tail();
+        let appended = self.writer.store(&batch.batch).await?;
         self.next += batch.events;
+        let after = appended.seqs.iter().rev().nth(1).copied().unwrap_or(before);
+        self.anchor = batch.last.as_ref().map(|last| Anchor::new(after, self.tail(), last));
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod registry;
 mod replay;
 mod secrets;
 mod side;
+mod snapshot;
 mod work;
 
 use std::sync::Arc;

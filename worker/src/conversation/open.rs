@@ -19,6 +19,7 @@ use super::hidden::Hidden;
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
 use super::secrets::Secrets;
+use super::snapshot;
 
 const RECORD_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -27,6 +28,8 @@ pub(super) struct Opened {
     pub(super) agent: Agent,
     pub(super) journal: Journal,
     pub(super) kept: KeptShell,
+    /// How many events the newest snapshot knows.
+    pub(super) snapshot_at: u64,
     /// Whether the first user message should name the conversation.
     pub(super) wants_title: bool,
 }
@@ -49,18 +52,11 @@ pub(super) async fn open(
     kept.secrets.add(copy.secrets.clone());
     let log = LogId::conversation(&shared.config.sandbox, id);
     let events = replay.projection.events;
-    let epoch = shared.config.epoch;
-    let journal = match Journal::new(
-        shared.ports.log.clone(),
-        log,
-        epoch,
-        replay.tail(),
-        events,
-        replay.newest_fence,
-    ) {
+    let journal = match Journal::new(shared.ports.log.clone(), log, shared.config.epoch, &replay) {
         Ok(journal) => journal,
         Err(loss) => return Err((fault_of(loss), Some(kept))),
     };
+    let snapshot_at = replay.snapshot_at;
     let unnamed = copy.autotitle && copy.title.is_none();
     let wants_title = unnamed && !replay.past.has_messages();
     let agent = Agent::new(Setup {
@@ -72,7 +68,7 @@ pub(super) async fn open(
         past: replay.past,
     });
     tracing::debug!(conversation.id = %id, events, duration_ms = millis(begun), "conversation opened");
-    Ok(Opened { agent, journal, kept, wants_title })
+    Ok(Opened { agent, journal, kept, snapshot_at, wants_title })
 }
 
 async fn read(
@@ -80,14 +76,24 @@ async fn read(
     id: ConversationId,
     memory: Option<Replay>,
 ) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
-    let address = Address::of_control_plane(&shared.config.sandbox);
+    let sandbox = &shared.config.sandbox;
+    let address = Address::of_control_plane(sandbox);
     let call = RecordCall::Open { conversation: id };
     let bus = shared.ports.bus.as_ref();
     let opened = rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE);
-    let (copy, _): (WorkingCopy, _) = opened.await?;
+    let (log, snapshots) = (LogId::conversation(sandbox, id), LogId::snapshots(sandbox, id));
+    let store = shared.ports.log.as_ref();
+    let kept = async {
+        if memory.is_some() { None } else { snapshot::newest(store, &snapshots, shared.config.epoch).await }
+    };
+    let (opened, kept) = tokio::join!(opened, kept);
+    let (copy, _): (WorkingCopy, _) = opened?;
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
-    let log = LogId::conversation(&shared.config.sandbox, id);
-    let replay = Replay::read(shared.ports.log.as_ref(), &log, memory).await?;
+    let replay = match (memory, kept) {
+        (Some(memory), _) => Replay::since(store, &log, memory).await?,
+        (None, Some(kept)) => Replay::after(store, &log, kept).await?,
+        (None, None) => Replay::of(store, &log).await?,
+    };
     Ok((copy, config, replay))
 }
 

@@ -34,6 +34,7 @@ impl Actor {
             }
         }
         self.settle();
+        self.snapshot_if_due();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! here before it starts and leaves after its last write.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ const FORGET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Deleting waits this long for the shell to end; it is ended in any case.
 const SHELL_DEADLINE: Duration = Duration::from_millis(50);
+
+/// Deleting waits this long for the files of tools to go; they go in any case.
+const FILES_DEADLINE: Duration = Duration::from_secs(1);
 
 pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 
@@ -64,7 +68,9 @@ impl Registry {
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
     pub(super) async fn command(self: &Arc<Self>, call: ConversationCall) -> Result<CommandDone, Fault> {
         let patience = match call.command {
-            Command::Forget {} => return self.forget(call.conversation).await,
+            Command::Forget { persistence_dir } => {
+                return self.forget(call.conversation, PathBuf::from(persistence_dir)).await;
+            }
             Command::Interrupt {} => Some(INTERRUPT_DEADLINE),
             _ => None,
         };
@@ -111,8 +117,9 @@ impl Registry {
         Handle { mailbox, forget, ended }
     }
 
-    /// Ends everything of a conversation that is deleted. Once this returns nothing more is written.
-    async fn forget(&self, id: ConversationId) -> Result<CommandDone, Fault> {
+    /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
+    /// returns nothing more is written.
+    async fn forget(&self, id: ConversationId, folder: PathBuf) -> Result<CommandDone, Fault> {
         let (running, dormant) = {
             let mut entries = self.lock();
             match entries.get(&id) {
@@ -132,6 +139,7 @@ impl Registry {
             self.shared.close_shell(kept.tools).await;
         }
         self.shared.guards.kin.end(id).await;
+        self.shared.remove_kept(id, folder).await;
         Ok(CommandDone::default())
     }
 
@@ -243,6 +251,20 @@ impl Shared {
     pub(super) async fn close_shell(&self, tools: Arc<ToolSet>) {
         let closing = self.tracker.spawn(async move { tools.close().await });
         let _ = tokio::time::timeout(SHELL_DEADLINE, closing).await;
+    }
+
+    /// Removes the files of a conversation's tools; goes on in the background if that takes long.
+    async fn remove_kept(&self, id: ConversationId, folder: PathBuf) {
+        // What else is named is nothing of this conversation.
+        if folder.file_name() != Some(id.hex().as_ref()) {
+            return;
+        }
+        let removing = self.tracker.spawn_blocking(move || {
+            if let Err(error) = tools::remove_kept(&folder) {
+                tracing::warn!(conversation.id = %id, %error, "files of a deleted conversation stay");
+            }
+        });
+        let _ = tokio::time::timeout(FILES_DEADLINE, removing).await;
     }
 }
 

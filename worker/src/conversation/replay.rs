@@ -1,10 +1,12 @@
 //! A conversation's log, folded into what its agent has to know.
 
 use agent::Past;
-use ports::{EventLog, LogId};
+use ports::{EventLog, LogId, Record};
 use types::conversation::Projection;
 use types::log::{Control, LogRecord};
 use types::{Epoch, Event, Seq};
+
+use super::snapshot::Anchor;
 
 const PAGE: usize = 1_000;
 
@@ -14,29 +16,61 @@ pub(super) struct Replay {
     pub(super) projection: Projection,
     pub(super) past: Past,
     pub(super) newest_fence: Option<Epoch>,
+    /// The last record, if it is known.
+    pub(super) anchor: Option<Anchor>,
+    /// How many events the newest snapshot knows.
+    pub(super) snapshot_at: u64,
 }
 
 impl Replay {
-    /// Reads what came after `known`, page by page; all of it where the log is shorter than that, and so another one.
-    pub(super) async fn read(log: &dyn EventLog, id: &LogId, known: Option<Self>) -> ports::Result<Self> {
-        let mut replay = match known {
-            None => Self::default(),
-            Some(known) => match log.tail(id).await? {
-                tail if tail == known.tail() => return Ok(known),
-                tail if tail < known.tail() => Self::default(),
-                _ => known,
-            },
-        };
-        loop {
-            let page = log.read(id, replay.tail(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(replay) };
-            if last.seq <= replay.tail() {
-                return Err(ports::Error::Internal(format!("log {id} does not advance")));
-            }
-            for entry in page {
-                replay.take(id, entry.seq, &entry.payload);
-            }
+    /// Reads all of a log.
+    pub(super) async fn of(log: &dyn EventLog, id: &LogId) -> ports::Result<Self> {
+        Self::default().read_on(log, id).await
+    }
+
+    /// Reads what came after `memory`; all of it where the log is shorter than that, and so another one.
+    pub(super) async fn since(log: &dyn EventLog, id: &LogId, memory: Self) -> ports::Result<Self> {
+        match log.tail(id).await? {
+            tail if tail == memory.tail() => Ok(memory),
+            tail if tail < memory.tail() => Self::of(log, id).await,
+            _ => memory.read_on(log, id).await,
         }
+    }
+
+    /// Reads what came after a snapshot; all of it where the log does not have the record that `kept` ends with.
+    pub(super) async fn after(log: &dyn EventLog, id: &LogId, mut kept: Self) -> ports::Result<Self> {
+        let Some(anchor) = kept.anchor else { return Self::of(log, id).await };
+        let mut page = log.read(id, anchor.after, PAGE).await?;
+        let Some(known) = anchor.find(&page) else {
+            tracing::info!(log = %id, "a snapshot is of another log: all of it is read");
+            return Self::of(log, id).await;
+        };
+        page.drain(..known);
+        kept.take_page(id, page)?;
+        kept.read_on(log, id).await
+    }
+
+    async fn read_on(mut self, log: &dyn EventLog, id: &LogId) -> ports::Result<Self> {
+        loop {
+            let page = log.read(id, self.tail(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(self);
+            }
+            self.take_page(id, page)?;
+        }
+    }
+
+    fn take_page(&mut self, id: &LogId, page: Vec<Record>) -> ports::Result<()> {
+        let Some(last) = page.last() else { return Ok(()) };
+        let before = page.iter().rev().nth(1).map_or(self.tail(), |record| record.seq);
+        if last.seq <= self.tail() {
+            return Err(ports::Error::Internal(format!("log {id} does not advance")));
+        }
+        self.anchor = Some(Anchor::new(before, last.seq, &last.payload));
+        for record in page {
+            self.take(id, record.seq, &record.payload);
+        }
+        Ok(())
     }
 
     pub(super) fn tail(&self) -> Seq {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, World, finish, message, sleep, terminal, until};
+use crate::support::{PATIENCE, World, finish, forget, message, sleep, terminal, until};
 use futures_util::StreamExt;
 use ports::rpc::Code;
 use ports::{Delivery, subjects};
@@ -180,7 +180,7 @@ async fn delete_is_quick_while_a_command_sleeps() {
     let pid =
         std::fs::read_to_string(world.dir.path().join("project").join(id.hex()).join("shell.pid")).unwrap();
     let begun = Instant::now();
-    world.call(id, Command::Forget {}).await.unwrap();
+    world.call(id, forget(&world, id)).await.unwrap();
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     world.remove_record(id);
     let length = world.events(id).await.len();
@@ -195,6 +195,37 @@ async fn delete_is_quick_while_a_command_sleeps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delete_leaves_no_outputs_behind_however_long_the_conversation_rested() {
+    let mut world = World::start().await;
+    let id = world.create();
+    let folder = world.dir.path().join("observations").join(id.hex());
+    let deep = folder.join("observations/a".to_owned() + &"/a".repeat(500));
+    world.model.will([terminal("yes 'what nobody may see' | head -c 200000"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    assert_ne!(std::fs::read_dir(folder.join("observations")).unwrap().count(), 0);
+    std::fs::create_dir_all(deep).unwrap();
+    world.stop_worker().await;
+    world.start_worker().await;
+    world.call(id, forget(&world, id)).await.unwrap();
+    until(async || !folder.exists()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delete_removes_no_folder_but_that_of_the_conversation() {
+    let world = World::start().await;
+    let (id, other) = (world.create(), world.create());
+    let folder = world.dir.path().join("observations").join(id.hex());
+    std::fs::create_dir_all(folder.join("observations")).unwrap();
+    std::fs::write(folder.join("of-another"), "stays").unwrap();
+    world.call(other, Command::Forget { persistence_dir: folder.display().to_string() }).await.unwrap();
+    assert!(folder.join("observations").exists());
+    world.call(id, forget(&world, id)).await.unwrap();
+    until(async || !folder.join("observations").exists()).await;
+    assert!(folder.join("of-another").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delete_ends_the_shell_of_an_idle_conversation() {
     let world = World::start().await;
     let id = world.create();
@@ -206,7 +237,7 @@ async fn delete_ends_the_shell_of_an_idle_conversation() {
     world.let_it_leave_memory().await;
     let shell = std::path::PathBuf::from("/proc").join(pid.trim());
     assert!(shell.exists());
-    world.call(id, Command::Forget {}).await.unwrap();
+    world.call(id, forget(&world, id)).await.unwrap();
     until(async || !shell.exists()).await;
 }
 
@@ -264,7 +295,7 @@ async fn a_failing_open_leaves_nothing_behind() {
     assert!(fault.message.contains("no_such_tool"), "{fault}");
     assert!(world.log_records(id).await.is_empty());
     assert_eq!(world.say(ConversationId::random(), "hi", false).await.unwrap_err().code, Code::NotFound);
-    world.call(id, Command::Forget {}).await.unwrap();
+    world.call(id, forget(&world, id)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

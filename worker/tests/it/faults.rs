@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::support::faulty::{Faults, Faulty};
-use crate::support::{World, finish, terminal, until};
+use crate::support::{World, finish, forget, terminal, until};
 use ports::rpc::Code;
 use types::calls::Command;
 use types::log::LogRecord;
@@ -81,7 +81,7 @@ async fn a_conversation_can_be_deleted_while_the_disk_is_full() {
     faults.full.store(true, Ordering::SeqCst);
     let (refused, _) = tokio::join!(world.say(id, "lost", false), async {
         until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
-        world.call(id, Command::Forget {}).await.unwrap();
+        world.call(id, forget(&world, id)).await.unwrap();
     });
     assert_eq!(refused.unwrap_err().code, Code::NotFound);
     faults.full.store(false, Ordering::SeqCst);

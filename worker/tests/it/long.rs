@@ -1,8 +1,10 @@
-//! A measurement, not a promise: what a conversation costs by its length. Prints a table; see CONTRIBUTING.md.
+//! What a conversation costs by its length: the work always, the time when asked for (see CONTRIBUTING.md).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::{World, finish, terminal};
+use crate::support::counted::Counts;
+use crate::support::{World, finish, terminal, until};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use types::log::LogRecord;
@@ -11,30 +13,87 @@ use types::{ConversationId, Seq};
 const MESSAGES: usize = 40;
 const STEPS: usize = 20;
 /// Steps between two condensations.
-const CONDENSED: usize = 100;
+const CONDENSED: u64 = 100;
+/// Events from one condensation to the next. Lengths that differ by such leave a model with as much to read.
+const CYCLE: u64 = 3 * CONDENSED + 1;
+const SHORT: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_costs_no_more_work_when_it_is_long() {
+    let short = work(SHORT).await;
+    let long = work(SHORT + 20 * CYCLE).await;
+    assert!(long.opening.0 <= 20 && long.opening.1 <= 6, "{long:?}");
+    assert_eq!((long.going_on, long.step.0), ((0, 0), (0, 0)), "{long:?}");
+    assert!(long.step.1 * 5 <= short.step.1 * 6, "{short:?} {long:?}");
+}
+
+/// Records and pages that were read.
+type Read = (usize, usize);
+
+#[derive(Debug)]
+struct Work {
+    /// By a worker that starts anew.
+    opening: Read,
+    /// For messages at once and after a rest.
+    going_on: Read,
+    /// And the bytes that its model was sent.
+    step: (Read, usize),
+}
+
+async fn work(events: u64) -> Work {
+    let counts = Arc::new(Counts::default());
+    let read = || (counts.records(), counts.pages());
+    let mut world = World::with(|config| config.remembered_from = 0, |ports| counts.count(ports)).await;
+    let id = world.create_with(|copy| copy.max_iterations = 10_000);
+    grow(&world, id, events).await;
+    world.say(id, "has a snapshot made", false).await.unwrap();
+    world.stop_worker().await;
+    world.start_worker().await;
+    read();
+    world.say(id, "the first after a start", false).await.unwrap();
+    let opening = read();
+    let opened = world.records.lock().unwrap().opened;
+    until(async || {
+        world.say(id, "one more", false).await.unwrap();
+        tokio::time::sleep(world.config.idle_after * 2).await;
+        world.records.lock().unwrap().opened > opened
+    })
+    .await;
+    let going_on = read();
+    world.model.will([terminal("echo 1"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    until(async || world.model.asked() == 2).await;
+    let sent = world.model.requests().pop().unwrap().to_string().len();
+    Work { opening, going_on, step: (read(), sent) }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn what_a_conversation_costs_by_its_length() {
-    println!("events   opened cold   RSS grew   message p50/p95   after a rest p50/p95   step");
-    for events in [50, 20_000, 100_000] {
-        let mut world = World::start().await;
-        let id = world.create_with(|copy| copy.max_iterations = 10_000);
-        grow(&world, id, events).await;
-        world.stop_worker().await;
-        world.start_worker().await;
-        let before = resident();
-        let begun = Instant::now();
-        world.say(id, "the first after a start", false).await.unwrap();
-        let (opened, grew) = (begun.elapsed(), resident().saturating_sub(before));
-        let at_once = messages(&world, id, Duration::ZERO).await;
-        let rested = messages(&world, id, world.config.idle_after * 2).await;
-        let step = step(&world, id).await;
-        println!(
-            "{events:>6}   {opened:>11.1?}   {grew:>5} MiB   {:>7.1?}/{:.1?}   {:>7.1?}/{:.1?}   {step:.1?}",
-            at_once.0, at_once.1, rested.0, rested.1
-        );
+    println!("store   events   opened cold   RSS grew   message p50/p95   after a rest p50/p95   step");
+    for events in [SHORT, SHORT + 67 * CYCLE, SHORT + 333 * CYCLE] {
+        measure("files", World::start().await, events).await;
+        measure("NATS ", World::on_nats(|_| {}, |_| {}).await, events).await;
     }
+}
+
+async fn measure(store: &str, mut world: World, events: u64) {
+    let id = world.create_with(|copy| copy.max_iterations = 10_000);
+    grow(&world, id, events).await;
+    world.say(id, "has a snapshot made", false).await.unwrap();
+    world.stop_worker().await;
+    world.start_worker().await;
+    let before = resident();
+    let begun = Instant::now();
+    world.say(id, "the first after a start", false).await.unwrap();
+    let (opened, grew) = (begun.elapsed(), resident().saturating_sub(before));
+    let at_once = messages(&world, id, Duration::ZERO).await;
+    let rested = messages(&world, id, world.config.idle_after * 2).await;
+    let step = step(&world, id).await;
+    println!(
+        "{store}   {events:>6}   {opened:>11.1?}   {grew:>5} MiB   {:>7.1?}/{:.1?}   {:>7.1?}/{:.1?}   {step:.1?}",
+        at_once.0, at_once.1, rested.0, rested.1
+    );
 }
 
 /// p50 and p95 of messages with a pause before each.
@@ -53,17 +112,13 @@ async fn messages(world: &World, id: ConversationId, pause: Duration) -> (Durati
 /// The mean of the steps of a run.
 async fn step(world: &World, id: ConversationId) -> Duration {
     world.model.will((0..STEPS).map(|at| terminal(&format!("echo {at}"))).chain([finish()]));
-    let ended = world.ended_runs(id).await;
-    let begun = Instant::now();
+    let (asked, begun) = (world.model.asked(), Instant::now());
     world.say(id, "go", true).await.unwrap();
-    let asked = world.model.requests().len();
-    while world.model.requests().len() < asked + STEPS {
+    while world.model.asked() <= asked + STEPS {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let took = begun.elapsed() / u32::try_from(STEPS).unwrap();
-    while world.ended_runs(id).await == ended {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    world.wait_status(id, "finished").await;
     took
 }
 
@@ -83,7 +138,7 @@ async fn grow(world: &World, id: ConversationId, events: u64) {
     );
     let message = json!({"llm_message": {"role": "user", "content": [text("A long task.")]}});
     add(&mut records, event("task", "user", "MessageEvent", message));
-    for at in 0.. {
+    for at in 0_u64.. {
         let (action, call, seen) = (format!("a{at}"), format!("call_{at}"), format!("o{at}"));
         let arguments = json!({"command": format!("grep -n {at} file")});
         add(
@@ -116,7 +171,7 @@ async fn grow(world: &World, id: ConversationId, events: u64) {
         let now =
             add(&mut records, event(&format!("s{at}"), "environment", "ConversationStateUpdateEvent", stats));
         if at % CONDENSED == CONDENSED - 1 {
-            let forgotten = std::mem::take(&mut since);
+            let forgotten = std::mem::replace(&mut since, vec![format!("c{at}-summary")]);
             add(
                 &mut records,
                 event(

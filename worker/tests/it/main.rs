@@ -20,4 +20,5 @@ mod services_bash;
 mod services_files;
 mod services_git;
 mod services_git_hostile;
+mod snapshots;
 mod support;

@@ -1,65 +1,23 @@
 //! What a conversation that rested costs when it goes on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::counted::Counts;
 use crate::support::{World, finish, until};
-use async_trait::async_trait;
-use bytes::Bytes;
 use manyhands_worker::Config;
-use ports::{Appended, EventLog, LogId, Record, Result};
 use serde_json::json;
+use types::ConversationId;
 use types::log::LogRecord;
-use types::{BashScope, ConversationId, SandboxId, Seq};
-
-/// Counts the records that are read.
-struct Counted {
-    inner: Arc<dyn EventLog>,
-    read: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl EventLog for Counted {
-    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
-        self.inner.append(log, after, records).await
-    }
-
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        let page = self.inner.read(log, after, limit).await?;
-        self.read.fetch_add(page.len(), Ordering::SeqCst);
-        Ok(page)
-    }
-
-    async fn tail(&self, log: &LogId) -> Result<Seq> {
-        self.inner.tail(log).await
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.inner.truncate_before(log, first_kept).await
-    }
-}
 
 /// A world that counts what is read of logs, and remembers also short conversations.
-async fn counting(change: impl FnOnce(&mut Config)) -> (World, Arc<AtomicUsize>) {
-    let read = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&read);
-    let world = World::with(
-        |config| {
-            config.remembered_from = 0;
-            change(config);
-        },
-        |ports| ports.log = Arc::new(Counted { inner: Arc::clone(&ports.log), read: counted }),
-    );
-    (world.await, read)
+async fn counting(change: impl FnOnce(&mut Config)) -> (World, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    let remembering = |config: &mut Config| {
+        config.remembered_from = 0;
+        change(config);
+    };
+    (World::with(remembering, |ports| counts.count(ports)).await, counts)
 }
 
 /// Has the conversation's actor leave, and another one come with a message.
@@ -78,9 +36,9 @@ async fn a_message_after_a_rest_reads_nothing_of_the_log_again() {
     let (world, read) = counting(|_| {}).await;
     let id = world.create();
     world.say(id, "first", false).await.unwrap();
-    read.store(0, Ordering::SeqCst);
+    read.records();
     say_after_a_rest(&world, id, "second").await;
-    assert_eq!(read.load(Ordering::SeqCst), 0);
+    assert_eq!(read.records(), 0);
 
     world.model.will([finish()]);
     world.say(id, "third", true).await.unwrap();
@@ -143,9 +101,9 @@ async fn what_exceeds_the_memory_for_resting_conversations_is_read_again() {
     let (world, read) = counting(|config| config.remembered_bytes = 1).await;
     let id = world.create();
     world.say(id, "first", false).await.unwrap();
-    read.store(0, Ordering::SeqCst);
+    read.records();
     say_after_a_rest(&world, id, "second").await;
-    assert!(read.load(Ordering::SeqCst) > 0);
+    assert!(read.records() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,9 +112,9 @@ async fn a_conversation_that_rested_for_long_is_forgotten() {
     let id = world.create();
     world.say(id, "first", false).await.unwrap();
     until(async || {
-        read.store(0, Ordering::SeqCst);
+        read.records();
         say_after_a_rest(&world, id, "again").await;
-        read.load(Ordering::SeqCst) > 0
+        read.records() > 0
     })
     .await;
 }

@@ -8,6 +8,7 @@ use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::sim::{Sim, observation};
 use super::support::{call, completion, condensing_copy, failure, finish, setup, shell, think};
+use crate::past::Past;
 use crate::protocol::{Input, ToolOutcome};
 
 #[derive(Clone, Debug)]
@@ -141,8 +142,10 @@ proptest! {
         }
         sim.status();
         let from_log = setup(sim.copy.clone(), &sim.log);
-        let (known, past) = sim.agent.take_memory();
-        prop_assert_eq!(&past, &from_log.past);
+        let known = sim.agent.projection();
+        prop_assert_eq!(sim.agent.past(), &from_log.past);
+        let written = serde_json::to_vec(sim.agent.past()).unwrap();
+        prop_assert_eq!(&serde_json::from_slice::<Past>(&written).unwrap(), sim.agent.past());
         prop_assert_eq!(&known.leaf_event_id, &from_log.projection.leaf_event_id);
         prop_assert_eq!(&known.last_timestamp, &from_log.projection.last_timestamp);
         prop_assert_eq!(known.status, from_log.projection.status);

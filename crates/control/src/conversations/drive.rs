@@ -119,7 +119,8 @@ impl Conversations {
     /// The worker's fault.
     pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
         entry.pulse.touch();
-        let call = ConversationCall { conversation: entry.id, command: Command::Forget {} };
+        let persistence_dir = self.0.records.persistence_dir(entry.id);
+        let call = ConversationCall { conversation: entry.id, command: Command::Forget { persistence_dir } };
         let forgotten =
             self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
         match forgotten {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
+use types::ConversationId;
 use types::calls::{RecordCall, WorkingCopy};
 use types::conversation::{ConversationRecord, clean_title};
 use vault::Vault;
@@ -69,6 +70,11 @@ impl Records {
         }
     }
 
+    /// The folder in which a worker keeps files of a conversation.
+    pub(crate) fn persistence_dir(&self, id: ConversationId) -> String {
+        persistence_dir(&self.0.conversations_path, id)
+    }
+
     async fn answer(&self, call: Call<RecordCall>) -> Result<Value, Fault> {
         let sandbox = call.sandbox()?;
         match call.body {
@@ -103,7 +109,7 @@ impl Records {
         WorkingCopy {
             conversation: record.id,
             working_dir: record.workspace.working_dir,
-            persistence_dir: persistence_dir(&self.0.conversations_path, record.id),
+            persistence_dir: self.persistence_dir(record.id),
             agent: record.agent,
             max_iterations: record.max_iterations,
             stuck_detection: record.stuck_detection,

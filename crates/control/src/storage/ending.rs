@@ -21,6 +21,7 @@ pub fn is_ending(log: &LogId, records: &[Bytes]) -> bool {
     let ends = match log {
         LogId::Conversation { .. } => ends_of_runs,
         LogId::Bash { .. } => ends_of_commands,
+        LogId::Snapshots { .. } => return false,
     };
     let size: usize = records.iter().map(Bytes::len).sum();
     !records.is_empty() && size <= MOST && records.iter().all(|record| ends(record))

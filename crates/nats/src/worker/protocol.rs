@@ -32,7 +32,7 @@ pub enum Question {
     Delete {
         log: String,
     },
-    /// Drops the messages before `first`; of bash logs only.
+    /// Drops the messages before `first`; not of conversations.
     Truncate {
         log: String,
         first: u64,

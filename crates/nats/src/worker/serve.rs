@@ -103,7 +103,8 @@ impl Desk {
             }
             Question::BashLogs => {
                 let mut names = self.archive.names(sandbox).await?;
-                names.retain(|name| name.starts_with('_'));
+                let is_bash = |log: LogId| log.bash_scope().is_some();
+                names.retain(|name| LogId::of_name(sandbox, name).is_some_and(is_bash));
                 (StorageAnswer::Names(names), nothing)
             }
             Question::Piece { log: name, digest, index } => {

@@ -238,12 +238,33 @@ pub async fn logs_do_not_mix(ports: Ports) {
     let (sandbox, id) = (SandboxId::shared(), ConversationId::random());
     let (one, other) = (LogId::conversation(&sandbox, id), new_log());
     let bash = LogId::bash(&sandbox, BashScope::Conversation(id));
-    for (log, text) in [(&one, "one"), (&other, "other"), (&bash, "bash")] {
+    let snapshots = LogId::snapshots(&sandbox, id);
+    for (log, text) in [(&one, "one"), (&other, "other"), (&bash, "bash"), (&snapshots, "snapshot")] {
         append(&ports, log, Seq::ZERO, &[text]).await;
     }
     assert_eq!(ports.log.delete(&other).await, Ok(()));
     assert_eq!(texts(&ports, &one).await, ["one"]);
     assert_eq!(texts(&ports, &bash).await, ["bash"]);
+    assert_eq!(texts(&ports, &snapshots).await, ["snapshot"]);
+    assert_eq!(ports.log.delete(&snapshots).await, Ok(()));
+    assert_eq!(ports.log.tail(&snapshots).await, Ok(Seq::ZERO));
+    assert_eq!(texts(&ports, &one).await, ["one"]);
+}
+
+pub async fn snapshots_are_stored_and_dropped_from_the_front_and_not_published(ports: Ports) {
+    let (sandbox, id) = (SandboxId::shared(), ConversationId::random());
+    let (snapshots, log) = (LogId::snapshots(&sandbox, id), LogId::conversation(&sandbox, id));
+    let pattern = format!("{}.>", subjects::stored(&log).rsplit_once('.').expect("a name at the end").0);
+    let mut published = ports.bus.subscribe(&pattern, None).await.expect("a subscription");
+    // Larger than what any store keeps in one piece.
+    let (first, second) = ("1".repeat(2 << 20), "2".repeat(2 << 20));
+    let one = append(&ports, &snapshots, Seq::ZERO, &[&first]).await;
+    let two = append(&ports, &snapshots, one[0], &[&second]).await;
+    assert_eq!(ports.log.truncate_before(&snapshots, two[0]).await, Ok(()));
+    assert_eq!(ports.log.read(&snapshots, Seq::ZERO, 10).await, Ok(vec![entry(two[0], &second)]));
+    let event = append(&ports, &log, Seq::ZERO, &["event"]).await;
+    let first_published = publication(&mut published).await;
+    assert_eq!(first_published, (Stored { seq: event[0], prev: Seq::ZERO }, "event".into()));
 }
 
 pub async fn a_sandbox_knows_its_bash_logs(ports: Ports) {
@@ -256,6 +277,7 @@ pub async fn a_sandbox_knows_its_bash_logs(ports: Ports) {
         append(&ports, &LogId::bash(&sandbox, scope), Seq::ZERO, &["a", "b"]).await;
     }
     append(&ports, &LogId::conversation(&sandbox, other), Seq::ZERO, &["a"]).await;
+    append(&ports, &LogId::snapshots(&sandbox, other), Seq::ZERO, &["a"]).await;
     let mut listed = ports.log.bash_logs(&sandbox).await.expect("a list");
     listed.sort();
     assert_eq!(listed, scopes);

@@ -55,6 +55,7 @@ macro_rules! contract_tests {
             dropping_twice_or_from_an_absent_log_changes_nothing,
             a_truncated_log_is_deleted_and_made_anew,
             logs_do_not_mix,
+            snapshots_are_stored_and_dropped_from_the_front_and_not_published,
             a_sandbox_knows_its_bash_logs,
             large_and_strange_records_come_back_unchanged,
         );

@@ -107,7 +107,9 @@ impl Index {
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
         let key = entry.id.hex();
         let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
-        tokio::try_join!(self.0.ports.log.delete(&entry.log), self.0.ports.log.delete(&commands))?;
+        let snapshots = LogId::snapshots(entry.log.sandbox(), entry.id);
+        let log = &self.0.ports.log;
+        tokio::try_join!(log.delete(&entry.log), log.delete(&commands), log.delete(&snapshots))?;
         self.0.ports.kv.delete(CONVERSATIONS, &key, Expect::Anything).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use types::Content;
 
-use crate::context::ToolContext;
+use crate::context::{EDITS, ToolContext};
 use crate::error::Error;
 use crate::observation::Observation;
 use crate::secrets::Secrets;
@@ -47,7 +47,7 @@ impl Listed for FileEditor {
         let working_dir = context.working_dir.clone();
         let desk = Desk {
             working_dir: working_dir.clone(),
-            history: History::new(context.persistence_dir.join("edits")),
+            history: History::new(context.persistence_dir.join(EDITS)),
             secrets: Arc::clone(&context.secrets),
         };
         Ok(Self { working_dir, desk: Arc::new(Mutex::new(desk)) })

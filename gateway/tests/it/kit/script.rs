@@ -260,7 +260,7 @@ impl Worker {
             }
             Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
             Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
-            Command::Forget {} => {
+            Command::Forget { .. } => {
                 self.0.open.lock().unwrap().remove(&id);
             }
         }

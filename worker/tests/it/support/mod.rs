@@ -1,17 +1,19 @@
-//! A worker on the real embedded store, with a record keeper in the gateway's place and a scripted model.
+//! A worker on a real store, with a record keeper in the gateway's place and a scripted model.
 
+pub mod counted;
 pub mod faulty;
+mod store;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use embedded::{Fsync, Guard, Options};
 use manyhands_worker::Config;
 use ports::rpc::{self, Address, Call, Code, Fault, Limits, Server};
 use ports::{LogId, Parcel, Ports, subjects};
 use serde_json::{Value, json};
+use store::Store;
 use tempfile::TempDir;
 use testing::model::Model;
 use testing::script::Turn;
@@ -38,8 +40,9 @@ pub struct World {
     pub model: Model,
     pub records: Arc<Mutex<Records>>,
     pub config: Config,
-    #[expect(dead_code, reason = "the store runs as long as it is held")]
-    guard: Guard,
+    /// What the worker has of the store.
+    worker_ports: Ports,
+    _store: Store,
     worker: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -51,10 +54,24 @@ impl World {
     /// A world whose worker has a changed configuration, on changed ports.
     pub async fn with(change: impl FnOnce(&mut Config), wrap: impl FnOnce(&mut Ports)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        let options = Options::within(root, Fsync::Always);
-        let (mut ports, guard) = embedded::open(options).await.unwrap();
+        let (mut ports, store) = store::files(&dir).await;
         wrap(&mut ports);
+        Self::on(dir, (ports.clone(), ports, store), change).await
+    }
+
+    /// The same on NATS, where the worker asks a control plane for what it stores.
+    pub async fn on_nats(change: impl FnOnce(&mut Config), wrap: impl FnOnce(&mut Ports)) -> Self {
+        let (ports, mut of_worker, store) = store::nats().await;
+        wrap(&mut of_worker);
+        Self::on(tempfile::tempdir().unwrap(), (ports, of_worker, store), change).await
+    }
+
+    async fn on(
+        dir: TempDir,
+        (ports, worker_ports, store): (Ports, Ports, Store),
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let root = dir.path();
         let records = Arc::new(Mutex::new(Records::default()));
         keep_records(&ports, records.clone()).await;
         let mut config =
@@ -63,14 +80,16 @@ impl World {
         config.drain = Duration::from_millis(300);
         change(&mut config);
         let model = Model::start(0, Vec::new()).await.unwrap();
-        let mut world = Self { dir, ports, model, records, config, guard, worker: None };
+        let worker = None;
+        let mut world = Self { dir, ports, model, records, config, worker_ports, _store: store, worker };
         world.start_worker().await;
         world
     }
 
     pub async fn start_worker(&mut self) {
         let shutdown = CancellationToken::new();
-        let run = manyhands_worker::run(self.config.clone(), self.ports.clone(), models(), shutdown.clone());
+        let ports = self.worker_ports.clone();
+        let run = manyhands_worker::run(self.config.clone(), ports, models(), shutdown.clone());
         let task = tokio::spawn(async move { run.await.unwrap() });
         self.worker = Some((shutdown, task));
         until(async || self.reaches_the_worker().await).await;
@@ -207,6 +226,12 @@ pub fn models() -> llm::Client {
 
 pub fn message(text: &str, run: bool) -> Command {
     Command::Message { message: Message::new(Role::User, text), sender: None, run, once: None }
+}
+
+/// What the gateway sends when a conversation is deleted.
+pub fn forget(world: &World, id: ConversationId) -> Command {
+    let folder = world.dir.path().join("observations").join(id.hex());
+    Command::Forget { persistence_dir: folder.display().to_string() }
 }
 
 /// A call of the agent's terminal.
