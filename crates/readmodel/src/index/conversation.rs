@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ports::{EventLog, LogId};
 use tokio::sync::watch;
 use types::conversation::{ConversationRecord, Projection, Status};
-use types::log::{Control, LogRecord};
+use types::log::LogRecord;
 use types::{ConversationId, Seq, TenantId};
 
 use super::agent_text::AgentText;
@@ -189,7 +189,8 @@ impl Fold for State {
             Ok(record) => record,
             Err(error) => {
                 tracing::warn!(seq = seq.0, %error, "a record of a log cannot be read");
-                LogRecord::Control(Control::RunEnded {})
+                self.projection.seq = seq;
+                return false;
             }
         };
         let status = self.projection.status;
@@ -247,10 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_read_does_not_hold_up_those_after_it() {
+    fn a_record_that_cannot_be_read_moves_the_position_and_nothing_else() {
         let entry = entry();
-        entry.followed.take(Seq(0), Seq(10), &Bytes::from_static(b"{torn"));
-        entry.followed.take(Seq(10), Seq(20), &message(0));
-        assert_eq!((entry.events(), entry.seq()), (1, Seq(20)));
+        let running = json!({"id": "u", "timestamp": "2026-11-23T00:00:01", "kind": "ConversationStateUpdateEvent",
+            "key": "execution_status", "value": "running"});
+        let running = LogRecord::event(0, &running).unwrap().encode().unwrap().into();
+        entry.followed.take(Seq(0), Seq(10), &running);
+        let before = entry.with_projection(Clone::clone);
+        entry.followed.take(Seq(10), Seq(20), &Bytes::from_static(b"{torn"));
+        assert_eq!(entry.with_projection(Clone::clone), Projection { seq: Seq(20), ..before });
+        entry.followed.take(Seq(20), Seq(30), &message(1));
+        assert_eq!((entry.events(), entry.seq()), (2, Seq(30)));
     }
 }
