@@ -196,6 +196,13 @@ impl World {
         self.logs.inner.append(log, tail, vec![message()]).await.unwrap().tail()
     }
 
+    /// Returns once the index has taken, or the bus lost, all that was published so far.
+    pub async fn settle(&self) {
+        let probe = self.conversation().await;
+        let seq = self.append(&probe.log).await;
+        until_folded(&probe, seq).await;
+    }
+
     /// Publishes a record that is not in the log, after one that is not known.
     pub async fn publish_after_a_gap(&self, log: &LogId) {
         let json = serde_json::to_vec(&Stored { prev: Seq(1 << 40), seq: Seq(1 << 41) }).unwrap().into();

@@ -16,6 +16,7 @@ async fn a_conversation_with_a_gap_holds_up_no_other() {
     let late = world.conversation().await;
     world.bus.lose(&late.log);
     let missed = world.append(&late.log).await;
+    world.settle().await;
     world.bus.deliver(&late.log);
     world.logs.stick(&late.log);
     let (pages, _) = world.logs.asked(&late.log);
