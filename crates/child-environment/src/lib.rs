@@ -6,7 +6,8 @@
 //! in `OH_PASS_ENV_0`, `_1` and so on, exactly or by a pattern with one `*`. Two things stand above the list:
 //!
 //! - What configures this server (`OH_…` and its relatives) never passes.
-//! - What looks like a secret, by its name or because its value is a URL with a user in it (`secret`), passes
+//! - What looks like a secret, by its name or because its value is a URL with a user in it (`secret`; of a proxy
+//!   or a package index, because it has an `@`), passes
 //!   only when it is named exactly. So a pattern cannot hand out a password by accident, and neither can a proxy
 //!   or a package index that is usually harmless.
 //!

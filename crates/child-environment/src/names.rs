@@ -145,10 +145,13 @@ pub fn is_of_the_server(name: &str) -> bool {
     OF_THE_SERVER.iter().any(|start| name.starts_with(start))
 }
 
+/// Whether the value of a variable of this name says what to reach over the network.
+pub fn is_place(name: &str) -> bool {
+    PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy)) || PACKAGES.contains(&name)
+}
+
 pub fn is_ordinary(name: &str) -> bool {
     name.starts_with("LC_")
-        || PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
-        || [&SESSION[..], &CERTIFICATES[..], &TOOL_CHAINS[..], &PACKAGES[..]]
-            .iter()
-            .any(|names| names.contains(&name))
+        || is_place(name)
+        || [&SESSION[..], &CERTIFICATES[..], &TOOL_CHAINS[..]].iter().any(|names| names.contains(&name))
 }

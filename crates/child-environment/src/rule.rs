@@ -92,7 +92,10 @@ impl Rule {
         if !names::is_ordinary(name) && !self.patterns.iter().any(|pattern| pattern.matches(name)) {
             return Verdict::NotListed;
         }
-        if secret::is_name_of_secret(name) || secret::is_url_with_user(&value.to_string_lossy()) {
+        let value = value.to_string_lossy();
+        // Of a place on the network the scheme may be missing, and a password may hold anything.
+        let has_user = names::is_place(name) && value.contains('@') || secret::is_url_with_user(&value);
+        if has_user || secret::is_name_of_secret(name) {
             return Verdict::LooksSecret;
         }
         Verdict::Passes
@@ -179,10 +182,19 @@ mod tests {
 
     #[test]
     fn a_proxy_or_an_index_with_a_password_stays_until_it_is_named() {
-        for name in ["HTTPS_PROXY", "PIP_INDEX_URL", "npm_config_registry"] {
-            let value = "https://user:password@host:8080";
-            assert_eq!(verdict(&rule(&[]), name, value), Verdict::LooksSecret, "{name}");
-            assert_eq!(verdict(&rule(&[name]), name, value), Verdict::Passes, "{name}");
+        let values = [
+            "https://user:password@host:8080",
+            "user:password@host:8080",
+            "http://user:pass/word@host",
+            "//user:pass?word#@host:1",
+        ];
+        for name in
+            ["HTTPS_PROXY", "http_proxy", "All_Proxy", "PIP_INDEX_URL", "npm_config_registry", "GOPROXY"]
+        {
+            for value in values {
+                assert_eq!(verdict(&rule(&[]), name, value), Verdict::LooksSecret, "{name} {value}");
+                assert_eq!(verdict(&rule(&[name]), name, value), Verdict::Passes, "{name} {value}");
+            }
         }
     }
 
