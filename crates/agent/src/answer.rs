@@ -212,6 +212,11 @@ fn masked(mut message: Message, env: &dyn Env) -> Message {
     }
     let reasoning = message.reasoning_content.take().filter(|text| !text.trim().is_empty());
     message.reasoning_content = reasoning.map(|text| env.masked(&text));
+    // A signed thought cannot be changed, only left out.
+    message.thinking_blocks.retain(|block| {
+        let text = block.to_string();
+        env.masked(&text) == text
+    });
     message
 }
 

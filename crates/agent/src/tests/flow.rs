@@ -257,6 +257,20 @@ fn switching_the_model_is_announced_without_its_secrets() {
 }
 
 #[test]
+fn a_signed_thought_with_a_secret_reaches_no_client() {
+    let mut sim = Sim::started(copy());
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": "signed"});
+    let mut answer = completion("resp-1", "", vec![think("c1")]);
+    answer.message.thinking_blocks = vec![thought("the key is hunter2"), thought("nothing of it")];
+    sim.model(Ok(answer));
+    let shown = sim.last(|body| match body {
+        EventBody::ActionEvent(action) => Some(action.thinking_blocks.clone()),
+        _ => None,
+    });
+    assert_eq!(shown, [thought("nothing of it")]);
+}
+
+#[test]
 fn thinking_goes_back_to_the_model_that_signed_it_and_to_no_other() {
     let mut sim = Sim::started(copy());
     let thinks = |sim: &mut Sim, id: &str| {
