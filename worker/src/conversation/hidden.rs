@@ -17,6 +17,10 @@ impl tools::Secrets for Hidden {
     fn screen(&self) -> Box<dyn Screen> {
         Box::new(Text { masker: self.0.masker(), holdback: Holdback::default() })
     }
+
+    fn mask(&self, text: &str) -> String {
+        self.0.masker().mask(text)
+    }
 }
 
 /// A text that is being printed.

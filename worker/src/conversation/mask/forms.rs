@@ -34,7 +34,7 @@ pub fn of(value: &str) -> BTreeSet<String> {
     let mut forms = BTreeSet::new();
     for whole in BTreeSet::from([value.to_owned(), trimmed.to_owned(), folded(trimmed)]) {
         forms.extend([json(&whole), json_in_ascii(&whole), in_single_quotes(&whole), after_dollar(&whole)]);
-        forms.insert(backslashed(&whole));
+        forms.extend([backslashed(&whole), in_double_quotes(&whole)]);
         for digits in [UPPER, LOWER] {
             forms.extend(KEPT_IN_URLS.map(|kept| percent(&whole, kept, digits)));
             // As forms are sent.
@@ -79,6 +79,17 @@ fn json_in_ascii(text: &str) -> String {
 
 fn in_single_quotes(text: &str) -> String {
     text.replace('\'', r"'\''")
+}
+
+/// As bash lists its variables.
+fn in_double_quotes(text: &str) -> String {
+    text.chars().fold(String::new(), |mut escaped, character| {
+        if "\\\"$`".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+        escaped
+    })
 }
 
 /// Between `$'` and `'`.
