@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use ports::rpc::{Address, call};
 use ports::{Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
 use types::Epoch;
+use types::calls::RestCall;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
 
@@ -19,6 +22,9 @@ use crate::records;
 use crate::trouble::Trouble;
 use crate::view::View;
 use crate::{Driver, Instance, Launch, StartError};
+
+/// What a worker that is to be paused gets to say whether it may be.
+const RESTING: Duration = Duration::from_secs(3);
 
 pub struct Actor {
     pub kv: Arc<dyn Kv>,
@@ -62,7 +68,7 @@ impl Actor {
             Step::Wait(_) => Ok(()),
             Step::Start(epoch) => self.start(epoch, view, memory, now).await,
             Step::Adopt(instance) => self.adopt(instance, view).await,
-            Step::Stop { instances, release } => self.stop(instances, release, view).await,
+            Step::Stop { instances, release } => self.stop(instances, release, view, now).await,
             Step::Fail(trouble) => self.fail(trouble, view, memory, now).await,
             Step::Refuse(reason, message) => self.refuse(reason, message, view, now).await,
             Step::Pause => self.pause(view).await,
@@ -121,7 +127,11 @@ impl Actor {
         Ok(())
     }
 
-    async fn stop(&self, instances: Vec<Instance>, release: bool, view: &View) -> Result<()> {
+    async fn stop(&self, instances: Vec<Instance>, release: bool, view: &View, now: Moment) -> Result<()> {
+        if release && self.has_begun_something(&instances, view).await {
+            tracing::info!(sandbox.id = %view.sandbox, "a sandbox that was to be paused is used again");
+            return self.resume(view, now).await;
+        }
         for instance in instances {
             tracing::info!(sandbox.id = %instance.sandbox, epoch = instance.epoch.0, "stopping a worker nobody wants");
             self.end(&instance, STOPPING, view).await?;
@@ -196,7 +206,28 @@ impl Actor {
     /// Loses against a wake: the record must be the one the decision was made on.
     async fn pause(&self, view: &View) -> Result<()> {
         tracing::info!(sandbox.id = %view.sandbox, "pausing a sandbox nobody uses");
-        self.want(Want::Paused, view).await
+        let quiet_after = view.own_lease().map(|lease| lease.value.calls);
+        self.rewrite(view, |wanted| Wanted { want: Want::Paused, quiet_after, ..wanted }).await
+    }
+
+    /// Whether the worker that is to be paused has been called for something that whoever decided it did not know of. From
+    /// then on that it says no it takes no more calls.
+    async fn has_begun_something(&self, instances: &[Instance], view: &View) -> bool {
+        let quiet_after = view.wanted.as_ref().and_then(|wanted| wanted.value.quiet_after);
+        let newest = instances.iter().max_by_key(|instance| instance.epoch);
+        let (Some(calls), Some(instance)) = (quiet_after, newest) else { return false };
+        let address = Address::of_worker(&instance.sandbox, Some(instance.epoch));
+        let rest = RestCall { calls };
+        let asked = call::<_, bool>(self.bus.as_ref(), &address, &rest, Bytes::new(), RESTING);
+        // One that does not answer has no use for its time.
+        asked.await.is_ok_and(|(rests, _)| !rests)
+    }
+
+    /// Takes a pause back, as if the sandbox had been woken.
+    async fn resume(&self, view: &View, now: Moment) -> Result<()> {
+        let touched_at = now.unix_ms;
+        self.rewrite(view, |wanted| Wanted { want: Want::Running, quiet_after: None, touched_at, ..wanted })
+            .await
     }
 
     /// Records go last: as long as there is one, the rest is removed again.
@@ -218,8 +249,12 @@ impl Actor {
     }
 
     pub async fn want(&self, want: Want, view: &View) -> Result<()> {
+        self.rewrite(view, |wanted| Wanted { want, ..wanted }).await
+    }
+
+    async fn rewrite(&self, view: &View, change: impl FnOnce(Wanted) -> Wanted) -> Result<()> {
         let Some(record) = &view.wanted else { return Ok(()) };
-        let wanted = Wanted { want, ..record.value.clone() };
+        let wanted = change(record.value.clone());
         records::put(self.kv.as_ref(), SANDBOXES, &view.sandbox, &wanted, record.expect).await?;
         Ok(())
     }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn lease(epoch: u64, idle_seconds: u64) -> Change {
-        let lease = Lease { epoch: Epoch(epoch), since: String::new(), idle_seconds, runs: 0 };
+        let lease = Lease { epoch: Epoch(epoch), since: String::new(), idle_seconds, runs: 0, calls: 0 };
         put(serde_json::to_vec(&lease).unwrap())
     }
 

@@ -37,6 +37,7 @@ async fn add(kv: &dyn Kv, now: Moment) -> Result<()> {
         place: String::new(),
         want: Want::Running,
         touched_at: now.unix_ms,
+        quiet_after: None,
         image: None,
     };
     records::put(kv, SANDBOXES, &SandboxId::random(), &unclaimed, Expect::Absent).await?;

@@ -81,6 +81,7 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
         place: sandbox.as_str().to_owned(),
         want: Want::Running,
         touched_at: 0,
+        quiet_after: None,
         image: None,
     };
     Record { value, expect: Expect::Absent }

@@ -1,7 +1,13 @@
-//! How busy the worker is: what an idle sandbox is paused by.
+//! How busy the worker is: what an idle sandbox is paused by, and whether it may be stopped now.
+//!
+//! Whoever has a sandbox paused knows of its worker what stood in its last lease, which may be seconds old. So the lease
+//! counts the calls that have come, and before the worker is stopped it is asked to rest, with that count: it does so only
+//! if no other call has come since, and takes none from then on. One place, and one lock, decide between a call and a pause.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use ports::rpc::{Code, Fault};
 
 /// Counts what is under way. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -11,6 +17,8 @@ pub struct Activity(Arc<Mutex<State>>);
 struct State {
     under_way: usize,
     last: Instant,
+    calls: u64,
+    rests: bool,
 }
 
 /// Something under way, until it is dropped.
@@ -19,7 +27,8 @@ pub struct Busy(Activity);
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { under_way: 0, last: Instant::now() })))
+        let state = State { under_way: 0, last: Instant::now(), calls: 0, rests: false };
+        Self(Arc::new(Mutex::new(state)))
     }
 }
 
@@ -28,6 +37,33 @@ impl Activity {
     pub fn begin(&self) -> Busy {
         self.state().under_way += 1;
         Busy(self.clone())
+    }
+
+    /// A call has come.
+    ///
+    /// # Errors
+    /// `Absent` once the worker rests: the next one will take it.
+    pub fn call(&self) -> Result<Busy, Fault> {
+        let mut state = self.state();
+        if state.rests {
+            return Err(Fault::new(Code::Absent, "The worker is about to stop."));
+        }
+        state.calls += 1;
+        state.under_way += 1;
+        Ok(Busy(self.clone()))
+    }
+
+    /// How many calls have come.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Takes no more calls, if none has come after the first `calls`. Whether it does so.
+    pub fn rest_after(&self, calls: u64) -> bool {
+        let mut state = self.state();
+        state.rests |= state.calls == calls;
+        state.rests
     }
 
     /// Since the last thing ended; zero while one is under way.
@@ -64,5 +100,18 @@ mod tests {
         let first = activity.idle_for();
         assert!(activity.idle_for() >= first);
         assert!(first < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_worker_rests_only_if_no_call_has_come_that_is_not_known() {
+        let activity = Activity::default();
+        drop(activity.call().unwrap());
+        assert!(!activity.rest_after(0));
+        let busy = activity.call().unwrap();
+        assert!(!activity.rest_after(1) && activity.rest_after(2), "it is known, also while it is under way");
+        assert_eq!(activity.call().unwrap_err().code, Code::Absent);
+        assert!(activity.rest_after(2), "whoever asks again is told the same");
+        drop(busy);
+        assert_eq!(activity.calls(), 2);
     }
 }

@@ -92,6 +92,16 @@ impl Value for StoredLease {
     }
 }
 
+/// How busy the worker is, for those who read the lease.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub idle: Duration,
+    /// Under way.
+    pub runs: usize,
+    /// That have come so far.
+    pub calls: u64,
+}
+
 /// Takes and renews the lease.
 pub(crate) struct Keeper {
     kv: Arc<dyn Kv>,
@@ -119,7 +129,7 @@ impl Keeper {
         let mut keeper =
             Self { kv, sandbox, epoch, since: utc_now(), held: None, renewed: renewed.clone(), renewals };
         loop {
-            match keeper.renew(Duration::ZERO, 0).await {
+            match keeper.renew(Report::default()).await {
                 Ok(()) => return Ok((keeper, LeaseState { renewed: Some(renewed), changes })),
                 Err(newer @ Refusal::Newer(_)) => return Err(newer),
                 Err(Refusal::NotNow(error)) => {
@@ -130,14 +140,12 @@ impl Keeper {
         }
     }
 
-    /// Renews until a newer incarnation is there: then this worker must stop at once. `report` tells how long
-    /// the worker has been idle and how many runs are under way.
-    pub(crate) async fn keep(mut self, report: impl Fn() -> (Duration, usize)) -> Refusal {
+    /// Renews until a newer incarnation is there: then this worker must stop at once.
+    pub(crate) async fn keep(mut self, report: impl Fn() -> Report) -> Refusal {
         let mut pause = RENEW_EVERY;
         loop {
             tokio::time::sleep(pause).await;
-            let (idle, runs) = report();
-            pause = match self.renew(idle, runs).await {
+            pause = match self.renew(report()).await {
                 Ok(()) => RENEW_EVERY,
                 Err(newer @ Refusal::Newer(_)) => return newer,
                 Err(Refusal::NotNow(error)) => {
@@ -148,9 +156,10 @@ impl Keeper {
         }
     }
 
-    async fn renew(&mut self, idle: Duration, runs: usize) -> Result<(), Refusal> {
-        let lease =
-            Lease { epoch: self.epoch, since: self.since.clone(), idle_seconds: idle.as_secs(), runs };
+    async fn renew(&mut self, report: Report) -> Result<(), Refusal> {
+        let Report { idle, runs, calls } = report;
+        let since = self.since.clone();
+        let lease = Lease { epoch: self.epoch, since, idle_seconds: idle.as_secs(), runs, calls };
         let leases = Bucket::new(self.kv.as_ref(), LEASES).in_time(ANSWER);
         let (began, mut newer) = (Instant::now(), None);
         let write = |stored: &mut Option<StoredLease>| {

@@ -10,6 +10,7 @@ mod config;
 mod conversation;
 mod kin;
 mod lease;
+mod rest;
 pub mod services;
 
 use std::sync::Arc;
@@ -94,7 +95,11 @@ pub async fn run(
     };
     let report = {
         let most = config.max_concurrent_runs;
-        move || (activity.idle_for(), most.saturating_sub(slots.available_permits()))
+        move || lease::Report {
+            idle: activity.idle_for(),
+            runs: most.saturating_sub(slots.available_permits()),
+            calls: activity.calls(),
+        }
     };
     let keeping = async {
         match keeper {

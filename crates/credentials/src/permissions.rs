@@ -148,8 +148,14 @@ fn gateway() -> Permissions {
 }
 
 fn supervisor() -> Permissions {
-    let mut publish =
-        owned(&["mh.cmd.*.creds", "mh.cmd.*.metrics", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.FC.>"]);
+    let mut publish = owned(&[
+        "mh.cmd.*.creds",
+        "mh.cmd.*.rest.*",
+        "mh.cmd.*.metrics",
+        "$JS.API.INFO",
+        "$JS.API.STREAM.INFO.*",
+        "$JS.FC.>",
+    ]);
     for bucket in PLACEMENT {
         publish.push(format!("$KV.{bucket}.>"));
         publish.push(format!("$JS.ACK.KV_{bucket}.>"));

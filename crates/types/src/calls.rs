@@ -342,3 +342,9 @@ pub enum DeltaKind {
     Text,
     Reasoning,
 }
+/// To a worker that is to be stopped because nobody uses it: whether it rests from now on, and takes no more calls. It does
+/// if no call has come to it after the first `calls`, which its lease tells.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RestCall {
+    pub calls: u64,
+}

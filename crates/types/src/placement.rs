@@ -16,6 +16,9 @@ pub struct Wanted {
     pub want: Want,
     /// Unix milliseconds of the last wake: a pause decided on older news must not win.
     pub touched_at: u64,
+    /// Of a pause: how many calls its worker had been sent when that was decided. One that was sent another since goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_after: Option<u64>,
     /// The image its instance is made from; `None`: the cluster's default.
     #[serde(default)]
     pub image: Option<String>,
@@ -92,6 +95,9 @@ pub struct Lease {
     /// Runs under way.
     #[serde(default)]
     pub runs: usize,
+    /// Calls that came to this incarnation so far.
+    #[serde(default)]
+    pub calls: u64,
 }
 
 /// What a worker reads from its standard input at its start: one line of JSON. Holds its credentials, so it
@@ -149,6 +155,7 @@ mod tests {
             place: "default".to_owned(),
             want: Want::Paused,
             touched_at: 1,
+            quiet_after: None,
             image: None,
         };
         let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1,"image":null}"#;

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use crate::brokering::ModelCall;
 use crate::calls::{
     Archive, BashCall, BashCleared, BashStarted, BashStopped, CommandDone, ConversationCall, FileCall,
-    FileChunk, FileStat, GitAnswer, GitCall, HomeListing, RecordCall, UploadBegun, UploadDone, WorkingCopy,
+    FileChunk, FileStat, GitAnswer, GitCall, HomeListing, RecordCall, RestCall, UploadBegun, UploadDone,
+    WorkingCopy,
 };
 use crate::files::SubdirectoryPage;
 
@@ -90,6 +91,13 @@ impl Service for GitCall {
 
 impl OfWorker for GitCall {}
 impl AnswerTo<GitCall> for GitAnswer {}
+
+impl Service for RestCall {
+    const NAME: &'static str = "rest";
+}
+
+impl OfWorker for RestCall {}
+impl AnswerTo<RestCall> for bool {}
 
 impl Service for RecordCall {
     const NAME: &'static str = "rec";

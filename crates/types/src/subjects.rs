@@ -2,7 +2,7 @@
 
 use crate::{ConversationId, Epoch, LogId, SandboxId};
 
-/// Commands to the worker of a sandbox, by service: `conversation`, `bash`, `file`, `git`.
+/// Commands to the worker of a sandbox, by service: `conversation`, `bash`, `file`, `git`, `rest`.
 #[must_use]
 pub fn command(sandbox: &SandboxId, service: &str) -> String {
     format!("mh.cmd.{sandbox}.{service}")

@@ -22,6 +22,7 @@ mod idempotency_commands;
 mod jwt;
 mod kit;
 mod metrics;
+mod placing;
 mod provider;
 mod running;
 mod sandboxes;

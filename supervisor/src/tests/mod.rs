@@ -6,6 +6,7 @@ mod leading;
 mod measuring;
 mod outage;
 mod pooling;
+mod resting;
 mod running;
 mod wanting;
 mod workers;
@@ -115,7 +116,8 @@ impl World {
     /// As the worker does every few seconds.
     async fn lease(&self, sandbox: &str, epoch: u64, idle_seconds: u64) {
         let since = "2026-11-23T00:00:00.000000Z".to_owned();
-        self.put(LEASES, sandbox, &Lease { epoch: Epoch(epoch), since, idle_seconds, runs: 0 }).await;
+        self.put(LEASES, sandbox, &Lease { epoch: Epoch(epoch), since, idle_seconds, runs: 0, calls: 0 })
+            .await;
     }
 }
 
@@ -148,7 +150,7 @@ impl Minter for Signed {
 
 fn wanted(want: Want, touched_at: u64) -> Wanted {
     let place = "default".to_owned();
-    Wanted { tenant: Some(TenantId::default()), place, want, touched_at, image: None }
+    Wanted { tenant: Some(TenantId::default()), place, want, touched_at, quiet_after: None, image: None }
 }
 
 fn instance(sandbox: &str, epoch: u64) -> Instance {

@@ -50,7 +50,7 @@ impl Supervised {
     async fn want(&self, want: Want, image: Option<&str>) {
         let (tenant, place) = (Some(TenantId::default()), "a".to_owned());
         let image = image.map(str::to_owned);
-        let wanted = Wanted { tenant, place, want, touched_at: 1, image };
+        let wanted = Wanted { tenant, place, want, touched_at: 1, quiet_after: None, image };
         let value = serde_json::to_vec(&wanted).unwrap();
         self.ports.kv.put(SANDBOXES, "a", value.into(), Expect::Anything).await.unwrap();
     }

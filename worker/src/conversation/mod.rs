@@ -67,7 +67,7 @@ pub(crate) async fn serve(
 ) -> ports::Result<()> {
     let shutdown = shutdown.child_token();
     let address = Address::of_worker(&config.sandbox, config.incarnation());
-    let answers = config.answers.clone();
+    let (answers, activity) = (config.answers.clone(), guards.activity.clone());
     let server = Server::new(ports.bus.clone(), calls, shutdown.clone()).watched(config.watch.clone());
     let registry = Registry::new(Shared {
         lookups: Arc::default(),
@@ -79,10 +79,13 @@ pub(crate) async fn serve(
         guards,
     });
     let handler = {
-        let registry = Arc::clone(&registry);
+        let (registry, activity) = (Arc::clone(&registry), activity.clone());
         move |call: Call<ConversationCall>| {
-            let registry = Arc::clone(&registry);
-            async move { registry.command(call.body).await.map(|done| (done, Bytes::new())) }
+            let (registry, busy) = (Arc::clone(&registry), activity.call());
+            async move {
+                let _busy = busy?;
+                registry.command(call.body).await.map(|done| (done, Bytes::new()))
+            }
         }
     };
     let calls = server.serve(&address, Some("worker"), LIMITS, handler).await?;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{Epoch, SandboxId};
 
-use crate::{Activity, Kin};
+use crate::{Activity, Kin, rest};
 
 /// Commands bound themselves; a call is over when its command has begun.
 const BASH: Limits = Limits::new(2_048, 64 << 20);
@@ -64,13 +64,15 @@ pub async fn serve(
     let server = Server::new(ports.bus.clone(), tracker.clone(), shutdown.clone());
     let server = server.watched(config.watch.clone());
 
+    rest::serve(&server, sandbox, incarnation, &config.activity, &tracker, &shutdown).await?;
+
     let bash = Arc::new(bash::Service::new(&config, &ports, &tracker, &shutdown));
     let answer = {
         let (bash, activity) = (Arc::clone(&bash), config.activity.clone());
         move |call: Call<_>| {
-            let (bash, busy) = (Arc::clone(&bash), activity.begin());
+            let (bash, busy) = (Arc::clone(&bash), activity.call());
             async move {
-                let _busy = busy;
+                let _busy = busy?;
                 bash.answer(call.body).await.map(|answer| (answer, Bytes::new()))
             }
         }
@@ -81,9 +83,9 @@ pub async fn serve(
     let answer = {
         let (files, activity) = (Arc::clone(&files), config.activity.clone());
         move |call: Call<_>| {
-            let (files, busy) = (Arc::clone(&files), activity.begin());
+            let (files, busy) = (Arc::clone(&files), activity.call());
             async move {
-                let _busy = busy;
+                let _busy = busy?;
                 files.answer(call.body, call.blob).await
             }
         }
@@ -94,9 +96,9 @@ pub async fn serve(
     let git = Arc::new(git::Service::new(config.default_cwd.clone()));
     let activity = config.activity.clone();
     let answer = move |call: Call<_>| {
-        let (git, busy) = (Arc::clone(&git), activity.begin());
+        let (git, busy) = (Arc::clone(&git), activity.call());
         async move {
-            let _busy = busy;
+            let _busy = busy?;
             git.answer(call.body).await.map(|answer| (answer, Bytes::new()))
         }
     };

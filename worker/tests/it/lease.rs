@@ -14,12 +14,16 @@ use tokio_util::sync::CancellationToken;
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
 
-async fn store(folder: &Path) -> (Ports, embedded::Guard) {
+pub async fn store(folder: &Path) -> (Ports, embedded::Guard) {
     let options = Options::within(folder, Fsync::Interval);
     embedded::open(options).await.unwrap()
 }
 
-fn start(ports: &Ports, folder: &TempDir, epoch: u64) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
+pub fn start(
+    ports: &Ports,
+    folder: &TempDir,
+    epoch: u64,
+) -> (JoinHandle<Result<(), Error>>, CancellationToken) {
     let base = Config::new(SandboxId::shared(), Epoch(epoch), folder.path().into(), folder.path().into());
     let config = Config { leased: true, ..base };
     let stop = CancellationToken::new();
@@ -27,12 +31,12 @@ fn start(ports: &Ports, folder: &TempDir, epoch: u64) -> (JoinHandle<Result<(), 
     (tokio::spawn(run(config, ports.clone(), models, stop.clone())), stop)
 }
 
-async fn lease(ports: &Ports) -> Option<Lease> {
+pub async fn lease(ports: &Ports) -> Option<Lease> {
     let stored = ports.kv.get(LEASES, "default").await.unwrap()?;
     Some(serde_json::from_slice(&stored.value).unwrap())
 }
 
-async fn held_by(ports: &Ports, epoch: u64) {
+pub async fn held_by(ports: &Ports, epoch: u64) {
     eventually("the lease is taken", async || lease(ports).await.filter(|lease| lease.epoch == Epoch(epoch)))
         .await;
 }
@@ -70,7 +74,7 @@ async fn a_newer_incarnation_takes_over_and_the_older_one_stops() {
 async fn an_older_incarnation_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let (ports, _guard) = store(folder.path()).await;
-    let newer = Lease { epoch: Epoch(9), since: String::new(), idle_seconds: 0, runs: 0 };
+    let newer = Lease { epoch: Epoch(9), since: String::new(), idle_seconds: 0, runs: 0, calls: 0 };
     let value = serde_json::to_vec(&newer).unwrap();
     ports.kv.put(LEASES, "default", value.into(), Expect::Absent).await.unwrap();
     let (old, _stop) = start(&ports, &folder, 8);

@@ -13,6 +13,7 @@ mod lease;
 mod long;
 mod recovery;
 mod remembering;
+mod rest;
 mod secrets;
 mod services;
 mod services_archive;

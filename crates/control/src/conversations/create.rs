@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::rpc::Fault;
+use ports::rpc::{Code, Fault};
 use readmodel::index::{ConversationState, Created};
-use types::TenantId;
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::ConversationRecord;
+use types::{SandboxId, TenantId};
 
 use super::Conversations;
 use crate::placement::Creation;
 
 /// What creation waits for a sandbox that has to be started. Most are there by then.
 const MOMENT: Duration = Duration::from_secs(3);
+
+/// How often a sandbox is looked for that is not being deleted, and how long those take to hear of it who know them.
+const PLACINGS: usize = 10;
+const HEARD_OF: Duration = Duration::from_millis(100);
 
 /// What making the workspace may take; a conversation without it is still one.
 const PREPARING: Duration = Duration::from_secs(20);
@@ -41,14 +45,10 @@ impl Conversations {
         knows_its_id: bool,
     ) -> Result<CreateOutcome, Fault> {
         self.0.activity.touch();
-        let parent = record.parent_conversation_id;
-        record.sandbox = match parent.and_then(|parent| self.0.index.record(&record.tenant, parent)) {
-            Some(parent) => parent.sandbox.clone(),
-            None => self.placement().of_new(&record, alone).await?,
-        };
+        record.sandbox = self.sandbox_for(&record, alone).await?;
         self.seal(&mut record);
         if self.placement().creation() == Creation::BeforeItsWorker {
-            return self.create_first(&record).await;
+            return self.create_first(record, alone).await;
         }
         let (created, ()) = tokio::join!(self.0.index.create(&record), self.prepare(&record));
         let entry = match created? {
@@ -79,14 +79,42 @@ impl Conversations {
 
     /// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
     /// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
-    async fn create_first(&self, record: &ConversationRecord) -> Result<CreateOutcome, Fault> {
-        let entry = match self.0.index.create(record).await? {
+    async fn create_first(
+        &self,
+        mut record: ConversationRecord,
+        alone: bool,
+    ) -> Result<CreateOutcome, Fault> {
+        let entry = match self.place(&mut record, alone).await? {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
             Created::New(entry) => entry,
         };
         // A client may use the workspace as soon as it has the answer: one that is there in a moment is waited for.
         let _ = tokio::time::timeout(MOMENT, self.begin(&entry)).await;
         Ok(CreateOutcome::New(entry))
+    }
+
+    /// Stores the record of a conversation in a sandbox that stays for it.
+    async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Created, Fault> {
+        for _ in 0..PLACINGS {
+            let created = self.0.index.create(record).await?;
+            if matches!(created, Created::Existing(_)) || self.placement().kept(record).await? {
+                return Ok(created);
+            }
+            // The last conversation that was in it has just been deleted, and the sandbox with it.
+            let (tenant, id) = (&record.tenant, record.id);
+            self.0.index.delete(tenant, id, async |_| Ok::<_, ports::Error>(())).await?;
+            tokio::time::sleep(HEARD_OF).await;
+            record.sandbox = self.sandbox_for(record, alone).await?;
+        }
+        Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
+    }
+
+    async fn sandbox_for(&self, record: &ConversationRecord, alone: bool) -> Result<SandboxId, Fault> {
+        let parent = record.parent_conversation_id;
+        match parent.and_then(|parent| self.0.index.record(&record.tenant, parent)) {
+            Some(parent) => Ok(parent.sandbox.clone()),
+            None => Ok(self.placement().of_new(record, alone).await?),
+        }
     }
 
     /// Goes on when it is not waited for. Ends when the workspace is there.

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::rpc::Fault;
+use ports::{Error, Expect};
 use tokio::time::timeout;
 use types::conversation::{ConversationRecord, Status};
-use types::placement::Want;
+use types::placement::{Want, Wanted};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use super::policy::{DEFAULT, place_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
+
+/// How often a sandbox that others change at the same time is tried to be given up.
+const GIVING_UP: usize = 16;
 
 /// What a worker with nothing to do may take to say so: more than one renewal of its lease.
 const REST: Duration = Duration::from_secs(15);
@@ -59,20 +63,38 @@ impl Placement for Fleet {
         self.wait_for_another(sandbox).await
     }
 
+    async fn kept(&self, record: &ConversationRecord) -> ports::Result<bool> {
+        let is_own = record.id.hex();
+        // Nobody else gives up a sandbox that is the conversation's own.
+        let keep = |wanted: &mut Wanted| {
+            let keeps = wanted.want != Want::Deleted && wanted.place != is_own;
+            wanted.touched_at = if keeps { records::now() } else { wanted.touched_at };
+            keeps
+        };
+        let wanted = records::change(self.kv.as_ref(), &record.sandbox, keep).await?;
+        Ok(wanted.is_some_and(|wanted| wanted.want != Want::Deleted))
+    }
+
     async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
-        let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
-        let Some(wanted) = stored.map(|stored| stored.value) else { return Ok(()) };
-        if wanted.place != id.hex() && !self.index.in_sandbox(sandbox).is_empty() {
-            return Ok(());
+        let sandboxes = records::sandboxes(self.kv.as_ref());
+        for _ in 0..GIVING_UP {
+            // In this order: who places a conversation writes that record, then this one.
+            let Some(stored) = sandboxes.get(sandbox.as_str()).await? else { return Ok(()) };
+            let (wanted, revision) = (stored.value, stored.revision);
+            if wanted.want == Want::Deleted || wanted.place != id.hex() && self.is_used(sandbox).await? {
+                return Ok(());
+            }
+            let want = if wanted.place == DEFAULT { Want::Paused } else { Want::Deleted };
+            let given_up = Wanted { want, quiet_after: None, ..wanted };
+            if sandboxes.put(sandbox.as_str(), &given_up, Expect::Revision(revision)).await?.is_none() {
+                continue;
+            }
+            return match &given_up.tenant {
+                Some(tenant) if want == Want::Deleted => self.leave(sandbox, tenant, &given_up.place).await,
+                _ => Ok(()),
+            };
         }
-        if wanted.place == DEFAULT {
-            return self.want(sandbox, Want::Paused).await;
-        }
-        self.want(sandbox, Want::Deleted).await?;
-        match &wanted.tenant {
-            Some(tenant) => self.leave(sandbox, tenant, &wanted.place).await,
-            None => Ok(()),
-        }
+        Err(Error::Unavailable("the sandbox is changed too often".to_owned()))
     }
 
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
@@ -87,8 +109,10 @@ impl Placement for Fleet {
         }
         // Where no step was under way none is waited for.
         let patience = if status == Status::Paused { Duration::MAX } else { REST };
-        let is_quiet = timeout(patience, self.quiet_without(sandbox, conversation)).await.is_ok();
-        if is_quiet && may_rest() { self.want(sandbox, Want::Paused).await } else { Ok(()) }
+        match timeout(patience, self.quiet_without(sandbox, conversation)).await {
+            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after).await,
+            _ => Ok(()),
+        }
     }
 
     fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus> {
@@ -102,9 +126,19 @@ impl Placement for Fleet {
 }
 
 impl Fleet {
-    /// Waits until no run is under way in a sandbox and, unless it is the conversation's own, nothing else.
-    async fn quiet_without(&self, sandbox: &SandboxId, id: ConversationId) {
+    /// Waits until no run is under way in a sandbox and, unless it is the conversation's own, nothing else. Answers how many
+    /// calls its worker had been sent by then.
+    async fn quiet_without(&self, sandbox: &SandboxId, id: ConversationId) -> Option<u64> {
         let is_own = self.wanted.get(sandbox.as_str()).is_some_and(|seen| seen.value.place == id.hex());
-        self.quiet(sandbox, |lease| lease.runs == 0 && (is_own || lease.idle_seconds > 0)).await;
+        self.quiet(sandbox, |lease| lease.runs == 0 && (is_own || lease.idle_seconds > 0)).await
+    }
+
+    /// Whether a conversation is in the sandbox. The store is asked where none is known here: another replica may have
+    /// just placed one.
+    async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+        if !self.index.in_sandbox(sandbox).is_empty() {
+            return Ok(true);
+        }
+        records::is_any_conversation_in(self.kv.as_ref(), sandbox).await
     }
 }

@@ -104,15 +104,17 @@ impl Fleet {
         allocation.epoch > epoch || allocation.instance.is_empty() && self.living(sandbox) != Some(epoch)
     }
 
-    /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone.
-    pub(super) async fn quiet(&self, sandbox: &SandboxId, is_quiet: impl Fn(&Lease) -> bool) {
+    /// Returns when the worker reports, from now on, what `is_quiet` tells by; or is gone. Answers how many calls it had
+    /// been sent by then.
+    pub(super) async fn quiet(&self, sandbox: &SandboxId, is_quiet: impl Fn(&Lease) -> bool) -> Option<u64> {
         let mut leases = self.leases.changes();
         let known = self.leases.get(sandbox.as_str()).map_or(0, |seen| seen.revision);
         let is_over = |leases: &BTreeMap<String, Seen<Lease>>| {
             leases.get(sandbox.as_str()).is_none_or(|seen| seen.revision > known && is_quiet(&seen.value))
         };
         // An error says that the server stops.
-        let _ = leases.wait_for(is_over).await;
+        let leases = leases.wait_for(is_over).await.ok()?;
+        leases.get(sandbox.as_str()).map(|seen| seen.value.calls)
     }
 
     /// The newest incarnation, if it is alive.
@@ -128,14 +130,16 @@ impl Fleet {
         (seen.at.elapsed() < lifetime && seen.value.epoch >= newest).then_some(seen.value)
     }
 
-    /// Says what is wanted of a sandbox.
-    pub(super) async fn want(&self, sandbox: &SandboxId, want: Want) -> ports::Result<()> {
-        let set = |wanted: &mut Wanted| {
-            let differs = wanted.want != want && wanted.want != Want::Deleted;
-            wanted.want = if differs { want } else { wanted.want };
-            differs
+    /// Has a sandbox paused, unless its worker is called for something after the first `quiet_after` calls.
+    pub(super) async fn pause(&self, sandbox: &SandboxId, quiet_after: Option<u64>) -> ports::Result<()> {
+        let pause = |wanted: &mut Wanted| {
+            let runs = wanted.want == Want::Running;
+            if runs {
+                (wanted.want, wanted.quiet_after) = (Want::Paused, quiet_after);
+            }
+            runs
         };
-        records::change(self.kv.as_ref(), sandbox, set).await.map(drop)
+        records::change(self.kv.as_ref(), sandbox, pause).await.map(drop)
     }
 
     fn is_wanted(&self, sandbox: &SandboxId) -> bool {
@@ -152,7 +156,7 @@ impl Fleet {
             if is_fresh || wanted.want == Want::Deleted {
                 return false;
             }
-            (wanted.want, wanted.touched_at) = (Want::Running, now);
+            (wanted.want, wanted.touched_at, wanted.quiet_after) = (Want::Running, now, None);
             true
         };
         match records::change(self.kv.as_ref(), sandbox, touch).await? {

@@ -51,6 +51,13 @@ pub trait Placement: Send + Sync {
     /// Those of the store.
     async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId>;
 
+    /// To be called when the record of a conversation is stored. Whether its sandbox stays for it: somebody else may have
+    /// given it up in the meantime, as that of the last conversation that was in it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn kept(&self, record: &ConversationRecord) -> ports::Result<bool>;
+
     /// Returns once the sandbox has a worker, which is started if need be; answers which, where there are several
     /// one after the other.
     ///

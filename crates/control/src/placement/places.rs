@@ -82,7 +82,8 @@ impl Fleet {
                 None => (Want::Paused, self.cluster.image.clone()),
             };
             let (tenant, place) = (Some(tenant.clone()), place.to_owned());
-            *wanted = Some(Wanted { tenant, place, want, touched_at: records::now(), image });
+            let touched_at = records::now();
+            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None, image });
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;

@@ -1,9 +1,12 @@
 //! The records of sandboxes that gateways write.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ports::buckets::{PLACES, SANDBOXES};
-use ports::{Bucket, Kv};
+use futures_util::TryStreamExt;
+use ports::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
+use ports::{Bucket, Change, Error, Kv};
+use serde::Deserialize;
 use types::SandboxId;
 use types::placement::Wanted;
 
@@ -30,6 +33,30 @@ pub(super) async fn change(
     let changed =
         sandboxes(kv).change(sandbox.as_str(), |wanted| wanted.as_mut().is_some_and(&mut change)).await?;
     Ok(changed.map(|stored| stored.value))
+}
+
+/// Whether the record of a conversation names the sandbox.
+///
+/// # Errors
+/// Those of the store; `Internal` for a record that cannot be read: then nobody knows.
+pub(super) async fn is_any_conversation_in(kv: &dyn Kv, sandbox: &SandboxId) -> ports::Result<bool> {
+    #[derive(Deserialize)]
+    struct Located {
+        sandbox: SandboxId,
+    }
+    let is_in = |value: &[u8]| serde_json::from_slice(value).map(|Located { sandbox: of }| of == *sandbox);
+    let (mut found, mut records) = (BTreeSet::new(), kv.scan(CONVERSATIONS));
+    while let Some(change) = records.try_next().await? {
+        match change {
+            Change::Put { key, entry } => {
+                let unreadable = |error: serde_json::Error| Error::Internal(error.to_string());
+                if is_in(&entry.value).map_err(unreadable)? { found.insert(key) } else { found.remove(&key) }
+            }
+            Change::Deleted { key } => found.remove(&key),
+            Change::Lagged => false,
+        };
+    }
+    Ok(!found.is_empty())
 }
 
 /// Unix milliseconds.

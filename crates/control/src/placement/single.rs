@@ -28,6 +28,10 @@ impl Placement for Single {
         Ok(SandboxId::from(&record.tenant))
     }
 
+    async fn kept(&self, _record: &ConversationRecord) -> ports::Result<bool> {
+        Ok(true)
+    }
+
     async fn ready(&self, _sandbox: &SandboxId) -> Result<Option<Epoch>, Fault> {
         Ok(None)
     }

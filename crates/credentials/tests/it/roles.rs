@@ -50,7 +50,9 @@ async fn the_supervisor_sees_no_conversation() {
     for subject in forbidden {
         assert!(!is_let_in(&url, &supervisor, subject).await, "{subject}");
     }
-    assert!(is_let_in(&url, &supervisor, "mh.cmd.v.creds").await);
+    for subject in ["mh.cmd.v.creds", "mh.cmd.v.rest.1"] {
+        assert!(is_let_in(&url, &supervisor, subject).await, "{subject}");
+    }
 
     let heard = cluster.control(Role::Supervisor).await;
     let streams = ["mh.pub.>", "mh.live.>", "mh.llm.*", "mh.rec.*", "mh.hist.*.*", ">"];

@@ -92,7 +92,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 fn lease(epoch: u64) -> Lease {
-    Lease { epoch: Epoch(epoch), since: SINCE.to_owned(), idle_seconds: 0, runs: 0 }
+    Lease { epoch: Epoch(epoch), since: SINCE.to_owned(), idle_seconds: 0, runs: 0, calls: 0 }
 }
 
 fn bytes(lease: &Lease) -> Bytes {

@@ -141,7 +141,7 @@ async fn a_worker_drops_from_the_front_of_its_own_bash_logs_and_of_nothing_else(
 /// Of the first incarnation.
 fn lease(idle_seconds: u64) -> Bytes {
     let since = "2026-11-23T00:00:00.000000Z".to_owned();
-    let lease = Lease { epoch: Epoch(1), since, idle_seconds, runs: 0 };
+    let lease = Lease { epoch: Epoch(1), since, idle_seconds, runs: 0, calls: 0 };
     serde_json::to_vec(&lease).unwrap().into()
 }
 

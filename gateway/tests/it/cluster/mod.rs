@@ -48,8 +48,19 @@ pub async fn start(policy: Policy) -> World {
 
 /// Some gateways, and a supervisor that does nothing yet.
 pub async fn start_idle(policy: Policy, gateways: usize, change: impl Fn(&mut Config)) -> World {
+    start_on(policy, gateways, change, |_| {}).await
+}
+
+/// The same on changed ports.
+pub async fn start_on(
+    policy: Policy,
+    gateways: usize,
+    change: impl Fn(&mut Config),
+    wrap: impl FnOnce(&mut Ports),
+) -> World {
     let folder = tempfile::tempdir().unwrap();
-    let (ports, store) = crate::running::open(folder.path()).await;
+    let (mut ports, store) = crate::running::open(folder.path()).await;
+    wrap(&mut ports);
     let stop = CancellationToken::new();
     let supervisor = Supervisor::new(&ports, &stop);
     let mut world = World {
@@ -210,8 +221,14 @@ impl Supervisor {
     /// A worker without an owner, as the warm pool has them.
     pub async fn add_to_pool(&self, name: &str) -> SandboxId {
         let sandbox = SandboxId::parse(name).unwrap();
-        let wanted =
-            Wanted { tenant: None, place: String::new(), want: Want::Running, touched_at: 0, image: None };
+        let wanted = Wanted {
+            tenant: None,
+            place: String::new(),
+            want: Want::Running,
+            touched_at: 0,
+            quiet_after: None,
+            image: None,
+        };
         self.put(SANDBOXES, &sandbox, &wanted).await;
         self.start(&sandbox).await;
         sandbox
@@ -238,7 +255,7 @@ impl Supervisor {
 
     /// The same of a worker that was not used for so long.
     pub async fn renew_idle(&self, sandbox: &SandboxId, epoch: Epoch, idle_seconds: u64) {
-        let lease = Lease { epoch, since: time::utc_now(), idle_seconds, runs: 0 };
+        let lease = Lease { epoch, since: time::utc_now(), idle_seconds, runs: 0, calls: 0 };
         self.put(LEASES, sandbox, &lease).await;
     }
 

@@ -1,6 +1,7 @@
 //! A gateway on a loopback port with real stores, and a scripted stand-in for the worker of conversations.
 
 pub mod script;
+pub mod stepped;
 
 use manyhands_gateway::Config;
 use ports::Ports;

@@ -1,0 +1,79 @@
+//! A store that stops before one write, until it is told to go on: so that a test decides what happens in between.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::{Changes, Expect, Kv, KvEntry, Result, Scan};
+use tokio::sync::oneshot;
+
+pub struct Stepped {
+    inner: Arc<dyn Kv>,
+    stop: Mutex<Option<Stop>>,
+}
+
+struct Stop {
+    bucket: &'static str,
+    text: String,
+    reached: oneshot::Sender<()>,
+    go_on: oneshot::Receiver<()>,
+}
+
+/// Where the store stops.
+pub struct Stopped {
+    reached: oneshot::Receiver<()>,
+    go_on: oneshot::Sender<()>,
+}
+
+impl Stepped {
+    pub fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
+        Arc::new(Self { inner, stop: Mutex::default() })
+    }
+
+    /// Stops once, before a value with `text` in it is written into `bucket`.
+    pub fn stop_before(&self, bucket: &'static str, text: &str) -> Stopped {
+        let ((told, reached), (go_on, going)) = (oneshot::channel(), oneshot::channel());
+        let stop = Stop { bucket, text: text.to_owned(), reached: told, go_on: going };
+        *self.stop.lock().unwrap() = Some(stop);
+        Stopped { reached, go_on }
+    }
+}
+
+impl Stopped {
+    /// Does `work` while the store is stopped.
+    pub async fn meanwhile(self, work: impl Future<Output = ()>) {
+        tokio::time::timeout(testing::PATIENCE, self.reached).await.unwrap().unwrap();
+        work.await;
+        self.go_on.send(()).unwrap();
+    }
+}
+
+#[async_trait]
+impl Kv for Stepped {
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+        self.inner.get(bucket, key).await
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        let text = String::from_utf8_lossy(&value).into_owned();
+        let is_it = |stop: &mut Stop| stop.bucket == bucket && text.contains(&stop.text);
+        let stop = self.stop.lock().unwrap().take_if(is_it);
+        if let Some(stop) = stop {
+            stop.reached.send(()).unwrap();
+            stop.go_on.await.unwrap();
+        }
+        self.inner.put(bucket, key, value, expect).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.inner.delete(bucket, key, expect).await
+    }
+
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        self.inner.scan(bucket)
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        self.inner.watch(bucket).await
+    }
+}

@@ -1,0 +1,76 @@
+//! A place keeps its sandbox while somebody needs it, whoever gives it up in the same moment.
+
+use std::sync::Arc;
+
+use manyhands_gateway::config::Policy;
+use ports::buckets::{CONVERSATIONS, SANDBOXES};
+use serde_json::Value;
+use types::ConversationId;
+use types::placement::Want;
+
+use crate::cluster::{World, create_body, start_on};
+use crate::kit::stepped::Stepped;
+
+const PLACE: &str = "/workspace/w";
+
+async fn world() -> (World, Arc<Stepped>) {
+    let mut stepped = None;
+    let world = start_on(
+        Policy::Workspace,
+        1,
+        |_| {},
+        |ports| {
+            let store = Stepped::new(ports.kv.clone());
+            ports.kv = store.clone();
+            stepped = Some(store);
+        },
+    )
+    .await;
+    world.supervisor.begin().await;
+    (world, stepped.unwrap())
+}
+
+fn with_id(id: ConversationId) -> Value {
+    let mut body = create_body(PLACE);
+    body["conversation_id"] = id.to_string().into();
+    body
+}
+
+async fn delete(world: &World, id: &str) {
+    let (status, answer) = world.gateway().delete(&format!("/api/conversations/{id}")).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted_meanwhile() {
+    let (world, store) = world().await;
+    let last = world.gateway().create(create_body(PLACE)).await;
+    let given_up = world.sandbox_of(&last).await;
+    let next = ConversationId::random();
+    let placed = store.stop_before(CONVERSATIONS, &next.to_string());
+    let deleting = placed.meanwhile(async {
+        delete(&world, &last).await;
+        assert_eq!(world.wanted(&given_up).await.unwrap().want, Want::Deleted);
+    });
+    let (id, ()) = tokio::join!(world.gateway().create(with_id(next)), deleting);
+    let sandbox = world.sandbox_of(&id).await;
+    assert_ne!(sandbox, given_up);
+    assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    assert_eq!(world.gateway().bash(&format!("/api/conversations/{id}"), None).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_is_not_given_up_for_its_last_conversation_if_the_next_was_placed_meanwhile() {
+    let (world, store) = world().await;
+    let last = world.gateway().create(create_body(PLACE)).await;
+    let sandbox = world.sandbox_of(&last).await;
+    let next = ConversationId::random();
+    let given_up = store.stop_before(SANDBOXES, r#""want":"deleted""#);
+    let creating = given_up.meanwhile(async {
+        assert_eq!(world.gateway().create(with_id(next)).await, next.to_string());
+    });
+    tokio::join!(delete(&world, &last), creating);
+    assert_eq!(world.sandbox_of(&next.to_string()).await, sandbox);
+    assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    assert_eq!(world.gateway().bash(&format!("/api/conversations/{next}"), None).await, 200);
+}
