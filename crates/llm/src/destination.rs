@@ -53,6 +53,12 @@ impl Destination {
         self.redactor.clean(text)
     }
 
+    /// US dollars that a call with a body of so many bytes may cost, if its answer is as long as it can be.
+    #[must_use]
+    pub fn likely_cost(&self, request_bytes: usize) -> f64 {
+        self.meter(request_bytes).likely_cost(self.plan.traits.max_output.unwrap_or(LIKELY_ANSWER))
+    }
+
     /// Begins to count what a call with a body of so many bytes uses.
     #[must_use]
     pub fn meter(&self, request_bytes: usize) -> Meter {
@@ -60,6 +66,9 @@ impl Destination {
         Meter::new(self.llm.clone(), self.plan.route.dialect, known, request_bytes)
     }
 }
+
+/// Tokens of an answer whose model is not known.
+const LIKELY_ANSWER: u64 = 4_096;
 
 fn without_user(url: &Url) -> Url {
     let mut url = url.clone();

@@ -65,6 +65,13 @@ impl Meter {
         Self { llm, dialect, known, headers: HeaderMap::new(), request_bytes, form, usage: Map::new() }
     }
 
+    /// US dollars, if the answer has so many tokens.
+    pub(crate) fn likely_cost(&self, completion: u64) -> f64 {
+        let prompt = self.request_bytes as u64 / TOKEN_BYTES;
+        let tokens = Tokens { prompt, completion, ..Tokens::default() };
+        cost::ceiling(&self.llm, self.known.as_ref(), &self.headers, &tokens)
+    }
+
     /// The answer's head is there.
     pub fn begin(&mut self, headers: &HeaderMap) {
         self.headers = headers.clone();

@@ -243,6 +243,18 @@ async fn a_budget_that_is_reached_ends_the_next_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_at_once_do_not_go_beyond_a_budget_by_more_than_one_of_them() {
+    for (own, tenants) in [(json!({"max_budget_per_run": 20.0}), None), (json!({}), Some(20.0))] {
+        let scene = Scene::with(own, tenants).await;
+        let outcomes = futures_util::future::join_all((0..10).map(|_| scene.answer())).await;
+        let (answered, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        assert_eq!((answered.len(), scene.provider.seen().len()), (3, 3), "of 7 dollars each");
+        let codes = refused.into_iter().map(|outcome| outcome.unwrap_err().code);
+        assert!(codes.into_iter().all(|code| code == "MaxBudgetReached"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenants_ceiling_holds_for_all_its_conversations() {
     let scene = Scene::with(json!({}), Some(5.0)).await;
     scene.answer().await.unwrap();

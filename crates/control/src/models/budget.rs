@@ -1,3 +1,5 @@
+//! What conversations and tenants may spend on models.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +11,14 @@ use tokio_util::sync::CancellationToken;
 use types::conversation::ConversationRecord;
 use types::{ConversationId, TenantId};
 
+use super::reserve::{Left, Reserve, Reserved};
 use super::tally::{Spending, Tally};
 
 /// How long sums that nothing limits may lag behind: fewer writes.
 const UNLIMITED_LAG: Duration = Duration::from_millis(500);
+
+/// For a call that waits for others to end.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a conversation may spend, and has spent. In US dollars.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
@@ -25,16 +31,27 @@ pub struct Budget {
     pub reached: Option<String>,
 }
 
-/// Sums by conversation and by tenant. A call is counted when it is over: those under way at the same time
-/// may go beyond a limit together.
+/// Sums by conversation and by tenant. A call is counted when it is over, and until then reserves what it may cost. Another
+/// gateway knows nothing of that: together they may go beyond a limit by one call each, and by what they reserve.
 pub(super) struct Budgets {
     tally: Tally,
+    reserve: Reserve,
     tenant_ceiling: Option<f64>,
+}
+
+/// Whether a call may be made.
+pub(super) enum Allowance {
+    /// Nothing is limited.
+    Unlimited,
+    /// To be held until the call is counted.
+    Reserved(Reserved),
+    /// A limit is reached. A sentence.
+    Reached(String),
 }
 
 impl Budgets {
     pub fn new(kv: Arc<dyn Kv>, tenant_ceiling: Option<f64>) -> Self {
-        Self { tally: Tally::new(kv), tenant_ceiling }
+        Self { tally: Tally::new(kv), reserve: Reserve::default(), tenant_ceiling }
     }
 
     /// `None` where nothing is limited.
@@ -58,6 +75,25 @@ impl Budgets {
             tenant_limit: self.tenant_ceiling,
             reached: own_reached.or(tenants_reached),
         }))
+    }
+
+    /// Reserves what a call may cost, once there is room for it beside those that are under way.
+    pub async fn reserve(&self, record: &ConversationRecord, cost: f64) -> ports::Result<Allowance> {
+        loop {
+            let Some(budget) = self.of(record).await? else { return Ok(Allowance::Unlimited) };
+            if let Some(text) = budget.reached {
+                return Ok(Allowance::Reached(text));
+            }
+            let own = budget.limit.map(|limit| (key_of(record.id), limit - budget.spent));
+            let tenants = budget.tenant_limit;
+            let tenants = tenants.map(|limit| (key_of_tenant(&record.tenant), limit - budget.tenant_spent));
+            let left = own.into_iter().chain(tenants).map(|(key, cost)| Left { key, cost });
+            if let Some(reserved) = self.reserve.take(&left.collect::<Vec<_>>(), cost) {
+                return Ok(Allowance::Reserved(reserved));
+            }
+            // What others have spent makes room, too: less of it is reserved then.
+            let _ = tokio::time::timeout(LOOK_AGAIN, self.reserve.released()).await;
+        }
     }
 
     /// Adds a call to the sums; see [`Tally::add`].

@@ -1,3 +1,5 @@
+//! One model call of a worker, from its first message to the end of the answer.
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +15,9 @@ use types::conversation::ConversationRecord;
 
 use super::Models;
 use super::answer::AnswerPieces;
+use super::budget::Allowance;
 use super::load::Taken;
+use super::reserve::Reserved;
 use super::route;
 
 /// Between two parts of a call's body.
@@ -48,14 +52,14 @@ impl Exchange {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
         let Models(models) = self.models.clone();
-        // What the provider will put on the bill.
-        let mut bill = None;
+        // What the provider will put on the bill, and what is held back for it.
+        let (mut bill, mut reserved) = (None, None);
         let stopping = async {
             models.tasks.drain.cancelled().await;
             tokio::time::sleep(models.drain / 2).await;
         };
         tokio::select! {
-            () = self.serve(body, &mut bill) => {}
+            () = self.serve(body, &mut bill, &mut reserved) => {}
             () = cancelled(&mut notes) => {}
             () = stopping => self.answer.fail("the broker is stopping", false).await,
             () = tokio::time::sleep(LONGEST) => {}
@@ -72,21 +76,22 @@ impl Exchange {
             models.metrics.stepped(&tokens, spent.cost);
             models.budgets.add(&self.record, spent, &models.tasks.drain).await;
         }
+        drop(reserved);
     }
 
-    async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>) {
+    async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>, reserved: &mut Option<Reserved>) {
         let Models(models) = self.models.clone();
         let Some(destination) = route::find(&models.vault, self.record.clone(), &self.url, &body) else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
-        match models.budgets.of(&self.record).await {
-            Ok(None) => {}
-            Ok(Some(budget)) => {
-                if let Some(text) = budget.reached {
-                    let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
-                    let status = StatusCode::PAYMENT_REQUIRED;
-                    return self.answer.refuse(status, &headers, BUDGET_REACHED, &text).await;
-                }
+        let (record, cost) = (self.record.clone(), destination.likely_cost(body.len()));
+        match self.answer.kept_alive(models.budgets.reserve(&record, cost)).await {
+            Ok(Allowance::Unlimited) => {}
+            Ok(Allowance::Reserved(part)) => *reserved = Some(part),
+            Ok(Allowance::Reached(text)) => {
+                let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
+                let status = StatusCode::PAYMENT_REQUIRED;
+                return self.answer.refuse(status, &headers, BUDGET_REACHED, &text).await;
             }
             Err(error) => {
                 return self.answer.fail(format!("the budget cannot be read: {error}"), false).await;

@@ -8,6 +8,7 @@ mod budget;
 mod exchange;
 mod load;
 mod pauses;
+mod reserve;
 mod route;
 mod tally;
 
