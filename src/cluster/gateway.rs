@@ -63,7 +63,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     connection.set_up(None).await?;
     let ports = connection.control().await?;
     let metrics = Metrics::of_gateway();
-    listener::open(cluster.metrics_address, &metrics, &connection).await?;
+    let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, ports) = (connection.clone(), ports.clone());
         let (work, stop, quota) = (metrics.work.clone(), stop.clone(), cluster.sandbox_storage);
@@ -100,6 +100,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     gateway::run(config, ports, vault, listener, stop.clone()).await?;
     stop.cancel();
     storage.await.context("the storage for workers has panicked")?;
+    shown.close().await;
     connection.drain().await;
     Ok(())
 }

@@ -41,7 +41,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     let ports = super::ready(async || connection.control().await).await?;
     let driver = driver(settings, cluster).await?;
     let metrics = Metrics::of_supervisor();
-    listener::open(cluster.metrics_address, &metrics, &connection).await?;
+    let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
         name: cluster.name.clone(),
         warm_workers: cluster.sandboxes.warm,
@@ -56,6 +56,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     };
     tracing::info!(cluster = cluster.name, "supervising");
     supervisor::run(supervisor::Config::Cluster(config), ports, driver, stop).await?;
+    listener.close().await;
     connection.drain().await;
     Ok(())
 }

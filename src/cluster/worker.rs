@@ -30,11 +30,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the parent")?;
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
     let spec = read_spec()?;
+    find_bash()?;
     let inherited =
         child_environment::Rule::new(&spec.pass_env).context("the specification cannot be used")?;
     child_environment::choose(&inherited, std::env::vars_os());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let collector = runtime.block_on(door::spans(&spec.nats_urls))?;
+    let ports = door::Ports::default();
+    let collector = runtime.block_on(door::spans(&spec.nats_urls, &ports))?;
     // Ends before the runtime, through which the last spans go.
     let _traces = observe::start_with(&telemetry::Config {
         level,
@@ -43,7 +45,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         collector,
         collector_headers: None,
     })?;
-    runtime.block_on(serve(spec)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(serve(spec, &ports)).map(|()| ExitCode::SUCCESS)
 }
 
 fn read_spec() -> anyhow::Result<WorkerSpec> {
@@ -54,11 +56,19 @@ fn read_spec() -> anyhow::Result<WorkerSpec> {
         .map_err(|_| anyhow::anyhow!("standard input must hold one line: the worker's specification"))
 }
 
-async fn serve(spec: WorkerSpec) -> anyhow::Result<()> {
+/// Before anything is promised: those who wait for the worker are shown what it says at its end.
+fn find_bash() -> anyhow::Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join("bash").is_file());
+    anyhow::ensure!(is_there, "The sandbox's image has no bash, which agents need for their terminal.");
+    Ok(())
+}
+
+async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let mut urls = Vec::new();
     for url in &spec.nats_urls {
-        urls.push(door::reachable(url).await?);
+        urls.push(door::reachable(url, ways_out).await?);
     }
     let connection = nats::connect(nats::Options {
         urls,

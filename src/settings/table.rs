@@ -325,7 +325,7 @@ pub const SECTIONS: &[Section] = &[
                 "conversation_image",
                 Text,
                 "`manyhands-worker`",
-                "What containers are made of: any image with a shell.",
+                "What containers are made of: any image with bash.",
             ),
             setting(
                 "worker_binary",

@@ -20,6 +20,8 @@ mod docker;
 mod durability;
 mod environment;
 mod hostile_input;
+#[cfg(feature = "cluster")]
+mod image;
 mod load;
 mod offspring;
 #[cfg(feature = "cluster")]

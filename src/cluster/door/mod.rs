@@ -1,8 +1,15 @@
-//! `manyhands door`: lets workers that have no network reach NATS through a socket in a folder they share with
-//! it; and the collector of spans, if there is one, through another beside it. Nothing else is reached. And the
-//! other side of it, in the worker.
+//! `manyhands door`: lets workers that have no network reach NATS through a socket in a folder they share with it, and the
+//! collector of spans, if there is one, through another beside it. Nothing else is reached.
+//!
+//! Whoever is in a sandbox may be hostile, and the door is that of all sandboxes of a host. So the sockets are for root and
+//! the door's own user, which commands are not; each sandbox has a few places of its own; and who says nothing, or has
+//! nothing to say any more, does not keep its place. The other side of it, in the worker, is `joined`.
 
-use std::net::SocketAddr;
+mod joined;
+mod peers;
+mod stream;
+
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,14 +17,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::{self, OptionFuture};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::settings::Cluster;
 use crate::observe;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
+pub use joined::{Ports, reachable, spans};
+use peers::Peers;
+use stream::Patience;
 
 /// Beside the socket that leads to NATS.
 const SPANS: &str = "otlp.sock";
@@ -26,6 +37,8 @@ const SPANS_PORT: u16 = 4318;
 const CONNECTIONS: usize = 10_000;
 /// Without room for another connection, or without a NATS that answers.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For the connections that are open at the end: their workers come back to the next door.
+const DRAIN: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -45,24 +58,35 @@ pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow:
 }
 
 async fn open(socket: &Path, cluster: &Cluster) -> anyhow::Result<()> {
-    let stop = stop_on_signal()?;
+    let (stop, tasks) = (stop_on_signal()?, TaskTracker::new());
+    let way = |servers| Way { servers, peers: Peers::default(), tasks: tasks.clone(), stop: stop.clone() };
     let servers = cluster.nats_urls.iter().map(|url| host_and_port(url, NATS_PORT)).collect();
-    let nats = forward(listen(socket)?, servers);
+    let nats = forward(listen(socket)?, way(servers));
     // Workers send no spans where there is no socket.
     let _ = std::fs::remove_file(beside(socket));
     let spans = match collector(|name| std::env::var(name).ok()) {
-        Some(address) => Some(forward(listen(&beside(socket))?, [address].into())),
+        Some(address) => Some(forward(listen(&beside(socket))?, way([address].into()))),
         None => None,
     };
     tracing::info!(socket = %socket.display(), spans = spans.is_some(), "the door is open");
-    stop.run_until_cancelled(future::join(nats, OptionFuture::from(spans))).await;
+    future::join(nats, OptionFuture::from(spans)).await;
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "connections do not end in time");
+    }
     Ok(())
 }
 
+/// For root and for the door's own user: what runs commands is neither.
 fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     // One that an earlier process left.
     let _ = std::fs::remove_file(socket);
-    UnixListener::bind(socket).with_context(|| format!("cannot make {}", socket.display()))
+    let listener = UnixListener::bind(socket);
+    let listener = listener.with_context(|| format!("cannot make {}", socket.display()))?;
+    let rights = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(socket, rights)
+        .with_context(|| format!("cannot close {} to others", socket.display()))?;
+    Ok(listener)
 }
 
 fn beside(socket: &Path) -> PathBuf {
@@ -77,23 +101,36 @@ fn collector(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     Some(host_and_port(address.split('/').next().unwrap_or_default(), SPANS_PORT))
 }
 
-/// Joins all who come with the first server that answers. Never returns.
-async fn forward(listener: UnixListener, servers: Arc<[String]>) {
+/// Where one socket leads.
+struct Way {
+    servers: Arc<[String]>,
+    peers: Peers,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Joins all who come with the first server that answers, until the way is closed.
+async fn forward(listener: UnixListener, way: Way) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(place) = room.clone().acquire_owned().await {
-        let accepted = listener.accept().await;
-        let Ok((worker, _)) = accepted else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        let servers = servers.clone();
-        tokio::spawn(async move {
-            if let Some(server) = first_that_answers(&servers).await {
-                join(worker, server).await;
-            }
-            drop(place);
-        });
-    }
+    let accepting = async {
+        while let Ok(place) = room.clone().acquire_owned().await {
+            let Ok((worker, _)) = listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            // Without a place of its own it is hung up on at once: others must not wait for it.
+            let Some(own) = way.peers.admit(&worker) else { continue };
+            let servers = way.servers.clone();
+            let joining = async move {
+                if let Some(server) = first_that_answers(&servers).await {
+                    stream::join(worker, server, Patience::default()).await;
+                }
+                drop((place, own));
+            };
+            way.tasks.spawn(way.stop.clone().run_until_cancelled_owned(joining));
+        }
+    };
+    way.stop.run_until_cancelled(accepting).await;
 }
 
 async fn first_that_answers(servers: &[String]) -> Option<TcpStream> {
@@ -106,66 +143,27 @@ async fn first_that_answers(servers: &[String]) -> Option<TcpStream> {
     None
 }
 
-async fn join(mut one: UnixStream, mut other: TcpStream) {
-    // However it ends, both have noticed.
-    let _ = copy_bidirectional(&mut one, &mut other).await;
-}
-
 fn host_and_port(url: &str, usual: u16) -> String {
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     if address.contains(':') { address.to_owned() } else { format!("{address}:{usual}") }
 }
 
-/// In a worker: makes a server that is named `unix://<socket>` reachable on a port of its own loopback, which
-/// is all the NATS client knows; any other address stays.
-///
-/// # Errors
-/// When no port can be had.
-pub async fn reachable(url: &str) -> anyhow::Result<String> {
-    match url.strip_prefix("unix://") {
-        Some(socket) => Ok(format!("nats://{}", joined(socket.into()).await?)),
-        None => Ok(url.to_owned()),
-    }
-}
-
-/// In a worker: where spans can be sent; `None` where the door leads to no collector.
-///
-/// # Errors
-/// When no port can be had.
-pub async fn spans(nats_urls: &[String]) -> anyhow::Result<Option<String>> {
-    let mut doors = nats_urls.iter().filter_map(|url| url.strip_prefix("unix://"));
-    let socket = doors.next().map(|socket| beside(Path::new(socket))).filter(|socket| socket.exists());
-    let Some(socket) = socket else { return Ok(None) };
-    Ok(Some(format!("http://{}", joined(socket).await?)))
-}
-
-/// A port of loopback that leads to the socket.
-async fn joined(socket: PathBuf) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        loop {
-            let Ok((client, _)) = listener.accept().await else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            let socket = socket.clone();
-            tokio::spawn(async move {
-                match UnixStream::connect(&socket).await {
-                    Ok(door) => join(door, client).await,
-                    Err(error) => tracing::debug!(%error, "the door is closed"),
-                }
-            });
-        }
-    });
-    Ok(address)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixStream};
 
     use super::*;
+
+    fn way(server: &TcpListener) -> Way {
+        let address = server.local_addr().unwrap().to_string();
+        Way {
+            servers: [address].into(),
+            peers: Peers::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
 
     #[test]
     fn a_server_is_called_at_the_port_it_names_or_the_usual_one() {
@@ -177,16 +175,62 @@ mod tests {
     async fn workers_reach_a_collector_where_the_door_leads_to_one() {
         let folder = tempfile::tempdir().unwrap();
         let urls = [format!("unix://{}/nats.sock", folder.path().display())];
-        assert_eq!(spans(&urls).await.unwrap(), None);
+        let ports = Ports::default();
+        assert_eq!(spans(&urls, &ports).await.unwrap(), None);
         let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = collector.local_addr().unwrap().to_string();
-        tokio::spawn(forward(listen(&folder.path().join(SPANS)).unwrap(), [address].into()));
-        let port = spans(&urls).await.unwrap().unwrap();
+        tokio::spawn(forward(listen(&folder.path().join(SPANS)).unwrap(), way(&collector)));
+        let port = spans(&urls, &ports).await.unwrap().unwrap();
         let mut worker = TcpStream::connect(port.strip_prefix("http://").unwrap()).await.unwrap();
         worker.write_all(b"spans").await.unwrap();
         let mut arrived = [0; 5];
         collector.accept().await.unwrap().0.read_exact(&mut arrived).await.unwrap();
         assert_eq!(&arrived, b"spans");
+    }
+
+    #[tokio::test]
+    async fn a_hostile_sandbox_that_takes_all_its_places_is_hung_up_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("nats.sock");
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        tokio::spawn(forward(listen(&socket).unwrap(), way(&server)));
+        let mut held = Vec::new();
+        for _ in 0..peers::MOST {
+            held.push((UnixStream::connect(&socket).await.unwrap(), server.accept().await.unwrap()));
+        }
+        let mut one_more = UnixStream::connect(&socket).await.unwrap();
+        assert_eq!(one_more.read(&mut [0; 1]).await.unwrap(), 0, "hung up on");
+        drop(held);
+        testing::until(async || {
+            let mut again = UnixStream::connect(&socket).await.unwrap();
+            again.write_all(b"x").await.is_ok()
+                && tokio::time::timeout(PAUSE, again.read(&mut [0; 1])).await.is_err()
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_door_ends_with_the_connections_through_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("nats.sock");
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let way = way(&server);
+        let (stop, tasks) = (way.stop.clone(), way.tasks.clone());
+        let forwarding = tokio::spawn(forward(listen(&socket).unwrap(), way));
+        let mut worker = UnixStream::connect(&socket).await.unwrap();
+        let _joined = server.accept().await.unwrap();
+        stop.cancel();
+        forwarding.await.unwrap();
+        tasks.close();
+        tokio::time::timeout(testing::PATIENCE, tasks.wait()).await.unwrap();
+        assert_eq!(worker.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn only_root_and_its_own_user_have_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("nats.sock");
+        let _listener = listen(&socket).unwrap();
+        assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -30,6 +30,7 @@ async fn a_container_has_its_name_its_labels_and_its_limits() {
     let config = found.config.unwrap();
     assert_eq!(config.labels, Some(labels));
     assert_eq!(config.user.as_deref(), Some("0:0"));
+    assert_eq!(config.stop_signal.as_deref(), Some("SIGTERM"));
     assert_eq!(config.healthcheck.unwrap().test, Some(vec!["NONE".to_owned()]));
 
     let host = found.host_config.unwrap();

@@ -84,6 +84,8 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) ->
         env: Some(vec![format!("HOME={}", config.paths.home)]),
         entrypoint: Some(vec![entrypoint.to_owned(), "worker".to_owned()]),
         cmd: Some(Vec::new()),
+        // The image's own might kill the worker instead of pausing its runs.
+        stop_signal: Some("SIGTERM".to_owned()),
         // The image's own check would run beside the worker, as its user.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         attach_stdin: Some(true),
@@ -167,4 +169,23 @@ fn nano_cpus(cpus: f64) -> i64 {
 
 fn pairs(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{Epoch, SandboxId};
+
+    use super::*;
+    use crate::Instance;
+
+    #[test]
+    fn a_worker_is_asked_to_end_by_the_signal_that_it_knows_whatever_the_image_says() {
+        let names = ["cluster", "image", "network"].map(str::to_owned);
+        let [cluster, image, network] = names;
+        let config = Config::new(cluster, image, network, "/bin/true".into());
+        let instance = Instance { sandbox: SandboxId::shared(), epoch: Epoch(1) };
+        let launch = Launch { instance, image: None, credentials: None };
+        let made = body(&config, &launch, Mount::default(), "/entry");
+        assert_eq!(made.stop_signal.as_deref(), Some("SIGTERM"));
+    }
 }
