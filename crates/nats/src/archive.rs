@@ -12,7 +12,7 @@ use crate::body::{self, Body, Digest};
 use crate::jetstream::{JetStream, StreamFilter};
 use crate::kv::NatsKv;
 use crate::layout::{self, BLOBS, Layout};
-use crate::message::{LogMessage, NewMessage, piece_weight};
+use crate::message::{LOG_WEIGHT, LogMessage, NewMessage, piece_weight};
 use crate::room;
 
 /// The messages of logs, and the bodies of their records.
@@ -241,7 +241,8 @@ impl Archive for Direct {
         let is_counted = self.is_counted(log).await?;
         let removed = self.remove(StreamFilter { stream: &stream, subject: &subject }, is_counted).await?;
         let bodies = self.remove(StreamFilter { stream: BLOBS, subject: &pieces }, is_counted).await;
-        self.give_back(log, removed + bodies.as_ref().copied().unwrap_or_default()).await;
+        let own = if removed > 0 { LOG_WEIGHT } else { 0 };
+        self.give_back(log, removed + own + bodies.as_ref().copied().unwrap_or_default()).await;
         bodies.map(|_| ())
     }
 

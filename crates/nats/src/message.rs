@@ -42,6 +42,8 @@ pub struct NewMessage {
 /// What a message needs beside its bytes: subject, headers and index.
 const OVERHEAD: u64 = 512;
 const SMALLEST_PIECE: u64 = 64 << 10;
+/// What a log is counted as beside its messages: the server keeps each in memory, so a sandbox must not have millions.
+pub const LOG_WEIGHT: u64 = 16 << 10;
 
 /// Bytes that a message needs on the server's disk, about.
 pub fn weight(lengths: Option<&str>, payload: &[u8]) -> u64 {

@@ -12,7 +12,7 @@ use types::log::{Control, LogRecord};
 
 use crate::archive::{Archive, Direct};
 use crate::body::{self, Body, Digest, LARGEST, PIECE};
-use crate::message::{NewMessage, piece_weight};
+use crate::message::{LOG_WEIGHT, NewMessage, piece_weight};
 
 /// Bodies are read whole, so that few of them may be at the same time, and of one sandbox fewer.
 const BODIES: Limits = Limits::new(64, 128 << 20).for_each_subject(8, 32 << 20);
@@ -43,7 +43,7 @@ impl Appends {
         if records.iter().any(|record| is_foreign(record, epoch)) {
             return Err(invalid("a fence of another incarnation"));
         }
-        let bytes = message.weight();
+        let bytes = message.weight() + if last == 0 { LOG_WEIGHT } else { 0 };
         self.ledger.charge(log, bytes, &|| message.shown()).await?;
         let appended = self.archive.append(log, last, message).await;
         let number = self.unless_stored(log, bytes, appended)?;

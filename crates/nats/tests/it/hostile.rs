@@ -280,6 +280,19 @@ async fn the_room_of_a_log_is_given_back_once_however_many_delete_it_at_once() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_begins_one_log_after_the_other_runs_out_of_room() {
+    let scene = Scene::set().await;
+    let logs: Vec<String> = (0..200).map(|number| log(&format!("log {number}")).name()).collect();
+    let begin = logs.iter().map(|log| scene.ask(json!({ "append": { "log": log, "last": 0 } }), "x"));
+    assert!(join_all(begin).await.iter().all(Result::is_ok));
+    let begun = scene.stored().await;
+    assert!(begun >= 2 * MIB as i64, "{begun}");
+    let delete = logs.iter().map(|log| scene.ask(json!({ "delete": { "log": log } }), ""));
+    assert!(join_all(delete).await.iter().all(Result::is_ok));
+    assert!(scene.stored().await <= begun - 2 * MIB as i64, "and it comes back with them");
+}
+
+#[tokio::test]
 async fn what_is_stored_is_never_less_than_nothing() {
     let scene = Scene::set().await;
     let body = vec![b'x'; 2 * MIB];
