@@ -1,5 +1,5 @@
-//! Removal of folder trees that strangers have made: of any depth and width, with a bounded stack and number of
-//! descriptors, and without ever following a link.
+//! Removal of folder trees that strangers have made: of any depth and width and whatever their modes, with bounded stack,
+//! memory and descriptors, and without ever following a link.
 
 mod walk;
 
@@ -9,9 +9,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
-use walk::{Stop, Walk};
+use walk::Walk;
 
-/// How often a walk begins anew when folders are moved under its feet.
+/// How often it is looked anew at what changes between a file and a folder.
 const TRIES: usize = 16;
 
 /// Removes whatever is at `path`, and everything below it. What is absent is no error. A link is removed, not what
@@ -44,10 +44,8 @@ pub fn remove_while(path: &Path, goes_on: impl Fn() -> bool) -> io::Result<()> {
             Err(Errno::ISDIR) => {}
             Err(error) => return Err(error.into()),
         }
-        match Walk::begin(&base, name)?.run(&goes_on) {
-            Ok(()) => return Ok(()),
-            Err(Stop::Moved) => {}
-            Err(Stop::Failed(error)) => return Err(error),
+        if let Some(walk) = Walk::begin(&base, name)? {
+            return walk.run(&goes_on);
         }
     }
     Err(io::Error::other("the folder does not stay as it is for long enough to be removed"))

@@ -1,42 +1,38 @@
 //! One walk through a tree, which removes it from the leaves up.
 //!
-//! The walk keeps the way from the top to the folder it is in as a stack of levels. A level is the name of a folder,
-//! who the folder is (device and inode), and, for the lowest levels only, the folder itself, opened and partly read.
-//! So the memory grows with the depth by a name a level, and the number of descriptors does not grow at all.
+//! The walk keeps the way from the top to the folder it is in as a stack of levels, each an opened and partly read
+//! folder with its name. There are few of them, however deep the tree is, so that neither memory nor descriptors grow:
 //!
 //! - *Down*: an entry that is a folder and not empty becomes the next level. It is opened below its parent's
-//!   descriptor, and never through a link. Where more than [`KEPT_OPEN`] levels are open, the uppermost is closed.
-//! - *Up*: a folder that was read to its end is removed by its name from its parent. A parent that was closed is
-//!   opened again as `..` of its child, and must be who it was: else somebody has moved folders about, and the walk
-//!   ends as [`Stop::Moved`], to begin anew at the top. It is then read from its beginning, which shows only what is
-//!   still in it.
+//!   descriptor, and never through a link. Where its mode would keep us from emptying it, and it is ours, it gets another.
+//! - *Across*: what is below [`DEEP`] levels is not gone into, but renamed into the top, and found there when the top is
+//!   read again. File systems that cannot rename a folder (those of an image's layers) are gone into further, down to
+//!   [`DEEPEST`] levels.
+//! - *Up*: a folder that was read to its end is removed by its name from its parent.
 //!
 //! Everything may change meanwhile. What has gone is gone, what was put in is found by reading again; a folder that is
 //! filled up again and again is given up after [`PASSES`] readings. A failure is kept and the walk goes on with the
-//! other entries; the levels above what stays are left too. Only where a closed level would have to be read again,
-//! and would lead to the same failure again, does it end the walk.
+//! other entries; the levels above what stays are left too. Readings for the sake of what was renamed into the top do not
+//! count: each of them follows on at least one folder that is less deep than before.
 //!
-//! Nothing but what is at an entry of an opened folder is ever removed, so whoever changes the tree meanwhile can have
-//! no more removed than he could put into it.
+//! Nothing but what is at an entry of an opened folder is ever removed or renamed, so whoever changes the tree meanwhile
+//! can have no more removed than he could put into it.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmod, fchmod, fstat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-/// Levels that are open at once: more than most trees have.
-const KEPT_OPEN: usize = 16;
+/// Levels that are gone into: more than most trees have.
+const DEEP: usize = 16;
+/// As many where what is below cannot be renamed.
+const DEEPEST: usize = 128;
 /// How often a folder is read that fills up again.
 const PASSES: usize = 64;
-
-/// Why a walk has not removed the whole tree.
-pub enum Stop {
-    /// A folder is not where it was.
-    Moved,
-    Failed(io::Error),
-}
+/// How many names are tried for what is renamed.
+const NAMES: usize = 1_000;
 
 pub struct Walk<'a> {
     /// What the top is in.
@@ -45,13 +41,14 @@ pub struct Walk<'a> {
     levels: Vec<Level>,
     device: u64,
     failure: Option<io::Error>,
+    /// Something was renamed into the top since it was last read from its beginning.
+    is_filled: bool,
+    next_name: u64,
 }
 
 struct Level {
     name: CString,
-    inode: u64,
-    /// `None`: closed.
-    folder: Option<Dir>,
+    folder: Dir,
     passes: usize,
     /// Something in it cannot be removed, so it cannot either.
     stays: bool,
@@ -64,118 +61,115 @@ enum Outcome {
 }
 
 impl<'a> Walk<'a> {
-    /// At the folder `name` in `base`.
-    pub fn begin(base: &'a OwnedFd, name: &OsStr) -> io::Result<Self> {
-        let mut walk = Self { base: base.as_fd(), levels: Vec::new(), device: 0, failure: None };
+    /// At the folder `name` in `base`; `None` where it has gone or is no folder any more.
+    pub fn begin(base: &'a OwnedFd, name: &OsStr) -> io::Result<Option<Self>> {
+        let base = base.as_fd();
         let name = CString::new(name.as_encoded_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        match open(walk.base, &name) {
-            // It has gone, or is no folder any more: the caller looks again.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            opened => {
-                let (folder, device, inode) = opened?;
-                walk.device = device;
-                walk.levels.push(Level { name, inode, folder: Some(folder), passes: 0, stays: false });
-            }
-        }
-        Ok(walk)
+        let (folder, device) = match open(base, &name, None) {
+            Err(error) if has_changed(error) => return Ok(None),
+            opened => opened?,
+        };
+        let levels = vec![Level { name, folder, passes: 0, stays: false }];
+        Ok(Some(Self { base, levels, device, failure: None, is_filled: false, next_name: 0 }))
     }
 
-    pub fn run(mut self, goes_on: &impl Fn() -> bool) -> Result<(), Stop> {
-        if self.levels.is_empty() {
-            return Err(Stop::Moved);
-        }
+    pub fn run(mut self, goes_on: &impl Fn() -> bool) -> io::Result<()> {
         while let Some(level) = self.levels.last_mut() {
             if !goes_on() {
-                return Err(Stop::Failed(io::ErrorKind::Interrupted.into()));
+                return Err(io::ErrorKind::Interrupted.into());
             }
-            let Some(folder) = &mut level.folder else { return Err(Stop::Moved) };
-            match folder.read() {
+            match level.folder.read() {
                 Some(Ok(entry)) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
                 Some(Ok(entry)) => self.take(entry.file_name().to_owned(), entry.file_type()),
                 Some(Err(error)) => {
-                    level.stays = true;
-                    self.note(error);
-                    self.go_up()?;
+                    self.leave(error);
+                    self.go_up();
                 }
-                None => self.go_up()?,
+                None => self.go_up(),
             }
         }
-        self.failure.map_or(Ok(()), |error| Err(Stop::Failed(error)))
+        self.failure.map_or(Ok(()), Err)
     }
 
     /// Removes an entry of the lowest level, or goes down into it.
     fn take(&mut self, name: CString, kind: FileType) {
-        let taken = self.lowest().and_then(|folder| remove_entry(folder, &name, kind));
-        let opened = match taken {
-            Ok(Outcome::Gone) => return,
-            Ok(Outcome::Folder) => self.lowest().and_then(|folder| open(folder, &name)),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Ok((folder, device, inode)) if device == self.device => {
-                self.levels.push(Level { name, inode, folder: Some(folder), passes: 0, stays: false });
-                let above = self.levels.len().checked_sub(KEPT_OPEN + 1);
-                if let Some(level) = above.and_then(|above| self.levels.get_mut(above)) {
-                    level.folder = None;
-                }
-            }
-            Ok(_) => self.leave(Errno::XDEV),
+        match self.try_to_take(&name, kind) {
+            Ok(None) => {}
+            Ok(Some(folder)) => self.levels.push(Level { name, folder, passes: 0, stays: false }),
             // It has changed since it was read: the next reading shows what it is now.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(error) if has_changed(error) => {}
             Err(error) => self.leave(error),
         }
     }
 
+    /// `Some`: a folder to go into.
+    fn try_to_take(&mut self, name: &CStr, kind: FileType) -> Result<Option<Dir>, Errno> {
+        let lowest = self.lowest()?;
+        if matches!(remove_entry(lowest, name, kind)?, Outcome::Gone) {
+            return Ok(None);
+        }
+        let (folder, _) = open(lowest, name, Some(self.device))?;
+        if self.levels.len() < DEEP {
+            return Ok(Some(folder));
+        }
+        match self.lift(name) {
+            Ok(()) => Ok(None),
+            Err(_) if self.levels.len() < DEEPEST => Ok(Some(folder)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renames a folder of the lowest level into the top.
+    fn lift(&mut self, name: &CStr) -> Result<(), Errno> {
+        for _ in 0..NAMES {
+            let lifted = format!("lifted-{}", self.next_name);
+            self.next_name += 1;
+            let top = self.levels.first().ok_or(Errno::BADF)?.folder.fd()?;
+            match renameat(self.lowest()?, name, top, lifted.as_str()) {
+                Ok(()) => {
+                    self.is_filled = true;
+                    return Ok(());
+                }
+                // Something has the name.
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
     fn lowest(&self) -> Result<BorrowedFd<'_>, Errno> {
-        self.levels.last().and_then(|level| level.folder.as_ref()).ok_or(Errno::BADF)?.fd()
+        self.levels.last().ok_or(Errno::BADF)?.folder.fd()
     }
 
     /// Removes the lowest level, which was read to its end, from the one above it.
-    fn go_up(&mut self) -> Result<(), Stop> {
-        let Some(mut done) = self.levels.pop() else { return Ok(()) };
-        self.open_lowest(&done)?;
+    fn go_up(&mut self) {
+        let Some(mut done) = self.levels.pop() else { return };
+        let is_filled = self.levels.is_empty() && std::mem::take(&mut self.is_filled);
+        if is_filled {
+            return self.read_again(done);
+        }
         if done.stays {
             if let Some(above) = self.levels.last_mut() {
                 above.stays = true;
             }
-            return Ok(());
+            return;
         }
         let above = if self.levels.is_empty() { Ok(self.base) } else { self.lowest() };
         match above.and_then(|above| unlinkat(above, done.name.as_c_str(), AtFlags::REMOVEDIR)) {
             // It is what lies there now that is not a folder any more.
-            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(Errno::NOTEMPTY | Errno::EXIST) if done.passes < PASSES => {
                 done.passes += 1;
-                if let Some(folder) = &mut done.folder {
-                    folder.rewind();
-                }
-                self.levels.push(done);
-                Ok(())
+                self.read_again(done);
             }
-            Err(error) => {
-                self.leave(error);
-                Ok(())
-            }
+            Err(error) => self.leave(error),
         }
     }
 
-    /// Opens the lowest level again if it is closed, from its child.
-    fn open_lowest(&mut self, child: &Level) -> Result<(), Stop> {
-        let Some(level) = self.levels.last_mut().filter(|level| level.folder.is_none()) else {
-            return Ok(());
-        };
-        if let Some(failure) = self.failure.take_if(|_| level.stays || child.stays) {
-            return Err(Stop::Failed(failure));
-        }
-        let below = child.folder.as_ref().ok_or(Errno::BADF).and_then(Dir::fd);
-        match below.and_then(|below| open(below, c"..")) {
-            Ok((folder, device, inode)) if (device, inode) == (self.device, level.inode) => {
-                level.folder = Some(folder);
-                Ok(())
-            }
-            Ok(_) => Err(Stop::Moved),
-            Err(error) => Err(Stop::Failed(error.into())),
-        }
+    fn read_again(&mut self, mut level: Level) {
+        level.folder.rewind();
+        self.levels.push(level);
     }
 
     /// Goes on without an entry of the lowest level.
@@ -183,33 +177,55 @@ impl<'a> Walk<'a> {
         if let Some(level) = self.levels.last_mut() {
             level.stays = true;
         }
-        self.note(error);
-    }
-
-    fn note(&mut self, error: Errno) {
         self.failure.get_or_insert(error.into());
     }
 }
 
-fn remove_entry(folder: BorrowedFd<'_>, name: &CString, kind: FileType) -> Result<Outcome, Errno> {
+fn has_changed(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
+fn remove_entry(folder: BorrowedFd<'_>, name: &CStr, kind: FileType) -> Result<Outcome, Errno> {
     if kind != FileType::Directory {
-        match unlinkat(folder, name.as_c_str(), AtFlags::empty()) {
+        match unlinkat(folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(Outcome::Gone),
             Err(Errno::ISDIR) => {}
             Err(error) => return Err(error),
         }
     }
-    match unlinkat(folder, name.as_c_str(), AtFlags::REMOVEDIR) {
+    match unlinkat(folder, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(Outcome::Gone),
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Outcome::Folder),
         Err(error) => Err(error),
     }
 }
 
-/// A folder, its device and its inode.
-fn open(below: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<(Dir, u64, u64), Errno> {
-    let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = openat(below, name, how, Mode::empty())?;
-    let status = fstat(&folder)?;
-    Ok((Dir::new(folder)?, status.st_dev, status.st_ino))
+/// A folder that can be emptied, and its device, which must be `device` if that is known.
+fn open(below: BorrowedFd<'_>, name: &CStr, device: Option<u64>) -> Result<(Dir, u64), Errno> {
+    let how = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = match openat(below, name, how | OFlags::RDONLY, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            let closed = openat(below, name, how | OFlags::PATH, Mode::empty())?;
+            check(&closed, device)?;
+            // A descriptor of a folder that may not be read takes no new mode, but its name in here does.
+            chmod(format!("/proc/self/fd/{}", closed.as_raw_fd()), Mode::RWXU)?;
+            openat(&closed, c".", how | OFlags::RDONLY, Mode::empty())?
+        }
+        opened => opened?,
+    };
+    let (device, mode) = check(&folder, device)?;
+    if !mode.contains(Mode::RWXU) {
+        // Of somebody else it stays as it is, and what cannot be removed is told then.
+        let _ = fchmod(&folder, Mode::RWXU);
+    }
+    Ok((Dir::new(folder)?, device))
+}
+
+/// The device and the mode of a folder; an error where it is of another file system.
+fn check(folder: &OwnedFd, device: Option<u64>) -> Result<(u64, Mode), Errno> {
+    let status = fstat(folder)?;
+    match device {
+        Some(device) if device != status.st_dev => Err(Errno::XDEV),
+        _ => Ok((status.st_dev, Mode::from_raw_mode(status.st_mode))),
+    }
 }

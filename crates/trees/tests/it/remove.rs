@@ -54,6 +54,74 @@ fn a_tree_of_any_depth_is_removed_with_few_descriptors_on_a_small_stack() {
 }
 
 #[test]
+fn a_tree_takes_no_more_memory_the_deeper_it_is() {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let top = folder.path().join("top");
+    fs::create_dir(&top).unwrap();
+    let mut at = openat(CWD, &top, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..100_000 {
+        mkdirat(&at, "next", Mode::RWXU).unwrap();
+        at = openat(&at, "next", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+    drop(at);
+    let before = highest_memory();
+    remove(&top).unwrap();
+    let taken = highest_memory() - before;
+    assert!(is_gone(&top));
+    assert!(taken < 4 << 10, "{taken} KiB");
+}
+
+/// The most that this process had in memory so far, in KiB.
+fn highest_memory() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn folders_whose_modes_forbid_it_are_emptied_by_their_owner() {
+    let test = std::env::current_exe().unwrap();
+    // Root may do all, so it does this without that right.
+    let without =
+        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
+    let mut command = std::process::Command::new("setpriv");
+    command.args(without).arg(test).args(["--ignored", "--exact", "remove::removal_of_forbidding_folders"]);
+    let Ok(removed) = command.status() else {
+        assert_eq!(std::env::var("MANYHANDS_MAY_SKIP").as_deref(), Ok("1"), "there is no setpriv here");
+        return;
+    };
+    assert!(removed.success());
+}
+
+#[test]
+#[ignore = "run by another test, in a process that may not do everything"]
+fn removal_of_forbidding_folders() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let top = folder.path().join("top");
+    for name in ["read-only/module", "closed/module", "deep/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s"] {
+        fs::create_dir_all(top.join(name)).unwrap();
+        fs::write(top.join(name).join("file"), "text").unwrap();
+    }
+    let forbid =
+        |name: &str, mode| fs::set_permissions(top.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    forbid("read-only/module", 0o555);
+    forbid("read-only", 0o555);
+    forbid("closed/module", 0o000);
+    forbid("closed", 0o000);
+    let mut deep = "deep/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s".to_owned();
+    while let Some((above, _)) = deep.clone().rsplit_once('/') {
+        forbid(&deep, 0o500);
+        above.clone_into(&mut deep);
+    }
+    forbid("", 0o500);
+    fs::write(top.join("file"), "").expect_err("the modes count for this process");
+    remove(&top).unwrap();
+    assert!(is_gone(&top));
+}
+
+#[test]
 fn a_wide_tree_of_deep_folders_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let top = folder.path().join("top");
@@ -137,12 +205,12 @@ fn a_folder_that_is_moved_away_below_the_walk_takes_nobody_elses_files_with_it()
     let (top, elsewhere) = (folder.path().join("top"), folder.path().join("elsewhere"));
     fs::create_dir(&elsewhere).unwrap();
     fs::write(elsewhere.join("kept"), "kept").unwrap();
-    // Deeper than what is kept open, so that the walk must find back through `..`.
+    // Deeper than what is gone into, so that the walk must rename what is below.
     dig(&top, 60);
-    let deep = top.join(["next"; 30].join("/"));
+    let deep = top.join(["next"; 8].join("/"));
     let (bottom, is_moved) = (deep.join(["next"; 30].join("/")), Cell::new(false));
     let removed = remove_while(&top, || {
-        // Once the lowest folder has gone, the walk is on its way up.
+        // Once the lowest folders are not there any more, the walk is in the middle of those above.
         if !is_moved.get() && !bottom.exists() {
             fs::rename(&deep, elsewhere.join("moved")).unwrap();
             is_moved.set(true);
