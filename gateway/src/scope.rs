@@ -1,3 +1,5 @@
+//! Where the routes of commands, files and git act.
+
 use axum::extract::{FromRef, FromRequestParts};
 use control::placement::Workers;
 use http::request::Parts;

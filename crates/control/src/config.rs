@@ -1,3 +1,5 @@
+//! What the control plane is told at start.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

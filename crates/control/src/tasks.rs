@@ -1,3 +1,5 @@
+//! What must end before the server has stopped.
+
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

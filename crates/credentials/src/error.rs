@@ -1,3 +1,5 @@
+//! Why keys and credentials cannot be used.
+
 use std::io;
 use std::path::PathBuf;
 

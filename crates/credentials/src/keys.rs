@@ -1,3 +1,5 @@
+//! The keys that a cluster is made of.
+
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 

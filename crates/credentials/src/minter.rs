@@ -1,3 +1,5 @@
+//! Lets workers in.
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;

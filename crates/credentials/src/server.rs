@@ -1,3 +1,5 @@
+//! What the NATS server must be told about accounts.
+
 use std::path::Path;
 
 use crate::claims::Claims;

@@ -1,3 +1,5 @@
+//! Blobs as files.
+
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;

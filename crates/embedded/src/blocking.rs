@@ -1,3 +1,5 @@
+//! Work that may wait for the disk, off the runtime's threads.
+
 use std::io;
 use std::time::Duration;
 

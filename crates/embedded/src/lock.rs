@@ -1,3 +1,5 @@
+//! One process at a time has a data directory.
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,3 +1,5 @@
+//! Where things are kept, and how durable an acknowledgement is.
+
 use std::path::{Path, PathBuf};
 
 /// Where things are kept, and how durable an acknowledgement is.

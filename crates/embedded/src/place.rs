@@ -1,3 +1,5 @@
+//! Which file of which folder something is in.
+
 use ports::{Error, LogId, Result};
 use types::SandboxId;
 

@@ -1,3 +1,5 @@
+//! Blobs in pieces, in a stream.
+
 use std::ops::Range;
 
 use async_nats::HeaderMap;

@@ -1,3 +1,5 @@
+//! The port of the bus, on core NATS.
+
 use std::sync::Arc;
 use std::time::Duration;
 

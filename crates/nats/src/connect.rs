@@ -1,3 +1,5 @@
+//! Making a connection: where to, as whom, and how long to try.
+
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

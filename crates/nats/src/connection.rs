@@ -1,3 +1,5 @@
+//! A connection, and the ports on it.
+
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;

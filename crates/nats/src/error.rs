@@ -1,3 +1,5 @@
+//! Why there is no connection or no storage, for the operator.
+
 use crate::layout::VERSION;
 
 /// Why a connection could not be made or a cluster's storage not set up; for the operator.

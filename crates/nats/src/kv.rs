@@ -1,3 +1,5 @@
+//! Buckets as streams.
+
 use async_nats::{HeaderMap, Message};
 use async_trait::async_trait;
 use bytes::Bytes;

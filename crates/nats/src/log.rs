@@ -1,3 +1,5 @@
+//! The port of logs, on streams.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

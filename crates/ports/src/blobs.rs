@@ -1,3 +1,5 @@
+//! Bodies too large for a log record.
+
 use std::ops::Range;
 
 use async_trait::async_trait;

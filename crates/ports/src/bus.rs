@@ -1,3 +1,5 @@
+//! Messages on named subjects.
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! What a caller can do about a failure.
+
 use types::Seq;
 
 /// What a caller can do about a failed operation; never a client library's type.

@@ -1,3 +1,5 @@
+//! The contract that everything rests on: append-only logs.
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

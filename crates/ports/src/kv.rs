@@ -1,3 +1,5 @@
+//! Values that are changed by compare-and-set, and followed.
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! Log lines for people or for machines.
+
 use std::io::IsTerminal;
 
 use tracing::Subscriber;

@@ -1,3 +1,5 @@
+//! The session API keys that a server accepts.
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};

@@ -1,3 +1,5 @@
+//! The key of a machine whose operator gave none.
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,3 +1,5 @@
+//! Seals and opens small texts.
+
 use std::fmt;
 use std::time::SystemTime;
 

@@ -1,3 +1,5 @@
+//! What the server says about itself.
+
 use axum::extract::State;
 use control::Activity;
 use http::StatusCode;

@@ -1,3 +1,5 @@
+//! The counters, for Prometheus.
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;

@@ -1,3 +1,5 @@
+//! Whether the process is alive and ready.
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};

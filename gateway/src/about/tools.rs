@@ -1,3 +1,5 @@
+//! The tools a conversation may use.
+
 use axum::extract::State;
 use serde::Serialize;
 

@@ -1,3 +1,5 @@
+//! Bearer tokens: whose they are, and whether they count.
+
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,3 +1,5 @@
+//! Who calls, and what they may do.
+
 use std::time::SystemTime;
 
 use axum::extract::FromRequestParts;

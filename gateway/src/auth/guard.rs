@@ -1,3 +1,5 @@
+//! The layers that let known callers through.
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};

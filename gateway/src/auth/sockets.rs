@@ -1,3 +1,5 @@
+//! Who opens a socket: by its request, or by its first frame.
+
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};

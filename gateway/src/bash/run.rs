@@ -1,3 +1,5 @@
+//! Starting and ending commands.
+
 use std::pin::pin;
 
 use axum::extract::State;

@@ -1,3 +1,5 @@
+//! Looking at what commands printed.
+
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! JSON bodies.
+
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};

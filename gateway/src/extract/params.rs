@@ -1,3 +1,5 @@
+//! Parameters in paths and queries.
+
 use std::error::Error as _;
 
 use axum::extract::path::ErrorKind;

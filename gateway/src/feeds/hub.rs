@@ -1,4 +1,31 @@
 //! The sockets of each conversation, and the one task that feeds them all.
+//!
+//! ```text
+//!   index ──folds──▶ tape ┐                      ┌─▶ outbox ──▶ socket
+//!   log ──what is not on it┴─▶ tail ──▶ Room ──frame─┼─▶ outbox ──▶ socket
+//!   bus ──pieces of answers──────▶┘   (one encoding) └─▶ outbox ──▶ socket, which does not read: closed with 1013
+//! ```
+//!
+//! *States.* A conversation without sockets has no [`Room`], and costs nothing. The first socket that joins makes one,
+//! starts the index's tape of its newest records, and starts the task `tail`. From then on that task alone moves the
+//! room's position, record by record, and puts each record into all outboxes; a record is encoded once for each
+//! protocol, however many sockets there are.
+//!
+//! *Joining without a gap.* A socket says up to which record it `has` got the log by itself. Joining and handing out take
+//! the same lock, so the position that [`Seat`] carries divides the log in two: what is up to it the socket still reads
+//! from the log, what is after it comes over the outbox. A record that both would bring is left out by `has`.
+//!
+//! *Slow sockets.* An outbox is bounded, and one that overflows ends its socket: it never makes the others wait, and
+//! nothing is left out of a stream silently. Before that, the tail gives sockets that do read a moment to make way.
+//!
+//! *Who owns what.* Members are owned by the room under its lock; the lock is short and never held over an await. The
+//! tail owns subscription and repeats. A seat is owned by its socket and leaves the room when it is dropped, however
+//! the socket ended; that tells the tail to look whether anybody is left.
+//!
+//! *How it ends.* [`Hub::close`] gives the room up while no member is in it, with the map of rooms locked, so a socket
+//! that joins at the same time either is found by it or makes the next room. A conversation that was deleted and made
+//! anew under its id has another [`ConversationState`], and so another room. When the server stops the tail ends; the
+//! sockets are told by their own loops.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! A directory as one file.
+
 use std::time::Duration;
 
 use axum::body::Body;

@@ -1,3 +1,5 @@
+//! A file to be saved.
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};

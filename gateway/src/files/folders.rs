@@ -1,3 +1,5 @@
+//! Making and listing directories.
+
 use axum::extract::State;
 use serde::Deserialize;
 use types::calls::{FileCall, HomeListing};

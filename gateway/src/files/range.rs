@@ -1,3 +1,5 @@
+//! Which bytes of a file a request is for.
+
 use std::ops::Range;
 
 use http::{HeaderMap, header};

@@ -1,3 +1,5 @@
+//! A file as an answer, with what caches and players ask for.
+
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;

@@ -1,3 +1,5 @@
+//! A conversation as a zip archive.
+
 use std::sync::Arc;
 
 use axum::body::Body;

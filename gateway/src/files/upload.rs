@@ -1,3 +1,5 @@
+//! A file that comes in.
+
 use axum::body::Body;
 use axum::extract::State;
 use http::HeaderMap;

@@ -1,3 +1,5 @@
+//! What is kept of an answer.
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;

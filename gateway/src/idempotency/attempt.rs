@@ -1,3 +1,5 @@
+//! What a handler learns of a call that may be repeated.
+
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;

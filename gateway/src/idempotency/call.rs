@@ -1,3 +1,5 @@
+//! A call with a key, and what tells it from another with that key.
+
 use axum::body::Body;
 use axum::extract::Request;
 use http::{Method, header};

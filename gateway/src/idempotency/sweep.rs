@@ -1,3 +1,5 @@
+//! Removes answers that are past their time.
+
 use std::time::Duration;
 
 use futures_util::TryStreamExt;

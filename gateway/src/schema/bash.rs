@@ -1,3 +1,5 @@
+//! Commands and their output, as the document shows them.
+
 use serde::Serialize;
 use types::bash::{BashCommand, BashOutput};
 

@@ -1,3 +1,5 @@
+//! Conversations, as the document shows them.
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 

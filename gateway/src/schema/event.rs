@@ -1,3 +1,5 @@
+//! Events, as the document shows them.
+
 use serde::Serialize;
 use serde_json::Value;
 use types::event::{

@@ -1,3 +1,5 @@
+//! What servers that wait to be configured are told, as the document shows it.
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

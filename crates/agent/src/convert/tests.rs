@@ -1,3 +1,5 @@
+//! What arguments of models become, repaired and refused.
+
 use types::tool::ToolAction;
 
 use super::*;

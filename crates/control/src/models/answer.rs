@@ -1,3 +1,5 @@
+//! A model's answer on its way to the worker, in pieces.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! How much each sandbox may have under way.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

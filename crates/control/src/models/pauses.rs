@@ -1,3 +1,5 @@
+//! Calls that wait because their provider has asked for a pause.
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

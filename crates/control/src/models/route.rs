@@ -1,3 +1,5 @@
+//! Which of a conversation's models a call is for.
+
 use bytes::Bytes;
 use llm::Destination;
 use serde::Deserialize;

@@ -1,4 +1,32 @@
 //! The sandboxes of a cluster as this gateway sees them, and waking them.
+//!
+//! ```text
+//!              wake: want = running          takes the next epoch, starts        takes its lease
+//!  (paused) ───────────────────────▶ wanted ──────────────────────────▶ arranged ────────────────▶ living
+//!      ▲            this file                     the supervisor            │         the worker       │
+//!      └──────────── want = paused, instance given back ◀── failed: noted in the allocation ◀──────────┘
+//! ```
+//!
+//! *Who owns what.* Four buckets tell all that there is to know, and each has one kind of writer. Gateways say what they
+//! want (`SANDBOXES`) and which sandbox a placement key means (`PLACES`); the supervisor says what it has arranged
+//! (`ALLOCATIONS`): the epoch, the instance, why it failed; a worker says that it lives (`LEASES`). A [`Fleet`] follows
+//! all four in memory ([`Mirror`]) and decides nothing that another gateway could not decide differently at the same
+//! time: what it writes is by compare-and-set, and says only what is wanted.
+//!
+//! *Ready* is a sandbox that is wanted to run and whose newest instance holds a lease. The mirrors lag, so that is a guess.
+//! A wrong one costs a call that nobody takes, after which [`Fleet::wait_for_another`] asks once more; it never costs
+//! safety, for an older instance is fenced off by its epoch and not by what anybody believes about it.
+//!
+//! *Over* is an instance once a newer epoch is arranged or its own is given back. A lease that is gone says nothing: while
+//! the store is away nobody can renew, and the worker goes on with what it has begun. So a call is given up by
+//! [`Fleet::wait_until_over`] only when its worker cannot answer any more.
+//!
+//! *Waiting* is always for a change of a mirror or for `patience`, whichever comes first. A failure counts only if it is
+//! newer than the wait: the one that is noted when a wait begins is the reason why somebody tries again. Who comes while
+//! a sandbox starts waits with the others; only a touch that is [`RECENT`] is left out, so that a crowd makes one write.
+//!
+//! *How it ends.* The mirrors end with the server's tasks; whoever waits for a change then returns. Nothing has to be
+//! given back: what this gateway wanted stands in the buckets, and any other goes on with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

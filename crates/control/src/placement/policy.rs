@@ -1,3 +1,5 @@
+//! Which conversations and paths share a sandbox.
+
 use std::path::{Component, Path};
 
 /// Which conversations and paths share a sandbox.

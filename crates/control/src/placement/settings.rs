@@ -1,3 +1,5 @@
+//! How a cluster is told to place conversations.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

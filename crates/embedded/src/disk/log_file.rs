@@ -1,3 +1,5 @@
+//! One log as a file.
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

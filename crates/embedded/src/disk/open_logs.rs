@@ -1,3 +1,5 @@
+//! The log files that are open, and how many stay so.
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -1,3 +1,5 @@
+//! What the disk does with the files of the store.
+
 use super::*;
 use crate::options::Fsync;
 

@@ -1,3 +1,5 @@
+//! The committer: writes batches of transactions, syncs them once, and applies them.
+
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;

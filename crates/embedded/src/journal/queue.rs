@@ -1,3 +1,5 @@
+//! Transactions on their way to the committer.
+
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

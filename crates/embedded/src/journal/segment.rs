@@ -1,3 +1,5 @@
+//! The file that the journal is being written to.
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

@@ -1,3 +1,5 @@
+//! What is known of the buckets without reading them.
+
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,3 +1,5 @@
+//! Reading the values of a bucket.
+
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};

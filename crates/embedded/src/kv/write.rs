@@ -1,3 +1,5 @@
+//! Writing and deleting values, if what must hold does.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What is special about Anthropic's API.
+
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
 use types::content::joined_text;

@@ -1,3 +1,5 @@
+//! What providers refuse, and what is made of it.
+
 use serde_json::json;
 use types::agent::LlmConfig;
 use types::model::FailureKind;

@@ -1,3 +1,5 @@
+//! The chat API, as most providers speak it.
+
 use serde_json::json;
 use types::content::joined_text;
 

@@ -1,3 +1,5 @@
+//! OpenAI's responses API.
+
 use manyhands_llm::StreamEvent;
 use serde_json::{Value, json};
 use types::agent::LlmConfig;

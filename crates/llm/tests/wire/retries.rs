@@ -1,3 +1,5 @@
+//! When a call is made again, and how long it waits.
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;

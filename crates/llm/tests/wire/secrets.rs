@@ -1,3 +1,5 @@
+//! Keys stay out of what is told.
+
 use serde_json::json;
 use types::agent::LlmConfig;
 

@@ -1,3 +1,5 @@
+//! Answers that come in pieces.
+
 use std::time::Duration;
 
 use manyhands_llm::StreamEvent;

@@ -1,3 +1,5 @@
+//! A worker's logs and lease, asked for over the bus.
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};

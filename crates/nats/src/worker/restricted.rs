@@ -1,3 +1,5 @@
+//! What a worker has of the other ports: its own lease, and nothing else.
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What every store of blobs must do.
+
 use bytes::Bytes;
 
 use super::unique;

@@ -1,3 +1,5 @@
+//! What every bucket of typed values must do.
+
 use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt;

@@ -1,3 +1,5 @@
+//! What every bus must do.
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! What every store of values must do.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! What every store of logs must do.
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use types::{BashScope, ConversationId, SandboxId, Seq};

@@ -1,3 +1,5 @@
+//! Which events are wanted, and in which order.
+
 use types::Seq;
 use uuid::Uuid;
 

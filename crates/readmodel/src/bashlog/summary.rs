@@ -1,3 +1,5 @@
+//! What searches look at of a stored bash event.
+
 use std::borrow::Cow;
 
 use memchr::memmem;

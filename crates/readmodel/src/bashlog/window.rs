@@ -1,3 +1,5 @@
+//! The newest events of a log, as many as are kept in memory.
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;

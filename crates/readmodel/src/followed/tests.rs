@@ -1,3 +1,5 @@
+//! What who follows a log is told of it.
+
 use std::path::Path;
 
 use super::*;

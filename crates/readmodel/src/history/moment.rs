@@ -1,3 +1,5 @@
+//! Event times as numbers.
+
 /// An event time as a number that orders like its text: years, months … and microseconds, packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);

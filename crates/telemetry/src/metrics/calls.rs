@@ -1,3 +1,5 @@
+//! What is counted of calls over the bus.
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

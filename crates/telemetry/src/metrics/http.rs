@@ -1,3 +1,5 @@
+//! What is counted of requests and sockets.
+
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;

@@ -1,3 +1,5 @@
+//! What is counted of sandboxes.
+
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;

@@ -1,3 +1,5 @@
+//! What is counted of agents' work.
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;

@@ -1,3 +1,5 @@
+//! A build that exports no traces.
+
 use tracing::Span;
 use tracing_subscriber::layer::Identity;
 

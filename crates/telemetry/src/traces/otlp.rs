@@ -1,3 +1,5 @@
+//! Traces to a collector.
+
 use std::collections::HashMap;
 
 use opentelemetry::propagation::TextMapPropagator;

@@ -1,3 +1,5 @@
+//! A connection that remembers what the server said to it.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! A part of the cluster that keeps all it hears.
+
 use std::sync::{Arc, Mutex};
 
 use async_nats::Message;

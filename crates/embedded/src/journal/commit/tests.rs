@@ -1,3 +1,5 @@
+//! What the committer does with what it is given.
+
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc;

@@ -1,3 +1,5 @@
+//! What a start makes of the segments it finds.
+
 use std::fs;
 use std::path::PathBuf;
 
