@@ -74,8 +74,8 @@ async fn one_altered_byte_anywhere_loses_no_more_than_what_it_was_in() {
     let segment = segments(folder.path()).pop().unwrap();
     let bytes = fs::read(&segment).unwrap();
     let frames = frames(&bytes);
-    // The head, and every byte of the three frames, of which the last was the last to be acknowledged.
-    for position in 0..frames[2].end {
+    // The head, and every byte of the first frame and of the last one that was acknowledged.
+    for position in (0..frames[0].end).chain(frames[2].clone()) {
         let hit = frames.iter().position(|frame| frame.contains(&position));
         let crashed = tempfile::tempdir().unwrap();
         copy_folder(folder.path(), crashed.path());

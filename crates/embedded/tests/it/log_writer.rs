@@ -293,3 +293,41 @@ async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now()
         "stored once: the fence and the record"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_made_anew_is_not_taken_for_the_one_that_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ports, _guard) =
+        manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
+    let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    // Shorter than the known one, as long as it, and longer with and without a record that ends where it did.
+    let fence = LogRecord::Control(Control::Fence { epoch: Epoch(1) }).encode().unwrap();
+    let (length, word) = (fence.len(), |length: usize| Bytes::from(vec![b'x'; length]));
+    let others = [
+        vec![word(1)],
+        vec![word(length), word(4)],
+        vec![word(length), word(4), word(9)],
+        vec![word(length + 3), word(9)],
+    ];
+    for (round, other) in others.into_iter().enumerate() {
+        ports.log.delete(&id).await.unwrap();
+        let mut writer = LogWriter::open(ports.log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
+        let known = writer.batch(vec![Bytes::from_static(b"old!")]).unwrap();
+        writer.store(&known).await.unwrap();
+        ports.log.delete(&id).await.unwrap();
+        ports.log.append(&id, Seq::ZERO, other.clone()).await.unwrap();
+
+        let batch = writer.batch(vec![Bytes::from_static(b"new")]).unwrap();
+        if round != 1 {
+            assert_eq!(writer.store(&batch).await, Err(Trouble::Lost(Loss::Changed)), "{round}");
+        }
+        writer.catch_up().await.unwrap();
+        assert_eq!(writer.newest_fence(), None, "{round}: the other log has no fence");
+        let batch = writer.batch(vec![Bytes::from_static(b"new")]).unwrap();
+        writer.store(&batch).await.unwrap();
+        let stored = ports.log.read_all(&id, Seq::ZERO).await.unwrap();
+        let stored: Vec<Bytes> = stored.into_iter().map(|record| record.payload).collect();
+        let expected = [other, vec![fence.clone().into(), Bytes::from_static(b"new")]].concat();
+        assert_eq!(stored, expected, "{round}");
+    }
+}

@@ -4,7 +4,8 @@
 //! **What it knows.** Where the log ends (`tail`), as of the last batch that is known to be stored. Every try to store
 //! a batch names that same position, so of all tries, those that are late included, the store can take one alone.
 //! The position is only moved by a batch that was found to be stored, or by [`LogWriter::catch_up`], which reads every
-//! record it moves past.
+//! record it moves past. It belongs to one log: a log that was removed and made anew may end anywhere, so `catch_up` only
+//! goes on from the tail where the record that it knows is still there, and else begins anew.
 //!
 //! **When a try fails**, for whatever reason, the records behind the tail tell what is true:
 //!
@@ -32,6 +33,7 @@
 //! **How it ends.** It may be dropped at any time: a batch under way is stored or not, as a whole. After `Lost` nothing
 //! is written any more, unless `catch_up` finds that only records of this or an older incarnation were added.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +55,13 @@ pub struct LogWriter {
     id: LogId,
     epoch: Epoch,
     tail: Seq,
+    /// Of the record at the tail, where this writer has seen it.
+    last: Option<Hash>,
     newest_fence: Option<Epoch>,
 }
+
+/// Of a record's bytes, to know it again.
+type Hash = u64;
 
 /// Records that are stored together, and before any others.
 #[derive(Clone, Debug)]
@@ -104,7 +111,7 @@ impl LogWriter {
         tail: Seq,
         newest_fence: Option<Epoch>,
     ) -> std::result::Result<Self, Loss> {
-        let writer = Self { log, id, epoch, tail, newest_fence };
+        let writer = Self { log, id, epoch, tail, last: None, newest_fence };
         if writer.is_fenced() { Err(Loss::Fenced) } else { Ok(writer) }
     }
 
@@ -118,7 +125,7 @@ impl LogWriter {
         epoch: Epoch,
         visit: impl FnMut(&Record),
     ) -> std::result::Result<Self, Trouble> {
-        let mut writer = Self { log, id, epoch, tail: Seq::ZERO, newest_fence: None };
+        let mut writer = Self { log, id, epoch, tail: Seq::ZERO, last: None, newest_fence: None };
         writer.read_on(visit).await?;
         Ok(writer)
     }
@@ -174,9 +181,8 @@ impl LogWriter {
     /// # Errors
     /// As [`LogWriter::store`]; `Lost(Fenced)` by a newer incarnation.
     pub async fn catch_up(&mut self) -> std::result::Result<(), Trouble> {
-        if self.log.tail(&self.id).await? < self.tail {
-            self.tail = Seq::ZERO;
-            self.newest_fence = None;
+        if !self.is_same_log().await? {
+            (self.tail, self.last, self.newest_fence) = (Seq::ZERO, None, None);
         }
         self.read_on(|_| {}).await
     }
@@ -199,8 +205,8 @@ impl LogWriter {
     }
 
     fn settle(&mut self, batch: &Batch, mut seqs: Vec<Seq>) -> Appended {
-        if let Some(last) = seqs.last() {
-            self.tail = *last;
+        if let (Some(seq), Some(record)) = (seqs.last(), batch.records.last()) {
+            (self.tail, self.last) = (*seq, Some(hash(record)));
         }
         if batch.has_fence {
             self.newest_fence = Some(self.epoch);
@@ -237,6 +243,17 @@ impl LogWriter {
         })
     }
 
+    /// Whether the record at the tail is where it was. Positions of a log are never used again, but those of another log under
+    /// the same id may be the same, less or more.
+    async fn is_same_log(&self) -> Result<bool> {
+        let Some(before) = self.tail.0.checked_sub(1) else { return Ok(true) };
+        let found = self.log.read(&self.id, Seq(before), 1).await?;
+        let same = |record: &Record| {
+            record.seq == self.tail && self.last.is_none_or(|last| last == hash(&record.payload))
+        };
+        Ok(found.first().is_some_and(same))
+    }
+
     async fn first_after_tail(&self, count: usize) -> Result<Vec<Record>> {
         let (mut found, mut at) = (Vec::new(), self.tail);
         while found.len() < count {
@@ -257,14 +274,14 @@ impl LogWriter {
     }
 
     async fn read_on(&mut self, mut visit: impl FnMut(&Record)) -> std::result::Result<(), Trouble> {
-        let (mut tail, mut newest) = (self.tail, self.newest_fence);
+        let (mut tail, mut last, mut newest) = (self.tail, self.last, self.newest_fence);
         let reading = read_after(self.log.as_ref(), &self.id, self.tail, |entry| {
-            tail = entry.seq;
+            (tail, last) = (entry.seq, Some(hash(&entry.payload)));
             newest = newest.max(fence_of(entry));
             visit(entry);
         });
         reading.await?;
-        (self.tail, self.newest_fence) = (tail, newest);
+        (self.tail, self.last, self.newest_fence) = (tail, last, newest);
         if self.is_fenced() { Err(Trouble::Lost(Loss::Fenced)) } else { Ok(()) }
     }
 
@@ -289,6 +306,12 @@ async fn read_after(
         at = last.seq;
         page.iter().for_each(&mut visit);
     }
+}
+
+fn hash(record: &[u8]) -> Hash {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(record);
+    hasher.finish()
 }
 
 fn fence_of(entry: &Record) -> Option<Epoch> {
