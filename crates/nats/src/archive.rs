@@ -219,7 +219,9 @@ impl Archive for Direct {
     async fn append(&self, log: &LogId, last: u64, message: NewMessage) -> Result<u64> {
         let subject = self.layout.subject(log);
         let NewMessage { lengths, body, payload } = message;
-        self.jetstream.store(&subject, Some(last), LogMessage::headers(lengths, body.as_ref()), payload).await
+        self.jetstream
+            .store(&subject, Some(last), LogMessage::headers(lengths.as_ref(), body.as_ref()), payload)
+            .await
     }
 
     async fn messages(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {

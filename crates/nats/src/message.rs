@@ -7,9 +7,12 @@
 //! less, and so on. So a log's tail is always a multiple of `FAN`, and an append after anything else is refused
 //! before the server is asked.
 
+use std::fmt;
+
 use async_nats::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use ports::{Error, Record, Result};
+use serde::{Deserialize, Serialize};
 use types::Seq;
 
 use crate::body::Body;
@@ -20,13 +23,57 @@ pub const FAN: u64 = 4_096;
 const LENGTHS: &str = "Mh-Records";
 const BODY: &str = "Mh-Body";
 
+/// How long the records of a message are, in order; at most [`FAN`] of them. As text they are parted by commas. What
+/// others have written is read into this at the door, and goes on as text of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lengths(Vec<usize>);
+
+impl Lengths {
+    pub fn parse(text: &str) -> Option<Self> {
+        let numbers = text.split(',').map(|length| length.parse().ok());
+        let lengths: Vec<usize> = numbers.take(FAN as usize + 1).collect::<Option<_>>()?;
+        (lengths.len() as u64 <= FAN).then_some(Self(lengths))
+    }
+
+    /// The records of a message with these bytes; `None` where the lengths do not fit them.
+    fn split(&self, mut bytes: Bytes) -> Option<Vec<Bytes>> {
+        let sum = self.0.iter().try_fold(0_usize, |sum, length| sum.checked_add(*length));
+        (sum == Some(bytes.len())).then(|| self.0.iter().map(|length| bytes.split_to(*length)).collect())
+    }
+}
+
+impl fmt::Display for Lengths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, length) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{length}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Lengths> for String {
+    fn from(lengths: Lengths) -> Self {
+        lengths.to_string()
+    }
+}
+
+impl TryFrom<String> for Lengths {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("these are no lengths of records")
+    }
+}
+
 /// A message of a log, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogMessage {
     /// Its position in the stream.
     pub number: u64,
-    /// The lengths of its records, parted by commas; `None`: it is one record.
-    pub lengths: Option<String>,
+    /// `None`: it is one record.
+    pub lengths: Option<Lengths>,
     /// Where its bytes are, if not in the payload.
     pub body: Option<Body>,
     pub payload: Bytes,
@@ -34,7 +81,7 @@ pub struct LogMessage {
 
 /// A message to be stored.
 pub struct NewMessage {
-    pub lengths: Option<String>,
+    pub lengths: Option<Lengths>,
     pub body: Option<Body>,
     pub payload: Bytes,
 }
@@ -46,8 +93,8 @@ const SMALLEST_PIECE: u64 = 64 << 10;
 pub const LOG_WEIGHT: u64 = 16 << 10;
 
 /// Bytes that a message needs on the server's disk, about.
-pub fn weight(lengths: Option<&str>, payload: &[u8]) -> u64 {
-    OVERHEAD + (lengths.map_or(0, str::len) + payload.len()) as u64
+fn weight(lengths: Option<&Lengths>, payload: &[u8]) -> u64 {
+    OVERHEAD + (lengths.map_or(0, |lengths| lengths.to_string().len()) + payload.len()) as u64
 }
 
 /// The same of a piece of a body. Each has a subject of its own, which the server keeps in memory: so a small one counts
@@ -58,7 +105,7 @@ pub fn piece_weight(piece: &[u8]) -> u64 {
 
 impl NewMessage {
     pub fn weight(&self) -> u64 {
-        weight(self.lengths.as_deref(), &self.payload)
+        weight(self.lengths.as_ref(), &self.payload)
     }
 
     /// Its records, where they are not aside.
@@ -70,18 +117,17 @@ impl NewMessage {
     }
 
     /// Its records, where its bytes, wherever they are, are `bytes`; `None` where its lengths do not fit them.
-    pub fn split(&self, mut bytes: Bytes) -> Option<Vec<Bytes>> {
-        let lengths = match &self.lengths {
-            Some(lengths) => fitting(lengths, bytes.len())?,
-            None => vec![bytes.len()],
-        };
-        Some(lengths.into_iter().map(|length| bytes.split_to(length)).collect())
+    pub fn split(&self, bytes: Bytes) -> Option<Vec<Bytes>> {
+        match &self.lengths {
+            Some(lengths) => lengths.split(bytes),
+            None => Some(vec![bytes]),
+        }
     }
 }
 
 /// Several records as one message.
 pub struct Packed {
-    pub lengths: Option<String>,
+    pub lengths: Option<Lengths>,
     pub bytes: Bytes,
 }
 
@@ -91,19 +137,19 @@ impl LogMessage {
     }
 
     pub fn from_parts(number: u64, headers: &HeaderMap, payload: Bytes) -> Self {
-        let lengths = last_header(headers, LENGTHS).map(str::to_owned);
+        let lengths = last_header(headers, LENGTHS).and_then(Lengths::parse);
         let body = last_header(headers, BODY).and_then(Body::parse);
         Self { number, lengths, body, payload }
     }
 
     pub fn weight(&self) -> u64 {
-        weight(self.lengths.as_deref(), &self.payload)
+        weight(self.lengths.as_ref(), &self.payload)
     }
 
-    pub fn headers(lengths: Option<String>, body: Option<&Body>) -> HeaderMap {
+    pub fn headers(lengths: Option<&Lengths>, body: Option<&Body>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if let Some(lengths) = lengths {
-            headers.insert(LENGTHS, lengths);
+            headers.insert(LENGTHS, lengths.to_string());
         }
         if let Some(body) = body {
             headers.insert(BODY, body.to_string());
@@ -113,11 +159,11 @@ impl LogMessage {
 
     /// The records of a message whose bytes, wherever they were, are `bytes`. Lengths that do not fit them are
     /// not believed: a worker wrote them.
-    pub fn records(&self, mut bytes: Bytes) -> Vec<Record> {
-        let lengths = self.lengths.as_deref().and_then(|text| fitting(text, bytes.len()));
-        let lengths = lengths.unwrap_or_else(|| vec![bytes.len()]);
-        let seqs = positions(self.number, lengths.len());
-        seqs.zip(lengths).map(|(seq, length)| Record { seq, payload: bytes.split_to(length) }).collect()
+    pub fn records(&self, bytes: Bytes) -> Vec<Record> {
+        let records = self.lengths.as_ref().and_then(|lengths| lengths.split(bytes.clone()));
+        let records = records.unwrap_or_else(|| vec![bytes]);
+        let seqs = positions(self.number, records.len());
+        seqs.zip(records).map(|(seq, payload)| Record { seq, payload }).collect()
     }
 }
 
@@ -132,8 +178,8 @@ pub fn pack(records: &[Bytes]) -> Result<Packed> {
     }
     let mut bytes = BytesMut::with_capacity(records.iter().map(Bytes::len).sum());
     records.iter().for_each(|record| bytes.extend_from_slice(record));
-    let lengths: Vec<String> = records.iter().map(|record| record.len().to_string()).collect();
-    Ok(Packed { lengths: Some(lengths.join(",")), bytes: bytes.freeze() })
+    let lengths = Lengths(records.iter().map(Bytes::len).collect());
+    Ok(Packed { lengths: Some(lengths), bytes: bytes.freeze() })
 }
 
 /// Of the `count` records of message `number`, in order.
@@ -162,18 +208,12 @@ pub fn first_after(seq: Seq) -> u64 {
     seq.0 / FAN + 1
 }
 
-fn fitting(lengths: &str, total: usize) -> Option<Vec<usize>> {
-    let lengths: Vec<usize> = lengths.split(',').map(|length| length.parse().ok()).collect::<Option<_>>()?;
-    let sum = lengths.iter().try_fold(0_usize, |sum, length| sum.checked_add(*length))?;
-    (sum == total && lengths.len() as u64 <= FAN).then_some(lengths)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(number: u64, lengths: Option<&str>) -> LogMessage {
-        LogMessage { number, lengths: lengths.map(str::to_owned), body: None, payload: Bytes::new() }
+        LogMessage { number, lengths: lengths.and_then(Lengths::parse), body: None, payload: Bytes::new() }
     }
 
     #[test]
@@ -181,7 +221,7 @@ mod tests {
         let texts = ["a", "", "ccc"];
         let records: Vec<Bytes> = texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
         let packed = pack(&records).unwrap();
-        let entries = message(2, packed.lengths.as_deref()).records(packed.bytes);
+        let entries = LogMessage { lengths: packed.lengths, ..message(2, None) }.records(packed.bytes);
         let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.0).collect();
         assert_eq!(seqs, [2 * FAN - 2, 2 * FAN - 1, 2 * FAN]);
         assert_eq!(entries.into_iter().map(|entry| entry.payload).collect::<Vec<_>>(), records);
@@ -207,5 +247,22 @@ mod tests {
             let entries = message(1, Some(lengths)).records("abc".into());
             assert_eq!(entries, [Record { seq: Seq(FAN), payload: "abc".into() }], "{lengths}");
         }
+    }
+
+    #[test]
+    fn lengths_of_others_become_few_numbers_and_a_text_of_ours() {
+        for text in [
+            "",
+            "1\r\nNats-Rollup: all",
+            "1, 2",
+            "1,,2",
+            &"1,".repeat(1 << 20),
+            &"0,".repeat(FAN as usize + 1),
+        ] {
+            assert_eq!(Lengths::parse(text), None, "{text:.40}");
+        }
+        let many = "7,".repeat(FAN as usize - 1) + "7";
+        assert_eq!(Lengths::parse(&many).unwrap().to_string(), many);
+        assert_eq!(Lengths::parse("+0001,002").unwrap().to_string(), "1,2");
     }
 }

@@ -183,7 +183,8 @@ impl Projection {
         self.seq = seq;
         match record {
             LogRecord::Event { n, event } => {
-                self.events = n + 1;
+                // A worker says what `n` is.
+                self.events = n.saturating_add(1);
                 look_at(self, event);
             }
             LogRecord::Control(Control::Usage(usage)) => self.stats.add(usage),
@@ -282,6 +283,16 @@ mod tests {
         assert!(stored.len() < MOST, "{} bytes", stored.len());
         assert_eq!(serde_json::from_slice::<Projection>(&stored).unwrap(), projection);
         assert!(projection.other.is_empty(), "too large for each of the keys");
+    }
+
+    #[test]
+    fn an_index_that_no_log_can_have_ends_nothing() {
+        let mut projection = Projection::default();
+        let message = |n| event(n, json!({"id": "e", "timestamp": "t", "kind": "MessageEvent"}));
+        projection.apply(Seq(1), &message(u64::MAX));
+        assert_eq!((projection.seq, projection.events), (Seq(1), u64::MAX));
+        projection.apply(Seq(2), &message(7));
+        assert_eq!((projection.seq, projection.events), (Seq(2), 8));
     }
 
     #[test]

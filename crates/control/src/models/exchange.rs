@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
+use ports::rpc::Permit;
 use ports::{Delivery, Parcel, Subscription};
 use telemetry::metrics::Tokens;
 use tracing::Span;
@@ -16,7 +17,6 @@ use types::conversation::ConversationRecord;
 use super::Models;
 use super::answer::AnswerPieces;
 use super::budget::Allowance;
-use super::load::Taken;
 use super::reserve::Reserved;
 use super::route;
 
@@ -47,7 +47,7 @@ impl Exchange {
 
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
-    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Taken) {
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Permit) {
         let Some(body) = whole_body(&mut notes, first, body_bytes).await else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };

@@ -6,7 +6,6 @@
 mod answer;
 mod budget;
 mod exchange;
-mod load;
 mod pauses;
 mod reserve;
 mod route;
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Room, Server};
 use ports::{Bus, Ports, subjects};
 use readmodel::index::Index;
 use telemetry::metrics::Work;
@@ -31,13 +30,15 @@ use crate::{Config, Mode, Tasks};
 pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
-use load::Load;
 use pauses::Pauses;
 
 /// Most bytes of a call's body.
 const MOST: u64 = 64 << 20;
 
-/// Of calls that are being taken up; [`Load`] bounds those that are under way.
+/// Of calls under way, with the bytes of their bodies. One sandbox may have more than a worker has runs.
+const UNDER_WAY: Limits = Limits::new(4_096, 512 << 20).for_each_subject(1_024, 96 << 20);
+
+/// Of calls that are being taken up; [`UNDER_WAY`] bounds what they become.
 const LIMITS: Limits = Limits::new(2_048, 256 << 20).for_each_subject(256, 64 << 20);
 
 /// What all model calls through this process share. Cheap to clone.
@@ -54,7 +55,7 @@ struct Inner {
     providers: llm::Direct,
     pauses: Pauses,
     budgets: Budgets,
-    load: Load,
+    under_way: Room,
     metrics: Work,
 }
 
@@ -74,7 +75,7 @@ impl Models {
             },
             pauses: Pauses::new(metrics.clone()),
             budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
-            load: Load::default(),
+            under_way: Room::new(UNDER_WAY),
             metrics,
         }))
     }
@@ -119,7 +120,8 @@ impl Models {
         if !is_token || body_bytes > MOST {
             return Err(Fault::new(Code::Invalid, "the call's id or size cannot be"));
         }
-        let taken = self.0.load.take(&sandbox, body_bytes);
+        let bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
+        let taken = self.0.under_way.take(sandbox.as_str(), bytes);
         let taken = taken.ok_or_else(|| Fault::new(Code::Busy, "too many model calls are under way"))?;
         let record = self.0.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
         let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
@@ -135,5 +137,21 @@ impl Models {
         );
         self.0.tasks.spawn(exchange.run(notes, call.blob, body_bytes, taken).instrument(span));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_sandboxes_together_hold_a_bounded_part_of_the_memory() {
+        let room = Room::new(UNDER_WAY);
+        let mut held = Vec::new();
+        for sandbox in 0..1_000 {
+            held.extend(room.take(&format!("sandbox-{sandbox}"), MOST as usize));
+        }
+        assert!(held.len() as u64 * MOST <= 512 << 20, "{} bodies", held.len());
+        assert!(!held.is_empty() && room.take("another", MOST as usize).is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use ports::storage::Storage;
-use ports::{Change, Error, Expect, Kv, KvEntry, Result};
+use ports::{Change, Expect, Kv, KvEntry, Result};
 use serde::Deserialize;
 use types::SandboxId;
 
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(3_600);
 pub async fn keep_swept(storage: &dyn Storage, kv: &dyn Kv) {
     loop {
         if let Err(error) = sweep(storage, kv).await {
-            tracing::warn!(%error, "what deleted sandboxes have left is not removed");
+            tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -34,28 +34,99 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     // Whatever became of the sandbox's record: no conversation is lost.
     let mut records = kv.scan(CONVERSATIONS);
     while let Some(change) = records.try_next().await? {
-        if let Change::Put { entry: record, .. } = change {
-            left.remove(&sandbox_of(&record)?);
-        }
+        let Change::Put { key, entry: record } = change else { continue };
+        let Some(sandbox) = sandbox_of(&record) else {
+            tracing::error!(
+                key,
+                "a conversation's record cannot be read; sandboxes that it names are not swept"
+            );
+            left.retain(|sandbox| !names(&record.value, sandbox));
+            continue;
+        };
+        left.remove(&sandbox);
     }
     for sandbox in left.into_iter().filter_map(|key| SandboxId::parse(key)) {
-        storage.erase(&sandbox).await?;
-        kv.delete(STORED, sandbox.as_str(), Expect::Anything).await?;
-        tracing::info!(sandbox.id = %sandbox, "removed what a deleted sandbox has left");
+        match erase(storage, kv, &sandbox).await {
+            Ok(()) => tracing::info!(sandbox.id = %sandbox, "removed what a deleted sandbox has left"),
+            Err(error) => {
+                tracing::warn!(sandbox.id = %sandbox, %error, "what a deleted sandbox has left is not removed");
+            }
+        }
     }
     Ok(())
+}
+
+async fn erase(storage: &dyn Storage, kv: &dyn Kv, sandbox: &SandboxId) -> Result<()> {
+    storage.erase(sandbox).await?;
+    kv.delete(STORED, sandbox.as_str(), Expect::Anything).await
 }
 
 async fn keys(kv: &dyn Kv, bucket: &str) -> Result<BTreeSet<String>> {
     Ok(kv.list(bucket).await?.into_iter().map(|(key, _)| key).collect())
 }
 
-fn sandbox_of(record: &KvEntry) -> Result<String> {
+fn sandbox_of(record: &KvEntry) -> Option<String> {
     #[derive(Deserialize)]
     struct Record {
         sandbox: String,
     }
-    let record: Record =
-        serde_json::from_slice(&record.value).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(record.sandbox)
+    serde_json::from_slice::<Record>(&record.value).ok().map(|record| record.sandbox)
+}
+
+/// Whether the id stands anywhere in the text.
+fn names(text: &[u8], sandbox: &str) -> bool {
+    text.windows(sandbox.len().max(1)).any(|part| part == sandbox.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use embedded::{Fsync, Options};
+    use ports::Error;
+    use ports::rpc::Server;
+    use ports::storage::Ledger;
+
+    use super::*;
+
+    /// Notes what is erased; cannot erase the sandbox "stuck".
+    #[derive(Default)]
+    struct Noting(Mutex<BTreeSet<String>>);
+
+    #[async_trait]
+    impl Storage for Noting {
+        async fn serve(&self, _: &Server, _: Arc<dyn Ledger>) -> Result<()> {
+            Ok(())
+        }
+
+        async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
+            if sandbox.as_str() == "stuck" {
+                return Err(Error::Unavailable("not now".to_owned()));
+            }
+            self.0.lock().unwrap().insert(sandbox.to_string());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_or_erased_keeps_nothing_else_from_being_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::within(folder.path(), Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let kv = ports.kv.as_ref();
+        for sandbox in ["alive", "gone", "lost", "named", "stuck", "torn"] {
+            kv.put(STORED, sandbox, "1".into(), Expect::Anything).await.unwrap();
+        }
+        kv.put(SANDBOXES, "alive", "{}".into(), Expect::Anything).await.unwrap();
+        let records = [("1", r#"{"sandbox":"named"}"#), ("2", r#"{"sandbox":"torn","tit"#), ("3", "")];
+        for (key, record) in records {
+            kv.put(CONVERSATIONS, key, record.into(), Expect::Anything).await.unwrap();
+        }
+        let storage = Noting::default();
+        sweep(&storage, kv).await.unwrap();
+        assert_eq!(*storage.0.lock().unwrap(), BTreeSet::from(["gone", "lost"].map(str::to_owned)));
+        let left = BTreeSet::from(["alive", "named", "stuck", "torn"].map(str::to_owned));
+        assert_eq!(keys(kv, STORED).await.unwrap(), left, "what could not be erased is tried again");
+    }
 }

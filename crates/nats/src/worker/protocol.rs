@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::service::{AnswerTo, OfControlPlane, Service};
 
 use crate::body::{Body, Digest};
-use crate::message::LogMessage;
+use crate::message::{Lengths, LogMessage};
 
 /// A log is named without its sandbox: that is in the subject of the call.
 #[derive(Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub enum Question {
         log: String,
         last: u64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        lengths: Option<String>,
+        lengths: Option<Lengths>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<Body>,
     },
@@ -108,7 +108,7 @@ pub enum StorageAnswer {
 pub struct Envelope {
     number: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    lengths: Option<String>,
+    lengths: Option<Lengths>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Body>,
     payload: usize,
@@ -161,7 +161,7 @@ mod tests {
     fn messages_come_back() {
         let message = |number, payload: &'static str| LogMessage {
             number,
-            lengths: Some("1,2".to_owned()),
+            lengths: Lengths::parse("1,2"),
             body: Some(Body::of(b"x").unwrap()),
             payload: payload.into(),
         };
