@@ -109,6 +109,12 @@ impl Agent {
         agent
     }
 
+    /// When the conversation was made: see [`WorkingCopy::created_at`].
+    #[must_use]
+    pub fn created_at(&self) -> &str {
+        &self.copy.created_at
+    }
+
     /// The projection it was built from, as of now: the fields that [`Self::new`] looks at.
     #[must_use]
     pub fn projection(&self) -> Projection {

@@ -107,6 +107,9 @@ pub enum RecordCall {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkingCopy {
     pub conversation: ConversationId,
+    /// Tells a conversation from another that was made under the same id after the first was deleted.
+    #[serde(default)]
+    pub created_at: String,
     pub working_dir: String,
     /// A folder of the worker's own for this conversation: full tool outputs, `TASKS.json`.
     pub persistence_dir: String,

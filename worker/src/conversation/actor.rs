@@ -223,8 +223,9 @@ impl Actor {
         let (projection, newest_fence) = (self.projection(), self.journal.newest_fence());
         let (agent, anchor, snapshot_at) = (&mut self.agent, self.journal.anchor(), self.snapshot_at);
         let memory = || {
+            let created_at = agent.created_at().to_owned();
             let replay = Replay { projection, past: agent.take_past(), newest_fence, anchor, snapshot_at };
-            Memory { replay: Box::new(replay), weight }
+            Memory { created_at, replay: Box::new(replay), weight }
         };
         if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }

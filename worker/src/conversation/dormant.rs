@@ -10,9 +10,10 @@
 //!   together take no more than `remembered_bytes`: those that rested longest go first. Short logs are read again
 //!   instead, which takes no longer than finding their memory would be worth.
 //!
-//! A memory is never believed blindly. Whoever takes it up asks the store where the log ends: what came after it is
-//! folded in, and where the log is shorter, so another one, it is dropped and the log is read from its beginning. The
-//! record is read anew each time in any case, so that what the gateway changed in it counts.
+//! A memory is never believed blindly. The record is read anew each time, so that what the gateway changed in it counts;
+//! where it says that the conversation was made at another time, the memory is of one that was deleted, and is dropped.
+//! Whoever takes it up asks the store where the log ends: what came after it is folded in, and where the log is shorter,
+//! so another one, it is dropped too, and the log is read from its beginning.
 //!
 //! Everything here is lost with the worker, and nothing of it is needed: it only saves reading.
 
@@ -35,6 +36,8 @@ pub(super) struct KeptShell {
 
 /// The fold of a log, and about how many bytes it takes.
 pub(super) struct Memory {
+    /// Of which conversation, where several had the same id one after the other.
+    pub(super) created_at: String,
     pub(super) replay: Box<Replay>,
     pub(super) weight: usize,
 }
@@ -97,7 +100,7 @@ mod tests {
         let now = Instant::now();
         let resting = |seconds: u64, weight| Dormant {
             since: now + Duration::from_secs(seconds),
-            ..Dormant::new(None, Some(Memory { replay: Box::default(), weight }))
+            ..Dormant::new(None, Some(Memory { created_at: String::new(), replay: Box::default(), weight }))
         };
         let mut all = [resting(3, 40), resting(1, 40), resting(2, 40), Dormant::nothing()];
         assert!(make_room(all.iter_mut(), 120).is_empty());

@@ -14,7 +14,7 @@ use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
 
 use super::Shared;
-use super::dormant::{Dormant, KeptShell};
+use super::dormant::{Dormant, KeptShell, Memory};
 use super::hidden::Hidden;
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
@@ -41,7 +41,7 @@ pub(super) async fn open(
     Dormant { kept, memory, .. }: Dormant,
 ) -> Result<Opened, (Fault, Option<KeptShell>)> {
     let begun = Instant::now();
-    let (copy, config, replay) = match read(shared, id, memory.map(|memory| *memory.replay)).await {
+    let (copy, config, replay) = match read(shared, id, memory).await {
         Ok(read) => read,
         Err(fault) => return Err((fault, kept)),
     };
@@ -74,7 +74,7 @@ pub(super) async fn open(
 async fn read(
     shared: &Shared,
     id: ConversationId,
-    memory: Option<Replay>,
+    memory: Option<Memory>,
 ) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
     let sandbox = &shared.config.sandbox;
     let address = Address::of_control_plane(sandbox);
@@ -89,8 +89,8 @@ async fn read(
     let (opened, kept) = tokio::join!(opened, kept);
     let (copy, _): (WorkingCopy, _) = opened?;
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
-    let replay = match (memory, kept) {
-        (Some(memory), _) => Replay::since(store, &log, memory).await?,
+    let replay = match (memory.filter(|memory| memory.created_at == copy.created_at), kept) {
+        (Some(memory), _) => Replay::since(store, &log, *memory.replay).await?,
         (None, Some(kept)) => Replay::after(store, &log, kept).await?,
         (None, None) => Replay::of(store, &log).await?,
     };

@@ -97,6 +97,28 @@ async fn a_log_that_was_made_anew_is_not_taken_for_the_one_that_is_remembered() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_was_made_anew_inherits_no_memory_however_long_its_log_is() {
+    let (world, _) = counting(|_| {}).await;
+    let id = world.create();
+    world.say(id, "of the old one", false).await.unwrap();
+    world.let_it_leave_memory().await;
+    // Deleted, and made anew with a log that ends later than the old one did.
+    world.ports.log.delete(&world.log(id)).await.unwrap();
+    let event = json!({"id": "of-another", "timestamp": "2020-01-01T00:00:00.000001", "source": "user",
+        "kind": "MessageEvent", "llm_message": {"role": "user", "content": [{"type": "text", "text": "x".repeat(100_000)}]}});
+    let record = LogRecord::event(0, &event).unwrap().encode().unwrap();
+    world.ports.log.append(&world.log(id), Seq::ZERO, vec![record.into()]).await.unwrap();
+    world.change_record(id, |copy| copy.created_at = "2026-11-23T00:00:01.000000Z".to_owned());
+
+    world.model.will([finish()]);
+    world.say(id, "of the new one", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let request = world.model.requests().pop().unwrap().to_string();
+    assert!(request.contains("of the new one") && !request.contains("of the old one"), "{request:.2000}");
+    assert!(request.contains("xxxxx"), "what the new log says is part of it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_exceeds_the_memory_for_resting_conversations_is_read_again() {
     let (world, read) = counting(|config| config.remembered_bytes = 1).await;
     let id = world.create();

@@ -100,6 +100,7 @@ impl Env for TestEnv {
 pub fn copy() -> WorkingCopy {
     WorkingCopy {
         conversation: ConversationId::random(),
+        created_at: "2026-11-23T00:00:00.000000Z".to_owned(),
         working_dir: "/w".to_owned(),
         persistence_dir: "/p".to_owned(),
         agent: json!({"kind": "Agent", "llm": {"model": "openai/scripted", "api_key": "LLM_KEY", "usage_id": "agent"}}),

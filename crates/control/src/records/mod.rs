@@ -108,6 +108,7 @@ impl Records {
         self.leave_out_what_workers_may_not_know(&mut record.agent);
         WorkingCopy {
             conversation: record.id,
+            created_at: record.created_at,
             working_dir: record.workspace.working_dir,
             persistence_dir: self.persistence_dir(record.id),
             agent: record.agent,

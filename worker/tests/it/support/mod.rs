@@ -126,6 +126,7 @@ impl World {
             "num_retries": 1, "usage_id": "agent"});
         let mut copy = WorkingCopy {
             conversation,
+            created_at: "2026-11-23T00:00:00.000000Z".to_owned(),
             working_dir: working_dir.display().to_string(),
             persistence_dir: self
                 .dir
@@ -147,6 +148,10 @@ impl World {
         change(&mut copy);
         self.records.lock().unwrap().copies.insert(conversation, copy);
         conversation
+    }
+
+    pub fn change_record(&self, id: ConversationId, change: impl FnOnce(&mut WorkingCopy)) {
+        self.records.lock().unwrap().copies.get_mut(&id).map(change).unwrap();
     }
 
     pub fn remove_record(&self, id: ConversationId) {
