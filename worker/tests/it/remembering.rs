@@ -8,6 +8,7 @@ use crate::support::{World, finish, until};
 use manyhands_worker::Config;
 use serde_json::json;
 use types::ConversationId;
+use types::Seq;
 use types::log::LogRecord;
 
 /// A world that counts what is read of logs, and remembers also short conversations.
