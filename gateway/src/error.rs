@@ -8,6 +8,8 @@ use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::words;
+
 /// Seconds until a worker that could not be had is worth another try.
 const RETRY_AFTER: http::HeaderValue = http::HeaderValue::from_static("5");
 
@@ -22,12 +24,16 @@ pub enum ApiError {
     /// 422 with a list of what is wrong with the input.
     #[error("invalid input")]
     Invalid(Vec<Problem>),
-    /// 503: no worker could be had. The text is for the client, which may try again.
-    #[error("{0}")]
-    NoWorker(String),
-    /// 500. The text is for the log; the client gets an id to find it by.
-    #[error("{0}")]
-    Internal(String),
+    /// Not the client's doing: 500, 503 and the like. What it is told is `detail`, and an id to find `cause` by.
+    #[error("{status}: {detail}")]
+    Failed {
+        status: StatusCode,
+        detail: Cow<'static, str>,
+        /// For the log; `None` where `detail` says it all.
+        cause: Option<String>,
+        /// Whether it is soon worth another try.
+        again: bool,
+    },
 }
 
 /// One thing wrong with the input. Never holds a value the client sent.
@@ -104,9 +110,10 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// A defect; the text is for the log.
     #[must_use]
     pub fn internal(error: impl std::fmt::Display) -> Self {
-        Self::Internal(error.to_string())
+        Fault::internal(error).into()
     }
 }
 
@@ -119,13 +126,19 @@ impl From<Fault> for ApiError {
             Code::Conflict => StatusCode::CONFLICT,
             Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable | Code::Absent => StatusCode::SERVICE_UNAVAILABLE,
             Code::Full => StatusCode::INSUFFICIENT_STORAGE,
             Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::Absent => return Self::NoWorker(fault.message),
-            Code::Internal => return Self::Internal(fault.message),
+            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, fault.message)
+        let detail = words::of(&fault);
+        if status.is_server_error() {
+            let again = fault.code == Code::Absent;
+            // A worker of another mind may say in public what is for the log.
+            let said = (fault.code == Code::Internal && !fault.public.is_empty()).then_some(fault.public);
+            return Self::Failed { status, detail, cause: fault.cause.or(said), again };
+        }
+        Self::new(status, detail)
     }
 }
 
@@ -151,26 +164,112 @@ impl IntoResponse for ApiError {
             Self::Invalid(problems) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({"detail": problems}))).into_response()
             }
-            Self::NoWorker(detail) => {
-                let headers = [(http::header::RETRY_AFTER, RETRY_AFTER)];
-                let body = axum::Json(json!({"detail": detail}));
-                (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
-            }
-            Self::Internal(text) => failure(&text),
+            Self::Failed { status, detail, cause, again } => failed(status, &detail, cause.as_deref(), again),
         }
     }
 }
 
 /// The answer to a defect: logged with an id, of which alone the client learns.
 pub(crate) fn failure(text: &str) -> Response {
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    tracing::error!(error.id = %id, error = text, "request failed");
-    let body = json!({"detail": "Internal Server Error", "error_id": id});
-    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
+    ApiError::internal(text).into_response()
+}
+
+fn failed(status: StatusCode, detail: &str, cause: Option<&str>, again: bool) -> Response {
+    let body = match cause {
+        None => json!({ "detail": detail }),
+        Some(cause) => {
+            let id = uuid::Uuid::new_v4().simple().to_string();
+            match status {
+                StatusCode::INTERNAL_SERVER_ERROR => {
+                    tracing::error!(error.id = %id, error = cause, "request failed");
+                }
+                _ => {
+                    tracing::warn!(error.id = %id, error = cause, status = status.as_u16(), "request not done")
+                }
+            }
+            json!({ "detail": detail, "error_id": id })
+        }
+    };
+    let mut response = (status, axum::Json(body)).into_response();
+    if again {
+        response.headers_mut().insert(http::header::RETRY_AFTER, RETRY_AFTER);
+    }
+    response
 }
 
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", text.unwrap_or("without a text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ports::rpc::Reason;
+
+    use super::*;
+
+    const INSIDE: &str = "os error 5 at /srv/disk";
+    const REASONS: [Reason; 20] = [
+        Reason::Missing,
+        Reason::Changed { tail: None },
+        Reason::AlreadyRunning,
+        Reason::RunLimit,
+        Reason::MessageSaved,
+        Reason::Overloaded,
+        Reason::Unreachable,
+        Reason::ShuttingDown,
+        Reason::Superseded,
+        Reason::SandboxDeleted,
+        Reason::SandboxStarting,
+        Reason::WorkerLost,
+        Reason::OtherRelease,
+        Reason::TooSlow,
+        Reason::TooLate,
+        Reason::Unavailable,
+        Reason::CallTooLarge,
+        Reason::AnswerTooLarge,
+        Reason::Defect,
+        Reason::Changed { tail: Some(types::Seq(1)) },
+    ];
+    const CODES: [Code; 11] = [
+        Code::BadRequest,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Conflict,
+        Code::Invalid,
+        Code::Busy,
+        Code::Unavailable,
+        Code::Absent,
+        Code::Full,
+        Code::TooLarge,
+        Code::Internal,
+    ];
+
+    async fn answer(fault: Fault) -> (StatusCode, String) {
+        let response = ApiError::from(fault).into_response();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn no_cause_is_told_whatever_the_fault() {
+        let reasons = REASONS.map(Fault::from);
+        let said = CODES.iter().map(|code| Fault::new(*code, "Do it otherwise."));
+        let unsaid = CODES.iter().map(|code| Fault::new(*code, ""));
+        for fault in reasons.into_iter().chain(said).chain(unsaid) {
+            let (status, body) = answer(fault.clone().caused_by(INSIDE)).await;
+            assert!(!body.contains("os error") && !body.contains("/srv"), "{fault:?}: {body}");
+            let detail: Value = serde_json::from_str(&body).unwrap();
+            assert!(detail["detail"].as_str().is_some_and(|text| !text.is_empty()), "{fault:?}: {body}");
+            assert_eq!(detail["error_id"].is_string(), status.is_server_error(), "{fault:?}: {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_worker_says_of_a_defect_is_not_told_either() {
+        let (status, body) = answer(Fault::new(Code::Internal, INSIDE)).await;
+        assert_eq!((status, body.contains("os error")), (StatusCode::INTERNAL_SERVER_ERROR, false), "{body}");
+    }
 }

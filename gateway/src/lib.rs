@@ -40,6 +40,7 @@ pub mod server;
 mod session;
 mod sockets;
 mod tokens;
+mod words;
 mod workspace;
 
 pub use app::App;

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ports::buckets::PROBE;
 use ports::{Expect, Kv};
 use tokio_util::sync::CancellationToken;
+use types::buckets::PROBE;
 
 const KEY: &str = "ready";
 const DEADLINE: Duration = Duration::from_secs(2);

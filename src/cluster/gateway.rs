@@ -93,7 +93,6 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
-        image: None,
         private_model_hosts: cluster.private_model_hosts,
     });
     banner::of_gateway(bound, settings);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::StreamExt;
-use ports::{Bus, Delivery, subjects};
+use ports::{Bus, Delivery};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
-use serde::Deserialize;
-use types::placement::{Credentials, WorkerSpec};
+use types::placement::{Credentials, Renewal, WorkerSpec};
+use types::subjects;
 
 use super::door;
 use crate::descriptors::Descriptors;
@@ -114,20 +114,14 @@ fn most_processes() -> Option<usize> {
     files.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
 }
 
-#[derive(Deserialize)]
-struct Renewed {
-    jwt: String,
-    seed: String,
-}
-
 /// Takes the credentials that the supervisor sends while the worker runs. Returns only with an error.
 async fn renew(connection: &nats::Connection, bus: &dyn Bus, spec: &WorkerSpec) -> anyhow::Result<()> {
     let Some(first) = &spec.credentials else { return std::future::pending().await };
-    let mut sent = bus.subscribe(&subjects::command(&spec.sandbox, "creds"), None).await?;
+    let mut sent = bus.subscribe(&subjects::credentials(&spec.sandbox), None).await?;
     while let Some(delivery) = sent.next().await {
         let Delivery::Message(message) = delivery else { continue };
-        match serde_json::from_slice::<Renewed>(&message.parcel.json) {
-            Ok(Renewed { jwt, seed }) => {
+        match serde_json::from_slice::<Renewal>(&message.parcel.json) {
+            Ok(Renewal { jwt, seed }) => {
                 let inbox_prefix = first.inbox_prefix.clone();
                 connection.renew(Credentials { jwt, seed, inbox_prefix });
             }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::rpc::{Address, call};
 use ports::{Bus, Error, Expect, Kv, Result};
 use telemetry::metrics::Placement;
 use types::Epoch;
+use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::calls::RestCall;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 use types::time::utc_of_unix;
@@ -87,8 +87,7 @@ impl Actor {
         let allocation = Allocation { epoch, instance: instance.name(&self.cluster), ..before.clone() };
         let revision = self.allocate(view, &allocation, view.allocation.expect).await?;
         memory.course.begin(epoch, now.instant);
-        let image = view.wanted.as_ref().and_then(|wanted| wanted.value.image.clone());
-        match self.launch(&instance, image).await {
+        match self.launch(&instance).await {
             Ok(()) => {
                 tracing::info!(sandbox.id = %instance.sandbox, epoch = epoch.0, "worker started");
                 memory.minted(epoch, now.instant);
@@ -104,16 +103,12 @@ impl Actor {
         }
     }
 
-    async fn launch(
-        &self,
-        instance: &Instance,
-        image: Option<String>,
-    ) -> std::result::Result<(), StartError> {
+    async fn launch(&self, instance: &Instance) -> std::result::Result<(), StartError> {
         let credentials = self.minter.mint(&instance.sandbox, instance.epoch).map_err(|error| {
             tracing::error!(sandbox.id = %instance.sandbox, %error, "credentials cannot be minted");
             StartError::Failed("The worker's credentials could not be made.".to_owned())
         })?;
-        self.driver.start(&Launch { instance: instance.clone(), image, credentials }).await
+        self.driver.start(&Launch { instance: instance.clone(), credentials }).await
     }
 
     async fn adopt(&self, instance: Instance, view: &View) -> Result<()> {

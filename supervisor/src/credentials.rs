@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use ports::{Bus, Error, Parcel, Result, subjects};
-use serde::Serialize;
-use types::placement::Credentials;
-use types::{Epoch, SandboxId};
+use ports::{Bus, Error, Parcel, Result};
+use types::placement::{Credentials, Renewal};
+use types::{Epoch, SandboxId, subjects};
 
 use crate::Instance;
 
@@ -33,14 +32,7 @@ impl Minter for NoCredentials {
     }
 }
 
-/// The worker's inbox stays what it is.
-#[derive(Serialize)]
-struct Renewed {
-    jwt: String,
-    seed: String,
-}
-
-/// Sends a running worker new credentials on `mh.cmd.<s>.creds`. One that misses them is sent the next ones
+/// Sends a running worker new credentials on [`subjects::credentials`]. One that misses them is sent the next ones
 /// too late; it is then replaced as any worker that lost its connection.
 ///
 /// # Errors
@@ -50,6 +42,6 @@ pub async fn renew(bus: &dyn Bus, minter: &dyn Minter, instance: &Instance) -> R
         return Ok(());
     };
     let json =
-        serde_json::to_vec(&Renewed { jwt, seed }).map_err(|error| Error::Internal(error.to_string()))?;
-    bus.publish(&subjects::command(&instance.sandbox, "creds"), Parcel::json(json)).await
+        serde_json::to_vec(&Renewal { jwt, seed }).map_err(|error| Error::Internal(error.to_string()))?;
+    bus.publish(&subjects::credentials(&instance.sandbox), Parcel::json(json)).await
 }

@@ -26,8 +26,6 @@ impl Instance {
 #[derive(Clone)]
 pub struct Launch {
     pub instance: Instance,
-    /// `None`: the driver's default. Drivers without images ignore it.
-    pub image: Option<String>,
     /// What its worker signs in with; `None` where nobody has to.
     pub credentials: Option<Credentials>,
 }

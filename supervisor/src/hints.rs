@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
-use ports::buckets::{LEASES, SANDBOXES};
 use ports::retry::Backoff;
 use ports::{Allowance, Change, Changes, Kv, KvEntry};
 use types::Epoch;
+use types::buckets::{LEASES, SANDBOXES};
 use types::placement::Lease;
 
 /// After watches that ended.

@@ -7,13 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::buckets::LEASES;
 use ports::{Bucket, Expect, Kv, Result, Value, Versioned};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-
-/// Not a sandbox.
-const KEY: &str = "_supervisor";
+use types::buckets::{LEASES, SUPERVISOR_KEY};
 
 /// In the time of a renewal.
 const TRIES: u32 = 5;
@@ -70,7 +67,7 @@ impl<'a> Candidate<'a> {
             let (revision, ()) = tokio::join!(self.hold(revision, &stop), work(stop.clone()));
             if let Some(revision) = revision {
                 // Otherwise it runs out by itself.
-                let _ = self.leases.remove(KEY, Expect::Revision(revision)).await;
+                let _ = self.leases.remove(SUPERVISOR_KEY, Expect::Revision(revision)).await;
             }
             tracing::info!("this supervisor schedules no longer");
         }
@@ -100,7 +97,7 @@ impl<'a> Candidate<'a> {
     }
 
     async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
-        let expect = match self.leases.get(KEY).await? {
+        let expect = match self.leases.get(SUPERVISOR_KEY).await? {
             None => Expect::Absent,
             Some(Versioned { revision, .. }) => match *seen {
                 Some((last, since)) if last == revision => {
@@ -115,7 +112,7 @@ impl<'a> Candidate<'a> {
                 }
             },
         };
-        self.leases.put(KEY, &self.name, expect).await
+        self.leases.put(SUPERVISOR_KEY, &self.name, expect).await
     }
 
     /// Renews until `stop`, answering the last revision; or cancels `stop` when that fails for too long.
@@ -158,7 +155,7 @@ impl<'a> Candidate<'a> {
             is_own = holder.as_ref() == Some(&self.name);
             is_own
         };
-        let stored = self.leases.change_from(Some(believed), KEY, write).await?;
+        let stored = self.leases.change_from(Some(believed), SUPERVISOR_KEY, write).await?;
         Ok(stored.filter(|_| is_own).map(|stored| stored.revision))
     }
 }

@@ -1,8 +1,8 @@
 //! The warm pool: sandboxes nobody has claimed yet, running. It never takes room that tenants need.
 
-use ports::buckets::SANDBOXES;
 use ports::{Error, Expect, Kv, Result};
 use types::SandboxId;
+use types::buckets::SANDBOXES;
 use types::placement::{Want, Wanted};
 
 use crate::act::Actor;
@@ -38,7 +38,6 @@ async fn add(kv: &dyn Kv, now: Moment) -> Result<()> {
         want: Want::Running,
         touched_at: now.unix_ms,
         quiet_after: None,
-        image: None,
     };
     records::put(kv, SANDBOXES, &SandboxId::random(), &unclaimed, Expect::Absent).await?;
     Ok(())

@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use ports::buckets::{LEASES, lifetime};
 use types::Epoch;
+use types::buckets::{LEASES, lifetime};
 
 /// What a started worker gets to take its lease.
 pub const STARTING: Duration = Duration::from_secs(20);

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Error, Expect, Kv, Result};
 use telemetry::metrics::SandboxCounts;
+use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::placement::{Allocation, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
@@ -82,7 +82,6 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
         want: Want::Running,
         touched_at: 0,
         quiet_after: None,
-        image: None,
     };
     Record { value, expect: Expect::Absent }
 }

@@ -22,10 +22,15 @@ mod environment;
 mod hostile_input;
 #[cfg(feature = "cluster")]
 mod image;
+#[cfg(feature = "cluster")]
+mod inside;
+mod large;
 mod load;
 mod offspring;
 #[cfg(feature = "cluster")]
 mod revocation;
+#[cfg(feature = "cluster")]
+mod rights;
 mod sdk;
 #[cfg(feature = "cluster")]
 mod storage;

@@ -9,11 +9,11 @@ use futures_util::{StreamExt, future};
 use llm::{Pieces, TransportError};
 use ports::retry::Backoff;
 use ports::rpc::{self, Address, Code, Fault};
-use ports::{Bus, Delivery, Parcel, subjects};
+use ports::{Bus, Delivery, Parcel};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use types::brokering::{ModelCall, ModelNote, ModelPiece};
-use types::{ConversationId, Epoch, SandboxId};
+use types::{ConversationId, Epoch, SandboxId, subjects};
 
 /// What a broker may take to take a call up; it answers before it makes the call.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -90,18 +90,21 @@ fn read(parcel: Parcel) -> Option<(ModelPiece, Bytes)> {
     Some((serde_json::from_slice(&parcel.json).ok()?, parcel.blob))
 }
 
+/// What a run tells of it is an event of the conversation, which clients see; the rest is for the log.
 fn lost(error: ports::Error) -> TransportError {
-    TransportError::Connection(error.to_string())
+    tracing::warn!(%error, "the broker of model calls cannot be reached");
+    TransportError::Connection("the broker of model calls cannot be reached now".to_owned())
 }
 
 fn refused(fault: Fault) -> TransportError {
     match fault.code {
         Code::Absent => TransportError::Connection("no broker for model calls is there".to_owned()),
         Code::Busy | Code::Unavailable | Code::Internal | Code::Conflict => {
-            TransportError::Connection(format!("the broker cannot make the call now: {}", fault.message))
+            tracing::warn!(%fault, "the broker does not make a model call");
+            TransportError::Connection("the broker cannot make the call now".to_owned())
         }
         Code::BadRequest | Code::Forbidden | Code::NotFound | Code::Invalid | Code::Full | Code::TooLarge => {
-            TransportError::Setup(format!("The broker refuses the model call: {}", fault.message))
+            TransportError::Setup(format!("The broker refuses the model call: {}", fault.public))
         }
     }
 }

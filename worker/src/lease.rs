@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ports::buckets::LEASES;
 use ports::{Bucket, Error, Kv, Value, Versioned};
 use tokio::sync::watch;
+use types::buckets::LEASES;
 use types::placement::Lease;
 use types::time::utc_now;
 use types::{Epoch, SandboxId};

@@ -126,12 +126,10 @@ pub enum LogItem {
 }
 
 /// Why an input was not taken; nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// A run is active.
-    #[error("Conversation already running. Wait for completion or pause first.")]
     AlreadyRunning,
     /// The text is for the client.
-    #[error("{0}")]
     Invalid(String),
 }

@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use ports::LogId;
 use ports::rpc::{Code, Fault};
 use readmodel::bashlog::{EventSummary, Tail, Tails};
 use std::sync::Arc;
-use types::SandboxId;
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashCleared, BashStarted, BashStopped, Scope};
+use types::{LogId, SandboxId};
 use uuid::Uuid;
 
 use crate::Activity;

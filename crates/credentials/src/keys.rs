@@ -7,9 +7,10 @@ use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::placement::Credentials;
+use types::subjects;
 
 use crate::claims::Claims;
-use crate::permissions::{Permissions, Role};
+use crate::permissions::{Permissions, Role, SYSTEM};
 use crate::{Error, Minter, Part, Result, Revoked, files};
 
 const FILE: &str = "keys.json";
@@ -148,8 +149,8 @@ impl Keys {
     /// When a key cannot sign.
     pub fn system_credentials(&self) -> Result<Credentials> {
         let key = KeyPair::new_user();
-        let token = user(&key, "system", now(), &Permissions::of_system()).sign(&self.system)?;
-        Ok(Credentials { jwt: token, seed: key.seed()?, inbox_prefix: "_INBOX_system".to_owned() })
+        let token = user(&key, SYSTEM, now(), &Permissions::of_system()).sign(&self.system)?;
+        Ok(Credentials { jwt: token, seed: key.seed()?, inbox_prefix: subjects::inbox_of_part(SYSTEM) })
     }
 
     /// What the supervisor is given to sign workers in.

@@ -20,7 +20,7 @@ pub use error::{Error, Result};
 pub use files::load;
 pub use keys::Keys;
 pub use minter::Minter;
-pub use permissions::Role;
+pub use permissions::{Permissions, Role};
 pub use revocation::{Leaked, Part, Revoked, UPDATE_SUBJECT, accepted};
 pub use revoke::{Revocation, Who, revoke};
 pub use server::server_config;

@@ -8,7 +8,7 @@ use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use types::placement::Credentials;
-use types::{Epoch, SandboxId};
+use types::{Epoch, SandboxId, subjects};
 
 use crate::claims::Claims;
 use crate::keys::now;
@@ -76,7 +76,7 @@ impl Minter {
         let mut claims = Claims::new(&user, format!("worker {sandbox} {}", epoch.0), issued_at, body);
         claims.exp = Some(issued_at + lifetime.as_secs());
         let jwt = claims.sign(&self.key)?;
-        Ok(Credentials { jwt, seed: user.seed()?, inbox_prefix: format!("_INBOX_{sandbox}_{}", epoch.0) })
+        Ok(Credentials { jwt, seed: user.seed()?, inbox_prefix: subjects::inbox(sandbox, epoch) })
     }
 }
 

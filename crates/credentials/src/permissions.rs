@@ -1,4 +1,5 @@
-//! Who may publish what and hear what.
+//! Who may publish what and hear what. Every subject comes from `types::subjects`, which those who use it also
+//! take it from; a test holds the table against what the parts do.
 //!
 //! A worker writes into no stream, not even into its own log or lease: a stream confirms a message to
 //! whatever reply subject the message names, without asking what its sender may publish. With one such right
@@ -8,6 +9,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use types::buckets::{ALLOCATIONS, CLUSTER, LEASES, PROBE_KEY, SANDBOXES, SUPERVISOR_KEY};
+use types::subjects::{self, Every, Own, store};
 
 /// One request, one answer, or the pieces of a stream.
 const WORKER_ANSWERS: i64 = 1_000;
@@ -17,9 +20,6 @@ const WORKER_ANSWERS_WITHIN: Duration = Duration::from_secs(15 * 60);
 const GATEWAY_ANSWERS_WITHIN: Duration = Duration::from_secs(60 * 60);
 const WORKER_SUBSCRIPTIONS: i64 = 1_000;
 const UNLIMITED: i64 = -1;
-
-/// Buckets that the supervisor reads and writes: of placement, none of conversations.
-const PLACEMENT: [&str; 4] = ["SANDBOXES", "ALLOCATIONS", "LEASES", "CLUSTER"];
 
 /// The trusted parts of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +39,18 @@ impl Role {
         }
     }
 
-    /// Answers to requests of the role's clients come below it.
-    pub(crate) fn inbox_prefix(self) -> String {
-        format!("_INBOX_{}", self.name())
-    }
-
-    pub(crate) fn permissions(self) -> Permissions {
+    /// What it may publish and hear.
+    #[must_use]
+    pub fn permissions(self) -> Permissions {
         match self {
             Self::Gateway => gateway(),
             Self::Supervisor => supervisor(),
         }
+    }
+
+    /// Answers to requests of the role's clients come below it.
+    pub(crate) fn inbox_prefix(self) -> String {
+        subjects::inbox_of_part(self.name())
     }
 }
 
@@ -106,73 +108,89 @@ impl Permissions {
     }
 
     /// Of every worker; the server puts the tags of its token in.
+    #[must_use]
     pub fn of_workers() -> Self {
-        let sandbox = "{{tag(sandbox)}}";
-        let publish = ["mh.live.@.*", "mh.rec.@", "mh.hist.@.{{tag(epoch)}}", "mh.llm.@", "mh.llm.@.>"];
-        let subscribe = ["mh.cmd.@.>", "_INBOX_@_{{tag(epoch)}}.>"];
+        let publish = vec![
+            subjects::live(Own, Every),
+            subjects::records(Own),
+            subjects::storage(Own, Own),
+            subjects::models(Own),
+            subjects::model_notes(Own, "*"),
+        ];
+        let subscribe = vec![subjects::commands(Own), below(&subjects::inbox(Own, Own))];
         Self {
             answers: Some(Answers::new(WORKER_ANSWERS, WORKER_ANSWERS_WITHIN)),
             max_subscriptions: WORKER_SUBSCRIPTIONS,
-            ..Self::new(
-                publish.map(|subject| subject.replace('@', sandbox)).to_vec(),
-                subscribe.map(|subject| subject.replace('@', sandbox)).to_vec(),
-            )
+            ..Self::new(publish, subscribe)
         }
     }
 
     /// Of whoever tells servers about accounts.
-    pub fn of_system() -> Self {
-        Self::new(owned(&["$SYS.REQ.CLAIMS.UPDATE"]), owned(&["_INBOX_system.>"]))
+    pub(crate) fn of_system() -> Self {
+        let inbox = subjects::inbox_of_part(SYSTEM);
+        Self::new(vec![crate::UPDATE_SUBJECT.to_owned()], vec![below(&inbox)])
+    }
+
+    /// The patterns of what may be published.
+    #[must_use]
+    pub fn publish(&self) -> &[String] {
+        &self.publish.allow
+    }
+
+    /// The patterns of what may be heard.
+    #[must_use]
+    pub fn subscribe(&self) -> &[String] {
+        &self.subscribe.allow
     }
 }
 
+/// What the operator's tool is called among the parts.
+pub const SYSTEM: &str = "system";
+
 fn gateway() -> Permissions {
-    // The pieces of models' answers go below the inboxes of workers: `_INBOX_<sandbox>_<epoch>.llm.<call>`.
-    let publish = [
-        "*.llm.*",
-        "mh.cmd.>",
-        "mh.evt.>",
-        "mh.body.>",
-        "mh.blob.>",
-        "$JS.API.>",
-        "$JS.ACK.>",
-        "$JS.FC.>",
-        "$KV.>",
-        "$O.>",
+    let publish = vec![
+        subjects::commands(Every),
+        subjects::ALL_MODEL_PIECES.to_owned(),
+        store::ALL_EVENTS.to_owned(),
+        store::ALL_BODIES.to_owned(),
+        store::ALL_KEYS.to_owned(),
+        // It makes the streams, and an operator's backup signs in as a gateway.
+        store::api(">"),
     ];
-    let subscribe = ["mh.rec.*", "mh.hist.*.*", "mh.llm.>", "mh.live.>", "mh.pub.>", "_INBOX_gateway.>"];
-    let mut permissions = Permissions::new(owned(&publish), owned(&subscribe));
-    permissions.publish.deny = owned(&["$KV.ALLOCATIONS.>", "$KV.LEASES._supervisor"]);
+    let subscribe = vec![
+        subjects::records(Every),
+        subjects::storage(Every, Every),
+        subjects::models(Every),
+        subjects::model_notes(Every, "*"),
+        subjects::live(Every, Every),
+        subjects::ALL_STORED.to_owned(),
+        store::ALL_CHANGES.to_owned(),
+        below(&Role::Gateway.inbox_prefix()),
+    ];
+    let mut permissions = Permissions::new(publish, subscribe);
+    permissions.publish.deny = vec![store::keys(ALLOCATIONS), store::key(LEASES, SUPERVISOR_KEY)];
     permissions.answers = Some(Answers::new(UNLIMITED, GATEWAY_ANSWERS_WITHIN));
     permissions
 }
 
+/// It may not even ask what a stream of events or records is, let alone make or change one: a stream may copy
+/// another, and what it republishes is heard by whom its maker likes.
 fn supervisor() -> Permissions {
-    let mut publish = owned(&[
-        "mh.cmd.*.creds",
-        "mh.cmd.*.rest.*",
-        "mh.cmd.*.metrics",
-        "$JS.API.INFO",
-        "$JS.API.STREAM.INFO.*",
-        "$JS.FC.>",
-    ]);
-    for bucket in PLACEMENT {
-        publish.push(format!("$KV.{bucket}.>"));
-        publish.push(format!("$JS.ACK.KV_{bucket}.>"));
-        for verb in ["STREAM.CREATE", "STREAM.UPDATE", "STREAM.MSG.GET", "STREAM.PURGE", "DIRECT.GET"] {
-            publish.push(format!("$JS.API.{verb}.KV_{bucket}"));
-        }
-        for verb in ["DIRECT.GET", "CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE", "CONSUMER.MSG.NEXT"]
-        {
-            publish.push(format!("$JS.API.{verb}.KV_{bucket}.>"));
-        }
-        publish.push(format!("$JS.API.CONSUMER.CREATE.KV_{bucket}"));
-    }
-    let changes = PLACEMENT.map(|bucket| format!("mh.pub.kv.{bucket}.>"));
-    let subscribe = changes.into_iter().chain(owned(&["_INBOX_supervisor.>"]));
-    Permissions::new(publish, subscribe.collect())
+    let mut publish = vec![
+        subjects::credentials(Every),
+        subjects::rests(Every, Every),
+        store::api(store::API_INFO),
+        store::key(CLUSTER, PROBE_KEY),
+    ];
+    publish.extend([SANDBOXES, ALLOCATIONS, LEASES].map(store::keys));
+    let read = |call: fn(&str) -> String, bucket| store::api(&call(&store::bucket_stream(bucket)));
+    publish.extend([SANDBOXES, ALLOCATIONS, LEASES].map(|bucket| read(store::direct_get, bucket)));
+    publish.extend([SANDBOXES, ALLOCATIONS, LEASES, CLUSTER].map(|bucket| read(store::message_get, bucket)));
+    let subscribe =
+        vec![store::changes(SANDBOXES), store::changes(LEASES), below(&Role::Supervisor.inbox_prefix())];
+    Permissions::new(publish, subscribe)
 }
 
-fn owned(subjects: &[&str]) -> Vec<String> {
-    subjects.iter().map(|&subject| subject.to_owned()).collect()
+fn below(subject: &str) -> String {
+    format!("{subject}.>")
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manyhands_embedded::{Fsync, Guard, OpenError, Options, open};
-use ports::{Expect, LogId, Ports};
-use types::{SandboxId, Seq};
+use ports::{Expect, Ports};
+use types::{LogId, SandboxId, Seq};
 
 const RECORD_BYTES: usize = 600;
 const CONVERSATIONS: usize = 1_000;

@@ -1,10 +1,9 @@
 //! The ports on plain files and channels, for a server that is one process.
 //!
-//! Logs, keys and blobs are files a person can read. One journal makes changes durable: whatever waits is
+//! Logs and keys are files a person can read. One journal makes changes durable: whatever waits is
 //! written there as one batch and synced once; only then are the files changed, listeners told, and callers
 //! answered. So nobody sees what a crash could take back, and an append costs a share of one sync.
 
-mod blobs;
 mod blocking;
 mod bus;
 mod change;
@@ -22,7 +21,6 @@ use std::sync::Arc;
 
 use ports::Ports;
 
-use blobs::FileBlobs;
 use bus::LocalBus;
 use disk::{Disk, make_folder};
 use journal::{Ending, Journal};
@@ -81,7 +79,6 @@ fn open_files(options: &Options) -> Result<(Ports, Guard), OpenError> {
         bus: Arc::new(bus.clone()),
         log: Arc::new(FileLog { disk: disk.clone(), journal: journal.clone(), bus }),
         kv: Arc::new(FileKv::new(disk.clone(), journal)),
-        blobs: Arc::new(FileBlobs { disk, fsync: options.fsync }),
     };
     Ok((ports, Guard { ending }))
 }

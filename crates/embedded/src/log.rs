@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, LogId, Parcel, Record, Result, Stored, subjects};
+use ports::{Appended, Error, EventLog, Parcel, Record, Result, Stored};
 use tokio::sync::oneshot;
-use types::{BashScope, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq, subjects};
 
 use crate::blocking::{blocking, failed};
 use crate::bus::LocalBus;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Where things are kept, and how durable an acknowledgement is.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The store's own folder: journal, key-value buckets, blobs and the lock.
+    /// The store's own folder: journal, key-value buckets and the lock.
     pub root: PathBuf,
     /// Conversation logs, one folder each: `<32 hex>/events.jsonl`.
     pub conversations: PathBuf,

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use manyhands_nats::{Options, connect};
 use ports::rpc::unwatched;
-use ports::{Delivery, Expect, LogId, Parcel, Ports, buckets, subjects};
+use ports::{Delivery, Expect, Parcel, Ports};
 use tokio_util::sync::CancellationToken;
-use types::{Epoch, SandboxId, Seq};
+use types::{Epoch, LogId, SandboxId, Seq, buckets, subjects};
 
 const RECORD_BYTES: usize = 600;
 const LASTS: Duration = Duration::from_secs(3);

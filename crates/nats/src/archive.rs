@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Error, LogId, Record, Result};
-use types::SandboxId;
+use ports::{Error, Record, Result};
+use types::subjects::store::{self, BODY_STREAM};
+use types::{LogId, SandboxId};
 
 use crate::body::{self, Body, Digest};
 use crate::jetstream::{JetStream, StreamFilter};
 use crate::kv::NatsKv;
-use crate::layout::{self, BLOBS, Layout};
+use crate::layout::Layout;
 use crate::message::{LOG_WEIGHT, LogMessage, NewMessage, piece_weight};
 use crate::room;
 
@@ -102,8 +103,8 @@ impl Load {
 impl Direct {
     /// Removes all logs of a sandbox and their bodies.
     pub async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
-        let bodies = layout::bodies_of(sandbox);
-        self.jetstream.purge(StreamFilter { stream: BLOBS, subject: &bodies }).await?;
+        let bodies = store::bodies_of(sandbox);
+        self.jetstream.purge(StreamFilter { stream: BODY_STREAM, subject: &bodies }).await?;
         for (stream, subject) in self.layout.logs_of(sandbox) {
             self.jetstream.purge(StreamFilter { stream: &stream, subject: &subject }).await?;
         }
@@ -153,8 +154,9 @@ impl Direct {
     /// Whether all pieces of a body are there. The leader is asked: others may not know of them yet.
     pub async fn has_body(&self, log: &LogId, body: &Body) -> Result<bool> {
         let pieces = body.pieces(&(0..body.size));
-        let subject = format!("{}.{}.*", layout::bodies_subject(log), body.digest);
-        let subjects = self.jetstream.subjects(StreamFilter { stream: BLOBS, subject: &subject }).await?;
+        let subject = store::pieces(log, &body.digest);
+        let subjects =
+            self.jetstream.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
         let indexes = subjects.iter().filter_map(|subject| subject.rsplit('.').next()?.parse::<u64>().ok());
         Ok(indexes.filter(|index| pieces.contains(index)).count() as u64 == pieces.end)
     }
@@ -164,7 +166,7 @@ impl Direct {
     /// # Errors
     /// `Conflict` where it is there.
     pub async fn put_new_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
-        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
+        let subject = store::piece(log, digest, index);
         self.jetstream.store(&subject, Some(0), Default::default(), piece).await.map(|_| ())
     }
 
@@ -191,8 +193,8 @@ impl Direct {
         })
         .await?;
         for digest in bodies {
-            let pieces = format!("{}.{digest}.>", layout::bodies_subject(log));
-            *room += self.remove(StreamFilter { stream: BLOBS, subject: &pieces }, true).await?;
+            let pieces = store::pieces(log, &digest);
+            *room += self.remove(StreamFilter { stream: BODY_STREAM, subject: &pieces }, true).await?;
         }
         Ok(())
     }
@@ -239,10 +241,10 @@ impl Archive for Direct {
 
     async fn delete(&self, log: &LogId) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let pieces = format!("{}.>", layout::bodies_subject(log));
+        let pieces = store::bodies(log);
         let is_counted = self.is_counted(log).await?;
         let removed = self.remove(StreamFilter { stream: &stream, subject: &subject }, is_counted).await?;
-        let bodies = self.remove(StreamFilter { stream: BLOBS, subject: &pieces }, is_counted).await;
+        let bodies = self.remove(StreamFilter { stream: BODY_STREAM, subject: &pieces }, is_counted).await;
         let own = if removed > 0 { LOG_WEIGHT } else { 0 };
         self.give_back(log, removed + own + bodies.as_ref().copied().unwrap_or_default()).await;
         bodies.map(|_| ())
@@ -268,9 +270,9 @@ impl Archive for Direct {
     }
 
     async fn piece(&self, log: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
-        let subject = format!("{}.{digest}.{index}", layout::bodies_subject(log));
-        let last = self.jetstream.last(StreamFilter { stream: BLOBS, subject: &subject }).await?;
-        Ok(last.map(|raw| raw.payload))
+        let subject = store::piece(log, digest, index);
+        let piece = self.jetstream.constant(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
+        Ok(piece.map(|raw| raw.payload))
     }
 
     async fn put_piece(&self, log: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
@@ -283,5 +285,5 @@ impl Archive for Direct {
 }
 
 fn weight_in(filter: StreamFilter<'_>, message: &LogMessage) -> u64 {
-    if filter.stream == BLOBS { piece_weight(&message.payload) } else { message.weight() }
+    if filter.stream == BODY_STREAM { piece_weight(&message.payload) } else { message.weight() }
 }

@@ -6,25 +6,27 @@ use std::time::Duration;
 use async_nats::Message as Incoming;
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Bus, Delivery, LogId, Message, Parcel, Result, Stored, Subscription, subjects};
-use types::Seq;
+use ports::{Bus, Delivery, Message, Parcel, Result, Stored, Subscription};
+use types::{LogId, Seq, subjects};
 
 use crate::archive::{self, Archive};
-use crate::jetstream::number;
 use crate::link::Link;
 use crate::message::{self, LogMessage};
 use crate::parcel;
+use crate::stored::number;
 use crate::subscription::follow;
 
 /// Core NATS.
 #[async_trait]
 impl Bus for Link {
     async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()> {
+        ports::fits(parcel.bytes())?;
         let (headers, payload) = parcel::pack(parcel);
         self.send(subject, headers, payload).await
     }
 
     async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel> {
+        ports::fits(parcel.bytes())?;
         let (headers, payload) = parcel::pack(parcel);
         let answer = self.ask(subject, headers, payload, deadline).await?;
         Ok(parcel::unpack(answer.headers.as_ref(), answer.payload))

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use types::placement::Credentials;
+use types::subjects;
 
 use crate::connection::Connection;
 use crate::error::Error;
@@ -90,7 +91,7 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
     if !connected.is_ok_and(|connected| connected.is_ok()) {
         return Err(Error::Unreachable { urls, reason: "the connection was lost at once".to_owned() });
     }
-    let link = Link { client, status, nobody: "mh.cmd.nobody.creds".to_owned() };
+    let link = Link { client, status, nobody: subjects::nobody() };
     Ok(Connection { link, credentials })
 }
 

@@ -4,12 +4,11 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use ports::storage::Storage;
-use ports::{Kv, Ports, subjects};
+use ports::{Kv, Ports};
 use types::placement::Credentials;
-use types::{Epoch, SandboxId};
+use types::{Epoch, SandboxId, subjects};
 
 use crate::archive::Direct;
-use crate::blobs::NatsBlobs;
 use crate::bus::LogBus;
 use crate::connect::Renewable;
 use crate::error::Error;
@@ -47,12 +46,10 @@ impl Connection {
     /// `NoJetStream`, `NotSetUp`, `Newer`, `Storage`.
     pub async fn control(&self) -> Result<Ports, Error> {
         let archive = Arc::new(self.direct(PAGE_BYTES).await?);
-        let jetstream = self.jetstream();
         Ok(Ports {
             bus: Arc::new(LogBus { link: self.link.clone(), archive: archive.clone() }),
             log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
-            kv: Arc::new(NatsKv { jetstream: jetstream.clone() }),
-            blobs: Arc::new(NatsBlobs { jetstream }),
+            kv: Arc::new(NatsKv { jetstream: self.jetstream() }),
         })
     }
 
@@ -69,7 +66,6 @@ impl Connection {
             bus: Arc::new(LogBus { link: link.clone(), archive: remote.clone() }),
             log: Arc::new(NatsLog::new(remote.clone(), link.client.max_payload())),
             kv: Arc::new(worker::OwnLease { remote, sandbox: sandbox.clone() }),
-            blobs: Arc::new(worker::NoBlobs),
         })
     }
 

@@ -1,35 +1,27 @@
-//! The calls of JetStream that are needed: store, read directly, purge, and manage streams.
+//! The calls of JetStream that are needed: store, read, purge, and manage streams.
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, StatusCode};
+use async_nats::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use types::subjects::store;
 
 use crate::link::{Link, PATIENCE};
+use crate::stored::Raw;
 
+pub const STREAM_NOT_FOUND: u16 = 10_059;
+const NO_MESSAGE: u16 = 10_037;
 const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
-const SEQUENCE: &str = "Nats-Sequence";
-const SUBJECT: &str = "Nats-Subject";
 /// How long a purge or a change of a stream may take.
 const ADMINISTRATION: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 pub struct JetStream {
     pub link: Link,
-}
-
-/// A stored message.
-#[derive(Debug)]
-pub struct Raw {
-    pub subject: String,
-    /// Its position in the stream.
-    pub seq: u64,
-    pub headers: HeaderMap,
-    pub payload: Bytes,
 }
 
 /// Where to read: a stream and a subject of it, which may be a pattern.
@@ -81,15 +73,24 @@ impl JetStream {
         }
     }
 
-    /// The last message of a subject.
+    /// The last message of a subject, as the stream's leader knows it: what is written next may rely on it.
     pub async fn last(&self, filter: StreamFilter<'_>) -> Result<Option<Raw>> {
+        self.of_leader(filter.stream, json!({ "last_by_subj": filter.subject })).await
+    }
+
+    /// The message of a subject that never changes once it is there.
+    pub async fn constant(&self, filter: StreamFilter<'_>) -> Result<Option<Raw>> {
         let body = json!({ "last_by_subj": filter.subject });
         let answer = self.link.ask(&direct(filter.stream), None, bytes(&body), PATIENCE).await;
-        Raw::of(answer.map_err(no_stream)?)
+        match Raw::of(answer.map_err(no_stream)?)? {
+            Some(raw) => Ok(Some(raw)),
+            None => self.of_leader(filter.stream, body).await,
+        }
     }
 
     /// Up to `limit` messages at or after the position `from`, and about `max_bytes` of them, but at least one
-    /// if there is one.
+    /// if there is one. A replica that lags behind may be asked, so a page may end early; that it is empty is what
+    /// the leader says.
     pub async fn page(
         &self,
         filter: StreamFilter<'_>,
@@ -99,7 +100,33 @@ impl JetStream {
     ) -> Result<Vec<Raw>> {
         let body =
             json!({ "seq": from, "next_by_subj": filter.subject, "batch": limit, "max_bytes": max_bytes });
-        self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await?
+        let page = self.link.in_time(PATIENCE, self.read_batch(filter.stream, bytes(&body))).await??;
+        if !page.is_empty() {
+            return Ok(page);
+        }
+        let next =
+            self.of_leader(filter.stream, json!({ "seq": from, "next_by_subj": filter.subject })).await?;
+        Ok(next.into_iter().collect())
+    }
+
+    async fn of_leader(&self, stream: &str, body: Value) -> Result<Option<Raw>> {
+        self.told(stream, &body).await?.map_err(Error::from)
+    }
+
+    /// What the leader of a stream says of a message.
+    pub async fn told(
+        &self,
+        stream: &str,
+        body: &Value,
+    ) -> Result<std::result::Result<Option<Raw>, ApiError>> {
+        match self.api(&store::message_get(stream), body).await? {
+            Ok(mut answer) => {
+                let message = answer.get_mut("message").map(Value::take).unwrap_or_default();
+                Raw::told(serde_json::from_value(message).map_err(not_understood)?).map(|raw| Ok(Some(raw)))
+            }
+            Err(error) if error.err_code == NO_MESSAGE => Ok(Ok(None)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     async fn read_batch(&self, stream: &str, body: Bytes) -> Result<Vec<Raw>> {
@@ -140,7 +167,7 @@ impl JetStream {
         let mut all = Vec::new();
         loop {
             let body = json!({ "subjects_filter": filter.subject, "offset": all.len() });
-            let info = self.api(&format!("STREAM.INFO.{}", filter.stream), &body).await??;
+            let info = self.api(&store::stream_info(filter.stream), &body).await??;
             let page = info.pointer("/state/subjects").and_then(Value::as_object);
             let Some(page) = page.filter(|page| !page.is_empty()) else { return Ok(all) };
             all.extend(page.keys().cloned());
@@ -153,31 +180,11 @@ impl JetStream {
 
     /// A call of the management API.
     pub async fn api(&self, call: &str, body: &Value) -> Result<std::result::Result<Value, ApiError>> {
-        let answer = self.link.ask(&format!("$JS.API.{call}"), None, bytes(body), ADMINISTRATION).await;
+        let answer = self.link.ask(&store::api(call), None, bytes(body), ADMINISTRATION).await;
         let mut answer: Value = parse(&answer?.payload)?;
         match answer.get_mut("error").map(Value::take) {
             None => Ok(Ok(answer)),
             Some(error) => Ok(Err(serde_json::from_value(error).map_err(not_understood)?)),
-        }
-    }
-}
-
-impl Raw {
-    /// `None` when the answer says that there is no (further) message.
-    fn of(answer: Message) -> Result<Option<Self>> {
-        match answer.status.map(|status| status.as_u16()) {
-            None => {}
-            Some(204 | 404) => return Ok(None),
-            Some(status) => {
-                let why = answer.description.unwrap_or_default();
-                return Err(Error::Unavailable(format!("a direct get was answered {status}: {why}")));
-            }
-        }
-        let headers = answer.headers.unwrap_or_default();
-        let subject = last_header(&headers, SUBJECT).map(str::to_owned);
-        match (subject, number(&headers, SEQUENCE)) {
-            (Some(subject), Some(seq)) => Ok(Some(Self { subject, seq, headers, payload: answer.payload })),
-            _ => Err(Error::Internal("a message without its position".to_owned())),
         }
     }
 }
@@ -190,23 +197,15 @@ impl From<ApiError> for Error {
         }
         let text = format!("JetStream: {} ({})", error.description, error.err_code);
         match error.code {
+            _ if error.err_code == STREAM_NOT_FOUND => no_stream(Self::NotFound),
             500.. => Self::Unavailable(text),
             _ => Self::Internal(text),
         }
     }
 }
 
-/// The server puts its own headers after those of whoever published, so only the last one is true.
-pub fn last_header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
-    headers.get_last(name).map(|value| value.as_str())
-}
-
-pub fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
-    last_header(headers, name)?.parse().ok()
-}
-
 fn direct(stream: &str) -> String {
-    format!("$JS.API.DIRECT.GET.{stream}")
+    store::api(&store::direct_get(stream))
 }
 
 /// Where a stream should answer, silence means that it is not there (yet).

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
-use crate::jetstream::{JetStream, Raw, StreamFilter, number};
+use types::subjects::store;
+
+use crate::jetstream::{JetStream, StreamFilter};
 use crate::layout;
+use crate::stored::{Raw, number};
 use crate::subscription::follow;
 
 const PAGE: usize = 1_000;
@@ -38,6 +41,7 @@ impl Kv for NatsKv {
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        ports::fits(value.len())?;
         match expect {
             Expect::Anything => self.store(bucket, key, None, value).await,
             Expect::Revision(0) => Err(CONFLICT),
@@ -75,10 +79,10 @@ impl Kv for NatsKv {
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
-        let prefix = layout::watched(bucket);
-        let subscribed = self.jetstream.link.listen(&format!("{prefix}>"), None).await?;
+        let bucket = bucket.to_owned();
+        let subscribed = self.jetstream.link.listen(&store::changes(&bucket), None).await?;
         Ok(Box::pin(follow(subscribed, move |message| {
-            let change = change(&prefix, message);
+            let change = change(&bucket, message);
             async move { change.into_iter().collect() }
         })))
     }
@@ -87,21 +91,23 @@ impl Kv for NatsKv {
 impl NatsKv {
     /// What is stored from the position `from` on, and where the next page begins unless the end was reached.
     async fn page(&self, bucket: &str, from: u64) -> Result<(Vec<Change>, Option<u64>)> {
-        let (stream, prefix) = (layout::bucket_stream(bucket), format!("$KV.{bucket}."));
-        let subject = format!("{prefix}>");
+        let (stream, subject) = (store::bucket_stream(bucket), store::keys(bucket));
         let filter = StreamFilter { stream: &stream, subject: &subject };
+        let end = self.jetstream.last(filter).await?.map_or(0, |raw| raw.seq);
         let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
         // A server that stops for want of anything more has sent less than either bound; its count of bytes has
         // headers and subjects in it. To go on until a page is empty would take for ever where keys change often.
         let bytes: usize = page.iter().map(|raw| raw.payload.len()).sum();
-        let is_cut = page.len() == PAGE || bytes >= PAGE_BYTES / 2;
+        let is_full = page.len() == PAGE || bytes >= PAGE_BYTES / 2;
+        // A replica that lags behind what the leader had before stops early too.
+        let is_cut = is_full || page.last().is_some_and(|last| last.seq < end);
         let next = page.last().filter(|_| is_cut).map(|last| last.seq + 1);
-        Ok((page.into_iter().filter_map(|raw| stored(&prefix, raw)).collect(), next))
+        Ok((page.into_iter().filter_map(|raw| stored(bucket, raw)).collect(), next))
     }
 
     /// The last message of a key.
     async fn value(&self, bucket: &str, key: &str) -> Result<Option<Value>> {
-        let (stream, subject) = (layout::bucket_stream(bucket), layout::key_subject(bucket, key)?);
+        let (stream, subject) = (store::bucket_stream(bucket), layout::key_subject(bucket, key)?);
         let last = self.jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
         Ok(last.map(Value::of))
     }
@@ -138,8 +144,8 @@ fn entry(value: Value) -> Option<KvEntry> {
 }
 
 /// `None` for what is no key's.
-fn stored(prefix: &str, raw: Raw) -> Option<Change> {
-    let key = raw.subject.strip_prefix(prefix)?.to_owned();
+fn stored(bucket: &str, raw: Raw) -> Option<Change> {
+    let key = store::key_of(bucket, &raw.subject)?.to_owned();
     Some(match entry(Value::of(raw)) {
         Some(entry) => Change::Put { key, entry },
         None => Change::Deleted { key },
@@ -147,8 +153,8 @@ fn stored(prefix: &str, raw: Raw) -> Option<Change> {
 }
 
 /// `None` for what is no stored value.
-fn change(prefix: &str, message: Message) -> Option<Change> {
-    let key = message.subject.strip_prefix(prefix)?.to_owned();
+fn change(bucket: &str, message: Message) -> Option<Change> {
+    let key = store::changed_key(bucket, &message.subject)?.to_owned();
     let headers = message.headers?;
     let revision = number(&headers, "Nats-Sequence")?;
     Some(match is_mark(&headers) {

@@ -1,16 +1,14 @@
 //! The names of everything that is stored.
 
-use ports::{Error, LogId, Result};
-use types::SandboxId;
+use ports::{Error, Result};
+use types::subjects::store;
+use types::{LogId, SandboxId};
 
 /// Of this layout; a newer one is never touched.
 pub const VERSION: u64 = 1;
-/// The bucket of what is fixed once: see [`PARTITIONS`], [`LAYOUT_VERSION`].
-pub const CLUSTER: &str = "CLUSTER";
+/// Keys of the bucket `CLUSTER`, of what is fixed once.
 pub const PARTITIONS: &str = "partitions";
 pub const LAYOUT_VERSION: &str = "layout";
-/// The stream of blobs and of records' bodies, in pieces.
-pub const BLOBS: &str = "BLOBS";
 
 /// How logs are spread over streams. Fixed for the life of a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -20,18 +18,18 @@ pub struct Layout {
 
 impl Layout {
     pub fn stream(&self, log: &LogId) -> String {
-        event_stream(self.partition(log))
+        store::event_stream(self.partition(log))
     }
 
     /// Where the records of `log` are published.
     pub fn subject(&self, log: &LogId) -> String {
-        format!("mh.evt.{}.{log}", self.partition(log))
+        store::events(self.partition(log), log)
     }
 
     /// The streams and subjects that all logs of a sandbox are in.
     pub fn logs_of(&self, sandbox: &SandboxId) -> impl Iterator<Item = (String, String)> {
         (0..self.partitions)
-            .map(move |partition| (event_stream(partition), format!("mh.evt.{partition}.{sandbox}.>")))
+            .map(move |partition| (store::event_stream(partition), store::events_of(partition, sandbox)))
     }
 
     fn partition(&self, log: &LogId) -> u64 {
@@ -39,46 +37,11 @@ impl Layout {
     }
 }
 
-pub fn event_stream(partition: u64) -> String {
-    format!("EVENTS_{partition}")
-}
-
-pub fn bucket_stream(bucket: &str) -> String {
-    format!("KV_{bucket}")
-}
-
 pub fn key_subject(bucket: &str, key: &str) -> Result<String> {
     let plain = |part: &str| !part.is_empty() && part.bytes().all(is_name);
     match key.len() <= 200 && key.split('.').all(plain) {
-        true => Ok(format!("$KV.{bucket}.{key}")),
+        true => Ok(store::key(bucket, key)),
         false => Err(Error::Internal(format!("not a key: {key:?}"))),
-    }
-}
-
-/// Where the stored values of `bucket` are republished, up to the key.
-pub fn watched(bucket: &str) -> String {
-    format!("mh.pub.kv.{bucket}.")
-}
-
-pub fn blob_subject(name: &str) -> Result<String> {
-    check_name(name)?;
-    Ok(format!("mh.blob.{name}"))
-}
-
-/// Below it are the bodies of the records of `log`, each under its digest.
-pub fn bodies_subject(log: &LogId) -> String {
-    format!("mh.body.{log}")
-}
-
-/// The bodies of the records of all logs of a sandbox.
-pub fn bodies_of(sandbox: &SandboxId) -> String {
-    format!("mh.body.{sandbox}.>")
-}
-
-fn check_name(name: &str) -> Result<()> {
-    match (1..=100).contains(&name.len()) && name.bytes().all(is_name) {
-        true => Ok(()),
-        false => Err(Error::Internal(format!("not a name: {name:?}"))),
     }
 }
 
@@ -109,10 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_leads_out_of_its_subject() {
-        for name in ["", "*", ">", "a.b", "a b", "a\r\n", &"x".repeat(101)] {
-            assert!(blob_subject(name).is_err(), "{name:?}");
-        }
+    fn no_key_leads_out_of_its_subject() {
         for key in ["", ".", "a..b", "a.", "*", "a.>", "a b", &"x".repeat(201)] {
             assert!(key_subject("B", key).is_err(), "{key:?}");
         }

@@ -1,15 +1,15 @@
 //! The ports on NATS and JetStream, for a cluster.
 //!
 //! A log is a subject of one of a few streams, a bucket is a stream with one message a key, and a large body
-//! lies in pieces in a stream of its own. Everything is read by direct gets, so a reader costs the server no
-//! consumer; whoever follows listens to what the streams republish. Only this crate knows the NATS client, and
+//! lies in pieces in a stream of its own. Everything is read by gets, so a reader costs the server no consumer;
+//! whoever follows listens to what the streams republish. Any replica answers a get of what lies before a known
+//! position; what is the last, and that there is no more, is asked of the stream's leader. Only this crate knows the NATS client, and
 //! of that only its core: the few calls of JetStream's own API that are needed are in `jetstream`.
 //!
 //! The control plane ([`Connection::control`]) speaks to JetStream. A worker ([`Connection::worker`]) may not:
 //! it publishes to its own subjects and asks the control plane ([`Connection::storage`]) for the rest.
 
 mod archive;
-mod blobs;
 mod body;
 mod bus;
 mod connect;
@@ -25,6 +25,7 @@ mod parcel;
 mod probe;
 mod room;
 mod set_up;
+mod stored;
 mod subscription;
 mod worker;
 

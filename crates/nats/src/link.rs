@@ -125,7 +125,7 @@ impl Link {
 
     fn too_large(&self, subject: &str, size: usize) -> Error {
         let limit = self.client.max_payload();
-        Error::Internal(format!(
+        Error::TooLarge(format!(
             "{size} bytes for {subject} are more than the NATS server's max_payload of {limit}"
         ))
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, LogId, Record, Result};
-use types::{BashScope, SandboxId, Seq};
+use ports::{Appended, Error, EventLog, Record, Result};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::archive::{self, Archive};
 use crate::body::{self, Body, LARGEST};

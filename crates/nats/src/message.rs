@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use types::Seq;
 
 use crate::body::Body;
-use crate::jetstream::{Raw, last_header};
+use crate::stored::{Raw, last_header};
 
 /// The most records of one message.
 pub const FAN: u64 = 4_096;

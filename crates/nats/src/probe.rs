@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use types::buckets::{CLUSTER, PROBE_KEY};
+use types::subjects::store;
 use types::time;
 
 use crate::error::Error;
-use crate::jetstream::{JetStream, StreamFilter, last_header};
-use crate::layout::{CLUSTER, bucket_stream, key_subject};
-
-const KEY: &str = "probe";
-const STORED_AT: &str = "Nats-Time-Stamp";
+use crate::jetstream::{JetStream, StreamFilter};
+use crate::layout::key_subject;
 
 /// One message on its way to the server's disk and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +23,12 @@ pub struct Probe {
 
 /// Leaves one small message, which the next one replaces.
 pub async fn probe(jetstream: &JetStream) -> Result<Probe, Error> {
-    let (stream, subject) = (bucket_stream(CLUSTER), key_subject(CLUSTER, KEY)?);
+    let (stream, subject) = (store::bucket_stream(CLUSTER), key_subject(CLUSTER, PROBE_KEY)?);
     let begun = Instant::now();
     jetstream.store(&subject, None, HeaderMap::new(), Bytes::from_static(b"probe")).await?;
     let took = begun.elapsed();
     let stored = jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await?;
-    let stored_at = stored.as_ref().and_then(|raw| last_header(&raw.headers, STORED_AT));
-    let server_unix_ms = stored_at.and_then(time::unix_of_utc);
+    let server_unix_ms = stored.and_then(|raw| time::unix_of_utc(&raw.stored_at));
     let without = || ports::Error::Internal("a stored message without its time".to_owned());
     Ok(Probe { took, server_unix_ms: server_unix_ms.ok_or_else(without)? })
 }

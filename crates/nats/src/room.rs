@@ -1,8 +1,8 @@
 //! The room that removed logs give back to their sandboxes, where somebody counts what they store.
 
-use ports::buckets::STORED;
 use ports::{Bucket, Kv, Result};
 use types::SandboxId;
+use types::buckets::STORED;
 
 /// Gives back what was removed; nothing where nobody counts.
 ///

@@ -1,25 +1,23 @@
 //! Streams and buckets: made once, brought up to date later.
 
 use async_nats::HeaderMap;
-use ports::buckets;
 use serde_json::{Map, Value, json};
+use types::buckets::{self, CLUSTER};
+use types::subjects;
+use types::subjects::store::{self, BODY_STREAM};
 
 use crate::error::Error;
-use crate::jetstream::{JetStream, StreamFilter};
-use crate::layout::{
-    BLOBS, CLUSTER, LAYOUT_VERSION, Layout, PARTITIONS, VERSION, bucket_stream, event_stream, key_subject,
-    watched,
-};
+use crate::jetstream::{JetStream, STREAM_NOT_FOUND};
+use crate::layout::{LAYOUT_VERSION, Layout, PARTITIONS, VERSION, key_subject};
 
 const DEFAULT_PARTITIONS: u64 = 4;
-const STREAM_NOT_FOUND: u16 = 10_059;
 const STREAM_NAME_IN_USE: u16 = 10_058;
 /// How long the server's own mark of a value whose time is over stays.
 const MARK_SECONDS: u64 = 60;
 
 pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<(), Error> {
     check(jetstream).await?;
-    ensure(jetstream, &bucket_stream(CLUSTER), bucket(CLUSTER)).await?;
+    ensure(jetstream, &store::bucket_stream(CLUSTER), bucket(CLUSTER)).await?;
     check_version(jetstream).await?;
     let asked = partitions.unwrap_or(DEFAULT_PARTITIONS).max(1);
     fix(jetstream, PARTITIONS, asked).await?;
@@ -28,12 +26,12 @@ pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<()
         return Err(Error::Partitions { found: layout.partitions, asked });
     }
     for partition in 0..layout.partitions {
-        ensure(jetstream, &event_stream(partition), events(partition)).await?;
+        ensure(jetstream, &store::event_stream(partition), events(partition)).await?;
     }
     for name in buckets::ALL {
-        ensure(jetstream, &bucket_stream(name), bucket(name)).await?;
+        ensure(jetstream, &store::bucket_stream(name), bucket(name)).await?;
     }
-    ensure(jetstream, BLOBS, blobs()).await?;
+    ensure(jetstream, BODY_STREAM, bodies()).await?;
     fix(jetstream, LAYOUT_VERSION, VERSION).await
 }
 
@@ -46,7 +44,7 @@ pub async fn layout(jetstream: &JetStream) -> Result<Layout, Error> {
 }
 
 async fn check(jetstream: &JetStream) -> Result<(), Error> {
-    match jetstream.api("INFO", &Value::Null).await {
+    match jetstream.api(store::API_INFO, &Value::Null).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(ports::Error::NotFound) => Err(Error::NoJetStream),
         Err(error) => Err(error.into()),
@@ -64,7 +62,7 @@ async fn check_version(jetstream: &JetStream) -> Result<(), Error> {
 async fn ensure(jetstream: &JetStream, name: &str, wanted: Value) -> Result<(), Error> {
     let Value::Object(mut wanted) = wanted else { return Ok(()) };
     wanted.insert("name".to_owned(), name.into());
-    let info = jetstream.api(&format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    let info = jetstream.api(&store::stream_info(name), &Value::Null).await?;
     let mut config = match info {
         Ok(mut info) => info.get_mut("config").map(Value::take).unwrap_or_default(),
         Err(error) if error.err_code == STREAM_NOT_FOUND => return create(jetstream, name, wanted).await,
@@ -93,10 +91,10 @@ async fn create(jetstream: &JetStream, name: &str, mut config: Map<String, Value
 }
 
 fn events(partition: u64) -> Value {
-    let source = format!("mh.evt.{partition}.>");
+    let source = store::events_in(partition);
     json!({
         "subjects": [source],
-        "republish": { "src": source, "dest": "mh.pub.evt.>" },
+        "republish": { "src": source, "dest": subjects::ALL_STORED },
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -106,10 +104,10 @@ fn events(partition: u64) -> Value {
 }
 
 fn bucket(name: &str) -> Value {
-    let source = format!("$KV.{name}.>");
+    let source = store::keys(name);
     let mut config = json!({
         "subjects": [source],
-        "republish": { "src": source, "dest": format!("{}>", watched(name)) },
+        "republish": { "src": source, "dest": store::changes(name) },
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -126,9 +124,9 @@ fn bucket(name: &str) -> Value {
     config
 }
 
-fn blobs() -> Value {
+fn bodies() -> Value {
     json!({
-        "subjects": ["mh.blob.>", "mh.body.>"],
+        "subjects": [store::ALL_BODIES],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -139,17 +137,13 @@ fn blobs() -> Value {
 
 /// A number of the cluster's bucket.
 async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<u64>, Error> {
-    let (stream, subject) = (bucket_stream(CLUSTER), key_subject(CLUSTER, key)?);
-    let found = match jetstream.last(StreamFilter { stream: &stream, subject: &subject }).await {
+    let (stream, subject) = (store::bucket_stream(CLUSTER), key_subject(CLUSTER, key)?);
+    let found = match jetstream.told(&stream, &json!({ "last_by_subj": subject })).await? {
         Ok(found) => found,
-        Err(ports::Error::Unavailable(_)) if !exists(jetstream, &stream).await? => None,
-        Err(error) => return Err(error.into()),
+        Err(error) if error.err_code == STREAM_NOT_FOUND => None,
+        Err(error) => return Err(Error::Storage(error.into())),
     };
     Ok(found.and_then(|raw| std::str::from_utf8(&raw.payload).ok()?.parse().ok()))
-}
-
-async fn exists(jetstream: &JetStream, stream: &str) -> Result<bool, Error> {
-    Ok(jetstream.api(&format!("STREAM.INFO.{stream}"), &Value::Null).await?.is_ok())
 }
 
 /// Writes a number unless there is one.

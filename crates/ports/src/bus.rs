@@ -6,7 +6,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::{Result, feed};
+use crate::{Error, Result, feed};
+
+/// The most bytes of a parcel on any bus, and of a value in a bucket: the 8 MiB of a NATS message, less what its
+/// headers may take.
+pub const LARGEST: usize = (8 << 20) - (16 << 10);
+
+/// # Errors
+/// `TooLarge` for more than [`LARGEST`].
+pub fn fits(bytes: usize) -> Result<()> {
+    match bytes <= LARGEST {
+        true => Ok(()),
+        false => Err(Error::TooLarge(format!("{bytes} bytes, where {LARGEST} are the most"))),
+    }
+}
 
 /// What travels: JSON, and raw bytes beside it (file contents are never put into JSON).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +32,11 @@ impl Parcel {
     #[must_use]
     pub fn json(json: impl Into<Bytes>) -> Self {
         Self { json: json.into(), blob: Bytes::new() }
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.json.len().saturating_add(self.blob.len())
     }
 }
 
@@ -40,9 +58,7 @@ pub enum Delivery {
 impl feed::Item for Delivery {
     fn bytes(&self) -> usize {
         match self {
-            Self::Message(message) => {
-                message.subject.len() + message.parcel.json.len() + message.parcel.blob.len()
-            }
+            Self::Message(message) => message.subject.len() + message.parcel.bytes(),
             Self::Lagged => 0,
         }
     }
@@ -70,13 +86,13 @@ pub type Subscription = BoxStream<'static, Delivery>;
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// # Errors
-    /// `Unavailable` without a connection. No subscriber is not an error.
+    /// `TooLarge` beyond [`LARGEST`]; `Unavailable` without a connection. No subscriber is not an error.
     async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()>;
 
     /// Publishes and waits for one answer.
     ///
     /// # Errors
-    /// `NotFound` at once when nobody subscribes; `Unavailable` when `deadline` passes.
+    /// `TooLarge` beyond [`LARGEST`]; `NotFound` at once when nobody subscribes; `Unavailable` when `deadline` passes.
     async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel>;
 
     /// Messages from now on: what is published after this returns is seen. Of the subscribers of one

@@ -17,6 +17,9 @@ pub enum Error {
     /// whoever can do that.
     #[error("{0}")]
     Full(String),
+    /// It is more than can be sent or stored at once, and was not.
+    #[error("too large: {0}")]
+    TooLarge(String),
     /// A defect or a damaged store: a person must look.
     #[error("internal: {0}")]
     Internal(String),

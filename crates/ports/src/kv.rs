@@ -67,7 +67,7 @@ pub trait Kv: Send + Sync {
     /// Answers the new revision.
     ///
     /// # Errors
-    /// `Conflict` when `expect` does not hold: nothing was written.
+    /// `TooLarge` for a value beyond [`crate::LARGEST`]; `Conflict` when `expect` does not hold: nothing was written.
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64>;
 
     /// Removing an absent key is no error (under `Anything` or `Absent`).

@@ -4,9 +4,7 @@
 //! feature) is the suite that every adapter must pass.
 
 mod allowance;
-mod blobs;
 mod bucket;
-pub mod buckets;
 mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -22,13 +20,11 @@ pub mod storage;
 use std::sync::Arc;
 
 pub use allowance::Allowance;
-pub use blobs::Blobs;
 pub use bucket::{Bucket, Update, Value, Versioned};
-pub use bus::{Bus, Delivery, Message, Parcel, Subscription};
+pub use bus::{Bus, Delivery, LARGEST, Message, Parcel, Subscription, fits};
 pub use error::{Error, Result};
 pub use event_log::{Appended, EventLog, Record, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry, Scan};
-pub use types::{LogId, subjects};
 
 /// Everything a service is given. Cheap to clone.
 #[derive(Clone)]
@@ -36,5 +32,4 @@ pub struct Ports {
     pub bus: Arc<dyn Bus>,
     pub log: Arc<dyn EventLog>,
     pub kv: Arc<dyn Kv>,
-    pub blobs: Arc<dyn Blobs>,
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use types::SandboxId;
+use types::{LogId, SandboxId};
 
+use crate::Result;
 use crate::rpc::Server;
-use crate::{LogId, Result};
 
 /// Keeps what workers store.
 #[async_trait]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ConversationId, Epoch};
+use crate::service::{AnswerTo, OfControlPlane, Service};
 
 /// Worker to broker, `mh.llm.<sandbox>`: one POST to a provider. Which headers go with it, the broker knows
 /// itself. The blob is the first part of the body. Answered with `null` once it is taken up; the
@@ -55,3 +56,10 @@ pub enum Part {
         lasting: bool,
     },
 }
+
+impl Service for ModelCall {
+    const NAME: &'static str = "llm";
+}
+
+impl OfControlPlane for ModelCall {}
+impl AnswerTo<ModelCall> for () {}

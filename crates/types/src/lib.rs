@@ -6,6 +6,7 @@ pub mod agent;
 pub mod announced;
 pub mod bash;
 pub mod brokering;
+pub mod buckets;
 pub mod calls;
 pub mod classify;
 pub mod content;

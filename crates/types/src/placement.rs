@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, SandboxId, TenantId};
+use crate::service::{OfWorker, Service};
 
 /// What should be: bucket `SANDBOXES`, key = sandbox. Gateways claim, wake and delete; the supervisor keeps
 /// the pool filled, pauses what is idle, and removes the record of what was deleted.
@@ -19,9 +20,6 @@ pub struct Wanted {
     /// Of a pause: how many calls its worker had been sent when that was decided. One that was sent another since goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_after: Option<u64>,
-    /// The image its instance is made from; `None`: the cluster's default.
-    #[serde(default)]
-    pub image: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +142,19 @@ pub struct Credentials {
     pub inbox_prefix: String,
 }
 
+/// What a running worker signs in with next time; it answers nothing. Its inbox stays what it is.
+#[derive(Serialize, Deserialize)]
+pub struct Renewal {
+    pub jwt: String,
+    pub seed: String,
+}
+
+impl Service for Renewal {
+    const NAME: &'static str = "creds";
+}
+
+impl OfWorker for Renewal {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,9 +167,8 @@ mod tests {
             want: Want::Paused,
             touched_at: 1,
             quiet_after: None,
-            image: None,
         };
-        let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1,"image":null}"#;
+        let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1}"#;
         assert_eq!(serde_json::to_string(&wanted).unwrap(), text);
         assert_eq!(serde_json::from_str::<Wanted>(text).unwrap(), wanted);
     }

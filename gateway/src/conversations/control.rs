@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use control::conversations::{Conversations, QUICK};
-use http::StatusCode;
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Fault, Reason};
 use serde::Deserialize;
 use serde_json::Value;
 use types::calls::Command;
@@ -13,9 +12,6 @@ use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Object};
-
-pub(crate) const RUN_LIMIT: &str = "Conversation run limit reached. Retry the request later.";
-const RUNNING: &str = "Conversation already running. Wait for completion or pause first.";
 
 /// Starts a run. The answer comes once the run is seen to be running.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/run", tag = "Conversations",
@@ -28,17 +24,15 @@ pub(super) async fn run_conversation(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    match conversations.run(&entry).await {
-        Ok(()) => Ok(Json(Success::YES)),
-        Err(fault) if fault.code == Code::Conflict => Err(ApiError::new(StatusCode::CONFLICT, RUNNING)),
-        Err(fault) => Err(run_fault(fault)),
-    }
+    conversations.run(&entry).await.map_err(run_fault)?;
+    Ok(Json(Success::YES))
 }
 
-/// A fault of something that starts a run.
+/// A fault of a first message that had waited: to whoever asked for something else it is all the same that the
+/// message is stored by now.
 pub(crate) fn run_fault(fault: Fault) -> ApiError {
-    match fault.code {
-        Code::Busy => ApiError::new(StatusCode::TOO_MANY_REQUESTS, RUN_LIMIT),
+    match fault.reason {
+        Some(Reason::MessageSaved) => Fault::from(Reason::RunLimit).into(),
         _ => fault.into(),
     }
 }

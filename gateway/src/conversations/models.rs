@@ -15,6 +15,7 @@ use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
+use crate::words;
 
 /// For what waits for a model: as long as the clients wait.
 const MODEL: Duration = Duration::from_secs(600);
@@ -61,7 +62,9 @@ pub(super) async fn condense_conversation(
     let entry = conversations.get(&caller.tenant, id).ok_or_else(unknown)?;
     match conversations.command(&entry, Command::Condense {}, MODEL).await {
         Ok(_) => Ok(Json(Success::YES)),
-        Err(fault) if fault.code == Code::Invalid => Err(ApiError::new(StatusCode::CONFLICT, fault.message)),
+        Err(fault) if fault.code == Code::Invalid => {
+            Err(ApiError::new(StatusCode::CONFLICT, words::of(&fault)))
+        }
         Err(fault) => Err(fault.into()),
     }
 }

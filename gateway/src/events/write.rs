@@ -16,6 +16,7 @@ use crate::conversations::run_fault;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Object};
 use crate::idempotency::Attempt;
+use crate::words;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SendMessage {
@@ -52,14 +53,7 @@ pub(super) async fn send_message(
     let said = conversations.say(&entry, message, body.sender, body.run, attempt.event());
     match said.await.map_err(run_fault)? {
         Said::Done => Ok(Json(Success::YES)),
-        Said::WithoutRun => {
-            let detail = format!(
-                "Message saved, but the conversation run limit was reached. Retry POST /api/conversations/{}/run \
-                 without resending the message.",
-                entry.id
-            );
-            Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, detail))
-        }
+        Said::WithoutRun => Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, words::message_saved(entry.id))),
     }
 }
 
@@ -91,7 +85,7 @@ pub(super) async fn respond_to_confirmation(
     match conversations.command_that_runs(&entry, Command::Respond { accept, reason }).await {
         // A run that is active already executes them.
         Err(fault) if accept && fault.code == Code::Conflict => Ok(Json(Success::YES)),
-        Err(fault) => Err(run_fault(fault)),
+        Err(fault) => Err(fault.into()),
         Ok(_) => Ok(Json(Success::YES)),
     }
 }

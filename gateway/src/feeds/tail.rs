@@ -6,10 +6,11 @@ use std::time::Duration;
 use control::Tasks;
 use futures_util::{FutureExt, StreamExt, stream};
 use ports::retry::Backoff;
-use ports::{Delivery, Ports, Subscription, subjects};
+use ports::{Delivery, Ports, Subscription};
 use readmodel::followed::Taped;
 use readmodel::history::READ_RECORDS;
 use tokio::time::Instant;
+use types::subjects;
 
 use super::closing::Repeats;
 use super::hub::{Hub, Room};

@@ -8,12 +8,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
-use ports::{EventLog, LogId};
+use ports::EventLog;
 use serde::Deserialize;
-use types::Seq;
 use types::conversation::ConversationRecord;
 use types::log::LogRecord;
 use types::secrets::{MASK, SecretSource, map_secrets};
+use types::{LogId, Seq};
 
 use super::cage;
 use super::download::attachment;

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use memchr::memchr;
-use ports::buckets::{IDEMPOTENCY, lifetime};
 use ports::{Bucket, Error, Kv, Update, Value, Versioned};
 use serde::{Deserialize, Serialize};
+use types::buckets::{IDEMPOTENCY, lifetime};
 use uuid::Uuid;
 
 use super::answer::{AnswerHead, KeptAnswer};

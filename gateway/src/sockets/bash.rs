@@ -9,6 +9,7 @@ use control::placement::Workers;
 use futures_util::StreamExt;
 use http::{StatusCode, Uri};
 use ports::Error;
+use ports::rpc::Code;
 use readmodel::bashlog::Listener;
 use serde_json::{Value, json};
 use types::bash::ExecuteBashRequest;
@@ -21,11 +22,11 @@ use super::inbound::{Act, Complaint, listen};
 use super::upgrade;
 use super::wire::{Heard, Stop, Wire};
 use crate::auth::SocketCredentials;
-use crate::error::ApiError;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Item, Outbox, text_of};
 use crate::handles::Sockets;
 use crate::scope::Target;
+use crate::words;
 
 const UNREADABLE: Ending = Ending { code: 1011, reason: "The events cannot be read" };
 
@@ -126,13 +127,15 @@ impl Act for Commands<'_> {
             .map_err(|_| Complaint::new("ValidationError", "a command is {command, cwd?, timeout?}"))?;
         let start = BashCall::Start { scope: self.target.scope.clone(), request };
         let started = self.workers.call::<_, BashStarted>(&self.target.sandbox, &start).await;
-        match started.map_err(ApiError::from) {
+        match started {
             Ok(_) => Ok(()),
-            Err(ApiError::Refused { detail, .. }) => Err(Complaint::new("ValueError", detail)),
-            Err(ApiError::NoWorker(detail)) => Err(Complaint::new("ValueError", detail)),
-            Err(error) => {
-                tracing::error!(%error, "a command was not started");
+            Err(fault) if fault.code == Code::Internal => {
+                tracing::error!(error = %fault, "a command was not started");
                 Err(Complaint::new("InternalServerError", "The command could not be started"))
+            }
+            Err(fault) => {
+                tracing::debug!(error = %fault, "a command was not started");
+                Err(Complaint::new("ValueError", words::of(&fault)))
             }
         }
     }

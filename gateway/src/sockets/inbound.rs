@@ -6,7 +6,7 @@ use axum::extract::ws::{Message as Frame, Utf8Bytes, WebSocket};
 use control::conversations::{Conversations, Said};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
-use ports::rpc::Code;
+use ports::rpc::{Code, Reason};
 use readmodel::index::ConversationState;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use super::wire::Heard;
 use crate::auth::{Caller, Right};
 use crate::feeds::{Ending, Item, Outbox, Protocol};
 use crate::pings::Pings;
+use crate::words;
 
 /// What a socket does with the frames of its client.
 pub(super) trait Act: Sync {
@@ -105,18 +106,22 @@ impl Act for Messages<'_> {
         if !self.conversations.has(self.entry) {
             return Err(Complaint::new("ValueError", "The conversation is gone"));
         }
-        let limit = |detail| Err(Complaint::new("ConversationRunLimitReached", detail));
         match self.conversations.say(self.entry, message, None, true, None).await {
             Ok(Said::Done) => Ok(()),
             Ok(Said::WithoutRun) => {
-                limit("The message was saved, but no run slot is free. Start the run later.")
+                Err(Complaint::new("ConversationRunLimitReached", words::of(&Reason::MessageSaved.into())))
             }
-            Err(fault) if fault.code == Code::Busy => limit("No run slot is free. Send the message later."),
+            Err(fault) if fault.code == Code::Busy => {
+                Err(Complaint::new("ConversationRunLimitReached", words::of(&Reason::RunLimit.into())))
+            }
             Err(fault) if fault.code == Code::Internal => {
                 tracing::error!(conversation.id = %self.entry.id, error = %fault, "a message was not taken");
                 Err(Complaint::new("InternalServerError", "The message could not be taken"))
             }
-            Err(fault) => Err(Complaint::new("ValueError", fault.message)),
+            Err(fault) => {
+                tracing::debug!(conversation.id = %self.entry.id, error = %fault, "a message was not taken");
+                Err(Complaint::new("ValueError", words::of(&fault)))
+            }
         }
     }
 

@@ -1,11 +1,10 @@
 //! Conversations over REST.
 
 use crate::kit::{create_body, start, start_with};
-use ports::LogId;
 use reqwest::Method;
 use serde_json::{Value, json};
 use types::calls::Command;
-use types::{ConversationId, SandboxId, Seq};
+use types::{ConversationId, LogId, SandboxId, Seq};
 
 fn id_of(text: &str) -> ConversationId {
     text.parse().unwrap()
@@ -178,7 +177,8 @@ async fn bad_creations_are_refused_and_leave_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_make_an_agent_with_sealed_secrets_opened() {
     let server = start().await;
-    let sealed = vault::Vault::new(&"the secret key".to_owned().into(), &[]).seal_for_client("sk-secret");
+    // Of the server this one replaces, under the same secret key.
+    let sealed = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0OD20UVHzTLEduln9R6NPUGzF_OJwS07OAqUh5lcFdvn8fqqwQOQ8Eo2OIojKtPzPW1w==";
     let body = json!({"workspace": {"working_dir": "/tmp/w"}, "secrets_encrypted": true,
         "agent_settings": {"agent_kind": "openhands", "llm": {"model": "m", "api_key": sealed, "stream": true},
             "agent_context": {"skills": [{"name": "s"}], "secrets": {"TOKEN": "tok-secret"}}}});

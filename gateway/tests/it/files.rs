@@ -202,7 +202,7 @@ async fn git_routes_pass_on_what_they_are_asked() {
 async fn a_trajectory_is_a_readable_archive_without_secrets() {
     let server = open_server().await;
     let id = server.conversation("w").await;
-    let log = ports::LogId::conversation(&types::SandboxId::shared(), id);
+    let log = types::LogId::conversation(&types::SandboxId::shared(), id);
     let event = |n: u64| {
         let event =
             json!({"id": format!("e/{n}"), "kind": "MessageEvent", "timestamp": "2026-11-23T00:00:00"});

@@ -6,11 +6,11 @@ use crate::kit::script::Worker;
 use crate::kit::{Server, create_body, start, start_with};
 use crate::tokens::{bearer, operations, path_for, token};
 use bytes::Bytes;
-use ports::buckets::IDEMPOTENCY;
 use ports::{Expect, Ports};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use types::buckets::IDEMPOTENCY;
 use types::calls::Command;
 
 const REPLAYED: &str = "idempotency-replayed";

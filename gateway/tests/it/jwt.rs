@@ -349,6 +349,28 @@ async fn every_operation_needs_its_right() {
 }
 
 #[tokio::test]
+async fn what_tells_of_all_tenants_is_shown_to_administrators_alone() {
+    let server = start(|config| config.bearer = Some(bearer())).await;
+    let shown = async |method: Method, path: &str, scope: &str| {
+        let request = server.request(method, path).bearer_auth(token("a", scope));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for scope in ["", "read", "write", "read write"] {
+        assert_eq!(shown(Method::GET, "/metrics", scope).await, 403, "{scope:?}");
+        assert_ne!(shown(Method::HEAD, "/metrics", scope).await, 200, "{scope:?}");
+        for path in ["/metrics/", "//metrics", "/%6detrics", "/./metrics", "/metrics?x"] {
+            assert_ne!(shown(Method::GET, path, scope).await, 200, "{path} {scope:?}");
+        }
+    }
+    for scope in ["admin", "read write admin"] {
+        assert_eq!(shown(Method::GET, "/metrics", scope).await, 200, "{scope:?}");
+    }
+    let (cookie, _) = cookie(&server, &token("a", "read")).await;
+    let with_cookie = server.request(Method::GET, "/metrics").header("cookie", cookie);
+    assert_eq!(with_cookie.send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
 async fn a_socket_takes_a_token_in_the_header_or_the_first_frame_and_not_in_the_query() {
     let server = start(|config| config.bearer = Some(bearer())).await;
     let id = "00000000-0000-4000-8000-000000000001";

@@ -19,6 +19,7 @@ mod events;
 mod files;
 mod idempotency;
 mod idempotency_commands;
+mod inside;
 mod jwt;
 mod kit;
 mod metrics;

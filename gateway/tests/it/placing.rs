@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use manyhands_gateway::config::Policy;
-use ports::buckets::{CONVERSATIONS, SANDBOXES};
 use serde_json::Value;
 use types::ConversationId;
+use types::buckets::{CONVERSATIONS, SANDBOXES};
 use types::placement::Want;
 
 use crate::cluster::{World, create_body, start_on};

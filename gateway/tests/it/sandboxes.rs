@@ -6,13 +6,12 @@ use crate::cluster::{World, create_body, start, start_idle, until};
 use crate::kit::script::Script;
 use futures_util::StreamExt;
 use manyhands_gateway::config::Policy;
-use ports::buckets::{LEASES, PLACES};
-use ports::subjects;
 use reqwest::Method;
 use serde_json::{Value, json};
+use types::buckets::{LEASES, PLACES};
 use types::calls::Command;
 use types::placement::Want;
-use types::{Epoch, SandboxId, Seq};
+use types::{Epoch, SandboxId, Seq, subjects};
 
 fn with_message(working_dir: &str, run: bool) -> Value {
     let mut body = create_body(working_dir);
@@ -279,7 +278,7 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
     assert_eq!(status, 200);
     until(async || messages(&world, &sandbox) > 0).await;
     until(async || {
-        world.ports.log.tail(&ports::LogId::bash(&sandbox, types::BashScope::Sandbox)).await.unwrap().0 > 0
+        world.ports.log.tail(&types::LogId::bash(&sandbox, types::BashScope::Sandbox)).await.unwrap().0 > 0
     })
     .await;
     assert_eq!(messages(&world, &sandbox), 1);
@@ -306,7 +305,7 @@ async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_mad
     assert!(answer.1["detail"].as_str().unwrap().contains("was lost"), "{}", answer.1);
     assert!(lost_at.elapsed() < Duration::from_secs(5), "{:?}", lost_at.elapsed());
     assert_eq!(gateway.bash("/api", None).await, 200);
-    let log = ports::LogId::bash(&sandbox, types::BashScope::Sandbox);
+    let log = types::LogId::bash(&sandbox, types::BashScope::Sandbox);
     let commands = world.ports.log.read_all(&log, Seq::ZERO).await.unwrap();
     let is_command = |entry: &&ports::Record| entry.payload.windows(11).any(|text| text == b"BashCommand");
     assert_eq!(commands.iter().filter(is_command).count(), 1, "the one that was made afterwards");

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::kit::start;
 use crate::running::{Replica, config};
 use async_trait::async_trait;
-use ports::{Bus, LogId, Parcel, Ports, Subscription, subjects};
+use ports::{Bus, Parcel, Ports, Subscription};
 use serde_json::{Value, json};
 use testing::socket::Socket;
-use types::{BashScope, SandboxId};
+use types::{BashScope, LogId, SandboxId, subjects};
 
 /// The same bus, which notes what is listened to.
 struct Noted {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::buckets::IDEMPOTENCY;
 use ports::{Changes, Expect, Kv, KvEntry, Ports, Result, Scan};
 use tokio_util::sync::CancellationToken;
+use types::buckets::IDEMPOTENCY;
 
 /// Notes how many values were held at once: taken from a scan, and not removed yet.
 struct Noted {

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ports::buckets::LEASES;
 use types::Epoch;
+use types::buckets::LEASES;
 use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
 use types::time::utc_of_unix;
 

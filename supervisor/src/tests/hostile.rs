@@ -1,8 +1,8 @@
 //! What a hostile worker makes of its lease.
 
 use ports::Expect;
-use ports::buckets::LEASES;
 use types::Epoch;
+use types::buckets::LEASES;
 use types::placement::{Allocation, Want};
 
 use super::{SECOND, instance, world};
@@ -32,7 +32,7 @@ async fn a_lease_that_cannot_be_read_does_not_take_its_sandbox_out_of_management
 async fn after_the_last_epoch_there_is_none_and_the_others_go_on() {
     let world = world().await;
     let last = Allocation { epoch: Epoch(u64::MAX), ..Allocation::default() };
-    world.put(ports::buckets::ALLOCATIONS, "a", &last).await;
+    world.put(types::buckets::ALLOCATIONS, "a", &last).await;
     world.want("a", Want::Running, world.start.unix_ms).await;
     world.want("b", Want::Running, world.start.unix_ms).await;
     world.supervisor().settle(world.start).await;

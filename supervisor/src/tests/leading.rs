@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::buckets::LEASES;
 use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use types::buckets::LEASES;
 
 use super::{World, world};
 use crate::leader::{Candidate, Timing};

@@ -14,12 +14,12 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use ports::{Expect, Ports};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telemetry::metrics::Metrics;
 use tempfile::TempDir;
+use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::placement::{Allocation, Credentials, Lease, Want, Wanted};
 use types::{Epoch, SandboxId, TenantId};
 
@@ -150,7 +150,7 @@ impl Minter for Signed {
 
 fn wanted(want: Want, touched_at: u64) -> Wanted {
     let place = "default".to_owned();
-    Wanted { tenant: Some(TenantId::default()), place, want, touched_at, quiet_after: None, image: None }
+    Wanted { tenant: Some(TenantId::default()), place, want, touched_at, quiet_after: None }
 }
 
 fn instance(sandbox: &str, epoch: u64) -> Instance {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{future::ready, stream};
-use ports::buckets::LEASES;
 use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
+use types::buckets::LEASES;
 use types::placement::Want;
 
 use super::{SECOND, instance, world};

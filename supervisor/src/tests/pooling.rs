@@ -1,7 +1,7 @@
 //! The warm pool, and the limits.
 
-use ports::buckets::SANDBOXES;
 use types::TenantId;
+use types::buckets::SANDBOXES;
 use types::placement::{FailureReason, Want, Wanted};
 
 use super::{SECOND, World, instance, wanted, world};

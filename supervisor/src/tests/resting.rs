@@ -4,11 +4,11 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ports::buckets::{LEASES, SANDBOXES};
 use ports::rpc::{Address, Call, Limits, Server};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::Epoch;
+use types::buckets::{LEASES, SANDBOXES};
 use types::calls::RestCall;
 use types::placement::{Lease, Want, Wanted};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::buckets::{ALLOCATIONS, SANDBOXES};
 use ports::{Delivery, Error, Expect};
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
+use types::buckets::{ALLOCATIONS, SANDBOXES};
 use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId};
 

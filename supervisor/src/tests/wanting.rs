@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use ports::Error;
-use ports::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
+use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::placement::{Allocation, Lease, Want, Wanted};
 
 use super::{SECOND, World, instance, world};

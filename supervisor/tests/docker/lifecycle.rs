@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
 use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, SharedVolume};
-use manyhands_supervisor::{Driver, Found, InstanceState, Launch, StartError};
+use manyhands_supervisor::{Driver, Found, InstanceState, StartError};
 use ports::Error;
 use tokio::time::timeout;
 use types::SandboxId;
 
-use super::world::{PATIENCE, connect, launch, world, world_with, write_program};
+use super::world::{NOWHERE, PATIENCE, connect, launch, world, world_with, write_program};
 
 #[tokio::test]
 async fn starting_twice_and_stopping_twice_are_fine() {
@@ -87,11 +87,10 @@ async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
 
 #[tokio::test]
 async fn a_missing_image_is_told_within_two_seconds() {
-    let world = world("read -r spec; exec sleep 1000").await;
-    let image = "nowhere.invalid/nothing:1".to_owned();
+    let world = world_with("read -r spec; exec sleep 1000", |config| config.image = NOWHERE.to_owned()).await;
     let begun = Instant::now();
-    let refused = world.driver.start(&Launch { image: Some(image.clone()), ..launch("a", 1) }).await;
-    assert_eq!(refused, Err(StartError::ImageMissing(image)));
+    let refused = world.driver.start(&launch("a", 1)).await;
+    assert_eq!(refused, Err(StartError::ImageMissing(NOWHERE.to_owned())));
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use manyhands_supervisor::{Cluster, Config, Limits, NoCredentials};
-use ports::buckets::{ALLOCATIONS, SANDBOXES};
 use ports::{Change, Expect, Ports};
 use telemetry::metrics::Metrics;
 use tempfile::TempDir;
@@ -13,9 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use types::TenantId;
+use types::buckets::{ALLOCATIONS, SANDBOXES};
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
 
-use super::world::{PATIENCE, World, connect, launch, world};
+use super::world::{NOWHERE, PATIENCE, World, connect, launch, world, world_with};
 
 struct Supervised {
     world: World,
@@ -27,7 +27,10 @@ struct Supervised {
 }
 
 async fn supervised(script: &str) -> Supervised {
-    let world = world(script).await;
+    supervised_in(world(script).await).await
+}
+
+async fn supervised_in(world: World) -> Supervised {
     let folder = tempfile::tempdir().unwrap();
     let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
     let (ports, store) = embedded::open(options).await.unwrap();
@@ -47,18 +50,17 @@ async fn supervised(script: &str) -> Supervised {
 }
 
 impl Supervised {
-    async fn want(&self, want: Want, image: Option<&str>) {
+    async fn want(&self, want: Want) {
         let (tenant, place) = (Some(TenantId::default()), "a".to_owned());
-        let image = image.map(str::to_owned);
-        let wanted = Wanted { tenant, place, want, touched_at: 1, quiet_after: None, image };
+        let wanted = Wanted { tenant, place, want, touched_at: 1, quiet_after: None };
         let value = serde_json::to_vec(&wanted).unwrap();
         self.ports.kv.put(SANDBOXES, "a", value.into(), Expect::Anything).await.unwrap();
     }
 
     /// The first failure that is recorded from now on.
-    async fn failure_of(&self, image: Option<&str>) -> Failure {
+    async fn first_failure(&self) -> Failure {
         let mut changes = self.ports.kv.watch(ALLOCATIONS).await.unwrap();
-        self.want(Want::Running, image).await;
+        self.want(Want::Running).await;
         let failure = async {
             while let Some(change) = changes.next().await {
                 let Change::Put { entry, .. } = change else { continue };
@@ -81,7 +83,7 @@ impl Supervised {
 async fn a_worker_that_cannot_begin_is_recorded_with_its_last_lines_within_seconds() {
     let supervised = supervised("read -r spec; echo cannot open the workspace; exit 3").await;
     let begun = Instant::now();
-    let failure = supervised.failure_of(None).await;
+    let failure = supervised.first_failure().await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(failure.reason, FailureReason::Exited);
     assert_eq!(failure.message, "The worker ended with exit code 3.");
@@ -90,9 +92,10 @@ async fn a_worker_that_cannot_begin_is_recorded_with_its_last_lines_within_secon
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_image_is_recorded_within_two_seconds() {
-    let supervised = supervised("exec sleep 1000").await;
+    let supervised =
+        supervised_in(world_with("exec sleep 1000", |config| config.image = NOWHERE.to_owned()).await).await;
     let begun = Instant::now();
-    let failure = supervised.failure_of(Some("nowhere.invalid/nothing:1")).await;
+    let failure = supervised.first_failure().await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(failure.reason, FailureReason::ImageMissing);
 }
@@ -101,12 +104,12 @@ async fn a_missing_image_is_recorded_within_two_seconds() {
 async fn a_sandbox_runs_pauses_and_is_deleted_without_a_trace() {
     let supervised = supervised("read -r spec; exec sleep 1000").await;
     let volume = supervised.world.config.volume(&launch("a", 1).instance.sandbox);
-    supervised.want(Want::Running, None).await;
+    supervised.want(Want::Running).await;
     supervised.until_containers(1).await;
-    supervised.want(Want::Paused, None).await;
+    supervised.want(Want::Paused).await;
     supervised.until_containers(0).await;
     assert!(supervised.world.volumes().await.contains(&volume));
-    supervised.want(Want::Deleted, None).await;
+    supervised.want(Want::Deleted).await;
     let (world, kv) = (&supervised.world, &supervised.ports.kv);
     world.until(async || kv.list(SANDBOXES).await.unwrap().is_empty()).await;
     assert!(!world.volumes().await.contains(&volume));
@@ -115,7 +118,7 @@ async fn a_sandbox_runs_pauses_and_is_deleted_without_a_trace() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_that_stops_leaves_its_containers_running() {
     let supervised = supervised("read -r spec; exec sleep 1000").await;
-    supervised.want(Want::Running, None).await;
+    supervised.want(Want::Running).await;
     supervised.until_containers(1).await;
     supervised.shutdown.cancel();
     supervised.running.await.unwrap().unwrap();

@@ -17,6 +17,8 @@ use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// An image that no engine has.
+pub const NOWHERE: &str = "nowhere.invalid/nothing:1";
 
 pub struct World {
     pub config: Config,
@@ -69,7 +71,7 @@ pub fn launch(sandbox: &str, epoch: u64) -> Launch {
         inbox_prefix: format!("_INBOX_{sandbox}_{epoch}"),
     };
     let instance = Instance { sandbox: SandboxId::parse(sandbox).unwrap(), epoch: Epoch(epoch) };
-    Launch { instance, image: None, credentials: Some(credentials) }
+    Launch { instance, credentials: Some(credentials) }
 }
 
 impl World {

@@ -70,7 +70,7 @@ impl World {
 fn launch() -> Launch {
     let instance = Instance { sandbox: SandboxId::parse("a").unwrap(), epoch: Epoch(3) };
     let (jwt, seed, inbox_prefix) = ("jwt".to_owned(), "seed".to_owned(), "_INBOX_a_3".to_owned());
-    Launch { instance, image: None, credentials: Some(Credentials { jwt, seed, inbox_prefix }) }
+    Launch { instance, credentials: Some(Credentials { jwt, seed, inbox_prefix }) }
 }
 
 async fn until(condition: impl AsyncFn() -> bool) {

@@ -32,7 +32,7 @@ async fn no_key_of_the_control_plane_is_in_a_worker_or_in_anything_that_is_kept(
     ];
     let variables = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let program = env!("CARGO_BIN_EXE_manyhands").as_ref();
-    let cluster = Cluster::start(program, folder.path(), &variables, true, Some(Containers::prepare()));
+    let cluster = Cluster::start(program, folder.path(), &variables, "", true, Some(Containers::prepare()));
     let containers = cluster.containers.as_ref().unwrap();
     let client = Client::new(&cluster.url(), Some(SESSION));
 

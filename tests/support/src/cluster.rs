@@ -37,7 +37,8 @@ pub struct Gateway {
 }
 
 impl Cluster {
-    /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it.
+    /// Makes keys and starts every part, with one supervisor. Without `with_key` everybody may use it. `nats`: more
+    /// lines of its server's configuration.
     ///
     /// # Panics
     /// When a part does not start.
@@ -46,6 +47,7 @@ impl Cluster {
         program: &Path,
         folder: &Path,
         variables: &[(String, String)],
+        nats: &str,
         with_key: bool,
         mut containers: Option<Containers>,
     ) -> Self {
@@ -62,7 +64,7 @@ impl Cluster {
             let _ = std::fs::remove_file(keys.join("gateway/session_key"));
         }
         let accounts = std::fs::read_to_string(keys.join("nats/auth.conf")).expect("the accounts were made");
-        let nats = Nats::launch(&accounts);
+        let nats = Nats::launch(&format!("{accounts}\n{nats}"));
         let network = Proxy::to(vec![([127, 0, 0, 1], nats.port()).into()]).expect("a free port");
         let mut variables = variables.to_vec();
         let mut set = |name: &str, value: String| {

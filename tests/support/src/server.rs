@@ -19,6 +19,7 @@ pub struct Start {
     variables: Vec<(String, String)>,
     key: Option<String>,
     folder: Arc<TempDir>,
+    nats: String,
 }
 
 impl Start {
@@ -26,7 +27,7 @@ impl Start {
     #[must_use]
     pub fn new(program: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { program: program.into(), variables: Vec::new(), key: None, folder }
+        Self { program: program.into(), variables: Vec::new(), key: None, folder, nats: String::new() }
     }
 
     #[must_use]
@@ -39,6 +40,13 @@ impl Start {
     pub fn with_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
         self.with("OH_SESSION_API_KEYS_0", key)
+    }
+
+    /// More lines of the NATS server's configuration, in a cluster.
+    #[must_use]
+    pub fn with_nats(mut self, configuration: &str) -> Self {
+        configuration.clone_into(&mut self.nats);
+        self
     }
 
     /// The working directory of the server.
@@ -62,7 +70,8 @@ impl Start {
     /// When a part of it does not start.
     #[must_use]
     pub fn start_cluster_of(&self, containers: Option<Containers>) -> Cluster {
-        Cluster::start(&self.program, self.folder(), &self.variables, self.key.is_some(), containers)
+        let with_key = self.key.is_some();
+        Cluster::start(&self.program, self.folder(), &self.variables, &self.nats, with_key, containers)
     }
 
     /// The command as it would be run, for tests that expect it to fail.

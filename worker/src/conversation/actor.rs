@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Agent, Env, Input, Refusal};
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use telemetry::metrics::{Present, Work};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -241,7 +241,7 @@ impl Actor {
 
     /// Ends a run so that the log says `paused`: the step under way gets some time, then it is cut off.
     async fn wind_down(&mut self) -> Result<(), End> {
-        self.seat.refuse_all(&Fault::new(Code::Unavailable, "The server is shutting down."));
+        self.seat.refuse_all(&Fault::from(Reason::ShuttingDown));
         self.cancel_sides.cancel();
         if self.agent.is_running() {
             self.apply(Input::Pause).await?;
@@ -299,7 +299,7 @@ impl Actor {
         let (kept, fault) = match end {
             End::Idle => return,
             End::Forgotten => (None, not_found()),
-            End::ShutDown => (None, Fault::new(Code::Unavailable, "The server is shutting down.")),
+            End::ShutDown => (None, Fault::from(Reason::ShuttingDown)),
             End::Lost(loss @ (Loss::Changed | Loss::Refused(_))) => (self.kept_shell(), fault_of(loss)),
             End::Lost(loss) => (None, fault_of(loss)),
         };
@@ -332,7 +332,7 @@ impl Actor {
 }
 
 fn not_found() -> Fault {
-    Fault::new(Code::NotFound, "Not Found")
+    Reason::Missing.into()
 }
 
 /// The agent's clock and dice, and the secrets known now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent::{Input, Refusal};
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use serde_json::Value;
 use tracing::Instrument;
 use types::agent::LlmConfig;
@@ -92,7 +92,7 @@ impl Actor {
                     Err(Refusal::Invalid(why)) => fault = Some(Fault::new(Code::Invalid, why)),
                 }
             } else {
-                fault = Some(saved_only(&self.seat.id.to_string()));
+                fault = Some(Reason::MessageSaved.into());
             }
         }
         self.answering = Some(reply);
@@ -105,8 +105,7 @@ impl Actor {
     /// Starts a run with `input`, or goes on with one that is about to pause.
     async fn start(&mut self, input: Input, reply: Reply) -> Result<(), End> {
         if !self.take_slot() {
-            let full = "Conversation run limit reached. Retry the request later.";
-            let _ = reply.send(Err(Fault::new(Code::Busy, full)));
+            let _ = reply.send(Err(Reason::RunLimit.into()));
             return Ok(());
         }
         let taken = self.take(input, reply).await;
@@ -143,7 +142,7 @@ impl Actor {
 
     fn ask(&mut self, question: &str, reply: Reply) -> Result<(), End> {
         if self.sides >= SIDES {
-            let _ = reply.send(Err(Fault::new(Code::Busy, "Too many questions at once. Try again later.")));
+            let _ = reply.send(Err(Reason::Overloaded.into()));
             return Ok(());
         }
         self.start_question(self.agent.ask(question), reply);
@@ -173,17 +172,8 @@ impl Actor {
 
 fn refuse(reply: Reply, refusal: Refusal) {
     let fault = match refusal {
-        Refusal::AlreadyRunning => {
-            Fault::new(Code::Conflict, "Conversation already running. Wait for completion or pause first.")
-        }
+        Refusal::AlreadyRunning => Reason::AlreadyRunning.into(),
         Refusal::Invalid(why) => Fault::new(Code::Invalid, why),
     };
     let _ = reply.send(Err(fault));
-}
-
-fn saved_only(id: &str) -> Fault {
-    let text = format!(
-        "Conversation run limit reached. The message was saved; retry only POST /api/conversations/{id}/run later."
-    );
-    Fault::new(Code::Busy, text)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use agent::LogItem;
 use bytes::Bytes;
 use ports::log::{self, LogWriter};
-use ports::{Error, EventLog, LogId};
+use ports::{Error, EventLog};
 use types::log::LogRecord;
-use types::{Epoch, Seq};
+use types::{Epoch, LogId, Seq};
 
 use super::replay::Replay;
 use super::snapshot::Anchor;

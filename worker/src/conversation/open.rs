@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, Setup};
 use bytes::Bytes;
-use ports::LogId;
-use ports::rpc::{self, Address, Code, Fault};
+use ports::rpc::{self, Address, Code, Fault, Reason};
 use tools::{Catalogue, ToolContext, ToolSet};
-use types::ConversationId;
 use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
+use types::{ConversationId, LogId};
 
 use super::Shared;
 use super::dormant::{Dormant, KeptShell, Memory};
@@ -126,10 +125,8 @@ pub(super) fn millis(since: Instant) -> u64 {
 
 pub(super) fn fault_of(loss: Loss) -> Fault {
     match loss {
-        Loss::Fenced => Fault::new(Code::Unavailable, "Another worker has taken this conversation over."),
-        Loss::Changed => {
-            Fault::new(Code::Unavailable, "The conversation was changed by somebody else. Try again.")
-        }
+        Loss::Fenced => Reason::Superseded.into(),
+        Loss::Changed => Fault::from(Reason::Unavailable).caused_by("the log was changed by somebody else"),
         Loss::Refused(error) => error.into(),
     }
 }

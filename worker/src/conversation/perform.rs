@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent::{Effect, LogItem};
 use ports::retry::Backoff;
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Fault, Reason};
 use tokio::time::Instant;
 
 use super::actor::{Actor, End};
@@ -113,7 +113,7 @@ impl Actor {
 }
 
 fn unwritable() -> Fault {
-    Fault::new(Code::Unavailable, "The conversation's log cannot be written now. Try again later.")
+    Fault::from(Reason::Unavailable).caused_by("the conversation's log cannot be written")
 }
 
 /// Makes one append of appends that follow each other.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Fault, Reason};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
@@ -83,7 +83,7 @@ impl Registry {
 
     fn post(self: &Arc<Self>, id: ConversationId, request: Request) -> Result<(), Fault> {
         if self.shared.shutdown.is_cancelled() {
-            return Err(Fault::new(Code::Unavailable, "The server is shutting down."));
+            return Err(Reason::ShuttingDown.into());
         }
         let mut entries = self.lock();
         if !matches!(entries.get(&id), Some(Slot::Live(_))) {
@@ -93,13 +93,11 @@ impl Registry {
         }
         let Some(Slot::Live(handle)) = entries.get(&id) else { return Err(ended()) };
         if handle.forget.is_cancelled() {
-            return Err(Fault::new(Code::NotFound, "Not Found"));
+            return Err(Reason::Missing.into());
         }
         // Posted under the lock, so that an actor that finds its mailbox empty under the lock may go.
         handle.mailbox.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Fault::new(Code::Busy, "Too many commands wait for this conversation.")
-            }
+            mpsc::error::TrySendError::Full(_) => Reason::Overloaded.into(),
             mpsc::error::TrySendError::Closed(_) => ended(),
         })
     }
@@ -132,8 +130,9 @@ impl Registry {
         };
         if let Some(ended) = running {
             let ended = tokio::time::timeout(FORGET_DEADLINE, ended.cancelled_owned()).await;
-            ended
-                .map_err(|_| Fault::new(Code::Unavailable, "The conversation does not stop writing yet."))?;
+            ended.map_err(|_| {
+                Fault::from(Reason::Unavailable).caused_by("the conversation does not stop writing")
+            })?;
         }
         if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
             self.shared.close_shell(kept.tools).await;
@@ -269,7 +268,7 @@ impl Shared {
 }
 
 fn ended() -> Fault {
-    Fault::new(Code::Unavailable, "The conversation was closed meanwhile. Try again.")
+    Fault::from(Reason::Unavailable).caused_by("the conversation was closed meanwhile")
 }
 
 /// An actor's place in the registry. Dropping it gives the place up, also when the actor crashes.

@@ -1,10 +1,10 @@
 //! A conversation's log, folded into what its agent has to know.
 
 use agent::Past;
-use ports::{EventLog, LogId, Record};
+use ports::{EventLog, Record};
 use types::conversation::Projection;
 use types::log::{Control, LogRecord};
-use types::{Epoch, Event, Seq};
+use types::{Epoch, Event, LogId, Seq};
 
 use super::snapshot::Anchor;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::{Input, title};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ports::rpc::{self, Address, Code, Fault};
+use ports::rpc::{self, Address, Fault};
 use tracing::Instrument;
 use types::calls::{CommandDone, RecordCall};
 use types::classify::classify;
@@ -115,8 +115,8 @@ impl Actor {
         let completion = match result {
             Ok(completion) => completion,
             Err(failure) => {
-                let text = format!("{}: {}", failure.code, failure.detail);
-                let _ = reply.send(Err(Fault::new(Code::Internal, text)));
+                let fault = Fault::internal(format_args!("{}: {}", failure.code, failure.detail));
+                let _ = reply.send(Err(fault));
                 return Ok(());
             }
         };

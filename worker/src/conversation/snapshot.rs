@@ -24,10 +24,10 @@ use std::hash::{DefaultHasher, Hasher};
 
 use agent::Past;
 use bytes::Bytes;
-use ports::{EventLog, LogId, Record};
+use ports::{EventLog, Record};
 use serde::{Deserialize, Serialize};
 use types::conversation::Projection;
-use types::{Epoch, Seq};
+use types::{Epoch, LogId, Seq};
 
 use super::actor::Actor;
 use super::replay::Replay;

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
 use llm::StreamSink;
-use ports::subjects;
 use telemetry::metrics::Tokens;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
 use types::tool::ToolAction;
-use types::{ConversationId, EventId};
+use types::{ConversationId, EventId, subjects};
 
 use super::Shared;
 use super::actor::{Actor, End};

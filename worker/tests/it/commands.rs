@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, World, finish, forget, message, sleep, terminal, until};
 use futures_util::StreamExt;
-use ports::rpc::Code;
-use ports::{Delivery, subjects};
+use ports::Delivery;
+use ports::rpc::{Code, Reason};
 use serde_json::json;
 use testing::script::Turn;
-use types::ConversationId;
 use types::calls::{Command, Once};
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
+use types::{ConversationId, subjects};
 
 /// "At once", on a machine that is busy with other tests too; a step in these tests takes thirty seconds.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -108,8 +108,7 @@ async fn run_twice_is_a_conflict() {
     world.model.will([Turn::hang()]);
     world.say(id, "go", true).await.unwrap();
     let fault = world.call(id, Command::Run {}).await.unwrap_err();
-    assert_eq!(fault.code, Code::Conflict);
-    assert_eq!(fault.message, "Conversation already running. Wait for completion or pause first.");
+    assert_eq!(fault, Reason::AlreadyRunning.into());
     world.call(id, Command::Respond { accept: true, reason: String::new() }).await.unwrap();
 }
 
@@ -249,14 +248,10 @@ async fn run_slots_are_limited() {
     world.say(first, "occupy", true).await.unwrap();
 
     let fault = world.say(second, "wait", true).await.unwrap_err();
-    assert_eq!(fault.code, Code::Busy);
-    assert!(fault.message.contains(&format!("POST /api/conversations/{second}/run")), "{fault}");
+    assert_eq!(fault, Reason::MessageSaved.into());
     assert_eq!(world.kinds(second, "MessageEvent").await.len(), 1, "the message is saved");
     let fault = world.call(second, Command::Run {}).await.unwrap_err();
-    assert_eq!(
-        (fault.code, fault.message.as_str()),
-        (Code::Busy, "Conversation run limit reached. Retry the request later.")
-    );
+    assert_eq!(fault, Reason::RunLimit.into());
 
     world.call(first, Command::Interrupt {}).await.unwrap();
     until(async || world.call(second, Command::Run {}).await.is_ok()).await;
@@ -292,7 +287,7 @@ async fn a_failing_open_leaves_nothing_behind() {
     let id = world.create_with(|copy| copy.agent["tools"] = json!([{"name": "no_such_tool"}]));
     let fault = world.say(id, "hi", false).await.unwrap_err();
     assert_eq!(fault.code, Code::Invalid);
-    assert!(fault.message.contains("no_such_tool"), "{fault}");
+    assert!(fault.public.contains("no_such_tool"), "{fault}");
     assert!(world.log_records(id).await.is_empty());
     assert_eq!(world.say(ConversationId::random(), "hi", false).await.unwrap_err().code, Code::NotFound);
     world.call(id, forget(&world, id)).await.unwrap();

@@ -108,7 +108,7 @@ async fn a_log_without_room_ends_the_run_with_the_reason_and_goes_on_when_there_
     assert!(world.kinds(id, "ObservationEvent").await.is_empty());
 
     let fault = world.say(id, "more", true).await.unwrap_err();
-    assert_eq!((fault.code, fault.message.as_str()), (Code::Full, "no room"));
+    assert_eq!((fault.code, fault.public.as_str()), (Code::Full, "no room"));
     assert_eq!(world.kinds(id, "ConversationErrorEvent").await.len(), 1, "nothing was under way");
 
     faults.no_room.store(false, Ordering::SeqCst);

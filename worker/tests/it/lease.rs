@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use embedded::{Fsync, Options};
 use manyhands_worker::{Config, Error, run};
-use ports::buckets::LEASES;
 use ports::{Expect, Ports};
 use tempfile::TempDir;
 use testing::eventually;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use types::buckets::LEASES;
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
 

@@ -2,13 +2,14 @@
 
 use crate::support::{World, finish, secret, terminal, until};
 use futures_util::StreamExt;
-use ports::{Delivery, subjects};
+use ports::Delivery;
 use serde_json::json;
 use testing::script::Turn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use types::calls::{Command, Live};
 use types::secrets::SecretSource;
+use types::subjects;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_are_exported_and_masked() {

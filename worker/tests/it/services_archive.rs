@@ -125,7 +125,7 @@ async fn the_only_repository_below_is_meant() {
     assert!(String::from_utf8(made.bytes).unwrap().starts_with("diff --git a/x b/x\n"));
     world.sh("git init -q a/other");
     let several = archive(&world, &world.text("a"), "git-delta", None, &[]).await.err().unwrap();
-    assert!(several.message.starts_with("Not a git repository: "));
+    assert!(several.public.starts_with("Not a git repository: "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,8 +147,8 @@ async fn a_folder_that_is_too_deep_is_refused_and_the_server_goes_on() {
     let world = World::start().await;
     world.sh("mkdir p; cd p; for i in $(seq 1900); do mkdir a && cd a; done");
     let refused = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.err().unwrap();
-    assert_eq!(refused.code, Code::BadRequest, "{}", refused.message);
-    assert!(refused.message.contains("200 levels"), "{}", refused.message);
+    assert_eq!(refused.code, Code::BadRequest, "{}", refused.public);
+    assert!(refused.public.contains("200 levels"), "{}", refused.public);
     world.sh("mkdir -p q/$(printf 'a/%.0s' $(seq 150)); touch q/$(printf 'a/%.0s' $(seq 150))f");
     archive(&world, &world.text("q"), "tar.gz", None, &[]).await.unwrap();
     assert_eq!(fs::read_dir(world.path("../scratch")).unwrap().count(), 0, "nothing is left of either");
@@ -160,7 +160,7 @@ async fn a_file_that_pretends_to_be_huge_is_refused_at_once() {
     world.sh("mkdir p; truncate -s 15T p/sparse");
     let refused = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.err().unwrap();
     assert_eq!(refused.code, Code::BadRequest);
-    assert!(refused.message.contains("16384 MiB"), "{}", refused.message);
+    assert!(refused.public.contains("16384 MiB"), "{}", refused.public);
     archive(&world, &world.text("p"), "tar.gz", None, &["sparse"]).await.unwrap();
 }
 

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::services::{World, eventually, is_alive};
 use crate::support::faulty::{Faults, Faulty};
-use ports::LogId;
 use ports::rpc::{Code, Fault};
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;
-use types::{BashScope, ConversationId, Epoch, SandboxId, Seq};
+use types::{BashScope, ConversationId, Epoch, LogId, SandboxId, Seq};
 
 fn all() -> Scope {
     Scope::default()

@@ -150,7 +150,7 @@ async fn a_reference_must_name_a_commit() {
         };
         let refused = world.git(call).await.unwrap_err();
         assert_eq!(refused.code, Code::BadRequest, "{reference}");
-        assert!(refused.message.contains("rev-parse"), "{}", refused.message);
+        assert!(refused.public.contains("rev-parse"), "{}", refused.public);
     }
 }
 

@@ -142,8 +142,8 @@ async fn a_repository_that_cannot_be_read_is_refused_with_the_reason() {
         world.sh(&format!("git init -q .; echo one > a; git add .; git commit -qm first; {breakage}"));
         let call = GitCall::Changes { scope: Scope::default(), path: world.text(""), reference: None };
         let refused = world.git(call).await.unwrap_err();
-        assert_eq!(refused.code, Code::BadRequest, "{name}: {}", refused.message);
-        assert!(refused.message.contains(reason), "{name}: {}", refused.message);
+        assert_eq!(refused.code, Code::BadRequest, "{name}: {}", refused.public);
+        assert!(refused.public.contains(reason), "{name}: {}", refused.public);
     }
 }
 

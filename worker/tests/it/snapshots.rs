@@ -8,10 +8,9 @@ use crate::support::counted::Counts;
 use crate::support::{World, finish, forget, secret, terminal, until};
 use bytes::Bytes;
 use manyhands_worker::Config;
-use ports::LogId;
 use serde_json::{Value, json};
 use types::log::LogRecord;
-use types::{ConversationId, Epoch, Seq};
+use types::{ConversationId, Epoch, LogId, Seq};
 
 const SAID: usize = 30;
 

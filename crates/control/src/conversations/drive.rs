@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use types::Message;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
@@ -91,7 +91,7 @@ impl Conversations {
         self.deliver_waiting(entry).await?;
         match self.message(entry, message, sender, run, once).await {
             Ok(_) => Ok(Said::Done),
-            Err(fault) if fault.code == Code::Busy => Ok(Said::WithoutRun),
+            Err(fault) if fault.reason == Some(Reason::MessageSaved) => Ok(Said::WithoutRun),
             Err(fault) => Err(fault),
         }
     }

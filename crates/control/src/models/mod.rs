@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{Address, Call, Code, Fault, Limits, Room, Server};
-use ports::{Bus, Ports, subjects};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Reason, Room, Server};
+use ports::{Bus, Ports};
 use readmodel::index::Index;
 use telemetry::metrics::Work;
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
-use types::ConversationId;
 use types::brokering::ModelCall;
 use types::conversation::ConversationRecord;
+use types::{ConversationId, subjects};
 use vault::Vault;
 
 use crate::{Config, Mode, Tasks};
@@ -122,7 +122,7 @@ impl Models {
         }
         let bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
         let taken = self.0.under_way.take(sandbox.as_str(), bytes);
-        let taken = taken.ok_or_else(|| Fault::new(Code::Busy, "too many model calls are under way"))?;
+        let taken = taken.ok_or_else(|| Fault::from(Reason::Overloaded))?;
         let record = self.0.index.read(conversation).await?.filter(|record| record.sandbox == sandbox);
         let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
         let notes = self.0.bus.subscribe(&subjects::model_notes(&sandbox, &id), None).await?;

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ports::buckets::BUDGETS;
 use ports::retry::Backoff;
 use ports::{Bucket, Expect, Kv};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use types::buckets::BUDGETS;
 use types::stats::{MOST_COST, add_cost};
 use uuid::Uuid;
 

@@ -32,11 +32,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use ports::{Kv, Ports};
 use readmodel::index::Index;
 use tokio::time::Instant;
+use types::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
 use types::placement::{Allocation, Failure, Lease, Want, Wanted};
 use types::{Epoch, SandboxId};
 
@@ -189,7 +189,7 @@ impl Fleet {
         };
         match records::change(self.kv.as_ref(), sandbox, touch).await? {
             Some(wanted) if wanted.want != Want::Deleted => Ok(()),
-            _ => Err(Fault::new(Code::NotFound, "The sandbox of this conversation was deleted.")),
+            _ => Err(Reason::SandboxDeleted.into()),
         }
     }
 
@@ -200,7 +200,7 @@ impl Fleet {
     fn too_late(&self, sandbox: &SandboxId) -> Fault {
         match self.failure(sandbox) {
             Some(failure) => not_started(&failure),
-            None => Fault::new(Code::Absent, "The sandbox is still starting. Try again later."),
+            None => Reason::SandboxStarting.into(),
         }
     }
 }

@@ -77,13 +77,10 @@ impl Fleet {
             if !wanted.as_ref().is_none_or(is_free) {
                 return false;
             }
-            let (want, image) = match wanted.take() {
-                Some(unclaimed) => (unclaimed.want, unclaimed.image),
-                None => (Want::Paused, self.cluster.image.clone()),
-            };
+            let want = wanted.take().map_or(Want::Paused, |unclaimed| unclaimed.want);
             let (tenant, place) = (Some(tenant.clone()), place.to_owned());
             let touched_at = records::now();
-            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None, image });
+            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None });
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;
@@ -104,7 +101,7 @@ impl Fleet {
         let fits = |key: &&String, seen: &Seen<Wanted>| {
             let wanted = &seen.value;
             let is_free = wanted.tenant.is_none() && wanted.want == Want::Running;
-            is_free && wanted.image == self.cluster.image && self.current_lease(key).is_some()
+            is_free && self.current_lease(key).is_some()
         };
         let free: Vec<SandboxId> = self.wanted.read(|all: &BTreeMap<String, Seen<Wanted>>| {
             let free = all.iter().filter(|(key, seen)| fits(key, seen));

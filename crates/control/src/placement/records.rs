@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
-use ports::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use ports::{Bucket, Change, Error, Kv};
 use serde::Deserialize;
 use types::SandboxId;
+use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use types::placement::Wanted;
 
 /// What is wanted of each sandbox.

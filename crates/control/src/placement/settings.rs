@@ -13,8 +13,6 @@ pub struct Cluster {
     pub root: PathBuf,
     /// What a worker may take to start before a call that waits for it is given up.
     pub patience: Duration,
-    /// What new sandboxes are made from; `None`: the supervisor's own choice.
-    pub image: Option<String>,
     /// Whether models may be at addresses that only the gateway's machine or network can reach. Tenants name
     /// the addresses, and the gateway calls them.
     pub private_model_hosts: bool,

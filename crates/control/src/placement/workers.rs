@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ports::Bus;
-use ports::rpc::{self, Address, Code, Fault};
+use ports::rpc::{self, Address, Code, Fault, Reason};
 use tokio::time::Instant;
 use types::SandboxId;
 use types::service::{AnswerTo, OfWorker};
@@ -14,9 +14,6 @@ use super::Placement;
 
 /// How long a worker that has its lease may keep from answering.
 const UNANSWERED: Duration = Duration::from_secs(30);
-
-const LOST: &str =
-    "The sandbox's worker was lost while it worked on this. It may have been done in part or as a whole.";
 
 /// The workers, each by its sandbox. Cheap to clone.
 #[derive(Clone)]
@@ -79,7 +76,7 @@ impl Workers {
             let outcome = tokio::select! {
                 biased;
                 outcome = call => outcome,
-                () = self.placement.ended(sandbox, incarnation) => Err(Fault::new(Code::Unavailable, LOST)),
+                () = self.placement.ended(sandbox, incarnation) => Err(Reason::WorkerLost.into()),
             };
             match outcome {
                 Err(fault) if fault.code == Code::Absent && Instant::now() < give_up => {

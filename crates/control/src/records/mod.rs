@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
+use ports::rpc::{Address, Call, Fault, Limits, Reason, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
 use types::ConversationId;
@@ -81,7 +81,7 @@ impl Records {
             RecordCall::Open { conversation } => {
                 let record = self.0.index.read(conversation).await?;
                 let record = record.filter(|record| record.sandbox == sandbox);
-                let record = record.ok_or_else(|| Fault::new(Code::NotFound, "no such conversation"))?;
+                let record = record.ok_or_else(|| Fault::from(Reason::Missing))?;
                 serde_json::to_value(self.working_copy(record)).map_err(Fault::internal)
             }
             RecordCall::SetTitle { conversation, title } => {

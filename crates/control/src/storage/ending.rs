@@ -1,8 +1,8 @@
 //! What a worker may still say when its sandbox has no room: that something has ended.
 
 use bytes::Bytes;
-use ports::LogId;
 use serde::Deserialize;
+use types::LogId;
 use types::bash::BashEvent;
 use types::log::{Control, LogRecord};
 

@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
-use ports::{Error, LogId, Ports, Result};
+use ports::{Error, Ports, Result};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::SandboxId;
+use types::{LogId, SandboxId};
 
 use ending::is_ending;
 use quota::Quota;

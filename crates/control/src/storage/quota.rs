@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ports::buckets::STORED;
 use ports::{Bucket, Error, Kv, Result};
 use types::SandboxId;
+use types::buckets::STORED;
 
 /// Bytes that are counted here before the others are told.
 pub const PORTION: i64 = 1 << 20;

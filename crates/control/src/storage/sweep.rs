@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use ports::storage::Storage;
 use ports::{Change, Expect, Kv, KvEntry, Result};
 use serde::Deserialize;
 use types::SandboxId;
+use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 
 const PAUSE: Duration = Duration::from_secs(3_600);
 

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, attempts};
 use async_nats::Message;
 use futures_util::StreamExt;
 use manyhands_credentials::Role;
-use ports::subjects;
+use types::subjects::{self, Every};
 
 const ANSWERED: &str = "$JS.API.INFO";
 
@@ -29,11 +29,14 @@ impl Scene {
         let cluster = Cluster::start().await;
         let (writer, supervisor) =
             (cluster.control(Role::Gateway).await, cluster.control(Role::Supervisor).await);
-        let store = Store::make(&writer.nats, &supervisor.nats).await;
+        cluster.set_up().await;
+        let store = Store::fill(&writer.nats, &supervisor.nats).await;
         answer_workers(cluster.control(Role::Gateway).await.nats).await;
-        let heard_by_gateways = ["mh.rec.*", "mh.hist.*.*", "mh.llm.>", "mh.live.>", "mh.pub.>"];
         let gateway = cluster.control(Role::Gateway).await;
-        let gateway = Observer::new(gateway, ANSWERED, &heard_by_gateways).await;
+        let rights = Role::Gateway.permissions();
+        let heard = rights.subscribe().iter().map(String::as_str);
+        let heard: Vec<&str> = heard.filter(|subject| !subject.starts_with("_INBOX_")).collect();
+        let gateway = Observer::new(gateway, ANSWERED, &heard).await;
         let bystanders = vec![
             Observer::new(supervisor, ANSWERED, &[]).await,
             Observer::new(cluster.system().await, manyhands_credentials::UPDATE_SUBJECT, &[]).await,
@@ -95,14 +98,23 @@ impl Scene {
             };
             !is_own
         };
+        // Leases end by themselves, and the server says so.
+        let by_itself = |message: &Message| {
+            message.headers.as_ref().is_some_and(|headers| headers.get("Nats-Marker-Reason").is_some())
+        };
         let noticed = self.everybody().flat_map(Observer::heard);
-        noticed.filter(of_others).collect()
+        noticed.filter(|message| of_others(message) && !by_itself(message)).collect()
     }
 }
 
 /// As a gateway does.
 async fn answer_workers(nats: async_nats::Client) {
-    for pattern in [subjects::ALL_RECORDS, subjects::ALL_STORAGE, "mh.llm.>"] {
+    for pattern in [
+        subjects::records(Every),
+        subjects::storage(Every, Every),
+        subjects::models(Every),
+        subjects::model_notes(Every, "*"),
+    ] {
         let mut calls = nats.subscribe(pattern).await.unwrap();
         let nats = nats.clone();
         tokio::spawn(async move {

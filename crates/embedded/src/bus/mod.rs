@@ -70,12 +70,14 @@ impl Hub {
 impl Bus for LocalBus {
     async fn publish(&self, subject: &str, parcel: Parcel) -> Result<()> {
         check_subject(subject)?;
+        ports::fits(parcel.bytes())?;
         self.send(subject, &parcel);
         Ok(())
     }
 
     async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> Result<Parcel> {
         check_subject(subject)?;
+        ports::fits(parcel.bytes())?;
         let mut place = self.0.inbox.open();
         match self.0.send(subject, &parcel, Some(&place.subject())) {
             Reach { taken: 0, dropped: 0 } => return Err(Error::NotFound),

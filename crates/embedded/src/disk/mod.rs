@@ -23,7 +23,6 @@ use crate::options::Options;
 use crate::place::{Area, Place};
 
 const DRAFTS: &str = "drafts";
-const BLOBS: &str = "blobs";
 
 /// The data folders. Changes come from the journal's thread only; anyone may read.
 pub struct Disk {
@@ -52,7 +51,6 @@ impl Disk {
         for folder in [&options.root, &options.conversations, &options.bash_events, &drafts] {
             make_folder(folder)?;
         }
-        make_folder(&options.root.join(BLOBS))?;
         for draft in fs::read_dir(&drafts)? {
             let draft = draft?.path();
             if let Err(error) = trees::remove(&draft) {
@@ -85,10 +83,6 @@ impl Disk {
 
     pub fn in_root(&self, path: &str) -> PathBuf {
         self.root.join(path)
-    }
-
-    pub fn blob(&self, name: &str) -> PathBuf {
-        self.root.join(BLOBS).join(name)
     }
 
     /// A log, or `None` if it is absent. Its torn last line, if it has one, is cut.
@@ -208,18 +202,6 @@ impl Disk {
         let draft = self.draft();
         let replaced = write_new(&draft, bytes).and_then(|_| move_to(&draft, path));
         replaced.inspect_err(|_| drop(fs::remove_file(&draft)))
-    }
-
-    /// Puts `bytes` at `path`, without the journal; on the disk before it returns if `durable`.
-    pub fn put_whole(&self, path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-        let draft = self.draft();
-        let written =
-            write_new(&draft, bytes).and_then(|file| if durable { file.sync_data() } else { Ok(()) });
-        written.and_then(|()| move_to(&draft, path)).inspect_err(|_| drop(fs::remove_file(&draft)))?;
-        match path.parent() {
-            Some(folder) if durable => File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
     }
 
     fn draft(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use ports::{Change, Changes, Error, Expect, Kv, KvEntry, Result, Scan};
 
 use crate::blocking::blocking;
 use crate::disk::Disk;
-use crate::journal::{Journal, MAX_BYTES};
+use crate::journal::Journal;
 use crate::place::{Place, bucket_folder};
 use index::Buckets;
 use read::Pages;
@@ -43,9 +43,7 @@ impl Kv for FileKv {
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        if value.len() > MAX_BYTES - (1 << 10) {
-            return Err(Error::Internal(format!("a value of more than {MAX_BYTES} bytes")));
-        }
+        ports::fits(value.len())?;
         let target = write::Target::new(self.buckets.clone(), bucket, key, expect)?;
         self.journal.run(|answer| Box::new(Put::new(target, value, answer))).await
     }

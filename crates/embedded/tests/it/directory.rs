@@ -30,12 +30,11 @@ async fn nobody_else_may_read_anything() {
     append(&ports, "0a", Seq::ZERO, &["x"]).await.unwrap();
     append(&ports, "_bash", Seq::ZERO, &["x"]).await.unwrap();
     ports.kv.put("SETTINGS", "key", "value".into(), Expect::Anything).await.unwrap();
-    ports.blobs.put("blob", "body".into()).await.unwrap();
     let mut files = 0;
     for name in ["store", "conversations", "bash_events"] {
         files += check_modes(&folder.path().join(name));
     }
-    assert_eq!(files, 6, "lock, segment, key, blob and two logs");
+    assert_eq!(files, 5, "lock, segment, key and two logs");
 }
 
 fn check_modes(path: &Path) -> usize {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use fastrand::Rng;
 use manyhands_embedded::{Fsync, Options};
 use ports::log::{LogWriter, Loss, Trouble};
-use ports::{Appended, Error, EventLog, LogId, Record, Result};
+use ports::{Appended, Error, EventLog, Record, Result};
 use types::log::{Control, LogRecord};
-use types::{BashScope, Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, LogId, SandboxId, Seq};
 
 const SEEDS: u64 = 400;
 

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::LogId;
 use ports::rpc::{Code, Fault, Limits, Room};
 use ports::storage::Ledger;
-use types::Epoch;
 use types::log::{Control, LogRecord};
+use types::{Epoch, LogId};
 
 use crate::archive::{Archive, Direct};
 use crate::body::{self, Body, Digest, LARGEST, PIECE};

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ports::buckets::LEASES;
 use ports::rpc::{Code, Fault};
 use ports::{Allowance, Error, Expect, Kv, KvEntry};
+use types::buckets::LEASES;
 use types::placement::Lease;
 use types::time::unix_of_utc;
 use types::{Epoch, SandboxId};

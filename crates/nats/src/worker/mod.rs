@@ -9,7 +9,7 @@ mod restricted;
 mod serve;
 
 pub use remote::Remote;
-pub use restricted::{NoBlobs, OwnLease};
+pub use restricted::OwnLease;
 pub use serve::Served;
 
 /// Bytes of messages in one answer: well below the smallest max_payload in use.

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use ports::Expect;
 use serde::{Deserialize, Serialize};
 use types::service::{AnswerTo, OfControlPlane, Service};
+use types::subjects::STORAGE;
 
 use crate::body::{Body, Digest};
 use crate::message::{Lengths, LogMessage};
@@ -56,7 +57,7 @@ pub enum Question {
 }
 
 impl Service for Question {
-    const NAME: &'static str = "hist";
+    const NAME: &'static str = STORAGE;
 
     fn only_reads(&self) -> bool {
         match self {

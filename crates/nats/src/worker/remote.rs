@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::rpc::{self, Address, Code, Fault};
-use ports::{Error, Expect, KvEntry, LogId, Result};
-use types::{Epoch, SandboxId};
+use ports::rpc::{self, Address};
+use ports::{Error, Expect, KvEntry, Result};
+use types::{Epoch, LogId, SandboxId};
 
 use super::protocol::{Question, StorageAnswer, unpack};
 use crate::archive::Archive;
@@ -43,7 +43,7 @@ impl Remote {
 
     async fn ask(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes)> {
         let address = Address::of_control_plane_for(&self.sandbox, self.epoch);
-        rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await.map_err(error)
+        Ok(rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await?)
     }
 
     /// The name of a log of this sandbox.
@@ -118,18 +118,6 @@ impl Archive for Remote {
         match self.ask(question, piece).await? {
             (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
-        }
-    }
-}
-
-fn error(fault: Fault) -> Error {
-    match fault.code {
-        Code::NotFound => Error::NotFound,
-        Code::Conflict => Error::Conflict { tail: None },
-        Code::Full => Error::Full(fault.message),
-        Code::Unavailable | Code::Absent | Code::Busy => Error::Unavailable(fault.message),
-        Code::BadRequest | Code::Forbidden | Code::Invalid | Code::TooLarge | Code::Internal => {
-            Error::Internal(fault.message)
         }
     }
 }

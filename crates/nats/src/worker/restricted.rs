@@ -1,13 +1,12 @@
 //! What a worker has of the other ports: its own lease, and nothing else.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{future::ready, stream};
-use ports::{Blobs, Changes, Error, Expect, Kv, KvEntry, Result, Scan, buckets};
-use types::SandboxId;
+use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
+use types::{SandboxId, buckets};
 
 use super::Remote;
 
@@ -51,28 +50,6 @@ impl OwnLease {
     }
 }
 
-/// A worker has none.
-pub struct NoBlobs;
-
-#[async_trait]
-impl Blobs for NoBlobs {
-    async fn put(&self, name: &str, _bytes: Bytes) -> Result<()> {
-        Err(denied("blob", name))
-    }
-
-    async fn get(&self, name: &str, _range: Range<u64>) -> Result<Bytes> {
-        Err(denied("blob", name))
-    }
-
-    async fn size(&self, name: &str) -> Result<u64> {
-        Err(denied("blob", name))
-    }
-
-    async fn delete(&self, name: &str) -> Result<()> {
-        Err(denied("blob", name))
-    }
-}
-
-fn denied(kind: &str, name: &str) -> Error {
-    Error::Internal(format!("{kind}/{name} is not for a worker"))
+fn denied(bucket: &str, key: &str) -> Error {
+    Error::Internal(format!("{bucket}/{key} is not for a worker"))
 }

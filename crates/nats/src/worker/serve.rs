@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ports::Kv;
 use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
 use ports::storage::{Ledger, Storage};
-use ports::{Kv, LogId};
-use types::{Epoch, SandboxId};
+use types::{Epoch, LogId, SandboxId};
 
 use super::appends::Appends;
 use super::lease::Leases;

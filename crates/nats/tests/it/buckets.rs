@@ -2,8 +2,9 @@
 
 use crate::common::{cluster, connection, next};
 use futures_util::future::join_all;
-use ports::{Change, Error, Expect, buckets};
+use ports::{Change, Error, Expect};
 use serde_json::json;
+use types::buckets;
 
 #[tokio::test]
 async fn an_expired_lease_is_absent_and_its_watchers_hear_of_it() {

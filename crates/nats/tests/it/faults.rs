@@ -8,11 +8,11 @@ use crate::common::{PATIENCE, append, cluster, connection, log, next, options, t
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
-use ports::{Change, Delivery, Error, Expect, Parcel, Ports, buckets};
+use ports::{Change, Delivery, Error, Expect, Parcel, Ports};
 use serde_json::json;
 use testing::nats::Nats;
 use testing::until;
-use types::Seq;
+use types::{Seq, buckets};
 
 /// A cluster, and a connection to it that can be cut.
 async fn cuttable() -> (Nats, Ports, Proxy, Connection) {

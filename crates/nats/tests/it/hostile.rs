@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use manyhands_nats::{Options, connect};
-use ports::buckets::{LEASES, STORED};
 use ports::rpc::{Address, Code, Fault, call};
-use ports::{Delivery, Expect, Ports, Stored, subjects};
+use ports::{Delivery, Expect, Ports, Stored};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use types::buckets::{LEASES, STORED};
 use types::placement::Lease;
-use types::{Epoch, SandboxId, Seq};
+use types::{Epoch, SandboxId, Seq, subjects};
 
 use crate::common::{Anything, PATIENCE, cluster, log, next, options, serve_storage};
 

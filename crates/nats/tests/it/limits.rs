@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, append, cluster, connection, log, next};
 use bytes::Bytes;
-use ports::{Delivery, Error, Parcel, Record, Stored, subjects};
+use ports::{Delivery, Error, Parcel, Record, Stored};
 use testing::nats::Nats;
-use types::Seq;
+use types::{Seq, subjects};
 
 #[tokio::test]
 async fn a_slow_consumer_sees_that_it_lags_and_holds_nobody_up() {
@@ -96,7 +96,7 @@ async fn messages_the_client_itself_had_to_drop_show_too() {
 }
 
 #[tokio::test]
-async fn a_record_too_large_for_a_message_goes_through_a_blob() {
+async fn a_record_too_large_for_a_message_goes_through_pieces() {
     let (server, connection) = cluster().await;
     let ports = connection.control().await.unwrap();
     let large = Bytes::from((0..900_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
@@ -115,9 +115,9 @@ async fn a_record_too_large_for_a_message_goes_through_a_blob() {
         assert_eq!((stored, message.parcel.blob), (Stored { seq, prev }, payload));
         prev = seq;
     }
-    assert!(blob_messages(&server).await > 0);
+    assert!(pieces(&server).await > 0);
     ports.log.delete(&log("a")).await.unwrap();
-    assert_eq!(blob_messages(&server).await, 0, "its body goes with the log");
+    assert_eq!(pieces(&server).await, 0, "its body goes with the log");
 }
 
 #[tokio::test]
@@ -137,12 +137,14 @@ async fn a_body_that_is_not_what_was_stored_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn a_parcel_beyond_the_servers_limit_is_refused_with_its_reason() {
-    let (_server, connection) = cluster().await;
+async fn a_parcel_beyond_the_limit_of_a_small_server_is_refused_with_its_reason() {
+    let server = Nats::with("max_payload: 1MB").await;
+    let connection = connection(server.url()).await;
+    connection.set_up(None).await.unwrap();
     let ports = connection.control().await.unwrap();
-    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![0; 9 << 20]) };
+    let parcel = Parcel { json: "{}".into(), blob: Bytes::from(vec![0; 2 << 20]) };
     let refused = ports.bus.publish("x", parcel).await;
-    assert!(matches!(&refused, Err(Error::Internal(why)) if why.contains("max_payload")), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::TooLarge(why)) if why.contains("max_payload")), "{refused:?}");
     assert!(connection.is_connected());
 }
 
@@ -160,7 +162,7 @@ async fn a_file_chunk_passes_a_server_that_is_set_up_for_it() {
     assert_eq!(answer, Ok(parcel));
 }
 
-async fn blob_messages(server: &Nats) -> u64 {
+async fn pieces(server: &Nats) -> u64 {
     let client = async_nats::connect(server.url()).await.unwrap();
     let info = client.request("$JS.API.STREAM.INFO.BLOBS", "".into()).await.unwrap();
     let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();

@@ -12,6 +12,7 @@ mod common;
 mod contract;
 mod faults;
 mod hostile;
+mod lagging;
 mod limits;
 mod quota;
 mod set_up;

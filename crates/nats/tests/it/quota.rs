@@ -4,12 +4,12 @@ use crate::common::{cluster, connection, options, serve_storage};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
-use ports::buckets::{CONVERSATIONS, SANDBOXES, STORED};
-use ports::{Error, Expect, LogId, Ports, Result, subjects};
+use ports::{Error, Expect, Ports, Result};
 use testing::nats::Nats;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use types::{Epoch, SandboxId, Seq};
+use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
+use types::{Epoch, LogId, SandboxId, Seq, subjects};
 
 const MIB: u64 = 1 << 20;
 const QUOTA: u64 = 4 * MIB;

@@ -4,11 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::common::{append, cluster, connection, options};
 use manyhands_nats::{Error, Options, connect};
-use ports::{Expect, buckets};
+use ports::Expect;
 use testing::nats::Nats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use types::Seq;
+use types::{Seq, buckets};
 
 #[tokio::test]
 async fn setting_up_twice_changes_nothing() {

@@ -9,12 +9,12 @@ use crate::common::{Anything, PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
 use ports::rpc::{Address, Code, call};
-use ports::{Error, Expect, LogId, Ports, buckets, subjects};
+use ports::{Error, Expect, Ports};
 use serde_json::json;
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::placement::Lease;
-use types::{BashScope, Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, LogId, SandboxId, Seq, buckets, subjects};
 
 struct Keep {
     server: Nats,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use types::buckets;
 
 use super::{in_time, next, unique};
-use crate::{Bucket, Expect, Ports, Update, Versioned, buckets};
+use crate::{Bucket, Expect, Ports, Update, Versioned};
 
 const BUCKET: &str = buckets::PLACES;
 

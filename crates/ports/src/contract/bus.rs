@@ -8,7 +8,19 @@ use futures_util::StreamExt;
 use futures_util::stream::select_all;
 
 use super::{PATIENCE, in_time, next, unique};
-use crate::{Delivery, Error, Message, Parcel, Ports, Subscription};
+use crate::{Delivery, Error, LARGEST, Message, Parcel, Ports, Subscription};
+
+pub async fn more_than_the_largest_parcel_is_refused_at_once(ports: Ports) {
+    let subject = unique();
+    let mut subscription = subscribe(&ports, &subject, None).await;
+    let parcel = |blob: usize| Parcel { json: "{}".into(), blob: Bytes::from(vec![0; blob]) };
+    let refused = ports.bus.publish(&subject, parcel(LARGEST)).await;
+    assert!(matches!(refused, Err(Error::TooLarge(_))), "{refused:?}");
+    let refused = ports.bus.request(&subject, parcel(LARGEST), PATIENCE).await;
+    assert!(matches!(refused, Err(Error::TooLarge(_))), "{refused:?}");
+    ports.bus.publish(&subject, parcel(LARGEST - 2)).await.expect("it has room");
+    assert_eq!(message(&mut subscription).await.parcel.blob.len(), LARGEST - 2);
+}
 
 pub async fn a_message_reaches_every_matching_pattern_once(ports: Ports) {
     let base = unique();

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt};
+use types::buckets;
 
 use super::{in_time, next, unique};
-use crate::{Change, Error, Expect, KvEntry, Ports, buckets};
+use crate::{Change, Error, Expect, KvEntry, LARGEST, Ports};
 
 /// What a scan may have read without being asked for it yet.
 const AHEAD: usize = 5 << 20;
@@ -189,6 +190,18 @@ pub async fn a_watcher_sees_every_change_in_order(ports: Ports) {
         };
         assert_eq!(seen, expected);
     }
+}
+
+pub async fn the_largest_value_comes_back_and_a_larger_one_is_refused(ports: Ports) {
+    let key = unique();
+    let large = Bytes::from(vec![b'x'; LARGEST]);
+    let more = Bytes::from(vec![b'x'; LARGEST + 1]);
+    let revision = ports.kv.put(BUCKET, &key, large.clone(), Expect::Absent).await.expect("it has room");
+    let refused = ports.kv.put(BUCKET, &key, more, Expect::Anything).await;
+    assert!(matches!(refused, Err(Error::TooLarge(_))), "{refused:?}");
+    let stored = get(&ports, &key).await.expect("it is there");
+    assert_eq!((stored.revision, stored.value == large), (revision, true));
+    assert_eq!(ports.kv.delete(BUCKET, &key, Expect::Anything).await, Ok(()));
 }
 
 async fn put(ports: &Ports, key: &str, value: &str, expect: Expect) -> crate::Result<u64> {

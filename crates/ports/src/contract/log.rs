@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use types::{BashScope, ConversationId, SandboxId, Seq};
+use types::{BashScope, ConversationId, LogId, SandboxId, Seq, subjects};
 
 use super::{new_log, next};
-use crate::{Delivery, Error, EventLog, LogId, Ports, Record, Stored, Subscription, subjects};
+use crate::{Delivery, Error, EventLog, Ports, Record, Stored, Subscription};
 
 pub async fn an_append_after_the_tail_is_stored_in_order(ports: Ports) {
     let log = new_log();

@@ -9,7 +9,6 @@
 //! ```
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a promise that is broken ends its test")]
 
-pub mod blobs;
 pub mod bucket;
 pub mod bus;
 pub mod kv;
@@ -20,9 +19,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use types::{ConversationId, SandboxId};
-
-use crate::LogId;
+use types::{ConversationId, LogId, SandboxId};
 
 /// How long a promise may take to come true.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[macro_export]
 macro_rules! contract_tests {
     ($make:ident) => {
-        $crate::contract_tests!($make, log kv bucket blobs bus rpc);
+        $crate::contract_tests!($make, log kv bucket bus rpc);
     };
     ($make:ident, $($group:ident)+) => {
         $($crate::contract_tests!(@$group $make);)+
@@ -74,6 +71,7 @@ macro_rules! contract_tests {
             a_scan_ends_although_keys_keep_changing,
             buckets_do_not_mix,
             a_watcher_sees_every_change_in_order,
+            the_largest_value_comes_back_and_a_larger_one_is_refused,
         );
     };
     (@bucket $make:ident) => {
@@ -83,15 +81,6 @@ macro_rules! contract_tests {
             a_change_decides_from_what_is_stored_and_may_remove_it,
             a_belief_that_is_wrong_costs_a_round_and_loses_nothing,
             what_cannot_be_read_is_told_of_and_holds_up_nothing,
-        );
-    };
-    (@blobs $make:ident) => {
-        $crate::contract_tests!($make, blobs:
-            a_blob_comes_back_whole_and_in_ranges,
-            an_empty_blob_is_a_blob,
-            a_blob_can_be_replaced,
-            an_absent_blob_is_not_found,
-            a_deleted_blob_is_gone,
         );
     };
     (@bus $make:ident) => {
@@ -104,6 +93,7 @@ macro_rules! contract_tests {
             a_request_gets_its_answer,
             a_request_nobody_listens_to_fails_at_once,
             a_request_without_an_answer_fails_at_its_deadline,
+            more_than_the_largest_parcel_is_refused_at_once,
             a_slow_subscriber_is_told_that_it_lags_and_goes_on,
         );
     };
@@ -113,6 +103,7 @@ macro_rules! contract_tests {
             a_fault_arrives_as_it_was_given,
             a_call_nobody_serves_is_unavailable,
             a_body_of_the_wrong_form_is_invalid,
+            a_call_too_large_to_be_sent_is_refused_and_reaches_nobody,
             calls_are_served_side_by_side,
             a_handler_that_panics_is_answered_for,
             a_call_beyond_the_room_is_refused_at_once,

@@ -12,11 +12,12 @@ use serde_json::json;
 use tokio::sync::{Barrier, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::Seq;
 use types::service::{AnswerTo, Service};
 
 use super::{PATIENCE, in_time, unique};
-use crate::rpc::{self, Address, Call, Code, Event, Fault, LARGEST, Limits, Server, VERSION};
-use crate::{Parcel, Ports};
+use crate::rpc::{self, Address, Call, Code, Event, Fault, Limits, Reason, Server, VERSION};
+use crate::{LARGEST, Parcel, Ports};
 
 /// A service for tests.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +72,8 @@ pub async fn a_call_carries_body_and_blob_both_ways(ports: Ports) {
 
 pub async fn a_fault_arrives_as_it_was_given(ports: Ports) {
     let (server, subject) = (Serving::new(&ports), unique());
-    let fault = Fault::new(Code::Busy, "come back later");
+    let reason = Reason::Changed { tail: Some(Seq(7)) };
+    let fault = Fault { public: "come back later".to_owned(), ..Fault::from(reason).caused_by("a disk") };
     let given = fault.clone();
     server
         .serve(&subject, WIDE, move |_: Call<Probe>| {
@@ -94,6 +96,16 @@ pub async fn a_body_of_the_wrong_form_is_invalid(ports: Ports) {
     let answer: Answered<()> = rpc::call(&*ports.bus, &address, &body, Bytes::new(), PATIENCE).await;
     assert_eq!(answer.expect_err("this is asked of others").code, Code::Invalid);
     assert_eq!(act(&ports, &subject).await, Ok(()), "the server goes on");
+}
+
+pub async fn a_call_too_large_to_be_sent_is_refused_and_reaches_nobody(ports: Ports) {
+    let (server, subject) = (Serving::new(&ports), unique());
+    let begun = server.counting(&subject).await;
+    let (address, large) = (Address::named(subject.clone()), Bytes::from(vec![0; LARGEST]));
+    let answer: Answered<()> = rpc::call(&*ports.bus, &address, &Probe::Act, large, PATIENCE).await;
+    assert_eq!(answer.expect_err("it is too large").reason, Some(Reason::CallTooLarge));
+    assert_eq!(act(&ports, &subject).await, Ok(()));
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
 }
 
 pub async fn calls_are_served_side_by_side(ports: Ports) {

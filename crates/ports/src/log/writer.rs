@@ -39,9 +39,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use types::log::{Control, LogRecord};
-use types::{Epoch, Seq};
+use types::{Epoch, LogId, Seq};
 
-use crate::{Appended, Error, EventLog, LogId, Record, Result};
+use crate::{Appended, Error, EventLog, Record, Result};
 
 /// After this an append counts as unanswered.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -94,7 +94,9 @@ impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
             Error::Unavailable(_) | Error::Conflict { .. } => Self::NotNow(error),
-            Error::NotFound | Error::Full(_) | Error::Internal(_) => Self::Lost(Loss::Refused(error)),
+            Error::NotFound | Error::TooLarge(_) | Error::Full(_) | Error::Internal(_) => {
+                Self::Lost(Loss::Refused(error))
+            }
         }
     }
 }

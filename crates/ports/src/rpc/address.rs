@@ -4,7 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use types::service::{OfControlPlane, OfWorker};
-use types::{Epoch, SandboxId, subjects};
+use types::subjects::{self, Every};
+use types::{Epoch, SandboxId};
 
 /// A subject on which nothing but calls of the service `S` is sent.
 pub struct Address<S> {
@@ -24,25 +25,25 @@ impl<S: OfControlPlane> Address<S> {
     /// The control plane, for the worker of a sandbox.
     #[must_use]
     pub fn of_control_plane(sandbox: &SandboxId) -> Self {
-        Self::named(format!("mh.{}.{sandbox}", S::NAME))
+        Self::named(subjects::calls::<S>(sandbox))
     }
 
     /// The same for the workers of all sandboxes: what the control plane answers.
     #[must_use]
     pub fn of_all_workers() -> Self {
-        Self::named(format!("mh.{}.*", S::NAME))
+        Self::named(subjects::calls::<S>(Every))
     }
 
     /// The control plane, for one incarnation, which may use no other epoch than its own.
     #[must_use]
     pub fn of_control_plane_for(sandbox: &SandboxId, incarnation: Epoch) -> Self {
-        Self::named(format!("mh.{}.{sandbox}.{}", S::NAME, incarnation.0))
+        Self::named(subjects::calls_of::<S>(sandbox, incarnation))
     }
 
     /// What the control plane answers of [`Address::of_control_plane_for`].
     #[must_use]
     pub fn of_all_incarnations() -> Self {
-        Self::named(format!("mh.{}.*.*", S::NAME))
+        Self::named(subjects::calls_of::<S>(Every, Every))
     }
 }
 
@@ -75,8 +76,8 @@ mod tests {
         let sandbox = SandboxId::shared();
         let records = Address::<RecordCall>::of_control_plane(&sandbox);
         assert_eq!(records.subject(), subjects::records(&sandbox));
-        assert_eq!(Address::<RecordCall>::of_all_workers().subject(), subjects::ALL_RECORDS);
-        assert_eq!(Address::<ModelCall>::of_all_workers().subject(), subjects::ALL_MODELS);
+        assert_eq!(Address::<RecordCall>::of_all_workers().subject(), subjects::records(Every));
+        assert_eq!(Address::<ModelCall>::of_all_workers().subject(), subjects::models(Every));
         let git = Address::<GitCall>::of_worker(&sandbox, Some(Epoch(3)));
         assert_eq!(git.subject(), "mh.cmd.default.git.3");
     }

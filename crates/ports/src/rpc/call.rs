@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 use types::service::{AnswerTo, Service};
 
 use super::envelope::{Request, read_answer};
-use super::{Address, Code, Fault, traces};
+use super::{Address, Code, Fault, Reason, traces};
 use crate::retry::Backoff;
 use crate::{Bus, Error, Parcel};
 
@@ -19,7 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Calls the service at `address` and waits for the answer and its blob.
 ///
 /// # Errors
-/// The other side's fault; `Absent` when nobody listens, `Unavailable` when `deadline` passes.
+/// The other side's fault; `Absent` when nobody listens, `Unavailable` when `deadline` passes, `TooLarge` for more
+/// than [`crate::LARGEST`].
 pub async fn call<S: Service, A: AnswerTo<S>>(
     bus: &dyn Bus,
     address: &Address<S>,
@@ -33,7 +34,7 @@ pub async fn call<S: Service, A: AnswerTo<S>>(
         let subject = address.subject();
         let answer =
             bus.request(subject, Parcel { json, blob }, deadline).await.map_err(|error| match error {
-                Error::NotFound => Fault::new(Code::Absent, format!("nobody answers on {subject}")),
+                Error::NotFound => Fault::from(Reason::Unreachable).caused_by(subject),
                 other => other.into(),
             })?;
         Ok((read_answer(&answer.json)?, answer.blob))

@@ -7,14 +7,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Fault};
-use crate::Parcel;
+use super::{Code, Fault, Reason};
+use crate::{LARGEST, Parcel};
 
 /// Processes that speak another version do not understand each other.
-pub const VERSION: u8 = 2;
-
-/// The most bytes of a parcel on any bus: the 8 MiB of a NATS message, less what its headers may take.
-pub const LARGEST: usize = (8 << 20) - (16 << 10);
+pub const VERSION: u8 = 3;
 
 /// How far the clocks of two machines may be apart.
 const CLOCKS: Duration = Duration::from_secs(10);
@@ -64,7 +61,7 @@ impl<T: DeserializeOwned> Request<T> {
             Ok(request) if request.v == VERSION => Ok(request),
             outcome => Err(other_release(json).unwrap_or_else(|| {
                 let why = outcome.err().map_or_else(String::new, |error| error.to_string());
-                Fault::new(Code::Invalid, format!("not a call: {why}"))
+                Fault::new(Code::Invalid, "This is no call.").caused_by(why)
             })),
         }
     }
@@ -89,7 +86,7 @@ pub(super) fn answer<A: Serialize>(outcome: Result<(A, Bytes), Fault>) -> Parcel
         let answer = Answer { v: VERSION, body: Some(body), error: None };
         let json = serde_json::to_vec(&answer).map_err(Fault::internal)?;
         match json.len().saturating_add(blob.len()) {
-            size if size > LARGEST => Err(Fault::new(Code::TooLarge, "The answer is too large to be sent.")),
+            size if size > LARGEST => Err(Reason::AnswerTooLarge.into()),
             _ => Ok(Parcel { json: json.into(), blob }),
         }
     });
@@ -112,11 +109,11 @@ pub fn overloaded() -> Parcel {
 /// What a bus answers by itself to a call that reached somebody who had just stopped listening.
 #[must_use]
 pub fn departed() -> Parcel {
-    refusal(&Fault::new(Code::Absent, "Nobody answers here any more."))
+    refusal(&Reason::Unreachable.into())
 }
 
 pub(super) fn busy() -> Fault {
-    Fault::new(Code::Busy, "Too much is asked at once. Try again later.")
+    Reason::Overloaded.into()
 }
 
 pub(super) fn read_answer<A: DeserializeOwned>(json: &[u8]) -> Result<A, Fault> {
@@ -135,8 +132,8 @@ pub(super) fn read_answer<A: DeserializeOwned>(json: &[u8]) -> Result<A, Fault> 
 
 fn other_release(json: &[u8]) -> Option<Fault> {
     let Version { v } = serde_json::from_slice(json).ok()?;
-    let why = "A part of the server is of another release. Try again later.";
-    (v != VERSION).then(|| Fault::new(Code::Unavailable, why))
+    (v != VERSION)
+        .then(|| Fault::from(Reason::OtherRelease).caused_by(format_args!("version {v}, not {VERSION}")))
 }
 
 fn since_1970() -> Duration {

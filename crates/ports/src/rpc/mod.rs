@@ -11,8 +11,8 @@ mod watch;
 
 pub use address::Address;
 pub use call::{call, call_patiently};
-pub use envelope::{LARGEST, VERSION, departed, overloaded};
-pub use fault::{Code, Fault};
+pub use envelope::{VERSION, departed, overloaded};
+pub use fault::{Code, Fault, Reason};
 pub use room::{Limits, Permit, Room};
 pub use serve::{Call, Server};
 pub use traces::{Traces, carry_traces};

@@ -42,12 +42,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info_span};
 use types::service::{OfControlPlane, Service};
-use types::{Epoch, SandboxId};
+use types::{Epoch, SandboxId, subjects};
 
 use super::envelope::{self, Request};
 use super::room::{Permit, Room};
 use super::watch::{Event, Watch, unwatched};
-use super::{Address, Code, Fault, Limits, traces};
+use super::{Address, Code, Fault, Limits, Reason, traces};
 use crate::{Bus, Delivery, Message, Parcel, Result, Subscription};
 
 /// Refusals that may be on their way at once; beyond that a caller waits for its deadline.
@@ -66,9 +66,7 @@ impl<S: OfControlPlane> Call<S> {
     /// # Errors
     /// `Invalid` where the subject names none.
     pub fn sandbox(&self) -> std::result::Result<SandboxId, Fault> {
-        let mut tokens = self.subject.split('.').skip(2);
-        let sandbox = tokens.next().and_then(SandboxId::parse).filter(|_| tokens.next().is_none());
-        sandbox.ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))
+        subjects::caller(&self.subject).ok_or_else(|| Fault::new(Code::Invalid, "a call about no sandbox"))
     }
 
     /// Which incarnation of it calls, where that is in the subject: only that one may publish there.
@@ -76,10 +74,7 @@ impl<S: OfControlPlane> Call<S> {
     /// # Errors
     /// `Invalid` where the subject names none.
     pub fn incarnation(&self) -> std::result::Result<(SandboxId, Epoch), Fault> {
-        let mut tokens = self.subject.split('.').skip(2);
-        let sandbox = tokens.next().and_then(SandboxId::parse);
-        let epoch = tokens.next().and_then(|token| token.parse().ok()).map(Epoch);
-        let caller = sandbox.zip(epoch).filter(|_| tokens.next().is_none());
+        let caller = subjects::calling_incarnation(&self.subject);
         caller.ok_or_else(|| Fault::new(Code::Invalid, "a call of no incarnation"))
     }
 }
@@ -167,7 +162,7 @@ where
         }
         while let Some(Some(delivery)) = calls.next().now_or_never() {
             let Delivery::Message(Message { reply: Some(reply), .. }) = delivery else { continue };
-            self.refuse(reply, Fault::new(Code::Absent, "The server is shutting down."));
+            self.refuse(reply, Fault::from(Reason::Unreachable).caused_by("it is shutting down"));
         }
     }
 
@@ -210,7 +205,7 @@ where
         let request = Request::<S>::read(&message.parcel.json)?;
         if request.is_late() {
             self.count(Event::Late);
-            return Err(Fault::new(Code::Unavailable, "The call came too late and was not begun."));
+            return Err(Reason::TooLate.into());
         }
         let span = info_span!("rpc.serve", otel.kind = "server", subject = %message.subject);
         traces::adopt(&span, request.traceparent.as_deref());
@@ -219,7 +214,9 @@ where
         let work = async { (self.handler)(call).await }.instrument(span);
         let work = AssertUnwindSafe(work).catch_unwind();
         let outcome = match patience {
-            Some(patience) => tokio::time::timeout(patience, work).await.map_err(|_| too_slow())?,
+            Some(patience) => {
+                tokio::time::timeout(patience, work).await.map_err(|_| Fault::from(Reason::TooSlow))?
+            }
             None => work.await,
         };
         outcome.unwrap_or_else(|panic| Err(self.panicked(panic.as_ref())))
@@ -243,8 +240,4 @@ where
     fn count(&self, event: Event) {
         (self.server.watch)(S::NAME, event);
     }
-}
-
-fn too_slow() -> Fault {
-    Fault::new(Code::Unavailable, "It took too long. Try again later.")
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use ports::{EventLog, LogId};
+use ports::EventLog;
+use types::LogId;
 
 use super::query::Page;
 use super::summary::EventSummary;

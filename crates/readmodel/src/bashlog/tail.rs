@@ -13,12 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use ports::retry::Backoff;
-use ports::{Delivery, Error, EventLog, LogId, Ports, Result, Subscription, subjects};
+use ports::{Delivery, Error, EventLog, Ports, Result, Subscription};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::Seq;
+use types::{LogId, Seq, subjects};
 use uuid::Uuid;
 
 use super::query::{Page, Query};

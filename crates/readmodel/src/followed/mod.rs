@@ -42,9 +42,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ports::{Error, EventLog, LogId, Message, Result, Stored};
+use ports::{Error, EventLog, Message, Result, Stored};
 use tokio::sync::watch;
-use types::Seq;
+use types::{LogId, Seq};
 
 use tape::Tape;
 pub use tape::Taped;

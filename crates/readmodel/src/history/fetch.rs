@@ -1,7 +1,8 @@
 //! Reading chosen events out of a log with few reads.
 
 use bytes::Bytes;
-use ports::{EventLog, LogId, Result};
+use ports::{EventLog, Result};
+use types::LogId;
 
 use super::offsets::RecordOffset;
 use super::record::{Shown, shown};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ports::{EventLog, LogId};
+use ports::EventLog;
 use tokio::sync::watch;
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::LogRecord;
-use types::{ConversationId, Seq, TenantId};
+use types::{ConversationId, LogId, Seq, TenantId};
 
 use super::agent_text::AgentText;
 use super::pulse::Pulse;

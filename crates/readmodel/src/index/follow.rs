@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Change, Changes, Delivery, Message, Ports, Subscription, subjects};
+use ports::{Change, Changes, Delivery, Message, Ports, Subscription};
 use tokio::sync::{Notify, mpsc};
-use types::{ConversationId, LogId};
+use types::{ConversationId, LogId, subjects};
 
 use super::behind::Wish;
 use super::conversation::ConversationState;

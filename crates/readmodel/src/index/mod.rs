@@ -48,10 +48,10 @@ mod save;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use ports::buckets::{CONVERSATIONS, PROJECTIONS};
 use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::buckets::{CONVERSATIONS, PROJECTIONS};
 use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::{Bucket, Error, Expect, KvEntry, LogId, Versioned};
+use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::conversation::{ConversationRecord, Projection};
-use types::{BashScope, ConversationId, TenantId};
+use types::{BashScope, ConversationId, LogId, TenantId};
 
 use super::conversation::ConversationState;
 use super::{CONVERSATIONS, Index, PROJECTIONS};

@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future::ready};
 use manyhands_readmodel::index::{ConversationState, Created, Index};
-use ports::{
-    Appended, Bus, Delivery, EventLog, LogId, Parcel, Ports, Record, Result, Stored, Subscription, subjects,
-};
+use ports::{Appended, Bus, Delivery, EventLog, Parcel, Ports, Record, Result, Stored, Subscription};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
@@ -18,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::ConversationRecord;
 use types::log::LogRecord;
-use types::{BashScope, ConversationId, SandboxId, Seq};
+use types::{BashScope, ConversationId, LogId, SandboxId, Seq, subjects};
 
 /// Longer than any wait of the index that must not decide.
 const IN_TIME: Duration = Duration::from_secs(10);

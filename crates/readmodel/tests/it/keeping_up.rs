@@ -1,9 +1,9 @@
 //! The index keeps up: what is late holds up nothing that is fresh, and nothing is missed.
 
-use ports::buckets::CONVERSATIONS;
-use ports::{Expect, LogId};
+use ports::Expect;
+use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
-use types::{SandboxId, Seq, TenantId};
+use types::{LogId, SandboxId, Seq, TenantId};
 
 use crate::doubles::{World, message, record, until, until_folded};
 

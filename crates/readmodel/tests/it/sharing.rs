@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use manyhands_readmodel::bashlog::{Listener, Query, Tails};
-use ports::{LogId, subjects};
 use serde_json::json;
 use tokio::time::timeout;
-use types::{BashScope, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq, subjects};
 use uuid::Uuid;
 
 use crate::doubles::World;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use manyhands_gateway::Config;
 use manyhands_gateway::config::{Cluster, Placement, Policy};
-use ports::buckets::{ALLOCATIONS, CONVERSATIONS, LEASES, SANDBOXES};
 use ports::{Expect, Ports};
 use reqwest::Method;
 use serde::Serialize;
@@ -18,6 +17,7 @@ use tempfile::TempDir;
 pub use testing::until;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use types::buckets::{ALLOCATIONS, CONVERSATIONS, LEASES, SANDBOXES};
 use types::conversation::ConversationRecord;
 use types::placement::{Allocation, Failure, FailureReason, Lease, Want, Wanted};
 use types::{ConversationId, Epoch, SandboxId, time};
@@ -77,7 +77,6 @@ pub async fn start_on(
             policy,
             root: "/workspace".into(),
             patience: Duration::from_secs(10),
-            image: None,
             private_model_hosts: true,
         });
         change(&mut config);
@@ -227,7 +226,6 @@ impl Supervisor {
             want: Want::Running,
             touched_at: 0,
             quiet_after: None,
-            image: None,
         };
         self.put(SANDBOXES, &sandbox, &wanted).await;
         self.start(&sandbox).await;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use ports::Ports;
 use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
-use ports::{LogId, Ports};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::{BashCall, BashStopped, FileCall, FileStamp, FileStat, GitAnswer, GitCall, Scope};
 use types::git::{GitChange, GitChangeStatus};
 use types::service::OfWorker;
-use types::{SandboxId, time};
+use types::{LogId, SandboxId, time};
 
 type Answer = Result<(Value, Bytes), Fault>;
 
@@ -199,6 +199,6 @@ fn git(call: GitCall) -> Answer {
             let path = format!("{path} {}", reference.unwrap_or_default());
             ok(GitAnswer::Changes(vec![GitChange { status: GitChangeStatus::Added, path }]))
         }
-        _ => Err(Fault::new(Code::Internal, "secret text about the inside")),
+        _ => Err(Fault::internal("secret text about the inside")),
     }
 }

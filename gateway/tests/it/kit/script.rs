@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::rpc::{self, Address, Call, Code, Fault, Limits, Server};
-use ports::{LogId, Parcel, Ports, subjects};
+use ports::rpc::{self, Address, Call, Code, Fault, Limits, Reason, Server};
+use ports::{Parcel, Ports};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use types::calls::{
     RecordCall, WorkingCopy,
 };
 use types::log::{Control, LogRecord};
-use types::{ConversationId, Epoch, EventId, SandboxId, Seq, time};
+use types::{ConversationId, Epoch, EventId, LogId, SandboxId, Seq, subjects, time};
 
 const LIMITS: Limits = Limits::new(1_000, 64 << 20);
 
@@ -225,17 +225,17 @@ impl Worker {
                 self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
                 if run && state.status != "running" {
                     if script.busy {
-                        return Err(Fault::new(Code::Busy, "no run slot is free"));
+                        return Err(Reason::MessageSaved.into());
                     }
                     self.begin_run(id, &mut state, shared.clone(), script).await;
                 }
             }
             Command::Run {} if state.status == "running" => {
-                return Err(Fault::new(Code::Conflict, "a run is active"));
+                return Err(Reason::AlreadyRunning.into());
             }
             Command::Run {} | Command::Respond { accept: true, .. } => {
                 if script.busy {
-                    return Err(Fault::new(Code::Busy, "no run slot is free"));
+                    return Err(Reason::RunLimit.into());
                 }
                 self.begin_run(id, &mut state, shared.clone(), script).await;
             }

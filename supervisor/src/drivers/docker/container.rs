@@ -75,7 +75,7 @@ impl Default for Limits {
 
 pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) -> ContainerCreateBody {
     ContainerCreateBody {
-        image: Some(launch.image.clone().unwrap_or_else(|| config.image.clone())),
+        image: Some(config.image.clone()),
         labels: Some(labels(config, launch)),
         hostname: Some(launch.instance.sandbox.to_string()),
         // Whatever the image says: the worker becomes another user for each command.
@@ -184,7 +184,7 @@ mod tests {
         let [cluster, image, network] = names;
         let config = Config::new(cluster, image, network, "/bin/true".into());
         let instance = Instance { sandbox: SandboxId::shared(), epoch: Epoch(1) };
-        let launch = Launch { instance, image: None, credentials: None };
+        let launch = Launch { instance, credentials: None };
         let made = body(&config, &launch, Mount::default(), "/entry");
         assert_eq!(made.stop_signal.as_deref(), Some("SIGTERM"));
     }

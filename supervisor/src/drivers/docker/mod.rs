@@ -143,16 +143,16 @@ impl Containers {
             self.files.mount(&self.config, &launch.instance.sandbox),
             entrypoint,
         );
-        let image = body.image.clone().unwrap_or_default();
+        let image = &self.config.image;
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
         match self.docker.create_container(Some(options), body).await {
             Ok(_) => Ok(true),
             Err(error) if error::status(&error) == Some(409) => {
                 let there = self.docker.inspect_container(&name, None).await;
-                let there = there.map_err(|error| error::start(error, &image))?;
+                let there = there.map_err(|error| error::start(error, image))?;
                 Ok(!there.state.and_then(|state| state.running).unwrap_or(false))
             }
-            Err(error) => Err(error::start(error, &image)),
+            Err(error) => Err(error::start(error, image)),
         }
     }
 
@@ -204,8 +204,7 @@ impl Driver for Containers {
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         let worker = &self.config.worker;
         let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
-        let image = launch.image.as_deref().unwrap_or(&self.config.image);
-        let entrypoint = self.binary.install(&self.docker, image).await?;
+        let entrypoint = self.binary.install(&self.docker, &self.config.image).await?;
         self.files.make(&self.docker, &self.config, &launch.instance.sandbox).await?;
         if !self.create(launch, &entrypoint).await? {
             return Ok(());

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ports::{Error, EventLog, LogId, Result};
+use ports::{Error, EventLog, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::BashEvent;
-use types::{BashScope, Epoch, SandboxId, Seq};
+use types::{BashScope, Epoch, LogId, SandboxId, Seq};
 
 use store::Store;
 

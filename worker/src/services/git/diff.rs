@@ -72,7 +72,7 @@ async fn working(path: &Path) -> Result<String, Fault> {
 
 fn read(path: &Path) -> Result<String, Fault> {
     let failed = |error: std::io::Error| match of_file(&error, "File not found") {
-        missing if missing.code == Code::NotFound => bad_request(missing.message),
+        missing if missing.code == Code::NotFound => bad_request(missing.public),
         fault => fault,
     };
     let found = fs::symlink_metadata(path).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::Fault;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ pub(crate) enum Failure {
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match &failure {
-            Failure::Unusable(error) if !is_callers(error) => Self::new(Code::Internal, failure.to_string()),
+            Failure::Unusable(error) if !is_callers(error) => Self::internal(failure),
             Failure::Unusable(_)
             | Failure::Unreadable(_)
             | Failure::Refused { .. }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
 use manyhands_worker::services::{ServicesConfig, serve};
+use ports::Ports;
 use ports::rpc::{self, Address, Fault};
-use ports::{LogId, Ports};
 use tempfile::TempDir;
 use testing::PATIENCE;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use types::calls::{
 use types::git::{GitChange, GitChangeStatus, GitDiff};
 use types::log::LogRecord;
 use types::service::{AnswerTo, OfWorker};
-use types::{ConversationId, Epoch, SandboxId, Seq};
+use types::{ConversationId, Epoch, LogId, SandboxId, Seq};
 
 pub struct World {
     pub dir: TempDir,

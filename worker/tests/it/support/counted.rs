@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, LogId, Ports, Record, Result};
+use ports::{Appended, Error, EventLog, Ports, Record, Result};
 use tokio::sync::RwLock;
-use types::{BashScope, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 #[derive(Default)]
 pub struct Counts {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, LogId, Record, Result};
-use types::{BashScope, SandboxId, Seq};
+use ports::{Appended, Error, EventLog, Record, Result};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 /// The switches of a [`Faulty`] log.
 #[derive(Default)]

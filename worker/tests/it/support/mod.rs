@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use manyhands_worker::Config;
 use ports::rpc::{self, Address, Call, Code, Fault, Limits, Server};
-use ports::{LogId, Parcel, Ports, subjects};
+use ports::{Parcel, Ports};
 use serde_json::{Value, json};
 use store::Store;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCo
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 use types::secrets::SecretSource;
-use types::{ConversationId, Epoch, Message, Role, SandboxId, Seq};
+use types::{ConversationId, Epoch, LogId, Message, Role, SandboxId, Seq, subjects};
 
 #[derive(Default)]
 pub struct Records {

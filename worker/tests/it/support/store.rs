@@ -2,11 +2,11 @@
 
 use embedded::{Fsync, Guard, Options};
 use nats::{Connection, connect};
-use ports::{Ports, subjects};
+use ports::Ports;
 use tempfile::TempDir;
 use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use types::{Epoch, SandboxId};
+use types::{Epoch, SandboxId, subjects};
 
 /// The store runs as long as it is held.
 #[expect(dead_code, reason = "it is only held")]

@@ -32,6 +32,19 @@ impl Cluster {
         Self { server, keys, minter, accounts }
     }
 
+    /// A trusted part as the product connects it.
+    pub async fn connection(&self, role: Role) -> nats::Connection {
+        let credentials = self.keys.control_credentials(role).unwrap();
+        store::connect(&self.server.url(), role.name(), credentials).await
+    }
+
+    /// Streams and buckets as the first gateway makes them.
+    pub async fn set_up(&self) {
+        let gateway = self.connection(Role::Gateway).await;
+        gateway.set_up(None).await.unwrap();
+        gateway.drain().await;
+    }
+
     pub async fn control(&self, role: Role) -> client::Client {
         client::connect(&self.server.url(), &self.keys.control_credentials(role).unwrap()).await
     }

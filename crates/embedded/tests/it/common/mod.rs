@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manyhands_embedded::{Fsync, Guard, OpenError, Options};
-use ports::{LogId, Ports};
-use types::{SandboxId, Seq};
+use ports::Ports;
+use types::{LogId, SandboxId, Seq};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use manyhands_nats::{Connection, Options, connect};
-use ports::{LogId, Ports};
+use ports::Ports;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use testing::nats::Nats;
 use tokio_util::sync::CancellationToken;
 use types::service::{AnswerTo, OfControlPlane, Service};
-use types::{SandboxId, Seq};
+use types::{LogId, SandboxId, Seq};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::log::{LogWriter, Loss, Trouble};
 use ports::retry::Backoff;
-use ports::{Appended, Error, EventLog, LogId, Record, Result};
+use ports::{Appended, Error, EventLog, Record, Result};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use types::{Epoch, Seq};
+use types::{Epoch, LogId, Seq};
 
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::{Error, EventLog, LogId, Record, Result};
+use ports::{Error, EventLog, Record, Result};
 use tokio_util::sync::CancellationToken;
 use types::bash::{BashEvent, BashOutput};
 use types::time::{utc_after, utc_now};
-use types::{Epoch, Seq};
+use types::{Epoch, LogId, Seq};
 use uuid::Uuid;
 
 use super::super::remains;

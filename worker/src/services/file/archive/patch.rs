@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::Fault;
 use serde_json::{Map, Value};
 use tools::hands;
 use uuid::Uuid;
@@ -102,7 +102,7 @@ impl Drop for Beside<'_> {
 /// The client is not to blame for a slow disk.
 fn late(failure: Failure) -> Fault {
     match failure {
-        Failure::TimedOut(_) => Fault::new(Code::Internal, failure.to_string()),
+        Failure::TimedOut(_) => Fault::internal(failure),
         failure => bad_request(failure.to_string()),
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ports::rpc::{Code, Fault};
+use ports::rpc::Fault;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
@@ -62,7 +62,7 @@ impl From<Failure> for Fault {
         match &failure {
             Failure::Io(error) => of_file(error, "Path not found"),
             Failure::TooDeep | Failure::TooLarge(_) | Failure::TooSlow(_) => bad_request(failure.to_string()),
-            Failure::Abandoned => Self::new(Code::Internal, failure.to_string()),
+            Failure::Abandoned => Self::internal(failure),
         }
     }
 }

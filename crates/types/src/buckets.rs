@@ -1,4 +1,4 @@
-//! The buckets of [`crate::Kv`]: their names, and how long a value lives where that is limited.
+//! The buckets of the key-value store: their names, and how long a value lives where that is limited.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use std::time::Duration;
 pub const CONVERSATIONS: &str = "CONVERSATIONS";
 /// Stored folds of logs, by conversation id in hex: only there to start sooner.
 pub const PROJECTIONS: &str = "PROJECTIONS";
-/// [`types::placement::Wanted`], by sandbox.
+/// [`crate::placement::Wanted`], by sandbox.
 pub const SANDBOXES: &str = "SANDBOXES";
 /// Which sandbox stands for a place: `<tenant>.<place in hex>` → sandbox. Written by gateways.
 pub const PLACES: &str = "PLACES";
-/// [`types::placement::Allocation`], by sandbox. Written by the supervisor.
+/// [`crate::placement::Allocation`], by sandbox. Written by the supervisor.
 pub const ALLOCATIONS: &str = "ALLOCATIONS";
-/// [`types::placement::Lease`], by sandbox; the supervisors' own under `_supervisor`.
+/// [`crate::placement::Lease`], by sandbox; the supervisors' own under [`SUPERVISOR_KEY`].
 pub const LEASES: &str = "LEASES";
 /// Answers to calls with an Idempotency-Key. Written by gateways.
 pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
@@ -24,7 +24,15 @@ pub const STORED: &str = "STORED";
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
 
-/// All of them.
+/// Which supervisor schedules, in [`LEASES`].
+pub const SUPERVISOR_KEY: &str = "_supervisor";
+
+/// What is fixed once for a cluster. Not a bucket of the port: only the adapter of a cluster knows it.
+pub const CLUSTER: &str = "CLUSTER";
+/// What is written to see how the server stores, in [`CLUSTER`].
+pub const PROBE_KEY: &str = "probe";
+
+/// All buckets of the port.
 pub const ALL: [&str; 10] =
     [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS, STORED, PROBE];
 

@@ -1,0 +1,97 @@
+//! What a worker is told to do with a conversation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::content::Message;
+use crate::ids::{ConversationId, EventId, Seq};
+use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use crate::secrets::SecretSource;
+use crate::service::{AnswerTo, OfWorker, Service};
+
+/// Gateway to worker, `mh.cmd.<sandbox>.conversation`; answered with [`CommandDone`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConversationCall {
+    pub conversation: ConversationId,
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Command {
+    /// Stores a user message; with `run` also starts a run, or lets the running one take it.
+    /// Busy: the message was stored, but no run slot is free.
+    Message {
+        message: Message,
+        sender: Option<String>,
+        run: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        once: Option<Once>,
+    },
+    /// Starts a run. Conflict: one is active. Busy: no run slot is free.
+    Run {},
+    Pause {},
+    Interrupt {},
+    /// Accepting is running; refusing answers every pending action with `reason`.
+    Respond {
+        accept: bool,
+        reason: String,
+    },
+    SetConfirmationPolicy {
+        policy: ConfirmationPolicy,
+    },
+    SetSecurityAnalyzer {
+        analyzer: Option<SecurityAnalyzer>,
+    },
+    SetTags {
+        tags: BTreeMap<String, String>,
+    },
+    /// Adds secrets to those the worker already has; values in plain text.
+    AddSecrets {
+        secrets: BTreeMap<String, SecretSource>,
+    },
+    /// Replaces `agent.llm`; secret fields in plain text.
+    SwitchLlm {
+        llm: Value,
+    },
+    /// One model call with the history, nothing stored; the answer is in `text`.
+    Ask {
+        question: String,
+    },
+    /// Asks the condenser now. Invalid: there is none.
+    Condense {},
+    /// Opens the conversation, so that a run a crash cut off is closed.
+    Wake {},
+    /// The conversation is deleted: stop everything of it, forget it, write nothing more, and remove what its tools
+    /// have kept in its folder.
+    Forget {
+        #[serde(default)]
+        persistence_dir: String,
+    },
+}
+
+/// An event whose id its asker chose, so that asking again does not store it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    pub id: EventId,
+    /// It may have been asked for before: the log is searched for it first. If it is there nothing is done,
+    /// and the answer is as if it had been.
+    pub again: bool,
+}
+
+/// The command has acted; its records end at `seq`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommandDone {
+    pub seq: Seq,
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+impl Service for ConversationCall {
+    const NAME: &'static str = "conversation";
+}
+
+impl OfWorker for ConversationCall {}
+impl AnswerTo<ConversationCall> for CommandDone {}

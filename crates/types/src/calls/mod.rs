@@ -1,0 +1,19 @@
+//! The calls between gateway and worker: the bodies of the RPC envelope.
+
+mod bash;
+mod conversation;
+mod file;
+mod git;
+mod live;
+mod records;
+mod rest;
+mod scope;
+
+pub use bash::{BashCall, BashCleared, BashStarted, BashStopped};
+pub use conversation::{Command, CommandDone, ConversationCall, Once};
+pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
+pub use git::{GitAnswer, GitCall};
+pub use live::{DeltaKind, Live};
+pub use records::{RecordCall, WorkingCopy};
+pub use rest::RestCall;
+pub use scope::{Scope, ScopedWorkspace};

@@ -1,0 +1,61 @@
+//! What a worker asks of the record of a conversation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::ConversationId;
+use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use crate::secrets::SecretSource;
+use crate::service::{AnswerTo, OfControlPlane, Service};
+
+/// Worker to gateway, `mh.rec.<sandbox>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum RecordCall {
+    /// Answered with a [`WorkingCopy`].
+    Open { conversation: ConversationId },
+    /// Sets the title if there is none yet; answered with `null`.
+    SetTitle { conversation: ConversationId, title: String },
+}
+
+/// What a worker needs to run a conversation. Secret fields are in plain text in embedded mode; in the
+/// cluster model keys are left out and the broker adds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkingCopy {
+    pub conversation: ConversationId,
+    /// Tells a conversation from another that was made under the same id after the first was deleted.
+    #[serde(default)]
+    pub created_at: String,
+    pub working_dir: String,
+    /// A folder of the worker's own for this conversation: full tool outputs, `TASKS.json`.
+    pub persistence_dir: String,
+    /// The full agent object, see [`crate::agent::AgentConfig`].
+    pub agent: Value,
+    pub max_iterations: u64,
+    pub stuck_detection: bool,
+    pub confirmation_policy: ConfirmationPolicy,
+    pub security_analyzer: Option<SecurityAnalyzer>,
+    pub secrets: BTreeMap<String, SecretSource>,
+    pub autotitle: bool,
+    pub title: Option<String>,
+    /// Why a stored secret cannot be had, for the user: runs end with it instead of going on without.
+    #[serde(default)]
+    pub broken_secret: Option<String>,
+}
+
+impl Service for RecordCall {
+    const NAME: &'static str = "rec";
+
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::SetTitle { .. } => false,
+        }
+    }
+}
+
+impl OfControlPlane for RecordCall {}
+impl AnswerTo<RecordCall> for WorkingCopy {}
+impl AnswerTo<RecordCall> for () {}
