@@ -66,7 +66,57 @@ pub enum SecretSource {
     },
 }
 
+/// Bytes that one source may have. Every output is searched for each of the many shapes of a value.
+pub const MAX_SOURCE_BYTES: usize = 64 * 1024;
+/// Sources that a conversation may have, and bytes of all of them together.
+pub const MAX_SOURCES: usize = 1_000;
+pub const MAX_SOURCES_BYTES: usize = 256 * 1024;
+
+/// Whether a conversation may have these secrets.
+///
+/// # Errors
+/// A text that says what is too large, without values.
+pub fn check_sources(sources: &BTreeMap<String, SecretSource>) -> Result<(), String> {
+    if let Some((name, _)) = sources.iter().find(|(name, source)| source.bytes(name) > MAX_SOURCE_BYTES) {
+        let name: String = name.chars().take(64).collect();
+        return Err(format!("the secret `{name}` has more than {MAX_SOURCE_BYTES} bytes"));
+    }
+    check_all(sources, MAX_SOURCES_BYTES)
+}
+
+/// As [`check_sources`], for all of a stored record, whose values are sealed and so somewhat longer.
+///
+/// # Errors
+/// A text that says what is too large.
+pub fn check_stored_sources(sources: &BTreeMap<String, SecretSource>) -> Result<(), String> {
+    check_all(sources, 2 * MAX_SOURCES_BYTES)
+}
+
+fn check_all(sources: &BTreeMap<String, SecretSource>, most_bytes: usize) -> Result<(), String> {
+    if sources.len() > MAX_SOURCES {
+        return Err(format!("a conversation may have at most {MAX_SOURCES} secrets"));
+    }
+    let bytes: usize = sources.iter().map(|(name, source)| source.bytes(name)).sum();
+    if bytes > most_bytes {
+        return Err(format!(
+            "the secrets of a conversation may have at most {MAX_SOURCES_BYTES} bytes together"
+        ));
+    }
+    Ok(())
+}
+
 impl SecretSource {
+    /// Of all its texts, and its name.
+    fn bytes(&self, name: &str) -> usize {
+        let texts = match self {
+            Self::StaticSecret { value, .. } => value.as_ref().map_or(0, String::len),
+            Self::LookupSecret { url, headers, .. } => {
+                url.len() + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            }
+        };
+        name.len() + texts + self.description().map_or(0, str::len)
+    }
+
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         match self {
@@ -114,6 +164,25 @@ mod tests {
         assert_eq!(seen, ["k1", "k2", "k3", "k4"]);
         assert!(!agent.to_string().contains('k') || !agent.to_string().contains("k1"));
         assert_eq!(agent["llm"]["model"], "m");
+    }
+
+    #[test]
+    fn secrets_that_are_too_large_or_too_many_are_refused_by_name_alone() {
+        let of = |list: &[(&str, usize)]| {
+            let source = |bytes: usize| {
+                SecretSource::from_client(json!("s".repeat(bytes))).expect("a text is a source")
+            };
+            list.iter().map(|(name, bytes)| ((*name).to_owned(), source(*bytes))).collect()
+        };
+        let whole = MAX_SOURCE_BYTES - 1;
+        assert_eq!(check_sources(&of(&[("A", whole), ("B", whole), ("C", whole)])), Ok(()));
+        let why = check_sources(&of(&[("A", whole), ("LARGE", MAX_SOURCE_BYTES)])).expect_err("too large");
+        assert!(why.contains("LARGE") && !why.contains("sss"), "{why}");
+        let all = of(&[("A", whole), ("B", whole), ("C", whole), ("D", whole), ("E", whole)]);
+        assert!(check_sources(&all).is_err());
+        let many = (0..=MAX_SOURCES).map(|number| (number.to_string(), 1)).collect::<Vec<_>>();
+        let many: Vec<_> = many.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        assert!(check_sources(&of(&many)).is_err());
     }
 
     #[test]

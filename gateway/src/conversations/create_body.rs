@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
 use super::control::analyzer;
-use super::secrets::typed_sources;
+use super::secrets::{check_together, typed_sources};
 use super::update::check_tags;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Object;
@@ -119,6 +119,7 @@ impl StartConversation {
         }
         let mut secrets = agent_source::take_secrets(&mut agent)?;
         secrets.extend(typed_sources(self.secrets.unwrap_or_default())?);
+        check_together(&secrets)?;
         let mut agent = agent_source::complete(offer, agent)?;
         if self.secrets_encrypted {
             let opened = conversations.open_returned(&mut agent);

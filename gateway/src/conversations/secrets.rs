@@ -6,7 +6,7 @@ use axum::extract::State;
 use control::conversations::Conversations;
 use serde::Deserialize;
 use serde_json::Value;
-use types::secrets::SecretSource;
+use types::secrets::{SecretSource, check_sources};
 
 use crate::answer::Success;
 use crate::auth::Caller;
@@ -58,5 +58,15 @@ pub(super) fn sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<Stri
             }
         };
     }
+    check_together(&sources)?;
     Ok(sources)
+}
+
+/// Refuses what is more than a conversation may have.
+pub(super) fn check_together(sources: &BTreeMap<String, SecretSource>) -> ApiResult<()> {
+    check_sources(sources).map_err(refused)
+}
+
+fn refused(why: String) -> ApiError {
+    Problem::new("value_error", &["body", "secrets"], format!("Value error, {why}")).into()
 }

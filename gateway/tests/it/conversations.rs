@@ -161,6 +161,7 @@ async fn bad_creations_are_refused_and_leave_nothing() {
         (with("conversation_runtime", json!("docker")), 422),
         (with("tags", json!({"Bad-Key": "x"})), 422),
         (with("secrets", json!({"A": 1})), 422),
+        (with("secrets", json!({"A": {"value": "x".repeat(70_000)}})), 422),
         (with("security_analyzer", json!({"kind": "Other"})), 422),
         (with("confirmation_policy", json!({"kind": "Maybe"})), 422),
         (with("initial_message", json!({"role": "assistant"})), 422),

@@ -27,6 +27,7 @@ mod placing;
 mod provider;
 mod running;
 mod sandboxes;
+mod secrets;
 mod sockets;
 mod sockets_bash;
 mod sockets_closing;

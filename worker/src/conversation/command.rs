@@ -53,7 +53,7 @@ impl Actor {
             }
             Command::SetTags { tags } => self.take(Input::SetTags(tags), reply).await,
             Command::Condense {} => self.take(Input::Condense, reply).await,
-            Command::AddSecrets { secrets } => self.add_secrets(secrets, reply),
+            Command::AddSecrets { secrets } => self.add_secrets(secrets, reply).await,
             Command::SwitchLlm { llm } => self.switch_llm(llm, reply).await,
             Command::Ask { question } => self.ask(&question, reply),
             Command::Wake {} => self.accept(reply),
@@ -125,8 +125,12 @@ impl Actor {
         Ok(())
     }
 
-    fn add_secrets(&mut self, secrets: BTreeMap<String, SecretSource>, reply: Reply) -> Result<(), End> {
-        self.kept.secrets.add(secrets);
+    async fn add_secrets(
+        &mut self,
+        secrets: BTreeMap<String, SecretSource>,
+        reply: Reply,
+    ) -> Result<(), End> {
+        self.kept.secrets.add(secrets).await;
         self.accept(reply)
     }
 

@@ -16,6 +16,7 @@ mod replay;
 mod secrets;
 mod side;
 mod snapshot;
+mod values;
 mod work;
 
 use std::sync::Arc;

@@ -48,7 +48,7 @@ pub(super) async fn open(
         Some(kept) => kept,
         None => furnish(shared, &copy, &config).map_err(|fault| (fault, None))?,
     };
-    kept.secrets.add(copy.secrets.clone());
+    kept.secrets.add(copy.secrets.clone()).await;
     let log = LogId::conversation(&shared.config.sandbox, id);
     let events = replay.projection.events;
     let journal = match Journal::new(shared.ports.log.clone(), log, shared.config.epoch, &replay) {

@@ -1,6 +1,6 @@
 //! The secrets of a conversation: what its shell commands get, and what nobody may see.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,36 +8,45 @@ use types::secrets::SecretSource;
 
 use super::lookup::Lookups;
 use super::mask::{Masker, is_long_enough};
+use super::values::Values;
 
 /// A lookup that failed is not repeated before this has passed.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
+/// Preparing the search for more bytes than this is not done on a thread of the runtime.
+const QUICK_BYTES: usize = 16 * 1024;
 
 pub(super) struct Secrets {
     lookups: Arc<Lookups>,
     inner: Mutex<Inner>,
+    /// Held while a masker is made: the last one made knows the most.
+    making: tokio::sync::Mutex<()>,
 }
 
 struct Inner {
     sources: BTreeMap<String, SecretSource>,
+    values: Values,
     masker: Masker,
     failed: HashMap<String, Instant>,
+    /// Of these was said that they are not hidden.
+    too_short: BTreeSet<String>,
 }
 
 impl Secrets {
     pub(super) fn new(lookups: Arc<Lookups>) -> Self {
-        let inner = Inner { sources: BTreeMap::new(), masker: Masker::new([]), failed: HashMap::new() };
-        Self { lookups, inner: Mutex::new(inner) }
+        let inner = Inner {
+            sources: BTreeMap::new(),
+            values: Values::default(),
+            masker: Masker::new([]),
+            failed: HashMap::new(),
+            too_short: BTreeSet::new(),
+        };
+        Self { lookups, inner: Mutex::new(inner), making: tokio::sync::Mutex::default() }
     }
 
     /// Adds sources, or replaces those of the same name. Values known before stay hidden.
-    pub(super) fn add(&self, sources: BTreeMap<String, SecretSource>) {
-        let values: Vec<String> = sources.values().filter_map(static_value).collect();
-        for (name, source) in &sources {
-            if static_value(source).is_some_and(|value| !is_long_enough(&value)) {
-                tracing::info!(secret = %name, "the value is too short to be hidden in outputs");
-            }
-        }
-        self.learn(values);
+    pub(super) async fn add(&self, sources: BTreeMap<String, SecretSource>) {
+        let values = sources.iter().filter_map(|(name, source)| Some((name.clone(), static_value(source)?)));
+        self.learn(values.collect()).await;
         let mut inner = self.lock();
         inner.failed.retain(|name, _| !sources.contains_key(name));
         inner.sources.extend(sources);
@@ -81,23 +90,43 @@ impl Secrets {
         let SecretSource::LookupSecret { url, headers, .. } = source else { return Ok(static_value(source)) };
         let value = self.lookups.get(url, headers).await?;
         tracing::debug!(secret = %name, "looked up a secret");
-        self.learn([value.clone()]);
+        self.learn(vec![(name.to_owned(), value.clone())]).await;
         Ok(Some(value))
     }
 
-    fn learn(&self, values: impl IntoIterator<Item = String>) {
-        let mut inner = self.lock();
-        let mut known = inner.masker.values().clone();
-        let before = known.len();
-        known.extend(values);
-        if known.len() > before {
-            inner.masker = Masker::new(known);
+    /// From its end on these values are hidden.
+    async fn learn(&self, values: Vec<(String, String)>) {
+        let _making = self.making.lock().await;
+        let known = {
+            let mut inner = self.lock();
+            for (name, value) in values {
+                if !is_long_enough(&value) && inner.too_short.insert(name.clone()) {
+                    tracing::info!(secret = %name, "the value is too short to be hidden in outputs");
+                }
+                inner.values.add(name, value);
+            }
+            inner.values.all()
+        };
+        if self.lock().masker.values() == &known {
+            return;
         }
+        let masker = make(known).await;
+        self.lock().masker = masker;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn make(values: BTreeSet<String>) -> Masker {
+    if values.iter().map(String::len).sum::<usize>() > QUICK_BYTES {
+        let own = values.clone();
+        if let Ok(masker) = tokio::task::spawn_blocking(move || Masker::new(own)).await {
+            return masker;
+        }
+    }
+    Masker::new(values)
 }
 
 fn static_value(source: &SecretSource) -> Option<String> {
@@ -117,26 +146,26 @@ fn is_variable(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn secrets(list: &[(&str, &str)]) -> Secrets {
+    async fn secrets(list: &[(&str, &str)]) -> Secrets {
         let secrets = Secrets::new(Arc::new(Lookups::default()));
         let source =
             |value: &str| SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) };
-        secrets.add(list.iter().map(|(name, value)| ((*name).to_owned(), source(value))).collect());
+        secrets.add(list.iter().map(|(name, value)| ((*name).to_owned(), source(value))).collect()).await;
         secrets
     }
 
     #[tokio::test]
     async fn a_command_gets_the_secrets_it_names_in_any_case() {
-        let secrets = secrets(&[("API_TOKEN", "t"), ("OTHER", "o"), ("not-a-name", "n")]);
+        let secrets = secrets(&[("API_TOKEN", "t"), ("OTHER", "o"), ("not-a-name", "n")]).await;
         let exports = secrets.exports("echo $api_token not-a-name").await;
         assert_eq!(exports, [("API_TOKEN".to_owned(), "t".to_owned())]);
     }
 
     #[tokio::test]
     async fn a_replaced_value_stays_hidden() {
-        let secrets = secrets(&[("A", "old-value")]);
+        let secrets = secrets(&[("A", "old-value")]).await;
         let new = SecretSource::StaticSecret { description: None, value: Some("new-value".to_owned()) };
-        secrets.add(BTreeMap::from([("A".to_owned(), new)]));
+        secrets.add(BTreeMap::from([("A".to_owned(), new)])).await;
         assert_eq!(secrets.masker().mask("old-value new-value"), "<secret-hidden> <secret-hidden>");
     }
 }

@@ -35,6 +35,29 @@ async fn secrets_are_exported_and_masked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_printed_slowly_is_hidden_also_where_the_agent_looks_in_between() {
+    let world = World::start().await;
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("DEPLOY_KEY".to_owned(), secret("s3cr3t-one"));
+    });
+    let look = |id: &str, command: &str, timeout: f64| {
+        Turn::call(id, "terminal", json!({"command": command, "timeout": timeout}))
+    };
+    world.model.will([
+        look("a", "printf 'so: s3c''r3t'; read -r line; echo -one, and more", 1.0),
+        look("b", "", 0.2),
+        Turn::call("c", "terminal", json!({"command": "go on", "is_input": true})),
+        finish(),
+    ]);
+    world.say(id, "show", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let seen = world.kinds(id, "ObservationEvent").await;
+    let texts: Vec<_> =
+        seen.iter().filter_map(|event| event["observation"]["content"][0]["text"].as_str()).collect();
+    assert_eq!(texts[..3], ["so:", "", "<secret-hidden>, and more"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_does_not_name_a_secret_does_not_get_it() {
     let world = World::start().await;
     let id = world.create_with(|copy| {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ports::rpc::Fault;
+use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use serde_json::Value;
 use types::calls::Command;
 use types::conversation::ConversationRecord;
-use types::secrets::SecretSource;
+use types::secrets::{SecretSource, check_stored_sources};
 
 use super::{Conversations, QUICK};
 use crate::records::{Sealer, open_returned, open_returned_sources};
@@ -17,7 +17,7 @@ impl Conversations {
     /// Adds named secrets, or replaces those of the same names.
     ///
     /// # Errors
-    /// Those of the store; the worker's fault.
+    /// `Invalid` where these are more than a conversation may have; those of the store; the worker's fault.
     pub async fn add_secrets(
         &self,
         entry: &Arc<ConversationState>,
@@ -25,11 +25,14 @@ impl Conversations {
     ) -> Result<(), Fault> {
         let mut sealed = secrets.clone();
         Sealer::new(&self.0.vault, entry.id).seal_sources(&mut sealed);
+        let mut fits = Ok(());
         let add = |record: &mut ConversationRecord| {
             record.secrets.extend(sealed.clone());
-            true
+            fits = check_stored_sources(&record.secrets);
+            fits.is_ok()
         };
         self.0.index.update(entry.id, add).await?;
+        fits.map_err(|why| Fault::new(Code::Invalid, why))?;
         self.command(entry, Command::AddSecrets { secrets }, QUICK).await.map(drop)
     }
 
