@@ -80,15 +80,15 @@ async fn bytes_that_are_no_text_are_replaced() {
 async fn a_flood_comes_in_order_and_in_frames_below_a_mebibyte() {
     let world = World::start().await;
     let outputs =
-        world.execute("head -c 8000000 /dev/zero; head -c 3000000 /dev/zero | tr '\\0' x >&2", 60).await;
+        world.execute("head -c 3000000 /dev/zero; head -c 1500000 /dev/zero | tr '\\0' x >&2", 60).await;
 
     assert_eq!(
         outputs.iter().map(|output| output.order).collect::<Vec<_>>(),
         (0..outputs.len() as u64).collect::<Vec<_>>()
     );
     let length = |text: Option<&String>| text.map_or(0, String::len);
-    assert_eq!(outputs.iter().map(|output| length(output.stdout.as_ref())).sum::<usize>(), 8_000_000);
-    assert_eq!(outputs.iter().map(|output| length(output.stderr.as_ref())).sum::<usize>(), 3_000_000);
+    assert_eq!(outputs.iter().map(|output| length(output.stdout.as_ref())).sum::<usize>(), 3_000_000);
+    assert_eq!(outputs.iter().map(|output| length(output.stderr.as_ref())).sum::<usize>(), 1_500_000);
     let longest = outputs.iter().map(|output| serde_json::to_vec(output).unwrap().len()).max().unwrap();
     assert!(longest < 1_048_576, "{longest}");
 }
