@@ -10,6 +10,7 @@ use crate::announced;
 use crate::content::Message;
 use crate::event::{Event, EventBody, StateUpdate};
 use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
+use crate::known_values::KnownValues;
 use crate::log::{Control, LogRecord};
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
@@ -57,7 +58,7 @@ pub fn clean_title(text: &str) -> Option<String> {
 }
 
 /// What was asked for at creation and what `PATCH` changes: bucket `CONVERSATIONS`, key = id in hex.
-/// Secrets inside `agent` and `secrets` are sealed.
+/// Secrets inside `agent`, `secrets` and `past_secrets` are sealed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConversationRecord {
     pub id: ConversationId,
@@ -75,6 +76,9 @@ pub struct ConversationRecord {
     pub security_analyzer: Option<SecurityAnalyzer>,
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Values that secrets had, or that were looked up for them: they are hidden still.
+    #[serde(default, skip_serializing_if = "KnownValues::is_empty")]
+    pub past_secrets: KnownValues,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     #[serde(default)]

@@ -15,6 +15,7 @@ pub mod event;
 pub mod files;
 pub mod git;
 pub mod ids;
+pub mod known_values;
 pub mod log;
 mod log_id;
 pub mod model;

@@ -7,6 +7,7 @@ use control::conversations::Conversations;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{ConversationRecord, FirstMessage, Workspace};
+use types::known_values::KnownValues;
 use types::policy::ConfirmationPolicy;
 use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
 use uuid::Uuid;
@@ -144,6 +145,7 @@ impl StartConversation {
             confirmation_policy: self.confirmation_policy.map(Object::into_inner).unwrap_or_default(),
             security_analyzer: analyzer(self.security_analyzer.unwrap_or_default())?,
             secrets,
+            past_secrets: KnownValues::default(),
             tags,
             tool_module_qualnames: self.tool_module_qualnames.unwrap_or_default(),
             client_tools: self.client_tools.unwrap_or_default(),

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
 use serde::Deserialize;
 use types::conversation::ConversationRecord;
+use types::known_values::KnownValues;
 use types::log::LogRecord;
 use types::secrets::{MASK, SecretSource, map_secrets};
 use types::{LogId, Seq};
@@ -64,6 +65,7 @@ fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
             }
         }
     }
+    record.past_secrets = KnownValues::default();
     record
 }
 

@@ -221,6 +221,7 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
     assert_eq!(files["events/event-00002-e2.json"]["id"], "e/2");
     assert_eq!(files.as_object().unwrap().len(), 4);
     assert_eq!(files["meta.json"]["agent"]["llm"]["api_key"], "**********");
+    assert!(!files["meta.json"].to_string().contains("sealed-"), "{}", files["meta.json"]);
     for (other, status) in [("00000000-0000-0000-0000-000000000009", 404), ("x", 422)] {
         assert_eq!(server.get(&format!("/api/file/download-trajectory/{other}")).await.status(), status);
     }

@@ -1,7 +1,9 @@
 //! Secrets of conversations over REST.
 
 use crate::kit::start;
+use ports::rpc::Code;
 use serde_json::{Value, json};
+use types::ConversationId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_beyond_what_a_conversation_may_have_are_refused_and_none_of_them_is_kept() {
@@ -22,4 +24,36 @@ async fn secrets_beyond_what_a_conversation_may_have_are_refused_and_none_of_the
     let info = server.info(&id).await;
     let kept = info["secret_registry"]["secret_sources"].as_object().unwrap();
     assert!(kept.keys().all(|name| name.starts_with("MORE_0")) && kept.len() == 4, "{:?}", kept.keys());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_were_replaced_or_looked_up_are_kept_sealed_and_told_to_workers_alone() {
+    let server = start().await;
+    let id = server.create().await;
+    let set = async |secrets: Value| {
+        let set = server.post(&format!("/api/conversations/{id}/secrets"), json!({"secrets": secrets})).await;
+        assert_eq!(set.0, 200, "{}", set.1);
+    };
+    let remote = json!({"kind": "LookupSecret", "url": "http://127.0.0.1:9/"});
+    for value in ["first-value", "second-value", "second-value", "third-value"] {
+        set(json!({"STATIC": value, "REMOTE": remote})).await;
+    }
+    let conversation: ConversationId = id.parse().unwrap();
+    for _ in 0..2 {
+        server.worker.keep_hidden(conversation, &[("REMOTE", "looked-up-value")]).await.unwrap();
+    }
+    // What it cannot have looked up.
+    server.worker.keep_hidden(conversation, &[("STATIC", "made-up"), ("NONE", "made-up")]).await.unwrap();
+    let refused = server.worker.keep_hidden(conversation, &[("REMOTE", &"x".repeat(70_000))]).await;
+    assert_eq!(refused.unwrap_err().code, Code::Invalid);
+
+    let copy = server.worker.working_copy(conversation).await;
+    let known: Vec<_> = copy.past_secrets.iter().collect();
+    assert_eq!(known, [("STATIC", "first-value"), ("STATIC", "second-value"), ("REMOTE", "looked-up-value")]);
+    let stored = server.ports.kv.get("CONVERSATIONS", &conversation.hex()).await.unwrap().unwrap();
+    let record = String::from_utf8(stored.value.to_vec()).unwrap();
+    let info = server.info(&id).await.to_string();
+    for (what, text) in [("record", record), ("info", info)] {
+        assert!(!text.contains("-value"), "{what}: {text}");
+    }
 }

@@ -1,25 +1,73 @@
 //! The secrets of a conversation, as its tools know them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use ports::Bus;
+use ports::rpc::{self, Address, Fault};
 use tools::{Boxed, Screen};
+use types::calls::RecordCall;
+use types::known_values::KnownValues;
+use types::{ConversationId, SandboxId};
 
 use super::mask::{Holdback, Masker};
 use super::secrets::Secrets;
 
-pub(super) struct Hidden(pub(super) Arc<Secrets>);
+const KEEPING_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) struct Hidden {
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) keeper: Keeper,
+}
+
+/// Tells the record what was looked up. A program may write it into a file, which is read long after this worker.
+pub(super) struct Keeper {
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) sandbox: SandboxId,
+    pub(super) conversation: ConversationId,
+}
 
 impl tools::Secrets for Hidden {
     fn exports<'a>(&'a self, command: &'a str) -> Boxed<'a, Vec<(String, String)>> {
-        Box::pin(self.0.exports(command))
+        Box::pin(self.exports(command))
     }
 
     fn screen(&self) -> Box<dyn Screen> {
-        Box::new(Text { masker: self.0.masker(), holdback: Holdback::default() })
+        Box::new(Text { masker: self.secrets.masker(), holdback: Holdback::default() })
     }
 
     fn mask(&self, text: &str) -> String {
-        self.0.masker().mask(text)
+        self.secrets.masker().mask(text)
+    }
+}
+
+impl Hidden {
+    /// A value that cannot be kept hidden is not given.
+    async fn exports(&self, command: &str) -> Vec<(String, String)> {
+        let mut exports = self.secrets.exports(command).await;
+        let unkept = self.secrets.unkept();
+        if unkept.is_empty() {
+            return exports;
+        }
+        match self.keeper.keep(&unkept).await {
+            Ok(()) => self.secrets.are_kept(&unkept),
+            Err(fault) => {
+                tracing::warn!(%fault, "secrets that were looked up cannot be recorded, so no command gets them");
+                exports.retain(|(name, value)| !unkept.contains(name, value));
+            }
+        }
+        exports
+    }
+}
+
+impl Keeper {
+    async fn keep(&self, values: &KnownValues) -> Result<(), Fault> {
+        let address = Address::of_control_plane(&self.sandbox);
+        let call = RecordCall::KeepHidden { conversation: self.conversation, values: values.clone() };
+        let ((), _) =
+            rpc::call_patiently(self.bus.as_ref(), &address, &call, Bytes::new(), KEEPING_DEADLINE).await?;
+        Ok(())
     }
 }
 

@@ -16,7 +16,6 @@ mod replay;
 mod secrets;
 mod side;
 mod snapshot;
-mod values;
 mod work;
 
 use std::sync::Arc;

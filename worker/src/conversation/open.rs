@@ -14,7 +14,7 @@ use types::{ConversationId, LogId};
 
 use super::Shared;
 use super::dormant::{Dormant, KeptShell, Memory};
-use super::hidden::Hidden;
+use super::hidden::{Hidden, Keeper};
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
 use super::secrets::Secrets;
@@ -48,6 +48,7 @@ pub(super) async fn open(
         Some(kept) => kept,
         None => furnish(shared, &copy, &config).map_err(|fault| (fault, None))?,
     };
+    kept.secrets.remember(copy.past_secrets.clone()).await;
     kept.secrets.add(copy.secrets.clone()).await;
     let log = LogId::conversation(&shared.config.sandbox, id);
     let events = replay.projection.events;
@@ -104,10 +105,15 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
         std::path::absolute(&copy.persistence_dir).map_err(|error| invalid(error.to_string()))?
     };
     let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
+    let keeper = Keeper {
+        bus: Arc::clone(&shared.ports.bus),
+        sandbox: shared.config.sandbox.clone(),
+        conversation: copy.conversation,
+    };
     let context = ToolContext {
         working_dir: PathBuf::from(&copy.working_dir),
         persistence_dir,
-        secrets: Arc::new(Hidden(Arc::clone(&secrets))),
+        secrets: Arc::new(Hidden { secrets: Arc::clone(&secrets), keeper }),
     };
     let catalogue = Catalogue::standard();
     let tools = ToolSet::new(&catalogue, &config.tools, &config.include_default_tools, &context)

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use types::known_values::KnownValues;
 use types::secrets::SecretSource;
 
 use super::lookup::Lookups;
 use super::mask::{Masker, is_long_enough};
-use super::values::Values;
 
 /// A lookup that failed is not repeated before this has passed.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
@@ -24,7 +24,11 @@ pub(super) struct Secrets {
 
 struct Inner {
     sources: BTreeMap<String, SecretSource>,
-    values: Values,
+    values: KnownValues,
+    /// Of these the record knows.
+    kept: KnownValues,
+    /// These were looked up, and the record does not know of them yet.
+    unkept: KnownValues,
     masker: Masker,
     failed: HashMap<String, Instant>,
     /// Of these was said that they are not hidden.
@@ -35,7 +39,9 @@ impl Secrets {
     pub(super) fn new(lookups: Arc<Lookups>) -> Self {
         let inner = Inner {
             sources: BTreeMap::new(),
-            values: Values::default(),
+            values: KnownValues::default(),
+            kept: KnownValues::default(),
+            unkept: KnownValues::default(),
             masker: Masker::new([]),
             failed: HashMap::new(),
             too_short: BTreeSet::new(),
@@ -50,6 +56,27 @@ impl Secrets {
         let mut inner = self.lock();
         inner.failed.retain(|name, _| !sources.contains_key(name));
         inner.sources.extend(sources);
+    }
+
+    /// Hides what the record says was looked up or replaced earlier.
+    pub(super) async fn remember(&self, past: KnownValues) {
+        let values = past.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.learn(values.collect()).await;
+        self.lock().kept = past;
+    }
+
+    /// What was looked up and is not in the record yet.
+    pub(super) fn unkept(&self) -> KnownValues {
+        self.lock().unkept.clone()
+    }
+
+    /// They are in the record now.
+    pub(super) fn are_kept(&self, values: &KnownValues) {
+        let mut inner = self.lock();
+        inner.unkept.retain(|name, value| !values.contains(name, value));
+        for (name, value) in values.iter() {
+            inner.kept.add(name.to_owned(), value.to_owned());
+        }
     }
 
     pub(super) fn masker(&self) -> Masker {
@@ -91,6 +118,10 @@ impl Secrets {
         let value = self.lookups.get(url, headers).await?;
         tracing::debug!(secret = %name, "looked up a secret");
         self.learn(vec![(name.to_owned(), value.clone())]).await;
+        let mut inner = self.lock();
+        if is_long_enough(&value) && !inner.kept.contains(name, &value) {
+            inner.unkept.add(name.to_owned(), value.clone());
+        }
         Ok(Some(value))
     }
 
@@ -105,7 +136,7 @@ impl Secrets {
                 }
                 inner.values.add(name, value);
             }
-            inner.values.all()
+            inner.values.values()
         };
         if self.lock().masker.values() == &known {
             return;

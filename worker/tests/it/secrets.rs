@@ -98,6 +98,36 @@ async fn a_secret_is_looked_up_when_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_was_looked_up_stays_hidden_from_the_next_worker() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/value", server.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = server.accept().await.unwrap();
+        let mut head = vec![0; 4096];
+        let _ = socket.read(&mut head).await.unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nlooked-up").await.unwrap();
+    });
+    let mut world = World::start().await;
+    let source = SecretSource::LookupSecret { description: None, url, headers: [].into() };
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("REMOTE".to_owned(), source);
+    });
+    world.model.will([terminal("echo \"key: $REMOTE\" > .env; wc -c < .env"), finish()]);
+    world.say(id, "write it down", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let written = world.kinds(id, "ObservationEvent").await[0].to_string();
+    assert!(written.contains("15"), "{written}");
+
+    world.stop_worker().await;
+    world.start_worker().await;
+    world.model.will([terminal("cat .env"), finish()]);
+    world.say(id, "read it", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let log = format!("{:?}", world.events(id).await);
+    assert!(log.contains("key: <secret-hidden>") && !log.contains("looked-up"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streamed_pieces_are_published_masked() {
     let world = World::start().await;
     let id = world.create_with(|copy| {

@@ -109,6 +109,7 @@ pub fn copy() -> WorkingCopy {
         confirmation_policy: ConfirmationPolicy::NeverConfirm,
         security_analyzer: None,
         secrets: std::collections::BTreeMap::new(),
+        past_secrets: types::known_values::KnownValues::default(),
         autotitle: false,
         title: None,
         broken_secret: None,

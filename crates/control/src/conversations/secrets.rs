@@ -14,7 +14,7 @@ use super::{Conversations, QUICK};
 use crate::records::{Sealer, open_returned, open_returned_sources};
 
 impl Conversations {
-    /// Adds named secrets, or replaces those of the same names.
+    /// Adds named secrets, or replaces those of the same names. Values that are replaced stay hidden.
     ///
     /// # Errors
     /// `Invalid` where these are more than a conversation may have; those of the store; the worker's fault.
@@ -23,11 +23,14 @@ impl Conversations {
         entry: &Arc<ConversationState>,
         secrets: BTreeMap<String, SecretSource>,
     ) -> Result<(), Fault> {
+        let sealer = Sealer::new(&self.0.vault, entry.id);
         let mut sealed = secrets.clone();
-        Sealer::new(&self.0.vault, entry.id).seal_sources(&mut sealed);
+        sealer.seal_sources(&mut sealed);
         let mut fits = Ok(());
         let add = |record: &mut ConversationRecord| {
-            record.secrets.extend(sealed.clone());
+            for ((name, plain), sealed) in secrets.iter().zip(sealed.values()) {
+                sealer.replace(record, name, plain, sealed.clone());
+            }
             fits = check_stored_sources(&record.secrets);
             fits.is_ok()
         };

@@ -1,6 +1,7 @@
 //! Conversation records for the workers: with their secrets opened, but in a cluster without the models' keys.
 
 mod keys;
+mod past;
 mod sealing;
 
 use std::path::PathBuf;
@@ -98,6 +99,10 @@ impl Records {
                     .await?;
                 Ok(Value::Null)
             }
+            RecordCall::KeepHidden { conversation, values } => {
+                self.keep_hidden(&sandbox, conversation, &values).await?;
+                Ok(Value::Null)
+            }
         }
     }
 
@@ -117,6 +122,7 @@ impl Records {
             confirmation_policy: record.confirmation_policy,
             security_analyzer: record.security_analyzer,
             secrets: record.secrets,
+            past_secrets: sealer.open_past(&record.past_secrets),
             autotitle: record.autotitle,
             title: record.title,
             broken_secret: (!is_complete || !are_complete).then(|| BROKEN.to_owned()),

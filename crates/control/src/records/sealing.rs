@@ -21,11 +21,11 @@ impl<'a> Sealer<'a> {
     }
 
     pub fn seal_object(&self, object: &mut Value) {
-        map_secrets(object, &mut |plain| self.vault.seal(plain, &self.context).into());
+        map_secrets(object, &mut |plain| self.seal(plain).into());
     }
 
     pub fn seal_sources(&self, sources: &mut BTreeMap<String, SecretSource>) {
-        map_sources(sources, &mut |plain| Some(self.vault.seal(plain, &self.context)));
+        map_sources(sources, &mut |plain| Some(self.seal(plain)));
     }
 
     /// A secret that does not open is left out; false if there is one.
@@ -50,7 +50,11 @@ impl<'a> Sealer<'a> {
         complete
     }
 
-    fn open(&self, sealed: &str) -> Option<String> {
+    pub(super) fn seal(&self, plain: &str) -> String {
+        self.vault.seal(plain, &self.context)
+    }
+
+    pub(super) fn open(&self, sealed: &str) -> Option<String> {
         match self.vault.open(sealed, &self.context) {
             Ok(plain) => Some(plain.expose_secret().to_owned()),
             Err(error) => {

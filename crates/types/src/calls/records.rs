@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::ConversationId;
+use crate::known_values::KnownValues;
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
 use crate::service::{AnswerTo, OfControlPlane, Service};
@@ -18,6 +19,9 @@ pub enum RecordCall {
     Open { conversation: ConversationId },
     /// Sets the title if there is none yet; answered with `null`.
     SetTitle { conversation: ConversationId, title: String },
+    /// Keeps values that were looked up for secrets of the conversation, in plain text, so that they stay hidden;
+    /// answered with `null`.
+    KeepHidden { conversation: ConversationId, values: KnownValues },
 }
 
 /// What a worker needs to run a conversation. Secret fields are in plain text in embedded mode; in the
@@ -38,6 +42,9 @@ pub struct WorkingCopy {
     pub confirmation_policy: ConfirmationPolicy,
     pub security_analyzer: Option<SecurityAnalyzer>,
     pub secrets: BTreeMap<String, SecretSource>,
+    /// What else is to be hidden: values that secrets had before, or that were looked up.
+    #[serde(default)]
+    pub past_secrets: KnownValues,
     pub autotitle: bool,
     pub title: Option<String>,
     /// Why a stored secret cannot be had, for the user: runs end with it instead of going on without.
@@ -51,7 +58,7 @@ impl Service for RecordCall {
     fn only_reads(&self) -> bool {
         match self {
             Self::Open { .. } => true,
-            Self::SetTitle { .. } => false,
+            Self::SetTitle { .. } | Self::KeepHidden { .. } => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub use testing::eventually;
 use tokio_util::sync::CancellationToken;
 use types::conversation::{ConversationRecord, Workspace};
+use types::known_values::KnownValues;
 use types::policy::ConfirmationPolicy;
 use types::{ConversationId, SandboxId, TenantId};
 use vault::Keys;
@@ -100,6 +101,8 @@ impl Server {
         let root = self.running.folder.path().join(name);
         std::fs::create_dir_all(&root).unwrap();
         let id = ConversationId::random();
+        let mut past_secrets = KnownValues::default();
+        past_secrets.add("PAST".to_owned(), "sealed-past".to_owned());
         let record = ConversationRecord {
             id,
             tenant: TenantId::default(),
@@ -116,6 +119,7 @@ impl Server {
             confirmation_policy: ConfirmationPolicy::NeverConfirm,
             security_analyzer: None,
             secrets: Default::default(),
+            past_secrets,
             tags: Default::default(),
             tool_module_qualnames: Default::default(),
             client_tools: Vec::new(),

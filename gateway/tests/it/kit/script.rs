@@ -16,6 +16,7 @@ use types::calls::{
     BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, Once,
     RecordCall, WorkingCopy,
 };
+use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
 use types::{ConversationId, Epoch, EventId, LogId, SandboxId, Seq, subjects, time};
 
@@ -150,6 +151,18 @@ impl Worker {
         let call = RecordCall::SetTitle { conversation: id, title: title.to_owned() };
         let deadline = Duration::from_secs(5);
         let () = rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.unwrap().0;
+    }
+
+    /// Tells the gateway what it has looked up.
+    pub async fn keep_hidden(&self, id: ConversationId, looked_up: &[(&str, &str)]) -> Result<(), Fault> {
+        let address = Address::of_control_plane(&self.0.sandbox);
+        let mut values = KnownValues::default();
+        for (name, value) in looked_up {
+            values.add((*name).to_owned(), (*value).to_owned());
+        }
+        let call = RecordCall::KeepHidden { conversation: id, values };
+        let deadline = Duration::from_secs(5);
+        rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.map(|((), _)| ())
     }
 
     /// Appends events to a conversation's log, in appends of `batch`.

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCopy};
+use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 use types::secrets::SecretSource;
@@ -141,6 +142,7 @@ impl World {
             confirmation_policy: ConfirmationPolicy::NeverConfirm,
             security_analyzer: None,
             secrets: [].into(),
+            past_secrets: KnownValues::default(),
             autotitle: false,
             title: None,
             broken_secret: None,
@@ -290,6 +292,14 @@ fn answer(records: &Mutex<Records>, call: RecordCall) -> Result<Value, Fault> {
         }
         RecordCall::SetTitle { conversation, title } => {
             records.titles.insert(conversation, title);
+            Ok(Value::Null)
+        }
+        RecordCall::KeepHidden { conversation, values } => {
+            let copy = records.copies.get_mut(&conversation);
+            let copy = copy.ok_or_else(|| Fault::new(Code::NotFound, "Not Found"))?;
+            for (name, value) in values.iter() {
+                copy.past_secrets.add(name.to_owned(), value.to_owned());
+            }
             Ok(Value::Null)
         }
     }

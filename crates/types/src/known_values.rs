@@ -6,19 +6,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 /// Values known of one name.
 const MOST_OF_A_NAME: usize = 32;
 /// Bytes of all values.
 const MOST_BYTES: usize = 512 * 1024;
 
-#[derive(Default)]
-pub(super) struct Values {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnownValues {
     /// Names and values, the newest last.
     known: Vec<(String, String)>,
 }
 
-impl Values {
-    pub(super) fn add(&mut self, name: String, value: String) {
+impl KnownValues {
+    pub fn add(&mut self, name: String, value: String) {
         self.known.retain(|(known, other)| (known, other) != (&name, &value));
         let of_name = self.known.iter().filter(|(known, _)| *known == name).count();
         if of_name >= MOST_OF_A_NAME
@@ -33,7 +36,28 @@ impl Values {
         }
     }
 
-    pub(super) fn all(&self) -> BTreeSet<String> {
+    #[must_use]
+    pub fn contains(&self, name: &str, value: &str) -> bool {
+        self.iter().any(|known| known == (name, value))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Names and values, the newest last.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.known.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Forgets those of which `is_wanted`, given name and value, says false.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&str, &str) -> bool) {
+        self.known.retain(|(name, value)| is_wanted(name, value));
+    }
+
+    #[must_use]
+    pub fn values(&self) -> BTreeSet<String> {
         self.known.iter().map(|(_, value)| value.clone()).collect()
     }
 
@@ -57,24 +81,24 @@ mod tests {
 
     #[test]
     fn of_a_name_with_a_new_value_each_time_the_newest_stay_known() {
-        let mut values = Values::default();
+        let mut values = KnownValues::default();
         values.add("OTHER".to_owned(), "of another name".to_owned());
         for number in 0..1000 {
             values.add("CHANGING".to_owned(), format!("value {number:04}"));
         }
-        let all = values.all();
+        let all = values.values();
         assert_eq!(all.len(), MOST_OF_A_NAME + 1);
         assert!(all.contains("of another name") && all.contains("value 0999") && !all.contains("value 0000"));
     }
 
     #[test]
     fn large_values_that_were_replaced_are_forgotten_before_those_that_count() {
-        let mut values = Values::default();
+        let mut values = KnownValues::default();
         values.add("OTHER".to_owned(), "of another name".to_owned());
         for number in 0..30 {
             values.add("LARGE".to_owned(), format!("{number}{}", "x".repeat(64 * 1024)));
         }
-        let all = values.all();
+        let all = values.values();
         assert!(all.contains("of another name"));
         assert!(all.iter().any(|value| value.starts_with("29x")));
         assert!(all.iter().map(String::len).sum::<usize>() <= MOST_BYTES);

@@ -1,0 +1,75 @@
+//! Values that secrets of a conversation had, or that were looked up for them. They may stand in its files and in the
+//! memory of its programs, so every worker to come hides them still.
+
+use ports::rpc::{Code, Fault};
+use types::conversation::ConversationRecord;
+use types::known_values::KnownValues;
+use types::secrets::{MAX_SOURCE_BYTES, SecretSource};
+use types::{ConversationId, SandboxId};
+
+use super::{Records, Sealer};
+
+impl Records {
+    /// Keeps what a worker has looked up. Only what it can have looked up is taken.
+    pub(super) async fn keep_hidden(
+        &self,
+        sandbox: &SandboxId,
+        conversation: ConversationId,
+        values: &KnownValues,
+    ) -> Result<(), Fault> {
+        if values.iter().any(|(_, value)| value.len() > MAX_SOURCE_BYTES) {
+            return Err(Fault::new(Code::Invalid, "The value of a secret is too long."));
+        }
+        let sealer = Sealer::new(&self.0.vault, conversation);
+        let keep = |record: &mut ConversationRecord| {
+            let is_looked_up =
+                |name: &str| matches!(record.secrets.get(name), Some(SecretSource::LookupSecret { .. }));
+            let looked_up: Vec<_> = values.iter().filter(|(name, _)| is_looked_up(name)).collect();
+            if record.sandbox != *sandbox || looked_up.is_empty() {
+                return false;
+            }
+            for (name, value) in looked_up {
+                sealer.keep_past(&mut record.past_secrets, name, value);
+            }
+            true
+        };
+        Ok(self.0.index.update(conversation, keep).await?)
+    }
+}
+
+impl Sealer<'_> {
+    /// Replaces the secret of this name, and keeps the value it had. `plain` is what is `sealed`.
+    pub(crate) fn replace(
+        &self,
+        record: &mut ConversationRecord,
+        name: &str,
+        plain: &SecretSource,
+        sealed: SecretSource,
+    ) {
+        let Some(SecretSource::StaticSecret { value: Some(old), .. }) =
+            record.secrets.insert(name.to_owned(), sealed)
+        else {
+            return;
+        };
+        let is_new = |old: &String| !matches!(plain, SecretSource::StaticSecret { value: Some(new), .. } if new == old);
+        if let Some(old) = self.open(&old).filter(is_new) {
+            self.keep_past(&mut record.past_secrets, name, &old);
+        }
+    }
+
+    /// What is kept, in plain text; without what does not open.
+    pub(super) fn open_past(&self, past: &KnownValues) -> KnownValues {
+        let mut opened = KnownValues::default();
+        for (name, sealed) in past.iter() {
+            if let Some(value) = self.open(sealed) {
+                opened.add(name.to_owned(), value);
+            }
+        }
+        opened
+    }
+
+    fn keep_past(&self, past: &mut KnownValues, name: &str, value: &str) {
+        past.retain(|known, sealed| known != name || self.open(sealed).as_deref() != Some(value));
+        past.add(name.to_owned(), self.seal(value));
+    }
+}
