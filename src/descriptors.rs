@@ -47,7 +47,7 @@ impl Descriptors {
         share(self.to_share() / 4 / EACH, MOST_COMMANDS)
     }
 
-    /// Shells of conversations that are kept although nothing runs in them.
+    /// Shells of conversations that are kept although no agent runs.
     pub fn shells(self) -> usize {
         share(self.to_share() / 4 / EACH, MOST_SHELLS)
     }

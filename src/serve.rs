@@ -132,7 +132,7 @@ fn in_process(
     Ok(InProcess::new(ports.clone(), models, move |instance| worker::Config {
         max_concurrent_runs,
         most_commands: files.commands(),
-        most_idle_shells: files.shells(),
+        most_shells: files.shells(),
         bash_retention,
         answers: answers.clone(),
         scratch: scratch.clone(),

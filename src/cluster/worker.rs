@@ -87,7 +87,7 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
     let config = worker::Config {
         max_concurrent_runs: spec.max_concurrent_runs,
         most_commands: files.commands().min(processes),
-        most_idle_shells: files.shells().min(processes),
+        most_shells: files.shells().min(processes),
         leased: true,
         command_user: spec.command_user,
         scratch: state.join("scratch"),

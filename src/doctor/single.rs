@@ -112,7 +112,7 @@ pub fn open_files() -> Finding {
     let files = Descriptors::raise();
     let (limit, connections) = (files.limit(), files.connections());
     let text = format!(
-        "{limit} may be open: {connections} connections, {} commands and {} idle shells at one time",
+        "{limit} may be open: {connections} connections, {} commands and {} shells of agents that rest at one time",
         files.commands(),
         files.shells()
     );

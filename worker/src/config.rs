@@ -19,8 +19,9 @@ pub struct Config {
     pub max_concurrent_runs: usize,
     /// Commands over the API that may run at the same time; more are refused.
     pub most_commands: usize,
-    /// Shells of conversations out of memory that stay alive; beyond that those that were idle for longest are closed.
-    pub most_idle_shells: usize,
+    /// Shells of conversations out of memory that stay alive, whether a program runs in them or not; beyond that those
+    /// in which nothing runs are closed first, and of the others those that nobody has touched for longest.
+    pub most_shells: usize,
     /// Holds a folder for each conversation, named by its id in hex, for those whose record names none.
     pub observations_root: PathBuf,
     /// A folder for files that live no longer than the worker. Nobody else's.
@@ -65,7 +66,7 @@ impl Config {
             max_concurrent_runs: 10,
             scratch: observations_root.join(".scratch"),
             most_commands: 1_000,
-            most_idle_shells: 1_000,
+            most_shells: 1_000,
             observations_root,
             project_dir,
             bash_retention: None,

@@ -1,7 +1,7 @@
 //! Which conversations are in memory. At any time at most one actor of a conversation exists: it is entered
 //! here before it starts and leaves after its last write.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -143,7 +143,7 @@ impl Registry {
     }
 
     /// Ends the shells and drops the memories of conversations nobody has touched for long; where there are too many
-    /// shells, also those that were idle for longest. Returns never.
+    /// shells, also others. Returns never.
     pub(super) async fn let_go_of_idle(&self) {
         let (shells, memories) = (self.shared.config.shell_idle, self.shared.config.remembered_for);
         let often = shells.min(memories).clamp(Duration::from_millis(10), Duration::from_secs(60));
@@ -153,36 +153,40 @@ impl Registry {
                 _ = ticks.tick() => {}
                 () = self.idled.notified() => {}
             }
-            drop(
-                self.take_of_dormant(|dormant| {
-                    dormant.memory.take_if(|_| dormant.since.elapsed() >= memories)
-                }),
-            );
-            let surplus = self.newest_surplus_shell();
-            let idle = self.take_of_dormant(|dormant| {
-                let is_surplus = surplus.is_some_and(|newest| dormant.since <= newest);
-                let is_old = is_surplus || dormant.since.elapsed() >= shells;
-                dormant.kept.take_if(|kept| is_old && !kept.tools.has_running_command())
+            drop(self.take_of_dormant(|_, dormant| {
+                dormant.memory.take_if(|_| dormant.since.elapsed() >= memories)
+            }));
+            let surplus = self.surplus_shells();
+            let closing = self.take_of_dormant(|id, dormant| {
+                let (since, is_old) = (dormant.since, dormant.since.elapsed() >= shells);
+                let kept = dormant.kept.take_if(|kept| {
+                    surplus.contains(&(id, since)) || is_old && !kept.tools.has_running_command()
+                })?;
+                Some((id, kept))
             });
-            for kept in idle {
+            for (id, kept) in closing {
+                if kept.tools.has_running_command() {
+                    tracing::warn!(conversation.id = %id, "there are too many shells: one in which a program runs is closed");
+                }
                 kept.tools.close().await;
             }
         }
     }
 
-    /// Since when the last of those shells is idle that are too many.
-    fn newest_surplus_shell(&self) -> Option<Instant> {
+    /// Whose shells are too many, and since when they rest: first those in which nothing runs, then those that nobody
+    /// has touched for longest.
+    fn surplus_shells(&self) -> HashSet<(ConversationId, Instant)> {
         let entries = self.lock();
-        let idle = entries.values().filter_map(|entry| match entry {
-            Slot::Dormant(Dormant { kept: Some(kept), since, .. }) if !kept.tools.has_running_command() => {
-                Some(*since)
+        let kept = entries.iter().filter_map(|(id, entry)| match entry {
+            Slot::Dormant(Dormant { kept: Some(kept), since, .. }) => {
+                Some((kept.tools.has_running_command(), *since, *id))
             }
             Slot::Dormant(_) | Slot::Live(_) => None,
         });
-        let mut idle: Vec<Instant> = idle.collect();
-        idle.sort_unstable();
-        let surplus = idle.len().saturating_sub(self.shared.config.most_idle_shells);
-        surplus.checked_sub(1).and_then(|last| idle.get(last).copied())
+        let mut kept: Vec<_> = kept.collect();
+        kept.sort_unstable();
+        let surplus = kept.len().saturating_sub(self.shared.config.most_shells);
+        kept.into_iter().take(surplus).map(|(_, since, id)| (id, since)).collect()
     }
 
     /// Interrupts every run whenever the lease is lost. Returns never.
@@ -213,18 +217,18 @@ impl Registry {
         if tokio::time::timeout(patience, tracker.wait()).await.is_err() {
             tracing::warn!(tasks = tracker.len(), "conversations do not end in time");
         }
-        for kept in self.take_of_dormant(|dormant| dormant.kept.take()) {
+        for kept in self.take_of_dormant(|_, dormant| dormant.kept.take()) {
             kept.tools.close().await;
         }
     }
 
     /// What `take` takes away from conversations without an actor. Those that are left with nothing are dropped.
-    fn take_of_dormant<T>(&self, mut take: impl FnMut(&mut Dormant) -> Option<T>) -> Vec<T> {
+    fn take_of_dormant<T>(&self, mut take: impl FnMut(ConversationId, &mut Dormant) -> Option<T>) -> Vec<T> {
         let mut taken = Vec::new();
-        self.lock().retain(|_, entry| match entry {
+        self.lock().retain(|id, entry| match entry {
             Slot::Live(_) => true,
             Slot::Dormant(dormant) => {
-                taken.extend(take(dormant));
+                taken.extend(take(*id, dormant));
                 !dormant.is_nothing()
             }
         });

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{World, finish, message, sleep, terminal, until};
+use serde_json::json;
 use testing::script::Turn;
 use types::calls::Command;
 use types::{Epoch, Seq};
@@ -105,7 +106,7 @@ async fn the_shell_of_an_abandoned_conversation_is_closed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_too_many_idle_shells_those_idle_for_longest_are_closed() {
-    let world = World::with(|config| config.most_idle_shells = 2, |_| {}).await;
+    let world = World::with(|config| config.most_shells = 2, |_| {}).await;
     let mut shells = Vec::new();
     for _ in 0..4 {
         let id = world.create();
@@ -118,6 +119,29 @@ async fn of_too_many_idle_shells_those_idle_for_longest_are_closed() {
     }
     until(async || shells.iter().filter(|shell| shell.exists()).count() == 2).await;
     assert!(shells[3].exists(), "the last one stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shells_in_which_programs_run_have_a_bound_too_and_go_after_the_idle_ones() {
+    let world = World::with(|config| config.most_shells = 2, |_| {}).await;
+    let mut shells = Vec::new();
+    for command in ["sleep 1000", "sleep 1000", "true", "sleep 1000"] {
+        let id = world.create();
+        let command = format!("echo $$ > shell.pid; {command}");
+        let run = Turn::call("a", "terminal", json!({"command": command, "timeout": 0.5}));
+        world.model.will([run, finish()]);
+        world.say(id, "go", true).await.unwrap();
+        world.wait_status(id, "finished").await;
+        let project = world.dir.path().join("project").join(id.hex());
+        let pid = std::fs::read_to_string(project.join("shell.pid")).unwrap();
+        shells.push(std::path::PathBuf::from("/proc").join(pid.trim()));
+        if shells.len() == 3 {
+            until(async || !shells[2].exists()).await;
+            assert!(shells[0].exists() && shells[1].exists(), "an idle one goes before those with a program");
+        }
+    }
+    until(async || !shells[0].exists()).await;
+    assert!(shells[1].exists() && shells[3].exists(), "only as many as must go");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
