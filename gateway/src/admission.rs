@@ -16,22 +16,24 @@
 //!
 //! The seat of a connection lies in its input and output ([`Seated`]), not in the task that serves HTTP on it:
 //! that task is over when a connection becomes a socket, and the seat has to be kept until the socket is closed.
-//! A stranger is cut off by its next read failing. Everything here is in memory and behind one lock, which is held
-//! for a few lookups and never over an await.
+//! A stranger is cut off in whatever its connection waits for: all that is read and written on it fails from then on.
+//! Who is known, and does not take what it has asked for, is cut off when a write has waited too long. Everything
+//! here is in memory and behind one lock, which is held for a few lookups and never over an await.
+
+mod seated;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
+pub use seated::Seated;
 
 /// Bytes that a socket may send before it has said who it is.
 const FIRST_WORDS: usize = 8 * 1024;
@@ -40,6 +42,7 @@ const FIRST_WORDS: usize = 8 * 1024;
 pub struct Room {
     seats: Arc<Semaphore>,
     strangers: Arc<Strangers>,
+    write_timeout: Duration,
 }
 
 /// The right to one connection, in whichever state.
@@ -48,14 +51,6 @@ pub type Ticket = OwnedSemaphorePermit;
 /// What is known about the sender of a connection's requests; each of them carries it. Cheap to clone.
 #[derive(Clone)]
 pub struct Admission(Arc<Stranger>);
-
-/// A connection with its seat.
-pub struct Seated<S> {
-    stream: S,
-    admission: Admission,
-    cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
-    _ticket: Ticket,
-}
 
 struct Strangers {
     most: usize,
@@ -89,7 +84,11 @@ impl Room {
             most_of_a_peer: limits.strangers_of_a_peer.clamp(1, most),
             present: Mutex::default(),
         };
-        Self { seats: Arc::new(Semaphore::new(limits.connections)), strangers: Arc::new(strangers) }
+        Self {
+            seats: Arc::new(Semaphore::new(limits.connections)),
+            strangers: Arc::new(strangers),
+            write_timeout: limits.write_timeout,
+        }
     }
 
     /// Waits for room for one more connection.
@@ -110,7 +109,7 @@ impl Room {
         let among = self.strangers.clone();
         let allowance = AtomicUsize::new(usize::MAX);
         let admission = Admission(Arc::new(Stranger { number, among, allowance, is_known: false.into() }));
-        Seated { stream, admission, cut_off: Box::pin(cut_off.cancelled_owned()), _ticket: ticket }
+        Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
 }
 
@@ -130,12 +129,6 @@ impl Admission {
             return;
         }
         self.0.allowance.store(FIRST_WORDS, Ordering::Relaxed);
-    }
-}
-
-impl<S> Seated<S> {
-    pub fn admission(&self) -> Admission {
-        self.admission.clone()
     }
 }
 
@@ -201,48 +194,6 @@ impl Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         self.among.leave(self.number);
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.cut_off.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        Poll::Ready(this.admission.0.take(buffer.filled().len() - before))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Seated<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, buffer)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

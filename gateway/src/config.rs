@@ -104,6 +104,8 @@ pub struct Limits {
     pub json_bytes: usize,
     /// Until a request's headers are complete.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub write_timeout: Duration,
     /// What requests in flight get to finish when the server stops.
     pub drain: Duration,
 }
@@ -119,6 +121,7 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             json_bytes: 32 * 1024 * 1024,
             header_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }
     }

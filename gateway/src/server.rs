@@ -134,7 +134,7 @@ async fn rest_after(error: &io::Error) {
 }
 
 async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
-    let admission = stream.admission();
+    let (admission, cut_off) = (stream.admission(), stream.cut_off());
     let limits = &app.0.limits;
     let tasks = app.0.tasks.clone();
     let answering = service_fn(move |request: hyper::Request<Incoming>| {
@@ -149,12 +149,19 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
         .serve_connection(TokioIo::new(stream), answering)
         .with_upgrades();
     tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = app.0.tasks.drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let serving = async {
+        tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = app.0.tasks.drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        // Also while a request is under way, when nothing is read or written.
+        () = cut_off.cancelled() => return,
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection broke");

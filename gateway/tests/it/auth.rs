@@ -4,7 +4,7 @@ use crate::common::{KEY, Server, eventually, keyed_server, open_server, start, s
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use vault::Keys;
 
 async fn with(server: &Server, path: &str, header: &str, value: &str) -> u16 {
@@ -102,6 +102,54 @@ async fn strangers_hold_few_connections_and_the_oldest_makes_way() {
     known.write_all(request.as_bytes()).await.unwrap();
     // The rest of the first answer comes before the second.
     while !answer_head(&mut known).await.contains("HTTP/1.1 200") {}
+}
+
+/// Somebody who asks for much, and takes none of it.
+async fn glutton(server: &Server, request: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(server.address.parse().unwrap()).await.unwrap();
+    stream.write_all(request.repeat(100).as_bytes()).await.unwrap();
+    // From then on the server is writing.
+    stream.peek(&mut [0]).await.unwrap();
+    stream
+}
+
+async fn is_served(server: &Server, request: &str) {
+    let mut stream = knock(server).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let head = tokio::time::timeout(testing::PATIENCE, answer_head(&mut stream)).await;
+    assert!(head.expect("there is no room for anybody else").starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn strangers_who_take_no_answers_make_way_as_well() {
+    let server = start(|config| {
+        config.keys = Keys::new(&[KEY.into()]);
+        config.limits.connections = 4;
+    })
+    .await;
+    let request = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let holding = tokio::time::timeout(testing::PATIENCE, glutton(&server, request));
+        held.push(holding.await.expect("there is no room for anybody else"));
+    }
+    is_served(&server, "GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_long_loses_the_connection_though_known() {
+    let server = start(|config| {
+        config.keys = Keys::new(&[KEY.into()]);
+        config.limits.connections = 1;
+        config.limits.write_timeout = std::time::Duration::from_millis(200);
+    })
+    .await;
+    let known =
+        |path: &str| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-session-api-key: {KEY}\r\n\r\n");
+    let _held = glutton(&server, &(known("/api/tools/") + &known("/openapi.json"))).await;
+    is_served(&server, &known("/alive")).await;
 }
 
 #[tokio::test]
