@@ -26,6 +26,7 @@
 //! one reads the log. A crash at any point leaves a log that [`agent::Agent::recover`] sets right when it is opened next:
 //! that is the first thing an actor does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +124,20 @@ pub(super) async fn live(shared: Arc<Shared>, seat: Seat, dormant: Dormant) {
         () = forget.cancelled() => return seat.leave(Dormant::nothing(), &not_found()),
     };
     match opened {
-        Ok(opened) => Actor::new(shared, seat, opened).live().await,
+        Ok(opened) => {
+            let (tools, everyone) = (Arc::clone(&opened.kept.tools), Arc::clone(&shared));
+            // What it has started ends at once, also while the actor waits for its log.
+            let ending = async {
+                forget.cancelled().await;
+                everyone.close_shell(tools).await;
+            };
+            let mut living = pin!(Actor::new(shared, seat, opened).live());
+            tokio::select! {
+                () = &mut living => return,
+                () = ending => {}
+            }
+            living.await;
+        }
         Err((fault, kept)) => {
             tracing::debug!(conversation.id = %seat.id, %fault, "conversation cannot be opened");
             let kept = match (kept, fault.code) {

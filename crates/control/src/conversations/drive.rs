@@ -116,7 +116,7 @@ impl Conversations {
     /// writes nothing either.
     ///
     /// # Errors
-    /// The worker's fault.
+    /// The worker's fault; `Unavailable` when it does not answer: it may still write.
     pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
         entry.pulse.touch();
         let persistence_dir = self.0.records.persistence_dir(entry.id);
@@ -124,7 +124,7 @@ impl Conversations {
         let forgotten =
             self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
         match forgotten {
-            Err(fault) if !matches!(fault.code, Code::Absent | Code::Unavailable) => Err(fault),
+            Err(fault) if fault.code != Code::Absent => Err(fault),
             _ => Ok(()),
         }
     }

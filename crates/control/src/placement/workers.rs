@@ -90,14 +90,19 @@ impl Workers {
     /// Calls a service of a sandbox's worker if it runs; starts none.
     ///
     /// # Errors
-    /// The worker's fault; `Absent` when there is none.
+    /// The worker's fault; `Absent` when there is none, or it is over before it has answered.
     pub async fn call_if_awake<S: OfWorker, A: AnswerTo<S>>(
         &self,
         sandbox: &SandboxId,
         body: &S,
         deadline: Duration,
     ) -> Result<A, Fault> {
-        let address = Address::of_worker(sandbox, self.placement.incarnation(sandbox));
-        Ok(rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline).await?.0)
+        let incarnation = self.placement.incarnation(sandbox);
+        let address = Address::of_worker(sandbox, incarnation);
+        tokio::select! {
+            biased;
+            outcome = rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline) => Ok(outcome?.0),
+            () = self.placement.ended(sandbox, incarnation) => Err(Fault::new(Code::Absent, LOST)),
+        }
     }
 }

@@ -54,6 +54,8 @@ pub struct Script {
     pub endless: bool,
     /// Bash calls are taken and never answered.
     pub mute: bool,
+    /// Conversations do not stop writing when they are to be forgotten.
+    pub clings: bool,
 }
 
 impl Default for Script {
@@ -67,6 +69,7 @@ impl Default for Script {
             streams: Vec::new(),
             endless: false,
             mute: false,
+            clings: false,
         }
     }
 }
@@ -273,6 +276,9 @@ impl Worker {
             }
             Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
             Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
+            Command::Forget { .. } if script.clings => {
+                return Err(Fault::new(Code::Unavailable, "The conversation does not stop writing yet."));
+            }
             Command::Forget { .. } => {
                 self.0.open.lock().unwrap().remove(&id);
             }
