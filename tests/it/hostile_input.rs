@@ -23,6 +23,38 @@ async fn invalid_utf8_of_a_command_becomes_replacement_characters_and_good_lette
     assert_eq!(text.matches('\u{fffd}').count(), 1);
 }
 
+/// The most memory that the server has had, in bytes.
+fn peak(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn however_much_a_command_prints_its_answer_takes_little_memory() {
+    const PRINTED: usize = 150_000_000;
+    let server = Start::new(BINARY).start();
+    let path = "/api/bash/execute_bash_command";
+    server.client.post_ok(path, &json!({ "command": "true" })).await;
+    let before = peak(&server);
+    for key in [None, Some("once")] {
+        let command = json!({ "command": format!("head -c {PRINTED} /dev/zero | tr '\\0' x") });
+        let mut request = server.client.request(reqwest::Method::POST, path).json(&command);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let mut response = request.send().await.unwrap();
+        let (mut length, mut end) = (0, None);
+        while let Some(chunk) = response.chunk().await.unwrap() {
+            length += chunk.len();
+            end = chunk.last().copied();
+        }
+        assert!(length > PRINTED && end == Some(b'}'), "{length}");
+        let grown = peak(&server) - before;
+        assert!(grown < PRINTED / 2, "{} MiB with the key {key:?}", grown >> 20);
+    }
+}
+
 #[tokio::test]
 async fn invalid_utf8_in_a_request_is_refused() {
     let server = Start::new(BINARY).start();

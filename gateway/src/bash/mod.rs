@@ -1,5 +1,6 @@
 //! Commands run over the API. The worker runs them and stores what they print; the gateway reads the log.
 
+mod joined;
 mod page;
 mod run;
 mod search;

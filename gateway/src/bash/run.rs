@@ -1,20 +1,17 @@
 //! Starting and ending commands.
 
-use std::pin::pin;
-
 use axum::extract::State;
+use axum::response::Response;
 use control::commands::Commands;
 use control::placement::Workers;
-use futures_util::TryStreamExt;
-use readmodel::bashlog::{EventSummary, Tail, records_of};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use types::bash::{BashEvent, ExecuteBashRequest};
 use uuid::Uuid;
 
+use super::joined;
 use crate::answer::Success;
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::extract::{Json, Path};
 use crate::schema::bash::{StartedCommand, WholeOutput};
 use crate::scope::Target;
@@ -43,11 +40,11 @@ pub(super) async fn execute_bash_command(
     caller: Caller,
     target: Target,
     Json(request): Json<ExecuteBashRequest>,
-) -> ApiResult<Json<Joined>> {
+) -> ApiResult<Response> {
     let target = target.for_command(&workers, &caller, &request).await?;
     let tail = commands.tail(&target.sandbox, &target.scope);
     let outputs = commands.run(&tail, &target.sandbox, target.scope, request).await?;
-    join(&tail, outputs).await.map(Json)
+    joined::answer(&tail, outputs).await
 }
 
 /// Ends a running command.
@@ -80,66 +77,4 @@ pub(super) async fn clear_all_bash_events(
 ) -> ApiResult<Json<Cleared>> {
     let cleared_count = commands.clear(&target.sandbox, target.scope).await?;
     Ok(Json(Cleared { cleared_count }))
-}
-
-/// An output whose texts are still the JSON they were stored as.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Joined {
-    kind: String,
-    id: String,
-    timestamp: String,
-    command_id: String,
-    order: u64,
-    exit_code: Option<i32>,
-    stdout: Option<Box<RawValue>>,
-    stderr: Option<Box<RawValue>>,
-}
-
-/// All outputs of a command as its last one.
-async fn join(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Joined> {
-    let mut records = pin!(records_of(tail.event_log(), tail.log.clone(), outputs));
-    let (mut stdout, mut stderr, mut last) = (None, None, None);
-    while let Some(record) = records.try_next().await? {
-        let mut output: Joined = serde_json::from_slice(&record)?;
-        append(&mut stdout, output.stdout.take());
-        append(&mut stderr, output.stderr.take());
-        last = Some(output);
-    }
-    let last = last.ok_or_else(|| ApiError::internal("a command without output"))?;
-    Ok(Joined { stdout: closed(stdout)?, stderr: closed(stderr)?, ..last })
-}
-
-/// JSON texts become one by leaving out the quotes between them: no escape reaches over a text's end.
-fn append(joined: &mut Option<String>, text: Option<Box<RawValue>>) {
-    let Some(text) = text else { return };
-    if let Some(inner) = text.get().strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-        joined.get_or_insert_with(|| "\"".to_owned()).push_str(inner);
-    }
-}
-
-fn closed(joined: Option<String>) -> serde_json::Result<Option<Box<RawValue>>> {
-    joined.map(|text| RawValue::from_string(text + "\"")).transpose()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn joined(texts: &[&str]) -> Option<String> {
-        let mut joined = None;
-        for text in texts {
-            append(&mut joined, Some(serde_json::value::to_raw_value(text).unwrap()));
-        }
-        closed(joined).unwrap().map(|text| serde_json::from_str(text.get()).unwrap())
-    }
-
-    #[test]
-    fn texts_are_joined_whatever_they_hold() {
-        assert_eq!(
-            joined(&["a\"\\", "\\\"b\n", "", "é\u{1F600}"]).as_deref(),
-            Some("a\"\\\\\"b\né\u{1F600}")
-        );
-        assert_eq!(joined(&[""]).as_deref(), Some(""));
-        assert_eq!(joined(&[]), None);
-    }
 }

@@ -10,6 +10,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use types::conversation::ConversationRecord;
 use types::known_values::KnownValues;
 use types::log::LogRecord;
@@ -76,12 +77,14 @@ struct Trajectory {
     /// Until it has been sent.
     meta: Option<Vec<u8>>,
     at: Seq,
+    /// Where records are that cannot be read, until they have been named.
+    unreadable: Vec<Seq>,
     zip: Zip,
 }
 
 impl Trajectory {
     fn new(events: Arc<dyn EventLog>, log: LogId, meta: Vec<u8>) -> Self {
-        Self { events, log, meta: Some(meta), at: Seq::ZERO, zip: Zip::default() }
+        Self { events, log, meta: Some(meta), at: Seq::ZERO, unreadable: Vec::new(), zip: Zip::default() }
     }
 
     fn stream(self) -> impl futures_util::Stream<Item = ApiResult<Bytes>> + Send {
@@ -91,10 +94,12 @@ impl Trajectory {
                 let bytes = state.pack("meta.json", &meta)?;
                 return Ok(Some((bytes.into(), Some(state))));
             }
-            match state.events().await? {
-                Some(bytes) => Ok(Some((bytes, Some(state)))),
-                None => Ok(Some((state.zip.end().into(), None))),
+            if let Some(bytes) = state.events().await? {
+                return Ok(Some((bytes, Some(state))));
             }
+            let mut end = state.unreadable()?;
+            end.extend(state.zip.end());
+            Ok(Some((end.into(), None)))
         })
     }
 
@@ -105,18 +110,37 @@ impl Trajectory {
         self.at = last.seq;
         let mut bytes = Vec::new();
         for record in &records {
-            let LogRecord::Event { n, event } = LogRecord::decode(&record.payload)? else { continue };
-            let Named { id } = serde_json::from_str(event.get())?;
-            bytes.extend(
-                self.pack(&format!("events/event-{n:05}-{}.json", plain(&id)), event.get().as_bytes())?,
-            );
+            match name_and_event(&record.payload) {
+                Ok(Some((name, event))) => bytes.extend(self.pack(&name, event.get().as_bytes())?),
+                Ok(None) => {}
+                Err(_) => self.unreadable.push(record.seq),
+            }
         }
         Ok(Some(bytes.into()))
+    }
+
+    /// The note of what is missing; nothing where nothing is.
+    fn unreadable(&mut self) -> ApiResult<Vec<u8>> {
+        if self.unreadable.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut note = "Records of these positions cannot be read and are missing here:\n".to_owned();
+        for seq in std::mem::take(&mut self.unreadable) {
+            note.push_str(&format!("{}\n", seq.0));
+        }
+        self.pack("unreadable.txt", note.as_bytes())
     }
 
     fn pack(&mut self, name: &str, content: &[u8]) -> ApiResult<Vec<u8>> {
         self.zip.file(name, content).ok_or_else(|| ApiError::internal("a file is too large for the archive"))
     }
+}
+
+/// Of a record that clients see.
+fn name_and_event(record: &[u8]) -> serde_json::Result<Option<(String, Box<RawValue>)>> {
+    let LogRecord::Event { n, event } = LogRecord::decode(record)? else { return Ok(None) };
+    let Named { id } = serde_json::from_str(event.get())?;
+    Ok(Some((format!("events/event-{n:05}-{}.json", plain(&id)), event)))
 }
 
 #[derive(Deserialize)]

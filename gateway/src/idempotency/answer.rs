@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 /// A longer body is not kept.
-const LONGEST: usize = 256 * 1024;
+pub(super) const LONGEST: usize = 256 * 1024;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const NOT_KEPT: &[u8] =

@@ -19,8 +19,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use control::Tasks;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, StatusCode, header};
 use ports::Kv;
 use tracing::Instrument;
@@ -28,7 +29,7 @@ use tracing::Instrument;
 use crate::error::{ApiError, ApiResult, failure, panic_text};
 use crate::extract::JsonLimit;
 
-use answer::KeptAnswer;
+use answer::{KeptAnswer, LONGEST};
 pub use attempt::Attempt;
 use call::Call;
 use claim::{Claim, Claimed, claim};
@@ -88,22 +89,29 @@ async fn perform(
     tasks.spawn(performing.in_current_span()).await.map_err(ApiError::internal)?
 }
 
-/// Stores the answer where it is worth it, and gives it on.
+/// Stores the answer where it is worth it, and gives it on. Of a long one no more is read than is kept of any.
 async fn settle(claim: Claim, call: &Call, response: Response) -> ApiResult<Response> {
     let (parts, body) = response.into_parts();
-    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            claim.release().await;
-            return Err(ApiError::internal(error));
+    let mut rest = body.into_data_stream();
+    let mut begin = BytesMut::new();
+    while begin.len() <= LONGEST {
+        match rest.try_next().await {
+            Ok(Some(more)) => begin.extend_from_slice(&more),
+            Ok(None) => break,
+            Err(error) => {
+                claim.release().await;
+                return Err(ApiError::internal(error));
+            }
         }
-    };
+    }
+    let begin = begin.freeze();
     if is_final(parts.status, call.is_streamed) {
-        claim.finish(&KeptAnswer::of(&parts, bytes.clone())).await;
+        claim.finish(&KeptAnswer::of(&parts, begin.clone())).await;
     } else {
         claim.release().await;
     }
-    Ok(Response::from_parts(parts, Body::from(bytes)))
+    let body = stream::iter([Ok(begin)]).chain(rest);
+    Ok(Response::from_parts(parts, Body::from_stream(body)))
 }
 
 /// Whether the same call, sent again, is to get the same answer. A streamed body may have failed on its way.

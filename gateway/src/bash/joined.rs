@@ -1,0 +1,103 @@
+//! All that a command has printed, as one answer. It may be more than fits into memory, so it is written from the log
+//! while the client takes it: first the texts of one stream, then those of the other.
+
+use std::pin::pin;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::{HeaderValue, header};
+use readmodel::bashlog::{EventSummary, Tail, records_of};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{ApiError, ApiResult};
+
+/// What stands before the texts.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    kind: String,
+    id: String,
+    timestamp: String,
+    command_id: String,
+    order: u64,
+    exit_code: Option<i32>,
+}
+
+/// The texts, still as the JSON they were stored as.
+#[derive(Deserialize)]
+struct Texts<'a> {
+    #[serde(borrow)]
+    stdout: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stderr: Option<&'a RawValue>,
+}
+
+type Choice = for<'a> fn(Texts<'a>) -> Option<&'a RawValue>;
+
+/// All outputs of a command as its last one.
+pub(super) async fn answer(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Response> {
+    let last = outputs.last().copied().ok_or_else(|| ApiError::internal("a command without output"))?;
+    let mut head = pin!(records_of(tail.event_log(), tail.log.clone(), vec![last]));
+    let head = head.try_next().await?.ok_or_else(|| ApiError::internal("a command without its end"))?;
+    let mut head = serde_json::to_string(&serde_json::from_slice::<Head>(&head)?)?;
+    head.truncate(head.len() - 1);
+    let text = |choose: Choice| text(records_of(tail.event_log(), tail.log.clone(), outputs.clone()), choose);
+    let said = |words: String| stream::iter([Ok(Bytes::from(words))]);
+    let body = said(head + ",\"stdout\":")
+        .chain(text(|texts| texts.stdout))
+        .chain(said(",\"stderr\":".to_owned()))
+        .chain(text(|texts| texts.stderr))
+        .chain(said("}".to_owned()));
+    let mut response = Response::new(Body::from_stream(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// The texts of one stream as one JSON text; `null` without any.
+fn text(
+    records: impl Stream<Item = ports::Result<Bytes>> + Send + 'static,
+    choose: Choice,
+) -> impl Stream<Item = ApiResult<Bytes>> + Send {
+    let pieces = records.map(move |record| inside(&record?, choose)).try_filter_map(async |piece| Ok(piece));
+    stream::try_unfold(Some((pieces.boxed(), false)), async |state| {
+        let Some((mut pieces, has_begun)) = state else { return Ok(None) };
+        Ok(Some(match (pieces.try_next().await?, has_begun) {
+            (Some(piece), true) => (piece, Some((pieces, true))),
+            (Some(piece), false) => ([b"\"", piece.as_ref()].concat().into(), Some((pieces, true))),
+            (None, true) => (Bytes::from_static(b"\""), None),
+            (None, false) => (Bytes::from_static(b"null"), None),
+        }))
+    })
+}
+
+/// JSON texts become one by leaving out the quotes between them: no escape reaches over a text's end.
+fn inside(record: &Bytes, choose: Choice) -> ApiResult<Option<Bytes>> {
+    let text = choose(serde_json::from_slice(record)?);
+    let inside = text.and_then(|text| text.get().strip_prefix('"')?.strip_suffix('"'));
+    Ok(inside.map(|inside| record.slice_ref(inside.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn joined(texts: &[Option<&str>]) -> Option<String> {
+        let records: Vec<ports::Result<Bytes>> = texts
+            .iter()
+            .map(|text| Ok(serde_json::json!({"stdout": text, "stderr": null}).to_string().into()))
+            .collect();
+        let parts: Vec<Bytes> =
+            text(stream::iter(records), |texts| texts.stdout).try_collect().await.unwrap();
+        serde_json::from_slice(&parts.concat()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn texts_are_joined_whatever_they_hold() {
+        let texts = ["a\"\\", "\\\"b\n", "", "é\u{1F600}"].map(Some);
+        assert_eq!(joined(&texts).await.as_deref(), Some("a\"\\\\\"b\né\u{1F600}"));
+        assert_eq!(joined(&[None, Some("")]).await.as_deref(), Some(""));
+        assert_eq!(joined(&[None]).await, None);
+    }
+}
