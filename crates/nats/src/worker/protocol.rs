@@ -30,10 +30,7 @@ pub enum Question {
     Last {
         log: String,
     },
-    Delete {
-        log: String,
-    },
-    /// Drops the messages before `first`; not of conversations.
+    /// Drops the messages before `first`; not of conversations. No worker removes a log.
     Truncate {
         log: String,
         first: u64,
@@ -64,11 +61,7 @@ impl Service for Question {
             Self::Messages { .. } | Self::Last { .. } | Self::BashLogs | Self::Piece { .. } | Self::Lease => {
                 true
             }
-            Self::Append { .. }
-            | Self::Delete { .. }
-            | Self::Truncate { .. }
-            | Self::PutPiece { .. }
-            | Self::PutLease(_) => false,
+            Self::Append { .. } | Self::Truncate { .. } | Self::PutPiece { .. } | Self::PutLease(_) => false,
         }
     }
 }

@@ -89,10 +89,6 @@ impl Desk {
             Question::Last { log: name } => {
                 (StorageAnswer::Last(self.archive.last(&log(&name)?).await?), nothing)
             }
-            Question::Delete { log: name } => {
-                self.archive.delete(&log(&name)?).await?;
-                (StorageAnswer::Done, nothing)
-            }
             Question::Truncate { log: name, first } => {
                 let log = log(&name)?;
                 if let LogId::Conversation { .. } = log {

@@ -95,31 +95,45 @@ async fn a_call_for_the_storage_reaches_only_the_sandbox_of_its_subject() {
     let (_, keep) = make().await;
     let control = keep.control.control().await.unwrap();
     let sandboxes = ["default", "other"].map(|name| SandboxId::parse(name).unwrap());
-    let name = crate::common::log("a").name();
-    let logs = sandboxes.clone().map(|sandbox| LogId::of_name(&sandbox, &name).unwrap());
+    let logs = sandboxes.clone().map(|sandbox| LogId::bash(&sandbox, BashScope::Sandbox));
+    let mut last = Seq::ZERO;
     for log in &logs {
-        control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap();
+        let first = control.log.append(log, Seq::ZERO, vec![Bytes::from("x")]).await.unwrap().tail();
+        last = control.log.append(log, first, vec![Bytes::from("y")]).await.unwrap().tail();
     }
     let inbox = Some(subjects::inbox(&sandboxes[1], Epoch(1)));
     let other = connect(Options { inbox, ..options(keep.server.url()) }).await.unwrap();
     let other = worker_ports(&other, &sandboxes[1]).await;
-    let delete = async |log: &str| {
-        let (address, question) = (
-            Address::of_control_plane_for(&sandboxes[1], Epoch(1)),
-            Anything(json!({ "delete": { "log": log } })),
-        );
+    let ask = async |question: serde_json::Value| {
+        let address = Address::of_control_plane_for(&sandboxes[1], Epoch(1));
+        let question = Anything(question);
         let answer = call(&*other.bus, &address, &question, Bytes::new(), PATIENCE);
         answer.await.map(|(Anything(_), _)| ()).map_err(|fault| fault.code)
     };
+    let drop_front = |log: &str| json!({ "truncate": { "log": log, "first": last.0 } });
+    let name = logs[0].name();
     for elsewhere in ["*", ">", "a.b", &format!("default.{name}"), "of-its-own", ""] {
-        assert_eq!(delete(elsewhere).await, Err(Code::Invalid), "{elsewhere:?}");
+        assert_eq!(ask(drop_front(elsewhere)).await, Err(Code::Invalid), "{elsewhere:?}");
     }
-    for log in &logs {
-        assert!(control.log.tail(log).await.unwrap() > Seq::ZERO);
+    let left = async |log: &LogId| control.log.read_all(log, Seq::ZERO).await.unwrap().len();
+    assert_eq!((left(&logs[0]).await, left(&logs[1]).await), (2, 2));
+    assert_eq!(ask(drop_front(&name)).await, Ok(()));
+    assert_eq!((left(&logs[0]).await, left(&logs[1]).await), (2, 1));
+}
+
+#[tokio::test]
+async fn a_worker_removes_no_log() {
+    let (worker, keep) = make().await;
+    let control = keep.control.control().await.unwrap();
+    for name in ["_bash", "0a"] {
+        crate::common::append(&worker, name, Seq::ZERO, &["one"]).await.unwrap();
+        let question = Anything(json!({ "delete": { "log": name } }));
+        let address = Address::of_control_plane_for(&SandboxId::shared(), Epoch(1));
+        let asked = call::<_, Anything>(&*worker.bus, &address, &question, Bytes::new(), PATIENCE).await;
+        assert!(asked.is_err(), "{name}");
+        assert!(worker.log.delete(&crate::common::log(name)).await.is_err());
+        assert_eq!(crate::common::texts(&control, name).await, ["one"]);
     }
-    assert_eq!(delete(&name).await, Ok(()));
-    assert!(control.log.tail(&logs[0]).await.unwrap() > Seq::ZERO);
-    assert_eq!(control.log.tail(&logs[1]).await, Ok(Seq::ZERO));
 }
 
 #[tokio::test]
@@ -215,6 +229,4 @@ async fn a_worker_needs_no_more_rights_than_it_has() {
     let parcel = ports::Parcel { json: "{}".into(), blob: "blob".into() };
     assert_eq!(control.bus.request("mh.cmd.default.bash", parcel.clone(), PATIENCE).await, Ok(parcel));
     answering.await.unwrap();
-    worker.log.delete(&crate::common::log("a")).await.unwrap();
-    assert_eq!(control.log.tail(&crate::common::log("a")).await, Ok(Seq::ZERO));
 }
