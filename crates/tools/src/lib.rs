@@ -17,6 +17,7 @@ pub mod hands;
 mod notes;
 mod observation;
 pub mod offspring;
+pub mod open;
 mod secrets;
 mod set;
 mod spec;

@@ -1,6 +1,6 @@
 //! `task_tracker`: the model's own list of steps, kept in `TASKS.json`.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,8 +13,13 @@ use crate::context::{NEW_TASKS, TASKS, ToolContext};
 use crate::error::Error;
 use crate::hands;
 use crate::observation::Observation;
+use crate::open::{self, Symlink};
 use crate::spec::{Annotations, Spec};
 use crate::tool::{Listed, Tool};
+
+/// Bytes of the file; agents can write to it too.
+const LONGEST: u64 = 4 * 1024 * 1024;
+const MODE: u32 = 0o644;
 
 const DESCRIPTION: &str = "Keep a visible list of the steps of your work. The user sees it, and it stays with \
 the conversation.
@@ -233,7 +238,7 @@ impl State {
     }
 
     fn load(&self) -> Vec<Task> {
-        let Ok(text) = std::fs::read(self.path()) else {
+        let Ok(text) = open::content(&self.path(), Symlink::Refuse, LONGEST) else {
             return Vec::new();
         };
         serde_json::from_slice(&text).unwrap_or_else(|error| {
@@ -245,7 +250,10 @@ impl State {
     fn save(&self, tasks: &[Task]) -> io::Result<()> {
         hands::make_folders(&self.folder)?;
         let fresh = self.folder.join(NEW_TASKS);
-        std::fs::write(&fresh, serde_json::to_vec_pretty(tasks)?)?;
+        // Whatever is there, left or put there, is not written to.
+        trees::remove(&fresh)?;
+        let text = serde_json::to_vec_pretty(tasks)?;
+        open::fresh(&fresh, MODE)?.write_all(&text)?;
         std::fs::rename(&fresh, self.path())
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::SandboxId;
 use types::calls::{Archive, FileCall, Scope};
+use uuid::Uuid;
 
 use super::cage;
 use super::download::{attachment, percent_encoded};
@@ -74,7 +75,10 @@ pub(super) async fn archive_directory(
         ArchiveFormat::GitDelta => ("git-delta", "text/x-patch; charset=utf-8"),
         ArchiveFormat::TarGz => ("tar.gz", "application/gzip"),
     };
+    // From now on: a client that goes away while it is made waits for it no more.
+    let file = Temporary { files, sandbox: target.sandbox, ticket: Uuid::new_v4().simple().to_string() };
     let ask = FileCall::Archive {
+        ticket: file.ticket.clone(),
         scope: target.scope.clone(),
         path: query.path,
         format: format.to_owned(),
@@ -82,13 +86,12 @@ pub(super) async fn archive_directory(
         exclude: query_values(&uri, "exclude"),
         use_default_excludes: query.use_default_excludes,
     };
-    let made: Archive = files.workers.call_within(&target.sandbox, &ask, DEADLINE).await?;
-    let file = Temporary { files, sandbox: target.sandbox, path: made.path.clone() };
+    let made: Archive = file.files.workers.call_within(&file.sandbox, &ask, DEADLINE).await?;
     let mut headers = about(&made.headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CONTENT_DISPOSITION, attachment(first_chars(&made.name, NAME_CHARS)));
     cage(&mut headers);
-    file.send(headers).await
+    file.send(made.path, headers).await
 }
 
 /// What the worker says about the repository. It may say anything, so only headers of this name are taken.
@@ -107,20 +110,20 @@ fn first_chars(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
-/// A file the worker made to be sent, removed when it has been.
+/// A file that the worker makes to be sent, removed when it has been, or nobody wants it any more.
 struct Temporary {
     files: Files,
     sandbox: SandboxId,
-    path: String,
+    ticket: String,
 }
 
 impl Temporary {
-    async fn send(self, mut headers: HeaderMap) -> ApiResult<Response> {
+    async fn send(self, path: String, mut headers: HeaderMap) -> ApiResult<Response> {
         let target = Target { sandbox: self.sandbox.clone(), scope: Scope::default() };
-        let stamp = stat(&self.files.workers, &target, &self.path).await?.stamp;
+        let stamp = stat(&self.files.workers, &target, &path).await?.stamp;
         let size = stamp.size;
         headers.insert(header::CONTENT_LENGTH, size.into());
-        let source = Source { workers: self.files.workers.clone(), target, path: self.path.clone(), stamp };
+        let source = Source { workers: self.files.workers.clone(), target, path, stamp };
         let body = source.stream(0..size).map(move |piece| {
             // The file lives as long as the stream that reads it.
             let _ = &self;
@@ -133,7 +136,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let (workers, sandbox) = (self.files.workers.clone(), self.sandbox.clone());
-        let ask = FileCall::Drop { path: std::mem::take(&mut self.path) };
+        let ask = FileCall::EndArchive { ticket: std::mem::take(&mut self.ticket) };
         self.files.tasks.spawn(async move {
             if let Err(error) = workers.call::<_, ()>(&sandbox, &ask).await {
                 tracing::warn!(%error, "a temporary file was left behind");

@@ -190,12 +190,43 @@ async fn an_archive_is_sent_and_removed() {
 }
 
 #[tokio::test]
+async fn an_archive_that_nobody_waits_for_is_ended() {
+    let server = open_server().await;
+    let made = server.folder().join("w.archive");
+    let url = format!("/api/file/archive?path={}&format=tar.gz&exclude=slow", server.path("w"));
+    let waiting = tokio::spawn(server.request(Method::GET, &url).send());
+    eventually("it is made", async || made.exists().then_some(())).await;
+    waiting.abort();
+    eventually("it is ended", async || (!made.exists()).then_some(())).await;
+}
+
+#[tokio::test]
 async fn git_routes_pass_on_what_they_are_asked() {
     let server = open_server().await;
     let (status, changes) = server.get_json("/api/git/changes?path=/w&ref=main").await;
     assert_eq!((status, changes), (200, json!([{"status": "ADDED", "path": "/w main"}])));
     let (status, body) = server.get_json("/api/git/diff?path=/w&ref=main&commit=abcd").await;
     assert_eq!(status, 400, "{body}");
+}
+
+#[tokio::test]
+async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
+    let server = open_server().await;
+    let id = server.conversation("w").await;
+    let log = ports::LogId::conversation(&types::SandboxId::shared(), id);
+    let event = |n: u64| {
+        let event = json!({"id": format!("e{n}"), "kind": "MessageEvent"});
+        Bytes::from(types::log::LogRecord::event(n, &event).unwrap().encode().unwrap())
+    };
+    let records = vec![event(0), Bytes::from_static(b"{torn"), event(1)];
+    let seqs = server.ports.log.append(&log, types::Seq::ZERO, records).await.unwrap().seqs;
+    let response = server.get(&format!("/api/file/download-trajectory/{id}")).await;
+    let archive = response.bytes().await.unwrap();
+    let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());
+    for name in ["events/event-00000-e0.json", "events/event-00001-e1.json", "unreadable.txt"] {
+        assert!(has(name), "{name}");
+    }
+    assert!(has(&format!("missing here:\n{}\n", seqs[1].0)));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::services::World;
+use crate::services::{World, eventually};
 use bytes::Bytes;
 use ports::rpc::{Code, Fault};
 use serde_json::Value;
@@ -13,6 +13,10 @@ struct Made {
     bytes: Vec<u8>,
 }
 
+fn ticket() -> String {
+    types::EventId::random().to_string()
+}
+
 async fn archive(
     world: &World,
     path: &str,
@@ -20,7 +24,9 @@ async fn archive(
     base_ref: Option<&str>,
     exclude: &[&str],
 ) -> Result<Made, Fault> {
+    let ticket = ticket();
     let call = FileCall::Archive {
+        ticket: ticket.clone(),
         scope: Scope::default(),
         path: path.to_owned(),
         format: format.to_owned(),
@@ -30,7 +36,7 @@ async fn archive(
     };
     let (about, _) = world.file::<Archive>(call, Bytes::new()).await?;
     let bytes = world.download(&about.path).await?;
-    world.file::<()>(FileCall::Drop { path: about.path.clone() }, Bytes::new()).await?;
+    world.file::<()>(FileCall::EndArchive { ticket }, Bytes::new()).await?;
     assert!(!fs::exists(&about.path).unwrap());
     Ok(Made { about, bytes })
 }
@@ -59,6 +65,7 @@ async fn credentials_of_a_repository_never_go_in() {
     let world = World::start().await;
     world.sh("git init -q p; cd p; git remote add origin https://me:pw@host/x.git; echo 1 > a; git add .; git commit -qm first");
     let call = FileCall::Archive {
+        ticket: ticket(),
         scope: Scope::default(),
         path: world.text("p"),
         format: "tar.gz".into(),
@@ -77,7 +84,7 @@ async fn credentials_of_a_repository_never_go_in() {
     assert_eq!(about.headers["X-Archive-Repo-Remote"], "https://host/x.git");
     assert_eq!(about.headers["X-Archive-Head-Commit"], world.sh("git -C p rev-parse HEAD"));
     // Only archives can be dropped.
-    world.file::<()>(FileCall::Drop { path: world.text("p/a") }, Bytes::new()).await.unwrap();
+    world.file::<()>(FileCall::EndArchive { ticket: world.text("p/a") }, Bytes::new()).await.unwrap();
     assert!(world.path("p/a").exists());
 }
 
@@ -172,6 +179,40 @@ async fn pipes_sockets_and_devices_are_neither_packed_nor_waited_for() {
     let made = archive(&world, &world.text("p"), "tar.gz", None, &[]).await.unwrap();
     fs::write(world.path("out.tar.gz"), &made.bytes).unwrap();
     assert_eq!(world.sh("tar tzf out.tar.gz | sort"), "p/\np/archive_manifest.json\np/file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_under_way_ends_when_it_is_told_to() {
+    let world = World::start().await;
+    world.sh("mkdir p; truncate -s 15G p/sparse");
+    let ticket = ticket();
+    let call = FileCall::Archive {
+        ticket: ticket.clone(),
+        scope: Scope::default(),
+        path: world.text("p"),
+        format: "tar.gz".to_owned(),
+        base_ref: None,
+        exclude: Vec::new(),
+        use_default_excludes: false,
+    };
+    let files = || fs::read_dir(world.path("../scratch")).map_or(0, Iterator::count);
+    let (made, ()) = tokio::join!(world.file::<Archive>(call, Bytes::new()), async {
+        eventually(async || (files() == 1).then_some(())).await;
+        world.file::<()>(FileCall::EndArchive { ticket }, Bytes::new()).await.unwrap();
+    });
+    assert_eq!(made.unwrap_err().message, "Nobody waits for the archive any more");
+    assert_eq!(files(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_with_a_file_that_pretends_to_be_huge_is_refused_at_once() {
+    let world = World::start().await;
+    world.sh("git init -q p; cd p; echo x > a; git add a; git commit -qm first; truncate -s 15T sparse");
+    let refused = archive(&world, &world.text("p"), "git-delta", None, &[]).await.err().unwrap();
+    assert_eq!(refused.code, Code::BadRequest);
+    assert!(refused.message.contains("16384 MiB"), "{}", refused.message);
+    archive(&world, &world.text("p"), "git-delta", None, &["sparse"]).await.unwrap();
+    eventually(async || (fs::read_dir(world.path("../scratch")).unwrap().count() == 0).then_some(())).await;
 }
 
 /// Names are looked at before files are opened, so what they mean may have changed.

@@ -69,6 +69,7 @@ impl World {
 
     async fn patch(&self, name: &str) -> String {
         let call = FileCall::Archive {
+            ticket: types::EventId::random().to_string(),
             scope: Scope::default(),
             path: self.text(name),
             format: "git-delta".into(),

@@ -1,18 +1,21 @@
 //! Reading and replacing files safely.
 
-use std::fs::{Metadata, OpenOptions, Permissions};
+use std::fs::{Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::{CWD, FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::text::is_binary;
 use crate::hands;
+use crate::open::{self, Opened, Symlink};
 
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 const DEFAULT_MODE: u32 = 0o644;
+const NEW_MODE: u32 = 0o666;
+const NOT_REGULAR: &str = "It is not a regular file.";
 
 /// The whole of a text file.
 ///
@@ -32,15 +35,11 @@ pub fn read_text(path: &Path) -> Result<Vec<u8>, String> {
 /// Too large, not a regular file, or unreadable, in words for the model.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("Ran into {error} while trying to read {}", path.display());
-    let meta = std::fs::metadata(path).map_err(failed)?;
-    if !meta.is_file() {
-        return Err(refused(path, "It is not a regular file."));
-    }
-    check_size(path, meta.len())?;
+    let Opened::File(file) = open::path(path, Symlink::Follow).map_err(failed)? else {
+        return Err(refused(path, NOT_REGULAR));
+    };
+    check_size(path, file.metadata().map_err(failed)?.len())?;
     let mut bytes = Vec::new();
-    // Some files of the kernel are regular ones and yet make readers wait until something happens.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     check_size(path, bytes.len() as u64)?;
     Ok(bytes)
@@ -62,7 +61,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
 /// Like [`replace`], for a file that must not exist yet.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), String> {
     check_size(path, bytes.len() as u64)?;
-    let written = OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| {
+    let written = open::fresh(path, NEW_MODE).and_then(|mut file| {
         hands::give(&file)?;
         file.write_all(bytes)
     });
@@ -76,7 +75,9 @@ fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let Opened::File(mut file) = open::to_write(CWD, path)? else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
+    };
     // A full disk shows here, while the file is still what it was. Not every file system can tell.
     match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes.len().max(1) as u64) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
@@ -96,7 +97,7 @@ fn write_beside(path: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> 
 }
 
 fn write_fresh(fresh: &Path, bytes: &[u8], before: &Metadata) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(DEFAULT_MODE).open(fresh)?;
+    let mut file = open::fresh(fresh, DEFAULT_MODE)?;
     file.write_all(bytes)?;
     let now = file.metadata()?;
     if (now.uid(), now.gid()) != (before.uid(), before.gid()) {

@@ -379,3 +379,22 @@ async fn the_kind_of_an_image_is_read_from_its_bytes() {
     let seen = bench.edit(&huge, json!({"command": "view"})).await;
     assert!(error(&seen).contains("Make a smaller copy"), "{seen}");
 }
+
+/// A name is looked at, then the file is opened: in between it may become something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_becomes_a_pipe_while_it_is_edited_keeps_nobody() {
+    let bench = Bench::new();
+    let path = bench.file("f", "one");
+    // With a second name a file is written in place.
+    std::fs::hard_link(&path, bench.folder.path().join("other")).unwrap();
+    let script = "while :; do mkfifo p 2>/dev/null; ln -f p q; mv -f q f; ln -f other f; done";
+    let swapping =
+        std::process::Command::new("/bin/sh").args(["-c", script]).current_dir(bench.folder.path()).spawn();
+    let mut swapping = swapping.unwrap();
+    for _ in 0..300 {
+        let editing = bench.replace(&path, "one", "one");
+        tokio::time::timeout(std::time::Duration::from_secs(10), editing).await.expect("it waits for ever");
+    }
+    swapping.kill().unwrap();
+    swapping.wait().unwrap();
+}

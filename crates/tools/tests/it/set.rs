@@ -218,3 +218,31 @@ async fn thoughts_and_endings_are_only_recorded() {
     );
     assert_eq!(run("finish", json!({"message": "Done."})).await, said("Done.", "FinishObservation"));
 }
+
+#[tokio::test]
+async fn a_task_list_that_an_agent_has_replaced_keeps_nobody_and_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, r#"[{"title": "not ours", "notes": "", "status": "todo"}]"#).unwrap();
+    let listed = async |arguments: Value| {
+        let context = context(folder.path());
+        std::fs::create_dir_all(&context.persistence_dir).unwrap();
+        let set = ToolSet::new(&Catalogue::standard(), &[spec("task_tracker")], &[], &context).unwrap();
+        let parsed = set.parse("task_tracker", arguments.as_object().unwrap()).unwrap();
+        set.run("task_tracker", &parsed.action, CancellationToken::new()).await.unwrap()["task_list"].clone()
+    };
+    let list = context(folder.path()).persistence_dir.join("TASKS.json");
+    for bad in ["mkfifo", "ln -s /dev/zero", &format!("ln -s {}", elsewhere.display())] {
+        std::fs::create_dir_all(list.parent().unwrap()).unwrap();
+        let made =
+            std::process::Command::new("sh").args(["-c", &format!("{bad} {}", list.display())]).status();
+        assert!(made.unwrap().success());
+        assert_eq!(listed(json!({"command": "view"})).await, json!([]), "{bad}");
+        std::fs::remove_file(&list).unwrap();
+    }
+    std::os::unix::fs::symlink(&elsewhere, list.with_file_name(".TASKS.json.new")).unwrap();
+    let plan = json!({"command": "plan", "task_list": [{"title": "ours"}]});
+    assert_eq!(listed(plan).await[0]["title"], "ours");
+    assert!(std::fs::read_to_string(&elsewhere).unwrap().contains("not ours"));
+    assert_eq!(listed(json!({"command": "view"})).await[0]["title"], "ours", "it is kept");
+}

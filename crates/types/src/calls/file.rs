@@ -40,7 +40,9 @@ pub enum FileCall {
     /// Answered with [`crate::files::SubdirectoryPage`].
     Subdirectories { path: String, page_id: Option<String>, limit: usize, include_hidden: bool },
     /// Makes an archive or a patch as a temporary file to be read and then dropped; answered with [`Archive`].
+    /// Whoever asks chooses the ticket, anew each time, with which it is ended.
     Archive {
+        ticket: String,
         scope: Scope,
         path: String,
         format: String,
@@ -48,8 +50,8 @@ pub enum FileCall {
         exclude: Vec<String>,
         use_default_excludes: bool,
     },
-    /// Removes a temporary file made by `Archive`; answered with `null`.
-    Drop { path: String },
+    /// Ends the making of an archive, and removes what was made; answered with `null`.
+    EndArchive { ticket: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,7 +110,7 @@ impl Service for FileCall {
             | Self::Abort { .. }
             | Self::MakeDirectory { .. }
             | Self::Archive { .. }
-            | Self::Drop { .. } => false,
+            | Self::EndArchive { .. } => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Serves the calls the gateway makes, with real files and commands and none of a worker's care.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,9 @@ use types::git::{GitChange, GitChangeStatus};
 use types::service::OfWorker;
 use types::{LogId, SandboxId, time};
 
+/// Archives that were made and not ended, by their tickets.
+static ARCHIVES: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
 type Answer = Result<(Value, Bytes), Fault>;
 
 /// Characters of one output.
@@ -32,7 +35,14 @@ pub async fn start(ports: &Ports) {
     let uploads = Arc::new(Mutex::new(HashMap::new()));
     let handler = move |call: Call<FileCall>| {
         let uploads = uploads.clone();
-        async move { file(&uploads, call) }
+        async move {
+            let is_slow = matches!(&call.body, FileCall::Archive { exclude, .. } if exclude.contains(&"slow".to_owned()));
+            let answer = file(&uploads, call);
+            if is_slow {
+                std::future::pending::<()>().await;
+            }
+            answer
+        }
     };
     server.serve(&address(), None, LIMITS, handler).await.unwrap();
     server.serve(&address(), None, LIMITS, async |call: Call<GitCall>| git(call.body)).await.unwrap();
@@ -152,8 +162,9 @@ fn file(uploads: &Mutex<HashMap<String, PathBuf>>, call: Call<FileCall>) -> Answ
         }
         FileCall::Home { .. } => ok(json!({"home": "/home", "favorites": [], "locations": []})),
         FileCall::Subdirectories { limit, .. } => ok(json!({"items": [], "next_page_id": limit.to_string()})),
-        FileCall::Archive { path, exclude, .. } => {
+        FileCall::Archive { ticket, path, exclude, .. } => {
             let archive = Path::new(&path).with_extension("archive");
+            ARCHIVES.lock().unwrap().insert(ticket, archive.clone());
             std::fs::write(&archive, exclude.join(" ")).unwrap();
             ok(json!({"path": archive, "name": "w.patch", "media_type": "text/html", "headers": {
                 "X-Archive-Branch": "ä b", "x-archive-long": "l".repeat(1 << 20),
@@ -161,8 +172,9 @@ fn file(uploads: &Mutex<HashMap<String, PathBuf>>, call: Call<FileCall>) -> Answ
                 "Transfer-Encoding": "chunked", "Content-Length": "1", "Set-Cookie": "a=b",
                 "X-Content-Type-Options": "none", "Content-Security-Policy": "", "Access-Control-Allow-Origin": "*"}}))
         }
-        FileCall::Drop { path } => {
-            std::fs::remove_file(path).unwrap();
+        FileCall::EndArchive { ticket } => {
+            let archive = ARCHIVES.lock().unwrap().remove(&ticket).unwrap();
+            let _ = std::fs::remove_file(archive);
             ok(())
         }
     }

@@ -18,11 +18,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use types::calls::FileCall;
 
+use super::aside::Aside;
 use archive::Archives;
 use buffers::Buffers;
 use open_files::OpenFiles;
 use upload::Uploads;
 
+/// Archives that are made, or wait to be.
+const MOST_ARCHIVES: usize = 32;
 const SWEEP_PAUSE: Duration = Duration::from_secs(20);
 
 pub(super) struct Service {
@@ -30,6 +33,7 @@ pub(super) struct Service {
     buffers: Arc<Buffers>,
     uploads: Arc<Uploads>,
     archives: Arc<Archives>,
+    aside: Aside,
 }
 
 impl Service {
@@ -40,6 +44,7 @@ impl Service {
             buffers: Arc::default(),
             uploads: Arc::default(),
             archives: Arc::new(Archives::new(scratch)),
+            aside: Aside::new(MOST_ARCHIVES),
         }
     }
 
@@ -72,12 +77,19 @@ impl Service {
             FileCall::Subdirectories { path, page_id, limit, include_hidden } => {
                 json(blocking(move || folders::list(&path, page_id.as_deref(), limit, include_hidden)).await?)
             }
-            FileCall::Archive { scope, path, format, base_ref, exclude, use_default_excludes } => {
-                let wanted =
-                    archive::ArchiveRequest { scope, path, format, base_ref, exclude, use_default_excludes };
-                json(archives.make(wanted).await?)
+            FileCall::Archive { ticket, scope, path, format, base_ref, exclude, use_default_excludes } => {
+                let wanted = archive::ArchiveRequest {
+                    ticket,
+                    scope,
+                    path,
+                    format,
+                    base_ref,
+                    exclude,
+                    use_default_excludes,
+                };
+                json(self.aside.run(archives.make(wanted)).await?)
             }
-            FileCall::Drop { path } => json(blocking(move || archives.drop_file(&path)).await?),
+            FileCall::EndArchive { ticket } => json(blocking(move || archives.end(&ticket)).await?),
         }
     }
 

@@ -12,10 +12,10 @@ use rustix::fs::{fstat, fstatfs};
 use types::calls::{FileChunk, FileStamp, FileStat, Scope};
 
 use super::super::fault::{bad_request, of_file};
-use super::super::open::{self, Opened, Symlink};
 use super::super::place::{self, FolderEntry, Missing};
 use super::buffers::{Buffers, Lent};
 use super::open_files::{Held, Key, OpenFiles};
+use tools::open::{self, Opened, Symlink};
 
 /// Bytes in one piece, however many are asked for.
 const LONGEST_READ: u64 = 4 * 1024 * 1024;

@@ -19,8 +19,8 @@ use types::calls::{Scope, UploadBegun, UploadDone};
 use uuid::Uuid;
 
 use super::super::fault::{bad_request, not_found, of_file};
-use super::super::open::{self, Opened};
 use super::super::place::{FolderEntry, Missing};
+use tools::open::{self, Opened};
 
 const MOST: usize = 500;
 /// Uploads without a new piece for so long are given up.

@@ -9,11 +9,11 @@ use ports::rpc::{Code, Fault};
 use types::git::GitDiff;
 
 use super::super::fault::{bad_request, of_file};
-use super::super::open::{self, Opened, Symlink};
 use super::base;
 use super::changes::parent;
 use super::program::Failure;
 use super::repository::Repository;
+use tools::open::{self, Opened, Symlink};
 
 const LONGEST: u64 = 1_048_576;
 

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::super::open;
+use tools::open::{self, Symlink};
 
 /// A `.git` file and a `commondir` hold one path.
 const LONGEST_LINK: u64 = 64 * 1024;
@@ -59,14 +59,14 @@ fn git_dir(top: &Path) -> io::Result<Option<PathBuf>> {
     if !found.is_file() {
         return Ok(None);
     }
-    let link = open::content(&path, LONGEST_LINK)?;
+    let link = open::content(&path, Symlink::Follow, LONGEST_LINK)?;
     let target = link.strip_prefix(b"gitdir: ").ok_or_else(|| broken(&path))?;
     let git_dir = top.join(as_path(target));
     if git_dir.join("HEAD").exists() { Ok(Some(git_dir)) } else { Err(broken(&path)) }
 }
 
 fn common(git_dir: &Path) -> io::Result<PathBuf> {
-    match open::content(&git_dir.join("commondir"), LONGEST_LINK) {
+    match open::content(&git_dir.join("commondir"), Symlink::Follow, LONGEST_LINK) {
         Ok(link) => Ok(git_dir.join(as_path(&link))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(git_dir.to_owned()),
         Err(error) => Err(error),

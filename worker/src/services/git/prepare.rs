@@ -2,19 +2,25 @@
 //! a new repository looks like here, with the user's settings and templates; the next ones are copies.
 
 use std::fs::{self, Permissions};
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ports::rpc::Fault;
 use tokio::sync::OnceCell;
 use tools::hands;
+use tools::open::{self, Symlink};
 use uuid::Uuid;
 
 use super::super::fault::of_file;
 use super::find::{self, Around};
 use super::program::Git;
+
+/// How deep a new repository may be, and what it may hold; bytes are those of one file.
+const DEEPEST: usize = 16;
+const MOST_ITEMS: usize = 1_000;
+const LONGEST: u64 = 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct Template {
@@ -23,7 +29,16 @@ pub(super) struct Template {
 
 enum Item {
     Folder(PathBuf),
-    File { path: PathBuf, content: Vec<u8>, mode: u32 },
+    File {
+        path: PathBuf,
+        content: Vec<u8>,
+        mode: u32,
+    },
+    /// As git has made it: where it leads is not looked at.
+    Link {
+        path: PathBuf,
+        target: PathBuf,
+    },
 }
 
 impl Template {
@@ -72,27 +87,39 @@ async fn look_like() -> io::Result<Arc<Vec<Item>>> {
     let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
     make_folder(&folder)?;
     let made = Git::as_user(&folder).args(["init", "--quiet"]).output().await;
-    let mut items = Vec::new();
-    let read =
-        made.map_err(io::Error::other).and_then(|_| read(&folder.join(".git"), Path::new(""), &mut items));
-    fs::remove_dir_all(&folder)?;
-    read.map(|()| Arc::new(items))
+    let reading = move || {
+        let mut items = Vec::new();
+        let read = made
+            .map_err(io::Error::other)
+            .and_then(|_| read(&folder.join(".git"), Path::new(""), DEEPEST, &mut items));
+        trees::remove(&folder)?;
+        read.map(|()| Arc::new(items))
+    };
+    tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)?
 }
 
-fn read(root: &Path, inside: &Path, items: &mut Vec<Item>) -> io::Result<()> {
+/// The user's template may hold anything, and so may what git has made of it.
+fn read(root: &Path, inside: &Path, levels: usize, items: &mut Vec<Item>) -> io::Result<()> {
     for entry in fs::read_dir(root.join(inside))? {
+        if levels == 0 || items.len() >= MOST_ITEMS {
+            return Err(io::Error::other("the template of repositories is too large"));
+        }
         let entry = entry?;
         let path = inside.join(entry.file_name());
         // Samples of hooks do nothing.
         if path.extension().is_some_and(|extension| extension == "sample") {
             continue;
         }
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             items.push(Item::Folder(path.clone()));
-            read(root, &path, items)?;
-        } else {
+            read(root, &path, levels - 1, items)?;
+        } else if kind.is_symlink() {
+            items.push(Item::Link { target: fs::read_link(root.join(&path))?, path });
+        } else if kind.is_file() {
             let mode = entry.metadata()?.permissions().mode();
-            items.push(Item::File { content: fs::read(root.join(&path))?, path, mode });
+            let content = open::content(&root.join(&path), Symlink::Refuse, LONGEST)?;
+            items.push(Item::File { content, path, mode });
         }
     }
     Ok(())
@@ -103,7 +130,7 @@ fn copy(items: &[Item], folder: &Path) -> io::Result<()> {
     let unfinished = folder.join(format!(".git-{}", Uuid::new_v4().simple()));
     let written = write(items, &unfinished).and_then(|()| fs::rename(&unfinished, folder.join(".git")));
     let Err(error) = written else { return Ok(()) };
-    let _ = fs::remove_dir_all(&unfinished);
+    let _ = trees::remove(&unfinished);
     // Somebody was faster.
     if matches!(find::around(folder), Ok(Around::Tree(_))) { Ok(()) } else { Err(error) }
 }
@@ -120,11 +147,17 @@ fn write(items: &[Item], root: &Path) -> io::Result<()> {
             Item::Folder(path) => make_folder(&root.join(path))?,
             Item::File { path, content, mode } => {
                 let path = root.join(path);
-                fs::write(&path, content)?;
-                hands::give_path(&path)?;
+                let mut file = open::fresh(&path, 0o666)?;
+                file.write_all(content)?;
+                hands::give(&file)?;
                 if mode & 0o111 != 0 {
-                    fs::set_permissions(&path, Permissions::from_mode(*mode))?;
+                    file.set_permissions(Permissions::from_mode(*mode))?;
                 }
+            }
+            Item::Link { path, target } => {
+                let path = root.join(path);
+                symlink(target, &path)?;
+                hands::give_path(&path)?;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ports::rpc::Fault;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 use tools::hands;
@@ -35,6 +35,7 @@ pub(crate) struct Git {
     input: Vec<u8>,
     patience: Duration,
     longest: u64,
+    file: Option<std::fs::File>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,14 @@ impl Git {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         hands::lend(command.as_std_mut());
-        Self { command, shown: "git".into(), input: Vec::new(), patience: PATIENCE, longest: LONGEST_OUTPUT }
+        Self {
+            command,
+            shown: "git".into(),
+            input: Vec::new(),
+            patience: PATIENCE,
+            longest: LONGEST_OUTPUT,
+            file: None,
+        }
     }
 
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
@@ -139,8 +147,9 @@ impl Git {
         self
     }
 
+    /// What it prints goes there.
     pub(crate) fn into_file(mut self, file: std::fs::File) -> Self {
-        self.command.stdout(file);
+        self.file = Some(file);
         self
     }
 
@@ -170,10 +179,18 @@ impl Git {
             }
         };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let ((), output, complaint) =
-            tokio::join!(fed, up_to(stdout, self.longest + 1), up_to(stderr, LONGEST_COMPLAINT));
-        let (output, complaint) = (output?, complaint?);
-        if output.len() as u64 > self.longest {
+        let mut output = Vec::new();
+        let copying = async {
+            match self.file {
+                Some(file) => up_to(stdout, self.longest + 1, &mut tokio::fs::File::from_std(file)).await,
+                None => up_to(stdout, self.longest + 1, &mut output).await,
+            }
+        };
+        let mut complaint = Vec::new();
+        let complaining = up_to(stderr, LONGEST_COMPLAINT, &mut complaint);
+        let ((), length, complained) = tokio::join!(fed, copying, complaining);
+        complained?;
+        if length? > self.longest {
             return Err(Failure::TooLong(self.shown));
         }
         if child.wait().await?.success() {
@@ -184,13 +201,16 @@ impl Git {
     }
 }
 
-/// At most `most` bytes; for a longer output the pipe is closed.
-async fn up_to(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(most).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
+/// Copies at most `most` bytes; for a longer output the pipe is closed.
+async fn up_to(
+    pipe: Option<impl AsyncRead + Unpin>,
+    most: u64,
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<u64> {
+    let Some(pipe) = pipe else { return Ok(0) };
+    let length = tokio::io::copy(&mut pipe.take(most), to).await?;
+    to.flush().await?;
+    Ok(length)
 }
 
 /// The parts of an output with `-z`.

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::super::open;
 use super::find::Tree;
 use super::program::{Failure, Git, parts};
+use tools::open::{self, Symlink};
 
 const LONGEST_CONFIG: u64 = 1024 * 1024;
 
@@ -102,7 +102,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = trees::remove(&self.folder);
     }
 }
 
@@ -125,7 +125,7 @@ async fn settings(tree: &Tree) -> Result<Settings, Failure> {
 }
 
 fn content(path: &Path) -> io::Result<Vec<u8>> {
-    match open::content(path, LONGEST_CONFIG) {
+    match open::content(path, Symlink::Follow, LONGEST_CONFIG) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
     }

@@ -1,6 +1,10 @@
 //! What stays out of an archive.
 
+mod glob;
+
 use std::path::Path;
+
+use glob::Glob;
 
 const DEFAULTS: [&str; 13] = [
     ".git/",
@@ -28,7 +32,7 @@ pub(super) struct Excludes {
 struct Pattern {
     text: String,
     /// One for a name that may be anywhere; several begin at the root.
-    segments: Vec<Vec<char>>,
+    segments: Vec<Glob>,
     anchored: bool,
     only_folders: bool,
 }
@@ -56,8 +60,7 @@ impl Pattern {
     fn new(text: String) -> Self {
         let only_folders = text.ends_with('/');
         let anchored = text.trim_end_matches('/').contains('/');
-        let segments =
-            text.split('/').filter(|part| !part.is_empty()).map(|part| part.chars().collect()).collect();
+        let segments = text.split('/').filter(|part| !part.is_empty()).map(Glob::new).collect();
         Self { text, segments, anchored, only_folders }
     }
 
@@ -67,10 +70,11 @@ impl Pattern {
         if self.anchored {
             let count = self.segments.len();
             let Some(start) = names.get(..count) else { return false };
-            return fits(count) && self.segments.iter().zip(start).all(|(pattern, name)| glob(pattern, name));
+            return fits(count)
+                && self.segments.iter().zip(start).all(|(pattern, name)| pattern.matches(name));
         }
         let Some(pattern) = self.segments.first() else { return false };
-        names.iter().enumerate().any(|(index, name)| fits(index + 1) && glob(pattern, name))
+        names.iter().enumerate().any(|(index, name)| fits(index + 1) && pattern.matches(name))
     }
 }
 
@@ -85,52 +89,6 @@ fn is_private(path: &Path) -> bool {
         }
     }
     false
-}
-
-/// `*`, `?` and `[…]` within one name.
-fn glob(pattern: &[char], name: &[char]) -> bool {
-    let Some((first, rest)) = pattern.split_first() else { return name.is_empty() };
-    match first {
-        '*' => (0..=name.len()).any(|skipped| name.get(skipped..).is_some_and(|left| glob(rest, left))),
-        '[' => match (class(rest), name.split_first()) {
-            (Some((members, rest)), Some((next, left))) => is_member(members, *next) && glob(rest, left),
-            (Some(_), None) => false,
-            (None, _) => name.split_first().is_some_and(|(next, left)| *next == '[' && glob(rest, left)),
-        },
-        _ => name
-            .split_first()
-            .is_some_and(|(next, left)| (*first == '?' || first == next) && glob(rest, left)),
-    }
-}
-
-/// Splits what follows a `[` into the members of the class and the rest of the pattern.
-fn class(pattern: &[char]) -> Option<(&[char], &[char])> {
-    // A bracket that comes first is a member.
-    let skipped = 1 + usize::from(pattern.first() == Some(&'!'));
-    let end = skipped + pattern.get(skipped..)?.iter().position(|character| *character == ']')?;
-    Some((pattern.get(..end)?, pattern.get(end + 1..)?))
-}
-
-fn is_member(members: &[char], next: char) -> bool {
-    let (negated, members) = match members.split_first() {
-        Some(('!', members)) => (true, members),
-        _ => (false, members),
-    };
-    let mut left = members;
-    let mut found = false;
-    while let Some((first, rest)) = left.split_first() {
-        left = match rest {
-            ['-', last, rest @ ..] => {
-                found |= (*first..=*last).contains(&next);
-                rest
-            }
-            _ => {
-                found |= *first == next;
-                rest
-            }
-        };
-    }
-    found != negated
 }
 
 #[cfg(test)]
@@ -167,6 +125,16 @@ mod tests {
     fn classes_and_question_marks_match_one_character() {
         assert!(excluded("a[0-9]?", "a1x", false) && !excluded("a[!0-9]", "a1", false));
         assert!(excluded("[]]", "]", false) && excluded("[x", "[x", false));
+    }
+
+    #[test]
+    fn no_pattern_takes_long_to_say_no() {
+        let begun = std::time::Instant::now();
+        let stars = "*a".repeat(60) + "b";
+        assert!(!excluded(&stars, &"a".repeat(255), false));
+        let classes = "*[!b]".repeat(60) + "b";
+        assert!(!excluded(&classes, &"a".repeat(255), false));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
     #[test]

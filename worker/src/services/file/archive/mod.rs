@@ -2,6 +2,7 @@
 
 mod about;
 mod excludes;
+mod limits;
 mod patch;
 mod root;
 mod tarball;
@@ -9,6 +10,7 @@ mod tarball;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +25,7 @@ use super::super::fault::{bad_request, of_file};
 use super::super::git::Repository;
 use super::super::place;
 use excludes::Excludes;
-use tarball::Limits;
+use limits::{Failure, Limits};
 
 /// Archives that are made at one time; others wait.
 const AT_ONE_TIME: usize = 2;
@@ -32,14 +34,24 @@ const PREFIX: &str = "archive-";
 const LONGEST_KEPT: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Archives {
-    made: Mutex<HashMap<PathBuf, Instant>>,
+    /// By the tickets that whoever asks for them has chosen.
+    all: Mutex<HashMap<String, Entry>>,
     permits: Semaphore,
     /// Where archives are made: beside the state, as they may be larger than what there is of `/tmp`.
     folder: PathBuf,
     limits: Limits,
 }
 
+/// An archive that is made, or waits to be read.
+struct Entry {
+    path: PathBuf,
+    /// Ends the making.
+    stop: CancellationToken,
+    since: Instant,
+}
+
 pub(super) struct ArchiveRequest {
+    pub(super) ticket: String,
     pub(super) scope: Scope,
     pub(super) path: String,
     pub(super) format: String,
@@ -52,7 +64,7 @@ impl Archives {
     pub(super) fn new(folder: PathBuf) -> Self {
         remove_leftovers(&folder);
         Self {
-            made: Mutex::default(),
+            all: Mutex::default(),
             permits: Semaphore::new(AT_ONE_TIME),
             folder,
             limits: Limits::default(),
@@ -60,12 +72,26 @@ impl Archives {
     }
 
     /// # Cancel safety
-    /// Packing ends soon after the future was dropped; what it left is removed with abandoned archives.
+    /// Packing ends soon after the future was dropped, and nothing is left of it.
     pub(super) async fn make(self: Arc<Self>, wanted: ArchiveRequest) -> Result<Archive, Fault> {
+        let making = self.begin(&wanted.ticket)?;
+        let stop = making.stop.clone();
+        let made = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Failure::Abandoned.into()),
+            made = self.made(wanted, &making) => made?,
+        };
+        making.keep();
+        Ok(made)
+    }
+
+    async fn made(&self, wanted: ArchiveRequest, making: &Making<'_>) -> Result<Archive, Fault> {
         let _permit = self.permits.acquire().await.map_err(Fault::internal)?;
-        let folder = folder_of(&wanted)?;
-        let folder = root::find(folder).await?;
         let excludes = Excludes::new(&wanted.exclude, wanted.use_default_excludes);
+        let ArchiveRequest { format, base_ref, .. } = &wanted;
+        let (format, base_ref) = (format.clone(), base_ref.clone());
+        let folder = blocking(move || folder_of(&wanted)).await?;
+        let folder = root::find(folder).await?;
         let name =
             folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned());
         let repository = Repository::of(&folder).await?;
@@ -73,72 +99,110 @@ impl Archives {
             Some(repository) => about::headers(repository),
             None => serde_json::Map::new(),
         };
-        let (path, file) = self.temporary().map_err(Fault::internal)?;
-        let (made, extension) = if wanted.format == "tar.gz" {
-            let stop = CancellationToken::new();
-            let _stops_with_caller = stop.clone().drop_guard();
-            let limits = self.limits;
-            let work = move || tarball::write(&folder, &excludes, file, limits, &stop);
-            let made = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
-            (made.map_err(Fault::from), "tar.gz")
+        let file = making.file().map_err(Fault::internal)?;
+        let (limits, stop) = (self.limits, making.stop.clone());
+        let extension = if format == "tar.gz" {
+            blocking(move || Ok(tarball::write(&folder, &excludes, file, limits, &stop)?)).await?;
+            "tar.gz"
         } else {
-            let made = match &repository {
-                Some(repository) => {
-                    patch::write(repository, wanted.base_ref.as_deref(), &excludes, file, &mut headers).await
-                }
-                None => Err(bad_request(format!("Not a git repository: {}", folder.display()))),
+            let Some(repository) = &repository else {
+                return Err(bad_request(format!("Not a git repository: {}", folder.display())));
             };
-            (made, "patch")
+            let place = patch::Place { scratch: &self.folder, limits };
+            let writing =
+                patch::write(repository, base_ref.as_deref(), &excludes, file, &place, &mut headers);
+            let written = tokio::time::timeout(limits.time, writing).await;
+            written.unwrap_or_else(|_| Err(Failure::TooSlow(limits.time).into()))?;
+            "patch"
         };
-        if let Err(fault) = made {
-            self.drop_file(&path.to_string_lossy())?;
-            return Err(fault);
-        }
-        Ok(Archive {
-            path: path.to_string_lossy().into_owned(),
-            name: format!("{name}.{extension}"),
-            headers,
-        })
+        let path = making.path.to_string_lossy().into_owned();
+        Ok(Archive { path, name: format!("{name}.{extension}"), headers })
     }
 
     /// Archives are read without a scope: they are outside every workspace.
     pub(super) fn scope_of(&self, scope: Scope, path: &str) -> Scope {
-        if self.lock().contains_key(Path::new(path)) { Scope::default() } else { scope }
+        let is_archive = self.lock().values().any(|entry| entry.path == Path::new(path));
+        if is_archive { Scope::default() } else { scope }
     }
 
-    /// Only files made here are removed.
-    pub(super) fn drop_file(&self, path: &str) -> Result<(), Fault> {
-        let path = Path::new(path);
-        let was_made_here = self.lock().remove(path).is_some();
-        if was_made_here {
-            std::fs::remove_file(path).map_err(Fault::internal)?;
-        }
-        Ok(())
+    /// Ends the making of an archive, and removes it. One that is not there is no error.
+    pub(super) fn end(&self, ticket: &str) -> Result<(), Fault> {
+        let Some(entry) = self.lock().remove(ticket) else { return Ok(()) };
+        entry.end().map_err(Fault::internal)
     }
 
     pub(super) fn drop_abandoned(&self, all: bool) {
-        let abandoned: Vec<_> = self
-            .lock()
-            .extract_if(|_, made| all || made.elapsed() > LONGEST_KEPT)
-            .map(|(path, _)| path)
-            .collect();
-        for path in abandoned {
-            let _ = std::fs::remove_file(path);
+        let is_abandoned = |entry: &Entry| all || entry.since.elapsed() > LONGEST_KEPT;
+        let abandoned: Vec<_> = self.lock().extract_if(|_, entry| is_abandoned(entry)).collect();
+        for (_, entry) in abandoned {
+            let _ = entry.end();
         }
     }
 
-    fn temporary(&self) -> io::Result<(PathBuf, File)> {
-        use std::os::unix::fs::OpenOptionsExt;
-        std::fs::create_dir_all(&self.folder)?;
+    fn begin(&self, ticket: &str) -> Result<Making<'_>, Fault> {
         let path = self.folder.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
-        let file = File::options().write(true).read(true).create_new(true).mode(0o600).open(&path)?;
-        self.lock().insert(path.clone(), Instant::now());
-        Ok((path, file))
+        let stop = CancellationToken::new();
+        let mut all = self.lock();
+        if all.contains_key(ticket) {
+            return Err(Fault::new(Code::Invalid, "this archive is made already"));
+        }
+        all.insert(
+            ticket.to_owned(),
+            Entry { path: path.clone(), stop: stop.clone(), since: Instant::now() },
+        );
+        Ok(Making { archives: self, ticket: ticket.to_owned(), path, stop, is_kept: false })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Instant>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Entry {
+    fn end(self) -> io::Result<()> {
+        self.stop.cancel();
+        match std::fs::remove_file(&self.path) {
+            // It was ended before its file was made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+/// An archive under way: it is removed unless it is kept.
+struct Making<'a> {
+    archives: &'a Archives,
+    ticket: String,
+    path: PathBuf,
+    stop: CancellationToken,
+    is_kept: bool,
+}
+
+impl Making<'_> {
+    fn file(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.archives.folder)?;
+        File::options().write(true).read(true).create_new(true).mode(0o600).open(&self.path)
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = self.archives.end(&self.ticket);
+        }
+    }
+}
+
+async fn blocking<T, F>(work: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Fault> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?
 }
 
 /// A worker that was killed could not remove its archives.
@@ -146,7 +210,7 @@ fn remove_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-            let _ = std::fs::remove_file(entry.path());
+            let _ = trees::remove(&entry.path());
         }
     }
 }

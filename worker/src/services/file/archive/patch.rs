@@ -1,7 +1,8 @@
 //! What changed in a repository, as a patch that `git apply` takes. Neither the index nor the objects of the
-//! repository are touched: both are made beside it.
+//! repository are touched: both are made beside it, where archives are made, and in the same bounds.
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,18 +13,27 @@ use uuid::Uuid;
 
 use super::super::super::fault::bad_request;
 use super::super::super::git::{
-    Base, Failure, Git, NOT_INTO_SUBMODULES, Repository, automatic_base, commit_base, parts,
+    self, Base, Git, NOT_INTO_SUBMODULES, Repository, automatic_base, commit_base, parts,
 };
+use super::PREFIX;
 use super::excludes::Excludes;
+use super::limits::{Failure, Limits};
 
 const LOOKING: Duration = Duration::from_secs(60);
 const COMPARING: Duration = Duration::from_secs(300);
+
+/// Where a patch is made, and how much may go into it.
+pub(super) struct Place<'a> {
+    pub(super) scratch: &'a Path,
+    pub(super) limits: Limits,
+}
 
 pub(super) async fn write(
     repository: &Repository,
     base_ref: Option<&str>,
     excludes: &Excludes,
     file: File,
+    place: &Place<'_>,
     headers: &mut Map<String, Value>,
 ) -> Result<(), Fault> {
     let base = base_of(repository, base_ref).await?;
@@ -32,8 +42,12 @@ pub(super) async fn write(
         headers.insert("X-Archive-Base-Ref".into(), Value::String(base_ref.unwrap_or("auto").to_owned()));
     }
     let tree = base.tree(repository).await?;
-    let beside = Beside::new(repository)?;
     let changed = changed(repository, &tree, excludes).await.map_err(late)?;
+    let bytes = bytes_of(repository.top().to_owned(), changed.clone()).await?;
+    if bytes > place.limits.bytes {
+        return Err(Failure::TooLarge(place.limits.bytes).into());
+    }
+    let beside = Beside::new(repository, place.scratch).await?;
     let mut names = changed.join("\0").into_bytes();
     names.push(0);
     beside.git(["read-tree", &tree]).output().await.map_err(late)?;
@@ -41,8 +55,17 @@ pub(super) async fn write(
     add.input(names).output().await.map_err(late)?;
     let compare =
         ["diff-index", "--cached", "--patch", "--binary", "--no-color", "--no-ext-diff", &tree, "--"];
-    beside.git(compare).into_file(file).output().await.map_err(late)?;
+    beside.git(compare).longest(place.limits.bytes).into_file(file).output().await.map_err(late)?;
     Ok(())
+}
+
+/// How many bytes git is about to read. What they say they have: what grows meanwhile is read no further by git.
+async fn bytes_of(top: PathBuf, names: Vec<String>) -> Result<u64, Fault> {
+    let bytes = move || {
+        let sizes = names.iter().filter_map(|name| std::fs::symlink_metadata(top.join(name)).ok());
+        sizes.fold(0_u64, |sum, file| sum.saturating_add(file.size()))
+    };
+    tokio::task::spawn_blocking(bytes).await.map_err(Fault::internal)
 }
 
 async fn base_of(repository: &Repository, base_ref: Option<&str>) -> Result<Base, Fault> {
@@ -55,7 +78,11 @@ async fn base_of(repository: &Repository, base_ref: Option<&str>) -> Result<Base
 }
 
 /// Changed files below the folder, as the root of the working tree sees them.
-async fn changed(repository: &Repository, tree: &str, excludes: &Excludes) -> Result<Vec<String>, Failure> {
+async fn changed(
+    repository: &Repository,
+    tree: &str,
+    excludes: &Excludes,
+) -> Result<Vec<String>, git::Failure> {
     let tracked =
         ["diff", "--name-only", "-z", "--no-renames", NOT_INTO_SUBMODULES, "--relative", tree, "--"];
     let (tracked, untracked) = tokio::join!(
@@ -76,10 +103,12 @@ struct Beside<'a> {
 }
 
 impl<'a> Beside<'a> {
-    fn new(repository: &'a Repository) -> Result<Self, Fault> {
-        let folder = std::env::temp_dir().join(format!("manyhands-patch-{}", Uuid::new_v4().simple()));
-        let beside = Self { repository, folder };
-        hands::make_folders(&beside.folder.join("objects")).map_err(Fault::internal)?;
+    async fn new(repository: &'a Repository, scratch: &Path) -> Result<Self, Fault> {
+        let beside =
+            Self { repository, folder: scratch.join(format!("{PREFIX}{}", Uuid::new_v4().simple())) };
+        let objects = beside.folder.join("objects");
+        let made = tokio::task::spawn_blocking(move || hands::make_folders(&objects)).await;
+        made.map_err(Fault::internal)?.map_err(Fault::internal)?;
         Ok(beside)
     }
 
@@ -95,14 +124,16 @@ impl<'a> Beside<'a> {
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        // Git filled it as the agent's user, so it may hold anything.
+        let folder = std::mem::take(&mut self.folder);
+        tokio::task::spawn_blocking(move || trees::remove(&folder));
     }
 }
 
 /// The client is not to blame for a slow disk.
-fn late(failure: Failure) -> Fault {
+fn late(failure: git::Failure) -> Fault {
     match failure {
-        Failure::TimedOut(_) => Fault::internal(failure),
+        git::Failure::TimedOut(_) => Fault::internal(failure),
         failure => bad_request(failure.to_string()),
     }
 }

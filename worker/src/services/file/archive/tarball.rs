@@ -2,7 +2,7 @@
 //!
 //! The tree belongs to the agent, which may change it meanwhile and may have made it to do harm. So it is walked
 //! from open folder to open folder, with a stack of our own: a name is looked up in the folder that was entered,
-//! and no symlink is followed on the way. What is no file or folder is left out. Depth, bytes and time have an
+//! and no symlink is followed on the way. What is no file or folder is left out. Depth, names, bytes and time have an
 //! end, and the walk stops when nobody waits for it any more.
 
 use std::ffi::OsString;
@@ -11,67 +11,20 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ports::rpc::Fault;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 use tokio_util::sync::CancellationToken;
+use tools::open::{self, Opened, Symlink};
 
-use super::super::super::fault::{bad_request, of_file};
-use super::super::super::open::{self, Opened, Symlink};
 use super::excludes::Excludes;
+use super::limits::{DEEPEST, Failure, Limits, Watch};
 
 const MANIFEST: &str = "archive_manifest.json";
-/// Every level that is being walked is an open folder.
-const DEEPEST: usize = 200;
-
-/// How much may go into an archive.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) bytes: u64,
-    pub(super) time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { bytes: 16 << 30, time: Duration::from_secs(600) }
-    }
-}
-
-/// Why there is no archive.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    #[error("The folder is nested more than {DEEPEST} levels deep; exclude what is not needed")]
-    TooDeep,
-    #[error("The files are larger than {} MiB together; exclude what is not needed", .0 >> 20)]
-    TooLarge(u64),
-    #[error("Packing took longer than {} seconds; exclude what is not needed", .0.as_secs())]
-    TooSlow(Duration),
-    #[error("Nobody waits for the archive any more")]
-    Abandoned,
-}
-
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
-        match &failure {
-            Failure::Io(error) => of_file(error, "Path not found"),
-            Failure::TooDeep | Failure::TooLarge(_) | Failure::TooSlow(_) => bad_request(failure.to_string()),
-            Failure::Abandoned => Self::internal(failure),
-        }
-    }
-}
-
-impl From<rustix::io::Errno> for Failure {
-    fn from(error: rustix::io::Errno) -> Self {
-        Self::Io(error.into())
-    }
-}
 
 /// Symlinks and special files are left out; what vanishes meanwhile, too.
 ///
@@ -86,7 +39,8 @@ pub(super) fn write(
 ) -> Result<(), Failure> {
     let packed = GzEncoder::new(BufWriter::with_capacity(256 * 1024, file), Compression::fast());
     let watch = Watch { limits, began: Instant::now(), stop };
-    let mut tarball = Tarball { tar: Builder::new(packed), folder, excludes, watch, files: 0, bytes: 0 };
+    let tar = Builder::new(packed);
+    let mut tarball = Tarball { tar, folder, excludes, watch, waiting: 0, files: 0, bytes: 0 };
     tarball.tree()?;
     tarball.manifest()?;
     Ok(tarball.tar.into_inner()?.finish()?.flush()?)
@@ -97,6 +51,8 @@ struct Tarball<'a, W: Write> {
     folder: &'a Path,
     excludes: &'a Excludes,
     watch: Watch<'a>,
+    /// Names of all levels that are still to come.
+    waiting: usize,
     files: u64,
     bytes: u64,
 }
@@ -120,6 +76,7 @@ impl<W: Write> Tarball<'_, W> {
                 levels.pop();
                 continue;
             };
+            self.waiting -= 1;
             match self.add(level, &name) {
                 Ok(None) => {}
                 Ok(Some(_)) if levels.len() >= DEEPEST => return Err(Failure::TooDeep),
@@ -163,11 +120,16 @@ impl<W: Write> Tarball<'_, W> {
         header.set_size(0);
         let mut names = Vec::new();
         for entry in Dir::read_from(&folder)? {
+            self.watch.look()?;
             let name = entry?.file_name().to_bytes().to_vec();
             if name != b"." && name != b".." {
                 names.push(OsString::from_vec(name));
             }
+            if self.waiting + names.len() > self.watch.limits.names {
+                return Err(Failure::TooMany(self.watch.limits.names));
+            }
         }
+        self.waiting += names.len();
         names.sort_unstable_by(|one, other| other.cmp(one));
         // The empty name at the end is a slash, as for any folder in a tar file.
         self.tar.append_data(&mut header, self.member(&inside).join(""), io::empty())?;
@@ -220,25 +182,6 @@ impl<W: Write> Tarball<'_, W> {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Whether the walk may go on.
-struct Watch<'a> {
-    limits: Limits,
-    began: Instant,
-    stop: &'a CancellationToken,
-}
-
-impl Watch<'_> {
-    fn look(&self) -> Result<(), Failure> {
-        if self.stop.is_cancelled() {
-            return Err(Failure::Abandoned);
-        }
-        if self.began.elapsed() > self.limits.time {
-            return Err(Failure::TooSlow(self.limits.time));
-        }
-        Ok(())
-    }
-}
-
 /// A file that is read no further once the walk must end.
 struct Watched<'a> {
     file: &'a File,
@@ -263,4 +206,32 @@ fn is_passed_over(error: &io::Error) -> bool {
 /// Half a file cannot be passed over: what follows would be read as its rest.
 fn unfinished(error: io::Error) -> Failure {
     if is_passed_over(&error) { Failure::Io(io::Error::other(error)) } else { Failure::Io(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn packed(folder: &Path, limits: Limits, stop: &CancellationToken) -> Result<(), Failure> {
+        let file = tempfile::tempfile().unwrap();
+        write(folder, &Excludes::new(&[], false), file, limits, stop)
+    }
+
+    #[test]
+    fn packing_ends_where_time_or_names_do_and_when_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in 0..20 {
+            std::fs::write(folder.path().join(name.to_string()), "x").unwrap();
+        }
+        let limits =
+            |time: u64, names: usize| Limits { time: Duration::from_secs(time), names, ..Limits::default() };
+        let stop = CancellationToken::new();
+        assert!(packed(folder.path(), limits(60, 20), &stop).is_ok());
+        assert!(matches!(packed(folder.path(), limits(60, 19), &stop), Err(Failure::TooMany(19))));
+        assert!(matches!(packed(folder.path(), limits(0, 20), &stop), Err(Failure::TooSlow(_))));
+        stop.cancel();
+        assert!(matches!(packed(folder.path(), limits(60, 20), &stop), Err(Failure::Abandoned)));
+    }
 }
