@@ -66,3 +66,14 @@ async fn a_program_that_left_its_session_ends_with_the_server() {
     assert!(server.terminate().success());
     assert!(!pids.into_iter().any(is_alive));
 }
+
+#[tokio::test]
+async fn what_a_killed_server_has_left_ends_with_the_next_one() {
+    let server = Start::new(BINARY).start();
+    let (_, pids) = conversation(&server).await;
+    let server = server.killed_and_restarted();
+    for pid in pids {
+        eventually("it has ended", async || (!is_alive(pid)).then_some(())).await;
+    }
+    drop(server);
+}

@@ -8,7 +8,6 @@ mod activity;
 mod broker;
 mod config;
 mod conversation;
-mod kin;
 mod lease;
 mod rest;
 pub mod services;
@@ -24,7 +23,6 @@ use tokio_util::task::TaskTracker;
 pub use activity::Activity;
 pub use broker::Broker;
 pub use config::Config;
-pub use kin::Kin;
 use lease::{Keeper, LeaseState};
 
 /// How long commands, uploads and git calls may take to end after shutdown.
@@ -56,7 +54,7 @@ pub async fn run(
     let shutdown = shutdown.child_token();
     let _stop_services = shutdown.clone().drop_guard();
     let tracker = TaskTracker::new();
-    let (activity, kin) = (Activity::default(), Kin::default());
+    let activity = Activity::default();
     if let Some(user) = config.command_user
         && tools::hands::choose(user).is_err()
     {
@@ -82,14 +80,13 @@ pub async fn run(
         most_commands: config.most_commands,
         bash_retention: config.bash_retention,
         activity: activity.clone(),
-        kin: kin.clone(),
         watch: config.watch.clone(),
     };
-    services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
+    let commands = services::serve(services, ports.clone(), tracker.clone(), shutdown.clone()).await?;
     let slots = Arc::new(Semaphore::new(config.max_concurrent_runs));
     let guards = conversation::Guards {
         activity: activity.clone(),
-        kin: kin.clone(),
+        commands: commands.clone(),
         lease_state,
         slots: slots.clone(),
     };
@@ -117,7 +114,7 @@ pub async fn run(
     if tokio::time::timeout(SERVICES_DEADLINE, tracker.wait()).await.is_err() {
         tracing::warn!(tasks = tracker.len(), "commands do not end in time");
     }
-    kin.end_all().await;
+    commands.end_all().await;
     outcome
 }
 

@@ -20,6 +20,8 @@ pub struct ToolContext {
     /// The conversation's own folder: `TASKS.json`, `observations/`, `edits/`. Made when first needed.
     pub persistence_dir: PathBuf,
     pub secrets: Arc<dyn Secrets>,
+    /// What programs that tools start find in their environment, whatever else they inherit.
+    pub environment: Vec<(String, String)>,
 }
 
 impl ToolContext {
@@ -27,7 +29,7 @@ impl ToolContext {
     #[must_use]
     pub fn new(working_dir: impl Into<PathBuf>, persistence_dir: impl Into<PathBuf>) -> Self {
         let (working_dir, persistence_dir) = (working_dir.into(), persistence_dir.into());
-        Self { working_dir, persistence_dir, secrets: Arc::new(NoSecrets) }
+        Self { working_dir, persistence_dir, secrets: Arc::new(NoSecrets), environment: Vec::new() }
     }
 
     /// Where results that are too large for an event are kept.
@@ -55,7 +57,7 @@ pub fn remove_kept(persistence_dir: &Path) -> io::Result<()> {
 
 impl fmt::Debug for ToolContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { working_dir, persistence_dir, secrets: _ } = self;
+        let Self { working_dir, persistence_dir, .. } = self;
         f.debug_struct("ToolContext")
             .field("working_dir", working_dir)
             .field("persistence_dir", persistence_dir)

@@ -213,7 +213,7 @@ async fn git_routes_pass_on_what_they_are_asked() {
 async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
     let server = open_server().await;
     let id = server.conversation("w").await;
-    let log = ports::LogId::conversation(&types::SandboxId::shared(), id);
+    let log = types::LogId::conversation(&types::SandboxId::shared(), id);
     let event = |n: u64| {
         let event = json!({"id": format!("e{n}"), "kind": "MessageEvent"});
         Bytes::from(types::log::LogRecord::event(n, &event).unwrap().encode().unwrap())

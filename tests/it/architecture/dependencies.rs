@@ -24,7 +24,7 @@ const USES: [(&str, &[&str]); 19] = [
     ("readmodel", &["ports", "types"]),
     ("control", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
     ("gateway", &["control", "readmodel", "ports", "types", "vault", "telemetry"]),
-    ("worker", &["ports", "types", "agent", "llm", "tools", "telemetry", "child-environment"]),
+    ("worker", &["ports", "types", "agent", "llm", "tools", "trees", "telemetry", "child-environment"]),
     ("supervisor", &["ports", "trees", "types", "telemetry"]),
     (
         BINARY,

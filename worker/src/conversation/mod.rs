@@ -29,7 +29,8 @@ use tokio_util::task::TaskTracker;
 use types::calls::ConversationCall;
 
 use crate::lease::LeaseState;
-use crate::{Activity, Config, Kin};
+use crate::services::Commands;
+use crate::{Activity, Config};
 use lookup::Lookups;
 use registry::Registry;
 
@@ -39,7 +40,7 @@ const LIMITS: Limits = Limits::new(4_096, 256 << 20);
 /// What conversations share with the rest of the worker.
 pub(crate) struct Guards {
     pub(crate) activity: Activity,
-    pub(crate) kin: Kin,
+    pub(crate) commands: Commands,
     pub(crate) lease_state: LeaseState,
     /// One permit for each run.
     pub(crate) slots: Arc<Semaphore>,

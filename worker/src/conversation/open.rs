@@ -114,6 +114,7 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
         working_dir: PathBuf::from(&copy.working_dir),
         persistence_dir,
         secrets: Arc::new(Hidden { secrets: Arc::clone(&secrets), keeper }),
+        environment: vec![shared.guards.commands.mark(copy.conversation)],
     };
     let catalogue = Catalogue::standard();
     let tools = ToolSet::new(&catalogue, &config.tools, &config.include_default_tools, &context)

@@ -128,16 +128,21 @@ impl Registry {
                 _ => (None, entries.remove(&id).and_then(Slot::into_dormant)),
             }
         };
-        if let Some(ended) = running {
-            let ended = tokio::time::timeout(FORGET_DEADLINE, ended.cancelled_owned()).await;
-            ended.map_err(|_| {
-                Fault::from(Reason::Unavailable).caused_by("the conversation does not stop writing")
-            })?;
-        }
-        if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
-            self.shared.close_shell(kept.tools).await;
-        }
-        self.shared.guards.kin.end(id).await;
+        let actor_ended = async {
+            if let Some(ended) = running {
+                ended.cancelled().await;
+            }
+        };
+        let shell_closed = async {
+            if let Some(kept) = dormant.and_then(|dormant| dormant.kept) {
+                self.shared.close_shell(kept.tools).await;
+            }
+        };
+        // Processes end also where the log keeps its writer waiting.
+        let all = async { tokio::join!(actor_ended, shell_closed, self.shared.guards.commands.forget(id)) };
+        tokio::time::timeout(FORGET_DEADLINE, all).await.map_err(|_| {
+            Fault::from(Reason::Unavailable).caused_by("the conversation does not stop writing")
+        })?;
         self.shared.remove_kept(id, folder).await;
         Ok(CommandDone::default())
     }

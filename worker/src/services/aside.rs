@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Fault, Reason};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +29,7 @@ impl Aside {
         &self,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
-        let busy = || Fault::new(Code::Busy, "Too many files are looked at. Try again later.");
-        let thread = Arc::clone(&self.0).try_acquire_owned().map_err(|_| busy())?;
+        let thread = Arc::clone(&self.0).try_acquire_owned().map_err(|_| Reason::Overloaded)?;
         let (runtime, stop) = (Handle::current(), CancellationToken::new());
         let _stops_with_caller = stop.clone().drop_guard();
         let working = move || {
@@ -39,7 +38,7 @@ impl Aside {
             done
         };
         let done = tokio::task::spawn_blocking(working).await.map_err(Fault::internal)?;
-        done.unwrap_or_else(|| Err(Fault::new(Code::Unavailable, "Nobody waits for the answer any more.")))
+        done.unwrap_or_else(|| Err(Fault::from(Reason::Unavailable).caused_by("nobody waits for the answer")))
     }
 }
 
@@ -69,7 +68,7 @@ mod tests {
         hanging.abort();
         let _ = hanging.await;
         let other = aside.0.clone().acquire_owned().await.unwrap();
-        assert_eq!(aside.run(async { Ok(1) }).await.unwrap_err().code, Code::Busy);
+        assert_eq!(aside.run(async { Ok(1) }).await.unwrap_err().reason, Some(Reason::Overloaded));
         drop((other, release));
     }
 }

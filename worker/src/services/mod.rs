@@ -1,10 +1,10 @@
 //! What a sandbox offers beside conversations: commands, files, git. Each answers calls on its own subject.
 
+mod aside;
 mod bash;
 mod fault;
 mod file;
 mod git;
-mod open;
 mod place;
 
 use std::path::PathBuf;
@@ -16,16 +16,18 @@ use ports::Ports;
 use ports::rpc::{Address, Call, Limits, Server, Watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{Epoch, SandboxId};
+use types::{ConversationId, Epoch, SandboxId};
 
-use crate::{Activity, Kin, rest};
+use crate::{Activity, rest};
+use aside::Aside;
 
 /// Commands bound themselves; a call is over when its command has begun.
 const BASH: Limits = Limits::new(2_048, 64 << 20);
 /// Pieces of a few files each, or archives.
 const FILES: Limits = Limits::new(512, 256 << 20);
 /// Each is a program or several.
-const GIT: Limits = Limits::new(128, 16 << 20);
+const GIT: Limits = Limits::new(GIT_CALLS, 16 << 20);
+const GIT_CALLS: usize = 128;
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -44,10 +46,29 @@ pub struct ServicesConfig {
     pub bash_retention: Option<Duration>,
     /// Where calls and commands under way are counted.
     pub activity: Activity,
-    /// By which commands are known as those of a conversation.
-    pub kin: Kin,
     /// Told of the calls that are answered.
     pub watch: Watch,
+}
+
+/// The commands of the API, for whoever ends what they have started. Cheap to clone.
+#[derive(Clone)]
+pub struct Commands(Arc<bash::Service>);
+
+impl Commands {
+    /// The variable by which a later worker finds what this one could not end.
+    pub(crate) fn mark(&self, conversation: ConversationId) -> (String, String) {
+        self.0.mark(conversation)
+    }
+
+    /// Ends a conversation's commands and what they have started. Once this returns, their log is not written any more.
+    pub(crate) async fn forget(&self, conversation: ConversationId) {
+        self.0.forget(conversation).await;
+    }
+
+    /// Ends what is left of the commands of all conversations.
+    pub(crate) async fn end_all(&self) {
+        self.0.end_all().await;
+    }
 }
 
 /// Subscribes, then answers calls on the tracker until `shutdown`, which also ends every running command.
@@ -59,7 +80,7 @@ pub async fn serve(
     ports: Ports,
     tracker: TaskTracker,
     shutdown: CancellationToken,
-) -> ports::Result<()> {
+) -> ports::Result<Commands> {
     let (sandbox, incarnation, group) = (&config.sandbox, config.incarnation, Some("worker"));
     let server = Server::new(ports.bus.clone(), tracker.clone(), shutdown.clone());
     let server = server.watched(config.watch.clone());
@@ -94,19 +115,21 @@ pub async fn serve(
     tracker.spawn(files.sweep(shutdown.clone()));
 
     let git = Arc::new(git::Service::new(config.default_cwd.clone()));
-    let activity = config.activity.clone();
+    let (activity, aside) = (config.activity.clone(), Aside::new(GIT_CALLS));
     let answer = move |call: Call<_>| {
-        let (git, busy) = (Arc::clone(&git), activity.call());
+        let (git, aside, busy) = (Arc::clone(&git), aside.clone(), activity.call());
         async move {
             let _busy = busy?;
-            git.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            let answering = async move { git.answer(call.body).await };
+            aside.run(answering).await.map(|answer| (answer, Bytes::new()))
         }
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, GIT, answer).await?;
 
     tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {
-        tracker.spawn(shutdown.clone().run_until_cancelled_owned(bash.forget_old(retention, shutdown)));
+        let forgetting = Arc::clone(&bash).forget_old(retention, shutdown.clone());
+        tracker.spawn(shutdown.run_until_cancelled_owned(forgetting));
     }
-    Ok(())
+    Ok(Commands(bash))
 }

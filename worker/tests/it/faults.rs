@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::services::is_alive;
 use crate::support::faulty::{Faults, Faulty};
-use crate::support::{World, finish, forget, terminal, until};
-use ports::rpc::Code;
-use types::calls::Command;
+use crate::support::{PATIENCE, World, finish, forget, terminal, until};
+use bytes::Bytes;
+use ports::rpc::{self, Address, Code};
+use types::bash::ExecuteBashRequest;
+use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::log::LogRecord;
+use types::{BashScope, LogId, Seq};
 
 async fn world() -> (World, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
@@ -89,6 +93,28 @@ async fn a_conversation_can_be_deleted_while_the_disk_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_conversation_runs_ends_though_its_log_does_not_answer() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.model.will([terminal("echo $$ > shell.pid; sh -c 'touch begun; exec sleep 60'"), finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    let shell = world.dir.path().join("project").join(id.hex()).join("shell.pid");
+    let shell = std::fs::read_to_string(shell).unwrap();
+
+    faults.stuck.store(true, Ordering::SeqCst);
+    let (said, _) = tokio::join!(world.say(id, "more", false), async {
+        until(async || faults.waiting.load(Ordering::SeqCst) > 0).await;
+        let fault = world.call(id, forget(&world, id)).await.unwrap_err();
+        assert_eq!(fault.code, Code::Unavailable, "it may still write");
+        assert!(!is_alive(&shell), "its shell goes on");
+        faults.stuck.store(false, Ordering::SeqCst);
+    });
+    assert!(said.is_ok(), "what the log has taken is told: {said:?}");
+    until(async || world.call(id, forget(&world, id)).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_without_room_ends_the_run_with_the_reason_and_goes_on_when_there_is_some() {
     let (world, faults) = world().await;
     let id = world.create();
@@ -154,4 +180,31 @@ async fn what_the_log_never_takes_ends_the_run_with_an_error_and_is_not_tried_ag
     assert_eq!(world.events(id).await.len(), before, "a restart repeats nothing");
     let count = world.dir.path().join("project").join(id.hex()).join("count");
     assert_eq!(std::fs::read_to_string(count).unwrap(), "once\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_of_a_deleted_conversation_end_whatever_marks_they_have() {
+    let (world, faults) = world().await;
+    let id = world.create();
+    world.say(id, "hello", false).await.unwrap();
+    let root = world.dir.path().join("project").join(id.hex());
+    let workspace = ScopedWorkspace { conversation: id, root: root.display().to_string() };
+    let command = "echo $$ > pid; exec env -i /bin/sh -c 'while :; do echo more; done'".to_owned();
+    let request = ExecuteBashRequest { command, cwd: None, timeout: 600 };
+    let call = BashCall::Start { scope: Scope { workspace: Some(workspace) }, request };
+    let address = Address::of_worker(&world.config.sandbox, None);
+    let bus = world.ports.bus.as_ref();
+    let _started: (BashStarted, _) = rpc::call(bus, &address, &call, Bytes::new(), PATIENCE).await.unwrap();
+    world.wait_file(id, "pid").await;
+    let log = LogId::bash(&world.config.sandbox, BashScope::Conversation(id));
+    // Its output waits, as do those who write it.
+    faults.full.store(true, Ordering::SeqCst);
+    until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
+
+    world.call(id, forget(&world, id)).await.unwrap();
+    world.ports.log.delete(&log).await.unwrap();
+    faults.full.store(false, Ordering::SeqCst);
+
+    assert!(!is_alive(&std::fs::read_to_string(root.join("pid")).unwrap()));
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
 }

@@ -200,7 +200,7 @@ async fn an_archive_under_way_ends_when_it_is_told_to() {
         eventually(async || (files() == 1).then_some(())).await;
         world.file::<()>(FileCall::EndArchive { ticket }, Bytes::new()).await.unwrap();
     });
-    assert_eq!(made.unwrap_err().message, "Nobody waits for the archive any more");
+    assert_eq!(made.unwrap_err().cause.as_deref(), Some("Nobody waits for the archive any more"));
     assert_eq!(files(), 0);
 }
 
@@ -210,7 +210,7 @@ async fn a_patch_with_a_file_that_pretends_to_be_huge_is_refused_at_once() {
     world.sh("git init -q p; cd p; echo x > a; git add a; git commit -qm first; truncate -s 15T sparse");
     let refused = archive(&world, &world.text("p"), "git-delta", None, &[]).await.err().unwrap();
     assert_eq!(refused.code, Code::BadRequest);
-    assert!(refused.message.contains("16384 MiB"), "{}", refused.message);
+    assert!(refused.public.contains("16384 MiB"), "{}", refused.public);
     archive(&world, &world.text("p"), "git-delta", None, &["sparse"]).await.unwrap();
     eventually(async || (fs::read_dir(world.path("../scratch")).unwrap().count() == 0).then_some(())).await;
 }

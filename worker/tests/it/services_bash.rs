@@ -427,23 +427,56 @@ async fn a_replaced_worker_stores_no_bash_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_whose_events_cannot_be_stored_is_ended() {
+async fn a_command_begins_once_it_is_stored_and_not_before() {
     let faults = Arc::new(Faults::default());
     let world = World::on(|ports| {
         ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
     })
     .await;
     faults.full.store(true, Ordering::SeqCst);
-    let request =
-        ExecuteBashRequest { command: "echo $$ > pid; exec sleep 60".into(), cwd: None, timeout: 60 };
+    let request = ExecuteBashRequest { command: "touch begun".into(), cwd: None, timeout: 60 };
 
     let refused = world.bash::<BashStarted>(BashCall::Start { scope: all(), request }).await.unwrap_err();
 
     assert_eq!(refused.code, Code::Unavailable);
-    let pid = std::fs::read_to_string(world.path("pid")).unwrap();
-    eventually(async || (!is_alive(&pid)).then_some(())).await;
     faults.full.store(false, Ordering::SeqCst);
     assert_eq!(world.execute("true", 5).await[0].exit_code, Some(0));
+    let Some(BashEvent::BashCommand(first)) = world.events(&all()).await.into_iter().next() else {
+        panic!("a log begins with a command")
+    };
+    let outputs = world.ended(&all(), &first.id).await;
+    assert!(outputs[0].stderr.as_deref().unwrap().contains("was not begun"), "{outputs:?}");
+    assert!(!world.path("begun").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_has_an_end_whatever_its_log_refuses() {
+    let faults = Arc::new(Faults::default());
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
+    })
+    .await;
+    *faults.forbidden.lock().unwrap() = Some("never");
+
+    let outputs = world.execute("printf 'nev%s' er; exec sleep 60", 60).await;
+
+    assert_eq!((outputs.len(), outputs[0].exit_code), (1, Some(-1)), "{outputs:?}");
+    let text = outputs[0].stderr.as_deref().unwrap();
+    assert!(text.contains("could not be stored") && !text.contains("/var/lib"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_output_of_a_command_does_not_bring_a_removed_log_back() {
+    let world = World::start().await;
+    let started = world.start_command("echo $$ > pid; while echo more; do sleep 0.01; done", 60).await;
+    eventually(async || world.outputs(&all(), &started.command.id).await.pop()).await;
+    let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+
+    world.ports.log.delete(&log).await.unwrap();
+
+    let pid = world.sh("cat pid");
+    eventually(async || (!is_alive(&pid)).then_some(())).await;
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ impl Workers {
         tokio::select! {
             biased;
             outcome = rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline) => Ok(outcome?.0),
-            () = self.placement.ended(sandbox, incarnation) => Err(Fault::new(Code::Absent, LOST)),
+            () = self.placement.ended(sandbox, incarnation) => Err(Reason::Unreachable.into()),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Listed for Terminal {
             working_dir: context.working_dir.clone(),
             observations: context.observations(),
             program: params::shell_path(params)?,
-            variables: params::variables(params)?,
+            variables: [params::variables(params)?, context.environment.clone()].concat(),
             no_change: params::no_change(params)?.unwrap_or(NO_CHANGE),
             secrets: Arc::clone(&context.secrets),
         };

@@ -27,11 +27,8 @@ impl Bench {
 
     fn knowing(params: Value, secrets: Arc<dyn Secrets>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let context = ToolContext {
-            working_dir: folder.path().canonicalize().unwrap(),
-            persistence_dir: folder.path().join("state"),
-            secrets,
-        };
+        let root = folder.path().canonicalize().unwrap();
+        let context = ToolContext { secrets, ..ToolContext::new(root, folder.path().join("state")) };
         let spec = ToolSpec { name: "terminal".to_owned(), params: params.as_object().unwrap().clone() };
         Self { set: ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap(), folder }
     }

@@ -3,22 +3,27 @@
 mod report;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, ErrorKind::TimedOut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::Result;
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use types::BashScope;
 use types::bash::BashCommand;
 
-use super::journal::Journals;
+use super::journal::{Journals, Kept, Receipt};
 use super::output::Stream;
-use super::process::{self, Group};
+use super::process::{self, Group, Spawned};
+use super::{STORE_PATIENCE, unwritable};
 use report::Report;
 
+/// How long a program may take to start.
+const SPAWN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long output waits for more before it is shown.
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 /// Waiting output of both streams, in bytes, that is shown at once.
@@ -31,6 +36,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
 /// The exit code of a command that ran out of time or could not be started.
 const FAILED: i32 = -1;
+const NOT_BEGUN: &str = "The log of commands could not be written in time: this command was not begun.";
 
 pub(super) struct Run {
     pub(super) command: BashCommand,
@@ -45,11 +51,29 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Returns when no process of the command is of interest any more.
-    pub(super) async fn live(self) {
-        let deadline = Instant::now() + timeout_of(&self.command);
+    /// Begins once the command's event is stored, and tells `begun` so. Returns when no process of the command is of
+    /// interest any more.
+    pub(super) async fn live(self, mut stored: Receipt, begun: oneshot::Sender<Result<Kept>>) {
         let mut report = Report::new(Arc::clone(&self.journals), self.journal, self.command.id.clone());
-        let spawned = match process::spawn(&self.command, &self.cwd, &self.environment) {
+        let Ok(outcome) = timeout(STORE_PATIENCE, &mut stored).await else {
+            // Nobody may wait for the answer any more.
+            let _ = begun.send(Err(unwritable()));
+            if let Ok(Ok(_)) = stored.await {
+                report.failed(NOT_BEGUN).await;
+            }
+            return;
+        };
+        let Ok(Ok(kept)) = outcome else {
+            let _ = begun.send(outcome.unwrap_or_else(|_| Err(unwritable())));
+            return;
+        };
+        let _ = begun.send(Ok(kept));
+        self.run(report).await;
+    }
+
+    async fn run(self, mut report: Report) {
+        let deadline = Instant::now() + timeout_of(&self.command);
+        let spawned = match self.spawn().await {
             Ok(spawned) => spawned,
             Err(error) => return report.failed(&self.describe(&error)).await,
         };
@@ -70,6 +94,16 @@ impl Run {
         report.last(&mut running.stdout, &mut running.stderr, code).await;
         report.if_refused().await;
         running.linger(&self).await;
+    }
+
+    /// Looks at the folder, which may be one that does not answer.
+    async fn spawn(&self) -> io::Result<Spawned> {
+        let (command, cwd, environment) =
+            (self.command.clone(), self.cwd.clone(), Arc::clone(&self.environment));
+        let spawning = tokio::task::spawn_blocking(move || process::spawn(&command, &cwd, &environment));
+        // One that comes later ends as it is dropped.
+        let spawned = timeout(SPAWN_PATIENCE, spawning).await.map_err(|_| io::Error::from(TimedOut))?;
+        spawned.map_err(io::Error::other)?
     }
 
     fn describe(&self, error: &io::Error) -> String {

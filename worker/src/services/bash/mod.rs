@@ -3,6 +3,7 @@
 mod command;
 mod environment;
 mod journal;
+mod kin;
 mod output;
 mod process;
 mod remains;
@@ -18,23 +19,25 @@ use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::BashScope;
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, BashStopped, Scope};
+use types::{BashScope, ConversationId};
 use uuid::Uuid;
 
 use super::fault::not_found;
 use super::{ServicesConfig, place};
-use crate::{Activity, Kin};
+use crate::Activity;
 use command::Run;
-use journal::Journals;
+use journal::{Journals, Kept};
+use kin::Kin;
 
 /// How long a stop waits for the end of a command.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// A command whose event cannot be stored for so long is not begun, or stopped.
+/// A command whose event cannot be stored for so long is not begun.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
@@ -55,9 +58,11 @@ pub(super) struct Service {
 /// A command: its log and its id.
 type Name = (BashScope, String);
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Control {
     stop: CancellationToken,
+    /// Its log is removed, or the worker ends: nothing more is stored of it.
+    forget: CancellationToken,
     ended: CancellationToken,
 }
 
@@ -90,7 +95,7 @@ impl Service {
             journals: Arc::new(journals),
             running,
             activity: config.activity.clone(),
-            kin: config.kin.clone(),
+            kin: Kin::new(&config.sandbox, &config.scratch),
             tracker,
             shutdown,
         }
@@ -108,13 +113,39 @@ impl Service {
         }
     }
 
-    /// Gives the commands that an earlier worker left without an end one.
+    /// Gives the commands that an earlier worker left without an end one, and ends all that it has left: once its logs
+    /// are this worker's, so that it can say nothing else of it.
     pub(super) async fn close_what_was_cut_off(self: Arc<Self>) {
         for log in self.logs().await {
             if let Err(error) = self.journals.open(log).await {
                 tracing::warn!(?log, %error, "commands that were cut off are not closed");
             }
         }
+        self.kin.end_earlier().await;
+    }
+
+    /// Ends a conversation's commands and what they have started. Once this returns, their log is not written any more.
+    pub(super) async fn forget(&self, conversation: ConversationId) {
+        let scope = BashScope::Conversation(conversation);
+        let running = self.running_in(scope);
+        running.iter().for_each(|command| command.forget.cancel());
+        let all_ended = async {
+            for command in &running {
+                command.ended.cancelled().await;
+            }
+        };
+        // A command may wait for the writer, and the writer for a log that cannot be written.
+        tokio::join!(self.journals.forget(scope), all_ended, self.kin.end(conversation));
+        self.journals.forget(scope).await;
+    }
+
+    pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
+        self.kin.mark(conversation)
+    }
+
+    /// Ends what is left of the commands of all conversations.
+    pub(super) async fn end_all(&self) {
+        self.kin.end_all().await;
     }
 
     /// Forgets events older than `retention` from time to time, until `shutdown`.
@@ -158,38 +189,25 @@ impl Service {
         let entry = self.enter((journal, command.id.clone()))?;
         let append = self.journals.append(journal, BashEvent::BashCommand(command.clone()));
         let stored = timeout(STORE_PATIENCE, append).await.map_err(|_| unwritable())??;
-        // The command starts while its event is on the way to the disk; all its output is stored after it.
-        let (stop, forget) = (entry.control.stop.clone(), self.shutdown.child_token());
         let run = Run {
             command: command.clone(),
             cwd,
             environment: self.environment_in(journal),
             journals: Arc::clone(&self.journals),
             journal,
-            stop: stop.clone(),
-            shutdown: forget.clone(),
+            stop: entry.control.stop.clone(),
+            shutdown: entry.control.forget.clone(),
         };
+        let (begun, answer) = oneshot::channel();
         let busy = self.activity.begin();
         self.tracker.spawn(async move {
-            run.live().await;
+            run.live(stored, begun).await;
             drop((entry, busy));
         });
-        let stored = timeout(STORE_PATIENCE, stored).await.map_err(|_| unwritable());
         let stopping = |_| Err(ports::Error::Unavailable("the worker is stopping".into()));
-        match stored.and_then(|stored| stored.unwrap_or_else(stopping)) {
-            Ok(kept) => {
-                command.timestamp = kept.timestamp;
-                Ok(BashStarted { command, seq: kept.seq })
-            }
-            Err(error) => {
-                match error {
-                    // Nothing was stored: of a command that the log does not know it says no end.
-                    ports::Error::Full(_) => forget.cancel(),
-                    _ => stop.cancel(),
-                }
-                Err(error.into())
-            }
-        }
+        let Kept { timestamp, seq } = answer.await.unwrap_or_else(stopping)?;
+        command.timestamp = timestamp;
+        Ok(BashStarted { command, seq })
     }
 
     /// Whether the command has ended.
@@ -209,9 +227,10 @@ impl Service {
 
     fn environment_in(&self, scope: BashScope) -> Arc<Vec<Variable>> {
         let BashScope::Conversation(conversation) = scope else { return Arc::clone(&self.environment) };
-        let mark = self.kin.mark(conversation);
+        self.kin.begin(conversation);
+        let (name, value) = self.kin.mark(conversation);
         let mut environment = self.environment.to_vec();
-        environment.push((mark.name.into(), mark.value.into()));
+        environment.push((name.into(), value.into()));
         Arc::new(environment)
     }
 
@@ -232,8 +251,17 @@ impl Service {
         }
     }
 
+    fn running_in(&self, scope: BashScope) -> Vec<Control> {
+        let running = lock(&self.running);
+        running.iter().filter(|((of, _), _)| *of == scope).map(|(_, control)| control.clone()).collect()
+    }
+
     fn enter(&self, name: Name) -> Result<Registration, Fault> {
-        let control = Control::default();
+        let control = Control {
+            stop: CancellationToken::new(),
+            forget: self.shutdown.child_token(),
+            ended: CancellationToken::new(),
+        };
         let mut running = lock(&self.running);
         if running.len() >= self.most_commands {
             return Err(Fault::new(Code::Busy, "Too many commands are running"));

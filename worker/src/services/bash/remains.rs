@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use rustix::process::{Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use rustix::process::{Signal, getpgid, getpgrp, kill_process_group};
 use tools::offspring;
 
 /// The variable that names the command of a process.
@@ -21,11 +21,12 @@ pub(super) fn kill(commands: &BTreeSet<String>) {
             return;
         }
         for process in processes {
-            // What has ended meanwhile needs no killing.
-            let _ = kill_process(process, Signal::KILL);
-            if let Ok(group) = getpgid(Some(process))
+            let group = getpgid(Some(process.pid()));
+            process.kill();
+            if let Ok(group) = group
                 && group != getpgrp()
             {
+                // What has ended meanwhile needs no killing.
                 let _ = kill_process_group(group, Signal::KILL);
             }
         }

@@ -67,7 +67,6 @@ impl World {
             most_commands: 1_000,
             bash_retention,
             activity: Default::default(),
-            kin: Default::default(),
             watch: rpc::unwatched(),
         };
         serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();

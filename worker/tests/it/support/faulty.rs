@@ -18,6 +18,10 @@ pub struct Faults {
     /// There is no room but for ends.
     pub no_room: AtomicBool,
     pub refused: AtomicUsize,
+    /// What is appended is not answered while this holds.
+    pub stuck: AtomicBool,
+    /// Appends that were not answered at once.
+    pub waiting: AtomicUsize,
     /// Records with this text are not for this log.
     pub forbidden: Mutex<Option<&'static str>>,
     /// So many of the next appends arrive only when the log is asked something again, after their answer was given
@@ -49,6 +53,12 @@ fn take_one(count: &AtomicUsize) -> bool {
 impl EventLog for Faulty {
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         self.let_late_ones_arrive().await;
+        if self.faults.stuck.load(Ordering::SeqCst) {
+            self.faults.waiting.fetch_add(1, Ordering::SeqCst);
+            while self.faults.stuck.load(Ordering::SeqCst) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
         if self.faults.full.load(Ordering::SeqCst) {
             self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Unavailable("no space left".to_owned()));

@@ -17,6 +17,8 @@ const IN_FLIGHT: usize = 6;
 /// Bytes of one stream in one event, as JSON: with both, a frame stays below 1 MiB.
 const EVENT_SIZE: usize = 500 * 1024;
 
+const REFUSED: &str = "What the command has printed could not be stored. It was ended.";
+
 pub(super) struct Report {
     journals: Arc<Journals>,
     journal: BashScope,
@@ -48,16 +50,14 @@ impl Report {
         let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
         let stored = oldest.await.unwrap_or_else(|_| Err(Error::Unavailable("the writer is gone".into())));
         self.waiting.pop_front();
-        if let Err(Error::Full(why)) = &stored {
-            self.refused = Some(why.clone());
-        }
         if let Err(error) = &stored {
+            self.refused = self.refused.take().or_else(|| refusal(error));
             tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
         }
         stored.map(drop)
     }
 
-    /// Where the log takes no more, says so in its place: the command is over.
+    /// Where the log has not taken an event and never will, says so in its place: the command is over.
     pub(super) async fn if_refused(&mut self) {
         if let Some(why) = self.refused.take() {
             self.waiting.clear();
@@ -113,5 +113,15 @@ impl Report {
                 tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
             }
         }
+    }
+}
+
+/// What is said in place of an event that the log never takes. Nothing of one that this worker cannot store: the next
+/// one closes the command.
+fn refusal(error: &Error) -> Option<String> {
+    match error {
+        Error::Full(why) => Some(why.clone()),
+        Error::TooLarge(_) | Error::Internal(_) => Some(REFUSED.to_owned()),
+        Error::Unavailable(_) | Error::Conflict { .. } | Error::NotFound => None,
     }
 }

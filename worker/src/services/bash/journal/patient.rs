@@ -75,11 +75,14 @@ impl PatientWriter {
     /// Makes a change once, however often it has to be tried.
     ///
     /// # Errors
-    /// As [`Self::open`]; those of a log that never takes it.
+    /// As [`Self::open`]; those of a log that never takes it; `NotFound` for output of a log that was removed.
     pub(super) async fn write(&mut self, write: &Write) -> Result<Appended> {
         let mut backoff = AGAIN;
         loop {
             let Some(writer) = &mut self.writer else { return Err(unread()) };
+            if writer.tail() == Seq::ZERO && !write.may_begin_a_log() {
+                return Err(Error::NotFound);
+            }
             let outcome = match try_to_write(writer, write).await {
                 // It was removed, or its writer was cut off in the middle of an append.
                 Err(Trouble::Lost(Loss::Changed)) => match writer.catch_up().await {
@@ -122,6 +125,15 @@ async fn try_to_write(writer: &mut LogWriter, write: &Write) -> std::result::Res
         Write::DropFront(first_kept) => {
             writer.drop_front(*first_kept).await.map(|()| Appended { seqs: Vec::new() })
         }
+    }
+}
+
+impl Write {
+    /// A log that was removed is made anew by a new command alone, not by the last words of an old one.
+    fn may_begin_a_log(&self) -> bool {
+        let Self::Records(records) = self else { return false };
+        let head = records.first().and_then(|first| serde_json::from_slice::<Head>(first).ok());
+        head.is_some_and(|head| head.command_id.is_none())
     }
 }
 

@@ -1,0 +1,90 @@
+//! What commands of the API have started in workspaces of conversations, so that it ends with the conversation and
+//! with the worker, wherever it has gone. Shells of agents see to theirs themselves, unless their worker is killed.
+//!
+//! Each process has a variable with three parts: the sandbox on this machine, the worker, and the conversation. The
+//! first is the same for all workers that follow each other, so the next one finds what one that was killed has left;
+//! the second tells that apart from its own.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tools::offspring::{Mark, Offspring, marked};
+use types::{ConversationId, SandboxId};
+use uuid::Uuid;
+
+/// The variable that names sandbox, worker and conversation of a process.
+const MARK: &str = "MANYHANDS_CONVERSATION";
+
+/// Of one worker.
+pub(super) struct Kin {
+    sandbox: String,
+    worker: String,
+    /// Conversations with commands that may have left something.
+    begun: Mutex<HashSet<ConversationId>>,
+}
+
+impl Kin {
+    /// `own` is a folder that only the workers of this sandbox have, one after the other.
+    pub(super) fn new(sandbox: &SandboxId, own: &Path) -> Self {
+        let identity = Sha256::new()
+            .chain_update(sandbox.as_str())
+            .chain_update([0])
+            .chain_update(own.as_os_str().as_encoded_bytes())
+            .finalize();
+        let sandbox = identity.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { sandbox, worker: Uuid::new_v4().simple().to_string(), begun: Mutex::default() }
+    }
+
+    /// What programs of this conversation start with.
+    pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
+        (MARK.to_owned(), format!("{}{conversation}", self.own()))
+    }
+
+    /// A command of this conversation is about to start.
+    pub(super) fn begin(&self, conversation: ConversationId) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(conversation);
+    }
+
+    /// Ends what is left of a conversation. Where no command has begun, nobody needs to look.
+    pub(super) async fn end(&self, conversation: ConversationId) {
+        if self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&conversation) {
+            end(format!("{}{conversation}", self.own())).await;
+        }
+    }
+
+    /// Ends what is left of all conversations.
+    pub(super) async fn end_all(&self) {
+        if !std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner)).is_empty() {
+            end(self.own()).await;
+        }
+    }
+
+    /// Kills what workers before this one have left.
+    pub(super) async fn end_earlier(&self) {
+        let (sandbox, own) = (format!("{}.", self.sandbox), self.own());
+        blocking(move || {
+            let of_earlier = |value: &str| value.starts_with(&sandbox) && !value.starts_with(&own);
+            let left = marked(MARK, of_earlier);
+            if !left.is_empty() {
+                tracing::info!(processes = left.len(), "what an earlier worker has left is ended");
+            }
+            left.iter().for_each(|process| process.kill());
+        })
+        .await;
+    }
+
+    fn own(&self) -> String {
+        format!("{}.{}.", self.sandbox, self.worker)
+    }
+}
+
+async fn end(value: String) {
+    blocking(move || Offspring::of(Mark { name: MARK, value }).end()).await;
+}
+
+async fn blocking(work: impl FnOnce() + Send + 'static) {
+    // It cannot fail.
+    let _ = tokio::task::spawn_blocking(work).await;
+}
