@@ -239,7 +239,8 @@ async fn events_are_stamped_in_the_order_of_the_log() {
         world.ended(&all(), &started.command.id).await;
     }
     let events = world.events(&all()).await;
-    assert_eq!(events.len(), 80);
+    // A command whose end comes late has told its output before.
+    assert!(events.len() >= 80, "{}", events.len());
     assert!(events.windows(2).all(|pair| pair[0].timestamp() < pair[1].timestamp()));
 }
 

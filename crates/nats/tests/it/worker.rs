@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::operator::Operator;
+use crate::common::removing::Removing;
 use crate::common::{Anything, PATIENCE, cluster, options, serve_storage};
 use bytes::Bytes;
 use manyhands_nats::{Connection, Options, connect};
@@ -51,7 +52,15 @@ async fn worker_ports(worker: &Connection, sandbox: &SandboxId) -> Ports {
     testing::eventually("the storage is served", async || worker.worker(sandbox, Epoch(1)).await.ok()).await
 }
 
-ports::contract_tests!(make, log bus rpc);
+/// As the contract wants them.
+async fn make_whole() -> (Ports, Keep) {
+    let (mut ports, keep) = make().await;
+    let control = keep.control.control().await.unwrap().log;
+    ports.log = Arc::new(Removing { worker: ports.log, control });
+    (ports, keep)
+}
+
+ports::contract_tests!(make_whole, log bus rpc);
 
 #[tokio::test]
 async fn a_worker_reads_what_the_control_plane_wrote_and_the_other_way_round() {

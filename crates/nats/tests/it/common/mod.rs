@@ -2,6 +2,7 @@
 
 pub mod operator;
 pub mod proxy;
+pub mod removing;
 
 use std::time::Duration;
 
