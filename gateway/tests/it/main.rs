@@ -13,6 +13,7 @@ mod broker;
 mod cluster;
 mod common;
 mod conversations;
+mod deleting;
 mod described;
 mod edge;
 mod events;
