@@ -20,7 +20,8 @@ async fn one_process_refuses_what_a_cluster_could_not_send() {
 #[cfg(feature = "cluster")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_refuses_what_it_cannot_send() {
-    let cluster = Start::new(env!("CARGO_BIN_EXE_manyhands")).start_cluster();
+    let start = Start::new(env!("CARGO_BIN_EXE_manyhands"));
+    let cluster = start.start_cluster();
     let project = cluster.workspaces().join("project");
     refuses_what_is_too_large(&Client::new(&cluster.url(), None), &project.to_string_lossy()).await;
 }
