@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::{Bucket, Error, Kv, Result};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use types::SandboxId;
 use types::buckets::STORED;
 
@@ -24,7 +25,7 @@ pub struct Quota {
     accounts: Mutex<HashMap<SandboxId, Account>>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Account {
     /// In the bucket, as it was seen last.
     saved: i64,
@@ -32,6 +33,8 @@ struct Account {
     is_known: bool,
     /// Counted here, and not in the bucket yet.
     unsaved: i64,
+    /// Held by whoever puts it there.
+    turn: Arc<Turn<()>>,
 }
 
 impl Quota {
@@ -62,7 +65,10 @@ impl Quota {
                 return Err(self.full());
             }
         }
-        self.save(sandbox, PORTION).await;
+        // Whoever is saving already takes it along; many at once would only keep each other from the one value.
+        if let Ok(turn) = self.turn(sandbox).try_lock_owned() {
+            self.save(sandbox, PORTION, turn).await;
+        }
         Ok(())
     }
 
@@ -77,7 +83,8 @@ impl Quota {
     pub async fn save_all(&self) {
         let sandboxes: Vec<SandboxId> = self.accounts().keys().cloned().collect();
         for sandbox in sandboxes {
-            self.save(&sandbox, 1).await;
+            let turn = self.turn(&sandbox).lock_owned().await;
+            self.save(&sandbox, 1, turn).await;
         }
     }
 
@@ -100,20 +107,26 @@ impl Quota {
         Ok(())
     }
 
-    /// Puts what was counted here into the bucket, if it is `portion` or more.
-    async fn save(&self, sandbox: &SandboxId, portion: i64) {
-        let Some(amount) = self.take(sandbox, portion) else { return };
-        let saved = self.sums().modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(amount)).await;
-        let mut accounts = self.accounts();
-        let account = accounts.entry(sandbox.clone()).or_default();
-        match saved {
-            Ok(saved) => (account.saved, account.is_known) = (saved, true),
-            Err(error) => {
-                account.saved -= amount;
-                account.unsaved += amount;
-                tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
+    /// Puts what was counted here, and what is meanwhile, into the bucket as long as it is `portion` or more.
+    async fn save(&self, sandbox: &SandboxId, portion: i64, _turn: OwnedMutexGuard<()>) {
+        while let Some(amount) = self.take(sandbox, portion) {
+            let saved = self.sums().modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(amount)).await;
+            let mut accounts = self.accounts();
+            let account = accounts.entry(sandbox.clone()).or_default();
+            match saved {
+                Ok(saved) => (account.saved, account.is_known) = (saved, true),
+                Err(error) => {
+                    account.saved -= amount;
+                    account.unsaved += amount;
+                    tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
+                    return;
+                }
             }
         }
+    }
+
+    fn turn(&self, sandbox: &SandboxId) -> Arc<Turn<()>> {
+        self.accounts().entry(sandbox.clone()).or_default().turn.clone()
     }
 
     fn sums(&self) -> Bucket<'_, i64> {

@@ -11,7 +11,7 @@ use testing::nats::Nats;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use types::buckets::{LEASES, STORED};
 use types::placement::Lease;
-use types::{Epoch, SandboxId, Seq, subjects};
+use types::{Epoch, LogId, SandboxId, Seq, subjects};
 
 use crate::common::{Anything, PATIENCE, cluster, log, next, options, serve_storage};
 
@@ -271,8 +271,8 @@ async fn the_room_of_a_log_is_given_back_once_however_many_delete_it_at_once() {
     for round in 0..4 {
         let body = vec![b'0' + round; 4 * MIB];
         scene.put_body("a", &body).await;
-        let name = log("a").name();
-        let deletes = (0..30).map(|_| scene.ask(json!({ "delete": { "log": name } }), ""));
+        let removed = log("a");
+        let deletes = (0..30).map(|_| scene.control.log.delete(&removed));
         assert!(join_all(deletes).await.iter().all(Result::is_ok));
     }
     let left = scene.stored().await;
@@ -282,12 +282,12 @@ async fn the_room_of_a_log_is_given_back_once_however_many_delete_it_at_once() {
 #[tokio::test]
 async fn a_sandbox_that_begins_one_log_after_the_other_runs_out_of_room() {
     let scene = Scene::set().await;
-    let logs: Vec<String> = (0..200).map(|number| log(&format!("log {number}")).name()).collect();
-    let begin = logs.iter().map(|log| scene.ask(json!({ "append": { "log": log, "last": 0 } }), "x"));
+    let logs: Vec<LogId> = (0..200).map(|number| log(&format!("log {number}"))).collect();
+    let begin = logs.iter().map(|log| scene.ask(json!({ "append": { "log": log.name(), "last": 0 } }), "x"));
     assert!(join_all(begin).await.iter().all(Result::is_ok));
     let begun = scene.stored().await;
     assert!(begun >= 2 * MIB as i64, "{begun}");
-    let delete = logs.iter().map(|log| scene.ask(json!({ "delete": { "log": log } }), ""));
+    let delete = logs.iter().map(|log| scene.control.log.delete(log));
     assert!(join_all(delete).await.iter().all(Result::is_ok));
     assert!(scene.stored().await <= begun - 2 * MIB as i64, "and it comes back with them");
 }
@@ -298,6 +298,6 @@ async fn what_is_stored_is_never_less_than_nothing() {
     let body = vec![b'x'; 2 * MIB];
     scene.put_body("a", &body).await;
     scene.control.kv.put(STORED, "default", "1000".into(), Expect::Anything).await.unwrap();
-    scene.ask(json!({ "delete": { "log": log("a").name() } }), "").await.unwrap();
+    scene.control.log.delete(&log("a")).await.unwrap();
     assert_eq!(scene.stored().await, 0);
 }
