@@ -467,6 +467,33 @@ async fn a_command_has_an_end_whatever_its_log_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_has_written_is_kept_however_long_the_log_takes() {
+    let faults = Arc::new(Faults::default());
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Faulty { inner: Arc::clone(&ports.log), faults: Arc::clone(&faults) });
+    })
+    .await;
+    let command =
+        "echo $$ > pid; until [ -e go ]; do sleep 0.01; done; head -c 1500000 /dev/zero | tr '\\0' x";
+    let started = world.start_command(command, 60).await;
+    let pid = eventually(async || {
+        std::fs::read_to_string(world.path("pid")).ok().filter(|pid| pid.ends_with('\n'))
+    })
+    .await;
+    faults.stuck.store(true, Ordering::SeqCst);
+    std::fs::write(world.path("go"), "").unwrap();
+    eventually(async || (!is_alive(pid.trim())).then_some(())).await;
+    // Longer than background children are waited for: what is in the pipe is no child's.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    faults.stuck.store(false, Ordering::SeqCst);
+
+    let outputs = world.ended(&all(), &started.command.id).await;
+
+    let printed: usize = outputs.iter().filter_map(|output| output.stdout.as_deref()).map(str::len).sum();
+    assert_eq!((printed, outputs.last().unwrap().exit_code), (1_500_000, Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_output_of_a_command_does_not_bring_a_removed_log_back() {
     let world = World::start().await;
     let started = world.start_command("echo $$ > pid; while echo more; do sleep 0.01; done", 60).await;

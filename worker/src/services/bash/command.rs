@@ -166,6 +166,8 @@ impl Running {
                 () = run.stop.cancelled(), if self.phase == Phase::Running => self.terminate(),
                 exit = self.group.shell_ended(), if self.exit.is_none() => {
                     self.exit = Some(Exit { code: exit.unwrap_or(FAILED), at: Instant::now() });
+                    self.stdout.note_what_is_owed();
+                    self.stderr.note_what_is_owed();
                 }
                 stored = report.oldest_stored(), if report.is_waiting() => if stored.is_err() { return None },
                 () = fill_one(&mut self.stdout, &mut self.stderr, room), if may_read => {}
@@ -180,14 +182,23 @@ impl Running {
         }
     }
 
-    /// The shell has ended, and so has its output or the patience with its children.
+    /// The shell has ended, and so has its output or the patience with its children; but what the shell and they
+    /// had written until then is read first, however long the log takes.
     fn has_ended(&self, now: Instant) -> bool {
-        if matches!(self.phase, Phase::Killed(give_up) if now >= give_up) {
-            return true;
-        }
-        let Some(exit) = self.exit else { return false };
         let quiet = !self.stdout.is_open() && !self.stderr.is_open();
-        quiet || self.phase == Phase::Running && now >= exit.at + BACKGROUND_GRACE
+        self.exit.is_some() && quiet || self.patience_ends().is_some_and(|end| now >= end)
+    }
+
+    /// When whoever still holds the output is not waited for any more.
+    fn patience_ends(&self) -> Option<Instant> {
+        if self.stdout.is_owed() || self.stderr.is_owed() {
+            return None;
+        }
+        match self.phase {
+            Phase::Killed(give_up) => Some(give_up),
+            Phase::Running => self.exit.map(|exit| exit.at + BACKGROUND_GRACE),
+            Phase::Terminating(_) => None,
+        }
     }
 
     fn code(&self) -> i32 {
@@ -215,13 +226,14 @@ impl Running {
 
     fn next_wake(&self, may_flush: bool) -> Instant {
         let phase_ends = match self.phase {
-            Phase::Running => self.deadline,
-            Phase::Terminating(at) | Phase::Killed(at) => at,
+            Phase::Running => Some(self.deadline),
+            Phase::Terminating(kill_at) => Some(kill_at),
+            Phase::Killed(_) => None,
         };
-        let patience_ends =
-            self.exit.filter(|_| self.phase == Phase::Running).map(|exit| exit.at + BACKGROUND_GRACE);
         let flush_at = self.flush_at.filter(|_| may_flush);
-        [patience_ends, flush_at].into_iter().flatten().fold(phase_ends, Instant::min)
+        let wakes = [phase_ends, self.patience_ends(), flush_at];
+        // Where there is none, what is owed comes, or the log takes what waits.
+        wakes.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + SIGNAL_GRACE)
     }
 
     /// Sends waiting output when there is much or it has waited enough. Output is not read while too much of

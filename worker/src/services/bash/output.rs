@@ -3,6 +3,7 @@
 use std::mem;
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_setpipe_size;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -23,11 +24,13 @@ pub(super) struct Stream {
     is_large: bool,
     read_at: Option<Instant>,
     waiting: Vec<u8>,
+    /// Bytes that were in the pipe when the shell ended, and are there still.
+    owed: u64,
 }
 
 impl Stream {
     pub(super) fn new(pipe: Option<Receiver>) -> Self {
-        Self { pipe, is_large: false, read_at: None, waiting: Vec::new() }
+        Self { pipe, is_large: false, read_at: None, waiting: Vec::new(), owed: 0 }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -36,6 +39,17 @@ impl Stream {
 
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// What is in the pipe now is the command's, whatever else comes.
+    pub(super) fn note_what_is_owed(&mut self) {
+        let length = self.pipe.as_ref().and_then(|pipe| ioctl_fionread(pipe).ok());
+        self.owed = length.unwrap_or_default();
+    }
+
+    /// Whether what was noted has not been read to its end.
+    pub(super) fn is_owed(&self) -> bool {
+        self.pipe.is_some() && self.owed > 0
     }
 
     /// Reads once, about as much as is `wanted` at most. A failed read is the end, as the writer is gone.
@@ -55,6 +69,7 @@ impl Stream {
             self.pipe = None;
             return;
         }
+        self.owed = self.owed.saturating_sub(read as u64);
         if !self.is_large && self.waiting.len() >= FLOOD {
             // Users may have few large pipes; a small one is slower, no more.
             self.is_large = fcntl_setpipe_size(&*pipe, LARGE_PIPE_SIZE).is_ok();
