@@ -6,6 +6,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Error, Record, Result};
+use tokio::sync::{Mutex, Semaphore};
 use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
@@ -70,12 +71,20 @@ const ROUNDS: usize = 8;
 /// Messages that are looked at at once.
 const PAGE: usize = 1_000;
 
+/// Logs that are removed at once.
+pub const REMOVALS: usize = 4;
+
 /// The storage itself.
 pub struct Direct {
     pub jetstream: JetStream,
     pub layout: Layout,
     /// Bytes of messages that are read at once.
     pub page_bytes: usize,
+    /// One at a time gives room back: many at once would outdo each other until some give up, and room is lost.
+    pub giving_back: Mutex<()>,
+    /// Few logs are removed at once: all that goes is read to be weighed, and a server hangs up on who is sent more
+    /// than it can take.
+    pub removing: Semaphore,
 }
 
 /// What storing messages was counted as.
@@ -204,9 +213,12 @@ impl Direct {
     }
 
     async fn give_back(&self, log: &LogId, room: u64) {
-        if room > 0
-            && let Err(error) = room::give_back(&self.kv(), log.sandbox(), room).await
-        {
+        if room == 0 {
+            return;
+        }
+        // Held over an await on purpose.
+        let _turn = self.giving_back.lock().await;
+        if let Err(error) = room::give_back(&self.kv(), log.sandbox(), room).await {
             tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
         }
     }
@@ -240,6 +252,7 @@ impl Archive for Direct {
     }
 
     async fn delete(&self, log: &LogId) -> Result<()> {
+        let _turn = self.removing.acquire().await;
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let pieces = store::bodies(log);
         let is_counted = self.is_counted(log).await?;
@@ -251,6 +264,7 @@ impl Archive for Direct {
     }
 
     async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {
+        let _turn = self.removing.acquire().await;
         let mut room = 0;
         let dropped = self.drop_before(log, first, &mut room).await;
         if self.is_counted(log).await? {

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use ports::storage::Storage;
 use ports::{Kv, Ports};
+use tokio::sync::{Mutex, Semaphore};
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
-use crate::archive::Direct;
+use crate::archive::{Direct, REMOVALS};
 use crate::bus::LogBus;
 use crate::connect::Renewable;
 use crate::error::Error;
@@ -139,6 +140,7 @@ impl Connection {
     async fn direct(&self, page_bytes: usize) -> Result<Direct, Error> {
         let jetstream = self.jetstream();
         let layout = set_up::layout(&jetstream).await?;
-        Ok(Direct { jetstream, layout, page_bytes })
+        let removing = Semaphore::new(REMOVALS);
+        Ok(Direct { jetstream, layout, page_bytes, giving_back: Mutex::default(), removing })
     }
 }

@@ -273,7 +273,8 @@ async fn the_room_of_a_log_is_given_back_once_however_many_delete_it_at_once() {
         scene.put_body("a", &body).await;
         let removed = log("a");
         let deletes = (0..30).map(|_| scene.control.log.delete(&removed));
-        assert!(join_all(deletes).await.iter().all(Result::is_ok));
+        let deleted = join_all(deletes).await;
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     }
     let left = scene.stored().await;
     assert!(left >= kept - MIB as i64, "{left} of {kept}");

@@ -1,6 +1,6 @@
 //! The conversations there are, held in memory: the list, its orders and counts, and the state of each.
 //!
-//! **What is where.** The [`Directory`] has every conversation once, and knows the orders in which a tenant lists them,
+//! **What is where.** The `Directory` has every conversation once, and knows the orders in which a tenant lists them,
 //! their counts, and which sandbox they are in. A [`ConversationState`] has the record of one and the fold of its log, a
 //! [`FollowedLog`](crate::followed::FollowedLog). Both are copies: the bucket `CONVERSATIONS` and the logs are the truth,
 //! and everything here can be made from them again.
@@ -17,7 +17,7 @@
 //! **Fresh goes before late.** The tasks that fold wait for nothing but the next record, so no conversation holds up
 //! another. Records of one log always come to the same partition, in their order. Where one names a record before it that
 //! is not known, the conversation is *behind*, and a task of its own reads the log (`behind`), one a conversation, again if
-//! it was asked again meanwhile, and [`follow::PARALLEL_READS`] of them at a time. A store that is away is asked again.
+//! it was asked again meanwhile, and `follow::PARALLEL_READS` of them at a time. A store that is away is asked again.
 //!
 //! **Lag.** When the subscription has dropped records they may be those of any log. The word of it goes through the
 //! partitions behind the records that came before it; then each looks, beside its folding, where the logs of its
