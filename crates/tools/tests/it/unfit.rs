@@ -120,6 +120,12 @@ async fn a_command_runs_once_whatever_the_one_before_has_done_to_its_shell() {
         let seen = bench.run("command echo once >> log; command echo ran; (exit 3)").await;
         assert!(begun.elapsed() < Duration::from_secs(20), "{unfit}: {:?}", begun.elapsed());
         let log = bench.file("log");
+        // Such a shell ends at a moment of its own, which may be the one in which it is given the command.
+        if unfit.contains("min 0") && seen.suffix.contains("not known whether it ran") {
+            assert!(seen.exit_code == -1 && ["", "once\n"].contains(&log.as_str()), "{log} {seen:?}");
+            assert_eq!(bench.run("echo again; true").await.text, "again", "{unfit}");
+            continue;
+        }
         if unfit.contains("-f 0") {
             // Nothing can be written then.
             assert!(log.is_empty() && seen.text.contains("ran"), "{unfit}: {did:?} {seen:?}");
