@@ -24,7 +24,7 @@ try() { if timeout 30 bash -c "$2" >/dev/null 2>&1 </dev/null; then echo "$1 yes
 try can_see_the_worker "test -d /proc/${worker:-0}"
 try can_read_own_environment "cat /proc/self/environ"
 try can_use_memory "python3 -c 'b\"x\" * (100 << 20)'"
-try can_reach_the_door "python3 nats.py tcp $door INFO"
+try reach_the_door "python3 nats.py tcp $door INFO"
 
 try metadata "$(connects 169.254.169.254 80)"
 try host_gateway "$(connects 172.17.0.1 "$1")"
