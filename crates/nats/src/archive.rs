@@ -6,7 +6,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Error, Record, Result};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
@@ -80,10 +80,8 @@ pub struct Direct {
     pub layout: Layout,
     /// Bytes of messages that are read at once.
     pub page_bytes: usize,
-    /// One at a time gives room back: many at once would outdo each other until some give up, and room is lost.
-    pub giving_back: Mutex<()>,
     /// Few logs are removed at once: all that goes is read to be weighed, and a server hangs up on who is sent more
-    /// than it can take.
+    /// than it can take. And of many that gave room back at the same moment some would give up, and room be lost.
     pub removing: Semaphore,
 }
 
@@ -213,12 +211,9 @@ impl Direct {
     }
 
     async fn give_back(&self, log: &LogId, room: u64) {
-        if room == 0 {
-            return;
-        }
-        // Held over an await on purpose.
-        let _turn = self.giving_back.lock().await;
-        if let Err(error) = room::give_back(&self.kv(), log.sandbox(), room).await {
+        if room > 0
+            && let Err(error) = room::give_back(&self.kv(), log.sandbox(), room).await
+        {
             tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
         }
     }

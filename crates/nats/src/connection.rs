@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use ports::storage::Storage;
 use ports::{Kv, Ports};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
@@ -141,6 +141,6 @@ impl Connection {
         let jetstream = self.jetstream();
         let layout = set_up::layout(&jetstream).await?;
         let removing = Semaphore::new(REMOVALS);
-        Ok(Direct { jetstream, layout, page_bytes, giving_back: Mutex::default(), removing })
+        Ok(Direct { jetstream, layout, page_bytes, removing })
     }
 }

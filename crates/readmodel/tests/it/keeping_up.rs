@@ -1,5 +1,6 @@
 //! The index keeps up: what is late holds up nothing that is fresh, and nothing is missed.
 
+use manyhands_readmodel::index::ConversationState;
 use ports::Expect;
 use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
@@ -9,6 +10,15 @@ use crate::doubles::{World, message, record, until, until_folded};
 
 /// More than there are tasks that fold, so that some share one with the conversation that is late.
 const OTHERS: usize = 12;
+
+async fn others_are_folded_while_this_is_not(world: &World, late: &ConversationState) {
+    for _ in 0..OTHERS {
+        let fresh = world.conversation().await;
+        let seq = world.append(&fresh.log).await;
+        until_folded(&fresh, seq).await;
+    }
+    assert_eq!(late.seq(), Seq::ZERO);
+}
 
 #[tokio::test]
 async fn a_conversation_with_a_gap_holds_up_no_other() {
@@ -22,12 +32,7 @@ async fn a_conversation_with_a_gap_holds_up_no_other() {
     let (pages, _) = world.logs.asked(&late.log);
     world.publish_after_a_gap(&late.log).await;
     world.logs.until_asked(&late.log, |asked| asked.0 > pages).await;
-    for _ in 0..OTHERS {
-        let fresh = world.conversation().await;
-        let seq = world.append(&fresh.log).await;
-        until_folded(&fresh, seq).await;
-    }
-    assert_eq!(late.seq(), Seq::ZERO);
+    others_are_folded_while_this_is_not(&world, &late).await;
     world.logs.release(&late.log);
     until_folded(&late, missed).await;
 }
@@ -42,12 +47,7 @@ async fn what_is_fresh_is_folded_while_a_lag_is_looked_into() {
     let (_, tails) = world.logs.asked(&late.log);
     world.bus.lag();
     world.logs.until_asked(&late.log, |asked| asked.1 > tails).await;
-    for _ in 0..OTHERS {
-        let fresh = world.conversation().await;
-        let seq = world.append(&fresh.log).await;
-        until_folded(&fresh, seq).await;
-    }
-    assert_eq!(late.seq(), Seq::ZERO);
+    others_are_folded_while_this_is_not(&world, &late).await;
     world.logs.release(&late.log);
     until_folded(&late, missed).await;
 }
