@@ -34,13 +34,15 @@ pub enum Error {
     Bearer(#[from] KeyError),
     #[error("the stored conversations cannot be read: {0}")]
     Store(#[from] ports::Error),
+    #[error("a part of the server has ended, see the log")]
+    Ended,
 }
 
 /// Serves on `listener` until `shutdown`; then accepts nothing more, tells sockets to come back later, and
 /// returns when the requests in flight are done or `Limits::drain` has passed.
 ///
 /// # Errors
-/// When the configuration cannot work or the store cannot be read.
+/// When the configuration cannot work, the store cannot be read, or a part that must go on has ended.
 pub async fn run(
     config: Config,
     ports: Ports,
@@ -52,13 +54,14 @@ pub async fn run(
     let edge = Edge::new(&app);
     let abort = CancellationToken::new();
     accept(&app, &edge, &listener, &abort).await;
+    let has_failed = !shutdown.is_cancelled();
     drop(listener);
     app.0.tasks.tracker.close();
     if tokio::time::timeout(app.0.limits.drain, app.0.tasks.tracker.wait()).await.is_err() {
         tracing::warn!("requests were cut off by the end of the server");
     }
     abort.cancel();
-    Ok(())
+    if has_failed { Err(Error::Ended) } else { Ok(()) }
 }
 
 /// Everything but the listening: for [`run`] and for tests.

@@ -108,9 +108,7 @@ impl Commands {
     /// # Errors
     /// The worker's fault.
     pub async fn clear(&self, sandbox: &SandboxId, scope: Scope) -> Result<u64, Fault> {
-        let tail = self.tail(sandbox, &scope);
         let cleared: BashCleared = self.workers.call(sandbox, &BashCall::Clear { scope }).await?;
-        tail.restart();
         Ok(cleared.cleared_count)
     }
 }

@@ -3,9 +3,9 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use http::{HeaderValue, header};
-use readmodel::bashlog::{Page, PageText, Tail, text_of};
+use readmodel::bashlog::{EventSummary, Page, PageText, Tail, list_of, text_of};
 
 use crate::error::ApiResult;
 
@@ -13,7 +13,19 @@ use crate::error::ApiResult;
 const WHOLE: usize = 256 * 1024;
 
 pub(super) async fn answer(tail: &Tail, page: Page) -> ApiResult<Response> {
-    let PageText { length, parts } = text_of(tail.event_log(), &tail.log, page);
+    respond(text_of(tail.event_log(), &tail.log, page)).await
+}
+
+/// A list, with null where there is no event.
+pub(super) async fn answer_list(tail: &Tail, entries: Vec<Option<EventSummary>>) -> ApiResult<Response> {
+    respond(list_of(tail.event_log(), &tail.log, entries)).await
+}
+
+async fn respond<S>(text: PageText<S>) -> ApiResult<Response>
+where
+    S: Stream<Item = ports::Result<Bytes>> + Send + 'static,
+{
+    let PageText { length, parts } = text;
     let body = if length <= WHOLE {
         Body::from(parts.try_fold(Vec::with_capacity(length), append).await?)
     } else {

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use control::commands::Commands;
 use http::StatusCode;
 use readmodel::bashlog::{Kind, Query as Wanted};
@@ -133,13 +132,8 @@ pub(super) async fn batch_get_bash_events(
         return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
     }
     let tail = commands.tail(&target.sandbox, &target.scope);
-    let mut found: Vec<Bytes> = Vec::with_capacity(ids.len());
-    for id in ids {
-        let record = match Uuid::parse_str(&id) {
-            Ok(id) => tail.find(id).await?,
-            Err(_) => None,
-        };
-        found.push(record.unwrap_or_else(|| Bytes::from_static(b"null")));
-    }
-    Ok(json_bytes(StatusCode::OK, [b"[", found.join(&b","[..]).as_slice(), b"]"].concat()))
+    let ids: Vec<Option<Uuid>> = ids.iter().map(|id| Uuid::parse_str(id).ok()).collect();
+    let found = tail.find_all(&ids.iter().flatten().copied().collect::<Vec<_>>()).await?;
+    let entries = ids.into_iter().map(|id| found.get(&id?).copied()).collect();
+    page::answer_list(&tail, entries).await
 }

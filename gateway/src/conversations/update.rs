@@ -43,7 +43,7 @@ pub(super) async fn update_conversation(
     }
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if let Some(title) = title {
-        conversations.rename(id, title).await?;
+        conversations.rename(&entry, title).await?;
     }
     if let Some(tags) = body.tags {
         conversations.command(&entry, Command::SetTags { tags }, QUICK).await?;

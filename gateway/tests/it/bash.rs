@@ -1,8 +1,11 @@
 //! Commands over the API, and what is found of them afterwards.
 
+use std::time::Duration;
+
 use crate::common::{Server, eventually, open_server};
 use reqwest::Method;
 use serde_json::{Value, json};
+use testing::socket::Socket;
 
 async fn run(server: &Server, command: &str) -> Value {
     let (status, output) =
@@ -148,6 +151,21 @@ async fn cleared_events_are_gone_and_new_ones_are_found() {
     assert_eq!(search(&server, "").await, json!({"items": [], "next_page_id": null}));
     assert_eq!(run(&server, "echo new").await["stdout"], "new\n");
     assert_eq!(field(&search(&server, "kind__eq=BashOutput").await, "stdout"), ["new\n"]);
+}
+
+#[tokio::test]
+async fn what_comes_while_events_are_cleared_is_told_once() {
+    let server = open_server().await;
+    let mut socket = Socket::open(&format!("ws://{}/sockets/bash-events", server.address)).await;
+    // What it is told of shows that it listens.
+    while socket.next_within(Duration::from_millis(50)).await.is_none() {
+        run(&server, "echo and meanwhile").await;
+    }
+    let request = server.request(Method::DELETE, "/api/bash/bash_events");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    run(&server, "echo last").await;
+    let frames = socket.until(|frame| frame["command"] == "echo last").await;
+    assert_eq!(frames.iter().filter(|frame| frame["command"] == "came meanwhile").count(), 1);
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ async fn values_that_were_replaced_or_looked_up_are_kept_sealed_and_told_to_work
     server.worker.keep_hidden(conversation, &[("STATIC", "made-up"), ("NONE", "made-up")]).await.unwrap();
     let refused = server.worker.keep_hidden(conversation, &[("REMOTE", &"x".repeat(70_000))]).await;
     assert_eq!(refused.unwrap_err().code, Code::Invalid);
+    let names: Vec<String> = (0..1_001).map(|n| format!("N{n}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    let refused = server.worker.keep_hidden(conversation, &many).await;
+    assert_eq!(refused.unwrap_err().code, Code::Invalid, "no conversation has so many secrets");
 
     let copy = server.worker.working_copy(conversation).await;
     let known: Vec<_> = copy.past_secrets.iter().collect();

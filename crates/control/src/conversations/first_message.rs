@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use types::calls::{Command, Once};
+use types::conversation::Status;
 use types::{ConversationId, EventId};
 use uuid::Uuid;
 
@@ -24,16 +25,18 @@ impl Conversations {
         // Of the creations of one id that meet here, one delivers.
         let _turn = entry.delivery.lock().await;
         let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
-        let is_stored = entry.with_projection(|projection| projection.last_user_message_id.is_some());
+        let (is_stored, status) = entry
+            .with_projection(|projection| (projection.last_user_message_id.is_some(), projection.status));
         if !is_stored {
             self.message(entry, first.message, None, first.run, Some(once(entry.id))).await?;
-        } else if first.run {
+        } else if first.run && status == Status::Idle {
+            // It was stored while no run slot was free. In any other state its run has begun before.
             match self.command_that_runs(entry, Command::Run {}).await {
                 Err(fault) if fault.code != Code::Conflict => return Err(fault),
                 _ => {}
             }
         }
-        self.0.index.update(entry.id, |record| record.undelivered.take().is_some()).await?;
+        self.0.index.update(entry, |record| record.undelivered.take().is_some()).await?;
         Ok(())
     }
 

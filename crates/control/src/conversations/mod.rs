@@ -9,6 +9,7 @@ mod drive;
 mod end;
 mod first_message;
 mod secrets;
+mod waiting;
 mod why;
 
 use std::sync::Arc;
@@ -61,12 +62,12 @@ impl Conversations {
 
     /// # Errors
     /// Those of the store.
-    pub async fn rename(&self, id: ConversationId, title: &str) -> Result<(), Fault> {
+    pub async fn rename(&self, entry: &ConversationState, title: &str) -> Result<(), Fault> {
         let set = |record: &mut types::conversation::ConversationRecord| {
             record.title = Some(title.to_owned());
             true
         };
-        Ok(self.0.index.update(id, set).await?)
+        Ok(self.0.index.update(entry, set).await?)
     }
 
     fn placement(&self) -> &dyn Placement {

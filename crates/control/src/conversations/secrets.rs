@@ -34,7 +34,7 @@ impl Conversations {
             fits = check_stored_sources(&record.secrets);
             fits.is_ok()
         };
-        self.0.index.update(entry.id, add).await?;
+        self.0.index.update(entry, add).await?;
         fits.map_err(|why| Fault::new(Code::Invalid, why))?;
         self.command(entry, Command::AddSecrets { secrets }, QUICK).await.map(drop)
     }
@@ -50,7 +50,7 @@ impl Conversations {
             let agent = record.agent.as_object_mut();
             agent.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
         };
-        self.0.index.update(entry.id, switch).await?;
+        self.0.index.update(entry, switch).await?;
         self.0.records.leave_out_what_workers_may_not_know(&mut llm);
         self.command(entry, Command::SwitchLlm { llm }, QUICK).await.map(drop)
     }

@@ -89,7 +89,7 @@ impl Records {
                 let Some(title) = clean_title(&title) else { return Ok(Value::Null) };
                 self.0
                     .index
-                    .update(conversation, |record| {
+                    .update_any(conversation, |record| {
                         let wanted = record.sandbox == sandbox && record.title.is_none();
                         if wanted {
                             record.title = Some(title.clone());

@@ -1,10 +1,12 @@
 //! Values that secrets of a conversation had, or that were looked up for them. They may stand in its files and in the
 //! memory of its programs, so every worker to come hides them still.
 
+use std::collections::HashSet;
+
 use ports::rpc::{Code, Fault};
 use types::conversation::ConversationRecord;
 use types::known_values::KnownValues;
-use types::secrets::{MAX_SOURCE_BYTES, SecretSource};
+use types::secrets::{MAX_SOURCE_BYTES, MAX_SOURCES, SecretSource};
 use types::{ConversationId, SandboxId};
 
 use super::{Records, Sealer};
@@ -20,6 +22,9 @@ impl Records {
         if values.iter().any(|(_, value)| value.len() > MAX_SOURCE_BYTES) {
             return Err(Fault::new(Code::Invalid, "The value of a secret is too long."));
         }
+        if values.len() > MAX_SOURCES {
+            return Err(Fault::new(Code::Invalid, "No conversation has so many secrets."));
+        }
         let sealer = Sealer::new(&self.0.vault, conversation);
         let keep = |record: &mut ConversationRecord| {
             let is_looked_up =
@@ -28,12 +33,10 @@ impl Records {
             if record.sandbox != *sandbox || looked_up.is_empty() {
                 return false;
             }
-            for (name, value) in looked_up {
-                sealer.keep_past(&mut record.past_secrets, name, value);
-            }
+            sealer.keep_past(&mut record.past_secrets, &looked_up);
             true
         };
-        Ok(self.0.index.update(conversation, keep).await?)
+        Ok(self.0.index.update_any(conversation, keep).await?)
     }
 }
 
@@ -53,7 +56,7 @@ impl Sealer<'_> {
         };
         let is_new = |old: &String| !matches!(plain, SecretSource::StaticSecret { value: Some(new), .. } if new == old);
         if let Some(old) = self.open(&old).filter(is_new) {
-            self.keep_past(&mut record.past_secrets, name, &old);
+            self.keep_past(&mut record.past_secrets, &[(name, &old)]);
         }
     }
 
@@ -68,8 +71,16 @@ impl Sealer<'_> {
         opened
     }
 
-    fn keep_past(&self, past: &mut KnownValues, name: &str, value: &str) {
-        past.retain(|known, sealed| known != name || self.open(sealed).as_deref() != Some(value));
-        past.add(name.to_owned(), self.seal(value));
+    /// Each of those that are kept is opened once, however many come.
+    fn keep_past(&self, past: &mut KnownValues, values: &[(&str, &str)]) {
+        let names: HashSet<&str> = values.iter().map(|(name, _)| *name).collect();
+        let come_again: HashSet<(&str, &str)> = values.iter().copied().collect();
+        past.retain(|name, sealed| {
+            let value = names.contains(name).then(|| self.open(sealed)).flatten();
+            value.is_none_or(|value| !come_again.contains(&(name, value.as_str())))
+        });
+        for (name, value) in values {
+            past.add((*name).to_owned(), self.seal(value));
+        }
     }
 }

@@ -40,6 +40,30 @@ pub fn text_of(
     PageText { length, parts }
 }
 
+/// `[…]`: the records of `entries`, and `null` where there is none.
+pub fn list_of(
+    log: Arc<dyn EventLog>,
+    id: &LogId,
+    entries: Vec<Option<EventSummary>>,
+) -> PageText<impl Stream<Item = ports::Result<Bytes>> + Send + use<>> {
+    const NULL: Bytes = Bytes::from_static(b"null");
+    let items: usize = entries.iter().map(|entry| entry.map_or(NULL.len(), |entry| entry.len)).sum();
+    let length = 2 + items + entries.len().saturating_sub(1);
+    let id = id.clone();
+    let item = move |entry: Option<EventSummary>| {
+        let (log, id) = (log.clone(), id.clone());
+        async move {
+            let Some(entry) = entry else { return Ok(NULL) };
+            let read = read_run(log, id, vec![entry]).await?;
+            read.into_iter().next().ok_or_else(cleared)
+        }
+    };
+    let items = stream::iter(entries).then(item).enumerate();
+    let items = items.flat_map(|(i, record)| stream::iter(with_comma(i, record)));
+    let (begin, end) = (Bytes::from_static(b"["), Bytes::from_static(b"]"));
+    PageText { length, parts: stream::iter([Ok(begin)]).chain(items).chain(stream::iter([Ok(end)])) }
+}
+
 /// The records of `entries`, read a few ahead.
 pub fn records_of(
     log: Arc<dyn EventLog>,
@@ -78,15 +102,19 @@ async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<EventSummary>) -> 
         let read = log.read(&id, next.prev, run.len() - records.len()).await?;
         for (wanted, read) in run.iter().skip(records.len()).zip(&read) {
             if read.seq != wanted.seq {
-                return Err(ports::Error::Unavailable("the events were cleared meanwhile".to_owned()));
+                return Err(cleared());
             }
         }
         if read.is_empty() {
-            return Err(ports::Error::Unavailable("the events were cleared meanwhile".to_owned()));
+            return Err(cleared());
         }
         records.extend(read.into_iter().map(|entry| entry.payload));
     }
     Ok(records)
+}
+
+fn cleared() -> ports::Error {
+    ports::Error::Unavailable("the events were cleared meanwhile".to_owned())
 }
 
 fn with_comma(index: usize, record: ports::Result<Bytes>) -> Vec<ports::Result<Bytes>> {

@@ -28,10 +28,12 @@ impl Listener {
     /// Those of the store.
     pub async fn new(tail: Arc<Tail>, from_the_beginning: bool) -> Result<Self> {
         let marks = tail.followed.watch();
-        let Mark { generation, .. } = tail.followed.mark();
-        let at = if from_the_beginning { Seq::ZERO } else { tail.followed.tail(tail.store()).await? };
+        let at = match from_the_beginning {
+            true => Mark { at: Seq::ZERO, ..tail.followed.mark() },
+            false => tail.followed.end(tail.store()).await?,
+        };
         tail.followed.start_tape();
-        Ok(Self { tail, marks, at: Mark { generation, at } })
+        Ok(Self { tail, marks, at })
     }
 
     /// The next records, as soon as there are any. A log that was cleared begins anew.

@@ -5,10 +5,12 @@ mod listener;
 mod query;
 mod summary;
 mod tail;
+mod tails;
 mod window;
 
-pub use body::{PageText, records_of, text_of};
+pub use body::{PageText, list_of, records_of, text_of};
 pub use listener::Listener;
 pub use query::{Page, Query};
 pub use summary::{EventSummary, Kind};
-pub use tail::{Tail, Tails};
+pub use tail::Tail;
+pub use tails::Tails;

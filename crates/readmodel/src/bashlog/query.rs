@@ -1,5 +1,7 @@
 //! Which events are wanted, and in which order.
 
+use std::collections::VecDeque;
+
 use types::Seq;
 use uuid::Uuid;
 
@@ -76,6 +78,53 @@ impl Query {
     }
 }
 
+/// A page of events that come in the order of the log, of which no more are kept than the page may need.
+pub(super) struct Gathering<'a> {
+    query: &'a Query,
+    /// Without regard to the cursor: one that never comes counts as none.
+    all: VecDeque<EventSummary>,
+    /// Those that the cursor begins with, once it has come.
+    from_cursor: Option<VecDeque<EventSummary>>,
+}
+
+impl<'a> Gathering<'a> {
+    pub(super) fn new(query: &'a Query) -> Self {
+        Self { query, all: VecDeque::new(), from_cursor: None }
+    }
+
+    /// Takes the next event. Whether none that follow can matter.
+    pub(super) fn take(&mut self, entry: &EventSummary) -> bool {
+        let Query { cursor, newest_first, limit, .. } = self.query;
+        let (is_cursor, enough) = (*cursor == Some(entry.id), limit.saturating_add(1));
+        if *newest_first {
+            if self.query.wants(entry) {
+                self.all.push_back(*entry);
+                self.all.drain(..self.all.len().saturating_sub(enough));
+            }
+            return is_cursor;
+        }
+        if is_cursor {
+            self.from_cursor.get_or_insert_default();
+        }
+        let has_cursor = self.from_cursor.is_some();
+        let gathered = self.from_cursor.as_mut().unwrap_or(&mut self.all);
+        if gathered.len() < enough && self.query.wants(entry) {
+            gathered.push_back(*entry);
+        }
+        gathered.len() >= enough && (has_cursor || cursor.is_none())
+    }
+
+    pub(super) fn page(self) -> Page {
+        let mut gathered: Vec<_> = self.from_cursor.unwrap_or(self.all).into();
+        if self.query.newest_first {
+            gathered.reverse();
+        }
+        let next = gathered.get(self.query.limit).map(|entry| entry.id);
+        gathered.truncate(self.query.limit);
+        Page { entries: gathered, next }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +166,24 @@ mod tests {
                 all.reverse();
             }
             assert_eq!(seen, all);
+        }
+    }
+
+    #[test]
+    fn a_page_is_the_same_whether_the_events_are_at_hand_or_come_one_by_one() {
+        let log = log();
+        for newest_first in [false, true] {
+            for cursor in (0..13).map(|id| Some(Uuid::from_u128(id))).chain([None]) {
+                for (limit, command) in [(1, None), (3, None), (3, Some(4)), (20, Some(4))] {
+                    let command = command.map(Uuid::from_u128);
+                    let query = Query { newest_first, cursor, limit, command, ..Query::default() };
+                    let mut gathering = Gathering::new(&query);
+                    let _ = log.iter().any(|entry| gathering.take(entry));
+                    let kept = gathering.all.len() + gathering.from_cursor.as_ref().map_or(0, VecDeque::len);
+                    assert!(kept <= 2 * (limit + 1), "{kept}");
+                    assert_eq!(gathering.page(), query.page(log.iter()), "{query:?}");
+                }
+            }
         }
     }
 

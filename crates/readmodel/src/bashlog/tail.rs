@@ -1,96 +1,36 @@
-//! The bash logs that this gateway follows: one subscription each, however many search them, wait in them for a
-//! command's end, or have a socket on them.
+//! One bash log, followed: searching it, and waiting in it for a command's end.
 //!
-//! A log is followed from the first use on, by one task that owns the subscription, and for as long as somebody holds
-//! its [`Tail`] or used it a short while ago. The task alone drives the [`FollowedLog`]; the others look at it, and nudge
-//! the task where they know of a record before it does.
+//! **Reading what is older** than the window may take seconds, in which the window moves on, and leaves to the log what it has
+//! had. So a [scan](Tail::scan) goes from the log's beginning to where the window begins *then*. It keeps nothing itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use ports::retry::Backoff;
-use ports::{Delivery, Error, EventLog, Ports, Result, Subscription};
+use ports::{Error, EventLog, Ports, Result};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use types::{LogId, Seq, subjects};
+use types::{LogId, Seq};
 use uuid::Uuid;
 
-use super::query::{Page, Query};
+use super::query::{Gathering, Page, Query};
 use super::summary::{EventSummary, Kind};
-use super::window::Window;
-use crate::followed::{Fold, FollowedLog, Mark, Taken};
-
-/// Entries of a log kept in memory: about 12 MB.
-const KEPT: usize = 100_000;
+use super::window::{Sum, Window};
+use crate::followed::{FollowedLog, Mark};
 
 /// Records a step of reading asks for; each may have a mebibyte.
 pub(super) const STEP: usize = 16;
 
-/// After this long without use a log is no longer followed.
-const IDLE: Duration = Duration::from_secs(600);
+/// The same, where they are only looked at.
+const SCAN: usize = 256;
 
 /// How long a live message may be late before the log is read.
 const LATE: Duration = Duration::from_millis(20);
 
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Before a log that cannot be followed is tried again.
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
-
-/// All logs that are followed. Cheap to clone.
-#[derive(Clone)]
-pub struct Tails(Arc<Inner>);
-
-struct Inner {
-    ports: Ports,
-    tasks: TaskTracker,
-    drain: CancellationToken,
-    followed: Mutex<HashMap<LogId, Arc<Tail>>>,
-}
-
-impl Tails {
-    /// Logs are followed in `tasks`, until `drain` is cancelled.
-    #[must_use]
-    pub fn new(ports: &Ports, tasks: &TaskTracker, drain: &CancellationToken) -> Self {
-        let (ports, tasks, drain) = (ports.clone(), tasks.clone(), drain.clone());
-        Self(Arc::new(Inner { ports, tasks, drain, followed: Mutex::default() }))
-    }
-
-    /// The log, followed from now on if it was not.
-    #[must_use]
-    pub fn of(&self, log: LogId) -> Arc<Tail> {
-        let mut followed = self.lock();
-        if let Some(tail) = followed.get(&log) {
-            tail.touch();
-            return tail.clone();
-        }
-        let tail = Arc::new(Tail::new(log.clone(), self.0.ports.clone(), KEPT));
-        followed.insert(log, tail.clone());
-        self.0.tasks.spawn(follow(self.clone(), tail.clone()));
-        tail
-    }
-
-    /// Forgets a log that nobody uses, nor has for long unless `now`; false if somebody does.
-    fn retire(&self, tail: &Arc<Tail>, now: bool) -> bool {
-        let mut followed = self.lock();
-        // One is the map's, one that of the task which asks.
-        let unused = Arc::strong_count(tail) <= 2 && (now || tail.unused_for() >= IDLE);
-        if unused {
-            followed.remove(&tail.log);
-        }
-        unused
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<LogId, Arc<Tail>>> {
-        self.0.followed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// One bash log, followed: what is in it, and news of what comes.
 pub struct Tail {
@@ -98,32 +38,39 @@ pub struct Tail {
     ports: Ports,
     pub(super) followed: FollowedLog<Window>,
     /// Asks the following task to read the log now.
-    nudge: Notify,
+    pub(super) nudge: Notify,
+    /// It is not followed any more.
+    pub(super) retired: CancellationToken,
     started: Instant,
     /// Milliseconds after `started`.
     used: AtomicU64,
 }
 
 impl Tail {
-    fn new(log: LogId, ports: Ports, kept: usize) -> Self {
-        let followed = FollowedLog::new(log.clone(), Window::new(kept));
-        Self { log, ports, followed, nudge: Notify::new(), started: Instant::now(), used: AtomicU64::new(0) }
+    pub(super) fn new(log: LogId, ports: Ports, kept: usize, sum: Arc<Sum>) -> Self {
+        Self {
+            followed: FollowedLog::new(log.clone(), Window::new(kept, sum)),
+            log,
+            ports,
+            nudge: Notify::new(),
+            retired: CancellationToken::new(),
+            started: Instant::now(),
+            used: AtomicU64::new(0),
+        }
     }
 
     /// The events a query is for, as the log holds them now.
     pub async fn search(&self, query: &Query) -> Result<Page> {
         self.catch_up_with_log().await?;
-        let begin = {
+        {
             let window = self.followed.fold();
             if !query.needs_older(window.entries().iter(), window.begin()) {
                 return Ok(query.page(window.entries().iter()));
             }
-            window.begin()
-        };
-        let older = self.older_than(begin).await?;
-        let window = self.followed.fold();
-        let newer = window.entries().iter().filter(|entry| entry.seq > begin);
-        Ok(query.page(older.iter().chain(newer)))
+        }
+        let mut gathering = Gathering::new(query);
+        self.scan(|entry| gathering.take(entry)).await?;
+        Ok(gathering.page())
     }
 
     /// Waits until the command whose event is at `after` has ended; its outputs, in order.
@@ -131,34 +78,63 @@ impl Tail {
     /// # Cancel safety
     /// Safe: it only looks.
     pub async fn ended(&self, command: Uuid, after: Seq) -> Result<Vec<EventSummary>> {
+        let is_end = |entry: &EventSummary| entry.command == Some(command) && entry.last;
         let mut reached = self.followed.watch();
-        while !self.has_ended(command, after) {
+        let mut looked = Mark { at: after, ..*reached.borrow() };
+        loop {
+            match self.look(&mut looked, is_end) {
+                Look::Found => break,
+                // What came while nobody looked is not in memory any more.
+                Look::Missed if self.scan(is_end).await? => break,
+                Look::Missed | Look::NotYet => {}
+            }
             reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
         }
         let query = Query { command: Some(command), kind: Some(Kind::BashOutput), ..all() };
         Ok(self.search(&query).await?.entries)
     }
 
-    fn has_ended(&self, command: Uuid, after: Seq) -> bool {
+    /// Looks at what has come since, and no second time.
+    fn look(&self, looked: &mut Mark, is_it: impl Fn(&EventSummary) -> bool) -> Look {
         let window = self.followed.fold();
-        // A log that was cleared meanwhile counts from the beginning again.
-        let after = if window.at() < after { Seq::ZERO } else { after };
-        let mut newest = window.entries().iter().rev().take_while(|entry| entry.seq > after);
-        newest.any(|entry| entry.command == Some(command) && entry.last)
+        let now = window.mark();
+        // A log that was made anew counts from the beginning again.
+        let after = if now.generation == looked.generation { looked.at } else { Seq::ZERO };
+        let mut new = window.entries().iter().rev().take_while(|entry| entry.seq > after);
+        let look = match (new.any(is_it), window.begin() > after) {
+            (true, _) => Look::Found,
+            (false, true) => Look::Missed,
+            (false, false) => Look::NotYet,
+        };
+        *looked = Mark { at: after.max(now.at), ..now };
+        look
     }
 
     /// The stored record of an event.
     pub async fn find(&self, id: Uuid) -> Result<Option<Bytes>> {
-        let page = self.search(&Query { cursor: Some(id), limit: 1, ..all() }).await?;
-        let Some(entry) = page.entries.first().filter(|entry| entry.id == id) else { return Ok(None) };
+        let Some(entry) = self.find_all(&[id]).await?.remove(&id) else { return Ok(None) };
         let read = self.ports.log.read(&self.log, entry.prev, 1).await?;
         Ok(read.into_iter().next().filter(|read| read.seq == entry.seq).map(|read| read.payload))
     }
 
-    /// The log was removed: what comes is a new one.
-    pub fn restart(&self) {
-        self.followed.restart();
-        self.nudge.notify_one();
+    /// Where those of the events are that there are; the log is looked through once at most.
+    pub async fn find_all(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, EventSummary>> {
+        self.catch_up_with_log().await?;
+        let (mut missing, mut found): (HashSet<Uuid>, _) = (ids.iter().copied().collect(), HashMap::new());
+        let mut take = |entry: &EventSummary| {
+            if missing.remove(&entry.id) {
+                found.insert(entry.id, *entry);
+            }
+            missing.is_empty()
+        };
+        let is_all = {
+            let window = self.followed.fold();
+            window.entries().iter().any(&mut take) || window.begin() == Seq::ZERO
+        };
+        if !is_all {
+            self.scan(take).await?;
+        }
+        Ok(found)
     }
 
     pub fn event_log(&self) -> Arc<dyn EventLog> {
@@ -166,11 +142,10 @@ impl Tail {
     }
 
     async fn catch_up_with_log(&self) -> Result<()> {
-        let end = self.followed.tail(self.store()).await?;
+        let Mark { generation, at: end } = self.followed.end(self.store()).await?;
         if let Some(first) = self.store().read(&self.log, Seq::ZERO, 1).await?.first() {
             self.followed.fold().forget_before(first.seq);
         }
-        let Mark { generation, .. } = self.followed.mark();
         let there = move |mark: &Mark| mark.generation != generation || mark.at >= end;
         let mut reached = self.followed.watch();
         if timeout(LATE, reached.wait_for(there)).await.is_ok() {
@@ -183,18 +158,28 @@ impl Tail {
         }
     }
 
-    async fn older_than(&self, begin: Seq) -> Result<Vec<EventSummary>> {
-        let (mut older, mut at) = (Vec::new(), Seq::ZERO);
+    /// Shows `visit` all events in their order, those that are in the log alone and those in memory, until it says that it
+    /// has seen enough. Whether it has said so.
+    async fn scan(&self, mut visit: impl FnMut(&EventSummary) -> bool) -> Result<bool> {
+        let (life, mut at) = (self.followed.mark().generation, Seq::ZERO);
         loop {
-            let records = self.ports.log.read(&self.log, at, STEP).await?;
+            {
+                let window = self.followed.fold();
+                if window.mark().generation != life {
+                    return Err(Error::Unavailable("the events were cleared meanwhile".to_owned()));
+                }
+                if window.begin() <= at {
+                    return Ok(window.entries().iter().filter(|entry| entry.seq > at).any(visit));
+                }
+            }
+            let records = self.store().read(&self.log, at, SCAN).await?;
             if records.is_empty() {
-                return Ok(older);
+                return Ok(false);
             }
             for record in records {
-                if record.seq > begin {
-                    return Ok(older);
+                if EventSummary::of(at, record.seq, &record.payload).is_some_and(|entry| visit(&entry)) {
+                    return Ok(true);
                 }
-                older.extend(EventSummary::of(at, record.seq, &record.payload));
                 at = record.seq;
             }
         }
@@ -204,72 +189,30 @@ impl Tail {
         self.ports.log.as_ref()
     }
 
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.used.fetch_max(now, Ordering::Relaxed);
     }
 
-    fn unused_for(&self) -> Duration {
-        let used = Duration::from_millis(self.used.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(used)
+    pub(super) fn used(&self) -> Instant {
+        self.started + Duration::from_millis(self.used.load(Ordering::Relaxed))
     }
+
+    pub(super) fn unused_for(&self) -> Duration {
+        self.used().elapsed()
+    }
+}
+
+/// What came of a look at what is new.
+enum Look {
+    Found,
+    NotYet,
+    /// Some of it cannot be seen.
+    Missed,
 }
 
 fn all() -> Query {
     Query { limit: usize::MAX, ..Query::default() }
-}
-
-/// Keeps `tail` current until nobody needs it any more: when the server stops, or after a long time.
-async fn follow(tails: Tails, tail: Arc<Tail>) {
-    let mut pauses = PAUSES;
-    loop {
-        let Err(error) = follow_once(&tails, &tail, &mut pauses).await else { return };
-        tracing::warn!(log = %tail.log, %error, "a bash log cannot be followed, trying again");
-        if tails.0.drain.is_cancelled() {
-            return;
-        }
-        tokio::time::sleep(pauses.pause()).await;
-    }
-}
-
-/// Returns when `tail` has been retired.
-async fn follow_once(tails: &Tails, tail: &Arc<Tail>, pauses: &mut Backoff) -> Result<()> {
-    let mut news: Subscription = tails.0.ports.bus.subscribe(&subjects::stored(&tail.log), None).await?;
-    tail.followed.catch_up_or_begin_anew(tail.store()).await?;
-    pauses.reset();
-    loop {
-        tokio::select! {
-            delivery = news.next() => match delivery {
-                Some(Delivery::Message(message)) => {
-                    match tail.followed.take_message(&message) {
-                        Taken::New(()) | Taken::Known => {}
-                        Taken::First | Taken::Gap => {
-                            tail.followed.catch_up_or_begin_anew(tail.store()).await?;
-                        }
-                    }
-                }
-                Some(Delivery::Lagged) => tail.followed.catch_up_or_begin_anew(tail.store()).await?,
-                None => return Err(Error::Unavailable("the subscription ended".to_owned())),
-            },
-            () = tail.nudge.notified() => tail.followed.catch_up_or_begin_anew(tail.store()).await?,
-            () = pause(tails) => {
-                if tails.retire(tail, tails.0.drain.is_cancelled()) {
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-/// How long to wait before asking whether the log is still needed.
-async fn pause(tails: &Tails) {
-    const STOPPING: Duration = Duration::from_millis(20);
-    // Requests in flight may still wait for a command's end.
-    let stopping = async {
-        tails.0.drain.cancelled().await;
-        tokio::time::sleep(STOPPING).await;
-    };
-    let _ = timeout(IDLE, stopping).await;
 }
 
 #[cfg(test)]
@@ -295,7 +238,7 @@ mod tests {
         let (ports, store) = embedded::open(options).await.unwrap();
         let log = LogId::bash(&types::SandboxId::shared(), types::BashScope::Sandbox);
         ports.log.append(&log, Seq::ZERO, (0..12).map(event).collect()).await.unwrap();
-        let tail = Tail::new(log, ports, 4);
+        let tail = Tail::new(log, ports, 4, Arc::default());
         tail.followed.catch_up(tail.store()).await.unwrap();
         (tail, store)
     }

@@ -17,8 +17,8 @@
 //!
 //! So what is published may be lost, late, or doubled, and what is folded is the log all the same, in its order and each
 //! record once: the position before is part of every published record, and where it is not the one that is known the
-//! follower does not guess, but reads. [`FollowedLog::catch_up`] reads until there is no more. It may run beside live
-//! records, and beside itself; who comes second finds the records known.
+//! follower does not guess, but reads. [`FollowedLog::catch_up`] reads to where the log ended when it began. It may run beside
+//! live records, and beside itself; who comes second finds the records known.
 //!
 //! The follower's order is always the same: listen first, then catch up, then take what was heard. A record that is stored
 //! in between is in the page or among what was heard, or in both.
@@ -138,34 +138,44 @@ impl<F: Fold> FollowedLog<F> {
         self.restart_unless(|_| false);
     }
 
-    /// Reads what is not known yet.
+    /// Reads what is not known yet of all that is stored by now. What comes meanwhile is not waited for: a log that grows
+    /// as fast as it is read has no end.
     ///
     /// # Errors
     /// Those of the store. What was read before is folded in.
     pub async fn catch_up(&self, store: &dyn EventLog) -> Result<()> {
-        loop {
-            let before = self.mark();
-            let page = store.read(&self.log, before.at, PAGE).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            let mut prev = before.at;
-            for record in page {
-                let mut state = self.lock();
-                // Of a log that was removed meanwhile these are no records any more.
-                if state.generation == before.generation {
-                    self.take_in(&mut state, prev, record.seq, &record.payload);
-                }
-                prev = record.seq;
-            }
-            let after = self.mark();
-            if after.generation == before.generation && after.at <= before.at {
-                return Err(Error::Internal(format!(
-                    "log {} does not advance after {}",
-                    self.log, before.at.0
-                )));
-            }
+        let end = store.tail(&self.log).await?;
+        while !self.read_on(store, end).await? {}
+        Ok(())
+    }
+
+    /// Reads a page. Whether all up to `end` is known then, or there is no more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read_on(&self, store: &dyn EventLog, end: Seq) -> Result<bool> {
+        let before = self.mark();
+        if before.at >= end {
+            return Ok(true);
         }
+        let page = store.read(&self.log, before.at, PAGE).await?;
+        if page.is_empty() {
+            return Ok(true);
+        }
+        let mut prev = before.at;
+        for record in page {
+            let mut state = self.lock();
+            // Of a log that was removed meanwhile these are no records any more.
+            if state.generation == before.generation {
+                self.take_in(&mut state, prev, record.seq, &record.payload);
+            }
+            prev = record.seq;
+        }
+        let after = self.mark();
+        if after.generation == before.generation && after.at <= before.at {
+            return Err(Error::Internal(format!("log {} does not advance after {}", self.log, before.at.0)));
+        }
+        Ok(after.at >= end)
     }
 
     /// As [`FollowedLog::catch_up`], of a log that may have been removed and made anew.
@@ -173,22 +183,25 @@ impl<F: Fold> FollowedLog<F> {
     /// # Errors
     /// Those of the store.
     pub async fn catch_up_or_begin_anew(&self, store: &dyn EventLog) -> Result<()> {
-        self.tail(store).await?;
-        self.catch_up(store).await
+        let end = self.end(store).await?.at;
+        while !self.read_on(store, end).await? {}
+        Ok(())
     }
 
-    /// Where the log ends. One that ends before what is known is a new one, and begins at its beginning.
+    /// Where the log ends, and in which of its lives. One that ends before what is known is a new one, and begins at its
+    /// beginning.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn tail(&self, store: &dyn EventLog) -> Result<Seq> {
+    pub async fn end(&self, store: &dyn EventLog) -> Result<Mark> {
         // What is folded while the store is asked may be beyond its answer.
         let before = self.mark();
-        let tail = store.tail(&self.log).await?;
-        if tail < before.at {
-            self.restart_unless(|mark| mark.generation != before.generation);
+        let at = store.tail(&self.log).await?;
+        if at >= before.at {
+            return Ok(Mark { at, ..before });
         }
-        Ok(tail)
+        self.restart_unless(|mark| mark.generation != before.generation);
+        Ok(Mark { at, ..self.mark() })
     }
 
     /// Begins to keep the newest records at hand, until [`FollowedLog::stop_tape`] was called as often as this.
@@ -267,6 +280,13 @@ impl<F: Fold> State<F> {
 
 /// What the records of a log come to, while it is looked at.
 pub struct Folded<'a, F>(MutexGuard<'a, State<F>>);
+
+impl<F: Fold> Folded<'_, F> {
+    /// How far they go.
+    pub fn mark(&self) -> Mark {
+        self.0.mark()
+    }
+}
 
 impl<F> Deref for Folded<'_, F> {
     type Target = F;

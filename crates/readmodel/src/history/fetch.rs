@@ -42,7 +42,8 @@ async fn read_stretch(
                 continue;
             }
             if let Shown::Event { text, .. } = shown(&record.payload) {
-                texts.push(text);
+                // A copy: what it is a part of may be far larger, and would be kept for as long.
+                texts.push(Bytes::copy_from_slice(&text));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Events as clients see them, read from the log.
 //!
 //! Of each log that is asked about, only where its events are and what they can be filtered by is kept in
-//! memory, for as long as there is room. The events themselves go from the log into the answer untouched.
+//! memory, for as long as there is room. The events themselves go from the log into the answer untouched, no more of them
+//! at once than a page may have bytes.
 
 mod cache;
 mod fetch;
@@ -23,7 +24,7 @@ pub use search::{Filter, Order};
 
 use crate::index::ConversationState;
 use cache::Cache;
-use offsets::{EventKey, Offsets};
+use offsets::{EventKey, KindKey, Offsets, Row};
 
 /// The events of all conversations.
 pub struct History {
@@ -42,14 +43,10 @@ impl History {
     /// # Errors
     /// Those of the log; an unknown id is `None`.
     pub async fn get(&self, entry: &ConversationState, id: &str) -> Result<Option<Bytes>> {
-        let offsets = self.offsets(entry).await?;
-        let key = EventKey::new(id);
-        let Some(place) =
-            offsets.read(|rows| rows.iter().rev().find(|row| row.id == key).map(|row| row.place))
-        else {
-            return Ok(None);
-        };
-        Ok(fetch::events(&*self.log, &entry.log, &[place]).await?.pop())
+        let (offsets, key) = (self.offsets(entry).await?, EventKey::new(id));
+        let found = offsets.find(Order::Backward, None, 1, |row| row.id == key);
+        let Some(row) = found.first() else { return Ok(None) };
+        Ok(fetch::events(&*self.log, &entry.log, &[row.place]).await?.pop())
     }
 
     /// The newest event for which `choose` gives something, looking only at events of these kinds.
@@ -64,15 +61,17 @@ impl History {
     ) -> Result<Option<T>> {
         const AT_ONCE: usize = 8;
         let offsets = self.offsets(entry).await?;
-        let mut places = offsets.places(|rows, row| kinds.contains(&rows.kind(row)));
-        while !places.is_empty() {
-            let newest = places.split_off(places.len().saturating_sub(AT_ONCE));
-            let events = fetch::events(&*self.log, &entry.log, &newest).await?;
-            if let Some(found) = events.iter().rev().find_map(|event| choose(event)) {
+        let kinds: Vec<KindKey> = kinds.iter().map(|kind| KindKey::new(kind)).collect();
+        let mut at = None;
+        loop {
+            let rows = offsets.find(Order::Backward, at, AT_ONCE, |row| kinds.contains(&row.kind));
+            let Some(oldest) = rows.last() else { return Ok(None) };
+            at = Some(oldest.place.prev);
+            let events = self.texts(entry, &rows, Order::Backward).await?;
+            if let Some(found) = events.iter().find_map(|event| choose(event)) {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
     }
 
     /// The position of the event with index `n`, also when the index does not have it yet, because another
@@ -83,7 +82,7 @@ impl History {
     pub async fn position(&self, entry: &ConversationState, n: u64) -> Result<Option<Seq>> {
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         let offsets = self.offsets_with(entry, n.saturating_add(1)).await?;
-        Ok(offsets.read(|rows| rows.get(n).map(|row| row.place.seq)))
+        Ok(offsets.get(n).map(|row| row.place.seq))
     }
 
     /// The position before the first event at or after `from`; `None` if there is none.
@@ -92,7 +91,21 @@ impl History {
     /// Those of the log.
     pub async fn before_time(&self, entry: &ConversationState, from: Moment) -> Result<Option<Seq>> {
         let offsets = self.offsets(entry).await?;
-        Ok(offsets.read(|rows| rows.iter().find(|row| row.at >= from).map(|row| row.place.prev)))
+        let found = offsets.find(Order::Forward, None, 1, |row| row.at >= from);
+        Ok(found.first().map(|row| row.place.prev))
+    }
+
+    /// The texts of the events of `rows`, which are in `order`.
+    async fn texts(&self, entry: &ConversationState, rows: &[Row], order: Order) -> Result<Vec<Bytes>> {
+        let mut places: Vec<_> = rows.iter().map(|row| row.place).collect();
+        if order == Order::Backward {
+            places.reverse();
+        }
+        let mut texts = fetch::events(&*self.log, &entry.log, &places).await?;
+        if order == Order::Backward {
+            texts.reverse();
+        }
+        Ok(texts)
     }
 
     /// What is known of the log, brought up to where the index is.
@@ -103,8 +116,17 @@ impl History {
     /// The same, with so many events if the log has them.
     async fn offsets_with(&self, entry: &ConversationState, events: usize) -> Result<Arc<Offsets>> {
         let offsets = self.cache.of(entry);
-        let grown = offsets.catch_up(&*self.log, entry, events).await?;
-        self.cache.grown(grown);
+        if !offsets.is_behind(entry, events) {
+            return Ok(offsets);
+        }
+        let reading = offsets.reading.lock().await;
+        while offsets.is_behind(entry, events) && offsets.read_on(&*self.log, entry).await? {
+            self.cache.make_room()?;
+        }
+        drop(reading);
         Ok(offsets)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! Where the events of one log are, and what they can be filtered by.
+//!
+//! A row has the same few bytes for every event, whatever a worker calls it: kinds and ids that are no UUID are kept as
+//! digests. So who counts rows counts memory.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::{EventLog, Result};
@@ -8,8 +12,10 @@ use serde::Deserialize;
 use types::Seq;
 use uuid::Uuid;
 
+use super::cache::Held;
 use super::moment::Moment;
 use super::record::{Shown, shown};
+use super::search::Order;
 use crate::index::ConversationState;
 
 /// Records read at a time while a log is looked through.
@@ -18,27 +24,28 @@ const PAGE: usize = 1_000;
 pub(super) struct Offsets {
     /// Of the record: tells a conversation from an earlier one with its id.
     pub(super) created_at: Arc<str>,
+    /// Held by whoever reads the log: what the others wait for it reads for them, too.
+    pub(super) reading: tokio::sync::Mutex<()>,
     rows: Mutex<Rows>,
+    held: Arc<Held>,
 }
 
 #[derive(Default)]
-pub(super) struct Rows {
+struct Rows {
     rows: Vec<Row>,
-    /// The distinct kinds; rows name theirs by its place here.
-    kinds: Vec<Box<str>>,
     /// The last record looked at.
     seq: Seq,
     /// Records looked at.
     records: u32,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) place: RecordOffset,
     pub(super) id: EventKey,
     pub(super) at: Moment,
+    pub(super) kind: KindKey,
     pub(super) source: EventSource,
-    kind: u16,
 }
 
 /// Where a record is.
@@ -48,15 +55,22 @@ pub(super) struct RecordOffset {
     pub(super) seq: Seq,
     /// Its number among all records, controls included.
     pub(super) ordinal: u32,
+    /// Its bytes.
+    pub(super) len: u32,
 }
 
-/// An event's id in as little room as it needs.
-#[derive(Clone, PartialEq, Eq)]
+/// An event's id in as little room as every one has.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKey {
     /// Lower case, dashed.
     Uuid(Uuid),
-    Other(Box<str>),
+    /// The digest of any other text.
+    Other([u64; 2]),
 }
+
+/// The digest of a kind's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct KindKey(u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,57 +88,82 @@ impl EventKey {
         let mut buffer = Uuid::encode_buffer();
         match Uuid::parse_str(id) {
             Ok(uuid) if *uuid.hyphenated().encode_lower(&mut buffer) == *id => Self::Uuid(uuid),
-            _ => Self::Other(id.into()),
-        }
-    }
-
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Uuid(uuid) => uuid.hyphenated().to_string(),
-            Self::Other(text) => text.to_string(),
+            _ => Self::Other([digest(0, id), digest(1, id)]),
         }
     }
 }
 
+impl KindKey {
+    pub(super) fn new(kind: &str) -> Self {
+        Self(digest(0, kind))
+    }
+}
+
+/// Who makes two texts of one digest deceives nobody but himself: each log is compared with itself.
+fn digest(salt: u8, text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u8(salt);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
 impl Offsets {
-    pub(super) fn new(created_at: Arc<str>) -> Self {
-        Self { created_at, rows: Mutex::default() }
+    pub(super) fn new(created_at: Arc<str>, held: Arc<Held>) -> Self {
+        Self { created_at, reading: tokio::sync::Mutex::default(), rows: Mutex::default(), held }
     }
 
-    pub(super) fn read<T>(&self, look: impl FnOnce(&Rows) -> T) -> T {
-        look(&self.rows())
+    /// Whether the log may have more than is known: less than the index has, or fewer than `events` events.
+    pub(super) fn is_behind(&self, entry: &ConversationState, events: usize) -> bool {
+        let rows = self.rows();
+        rows.seq < entry.seq() || rows.rows.len() < events
     }
 
-    /// The places of all events that match, in log order.
-    pub(super) fn places(&self, matches: impl Fn(&Rows, &Row) -> bool) -> Vec<RecordOffset> {
-        self.read(|rows| rows.iter().filter(|row| matches(rows, row)).map(|row| row.place).collect())
+    /// Reads a page more. Whether there was one.
+    pub(super) async fn read_on(&self, log: &dyn EventLog, entry: &ConversationState) -> Result<bool> {
+        let known = self.rows().seq;
+        let page = log.read(&entry.log, known, PAGE).await?;
+        let glances: Vec<_> = page
+            .iter()
+            .map(|record| (record.seq, record.payload.len(), Glance::of(&record.payload)))
+            .collect();
+        let mut rows = self.rows();
+        let before = rows.rows.len();
+        for (seq, len, glance) in glances {
+            rows.push(seq, len, glance);
+        }
+        self.held.add(rows.rows.len() - before);
+        Ok(!page.is_empty())
     }
 
-    /// Looks through what the log has beyond what is known, up to where the index is and to `events` events.
-    /// Answers the number of new rows.
-    pub(super) async fn catch_up(
+    /// Up to `enough` of the rows that are `wanted`, from the position `at` on (from the first, without one).
+    pub(super) fn find(
         &self,
-        log: &dyn EventLog,
-        entry: &ConversationState,
-        events: usize,
-    ) -> Result<usize> {
-        let mut grown = 0;
-        loop {
-            let (known, rows) = self.read(|rows| (rows.seq, rows.rows.len()));
-            if known >= entry.seq() && rows >= events {
-                return Ok(grown);
+        order: Order,
+        at: Option<Seq>,
+        enough: usize,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Vec<Row> {
+        let rows = self.rows();
+        let wanted = |row: &&Row| wanted(row);
+        match order {
+            Order::Forward => {
+                let from = at.map_or(0, |at| rows.rows.partition_point(|row| row.place.seq < at));
+                rows.rows.iter().skip(from).filter(wanted).take(enough).copied().collect()
             }
-            let page = log.read(&entry.log, known, PAGE).await?;
-            if page.is_empty() {
-                return Ok(grown);
-            }
-            let glances: Vec<_> =
-                page.iter().map(|record| (record.seq, Glance::of(&record.payload))).collect();
-            let mut rows = self.rows();
-            for (seq, glance) in glances {
-                grown += usize::from(rows.push(seq, glance));
+            Order::Backward => {
+                let until = |at: Seq| rows.rows.partition_point(|row| row.place.seq <= at);
+                let until = at.map_or(rows.rows.len(), until);
+                rows.rows.iter().take(until).rev().filter(wanted).take(enough).copied().collect()
             }
         }
+    }
+
+    pub(super) fn count(&self, wanted: impl Fn(&Row) -> bool) -> usize {
+        self.rows().rows.iter().filter(|row| wanted(row)).count()
+    }
+
+    pub(super) fn get(&self, n: usize) -> Option<Row> {
+        self.rows().rows.get(n).copied()
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -132,39 +171,25 @@ impl Offsets {
     }
 }
 
+impl Drop for Offsets {
+    fn drop(&mut self) {
+        self.held.remove(self.rows().rows.len());
+    }
+}
+
 impl Rows {
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Row> {
-        self.rows.iter()
-    }
-
-    pub(super) fn get(&self, n: usize) -> Option<&Row> {
-        self.rows.get(n)
-    }
-
-    pub(super) fn kind(&self, row: &Row) -> &str {
-        self.kinds.get(usize::from(row.kind)).map(AsRef::as_ref).unwrap_or_default()
-    }
-
-    /// Whether there is a new row: the record was not known and is an event.
-    fn push(&mut self, seq: Seq, glance: Option<Glance>) -> bool {
+    /// Takes a record that was not known.
+    fn push(&mut self, seq: Seq, len: usize, glance: Option<Glance>) {
         if seq <= self.seq {
-            return false;
+            return;
         }
-        let place = RecordOffset { prev: self.seq, seq, ordinal: self.records };
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let place = RecordOffset { prev: self.seq, seq, ordinal: self.records, len };
         self.seq = seq;
-        self.records += 1;
-        let Some(glance) = glance else { return false };
-        let kind = self.intern(&glance.kind);
-        self.rows.push(Row { place, id: glance.id, at: glance.at, source: glance.source, kind });
-        true
-    }
-
-    fn intern(&mut self, kind: &str) -> u16 {
-        let at = self.kinds.iter().position(|known| **known == *kind).unwrap_or_else(|| {
-            self.kinds.push(kind.into());
-            self.kinds.len() - 1
-        });
-        u16::try_from(at).unwrap_or(u16::MAX)
+        self.records = self.records.saturating_add(1);
+        if let Some(Glance { id, at, kind, source }) = glance {
+            self.rows.push(Row { place, id, at, kind, source });
+        }
     }
 }
 
@@ -172,8 +197,8 @@ impl Rows {
 struct Glance {
     id: EventKey,
     at: Moment,
+    kind: KindKey,
     source: EventSource,
-    kind: Box<str>,
 }
 
 #[derive(Deserialize)]
@@ -195,8 +220,8 @@ impl Glance {
         Some(Self {
             id: EventKey::new(&fields.id),
             at: Moment::of_event(&fields.timestamp),
+            kind: KindKey::new(&fields.kind),
             source: fields.source,
-            kind: fields.kind.as_ref().into(),
         })
     }
 }

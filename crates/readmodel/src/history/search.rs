@@ -1,12 +1,15 @@
 //! Pages and counts of events under a filter.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ports::Result;
 use serde::Deserialize;
+use types::Seq;
 use types::event::Source;
 
-use super::offsets::{EventKey, EventSource, RecordOffset, Row, Rows};
-use super::{History, Moment, fetch};
+use super::offsets::{EventKey, EventSource, KindKey, Offsets, Row};
+use super::{History, Moment};
 use crate::index::ConversationState;
 
 /// Which events are wanted; everything that is set must hold.
@@ -39,6 +42,10 @@ pub struct Page {
 /// Events looked into at a time for a text.
 const CHUNK: usize = 64;
 
+/// Bytes of records that are in memory at once for one page, unless a single one has more. A page that would have more
+/// ends early.
+const MOST_BYTES: usize = 16 << 20;
+
 impl History {
     /// Up to `limit` events from the one with the id `from` on (from the start, if there is none).
     ///
@@ -52,32 +59,12 @@ impl History {
         from: Option<&str>,
         limit: usize,
     ) -> Result<Page> {
-        let offsets = self.offsets(entry).await?;
-        let needle = filter.needle();
-        // With a text, whether a row matches shows only in its event.
-        let enough = if needle.is_some() { usize::MAX } else { limit.saturating_add(1) };
-        let mut rows = offsets.read(|rows| filter.choose(rows, order, from, enough));
-        let Some(needle) = needle else {
-            let next = (rows.len() > limit).then(|| rows.pop()).flatten().map(|(_, id)| id.text());
-            let places: Vec<_> = rows.into_iter().map(|(place, _)| place).collect();
-            return Ok(Page { items: self.texts(entry, places, order).await?, next });
-        };
-        let mut page = Page::default();
-        for chunk in rows.chunks(CHUNK) {
-            let places = chunk.iter().map(|(place, _)| *place).collect();
-            let texts = self.texts(entry, places, order).await?;
-            for (text, (_, id)) in texts.into_iter().zip(chunk) {
-                if !mentions(&text, &needle) {
-                    continue;
-                }
-                if page.items.len() == limit {
-                    page.next = Some(id.text());
-                    return Ok(page);
-                }
-                page.items.push(text);
-            }
+        let search = self.search_in(entry, filter, order).await?;
+        let from = from.and_then(|id| search.place_of(id));
+        match filter.needle() {
+            None => search.page(from, limit).await,
+            Some(needle) => search.page_with(&needle, from, limit).await,
         }
-        Ok(page)
     }
 
     /// # Errors
@@ -86,35 +73,124 @@ impl History {
         if filter.is_open() {
             return Ok(entry.events());
         }
-        let offsets = self.offsets(entry).await?;
-        let Some(needle) = filter.needle() else {
-            return Ok(offsets.read(|rows| filter.matching(rows).count()) as u64);
-        };
-        let rows = offsets.read(|rows| filter.choose(rows, Order::Forward, None, usize::MAX));
-        let mut count = 0;
-        for chunk in rows.chunks(CHUNK) {
-            let places = chunk.iter().map(|(place, _)| *place).collect();
-            let texts = self.texts(entry, places, Order::Forward).await?;
-            count += texts.iter().filter(|text| mentions(text, &needle)).count() as u64;
+        let search = self.search_in(entry, filter, Order::Forward).await?;
+        match filter.needle() {
+            None => Ok(search.offsets.count(filter.wanted()) as u64),
+            Some(needle) => search.count_with(&needle).await,
         }
-        Ok(count)
     }
 
-    async fn texts(
-        &self,
-        entry: &ConversationState,
-        mut places: Vec<RecordOffset>,
+    async fn search_in<'a>(
+        &'a self,
+        entry: &'a ConversationState,
+        filter: &'a Filter,
         order: Order,
-    ) -> Result<Vec<Bytes>> {
-        if order == Order::Backward {
-            places.reverse();
-        }
-        let mut texts = fetch::events(&*self.log, &entry.log, &places).await?;
-        if order == Order::Backward {
-            texts.reverse();
-        }
-        Ok(texts)
+    ) -> Result<Search<'a>> {
+        Ok(Search { history: self, entry, offsets: self.offsets(entry).await?, filter, order })
     }
+}
+
+/// One search in one log. With a text, whether a row matches shows only in its event.
+struct Search<'a> {
+    history: &'a History,
+    entry: &'a ConversationState,
+    offsets: Arc<Offsets>,
+    filter: &'a Filter,
+    order: Order,
+}
+
+impl Search<'_> {
+    async fn page(&self, from: Option<Seq>, limit: usize) -> Result<Page> {
+        let rows = self.rows(from, limit.saturating_add(1));
+        let fits = within(&rows, MOST_BYTES).min(limit);
+        let next = match rows.get(fits) {
+            Some(next) => self.id_of(next).await?,
+            None => None,
+        };
+        Ok(Page { items: self.texts(rows.get(..fits).unwrap_or_default()).await?, next })
+    }
+
+    async fn page_with(&self, needle: &str, mut from: Option<Seq>, limit: usize) -> Result<Page> {
+        let (mut page, mut bytes) = (Page::default(), 0);
+        loop {
+            let events = self.events(from).await?;
+            let Some((last, _)) = events.last() else { return Ok(page) };
+            from = Some(self.beyond(last));
+            for (row, text) in events {
+                if !mentions(&text, needle) {
+                    continue;
+                }
+                bytes += text.len();
+                if page.items.len() == limit || bytes > MOST_BYTES && !page.items.is_empty() {
+                    page.next = self.id_of(&row).await?;
+                    return Ok(page);
+                }
+                page.items.push(text);
+            }
+        }
+    }
+
+    async fn count_with(&self, needle: &str) -> Result<u64> {
+        let (mut count, mut from) = (0, None);
+        loop {
+            let events = self.events(from).await?;
+            let Some((last, _)) = events.last() else { return Ok(count) };
+            from = Some(self.beyond(last));
+            count += events.iter().filter(|(_, text)| mentions(text, needle)).count() as u64;
+        }
+    }
+
+    /// The next events that match but for the text.
+    async fn events(&self, from: Option<Seq>) -> Result<Vec<(Row, Bytes)>> {
+        let mut rows = self.rows(from, CHUNK);
+        rows.truncate(within(&rows, MOST_BYTES));
+        let texts = self.texts(&rows).await?;
+        Ok(rows.into_iter().zip(texts).collect())
+    }
+
+    fn rows(&self, from: Option<Seq>, enough: usize) -> Vec<Row> {
+        self.offsets.find(self.order, from, enough, self.filter.wanted())
+    }
+
+    async fn texts(&self, rows: &[Row]) -> Result<Vec<Bytes>> {
+        self.history.texts(self.entry, rows, self.order).await
+    }
+
+    fn place_of(&self, id: &str) -> Option<Seq> {
+        let key = EventKey::new(id);
+        let found = self.offsets.find(Order::Forward, None, 1, |row| row.id == key);
+        found.first().map(|row| row.place.seq)
+    }
+
+    fn beyond(&self, row: &Row) -> Seq {
+        match self.order {
+            Order::Forward => Seq(row.place.seq.0.saturating_add(1)),
+            Order::Backward => row.place.prev,
+        }
+    }
+
+    /// The text of an id of which only a digest may be known.
+    async fn id_of(&self, row: &Row) -> Result<Option<String>> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+        }
+        if let EventKey::Uuid(id) = row.id {
+            return Ok(Some(id.hyphenated().to_string()));
+        }
+        let texts = self.texts(&[*row]).await?;
+        Ok(texts.first().and_then(|text| serde_json::from_slice(text).ok()).map(|Named { id }| id))
+    }
+}
+
+/// How many of the first rows have no more than so many bytes together; one at least.
+fn within(rows: &[Row], most_bytes: usize) -> usize {
+    let mut bytes = 0_usize;
+    let fits = rows.iter().take_while(|row| {
+        bytes = bytes.saturating_add(row.place.len as usize);
+        bytes <= most_bytes
+    });
+    fits.count().max(1).min(rows.len())
 }
 
 impl Filter {
@@ -127,39 +203,17 @@ impl Filter {
         self.body.as_ref().map(|body| body.to_lowercase())
     }
 
-    /// Rows that match but for the text.
-    fn matching<'a>(&'a self, rows: &'a Rows) -> impl DoubleEndedIterator<Item = &'a Row> {
-        let kind = self.kind.as_deref().map(|kind| kind.rsplit('.').next().unwrap_or(kind));
+    /// Which rows match but for the text.
+    fn wanted(&self) -> impl Fn(&Row) -> bool {
+        let kind = self.kind.as_deref().map(|kind| KindKey::new(kind.rsplit('.').next().unwrap_or(kind)));
+        let message = self.body.is_some().then(|| KindKey::new("MessageEvent"));
         let source = self.source.map(EventSource::from);
-        rows.iter().filter(move |row| {
-            kind.is_none_or(|kind| rows.kind(row) == kind)
+        move |row| {
+            kind.is_none_or(|kind| row.kind == kind)
+                && message.is_none_or(|kind| row.kind == kind)
                 && source.is_none_or(|source| row.source == source)
                 && self.from.is_none_or(|from| row.at >= from)
                 && self.before.is_none_or(|before| row.at < before)
-                && (self.body.is_none() || rows.kind(row) == "MessageEvent")
-        })
-    }
-
-    fn choose(
-        &self,
-        rows: &Rows,
-        order: Order,
-        from: Option<&str>,
-        enough: usize,
-    ) -> Vec<(RecordOffset, EventKey)> {
-        let from = from.map(EventKey::new);
-        let cursor = from.and_then(|key| rows.iter().find(|row| row.id == key)).map(|row| row.place.seq);
-        let kept = |row: &Row| (row.place, row.id.clone());
-        match order {
-            Order::Forward => {
-                let matching = self.matching(rows).filter(|row| cursor.is_none_or(|at| row.place.seq >= at));
-                matching.take(enough).map(kept).collect()
-            }
-            Order::Backward => {
-                let matching =
-                    self.matching(rows).rev().filter(|row| cursor.is_none_or(|at| row.place.seq <= at));
-                matching.take(enough).map(kept).collect()
-            }
         }
     }
 }

@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ports::retry::{Backoff, while_unavailable};
+use ports::Error;
+use ports::retry::Backoff;
 use tokio::sync::Semaphore;
 use types::ConversationId;
 
@@ -14,11 +15,9 @@ use super::conversation::ConversationState;
 use super::follow::PARALLEL_READS;
 use super::records::Sighting;
 use super::{CONVERSATIONS, Index};
+use crate::vital::contained;
 
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-
-/// How long a store that is away is waited for; a later record of the conversation begins anew.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What of a conversation is to be read again.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -84,26 +83,47 @@ impl Index {
         let index = self.clone();
         self.spawn(async move {
             while let Some(wish) = index.0.behind.take(id) {
-                index.read_again(id, wish).await;
+                contained("reading a conversation again", index.read_again(id, wish)).await;
             }
         });
     }
 
-    async fn read_again(&self, id: ConversationId, wish: Wish) {
-        let read = while_unavailable(PAUSES, PATIENCE, async || {
-            // A conversation that waits for its store takes no other's turn.
-            let _turn = self.0.behind.reading.acquire().await;
-            if wish.record {
-                self.refresh(id).await?;
+    /// A store that is away is waited for: nobody may tell of what was missed a second time.
+    async fn read_again(&self, id: ConversationId, mut wish: Wish) {
+        let mut pauses = PAUSES;
+        loop {
+            match self.read_on(id, &mut wish).await {
+                Ok(()) => return,
+                Err(Error::Unavailable(_)) => tokio::time::sleep(pauses.pause()).await,
+                Err(error) => {
+                    tracing::warn!(conversation.id = %id, %error, "a conversation cannot be brought in line with the store");
+                    return;
+                }
             }
-            match self.any(id).filter(|_| wish.log) {
-                Some(entry) => self.catch_up(&entry).await,
-                None => Ok(()),
-            }
-        });
-        if let Err(error) = read.await {
-            tracing::warn!(conversation.id = %id, %error, "a conversation cannot be brought in line with the store");
         }
+    }
+
+    async fn read_on(&self, id: ConversationId, wish: &mut Wish) -> ports::Result<()> {
+        if wish.record {
+            let _turn = self.0.behind.reading.acquire().await;
+            self.refresh(id).await?;
+            wish.record = false;
+        }
+        let Some(entry) = self.any(id).filter(|_| wish.log) else { return Ok(()) };
+        let log = self.0.ports.log.as_ref();
+        let read = async {
+            let end = log.tail(&entry.log).await?;
+            let mut is_there = false;
+            while !is_there {
+                // A page a turn: one that grows as fast as it is read keeps no other waiting.
+                let _turn = self.0.behind.reading.acquire().await;
+                is_there = entry.followed.read_on(log, end).await?;
+            }
+            Ok(())
+        };
+        let outcome = read.await;
+        self.directory_mut().reorder(&entry);
+        outcome
     }
 
     /// Brings the record of a conversation in line with the bucket.

@@ -26,10 +26,10 @@ pub struct ConversationState {
     pub delivery: tokio::sync::Mutex<()>,
     /// When it was driven last, for the closing snapshots.
     pub pulse: Pulse,
-    pub(super) followed: FollowedLog<State>,
+    pub(crate) followed: FollowedLog<State>,
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     /// Without the agent object, which is in `agent`.
     pub(super) record: Arc<ConversationRecord>,
     pub(super) revision: u64,
@@ -38,6 +38,8 @@ pub(super) struct State {
     /// Where the stored projection stands.
     saved: Seq,
     pub(super) folded_at: Instant,
+    /// Whether it was said that there are records that cannot be read.
+    is_odd: bool,
 }
 
 /// What the orders of lists depend on.
@@ -60,6 +62,7 @@ impl ConversationState {
             saved: projection.seq,
             projection,
             folded_at: Instant::now(),
+            is_odd: false,
         };
         Self {
             id,
@@ -188,7 +191,11 @@ impl Fold for State {
         let record = match LogRecord::decode(payload) {
             Ok(record) => record,
             Err(error) => {
-                tracing::warn!(seq = seq.0, %error, "a record of a log cannot be read");
+                // A worker may write as many as it likes.
+                if !std::mem::replace(&mut self.is_odd, true) {
+                    tracing::warn!(conversation.id = %self.record.id, seq = seq.0, %error,
+                        "a record cannot be read; others of this log are passed over silently");
+                }
                 self.projection.seq = seq;
                 return false;
             }
@@ -215,6 +222,13 @@ impl State {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    impl ConversationState {
+        /// Some conversation without a log.
+        pub(crate) fn sample() -> Self {
+            entry()
+        }
+    }
 
     fn entry() -> ConversationState {
         let record = json!({"id": ConversationId::random(), "sandbox": "default", "created_at": "2026-11-23T00:00:00.000000Z",

@@ -25,7 +25,8 @@ type Key = (Arc<str>, ConversationId);
 pub(super) struct Directory {
     slots: HashMap<ConversationId, Slot>,
     shelves: HashMap<TenantId, Shelf>,
-    children: HashMap<ConversationId, Vec<ConversationId>>,
+    /// In the order in which they were made.
+    children: HashMap<ConversationId, BTreeSet<Key>>,
     sandboxes: HashMap<SandboxId, HashSet<ConversationId>>,
     /// Being deleted: not let in again before that is done.
     hidden: HashSet<ConversationId>,
@@ -61,8 +62,11 @@ impl Directory {
         ids.filter_map(|id| self.get(*id).cloned()).collect()
     }
 
+    /// Those of its tenant: another may have made children of an earlier conversation with this id.
     pub(super) fn children_of(&self, id: ConversationId) -> Vec<ConversationId> {
-        self.children.get(&id).cloned().unwrap_or_default()
+        let Some(parent) = self.get(id) else { return Vec::new() };
+        let children = self.children.get(&id).into_iter().flatten().map(|(_, child)| *child);
+        children.filter(|child| self.get(*child).is_some_and(|child| child.tenant == parent.tenant)).collect()
     }
 
     pub(super) fn count(&self, tenant: &TenantId, status: Option<Status>) -> usize {
@@ -109,7 +113,7 @@ impl Directory {
         shelf.updated.insert((slot.updated.clone(), entry.id));
         *shelf.by_status.entry(slot.status).or_default() += 1;
         if let Some(parent) = entry.record().parent_conversation_id {
-            self.children.entry(parent).or_default().push(entry.id);
+            self.children.entry(parent).or_default().insert((slot.created.clone(), entry.id));
         }
         self.sandboxes.entry(entry.log.sandbox().clone()).or_default().insert(entry.id);
         self.slots.insert(entry.id, slot);
@@ -118,6 +122,14 @@ impl Directory {
 
     pub(super) fn remove(&mut self, id: ConversationId) -> Option<Arc<ConversationState>> {
         let slot = self.slots.remove(&id)?;
+        if let Some(parent) = slot.entry.record().parent_conversation_id
+            && let Some(siblings) = self.children.get_mut(&parent)
+        {
+            siblings.remove(&(slot.created.clone(), id));
+            if siblings.is_empty() {
+                self.children.remove(&parent);
+            }
+        }
         if let Some(shelf) = self.shelves.get_mut(&slot.entry.tenant) {
             shelf.created.remove(&(slot.created, id));
             shelf.updated.remove(&(slot.updated, id));
@@ -132,10 +144,6 @@ impl Directory {
             if others.is_empty() {
                 self.sandboxes.remove(sandbox);
             }
-        }
-        let parent = slot.entry.record().parent_conversation_id;
-        if let Some(siblings) = parent.and_then(|parent| self.children.get_mut(&parent)) {
-            siblings.retain(|sibling| *sibling != id);
         }
         Some(slot.entry)
     }

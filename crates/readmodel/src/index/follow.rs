@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ports::{Change, Changes, Delivery, Message, Ports, Subscription};
+use ports::retry::Backoff;
+use ports::{Change, Changes, Delivery, Error, Message, Ports, Subscription};
 use tokio::sync::{Notify, mpsc};
 use types::{ConversationId, LogId, subjects};
 
@@ -16,6 +17,7 @@ use super::conversation::ConversationState;
 use super::records::Sighting;
 use super::{CONVERSATIONS, Index};
 use crate::followed::Taken;
+use crate::vital::{contained, contained_now};
 
 /// Log reads at a time when many conversations are behind.
 pub(super) const PARALLEL_READS: usize = 16;
@@ -26,6 +28,12 @@ const PARTITIONS: usize = 4;
 /// Records that a partition may have waiting; each may have a mebibyte. What is more waits in the subscription, which
 /// is bounded and says so.
 const WAITING: usize = 16;
+
+/// Between two looks for what was missed: who makes records get lost all the time has nobody asked all the time.
+const REST: Duration = Duration::from_secs(1);
+
+/// Before what could not be looked for is looked for again.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 pub(super) struct Feeds {
     stored: Subscription,
@@ -48,20 +56,26 @@ pub(super) async fn subscribe(ports: &Ports) -> ports::Result<Feeds> {
 
 pub(super) fn spawn(index: &Index, feeds: Feeds) {
     let partitions = (0..PARTITIONS).map(|partition| spawn_partition(index, partition)).collect();
-    index.spawn(deal(feeds.stored, partitions));
+    index.spawn_vital("dealing out records", deal(feeds.stored, partitions));
     let listing = Arc::new(Notify::new());
-    index.spawn(list_when_told(index.clone(), listing.clone()));
-    let (index, records) = (index.clone(), feeds.records);
-    index.clone().spawn(async move {
-        records.for_each(async |change| index.take_change(change, &listing)).await;
-    });
+    index.spawn_vital("listing conversations", list_when_told(index.clone(), listing.clone()));
+    index.spawn_vital(
+        "following the list of conversations",
+        take_changes(index.clone(), feeds.records, listing),
+    );
+}
+
+async fn take_changes(index: Index, records: Changes, listing: Arc<Notify>) {
+    let take = |change| contained_now("taking in a conversation", || index.take_change(change, &listing));
+    let mut taken = records.map(take);
+    while taken.next().await.is_some() {}
 }
 
 fn spawn_partition(index: &Index, partition: usize) -> mpsc::Sender<Dealt> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let looking = Arc::new(Notify::new());
-    index.spawn(fold(index.clone(), receiver, looking.clone()));
-    index.spawn(look_when_told(index.clone(), partition, looking));
+    index.spawn_vital("folding records", fold(index.clone(), receiver, looking.clone()));
+    index.spawn_vital("looking for missed records", look_when_told(index.clone(), partition, looking));
     sender
 }
 
@@ -98,7 +112,9 @@ async fn deal(mut stored: Subscription, partitions: Vec<mpsc::Sender<Dealt>>) {
 async fn fold(index: Index, mut dealt: mpsc::Receiver<Dealt>, looking: Arc<Notify>) {
     while let Some(dealt) = dealt.recv().await {
         match dealt {
-            Dealt::Stored(log, message) => index.take_stored(&log, &message),
+            Dealt::Stored(log, message) => {
+                contained_now("folding a record", || index.take_stored(&log, &message));
+            }
             Dealt::Lagged => looking.notify_one(),
         }
     }
@@ -108,16 +124,32 @@ async fn fold(index: Index, mut dealt: mpsc::Receiver<Dealt>, looking: Arc<Notif
 async fn look_when_told(index: Index, partition: usize, looking: Arc<Notify>) {
     loop {
         looking.notified().await;
-        index.look_for_missed(partition).await;
+        until_done("looking for missed records", || index.look_for_missed(partition)).await;
+        tokio::time::sleep(REST).await;
     }
 }
 
 async fn list_when_told(index: Index, listing: Arc<Notify>) {
     loop {
         listing.notified().await;
-        if let Err(error) = index.refresh_all().await {
-            tracing::warn!(%error, "the list of conversations cannot be read again");
+        until_done("listing the conversations again", || index.refresh_all()).await;
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// Does it until it succeeds: nobody tells a second time that something was missed.
+async fn until_done<A>(what: &'static str, attempt: impl Fn() -> A)
+where
+    A: Future<Output = ports::Result<()>>,
+{
+    let mut pauses = PAUSES;
+    loop {
+        match contained(what, attempt()).await {
+            Some(Ok(())) => return,
+            Some(Err(error)) => tracing::warn!(what, %error, "the store does not answer, trying again"),
+            None => {}
         }
+        tokio::time::sleep(pauses.pause()).await;
     }
 }
 
@@ -176,21 +208,25 @@ impl Index {
 
     /// Has those conversations of a partition read their logs that end behind what is known of them. One whose next
     /// record was folded since has missed nothing: that record named the one before it.
-    async fn look_for_missed(&self, partition: usize) {
+    async fn look_for_missed(&self, partition: usize) -> ports::Result<()> {
         let since = Instant::now();
         let mut entries = self.directory().all();
         entries.retain(|entry| partition_of(&entry.log) == partition);
         stream::iter(entries)
-            .for_each_concurrent(PARALLEL_READS, async |entry| {
+            .map(Ok)
+            .try_for_each_concurrent(PARALLEL_READS, async |entry| {
                 if entry.state().folded_at > since {
-                    return;
+                    return Ok(());
                 }
                 match self.0.ports.log.tail(&entry.log).await {
                     Ok(tail) if tail <= entry.seq() => {}
+                    // All are looked at again, rather than that each waits for the store by itself.
+                    Err(error @ Error::Unavailable(_)) => return Err(error),
                     Ok(_) | Err(_) => self.bring_in_line(entry.id, Wish::LOG),
                 }
+                Ok(())
             })
-            .await;
+            .await
     }
 
     /// Removes `entry` unless another conversation has its id by now.

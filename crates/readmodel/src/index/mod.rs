@@ -17,7 +17,8 @@
 //! **Fresh goes before late.** The tasks that fold wait for nothing but the next record, so no conversation holds up
 //! another. Records of one log always come to the same partition, in their order. Where one names a record before it that
 //! is not known, the conversation is *behind*, and a task of its own reads the log (`behind`), one a conversation, again if
-//! it was asked again meanwhile, and `follow::PARALLEL_READS` of them at a time. A store that is away is asked again.
+//! it was asked again meanwhile, and `follow::PARALLEL_READS` of them at a time, a page a turn. A store that is away is
+//! asked again until it is back: what was missed is never given up.
 //!
 //! **Lag.** When the subscription has dropped records they may be those of any log. The word of it goes through the
 //! partitions behind the records that came before it; then each looks, beside its folding, where the logs of its
@@ -32,7 +33,8 @@
 //!
 //! **Who waits** for a write to be visible watches the position ([`Index::wait_for`]), and reads the log himself when the
 //! bus is late. **At start** all is loaded from the bucket, the saved folds and what the logs have beyond them, with the
-//! subscriptions made before. **It ends** when `drain` is cancelled: all of its tasks stop where they wait.
+//! subscriptions made before. **It ends** when `drain` is cancelled: all of its tasks stop where they wait. A panic over one
+//! record or one conversation is contained; a task that ends nevertheless, or a subscription, ends the server (`vital`).
 
 mod agent_text;
 mod behind;
@@ -62,6 +64,8 @@ use directory::Directory;
 pub use directory::Sort;
 pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
 pub use records::Created;
+
+use crate::vital;
 
 /// How long the bus may take before the log is asked instead.
 const BUS_PATIENCE: Duration = Duration::from_millis(250);
@@ -181,9 +185,14 @@ impl Index {
         outcome
     }
 
-    /// Runs `work` until the server stops.
+    /// Runs `work` until the server stops, or it ends.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(self.0.drain.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Runs `work`, without which the index would grow old, until the server stops.
+    fn spawn_vital(&self, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        vital::spawn(&self.0.tasks, &self.0.drain, what, work);
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use types::conversation::{ConversationRecord, Projection};
 use types::{BashScope, ConversationId, LogId, TenantId};
 
+use super::behind::Wish;
 use super::conversation::ConversationState;
 use super::{CONVERSATIONS, Index, PROJECTIONS};
 
@@ -37,6 +38,10 @@ impl Index {
                 continue;
             }
             if let Some(revision) = records.make(&key, record).await? {
+                // The deletion of an earlier one may be about to end.
+                while self.directory().is_hidden(record.id) {
+                    tokio::time::sleep(DELETING).await;
+                }
                 let stored = Versioned { value: record.clone(), revision };
                 return Ok(Created::New(self.adopt(Sighting::of(stored)?).await?));
             }
@@ -58,12 +63,30 @@ impl Index {
         Ok(self.records().get(&id.hex()).await?.map(|stored| stored.value))
     }
 
-    /// Changes the stored record; `change` says whether there is anything to write, and is called again when
-    /// somebody else wrote first.
+    /// Changes the stored record of this conversation, and not of one that has its id after it; `change` says whether there is
+    /// anything to write, and is called again when somebody else wrote first.
+    ///
+    /// # Errors
+    /// `NotFound` without a record of it; those of the store.
+    pub async fn update(
+        &self,
+        entry: &ConversationState,
+        mut change: impl FnMut(&mut ConversationRecord) -> bool,
+    ) -> ports::Result<()> {
+        let mut is_there = false;
+        let change = |record: &mut ConversationRecord| {
+            is_there = entry.is_of(record);
+            is_there && change(record)
+        };
+        self.update_any(entry.id, change).await?;
+        if is_there { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    /// As [`Index::update`], for who looks himself whose record it is.
     ///
     /// # Errors
     /// `NotFound` without a record; those of the store.
-    pub async fn update(
+    pub async fn update_any(
         &self,
         id: ConversationId,
         mut change: impl FnMut(&mut ConversationRecord) -> bool,
@@ -81,7 +104,7 @@ impl Index {
     }
 
     /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more from
-    /// the beginning on, unless deleting fails. Whether there was one.
+    /// the beginning on, unless deleting fails or is given up. Whether there was one.
     ///
     /// # Errors
     /// That of `forget`; those of the store. What is left can be deleted again.
@@ -92,16 +115,11 @@ impl Index {
         forget: impl AsyncFnOnce(&ConversationState) -> Result<(), E>,
     ) -> Result<bool, E> {
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
-        let outcome = match forget(&entry).await {
-            Ok(()) => self.delete_stored(&entry).await.map_err(E::from),
-            Err(error) => Err(error),
-        };
-        let mut directory = self.directory_mut();
-        directory.unhide(id);
-        if outcome.is_err() {
-            directory.insert(entry);
-        }
-        outcome.map(|()| true)
+        let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
+        forget(&entry).await?;
+        self.delete_stored(&entry).await?;
+        hidden.restored = None;
+        Ok(true)
     }
 
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
@@ -137,6 +155,27 @@ impl Index {
 
     fn records(&self) -> Bucket<'_, ConversationRecord> {
         Bucket::new(self.0.ports.kv.as_ref(), CONVERSATIONS)
+    }
+}
+
+/// A conversation that is being deleted, for as long.
+struct Hidden<'a> {
+    index: &'a Index,
+    id: ConversationId,
+    /// `None` once it is gone.
+    restored: Option<Arc<ConversationState>>,
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        let mut directory = self.index.directory_mut();
+        directory.unhide(self.id);
+        if let Some(entry) = self.restored.take() {
+            directory.insert(entry);
+        }
+        drop(directory);
+        // What was told of the id meanwhile was passed over: there may be another conversation.
+        self.index.bring_in_line(self.id, Wish::RECORD);
     }
 }
 

@@ -11,6 +11,7 @@ use types::conversation::Projection;
 
 use super::follow::PARALLEL_READS;
 use super::{Index, PROJECTIONS};
+use crate::vital;
 
 /// How long a conversation must have been quiet, and how often that is looked at.
 const QUIET: Duration = Duration::from_secs(5);
@@ -27,7 +28,7 @@ pub(super) fn spawn(index: &Index, tasks: &TaskTracker, drain: &CancellationToke
     let (index, drain) = (index.clone(), drain.clone());
     tasks.spawn(async move {
         while tokio::time::timeout(QUIET, drain.cancelled()).await.is_err() {
-            index.save(QUIET).await;
+            vital::contained("saving projections", index.save(QUIET)).await;
         }
         index.save(Duration::ZERO).await;
     });

@@ -1,4 +1,4 @@
-//! A world of real files in which a log can be stuck and a bus can lose messages.
+//! A world of real files in which a log can be stuck, a bucket can be away, and a bus can lose messages.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future::ready};
 use manyhands_readmodel::index::{ConversationState, Created, Index};
-use ports::{Appended, Bus, Delivery, EventLog, Parcel, Ports, Record, Result, Stored, Subscription};
+use ports::{
+    Appended, Bus, Change, Changes, Delivery, Error, EventLog, Expect, Kv, KvEntry, Parcel, Ports, Record,
+    Result, Scan, Stored, Subscription,
+};
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
@@ -29,6 +32,12 @@ pub struct Logs {
     pub asked: watch::Sender<HashMap<LogId, (usize, usize)>>,
     /// What is stored in a log as soon as it was read to its end for the first time.
     late: Mutex<HashMap<LogId, Bytes>>,
+    /// How many pages of a log are still read before it is stuck.
+    sticking: Mutex<HashMap<LogId, usize>>,
+    /// Whose next page is a panic.
+    panicking: Mutex<HashSet<LogId>>,
+    /// Which have one record more each time a page was read.
+    growing: Mutex<HashSet<LogId>>,
 }
 
 impl Logs {
@@ -38,6 +47,21 @@ impl Logs {
 
     pub fn release(&self, log: &LogId) {
         self.stuck.send_if_modified(|stuck| stuck.remove(log));
+    }
+
+    /// Sticks once so many pages were read.
+    pub fn stick_after(&self, log: &LogId, pages: usize) {
+        self.sticking.lock().unwrap().insert(log.clone(), pages);
+    }
+
+    /// Panics when the next page is read, once.
+    pub fn panic_once(&self, log: &LogId) {
+        self.panicking.lock().unwrap().insert(log.clone());
+    }
+
+    /// Grows as fast as it is read.
+    pub fn grow(&self, log: &LogId) {
+        self.growing.lock().unwrap().insert(log.clone());
     }
 
     pub fn store_after_reading(&self, log: &LogId, record: Bytes) {
@@ -70,11 +94,22 @@ impl EventLog for Logs {
     }
 
     async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        if let Some(pages) = self.sticking.lock().unwrap().get_mut(log) {
+            *pages = pages.wrapping_sub(1);
+            if *pages == usize::MAX {
+                self.stick(log);
+            }
+        }
         self.ask(log, 1, 0).await;
+        assert!(!self.panicking.lock().unwrap().remove(log), "a defect");
         let page = self.inner.read(log, after, limit).await?;
-        let late = if page.is_empty() { self.late.lock().unwrap().remove(log) } else { None };
-        if let Some(record) = late {
-            self.inner.append(log, after, vec![record]).await?;
+        let tail = self.inner.tail(log).await?;
+        let is_end = page.last().is_none_or(|last| last.seq == tail);
+        let late = if is_end { self.late.lock().unwrap().remove(log) } else { None };
+        let more = self.growing.lock().unwrap().contains(log).then(message);
+        let records: Vec<_> = late.into_iter().chain(more).collect();
+        if !records.is_empty() {
+            self.inner.append(log, tail, records).await?;
         }
         Ok(page)
     }
@@ -103,6 +138,8 @@ pub struct Wire {
     lost: Arc<Mutex<HashSet<String>>>,
     lags: broadcast::Sender<()>,
     pub subscriptions: Mutex<Vec<String>>,
+    /// Whose subscriptions end.
+    ended: watch::Sender<bool>,
 }
 
 impl Wire {
@@ -116,6 +153,11 @@ impl Wire {
 
     pub fn lag(&self) {
         self.lags.send(()).unwrap();
+    }
+
+    /// All subscriptions end.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
     }
 }
 
@@ -143,6 +185,80 @@ impl Bus for Wire {
             lags.recv().await.ok()?;
             Some((Delivery::Lagged, lags))
         });
+        let mut ended = self.ended.subscribe();
+        let end = async move { ended.wait_for(|ended| *ended).await.map(drop) };
+        Ok(futures_util::stream::select(heard, lags).take_until(Box::pin(end)).boxed())
+    }
+}
+
+/// The same buckets, which can be away and of whose changes nobody is told.
+pub struct Buckets {
+    inner: Arc<dyn Kv>,
+    /// How often one that is away was asked.
+    pub refused: watch::Sender<usize>,
+    away: watch::Sender<bool>,
+    silent: Arc<Mutex<bool>>,
+    lags: broadcast::Sender<()>,
+    /// A bucket whose deletions do not end.
+    clinging: watch::Sender<Option<&'static str>>,
+}
+
+impl Buckets {
+    pub fn go_away(&self, away: bool) {
+        self.away.send_replace(away);
+    }
+
+    pub fn be_silent(&self, silent: bool) {
+        *self.silent.lock().unwrap() = silent;
+    }
+
+    pub fn lag(&self) {
+        self.lags.send(()).unwrap();
+    }
+
+    pub fn cling_to(&self, bucket: Option<&'static str>) {
+        self.clinging.send_replace(bucket);
+    }
+
+    fn check(&self) -> Result<()> {
+        if !*self.away.borrow() {
+            return Ok(());
+        }
+        self.refused.send_modify(|refused| *refused += 1);
+        Err(Error::Unavailable("away".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Kv for Buckets {
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+        self.check()?;
+        self.inner.get(bucket, key).await
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        self.inner.put(bucket, key, value, expect).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.clinging.subscribe().wait_for(|clinging| *clinging != Some(bucket)).await.unwrap();
+        self.inner.delete(bucket, key, expect).await
+    }
+
+    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
+        match self.check() {
+            Ok(()) => self.inner.scan(bucket),
+            Err(error) => futures_util::stream::iter([Err(error)]).boxed(),
+        }
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        let silent = self.silent.clone();
+        let heard = self.inner.watch(bucket).await?.filter(move |_| ready(!*silent.lock().unwrap()));
+        let lags = futures_util::stream::unfold(self.lags.subscribe(), async |mut lags| {
+            lags.recv().await.ok()?;
+            Some((Change::Lagged, lags))
+        });
         Ok(futures_util::stream::select(heard, lags).boxed())
     }
 }
@@ -152,6 +268,7 @@ pub struct World {
     pub ports: Ports,
     pub logs: Arc<Logs>,
     pub bus: Arc<Wire>,
+    pub buckets: Arc<Buckets>,
     pub index: Index,
     pub tasks: TaskTracker,
     pub drain: CancellationToken,
@@ -168,17 +285,29 @@ impl World {
             stuck: watch::Sender::default(),
             asked: watch::Sender::default(),
             late: Mutex::default(),
+            sticking: Mutex::default(),
+            panicking: Mutex::default(),
+            growing: Mutex::default(),
         });
         let bus = Arc::new(Wire {
             inner: real.bus.clone(),
             lost: Arc::default(),
             lags: broadcast::channel(16).0,
             subscriptions: Mutex::default(),
+            ended: watch::Sender::default(),
         });
-        let ports = Ports { log: logs.clone(), bus: bus.clone(), ..real };
+        let buckets = Arc::new(Buckets {
+            inner: real.kv.clone(),
+            refused: watch::Sender::default(),
+            away: watch::Sender::default(),
+            silent: Arc::default(),
+            lags: broadcast::channel(16).0,
+            clinging: watch::Sender::default(),
+        });
+        let ports = Ports { log: logs.clone(), bus: bus.clone(), kv: buckets.clone() };
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let index = Index::start(&ports, &tasks, &drain).await.unwrap();
-        Self { ports, logs, bus, index, tasks, drain, _store: (guard, folder) }
+        Self { ports, logs, bus, buckets, index, tasks, drain, _store: (guard, folder) }
     }
 
     pub async fn conversation(&self) -> Arc<ConversationState> {

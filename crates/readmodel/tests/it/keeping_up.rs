@@ -29,9 +29,9 @@ async fn a_conversation_with_a_gap_holds_up_no_other() {
     world.settle().await;
     world.bus.deliver(&late.log);
     world.logs.stick(&late.log);
-    let (pages, _) = world.logs.asked(&late.log);
+    let (_, tails) = world.logs.asked(&late.log);
     world.publish_after_a_gap(&late.log).await;
-    world.logs.until_asked(&late.log, |asked| asked.0 > pages).await;
+    world.logs.until_asked(&late.log, |asked| asked.1 > tails).await;
     others_are_folded_while_this_is_not(&world, &late).await;
     world.logs.release(&late.log);
     until_folded(&late, missed).await;
@@ -81,7 +81,7 @@ async fn a_new_conversation_whose_log_does_not_answer_holds_up_no_other() {
     let log = LogId::conversation(&stuck.sandbox, stuck.id);
     world.logs.stick(&log);
     made_elsewhere(&world, &stuck).await;
-    world.logs.until_asked(&log, |asked| asked.0 > 0).await;
+    world.logs.until_asked(&log, |asked| asked.1 > 0).await;
     made_elsewhere(&world, &other).await;
     until("the other conversation is there", || world.index.any(other.id)).await;
     assert!(world.index.any(stuck.id).is_none(), "it is not shown before it was read");
@@ -129,7 +129,7 @@ async fn the_conversations_of_a_sandbox_are_those_that_are_in_it() {
 }
 
 /// Another replica stores the record of a conversation.
-async fn made_elsewhere(world: &World, record: &ConversationRecord) {
+pub async fn made_elsewhere(world: &World, record: &ConversationRecord) {
     let value = serde_json::to_vec(record).unwrap();
     world.ports.kv.put(CONVERSATIONS, &record.id.hex(), value.into(), Expect::Absent).await.unwrap();
 }

@@ -8,5 +8,8 @@
 )]
 
 mod doubles;
+mod faults;
 mod keeping_up;
+mod pages;
 mod sharing;
+mod tails;

@@ -41,7 +41,7 @@ async fn all_who_wait_for_a_bash_log_share_one_subscription_and_miss_nothing() {
     assert_eq!(subscriptions.iter().filter(|pattern| **pattern == subject).count(), 1);
 }
 
-async fn append(world: &World, log: &LogId, mut tail: Seq, ids: std::ops::Range<u64>) -> Seq {
+pub async fn append(world: &World, log: &LogId, mut tail: Seq, ids: std::ops::Range<u64>) -> Seq {
     for id in ids {
         tail = world.ports.log.append(log, tail, vec![event(id)]).await.unwrap().tail();
     }
@@ -49,7 +49,7 @@ async fn append(world: &World, log: &LogId, mut tail: Seq, ids: std::ops::Range<
 }
 
 /// The ids of the next events.
-async fn told(listener: &mut Listener, count: usize) -> Vec<u128> {
+pub async fn told(listener: &mut Listener, count: usize) -> Vec<u128> {
     let mut ids = Vec::new();
     while ids.len() < count {
         let records = timeout(Duration::from_secs(10), listener.next()).await.expect("it is told").unwrap();

@@ -76,9 +76,19 @@ async fn bash(ports: Ports, call: BashCall) -> Answer {
         BashCall::Stop { .. } => ok(BashStopped { ended: true }),
         BashCall::Clear { scope } => {
             let log = LogId::bash(&SandboxId::shared(), scope.bash());
-            let count = ports.log.read_all(&log, types::Seq::ZERO).await.unwrap().len();
-            ports.log.delete(&log).await.unwrap();
-            ok(json!({"cleared_count": count}))
+            let events = ports.log.read_all(&log, types::Seq::ZERO).await.unwrap();
+            let tail = events.last().map_or(types::Seq::ZERO, |last| last.seq);
+            let fence = Bytes::from_static(br#"{"control":{"type":"fence","epoch":1}}"#);
+            let fence = ports.log.append(&log, tail, vec![fence]).await.unwrap().tail();
+            ports.log.truncate_before(&log, fence).await.unwrap();
+            if events.iter().any(|event| event.payload.windows(9).any(|text| text == b"meanwhile")) {
+                let (id, timestamp, command) = (id(), time::utc_now(), "came meanwhile".to_owned());
+                let command = BashCommand { command, cwd: None, timeout: 1, id, timestamp };
+                append(&ports, &log, BashEvent::BashCommand(command)).await;
+                // So that whoever listens has it by the time of the answer.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            ok(json!({"cleared_count": events.len()}))
         }
     }
 }

@@ -1,0 +1,147 @@
+//! What breaks is seen, and breaks nothing else.
+
+use std::time::Duration;
+
+use manyhands_readmodel::index::Created;
+use ports::Error;
+use tokio::time::timeout;
+use types::buckets::PROJECTIONS;
+use types::conversation::ConversationRecord;
+use types::{LogId, SandboxId, TenantId};
+
+use crate::doubles::{World, record, until, until_folded};
+use crate::keeping_up::made_elsewhere;
+
+const IN_TIME: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_panic_over_one_conversation_keeps_neither_it_nor_another_from_being_read() {
+    let world = World::start().await;
+    let (odd, other) = (world.conversation().await, world.conversation().await);
+    for conversation in [&odd, &other] {
+        world.bus.lose(&conversation.log);
+    }
+    world.logs.panic_once(&odd.log);
+    let (one, two) = (world.append(&odd.log).await, world.append(&other.log).await);
+    world.bus.lag();
+    until_folded(&other, two).await;
+    world.logs.until_asked(&odd.log, |asked| asked.0 > 0).await;
+    assert!(!world.drain.is_cancelled());
+    world.bus.lag();
+    until_folded(&odd, one).await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_ends_ends_the_server_rather_than_leaving_it_deaf() {
+    let world = World::start().await;
+    world.bus.end();
+    timeout(IN_TIME, world.drain.cancelled()).await.expect("the server ends");
+}
+
+#[tokio::test]
+async fn what_was_missed_while_the_store_was_away_is_found_when_it_is_back() {
+    let world = World::start().await;
+    let missed = record(&SandboxId::shared());
+    world.buckets.be_silent(true);
+    made_elsewhere(&world, &missed).await;
+    world.buckets.go_away(true);
+    world.buckets.lag();
+    let mut refused = world.buckets.refused.subscribe();
+    timeout(IN_TIME, refused.wait_for(|refused| *refused > 1)).await.expect("it is asked again").unwrap();
+    world.buckets.go_away(false);
+    until("the conversation is there", || world.index.any(missed.id)).await;
+}
+
+#[tokio::test]
+async fn a_log_that_grows_as_fast_as_it_is_read_is_read_to_where_it_ended() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    world.bus.lose(&entry.log);
+    let seq = world.append(&entry.log).await;
+    world.logs.grow(&entry.log);
+    timeout(IN_TIME, world.index.catch_up(&entry)).await.expect("it ends").unwrap();
+    assert!(entry.seq() >= seq);
+}
+
+#[tokio::test]
+async fn a_conversation_made_anew_while_the_earlier_one_goes_is_not_passed_over() {
+    let world = World::start().await;
+    let earlier = world.conversation().await;
+    let (id, log) = (earlier.id, earlier.log.clone());
+    world.buckets.cling_to(Some(PROJECTIONS));
+    let deleting = {
+        let index = world.index.clone();
+        tokio::spawn(
+            async move { index.delete(&TenantId::default(), id, async |_: &_| Ok::<_, Error>(())).await },
+        )
+    };
+    let is_gone = async || world.index.read(id).await.unwrap().is_none();
+    while !is_gone().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (_, tails) = world.logs.asked(&log);
+    let anew =
+        ConversationRecord { id, created_at: "2026-11-24T00:00:00.000000Z".into(), ..record(log.sandbox()) };
+    made_elsewhere(&world, &anew).await;
+    // It was read, and was to be put in.
+    world.logs.until_asked(&log, |asked| asked.1 >= tails + 2).await;
+    world.buckets.cling_to(None);
+    assert!(deleting.await.unwrap().unwrap());
+    let entry = until("the later conversation is there", || world.index.any(id)).await;
+    assert_eq!(*entry.created_at(), *anew.created_at);
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_given_up_hides_nothing() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    let tenant = TenantId::default();
+    let deleting = world.index.delete(&tenant, entry.id, async |_: &_| {
+        std::future::pending::<()>().await;
+        Ok::<_, Error>(())
+    });
+    assert!(timeout(Duration::from_millis(50), deleting).await.is_err());
+    assert!(world.index.get(&tenant, entry.id).is_some());
+    assert!(matches!(world.index.create(&entry.record()).await.unwrap(), Created::Existing(_)));
+}
+
+#[tokio::test]
+async fn what_is_meant_for_a_conversation_changes_no_later_one_with_its_id() {
+    let world = World::start().await;
+    let earlier = world.conversation().await;
+    let deleted = world.index.delete(&earlier.tenant, earlier.id, async |_: &_| Ok::<_, Error>(())).await;
+    assert!(deleted.unwrap());
+    let anew = ConversationRecord {
+        id: earlier.id,
+        tenant: TenantId::parse("other").unwrap(),
+        created_at: "2026-11-24T00:00:00.000000Z".into(),
+        ..record(&SandboxId::shared())
+    };
+    assert!(matches!(world.index.create(&anew).await.unwrap(), Created::New(_)));
+    let renamed = world.index.update(&earlier, |record| {
+        record.title = Some("of the earlier one".to_owned());
+        true
+    });
+    assert_eq!(renamed.await, Err(Error::NotFound));
+    assert_eq!(world.index.read(anew.id).await.unwrap().unwrap().title, None);
+}
+
+#[tokio::test]
+async fn children_are_those_of_the_same_tenant_and_leave_nothing_behind() {
+    let world = World::start().await;
+    let parent = world.conversation().await;
+    let child = |tenant: &str| ConversationRecord {
+        tenant: TenantId::parse(tenant).unwrap(),
+        parent_conversation_id: Some(parent.id),
+        ..record(&SandboxId::shared())
+    };
+    let (own, others) = (child("default"), child("other"));
+    for record in [&own, &others] {
+        world.index.create(record).await.unwrap();
+    }
+    assert_eq!(world.index.children_of(parent.id), [own.id]);
+    world.index.delete(&own.tenant, own.id, async |_: &_| Ok::<_, Error>(())).await.unwrap();
+    assert_eq!(world.index.children_of(parent.id), []);
+    let log = LogId::conversation(&own.sandbox, own.id);
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), types::Seq::ZERO);
+}
