@@ -66,14 +66,18 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, ports) = (connection.clone(), ports.clone());
-        let (work, stop, quota) = (metrics.work.clone(), stop.clone(), cluster.sandbox_storage);
+        let (work, stop) = (metrics.work.clone(), stop.clone());
+        let limits = control::storage::Limits {
+            most: cluster.sandbox_storage,
+            bash_retention: settings.bash_events_retention,
+        };
         let watch = gateway::watched(metrics.calls.clone());
         async move {
             let count = move |records| work.appended(records);
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
                 let (count, watch) = (count.clone(), watch.clone());
-                Ok(control::storage::serve(&*storage, &ports, quota, count, watch, &stop).await?)
+                Ok(control::storage::serve(&*storage, &ports, limits, count, watch, &stop).await?)
             };
             let mut pauses = SERVING_AGAIN;
             while let Err(error) = serve().await {

@@ -66,6 +66,7 @@ impl Control {
         let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
         records.clone().serve(&server).await?;
+        let is_cluster = matches!(config.mode, Mode::Cluster(_));
         let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
@@ -77,6 +78,7 @@ impl Control {
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
                 placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
+                tasks.spawn_vital("giving up abandoned sandboxes", fleet.keep_giving_up());
                 let settled = CancellationToken::new();
                 settled.cancel();
                 (workers, settled)
@@ -95,6 +97,10 @@ impl Control {
             activity: activity.clone(),
             tasks: tasks.clone(),
         });
+        if is_cluster {
+            let delivering = conversations.clone().keep_delivering();
+            tasks.spawn_vital("delivering first messages", delivering);
+        }
         Ok(Self { workers, history, conversations, commands, activity, settled })
     }
 }

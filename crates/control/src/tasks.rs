@@ -27,4 +27,9 @@ impl Tasks {
     pub fn spawn_until_drain(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn(self.drain.clone().run_until_cancelled_owned(work));
     }
+
+    /// The same, of work that must go on until then: should it end before, the server ends too.
+    pub fn spawn_vital(&self, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        readmodel::vital::spawn(&self.tracker, &self.drain, what, work);
+    }
 }

@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use manyhands_gateway::config::Policy;
 use reqwest::Method;
 use serde_json::{Value, json};
-use types::buckets::{LEASES, PLACES};
+use types::buckets::{ALLOCATIONS, LEASES, PLACES};
 use types::calls::Command;
-use types::placement::Want;
+use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId, Seq, subjects};
 
 fn with_message(working_dir: &str, run: bool) -> Value {
@@ -70,6 +70,44 @@ async fn a_conversation_is_there_before_its_worker_and_gets_its_first_message_on
         .map(|event| &event["llm_message"]["content"][0]["text"])
         .collect();
     assert_eq!(texts, ["go", "more"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_that_nobody_delivers_any_more_is_delivered_by_the_next_gateway() {
+    let mut world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    world.supervisor.fail_with("The image is not there.");
+    world.supervisor.begin().await;
+    let id = world.gateway().create(with_message("/tmp/w", true)).await;
+    let sandbox = world.sandbox_of(&id).await;
+    // Neither its workspace could be made nor its message delivered.
+    until(async || {
+        let allocation: Option<Allocation> = world.read(ALLOCATIONS, sandbox.as_str()).await;
+        allocation.is_some_and(|allocation| allocation.epoch >= Epoch(2))
+    })
+    .await;
+    world.supervisor.recover();
+    assert!(world.record(&id).await.undelivered.is_some());
+    world.add_gateway(Policy::Conversation).await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+    world.gateway().until_status(&id, "finished").await;
+    assert_eq!(messages(&world, &sandbox), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_stays_while_a_child_of_its_conversation_is_in_it() {
+    let world = start(Policy::Conversation).await;
+    let gateway = world.gateway();
+    let parent = gateway.create(create_body("/tmp/w")).await;
+    let mut body = create_body("/tmp/w");
+    body["parent_conversation_id"] = json!(parent);
+    let child = gateway.create(body).await;
+    let sandbox = world.sandbox_of(&parent).await;
+    assert_eq!(world.sandbox_of(&child).await, sandbox);
+    assert_eq!(gateway.delete(&format!("/api/conversations/{parent}")).await.0, 200);
+    assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    assert_eq!(gateway.bash(&format!("/api/conversations/{child}"), None).await, 200);
+    assert_eq!(gateway.delete(&format!("/api/conversations/{child}")).await.0, 200);
+    assert_eq!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,8 +232,16 @@ async fn the_shared_sandbox_is_paused_with_its_last_conversation() {
     world.until_lease(&SandboxId::shared()).await;
     gateway.delete(&format!("/api/conversations/{one}")).await;
     assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Running);
+    let epoch = world.until_lease(&SandboxId::shared()).await.epoch;
     gateway.delete(&format!("/api/conversations/{other}")).await;
-    assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Paused);
+    assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Running, "it may be at work");
+    until(async || {
+        world.supervisor.renew_idle(&SandboxId::shared(), epoch, 5).await;
+        world.wanted(&SandboxId::shared()).await.unwrap().want == Want::Paused
+    })
+    .await;
+    let wanted = world.wanted(&SandboxId::shared()).await.unwrap();
+    assert_eq!(wanted.quiet_after, Some(0), "a call that comes at the same moment is not cut off");
     assert_eq!(gateway.bash("/api", None).await, 200, "and comes back when it is needed");
 }
 

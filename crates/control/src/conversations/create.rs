@@ -34,17 +34,28 @@ pub enum CreateOutcome {
 impl Conversations {
     /// Makes the conversation of `record`, whose secrets are in plain text and whose sandbox is still to be found;
     /// `alone`: in one of its own. `knows_its_id`: the client can ask for it again; to any other, one whose first
-    /// message cannot be delivered is lost, and so it is deleted.
+    /// message cannot be delivered is lost, and so it is deleted. Goes on to its end also when nobody waits for it.
     ///
     /// # Errors
     /// Those of the store, and of the first message's delivery.
     pub async fn create(
         &self,
-        mut record: ConversationRecord,
+        record: ConversationRecord,
         alone: bool,
         knows_its_id: bool,
     ) -> Result<CreateOutcome, Fault> {
         self.0.activity.touch();
+        let conversations = self.clone();
+        let creating = async move { conversations.create_now(record, alone, knows_its_id).await };
+        self.0.tasks.spawn(creating).await.map_err(Fault::internal)?
+    }
+
+    async fn create_now(
+        &self,
+        mut record: ConversationRecord,
+        alone: bool,
+        knows_its_id: bool,
+    ) -> Result<CreateOutcome, Fault> {
         record.sandbox = self.sandbox_for(&record, alone).await?;
         self.seal(&mut record);
         if self.placement().creation() == Creation::BeforeItsWorker {
@@ -122,16 +133,20 @@ impl Conversations {
         let (conversations, entry) = (self.clone(), entry.clone());
         let (prepared, is_prepared) = tokio::sync::oneshot::channel();
         self.0.tasks.spawn_until_drain(async move {
-            conversations.prepare(&entry.record()).await;
             // Nobody may wait for it.
-            let _ = prepared.send(());
-            if let Err(fault) = conversations.deliver(&entry).await {
-                tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
-            }
+            conversations.begin_now(&entry, || prepared.send(()).unwrap_or_default()).await;
         });
         async {
             // It ends early with the server.
             let _ = is_prepared.await;
+        }
+    }
+
+    pub(super) async fn begin_now(&self, entry: &Arc<ConversationState>, is_prepared: impl FnOnce()) {
+        self.prepare(&entry.record()).await;
+        is_prepared();
+        if let Err(fault) = self.deliver(entry).await {
+            tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
         }
     }
 

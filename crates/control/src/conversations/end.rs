@@ -1,7 +1,7 @@
 //! The rest of a conversation that is paused, and the end of one that is deleted.
 
 use ports::rpc::Fault;
-use types::{ConversationId, TenantId};
+use types::{ConversationId, SandboxId, TenantId};
 
 use super::Conversations;
 
@@ -20,11 +20,25 @@ impl Conversations {
         let Some(entry) = self.get(tenant, id) else { return Ok(false) };
         let sandbox = entry.log.sandbox();
         let there_was = self.0.index.delete(tenant, id, async |entry| self.forget(entry).await).await?;
-        if let Err(error) = self.placement().left(sandbox, id).await {
-            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind");
+        match self.placement().left(sandbox, id).await {
+            Ok(false) => {}
+            Ok(true) => self.rest_empty(sandbox.clone()),
+            Err(error) => {
+                tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
+            }
         }
         self.0.models.forget(id).await;
         Ok(there_was)
+    }
+
+    /// Nobody waits for it.
+    fn rest_empty(&self, sandbox: SandboxId) {
+        let placement = self.0.workers.placement().clone();
+        self.0.tasks.spawn_until_drain(async move {
+            if let Err(error) = placement.rest_empty(&sandbox).await {
+                tracing::warn!(sandbox.id = %sandbox, %error, "a sandbox that may rest is not paused");
+            }
+        });
     }
 
     /// A conversation was paused: its sandbox may need no worker any more. Nobody waits for it.

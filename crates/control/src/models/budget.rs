@@ -32,7 +32,8 @@ pub struct Budget {
 }
 
 /// Sums by conversation and by tenant. A call is counted when it is over, and until then reserves what it may cost. Another
-/// gateway knows nothing of that: together they may go beyond a limit by one call each, and by what they reserve.
+/// gateway knows nothing of that: together they may go beyond a limit by one call each, and by what they reserve. To tell each
+/// other would take a write before each call, to a sum that all calls of a tenant share.
 pub(super) struct Budgets {
     tally: Tally,
     reserve: Reserve,

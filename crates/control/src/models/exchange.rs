@@ -20,8 +20,9 @@ use super::budget::Allowance;
 use super::reserve::Reserved;
 use super::route;
 
-/// Between two parts of a call's body.
+/// Between two parts of a call's body, and from the first to the last: for so long it takes up room that others want.
 const PARTS_APART: Duration = Duration::from_secs(30);
+const ARRIVING: Duration = Duration::from_secs(120);
 
 /// No exchange takes longer; workers give up much earlier, and one that has died cannot say so.
 const LONGEST: Duration = Duration::from_secs(3_600);
@@ -48,7 +49,8 @@ impl Exchange {
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
     pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Permit) {
-        let Some(body) = whole_body(&mut notes, first, body_bytes).await else {
+        let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, body_bytes));
+        let Some(body) = arriving.await.ok().flatten() else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
         let Models(models) = self.models.clone();
@@ -94,7 +96,8 @@ impl Exchange {
                 return self.answer.refuse(status, &headers, BUDGET_REACHED, &text).await;
             }
             Err(error) => {
-                return self.answer.fail(format!("the budget cannot be read: {error}"), false).await;
+                tracing::warn!(conversation.id = %record.id, %error, "a budget cannot be read");
+                return self.answer.fail("The budget cannot be read now.", false).await;
             }
         }
         let account = destination.account();

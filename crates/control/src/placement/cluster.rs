@@ -10,6 +10,7 @@ use types::conversation::{ConversationRecord, Status};
 use types::placement::{Want, Wanted};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
+use super::abandoned::is_old;
 use super::policy::{DEFAULT, place_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
@@ -65,9 +66,10 @@ impl Placement for Fleet {
 
     async fn kept(&self, record: &ConversationRecord) -> ports::Result<bool> {
         let is_own = record.id.hex();
-        // Nobody else gives up a sandbox that is the conversation's own.
+        // Nobody gives up a sandbox that is the conversation's own, and was wanted a short while ago.
         let keep = |wanted: &mut Wanted| {
-            let keeps = wanted.want != Want::Deleted && wanted.place != is_own;
+            let is_safe = wanted.place == is_own && !is_old(wanted);
+            let keeps = wanted.want != Want::Deleted && !is_safe;
             wanted.touched_at = if keeps { records::now() } else { wanted.touched_at };
             keeps
         };
@@ -75,43 +77,48 @@ impl Placement for Fleet {
         Ok(wanted.is_some_and(|wanted| wanted.want != Want::Deleted))
     }
 
-    async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
+    async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<bool> {
         let sandboxes = records::sandboxes(self.kv.as_ref());
         for _ in 0..GIVING_UP {
             // In this order: who places a conversation writes that record, then this one.
-            let Some(stored) = sandboxes.get(sandbox.as_str()).await? else { return Ok(()) };
+            let Some(stored) = sandboxes.get(sandbox.as_str()).await? else { return Ok(false) };
             let (wanted, revision) = (stored.value, stored.revision);
-            if wanted.want == Want::Deleted || wanted.place != id.hex() && self.is_used(sandbox).await? {
-                return Ok(());
+            if wanted.want == Want::Deleted || self.is_used_without(sandbox, &wanted, id).await? {
+                return Ok(false);
             }
-            let want = if wanted.place == DEFAULT { Want::Paused } else { Want::Deleted };
-            let given_up = Wanted { want, quiet_after: None, ..wanted };
+            if wanted.place == DEFAULT {
+                return Ok(true);
+            }
+            let given_up = Wanted { want: Want::Deleted, quiet_after: None, ..wanted };
             if sandboxes.put(sandbox.as_str(), &given_up, Expect::Revision(revision)).await?.is_none() {
                 continue;
             }
-            return match &given_up.tenant {
-                Some(tenant) if want == Want::Deleted => self.leave(sandbox, tenant, &given_up.place).await,
-                _ => Ok(()),
-            };
+            if let Some(tenant) = &given_up.tenant {
+                self.leave(sandbox, tenant, &given_up.place).await?;
+            }
+            return Ok(false);
         }
         Err(Error::Unavailable("the sandbox is changed too often".to_owned()))
     }
 
-    async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
-        let Some(entry) = self.index.any(conversation) else { return Ok(()) };
-        let (sandbox, status) = (entry.log.sandbox(), entry.status());
-        let may_rest = || {
-            let is_shared = self.index.in_sandbox(sandbox).iter().any(|other| other.id != conversation);
-            !is_shared && entry.status() == status && status != Status::Running
-        };
-        if !may_rest() {
+    async fn rest_empty(&self, sandbox: &SandboxId) -> ports::Result<()> {
+        let seen = self.touched(sandbox);
+        let quiet = self.quiet(sandbox, |lease| lease.runs == 0 && lease.idle_seconds > 0);
+        // Where it is busy for longer it is paused by its idleness, as any other.
+        let Ok(quiet_after) = timeout(REST, quiet).await else { return Ok(()) };
+        if self.is_used(sandbox).await? {
             return Ok(());
         }
-        // Where no step was under way none is waited for.
-        let patience = if status == Status::Paused { Duration::MAX } else { REST };
-        match timeout(patience, self.quiet_without(sandbox, conversation)).await {
-            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after).await,
-            _ => Ok(()),
+        self.pause(sandbox, quiet_after, seen).await
+    }
+
+    async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
+        let Some(waiting) = self.resting.begin(conversation) else { return Ok(()) };
+        loop {
+            self.rest_once(conversation).await?;
+            if !waiting.again() {
+                return Ok(());
+            }
         }
     }
 
@@ -126,6 +133,44 @@ impl Placement for Fleet {
 }
 
 impl Fleet {
+    async fn rest_once(&self, conversation: ConversationId) -> ports::Result<()> {
+        let Some(entry) = self.index.any(conversation) else { return Ok(()) };
+        let (sandbox, status) = (entry.log.sandbox(), entry.status());
+        let may_rest = || {
+            let is_shared = self.index.in_sandbox(sandbox).iter().any(|other| other.id != conversation);
+            !is_shared && entry.status() == status && status != Status::Running
+        };
+        if !may_rest() {
+            return Ok(());
+        }
+        let seen = self.touched(sandbox);
+        // Where no step was under way none is waited for.
+        let patience = if status == Status::Paused { Duration::MAX } else { REST };
+        match timeout(patience, self.quiet_without(sandbox, conversation)).await {
+            Ok(quiet_after) if may_rest() => self.pause(sandbox, quiet_after, seen).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// When it was last wanted, as far as is known here.
+    fn touched(&self, sandbox: &SandboxId) -> u64 {
+        self.wanted.get(sandbox.as_str()).map_or(0, |seen| seen.value.touched_at)
+    }
+
+    /// Whether a conversation is still in the sandbox that `id` was in. In one of its own are only those that it has
+    /// begotten, and they are known here.
+    async fn is_used_without(
+        &self,
+        sandbox: &SandboxId,
+        wanted: &Wanted,
+        id: ConversationId,
+    ) -> ports::Result<bool> {
+        match wanted.place == id.hex() {
+            true => Ok(!self.index.in_sandbox(sandbox).is_empty()),
+            false => self.is_used(sandbox).await,
+        }
+    }
+
     /// Waits until no run is under way in a sandbox and, unless it is the conversation's own, nothing else. Answers how many
     /// calls its worker had been sent by then.
     async fn quiet_without(&self, sandbox: &SandboxId, id: ConversationId) -> Option<u64> {
@@ -135,7 +180,7 @@ impl Fleet {
 
     /// Whether a conversation is in the sandbox. The store is asked where none is known here: another replica may have
     /// just placed one.
-    async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+    pub(super) async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
         if !self.index.in_sandbox(sandbox).is_empty() {
             return Ok(true);
         }

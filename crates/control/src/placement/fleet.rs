@@ -41,6 +41,7 @@ use types::placement::{Allocation, Failure, Lease, Want, Wanted};
 use types::{Epoch, SandboxId};
 
 use super::mirror::{Mirror, Seen};
+use super::resting::Resting;
 use super::{Cluster, records};
 use crate::Tasks;
 
@@ -55,6 +56,7 @@ pub struct Fleet {
     pub(super) wanted: Arc<Mirror<Wanted>>,
     pub(super) allocations: Arc<Mirror<Allocation>>,
     pub(super) leases: Arc<Mirror<Lease>>,
+    pub(super) resting: Resting,
 }
 
 impl Fleet {
@@ -71,7 +73,8 @@ impl Fleet {
             Mirror::start(&kv, ALLOCATIONS, tasks),
             Mirror::start(&kv, LEASES, tasks),
         )?;
-        Ok(Self { index: index.clone(), kv, cluster, places, wanted, allocations, leases })
+        let (index, resting) = (index.clone(), Resting::default());
+        Ok(Self { index, kv, cluster, places, wanted, allocations, leases, resting })
     }
 
     /// Returns once a worker of `sandbox` is alive; starts it if it is not wanted to run.
@@ -158,10 +161,18 @@ impl Fleet {
         (seen.at.elapsed() < lifetime && seen.value.epoch >= newest).then_some(seen.value)
     }
 
-    /// Has a sandbox paused, unless its worker is called for something after the first `quiet_after` calls.
-    pub(super) async fn pause(&self, sandbox: &SandboxId, quiet_after: Option<u64>) -> ports::Result<()> {
+    /// Has a sandbox paused, unless its worker is called for something after the first `quiet_after` calls. One without a worker
+    /// cannot be asked: it is not paused if it was wanted since it was `touched`, or may have been.
+    pub(super) async fn pause(
+        &self,
+        sandbox: &SandboxId,
+        quiet_after: Option<u64>,
+        touched: u64,
+    ) -> ports::Result<()> {
         let pause = |wanted: &mut Wanted| {
-            let runs = wanted.want == Want::Running;
+            let age = records::now().saturating_sub(wanted.touched_at);
+            let is_quiet = quiet_after.is_some() || wanted.touched_at <= touched && age >= RECENT;
+            let runs = wanted.want == Want::Running && is_quiet;
             if runs {
                 (wanted.want, wanted.quiet_after) = (Want::Paused, quiet_after);
             }

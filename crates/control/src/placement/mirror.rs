@@ -37,7 +37,7 @@ impl<T: Clone + Value + Send + Sync + 'static> Mirror<T> {
     pub async fn start(kv: &Arc<dyn Kv>, bucket: &'static str, tasks: &Tasks) -> ports::Result<Arc<Self>> {
         let mirror = Arc::new(Self(watch::Sender::default()));
         let updates = mirror.begin(&Bucket::new(kv.as_ref(), bucket)).await?;
-        tasks.spawn_until_drain(mirror.clone().follow(kv.clone(), bucket, updates));
+        tasks.spawn_vital(bucket, mirror.clone().follow(kv.clone(), bucket, updates));
         Ok(mirror)
     }
 

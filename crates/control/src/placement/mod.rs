@@ -4,6 +4,7 @@
 //! (`types::placement`); gateways say what they want of them, the supervisor brings it about, and the workers'
 //! leases tell that it is so.
 
+mod abandoned;
 mod cluster;
 mod fleet;
 mod mirror;
@@ -11,6 +12,7 @@ mod places;
 mod policy;
 mod records;
 mod recover;
+mod resting;
 mod settings;
 mod single;
 mod workers;
@@ -80,11 +82,18 @@ pub trait Placement: Send + Sync {
     /// `fault`, where no other worker can come. As [`Placement::ready`].
     async fn missed(&self, sandbox: &SandboxId, fault: Fault) -> Result<(), Fault>;
 
-    /// A conversation of the sandbox was deleted; what nobody needs any more is given back.
+    /// A conversation of the sandbox was deleted; what nobody needs any more is given back. Whether nobody is in a sandbox
+    /// that stays: then [it may rest](Placement::rest_empty).
     ///
     /// # Errors
     /// Those of the store.
-    async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()>;
+    async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<bool>;
+
+    /// Stops the worker of a sandbox that no conversation is in, once it has nothing to do.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn rest_empty(&self, sandbox: &SandboxId) -> ports::Result<()>;
 
     /// A conversation was paused. If no other is in its sandbox, the worker is stopped once the last step is over.
     ///

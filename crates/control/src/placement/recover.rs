@@ -62,12 +62,15 @@ pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, task
     }
     let (mut leases, mut told) = (fleet.leases.changes(), BTreeMap::new());
     let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
-    tasks.spawn_until_drain(async move {
+    tasks.spawn_vital("telling new workers of runs that were cut off", async move {
         loop {
-            for sandbox in newcomers(&leases.borrow_and_update(), &mut told) {
-                let (workers, mut entries) = (workers.clone(), running(&index));
-                entries.retain(|entry| entry.log.sandbox().as_str() == sandbox);
-                telling.spawn_until_drain(async move { close(entries, &workers).await });
+            let newcomers = newcomers(&leases.borrow_and_update(), &mut told);
+            for sandbox in newcomers.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
+                let (workers, mut entries) = (workers.clone(), index.in_sandbox(&sandbox));
+                entries.retain(|entry| entry.status() == Status::Running);
+                if !entries.is_empty() {
+                    telling.spawn_until_drain(async move { close(entries, &workers).await });
+                }
             }
             if leases.changed().await.is_err() {
                 return;

@@ -48,7 +48,11 @@ impl Placement for Single {
         Err(fault)
     }
 
-    async fn left(&self, _sandbox: &SandboxId, _id: ConversationId) -> ports::Result<()> {
+    async fn left(&self, _sandbox: &SandboxId, _id: ConversationId) -> ports::Result<bool> {
+        Ok(false)
+    }
+
+    async fn rest_empty(&self, _sandbox: &SandboxId) -> ports::Result<()> {
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod ending;
 mod quota;
+mod retention;
 mod sweep;
 
 use std::sync::Arc;
@@ -22,24 +23,47 @@ use quota::Quota;
 /// For calls of workers that are under way at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Has workers served until `shutdown`. `most`: bytes a sandbox may store; `None`: whatever it likes. `appended` is
-/// told how many records were stored, `watch` of the calls.
+/// What sandboxes may store, and for how long.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Bytes; `None`: whatever they like.
+    pub most: Option<u64>,
+    /// Bash events older than this are forgotten; `None` keeps them. A worker sees to that itself.
+    pub bash_retention: Option<Duration>,
+}
+
+impl From<Option<u64>> for Limits {
+    fn from(most: Option<u64>) -> Self {
+        Self { most, bash_retention: None }
+    }
+}
+
+/// Has workers served until `shutdown`. `appended` is told how many records were stored, `watch` of the calls.
 ///
 /// # Errors
 /// `Unavailable`: nothing can be heard of workers.
 pub async fn serve(
     storage: &dyn Storage,
     ports: &Ports,
-    most: Option<u64>,
+    limits: impl Into<Limits>,
     appended: impl Fn(usize) + Send + Sync + 'static,
     watch: Watch,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let quota = most.map(|most| Quota::new(ports.kv.clone(), most));
+    let limits = limits.into();
+    let quota = limits.most.map(|most| Quota::new(ports.kv.clone(), most));
     let books = Arc::new(Books { quota, appended });
     let sweeping = async {
         match &books.quota {
             Some(_) => sweep::keep_swept(storage, ports.kv.as_ref()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let forgetting = async {
+        match limits.bash_retention {
+            Some(retention) => {
+                retention::keep_forgetting(ports.log.clone(), ports.kv.as_ref(), retention).await;
+            }
             None => std::future::pending().await,
         }
     };
@@ -50,6 +74,7 @@ pub async fn serve(
         biased;
         () = shutdown.cancelled() => Ok(()),
         () = sweeping => Ok(()),
+        () = forgetting => Ok(()),
         served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
         }

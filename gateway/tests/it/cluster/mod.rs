@@ -30,6 +30,7 @@ pub struct World {
     pub gateways: Vec<Gateway>,
     #[expect(dead_code, reason = "the store's folder lives as long as the world")]
     folder: TempDir,
+    stop: CancellationToken,
     _store: embedded::Guard,
     _stop: DropGuard,
 }
@@ -68,26 +69,34 @@ pub async fn start_on(
         supervisor,
         gateways: Vec::new(),
         folder,
+        stop: stop.clone(),
         _store: store,
         _stop: stop.clone().drop_guard(),
     };
     for _ in 0..gateways {
         let mut config = crate::running::config();
-        config.placement = Placement::Cluster(Cluster {
-            policy,
-            root: "/workspace".into(),
-            patience: Duration::from_secs(10),
-            private_model_hosts: true,
-        });
+        config.placement = Placement::Cluster(cluster(policy));
         change(&mut config);
         world.gateways.push(Gateway::start(&world.ports, config, &stop).await);
     }
     world
 }
 
+fn cluster(policy: Policy) -> Cluster {
+    let (root, patience) = ("/workspace".into(), Duration::from_secs(10));
+    Cluster { policy, root, patience, private_model_hosts: true }
+}
+
 impl World {
     pub fn gateway(&self) -> &Gateway {
         &self.gateways[0]
+    }
+
+    /// One more gateway.
+    pub async fn add_gateway(&mut self, policy: Policy) {
+        let mut config = crate::running::config();
+        config.placement = Placement::Cluster(cluster(policy));
+        self.gateways.push(Gateway::start(&self.ports, config, &self.stop).await);
     }
 
     pub async fn read<T: DeserializeOwned>(&self, bucket: &str, key: &str) -> Option<T> {
@@ -211,6 +220,11 @@ impl Supervisor {
     /// Starts fail from now on.
     pub fn fail_with(&self, message: &str) {
         *self.0.failure.lock().unwrap() = Some(failure(message));
+    }
+
+    /// Starts succeed again.
+    pub fn recover(&self) {
+        *self.0.failure.lock().unwrap() = None;
     }
 
     pub fn worker(&self, sandbox: &SandboxId) -> Option<Worker> {

@@ -1,0 +1,169 @@
+//! Sandboxes of conversations that are no more: whoever deleted the conversation died, or could not reach the store, before
+//! the sandbox was given up.
+//!
+//! Who makes a conversation writes its record and then touches the sandbox that was old ([`OLD`]). Here the sandbox is read,
+//! then all records, and then it is given up if it is as it was read: so either the record is seen, or the touch comes
+//! between, or whoever makes the conversation finds the sandbox given up and places it elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::Expect;
+use readmodel::vital::contained;
+use types::placement::{Want, Wanted};
+use types::{ConversationId, SandboxId};
+
+use super::{Fleet, records};
+
+const OFTEN: Duration = Duration::from_secs(3_600);
+/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
+const OLD: u64 = 3_600_000;
+
+impl Fleet {
+    /// Never returns.
+    pub(crate) async fn keep_giving_up(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(OFTEN).await;
+            contained("giving up sandboxes", self.give_up_abandoned()).await;
+        }
+    }
+
+    async fn give_up_abandoned(&self) {
+        let suspects: Vec<SandboxId> = self.wanted.read(|all| {
+            let suspects = all.iter().filter(|(_, seen)| self.is_suspect(&seen.value));
+            suspects.filter_map(|(key, _)| SandboxId::parse(key)).collect()
+        });
+        for sandbox in suspects {
+            match self.give_up_if_abandoned(&sandbox).await {
+                Ok(true) => {
+                    tracing::info!(sandbox.id = %sandbox, "gave up the sandbox of a deleted conversation")
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(sandbox.id = %sandbox, %error, "an abandoned sandbox stays for now")
+                }
+            }
+        }
+    }
+
+    fn is_suspect(&self, wanted: &Wanted) -> bool {
+        let is_of_none = |id| self.index.any(id).is_none();
+        is_old(wanted) && wanted.want != Want::Deleted && conversation_of(wanted).is_some_and(is_of_none)
+    }
+
+    async fn give_up_if_abandoned(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+        let sandboxes = records::sandboxes(self.kv.as_ref());
+        let Some(stored) = sandboxes.get(sandbox.as_str()).await? else { return Ok(false) };
+        if !self.is_suspect(&stored.value) || self.is_used(sandbox).await? {
+            return Ok(false);
+        }
+        let given_up = Wanted { want: Want::Deleted, quiet_after: None, ..stored.value };
+        let expect = Expect::Revision(stored.revision);
+        if sandboxes.put(sandbox.as_str(), &given_up, expect).await?.is_none() {
+            return Ok(false);
+        }
+        if let Some(tenant) = &given_up.tenant {
+            self.leave(sandbox, tenant, &given_up.place).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether somebody may find that it is abandoned, unless it is touched.
+pub(super) fn is_old(wanted: &Wanted) -> bool {
+    records::now().saturating_sub(wanted.touched_at) >= OLD / 2
+}
+
+/// The conversation that a sandbox is for alone.
+fn conversation_of(wanted: &Wanted) -> Option<ConversationId> {
+    wanted.tenant.as_ref()?;
+    let id: ConversationId = wanted.place.parse().ok()?;
+    (id.hex() == wanted.place).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use ports::Ports;
+    use readmodel::index::Index;
+    use types::TenantId;
+    use types::buckets::SANDBOXES;
+
+    use super::*;
+    use crate::Tasks;
+    use crate::placement::{Cluster, Placement, Policy};
+
+    struct World {
+        ports: Ports,
+        fleet: Fleet,
+        index: Index,
+        _store: (embedded::Guard, tempfile::TempDir),
+    }
+
+    async fn world(wanted: &[(&str, Wanted)]) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, guard) = embedded::open(options).await.unwrap();
+        for (sandbox, wanted) in wanted {
+            let value = serde_json::to_vec(wanted).unwrap().into();
+            ports.kv.put(SANDBOXES, sandbox, value, Expect::Absent).await.unwrap();
+        }
+        let tasks = Tasks::default();
+        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let (policy, root) = (Policy::Conversation, PathBuf::from("/workspace"));
+        let cluster = Cluster { policy, root, patience: Duration::from_secs(1), private_model_hosts: false };
+        let fleet = Fleet::start(cluster, &ports, &index, &tasks).await.unwrap();
+        World { ports, fleet, index, _store: (guard, folder) }
+    }
+
+    fn wanted(place: &str, touched_at: u64) -> Wanted {
+        let (tenant, place) = (Some(TenantId::default()), place.to_owned());
+        Wanted { tenant, place, want: Want::Paused, touched_at, quiet_after: None }
+    }
+
+    fn record(id: ConversationId, sandbox: &str) -> types::conversation::ConversationRecord {
+        serde_json::from_value(serde_json::json!({"id": id, "sandbox": sandbox,
+            "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
+            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
+            "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null}))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_only_a_deleted_conversation_was_in_is_given_up_and_nothing_else() {
+        let (gone, alive, parent) =
+            (ConversationId::random(), ConversationId::random(), ConversationId::random());
+        let world = world(&[
+            ("gone", wanted(&gone.hex(), 1)),
+            ("alive", wanted(&alive.hex(), 1)),
+            ("child", wanted(&parent.hex(), 1)),
+            ("young", wanted(&ConversationId::random().hex(), records::now())),
+            ("shared", wanted("default", 1)),
+        ])
+        .await;
+        world.index.create(&record(alive, "alive")).await.unwrap();
+        world.index.create(&record(ConversationId::random(), "child")).await.unwrap();
+        world.fleet.give_up_abandoned().await;
+        for (sandbox, want) in [
+            ("gone", Want::Deleted),
+            ("alive", Want::Paused),
+            ("child", Want::Paused),
+            ("young", Want::Paused),
+            ("shared", Want::Paused),
+        ] {
+            let stored = world.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
+            let stored: Wanted = serde_json::from_slice(&stored.value).unwrap();
+            assert_eq!(stored.want, want, "{sandbox}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conversation_that_comes_into_an_old_sandbox_makes_it_young() {
+        let id = ConversationId::random();
+        let world = world(&[("old", wanted(&id.hex(), 1))]).await;
+        assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
+        let stored = world.ports.kv.get(SANDBOXES, "old").await.unwrap().unwrap();
+        assert!(!is_old(&serde_json::from_slice(&stored.value).unwrap()));
+    }
+}

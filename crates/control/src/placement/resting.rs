@@ -1,0 +1,62 @@
+//! Which conversations wait for their sandbox to rest: each once, however often it is paused meanwhile.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use types::ConversationId;
+
+/// Those that wait, and whether they were paused again since.
+#[derive(Default)]
+pub(super) struct Resting(Mutex<HashMap<ConversationId, bool>>);
+
+/// The place of the one that waits, until it is dropped.
+pub(super) struct Waiting<'a> {
+    resting: &'a Resting,
+    conversation: ConversationId,
+}
+
+impl Resting {
+    /// `None` where one waits already: it looks once more.
+    pub(super) fn begin(&self, conversation: ConversationId) -> Option<Waiting<'_>> {
+        let mut all = self.lock();
+        if let Some(again) = all.get_mut(&conversation) {
+            *again = true;
+            return None;
+        }
+        all.insert(conversation, false);
+        Some(Waiting { resting: self, conversation })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting<'_> {
+    /// Whether it was paused again since this was asked last.
+    pub(super) fn again(&self) -> bool {
+        self.resting.lock().get_mut(&self.conversation).is_some_and(std::mem::take)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.resting.lock().remove(&self.conversation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_paused_a_thousand_times_waits_once_and_looks_once_more() {
+        let (resting, conversation) = (Resting::default(), ConversationId::random());
+        let waiting = resting.begin(conversation).unwrap();
+        assert!((0..1_000).all(|_| resting.begin(conversation).is_none()));
+        assert!(resting.begin(ConversationId::random()).is_some());
+        assert!(waiting.again() && !waiting.again());
+        drop(waiting);
+        assert!(resting.begin(conversation).is_some() && resting.lock().is_empty());
+    }
+}
