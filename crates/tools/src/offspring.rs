@@ -10,6 +10,7 @@
 //! A number is not a process: it may be given to another one as soon as its process has been reaped. So a process is
 //! held by a handle of the kernel before it is looked at, and signalled through that: a signal reaches the one that was
 //! looked at, or nobody. A session is told by the number of its leader, which therefore must not be reaped before.
+//! Handles are open files, so only some are kept after the signal, to wait for; a bomb of processes takes more rounds.
 
 mod process;
 
@@ -25,6 +26,8 @@ const STEP: Duration = Duration::from_millis(5);
 const DEATH: Duration = Duration::from_secs(2);
 /// The same where nothing may block for long.
 const QUICK_DEATH: Duration = Duration::from_millis(20);
+/// Processes that are waited for at one time.
+const MOST_HELD: usize = 256;
 
 /// A variable whose value tells whose a process is, or how that value begins. It is set where the first of them starts.
 #[derive(Clone, Debug)]
@@ -64,15 +67,12 @@ impl Offspring {
     /// Hangs up, waits a moment, kills what is left. Blocks for some seconds at most.
     pub fn end(mut self) {
         self.armed = false;
-        let living = self.living();
-        if living.is_empty() {
+        // Daemons take a hang-up for a wish to read their settings again.
+        let told = self.tell(&[Signal::HUP, Signal::TERM, Signal::CONT]);
+        if told.is_empty() {
             return;
         }
-        // Daemons take a hang-up for a wish to read their settings again.
-        for signal in [Signal::HUP, Signal::TERM, Signal::CONT] {
-            living.iter().for_each(|process| process.signal(signal));
-        }
-        wait_until_over(&living, Instant::now() + GRACE);
+        wait_until_over(&told, Instant::now() + GRACE);
         self.kill(DEATH);
     }
 
@@ -80,24 +80,32 @@ impl Offspring {
     fn kill(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
         loop {
-            let living = self.living();
-            if living.is_empty() {
+            let killed = self.tell(&[Signal::KILL]);
+            if killed.is_empty() {
                 return;
             }
-            living.iter().for_each(Process::kill);
-            wait_until_over(&living, deadline);
+            wait_until_over(&killed, deadline);
             if Instant::now() >= deadline {
                 return;
             }
         }
     }
 
-    fn living(&self) -> Vec<Process> {
+    /// Signals all that live; those that can be waited for.
+    fn tell(&self, signals: &[Signal]) -> Vec<Process> {
         let is_meant = |value: &str| value.starts_with(&self.mark.value);
-        process::all(|process| {
+        let living = process::all(|process| {
             self.session.is_some_and(|leader| process.is_member(leader))
                 || process.has(self.mark.name, is_meant)
-        })
+        });
+        let mut told = Vec::new();
+        for process in living {
+            signals.iter().for_each(|signal| process.signal(*signal));
+            if told.len() < MOST_HELD {
+                told.push(process);
+            }
+        }
+        told
     }
 }
 
@@ -109,9 +117,9 @@ impl Drop for Offspring {
     }
 }
 
-/// The processes whose variable `name` has a value that is meant.
-pub fn marked(name: &str, is_meant: impl Fn(&str) -> bool) -> Vec<Process> {
-    process::all(|process| process.has(name, &is_meant))
+/// The processes whose variable `name` has a value that is meant, one after the other.
+pub fn marked(name: &str, is_meant: impl Fn(&str) -> bool) -> impl Iterator<Item = Process> {
+    process::all(move |process| process.has(name, &is_meant))
 }
 
 fn wait_until_over(processes: &[Process], deadline: Instant) {

@@ -4,19 +4,23 @@
 //! whatever becomes of the tools or of the server. They are bounded in number and bytes. A file begins with a line
 //! of JSON that says whose version it is; a file that is not as long as that line says was cut by a crash.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::hands;
+use crate::open::{self, Opened, Symlink};
 
 const PER_FILE: usize = 10;
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
+/// Versions of all files. Commands may write into the folder: what is more than that is not looked at.
+const MOST: usize = 1_000;
+/// No version has a higher number, so that there is always a next one.
+const HIGHEST: u64 = 1 << 48;
 /// Of the line that a version begins with: a path fits with room to spare.
 const MAX_HEAD: u64 = 64 * 1024;
 
@@ -84,7 +88,9 @@ impl History {
         if versions.iter().filter(|version| version.head.path == path).count() > PER_FILE {
             self.forget_oldest(|version| version.head.path == path);
         }
-        while self.versions().iter().map(|version| version.head.length).sum::<u64>() > MAX_BYTES {
+        let bytes =
+            |versions: &VecDeque<Version>| versions.iter().map(|version| version.head.length).sum::<u64>();
+        while self.versions().len() > MOST || bytes(self.versions()) > MAX_BYTES {
             self.forget_oldest(|_| true);
         }
     }
@@ -103,7 +109,7 @@ impl History {
     }
 
     fn place(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:010}"))
+        place(&self.folder, number)
     }
 }
 
@@ -111,16 +117,20 @@ fn load(folder: &Path) -> VecDeque<Version> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return VecDeque::new();
     };
-    let mut versions: Vec<Version> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let number = entry.file_name().to_str()?.parse().ok()?;
-            let (head, _) = open(&entry.path()).ok()?;
-            Some(Version { number, head })
-        })
-        .collect();
-    versions.sort_by_key(|version| version.number);
-    versions.into()
+    let mut newest = BTreeSet::new();
+    for entry in entries.filter_map(Result::ok) {
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        newest.extend(number.filter(|number| *number < HIGHEST));
+        if newest.len() > MOST {
+            newest.pop_first();
+        }
+    }
+    let version = |number| Some(Version { number, head: look(&place(folder, number)).ok()?.0 });
+    newest.into_iter().filter_map(version).collect()
+}
+
+fn place(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}"))
 }
 
 fn write(place: &Path, head: &Head, before: &[u8]) -> io::Result<()> {
@@ -132,7 +142,7 @@ fn write(place: &Path, head: &Head, before: &[u8]) -> io::Result<()> {
 }
 
 fn read(place: &Path, expected: &Head) -> io::Result<Vec<u8>> {
-    let (head, file) = open(place)?;
+    let (head, file) = look(place)?;
     let mut bytes = Vec::new();
     file.take(head.length).read_to_end(&mut bytes)?;
     if (bytes.len() as u64, &head.path) != (expected.length, &expected.path) {
@@ -142,16 +152,17 @@ fn read(place: &Path, expected: &Head) -> io::Result<Vec<u8>> {
 }
 
 /// What a version says of itself, and what comes after that.
-fn open(place: &Path) -> io::Result<(Head, BufReader<File>)> {
-    // Commands may write into the folder: nothing of theirs is followed or waited for.
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(place)?;
+fn look(place: &Path) -> io::Result<(Head, BufReader<File>)> {
+    // Nothing that a command has put there is followed or waited for.
+    let Opened::File(file) = open::path(place, Symlink::Refuse)? else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
     let meta = file.metadata()?;
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     reader.by_ref().take(MAX_HEAD).read_until(b'\n', &mut line)?;
     let head: Head = serde_json::from_slice(&line)?;
-    if !meta.is_file() || meta.len() != line.len() as u64 + head.length {
+    if head.length > MAX_BYTES || meta.len().checked_sub(line.len() as u64) != Some(head.length) {
         return Err(io::Error::other("the version is not whole"));
     }
     Ok((head, reader))
@@ -201,6 +212,29 @@ mod tests {
         assert_eq!(files(folder.path()), 3);
         assert!(history.pop(Path::new("/5"), b"").is_some());
         assert!(history.pop(Path::new("/0"), b"").is_none());
+    }
+
+    #[test]
+    fn what_commands_put_into_the_folder_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let planted = |number: u64, length: u64| {
+            let head = Head { path: "/a".into(), length, after: 0 };
+            let place = place(folder.path(), number);
+            write(&place, &head, b"").unwrap();
+            let file = File::options().write(true).open(place).unwrap();
+            file.set_len(file.metadata().unwrap().len() + length).unwrap();
+        };
+        for number in 0..MOST as u64 + 500 {
+            planted(number, 0);
+        }
+        planted(u64::MAX, 0);
+        // As long as it says, with nothing in it.
+        planted(2_000, 1 << 40);
+        let mut history = History::new(folder.path().to_owned());
+        assert!(history.versions().len() <= MOST);
+        assert!(history.pop(Path::new("/a"), b"").unwrap().bytes.is_empty());
+        history.push(Path::new("/b"), b"before", b"after").unwrap();
+        assert_eq!(history.pop(Path::new("/b"), b"after").unwrap().bytes, b"before");
     }
 
     #[test]

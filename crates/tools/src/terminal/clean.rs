@@ -56,11 +56,12 @@ impl Cleaner {
                 let length = rest.iter().position(|byte| is_control(*byte)).unwrap_or(rest.len());
                 let (letters, tail) = rest.split_at(length);
                 self.letters(letters);
-                if self.line.len() > MAX_LINE {
-                    lines.push_str(&self.line);
-                    self.line.clear();
-                }
                 rest = tail;
+            }
+            // Tabs alone make a long line, too.
+            if self.line.len() > MAX_LINE {
+                lines.push_str(&self.line);
+                self.line.clear();
             }
         }
     }
@@ -225,6 +226,18 @@ mod tests {
         assert_eq!(clean(&[b"\x1b[1;3", b"1mred\x1b[0m \x1b(Bx\x1b="]), "red x");
         assert_eq!(clean(&[b"\x1b]0;title\x07a\x1b]8;;http://x\x1b", b"\\b\x1bPq\x1b\\c"]), "abc");
         assert_eq!(clean(&[b"\x1b[?2004hcmd\x07"]), "cmd");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_given_out_whatever_it_is_made_of() {
+        for piece in ["\t", "x", "\u{e9}", "\u{e9}\t", "\u{1}\t", "\u{8}\t\t"] {
+            let (mut cleaner, mut text) = (Cleaner::default(), String::new());
+            for _ in 0..64 {
+                cleaner.feed(piece.repeat(4096).as_bytes(), &mut text);
+                assert!(cleaner.line.len() <= MAX_LINE, "{} bytes of {piece:?}", cleaner.line.len());
+            }
+            assert!(text.len() >= 64 * 4096 - MAX_LINE, "{} bytes of {piece:?}", text.len());
+        }
     }
 
     #[test]

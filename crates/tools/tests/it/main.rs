@@ -12,6 +12,7 @@ mod cost;
 mod file_editor;
 mod healing;
 mod interrupt;
+mod offspring;
 mod set;
 mod terminal;
 mod unfit;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
-use tools::offspring::{Mark, Offspring, marked};
+use tools::offspring::{Mark, Offspring, Process, marked};
 use types::{ConversationId, SandboxId};
 use uuid::Uuid;
 
@@ -49,9 +49,15 @@ impl Kin {
 
     /// Ends what is left of a conversation. Where no command has begun, nobody needs to look.
     pub(super) async fn end(&self, conversation: ConversationId) {
-        if self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&conversation) {
+        let has_begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).contains(&conversation);
+        if has_begun {
             end(format!("{}{conversation}", self.own())).await;
         }
+    }
+
+    /// Nothing of this conversation is left, and nothing more begins.
+    pub(super) fn forget(&self, conversation: ConversationId) {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&conversation);
     }
 
     /// Ends what is left of all conversations.
@@ -66,11 +72,10 @@ impl Kin {
         let (sandbox, own) = (format!("{}.", self.sandbox), self.own());
         blocking(move || {
             let of_earlier = |value: &str| value.starts_with(&sandbox) && !value.starts_with(&own);
-            let left = marked(MARK, of_earlier);
-            if !left.is_empty() {
-                tracing::info!(processes = left.len(), "what an earlier worker has left is ended");
+            let left = marked(MARK, of_earlier).inspect(Process::kill).count();
+            if left > 0 {
+                tracing::info!(processes = left, "what an earlier worker has left is ended");
             }
-            left.iter().for_each(|process| process.kill());
         })
         .await;
     }

@@ -16,11 +16,9 @@ const ROUNDS: usize = 5;
 /// Kills the processes of `commands`, with the groups they are in.
 pub(super) fn kill(commands: &BTreeSet<String>) {
     for _ in 0..ROUNDS {
-        let processes = offspring::marked(MARK, |id| commands.contains(id));
-        if processes.is_empty() {
-            return;
-        }
-        for process in processes {
+        let mut is_over = true;
+        for process in offspring::marked(MARK, |id| commands.contains(id)) {
+            is_over = false;
             let group = getpgid(Some(process.pid()));
             process.kill();
             if let Ok(group) = group
@@ -29,6 +27,9 @@ pub(super) fn kill(commands: &BTreeSet<String>) {
                 // What has ended meanwhile needs no killing.
                 let _ = kill_process_group(group, Signal::KILL);
             }
+        }
+        if is_over {
+            return;
         }
     }
 }
