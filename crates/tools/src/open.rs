@@ -2,22 +2,26 @@
 //!
 //! What a path leads to belongs to the agent, and may become something else at any moment: a pipe that nobody
 //! writes to would keep the reader for ever, a device could be changed by being opened. So a file is looked at
-//! before it is opened, is opened without waiting, and is looked at again once it is open.
+//! before it is opened, is opened without waiting, and is looked at again once it is open. What `/proc` holds of this very
+//! process, its memory above all, is opened for nobody: the kernel would let the process do what others may not.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, ftruncate, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, fstatfs, ftruncate, openat, statat};
 
 /// Neither waits for the other end of a pipe, nor makes a terminal ours.
 const PATIENT: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
+/// The kind of file system that `/proc` is.
+const PROC: u64 = 0x9fa0;
+
 pub enum Opened {
     File(File),
     Folder,
-    /// A pipe, a socket, a device, or a symlink where none is followed.
+    /// A pipe, a socket, a device, a symlink where none is followed, or a file about this process.
     Other,
 }
 
@@ -79,10 +83,23 @@ pub fn fresh(path: &Path, mode: u32) -> io::Result<File> {
 fn examine(file: OwnedFd) -> rustix::io::Result<Opened> {
     let stat = fstat(&file)?;
     Ok(match kind(&stat) {
+        FileType::RegularFile if is_own(&file) => Opened::Other,
         FileType::RegularFile => Opened::File(file.into()),
         FileType::Directory => Opened::Folder,
         _ => Opened::Other,
     })
+}
+
+/// Whether a file of `/proc` is about this process, or about a thread of it.
+fn is_own(file: &OwnedFd) -> bool {
+    let is_of_proc = fstatfs(file).is_ok_and(|system| u64::try_from(system.f_type) == Ok(PROC));
+    if !is_of_proc {
+        return false;
+    }
+    let Ok(path) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) else { return true };
+    let is_thread =
+        |name: &str| name.parse::<u32>().is_ok() && Path::new("/proc/self/task").join(name).exists();
+    path.iter().filter_map(|name| name.to_str()).any(is_thread)
 }
 
 /// Opens what is at `path` for reading.

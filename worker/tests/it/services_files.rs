@@ -198,6 +198,57 @@ async fn a_file_of_proc_is_read_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_the_worker_is_no_file_of_anybodys() {
+    static SECRET: &str = "what the worker knows";
+    let world = World::start().await;
+    let (link, address) = (world.text("file"), SECRET.as_ptr() as u64);
+    // As large as the memory that a process can have.
+    fs::File::create("/dev/shm/manyhands-test-of-memory").unwrap().set_len(1 << 48).unwrap();
+    symlink("/dev/shm/manyhands-test-of-memory", &link).unwrap();
+    let stat = world.stat(&all(), &link).await;
+    fs::remove_file(&link).unwrap();
+    symlink("/proc/self/mem", &link).unwrap();
+    fs::remove_file("/dev/shm/manyhands-test-of-memory").unwrap();
+    // The file that was looked at is held open, but not for ever.
+    for number in 0..100 {
+        let other = world.text(&number.to_string());
+        fs::write(&other, "other").unwrap();
+        world.stat(&all(), &other).await.unwrap();
+    }
+
+    let read = world.read(&all(), &link, &stat.unwrap(), address, SECRET.len() as u64).await;
+
+    assert_eq!(read, Err(bad("Path is not a file")));
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().file_name());
+    let threads: Vec<String> = threads.map(|thread| thread.into_string().unwrap()).collect();
+    for name in threads.iter().map(String::as_str).chain(["self", "thread-self"]) {
+        for file in ["mem", "maps", "environ"] {
+            let path = format!("/proc/{name}/{file}");
+            assert_eq!(world.stat(&all(), &path).await.unwrap_err(), bad("Path is not a file"), "{path}");
+        }
+    }
+    assert!(world.upload(&all(), "/proc/self/mem", b"x").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_proc_that_took_the_place_of_another_is_not_read() {
+    let world = World::start().await;
+    let link = world.text("file");
+    fs::write(world.path("real"), "real content").unwrap();
+    symlink("real", &link).unwrap();
+    let stat = world.stat(&all(), &link).await.unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink("/proc/version", &link).unwrap();
+    for number in 0..100 {
+        let other = world.text(&number.to_string());
+        fs::write(&other, "other").unwrap();
+        world.stat(&all(), &other).await.unwrap();
+    }
+    let read = world.read(&all(), &link, &stat, 4, 4).await.unwrap_err();
+    assert_eq!(read.code, Code::Conflict);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn traversal_and_symlinks_do_not_leave_the_workspace() {
     let world = World::start().await;
     let (scope, secret) = (world.scope(), world.dir.path().canonicalize().unwrap().join("secret"));

@@ -56,8 +56,11 @@ pub(super) fn chunk(
     };
     let bytes = read_at(&held.file, buffers.lend(), offset, len.min(LONGEST_READ))
         .map_err(|error| of_file(&error, MISSING))?;
-    // Looked at after the reading: so what was read belongs to the state that was asked for.
-    if held.sized && stamp_of(&held.file).map_err(Fault::internal)? != *stamp {
+    // Looked at after the reading: so what was read belongs to the state that was asked for. Of what is made up only the
+    // size says anything: a file of another kind has another one.
+    let now = stamp_of(&held.file).map_err(Fault::internal)?;
+    let is_same = if held.sized { now == *stamp } else { now.size == stamp.size };
+    if !is_same {
         return Err(Fault::new(Code::Conflict, "The file has changed"));
     }
     Ok((FileChunk { len: bytes.len() as u64 }, bytes))
