@@ -26,6 +26,8 @@ use upload::Uploads;
 
 /// Archives that are made, or wait to be.
 const MOST_ARCHIVES: usize = 32;
+/// Other calls that look at files at one time, those that a file system keeps waiting included.
+const MOST_LOOKS: usize = 256;
 const SWEEP_PAUSE: Duration = Duration::from_secs(20);
 
 pub(super) struct Service {
@@ -33,7 +35,8 @@ pub(super) struct Service {
     buffers: Arc<Buffers>,
     uploads: Arc<Uploads>,
     archives: Arc<Archives>,
-    aside: Aside,
+    packing: Aside,
+    looking: Aside,
 }
 
 impl Service {
@@ -44,7 +47,8 @@ impl Service {
             buffers: Arc::default(),
             uploads: Arc::default(),
             archives: Arc::new(Archives::new(scratch)),
-            aside: Aside::new(MOST_ARCHIVES),
+            packing: Aside::new(MOST_ARCHIVES),
+            looking: Aside::new(MOST_LOOKS),
         }
     }
 
@@ -54,29 +58,31 @@ impl Service {
         match call {
             FileCall::Stat { scope, path } => {
                 let scope = archives.scope_of(scope, &path);
-                json(blocking(move || read::stat(&open, &scope, &path)).await?)
+                json(self.look(move || read::stat(&open, &scope, &path)).await?)
             }
             FileCall::Read { scope, path, offset, len, stamp } => {
                 let scope = archives.scope_of(scope, &path);
                 let buffers = Arc::clone(&self.buffers);
-                let (chunk, bytes) =
-                    blocking(move || read::chunk(&open, &buffers, &scope, &path, offset, len, &stamp))
-                        .await?;
+                let (chunk, bytes) = self
+                    .look(move || read::chunk(&open, &buffers, &scope, &path, offset, len, &stamp))
+                    .await?;
                 Ok((json(chunk)?.0, bytes))
             }
-            FileCall::Begin { scope, path } => json(blocking(move || uploads.begin(&scope, &path)).await?),
+            FileCall::Begin { scope, path } => json(self.look(move || uploads.begin(&scope, &path)).await?),
             FileCall::Write { upload, offset } => {
-                json(blocking(move || uploads.write(&upload, offset, &blob)).await?)
+                json(self.look(move || uploads.write(&upload, offset, &blob)).await?)
             }
-            FileCall::Commit { upload } => json(blocking(move || uploads.commit(&upload)).await?),
-            FileCall::Abort { upload } => json(blocking(move || uploads.abort(&upload)).await?),
+            FileCall::Commit { upload } => json(self.look(move || uploads.commit(&upload)).await?),
+            FileCall::Abort { upload } => json(self.look(move || uploads.abort(&upload)).await?),
             FileCall::MakeDirectory { scope, path } => {
-                json(blocking(move || folders::make(&scope, &path)).await?)
+                json(self.look(move || folders::make(&scope, &path)).await?)
             }
-            FileCall::Home { include_hidden } => json(blocking(move || folders::home(include_hidden)).await?),
-            FileCall::Subdirectories { path, page_id, limit, include_hidden } => {
-                json(blocking(move || folders::list(&path, page_id.as_deref(), limit, include_hidden)).await?)
+            FileCall::Home { include_hidden } => {
+                json(self.look(move || folders::home(include_hidden)).await?)
             }
+            FileCall::Subdirectories { path, page_id, limit, include_hidden } => json(
+                self.look(move || folders::list(&path, page_id.as_deref(), limit, include_hidden)).await?,
+            ),
             FileCall::Archive { ticket, scope, path, format, base_ref, exclude, use_default_excludes } => {
                 let wanted = archive::ArchiveRequest {
                     ticket,
@@ -87,10 +93,17 @@ impl Service {
                     exclude,
                     use_default_excludes,
                 };
-                json(self.aside.run(archives.make(wanted)).await?)
+                json(self.packing.run(archives.make(wanted)).await?)
             }
             FileCall::EndArchive { ticket } => json(blocking(move || archives.end(&ticket)).await?),
         }
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.looking.run(async move { look() }).await
     }
 
     /// Closes files that nobody reads any more and removes abandoned temporary files, until `shutdown`; then

@@ -6,8 +6,9 @@ use std::path::Path;
 use ports::rpc::Fault;
 use types::git::{GitChange, GitChangeStatus};
 
+use super::super::fault::bad_request;
 use super::base;
-use super::program::{Failure, parts};
+use super::program::{Failure, LONGEST_OUTPUT, parts};
 use super::repository::Repository;
 
 /// Git would look into a submodule with the settings of that one.
@@ -35,6 +36,10 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
         let reference = reference.filter(|name| *name == "HEAD");
         let changes = of_repository(&repository, reference).await?;
         all.extend(changes.into_iter().map(|(path, status)| (format!("{inside}{path}"), status)));
+        let bytes: usize = all.keys().map(String::len).sum();
+        if bytes as u64 > LONGEST_OUTPUT {
+            return Err(bad_request("More files have changed than can be listed"));
+        }
     }
     Ok(listed(all))
 }

@@ -13,6 +13,7 @@ mod view;
 use std::path::PathBuf;
 
 use ports::rpc::Fault;
+use tokio::sync::Semaphore;
 use types::calls::{GitAnswer, GitCall, Scope};
 use types::git::GitCommitsPage;
 
@@ -24,21 +25,26 @@ pub(super) use changes::NOT_INTO_SUBMODULES;
 pub(super) use program::{Failure, Git, parts};
 pub(super) use repository::Repository;
 
+/// Lists of files that are made at one time, in memory; others wait.
+const MOST_LISTS: usize = 16;
+
 pub(super) struct Service {
     /// Where relative paths start.
     default_cwd: PathBuf,
     template: Template,
+    lists: Semaphore,
 }
 
 impl Service {
     pub(super) fn new(default_cwd: PathBuf) -> Self {
-        Self { default_cwd, template: Template::default() }
+        Self { default_cwd, template: Template::default(), lists: Semaphore::new(MOST_LISTS) }
     }
 
     pub(super) async fn answer(&self, call: GitCall) -> Result<GitAnswer, Fault> {
         match call {
             GitCall::Changes { scope, path, reference } => {
                 let path = self.path(&scope, &path)?;
+                let _turn = self.lists.acquire().await.map_err(Fault::internal)?;
                 Ok(GitAnswer::Changes(changes::of_folder(&path, reference.as_deref()).await?))
             }
             GitCall::Diff { scope, path, reference, commit } => {
@@ -55,6 +61,7 @@ impl Service {
             }
             GitCall::CommitChanges { scope, path, sha } => {
                 let path = self.path(&scope, &path)?;
+                let _turn = self.lists.acquire().await.map_err(Fault::internal)?;
                 Ok(GitAnswer::Changes(changes::of_commit(&path, &sha).await?))
             }
             GitCall::Prepare { path } => {

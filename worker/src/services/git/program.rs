@@ -15,7 +15,8 @@ use tools::hands;
 use super::super::fault::bad_request;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const LONGEST_OUTPUT: u64 = 64 * 1024 * 1024;
+/// No answer can hold more.
+pub(crate) const LONGEST_OUTPUT: u64 = 8 * 1024 * 1024;
 const LONGEST_COMPLAINT: u64 = 8 * 1024;
 
 /// Git is an ordinary program for the user's settings, and reads none of them for a repository.

@@ -91,7 +91,8 @@ impl Archives {
         let ArchiveRequest { format, base_ref, .. } = &wanted;
         let (format, base_ref) = (format.clone(), base_ref.clone());
         let folder = blocking(move || folder_of(&wanted)).await?;
-        let folder = root::find(folder).await?;
+        let (limits, stop) = (self.limits, making.stop.clone());
+        let folder = root::find(folder, limits, stop.clone()).await?;
         let name =
             folder.file_name().map_or_else(|| "root".into(), |name| name.to_string_lossy().into_owned());
         let repository = Repository::of(&folder).await?;
@@ -100,7 +101,6 @@ impl Archives {
             None => serde_json::Map::new(),
         };
         let file = making.file().map_err(Fault::internal)?;
-        let (limits, stop) = (self.limits, making.stop.clone());
         let extension = if format == "tar.gz" {
             blocking(move || Ok(tarball::write(&folder, &excludes, file, limits, &stop)?)).await?;
             "tar.gz"
@@ -191,9 +191,12 @@ impl Making<'_> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        if !self.is_kept {
-            let _ = self.archives.end(&self.ticket);
+        if self.is_kept {
+            return;
         }
+        let _ = self.archives.end(&self.ticket);
+        // It may have been ended before its file was made.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
