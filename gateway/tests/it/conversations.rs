@@ -488,7 +488,7 @@ async fn a_deleted_conversation_is_gone_and_its_id_begins_anew() {
     assert_eq!(server.get(&path).await.0, 404);
     assert_eq!(server.send(Method::DELETE, &path, None).await.0, 404);
     let folder = format!("workspace/conversations/{}", id.replace('-', ""));
-    let forgets = |command: &Command| matches!(command, Command::Forget { persistence_dir } if *persistence_dir == folder);
+    let forgets = |command: &Command| matches!(command, Command::Forget { persistence_dir, .. } if *persistence_dir == folder);
     assert!(server.worker.seen().iter().any(forgets));
     assert_eq!(server.ports.log.tail(&snapshots).await, Ok(Seq::ZERO), "its snapshots go with it");
 

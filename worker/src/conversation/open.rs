@@ -88,6 +88,9 @@ async fn read(
     };
     let (opened, kept) = tokio::join!(opened, kept);
     let (copy, _): (WorkingCopy, _) = opened?;
+    if shared.guards.commands.is_gone(id, &copy.created_at) {
+        return Err(Reason::Missing.into());
+    }
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
     let replay = match (memory.filter(|memory| memory.created_at == copy.created_at), kept) {
         (Some(memory), _) => Replay::since(store, &log, *memory.replay).await?,

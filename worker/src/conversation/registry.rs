@@ -68,8 +68,8 @@ impl Registry {
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
     pub(super) async fn command(self: &Arc<Self>, call: ConversationCall) -> Result<CommandDone, Fault> {
         let patience = match call.command {
-            Command::Forget { persistence_dir } => {
-                return self.forget(call.conversation, PathBuf::from(persistence_dir)).await;
+            Command::Forget { persistence_dir, created_at } => {
+                return self.forget(call.conversation, created_at, PathBuf::from(persistence_dir)).await;
             }
             Command::Interrupt {} => Some(INTERRUPT_DEADLINE),
             _ => None,
@@ -116,8 +116,15 @@ impl Registry {
     }
 
     /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
-    /// returns nothing more is written.
-    async fn forget(&self, id: ConversationId, folder: PathBuf) -> Result<CommandDone, Fault> {
+    /// returns nothing more is written, whatever calls were under way.
+    async fn forget(
+        &self,
+        id: ConversationId,
+        created_at: String,
+        folder: PathBuf,
+    ) -> Result<CommandDone, Fault> {
+        let commands = &self.shared.guards.commands;
+        commands.note_gone(id, created_at);
         let (running, dormant) = {
             let mut entries = self.lock();
             match entries.get(&id) {
@@ -139,10 +146,12 @@ impl Registry {
             }
         };
         // Processes end also where the log keeps its writer waiting.
-        let all = async { tokio::join!(actor_ended, shell_closed, self.shared.guards.commands.forget(id)) };
-        tokio::time::timeout(FORGET_DEADLINE, all).await.map_err(|_| {
-            Fault::from(Reason::Unavailable).caused_by("the conversation does not stop writing")
-        })?;
+        let all = async { tokio::join!(actor_ended, shell_closed, commands.forget(id)) };
+        if tokio::time::timeout(FORGET_DEADLINE, all).await.is_err() {
+            commands.take_back_gone(id);
+            let cause = "the conversation does not stop writing";
+            return Err(Fault::from(Reason::Unavailable).caused_by(cause));
+        }
         self.shared.remove_kept(id, folder).await;
         Ok(CommandDone::default())
     }

@@ -5,6 +5,7 @@ mod bash;
 mod fault;
 mod file;
 mod git;
+mod gone;
 mod place;
 
 use std::path::PathBuf;
@@ -58,6 +59,20 @@ impl Commands {
     /// The variable by which a later worker finds what this one could not end.
     pub(crate) fn mark(&self, conversation: ConversationId) -> (String, String) {
         self.0.mark(conversation)
+    }
+
+    /// Notes that a conversation that was made then is deleted: no call for it is taken any more.
+    pub(crate) fn note_gone(&self, conversation: ConversationId, created_at: String) {
+        self.0.gone().note(conversation, created_at);
+    }
+
+    /// It is not deleted after all.
+    pub(crate) fn take_back_gone(&self, conversation: ConversationId) {
+        self.0.gone().take_back(conversation);
+    }
+
+    pub(crate) fn is_gone(&self, conversation: ConversationId, created_at: &str) -> bool {
+        self.0.gone().is(conversation, created_at)
     }
 
     /// Ends a conversation's commands and what they have started. Once this returns, their log is not written any more.

@@ -217,7 +217,8 @@ async fn delete_removes_no_folder_but_that_of_the_conversation() {
     let folder = world.dir.path().join("observations").join(id.hex());
     std::fs::create_dir_all(folder.join("observations")).unwrap();
     std::fs::write(folder.join("of-another"), "stays").unwrap();
-    world.call(other, Command::Forget { persistence_dir: folder.display().to_string() }).await.unwrap();
+    let persistence_dir = folder.display().to_string();
+    world.call(other, Command::Forget { persistence_dir, created_at: String::new() }).await.unwrap();
     assert!(folder.join("observations").exists());
     world.call(id, forget(&world, id)).await.unwrap();
     until(async || !folder.join("observations").exists()).await;

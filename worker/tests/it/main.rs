@@ -8,6 +8,7 @@
 )]
 
 mod commands;
+mod deleted;
 mod faults;
 mod lease;
 mod long;
@@ -18,6 +19,7 @@ mod secrets;
 mod services;
 mod services_archive;
 mod services_bash;
+mod services_bash_ends;
 mod services_files;
 mod services_git;
 mod services_git_hostile;

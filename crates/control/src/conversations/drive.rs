@@ -120,7 +120,8 @@ impl Conversations {
     pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
         entry.pulse.touch();
         let persistence_dir = self.0.records.persistence_dir(entry.id);
-        let call = ConversationCall { conversation: entry.id, command: Command::Forget { persistence_dir } };
+        let command = Command::Forget { persistence_dir, created_at: entry.created_at().to_string() };
+        let call = ConversationCall { conversation: entry.id, command };
         let forgotten =
             self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
         match forgotten {

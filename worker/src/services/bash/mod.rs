@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use child_environment::Variable;
-use ports::Ports;
 use ports::retry::{Backoff, while_unavailable};
-use ports::rpc::{Code, Fault};
+use ports::rpc::{self, Address, Code, Fault, Reason};
+use ports::{Bus, Ports};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -24,11 +25,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::{BashCommand, BashEvent, ExecuteBashRequest};
-use types::calls::{BashCall, BashCleared, BashStarted, BashStopped, Scope};
-use types::{BashScope, ConversationId};
+use types::calls::{BashCall, BashCleared, BashStarted, BashStopped, RecordCall, Scope, WorkingCopy};
+use types::{BashScope, ConversationId, SandboxId};
 use uuid::Uuid;
 
 use super::fault::not_found;
+use super::gone::Gone;
 use super::{ServicesConfig, place};
 use crate::Activity;
 use command::Run;
@@ -41,6 +43,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 const LISTING_PATIENCE: Duration = Duration::from_secs(60);
+const RECORD_DEADLINE: Duration = Duration::from_secs(10);
 const SHORTEST_PURGE_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Service {
@@ -51,6 +54,9 @@ pub(super) struct Service {
     running: Arc<Mutex<HashMap<Name, Control>>>,
     activity: Activity,
     kin: Kin,
+    gone: Gone,
+    bus: Arc<dyn Bus>,
+    sandbox: SandboxId,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -82,7 +88,7 @@ impl Service {
         let (tracker, shutdown) = (tracker.clone(), shutdown.clone());
         let journals = Journals::new(
             log,
-            sandbox,
+            sandbox.clone(),
             config.epoch,
             tracker.clone(),
             shutdown.clone(),
@@ -96,6 +102,9 @@ impl Service {
             running,
             activity: config.activity.clone(),
             kin: Kin::new(&config.sandbox, &config.scratch),
+            gone: Gone::default(),
+            bus: Arc::clone(&ports.bus),
+            sandbox,
             tracker,
             shutdown,
         }
@@ -124,7 +133,8 @@ impl Service {
         self.kin.end_earlier().await;
     }
 
-    /// Ends a conversation's commands and what they have started. Once this returns, their log is not written any more.
+    /// Ends the commands of a conversation that has [gone](Self::gone), and what they have started. Once this returns, their
+    /// log is not written any more.
     pub(super) async fn forget(&self, conversation: ConversationId) {
         let scope = BashScope::Conversation(conversation);
         let running = self.running_in(scope);
@@ -136,7 +146,14 @@ impl Service {
         };
         // A command may wait for the writer, and the writer for a log that cannot be written.
         tokio::join!(self.journals.forget(scope), all_ended, self.kin.end(conversation));
-        self.journals.forget(scope).await;
+        // By now no command begins or brings anything; what began meanwhile may have left something.
+        tokio::join!(self.journals.forget(scope), self.kin.end(conversation));
+        self.kin.forget(conversation);
+    }
+
+    /// The conversations for which nothing is begun any more.
+    pub(super) fn gone(&self) -> &Gone {
+        &self.gone
     }
 
     pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
@@ -187,6 +204,10 @@ impl Service {
         };
         let journal = scope.bash();
         let entry = self.enter((journal, command.id.clone()))?;
+        // Who forgets the conversation from here on meets the command.
+        if let BashScope::Conversation(conversation) = journal {
+            self.check_is_there(conversation).await?;
+        }
         let append = self.journals.append(journal, BashEvent::BashCommand(command.clone()));
         let stored = timeout(STORE_PATIENCE, append).await.map_err(|_| unwritable())??;
         let run = Run {
@@ -223,6 +244,22 @@ impl Service {
         // One that an earlier worker left running ends here.
         self.journals.open(journal).await?;
         if self.journals.has_command(journal, &id).await? { Ok(true) } else { Err(not_found("Not Found")) }
+    }
+
+    /// # Errors
+    /// The conversation was deleted, and none was made anew under its id; those of the record.
+    async fn check_is_there(&self, conversation: ConversationId) -> Result<(), Fault> {
+        if !self.gone.has(conversation) {
+            return Ok(());
+        }
+        let (bus, address) = (self.bus.as_ref(), Address::of_control_plane(&self.sandbox));
+        let call = RecordCall::Open { conversation };
+        let (copy, _): (WorkingCopy, _) =
+            rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE).await?;
+        match self.gone.is(conversation, &copy.created_at) {
+            true => Err(Reason::Missing.into()),
+            false => Ok(()),
+        }
     }
 
     fn environment_in(&self, scope: BashScope) -> Arc<Vec<Variable>> {

@@ -238,7 +238,9 @@ pub fn message(text: &str, run: bool) -> Command {
 /// What the gateway sends when a conversation is deleted.
 pub fn forget(world: &World, id: ConversationId) -> Command {
     let folder = world.dir.path().join("observations").join(id.hex());
-    Command::Forget { persistence_dir: folder.display().to_string() }
+    let records = world.records.lock().unwrap();
+    let created_at = records.copies.get(&id).map_or_else(String::new, |copy| copy.created_at.clone());
+    Command::Forget { persistence_dir: folder.display().to_string(), created_at }
 }
 
 /// A call of the agent's terminal.

@@ -27,11 +27,29 @@ pub(super) struct Report {
     waiting: VecDeque<Receipt>,
     /// Why the log takes no more.
     refused: Option<String>,
+    end: End,
+}
+
+/// A command has one end, whatever becomes of what it has printed.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Untold,
+    /// It is the last of what waits.
+    HandedOver,
+    Stored,
 }
 
 impl Report {
     pub(super) fn new(journals: Arc<Journals>, journal: BashScope, command_id: String) -> Self {
-        Self { journals, journal, command_id, order: 0, waiting: VecDeque::new(), refused: None }
+        Self {
+            journals,
+            journal,
+            command_id,
+            order: 0,
+            waiting: VecDeque::new(),
+            refused: None,
+            end: End::Untold,
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -50,6 +68,9 @@ impl Report {
         let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
         let stored = oldest.await.unwrap_or_else(|_| Err(Error::Unavailable("the writer is gone".into())));
         self.waiting.pop_front();
+        if self.waiting.is_empty() && self.end == End::HandedOver {
+            self.end = if stored.is_ok() { End::Stored } else { End::Untold };
+        }
         if let Err(error) = &stored {
             self.refused = self.refused.take().or_else(|| refusal(error));
             tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
@@ -57,11 +78,20 @@ impl Report {
         stored.map(drop)
     }
 
-    /// Where the log has not taken an event and never will, says so in its place: the command is over.
+    /// Where the log has not taken an event and never will, says so in its place: the command is over. Its own end, where
+    /// that is stored, stays the only one.
     pub(super) async fn if_refused(&mut self) {
-        if let Some(why) = self.refused.take() {
-            self.waiting.clear();
+        let Some(why) = self.refused.take() else { return };
+        self.all_stored().await;
+        if self.end == End::Untold {
             self.failed(&why).await;
+        }
+    }
+
+    async fn all_stored(&mut self) {
+        while self.is_waiting() {
+            // What went wrong is kept.
+            let _ = self.oldest_stored().await;
         }
     }
 
@@ -73,12 +103,12 @@ impl Report {
     /// Sends the rest with the exit code and waits until all is stored.
     pub(super) async fn last(&mut self, stdout: &mut Stream, stderr: &mut Stream, code: i32) {
         self.send(stdout.take(true), stderr.take(true), Some(code)).await;
-        while self.is_waiting() && self.oldest_stored().await.is_ok() {}
+        self.all_stored().await;
     }
 
     pub(super) async fn failed(&mut self, why: &str) {
         self.send(String::new(), why.to_owned(), Some(FAILED)).await;
-        while self.is_waiting() && self.oldest_stored().await.is_ok() {}
+        self.all_stored().await;
     }
 
     async fn send(&mut self, stdout: String, stderr: String, code: Option<i32>) {
@@ -108,7 +138,12 @@ impl Report {
         });
         self.order += 1;
         match self.journals.append(self.journal, event).await {
-            Ok(receipt) => self.waiting.push_back(receipt),
+            Ok(receipt) => {
+                self.waiting.push_back(receipt);
+                if exit_code.is_some() {
+                    self.end = End::HandedOver;
+                }
+            }
             Err(error) => {
                 tracing::warn!(command.id = %self.command_id, %error, "cannot store the output of a command");
             }

@@ -47,10 +47,6 @@ impl PatientWriter {
         Self { log, id, epoch, writer: None, shutdown }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.writer.is_some()
-    }
-
     /// Reads the log.
     ///
     /// # Errors
@@ -70,6 +66,18 @@ impl PatientWriter {
                 Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(replaced()),
             }
         }
+    }
+
+    /// Fences older workers off, so that none of them writes any more, and reads again what they have written until then.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(super) async fn fence(&mut self, found: Found) -> Result<Found> {
+        if self.writer.as_ref().is_some_and(|writer| writer.newest_fence() == Some(self.epoch)) {
+            return Ok(found);
+        }
+        self.write(&Write::Records(Vec::new())).await?;
+        self.open().await
     }
 
     /// Makes a change once, however often it has to be tried.

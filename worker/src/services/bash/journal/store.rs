@@ -1,6 +1,6 @@
 //! Bash events as records of one log: stamped in its order, and forgotten from its front.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub(super) type IsRunning = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 pub(super) struct Store {
     writer: PatientWriter,
+    /// The log was read, and nothing that an earlier worker began is without an end.
+    is_open: bool,
     last_stamp: String,
     is_running: IsRunning,
 }
@@ -44,29 +46,46 @@ impl Store {
         is_running: IsRunning,
     ) -> Self {
         let writer = PatientWriter::new(log, id, epoch, shutdown);
-        Self { writer, last_stamp: String::new(), is_running }
+        Self { writer, is_open: false, last_stamp: String::new(), is_running }
     }
 
-    /// Reads the log if it was not, and closes the commands that an earlier worker left without an end: their
-    /// processes are killed once the log says so, when no older worker can say otherwise.
+    /// Reads the log if it was not, and closes the commands that an earlier worker left without an end. First that one is
+    /// fenced off, and what it has written until then is read: it may have told the end itself. Then the processes are
+    /// killed, and last the ends are stored: whoever is killed in between has the next one do it all again.
     pub(super) async fn open(&mut self) -> Result<()> {
-        if self.writer.is_open() {
+        if self.is_open {
             return Ok(());
         }
-        let Found { last_stamp, mut without_end } = self.writer.open().await?;
-        self.last_stamp = last_stamp;
-        without_end.retain(|command, _| !(self.is_running)(command));
-        if without_end.is_empty() {
-            return Ok(());
+        let mut found = self.writer.open().await?;
+        if self.left_by_others(&mut found) {
+            found = match self.writer.fence(found).await {
+                // The log was removed meanwhile, with all that was in it.
+                Err(Error::NotFound) => Found::default(),
+                fenced => fenced?,
+            };
         }
+        let is_something_left = self.left_by_others(&mut found);
+        self.last_stamp = found.last_stamp;
+        if is_something_left {
+            self.close(found.without_end).await?;
+        }
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Whether commands that are not this worker's are without an end; the others are left out.
+    fn left_by_others(&self, found: &mut Found) -> bool {
+        found.without_end.retain(|command, _| !(self.is_running)(command));
+        !found.without_end.is_empty()
+    }
+
+    async fn close(&mut self, without_end: BTreeMap<String, u64>) -> Result<()> {
+        tracing::info!(commands = without_end.len(), "commands of an earlier worker are closed");
         let commands: BTreeSet<String> = without_end.keys().cloned().collect();
-        tracing::info!(commands = commands.len(), "commands of an earlier worker are closed");
-        let ends = without_end.into_iter().map(|(command, order)| end_of(command, order)).collect();
-        for stored in self.store(ends).await {
-            stored?;
-        }
         let killing = tokio::task::spawn_blocking(move || remains::kill(&commands));
-        killing.await.map_err(|error| Error::Internal(error.to_string()))
+        killing.await.map_err(|error| Error::Internal(error.to_string()))?;
+        let ends = without_end.into_iter().map(|(command, order)| end_of(command, order)).collect();
+        self.store(ends).await.into_iter().map(|stored| stored.map(drop)).collect()
     }
 
     /// Stamps and stores events, in as few appends as may be; one outcome each.

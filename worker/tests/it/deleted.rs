@@ -1,0 +1,69 @@
+//! Once a conversation is deleted nothing of it is made anew, whatever calls were under way.
+
+use bytes::Bytes;
+use ports::rpc::{self, Address, Code, Fault};
+use types::bash::ExecuteBashRequest;
+use types::calls::{BashCall, BashStarted, Scope, ScopedWorkspace};
+use types::{ConversationId, LogId, Seq};
+
+use crate::support::{PATIENCE, World, forget, until};
+
+async fn start(world: &World, id: ConversationId, command: &str) -> Result<BashStarted, Fault> {
+    let root = world.dir.path().join("project").join(id.hex()).display().to_string();
+    let scope = Scope { workspace: Some(ScopedWorkspace { conversation: id, root }) };
+    let request = ExecuteBashRequest { command: command.to_owned(), cwd: None, timeout: 60 };
+    let call = BashCall::Start { scope, request };
+    let address = Address::of_worker(&world.config.sandbox, None);
+    let started = rpc::call(world.ports.bus.as_ref(), &address, &call, Bytes::new(), PATIENCE).await;
+    started.map(|(started, _)| started)
+}
+
+/// What the gateway has removed after the worker had forgotten the conversation.
+fn logs(world: &World, id: ConversationId) -> [LogId; 2] {
+    [world.log(id), LogId::bash(&world.config.sandbox, types::BashScope::Conversation(id))]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_comes_after_its_conversation_was_deleted_makes_nothing_anew() {
+    let world = World::start().await;
+    let id = world.create();
+    world.say(id, "hello", false).await.unwrap();
+    start(&world, id, "true").await.unwrap();
+    world.call(id, forget(&world, id)).await.unwrap();
+    for log in logs(&world, id) {
+        world.ports.log.delete(&log).await.unwrap();
+    }
+
+    // Its record goes last, so these come before or after that.
+    for is_gone in [false, true] {
+        if is_gone {
+            world.remove_record(id);
+        }
+        let started = start(&world, id, "touch begun").await.unwrap_err();
+        let said = world.say(id, "hello again", false).await.unwrap_err();
+        assert_eq!([started.code, said.code], [Code::NotFound; 2], "{is_gone}");
+        for log in logs(&world, id) {
+            assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO, "{log}");
+        }
+    }
+    assert!(!world.dir.path().join("project").join(id.hex()).join("begun").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_is_made_anew_under_the_same_id_is_another_one() {
+    let world = World::start().await;
+    let id = world.create();
+    start(&world, id, "true").await.unwrap();
+    world.call(id, forget(&world, id)).await.unwrap();
+    for log in logs(&world, id) {
+        world.ports.log.delete(&log).await.unwrap();
+    }
+    world.change_record(id, |copy| copy.created_at = "2026-11-29T00:00:00.000000Z".to_owned());
+
+    start(&world, id, "touch begun").await.unwrap();
+    world.say(id, "hello", false).await.unwrap();
+
+    let begun = world.dir.path().join("project").join(id.hex()).join("begun");
+    until(async || begun.exists()).await;
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 1);
+}
