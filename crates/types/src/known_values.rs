@@ -4,7 +4,7 @@
 //! another one each time, and what is searched for in every output must stay small: the oldest are forgotten first, and
 //! before all others those that were replaced. What is read has the same bounds: workers send such lists, too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -23,18 +23,46 @@ pub struct KnownValues {
 
 impl KnownValues {
     pub fn add(&mut self, name: String, value: String) {
-        self.known.retain(|(known, other)| (known, other) != (&name, &value));
-        let of_name = self.known.iter().filter(|(known, _)| *known == name).count();
-        if of_name >= MOST_OF_A_NAME
-            && let Some(oldest) = self.known.iter().position(|(known, _)| *known == name)
-        {
-            self.known.remove(oldest);
+        self.extend([(name, value)]);
+    }
+
+    /// Adds values, the newest last. What it takes grows with their number, and no faster.
+    pub fn extend(&mut self, values: impl IntoIterator<Item = (String, String)>) {
+        self.known.extend(values);
+        let is_kept = self.kept();
+        let mut is_kept = is_kept.iter();
+        self.known.retain(|_| is_kept.next().copied().unwrap_or_default());
+    }
+
+    /// Of each value whether it is kept: once, the newest of its name, and among those that there is room for.
+    fn kept(&self) -> Vec<bool> {
+        let (mut seen, mut of_names) = (HashSet::new(), HashMap::new());
+        let (mut places, mut count, mut bytes) = (Vec::with_capacity(self.known.len()), 0, 0);
+        for (name, value) in self.known.iter().rev() {
+            let is_first = seen.insert((name, value));
+            let of_name = of_names.entry(name).or_insert(0);
+            *of_name += usize::from(is_first);
+            let place = match is_first && *of_name <= MOST_OF_A_NAME {
+                true if *of_name == 1 => Place::Counts,
+                true => Place::Replaced,
+                false => Place::Out,
+            };
+            if place != Place::Out {
+                (count, bytes) = (count + 1, bytes + name.len() + value.len());
+            }
+            places.push(place);
         }
-        self.known.push((name, value));
-        let mut bytes: usize = self.known.iter().map(bytes_of).sum();
-        while self.known.len() > MOST || bytes > MOST_BYTES && self.known.len() > 1 {
-            bytes -= bytes_of(&self.known.remove(self.oldest_replaced()));
+        places.reverse();
+        for goes in [Place::Replaced, Place::Counts] {
+            for (place, (name, value)) in places.iter_mut().zip(&self.known) {
+                let is_too_much = bytes > MOST_BYTES || count > MOST;
+                if *place == goes && is_too_much && count > 1 {
+                    *place = Place::Out;
+                    (count, bytes) = (count - 1, bytes - name.len() - value.len());
+                }
+            }
         }
+        places.into_iter().map(|place| place != Place::Out).collect()
     }
 
     #[must_use]
@@ -66,45 +94,22 @@ impl KnownValues {
     pub fn values(&self) -> BTreeSet<String> {
         self.known.iter().map(|(_, value)| value.clone()).collect()
     }
+}
 
-    /// Where the oldest value is that was replaced; the oldest of all where none was.
-    fn oldest_replaced(&self) -> usize {
-        let places = self.known.iter().enumerate();
-        let newest: HashMap<&str, usize> = places.map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let is_replaced =
-            |(at, (name, _)): (usize, &(String, String))| newest.get(name.as_str()) != Some(&at);
-        self.known.iter().enumerate().position(is_replaced).unwrap_or_default()
-    }
-
-    /// The newest of a list that nobody has bounded, which may be long.
-    fn newest_of(list: Vec<(String, String)>) -> Self {
-        let (mut of_names, mut bytes) = (HashMap::<String, usize>::new(), 0);
-        let mut known = Vec::new();
-        for entry in list.into_iter().rev() {
-            let of_name = of_names.entry(entry.0.clone()).or_default();
-            *of_name += 1;
-            if *of_name > MOST_OF_A_NAME {
-                continue;
-            }
-            bytes += bytes_of(&entry);
-            if known.len() == MOST || bytes > MOST_BYTES && !known.is_empty() {
-                break;
-            }
-            known.push(entry);
-        }
-        known.reverse();
-        Self { known }
-    }
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// The newest of its name.
+    Counts,
+    Replaced,
+    Out,
 }
 
 impl<'de> Deserialize<'de> for KnownValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Self::newest_of)
+        let mut known = Self::default();
+        known.extend(Vec::<(String, String)>::deserialize(deserializer)?);
+        Ok(known)
     }
-}
-
-fn bytes_of((name, value): &(String, String)) -> usize {
-    name.len() + value.len()
 }
 
 #[cfg(test)]
@@ -121,6 +126,31 @@ mod tests {
         let all = values.values();
         assert_eq!(all.len(), MOST_OF_A_NAME + 1);
         assert!(all.contains("of another name") && all.contains("value 0999") && !all.contains("value 0000"));
+    }
+
+    #[test]
+    fn a_value_that_is_added_again_is_the_newest_and_known_once() {
+        let mut values = KnownValues::default();
+        for value in ["one", "two", "one"] {
+            values.add("A".to_owned(), value.to_owned());
+        }
+        assert_eq!(values.iter().collect::<Vec<_>>(), [("A", "two"), ("A", "one")]);
+    }
+
+    #[test]
+    fn many_values_are_added_at_once_in_about_the_time_of_one() {
+        let many = |first: usize| {
+            (first..first + 100_000).map(|number| (format!("{}", number % 900), format!("value {number}")))
+        };
+        let begun = std::time::Instant::now();
+        let mut values = KnownValues::default();
+        values.extend(many(0));
+        values.extend(many(100_000));
+        assert_eq!(values.iter().count(), MOST);
+        let newest: BTreeSet<&str> = values.iter().map(|(name, _)| name).collect();
+        assert_eq!(newest.len(), 900, "of every name the value that counts");
+        // One by one this would be ten billion comparisons.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]
@@ -163,7 +193,7 @@ mod tests {
     #[test]
     fn no_more_values_are_known_than_are_searched_for_in_every_output() {
         let mut values = KnownValues::default();
-        (0..2 * MOST).for_each(|number| values.add(number.to_string(), "v".to_owned()));
+        values.extend((0..2 * MOST).map(|number| (number.to_string(), "v".to_owned())));
         assert_eq!(values.len(), MOST);
         assert!(values.contains(&(2 * MOST - 1).to_string(), "v"));
     }

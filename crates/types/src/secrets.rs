@@ -72,7 +72,7 @@ pub const MAX_SOURCE_BYTES: usize = 64 * 1024;
 pub const MAX_SOURCES: usize = 1_000;
 pub const MAX_SOURCES_BYTES: usize = 256 * 1024;
 
-/// Whether a conversation may have these secrets.
+/// Whether a conversation may have these secrets, all of them and in plain text.
 ///
 /// # Errors
 /// A text that says what is too large, without values.
@@ -81,23 +81,11 @@ pub fn check_sources(sources: &BTreeMap<String, SecretSource>) -> Result<(), Str
         let name: String = name.chars().take(64).collect();
         return Err(format!("the secret `{name}` has more than {MAX_SOURCE_BYTES} bytes"));
     }
-    check_all(sources, MAX_SOURCES_BYTES)
-}
-
-/// As [`check_sources`], for all of a stored record, whose values are sealed and so somewhat longer.
-///
-/// # Errors
-/// A text that says what is too large.
-pub fn check_stored_sources(sources: &BTreeMap<String, SecretSource>) -> Result<(), String> {
-    check_all(sources, 2 * MAX_SOURCES_BYTES)
-}
-
-fn check_all(sources: &BTreeMap<String, SecretSource>, most_bytes: usize) -> Result<(), String> {
     if sources.len() > MAX_SOURCES {
         return Err(format!("a conversation may have at most {MAX_SOURCES} secrets"));
     }
     let bytes: usize = sources.iter().map(|(name, source)| source.bytes(name)).sum();
-    if bytes > most_bytes {
+    if bytes > MAX_SOURCES_BYTES {
         return Err(format!(
             "the secrets of a conversation may have at most {MAX_SOURCES_BYTES} bytes together"
         ));

@@ -74,9 +74,7 @@ impl Secrets {
     pub(super) fn are_kept(&self, values: &KnownValues) {
         let mut inner = self.lock();
         inner.unkept.retain(|name, value| !values.contains(name, value));
-        for (name, value) in values.iter() {
-            inner.kept.add(name.to_owned(), value.to_owned());
-        }
+        inner.kept.extend(values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     pub(super) fn masker(&self) -> Masker {
@@ -130,12 +128,12 @@ impl Secrets {
         let _making = self.making.lock().await;
         let known = {
             let mut inner = self.lock();
-            for (name, value) in values {
-                if !is_long_enough(&value) && inner.too_short.insert(name.clone()) {
+            for (name, _) in values.iter().filter(|(_, value)| !is_long_enough(value)) {
+                if inner.too_short.insert(name.clone()) {
                     tracing::info!(secret = %name, "the value is too short to be hidden in outputs");
                 }
-                inner.values.add(name, value);
             }
+            inner.values.extend(values);
             inner.values.values()
         };
         if self.lock().masker.values() == &known {

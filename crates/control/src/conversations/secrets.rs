@@ -8,7 +8,7 @@ use readmodel::index::ConversationState;
 use serde_json::Value;
 use types::calls::Command;
 use types::conversation::ConversationRecord;
-use types::secrets::{SecretSource, check_stored_sources};
+use types::secrets::{SecretSource, check_sources};
 
 use super::{Conversations, QUICK};
 use crate::records::{Sealer, open_returned, open_returned_sources};
@@ -31,7 +31,9 @@ impl Conversations {
             for ((name, plain), sealed) in secrets.iter().zip(sealed.values()) {
                 sealer.replace(record, name, plain, sealed.clone());
             }
-            fits = check_stored_sources(&record.secrets);
+            let mut plain = record.secrets.clone();
+            sealer.open_sources(&mut plain);
+            fits = check_sources(&plain);
             fits.is_ok()
         };
         self.0.index.update(entry, add).await?;

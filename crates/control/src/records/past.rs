@@ -63,11 +63,7 @@ impl Sealer<'_> {
     /// What is kept, in plain text; without what does not open.
     pub(super) fn open_past(&self, past: &KnownValues) -> KnownValues {
         let mut opened = KnownValues::default();
-        for (name, sealed) in past.iter() {
-            if let Some(value) = self.open(sealed) {
-                opened.add(name.to_owned(), value);
-            }
-        }
+        opened.extend(past.iter().filter_map(|(name, sealed)| Some((name.to_owned(), self.open(sealed)?))));
         opened
     }
 
@@ -79,8 +75,6 @@ impl Sealer<'_> {
             let value = names.contains(name).then(|| self.open(sealed)).flatten();
             value.is_none_or(|value| !come_again.contains(&(name, value.as_str())))
         });
-        for (name, value) in values {
-            past.add((*name).to_owned(), self.seal(value));
-        }
+        past.extend(values.iter().map(|(name, value)| ((*name).to_owned(), self.seal(value))));
     }
 }
