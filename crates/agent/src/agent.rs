@@ -180,7 +180,8 @@ impl Agent {
                 self.tool_finished(&mut draft, &action_id, outcome);
             }
             Input::SideUsage(usage) => self.count(&mut draft, usage),
-            Input::SideError(error) => {
+            Input::SideError(mut error) => {
+                error.detail = draft.env.masked(&error.detail);
                 self.record(&mut draft, Source::Environment, EventBody::ConversationErrorEvent(error));
             }
         }

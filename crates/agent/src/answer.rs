@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
 use types::content::{Content, Message, ToolCall};
 use types::event::{Action, AgentError, Classification, MessageBody, Risk, Source};
 use types::log::Control;
@@ -75,11 +76,12 @@ impl Agent {
         self.run.withheld = 0;
         self.note_usage(draft, usage);
         let response_id = self.fresh_response_id(completion.id, &item_id);
-        let message = bounds::shortened(masked(completion.message, draft.env));
+        let (message, signed) = masked(completion.message, draft.env);
+        let message = bounds::shortened(message);
         if message.tool_calls.is_empty() {
             self.take_text(draft, item_id, response_id, message);
         } else {
-            self.take_calls(draft, item_id, response_id, message);
+            self.take_calls(draft, item_id, response_id, message, signed);
         }
     }
 
@@ -108,7 +110,15 @@ impl Agent {
         self.step_done(draft);
     }
 
-    fn take_calls(&mut self, draft: &mut Draft<'_>, item_id: EventId, response_id: String, message: Message) {
+    /// `signed` are thoughts that no event may have.
+    fn take_calls(
+        &mut self,
+        draft: &mut Draft<'_>,
+        item_id: EventId,
+        response_id: String,
+        message: Message,
+        signed: Option<Vec<Value>>,
+    ) {
         let Message { content, tool_calls, reasoning_content, thinking_blocks, .. } = message;
         let mut first = Some((item_id, content, reasoning_content, thinking_blocks));
         let mut candidates = Vec::new();
@@ -142,9 +152,12 @@ impl Agent {
                 self.ready.insert(id.clone(), action);
             }
             let mut call = call;
-            // What the agent says is shown to people; what it does must stay as it is, or it would do something else.
-            if let Some(said) = described.as_mut().filter(|_| only_says) {
-                observation::mask(said, draft.env);
+            // What the agent says is shown to people, and so is what is not done; what it does must stay as it is, or it
+            // would do something else.
+            if only_says || error.is_some() {
+                if let Some(said) = &mut described {
+                    observation::mask(said, draft.env);
+                }
                 call.arguments = draft.env.masked(&call.arguments);
             }
             let body = Action {
@@ -164,6 +177,7 @@ impl Agent {
                 self.close_call(draft, &tool, &call.id, &error);
             }
         }
+        self.past.view.keep_signed(signed);
         self.announce_stats(draft);
         self.decide(draft, &candidates);
     }
@@ -185,7 +199,7 @@ impl Agent {
         let body = AgentError {
             tool_name: tool.to_owned(),
             tool_call_id: call_id.to_owned(),
-            error: bounds::complaint(error),
+            error: bounds::complaint(&draft.env.masked(error)),
             classification: Some(classification),
         };
         self.record(draft, Source::Agent, EventBody::AgentErrorEvent(body));
@@ -203,7 +217,9 @@ pub fn usage_of(env: &mut dyn Env, usage_id: &str, completion: &Completion) -> U
     }
 }
 
-fn masked(mut message: Message, env: &dyn Env) -> Message {
+/// The message as events may have it. A thought that is signed cannot be changed, only left out; where one is, all of
+/// them come beside the message, for the provider wants them as they were.
+fn masked(mut message: Message, env: &dyn Env) -> (Message, Option<Vec<Value>>) {
     message.role = Role::Assistant;
     for piece in &mut message.content {
         if let Content::Text { text, .. } = piece {
@@ -212,12 +228,16 @@ fn masked(mut message: Message, env: &dyn Env) -> Message {
     }
     let reasoning = message.reasoning_content.take().filter(|text| !text.trim().is_empty());
     message.reasoning_content = reasoning.map(|text| env.masked(&text));
-    // A signed thought cannot be changed, only left out.
-    message.thinking_blocks.retain(|block| {
+    let is_clean = |block: &Value| {
         let text = block.to_string();
         env.masked(&text) == text
-    });
-    message
+    };
+    if message.thinking_blocks.iter().all(is_clean) {
+        return (message, None);
+    }
+    let signed = message.thinking_blocks.clone();
+    message.thinking_blocks.retain(is_clean);
+    (message, Some(signed).filter(|signed| bounds::is_kept(signed)))
 }
 
 fn says_something(piece: &Content) -> bool {

@@ -2,6 +2,7 @@
 //! A model writes a tenth of that in its longest answers; more comes from one that is broken, or hostile.
 
 use serde::Serialize;
+use serde_json::Value;
 use types::Message;
 use types::content::Content;
 
@@ -31,10 +32,15 @@ pub fn shortened(mut message: Message) -> Message {
     if let Some(reasoning) = &mut message.reasoning_content {
         cut(reasoning, REASONING);
     }
-    if size(&message.thinking_blocks) > SEALED_REASONING {
+    if !is_kept(&message.thinking_blocks) {
         message.thinking_blocks.clear();
     }
     message
+}
+
+/// Whether there is room for the thoughts of an answer.
+pub fn is_kept(thinking_blocks: &[Value]) -> bool {
+    size(&thinking_blocks) <= SEALED_REASONING
 }
 
 /// Cuts the text of a summary.

@@ -113,7 +113,8 @@ impl Agent {
 
     pub(crate) fn record_failure(&mut self, draft: &mut Draft<'_>, code: &str, detail: &str) {
         let classification = Some(classify(code, detail));
-        let error = ConversationError { code: code.to_owned(), detail: detail.to_owned(), classification };
+        let detail = draft.env.masked(detail);
+        let error = ConversationError { code: code.to_owned(), detail, classification };
         self.record(draft, Source::Environment, EventBody::ConversationErrorEvent(error));
     }
 

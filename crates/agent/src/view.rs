@@ -59,6 +59,10 @@ pub struct Turn {
     #[serde(with = "shared")]
     pub assistant: Arc<Message>,
     pub calls: Vec<Call>,
+    /// Its thoughts as they were signed, where a secret keeps some of them out of the log. In memory only: they are
+    /// never written, and whoever opens the conversation anew does without.
+    #[serde(skip)]
+    signed: Option<Vec<Value>>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -113,12 +117,19 @@ impl View {
                     push_joined(&mut messages, message);
                 }
                 Item::Turn(turn) => {
-                    messages.push(Arc::clone(&turn.assistant));
+                    messages.push(turn.said());
                     messages.extend(turn.calls.iter().map(Call::answer));
                 }
             }
         }
         messages
+    }
+
+    /// Keeps the thoughts of the newest answer for whoever has signed them.
+    pub fn keep_signed(&mut self, thinking_blocks: Option<Vec<Value>>) {
+        if let Some(turn) = self.turns_mut().next_back() {
+            turn.signed = thinking_blocks;
+        }
     }
 
     pub fn has_system_prompt(&self) -> bool {
@@ -162,7 +173,10 @@ impl View {
                 Item::System { message } | Item::Text { message, .. } | Item::Summary { message, .. } => {
                     forget_thinking(message);
                 }
-                Item::Turn(turn) => forget_thinking(&mut turn.assistant),
+                Item::Turn(turn) => {
+                    turn.signed = None;
+                    forget_thinking(&mut turn.assistant);
+                }
             }
         }
     }
@@ -240,6 +254,16 @@ impl Turn {
             response_id: action.llm_response_id.clone(),
             assistant: Arc::new(assistant),
             calls: vec![call],
+            signed: None,
+        }
+    }
+
+    fn said(&self) -> Arc<Message> {
+        match &self.signed {
+            Some(signed) => {
+                Arc::new(Message { thinking_blocks: signed.clone(), ..self.assistant.as_ref().clone() })
+            }
+            None => Arc::clone(&self.assistant),
         }
     }
 

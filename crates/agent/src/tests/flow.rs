@@ -268,6 +268,48 @@ fn a_signed_thought_with_a_secret_reaches_no_client() {
         _ => None,
     });
     assert_eq!(shown, [thought("nothing of it")]);
+    assert!(!format!("{:?}", sim.log).contains("hunter2"));
+    assert!(
+        !serde_json::to_string(sim.agent.past()).unwrap().contains("hunter2"),
+        "nor what is kept of the log"
+    );
+}
+
+#[test]
+fn a_signed_thought_with_a_secret_goes_back_to_the_provider_as_it_was() {
+    let mut sim = Sim::started(copy());
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": "signed"});
+    let thoughts = vec![thought("the key is hunter2"), thought("nothing of it")];
+    let mut answer = completion("resp-1", "", vec![think("c1")]);
+    answer.message.thinking_blocks = thoughts.clone();
+    let sent = |sim: &Sim| {
+        let (_, _, request) = sim.calling.as_ref().unwrap();
+        request.messages.iter().flat_map(|message| message.thinking_blocks.clone()).collect::<Vec<_>>()
+    };
+    sim.model(Ok(answer));
+    assert_eq!(sent(&sim), thoughts);
+    sim.answer("", vec![think("c2")]);
+    assert_eq!(sent(&sim), thoughts, "with every request");
+    let llm = types::agent::LlmConfig { model: "anthropic/other".to_owned(), ..Default::default() };
+    sim.input(Input::SwitchLlm { llm, vision: true }).unwrap();
+    sim.answer("", vec![think("c3")]);
+    assert!(sent(&sim).is_empty(), "another model has not signed it");
+}
+
+#[test]
+fn what_a_call_says_that_is_not_run_is_hidden_too() {
+    let mut sim = Sim::started(copy());
+    sim.answer(
+        "",
+        vec![
+            call("c1", "finish", json!({"message": "it is hunter2"})),
+            call("c2", "no_such_tool", json!({"text": "hunter2"})),
+            call("c3", "finish", json!({"message": "done"})),
+            shell("c4", "echo hunter2"),
+        ],
+    );
+    let log = format!("{:?}", sim.log);
+    assert!(!log.contains("hunter2"), "{log}");
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Item {
 
 impl Turn {
     fn weight(&self) -> usize {
-        of_message(&self.assistant) + self.calls.iter().map(Call::weight).sum::<usize>()
+        let signed = self.signed.iter().flatten().map(of_value).sum::<usize>();
+        of_message(&self.assistant) + self.calls.iter().map(Call::weight).sum::<usize>() + signed
     }
 }
 
