@@ -208,7 +208,7 @@ impl Cursor {
     /// Three bytes, or what is left of them.
     fn base64(&mut self, letters: &[u8; 64], before: usize, line: Option<usize>) {
         let done = self.at - self.form.from;
-        if line.is_some_and(|length| done > 0 && done / 3 * 4 % length == 0) {
+        if line.is_some_and(|length| done > 0 && (done / 3 * 4).is_multiple_of(length)) {
             self.put(b"\n");
         }
         let unknown = if done == 0 { before } else { 0 };

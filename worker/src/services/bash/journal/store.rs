@@ -85,7 +85,7 @@ impl Store {
         let killing = tokio::task::spawn_blocking(move || remains::kill(&commands));
         killing.await.map_err(|error| Error::Internal(error.to_string()))?;
         let ends = without_end.into_iter().map(|(command, order)| end_of(command, order)).collect();
-        self.store(ends).await.into_iter().map(|stored| stored.map(drop)).collect()
+        self.store(ends).await.into_iter().try_for_each(|stored| stored.map(drop))
     }
 
     /// Stamps and stores events, in as few appends as may be; one outcome each.
