@@ -12,12 +12,12 @@ use types::Epoch;
 use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::calls::RestCall;
 use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
-use types::time::utc_of_unix;
+use types::time::{millis, utc_of_unix};
 
 use crate::credentials::{self, Minter};
 use crate::decide::{DRIVER_RETRY, NO_DRIVER, STOPPING, Step};
 use crate::memory::Memory;
-use crate::moment::{Moment, millis};
+use crate::moment::Moment;
 use crate::records;
 use crate::trouble::Trouble;
 use crate::view::View;

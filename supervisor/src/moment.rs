@@ -1,7 +1,9 @@
 //! A point in time on both clocks: the monotonic one for waits, the wall clock for records.
 
 use std::ops::Add;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use types::time::{millis, unix_ms};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -11,8 +13,7 @@ pub struct Moment {
 
 impl Moment {
     pub fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { instant: Instant::now(), unix_ms: millis(since_epoch) }
+        Self { instant: Instant::now(), unix_ms: unix_ms() }
     }
 }
 
@@ -22,8 +23,4 @@ impl Add<Duration> for Moment {
     fn add(self, duration: Duration) -> Self {
         Self { instant: self.instant + duration, unix_ms: self.unix_ms + millis(duration) }
     }
-}
-
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -62,7 +62,7 @@ impl fmt::Display for Body {
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(types::hex(&Sha256::digest(bytes)))
     }
 }
 

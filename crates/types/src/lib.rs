@@ -14,6 +14,7 @@ pub mod conversation;
 pub mod event;
 pub mod files;
 pub mod git;
+mod hex;
 pub mod ids;
 pub mod known_values;
 pub mod log;
@@ -30,5 +31,6 @@ pub mod tool;
 
 pub use content::{Content, Message, Role};
 pub use event::{Event, EventBody, Source};
+pub use hex::hex;
 pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq, TenantId};
 pub use log_id::{BashScope, LogId};

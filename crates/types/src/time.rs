@@ -1,4 +1,6 @@
-//! The two forms of time on the wire (both with microseconds).
+//! Times as they are sent and stored: the two forms on the wire (both with microseconds), and milliseconds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::{Timestamp, Zoned, civil};
 
@@ -32,9 +34,21 @@ pub fn utc_now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// Now, in milliseconds from the beginning of 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Whole milliseconds, `u64::MAX` for what has more.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The UTC time that was `age` ago.
 #[must_use]
-pub fn utc_ago(age: std::time::Duration) -> String {
+pub fn utc_ago(age: Duration) -> String {
     let now = Timestamp::now();
     let then = now.checked_sub(age).unwrap_or(Timestamp::MIN);
     then.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()

@@ -68,7 +68,7 @@ fn digest<const N: usize>(parts: [&[u8]; N]) -> String {
         digest.update(part);
         digest.update([0]);
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    types::hex(&digest.finalize())
 }
 
 #[cfg(test)]

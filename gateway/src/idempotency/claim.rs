@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use memchr::memchr;
 use ports::{Bucket, Error, Kv, Update, Value, Versioned};
 use serde::{Deserialize, Serialize};
 use types::buckets::{IDEMPOTENCY, lifetime};
+use types::time::unix_ms;
 use uuid::Uuid;
 
 use super::answer::{AnswerHead, KeptAnswer};
@@ -76,7 +77,7 @@ pub(super) fn all(kv: &dyn Kv) -> Bucket<'_, Kept> {
 /// Those of the store.
 pub(super) async fn claim(kv: &Arc<dyn Kv>, name: &str, fingerprint: &str) -> ports::Result<Claimed> {
     let state = State::Running { by: Uuid::new_v4() };
-    let fresh = Slip { fingerprint: fingerprint.to_owned(), at: now(), creates: Uuid::new_v4(), state };
+    let fresh = Slip { fingerprint: fingerprint.to_owned(), at: unix_ms(), creates: Uuid::new_v4(), state };
     let (mut again, mut other) = (false, None);
     let take = |kept: &mut Option<Kept>| {
         let known = kept.as_ref().filter(|kept| !kept.slip.is_expired());
@@ -126,7 +127,7 @@ impl Claim {
 
     /// What the store does not take is not kept: the client has its answer all the same.
     async fn write(&mut self, state: State, body: &Bytes) {
-        let slip = Slip { at: now(), state, ..self.slip.clone() };
+        let slip = Slip { at: unix_ms(), state, ..self.slip.clone() };
         if let Err(error) = self.store(&slip, body).await {
             tracing::warn!(%error, "what became of a call with an Idempotency-Key is not kept");
         }
@@ -187,7 +188,7 @@ impl Value for Kept {
 
 impl Slip {
     fn age(&self) -> Duration {
-        Duration::from_millis(now().saturating_sub(self.at))
+        Duration::from_millis(unix_ms().saturating_sub(self.at))
     }
 
     fn is_expired(&self) -> bool {
@@ -209,9 +210,4 @@ pub(super) fn expired(update: Update<Kept>) -> Option<(String, u64)> {
         Update::Damaged { key, revision, .. } => Some((key, revision)),
         Update::Deleted { .. } | Update::Lagged => None,
     }
-}
-
-fn now() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

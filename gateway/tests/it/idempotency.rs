@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use types::buckets::IDEMPOTENCY;
 use types::calls::Command;
+use types::time::{millis, unix_ms};
 
 const REPLAYED: &str = "idempotency-replayed";
 
@@ -62,8 +63,7 @@ fn abandoned(slip: &mut Value) {
     slip["at"] = 0.into();
     // Not so long ago that the key is free again.
     let day = Duration::from_secs(24 * 3_600);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    slip["at"] = u64::try_from((now - day / 2).as_millis()).unwrap().into();
+    slip["at"] = (unix_ms() - millis(day / 2)).into();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

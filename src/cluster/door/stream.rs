@@ -46,7 +46,7 @@ struct Heard {
 
 impl Heard {
     fn note(&self) {
-        let at = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let at = types::time::millis(self.since.elapsed()).max(1);
         self.last.store(at, Ordering::Relaxed);
     }
 

@@ -10,6 +10,7 @@ use ports::rpc::{self, Address, Code, Fault, Reason};
 use tools::{Catalogue, ToolContext, ToolSet};
 use types::agent::AgentConfig;
 use types::calls::{RecordCall, WorkingCopy};
+use types::time::millis;
 use types::{ConversationId, LogId};
 
 use super::Shared;
@@ -67,7 +68,8 @@ pub(super) async fn open(
         projection: replay.projection,
         past: replay.past,
     });
-    tracing::debug!(conversation.id = %id, events, duration_ms = millis(begun), "conversation opened");
+    let duration_ms = millis(begun.elapsed());
+    tracing::debug!(conversation.id = %id, events, duration_ms, "conversation opened");
     Ok(Opened { agent, journal, kept, snapshot_at, wants_title })
 }
 
@@ -127,10 +129,6 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
 
 fn invalid(message: String) -> Fault {
     Fault::new(Code::Invalid, message)
-}
-
-pub(super) fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn fault_of(loss: Loss) -> Fault {

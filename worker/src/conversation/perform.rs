@@ -6,6 +6,7 @@ use agent::{Effect, LogItem};
 use ports::retry::Backoff;
 use ports::rpc::{Fault, Reason};
 use tokio::time::Instant;
+use types::time::millis;
 
 use super::actor::{Actor, End};
 use super::journal::{Batch, Trouble};
@@ -107,7 +108,7 @@ impl Actor {
             return;
         }
         let Some(slot) = self.slot.take() else { return };
-        let duration_ms = u64::try_from(slot.held_for().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = millis(slot.held_for());
         tracing::info!(conversation.id = %self.seat.id, status = ?self.agent.status(), duration_ms, "run ended");
     }
 }

@@ -12,13 +12,13 @@ use tokio::task::AbortHandle;
 use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
+use types::time::millis;
 use types::tool::ToolAction;
 use types::{ConversationId, EventId, subjects};
 
 use super::Shared;
 use super::actor::{Actor, End};
 use super::live;
-use super::open::millis;
 use super::registry::Reply;
 
 /// How long a cancelled tool may take to stop before it is given up.
@@ -86,7 +86,8 @@ impl Actor {
                 answer
             };
             let result = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| Err(crashed()));
-            tracing::debug!(conversation.id = %id, duration_ms = millis(begun), ok = result.is_ok(), "model answered");
+            let duration_ms = millis(begun.elapsed());
+            tracing::debug!(conversation.id = %id, duration_ms, ok = result.is_ok(), "model answered");
             let _ = done.send(Done::Model { call, result }).await;
         };
         let task = self.shared.tracker.spawn(call_model.instrument(self.run_span())).abort_handle();
@@ -122,7 +123,8 @@ impl Actor {
                 Some(Err(error)) => ToolOutcome::Failed(error),
                 None => ToolOutcome::Failed(format!("The tool '{tool}' crashed.")),
             };
-            tracing::debug!(conversation.id = %id, tool, duration_ms = millis(begun), "tool finished");
+            let duration_ms = millis(begun.elapsed());
+            tracing::debug!(conversation.id = %id, tool, duration_ms, "tool finished");
             let _ = done.send(Done::Tool { action_id, outcome }).await;
         };
         self.shared.tracker.spawn(run_tool.instrument(span));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ports::Expect;
 use readmodel::vital::contained;
 use types::placement::{Want, Wanted};
+use types::time::unix_ms;
 use types::{ConversationId, SandboxId};
 
 use super::{Fleet, records};
@@ -71,7 +72,7 @@ impl Fleet {
 
 /// Whether somebody may find that it is abandoned, unless it is touched.
 pub(super) fn is_old(wanted: &Wanted) -> bool {
-    records::now().saturating_sub(wanted.touched_at) >= OLD / 2
+    unix_ms().saturating_sub(wanted.touched_at) >= OLD / 2
 }
 
 /// The conversation that a sandbox is for alone.
@@ -138,7 +139,7 @@ mod tests {
             ("gone", wanted(&gone.hex(), 1)),
             ("alive", wanted(&alive.hex(), 1)),
             ("child", wanted(&parent.hex(), 1)),
-            ("young", wanted(&ConversationId::random().hex(), records::now())),
+            ("young", wanted(&ConversationId::random().hex(), unix_ms())),
             ("shared", wanted("default", 1)),
         ])
         .await;

@@ -8,6 +8,7 @@ use ports::{Error, Expect};
 use tokio::time::timeout;
 use types::conversation::{ConversationRecord, Status};
 use types::placement::{Want, Wanted};
+use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use super::abandoned::is_old;
@@ -70,7 +71,7 @@ impl Placement for Fleet {
         let keep = |wanted: &mut Wanted| {
             let is_safe = wanted.place == is_own && !is_old(wanted);
             let keeps = wanted.want != Want::Deleted && !is_safe;
-            wanted.touched_at = if keeps { records::now() } else { wanted.touched_at };
+            wanted.touched_at = if keeps { unix_ms() } else { wanted.touched_at };
             keeps
         };
         let wanted = records::change(self.kv.as_ref(), &record.sandbox, keep).await?;

@@ -38,6 +38,7 @@ use readmodel::index::Index;
 use tokio::time::Instant;
 use types::buckets::{ALLOCATIONS, LEASES, PLACES, SANDBOXES, lifetime};
 use types::placement::{Allocation, Failure, Lease, Want, Wanted};
+use types::time::unix_ms;
 use types::{Epoch, SandboxId};
 
 use super::mirror::{Mirror, Seen};
@@ -170,7 +171,7 @@ impl Fleet {
         touched: u64,
     ) -> ports::Result<()> {
         let pause = |wanted: &mut Wanted| {
-            let age = records::now().saturating_sub(wanted.touched_at);
+            let age = unix_ms().saturating_sub(wanted.touched_at);
             let is_quiet = quiet_after.is_some() || wanted.touched_at <= touched && age >= RECENT;
             let runs = wanted.want == Want::Running && is_quiet;
             if runs {
@@ -189,7 +190,7 @@ impl Fleet {
         // One that has failed since it was touched is tried again only when it is touched again.
         let has_failed = self.failure(sandbox).is_some();
         let touch = |wanted: &mut Wanted| {
-            let now = records::now();
+            let now = unix_ms();
             let is_recent = now.saturating_sub(wanted.touched_at) < RECENT;
             let is_fresh = wanted.want == Want::Running && is_recent && !has_failed;
             if is_fresh || wanted.want == Want::Deleted {

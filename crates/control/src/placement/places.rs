@@ -12,6 +12,7 @@ use ports::retry::Backoff;
 use ports::{Error, Expect};
 use sha2::{Digest, Sha256};
 use types::placement::{Want, Wanted};
+use types::time::unix_ms;
 use types::{SandboxId, TenantId};
 use uuid::Uuid;
 
@@ -79,7 +80,7 @@ impl Fleet {
             }
             let want = wanted.take().map_or(Want::Paused, |unclaimed| unclaimed.want);
             let (tenant, place) = (Some(tenant.clone()), place.to_owned());
-            let touched_at = records::now();
+            let touched_at = unix_ms();
             *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None });
             true
         };
@@ -123,9 +124,8 @@ fn fresh() -> SandboxId {
 }
 
 fn key(tenant: &TenantId, place: &str) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match place.len() {
-        ..=LONGEST_NAME => format!("{tenant}.{}", hex(place.as_bytes())),
-        _ => format!("{tenant}.{}", hex(&Sha256::digest(place.as_bytes()))),
+        ..=LONGEST_NAME => format!("{tenant}.{}", types::hex(place.as_bytes())),
+        _ => format!("{tenant}.{}", types::hex(&Sha256::digest(place.as_bytes()))),
     }
 }

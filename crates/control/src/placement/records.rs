@@ -1,7 +1,6 @@
 //! The records of sandboxes that gateways write.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
 use ports::{Bucket, Change, Error, Kv};
@@ -57,10 +56,4 @@ pub(super) async fn is_any_conversation_in(kv: &dyn Kv, sandbox: &SandboxId) -> 
         };
     }
     Ok(!found.is_empty())
-}
-
-/// Unix milliseconds.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -88,7 +88,7 @@ async fn ask_as(worker: &Ports, epoch: u64, question: Value, blob: impl Into<Byt
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    types::hex(&Sha256::digest(bytes))
 }
 
 fn lease(epoch: u64) -> Lease {

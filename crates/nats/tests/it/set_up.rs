@@ -1,13 +1,12 @@
 //! What a connection finds and makes: server, storage, layout.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::common::{append, cluster, connection, options};
 use manyhands_nats::{Error, Options, connect};
 use ports::Expect;
 use testing::nats::Nats;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use types::time::unix_ms;
 use types::{Seq, buckets};
 
 #[tokio::test]
@@ -47,10 +46,9 @@ async fn the_number_of_partitions_is_fixed_the_first_time() {
 #[tokio::test]
 async fn a_probe_tells_the_servers_time() {
     let (_server, connection) = cluster().await;
-    let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let before = now();
+    let before = unix_ms();
     let probe = connection.probe().await.unwrap();
-    assert!((before..=now()).contains(&probe.server_unix_ms), "{probe:?}");
+    assert!((before..=unix_ms()).contains(&probe.server_unix_ms), "{probe:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! What a call and its answer look like on the wire: `{v, sent_ms, deadline_ms, traceparent?, body}` and
 //! `{v, body}` or `{v, error}`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use types::time::{millis, unix_ms};
 
 use super::{Code, Fault, Reason};
 use crate::{LARGEST, Parcel};
@@ -44,13 +45,8 @@ struct Version {
 
 impl<T: Serialize> Request<T> {
     pub fn write(body: T, traceparent: Option<String>, deadline: Duration) -> Result<Bytes, Fault> {
-        let request = Self {
-            v: VERSION,
-            sent_ms: millis(since_1970()),
-            deadline_ms: millis(deadline),
-            traceparent,
-            body,
-        };
+        let request =
+            Self { v: VERSION, sent_ms: unix_ms(), deadline_ms: millis(deadline), traceparent, body };
         serde_json::to_vec(&request).map(Bytes::from).map_err(Fault::internal)
     }
 }
@@ -75,8 +71,8 @@ impl<T> Request<T> {
 
     /// Whether its caller has certainly given up: it came out of a queue, or its answerer was stopped for a while.
     pub fn is_late(&self) -> bool {
-        let given_up = Duration::from_millis(self.sent_ms.saturating_add(self.deadline_ms));
-        since_1970() > given_up.saturating_add(CLOCKS)
+        let given_up = self.sent_ms.saturating_add(self.deadline_ms);
+        unix_ms() > given_up.saturating_add(millis(CLOCKS))
     }
 }
 
@@ -134,12 +130,4 @@ fn other_release(json: &[u8]) -> Option<Fault> {
     let Version { v } = serde_json::from_slice(json).ok()?;
     (v != VERSION)
         .then(|| Fault::from(Reason::OtherRelease).caused_by(format_args!("version {v}, not {VERSION}")))
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

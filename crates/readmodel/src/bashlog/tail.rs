@@ -190,7 +190,7 @@ impl Tail {
     }
 
     pub(super) fn touch(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = types::time::millis(self.started.elapsed());
         self.used.fetch_max(now, Ordering::Relaxed);
     }
 

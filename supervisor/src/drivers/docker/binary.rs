@@ -132,7 +132,8 @@ impl Program {
             bytes += length as u64;
             file.consume(length);
         }
-        let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut digest = types::hex(&hash.finalize());
+        digest.truncate(16);
         Ok(Self { name: format!("worker-{digest}"), bytes })
     }
 

@@ -33,7 +33,8 @@ impl Kin {
             .chain_update([0])
             .chain_update(own.as_os_str().as_encoded_bytes())
             .finalize();
-        let sandbox = identity.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut sandbox = types::hex(&identity);
+        sandbox.truncate(16);
         Self { sandbox, worker: Uuid::new_v4().simple().to_string(), begun: Mutex::default() }
     }
 
