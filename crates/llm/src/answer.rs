@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use types::content::{Content, Message, Role, ToolCall};
+use types::stats::TokenUsage;
 use uuid::Uuid;
 
-/// Tokens of one call. `prompt` includes what was read from and written to the cache.
+/// What a provider reports of one call. `prompt` includes what was read from and written to the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Tokens {
     pub prompt: u64,
@@ -14,6 +15,21 @@ pub(crate) struct Tokens {
     pub reasoning: u64,
     /// US dollars, where the provider says so in the answer.
     pub reported_cost: Option<f64>,
+}
+
+impl Tokens {
+    /// As calls are counted, by whatever model.
+    pub(crate) fn usage(&self) -> TokenUsage {
+        TokenUsage {
+            prompt_tokens: self.prompt,
+            completion_tokens: self.completion,
+            cache_read_tokens: self.cache_read,
+            cache_write_tokens: self.cache_write,
+            reasoning_tokens: self.reasoning,
+            per_turn_token: self.prompt.saturating_add(self.completion),
+            ..TokenUsage::default()
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -115,14 +115,9 @@ fn completion(
     let (id, counts) = (answer.id.clone(), answer.tokens);
     let tokens = TokenUsage {
         model: llm.model.clone(),
-        prompt_tokens: counts.prompt,
-        completion_tokens: counts.completion,
-        cache_read_tokens: counts.cache_read,
-        cache_write_tokens: counts.cache_write,
-        reasoning_tokens: counts.reasoning,
         context_window: llm.max_input_tokens.or(known.map(|known| known.context)).unwrap_or(0),
-        per_turn_token: counts.prompt.saturating_add(counts.completion),
         response_id: id.clone(),
+        ..counts.usage()
     };
     let cost = cost::of(llm, known, headers, &counts);
     Completion { id, message: answer.into_message(), tokens, cost, latency: latency.as_secs_f64() }

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use types::agent::LlmConfig;
+use types::stats::TokenUsage;
 
 use crate::answer::Tokens;
 use crate::catalog::Known;
@@ -19,12 +20,9 @@ const TOKEN_BYTES: u64 = 4;
 const MOST: usize = 64 << 20;
 
 /// Tokens and price of one call, as they count against a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spent {
-    pub prompt_tokens: u64,
-    pub completion_tokens: u64,
-    pub cache_read_tokens: u64,
-    pub cache_write_tokens: u64,
+    pub tokens: TokenUsage,
     /// US dollars; 0 when the price is unknown.
     pub cost: f64,
 }
@@ -120,13 +118,7 @@ impl Meter {
             tokens.completion = answered;
         }
         let cost = cost::ceiling(&self.llm, self.known.as_ref(), &self.headers, &tokens);
-        Spent {
-            prompt_tokens: tokens.prompt,
-            completion_tokens: tokens.completion,
-            cache_read_tokens: tokens.cache_read,
-            cache_write_tokens: tokens.cache_write,
-            cost,
-        }
+        Spent { tokens: tokens.usage(), cost }
     }
 }
 
@@ -158,7 +150,8 @@ mod tests {
 
     #[test]
     fn counts_are_found_in_every_dialect_plain_and_streamed() {
-        let wanted = Spent { prompt_tokens: 7, completion_tokens: 2, cost: 207.0, ..Spent::default() };
+        let tokens = Tokens { prompt: 7, completion: 2, ..Tokens::default() };
+        let wanted = Spent { tokens: tokens.usage(), cost: 207.0 };
         let chat = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}"#;
         let other = r#"{"usage":{"input_tokens":7,"output_tokens":2}}"#;
         assert_eq!(spent(Dialect::Chat, "application/json", &[&chat[..20], &chat[20..]]), wanted);
@@ -178,9 +171,7 @@ mod tests {
     fn an_answer_without_counts_is_not_free() {
         let piece = "data: {\"choices\":[]}\n\n";
         let estimated = spent(Dialect::Chat, "text/event-stream", &[piece, piece, piece]);
-        assert_eq!(
-            estimated,
-            Spent { prompt_tokens: 100, completion_tokens: 3, cost: 400.0, ..Spent::default() }
-        );
+        let tokens = Tokens { prompt: 100, completion: 3, ..Tokens::default() };
+        assert_eq!(estimated, Spent { tokens: tokens.usage(), cost: 400.0 });
     }
 }

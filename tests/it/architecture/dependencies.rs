@@ -14,7 +14,7 @@ const USES: [(&str, &[&str]); 19] = [
     ("trees", &[]),
     ("vault", &[]),
     ("child-environment", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["types"]),
     ("agent", &["types"]),
     ("llm", &["types"]),
     ("tools", &["types", "trees", "child-environment"]),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
 use llm::StreamSink;
-use telemetry::metrics::Tokens;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, info_span};
 use types::agent::LlmConfig;
@@ -170,14 +169,7 @@ impl Shared {
         stream: Option<&dyn StreamSink>,
     ) -> Result<Completion, ModelFailure> {
         let completion = self.models.complete(llm, &id.to_string(), request, stream).await?;
-        let used = &completion.tokens;
-        let tokens = Tokens {
-            prompt: used.prompt_tokens,
-            completion: used.completion_tokens,
-            cache_read: used.cache_read_tokens,
-            cache_write: used.cache_write_tokens,
-        };
-        self.config.work.stepped(&tokens, completion.cost);
+        self.config.work.stepped(&completion.tokens, completion.cost);
         Ok(completion)
     }
 }

@@ -98,13 +98,13 @@ impl Budgets {
     }
 
     /// Adds a call to the sums; see [`Tally::add`].
-    pub async fn add(&self, record: &ConversationRecord, spent: Spent, stop: &CancellationToken) {
+    pub async fn add(&self, record: &ConversationRecord, spent: &Spent, stop: &CancellationToken) {
         let is_limited = limit_of(record).is_some() || self.tenant_ceiling.is_some();
         let pause = if is_limited { Duration::ZERO } else { UNLIMITED_LAG };
         let call = Spending {
             calls: 1,
-            prompt_tokens: spent.prompt_tokens,
-            completion_tokens: spent.completion_tokens,
+            prompt_tokens: spent.tokens.prompt_tokens,
+            completion_tokens: spent.tokens.completion_tokens,
             cost: spent.cost,
         };
         let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));

@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
 use ports::rpc::Permit;
 use ports::{Delivery, Parcel, Subscription};
-use telemetry::metrics::Tokens;
 use tracing::Span;
 use types::brokering::ModelNote;
 use types::conversation::ConversationRecord;
@@ -69,14 +68,8 @@ impl Exchange {
         drop(share);
         if let Some(meter) = bill {
             let spent = meter.finish();
-            let tokens = Tokens {
-                prompt: spent.prompt_tokens,
-                completion: spent.completion_tokens,
-                cache_read: spent.cache_read_tokens,
-                cache_write: spent.cache_write_tokens,
-            };
-            models.metrics.stepped(&tokens, spent.cost);
-            models.budgets.add(&self.record, spent, &models.tasks.drain).await;
+            models.metrics.stepped(&spent.tokens, spent.cost);
+            models.budgets.add(&self.record, &spent, &models.tasks.drain).await;
         }
         drop(reserved);
     }

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 pub use calls::Calls;
 pub use http::Http;
 pub use placement::{Placement, SandboxCounts};
-pub use work::{Tokens, Work};
+pub use work::Work;
 
 /// All that a process counts.
 #[derive(Clone, Debug)]
@@ -92,6 +92,8 @@ impl Drop for Present {
 mod tests {
     use std::time::Duration;
 
+    use types::stats::TokenUsage;
+
     use super::*;
 
     #[test]
@@ -115,7 +117,7 @@ mod tests {
         let socket = seen.http.socket();
         drop(seen.http.socket());
         seen.work.appended(2);
-        seen.work.stepped(&Tokens { prompt: 5, ..Tokens::default() }, 0.25);
+        seen.work.stepped(&TokenUsage { prompt_tokens: 5, ..TokenUsage::default() }, 0.25);
         seen.placement.lease_changed();
         seen.placement.started(true, Duration::from_secs(1));
         seen.placement.stand(&SandboxCounts { waiting: 3, runs: 2, ..SandboxCounts::default() });

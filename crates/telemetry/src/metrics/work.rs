@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use types::stats::TokenUsage;
 
 use super::Present;
 
@@ -20,15 +21,6 @@ pub struct Work {
     cost: Counter<f64, AtomicU64>,
     runs: Gauge,
     waiting_calls: Gauge,
-}
-
-/// Of one answer of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tokens {
-    pub prompt: u64,
-    pub completion: u64,
-    pub cache_read: u64,
-    pub cache_write: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,13 +58,12 @@ impl Work {
     }
 
     /// A model answered, for `cost` dollars.
-    pub fn stepped(&self, tokens: &Tokens, cost: f64) {
-        let Tokens { prompt, completion, cache_read, cache_write } = *tokens;
+    pub fn stepped(&self, tokens: &TokenUsage, cost: f64) {
         let kinds = [
-            ("prompt", prompt),
-            ("completion", completion),
-            ("cache_read", cache_read),
-            ("cache_write", cache_write),
+            ("prompt", tokens.prompt_tokens),
+            ("completion", tokens.completion_tokens),
+            ("cache_read", tokens.cache_read_tokens),
+            ("cache_write", tokens.cache_write_tokens),
         ];
         for (kind, count) in kinds {
             self.tokens.get_or_create(&Kind { kind }).inc_by(count);
