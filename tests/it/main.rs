@@ -1,13 +1,7 @@
 //! What the whole server promises, tried from outside: the real program as a process, real sockets, files and shells.
 //!
 //! Each module is one kind of promise. `chaos` and `docker` need the roles of a cluster and the machine for themselves.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod architecture;
 #[cfg(feature = "cluster")]

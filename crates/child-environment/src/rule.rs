@@ -123,8 +123,6 @@ impl Pattern {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
-
     use super::*;
 
     fn rule(further: &[&str]) -> Rule {

@@ -1,4 +1,4 @@
-//! The control plane: what workers ask for, and which of them serves a call. One module a deputy.
+//! The control plane: what workers ask for, and which of them serves a call.
 //!
 //! For workers: `records` hands conversations to those that run them, `models` calls models for those without keys, and
 //! `storage` says what they may store. All of them are trusted and take a worker's sandbox from the subject it may speak

@@ -1,11 +1,5 @@
 //! The gateway's promises: real HTTP on loopback, real stores, workers that are as much of one as a test needs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod auth;
 mod bash;

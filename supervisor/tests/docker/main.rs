@@ -2,7 +2,7 @@
 //!
 //! Needs Docker (`DOCKER_HOST`, or the usual socket) and the image `debian:bookworm-slim`, or another with a
 //! shell by the name in `MANYHANDS_TEST_IMAGE`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![cfg(test)]
 
 mod confinement;
 mod lifecycle;

@@ -1,10 +1,11 @@
 //! What keeps the workspace in its shape: which crate may use which, that no folders import each other in a circle,
-//! and how long files are.
+//! how long files are, and what is written beside the code.
 
 mod circles;
 mod dependencies;
 mod paths;
 mod sizes;
+mod words;
 
 use std::process::Command;
 

@@ -1,11 +1,5 @@
 //! The worker's promises: real actors, shells and files on the embedded store, a scripted model.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod commands;
 mod deleted;

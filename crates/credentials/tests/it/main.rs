@@ -1,11 +1,5 @@
 //! Who may sign in to NATS and what they may do there, tried on a real server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod cluster;
 mod permissions;

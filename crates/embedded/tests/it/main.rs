@@ -1,11 +1,5 @@
 //! The embedded store's promises, on real folders and through real crashes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod common;
 mod contract;

@@ -1,11 +1,5 @@
 //! The NATS adapters' promises, on a real server.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod buckets;
 mod common;

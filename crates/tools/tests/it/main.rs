@@ -1,11 +1,5 @@
 //! The tools' promises, with real shells and files.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by a panic"
-)]
+#![cfg(test)]
 
 mod catalogue;
 mod cost;
