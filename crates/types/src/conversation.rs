@@ -1,6 +1,7 @@
 //! A conversation as it is stored (the record) and as its log says it is (the projection).
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::announced;
 use crate::content::Message;
-use crate::event::{Event, EventBody, StateUpdate};
+use crate::event::{Event, EventBody, Head, StateUpdate};
 use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
 use crate::known_values::KnownValues;
 use crate::log::{Control, LogRecord};
@@ -144,12 +145,9 @@ const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
 const FOLDED: [&str; 5] =
     ["execution_status", "last_user_message_id", "confirmation_policy", "security_analyzer", "tags"];
 
-/// The few fields of an event the projection looks at.
+/// What a state update says, its value unread.
 #[derive(Deserialize)]
-struct Glance<'a> {
-    id: String,
-    timestamp: String,
-    kind: String,
+struct UnreadUpdate<'a> {
     #[serde(default)]
     key: Option<String>,
     #[serde(default, borrow)]
@@ -158,14 +156,15 @@ struct Glance<'a> {
 
 impl Projection {
     /// Folds in one record. Records at or before `self.seq` are passed over, so a replay is harmless.
-    pub fn apply(&mut self, seq: Seq, record: &LogRecord) {
+    pub fn apply<E: Deref<Target = RawValue>>(&mut self, seq: Seq, record: &LogRecord<E>) {
         self.fold(seq, record, |projection, event| {
-            let Ok(glance) = serde_json::from_str::<Glance<'_>>(event.get()) else { return };
-            if glance.kind != STATE_UPDATE {
-                return projection.grow(&glance.id, &glance.timestamp);
+            let Ok(head) = Head::of(event.get()) else { return };
+            if head.kind != STATE_UPDATE {
+                return projection.grow(&head.id, &head.timestamp);
             }
-            let text = glance.value.map_or("null", RawValue::get);
-            projection.update(&glance.timestamp, glance.key.as_deref(), || announced::value(text));
+            let Ok(update) = serde_json::from_str::<UnreadUpdate<'_>>(event.get()) else { return };
+            let text = update.value.map_or("null", RawValue::get);
+            projection.update(&head.timestamp, update.key.as_deref(), || announced::value(text));
         });
     }
 

@@ -3,6 +3,8 @@
 //! Clients validate strictly: an unknown kind or top-level field makes them drop the event, so nothing
 //! here may be added lightly. Fields that are `None` are left out (`events/search` and sockets).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,6 +22,28 @@ pub enum Source {
     User,
     Environment,
     Hook,
+}
+
+/// What stands at the head of every event, read without the rest. What has none of it is no event.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Head<'a> {
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub timestamp: Cow<'a, str>,
+    /// A [`Source`], or one that this version does not know.
+    #[serde(borrow, default)]
+    pub source: Cow<'a, str>,
+}
+
+impl<'a> Head<'a> {
+    /// # Errors
+    /// When `event` is no JSON object with texts for kind, id and time.
+    pub fn of(event: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(event)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The records of a conversation's log: events, and control records that clients never see.
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -34,7 +34,7 @@ pub enum Control {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "E: DeserializeOwned"))]
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
 struct Line<E = Box<RawValue>> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     n: Option<u64>,
@@ -74,12 +74,15 @@ impl LogRecord {
     }
 }
 
-impl<E: DeserializeOwned> LogRecord<E> {
-    /// Reads record and event in one pass.
+impl<E> LogRecord<E> {
+    /// Reads record and event in one pass. As a `&RawValue` the event stays where it is.
     ///
     /// # Errors
     /// When `bytes` are not a record whose event is an `E`.
-    pub fn decode_as(bytes: &[u8]) -> serde_json::Result<Self> {
+    pub fn decode_as<'de>(bytes: &'de [u8]) -> serde_json::Result<Self>
+    where
+        E: Deserialize<'de>,
+    {
         let line: Line<E> = serde_json::from_slice(bytes)?;
         match (line.n, line.event, line.control) {
             (Some(n), Some(event), None) => Ok(Self::Event { n, event }),

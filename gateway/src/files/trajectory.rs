@@ -9,9 +9,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::conversation::ConversationRecord;
+use types::event::Head;
 use types::known_values::KnownValues;
 use types::log::LogRecord;
 use types::secrets::{MASK, SecretSource, map_secrets};
@@ -137,15 +137,10 @@ impl Trajectory {
 }
 
 /// Of a record that clients see.
-fn name_and_event(record: &[u8]) -> serde_json::Result<Option<(String, Box<RawValue>)>> {
-    let LogRecord::Event { n, event } = LogRecord::decode(record)? else { return Ok(None) };
-    let Named { id } = serde_json::from_str(event.get())?;
-    Ok(Some((format!("events/event-{n:05}-{}.json", plain(&id)), event)))
-}
-
-#[derive(Deserialize)]
-struct Named {
-    id: String,
+fn name_and_event(record: &[u8]) -> serde_json::Result<Option<(String, &RawValue)>> {
+    let LogRecord::Event { n, event } = LogRecord::<&RawValue>::decode_as(record)? else { return Ok(None) };
+    let head = Head::of(event.get())?;
+    Ok(Some((format!("events/event-{n:05}-{}.json", plain(&head.id)), event)))
 }
 
 /// What is safe as part of a file's name.

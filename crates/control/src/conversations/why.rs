@@ -2,11 +2,10 @@
 
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use types::conversation::Status;
 use types::placement::{Failure, FailureReason, Lease, Want};
-use types::{Epoch, SandboxId, time};
+use types::{Epoch, Event, EventBody, SandboxId, time};
 
 use super::Conversations;
 use crate::models::Budget;
@@ -76,7 +75,8 @@ impl Conversations {
         })
     }
 
-    async fn last_event(&self, entry: &ConversationState) -> Result<Option<Last>, Fault> {
+    /// The newest event that is not a state update.
+    async fn last_event(&self, entry: &ConversationState) -> Result<Option<Event>, Fault> {
         let Some(id) = entry.with_projection(|projection| projection.leaf_event_id.clone()) else {
             return Ok(None);
         };
@@ -88,7 +88,7 @@ impl Conversations {
         &self,
         entry: &ConversationState,
         status: Option<&SandboxStatus>,
-        last: Option<&Last>,
+        last: Option<&Event>,
         budget: Option<&Budget>,
     ) -> Finding {
         if let Some(text) = budget.and_then(|budget| budget.reached.clone()) {
@@ -101,8 +101,8 @@ impl Conversations {
         let since = last.and_then(|last| time::local_as_utc(&last.timestamp));
         match entry.status() {
             Status::Running => match last {
-                Some(Last { kind, tool_name, action: Some(_), .. }) if kind == "ActionEvent" => {
-                    let tool = tool_name.as_deref().unwrap_or("unknown");
+                Some(Event { body: EventBody::ActionEvent(action), .. }) if action.action.is_some() => {
+                    let tool = &action.tool_name;
                     Finding::new(Blocker::Tool, since, format!("The tool '{tool}' is running."))
                 }
                 _ => match self.0.models.queued_since(entry.id) {
@@ -140,17 +140,6 @@ impl Finding {
     fn nothing(detail: &str) -> Self {
         Self { blocker: None, since: None, detail: detail.to_owned() }
     }
-}
-
-/// The newest event that is not a state update.
-#[derive(Deserialize)]
-struct Last {
-    kind: String,
-    timestamp: String,
-    #[serde(default)]
-    tool_name: Option<String>,
-    #[serde(default)]
-    action: Option<Value>,
 }
 
 /// What is known when there is no worker; `waits`: the conversation needs one.

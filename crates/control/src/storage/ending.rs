@@ -1,9 +1,9 @@
 //! What a worker may still say when its sandbox has no room: that something has ended.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use types::LogId;
 use types::bash::BashEvent;
+use types::event::Head;
 use types::log::{Control, LogRecord};
 
 /// Bytes of records that are stored at once.
@@ -28,15 +28,9 @@ pub fn is_ending(log: &LogId, records: &[Bytes]) -> bool {
 }
 
 fn ends_of_runs(record: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Kind {
-        kind: String,
-    }
-    match LogRecord::decode(record) {
+    match LogRecord::<Head<'_>>::decode_as(record) {
         Ok(LogRecord::Control(_)) => true,
-        Ok(LogRecord::Event { event, .. }) => {
-            serde_json::from_str(event.get()).is_ok_and(|Kind { kind }| ENDINGS.contains(&kind.as_str()))
-        }
+        Ok(LogRecord::Event { event, .. }) => ENDINGS.contains(&event.kind.as_ref()),
         Err(_) => false,
     }
 }
@@ -60,9 +54,10 @@ mod tests {
         records.iter().map(|text| Bytes::from((*text).to_owned())).collect()
     }
 
-    const ERROR: &str = r#"{"n":1,"event":{"kind":"ConversationErrorEvent","code":"c"}}"#;
+    const ERROR: &str =
+        r#"{"n":1,"event":{"id":"e","timestamp":"t","kind":"ConversationErrorEvent","code":"c"}}"#;
     const ENDED: &str = r#"{"control":{"type":"run_ended"}}"#;
-    const ACTION: &str = r#"{"n":1,"event":{"kind":"ActionEvent"}}"#;
+    const ACTION: &str = r#"{"n":1,"event":{"id":"e","timestamp":"t","kind":"ActionEvent"}}"#;
 
     #[test]
     fn only_few_bytes_of_ends_are_endings() {

@@ -3,13 +3,12 @@
 //! A row has the same few bytes for every event, whatever a worker calls it: kinds and ids that are no UUID are kept as
 //! digests. So who counts rows counts memory.
 
-use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::{EventLog, Result};
-use serde::Deserialize;
 use types::Seq;
+use types::event::Head;
 use uuid::Uuid;
 
 use super::cache::Held;
@@ -72,15 +71,25 @@ pub(super) enum EventKey {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KindKey(u64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventSource {
     Agent,
     User,
     Environment,
     Hook,
-    #[serde(other)]
     Other,
+}
+
+impl EventSource {
+    fn of(text: &str) -> Self {
+        match text {
+            "agent" => Self::Agent,
+            "user" => Self::User,
+            "environment" => Self::Environment,
+            "hook" => Self::Hook,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl EventKey {
@@ -201,27 +210,16 @@ struct Glance {
     source: EventSource,
 }
 
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow)]
-    timestamp: Cow<'a, str>,
-    source: EventSource,
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-}
-
 impl Glance {
     /// `None` for a record that is not an event.
     fn of(payload: &bytes::Bytes) -> Option<Self> {
         let Shown::Event { text, .. } = shown(payload) else { return None };
-        let fields: Fields<'_> = serde_json::from_slice(&text).ok()?;
+        let head = Head::of(std::str::from_utf8(&text).ok()?).ok()?;
         Some(Self {
-            id: EventKey::new(&fields.id),
-            at: Moment::of_event(&fields.timestamp),
-            kind: KindKey::new(&fields.kind),
-            source: fields.source,
+            id: EventKey::new(&head.id),
+            at: Moment::of_event(&head.timestamp),
+            kind: KindKey::new(&head.kind),
+            source: EventSource::of(&head.source),
         })
     }
 }

@@ -1,9 +1,8 @@
-//! One record of a log, without copying its event.
+//! What a record of a log is to clients, without copying its event.
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::log::Control;
+use types::log::{Control, LogRecord};
 
 /// What a record is to clients.
 pub enum Shown {
@@ -15,21 +14,12 @@ pub enum Shown {
     Nothing,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(default)]
-    n: u64,
-    #[serde(default, borrow)]
-    event: Option<&'a RawValue>,
-    #[serde(default)]
-    control: Option<Control>,
-}
-
 pub fn shown(payload: &Bytes) -> Shown {
-    let Ok(line) = serde_json::from_slice::<Line<'_>>(payload) else { return Shown::Nothing };
-    match (line.event, line.control) {
-        (Some(event), _) => Shown::Event { n: line.n, text: payload.slice_ref(event.get().as_bytes()) },
-        (None, Some(Control::RunEnded {})) => Shown::RunEnded,
-        (None, _) => Shown::Nothing,
+    match LogRecord::<&RawValue>::decode_as(payload) {
+        Ok(LogRecord::Event { n, event }) => {
+            Shown::Event { n, text: payload.slice_ref(event.get().as_bytes()) }
+        }
+        Ok(LogRecord::Control(Control::RunEnded {})) => Shown::RunEnded,
+        Ok(LogRecord::Control(_)) | Err(_) => Shown::Nothing,
     }
 }

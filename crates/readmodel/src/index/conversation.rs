@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::EventLog;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::LogRecord;
@@ -188,7 +189,7 @@ impl Fold for State {
 
     fn take(&mut self, _: Seq, seq: Seq, payload: &Bytes) -> bool {
         self.folded_at = Instant::now();
-        let record = match LogRecord::decode(payload) {
+        let record = match LogRecord::<&RawValue>::decode_as(payload) {
             Ok(record) => record,
             Err(error) => {
                 // A worker may write as many as it likes.

@@ -1,5 +1,4 @@
 //! What no program can print.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::process::Command;
 
