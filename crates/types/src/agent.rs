@@ -3,10 +3,12 @@
 //! The whole object is kept and given back; only what this server acts on is typed. Unknown fields ride
 //! along in `extra`.
 
+pub mod document;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// `agent.llm`. Secret fields (see [`crate::secrets`]) hold plain text only between the gateway's vault
+/// `agent.llm`. Secret fields (see [`document`]) hold plain text only between the gateway's vault
 /// and the model client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,50 +1,12 @@
-//! Where secrets hide in the objects clients send, and the sources of a conversation's secrets.
+//! The named secrets of a conversation, and where their values come from.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What stands for a secret wherever it is shown.
 pub const MASK: &str = "**********";
-
-/// Fields that hold a secret, wherever they stand in an agent object.
-const SECRET_FIELDS: [&str; 4] =
-    ["api_key", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
-
-/// Maps whose every value is a secret.
-const SECRET_MAPS: [&str; 3] = ["env", "headers", "extra_headers"];
-
-/// Whether a field of this name holds a secret, as opposed to being one value of a map of secrets.
-#[must_use]
-pub fn is_secret_field(name: &str) -> bool {
-    SECRET_FIELDS.contains(&name)
-}
-
-/// Calls `change` with every secret text below `value` and puts its answer in the place.
-pub fn map_secrets(value: &mut Value, change: &mut dyn FnMut(&str) -> Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields.iter_mut() {
-                match field {
-                    Value::String(text) if SECRET_FIELDS.contains(&name.as_str()) => *field = change(text),
-                    Value::Object(map) if SECRET_MAPS.contains(&name.as_str()) => map_values(map, change),
-                    _ => map_secrets(field, change),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| map_secrets(item, change)),
-        _ => {}
-    }
-}
-
-fn map_values(map: &mut Map<String, Value>, change: &mut dyn FnMut(&str) -> Value) {
-    for value in map.values_mut() {
-        if let Value::String(text) = value {
-            *value = change(text);
-        }
-    }
-}
 
 /// Where the value of a named secret comes from. In a stored record `value` and header values are sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +76,22 @@ impl SecretSource {
         }
     }
 
+    /// As it may be shown: the mask in place of every value that is set.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        match self {
+            Self::StaticSecret { description, value } => Self::StaticSecret {
+                description: description.clone(),
+                value: value.as_ref().map(|_| MASK.to_owned()),
+            },
+            Self::LookupSecret { description, url, headers } => Self::LookupSecret {
+                description: description.clone(),
+                url: url.clone(),
+                headers: headers.keys().map(|name| (name.clone(), MASK.to_owned())).collect(),
+            },
+        }
+    }
+
     /// The forms a client may send: a bare text, `{"value": …}`, or a source with its `kind`.
     ///
     /// # Errors
@@ -139,20 +117,6 @@ impl SecretSource {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn every_secret_field_is_found_at_any_depth() {
-        let mut agent = json!({"llm": {"model": "m", "api_key": "k1", "extra_headers": {"X-Key": "k2"}},
-            "condenser": {"llm": {"api_key": "k3"}}, "mcp_config": {"a": {"env": {"T": "k4"}, "url": "u"}}});
-        let mut seen = Vec::new();
-        map_secrets(&mut agent, &mut |text| {
-            seen.push(text.to_owned());
-            MASK.into()
-        });
-        assert_eq!(seen, ["k1", "k2", "k3", "k4"]);
-        assert!(!agent.to_string().contains('k') || !agent.to_string().contains("k1"));
-        assert_eq!(agent["llm"]["model"], "m");
-    }
 
     #[test]
     fn secrets_that_are_too_large_or_too_many_are_refused_by_name_alone() {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use types::agent::AgentConfig;
+use types::agent::document::take_context_secrets;
 use types::secrets::SecretSource;
 use uuid::Uuid;
 
@@ -218,11 +219,7 @@ pub(super) fn add(agent: &mut Value, additions: Additions) -> ApiResult<()> {
 
 /// Takes the named secrets out of the agent's context: they are kept with the conversation's others.
 pub(super) fn take_secrets(agent: &mut Value) -> ApiResult<BTreeMap<String, SecretSource>> {
-    let place = agent.pointer_mut("/agent_context/secrets");
-    match place.map(Value::take) {
-        Some(Value::Object(secrets)) => sources(secrets.into_iter().collect()),
-        _ => Ok(BTreeMap::new()),
-    }
+    sources(take_context_secrets(agent).into_iter().collect())
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Protocol {
             }
             Self::Session => {
                 let mut frame = serde_json::to_value(live).ok()?;
-                readmodel::index::drop_nulls(&mut frame);
+                types::agent::document::drop_nulls(&mut frame);
                 Some(text_of(&frame))
             }
         }

@@ -10,11 +10,11 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
 use serde_json::value::RawValue;
+use types::agent::document::mask;
 use types::conversation::ConversationRecord;
 use types::event::Head;
 use types::known_values::KnownValues;
 use types::log::LogRecord;
-use types::secrets::{MASK, SecretSource, map_secrets};
 use types::{LogId, Seq};
 
 use super::cage;
@@ -57,15 +57,8 @@ pub(super) async fn download_trajectory(
 }
 
 fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
-    map_secrets(&mut record.agent, &mut |_| MASK.into());
-    for source in record.secrets.values_mut() {
-        match source {
-            SecretSource::StaticSecret { value, .. } => *value = value.take().map(|_| MASK.to_owned()),
-            SecretSource::LookupSecret { headers, .. } => {
-                headers.values_mut().for_each(|header| MASK.clone_into(header));
-            }
-        }
-    }
+    mask(&mut record.agent);
+    record.secrets.values_mut().for_each(|source| *source = source.masked());
     record.past_secrets = KnownValues::default();
     record
 }

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use llm::Destination;
 use serde::Deserialize;
 use types::agent::LlmConfig;
+use types::agent::document::each_llm;
 use types::conversation::ConversationRecord;
 use vault::Vault;
 
-use crate::records::{Sealer, each_llm};
+use crate::records::Sealer;
 
 /// The only field of a body that is looked at; one that is there twice is refused.
 #[derive(Deserialize)]

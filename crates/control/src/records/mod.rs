@@ -1,6 +1,5 @@
 //! Conversation records for the workers: with their secrets opened, but in a cluster without the models' keys.
 
-mod keys;
 mod past;
 mod sealing;
 
@@ -12,13 +11,12 @@ use ports::rpc::{Address, Call, Fault, Limits, Reason, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
 use types::ConversationId;
+use types::agent::document::leave_out_keys;
 use types::calls::{RecordCall, WorkingCopy};
 use types::conversation::{ConversationRecord, clean_title};
 use vault::Vault;
 
 use crate::{Config, Mode};
-pub(crate) use keys::each_llm;
-use keys::leave_out_keys;
 pub use sealing::{Sealer, open_returned, open_returned_sources};
 
 /// A worker that opens many conversations at once waits for its turn.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use types::ConversationId;
-use types::secrets::{SecretSource, map_secrets};
+use types::agent::document::map_secrets;
+use types::secrets::SecretSource;
 use vault::Vault;
 
 /// Seals and opens what one conversation's record holds.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use types::secrets::{MASK, is_secret_field, map_secrets};
+use types::agent::document::{clear_secret_fields, mask};
 
 /// An agent object without its secrets. Rendered at first use, for most conversations are only counted.
 pub(super) struct AgentText {
@@ -37,14 +37,14 @@ impl AgentText {
     /// The form of snapshots: secrets that are set are masked, the rest as stored.
     pub(super) fn masked(&self) -> Value {
         let mut agent: Value = serde_json::from_str(self.stored.get()).unwrap_or_default();
-        map_secrets(&mut agent, &mut |_| MASK.into());
+        mask(&mut agent);
         agent
     }
 }
 
 fn render(stored: &RawValue) -> Rendered {
     let mut agent: Value = serde_json::from_str(stored.get()).unwrap_or_default();
-    map_secrets(&mut agent, &mut |_| MASK.into());
+    mask(&mut agent);
     clear_secret_fields(&mut agent);
     let skills = agent.pointer_mut("/agent_context/skills").filter(|skills| !is_empty_list(skills));
     let Some(skills) = skills else { return Rendered { info: raw(&agent), with_skills: None } };
@@ -60,45 +60,17 @@ fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_none_or(Vec::is_empty)
 }
 
-/// A secret field of its own becomes null; a value in a map of secrets keeps the mask, for clients want a
-/// text there.
-fn clear_secret_fields(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields.iter_mut() {
-                if is_secret_field(name) && field.is_string() {
-                    *field = Value::Null;
-                } else {
-                    clear_secret_fields(field);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(clear_secret_fields),
-        _ => {}
-    }
-}
-
 fn raw(value: &Value) -> Box<RawValue> {
     // A `Value` always serializes.
     serde_json::value::to_raw_value(value).unwrap_or_default()
-}
-
-/// Takes nulls out of objects at every depth: how snapshots and pages of events show things.
-pub fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use types::agent::document::drop_nulls;
+    use types::secrets::MASK;
 
     fn text(agent: &Value) -> AgentText {
         AgentText::new(raw(agent))

@@ -7,14 +7,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use types::ConversationId;
+use types::agent::document::drop_nulls;
 use types::conversation::{ConversationRecord, Projection, Status, Workspace};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
-use types::secrets::{MASK, SecretSource};
+use types::secrets::SecretSource;
 use types::stats::Stats;
-use types::{ConversationId, secrets};
 
 use super::conversation::{ConversationState, State};
-use super::drop_nulls;
 
 /// How a conversation is shown.
 #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ impl ConversationState {
                 last_user_message_id: projection.last_user_message_id.as_deref(),
                 leaf_event_id: projection.leaf_event_id.as_deref(),
                 stats: &projection.stats,
-                secret_registry: registry(record, None),
+                secret_registry: registry(record, false),
                 agent_state: Map::new(),
                 hook_config: shown.hook_config,
                 title: record.title.as_deref(),
@@ -193,7 +193,7 @@ impl ConversationState {
             "leaf_event_id": projection.leaf_event_id,
             "head_is_empty": false,
             "stats": projection.stats,
-            "secret_registry": registry(record, Some(secrets::MASK)),
+            "secret_registry": registry(record, true),
             "tags": shown.tags,
             "agent_state": {},
             "hook_config": shown.hook_config,
@@ -235,18 +235,13 @@ fn announced(projection: &Projection, key: &str, default: impl FnOnce() -> Value
     projection.other.get(key).cloned().unwrap_or_else(default)
 }
 
-/// The named secrets without their values: `mask` stands for those that are set.
-fn registry(record: &ConversationRecord, mask: Option<&str>) -> Registry {
-    let shown = |source: &SecretSource| match source {
-        SecretSource::StaticSecret { description, value } => SecretSource::StaticSecret {
-            description: description.clone(),
-            value: value.as_ref().and(mask).map(str::to_owned),
-        },
-        SecretSource::LookupSecret { description, url, headers } => SecretSource::LookupSecret {
-            description: description.clone(),
-            url: url.clone(),
-            headers: headers.keys().map(|name| (name.clone(), MASK.to_owned())).collect(),
-        },
+/// The named secrets without their values: those that are set show the mask, or nothing at all.
+fn registry(record: &ConversationRecord, with_mask: bool) -> Registry {
+    let shown = |source: &SecretSource| match source.masked() {
+        SecretSource::StaticSecret { description, .. } if !with_mask => {
+            SecretSource::StaticSecret { description, value: None }
+        }
+        masked => masked,
     };
     Registry {
         secret_sources: record.secrets.iter().map(|(name, source)| (name.clone(), shown(source))).collect(),

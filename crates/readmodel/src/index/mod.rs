@@ -57,7 +57,6 @@ use types::buckets::{CONVERSATIONS, PROJECTIONS};
 use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
-pub use agent_text::drop_nulls;
 use behind::Behind;
 pub use conversation::ConversationState;
 use directory::Directory;
