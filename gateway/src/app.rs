@@ -81,6 +81,7 @@ impl App {
                 index,
                 history,
                 log: ports.log.clone(),
+                placement: workers.placement().clone(),
                 conversations_path: config.conversations_path.into(),
             },
             sockets: Sockets {

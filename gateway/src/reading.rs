@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use control::placement::{Placement, runtime_info};
 use ports::EventLog;
 use readmodel::history::History;
-use readmodel::index::{ConversationState, Index, View};
+use readmodel::index::{ConversationState, Index, RuntimeInfo, View};
 use types::ConversationId;
 
 use crate::auth::Caller;
@@ -17,6 +18,7 @@ pub struct Reading {
     pub index: Index,
     pub history: Arc<History>,
     pub log: Arc<dyn EventLog>,
+    pub placement: Arc<dyn Placement>,
     /// Shown as the folder above a conversation's own.
     pub conversations_path: Arc<Path>,
 }
@@ -43,9 +45,15 @@ impl Reading {
         let view = View {
             conversations_path: &self.conversations_path,
             include_skills: detail.include_skills,
-            runtime: detail.runtime,
+            runtime: detail.runtime.then(|| self.runtime(entry)),
         };
         Ok(entry.write_info(view, &self.index.children_of(entry.id), out)?)
+    }
+
+    /// Whether the sandbox of a conversation is at hand.
+    #[must_use]
+    pub fn runtime(&self, entry: &ConversationState) -> RuntimeInfo {
+        runtime_info(self.placement.status(entry.log.sandbox()))
     }
 
     /// The value of a `full_state` update.

@@ -1,4 +1,4 @@
-//! Where a conversation runs: here, and always at hand.
+//! Whether what a conversation runs in is at hand.
 
 use axum::extract::State;
 use readmodel::index::RuntimeInfo;
@@ -17,11 +17,11 @@ pub(super) async fn get_runtime(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    reading.get(&caller, id)?;
-    Ok(Json(RuntimeInfo::AVAILABLE))
+    let entry = reading.get(&caller, id)?;
+    Ok(Json(reading.runtime(&entry)))
 }
 
-/// Makes the conversation's runtime anew; here it never needs to be.
+/// Asks for the conversation's runtime to be made anew. That is done when a call needs it, and so not here.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/runtime/reprovision", tag = "Conversations",
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, body = RuntimeInfo), (status = 404, description = "No such conversation")))]
@@ -30,6 +30,6 @@ pub(super) async fn reprovision_runtime(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    reading.get(&caller, id)?;
-    Ok(Json(RuntimeInfo::AVAILABLE))
+    let entry = reading.get(&caller, id)?;
+    Ok(Json(reading.runtime(&entry)))
 }

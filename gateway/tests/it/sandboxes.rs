@@ -416,6 +416,31 @@ async fn looking_wakes_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_tells_whether_its_sandbox_is_at_hand() {
+    let world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let gateway = world.gateway();
+    let id = gateway.create(with_message("/tmp/w", true)).await;
+    let path = format!("/api/conversations/{id}");
+    let runtime = async || gateway.get(&format!("{path}/runtime")).await.1;
+    until(async || runtime().await["runtime_status"] == "starting").await;
+    world.supervisor.begin().await;
+    gateway.until_status(&id, "finished").await;
+    until(async || runtime().await["runtime_status"] == "available").await;
+
+    let sandbox = world.sandbox_of(&id).await;
+    world.supervisor.fail_with("The disk is full.");
+    world.supervisor.kill(&sandbox, false).await;
+    gateway.bash(&path, None).await;
+    let failed = json!({
+        "runtime_status": "error",
+        "can_resume": true,
+        "runtime_error": {"code": "start_failed", "message": "The disk is full."},
+    });
+    until(async || runtime().await == failed).await;
+    assert_eq!(gateway.get(&path).await.1["runtime_info"], failed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_tells_what_a_conversation_waits_for() {
     let world = start_idle(Policy::Conversation, 1, |_| {}).await;
     let gateway = world.gateway();

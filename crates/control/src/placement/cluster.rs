@@ -126,7 +126,8 @@ impl Placement for Fleet {
     fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus> {
         let wanted = self.wanted.get(sandbox.as_str());
         Some(SandboxStatus {
-            want: wanted.map_or(Want::Deleted, |seen| seen.value.want),
+            // What was not heard of yet is wanted awake by nobody.
+            want: wanted.map_or(Want::Paused, |seen| seen.value.want),
             allocation: self.allocations.get(sandbox.as_str()).map(|seen| seen.value),
             lease: self.current_lease(sandbox.as_str()),
         })

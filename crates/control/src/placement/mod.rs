@@ -19,8 +19,9 @@ mod workers;
 
 use async_trait::async_trait;
 use ports::rpc::Fault;
+use readmodel::index::{RuntimeError, RuntimeInfo, RuntimeStatus};
 use types::conversation::ConversationRecord;
-use types::placement::{Allocation, Lease, Want};
+use types::placement::{Allocation, Failure, Lease, Want};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 pub(crate) use fleet::Fleet;
@@ -129,4 +130,52 @@ pub struct SandboxStatus {
     pub allocation: Option<Allocation>,
     /// Of a worker that is alive.
     pub lease: Option<Lease>,
+}
+
+/// How a sandbox is to who would use it, in the API's words. One that is paused is at hand: the next call wakes it.
+#[must_use]
+pub fn runtime_info(status: Option<SandboxStatus>) -> RuntimeInfo {
+    use RuntimeStatus::{Available, Error, Missing, Starting};
+    let Some(SandboxStatus { want, allocation, lease }) = status else { return told(Available, None) };
+    let failure = allocation.and_then(|allocation| allocation.failure);
+    match (want, lease, failure) {
+        (Want::Deleted, _, _) => told(Missing, None),
+        (Want::Running | Want::Paused, Some(_), _) | (Want::Paused, None, None) => told(Available, None),
+        (Want::Running | Want::Paused, None, Some(failure)) => told(Error, Some(failure)),
+        (Want::Running, None, None) => told(Starting, None),
+    }
+}
+
+fn told(runtime_status: RuntimeStatus, failure: Option<Failure>) -> RuntimeInfo {
+    let runtime_error = failure.map(|Failure { reason: code, message, .. }| RuntimeError { code, message });
+    RuntimeInfo { can_resume: runtime_status != RuntimeStatus::Missing, runtime_status, runtime_error }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::placement::FailureReason;
+
+    use super::*;
+
+    fn status_of(want: Want, lease: Option<Lease>, failure: Option<Failure>) -> RuntimeStatus {
+        let allocation = Some(Allocation { failure, ..Allocation::default() });
+        runtime_info(Some(SandboxStatus { want, allocation, lease })).runtime_status
+    }
+
+    #[test]
+    fn a_sandbox_is_called_available_only_where_the_next_call_is_answered() {
+        let lease =
+            || Some(Lease { epoch: Epoch(1), since: String::new(), idle_seconds: 0, runs: 0, calls: 0 });
+        let failure = || {
+            let (message, log, at) = ("All sandboxes are taken.".to_owned(), String::new(), String::new());
+            Some(Failure { reason: FailureReason::NoRoom, message, log, at, retry_at: 0, is_final: false })
+        };
+        assert_eq!(runtime_info(None).runtime_status, RuntimeStatus::Available, "it is always there");
+        assert_eq!(status_of(Want::Running, lease(), failure()), RuntimeStatus::Available);
+        assert_eq!(status_of(Want::Paused, None, None), RuntimeStatus::Available, "a call wakes it");
+        assert_eq!(status_of(Want::Running, None, None), RuntimeStatus::Starting);
+        assert_eq!(status_of(Want::Running, None, failure()), RuntimeStatus::Error);
+        assert_eq!(status_of(Want::Paused, None, failure()), RuntimeStatus::Error);
+        assert_eq!(status_of(Want::Deleted, None, failure()), RuntimeStatus::Missing);
+    }
 }

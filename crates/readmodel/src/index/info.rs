@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use types::ConversationId;
 use types::agent::document::drop_nulls;
 use types::conversation::{ConversationRecord, Projection, Status, Workspace};
+use types::placement::FailureReason;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
 use types::stats::Stats;
@@ -17,12 +18,10 @@ use types::stats::Stats;
 use super::conversation::{ConversationState, State};
 
 /// How a conversation is shown.
-#[derive(Clone, Copy)]
 pub struct View<'a> {
     pub conversations_path: &'a Path,
     pub include_skills: bool,
-    /// Whether `runtime_info` is filled in.
-    pub runtime: bool,
+    pub runtime: Option<RuntimeInfo>,
 }
 
 /// A conversation as the API answers it.
@@ -83,16 +82,32 @@ pub struct ConversationInfo<'a> {
     runtime_info: Option<RuntimeInfo>,
 }
 
-/// `ConversationRuntimeInfo`: conversations of this server are always at hand.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+/// `ConversationRuntimeInfo`: whether what the conversation runs in is at hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RuntimeInfo {
-    pub runtime_status: &'static str,
+    pub runtime_status: RuntimeStatus,
     pub can_resume: bool,
-    pub runtime_error: Option<&'static str>,
+    pub runtime_error: Option<RuntimeError>,
 }
 
-impl RuntimeInfo {
-    pub const AVAILABLE: Self = Self { runtime_status: "available", can_resume: true, runtime_error: None };
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuntimeStatus {
+    /// The next call is answered, if need be after a start.
+    Available,
+    Starting,
+    /// It was deleted.
+    Missing,
+    /// It did not start, or ended by itself.
+    Error,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RuntimeError {
+    #[schema(value_type = String)]
+    pub code: FailureReason,
+    /// One sentence.
+    pub message: String,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -152,7 +167,7 @@ impl ConversationState {
                 agent: state.agent.info(view.include_skills),
                 client_tools: &record.client_tools,
                 tool_module_qualnames: &record.tool_module_qualnames,
-                runtime_info: view.runtime.then_some(RuntimeInfo::AVAILABLE),
+                runtime_info: view.runtime,
             },
         )
     }

@@ -61,7 +61,7 @@ use behind::Behind;
 pub use conversation::ConversationState;
 use directory::Directory;
 pub use directory::Sort;
-pub use info::{ConversationInfo, RuntimeInfo, View, persistence_dir};
+pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, persistence_dir};
 pub use records::Created;
 
 use crate::vital;
