@@ -20,7 +20,7 @@ pub fn of_gateway(address: SocketAddr, settings: &Settings) {
 }
 
 fn keys(settings: &Settings) -> String {
-    let tokens = if settings.bearer.is_some() { ", bearer tokens" } else { "" };
+    let tokens = if settings.site.bearer.is_some() { ", bearer tokens" } else { "" };
     match settings.session_api_keys.len() {
         0 if settings.is_open() => {
             "off: whoever reaches this address may use it (set OH_SESSION_API_KEYS_0 to change that)"

@@ -6,12 +6,12 @@ mod catalogue;
 mod cluster;
 mod descriptors;
 mod doctor;
-mod edge;
 mod environment;
 mod in_process;
 mod observe;
 mod probe;
 mod serve;
+mod serving;
 mod settings;
 mod signals;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use control::{Control, Mode};
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use crate::descriptors::Descriptors;
 use crate::in_process::InProcess;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
-use crate::{banner, edge, observe};
+use crate::{banner, observe, serving};
 
 /// What the worker gets to begin to answer. Later than that, requests are told that it does not.
 const STARTING: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
-    let address = edge::address(&options, &settings).await?;
+    let address = serving::address(&options, &settings).await?;
     let stop = stop_on_signal()?;
     let (ports, store) = embedded::open(embedded::Options {
         root: settings.state_dir(),
@@ -65,7 +66,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
     let secret_key = secret_key(&settings)?;
-    let vault = Arc::new(edge::vault(&secret_key, &settings));
+    let vault = Arc::new(serving::vault(&secret_key, &settings));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
@@ -74,7 +75,10 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let driver = Arc::new(in_process(&ports, &settings, &metrics, files, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let gateway_config = edge::config(secret_key, &settings, metrics, files)?;
+    let workspace_path = std::path::absolute(&settings.workspace_path)?;
+    let gateway_config = serving::gateway(secret_key, &settings, metrics, files, workspace_path);
+    let conversations_path = settings.conversations_path.clone();
+    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None);
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}
@@ -82,7 +86,12 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
     }
     let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
-    let gateway = spawn_part(&stop, gateway::run(gateway_config, ports, vault, listener, stop.clone()));
+    let until = stop.clone();
+    let gateway = spawn_part(&stop, async move {
+        let control = Control::start(control_config, &ports, vault, until.child_token()).await;
+        let control = control.context("the stored conversations cannot be read")?;
+        gateway::run(gateway_config, &ports, control, listener, &until).await.map_err(anyhow::Error::from)
+    });
     banner::print(bound, &settings);
 
     let served = gateway.await.context("the gateway has panicked");
@@ -128,7 +137,7 @@ fn in_process(
     let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
-    let (work, watch) = (metrics.work.clone(), gateway::watched(metrics.calls.clone()));
+    let (work, watch) = (metrics.work.clone(), control::watched(metrics.calls.clone()));
     Ok(InProcess::new(ports.clone(), models, move |instance| worker::Config {
         max_concurrent_runs,
         most_commands: files.commands(),

@@ -49,15 +49,18 @@ pub(crate) struct Handles {
 }
 
 impl App {
-    pub(crate) fn new(
-        config: Config,
-        ports: &Ports,
-        control: Control,
-        index: Index,
-        tasks: Tasks,
-        gate: Gate,
-    ) -> Self {
-        let Control { workers, history, conversations, commands, activity, settled } = control;
+    pub(crate) fn new(config: Config, ports: &Ports, control: Control, gate: Gate) -> Self {
+        let Control {
+            tasks,
+            index,
+            history,
+            conversations_path,
+            workers,
+            conversations,
+            commands,
+            activity,
+            settled,
+        } = control;
         let runtimes = workers.placement().runtimes();
         let offer = Offer::new(Offered {
             tools: config.tools,
@@ -69,9 +72,9 @@ impl App {
             about: About {
                 offer: offer.clone(),
                 runtimes,
-                runtime_idle_timeout_seconds: config.runtime_idle_timeout_seconds,
-                build_git_sha: config.build_git_sha.into(),
-                build_git_ref: config.build_git_ref.into(),
+                runtime_idle_timeout_seconds: config.site.runtime_idle_timeout_seconds,
+                build_git_sha: config.site.build_git_sha.into(),
+                build_git_ref: config.site.build_git_ref.into(),
             },
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
@@ -82,7 +85,7 @@ impl App {
                 history,
                 log: ports.log.clone(),
                 placement: workers.placement().clone(),
-                conversations_path: config.conversations_path.into(),
+                conversations_path,
             },
             sockets: Sockets {
                 hub: Hub::new(ports, &tasks, config.limits.sockets_per_conversation),

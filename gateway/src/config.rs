@@ -6,17 +6,27 @@ use std::time::Duration;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 
-pub use control::Mode as Placement;
-pub use control::placement::{Cluster, Policy};
-
-/// What the gateway is told at start. The binary fills it from its configuration.
+/// What the gateway is told at start.
 pub struct Config {
+    pub site: Site,
     /// The session API keys. With none, and no bearer tokens, everybody who reaches the server may use it.
     pub keys: vault::Keys,
-    /// The bearer tokens that are accepted; `None`: none.
-    pub bearer: Option<Bearer>,
     /// What cookies are signed with, by derivation.
     pub secret_key: SecretString,
+    /// The working directory of conversations that name none.
+    pub workspace_path: PathBuf,
+    /// The tools conversations may use, in the order they are listed.
+    pub tools: Vec<ToolEntry>,
+    pub limits: Limits,
+    /// What this process counts; `/metrics` shows all of it.
+    pub metrics: Metrics,
+}
+
+/// What the operator says about the server and about who may use it. The settings hold it as it is used.
+#[derive(Clone, Default)]
+pub struct Site {
+    /// The bearer tokens that are accepted; `None`: none.
+    pub bearer: Option<Bearer>,
     /// Cookies signed with these are still accepted.
     pub previous_secret_keys: Vec<SecretString>,
     /// Origins of web pages allowed beside those of loopback hosts, as browsers send them.
@@ -32,23 +42,10 @@ pub struct Config {
     pub trust_forwarded_headers: bool,
     /// A path all routes are also found below, as `/prefix`; empty for none.
     pub root_path: String,
-    /// Shown to clients as the folder above a conversation's own.
-    pub conversations_path: PathBuf,
-    /// The working directory of conversations that name none.
-    pub workspace_path: PathBuf,
-    /// The tools conversations may use, in the order they are listed.
-    pub tools: Vec<ToolEntry>,
     /// When the machine below is put to sleep, in seconds; only shown.
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: String,
     pub build_git_ref: String,
-    pub limits: Limits,
-    /// What this process counts; `/metrics` shows all of it.
-    pub metrics: Metrics,
-    pub placement: Placement,
-    /// US dollars that all conversations of a tenant together may spend on models; none: no limit. Kept in a
-    /// cluster alone, where model calls go through the gateway.
-    pub tenant_budget_usd: Option<f64>,
 }
 
 /// Which bearer tokens count: JWTs of one issuer for one audience, signed with one algorithm.

@@ -31,13 +31,14 @@ impl Gate {
     /// # Errors
     /// When the pattern of origins is not a regular expression.
     pub fn new(config: &Config, auth: Auth, front: Front) -> Result<Self, regex::Error> {
-        let pattern = config.allow_cors_origin_regex.as_deref();
-        let origins = Origins::new(&config.allow_cors_origins, pattern, config.docker_host.as_deref())?;
+        let pattern = config.site.allow_cors_origin_regex.as_deref();
+        let origins =
+            Origins::new(&config.site.allow_cors_origins, pattern, config.site.docker_host.as_deref())?;
         Ok(Self {
             auth,
             front,
             origins: Arc::new(origins),
-            hosts: config.allowed_hosts.iter().chain(&config.docker_host).cloned().collect(),
+            hosts: config.site.allowed_hosts.iter().chain(&config.site.docker_host).cloned().collect(),
             header_bytes: config.limits.header_bytes,
         })
     }

@@ -45,6 +45,5 @@ mod workspace;
 
 pub use app::App;
 pub use config::Config;
-pub use control::watched;
 pub use error::{ApiError, ApiResult};
 pub use server::{Error, run};

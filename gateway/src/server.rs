@@ -2,20 +2,17 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use control::{Control, Tasks};
+use control::Control;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ports::Ports;
-use readmodel::index::Index;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use vault::Vault;
 
 use crate::admission::{Room, Seated};
 use crate::auth::{Auth, KeyError};
@@ -32,25 +29,23 @@ pub enum Error {
     OriginPattern(regex::Error),
     #[error("bearer tokens cannot be checked: {0}")]
     Bearer(#[from] KeyError),
-    #[error("the stored conversations cannot be read: {0}")]
-    Store(#[from] ports::Error),
     #[error("a part of the server has ended, see the log")]
     Ended,
 }
 
-/// Serves on `listener` until `shutdown`; then accepts nothing more, tells sockets to come back later, and
-/// returns when the requests in flight are done or `Limits::drain` has passed.
+/// Serves on `listener` until `shutdown`, of which `control` was given a child; then accepts nothing more, tells sockets to
+/// come back later, and returns when the requests in flight are done or `Limits::drain` has passed.
 ///
 /// # Errors
-/// When the configuration cannot work, the store cannot be read, or a part that must go on has ended.
+/// When the configuration cannot work, or a part that must go on has ended.
 pub async fn run(
     config: Config,
-    ports: Ports,
-    vault: Arc<Vault>,
+    ports: &Ports,
+    control: Control,
     listener: TcpListener,
-    shutdown: CancellationToken,
+    shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let app = prepare(config, ports, vault, shutdown.child_token()).await?;
+    let app = prepare(config, ports, control)?;
     let edge = Edge::new(&app);
     let abort = CancellationToken::new();
     accept(&app, &edge, &listener, &abort).await;
@@ -68,30 +63,14 @@ pub async fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub async fn prepare(
-    config: Config,
-    ports: Ports,
-    vault: Arc<Vault>,
-    drain: CancellationToken,
-) -> Result<App, Error> {
+pub fn prepare(config: Config, ports: &Ports, control: Control) -> Result<App, Error> {
     let auth = Auth::open(&config)?;
     let front = Front {
-        root_path: config.root_path.as_str().into(),
-        trust_forwarded_headers: config.trust_forwarded_headers,
+        root_path: config.site.root_path.as_str().into(),
+        trust_forwarded_headers: config.site.trust_forwarded_headers,
     };
     let gate = Gate::new(&config, auth, front).map_err(Error::OriginPattern)?;
-    let tasks = Tasks::until(drain.clone());
-    let index = Index::start(&ports, &tasks.tracker, &drain).await?;
-    let told = control::Config {
-        conversations_path: config.conversations_path.clone(),
-        mode: config.placement.clone(),
-        tenant_budget_usd: config.tenant_budget_usd,
-        drain: config.limits.drain,
-        metrics: config.metrics.work.clone(),
-        calls: config.metrics.calls.clone(),
-    };
-    let control = Control::start(told, &ports, vault, &index, &tasks).await?;
-    let app = App::new(config, &ports, control, index, tasks, gate);
+    let app = App::new(config, ports, control, gate);
     if let Some(bearer) = app.0.gate.auth.bearer().cloned() {
         app.0.tasks.spawn_until_drain(bearer.follow());
     }

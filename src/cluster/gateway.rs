@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use gateway::config::Placement;
+use control::placement::Cluster;
+use control::{Control, Mode};
 use ports::retry::Backoff;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 
 use super::listener;
-use super::settings::Cluster;
+use super::settings;
 use crate::descriptors::Descriptors;
 use crate::serve::Options;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
-use crate::{banner, edge, observe};
+use crate::{banner, observe, serving};
 
 const SERVING_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 
@@ -27,7 +28,11 @@ const SERVING_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::fr
 ///
 /// # Errors
 /// What kept it from starting, or from stopping in order.
-pub fn run(options: &Options, mut settings: Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+pub fn run(
+    options: &Options,
+    mut settings: Settings,
+    cluster: &settings::Cluster,
+) -> anyhow::Result<ExitCode> {
     take_keys(&mut settings, cluster)?;
     let _traces = observe::start("manyhands-gateway", &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -35,7 +40,7 @@ pub fn run(options: &Options, mut settings: Settings, cluster: &Cluster) -> anyh
 }
 
 /// Keys that are not set are those that `init` made.
-fn take_keys(settings: &mut Settings, cluster: &Cluster) -> anyhow::Result<()> {
+fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
     let Some(keys) = &cluster.keys_dir else { return Ok(()) };
     let read = |name: &str| {
         let path = keys.join("gateway").join(name);
@@ -54,8 +59,8 @@ fn take_keys(settings: &mut Settings, cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
-    let address = edge::address(options, settings).await?;
+async fn serve(options: &Options, settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
+    let address = serving::address(options, settings).await?;
     let stop = stop_on_signal()?;
     let secret_key = settings.secret_key.clone();
     let secret_key = secret_key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")?;
@@ -71,7 +76,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
             most: cluster.sandbox_storage,
             bash_retention: settings.bash_events_retention,
         };
-        let watch = gateway::watched(metrics.calls.clone());
+        let watch = control::watched(metrics.calls.clone());
         async move {
             let count = move |records| work.appended(records);
             let serve = async || -> anyhow::Result<()> {
@@ -88,19 +93,21 @@ async fn serve(options: &Options, settings: &Settings, cluster: &Cluster) -> any
     });
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let vault = Arc::new(edge::vault(&secret_key, settings));
-    let mut config = edge::config(secret_key, settings, metrics, Descriptors::raise())?;
-    config.workspace_path = cluster.workspaces_root.join("project");
-    config.conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
-    config.tenant_budget_usd = cluster.tenant_budget_usd;
-    config.placement = Placement::Cluster(gateway::config::Cluster {
+    let vault = Arc::new(serving::vault(&secret_key, settings));
+    let mode = Mode::Cluster(Cluster {
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
         private_model_hosts: cluster.private_model_hosts,
     });
+    let workspace_path = cluster.workspaces_root.join("project");
+    let config = serving::gateway(secret_key, settings, metrics, Descriptors::raise(), workspace_path);
+    let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
+    let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
     banner::of_gateway(bound, settings);
-    gateway::run(config, ports, vault, listener, stop.clone()).await?;
+    let control = Control::start(control, &ports, vault, stop.child_token()).await;
+    let control = control.context("the stored conversations cannot be read")?;
+    gateway::run(config, &ports, control, listener, &stop).await?;
     stop.cancel();
     storage.await.context("the storage for workers has panicked")?;
     shown.close().await;

@@ -27,7 +27,7 @@ pub struct Cluster {
     pub nats_ca_file: Option<PathBuf>,
     /// The key that lets workers in; `None` on a server without authentication.
     pub minter_file: Option<PathBuf>,
-    pub policy: gateway::config::Policy,
+    pub policy: control::placement::Policy,
     /// The directory, the same in every sandbox, whose directories are workspaces.
     pub workspaces_root: PathBuf,
     /// What a worker may take to start before a call that waits for it is given up.
@@ -190,8 +190,8 @@ fn seconds(source: &Source, field: &str) -> Result<Option<Duration>, Invalid> {
     Ok(source.whole(field)?.map(Duration::from_secs))
 }
 
-fn policy(source: &Source) -> Result<gateway::config::Policy, Invalid> {
-    use gateway::config::Policy;
+fn policy(source: &Source) -> Result<control::placement::Policy, Invalid> {
+    use control::placement::Policy;
     Ok(match source.choice("sandbox_policy")? {
         Some("workspace") => Policy::Workspace,
         Some("conversation") => Policy::Conversation,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Finding::{self, Broken, Doubtful, Fine};
 use crate::descriptors::Descriptors;
-use crate::edge;
 use crate::serve::Options;
+use crate::serving;
 use crate::settings::Settings;
 
 /// Below this much free space a server soon cannot write.
@@ -53,7 +53,7 @@ fn keys(settings: &Settings) -> Finding {
 
 pub fn address(options: &Options, settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = match runtime.block_on(edge::address(options, settings)) {
+    let address = match runtime.block_on(serving::address(options, settings)) {
         Ok(address) => address,
         Err(error) => return Ok(Broken(format!("{error:#}"))),
     };

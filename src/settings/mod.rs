@@ -41,20 +41,9 @@ impl Invalid {
 
 pub struct Settings {
     pub session_api_keys: Vec<SecretString>,
-    /// `None`: bearer tokens are not accepted.
-    pub bearer: Option<gateway::config::Bearer>,
+    pub site: gateway::config::Site,
     /// `None`: a key of this machine's own is made and kept beside the data.
     pub secret_key: Option<SecretString>,
-    pub previous_secret_keys: Vec<SecretString>,
-    pub allow_cors_origins: Vec<String>,
-    pub allow_cors_origin_regex: Option<String>,
-    /// Host names, beside loopback, that a server without keys answers to.
-    pub allowed_hosts: Vec<String>,
-    pub trust_forwarded_headers: bool,
-    /// The name of the machine as containers on it see it; its pages may call the API.
-    pub docker_host: Option<String>,
-    /// The path of `web_url`, below which all routes are also found; empty: none.
-    pub root_path: String,
     pub conversations_path: PathBuf,
     pub bash_events_dir: PathBuf,
     pub bash_events_retention: Option<Duration>,
@@ -63,10 +52,6 @@ pub struct Settings {
     /// What programs that are started here inherit of the environment.
     pub inherited: child_environment::Rule,
     pub fsync: Fsync,
-    /// Seconds; shown to clients.
-    pub runtime_idle_timeout: Option<f64>,
-    pub build_git_sha: String,
-    pub build_git_ref: String,
     pub log_level: String,
     pub log_json: bool,
     /// `name=value,…`, for the collector of spans; a key, as a rule.
@@ -84,15 +69,8 @@ impl Settings {
         };
         Ok(Self {
             session_api_keys: session_api_keys(source)?,
-            bearer: bearer::read(source)?,
+            site: site(source)?,
             secret_key: source.text("secret_key")?.map(Into::into),
-            previous_secret_keys: secret(source.list("previous_secret_keys")?),
-            allow_cors_origins: source.list("allow_cors_origins")?,
-            allow_cors_origin_regex: source.text("allow_cors_origin_regex")?,
-            allowed_hosts: source.list("allowed_hosts")?,
-            trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
-            docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
-            root_path: root_path(source.text("web_url")?.as_deref()),
             conversations_path: path("conversations_path", "workspace/conversations")?,
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
@@ -104,9 +82,6 @@ impl Settings {
                 Some("interval") => Fsync::Interval,
                 _ => Fsync::Always,
             },
-            runtime_idle_timeout: source.amount("runtime_idle_timeout_seconds")?,
-            build_git_sha: source.variable("OPENHANDS_BUILD_GIT_SHA").unwrap_or("unknown").to_owned(),
-            build_git_ref: source.variable("OPENHANDS_BUILD_GIT_REF").unwrap_or("unknown").to_owned(),
             log_level: log_level(source),
             log_json: ["LOG_JSON", "CI", "GITHUB_ACTIONS"].iter().any(|name| is_on(source, name)),
             collector_headers: collector_headers(source),
@@ -115,13 +90,30 @@ impl Settings {
 
     /// Nobody is asked for credentials.
     pub fn is_open(&self) -> bool {
-        self.session_api_keys.is_empty() && self.bearer.is_none()
+        self.session_api_keys.is_empty() && self.site.bearer.is_none()
     }
 
     /// Where the server keeps what clients have no business with: journal, records, keys, lock.
     pub fn state_dir(&self) -> PathBuf {
         self.conversations_path.parent().unwrap_or(Path::new(".")).join(".manyhands")
     }
+}
+
+fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
+    let build = |name: &str| source.variable(name).unwrap_or("unknown").to_owned();
+    Ok(gateway::config::Site {
+        bearer: bearer::read(source)?,
+        previous_secret_keys: secret(source.list("previous_secret_keys")?),
+        allow_cors_origins: source.list("allow_cors_origins")?,
+        allow_cors_origin_regex: source.text("allow_cors_origin_regex")?,
+        allowed_hosts: source.list("allowed_hosts")?,
+        docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
+        trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
+        root_path: root_path(source.text("web_url")?.as_deref()),
+        runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
+        build_git_sha: build("OPENHANDS_BUILD_GIT_SHA"),
+        build_git_ref: build("OPENHANDS_BUILD_GIT_REF"),
+    })
 }
 
 /// Reads the config file that the environment names, and lays the environment over it.

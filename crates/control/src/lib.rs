@@ -16,6 +16,7 @@ pub mod storage;
 mod tasks;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ports::Ports;
@@ -39,8 +40,13 @@ pub use watch::watched;
 /// The control plane of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
-    pub workers: Workers,
+    /// What must end before the process has; drained when it begins to stop.
+    pub tasks: Tasks,
+    pub index: Index,
     pub history: Arc<History>,
+    /// Shown to clients as the folder above a conversation's own.
+    pub conversations_path: Arc<Path>,
+    pub workers: Workers,
     pub conversations: Conversations,
     pub commands: Commands,
     pub activity: Activity,
@@ -50,7 +56,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Answers workers, and closes the runs that lost theirs, in `tasks`.
+    /// Loads what is stored, answers workers, and closes the runs that lost theirs, until `drain` is cancelled.
     ///
     /// # Errors
     /// When the store cannot be read, or nothing can be heard.
@@ -58,9 +64,11 @@ impl Control {
         config: Config,
         ports: &Ports,
         vault: Arc<Vault>,
-        index: &Index,
-        tasks: &Tasks,
+        drain: CancellationToken,
     ) -> ports::Result<Self> {
+        let tasks = &Tasks::until(drain);
+        let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
+        let conversations_path = config.conversations_path.as_path().into();
         let records = Records::new(&config, vault.clone(), index);
         let models = Models::new(&config, ports, vault.clone(), index, tasks);
         let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
@@ -101,6 +109,16 @@ impl Control {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);
         }
-        Ok(Self { workers, history, conversations, commands, activity, settled })
+        Ok(Self {
+            tasks: tasks.clone(),
+            index: index.clone(),
+            history,
+            conversations_path,
+            workers,
+            conversations,
+            commands,
+            activity,
+            settled,
+        })
     }
 }

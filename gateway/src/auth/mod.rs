@@ -51,8 +51,8 @@ impl Auth {
     pub fn open(config: &Config) -> Result<Self, KeyError> {
         Ok(Self(Arc::new(Inner {
             keys: config.keys.clone(),
-            bearer: config.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new),
-            sessions: Sessions::new(&config.secret_key, &config.previous_secret_keys),
+            bearer: config.site.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new),
+            sessions: Sessions::new(&config.secret_key, &config.site.previous_secret_keys),
         })))
     }
 

@@ -282,7 +282,7 @@ async fn forwarded_headers_count_only_where_they_are_trusted() {
     for trusted in [false, true] {
         let server = start(|config| {
             config.keys = Keys::new(&[KEY.into()]);
-            config.trust_forwarded_headers = trusted;
+            config.site.trust_forwarded_headers = trusted;
         })
         .await;
         let request =

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{World, start_idle, until};
 use crate::provider::Provider;
+use crate::running::Config;
+use control::Mode;
+use control::placement::Policy;
 use futures_util::StreamExt;
 use llm::{Brokered, Client};
-use manyhands_gateway::Config;
-use manyhands_gateway::config::{Placement, Policy};
 use ports::Delivery;
 use ports::rpc::{self, Address, Code};
 use reqwest::Method;
@@ -37,7 +38,7 @@ impl Scene {
     }
 
     async fn with(agent: Value, tenant_budget: Option<f64>) -> Self {
-        Self::changed(agent, |config| config.tenant_budget_usd = tenant_budget).await
+        Self::changed(agent, |config| config.control.tenant_budget_usd = tenant_budget).await
     }
 
     async fn changed(agent: Value, change: impl Fn(&mut Config)) -> Self {
@@ -189,7 +190,7 @@ async fn no_other_url_model_or_conversation_is_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn models_on_the_gateways_own_network_are_not_called_unless_that_is_allowed() {
     let scene = Scene::changed(json!({}), |config| {
-        let Placement::Cluster(cluster) = &mut config.placement else { panic!("it is a cluster") };
+        let Mode::Cluster(cluster) = &mut config.control.mode else { panic!("it is a cluster") };
         cluster.private_model_hosts = false;
     })
     .await;

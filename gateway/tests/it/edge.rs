@@ -116,7 +116,7 @@ async fn a_wrong_trailing_slash_is_redirected() {
 
 #[tokio::test]
 async fn routes_are_also_found_below_the_configured_prefix() {
-    let server = start(|config| config.root_path = "/pre/fix".to_owned()).await;
+    let server = start(|config| config.site.root_path = "/pre/fix".to_owned()).await;
     assert_eq!(server.get("/pre/fix/health").await.status(), 200);
     assert_eq!(server.get("/health").await.status(), 200);
     assert_eq!(server.get("/pre/fixhealth").await.status(), 404);

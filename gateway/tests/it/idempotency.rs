@@ -161,7 +161,7 @@ async fn a_claim_that_is_kept_up_is_not_taken_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_stands_for_one_call_of_one_tenant() {
-    let server = start_with(|config| config.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let call = |tenant: &str, path: &str, body: &Value| {
         let request = post(&server, &server.address, path, "k", body);
         request.bearer_auth(token(tenant, "read write"))
@@ -263,7 +263,7 @@ async fn answers_past_their_time_are_swept_and_their_keys_are_free() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cookies_are_never_kept() {
-    let server = start_with(|config| config.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     for _ in 0..2 {
         let request = request(&server, &server.address, Method::POST, "/api/auth/workspace-session", "k");
         let response = request.bearer_auth(token("default", "read")).send().await.unwrap();

@@ -30,7 +30,7 @@ async fn status(server: &Server, token: &str) -> u16 {
 }
 
 async fn server_for(keys: BearerKeys) -> Server {
-    start(|config| config.bearer = Some(bearer_of(keys))).await
+    start(|config| config.site.bearer = Some(bearer_of(keys))).await
 }
 
 /// A key pair of an issuer.
@@ -137,7 +137,7 @@ async fn a_token_cannot_choose_its_algorithm() {
     let other_hash = signed(&Header::new(Algorithm::RS512), &claims("default", "read"), &issuer.private);
     assert_eq!(status(&server, &other_hash).await, 401);
 
-    let with_secrets = start(|config| config.bearer = Some(bearer())).await;
+    let with_secrets = start(|config| config.site.bearer = Some(bearer())).await;
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     for server in [&server, &with_secrets] {
         for algorithm in ["none", "None", "NONE", ""] {
@@ -157,7 +157,7 @@ async fn a_token_cannot_choose_its_algorithm() {
 
 #[tokio::test]
 async fn each_claim_is_checked() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let with = |name: &str, value: Value| {
         let mut claims = claims("default", "read");
         match value {
@@ -195,7 +195,7 @@ async fn each_claim_is_checked() {
 
 #[tokio::test]
 async fn refusals_say_no_more_than_that() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     for (token, wanted, detail) in [
         (
             with_secret("another secret of the issuer, long too", &claims("default", "read")),
@@ -214,7 +214,7 @@ async fn refusals_say_no_more_than_that() {
 
 #[tokio::test]
 async fn only_types_of_bearer_tokens_are_taken() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let of_type = |typ: Option<&str>, crit: Option<&str>| {
         let typ = typ.map(str::to_owned);
         let crit = crit.map(|name| vec![name.to_owned()]);
@@ -276,7 +276,7 @@ async fn a_key_file_without_a_key_of_the_algorithm_stops_the_start() {
         KeyPlace::Jwks(write(folder.path(), "unnamed.json", &key_set(&[Issuer::ed25519().jwk]))),
     ] {
         let keys = BearerKeys::Public { signature: Signature::EdDsa, file };
-        let failure = start_failure(|config| config.bearer = Some(bearer_of(keys))).await;
+        let failure = start_failure(|config| config.site.bearer = Some(bearer_of(keys))).await;
         let folder = folder.path().display().to_string();
         assert!(failure.contains("key file") && failure.contains(&folder), "{failure}");
     }
@@ -286,7 +286,7 @@ async fn a_key_file_without_a_key_of_the_algorithm_stops_the_start() {
 async fn session_keys_count_beside_tokens_and_decide_where_both_are_given() {
     let server = start(|config| {
         config.keys = Keys::new(&[KEY.into()]);
-        config.bearer = Some(bearer());
+        config.site.bearer = Some(bearer());
     })
     .await;
     let with = async |key: Option<&str>, authorization: &str| {
@@ -307,7 +307,7 @@ async fn session_keys_count_beside_tokens_and_decide_where_both_are_given() {
 
 #[tokio::test]
 async fn a_token_alone_guards_a_server_without_session_keys() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     assert_eq!(server.get(ROUTE).await.status(), 401);
     let any_key = server.request(Method::GET, ROUTE).header("x-session-api-key", "");
     assert_eq!(any_key.send().await.unwrap().status(), 401);
@@ -318,7 +318,7 @@ const OPEN: [&str; 7] = ["/", "/alive", "/health", "/ready", "/server_info", "/a
 
 #[tokio::test]
 async fn every_operation_needs_its_right() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let (_, document) = server.get_json("/openapi.json").await;
     let (mut reading, mut writing) = (0, 0);
     for (method, template) in operations(&document) {
@@ -350,7 +350,7 @@ async fn every_operation_needs_its_right() {
 
 #[tokio::test]
 async fn what_tells_of_all_tenants_is_shown_to_administrators_alone() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let shown = async |method: Method, path: &str, scope: &str| {
         let request = server.request(method, path).bearer_auth(token("a", scope));
         request.send().await.unwrap().status().as_u16()
@@ -372,7 +372,7 @@ async fn what_tells_of_all_tenants_is_shown_to_administrators_alone() {
 
 #[tokio::test]
 async fn a_socket_takes_a_token_in_the_header_or_the_first_frame_and_not_in_the_query() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let id = "00000000-0000-4000-8000-000000000001";
     let url = format!("ws://{}/sockets/events/{id}", server.address);
     let open = async |token: Option<&str>| Socket::open_with(&url, token).await;
@@ -398,7 +398,7 @@ async fn a_socket_takes_a_token_in_the_header_or_the_first_frame_and_not_in_the_
 
 #[tokio::test]
 async fn a_socket_ends_with_its_token() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let mut claims = claims("default", "read");
     // With the leeway of five seconds it ends in one.
     claims["exp"] = seconds_from_now(-4).into();
@@ -409,7 +409,7 @@ async fn a_socket_ends_with_its_token() {
 
 #[tokio::test]
 async fn who_may_only_read_starts_nothing_over_a_socket() {
-    let server = start(|config| config.bearer = Some(bearer())).await;
+    let server = start(|config| config.site.bearer = Some(bearer())).await;
     let url = format!("ws://{}/sockets/bash-events", server.address);
     let command = r#"{"command": "true"}"#;
     let mut reader = Socket::open_with(&url, Some(&token("default", "read"))).await.unwrap();
@@ -437,7 +437,7 @@ async fn cookie(server: &Server, token: &str) -> (String, u64) {
 async fn a_workspace_cookie_is_its_tenants_and_is_no_bearer_token() {
     let server = start(|config| {
         config.keys = Keys::new(&[KEY.into()]);
-        config.bearer = Some(bearer());
+        config.site.bearer = Some(bearer());
     })
     .await;
     let id = server.conversation("w").await;
@@ -456,14 +456,14 @@ async fn a_workspace_cookie_is_its_tenants_and_is_no_bearer_token() {
 
 #[tokio::test]
 async fn a_cookie_outlives_a_change_of_the_secret_key() {
-    let before = start(|config| config.bearer = Some(bearer())).await;
+    let before = start(|config| config.site.bearer = Some(bearer())).await;
     let (old, _) = cookie(&before, &token("other", "read")).await;
     let page = "/api/conversations/00000000-0000-4000-8000-000000000001/workspace/a";
     for (previous, wanted) in [(vec!["the secret key".into()], 404), (Vec::new(), 401)] {
         let after = start(|config| {
-            config.bearer = Some(bearer());
+            config.site.bearer = Some(bearer());
             config.secret_key = "the new secret key".into();
-            config.previous_secret_keys = previous;
+            config.site.previous_secret_keys = previous;
         })
         .await;
         let shown = after.request(Method::GET, page).header("cookie", &old).send().await.unwrap();

@@ -42,8 +42,8 @@ async fn metrics_are_behind_the_session_key() {
 #[tokio::test]
 async fn metrics_are_shown_to_no_token_of_a_tenant_but_to_one_with_the_right_to_administer() {
     let server = start(|config| {
-        config.bearer = Some(bearer());
-        config.root_path = "/below".to_owned();
+        config.site.bearer = Some(bearer());
+        config.site.root_path = "/below".to_owned();
     })
     .await;
     for (tenant, scope, expected) in [

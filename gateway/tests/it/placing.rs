@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manyhands_gateway::config::Policy;
+use control::placement::Policy;
 use serde_json::Value;
 use types::ConversationId;
 use types::buckets::{CONVERSATIONS, SANDBOXES};

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{World, create_body, start, start_idle, until};
 use crate::kit::script::Script;
+use control::placement::Policy;
 use futures_util::StreamExt;
-use manyhands_gateway::config::Policy;
 use reqwest::Method;
 use serde_json::{Value, json};
 use types::buckets::{ALLOCATIONS, LEASES, PLACES};
@@ -207,7 +207,7 @@ async fn commands_go_by_their_working_directory_where_directories_have_sandboxes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_needs_no_worker_and_wakes_none() {
     let world = start_idle(Policy::Conversation, 1, |config| {
-        if let manyhands_gateway::config::Placement::Cluster(cluster) = &mut config.placement {
+        if let control::Mode::Cluster(cluster) = &mut config.control.mode {
             cluster.patience = Duration::from_millis(10);
         }
     })

@@ -17,7 +17,7 @@ use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000001";
 
 async fn start() -> Server {
-    start_with(|config| config.bearer = Some(bearer())).await
+    start_with(|config| config.site.bearer = Some(bearer())).await
 }
 
 /// Status, content type and body, with `id` blotted out.
@@ -219,7 +219,7 @@ async fn an_id_that_another_tenant_has_cannot_be_used_and_shows_nothing() {
 async fn session_keys_and_records_without_a_tenant_are_of_the_default_one() {
     let server = start_with(|config| {
         config.keys = vault::Keys::new(&["k".into()]);
-        config.bearer = Some(bearer());
+        config.site.bearer = Some(bearer());
     })
     .await;
     let id = create(&server, "default").await;

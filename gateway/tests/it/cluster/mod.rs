@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::running::Config;
+use control::Mode;
+use control::placement::{Cluster, Policy};
 use futures_util::StreamExt;
-use manyhands_gateway::Config;
-use manyhands_gateway::config::{Cluster, Placement, Policy};
 use ports::{Expect, Ports};
 use reqwest::Method;
 use serde::Serialize;
@@ -75,7 +76,7 @@ pub async fn start_on(
     };
     for _ in 0..gateways {
         let mut config = crate::running::config();
-        config.placement = Placement::Cluster(cluster(policy));
+        config.control.mode = Mode::Cluster(cluster(policy));
         change(&mut config);
         world.gateways.push(Gateway::start(&world.ports, config, &stop).await);
     }
@@ -95,7 +96,7 @@ impl World {
     /// One more gateway.
     pub async fn add_gateway(&mut self, policy: Policy) {
         let mut config = crate::running::config();
-        config.placement = Placement::Cluster(cluster(policy));
+        config.control.mode = Mode::Cluster(cluster(policy));
         self.gateways.push(Gateway::start(&self.ports, config, &self.stop).await);
     }
 
@@ -126,8 +127,7 @@ impl Gateway {
     async fn start(ports: &Ports, config: Config, stop: &CancellationToken) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let run =
-            manyhands_gateway::run(config, ports.clone(), crate::running::vault(), listener, stop.clone());
+        let run = crate::running::serve(config, ports.clone(), listener, stop.clone());
         tokio::spawn(async move { run.await.unwrap() });
         Self { address, client: crate::running::client() }
     }
@@ -254,7 +254,7 @@ impl Supervisor {
         self.renew(sandbox, epoch).await;
     }
 
-    /// The next incarnation's lease, whether anybody answers or not.
+    /// The next instance's lease, whether anybody answers or not.
     pub async fn lease(&self, sandbox: &SandboxId) {
         let epoch = self.next_epoch(sandbox, None).await;
         self.renew(sandbox, epoch).await;

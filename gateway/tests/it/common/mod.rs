@@ -4,19 +4,17 @@ mod worker;
 
 use std::path::Path;
 
-use manyhands_gateway::{App, Config};
+use crate::running::{Config, Running};
+use manyhands_gateway::App;
 use ports::Ports;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 pub use testing::eventually;
-use tokio_util::sync::CancellationToken;
 use types::conversation::{ConversationRecord, Workspace};
 use types::known_values::KnownValues;
 use types::policy::ConfirmationPolicy;
 use types::{ConversationId, SandboxId, TenantId};
 use vault::Keys;
-
-use crate::running::Running;
 
 pub const KEY: &str = "the-session-key";
 
@@ -53,21 +51,13 @@ pub async fn start_failure(change: impl FnOnce(&mut Config)) -> String {
     let (ports, _store) = crate::running::open(folder.path()).await;
     let mut config = crate::running::config();
     change(&mut config);
-    let vault = crate::running::vault();
-    let prepared = manyhands_gateway::server::prepare(config, ports, vault, CancellationToken::new()).await;
-    prepared.err().expect("it started").to_string()
+    crate::running::prepare(config, &ports).await.err().expect("it started").to_string()
 }
 
 /// An app without a listener.
 pub async fn app(folder: &Path) -> (App, embedded::Guard) {
     let (ports, store) = crate::running::open(folder).await;
-    let app = manyhands_gateway::server::prepare(
-        crate::running::config(),
-        ports,
-        crate::running::vault(),
-        CancellationToken::new(),
-    );
-    (app.await.unwrap(), store)
+    (crate::running::prepare(crate::running::config(), &ports).await.unwrap(), store)
 }
 
 impl Server {

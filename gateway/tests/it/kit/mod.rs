@@ -3,7 +3,6 @@
 pub mod script;
 pub mod stepped;
 
-use manyhands_gateway::Config;
 use ports::Ports;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 use testing::socket::Socket;
 pub use testing::until;
 
-use crate::running::{Replica, Running};
+use crate::running::{Config, Replica, Running};
 use script::Worker;
 
 pub struct Server {

@@ -1,10 +1,12 @@
 //! A gateway on a loopback port, on real stores in a folder of its own.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 
-use manyhands_gateway::Config;
-use manyhands_gateway::config::{Limits, Placement, ToolEntry};
+use control::{Control, Mode};
+use manyhands_gateway::config::{Limits, Site, ToolEntry};
+use manyhands_gateway::{App, Config as Gateway, Error};
 use ports::Ports;
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -18,7 +20,7 @@ pub struct Running {
     pub folder: TempDir,
     store: embedded::Guard,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), manyhands_gateway::Error>>,
+    task: JoinHandle<Result<(), Error>>,
 }
 
 impl Running {
@@ -27,7 +29,7 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(manyhands_gateway::run(config, ports, vault(), listener, stop.clone()));
+        let task = tokio::spawn(serve(config, ports, listener, stop.clone()));
         Self { address, folder, store, stop, task }
     }
 
@@ -56,7 +58,7 @@ impl Replica {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        tokio::spawn(manyhands_gateway::run(config, ports, vault(), listener, stop.clone()));
+        tokio::spawn(serve(config, ports, listener, stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }
 }
@@ -74,6 +76,46 @@ pub fn vault() -> Arc<Vault> {
     Arc::new(Vault::new(&SecretString::from("the secret key"), &[]))
 }
 
+/// What gateway and control plane are told.
+pub struct Config {
+    pub gateway: Gateway,
+    pub control: control::Config,
+}
+
+impl Deref for Config {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
+impl DerefMut for Config {
+    fn deref_mut(&mut self) -> &mut Gateway {
+        &mut self.gateway
+    }
+}
+
+/// A gateway that does not listen.
+pub async fn prepare(config: Config, ports: &Ports) -> Result<App, Error> {
+    let control = start_control(config.control, ports, &CancellationToken::new()).await;
+    manyhands_gateway::server::prepare(config.gateway, ports, control)
+}
+
+pub async fn serve(
+    config: Config,
+    ports: Ports,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let control = start_control(config.control, &ports, &stop).await;
+    manyhands_gateway::run(config.gateway, &ports, control, listener, &stop).await
+}
+
+async fn start_control(config: control::Config, ports: &Ports, stop: &CancellationToken) -> Control {
+    Control::start(config, ports, vault(), stop.child_token()).await.unwrap()
+}
+
 /// Without keys.
 pub fn config() -> Config {
     let tool = |name: &str| ToolEntry {
@@ -83,26 +125,28 @@ pub fn config() -> Config {
         description: None,
         in_default_set: true,
     };
-    Config {
+    let gateway = Gateway {
+        site: Site {
+            allow_cors_origins: vec!["https://app.example".to_owned()],
+            allowed_hosts: vec!["known.example".to_owned()],
+            build_git_sha: "unknown".to_owned(),
+            build_git_ref: "unknown".to_owned(),
+            ..Site::default()
+        },
         keys: Keys::new(&[]),
-        bearer: None,
         secret_key: SecretString::from("the secret key"),
-        previous_secret_keys: Vec::new(),
-        allow_cors_origins: vec!["https://app.example".to_owned()],
-        allow_cors_origin_regex: None,
-        allowed_hosts: vec!["known.example".to_owned()],
-        docker_host: None,
-        trust_forwarded_headers: false,
-        root_path: String::new(),
-        conversations_path: "workspace/conversations".into(),
         workspace_path: "workspace/project".into(),
         tools: ["terminal", "file_editor", "task_tracker"].map(tool).into(),
-        runtime_idle_timeout_seconds: None,
-        build_git_sha: "unknown".to_owned(),
-        build_git_ref: "unknown".to_owned(),
         metrics: telemetry::metrics::Metrics::default(),
         limits: Limits::default(),
-        placement: Placement::Single,
+    };
+    let control = control::Config {
+        conversations_path: "workspace/conversations".into(),
+        mode: Mode::Single,
         tenant_budget_usd: None,
-    }
+        drain: gateway.limits.drain,
+        metrics: gateway.metrics.work.clone(),
+        calls: gateway.metrics.calls.clone(),
+    };
+    Config { gateway, control }
 }

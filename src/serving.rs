@@ -1,8 +1,10 @@
-//! What a gateway is given, from the settings.
+//! What a gateway and the control plane beside it are given, from the settings.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
+use control::Mode;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::lookup_host;
@@ -37,40 +39,44 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
 pub fn vault(current: &SecretString, settings: &Settings) -> Vault {
     // The peer seals with the session key when it has no other: its data stays readable.
     let previous: Vec<SecretString> =
-        settings.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
+        settings.site.previous_secret_keys.iter().chain(&settings.session_api_keys).cloned().collect();
     Vault::new(current, &previous)
 }
 
-/// # Errors
-/// When the working directory is not known.
-pub fn config(
+/// What the gateway is told; `workspace_path` is absolute.
+pub fn gateway(
     secret_key: SecretString,
     settings: &Settings,
     metrics: Metrics,
     files: Descriptors,
-) -> anyhow::Result<gateway::Config> {
-    Ok(gateway::Config {
+    workspace_path: PathBuf,
+) -> gateway::Config {
+    gateway::Config {
+        site: settings.site.clone(),
         keys: vault::Keys::new(&settings.session_api_keys),
-        bearer: settings.bearer.clone(),
         secret_key,
-        previous_secret_keys: settings.previous_secret_keys.clone(),
-        allow_cors_origins: settings.allow_cors_origins.clone(),
-        allow_cors_origin_regex: settings.allow_cors_origin_regex.clone(),
-        allowed_hosts: settings.allowed_hosts.clone(),
-        docker_host: settings.docker_host.clone(),
-        trust_forwarded_headers: settings.trust_forwarded_headers,
-        root_path: settings.root_path.clone(),
-        conversations_path: settings.conversations_path.clone(),
-        workspace_path: std::path::absolute(&settings.workspace_path)?,
+        workspace_path,
         tools: crate::catalogue::tools(),
-        runtime_idle_timeout_seconds: settings.runtime_idle_timeout,
-        build_git_sha: settings.build_git_sha.clone(),
-        build_git_ref: settings.build_git_ref.clone(),
         limits: limits(files),
         metrics,
-        placement: gateway::config::Placement::Single,
-        tenant_budget_usd: None,
-    })
+    }
+}
+
+/// What the control plane beside it is told.
+pub fn control(
+    gateway: &gateway::Config,
+    conversations_path: PathBuf,
+    mode: Mode,
+    tenant_budget_usd: Option<f64>,
+) -> control::Config {
+    control::Config {
+        conversations_path,
+        mode,
+        tenant_budget_usd,
+        drain: gateway.limits.drain,
+        metrics: gateway.metrics.work.clone(),
+        calls: gateway.metrics.calls.clone(),
+    }
 }
 
 /// Strangers may hold half of the connections, and one of them half of that.
