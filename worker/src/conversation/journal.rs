@@ -1,4 +1,33 @@
 //! The events of a conversation on their way into its log: numbers them, for the log's one writer to store.
+//!
+//! **What it knows**, as of the last batch that is stored: how many events the log has (`next`), where it ends (the
+//! writer's tail), and by what it is known again (`anchor`). All three move together, when a batch was found to be
+//! stored and not before, so whoever asks is told of what is in the log and of nothing that only might be.
+//!
+//! ```text
+//!             batch(items)                        store(&batch)
+//!   at rest ───────────────▶ made, not stored ──────────────────▶ at rest, `next` and tail behind the batch
+//!                              ▲      │  │ Lost
+//!                              └──────┘  └──▶ over: somebody else wrote, or the log will never take it
+//!                               NotNow
+//! ```
+//!
+//! **Numbers.** An event's number is its place among the events of the log, from 0: the `seq` of the session socket.
+//! Control records have none, for no client sees them. A batch has its numbers from when it is made; so the next one is
+//! made only after it was stored, and a batch that is tried again is the same bytes, by which the writer finds it.
+//! `last_index_after` says before the append which event a model call will be about: the model may think meanwhile.
+//!
+//! **Who owns what.** The actor owns the journal, and so the right to write the log within this worker; that no other
+//! worker writes is for the writer to see to (`ports::log::LogWriter`: once, in order, fenced). The actor decides
+//! how often a batch is tried and who is told meanwhile (`perform`); the journal only says which of the two kinds of
+//! trouble it is. Bytes of a batch belong to the batch: they may be dropped once it is stored.
+//!
+//! **Cancel safety.** `store` may be dropped at any time. Then the batch is stored or not, as a whole, and nothing here
+//! has moved; to store it again tells which, and stores nothing twice.
+//!
+//! **How it ends.** With its actor, which leaves `anchor` and `events` behind for the next one (`dormant`), so that it
+//! reads only what has come since. After `Lost` nothing is to be asked of it but where the log was: the next actor reads
+//! the log. The log itself ends only when its conversation is deleted, and not here.
 
 use std::sync::Arc;
 
