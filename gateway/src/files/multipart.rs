@@ -1,4 +1,7 @@
 //! The one part of a multipart body that is an uploaded file, as it comes in.
+//!
+//! Own code, for an upload may be as large as the disk: the crate for it (multer) takes in whatever has arrived, headers
+//! of parts included, and bounds only a body as a whole. Here no more is in memory than was asked for.
 
 use std::time::Duration;
 
