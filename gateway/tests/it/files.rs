@@ -215,7 +215,8 @@ async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
     let id = server.conversation("w").await;
     let log = types::LogId::conversation(&types::SandboxId::shared(), id);
     let event = |n: u64| {
-        let event = json!({"id": format!("e{n}"), "kind": "MessageEvent"});
+        let event =
+            json!({"id": format!("e{n}"), "kind": "MessageEvent", "timestamp": "2026-11-23T00:00:00"});
         Bytes::from(types::log::LogRecord::event(n, &event).unwrap().encode().unwrap())
     };
     let records = vec![event(0), Bytes::from_static(b"{torn"), event(1)];

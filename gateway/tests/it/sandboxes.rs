@@ -434,7 +434,7 @@ async fn a_conversation_tells_whether_its_sandbox_is_at_hand() {
     let failed = json!({
         "runtime_status": "error",
         "can_resume": true,
-        "runtime_error": {"code": "start_failed", "message": "The disk is full."},
+        "runtime_error": {"code": "image_missing", "message": "The disk is full."},
     });
     until(async || runtime().await == failed).await;
     assert_eq!(gateway.get(&path).await.1["runtime_info"], failed);
