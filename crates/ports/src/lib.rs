@@ -1,13 +1,15 @@
 //! The ports: what Manyhands needs from the world, as object-safe traits, and the RPC spoken over the bus.
 //!
 //! The adapter `embedded` implements them on files and channels. Each trait states its contract; `contract` (a
-//! feature) is the suite that every adapter must pass.
+//! feature) is the suite that every adapter must pass, and has the kit of those who test what happens when one fails.
 
 mod allowance;
 mod bucket;
 mod bus;
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(feature = "contract")]
+pub mod doubles;
 mod error;
 mod event_log;
 pub mod feed;

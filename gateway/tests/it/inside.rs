@@ -7,14 +7,10 @@ use crate::kit::{Server, start};
 use crate::running::{Replica, config};
 use crate::tokens::{body_for, operations, path_for};
 use async_trait::async_trait;
-use bytes::Bytes;
-use ports::{
-    Appended, Bus, Changes, Error, EventLog, Expect, Kv, KvEntry, Parcel, Ports, Record, Result, Scan,
-    Subscription,
-};
+use ports::doubles::{KvDouble, LogDouble};
+use ports::{Bus, Error, EventLog, Kv, Parcel, Ports, Result, Subscription};
 use reqwest::Method;
 use serde_json::Value;
-use types::{BashScope, LogId, SandboxId, Seq};
 
 /// As errors of a store or a bus may read.
 const INSIDE: &str = "io error at /srv/secret-disk: os error 5; $KV.SECRET; nats://10.0.0.7:4222";
@@ -55,66 +51,15 @@ impl Bus for Failing {
     }
 }
 
-#[async_trait]
-impl EventLog for Failing {
-    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
-        self.now()?;
-        self.ports.log.append(log, after, records).await
-    }
-
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        self.now()?;
-        self.ports.log.read(log, after, limit).await
-    }
-
-    async fn tail(&self, log: &LogId) -> Result<Seq> {
-        self.now()?;
-        self.ports.log.tail(log).await
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.now()?;
-        self.ports.log.delete(log).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.now()?;
-        self.ports.log.truncate_before(log, first_kept).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.now()?;
-        self.ports.log.bash_logs(sandbox).await
+impl LogDouble for Failing {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        self.now().map(|()| self.ports.log.as_ref())
     }
 }
 
-#[async_trait]
-impl Kv for Failing {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        self.now()?;
-        self.ports.kv.get(bucket, key).await
-    }
-
-    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        self.now()?;
-        self.ports.kv.put(bucket, key, value, expect).await
-    }
-
-    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        self.now()?;
-        self.ports.kv.delete(bucket, key, expect).await
-    }
-
-    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        match self.now() {
-            Ok(()) => self.ports.kv.scan(bucket),
-            Err(error) => Box::pin(futures_util::stream::iter([Err(error)])),
-        }
-    }
-
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
-        self.now()?;
-        self.ports.kv.watch(bucket).await
+impl KvDouble for Failing {
+    fn inner(&self) -> Result<&dyn Kv> {
+        self.now().map(|()| self.ports.kv.as_ref())
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::StreamExt;
-use ports::{Changes, Expect, Kv, KvEntry, Ports, Result, Scan};
+use ports::doubles::KvDouble;
+use ports::{Expect, Kv, Ports, Result, Scan};
 use tokio_util::sync::CancellationToken;
 use types::buckets::IDEMPOTENCY;
 
@@ -18,13 +18,9 @@ struct Noted {
 }
 
 #[async_trait]
-impl Kv for Noted {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        self.kv.get(bucket, key).await
-    }
-
-    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        self.kv.put(bucket, key, value, expect).await
+impl KvDouble for Noted {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.kv.as_ref())
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
@@ -38,10 +34,6 @@ impl Kv for Noted {
             self.most.fetch_max(held, Ordering::SeqCst);
         };
         Box::pin(self.kv.scan(bucket).inspect(note))
-    }
-
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
-        self.kv.watch(bucket).await
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
+use ports::doubles::KvDouble;
+use ports::{Error, Expect, Kv, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -106,9 +107,9 @@ struct Store {
 }
 
 #[async_trait]
-impl Kv for Store {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        self.inner.get(bucket, key).await
+impl KvDouble for Store {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.inner.as_ref())
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
@@ -117,18 +118,6 @@ impl Kv for Store {
             true => Err(Error::Unavailable("no answer".to_owned())),
             false => written,
         }
-    }
-
-    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        self.inner.delete(bucket, key, expect).await
-    }
-
-    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        self.inner.scan(bucket)
-    }
-
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
-        self.inner.watch(bucket).await
     }
 }
 

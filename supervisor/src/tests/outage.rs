@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::{future::ready, stream};
-use ports::{Changes, Error, Expect, Kv, KvEntry, Result, Scan};
+use ports::doubles::KvDouble;
+use ports::{Error, Expect, Kv, Result};
 use types::buckets::LEASES;
 use types::placement::Want;
 
@@ -18,38 +16,12 @@ struct Store {
     is_away: AtomicBool,
 }
 
-impl Store {
-    fn there(&self) -> Result<&dyn Kv> {
+impl KvDouble for Store {
+    fn inner(&self) -> Result<&dyn Kv> {
         match self.is_away.load(Ordering::Relaxed) {
             true => Err(Error::Unavailable("no connection".to_owned())),
             false => Ok(self.inner.as_ref()),
         }
-    }
-}
-
-#[async_trait]
-impl Kv for Store {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        self.there()?.get(bucket, key).await
-    }
-
-    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        self.there()?.put(bucket, key, value, expect).await
-    }
-
-    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        self.there()?.delete(bucket, key, expect).await
-    }
-
-    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        match self.there() {
-            Ok(there) => there.scan(bucket),
-            Err(away) => Box::pin(stream::once(ready(Err(away)))),
-        }
-    }
-
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
-        self.there()?.watch(bucket).await
     }
 }
 

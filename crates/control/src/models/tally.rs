@@ -221,7 +221,8 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use ports::{Changes, Error, KvEntry, Scan};
+    use ports::doubles::KvDouble;
+    use ports::{Error, KvEntry};
 
     use super::*;
 
@@ -245,7 +246,11 @@ mod tests {
     }
 
     #[async_trait]
-    impl Kv for Moody {
+    impl KvDouble for Moody {
+        fn inner(&self) -> ports::Result<&dyn Kv> {
+            Ok(self.kv.as_ref())
+        }
+
         async fn get(&self, bucket: &str, key: &str) -> ports::Result<Option<KvEntry>> {
             if self.is_away.load(Ordering::SeqCst) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
@@ -261,18 +266,6 @@ mod tests {
                 Ok(_) => Err(Error::Unavailable("no answer".to_owned())),
                 Err(_) => outcome,
             }
-        }
-
-        async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> ports::Result<()> {
-            self.kv.delete(bucket, key, expect).await
-        }
-
-        fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-            self.kv.scan(bucket)
-        }
-
-        async fn watch(&self, bucket: &str) -> ports::Result<Changes> {
-            self.kv.watch(bucket).await
         }
     }
 

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future::ready};
 use manyhands_readmodel::index::{ConversationState, Created, Index};
+use ports::doubles::{KvDouble, LogDouble};
 use ports::{
-    Appended, Bus, Change, Changes, Delivery, Error, EventLog, Expect, Kv, KvEntry, Parcel, Ports, Record,
-    Result, Scan, Stored, Subscription,
+    Bus, Change, Changes, Delivery, Error, EventLog, Expect, Kv, KvEntry, Parcel, Ports, Record, Result,
+    Scan, Stored, Subscription,
 };
 use serde_json::json;
 use tokio::sync::{broadcast, watch};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::conversation::ConversationRecord;
 use types::log::LogRecord;
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq, subjects};
+use types::{ConversationId, LogId, SandboxId, Seq, subjects};
 
 /// Longer than any wait of the index that must not decide.
 const IN_TIME: Duration = Duration::from_secs(10);
@@ -88,9 +89,9 @@ impl Logs {
 }
 
 #[async_trait]
-impl EventLog for Logs {
-    async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
-        self.inner.append(log, after, records).await
+impl LogDouble for Logs {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
     }
 
     async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
@@ -117,18 +118,6 @@ impl EventLog for Logs {
     async fn tail(&self, log: &LogId) -> Result<Seq> {
         self.ask(log, 0, 1).await;
         self.inner.tail(log).await
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.inner.truncate_before(log, first_kept).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
     }
 }
 
@@ -230,14 +219,14 @@ impl Buckets {
 }
 
 #[async_trait]
-impl Kv for Buckets {
+impl KvDouble for Buckets {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
         self.check()?;
         self.inner.get(bucket, key).await
-    }
-
-    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
-        self.inner.put(bucket, key, value, expect).await
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Changes, Expect, Kv, KvEntry, Result, Scan};
+use ports::doubles::KvDouble;
+use ports::{Expect, Kv, Result};
 use tokio::sync::oneshot;
 
 pub struct Stepped {
@@ -49,9 +50,9 @@ impl Stopped {
 }
 
 #[async_trait]
-impl Kv for Stepped {
-    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-        self.inner.get(bucket, key).await
+impl KvDouble for Stepped {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.inner.as_ref())
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
@@ -63,17 +64,5 @@ impl Kv for Stepped {
             stop.go_on.await.unwrap();
         }
         self.inner.put(bucket, key, value, expect).await
-    }
-
-    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
-        self.inner.delete(bucket, key, expect).await
-    }
-
-    fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        self.inner.scan(bucket)
-    }
-
-    async fn watch(&self, bucket: &str) -> Result<Changes> {
-        self.inner.watch(bucket).await
     }
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ports::doubles::LogDouble;
 use ports::{Appended, Error, EventLog, Ports, Record, Result};
 use tokio::sync::RwLock;
-use types::{BashScope, LogId, SandboxId, Seq};
+use types::{LogId, Seq};
 
 #[derive(Default)]
 pub struct Counts {
@@ -52,7 +53,11 @@ struct Counted {
 }
 
 #[async_trait]
-impl EventLog for Counted {
+impl LogDouble for Counted {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         if let LogId::Snapshots { .. } = log {
             self.counts.snapshots.fetch_add(1, Ordering::SeqCst);
@@ -68,21 +73,5 @@ impl EventLog for Counted {
         self.counts.pages.fetch_add(1, Ordering::SeqCst);
         self.counts.records.fetch_add(page.len(), Ordering::SeqCst);
         Ok(page)
-    }
-
-    async fn tail(&self, log: &LogId) -> Result<Seq> {
-        self.inner.tail(log).await
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.inner.truncate_before(log, first_kept).await
     }
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, Record, Result};
-use types::{BashScope, LogId, SandboxId, Seq};
+use ports::doubles::LogDouble;
+use ports::{Appended, Error, EventLog, Result};
+use types::{LogId, Seq};
 
 /// The switches of a [`Faulty`] log.
 #[derive(Default)]
@@ -50,7 +51,11 @@ fn take_one(count: &AtomicUsize) -> bool {
 }
 
 #[async_trait]
-impl EventLog for Faulty {
+impl LogDouble for Faulty {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         self.let_late_ones_arrive().await;
         if self.faults.stuck.load(Ordering::SeqCst) {
@@ -90,24 +95,8 @@ impl EventLog for Faulty {
         }
     }
 
-    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        self.inner.read(log, after, limit).await
-    }
-
     async fn tail(&self, log: &LogId) -> Result<Seq> {
         self.let_late_ones_arrive().await;
         self.inner.tail(log).await
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.inner.truncate_before(log, first_kept).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
     }
 }
