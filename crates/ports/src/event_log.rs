@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use types::{BashScope, LogId, SandboxId, Seq};
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// A stored record and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl Appended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     pub seq: Seq,
-    /// The position before it: where it differs from the last one seen, something was missed.
+    /// The position before it: where it differs from the last one seen, something was missed. Where it is `seq`, what is
+    /// stored up to there is not published, and has to be read.
     pub prev: Seq,
 }
 
@@ -42,7 +43,8 @@ pub struct Stored {
 /// machine). The records of one append are stored together or not at all, in order, each at a greater
 /// position than the one before. After they are stored, each is published on `subjects::stored(log)` as a
 /// [`Stored`] with the record as blob, in order; a record that was not stored is never published, and none of a log
-/// that [is not followed](LogId::is_published).
+/// that [is not followed](LogId::is_published). Of large records, and of many in one append, only that they are there may
+/// be published.
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Stores `records` if the log ends at `after` (`ZERO`: if it is empty or absent).
@@ -84,22 +86,4 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Internal`.
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>>;
-
-    /// All records after `after`, in pages.
-    ///
-    /// # Errors
-    /// As [`EventLog::read`].
-    async fn read_all(&self, log: &LogId, after: Seq) -> Result<Vec<Record>> {
-        const PAGE: usize = 1_000;
-        let (mut all, mut at) = (Vec::new(), after);
-        loop {
-            let page = self.read(log, at, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(all) };
-            if last.seq <= at {
-                return Err(Error::Internal(format!("log {log} does not advance after {}", at.0)));
-            }
-            at = last.seq;
-            all.extend(page);
-        }
-    }
 }

@@ -24,6 +24,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use agent::Past;
 use bytes::Bytes;
+use ports::log::Pages;
 use ports::{EventLog, Record};
 use serde::{Deserialize, Serialize};
 use types::conversation::Projection;
@@ -111,15 +112,11 @@ fn read(record: &[u8]) -> serde_json::Result<Option<Kept>> {
 }
 
 async fn last_record(log: &dyn EventLog, id: &LogId) -> ports::Result<Option<Bytes>> {
-    let (mut last, mut at) = (None, Seq::ZERO);
-    loop {
-        let page = log.read(id, at, 1).await?;
-        let Some(record) = page.into_iter().next_back().filter(|record| record.seq > at) else {
-            return Ok(last);
-        };
-        at = record.seq;
-        last = Some(record.payload);
+    let (mut last, mut pages) = (None, Pages::new(log, id, Seq::ZERO, 1));
+    while let Some(mut page) = pages.next().await? {
+        last = page.pop();
     }
+    Ok(last.map(|record| record.payload))
 }
 
 async fn keep(log: &dyn EventLog, id: &LogId, record: Bytes) -> ports::Result<()> {

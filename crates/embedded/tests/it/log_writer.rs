@@ -1,12 +1,14 @@
 //! The one writer of a log, on a real store whose answers are lost, late or wrong.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use manyhands_embedded::{Fsync, Options};
+use ports::doubles::LogDouble;
 use ports::log::{LogWriter, Loss, Trouble};
 use ports::{Appended, Error, EventLog, Record, Result};
 use types::log::{Control, LogRecord};
@@ -42,7 +44,11 @@ fn away() -> Error {
 }
 
 #[async_trait]
-impl EventLog for Lossy {
+impl LogDouble for Lossy {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         self.let_late_ones_arrive().await;
         match self.dice(8) {
@@ -71,18 +77,6 @@ impl EventLog for Lossy {
 
     async fn tail(&self, log: &LogId) -> Result<Seq> {
         if self.dice(12) == 0 { Err(away()) } else { self.inner.tail(log).await }
-    }
-
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
-    async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        self.inner.truncate_before(log, first_kept).await
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
     }
 }
 
@@ -218,9 +212,15 @@ async fn what_the_log_will_never_take_is_told_from_what_it_cannot_take_now() {
 struct Unreadable {
     inner: Arc<dyn EventLog>,
     error: Mutex<Option<Error>>,
+    /// So many fronts are not dropped.
+    stays: AtomicUsize,
 }
 
 impl Unreadable {
+    fn new(inner: Arc<dyn EventLog>) -> Arc<Self> {
+        Arc::new(Self { inner, error: Mutex::default(), stays: AtomicUsize::new(0) })
+    }
+
     fn fails(&self, error: &Error) {
         *self.error.lock().unwrap() = Some(error.clone());
     }
@@ -231,7 +231,11 @@ impl Unreadable {
 }
 
 #[async_trait]
-impl EventLog for Unreadable {
+impl LogDouble for Unreadable {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> Result<Appended> {
         let stored = self.inner.append(log, after, records).await;
         if self.failure::<()>().is_some() { Err(away()) } else { stored }
@@ -251,19 +255,12 @@ impl EventLog for Unreadable {
         }
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
-    }
-
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
-        match self.failure() {
-            Some(failure) => failure,
-            None => self.inner.truncate_before(log, first_kept).await,
+        let one_less = |stays: usize| stays.checked_sub(1);
+        match self.stays.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Err(away()),
+            Err(_) => self.inner.truncate_before(log, first_kept).await,
         }
-    }
-
-    async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
-        self.inner.bash_logs(sandbox).await
     }
 }
 
@@ -273,7 +270,7 @@ async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now()
     let (ports, _guard) =
         manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
     let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
-    let log = Arc::new(Unreadable { inner: ports.log.clone(), error: Mutex::default() });
+    let log = Unreadable::new(ports.log.clone());
     let mut writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
     let batch = writer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
     let damaged = Error::Internal("damaged".to_owned());
@@ -292,6 +289,33 @@ async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now()
         2,
         "stored once: the fence and the record"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_front_that_is_hard_to_drop_costs_one_fence_however_often_it_is_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ports, _guard) =
+        manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
+    let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let log = Unreadable::new(ports.log.clone());
+    let mut writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
+    let batch = writer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
+    writer.store(&batch).await.unwrap();
+    log.stays.store(3, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(writer.drop_front(None).await, Err(Trouble::NotNow(away())));
+    }
+    assert_eq!(ports.log.read_all(&id, Seq::ZERO).await.unwrap().len(), 3, "fence, record, fence");
+    writer.drop_front(None).await.unwrap();
+    let left = ports.log.read_all(&id, Seq::ZERO).await.unwrap();
+    assert_eq!(left.iter().map(|record| record.seq).collect::<Vec<_>>(), [writer.tail()], "a fence");
+
+    log.stays.store(1, Ordering::SeqCst);
+    assert_eq!(writer.drop_front(None).await, Err(Trouble::NotNow(away())));
+    let mut newer = LogWriter::open(ports.log.clone(), id.clone(), Epoch(2), |_| {}).await.unwrap();
+    let batch = newer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
+    newer.store(&batch).await.unwrap();
+    assert_eq!(writer.drop_front(None).await, Err(Trouble::Lost(Loss::Fenced)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

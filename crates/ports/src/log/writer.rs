@@ -41,6 +41,7 @@ use bytes::Bytes;
 use types::log::{Control, LogRecord};
 use types::{Epoch, LogId, Seq};
 
+use super::Pages;
 use crate::{Appended, Error, EventLog, Record, Result};
 
 /// After this an append counts as unanswered.
@@ -190,13 +191,16 @@ impl LogWriter {
     }
 
     /// Drops what is before `first_kept`, or everything, as one change. The fence is written again before, so that it is
-    /// not among what is dropped.
+    /// not among what is dropped; once, however often this is tried.
     ///
     /// # Errors
     /// As [`LogWriter::store`]; it may be tried again.
     pub async fn drop_front(&mut self, first_kept: Option<Seq>) -> std::result::Result<(), Trouble> {
-        let fence = Batch { records: vec![self.fence().map_err(Trouble::Lost)?], has_fence: true };
-        self.store(&fence).await?;
+        let fence = self.fence().map_err(Trouble::Lost)?;
+        let is_last = self.last == Some(hash(&fence)) && self.log.tail(&self.id).await? == self.tail;
+        if !is_last {
+            self.store(&Batch { records: vec![fence], has_fence: true }).await?;
+        }
         let first_kept = first_kept.unwrap_or(self.tail);
         Ok(self.log.truncate_before(&self.id, first_kept).await?)
     }
@@ -269,44 +273,34 @@ impl LogWriter {
 
     async fn whose_it_is(&self) -> Result<Loss> {
         let mut newest = self.newest_fence;
-        read_after(self.log.as_ref(), &self.id, self.tail, |entry| newest = newest.max(fence_of(entry)))
-            .await?;
+        let mut pages = self.after_tail();
+        while let Some(page) = pages.next().await? {
+            newest = newest.max(page.iter().filter_map(fence_of).max());
+        }
         let is_newer = newest.is_some_and(|newest| newest > self.epoch);
         Ok(if is_newer && !UNFENCED { Loss::Fenced } else { Loss::Changed })
     }
 
     async fn read_on(&mut self, mut visit: impl FnMut(&Record)) -> std::result::Result<(), Trouble> {
         let (mut tail, mut last, mut newest) = (self.tail, self.last, self.newest_fence);
-        let reading = read_after(self.log.as_ref(), &self.id, self.tail, |entry| {
-            (tail, last) = (entry.seq, Some(hash(&entry.payload)));
-            newest = newest.max(fence_of(entry));
-            visit(entry);
-        });
-        reading.await?;
+        let mut pages = self.after_tail();
+        while let Some(page) = pages.next().await? {
+            for entry in &page {
+                (tail, last) = (entry.seq, Some(hash(&entry.payload)));
+                newest = newest.max(fence_of(entry));
+                visit(entry);
+            }
+        }
         (self.tail, self.last, self.newest_fence) = (tail, last, newest);
         if self.is_fenced() { Err(Trouble::Lost(Loss::Fenced)) } else { Ok(()) }
     }
 
+    fn after_tail(&self) -> Pages<'_> {
+        Pages::new(self.log.as_ref(), &self.id, self.tail, PAGE)
+    }
+
     fn is_fenced(&self) -> bool {
         self.newest_fence.is_some_and(|newest| newest > self.epoch) && !UNFENCED
-    }
-}
-
-/// Shows `visit` all records after `at`, a page in memory at a time.
-async fn read_after(
-    log: &dyn EventLog,
-    id: &LogId,
-    mut at: Seq,
-    mut visit: impl FnMut(&Record),
-) -> Result<()> {
-    loop {
-        let page = log.read(id, at, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        if last.seq <= at {
-            return Err(Error::Internal(format!("log {id} does not advance after {}", at.0)));
-        }
-        at = last.seq;
-        page.iter().for_each(&mut visit);
     }
 }
 

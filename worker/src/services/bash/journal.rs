@@ -8,6 +8,7 @@ mod writers;
 
 use std::sync::{Arc, Mutex};
 
+use ports::log::Pages;
 use ports::{Error, EventLog, Result};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,9 @@ use types::bash::BashEvent;
 use types::{BashScope, Epoch, LogId, SandboxId, Seq};
 
 use writers::Writers;
+
+/// Records of one read, where a command is looked for.
+const PAGE: usize = 1_000;
 
 pub(super) struct Journals {
     log: Arc<dyn EventLog>,
@@ -115,16 +119,14 @@ impl Journals {
     /// Those of the log.
     pub(super) async fn has_command(&self, scope: BashScope, id: &str) -> Result<bool> {
         let log = LogId::bash(&self.sandbox, scope);
-        let mut at = Seq::ZERO;
-        loop {
-            let page = self.log.read(&log, at, 1_000).await?;
-            let Some(last) = page.last() else { return Ok(false) };
-            at = last.seq;
-            let is_it = |payload: &[u8]| matches!(serde_json::from_slice(payload), Ok(BashEvent::BashCommand(command)) if command.id == id);
+        let is_it = |payload: &[u8]| matches!(serde_json::from_slice(payload), Ok(BashEvent::BashCommand(command)) if command.id == id);
+        let mut pages = Pages::new(self.log.as_ref(), &log, Seq::ZERO, PAGE);
+        while let Some(page) = pages.next().await? {
             if page.iter().any(|entry| contains(&entry.payload, id) && is_it(&entry.payload)) {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// The logs there are.

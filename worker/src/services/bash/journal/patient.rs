@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::log::{LogWriter, Loss, Trouble};
+use ports::log::{LogWriter, Loss, Pages, Trouble};
 use ports::retry::Backoff;
 use ports::{Appended, Error, EventLog, Record, Result};
 use serde::Deserialize;
@@ -108,9 +108,9 @@ impl PatientWriter {
         }
     }
 
-    /// Up to `limit` records.
-    pub(super) async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        self.log.read(&self.id, after, limit).await
+    /// All of the log, `records` at a time.
+    pub(super) fn pages(&self, records: usize) -> Pages<'_> {
+        Pages::new(self.log.as_ref(), &self.id, Seq::ZERO, records)
     }
 
     async fn wait(&self, backoff: &mut Backoff, error: Error) -> Result<()> {

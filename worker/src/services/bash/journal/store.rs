@@ -151,11 +151,8 @@ impl Store {
 
     /// How many events there are before the first that is `kept`, and where that is.
     async fn count_until(&self, kept: impl Fn(&BashEvent) -> bool) -> Result<(u64, Option<Seq>)> {
-        let (mut count, mut at) = (0, Seq::ZERO);
-        loop {
-            let page = self.writer.read(at, PAGE).await?;
-            let Some(last) = page.last() else { return Ok((count, None)) };
-            at = last.seq;
+        let (mut count, mut pages) = (0, self.writer.pages(PAGE));
+        while let Some(page) = pages.next().await? {
             for entry in &page {
                 match event_of(entry) {
                     Some(event) if kept(&event) => return Ok((count, Some(entry.seq))),
@@ -164,6 +161,7 @@ impl Store {
                 }
             }
         }
+        Ok((count, None))
     }
 
     fn next_stamp(&mut self) -> String {
