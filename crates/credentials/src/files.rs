@@ -1,6 +1,6 @@
 //! Secrets in files: mode 0600, written whole or not at all.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // What counts is why the file stays as it was.
         let _ = fs::remove_file(&draft);
     }
-    placed
+    placed.and_then(|()| sync_folder_of(path))
 }
 
 fn keep_owner(path: &Path, draft: &Path) -> io::Result<()> {
@@ -82,8 +82,14 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let linked = write_draft(&draft, bytes).and_then(|()| fs::hard_link(&draft, path));
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => linked.and(Err(error)),
-        _ => linked,
+        _ => linked.and_then(|()| sync_folder_of(path)),
     }
+}
+
+/// What is said to be taken back must not be good again after a power cut.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A name beside `path`, in a folder that is there.

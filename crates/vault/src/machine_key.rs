@@ -1,6 +1,6 @@
 //! The key of a machine whose operator gave none.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -33,15 +33,19 @@ fn read(path: &Path) -> io::Result<SecretString> {
     Ok(SecretString::from(key))
 }
 
-/// Writes the whole key beside `path` and links it there, so that nobody ever reads a part of it.
+/// Writes the whole key beside `path` and links it there, so that nobody ever reads a part of it. It is on the disk
+/// before anything is sealed under it.
 fn make(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    // Not of the process alone: in containers all may have the same number.
+    let draft = path.with_extension(format!("{:032x}.new", u128::from_ne_bytes(<[u8; 16]>::generate())));
     let made = write_key(&draft).and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         linked_or_failed => linked_or_failed,
     });
     let removed = fs::remove_file(&draft);
-    made.and(removed)
+    made.and(removed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_key(path: &Path) -> io::Result<()> {
@@ -71,6 +75,21 @@ mod tests {
         assert!(made.expose_secret().bytes().all(|b| b.is_ascii_hexdigit()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn who_start_at_the_same_moment_have_the_same_key() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("machine.key");
+            let keys: Vec<String> = std::thread::scope(|scope| {
+                let start = || scope.spawn(|| machine_key(&path).unwrap().expose_secret().to_owned());
+                let started: Vec<_> = (0..8).map(|_| start()).collect();
+                started.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            assert!(keys.iter().all(|key| *key == keys[0]));
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]
