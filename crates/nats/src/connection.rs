@@ -10,7 +10,6 @@ use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
 use crate::archive::{Direct, REMOVALS};
-use crate::bus::LogBus;
 use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
@@ -48,7 +47,7 @@ impl Connection {
     pub async fn control(&self) -> Result<Ports, Error> {
         let archive = Arc::new(self.direct(PAGE_BYTES).await?);
         Ok(Ports {
-            bus: Arc::new(LogBus { link: self.link.clone(), archive: archive.clone() }),
+            bus: Arc::new(self.link.clone()),
             log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
             kv: Arc::new(NatsKv { jetstream: self.jetstream() }),
         })
@@ -64,7 +63,7 @@ impl Connection {
         let remote = Arc::new(worker::Remote::new(link.clone(), sandbox, epoch));
         remote.lease().await?;
         Ok(Ports {
-            bus: Arc::new(LogBus { link: link.clone(), archive: remote.clone() }),
+            bus: Arc::new(link.clone()),
             log: Arc::new(NatsLog::new(remote.clone(), link.client.max_payload())),
             kv: Arc::new(worker::OwnLease { remote, sandbox: sandbox.clone() }),
         })

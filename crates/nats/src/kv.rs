@@ -81,10 +81,7 @@ impl Kv for NatsKv {
     async fn watch(&self, bucket: &str) -> Result<Changes> {
         let bucket = bucket.to_owned();
         let subscribed = self.jetstream.link.listen(&store::changes(&bucket), None).await?;
-        Ok(Box::pin(follow(subscribed, move |message| {
-            let change = change(&bucket, message);
-            async move { change.into_iter().collect() }
-        })))
+        Ok(Box::pin(follow(subscribed, move |message| change(&bucket, message).into_iter().collect())))
     }
 }
 

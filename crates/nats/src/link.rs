@@ -58,7 +58,8 @@ impl Link {
         })
     }
 
-    /// `NotFound` at once where nobody subscribes.
+    /// `NotFound` at once where nobody subscribes. For those who answer sooner or later: until then the client keeps a
+    /// place for the answer, whether anybody waits for it or not.
     pub async fn ask(
         &self,
         subject: &str,
@@ -66,8 +67,31 @@ impl Link {
         payload: Bytes,
         deadline: Duration,
     ) -> Result<Message> {
+        self.send_request(subject, headers, payload, Request::new(), deadline).await
+    }
+
+    /// The same for those who may never answer. It takes a subscription, which goes with whoever waits.
+    pub async fn ask_stranger(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        deadline: Duration,
+    ) -> Result<Message> {
+        let request = Request::new().inbox(self.client.new_inbox());
+        self.send_request(subject, headers, payload, request, deadline).await
+    }
+
+    async fn send_request(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        request: Request,
+        deadline: Duration,
+    ) -> Result<Message> {
         let size = payload.len();
-        let mut request = Request::new().payload(payload).timeout(None);
+        let mut request = request.payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }

@@ -21,11 +21,10 @@ pub const CAPACITY: usize = 8_192;
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// What `decode` makes of each message, in order. Dropping the stream ends the subscription.
-pub fn follow<T, D, F>(subscribed: Subscribed, decode: D) -> impl Stream<Item = T> + Send + use<T, D, F>
+pub fn follow<T, D>(subscribed: Subscribed, decode: D) -> impl Stream<Item = T> + Send + use<T, D>
 where
     T: Item,
-    D: Fn(Message) -> F + Send + Sync + 'static,
-    F: Future<Output = Vec<T>> + Send + 'static,
+    D: Fn(Message) -> Vec<T> + Send + Sync + 'static,
 {
     let (feed, listener) = feed::feed();
     let left = CancellationToken::new();
@@ -38,14 +37,14 @@ struct Following<T: Item> {
     _pump: DropGuard,
 }
 
-async fn pump<T, D, F>(mut subscribed: Subscribed, decode: D, feed: Feed<T>, left: CancellationToken)
-where
-    T: Item,
-    D: Fn(Message) -> F,
-    F: Future<Output = Vec<T>>,
-{
+async fn pump<T: Item>(
+    mut subscribed: Subscribed,
+    decode: impl Fn(Message) -> Vec<T>,
+    feed: Feed<T>,
+    left: CancellationToken,
+) {
     let forward = async |link: &Link, message| {
-        for item in decode(message).await {
+        for item in decode(message) {
             if let Err(item) = feed.push(item) {
                 refuse(link, item.reply().map(str::to_owned), rpc::overloaded()).await;
             }

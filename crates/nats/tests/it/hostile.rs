@@ -242,7 +242,25 @@ async fn a_record_that_cannot_be_read_makes_nobody_read_any_other_log_again() {
     let Delivery::Message(message) = next(&mut stored).await else { panic!("all logs are to be read again") };
     assert_eq!(subjects::log_of(&message.subject), Some(log("a")));
     let Stored { seq, prev } = serde_json::from_slice(&message.parcel.json).unwrap();
-    assert!(prev > Seq::ZERO && prev < seq, "who follows the log sees that something is missing");
+    assert_eq!(prev, seq, "who follows the log sees that something is missing");
+}
+
+#[tokio::test]
+async fn who_appends_as_many_records_at_once_as_fit_makes_nobody_read_any_other_log_again() {
+    let scene = Scene::set().await;
+    let mut stored = scene.control.bus.subscribe(subjects::ALL_STORED, None).await.unwrap();
+    let many = vec![Bytes::from_static(b"{}"); 4_096];
+    let many = scene.worker.log.append(&log("a"), Seq::ZERO, many).await.unwrap().tail();
+    let other = scene.control.log.append(&log("b"), Seq::ZERO, vec!["{}".into()]).await.unwrap().tail();
+    for expected in
+        [(log("a"), Stored { seq: many, prev: many }), (log("b"), Stored { seq: other, prev: Seq::ZERO })]
+    {
+        let Delivery::Message(message) = next(&mut stored).await else {
+            panic!("all logs are to be read again")
+        };
+        let told = serde_json::from_slice(&message.parcel.json).unwrap();
+        assert_eq!((subjects::log_of(&message.subject).unwrap(), told), expected);
+    }
 }
 
 #[tokio::test]

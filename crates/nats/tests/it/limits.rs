@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, append, cluster, connection, log, next};
+use crate::common::{PATIENCE, append, cluster, connection, log, next, pieces};
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use ports::{Delivery, Error, Parcel, Record, Stored};
 use testing::nats::Nats;
 use types::{Seq, subjects};
@@ -108,13 +110,10 @@ async fn a_record_too_large_for_a_message_goes_through_pieces() {
     let entries: Vec<_> =
         entries.map(|(seq, payload)| Record { seq: *seq, payload: payload.clone() }).collect();
     assert_eq!(ports.log.read_all(&log("a"), Seq::ZERO).await, Ok(entries.clone()));
-    let mut prev = Seq::ZERO;
-    for Record { seq, payload } in entries {
-        let Delivery::Message(message) = next(&mut published).await else { panic!("a record") };
-        let stored: Stored = serde_json::from_slice(&message.parcel.json).unwrap();
-        assert_eq!((stored, message.parcel.blob), (Stored { seq, prev }, payload));
-        prev = seq;
-    }
+    let Delivery::Message(message) = next(&mut published).await else { panic!("a message") };
+    let stored: Stored = serde_json::from_slice(&message.parcel.json).unwrap();
+    let seq = appended.tail();
+    assert_eq!((stored, message.parcel.blob), (Stored { seq, prev: seq }, Bytes::new()), "it is to be read");
     assert!(pieces(&server).await > 0);
     ports.log.delete(&log("a")).await.unwrap();
     assert_eq!(pieces(&server).await, 0, "its body goes with the log");
@@ -162,9 +161,33 @@ async fn a_file_chunk_passes_a_server_that_is_set_up_for_it() {
     assert_eq!(answer, Ok(parcel));
 }
 
-async fn pieces(server: &Nats) -> u64 {
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let info = client.request("$JS.API.STREAM.INFO.BLOBS", "".into()).await.unwrap();
-    let info: serde_json::Value = serde_json::from_slice(&info.payload).unwrap();
-    info["state"]["messages"].as_u64().unwrap()
+#[tokio::test]
+async fn questions_that_a_worker_never_answers_leave_nothing_behind() {
+    const ROUNDS: usize = 100;
+    const AT_ONCE: usize = 1_000;
+    let (server, connection) = cluster().await;
+    let ports = connection.control().await.unwrap();
+    let silent = async_nats::connect(server.url()).await.unwrap();
+    let mut questions = silent.subscribe("mh.cmd.a.>").await.unwrap();
+    let heard = tokio::spawn(async move { while questions.next().await.is_some() {} });
+    let ask = async |rounds: usize| {
+        for _ in 0..rounds {
+            let asked = (0..AT_ONCE)
+                .map(|_| ports.bus.request("mh.cmd.a.git.1", Parcel::json("{}"), Duration::from_millis(5)));
+            let answers = join_all(asked).await;
+            assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Unavailable(_)))));
+        }
+    };
+    ask(ROUNDS / 10).await;
+    let before = resident_bytes();
+    ask(ROUNDS).await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < ROUNDS * AT_ONCE * 100, "{grown} bytes");
+    heard.abort();
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }

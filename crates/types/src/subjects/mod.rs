@@ -42,6 +42,12 @@ pub fn commands(sandbox: impl Token<SandboxId>) -> String {
     format!("mh.cmd.{}.>", sandbox.token())
 }
 
+/// Whether it is a worker that hears what is sent on a subject: whoever asks it something may never be answered.
+#[must_use]
+pub fn is_for_worker(subject: &str) -> bool {
+    subject.starts_with("mh.cmd.")
+}
+
 /// New credentials for the worker of a sandbox.
 #[must_use]
 pub fn credentials(sandbox: impl Token<SandboxId>) -> String {
@@ -202,6 +208,9 @@ mod tests {
         assert_eq!(model_pieces(&sandbox, Epoch(3), "c"), "_INBOX_a_3.llm.c");
         assert!(covers(ALL_MODEL_PIECES, &model_pieces(&sandbox, Epoch(1), "x")));
         assert!(covers(&credentials(Every), &nobody()));
+        assert!(
+            is_for_worker(&command_to(&sandbox, Some(Epoch(3)), "git")) && !is_for_worker(&records(&sandbox))
+        );
     }
 
     #[test]

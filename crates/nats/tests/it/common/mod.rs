@@ -78,3 +78,11 @@ pub async fn texts(ports: &Ports, name: &str) -> Vec<String> {
 pub async fn next<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> T {
     tokio::time::timeout(PATIENCE, stream.next()).await.unwrap().unwrap()
 }
+
+/// How many pieces of bodies the server keeps.
+pub async fn pieces(server: &Nats) -> u64 {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let info = client.request("$JS.API.STREAM.INFO.BLOBS", "".into()).await.unwrap();
+    let info: Value = serde_json::from_slice(&info.payload).unwrap();
+    info["state"]["messages"].as_u64().unwrap()
+}
