@@ -51,17 +51,24 @@ impl EventLog for NatsLog {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let from = message::first_after(after);
-        let messages = self.archive.messages(log, from, limit.min(PAGE)).await?;
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        for message in messages {
-            if page.len() >= limit || bytes >= PAGE_BYTES {
+        let (mut page, mut bytes, mut from) = (Vec::new(), 0, message::first_after(after));
+        let is_full = |page: &[Record], bytes| page.len() >= limit || bytes >= PAGE_BYTES;
+        // In the middle of a message its rest is often enough: it may have so many records that it is read in many steps.
+        let rest = message::ending_at(after).is_none().then_some(1);
+        for count in rest.into_iter().chain([limit.min(PAGE)]) {
+            if is_full(&page, bytes) {
                 break;
             }
-            let entries = archive::open(&*self.archive, log, message).await?;
-            let room = limit - page.len();
-            let wanted = entries.into_iter().filter(|entry| entry.seq > after).take(room);
-            page.extend(wanted.inspect(|entry| bytes += entry.payload.len()));
+            for message in self.archive.messages(log, from, count).await? {
+                if is_full(&page, bytes) {
+                    break;
+                }
+                from = message.number + 1;
+                let entries = archive::open(&*self.archive, log, message).await?;
+                let room = limit - page.len();
+                let wanted = entries.into_iter().filter(|entry| entry.seq > after).take(room);
+                page.extend(wanted.inspect(|entry| bytes += entry.payload.len()));
+            }
         }
         Ok(page)
     }

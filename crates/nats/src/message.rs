@@ -92,9 +92,13 @@ const SMALLEST_PIECE: u64 = 64 << 10;
 /// What a log is counted as beside its messages: the server keeps each in memory, so a sandbox must not have millions.
 pub const LOG_WEIGHT: u64 = 16 << 10;
 
-/// Bytes that a message needs on the server's disk, about.
+/// What each of several records is counted as beside its bytes: whoever reads the log takes each in its turn, and an empty
+/// one takes hardly any room.
+const RECORD_WEIGHT: u64 = 64;
+
+/// What a message is counted as: about the bytes that it needs on the server's disk.
 fn weight(lengths: Option<&Lengths>, payload: &[u8]) -> u64 {
-    OVERHEAD + (lengths.map_or(0, |lengths| lengths.to_string().len()) + payload.len()) as u64
+    OVERHEAD + RECORD_WEIGHT * lengths.map_or(0, |lengths| lengths.0.len() as u64) + payload.len() as u64
 }
 
 /// The same of a piece of a body. Each has a subject of its own, which the server keeps in memory: so a small one counts
