@@ -5,11 +5,10 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use ports::storage::Storage;
 use ports::{Kv, Ports};
-use tokio::sync::Semaphore;
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
-use crate::archive::{Direct, REMOVALS};
+use crate::archive::Direct;
 use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
@@ -17,6 +16,7 @@ use crate::kv::NatsKv;
 use crate::link::{Link, PATIENCE};
 use crate::log::NatsLog;
 use crate::probe::{self, Probe};
+use crate::removal::Turns;
 use crate::set_up;
 use crate::worker::{self, Served};
 
@@ -139,7 +139,6 @@ impl Connection {
     async fn direct(&self, page_bytes: usize) -> Result<Direct, Error> {
         let jetstream = self.jetstream();
         let layout = set_up::layout(&jetstream).await?;
-        let removing = Semaphore::new(REMOVALS);
-        Ok(Direct { jetstream, layout, page_bytes, removing })
+        Ok(Direct { jetstream, layout, page_bytes, turns: Turns::default() })
     }
 }

@@ -23,7 +23,7 @@ mod log;
 mod message;
 mod parcel;
 mod probe;
-mod room;
+mod removal;
 mod set_up;
 mod stored;
 mod subscription;

@@ -62,6 +62,12 @@ impl Raw {
         }
     }
 
+    /// By the clocks of whichever servers have stored the two.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        // Without the letter at their end, such times are in the order of their texts, however many digits they have.
+        self.stored_at.trim_end_matches('Z') < other.stored_at.trim_end_matches('Z')
+    }
+
     /// From the stream's leader.
     pub fn told(told: Told) -> Result<Self> {
         let bytes = |text: &str| {
@@ -98,6 +104,23 @@ pub fn number(headers: &HeaderMap, name: &'static str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_older_of_two_is_known_by_whatever_digits_their_times_have() {
+        let at = |time: &str| Raw {
+            subject: String::new(),
+            seq: 1,
+            headers: HeaderMap::new(),
+            payload: Bytes::new(),
+            stored_at: format!("2026-11-29T03:00:{time}Z"),
+        };
+        let times = ["09", "10", "10.000000001", "10.1", "10.12", "10.120000001", "10.2", "11"];
+        for (index, time) in times.iter().enumerate() {
+            for (other_index, other) in times.iter().enumerate() {
+                assert_eq!(at(time).is_older_than(&at(other)), index < other_index, "{time} and {other}");
+            }
+        }
+    }
 
     #[test]
     fn what_a_leader_tells_is_the_message_that_was_stored() {

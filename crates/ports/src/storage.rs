@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use types::buckets::STORED;
 use types::{LogId, SandboxId};
 
-use crate::Result;
 use crate::rpc::Server;
+use crate::{Bucket, Expect, Kv, Result};
 
 /// Keeps what workers store.
 #[async_trait]
@@ -22,6 +23,47 @@ pub trait Storage: Send + Sync {
 
     /// Removes all logs of a sandbox and their bodies.
     async fn erase(&self, sandbox: &SandboxId) -> Result<()>;
+
+    /// The logs of a sandbox that have records, in no order.
+    async fn logs(&self, sandbox: &SandboxId) -> Result<Vec<LogId>>;
+
+    /// What all that a sandbox stores should be counted as. All of it is read for that.
+    async fn weigh(&self, sandbox: &SandboxId) -> Result<u64>;
+}
+
+/// The bytes that sandboxes store, as all processes together have counted them: in the bucket [`STORED`], which is changed
+/// here and nowhere else.
+pub struct Sums<'a>(Bucket<'a, i64>);
+
+impl<'a> Sums<'a> {
+    #[must_use]
+    pub fn of(kv: &'a dyn Kv) -> Self {
+        Self(Bucket::new(kv, STORED))
+    }
+
+    /// `None` where nobody has counted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn get(&self, sandbox: &SandboxId) -> Result<Option<i64>> {
+        Ok(self.0.get(sandbox.as_str()).await?.map(|sum| sum.value))
+    }
+
+    /// Adds `bytes`, or takes them off where they are less than none, and answers the sum, which never is.
+    ///
+    /// # Errors
+    /// Those of the store. `Unavailable`: perhaps added.
+    pub async fn add(&self, sandbox: &SandboxId, bytes: i64) -> Result<i64> {
+        self.0.modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(bytes).max(0)).await
+    }
+
+    /// Of a sandbox that is no more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn forget(&self, sandbox: &SandboxId) -> Result<()> {
+        self.0.remove(sandbox.as_str(), Expect::Anything).await.map(drop)
+    }
 }
 
 /// Decides what workers may store, and counts it.

@@ -4,6 +4,7 @@ mod ending;
 mod quota;
 mod retention;
 mod sweep;
+mod weighing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use quota::Quota;
 
 /// For calls of workers that are under way at the end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// What a sandbox stores that has stored nothing for so long need not be at hand.
+const IDLE: Duration = Duration::from_secs(3_600);
 
 /// What sandboxes may store, and for how long.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,13 +54,17 @@ pub async fn serve(
     shutdown: &CancellationToken,
 ) -> Result<()> {
     let limits = limits.into();
-    let quota = limits.most.map(|most| Quota::new(ports.kv.clone(), most));
+    let (quota, refused) = limits.most.map(|most| Quota::new(ports.kv.clone(), most)).unzip();
     let books = Arc::new(Books { quota, appended });
-    let sweeping = async {
-        match &books.quota {
-            Some(_) => sweep::keep_swept(storage, ports.kv.as_ref()).await,
-            None => std::future::pending().await,
-        }
+    let housekeeping = async {
+        let Some((quota, refused)) = books.quota.as_ref().zip(refused) else {
+            return std::future::pending().await;
+        };
+        tokio::join!(
+            sweep::keep_swept(storage, ports),
+            weighing::keep_right(storage, quota, refused),
+            keep_few_accounts(quota),
+        );
     };
     let forgetting = async {
         match limits.bash_retention {
@@ -73,7 +80,7 @@ pub async fn serve(
     let served = tokio::select! {
         biased;
         () = shutdown.cancelled() => Ok(()),
-        () = sweeping => Ok(()),
+        () = housekeeping => Ok(()),
         () = forgetting => Ok(()),
         served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
@@ -87,6 +94,14 @@ pub async fn serve(
         quota.save_all().await;
     }
     served
+}
+
+/// Never returns.
+async fn keep_few_accounts(quota: &Quota) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        quota.forget_idle(IDLE).await;
+    }
 }
 
 /// What is stored, as far as it is counted.

@@ -3,19 +3,37 @@
 //! Each process that serves workers adds up what it stores for a sandbox, and puts the sum into the bucket whenever
 //! it has grown by a portion. So counting takes no message an append, and of what another process has stored each
 //! may not know the last portion: that is by how much they can go beyond the quota together.
+//!
+//! ```text
+//!   charge ─▶ unsaved ──a portion──▶ saved, in the bucket
+//!     │                                 ▲
+//!     └─ full ─▶ doubted ─▶ weighed ────┘  what is really stored
+//! ```
+//!
+//! What goes unanswered counts as stored, and what a process that dies has not told counts as nothing. So the sums go
+//! wrong with time, mostly to the harm of the sandbox, as what was removed comes back without an answer as well. One that
+//! is refused is therefore in doubt, and has all that it stores weighed (`weighing`): once in a while, since all of it is
+//! read for that. What was stored meanwhile may count twice, until it is weighed again.
+//!
+//! An account is kept for as long as its sandbox stores something now and then; later it is looked up again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use ports::{Bucket, Error, Kv, Result};
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use ports::storage::Sums;
+use ports::{Error, Kv, Result};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
+use tokio::time::Instant;
 use types::SandboxId;
-use types::buckets::STORED;
 
 /// Bytes that are counted here before the others are told.
 pub const PORTION: i64 = 1 << 20;
 /// Bytes beyond the quota for what says that something has ended.
 pub const RESERVE: i64 = 16 << 20;
+
+/// Sandboxes that may wait to be weighed.
+const DOUBTED: usize = 64;
 
 /// What is stored, for whoever may store more.
 pub struct Quota {
@@ -23,10 +41,11 @@ pub struct Quota {
     /// Bytes a sandbox.
     most: i64,
     accounts: Mutex<HashMap<SandboxId, Account>>,
+    doubted: mpsc::Sender<SandboxId>,
 }
 
-#[derive(Default)]
 struct Account {
+    used: Instant,
     /// In the bucket, as it was seen last.
     saved: i64,
     /// Whether it is in the bucket at all: where it is not, the first byte is told at once.
@@ -38,9 +57,10 @@ struct Account {
 }
 
 impl Quota {
-    /// `most`: bytes a sandbox.
-    pub fn new(kv: Arc<dyn Kv>, most: u64) -> Self {
-        Self { kv, most: signed(most), accounts: Mutex::default() }
+    /// `most`: bytes a sandbox. Beside it the sandboxes that were refused.
+    pub fn new(kv: Arc<dyn Kv>, most: u64) -> (Self, mpsc::Receiver<SandboxId>) {
+        let (doubted, refused) = mpsc::channel(DOUBTED);
+        (Self { kv, most: signed(most), accounts: Mutex::default(), doubted }, refused)
     }
 
     /// Counts `bytes` that are about to be stored. `is_end` says whether they only tell that something has ended,
@@ -54,7 +74,7 @@ impl Quota {
         bytes: u64,
         is_end: impl FnOnce() -> bool + Send,
     ) -> Result<()> {
-        if !self.accounts().contains_key(sandbox) {
+        if !self.is_known(sandbox) {
             self.look(sandbox).await?;
         }
         if !self.add(sandbox, bytes, self.most) {
@@ -62,6 +82,8 @@ impl Quota {
             self.look(sandbox).await?;
             let most = if is_end() { self.most.saturating_add(RESERVE) } else { self.most };
             if !self.add(sandbox, bytes, most) {
+                // One that finds no room here comes again.
+                let _ = self.doubted.try_send(sandbox.clone());
                 return Err(self.full());
             }
         }
@@ -88,6 +110,45 @@ impl Quota {
         }
     }
 
+    /// Has what is counted of a sandbox be what `weigh` says of it.
+    ///
+    /// # Errors
+    /// Those of the store, and of `weigh`.
+    pub async fn put_right(
+        &self,
+        sandbox: &SandboxId,
+        weigh: impl Future<Output = Result<u64>>,
+    ) -> Result<()> {
+        let turn = self.turn(sandbox).lock_owned().await;
+        self.save(sandbox, 1, turn).await;
+        let counted = self.sums().get(sandbox).await?.unwrap_or_default();
+        let error = signed(weigh.await?).saturating_sub(counted);
+        self.sums().add(sandbox, error).await?;
+        self.look(sandbox).await
+    }
+
+    /// Forgets who has stored nothing for so long, once the others know all of it.
+    pub async fn forget_idle(&self, idle: Duration) {
+        let is_idle = |account: &Account| account.used.elapsed() >= idle;
+        let found = |(sandbox, account): (&SandboxId, &Account)| is_idle(account).then(|| sandbox.clone());
+        let sandboxes: Vec<SandboxId> = self.accounts().iter().filter_map(found).collect();
+        for sandbox in sandboxes {
+            let turn = self.turn(&sandbox).lock_owned().await;
+            self.save(&sandbox, 1, turn).await;
+            let mut accounts = self.accounts();
+            if accounts.get(&sandbox).is_some_and(|account| is_idle(account) && account.unsaved == 0) {
+                accounts.remove(&sandbox);
+            }
+        }
+    }
+
+    /// Whether there is an account. Once it was asked for it stays for a while.
+    fn is_known(&self, sandbox: &SandboxId) -> bool {
+        let mut accounts = self.accounts();
+        let account = accounts.get_mut(sandbox);
+        account.map(|account| account.used = Instant::now()).is_some()
+    }
+
     fn add(&self, sandbox: &SandboxId, bytes: u64, most: i64) -> bool {
         let mut accounts = self.accounts();
         let account = accounts.entry(sandbox.clone()).or_default();
@@ -100,7 +161,7 @@ impl Quota {
     }
 
     async fn look(&self, sandbox: &SandboxId) -> Result<()> {
-        let saved = self.sums().get(sandbox.as_str()).await?.map(|saved| saved.value);
+        let saved = self.sums().get(sandbox).await?;
         let mut accounts = self.accounts();
         let account = accounts.entry(sandbox.clone()).or_default();
         (account.saved, account.is_known) = (saved.unwrap_or_default(), saved.is_some());
@@ -110,7 +171,7 @@ impl Quota {
     /// Puts what was counted here, and what is meanwhile, into the bucket as long as it is `portion` or more.
     async fn save(&self, sandbox: &SandboxId, portion: i64, _turn: OwnedMutexGuard<()>) {
         while let Some(amount) = self.take(sandbox, portion) {
-            let saved = self.sums().modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(amount)).await;
+            let saved = self.sums().add(sandbox, amount).await;
             let mut accounts = self.accounts();
             let account = accounts.entry(sandbox.clone()).or_default();
             match saved {
@@ -129,8 +190,8 @@ impl Quota {
         self.accounts().entry(sandbox.clone()).or_default().turn.clone()
     }
 
-    fn sums(&self) -> Bucket<'_, i64> {
-        Bucket::new(self.kv.as_ref(), STORED)
+    fn sums(&self) -> Sums<'_> {
+        Sums::of(self.kv.as_ref())
     }
 
     fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {
@@ -157,6 +218,56 @@ impl Quota {
     }
 }
 
+impl Default for Account {
+    fn default() -> Self {
+        Self { used: Instant::now(), saved: 0, is_known: false, unsaved: 0, turn: Arc::default() }
+    }
+}
+
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use embedded::{Fsync, Options};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_stores_nothing_any_more_has_no_account_and_what_it_has_stored_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let (quota, _refused) = Quota::new(ports.kv, 1_000);
+        let [idle, busy] = ["idle", "busy"].map(|name| SandboxId::parse(name).unwrap());
+        for bytes in [400, 100] {
+            quota.charge(&idle, bytes, || false).await.unwrap();
+        }
+        quota.forget_idle(Duration::from_secs(3_600)).await;
+        assert_eq!(quota.accounts().len(), 1, "it may store more");
+        quota.forget_idle(Duration::ZERO).await;
+        assert!(quota.accounts().is_empty());
+        quota.charge(&busy, 100, || false).await.unwrap();
+        assert_eq!(quota.sums().get(&idle).await, Ok(Some(500)));
+        assert!(matches!(quota.charge(&idle, 501, || false).await, Err(Error::Full(_))));
+        quota.charge(&idle, 500, || false).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_weighed_takes_the_place_of_what_was_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let (quota, mut refused) = Quota::new(ports.kv, 1_000);
+        let sandbox = SandboxId::parse("a").unwrap();
+        quota.charge(&sandbox, 900, || false).await.unwrap();
+        quota.charge(&sandbox, 101, || false).await.unwrap_err();
+        assert_eq!(refused.try_recv().as_ref(), Ok(&sandbox));
+        quota.put_right(&sandbox, async { Ok(300) }).await.unwrap();
+        quota.charge(&sandbox, 700, || false).await.unwrap();
+        quota.charge(&sandbox, 1, || false).await.unwrap_err();
+        let away = async { Err(Error::Unavailable("away".to_owned())) };
+        quota.put_right(&sandbox, away).await.unwrap_err();
+        quota.save_all().await;
+        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(1_000)));
+    }
 }

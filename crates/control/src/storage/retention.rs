@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::log::{LogWriter, Loss, Trouble};
+use ports::log::{LogWriter, Loss, Pages, Trouble};
 use ports::{Bucket, EventLog, Kv, Record, Result};
 use readmodel::vital::contained;
 use types::bash::BashEvent;
@@ -65,15 +65,13 @@ async fn forget_in(log: &Arc<dyn EventLog>, sandbox: &SandboxId, epoch: Epoch, b
 
 /// Whether the first event is older: most logs need not be read any further.
 async fn begins_before(log: &dyn EventLog, id: &LogId, before: &str) -> Result<bool> {
-    let mut at = Seq::ZERO;
-    loop {
-        let page = log.read(id, at, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(false) };
-        at = last.seq;
+    let mut pages = Pages::new(log, id, Seq::ZERO, PAGE);
+    while let Some(page) = pages.next().await? {
         if let Some(event) = page.iter().find_map(event_of) {
             return Ok(event.timestamp() < before);
         }
     }
+    Ok(false)
 }
 
 async fn shorten(

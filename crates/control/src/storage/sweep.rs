@@ -1,23 +1,27 @@
 //! What sandboxes have left in the store that are no more: above all logs that a worker named as it liked, which no
-//! conversation knows.
+//! conversation knows. And the snapshots of conversations that are no more: a worker that was replaced, or an append that
+//! was late, may have stored one after the others were deleted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::storage::Storage;
-use ports::{Change, Expect, Kv, KvEntry, Result};
+use ports::storage::{Storage, Sums};
+use ports::{Change, Kv, KvEntry, Ports, Result};
 use serde::Deserialize;
-use types::SandboxId;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
+use types::{LogId, SandboxId};
 
 const PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Sweeps now and then. Never returns.
-pub async fn keep_swept(storage: &dyn Storage, kv: &dyn Kv) {
+pub async fn keep_swept(storage: &dyn Storage, ports: &Ports) {
     loop {
-        if let Err(error) = sweep(storage, kv).await {
+        if let Err(error) = sweep(storage, ports.kv.as_ref()).await {
             tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
+        }
+        if let Err(error) = sweep_snapshots(storage, ports).await {
+            tracing::warn!(%error, "snapshots of deleted conversations are not removed");
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -56,9 +60,27 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     Ok(())
 }
 
+/// No more is lost with a snapshot than time, should its conversation be made in this moment.
+async fn sweep_snapshots(storage: &dyn Storage, ports: &Ports) -> Result<()> {
+    let sandboxes = keys(ports.kv.as_ref(), STORED).await?;
+    for sandbox in sandboxes.iter().filter_map(|key| SandboxId::parse(key)) {
+        let logs: BTreeSet<LogId> = storage.logs(&sandbox).await?.into_iter().collect();
+        for log in &logs {
+            let LogId::Snapshots { id, .. } = log else { continue };
+            let is_needed = logs.contains(&LogId::conversation(&sandbox, *id))
+                || ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some();
+            if !is_needed {
+                ports.log.delete(log).await?;
+                tracing::info!(%log, "removed the snapshot of a deleted conversation");
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn erase(storage: &dyn Storage, kv: &dyn Kv, sandbox: &SandboxId) -> Result<()> {
     storage.erase(sandbox).await?;
-    kv.delete(STORED, sandbox.as_str(), Expect::Anything).await
+    Sums::of(kv).forget(sandbox).await
 }
 
 async fn keys(kv: &dyn Kv, bucket: &str) -> Result<BTreeSet<String>> {
@@ -84,15 +106,16 @@ mod tests {
 
     use async_trait::async_trait;
     use embedded::{Fsync, Options};
-    use ports::Error;
     use ports::rpc::Server;
     use ports::storage::Ledger;
+    use ports::{Error, Expect};
+    use types::{BashScope, ConversationId, Seq};
 
     use super::*;
 
-    /// Notes what is erased; cannot erase the sandbox "stuck".
+    /// Notes what is erased; cannot erase the sandbox "stuck". Has these logs.
     #[derive(Default)]
-    struct Noting(Mutex<BTreeSet<String>>);
+    struct Noting(Mutex<BTreeSet<String>>, Vec<LogId>);
 
     #[async_trait]
     impl Storage for Noting {
@@ -106,6 +129,41 @@ mod tests {
             }
             self.0.lock().unwrap().insert(sandbox.to_string());
             Ok(())
+        }
+
+        async fn logs(&self, sandbox: &SandboxId) -> Result<Vec<LogId>> {
+            Ok(self.1.iter().filter(|log| log.sandbox() == sandbox).cloned().collect())
+        }
+
+        async fn weigh(&self, _: &SandboxId) -> Result<u64> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_snapshots_only_those_of_deleted_conversations_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::within(folder.path(), Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let sandbox = SandboxId::parse("a").unwrap();
+        ports.kv.put(STORED, "a", "1".into(), Expect::Absent).await.unwrap();
+        let [deleted, logged, recorded] = std::array::from_fn(|_| ConversationId::random());
+        ports.kv.put(CONVERSATIONS, &recorded.hex(), "{}".into(), Expect::Absent).await.unwrap();
+        let logs: Vec<LogId> = [deleted, logged, recorded]
+            .map(|id| LogId::snapshots(&sandbox, id))
+            .into_iter()
+            .chain([
+                LogId::conversation(&sandbox, logged),
+                LogId::bash(&sandbox, BashScope::Conversation(deleted)),
+            ])
+            .collect();
+        for log in &logs {
+            ports.log.append(log, Seq::ZERO, vec!["{}".into()]).await.unwrap();
+        }
+        sweep_snapshots(&Noting(Mutex::default(), logs.clone()), &ports).await.unwrap();
+        for log in &logs {
+            let is_gone = ports.log.tail(log).await.unwrap() == Seq::ZERO;
+            assert_eq!(is_gone, *log == LogId::snapshots(&sandbox, deleted), "{log}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! A worker's logs and lease, asked for over the bus.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Address};
@@ -11,6 +13,9 @@ use crate::archive::Archive;
 use crate::body::Digest;
 use crate::link::{Link, PATIENCE};
 use crate::message::{LogMessage, NewMessage};
+
+/// How long it may take to drop a front: all that goes is read before.
+const DROPPING: Duration = Duration::from_secs(60);
 
 /// The logs and the lease of one sandbox, asked for over the bus.
 pub struct Remote {
@@ -42,8 +47,17 @@ impl Remote {
     }
 
     async fn ask(&self, question: Question, blob: Bytes) -> Result<(StorageAnswer, Bytes)> {
+        self.ask_within(PATIENCE, question, blob).await
+    }
+
+    async fn ask_within(
+        &self,
+        deadline: Duration,
+        question: Question,
+        blob: Bytes,
+    ) -> Result<(StorageAnswer, Bytes)> {
         let address = Address::of_control_plane_for(&self.sandbox, self.epoch);
-        Ok(rpc::call_patiently(&self.link, &address, &question, blob, PATIENCE).await?)
+        Ok(rpc::call_patiently(&self.link, &address, &question, blob, deadline).await?)
     }
 
     /// The name of a log of this sandbox.
@@ -86,7 +100,8 @@ impl Archive for Remote {
     }
 
     async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {
-        match self.ask(Question::Truncate { log: self.own(log)?, first }, Bytes::new()).await? {
+        let question = Question::Truncate { log: self.own(log)?, first };
+        match self.ask_within(DROPPING, question, Bytes::new()).await? {
             (StorageAnswer::Done, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }

@@ -51,6 +51,15 @@ impl Storage for Served {
     async fn erase(&self, sandbox: &SandboxId) -> ports::Result<()> {
         self.archive.erase(sandbox).await
     }
+
+    async fn logs(&self, sandbox: &SandboxId) -> ports::Result<Vec<LogId>> {
+        let names = self.archive.names(sandbox).await?;
+        Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)).collect())
+    }
+
+    async fn weigh(&self, sandbox: &SandboxId) -> ports::Result<u64> {
+        self.archive.weigh_all(sandbox).await
+    }
 }
 
 struct Desk {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::operator::{Operator, seconds_from_now};
 use crate::common::proxy::Proxy;
-use crate::common::{PATIENCE, append, cluster, connection, log, next, options, texts};
+use crate::common::{PATIENCE, append, cluster, connection, log, next, options, pieces, texts};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
@@ -90,6 +90,24 @@ async fn an_append_that_never_arrived_is_unavailable_and_can_be_made_again() {
     connection.connected().await;
     append(&ports, "a", tail, &["again"]).await.unwrap();
     assert_eq!(texts(&ports, "a").await, ["before", "again"]);
+}
+
+#[tokio::test]
+async fn a_front_whose_dropping_was_cut_off_leaves_no_bodies_once_it_is_dropped_again() {
+    let (server, direct, proxy, connection) = cuttable().await;
+    let ports = connection.control().await.unwrap();
+    let large = "large ".repeat(200_000);
+    let tail = append(&direct, "_bash", Seq::ZERO, &[&large]).await.unwrap();
+    let tail = append(&direct, "_bash", tail, &[&large.to_uppercase()]).await.unwrap();
+    let last = append(&direct, "_bash", tail, &["last"]).await.unwrap();
+    proxy.cut_before("STREAM.PURGE.BLOBS");
+    let dropped = ports.log.truncate_before(&log("_bash"), last).await;
+    assert!(matches!(dropped, Err(Error::Unavailable(_))), "{dropped:?}");
+    assert!(proxy.has_cut());
+    assert_eq!(texts(&direct, "_bash").await, ["last"]);
+    connection.connected().await;
+    ports.log.truncate_before(&log("_bash"), last).await.unwrap();
+    assert_eq!(pieces(&server).await, 0);
 }
 
 #[tokio::test]

@@ -280,6 +280,24 @@ async fn a_piece_that_is_sent_again_is_neither_changed_nor_paid_for_twice() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_about_to_be_named_is_not_dropped_with_a_front() {
+    let scene = Scene::set().await;
+    let (bash, body) = (log("_bash"), vec![b'x'; MIB]);
+    let first = scene.worker.log.append(&bash, Seq::ZERO, vec!["one".into()]).await.unwrap().tail();
+    let second = scene.worker.log.append(&bash, first, vec!["two".into()]).await.unwrap().tail();
+    scene.put_body("_bash", &body).await;
+    scene.worker.log.truncate_before(&bash, second).await.unwrap();
+    let body_of_it = json!({ "digest": digest(&body), "size": MIB });
+    let named = json!({ "log": bash.name(), "last": second.0 / 4_096, "body": body_of_it });
+    scene.ask(json!({ "append": named }), "").await.unwrap();
+    let stored = scene.control.log.read_all(&bash, Seq::ZERO).await.unwrap();
+    assert_eq!(
+        stored.into_iter().map(|record| record.payload).collect::<Vec<_>>(),
+        [Bytes::from("two"), body.into()]
+    );
+}
+
+#[tokio::test]
 async fn the_room_of_a_log_is_given_back_once_however_many_delete_it_at_once() {
     let scene = Scene::set().await;
     let bystander = vec![b'y'; 8 * MIB];
@@ -309,6 +327,20 @@ async fn a_sandbox_that_begins_one_log_after_the_other_runs_out_of_room() {
     let delete = logs.iter().map(|log| scene.control.log.delete(log));
     assert!(join_all(delete).await.iter().all(Result::is_ok));
     assert!(scene.stored().await <= begun - 2 * MIB as i64, "and it comes back with them");
+}
+
+#[tokio::test]
+async fn records_of_nothing_take_room_and_give_it_back() {
+    let scene = Scene::set().await;
+    let nothing = vec![Bytes::new(); 4_096];
+    let mut tail = Seq::ZERO;
+    for _ in 0..8 {
+        tail = scene.worker.log.append(&log("a"), tail, nothing.clone()).await.unwrap().tail();
+    }
+    let begun = scene.stored().await;
+    assert!(begun >= MIB as i64, "{begun}");
+    scene.control.log.delete(&log("a")).await.unwrap();
+    assert!(scene.stored().await <= begun - MIB as i64);
 }
 
 #[tokio::test]

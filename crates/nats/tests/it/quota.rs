@@ -159,6 +159,25 @@ async fn a_body_that_a_record_that_stays_has_too_is_not_dropped() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_is_refused_is_weighed_and_has_the_room_back_that_was_lost_in_counting() {
+    let (server, gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    let control = gateways[0].control.control().await.unwrap();
+    let stored = [RECORD, MIB as usize].map(|size| Bytes::from("x".repeat(size)));
+    for (name, record) in ["one", "two"].into_iter().zip(stored) {
+        control.log.append(&log(name), Seq::ZERO, vec![record]).await.unwrap();
+    }
+    let wrong = (2 * QUOTA).to_string();
+    control.kv.put(STORED, "a", wrong.into(), Expect::Absent).await.unwrap();
+    let refused = append(&ports, &log("one"), "x").await;
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    testing::until(async || append(&ports, &log("one"), "x").await.is_ok()).await;
+    let sum = control.kv.get(STORED, "a").await.unwrap().unwrap();
+    let sum: u64 = serde_json::from_slice(&sum.value).unwrap();
+    assert!((MIB + RECORD as u64..2 * MIB).contains(&sum), "{sum}");
+}
+
+#[tokio::test]
 async fn gateways_together_go_beyond_a_quota_by_a_portion_each_at_most() {
     let (server, gateways) = start(3).await;
     let ports = worker(&server, &sandbox("a")).await;

@@ -1,0 +1,31 @@
+//! Weighs what sandboxes really store that were refused for want of room.
+
+use std::time::{Duration, Instant};
+
+use ports::Allowance;
+use ports::storage::Storage;
+use tokio::sync::mpsc;
+use types::SandboxId;
+
+use super::quota::Quota;
+
+/// One sandbox is weighed so often at most: all that it stores is read for it.
+const EVERY: Duration = Duration::from_secs(3_600);
+
+/// Weighs one after the other of those that are `refused`. Never returns while anybody can be.
+pub async fn keep_right(storage: &dyn Storage, quota: &Quota, mut refused: mpsc::Receiver<SandboxId>) {
+    let mut weighed = Allowance::new(1, EVERY);
+    while let Some(sandbox) = refused.recv().await {
+        if !weighed.take(sandbox.as_str(), Instant::now()) {
+            continue;
+        }
+        match quota.put_right(&sandbox, storage.weigh(&sandbox)).await {
+            Ok(()) => {
+                tracing::info!(sandbox.id = %sandbox, "weighed what a sandbox stores that had no room left")
+            }
+            Err(error) => {
+                tracing::warn!(sandbox.id = %sandbox, %error, "what a sandbox stores cannot be weighed");
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! How logs go, as a whole or from the front, and with them the bodies of their records; and what room that gives back.
+//!
+//! *Looked at first.* What goes is read to be weighed, and what stays, to know which bodies it names. So a failure before
+//! anything has gone changes nothing.
+//!
+//! *Messages, then bodies.* Nobody may find a record whose body has gone. A process that ends between the two leaves
+//! bodies behind that no message names. So whoever cuts a front looks for all such bodies of the log, not only for those
+//! that its own messages named: the next cut completes one that was cut off. A body may also be unnamed because its message
+//! is not appended yet; but then some piece of it is newer than the last message, since a log has one writer, which
+//! appends one message after the other.
+//!
+//! *Room.* What was weighed is given back by whoever has removed all of it, and by nobody where several have removed some:
+//! nobody knows which, and the room of a message must not come back twice. What is lost so, and where a purge goes
+//! unanswered, is found when the sandbox is [weighed](Direct::weigh_all) as a whole.
+//!
+//! *Turns.* Few logs are removed or weighed at once ([`AT_ONCE`]): a server hangs up on who is sent more than it can take. Of one
+//! sandbox one log is cut at a time, so that a worker cannot take the turns of others, and whoever asks again does not have
+//! the same work done beside itself, but finds it done.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ports::Result;
+use ports::storage::Sums;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, Semaphore};
+use types::subjects::store::{self, BODY_STREAM};
+use types::{LogId, SandboxId};
+
+use crate::archive::{Archive, Direct};
+use crate::body::Digest;
+use crate::jetstream::StreamFilter;
+use crate::kv::NatsKv;
+use crate::message::{LOG_WEIGHT, LogMessage, piece_weight};
+
+/// What is removed, cut or weighed at once.
+const AT_ONCE: usize = 4;
+/// How often what is removed is weighed, where somebody appends to it all the time.
+const ROUNDS: usize = 8;
+/// Messages that are looked at at once, and their bytes.
+const PAGE: usize = 1_000;
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Who may remove something now.
+pub struct Turns {
+    all: Semaphore,
+    sandboxes: Mutex<HashMap<SandboxId, Arc<Turn<()>>>>,
+}
+
+/// What storing messages was counted as.
+#[derive(Default)]
+struct Load {
+    messages: u64,
+    bytes: u64,
+    last: u64,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { all: Semaphore::new(AT_ONCE), sandboxes: Mutex::default() }
+    }
+}
+
+impl Turns {
+    async fn of_sandbox(&self, sandbox: &SandboxId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut sandboxes = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+            sandboxes.retain(|_, turn| Arc::strong_count(turn) > 1);
+            sandboxes.entry(sandbox.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
+}
+
+impl Load {
+    fn add(&mut self, number: u64, weight: u64) {
+        self.messages += 1;
+        self.bytes += weight;
+        self.last = number;
+    }
+
+    /// The room that somebody gives back who has removed `removed` of them.
+    fn of_removed(&self, removed: u64) -> u64 {
+        if removed == self.messages { self.bytes } else { 0 }
+    }
+}
+
+impl Direct {
+    /// Does what [`Archive::delete`] says.
+    pub async fn remove(&self, log: &LogId) -> Result<()> {
+        let _turn = self.turns.all.acquire().await;
+        let is_counted = self.is_counted(log).await?;
+        let mut room = 0;
+        let removed = self.remove_all(log, is_counted, &mut room).await;
+        self.give_back(log, room).await;
+        removed
+    }
+
+    async fn remove_all(&self, log: &LogId, is_counted: bool, room: &mut u64) -> Result<()> {
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
+        self.clear(StreamFilter { stream: &stream, subject: &subject }, is_counted, room).await?;
+        if *room > 0 {
+            *room += LOG_WEIGHT;
+        }
+        let pieces = store::bodies(log);
+        self.clear(StreamFilter { stream: BODY_STREAM, subject: &pieces }, is_counted, room).await
+    }
+
+    /// Does what [`Archive::truncate`] says.
+    pub async fn shorten(&self, log: &LogId, first: u64) -> Result<()> {
+        let _own = self.turns.of_sandbox(log.sandbox()).await;
+        let _turn = self.turns.all.acquire().await;
+        let is_counted = self.is_counted(log).await?;
+        let mut room = 0;
+        let dropped = self.drop_before(log, first, is_counted, &mut room).await;
+        self.give_back(log, room).await;
+        dropped
+    }
+
+    async fn drop_before(&self, log: &LogId, first: u64, is_counted: bool, room: &mut u64) -> Result<()> {
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
+        let filter = StreamFilter { stream: &stream, subject: &subject };
+        let Some(last) = self.jetstream.last(filter).await? else { return Ok(()) };
+        let first = first.min(last.seq);
+        let mut unnamed = self.bodies(log).await?;
+        if !unnamed.is_empty() {
+            self.for_each(filter, first..u64::MAX, |message| {
+                message.body.map(|body| unnamed.remove(&body.digest));
+            })
+            .await?;
+        }
+        let load = self.weigh(filter, 1..first).await?;
+        if load.messages > 0 {
+            *room += load.of_removed(self.jetstream.purge_before(filter, first).await?);
+        }
+        for digest in unnamed {
+            let pieces = store::pieces(log, &digest);
+            let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
+            let newest = self.jetstream.last(filter).await?;
+            if newest.is_some_and(|newest| newest.is_older_than(&last)) {
+                self.clear(filter, is_counted, room).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bodies that a log has.
+    async fn bodies(&self, log: &LogId) -> Result<BTreeSet<Digest>> {
+        let subject = store::bodies(log);
+        let pieces = self.jetstream.subjects(StreamFilter { stream: BODY_STREAM, subject: &subject }).await?;
+        Ok(pieces.iter().filter_map(|piece| piece.rsplit('.').nth(1)?.parse().ok()).collect())
+    }
+
+    /// Removes all logs of a sandbox and their bodies.
+    pub async fn erase(&self, sandbox: &SandboxId) -> Result<()> {
+        let bodies = store::bodies_of(sandbox);
+        self.jetstream.purge(StreamFilter { stream: BODY_STREAM, subject: &bodies }).await?;
+        for (stream, subject) in self.layout.logs_of(sandbox) {
+            self.jetstream.purge(StreamFilter { stream: &stream, subject: &subject }).await?;
+        }
+        Ok(())
+    }
+
+    /// What all that a sandbox stores is counted as.
+    pub async fn weigh_all(&self, sandbox: &SandboxId) -> Result<u64> {
+        let _turn = self.turns.all.acquire().await;
+        let bodies = store::bodies_of(sandbox);
+        let mut bytes =
+            self.weigh(StreamFilter { stream: BODY_STREAM, subject: &bodies }, 1..u64::MAX).await?.bytes;
+        for (stream, subject) in self.layout.logs_of(sandbox) {
+            bytes +=
+                self.weigh(StreamFilter { stream: &stream, subject: &subject }, 1..u64::MAX).await?.bytes;
+        }
+        Ok(bytes + LOG_WEIGHT * self.names(sandbox).await?.len() as u64)
+    }
+
+    /// Removes all messages of a filter; adds what storing them was counted as, if it was, to `room`.
+    async fn clear(&self, filter: StreamFilter<'_>, is_counted: bool, room: &mut u64) -> Result<()> {
+        let rounds = if is_counted { ROUNDS } else { 0 };
+        for _ in 0..rounds {
+            let load = self.weigh(filter, 1..u64::MAX).await?;
+            if load.messages == 0 {
+                return Ok(());
+            }
+            // And no others, which were not weighed.
+            *room += load.of_removed(self.jetstream.purge_before(filter, load.last + 1).await?);
+        }
+        self.jetstream.purge(filter).await.map(drop)
+    }
+
+    async fn weigh(&self, filter: StreamFilter<'_>, range: Range<u64>) -> Result<Load> {
+        let mut load = Load::default();
+        self.for_each(filter, range, |message| load.add(message.number, weight_in(filter, &message))).await?;
+        Ok(load)
+    }
+
+    /// Shows the messages of a place with numbers in `range`, oldest first.
+    async fn for_each(
+        &self,
+        filter: StreamFilter<'_>,
+        range: Range<u64>,
+        mut show: impl FnMut(LogMessage) + Send,
+    ) -> Result<()> {
+        let mut from = range.start.max(1);
+        while from < range.end {
+            let page = self.jetstream.page(filter, from, PAGE, PAGE_BYTES).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            from = last.seq + 1;
+            page.into_iter().filter(|raw| raw.seq < range.end).for_each(|raw| show(LogMessage::of(raw)));
+        }
+        Ok(())
+    }
+
+    async fn is_counted(&self, log: &LogId) -> Result<bool> {
+        Ok(Sums::of(&self.kv()).get(log.sandbox()).await?.is_some())
+    }
+
+    async fn give_back(&self, log: &LogId, room: u64) {
+        let bytes = i64::try_from(room).unwrap_or(i64::MAX);
+        if bytes > 0
+            && let Err(error) = Sums::of(&self.kv()).add(log.sandbox(), -bytes).await
+        {
+            tracing::warn!(%log, %error, "the room of what was removed from a log is not given back");
+        }
+    }
+
+    fn kv(&self) -> NatsKv {
+        NatsKv { jetstream: self.jetstream.clone() }
+    }
+}
+
+fn weight_in(filter: StreamFilter<'_>, message: &LogMessage) -> u64 {
+    if filter.stream == BODY_STREAM { piece_weight(&message.payload) } else { message.weight() }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn of_a_sandbox_one_has_its_turn_and_others_wait_for_none_of_it() {
+        let turns = Turns::default();
+        let [greedy, other] = ["greedy", "other"].map(|name| SandboxId::parse(name).unwrap());
+        let first = turns.of_sandbox(&greedy).now_or_never().unwrap();
+        let mut second = Box::pin(turns.of_sandbox(&greedy));
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(turns.of_sandbox(&other).now_or_never().unwrap());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        drop(second.now_or_never().unwrap());
+        drop(turns.of_sandbox(&other).now_or_never().unwrap());
+        assert_eq!(turns.sandboxes.lock().unwrap().len(), 1, "nothing is kept of who had its turn");
+    }
+}
