@@ -128,14 +128,20 @@ pub(super) async fn get_event(
     caller: Caller,
     path: ConversationPath,
     Path(EventPath { event_id }): Path<EventPath>,
-) -> ApiResult<Json<Value>> {
+) -> ApiResult<Response> {
     let entry = conversation(&reading.index, &caller, path)?;
     let event = reading.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
-    Ok(Json(whole(&event)?))
+    let mut out = Vec::with_capacity(event.len());
+    write_whole(&event, &mut out)?;
+    Ok(json_bytes(StatusCode::OK, out))
 }
 
-/// The most ids of one batch.
+/// The most ids of one batch, and bytes of its answer.
 const MOST_IDS: usize = 100;
+const MOST_BYTES: usize = 64 << 20;
+
+/// What no event of an honest worker has. Read as values it could be many times as large in memory.
+const LARGEST: usize = 2 << 20;
 
 /// Several events in the order asked for; null for those that do not exist. The ids are a list in the body.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/events", tag = "Events",
@@ -146,22 +152,36 @@ pub(super) async fn batch_get_events(
     caller: Caller,
     path: ConversationPath,
     Json(ids): Json<Vec<String>>,
-) -> ApiResult<Json<Vec<Option<Value>>>> {
+) -> ApiResult<Response> {
     let entry = conversation(&reading.index, &caller, path)?;
     if ids.len() > MOST_IDS {
         let msg = format!("List should have at most {MOST_IDS} items");
         return Err(Problem::new("too_long", &["body"], msg).into());
     }
-    let mut events = Vec::with_capacity(ids.len());
-    for id in &ids {
-        let event = reading.history.get(&entry, id).await?;
-        events.push(event.map(|event| whole(&event)).transpose()?);
+    let mut out = vec![b'['];
+    for (i, id) in ids.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        match reading.history.get(&entry, id).await? {
+            Some(event) if out.len() + event.len() > MOST_BYTES => {
+                let detail = "These events are too large together. Ask for fewer of them.";
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            Some(event) => write_whole(&event, &mut out)?,
+            None => out.extend_from_slice(b"null"),
+        }
     }
-    Ok(Json(events))
+    out.push(b']');
+    Ok(json_bytes(StatusCode::OK, out))
 }
 
-fn whole(event: &[u8]) -> ApiResult<Value> {
-    let mut event = serde_json::from_slice(event)?;
+fn write_whole(event: &[u8], out: &mut Vec<u8>) -> ApiResult<()> {
+    if event.len() > LARGEST {
+        out.extend_from_slice(event);
+        return Ok(());
+    }
+    let mut event: Value = serde_json::from_slice(event)?;
     nulls::fill(&mut event);
-    Ok(event)
+    Ok(serde_json::to_writer(out, &event)?)
 }

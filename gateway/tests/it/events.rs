@@ -145,6 +145,25 @@ async fn one_event_is_answered_with_its_nulls_and_an_unknown_one_is_404() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_batch_of_events_is_larger_than_an_answer_may_be() {
+    let server = start().await;
+    let mut event = mixed(1).remove(0);
+    event["id"] = json!("large");
+    event["filler"] = json!("x".repeat(3 << 20));
+    let id = with_events(&server, vec![event.clone()]).await;
+    let path = format!("/api/conversations/{id}/events");
+    let batch =
+        async |times: usize| server.send(Method::GET, &path, Some(&json!(vec!["large"; times]))).await;
+    assert_eq!(
+        batch(2).await,
+        (200, json!([event, event])),
+        "what is larger than any event is not looked into"
+    );
+    let (status, answer) = batch(30).await;
+    assert_eq!(status, 413, "{}", answer["detail"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_read_back_at_once_and_only_users_send_them() {
     let server = start().await;
     let id = server.create().await;

@@ -5,6 +5,7 @@ mod command;
 mod dormant;
 mod hidden;
 mod journal;
+mod leftovers;
 mod live;
 mod lookup;
 mod mask;
@@ -69,7 +70,9 @@ pub(crate) async fn serve(
     let shutdown = shutdown.child_token();
     let address = Address::of_worker(&config.sandbox, config.incarnation());
     let (answers, activity) = (config.answers.clone(), guards.activity.clone());
-    let server = Server::new(ports.bus.clone(), calls, shutdown.clone()).watched(config.watch.clone());
+    let server =
+        Server::new(ports.bus.clone(), calls.clone(), shutdown.clone()).watched(config.watch.clone());
+    let (bus, sandbox) = (ports.bus.clone(), config.sandbox.clone());
     let registry = Registry::new(Shared {
         lookups: Arc::default(),
         tracker: TaskTracker::new(),
@@ -89,8 +92,11 @@ pub(crate) async fn serve(
             }
         }
     };
+    let tasks = calls;
     let calls = server.serve(&address, Some("worker"), LIMITS, handler).await?;
     answers.cancel();
+    let leftovers = async move { leftovers::remove(bus.as_ref(), &sandbox).await };
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(leftovers));
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}

@@ -211,6 +211,23 @@ async fn delete_leaves_no_outputs_behind_however_long_the_conversation_rested() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_for_conversations_that_went_without_a_worker_is_removed_by_the_next() {
+    let mut world = World::start().await;
+    let (gone, alive) = (world.create(), world.create());
+    let root = world.dir.path().join("observations");
+    let kept = |id: ConversationId| root.join(id.hex()).join("observations");
+    world.stop_worker().await;
+    for id in [gone, alive] {
+        std::fs::create_dir_all(kept(id)).unwrap();
+        std::fs::write(kept(id).join("1.txt"), "all of an output").unwrap();
+    }
+    world.records.lock().unwrap().copies.remove(&gone);
+    world.start_worker().await;
+    until(async || !root.join(gone.hex()).exists()).await;
+    assert!(kept(alive).join("1.txt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delete_removes_no_folder_but_that_of_the_conversation() {
     let world = World::start().await;
     let (id, other) = (world.create(), world.create());

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::rpc::{Address, Call, Fault, Limits, Reason, Server};
+use ports::rpc::{Address, Call, Code, Fault, Limits, Reason, Server};
 use readmodel::index::{Index, persistence_dir};
 use serde_json::Value;
-use types::ConversationId;
 use types::agent::document::leave_out_keys;
-use types::calls::{RecordCall, WorkingCopy};
+use types::calls::{RecordCall, Survivors, WorkingCopy};
 use types::conversation::{ConversationRecord, clean_title};
+use types::{ConversationId, SandboxId};
 use vault::Vault;
 
 use crate::{Config, Mode};
@@ -21,6 +21,9 @@ pub use sealing::{Sealer, open_returned, open_returned_sources};
 
 /// A worker that opens many conversations at once waits for its turn.
 const LIMITS: Limits = Limits::new(1_024, 64 << 20).for_each_subject(64, 16 << 20);
+
+/// Conversations that are asked for at once.
+const MOST_ASKED: usize = 1_000;
 
 const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
 (OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \
@@ -101,7 +104,30 @@ impl Records {
                 self.keep_hidden(&sandbox, conversation, &values).await?;
                 Ok(Value::Null)
             }
+            RecordCall::Survivors { conversations } => {
+                let survivors = self.survivors(&sandbox, conversations).await?;
+                serde_json::to_value(survivors).map_err(Fault::internal)
+            }
         }
+    }
+
+    /// The store is asked for those that are not known here: another replica may have made them just now.
+    async fn survivors(&self, sandbox: &SandboxId, asked: Vec<ConversationId>) -> Result<Survivors, Fault> {
+        if asked.len() > MOST_ASKED {
+            return Err(Fault::new(Code::Invalid, "too many conversations at once"));
+        }
+        let mut conversations = Vec::with_capacity(asked.len());
+        for id in asked {
+            let is_there = match self.0.index.any(id) {
+                Some(entry) => entry.log.sandbox() == sandbox,
+                None => self.0.index.read(id).await?.is_some_and(|record| record.sandbox == *sandbox),
+            };
+            if is_there {
+                conversations.push(id);
+            }
+        }
+        let folder = self.0.conversations_path.to_string_lossy().into_owned();
+        Ok(Survivors { folder, conversations })
     }
 
     fn working_copy(&self, mut record: ConversationRecord) -> WorkingCopy {

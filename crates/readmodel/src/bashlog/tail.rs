@@ -292,6 +292,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_end_that_left_memory_before_anybody_looked_is_found_in_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let ended = timeout(Duration::from_secs(10), tail.ended(Uuid::from_u128(0), Seq::ZERO));
+        let outputs = ended.await.expect("it is found").unwrap();
+        assert_eq!(outputs.iter().map(|entry| entry.id.as_u128()).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[tokio::test]
     async fn an_ended_command_gives_its_outputs_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let (tail, _store) = tail(folder.path()).await;

@@ -29,6 +29,8 @@ const IN_TIME: Duration = Duration::from_secs(10);
 pub struct Logs {
     inner: Arc<dyn EventLog>,
     stuck: watch::Sender<HashSet<LogId>>,
+    /// Those that tell where they end, and no more.
+    shut: watch::Sender<HashSet<LogId>>,
     /// How often each was asked: pages, and tails.
     pub asked: watch::Sender<HashMap<LogId, (usize, usize)>>,
     /// What is stored in a log as soon as it was read to its end for the first time.
@@ -48,9 +50,10 @@ impl Logs {
 
     pub fn release(&self, log: &LogId) {
         self.stuck.send_if_modified(|stuck| stuck.remove(log));
+        self.shut.send_if_modified(|shut| shut.remove(log));
     }
 
-    /// Sticks once so many pages were read.
+    /// Gives no more pages once so many were read.
     pub fn stick_after(&self, log: &LogId, pages: usize) {
         self.sticking.lock().unwrap().insert(log.clone(), pages);
     }
@@ -98,10 +101,11 @@ impl LogDouble for Logs {
         if let Some(pages) = self.sticking.lock().unwrap().get_mut(log) {
             *pages = pages.wrapping_sub(1);
             if *pages == usize::MAX {
-                self.stick(log);
+                self.shut.send_if_modified(|shut| shut.insert(log.clone()));
             }
         }
         self.ask(log, 1, 0).await;
+        self.shut.subscribe().wait_for(|shut| !shut.contains(log)).await.unwrap();
         assert!(!self.panicking.lock().unwrap().remove(log), "a defect");
         let page = self.inner.read(log, after, limit).await?;
         let tail = self.inner.tail(log).await?;
@@ -272,6 +276,7 @@ impl World {
         let logs = Arc::new(Logs {
             inner: real.log.clone(),
             stuck: watch::Sender::default(),
+            shut: watch::Sender::default(),
             asked: watch::Sender::default(),
             late: Mutex::default(),
             sticking: Mutex::default(),

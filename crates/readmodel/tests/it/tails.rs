@@ -28,23 +28,23 @@ async fn a_page_has_no_hole_where_the_window_moves_on_while_older_events_are_rea
     let world = World::start().await;
     let log = log();
     let tails = Tails::with_room_for(40, &world.ports, &world.tasks, &world.drain);
-    let end = append(&world, &log, Seq::ZERO, 0..100).await;
+    let end = append(&world, &log, Seq::ZERO, 0..500).await;
     let tail = tails.of(log.clone());
-    assert_eq!(all(&tail).await, (0..100).collect::<Vec<_>>());
+    assert_eq!(all(&tail).await, (0..500).collect::<Vec<_>>());
     let mut listener = Listener::new(tail.clone(), false).await.unwrap();
 
-    // The first page is only a look at where the log begins.
-    world.logs.stick_after(&log, 1);
+    // The first page is only a look at where the log begins, the next one ends in the middle.
+    world.logs.stick_after(&log, 2);
+    let (pages, _) = world.logs.asked(&log);
     let searching = {
         let tail = tail.clone();
         tokio::spawn(async move { all(&tail).await })
     };
-    let (pages, _) = world.logs.asked(&log);
-    world.logs.until_asked(&log, |asked| asked.0 >= pages + 2).await;
-    append(&world, &log, end, 100..200).await;
-    assert_eq!(told(&mut listener, 100).await, (100..200).collect::<Vec<_>>());
+    world.logs.until_asked(&log, |asked| asked.0 >= pages + 3).await;
+    append(&world, &log, end, 500..1_000).await;
+    assert_eq!(told(&mut listener, 500).await, (500..1_000).collect::<Vec<_>>());
     world.logs.release(&log);
-    assert_eq!(searching.await.unwrap(), (0..200).collect::<Vec<_>>());
+    assert_eq!(searching.await.unwrap(), (0..1_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -107,7 +107,10 @@ async fn a_search_in_a_log_that_is_made_anew_meanwhile_waits_for_nothing_that_is
     let (pages, _) = world.logs.asked(&log);
     world.logs.until_asked(&log, |asked| asked.0 > pages).await;
     world.ports.log.delete(&log).await.unwrap();
+    let (_, tails) = world.logs.asked(&log);
     append(&world, &log, Seq::ZERO, 70..72).await;
+    // Whoever follows the log has seen that it begins anew, and reads it.
+    world.logs.until_asked(&log, |asked| asked.0 > pages + 1 && asked.1 > tails).await;
     world.logs.release(&log);
     timeout(IN_TIME, searching).await.expect("it ends").unwrap().unwrap();
     assert_eq!(all(&tail).await, [70, 71]);

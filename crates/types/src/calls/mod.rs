@@ -14,6 +14,6 @@ pub use conversation::{Command, CommandDone, ConversationCall, Once};
 pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};
-pub use records::{RecordCall, WorkingCopy};
+pub use records::{RecordCall, Survivors, WorkingCopy};
 pub use rest::RestCall;
 pub use scope::{Scope, ScopedWorkspace};

@@ -22,6 +22,17 @@ pub enum RecordCall {
     /// Keeps values that were looked up for secrets of the conversation, in plain text, so that they stay hidden;
     /// answered with `null`.
     KeepHidden { conversation: ConversationId, values: KnownValues },
+    /// Which of these conversations there are in the sandbox, and where they have their folders; answered with
+    /// [`Survivors`].
+    Survivors { conversations: Vec<ConversationId> },
+}
+
+/// Conversations of a sandbox that were not deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Survivors {
+    /// In which each conversation has a folder of its own, named by its id in hex.
+    pub folder: String,
+    pub conversations: Vec<ConversationId>,
 }
 
 /// What a worker needs to run a conversation. Secret fields are in plain text in embedded mode; in the
@@ -57,7 +68,7 @@ impl Service for RecordCall {
 
     fn only_reads(&self) -> bool {
         match self {
-            Self::Open { .. } => true,
+            Self::Open { .. } | Self::Survivors { .. } => true,
             Self::SetTitle { .. } | Self::KeepHidden { .. } => false,
         }
     }
@@ -65,4 +76,5 @@ impl Service for RecordCall {
 
 impl OfControlPlane for RecordCall {}
 impl AnswerTo<RecordCall> for WorkingCopy {}
+impl AnswerTo<RecordCall> for Survivors {}
 impl AnswerTo<RecordCall> for () {}

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
     BashCall, BashStarted, Command, CommandDone, ConversationCall, GitAnswer, GitCall, Live, Once,
-    RecordCall, WorkingCopy,
+    RecordCall, Survivors, WorkingCopy,
 };
 use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
@@ -154,6 +154,14 @@ impl Worker {
         let call = RecordCall::SetTitle { conversation: id, title: title.to_owned() };
         let deadline = Duration::from_secs(5);
         let () = rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.unwrap().0;
+    }
+
+    /// Asks which of these conversations there are.
+    pub async fn survivors(&self, conversations: Vec<ConversationId>) -> Survivors {
+        let address = Address::of_control_plane(&self.0.sandbox);
+        let call = RecordCall::Survivors { conversations };
+        let deadline = Duration::from_secs(5);
+        rpc::call(&*self.0.ports.bus, &address, &call, Bytes::new(), deadline).await.unwrap().0
     }
 
     /// Tells the gateway what it has looked up.

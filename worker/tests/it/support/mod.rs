@@ -21,7 +21,7 @@ pub use testing::{PATIENCE, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::calls::{Command, CommandDone, ConversationCall, RecordCall, WorkingCopy};
+use types::calls::{Command, CommandDone, ConversationCall, RecordCall, Survivors, WorkingCopy};
 use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
@@ -30,9 +30,11 @@ use types::{ConversationId, Epoch, LogId, Message, Role, SandboxId, Seq, subject
 
 #[derive(Default)]
 pub struct Records {
-    copies: HashMap<ConversationId, WorkingCopy>,
+    pub copies: HashMap<ConversationId, WorkingCopy>,
     pub titles: HashMap<ConversationId, String>,
     pub opened: usize,
+    /// In which conversations have folders of their own.
+    folder: String,
 }
 
 pub struct World {
@@ -73,7 +75,8 @@ impl World {
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let root = dir.path();
-        let records = Arc::new(Mutex::new(Records::default()));
+        let folder = root.join("observations").display().to_string();
+        let records = Arc::new(Mutex::new(Records { folder, ..Records::default() }));
         keep_records(&ports, records.clone()).await;
         let mut config =
             Config::new(SandboxId::shared(), Epoch(1), root.join("observations"), root.to_path_buf());
@@ -303,6 +306,11 @@ fn answer(records: &Mutex<Records>, call: RecordCall) -> Result<Value, Fault> {
                 copy.past_secrets.add(name.to_owned(), value.to_owned());
             }
             Ok(Value::Null)
+        }
+        RecordCall::Survivors { mut conversations } => {
+            conversations.retain(|id| records.copies.contains_key(id));
+            let folder = records.folder.clone();
+            Ok(serde_json::to_value(Survivors { folder, conversations }).unwrap())
         }
     }
 }
