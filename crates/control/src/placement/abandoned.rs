@@ -1,14 +1,15 @@
 //! Sandboxes of conversations that are no more: whoever deleted the conversation died, or could not reach the store, before
 //! the sandbox was given up.
 //!
-//! Who makes a conversation writes its record and then touches the sandbox that was old ([`OLD`]). Here the sandbox is read,
-//! then all records, and then it is given up if it is as it was read: so either the record is seen, or the touch comes
+//! Who makes a conversation writes its record and then touches the sandbox that was old ([`OLD`]). Here the sandboxes are
+//! read, then all records, and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes
 //! between, or whoever makes the conversation finds the sandbox given up and places it elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::Expect;
+use ports::{Expect, Versioned};
 use readmodel::vital::contained;
 use types::placement::{Want, Wanted};
 use types::time::unix_ms;
@@ -25,26 +26,34 @@ impl Fleet {
     pub(crate) async fn keep_giving_up(self: Arc<Self>) {
         loop {
             tokio::time::sleep(OFTEN).await;
-            contained("giving up sandboxes", self.give_up_abandoned()).await;
+            if let Some(Err(error)) = contained("giving up sandboxes", self.give_up_abandoned()).await {
+                tracing::warn!(%error, "abandoned sandboxes stay for now");
+            }
         }
     }
 
-    async fn give_up_abandoned(&self) {
+    async fn give_up_abandoned(&self) -> ports::Result<()> {
         let suspects: Vec<SandboxId> = self.wanted.read(|all| {
             let suspects = all.iter().filter(|(_, seen)| self.is_suspect(&seen.value));
             suspects.filter_map(|(key, _)| SandboxId::parse(key)).collect()
         });
+        let mut seen = BTreeMap::new();
         for sandbox in suspects {
-            match self.give_up_if_abandoned(&sandbox).await {
-                Ok(true) => {
-                    tracing::info!(sandbox.id = %sandbox, "gave up the sandbox of a deleted conversation")
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(sandbox.id = %sandbox, %error, "an abandoned sandbox stays for now")
-                }
+            let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
+            seen.extend(
+                stored.filter(|stored| self.is_suspect(&stored.value)).map(|stored| (sandbox, stored)),
+            );
+        }
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let used = records::used_of(self.kv.as_ref(), |named| seen.contains_key(named)).await?;
+        for (sandbox, stored) in seen.into_iter().filter(|(sandbox, _)| !used.contains(sandbox)) {
+            if self.give_up(&sandbox, stored).await? {
+                tracing::info!(sandbox.id = %sandbox, "gave up the sandbox of a deleted conversation");
             }
         }
+        Ok(())
     }
 
     fn is_suspect(&self, wanted: &Wanted) -> bool {
@@ -52,21 +61,15 @@ impl Fleet {
         is_old(wanted) && wanted.want != Want::Deleted && conversation_of(wanted).is_some_and(is_of_none)
     }
 
-    async fn give_up_if_abandoned(&self, sandbox: &SandboxId) -> ports::Result<bool> {
-        let sandboxes = records::sandboxes(self.kv.as_ref());
-        let Some(stored) = sandboxes.get(sandbox.as_str()).await? else { return Ok(false) };
-        if !self.is_suspect(&stored.value) || self.is_used(sandbox).await? {
-            return Ok(false);
-        }
+    /// False where it is not any more as it was read.
+    async fn give_up(&self, sandbox: &SandboxId, stored: Versioned<Wanted>) -> ports::Result<bool> {
         let given_up = Wanted { want: Want::Deleted, quiet_after: None, ..stored.value };
         let expect = Expect::Revision(stored.revision);
-        if sandboxes.put(sandbox.as_str(), &given_up, expect).await?.is_none() {
-            return Ok(false);
-        }
-        if let Some(tenant) = &given_up.tenant {
+        let put = records::sandboxes(self.kv.as_ref()).put(sandbox.as_str(), &given_up, expect).await?;
+        if let (Some(_), Some(tenant)) = (put, &given_up.tenant) {
             self.leave(sandbox, tenant, &given_up.place).await?;
         }
-        Ok(true)
+        Ok(put.is_some())
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
         .await;
         world.index.create(&record(alive, "alive")).await.unwrap();
         world.index.create(&record(ConversationId::random(), "child")).await.unwrap();
-        world.fleet.give_up_abandoned().await;
+        world.fleet.give_up_abandoned().await.unwrap();
         for (sandbox, want) in [
             ("gone", Want::Deleted),
             ("alive", Want::Paused),

@@ -182,7 +182,7 @@ impl Fleet {
 
     /// Whether a conversation is in the sandbox. The store is asked where none is known here: another replica may have
     /// just placed one.
-    pub(super) async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+    async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
         if !self.index.in_sandbox(sandbox).is_empty() {
             return Ok(true);
         }

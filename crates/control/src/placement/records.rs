@@ -1,6 +1,6 @@
 //! The records of sandboxes that gateways write.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use ports::{Bucket, Change, Error, Kv};
@@ -37,23 +37,37 @@ pub(super) async fn change(
 /// Whether the record of a conversation names the sandbox.
 ///
 /// # Errors
-/// Those of the store; `Internal` for a record that cannot be read: then nobody knows.
+/// As [`used_of`].
 pub(super) async fn is_any_conversation_in(kv: &dyn Kv, sandbox: &SandboxId) -> ports::Result<bool> {
+    Ok(!used_of(kv, |named| named == sandbox).await?.is_empty())
+}
+
+/// Those of the sandboxes in question that records of conversations name.
+///
+/// # Errors
+/// Those of the store; `Internal` for a record that cannot be read: then nobody knows.
+pub(super) async fn used_of(
+    kv: &dyn Kv,
+    is_in_question: impl Fn(&SandboxId) -> bool,
+) -> ports::Result<HashSet<SandboxId>> {
     #[derive(Deserialize)]
     struct Located {
         sandbox: SandboxId,
     }
-    let is_in = |value: &[u8]| serde_json::from_slice(value).map(|Located { sandbox: of }| of == *sandbox);
-    let (mut found, mut records) = (BTreeSet::new(), kv.scan(CONVERSATIONS));
+    let unreadable = |error: serde_json::Error| Error::Internal(error.to_string());
+    let (mut found, mut records) = (HashMap::new(), kv.scan(CONVERSATIONS));
     while let Some(change) = records.try_next().await? {
         match change {
             Change::Put { key, entry } => {
-                let unreadable = |error: serde_json::Error| Error::Internal(error.to_string());
-                if is_in(&entry.value).map_err(unreadable)? { found.insert(key) } else { found.remove(&key) }
+                let Located { sandbox } = serde_json::from_slice(&entry.value).map_err(unreadable)?;
+                match is_in_question(&sandbox) {
+                    true => drop(found.insert(key, sandbox)),
+                    false => drop(found.remove(&key)),
+                }
             }
-            Change::Deleted { key } => found.remove(&key),
-            Change::Lagged => false,
-        };
+            Change::Deleted { key } => drop(found.remove(&key)),
+            Change::Lagged => {}
+        }
     }
-    Ok(!found.is_empty())
+    Ok(found.into_values().collect())
 }
