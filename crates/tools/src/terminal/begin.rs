@@ -10,7 +10,7 @@ use super::call::Call;
 use super::observation::Frame;
 use super::params::exportable;
 use super::record::{Prompt, State};
-use super::shell::{Phase, Setup, Shell};
+use super::shell::{Farewell, Phase, Setup, Shell};
 use super::wait::{heard, settled};
 use super::{Config, INTERRUPTED, Terminal};
 use crate::hands;
@@ -44,9 +44,26 @@ impl Terminal {
     ) -> Result<Observation, String> {
         let leftover = self.leftover().await;
         let exports = exportable(self.config.secrets.exports(&call.command).await);
+        let mut shell = self.give(call, &exports, cancel).await?;
+        if matches!(shell.phase(), Phase::Ended(Farewell { given: false, .. })) {
+            self.let_go(GONE);
+            shell = self.give(call, &exports, cancel).await?;
+        }
+        frame.prefix = std::mem::take(&mut self.slot().notice) + &leftover;
+        self.wait_and_answer(call, frame, &shell, cancel).await
+    }
+
+    /// Gives the command to a shell that is ready, and waits until that says that it begins or is over. One that goes before
+    /// anything was written to it has not been given it.
+    async fn give(
+        &self,
+        call: &Call,
+        exports: &[(String, String)],
+        cancel: &CancellationToken,
+    ) -> Result<Arc<Shell>, String> {
         let (shell, prompt) = self.ready_shell(cancel).await?;
         self.slot().unreported = true;
-        shell.begin(&prompt, &call.command, &exports).await;
+        shell.begin(&prompt, &call.command, exports).await;
         let typing = Duration::from_secs(call.command.len() as u64 / BYTES_A_SECOND);
         let is_heard = tokio::select! {
             biased;
@@ -59,8 +76,7 @@ impl Terminal {
         if !is_heard {
             shell.close().await;
         }
-        frame.prefix = std::mem::take(&mut self.slot().notice) + &leftover;
-        self.wait_and_answer(call, frame, &shell, cancel).await
+        Ok(shell)
     }
 
     /// The shell is of no use any more, and the next answer is to say why.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pty_process::Pty;
 use rustix::process::{Signal, kill_process_group};
-use rustix::termios::{OptionalActions, Termios, tcgetpgrp, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -25,6 +25,9 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 const MAX_LAST_READS: usize = 1024;
 /// How often a shell is looked at from outside.
 const TICK: Duration = Duration::from_millis(500);
+/// How often, and how long apart, it is looked whether a shell goes that may have found the end of its input.
+const GOING: usize = 500;
+const GOING_PAUSE: Duration = Duration::from_millis(2);
 /// Looks in a row that find it waiting for a command: a machine may be too busy to let it read at once.
 const MOST_RESTED: usize = 3;
 
@@ -49,11 +52,21 @@ pub struct Farewell {
     pub taken: bool,
     /// It was ended because it waited for a command without having said that the last one is over.
     pub mute: bool,
+    /// Some of the command given last was written to its terminal. Where nothing was, it cannot have run.
+    pub given: bool,
 }
 
 pub enum Order {
     /// Mends the terminal's modes first: the last program may have left them in any state.
-    Command(Vec<u8>),
+    Command {
+        sequence: u64,
+        line: Vec<u8>,
+    },
+    /// The same, whether the shell is ready for it or not.
+    Probe {
+        sequence: u64,
+        line: Vec<u8>,
+    },
     Input(Vec<u8>),
 }
 
@@ -70,6 +83,8 @@ pub struct Io {
     /// Signals for whoever runs in the foreground. They wait for nothing.
     pub signals: mpsc::Receiver<Signal>,
     pub closing: CancellationToken,
+    /// The number of the last command of which anything was written.
+    pub given: u64,
 }
 
 enum Happened {
@@ -87,6 +102,8 @@ enum Happened {
 enum Left {
     Gone,
     Mute,
+    /// Nobody wants it any more.
+    Closed,
 }
 
 impl Io {
@@ -94,7 +111,7 @@ impl Io {
     /// until then no other process can get its number, which is also that of its session.
     pub async fn run(mut self, processes: Offspring) {
         let left = self.serve().await;
-        let Self { mut pty, mut keeper, child, .. } = self;
+        let Self { mut pty, mut keeper, child, given: last_given, .. } = self;
         let ending = tokio::task::spawn_blocking(move || {
             processes.end();
             child
@@ -106,14 +123,20 @@ impl Io {
         keeper.read_last_words(&mut pty).await;
         let mute = left == Left::Mute;
         keeper.phase.send_modify(|phase| {
-            let taken = matches!(phase, Phase::Running { taken: true, .. });
-            *phase = Phase::Ended(Farewell { exit_code, taken, mute });
+            let (taken, given) = match phase {
+                Phase::Running { sequence, taken } => {
+                    (*taken, *sequence <= last_given || left == Left::Closed)
+                }
+                Phase::Idle(_) | Phase::Ended(_) => (false, true),
+            };
+            *phase = Phase::Ended(Farewell { exit_code, taken, mute, given });
         });
     }
 
     async fn serve(&mut self) -> Left {
         let mut buffer = [0; READ_BYTES];
         let mut unsent: Vec<u8> = Vec::new();
+        let mut giving = 0;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rested = 0;
@@ -132,11 +155,22 @@ impl Io {
                 }
                 // Nobody holds the terminal any more.
                 Happened::Read(_) => return Left::Gone,
-                Happened::Written(Ok(count)) if count < unsent.len() => drop(unsent.drain(..count)),
-                Happened::Written(_) => unsent = Vec::new(),
-                Happened::Ordered(Some(Order::Command(line))) => {
-                    let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
-                    unsent = line;
+                Happened::Written(written) => {
+                    self.given = giving;
+                    match written {
+                        Ok(count) if count < unsent.len() => drop(unsent.drain(..count)),
+                        _ => unsent = Vec::new(),
+                    }
+                }
+                Happened::Ordered(Some(Order::Command { sequence, line })) => {
+                    if self.mend_modes() && !self.stays().await {
+                        return Left::Gone;
+                    }
+                    (giving, unsent) = (sequence, line);
+                }
+                Happened::Ordered(Some(Order::Probe { sequence, line })) => {
+                    self.mend_modes();
+                    (giving, unsent) = (sequence, line);
                 }
                 Happened::Ordered(Some(Order::Input(bytes))) => unsent = bytes,
                 Happened::Signalled(signal) => {
@@ -151,9 +185,31 @@ impl Io {
                     }
                 }
                 Happened::Ticked => rested = 0,
-                Happened::Ordered(None) | Happened::Exited | Happened::Closed => return Left::Gone,
+                Happened::Ordered(None) | Happened::Closed => return Left::Closed,
+                Happened::Exited => return Left::Gone,
             }
         }
+    }
+
+    /// Whether reads may have come back empty (`stty min 0`): to a shell that is the end of its input.
+    fn mend_modes(&self) -> bool {
+        let modes = tcgetattr(&self.pty);
+        let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
+        modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+    }
+
+    /// Whether a shell that may have found the end of its input waits for a command after all. In a worker that runs
+    /// commands as another user that cannot be seen: there it is given some time to go.
+    async fn stays(&mut self) -> bool {
+        for _ in 0..GOING {
+            if self.sight.look() == Look::Resting {
+                return true;
+            }
+            if tokio::time::timeout(GOING_PAUSE, self.exit.status()).await.is_ok() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether the shell waits for a command, and has not said that the last one is over. One that was stopped is

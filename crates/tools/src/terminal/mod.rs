@@ -16,7 +16,7 @@
 //! another way has to run an empty command first. One that fails there has not seen the command: it is ended, and a new
 //! one gets it. From then on nothing is tried again. The text that runs says itself that it begins ([`script`]): with
 //! that word the exit code is the command's; without it nobody knows whether the command ran, and the answer says so,
-//! with -1.
+//! with -1. A shell that goes before anything was written to it was given nothing: another one gets the command.
 //!
 //! **What a command may do to its shell**, and what is done about it:
 //! - *prompts, `PROMPT_COMMAND`, line editing, redirected input or output of the shell, terminal modes, options*: put back

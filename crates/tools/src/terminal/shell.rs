@@ -83,9 +83,21 @@ impl Shell {
         let closing = CancellationToken::new();
         let keeper =
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
-        let _ = orders.try_send(Order::Command(preparation(&token, &setup.directory.to_string_lossy())));
+        let line = preparation(&token, &setup.directory.to_string_lossy());
+        let _ = orders.try_send(Order::Probe { sequence: 0, line });
         let closing_too = closing.clone();
-        let io = Io { pty, keeper, modes, child, exit, sight, inbox, signals: alarms, closing: closing_too };
+        let io = Io {
+            pty,
+            keeper,
+            modes,
+            child,
+            exit,
+            sight,
+            inbox,
+            signals: alarms,
+            closing: closing_too,
+            given: 0,
+        };
         let task = tokio::spawn(io.run(processes));
         Ok(Self { phase, output, orders, signals, closing, task })
     }
@@ -119,7 +131,7 @@ impl Shell {
             }
         });
         // A closed channel means the shell has ended, which the phase tells.
-        let _ = self.orders.send(Order::Command(line)).await;
+        let _ = self.orders.send(Order::Command { sequence, line }).await;
     }
 
     /// Gives a line that does nothing: a shell that is at its prompt, whatever its phase says, is idle after it.
@@ -135,7 +147,7 @@ impl Shell {
         });
         let (sequence, status) = next;
         let line = command_line(sequence, status, "", &[]);
-        let _ = self.orders.try_send(Order::Command(line));
+        let _ = self.orders.try_send(Order::Probe { sequence, line });
     }
 
     /// Sends a signal to the programs in the foreground, whether or not they read their input.
@@ -161,7 +173,7 @@ impl Shell {
         self.task.abort();
         self.phase.send_modify(|phase| {
             let taken = matches!(phase, Phase::Running { taken: true, .. });
-            *phase = Phase::Ended(Farewell { exit_code: None, taken, mute: false });
+            *phase = Phase::Ended(Farewell { exit_code: None, taken, mute: false, given: true });
         });
     }
 }

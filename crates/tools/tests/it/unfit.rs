@@ -120,12 +120,6 @@ async fn a_command_runs_once_whatever_the_one_before_has_done_to_its_shell() {
         let seen = bench.run("command echo once >> log; command echo ran; (exit 3)").await;
         assert!(begun.elapsed() < Duration::from_secs(20), "{unfit}: {:?}", begun.elapsed());
         let log = bench.file("log");
-        // Such a shell ends at a moment of its own, which may be the one in which it is given the command.
-        if unfit.contains("min 0") && seen.suffix.contains("not known whether it ran") {
-            assert!(seen.exit_code == -1 && ["", "once\n"].contains(&log.as_str()), "{log} {seen:?}");
-            assert_eq!(bench.run("echo again; true").await.text, "again", "{unfit}");
-            continue;
-        }
         if unfit.contains("-f 0") {
             // Nothing can be written then.
             assert!(log.is_empty() && seen.text.contains("ran"), "{unfit}: {did:?} {seen:?}");
@@ -213,4 +207,17 @@ async fn a_shell_that_has_ended_keeps_its_number_until_all_of_its_session_is_gon
     let (seen, session_went_first) = tokio::join!(end, look);
     assert_eq!(seen.exit_code, 0, "{seen:?}");
     assert!(session_went_first);
+}
+
+/// The shell finds the end of its input then, and goes: before it is given the next command, or in that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_once_after_one_that_lets_reads_come_back_empty() {
+    let bench = Bench::new();
+    for round in 0..20 {
+        bench.run("stty -icanon min 0 time 0").await;
+        let seen = bench.run(&format!("echo {round} >> ran; echo yes")).await;
+        assert_eq!((seen.text.as_str(), seen.exit_code), ("yes", 0), "round {round}: {seen:?}");
+    }
+    let all: String = (0..20).map(|round| format!("{round}\n")).collect();
+    assert_eq!(bench.file("ran"), all);
 }
