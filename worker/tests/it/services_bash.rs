@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::services::{World, eventually, is_alive};
 use crate::support::faulty::{Faults, Faulty};
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;
@@ -333,7 +333,7 @@ async fn forgetting_moves_no_record_and_keeps_older_workers_out() {
     world.serve(None).await;
     let request = ExecuteBashRequest { command: "true".into(), cwd: None, timeout: 5 };
     let call = BashCall::Start { scope: all(), request };
-    assert_eq!(world.bash::<BashStarted>(call).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(world.bash::<BashStarted>(call).await.unwrap_err(), Reason::Superseded.into());
     assert_eq!(entries().await, after);
 }
 
@@ -422,7 +422,7 @@ async fn a_replaced_worker_stores_no_bash_events() {
         let request = ExecuteBashRequest { command: "true".into(), cwd: None, timeout: 5 };
         let call = BashCall::Start { scope: all(), request };
         let refused = world.bash::<BashStarted>(call).await.unwrap_err();
-        assert_eq!(refused.code, Code::Unavailable, "{refused}");
+        assert_eq!(refused, Reason::Superseded.into());
     }
     assert_eq!(world.ports.log.tail(&log).await.unwrap(), fenced);
 }

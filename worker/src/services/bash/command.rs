@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::Result;
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use types::BashScope;
 use types::bash::BashCommand;
 
-use super::journal::{Journals, Kept, Receipt};
+use super::journal::{Journals, Kept, Receipt, Result};
 use super::output::Stream;
 use super::process::{self, Group, Spawned};
 use super::{STORE_PATIENCE, unwritable};

@@ -3,19 +3,21 @@
 
 mod patient;
 mod record;
+mod refusal;
 mod store;
 mod writers;
 
 use std::sync::{Arc, Mutex};
 
+use ports::EventLog;
 use ports::log::Pages;
-use ports::{Error, EventLog, Result};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::bash::BashEvent;
 use types::{BashScope, Epoch, LogId, SandboxId, Seq};
 
+pub(super) use refusal::{Refusal, Result};
 use writers::Writers;
 
 /// Records of one read, where a command is looked for.
@@ -70,7 +72,7 @@ impl Journals {
     /// Hands an event to the writer, which stamps it with the time; events of one caller keep their order.
     ///
     /// # Errors
-    /// `Unavailable` while the process ends.
+    /// [`Refusal::Stopping`].
     pub(super) async fn append(&self, scope: BashScope, event: BashEvent) -> Result<Receipt> {
         let (kept, receipt) = oneshot::channel();
         self.writers.hand_over(scope, Job::Append { event, kept }).await?;
@@ -133,7 +135,7 @@ impl Journals {
     ///
     /// # Errors
     /// Those of the log.
-    pub(super) async fn all(&self) -> Result<Vec<BashScope>> {
+    pub(super) async fn all(&self) -> ports::Result<Vec<BashScope>> {
         self.log.bash_logs(&self.sandbox).await
     }
 }
@@ -142,6 +144,6 @@ fn contains(payload: &[u8], id: &str) -> bool {
     payload.windows(id.len()).any(|window| window == id.as_bytes())
 }
 
-fn gone(_: oneshot::error::RecvError) -> Error {
-    Error::Unavailable("the worker is stopping".into())
+fn gone(_: oneshot::error::RecvError) -> Refusal {
+    Refusal::Stopping
 }

@@ -34,7 +34,7 @@ use super::gone::Gone;
 use super::{ServicesConfig, place};
 use crate::Activity;
 use command::Run;
-use journal::{Journals, Kept};
+use journal::{Journals, Kept, Refusal};
 use kin::Kin;
 
 /// How long a stop waits for the end of a command.
@@ -225,8 +225,7 @@ impl Service {
             run.live(stored, begun).await;
             drop((entry, busy));
         });
-        let stopping = |_| Err(ports::Error::Unavailable("the worker is stopping".into()));
-        let Kept { timestamp, seq } = answer.await.unwrap_or_else(stopping)?;
+        let Kept { timestamp, seq } = answer.await.unwrap_or(Err(Refusal::Stopping))?;
         command.timestamp = timestamp;
         Ok(BashStarted { command, seq })
     }
@@ -323,8 +322,8 @@ impl Drop for Registration {
     }
 }
 
-fn unwritable() -> ports::Error {
-    ports::Error::Unavailable("The log of commands cannot be written now. Try again later.".to_owned())
+fn unwritable() -> Refusal {
+    ports::Error::Unavailable("The log of commands cannot be written now. Try again later.".to_owned()).into()
 }
 
 fn lock(running: &Mutex<HashMap<Name, Control>>) -> MutexGuard<'_, HashMap<Name, Control>> {

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ports::{Error, Result};
+use ports::Error;
 use types::BashScope;
 use types::bash::{BashEvent, BashOutput};
 use uuid::Uuid;
 
-use super::super::journal::{Journals, Receipt};
+use super::super::journal::{Journals, Receipt, Refusal, Result};
 use super::super::output::{Stream, parts};
 use super::FAILED;
 
@@ -66,7 +66,7 @@ impl Report {
     /// Safe.
     pub(super) async fn oldest_stored(&mut self) -> Result<()> {
         let Some(oldest) = self.waiting.front_mut() else { return Ok(()) };
-        let stored = oldest.await.unwrap_or_else(|_| Err(Error::Unavailable("the writer is gone".into())));
+        let stored = oldest.await.unwrap_or(Err(Refusal::Stopping));
         self.waiting.pop_front();
         if self.waiting.is_empty() && self.end == End::HandedOver {
             self.end = if stored.is_ok() { End::Stored } else { End::Untold };
@@ -153,7 +153,8 @@ impl Report {
 
 /// What is said in place of an event that the log never takes. Nothing of one that this worker cannot store: the next
 /// one closes the command.
-fn refusal(error: &Error) -> Option<String> {
+fn refusal(refusal: &Refusal) -> Option<String> {
+    let Refusal::Log(error) = refusal else { return None };
     match error {
         Error::Full(why) => Some(why.clone()),
         Error::TooLarge(_) | Error::Internal(_) => Some(REFUSED.to_owned()),

@@ -9,10 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::log::{LogWriter, Loss, Pages, Trouble};
 use ports::retry::Backoff;
-use ports::{Appended, Error, EventLog, Record, Result};
+use ports::{Appended, Error, EventLog, Record};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use types::{Epoch, LogId, Seq};
+
+use super::refusal::{Refusal, Result};
 
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
@@ -50,7 +52,7 @@ impl PatientWriter {
     /// Reads the log.
     ///
     /// # Errors
-    /// `Unavailable` where a newer incarnation writes, or the process ends; those of a log that can never be read.
+    /// [`Refusal::Superseded`]; `Unavailable` where the process ends; those of a log that can never be read.
     pub(super) async fn open(&mut self) -> Result<Found> {
         let mut backoff = AGAIN;
         loop {
@@ -62,8 +64,8 @@ impl PatientWriter {
                     return Ok(found);
                 }
                 Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
-                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error),
-                Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(replaced()),
+                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error.into()),
+                Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(Refusal::Superseded),
             }
         }
     }
@@ -87,9 +89,9 @@ impl PatientWriter {
     pub(super) async fn write(&mut self, write: &Write) -> Result<Appended> {
         let mut backoff = AGAIN;
         loop {
-            let Some(writer) = &mut self.writer else { return Err(unread()) };
+            let Some(writer) = &mut self.writer else { return Err(unread().into()) };
             if writer.tail() == Seq::ZERO && !write.may_begin_a_log() {
-                return Err(Error::NotFound);
+                return Err(Error::NotFound.into());
             }
             let outcome = match try_to_write(writer, write).await {
                 // It was removed, or its writer was cut off in the middle of an append.
@@ -102,8 +104,8 @@ impl PatientWriter {
             match outcome {
                 Ok(appended) => return Ok(appended),
                 Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
-                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error),
-                Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(replaced()),
+                Err(Trouble::Lost(Loss::Refused(error))) => return Err(error.into()),
+                Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(Refusal::Superseded),
             }
         }
     }
@@ -117,7 +119,7 @@ impl PatientWriter {
         tracing::warn!(log = %self.id, %error, "the log of commands cannot be written, trying again");
         tokio::select! {
             biased;
-            () = self.shutdown.cancelled() => Err(error),
+            () = self.shutdown.cancelled() => Err(error.into()),
             () = tokio::time::sleep(backoff.pause()) => Ok(()),
         }
     }
@@ -177,10 +179,6 @@ struct Head<'a> {
     order: u64,
     #[serde(default)]
     exit_code: Option<i32>,
-}
-
-fn replaced() -> Error {
-    Error::Unavailable("Another worker has taken this sandbox over.".to_owned())
 }
 
 fn unread() -> Error {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::{Error, EventLog, Record, Result};
+use ports::{Error, EventLog, Record};
 use tokio_util::sync::CancellationToken;
 use types::bash::{BashEvent, BashOutput};
 use types::time::{utc_after, utc_now};
@@ -15,6 +15,7 @@ use super::super::remains;
 use super::Kept;
 use super::patient::{Found, PatientWriter, Write};
 use super::record::encode;
+use super::refusal::{Refusal, Result};
 
 /// Records and bytes in one append.
 const MOST_RECORDS: usize = 200;
@@ -60,7 +61,7 @@ impl Store {
         if self.left_by_others(&mut found) {
             found = match self.writer.fence(found).await {
                 // The log was removed meanwhile, with all that was in it.
-                Err(Error::NotFound) => Found::default(),
+                Err(Refusal::Log(Error::NotFound)) => Found::default(),
                 fenced => fenced?,
             };
         }
@@ -108,7 +109,7 @@ impl Store {
             match encode(&event) {
                 Ok(record) => records.push(record),
                 Err(error) => {
-                    let error = Error::Internal(error.to_string());
+                    let error = Refusal::from(Error::Internal(error.to_string()));
                     return (0..count).map(|_| Err(error.clone())).collect();
                 }
             }

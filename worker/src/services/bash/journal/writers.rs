@@ -22,13 +22,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ports::{Error, EventLog, Result};
+use ports::EventLog;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use types::bash::BashEvent;
 use types::{BashScope, Epoch, LogId, SandboxId};
 
+use super::refusal::{Refusal, Result};
 use super::store::Store;
 use super::{IsRunning, Job, Kept};
 
@@ -61,7 +62,7 @@ impl Writers {
     /// Gives `job` to the log's writer.
     ///
     /// # Errors
-    /// `Unavailable` while the process ends.
+    /// [`Refusal::Stopping`].
     pub(super) async fn hand_over(self: &Arc<Self>, scope: BashScope, mut job: Job) -> Result<()> {
         while !self.shutdown.is_cancelled() {
             let jobs = match self.writer(scope) {
@@ -76,7 +77,7 @@ impl Writers {
             // A runtime that ends drops each new writer at once, and must get to dropping this task as well.
             tokio::task::yield_now().await;
         }
-        Err(Error::Unavailable("the worker is stopping".into()))
+        Err(Refusal::Stopping)
     }
 
     /// Ends the log's writer: once this returns, nothing that was handed over before is written any more.
