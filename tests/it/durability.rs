@@ -92,6 +92,37 @@ async fn a_command_has_an_end_after_kill_9_and_nothing_of_it_runs() {
     assert_eq!(stopped, json!({"success": true}), "it is over");
 }
 
+/// Before it begins, while it runs, and after it has ended but before that is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_has_one_end_and_nothing_of_it_runs_whenever_the_server_is_killed() {
+    let mut server = Start::new(BINARY).start();
+    let mut random = Random::seeded();
+    let mut all = Vec::new();
+    for _ in 0..10 {
+        for pause in ["", "sleep 0.01;", "sleep 0.04;", "sleep 1000;"] {
+            let script = format!("echo $$; {pause} echo more >&2; exit 3");
+            let started =
+                server.client.post_ok("/api/bash/start_bash_command", &json!({"command": script})).await;
+            all.push((started["id"].as_str().unwrap().to_owned(), pause.contains("1000")));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(random.below(40))).await;
+        server = server.killed_and_restarted();
+    }
+    for (id, is_cut_off) in all {
+        let stopped = server.client.post_ok(&format!("/api/bash/bash_commands/{id}/stop"), &json!({})).await;
+        assert_eq!(stopped, json!({"success": true}), "it is over");
+        let outputs = format!("/api/bash/bash_events/search?kind__eq=BashOutput&command_id__eq={id}");
+        let items = server.client.get_ok(&outputs).await["items"].as_array().unwrap().clone();
+        let codes: Vec<_> = items.iter().filter_map(|item| item["exit_code"].as_i64()).collect();
+        assert!(matches!(codes[..], [3 | -1]) && !(is_cut_off && codes == [3]), "{items:?}");
+        assert!(!items.last().unwrap()["exit_code"].is_null(), "nothing comes after the end: {items:?}");
+        let orders: Vec<_> = items.iter().filter_map(|item| item["order"].as_u64()).collect();
+        assert_eq!(orders, (0..orders.len() as u64).collect::<Vec<_>>(), "{items:?}");
+        let pid = items[0]["stdout"].as_str().and_then(|text| text.lines().next()).unwrap_or("none");
+        assert!(!is_alive(pid), "{items:?}");
+    }
+}
+
 fn is_alive(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))

@@ -140,16 +140,16 @@ mod tests {
     #[test]
     fn many_values_are_added_at_once_in_about_the_time_of_one() {
         let many = |first: usize| {
-            (first..first + 100_000).map(|number| (format!("{}", number % 900), format!("value {number}")))
+            (first..first + 20_000).map(|number| (format!("{}", number % 900), format!("value {number}")))
         };
         let begun = std::time::Instant::now();
         let mut values = KnownValues::default();
         values.extend(many(0));
-        values.extend(many(100_000));
+        values.extend(many(20_000));
         assert_eq!(values.iter().count(), MOST);
         let newest: BTreeSet<&str> = values.iter().map(|(name, _)| name).collect();
         assert_eq!(newest.len(), 900, "of every name the value that counts");
-        // One by one this would be ten billion comparisons.
+        // One by one this would be hundreds of millions of comparisons.
         assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
