@@ -1,7 +1,7 @@
 //! Compares what is wanted with what there is, and takes the steps that are missing: one at a time for each
 //! sandbox, those of different sandboxes side by side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,8 @@ const HOLD_OFF: Duration = Duration::from_secs(1);
 
 /// Steps under way at a time: more would only wait for the driver, and run out of its patience.
 const AT_ONCE: usize = 16;
+/// Of them, those that remove files: how long that takes is up to whoever made them, and others want to start.
+const ERASURES_AT_ONCE: usize = 4;
 
 /// What the reconciler goes by.
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ pub struct Reconciler {
     actor: Arc<Actor>,
     memories: HashMap<SandboxId, Memory>,
     busy: HashMap<SandboxId, task::Id>,
+    erasures: HashSet<task::Id>,
     steps: JoinSet<(SandboxId, Memory)>,
     driver_is_away: bool,
 }
@@ -50,7 +53,8 @@ pub struct Reconciler {
 impl Reconciler {
     pub fn new(rules: Rules, actor: Actor) -> Self {
         let (memories, busy, steps) = (HashMap::new(), HashMap::new(), JoinSet::new());
-        Self { rules, actor: Arc::new(actor), memories, busy, steps, driver_is_away: false }
+        let erasures = HashSet::new();
+        Self { rules, actor: Arc::new(actor), memories, busy, erasures, steps, driver_is_away: false }
     }
 
     /// Looks at everything once and begins the steps that are due; answers how long nothing more is.
@@ -107,15 +111,19 @@ impl Reconciler {
             _ if !held_off.is_zero() => Some(held_off),
             // The end of a step is followed by another look.
             _ if self.steps.len() >= AT_ONCE => Some(RESYNC),
+            Step::Erase if self.erasures.len() >= ERASURES_AT_ONCE => Some(RESYNC),
             _ => None,
         };
         if let Some(wait) = wait {
             self.memories.insert(view.sandbox, memory);
             return wait;
         }
-        let sandbox = view.sandbox.clone();
-        let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now));
-        self.busy.insert(sandbox, running.id());
+        let (sandbox, is_erasure) = (view.sandbox.clone(), step == Step::Erase);
+        let running = self.steps.spawn(take(self.actor.clone(), step, view, memory, now)).id();
+        self.busy.insert(sandbox, running);
+        if is_erasure {
+            self.erasures.insert(running);
+        }
         RESYNC
     }
 
@@ -151,7 +159,7 @@ impl Reconciler {
     /// # Cancel safety
     /// Dropping it loses nothing.
     pub async fn step_ended(&mut self) {
-        match self.steps.join_next().await {
+        match self.steps.join_next_with_id().await {
             Some(ended) => self.note(ended),
             None => pending().await,
         }
@@ -164,22 +172,24 @@ impl Reconciler {
 
     /// Waits for all steps under way.
     pub async fn finish(&mut self) {
-        while let Some(ended) = self.steps.join_next().await {
+        while let Some(ended) = self.steps.join_next_with_id().await {
             self.note(ended);
         }
     }
 
-    fn note(&mut self, ended: std::result::Result<(SandboxId, Memory), JoinError>) {
-        match ended {
-            Ok((sandbox, memory)) => {
-                self.busy.remove(&sandbox);
+    fn note(&mut self, ended: std::result::Result<(task::Id, (SandboxId, Memory)), JoinError>) {
+        let id = match ended {
+            Ok((id, (sandbox, memory))) => {
                 self.memories.insert(sandbox, memory);
+                id
             }
             Err(error) => {
                 tracing::error!(%error, "a step has panicked");
-                self.busy.retain(|_, step| *step != error.id());
+                error.id()
             }
-        }
+        };
+        self.busy.retain(|_, step| *step != id);
+        self.erasures.remove(&id);
     }
 }
 

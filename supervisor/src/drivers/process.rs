@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
 
-use super::{LOG_LINES, WorkerSettings, remove_folder, tail};
+use super::{LOG_BYTES, LOG_LINES, WorkerSettings, remove_folder, tail};
 use crate::{Driver, Found, Instance, InstanceState, Launch, StartError};
 
 /// What a child that was killed gets to be gone.
@@ -196,15 +196,31 @@ struct Log {
 }
 
 impl Log {
+    /// Of a line that is longer than all that is kept, what stands at its beginning.
     async fn read(self, output: impl AsyncRead + Unpin) {
-        let mut lines = BufReader::new(output).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() == LOG_LINES {
-                kept.pop_front();
+        let (mut output, mut line) = (BufReader::new(output), Vec::new());
+        while let Ok(piece @ [_, ..]) = output.fill_buf().await {
+            let end = piece.iter().position(|byte| *byte == b'\n');
+            let (text, taken) =
+                (piece.get(..end.unwrap_or(piece.len())), end.map_or(piece.len(), |end| end + 1));
+            let room = LOG_BYTES.saturating_sub(line.len());
+            line.extend(text.unwrap_or_default().iter().take(room));
+            output.consume(taken);
+            if end.is_some() {
+                self.keep(&std::mem::take(&mut line));
             }
-            kept.push_back(tail(&String::from_utf8_lossy(&line)).to_owned());
         }
+        if !line.is_empty() {
+            self.keep(&line);
+        }
+    }
+
+    fn keep(&self, line: &[u8]) {
+        let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == LOG_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(String::from_utf8_lossy(line).into_owned());
     }
 
     fn text(&self) -> String {

@@ -1,4 +1,6 @@
-//! What a hostile worker makes of its lease.
+//! What hostile workers and tenants make of leases, epochs and files.
+
+use std::sync::atomic::Ordering;
 
 use ports::Expect;
 use types::Epoch;
@@ -38,4 +40,18 @@ async fn after_the_last_epoch_there_is_none_and_the_others_go_on() {
     world.supervisor().settle(world.start).await;
     assert_eq!(world.workers.instances(), [instance("b", 1)]);
     assert_eq!(world.allocation("a").await, last, "no epoch comes a second time");
+}
+
+#[tokio::test]
+async fn files_that_take_long_to_be_removed_keep_nobody_from_starting() {
+    let world = world().await;
+    world.workers.files_are_many.store(true, Ordering::Relaxed);
+    for number in 0..100 {
+        world.want(&format!("a{number}"), Want::Deleted, 1).await;
+    }
+    world.want("b", Want::Running, 1).await;
+    let mut supervisor = world.supervisor();
+    supervisor.look(world.start).await.unwrap();
+    world.until_running(1).await;
+    assert_eq!(world.workers.instances(), [instance("b", 1)]);
 }

@@ -127,6 +127,25 @@ async fn the_end_of_a_worker_is_told_with_its_code_and_last_lines() {
     assert_eq!(world.state().await, []);
 }
 
+/// The most memory that this process has had, in bytes.
+fn peak() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_no_line_fills_nobodys_memory() {
+    const WRITTEN: usize = 100_000_000;
+    let world = world(&format!("head -c {WRITTEN} /dev/zero | tr '\\0' x; exit 7"));
+    let (launch, before) = (launch(), peak());
+    world.driver.start(&launch).await.unwrap();
+    until(async || world.state().await == [InstanceState::Exited { code: Some(7) }]).await;
+    let (log, grown) = (world.driver.log(&launch.instance).await, peak() - before);
+    assert!(log.starts_with('x') && log.len() < WRITTEN / 1_000, "{} bytes are kept", log.len());
+    assert!(grown < WRITTEN / 4, "{} MiB", grown >> 20);
+}
+
 #[tokio::test]
 async fn a_worker_that_is_asked_to_end_may_finish() {
     let world = world("trap 'echo bye > bye; exit 0' TERM\nwhile true; do sleep 0.05; done");
