@@ -11,7 +11,7 @@ use telemetry::metrics::Placement;
 use types::Epoch;
 use types::buckets::{ALLOCATIONS, LEASES, SANDBOXES};
 use types::calls::RestCall;
-use types::placement::{Allocation, Failure, FailureReason, Want, Wanted};
+use types::placement::{Allocation, Failure, FailureReason, Want, Wanted, told_to_clients};
 use types::time::{millis, utc_of_unix};
 
 use crate::credentials::{self, Minter};
@@ -167,7 +167,10 @@ impl Actor {
         memory: &mut Memory,
         now: Moment,
     ) -> Result<()> {
-        let Cause { reason, message, log } = cause;
+        let Cause { reason, mut message, log } = cause;
+        if let Some(told) = told_to_clients(&log) {
+            message = format!("{message} {told}");
+        }
         let verdict = match reason {
             FailureReason::DriverUnavailable => memory.failures.excuse(DRIVER_RETRY),
             _ => memory.failures.note(now.instant),

@@ -53,9 +53,9 @@ pub struct Allocation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub reason: FailureReason,
-    /// One sentence.
+    /// A sentence, and what the worker has said for clients.
     pub message: String,
-    /// The last lines the instance wrote.
+    /// The last lines the instance wrote, of whatever is inside: for administrators alone.
     #[serde(default)]
     pub log: String,
     /// UTC with `Z`.
@@ -155,9 +155,32 @@ impl Service for Renewal {
 
 impl OfWorker for Renewal {}
 
+/// Begins the line in which a worker that cannot work here tells those who wait for it why. What else it writes is for
+/// whoever runs the cluster.
+const FOR_CLIENTS: &str = "for clients: ";
+
+/// The line by which a worker tells clients `why` it cannot work here.
+#[must_use]
+pub fn for_clients(why: &str) -> String {
+    format!("{FOR_CLIENTS}{why}")
+}
+
+/// What a worker has told clients in its last lines.
+#[must_use]
+pub fn told_to_clients(log: &str) -> Option<&str> {
+    log.lines().rev().find_map(|line| line.strip_prefix(FOR_CLIENTS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_workers_lines_clients_are_told_what_is_for_them() {
+        let log = format!("os error 5 at /srv\n{}\nmore of the inside", for_clients("There is no bash."));
+        assert_eq!(told_to_clients(&log), Some("There is no bash."));
+        assert_eq!(told_to_clients("os error 5 at /srv"), None);
+    }
 
     #[test]
     fn a_sandbox_record_keeps_its_form() {

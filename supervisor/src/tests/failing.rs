@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use types::Epoch;
 use types::buckets::LEASES;
-use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
+use types::placement::{Allocation, Failure, FailureReason, Lease, Want, for_clients};
 use types::time::utc_of_unix;
 
 use super::{SECOND, World, exited, instance, world};
@@ -47,6 +47,18 @@ async fn a_worker_that_ended_is_recorded_with_its_last_words_and_comes_back() {
     assert_eq!(world.get::<Lease>(LEASES, "a").await, None, "nobody holds it any more");
     supervisor.settle(world.start + SECOND).await;
     assert_eq!(world.workers.instances(), [instance("a", 2)]);
+}
+
+#[tokio::test]
+async fn of_a_workers_last_words_clients_are_told_those_that_are_for_them() {
+    let (world, mut supervisor) = started().await;
+    let words = format!("os error 5 at /srv\n{}", for_clients("The image has no bash."));
+    *world.workers.last_words.lock().unwrap() = Some(words.clone());
+    world.workers.set(instance("a", 1), exited(3));
+    supervisor.settle(world.start).await;
+    let failure = world.failure().await.unwrap();
+    assert_eq!(failure.message, "The worker ended with exit code 3. The image has no bash.");
+    assert_eq!(failure.log, words);
 }
 
 #[tokio::test]

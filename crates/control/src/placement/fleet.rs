@@ -217,10 +217,7 @@ impl Fleet {
     }
 }
 
+/// The log of the worker is of the inside.
 fn not_started(failure: &Failure) -> Fault {
-    let text = match failure.log.trim() {
-        "" => failure.message.clone(),
-        log => format!("{}\n{log}", failure.message),
-    };
-    Fault::new(Code::Absent, text)
+    Fault::new(Code::Absent, failure.message.clone())
 }
