@@ -87,7 +87,9 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             let mut pauses = SERVING_AGAIN;
             while let Err(error) = serve().await {
                 tracing::warn!(%error, "workers cannot be served, trying again");
-                tokio::time::sleep(pauses.pause()).await;
+                if stop.run_until_cancelled(tokio::time::sleep(pauses.pause())).await.is_none() {
+                    return;
+                }
             }
         }
     });

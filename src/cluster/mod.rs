@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ports::retry::Backoff;
 use settings::Cluster;
+use tokio_util::sync::CancellationToken;
 use types::placement::Credentials;
 
 /// How long a gateway is waited for, and how often it is looked for.
@@ -47,19 +48,27 @@ async fn connect_with(
     Ok(connection)
 }
 
-/// What `ask` asks for, as soon as a gateway has made it ready.
+/// What `ask` asks for, as soon as a gateway has made it ready; `None` when it is time to `stop`.
 ///
 /// # Errors
 /// When none does in time, or this part may not have it.
-async fn ready<T>(mut ask: impl AsyncFnMut() -> Result<T, nats::Error>) -> anyhow::Result<T> {
+async fn ready<T>(
+    stop: &CancellationToken,
+    mut ask: impl AsyncFnMut() -> Result<T, nats::Error>,
+) -> anyhow::Result<Option<T>> {
     let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
-    loop {
-        match ask().await {
-            Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_))) if Instant::now() < give_up => {
-                tracing::info!(%error, "waiting for a gateway");
-                tokio::time::sleep(pauses.pause()).await;
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_)))
+                    if Instant::now() < give_up =>
+                {
+                    tracing::info!(%error, "waiting for a gateway");
+                    tokio::time::sleep(pauses.pause()).await;
+                }
+                other => return other,
             }
-            other => return Ok(other?),
         }
-    }
+    };
+    Ok(stop.run_until_cancelled(asking).await.transpose()?)
 }

@@ -172,6 +172,11 @@ fn urls(source: &Source, field: &str) -> Result<Option<Vec<String>>, Invalid> {
             "must be nats://host:port, tls://host:port or unix:///path, several parted by commas",
         ));
     }
+    // Addresses are told in logs and by `doctor`.
+    if urls.iter().any(|url| url.contains('@')) {
+        let what = "must hold no user and no password: what signs in to NATS is in OH_NATS_CREDENTIALS_FILE";
+        return Err(Invalid::new(field, what));
+    }
     Ok(Some(urls))
 }
 
@@ -221,6 +226,9 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         assert!(cluster(&[("OH_NATS_URL", "http://a")]).is_err());
+        let with_a_password = cluster(&[("OH_NATS_URL", "nats://a:1,nats://user:pass@b:2")]);
+        let refused = with_a_password.err().expect("it would be in logs").to_string();
+        assert!(refused.starts_with("OH_NATS_URL ") && !refused.contains("pass@"), "{refused}");
         assert!(cluster(&[("OH_SANDBOX_POLICY", "each")]).is_err());
         assert!(cluster(&[("OH_SANDBOX_DRIVER", "vm")]).is_err());
         assert!(cluster(&[("OH_METRICS_ADDRESS", "9464")]).is_err());

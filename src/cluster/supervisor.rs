@@ -38,7 +38,7 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
 async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let connection = super::connect(cluster, "supervisor").await?;
-    let ports = super::ready(async || connection.control().await).await?;
+    let Some(ports) = super::ready(&stop, async || connection.control().await).await? else { return Ok(()) };
     let driver = driver(settings, cluster).await?;
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;

@@ -11,7 +11,7 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use ports::{Bus, Delivery};
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
-use types::placement::{Credentials, Renewal, WorkerSpec};
+use types::placement::{Credentials, Renewal, WorkerSpec, for_clients};
 use types::subjects;
 
 use super::door;
@@ -56,11 +56,15 @@ fn read_spec() -> anyhow::Result<WorkerSpec> {
         .map_err(|_| anyhow::anyhow!("standard input must hold one line: the worker's specification"))
 }
 
-/// Before anything is promised: those who wait for the worker are shown what it says at its end.
+/// Before anything is promised.
 fn find_bash() -> anyhow::Result<()> {
+    const MISSING: &str = "The sandbox's image has no bash, which agents need for their terminal.";
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = std::env::split_paths(&path).any(|folder| folder.join("bash").is_file());
-    anyhow::ensure!(is_there, "The sandbox's image has no bash, which agents need for their terminal.");
+    if !is_there {
+        eprintln!("{}", for_clients(MISSING));
+        anyhow::bail!(MISSING);
+    }
     Ok(())
 }
 
@@ -78,7 +82,8 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
     })
     .await?;
-    let ports = super::ready(async || connection.worker(&spec.sandbox, spec.epoch).await).await?;
+    let asking = super::ready(&stop, async || connection.worker(&spec.sandbox, spec.epoch).await);
+    let Some(ports) = asking.await? else { return Ok(()) };
     let state = PathBuf::from(&spec.state_dir);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     let broker = worker::Broker::new(ports.bus.clone(), spec.sandbox.clone(), spec.epoch);

@@ -37,6 +37,9 @@ const SPANS_PORT: u16 = 4318;
 const CONNECTIONS: usize = 10_000;
 /// Without room for another connection, or without a NATS that answers.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What a server gets to take a connection. One whose machine is gone says nothing for minutes, while workers give up after
+/// five seconds, and there may be others.
+const ANSWERING: Duration = Duration::from_secs(2);
 /// For the connections that are open at the end: their workers come back to the next door.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -135,9 +138,10 @@ async fn forward(listener: UnixListener, way: Way) {
 
 async fn first_that_answers(servers: &[String]) -> Option<TcpStream> {
     for server in servers {
-        match TcpStream::connect(server.as_str()).await {
-            Ok(stream) => return stream.set_nodelay(true).is_ok().then_some(stream),
-            Err(error) => tracing::debug!(server, %error, "NATS does not answer"),
+        match tokio::time::timeout(ANSWERING, TcpStream::connect(server.as_str())).await {
+            Ok(Ok(stream)) => return stream.set_nodelay(true).is_ok().then_some(stream),
+            Ok(Err(error)) => tracing::debug!(server, %error, "NATS does not answer"),
+            Err(_) => tracing::warn!(server, "NATS does not answer in time"),
         }
     }
     None
@@ -206,6 +210,27 @@ mod tests {
                 && tokio::time::timeout(PAUSE, again.read(&mut [0; 1])).await.is_err()
         })
         .await;
+    }
+
+    /// A server whose machine has gone without a word: nothing that is sent to it is answered.
+    async fn silent() -> (Vec<TcpStream>, tokio::net::TcpListener) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let (address, mut waiting) = (listener.local_addr().unwrap(), Vec::new());
+        while let Ok(taken) = tokio::time::timeout(PAUSE, TcpStream::connect(address)).await {
+            waiting.push(taken.unwrap());
+        }
+        (waiting, listener)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_gone_without_a_word_keeps_nobody_from_the_next_one() {
+        let (_waiting, gone) = silent().await;
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = [&gone, &there].map(|server| server.local_addr().unwrap().to_string());
+        let found = tokio::time::timeout(testing::PATIENCE, first_that_answers(&servers)).await.unwrap();
+        assert_eq!(found.unwrap().peer_addr().unwrap(), there.local_addr().unwrap());
     }
 
     #[tokio::test]
