@@ -91,6 +91,7 @@ impl App {
                 hub: Hub::new(ports, &tasks, config.limits.sockets_per_conversation),
                 tasks: tasks.clone(),
                 metrics: config.metrics.http.clone(),
+                ping_every: config.limits.ping_every,
             },
             metrics: config.metrics,
             limits: config.limits,

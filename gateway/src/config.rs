@@ -103,6 +103,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may take nothing of what it is sent.
     pub write_timeout: Duration,
+    /// How often the client of a socket is asked whether it is there.
+    pub ping_every: Duration,
     /// What requests in flight get to finish when the server stops.
     pub drain: Duration,
 }
@@ -119,6 +121,7 @@ impl Default for Limits {
             json_bytes: 32 * 1024 * 1024,
             header_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            ping_every: Duration::from_secs(20),
             drain: Duration::from_secs(10),
         }
     }

@@ -2,6 +2,7 @@
 //! because whoever collects them must not know any route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::placement::{Runtimes, Workers};
 use control::{Activity, Tasks};
@@ -36,4 +37,5 @@ pub struct Sockets {
     pub hub: Hub,
     pub tasks: Tasks,
     pub metrics: Http,
+    pub ping_every: Duration,
 }

@@ -1,10 +1,12 @@
 //! Whether the store takes a value and gives it back, and the runs that an earlier process left are closed.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ports::{Expect, Kv};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::buckets::PROBE;
 
@@ -14,9 +16,11 @@ const FRESH: Duration = Duration::from_secs(1);
 
 pub type Verdict = Result<(), &'static str>;
 
-/// Remembers the last probe of the store for a second, so that polling does not make writes. Cheap to clone.
+/// Remembers the last probe of the store for a second: whoever asks needs no key, and may ask often and in numbers. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Readiness {
+    /// Held by who probes: the others wait for what it finds.
     last: Arc<Mutex<Option<(Instant, Verdict)>>>,
     settled: CancellationToken,
     kv: Arc<dyn Kv>,
@@ -32,18 +36,16 @@ impl Readiness {
         if !self.settled.is_cancelled() {
             return Err("runs that were cut off are being closed");
         }
-        if let Some(verdict) = self.remembered() {
+        let mut last = self.last.lock().await;
+        if let Some((at, verdict)) = *last
+            && at.elapsed() < FRESH
+        {
             return verdict;
         }
         let verdict = tokio::time::timeout(DEADLINE, round_trip(&*self.kv)).await;
         let verdict = verdict.unwrap_or(Err("the store does not answer in time"));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), verdict));
+        *last = Some((Instant::now(), verdict));
         verdict
-    }
-
-    fn remembered(&self) -> Option<Verdict> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.filter(|(at, _)| at.elapsed() < FRESH).map(|(_, verdict)| verdict)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,6 +23,10 @@ use crate::front::Front;
 use crate::gate::Gate;
 use crate::linger::Lingering;
 use crate::{App, Config};
+
+/// Bytes by which a head may be too long and still be read to its end, for an answer that says so: what comes after
+/// them is not waited for.
+const REFUSABLE: usize = 16 * 1024;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,8 +124,10 @@ async fn rest_after(error: &io::Error) {
 async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
     let (admission, cut_off) = (stream.admission(), stream.cut_off());
     let limits = &app.0.limits;
-    let tasks = app.0.tasks.clone();
+    let (tasks, asked) = (app.0.tasks.clone(), Arc::new(AtomicBool::new(false)));
+    let has_asked = asked.clone();
     let answering = service_fn(move |request: hyper::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         let mut request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
         request.extensions_mut().insert(admission.clone());
         answer(edge.clone(), request)
@@ -128,6 +136,7 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.headers)
+        .max_header_size(limits.header_bytes + REFUSABLE)
         .serve_connection(TokioIo::new(stream), answering)
         .with_upgrades();
     tokio::pin!(connection);
@@ -135,6 +144,10 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
         tokio::select! {
             outcome = connection.as_mut() => outcome,
             () = app.0.tasks.drain.cancelled() => {
+                // A first request that has not arrived by now is not waited for.
+                if !has_asked.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

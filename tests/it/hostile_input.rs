@@ -125,6 +125,9 @@ async fn a_file_that_makes_its_readers_wait_holds_up_neither_a_run_nor_the_serve
     assert!(server.terminate().success());
 }
 
+const UPGRADE: &str = "GET /sockets/bash-events HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// A connection that writes what it likes; unlike an HTTP client, all of it before it reads.
 fn connect(url: &str) -> TcpStream {
     let stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
@@ -159,9 +162,7 @@ async fn a_client_that_pings_and_never_reads_does_not_fill_the_memory() {
     const MOST: usize = 96 * 1024 * 1024;
     let server = Start::new(BINARY).start();
     let mut stream = connect(&server.url);
-    let head = "GET /sockets/bash-events HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(UPGRADE.as_bytes()).unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
@@ -176,6 +177,38 @@ async fn a_client_that_pings_and_never_reads_does_not_fill_the_memory() {
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 32 * 1024, "{grown} KiB more after {sent} bytes of pings");
     server.client.get_ok("/ready").await;
+}
+
+/// Asks for a socket without a key, and begins to say who it is.
+fn nobodys_socket(url: &str) -> TcpStream {
+    let mut stream = connect(url);
+    stream.write_all(UPGRADE.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    stream.write_all(&[0x81]).unwrap();
+    stream
+}
+
+/// Begins a request that never ends. However much it is told, the server need not take it all.
+fn endless_head(url: &str) -> TcpStream {
+    let mut stream = connect(url);
+    stream.write_all(b"GET /alive HTTP/1.1\r\nHost: localhost\r\nX-Long: ").unwrap();
+    let _ = stream.write_all(&vec![b'x'; 400 * 1024]);
+    stream
+}
+
+#[tokio::test]
+async fn clients_without_a_key_hold_little_memory_by_what_they_do_not_finish() {
+    const EACH: usize = 100;
+    let server = Start::new(BINARY).with_key("right").start();
+    let _first = (nobodys_socket(&server.url), endless_head(&server.url));
+    let before = server.resident_kib();
+    let _held: Vec<TcpStream> =
+        (0..EACH).flat_map(|_| [nobodys_socket(&server.url), endless_head(&server.url)]).collect();
+    server.client.get_ok("/ready").await;
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "{grown} KiB more");
 }
 
 /// What a shell in the sandbox says of the process whose number is in `file`: `runs`, or that it has `ended`. Nothing

@@ -73,7 +73,8 @@ async fn serve(
     };
     let (sink, mut stream) = socket.split();
     let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain: &sockets.tasks.drain };
+    let (drain, ping_every) = (&sockets.tasks.drain, sockets.ping_every);
+    let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain, ping_every };
     let speaking = async {
         let events = match Listener::new(tails.tail(&target.sandbox, &target.scope), replay).await {
             Ok(events) => events,

@@ -138,7 +138,8 @@ impl Listening {
         };
         let (sink, mut stream) = socket.split();
         let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));
-        let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain };
+        let ping_every = self.sockets.ping_every;
+        let mut wire = Wire { sink, outbox: &outbox, heard: &heard, drain, ping_every };
         let messages =
             Messages { conversations: &self.conversations, entry: &entry, protocol: opening.protocol };
         let listening = listen(&mut stream, &heard, &outbox, &caller, &messages);

@@ -42,7 +42,7 @@ pub(super) async fn listen(
             Frame::Text(text) if is_late_auth(&text) => {}
             Frame::Text(text) => {
                 let acted = if caller.may(Right::Write) {
-                    actor.act(&text).await
+                    heard.serving(actor.act(&text)).await
                 } else {
                     Err(Complaint::forbidden())
                 };

@@ -14,6 +14,9 @@ use futures_util::FutureExt;
 use crate::described::Routes;
 use crate::handles::Sockets;
 
+/// Bytes that are read at once. Each socket keeps so much in memory, also one whose client nobody knows.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// Frames queued for one system call, in bytes.
 const WRITE_BUFFER: usize = 64 * 1024;
 
@@ -38,6 +41,7 @@ where
 {
     let (tasks, http) = (sockets.tasks.clone(), sockets.metrics.clone());
     upgrade
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(MAX_INBOUND)
         .max_frame_size(MAX_INBOUND)

@@ -11,8 +11,6 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-const PING_EVERY: Duration = Duration::from_secs(20);
-
 /// What a client may take to read what is sent at once.
 const STALLED: Duration = Duration::from_secs(60);
 
@@ -28,15 +26,28 @@ pub(super) enum Stop {
 
 /// Whether the client was heard of since it was pinged.
 #[derive(Default)]
-pub(super) struct Heard(AtomicBool);
+pub(super) struct Heard {
+    since_the_ping: AtomicBool,
+    is_served: AtomicBool,
+}
 
 impl Heard {
     pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.since_the_ping.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what a frame asks for. Nothing else of the client is read meanwhile, however long that takes: it is not for
+    /// silence that it has to go.
+    pub(super) async fn serving<T>(&self, work: impl Future<Output = T>) -> T {
+        self.is_served.store(true, Ordering::Relaxed);
+        let done = work.await;
+        self.note();
+        self.is_served.store(false, Ordering::Relaxed);
+        done
     }
 
     fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.since_the_ping.swap(false, Ordering::Relaxed) || self.is_served.load(Ordering::Relaxed)
     }
 }
 
@@ -45,6 +56,7 @@ pub(super) struct Wire<'a> {
     pub(super) outbox: &'a Outbox,
     pub(super) heard: &'a Heard,
     pub(super) drain: &'a CancellationToken,
+    pub(super) ping_every: Duration,
 }
 
 impl Wire<'_> {
@@ -75,7 +87,8 @@ impl Wire<'_> {
 
     /// Sends what comes into the outbox, and pings, until the end. `snapshot` makes a `full_state` frame.
     pub(super) async fn pump(&mut self, snapshot: impl Fn() -> Utf8Bytes) -> Stop {
-        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        let every = self.ping_every;
+        let mut pings = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         self.heard.note();
         loop {
             let (outbox, drain) = (self.outbox, self.drain);

@@ -111,6 +111,18 @@ impl Socket {
         }
     }
 
+    /// Waits until the server has asked so many times whether somebody is there; answers it, as always.
+    ///
+    /// # Panics
+    /// When it does not ask, or says something else.
+    pub async fn until_pinged(&mut self, times: usize) {
+        for _ in 0..times {
+            let frame = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nobody asks");
+            let frame = frame.expect("the socket ended").expect("the socket broke");
+            assert!(matches!(frame, Message::Ping(_)), "an unexpected frame: {frame:?}");
+        }
+    }
+
     /// The close code, after whatever frames come before it.
     ///
     /// # Panics
