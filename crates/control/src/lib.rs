@@ -50,8 +50,8 @@ pub struct Control {
     pub conversations: Conversations,
     pub commands: Commands,
     pub activity: Activity,
-    /// Cancelled when the runs that an earlier process left are closed. Where others may serve them it is at once: the
-    /// worker of a sandbox may be starting elsewhere.
+    /// Cancelled when the runs that an earlier process left are closed, or in a cluster, where a worker may not come, when
+    /// that takes too long.
     pub settled: CancellationToken,
 }
 
@@ -85,10 +85,8 @@ impl Control {
                 models.clone().serve(&server).await?;
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
-                placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
+                let settled = placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);
                 tasks.spawn_vital("giving up abandoned sandboxes", fleet.keep_giving_up());
-                let settled = CancellationToken::new();
-                settled.cancel();
                 (workers, settled)
             }
         };

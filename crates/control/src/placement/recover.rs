@@ -1,7 +1,7 @@
 //! Runs that lost their worker: what the log calls running and nobody runs is closed by the next worker, once
 //! it is told to look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +28,18 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
+/// A gateway that starts waits no longer than this for the workers of runs that were cut off: another supervisor takes over
+/// within seconds, and starts them at once.
+const SETTLED_AFTER: Duration = Duration::from_secs(15);
+
 /// Cut-off runs that are closed at the same time.
 const AT_ONCE: usize = 16;
 
 /// Has the worker that is always there look at the runs that were cut off. What it answers is cancelled when they are
 /// closed.
 pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) -> CancellationToken {
-    let (workers, cut_off, closed) = (workers.clone(), running(index), CancellationToken::new());
+    let (workers, index) = (workers.clone(), index.clone());
+    let (cut_off, closed) = (running(&index), CancellationToken::new());
     if cut_off.is_empty() {
         closed.cancel();
         return closed;
@@ -42,34 +47,55 @@ pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) -> Cancell
     let when_closed = closed.clone().drop_guard();
     tasks.spawn_until_drain(async move {
         let _when_closed = when_closed;
-        close(cut_off, &workers).await;
+        close(cut_off, &workers, &index).await;
     });
     closed
 }
 
 /// Starts the workers that are missing, and tells every worker that comes which runs to look at, until the server
-/// stops.
-pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, tasks: &Tasks) {
-    let cut_off: BTreeSet<SandboxId> =
-        running(index).iter().map(|entry| entry.log.sandbox().clone()).collect();
-    for sandbox in cut_off {
-        let placement = workers.placement().clone();
+/// stops. What it answers is cancelled when those that are called running now were looked at, or when that takes too long:
+/// one worker that does not start must not keep a gateway from serving the others.
+pub(crate) fn follow_fleet(
+    fleet: &Fleet,
+    workers: &Workers,
+    index: &Index,
+    tasks: &Tasks,
+) -> CancellationToken {
+    let settled = CancellationToken::new();
+    let looking = Arc::new(settled.clone().drop_guard());
+    let mut cut_off: BTreeMap<SandboxId, Vec<Arc<ConversationState>>> = BTreeMap::new();
+    for entry in running(index) {
+        cut_off.entry(entry.log.sandbox().clone()).or_default().push(entry);
+    }
+    for (sandbox, entries) in cut_off {
+        let (workers, index, looking) = (workers.clone(), index.clone(), looking.clone());
         tasks.spawn_until_drain(async move {
-            if let Err(fault) = placement.ready(&sandbox).await {
-                tracing::warn!(sandbox.id = %sandbox, %fault, "a worker that is missing does not start");
+            let _looking = looking;
+            match workers.placement().ready(&sandbox).await {
+                Ok(_) => close(entries, &workers, &index).await,
+                Err(fault) => {
+                    tracing::warn!(sandbox.id = %sandbox, %fault, "a worker that is missing does not start");
+                }
             }
         });
     }
+    let too_long = settled.clone();
+    tasks.spawn_until_drain(async move {
+        // Whichever comes first.
+        let _ = tokio::time::timeout(SETTLED_AFTER, too_long.cancelled()).await;
+        too_long.cancel();
+    });
     let (mut leases, mut told) = (fleet.leases.changes(), BTreeMap::new());
     let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
     tasks.spawn_vital("telling new workers of runs that were cut off", async move {
         loop {
             let newcomers = newcomers(&leases.borrow_and_update(), &mut told);
             for sandbox in newcomers.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
-                let (workers, mut entries) = (workers.clone(), index.in_sandbox(&sandbox));
+                let (workers, index) = (workers.clone(), index.clone());
+                let mut entries = index.in_sandbox(&sandbox);
                 entries.retain(|entry| entry.status() == Status::Running);
                 if !entries.is_empty() {
-                    telling.spawn_until_drain(async move { close(entries, &workers).await });
+                    telling.spawn_until_drain(async move { close(entries, &workers, &index).await });
                 }
             }
             if leases.changed().await.is_err() {
@@ -77,6 +103,7 @@ pub(crate) fn follow_fleet(fleet: &Fleet, workers: &Workers, index: &Index, task
             }
         }
     });
+    settled
 }
 
 fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String, Epoch>) -> Vec<String> {
@@ -93,19 +120,24 @@ fn running(index: &Index) -> Vec<Arc<ConversationState>> {
     entries
 }
 
-async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers) {
-    let waking = stream::iter(entries).map(|entry| async move { wake(workers, &entry).await });
+async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers, index: &Index) {
+    let waking = stream::iter(entries).map(|entry| async move { wake(workers, index, &entry).await });
     waking.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
-/// Has the conversation opened; for one that runs nothing changes.
-async fn wake(workers: &Workers, entry: &ConversationState) {
+/// Has the conversation opened, and waits until the index shows what came of it; for one that runs nothing changes.
+async fn wake(workers: &Workers, index: &Index, entry: &Arc<ConversationState>) {
     let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
     loop {
         let waking = workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, DEADLINE);
         match waking.await {
-            Ok(_) => return,
+            Ok(done) => {
+                if let Err(error) = index.wait_for(entry, done.seq, DEADLINE).await {
+                    tracing::warn!(conversation.id = %entry.id, %error, "the end of a run that was cut off is not known");
+                }
+                return;
+            }
             Err(fault)
                 if matches!(fault.code, Code::Absent | Code::Unavailable) && Instant::now() < give_up =>
             {
