@@ -1,11 +1,6 @@
-//! What was acknowledged is there: after SIGKILL at any moment, with a torn last line, on a full disk.
+//! What was acknowledged is there after SIGKILL at any moment, and what was cut off has an end.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use serde_json::{Value, json};
-use testing::client::message;
+use serde_json::json;
 use testing::eventually;
 use testing::history::{Tally, id_of};
 use testing::model::Model;
@@ -16,27 +11,29 @@ use testing::socket::Socket;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 const ROUNDS: u64 = 50;
+/// A cluster takes longer to come back.
+const ROUNDS_OF_A_CLUSTER: u64 = 10;
 const STEPS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_in_the_middle_of_a_run_loses_doubles_and_reorders_nothing() {
     let steps = (0..STEPS).map(|i| Turn::terminal(&format!("call_{i}"), &format!("echo {i}"))).collect();
     let model = Model::start(0, vec![Script::new("[[fifty]]", steps)]).await.unwrap();
-    let start = Start::new(BINARY);
-    let mut server = start.start();
+    let mut server = Start::new(BINARY).start();
     let (mut random, mut tally) = (Random::seeded(), Tally::default());
-    for round in 0..ROUNDS {
+    let rounds = if server.is_cluster() { ROUNDS_OF_A_CLUSTER } else { ROUNDS };
+    for round in 0..rounds {
         server = kill_in_the_middle(server, &model, &mut random, &mut tally).await;
         if round % 10 == 9 {
             println!("round {}: {} events acknowledged so far", round + 1, tally.acknowledged);
         }
     }
-    println!("{ROUNDS} kills: {tally}");
+    println!("{rounds} kills: {tally}");
     assert!(tally.acknowledged > 0 && tally.is_clean());
 }
 
 async fn kill_in_the_middle(server: Server, model: &Model, random: &mut Random, tally: &mut Tally) -> Server {
-    let work = server.folder().join("work").display().to_string();
+    let work = server.project().join("work").display().to_string();
     let id = server.client.create(&model.base_url(), &work).await;
     let mut socket = server.client.socket(&format!("/sockets/events/{id}")).await;
     let enough = 1 + random.below(STEPS as u64) as usize;
@@ -85,8 +82,11 @@ async fn a_command_has_an_end_after_kill_9_and_nothing_of_it_runs() {
     })
     .await;
     assert_eq!((&end["exit_code"], &end["order"]), (&json!(-1), &json!(1)));
-    for pid in printed.split_whitespace() {
-        eventually("its processes are gone", || async { (!is_alive(pid)).then_some(()) }).await;
+    // Those of a container go with it, and have other numbers here.
+    if !server.is_in_containers() {
+        for pid in printed.split_whitespace() {
+            eventually("its processes are gone", || async { (!is_alive(pid)).then_some(()) }).await;
+        }
     }
     let stopped = server.client.post_ok(&format!("/api/bash/bash_commands/{id}/stop"), &json!({})).await;
     assert_eq!(stopped, json!({"success": true}), "it is over");
@@ -124,8 +124,7 @@ async fn a_command_has_one_end_and_nothing_of_it_runs_whenever_the_server_is_kil
 }
 
 fn is_alive(pid: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))
+    testing::process::is_alive(pid.parse().unwrap())
 }
 
 /// The ids of the stored events that the socket brought, until it has brought `enough` observations.
@@ -143,29 +142,6 @@ async fn observations(socket: &mut Socket, enough: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_torn_last_line_is_cut_and_the_rest_is_kept() {
-    let model = Model::start(0, vec![Script::new("[[torn]]", vec![Turn::text("hello")])]).await.unwrap();
-    let start = Start::new(BINARY);
-    let mut server = start.start();
-    let id = server.client.create(&model.base_url(), &server.folder().join("w").display().to_string()).await;
-    server.client.send(&id, "[[torn]]", true).await;
-    server.client.wait_for_status(&id, "finished").await;
-    let before = server.client.events(&id).await;
-    assert!(server.terminate().success());
-
-    let log = server.folder().join("workspace/conversations").join(id.replace('-', "")).join("events.jsonl");
-    let mut file = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
-    file.write_all(br#"{"n":99,"event":{"id":"half"#).unwrap();
-    drop(file);
-
-    let server = start.start();
-    assert_eq!(server.client.events(&id).await, before);
-    server.client.send(&id, "again", true).await;
-    server.client.wait_for_status(&id, "finished").await;
-    assert!(server.client.events(&id).await.len() > before.len());
-}
-
-#[tokio::test]
 async fn a_server_that_says_it_is_ready_takes_commands() {
     let mut server = Start::new(BINARY).start();
     for _ in 0..20 {
@@ -174,85 +150,4 @@ async fn a_server_that_says_it_is_ready_takes_commands() {
         assert_eq!(output["stdout"], "here\n");
         server = server.killed_and_restarted();
     }
-}
-
-#[tokio::test]
-async fn a_second_server_on_one_data_directory_refuses_to_start() {
-    let start = Start::new(BINARY);
-    let server = start.start();
-    let second = start.command().output().unwrap();
-    assert!(!second.status.success());
-    let told = String::from_utf8_lossy(&second.stderr);
-    assert!(told.contains(&server.pid().to_string()), "names the process that holds it: {told}");
-    server.client.get_ok("/ready").await;
-}
-
-#[tokio::test]
-async fn an_orderly_stop_pauses_runs_and_closes_sockets_with_1012() {
-    let model = Model::start(0, vec![Script::new("[[long]]", vec![Turn::terminal("call_1", "sleep 600")])])
-        .await
-        .unwrap();
-    let start = Start::new(BINARY);
-    let mut server = start.start();
-    let id = server.client.create(&model.base_url(), &server.folder().join("w").display().to_string()).await;
-    let mut socket = server.client.socket(&format!("/sockets/events/{id}")).await;
-    server.client.send(&id, "[[long]]", true).await;
-    socket.until(|event| event["kind"] == "ActionEvent").await;
-    assert!(server.terminate().success());
-    assert_eq!(socket.close_code().await, 1012);
-
-    let server = start.start();
-    let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
-    assert_eq!(info["execution_status"], "paused");
-}
-
-/// A file system of its own with little room.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where we may not mount.
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(at).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_new_messages_and_keeps_the_acknowledged_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
-        testing::may_skip("the full disk", "mounting a small file system needs root");
-        return;
-    };
-    let data = disk.0.join("conversations");
-    let start = Start::new(BINARY).with("OH_CONVERSATIONS_PATH", &data.display().to_string());
-    let server = start.start();
-    let id =
-        server.client.create("http://127.0.0.1:9/v1", &server.folder().join("w").display().to_string()).await;
-    let path = format!("/api/conversations/{id}/events");
-
-    let text = "x".repeat(512 * 1024);
-    let mut acknowledged = 0;
-    let refused = loop {
-        let (status, answer) = server.client.post(&path, &message(&text, false)).await;
-        if !status.is_success() {
-            break (status, answer);
-        }
-        acknowledged += 1;
-        assert!(acknowledged < 500, "the disk never gets full");
-    };
-    println!("{acknowledged} messages of 512 KiB fitted, then {} {}", refused.0, refused.1);
-    assert_eq!(refused.0.as_u16(), 503);
-
-    let messages = |events: &[Value]| events.iter().filter(|e| e["kind"] == "MessageEvent").count();
-    assert_eq!(messages(&server.client.events(&id).await), acknowledged);
-    let server = server.killed_and_restarted();
-    assert_eq!(messages(&server.client.events(&id).await), acknowledged);
 }

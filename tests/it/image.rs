@@ -21,5 +21,6 @@ fn a_worker_without_bash_says_so_before_it_serves_anybody() {
     worker.stdin.take().unwrap().write_all(format!("{spec}\n").as_bytes()).unwrap();
     let ended = worker.wait_with_output().unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(!ended.status.success() && said.contains("has no bash"), "{said}");
+    let told = types::placement::told_to_clients(&said).unwrap_or_default();
+    assert!(!ended.status.success() && told.contains("has no bash"), "{said}");
 }

@@ -26,8 +26,11 @@ mod revocation;
 #[cfg(feature = "cluster")]
 mod rights;
 mod sdk;
+mod single;
 #[cfg(feature = "cluster")]
 mod storage;
 mod traces;
 #[cfg(feature = "cluster")]
 mod tracing;
+#[cfg(feature = "cluster")]
+mod waiting;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{getpid, set_child_subreaper};
+use rustix::process::{Signal, getpid, set_child_subreaper};
 
 use crate::containers::Containers;
 use crate::nats::Nats;
-use crate::process::{Process, children_of};
+use crate::process::{Process, children_of, signal};
 use crate::proxy::Proxy;
 use crate::server::until_ready;
 
@@ -131,14 +131,16 @@ impl Cluster {
         *gateway = Gateway::start(command, gateway.address.port());
     }
 
-    /// SIGKILL to every gateway and supervisor, and new ones.
+    /// SIGKILL to every gateway, supervisor and worker, and new ones.
     ///
     /// # Panics
     /// When one does not start.
     pub fn restart(&mut self) {
+        let workers = self.workers();
         for index in 0..self.supervisors.len() {
             self.supervisors[index].kill();
         }
+        workers.into_iter().for_each(|worker| signal(worker, Signal::KILL));
         for index in 0..self.gateways.len() {
             self.restart_gateway(index);
         }

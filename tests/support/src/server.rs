@@ -169,9 +169,20 @@ impl Server {
     #[must_use]
     pub fn project(&self) -> &Path {
         match &self.running {
-            Running::Cluster(cluster) if cluster.containers.is_some() => Path::new("/workspace/project"),
+            Running::Cluster(_) if self.is_in_containers() => Path::new("/workspace/project"),
             Running::Cluster(_) | Running::One(_) => self.folder(),
         }
+    }
+
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.running, Running::Cluster(_))
+    }
+
+    /// Whether commands run in containers, and not among the processes of this machine.
+    #[must_use]
+    pub fn is_in_containers(&self) -> bool {
+        matches!(&self.running, Running::Cluster(cluster) if cluster.containers.is_some())
     }
 
     /// # Panics
@@ -182,7 +193,7 @@ impl Server {
         cluster.containers.as_ref().expect("the workers are containers")
     }
 
-    /// SIGKILL, and a new one on the same data; of a cluster: all gateways and supervisors.
+    /// SIGKILL, and a new one on the same data; of a cluster: all gateways, supervisors and workers.
     #[must_use]
     pub fn killed_and_restarted(mut self) -> Self {
         if let Running::Cluster(cluster) = &mut self.running {
