@@ -337,3 +337,16 @@ async fn what_is_under_way_is_finished_when_the_server_stops() {
     server.stop().await;
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_nobody_who_has_asked_for_nothing() {
+    let server = start(|config| config.limits.drain = testing::PATIENCE * 2).await;
+    let mut held = Vec::new();
+    for say in ["", "GET / HT"] {
+        let mut stream = knock(&server).await;
+        stream.write_all(say.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    is_served(&server, "GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    server.stop().await;
+}

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::{World, create_body, start, start_idle, until};
+use crate::cluster::{World, create_body, start, start_idle, start_on, until};
+use crate::kit::noted::Noted;
 use crate::kit::script::Script;
+use crate::running::Config;
+use crate::tokens::{bearer, token};
 use control::placement::Policy;
 use futures_util::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testing::socket::Socket;
 use types::buckets::{ALLOCATIONS, LEASES, PLACES};
 use types::calls::Command;
 use types::placement::{Allocation, Want};
@@ -44,7 +48,31 @@ async fn a_failed_start_is_told_at_once_and_with_its_reason() {
     assert!(answer.headers().contains_key("retry-after"));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let body: Value = answer.json().await.unwrap();
-    assert_eq!(body["detail"], "The image is not there.\nlast line");
+    assert_eq!(body["detail"], "The image is not there.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_wrote_at_its_end_is_told_to_administrators_alone() {
+    let world = start_idle(Policy::Shared, 1, |config| config.site.bearer = Some(bearer())).await;
+    world.supervisor.begin().await;
+    world.supervisor.fail_with("The worker ended.");
+    let ask = async |method: Method, path: &str, body: Option<&Value>, rights: &str| {
+        let request = world.gateway().request(method, path).bearer_auth(token("default", rights));
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let made = ask(Method::POST, "/api/conversations", Some(&create_body("/tmp/w")), "read write").await;
+    let id = made.1["id"].as_str().unwrap().to_owned();
+    let command = json!({"command": "true"});
+    let path = "/api/bash/start_bash_command";
+    let (status, answer) = ask(Method::POST, path, Some(&command), "read write").await;
+    assert_eq!((status, &answer["detail"]), (503, &json!("The worker ended.")));
+    for (rights, log) in [("read write", ""), ("read admin", "last line")] {
+        let (_, why) = ask(Method::GET, &format!("/api/conversations/{id}/why"), None, rights).await;
+        assert_eq!(why["failure"]["message"], "The worker ended.", "{why}");
+        assert_eq!(why["failure"]["log"], log, "{rights}: {why}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,14 +338,16 @@ async fn a_new_worker_is_told_of_the_runs_its_predecessor_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
-    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let mut noted = None;
+    let world = start_on(Policy::Shared, 1, |_| {}, |ports| noted = Some(Noted::within(ports))).await;
     let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
     gateway.create(with_message("/tmp/w", false)).await;
     until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.want == Want::Running)).await;
     world.supervisor.lease(&sandbox).await;
     let calling = gateway.bash("/api", None);
+    let (noted, subject) = (noted.unwrap(), subjects::command_to(&sandbox, Some(Epoch(1)), "bash"));
     let coming = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        until(async || noted.missed(&subject)).await;
         world.supervisor.start(&sandbox).await;
     };
     let (status, ()) = tokio::join!(calling, coming);
@@ -469,4 +499,36 @@ async fn why_tells_what_a_conversation_waits_for() {
     assert_eq!(why().await["failure"]["message"], "The disk is full.");
     assert_eq!(gateway.get(&format!("/api/conversations/{}/why", uuid::Uuid::nil())).await.0, 404);
     assert!(world.ports.kv.get(LEASES, sandbox.as_str()).await.unwrap().is_none(), "it was not woken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_ready_calls_no_run_running_that_is_over() {
+    let mut world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let sandbox = SandboxId::shared();
+    world.supervisor.start(&sandbox).await;
+    let worker = world.supervisor.worker(&sandbox).unwrap();
+    worker.script(|script| script.takes = Duration::from_secs(3_600));
+    let id = world.gateway().create(with_message("/tmp/w", true)).await;
+    world.gateway().until_status(&id, "running").await;
+    world.supervisor.kill(&sandbox, false).await;
+    world.add_gateway(Policy::Shared).await;
+    let gateway = &world.gateways[1];
+    assert_eq!(gateway.get("/ready").await.0, 503);
+    world.supervisor.start(&sandbox).await;
+    until(async || gateway.get("/ready").await.0 == 200).await;
+    assert_eq!(gateway.status(&id).await, "error");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_stays_open_however_long_its_message_waits_for_a_worker() {
+    let often = |config: &mut Config| config.limits.ping_every = Duration::from_millis(50);
+    let world = start_idle(Policy::Shared, 1, often).await;
+    let gateway = world.gateway();
+    let id = gateway.create(create_body("/tmp/w")).await;
+    let mut socket = Socket::open(&format!("ws://{}/sockets/events/{id}", gateway.address)).await;
+    socket.next().await;
+    socket.send(json!({"role": "user", "content": "hi"}).to_string()).await;
+    socket.until_pinged(5).await;
+    world.supervisor.begin().await;
+    socket.until(|frame| frame["kind"] == "MessageEvent").await;
 }

@@ -1,43 +1,18 @@
 //! The socket of the bash events.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
+use crate::kit::noted::Noted;
 use crate::kit::start;
 use crate::running::{Replica, config};
-use async_trait::async_trait;
-use ports::{Bus, Parcel, Ports, Subscription};
 use serde_json::{Value, json};
 use testing::socket::Socket;
 use types::{BashScope, LogId, SandboxId, subjects};
 
-/// The same bus, which notes what is listened to.
-struct Noted {
-    bus: Arc<dyn Bus>,
-    patterns: Mutex<Vec<String>>,
-}
-
-#[async_trait]
-impl Bus for Noted {
-    async fn publish(&self, subject: &str, parcel: Parcel) -> ports::Result<()> {
-        self.bus.publish(subject, parcel).await
-    }
-
-    async fn request(&self, subject: &str, parcel: Parcel, deadline: Duration) -> ports::Result<Parcel> {
-        self.bus.request(subject, parcel, deadline).await
-    }
-
-    async fn subscribe(&self, pattern: &str, group: Option<&str>) -> ports::Result<Subscription> {
-        self.patterns.lock().unwrap().push(pattern.to_owned());
-        self.bus.subscribe(pattern, group).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_sockets_on_a_bash_log_share_one_subscription() {
     let server = start().await;
-    let noted = Arc::new(Noted { bus: server.ports.bus.clone(), patterns: Mutex::default() });
-    let replica = Replica::start(Ports { bus: noted.clone(), ..server.ports.clone() }, config()).await;
+    let mut ports = server.ports.clone();
+    let noted = Noted::within(&mut ports);
+    let replica = Replica::start(ports, config()).await;
     let mut sockets = Vec::new();
     for n in 0..6 {
         let command = format!("of socket {n}");
@@ -50,8 +25,7 @@ async fn all_sockets_on_a_bash_log_share_one_subscription() {
         socket.until(|frame| frame["command"] == "of socket 5").await;
     }
     let subject = subjects::stored(&LogId::bash(&SandboxId::shared(), BashScope::Sandbox));
-    let patterns = noted.patterns.lock().unwrap();
-    assert_eq!(patterns.iter().filter(|pattern| **pattern == subject).count(), 1);
+    assert_eq!(noted.listened(&subject), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

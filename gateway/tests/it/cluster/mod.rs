@@ -132,8 +132,12 @@ impl Gateway {
         Self { address, client: crate::running::client() }
     }
 
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::Response {
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }

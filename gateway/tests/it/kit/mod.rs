@@ -1,5 +1,6 @@
 //! A gateway on a loopback port with real stores, and a scripted stand-in for the worker of conversations.
 
+pub mod noted;
 pub mod script;
 pub mod stepped;
 
