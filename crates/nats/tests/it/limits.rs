@@ -167,6 +167,8 @@ async fn questions_that_a_worker_never_answers_leave_nothing_behind() {
     const AT_ONCE: usize = 1_000;
     let (server, connection) = cluster().await;
     let ports = connection.control().await.unwrap();
+    let nobody = ports.bus.request("mh.cmd.a.git.1", Parcel::json("{}"), PATIENCE).await;
+    assert_eq!(nobody, Err(Error::NotFound), "at once, where nobody listens");
     let silent = async_nats::connect(server.url()).await.unwrap();
     let mut questions = silent.subscribe("mh.cmd.a.>").await.unwrap();
     let heard = tokio::spawn(async move { while questions.next().await.is_some() {} });
