@@ -14,7 +14,7 @@ fn resident() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_announces_all_it_can_fills_no_gateways_memory() {
-    const ANNOUNCED: usize = 120;
+    const ANNOUNCED: usize = 400;
     const EACH: usize = 512 * 1024;
     let server = start().await;
     let id = server.create().await;
