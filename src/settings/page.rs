@@ -73,6 +73,6 @@ mod tests {
     #[test]
     fn the_documents_say_of_the_settings_what_the_table_says() {
         let written = include_str!("../../docs/SETTINGS.md");
-        assert!(written == page(), "`manyhands settings > docs/SETTINGS.md` brings it up to date");
+        assert!(written == page(), "CONTRIBUTING.md has the command that brings it up to date");
     }
 }

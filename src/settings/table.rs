@@ -220,7 +220,9 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "All parts of a cluster",
-        says: "The gateway and the supervisor also read these. Workers read nothing: they are told.",
+        says: "The gateway and the supervisor also read these. No worker reads a setting: the supervisor tells it \
+               `OH_MAX_CONCURRENT_RUNS`, `OH_PASS_ENV` and `OH_BASH_EVENTS_RETENTION_SECONDS`, so set them there, \
+               and the last one on the gateways as well.",
         settings: &[
             setting(
                 "nats_url",

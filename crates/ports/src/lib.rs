@@ -1,7 +1,8 @@
 //! The ports: what Manyhands needs from the world, as object-safe traits, and the RPC spoken over the bus.
 //!
-//! The adapter `embedded` implements them on files and channels. Each trait states its contract; `contract` (a
-//! feature) is the suite that every adapter must pass, and has the kit of those who test what happens when one fails.
+//! The adapters `embedded` (files and channels) and `nats` implement them. Each trait states its contract; `contract`
+//! (a feature) is the suite that every adapter must pass, and has the kit of those who test what happens when one
+//! fails.
 
 mod allowance;
 mod bucket;
