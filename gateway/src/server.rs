@@ -142,6 +142,8 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
     tokio::pin!(connection);
     let serving = async {
         tokio::select! {
+            // In this order: what has arrived is seen first.
+            biased;
             outcome = connection.as_mut() => outcome,
             () = app.0.tasks.drain.cancelled() => {
                 // A first request that has not arrived by now is not waited for.

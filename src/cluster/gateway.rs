@@ -75,6 +75,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         let limits = control::storage::Limits {
             most: cluster.sandbox_storage,
             bash_retention: settings.bash_events_retention,
+            settling: control::storage::SETTLING,
         };
         let watch = control::watched(metrics.calls.clone());
         async move {

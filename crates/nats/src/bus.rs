@@ -18,8 +18,9 @@ use crate::parcel;
 use crate::stored::number;
 use crate::subscription::follow;
 
-/// Records of one message that are delivered one by one: a small part of what a subscriber's queue holds.
-const MOST_RECORDS: usize = 32;
+/// Records of one message that are delivered one by one: a small part of what a subscriber's queue holds, and as many as
+/// a worker appends of the output of commands at once.
+const MOST_RECORDS: usize = 64;
 
 #[async_trait]
 impl Bus for Link {

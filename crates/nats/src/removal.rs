@@ -1,11 +1,11 @@
 //! How logs go, as a whole or from the front, and with them the bodies of their records; and what room that gives back.
 //!
-//! *Looked at first.* What goes is read to be weighed, and what stays, to know which bodies it names. So a failure before
-//! anything has gone changes nothing.
+//! *Looked at first.* What goes is read to be weighed, so a failure before anything has gone changes nothing.
 //!
 //! *Messages, then bodies.* Nobody may find a record whose body has gone. A process that ends between the two leaves
-//! bodies behind that no message names. So whoever cuts a front looks for all such bodies of the log, not only for those
-//! that its own messages named: the next cut completes one that was cut off. A body may also be unnamed because its message
+//! bodies behind that no message names. So whoever has cut a front looks for all such bodies of the log, not only for those
+//! that its own messages named: the next cut completes one that was cut off, and until then they stay. Whoever waits for
+//! the cut need not wait for that: it asks again, and finds the front gone. A body may also be unnamed because its message
 //! is not appended yet; but then some piece of it is newer than the last message, since a log has one writer, which
 //! appends one message after the other.
 //!
@@ -14,8 +14,7 @@
 //! unanswered, is found when the sandbox is [weighed](Direct::weigh_all) as a whole.
 //!
 //! *Turns.* Few logs are removed or weighed at once ([`AT_ONCE`]): a server hangs up on who is sent more than it can take. Of one
-//! sandbox one log is cut at a time, so that a worker cannot take the turns of others, and whoever asks again does not have
-//! the same work done beside itself, but finds it done.
+//! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -32,6 +31,7 @@ use crate::body::Digest;
 use crate::jetstream::StreamFilter;
 use crate::kv::NatsKv;
 use crate::message::{LOG_WEIGHT, LogMessage, piece_weight};
+use crate::stored::Raw;
 
 /// What is removed, cut or weighed at once.
 const AT_ONCE: usize = 4;
@@ -108,36 +108,68 @@ impl Direct {
 
     /// Does what [`Archive::truncate`] says.
     pub async fn shorten(&self, log: &LogId, first: u64) -> Result<()> {
+        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
+        let filter = StreamFilter { stream: &stream, subject: &subject };
+        // Who asks again waits for no turn, nor for what is still done after the front has gone.
+        if !self.begins_before(filter, first).await? {
+            return Ok(());
+        }
         let _own = self.turns.of_sandbox(log.sandbox()).await;
         let _turn = self.turns.all.acquire().await;
         let is_counted = self.is_counted(log).await?;
         let mut room = 0;
-        let dropped = self.drop_before(log, first, is_counted, &mut room).await;
+        let dropped = self.drop_before(filter, first, is_counted, &mut room).await;
+        if let Ok(Some(last)) = &dropped
+            && let Err(error) = self.drop_unnamed(log, filter, last, is_counted, &mut room).await
+        {
+            tracing::warn!(%log, %error, "bodies that no record names stay until the log is cut again");
+        }
         self.give_back(log, room).await;
-        dropped
+        dropped.map(drop)
     }
 
-    async fn drop_before(&self, log: &LogId, first: u64, is_counted: bool, room: &mut u64) -> Result<()> {
-        let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        let filter = StreamFilter { stream: &stream, subject: &subject };
-        let Some(last) = self.jetstream.last(filter).await? else { return Ok(()) };
+    async fn begins_before(&self, filter: StreamFilter<'_>, first: u64) -> Result<bool> {
+        let page = self.jetstream.page(filter, 1, 1, PAGE_BYTES).await?;
+        Ok(page.first().is_some_and(|raw| raw.seq < first))
+    }
+
+    /// The last message as it was before, if anything has gone.
+    async fn drop_before(
+        &self,
+        filter: StreamFilter<'_>,
+        first: u64,
+        is_counted: bool,
+        room: &mut u64,
+    ) -> Result<Option<Raw>> {
+        let Some(last) = self.jetstream.last(filter).await? else { return Ok(None) };
         let first = first.min(last.seq);
+        let load = if is_counted { self.weigh(filter, 1..first).await? } else { Load::default() };
+        let removed = self.jetstream.purge_before(filter, first).await?;
+        *room += load.of_removed(removed);
+        Ok((removed > 0).then_some(last))
+    }
+
+    /// Removes the bodies that no message names, and none that is younger than the message that was the `last`.
+    async fn drop_unnamed(
+        &self,
+        log: &LogId,
+        filter: StreamFilter<'_>,
+        last: &Raw,
+        is_counted: bool,
+        room: &mut u64,
+    ) -> Result<()> {
         let mut unnamed = self.bodies(log).await?;
         if !unnamed.is_empty() {
-            self.for_each(filter, first..u64::MAX, |message| {
+            self.for_each(filter, 1..u64::MAX, |message| {
                 message.body.map(|body| unnamed.remove(&body.digest));
             })
             .await?;
-        }
-        let load = self.weigh(filter, 1..first).await?;
-        if load.messages > 0 {
-            *room += load.of_removed(self.jetstream.purge_before(filter, first).await?);
         }
         for digest in unnamed {
             let pieces = store::pieces(log, &digest);
             let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
             let newest = self.jetstream.last(filter).await?;
-            if newest.is_some_and(|newest| newest.is_older_than(&last)) {
+            if newest.is_some_and(|newest| newest.is_older_than(last)) {
                 self.clear(filter, is_counted, room).await?;
             }
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use types::buckets::STORED;
 use types::{LogId, SandboxId};
 
+use crate::bucket::Versioned;
 use crate::rpc::Server;
 use crate::{Bucket, Expect, Kv, Result};
 
@@ -55,6 +56,23 @@ impl<'a> Sums<'a> {
     /// Those of the store. `Unavailable`: perhaps added.
     pub async fn add(&self, sandbox: &SandboxId, bytes: i64) -> Result<i64> {
         self.0.modify(sandbox.as_str(), |sum| *sum = sum.saturating_add(bytes).max(0)).await
+    }
+
+    /// Puts `bytes` in the place of a sum that is still as it was `seen`; false where it is not.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn put_right(&self, sandbox: &SandboxId, seen: &Versioned<i64>, bytes: i64) -> Result<bool> {
+        let expect = Expect::Revision(seen.revision);
+        Ok(self.0.put(sandbox.as_str(), &bytes, expect).await?.is_some())
+    }
+
+    /// The sum as it stands now, for [`Sums::put_right`]. `None` where nobody has counted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn seen(&self, sandbox: &SandboxId) -> Result<Option<Versioned<i64>>> {
+        self.0.get(sandbox.as_str()).await
     }
 
     /// Of a sandbox that is no more.

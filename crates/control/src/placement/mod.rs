@@ -137,7 +137,8 @@ pub struct SandboxStatus {
 pub fn runtime_info(status: Option<SandboxStatus>) -> RuntimeInfo {
     use RuntimeStatus::{Available, Error, Missing, Starting};
     let Some(SandboxStatus { want, allocation, lease }) = status else { return told(Available, None) };
-    let failure = allocation.and_then(|allocation| allocation.failure);
+    // The failure of an earlier instance says nothing of one that is on its way.
+    let failure = allocation.filter(|allocation| allocation.instance.is_empty()).and_then(|a| a.failure);
     match (want, lease, failure) {
         (Want::Deleted, _, _) => told(Missing, None),
         (Want::Running | Want::Paused, Some(_), _) | (Want::Paused, None, None) => told(Available, None),
@@ -177,5 +178,9 @@ mod tests {
         assert_eq!(status_of(Want::Running, None, failure()), RuntimeStatus::Error);
         assert_eq!(status_of(Want::Paused, None, failure()), RuntimeStatus::Error);
         assert_eq!(status_of(Want::Deleted, None, failure()), RuntimeStatus::Missing);
+        let on_its_way =
+            Allocation { failure: failure(), instance: "unit".to_owned(), ..Allocation::default() };
+        let status = SandboxStatus { want: Want::Running, allocation: Some(on_its_way), lease: None };
+        assert_eq!(runtime_info(Some(status)).runtime_status, RuntimeStatus::Starting);
     }
 }

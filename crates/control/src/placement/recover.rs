@@ -67,6 +67,10 @@ pub(crate) fn follow_fleet(
     for entry in running(index) {
         cut_off.entry(entry.log.sandbox().clone()).or_default().push(entry);
     }
+    let mut leases = fleet.leases.changes();
+    // Those that are there are told below.
+    let mut told = BTreeMap::new();
+    newcomers(&leases.borrow_and_update(), &mut told);
     for (sandbox, entries) in cut_off {
         let (workers, index, looking) = (workers.clone(), index.clone(), looking.clone());
         tasks.spawn_until_drain(async move {
@@ -85,7 +89,6 @@ pub(crate) fn follow_fleet(
         let _ = tokio::time::timeout(SETTLED_AFTER, too_long.cancelled()).await;
         too_long.cancel();
     });
-    let (mut leases, mut told) = (fleet.leases.changes(), BTreeMap::new());
     let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
     tasks.spawn_vital("telling new workers of runs that were cut off", async move {
         loop {

@@ -33,11 +33,17 @@ pub struct Limits {
     pub most: Option<u64>,
     /// Bash events older than this are forgotten; `None` keeps them. A worker sees to that itself.
     pub bash_retention: Option<Duration>,
+    /// For which what is counted of a sandbox must not change after it was weighed: as long as it may take until the room
+    /// of what is gone is given back.
+    pub settling: Duration,
 }
+
+/// The usual one.
+pub const SETTLING: Duration = Duration::from_secs(60);
 
 impl From<Option<u64>> for Limits {
     fn from(most: Option<u64>) -> Self {
-        Self { most, bash_retention: None }
+        Self { most, bash_retention: None, settling: Duration::ZERO }
     }
 }
 
@@ -62,7 +68,7 @@ pub async fn serve(
         };
         tokio::join!(
             sweep::keep_swept(storage, ports),
-            weighing::keep_right(storage, quota, refused),
+            weighing::keep_right(storage, quota, refused, limits.settling),
             keep_few_accounts(quota),
         );
     };

@@ -13,7 +13,8 @@
 //! What goes unanswered counts as stored, and what a process that dies has not told counts as nothing. So the sums go
 //! wrong with time, mostly to the harm of the sandbox, as what was removed comes back without an answer as well. One that
 //! is refused is therefore in doubt, and has all that it stores weighed (`weighing`): once in a while, since all of it is
-//! read for that. What was stored meanwhile may count twice, until it is weighed again.
+//! read for that. The weight takes the place of the sum only if that is still what it was before: where something was
+//! counted or given back meanwhile, or another process has weighed it, too, it is weighed again another time.
 //!
 //! An account is kept for as long as its sandbox stores something now and then; later it is looked up again.
 
@@ -110,7 +111,8 @@ impl Quota {
         }
     }
 
-    /// Has what is counted of a sandbox be what `weigh` says of it.
+    /// Has what is counted of a sandbox be what `weigh` says of it; false where it was counted anew meanwhile: nobody
+    /// knows then whether that was weighed, too.
     ///
     /// # Errors
     /// Those of the store, and of `weigh`.
@@ -118,13 +120,13 @@ impl Quota {
         &self,
         sandbox: &SandboxId,
         weigh: impl Future<Output = Result<u64>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let turn = self.turn(sandbox).lock_owned().await;
         self.save(sandbox, 1, turn).await;
-        let counted = self.sums().get(sandbox).await?.unwrap_or_default();
-        let error = signed(weigh.await?).saturating_sub(counted);
-        self.sums().add(sandbox, error).await?;
-        self.look(sandbox).await
+        let Some(counted) = self.sums().seen(sandbox).await? else { return Ok(false) };
+        let is_right = self.sums().put_right(sandbox, &counted, signed(weigh.await?)).await?;
+        self.look(sandbox).await?;
+        Ok(is_right)
     }
 
     /// Forgets who has stored nothing for so long, once the others know all of it.
@@ -262,12 +264,32 @@ mod tests {
         quota.charge(&sandbox, 900, || false).await.unwrap();
         quota.charge(&sandbox, 101, || false).await.unwrap_err();
         assert_eq!(refused.try_recv().as_ref(), Ok(&sandbox));
-        quota.put_right(&sandbox, async { Ok(300) }).await.unwrap();
+        assert_eq!(quota.put_right(&sandbox, async { Ok(300) }).await, Ok(true));
         quota.charge(&sandbox, 700, || false).await.unwrap();
         quota.charge(&sandbox, 1, || false).await.unwrap_err();
         let away = async { Err(Error::Unavailable("away".to_owned())) };
         quota.put_right(&sandbox, away).await.unwrap_err();
         quota.save_all().await;
         assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(1_000)));
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_while_it_is_weighed_is_not_taken_for_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let (quota, _refused) = Quota::new(ports.kv, 1_000);
+        let sandbox = SandboxId::parse("a").unwrap();
+        quota.charge(&sandbox, 1_000, || false).await.unwrap();
+        let removed_meanwhile = async {
+            quota.sums().add(&sandbox, -400).await.unwrap();
+            Ok(600)
+        };
+        assert_eq!(quota.put_right(&sandbox, removed_meanwhile).await, Ok(false));
+        let put_right_elsewhere = async {
+            assert_eq!(quota.put_right(&sandbox, async { Ok(600) }).await, Ok(true));
+            Ok(600)
+        };
+        assert_eq!(quota.put_right(&sandbox, put_right_elsewhere).await, Ok(false));
+        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(600)));
     }
 }

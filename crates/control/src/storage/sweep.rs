@@ -64,15 +64,22 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
 async fn sweep_snapshots(storage: &dyn Storage, ports: &Ports) -> Result<()> {
     let sandboxes = keys(ports.kv.as_ref(), STORED).await?;
     for sandbox in sandboxes.iter().filter_map(|key| SandboxId::parse(key)) {
-        let logs: BTreeSet<LogId> = storage.logs(&sandbox).await?.into_iter().collect();
-        for log in &logs {
-            let LogId::Snapshots { id, .. } = log else { continue };
-            let is_needed = logs.contains(&LogId::conversation(&sandbox, *id))
-                || ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some();
-            if !is_needed {
-                ports.log.delete(log).await?;
-                tracing::info!(%log, "removed the snapshot of a deleted conversation");
-            }
+        if let Err(error) = sweep_snapshots_of(&sandbox, storage, ports).await {
+            tracing::warn!(sandbox.id = %sandbox, %error, "snapshots of deleted conversations are not removed");
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_snapshots_of(sandbox: &SandboxId, storage: &dyn Storage, ports: &Ports) -> Result<()> {
+    let logs: BTreeSet<LogId> = storage.logs(sandbox).await?.into_iter().collect();
+    for log in &logs {
+        let LogId::Snapshots { id, .. } = log else { continue };
+        let is_needed = logs.contains(&LogId::conversation(sandbox, *id))
+            || ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some();
+        if !is_needed {
+            ports.log.delete(log).await?;
+            tracing::info!(%log, "removed the snapshot of a deleted conversation");
         }
     }
     Ok(())

@@ -112,7 +112,10 @@ impl Index {
         let Some(entry) = self.any(id).filter(|_| wish.log) else { return Ok(()) };
         let log = self.0.ports.log.as_ref();
         let read = async {
-            let end = log.tail(&entry.log).await?;
+            let end = {
+                let _turn = self.0.behind.reading.acquire().await;
+                log.tail(&entry.log).await?
+            };
             let mut is_there = false;
             while !is_there {
                 // A page a turn: one that grows as fast as it is read keeps no other waiting.
