@@ -12,6 +12,7 @@ mod described;
 mod edge;
 mod events;
 mod files;
+mod first_messages;
 mod hostile;
 mod idempotency;
 mod idempotency_commands;

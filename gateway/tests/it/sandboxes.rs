@@ -17,16 +17,22 @@ use types::calls::Command;
 use types::placement::{Allocation, Want};
 use types::{Epoch, SandboxId, Seq, subjects};
 
-fn with_message(working_dir: &str, run: bool) -> Value {
+pub fn with_message(working_dir: &str, run: bool) -> Value {
     let mut body = create_body(working_dir);
     body["initial_message"] =
         json!({"role": "user", "content": [{"type": "text", "text": "go"}], "run": run});
     body
 }
 
-fn messages(world: &World, sandbox: &SandboxId) -> usize {
+pub fn messages(world: &World, sandbox: &SandboxId) -> usize {
     let worker = world.supervisor.worker(sandbox).unwrap();
     worker.seen().iter().filter(|command| matches!(command, Command::Message { .. })).count()
+}
+
+/// How often a run was wished for.
+pub fn runs(world: &World, sandbox: &SandboxId) -> usize {
+    let is_run = |command: &&Command| matches!(command, Command::Run {} | Command::Message { run: true, .. });
+    world.supervisor.worker(sandbox).unwrap().seen().iter().filter(is_run).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +124,7 @@ async fn a_first_message_that_nobody_delivers_any_more_is_delivered_by_the_next_
     world.add_gateway(Policy::Conversation).await;
     until(async || world.record(&id).await.undelivered.is_none()).await;
     world.gateway().until_status(&id, "finished").await;
-    assert_eq!(messages(&world, &sandbox), 1);
+    assert_eq!((messages(&world, &sandbox), runs(&world, &sandbox)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

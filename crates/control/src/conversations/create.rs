@@ -83,7 +83,7 @@ impl Conversations {
         self.0.activity.touch();
         match self.placement().creation() {
             Creation::BeforeItsWorker => drop(self.begin(entry)),
-            Creation::Complete => self.deliver(entry).await?,
+            Creation::Complete => drop(self.deliver(entry).await?),
         }
         Ok(())
     }
@@ -145,8 +145,13 @@ impl Conversations {
     pub(super) async fn begin_now(&self, entry: &Arc<ConversationState>, is_prepared: impl FnOnce()) {
         self.prepare(&entry.record()).await;
         is_prepared();
-        if let Err(fault) = self.deliver(entry).await {
-            tracing::warn!(conversation.id = %entry.id, %fault, "the first message waits");
+        let Err(fault) = self.deliver(entry).await else { return };
+        tracing::warn!(conversation.id = %entry.id, %fault, "the first message is not delivered");
+        // What is refused now is refused for ever, and would keep all that is said later waiting.
+        if fault.code == Code::Invalid
+            && let Err(error) = self.give_up_first(entry).await
+        {
+            tracing::warn!(conversation.id = %entry.id, %error, "a first message that is refused waits on");
         }
     }
 

@@ -13,45 +13,54 @@ use super::Conversations;
 use crate::placement::Creation;
 
 impl Conversations {
-    /// Delivers the first message of a conversation, if that was not done before.
+    /// Delivers the first message of a conversation, if that was not done before. Whether a run has come of it.
     ///
     /// # Errors
     /// The worker's fault; the message can be delivered by another call then. `Busy`: it is stored, and another
     /// call starts its run.
-    pub(super) async fn deliver(&self, entry: &Arc<ConversationState>) -> Result<(), Fault> {
+    pub(super) async fn deliver(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+        let before = entry.status();
         if entry.record().undelivered.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         // Of the creations of one id that meet here, one delivers.
         let _turn = entry.delivery.lock().await;
-        let Some(first) = entry.record().undelivered.clone() else { return Ok(()) };
+        let Some(first) = entry.record().undelivered.clone() else {
+            return Ok(before == Status::Idle && entry.status() != Status::Idle);
+        };
         let (is_stored, status) = entry
             .with_projection(|projection| (projection.last_user_message_id.is_some(), projection.status));
+        // In any other state its run has begun before, or somebody wished for another state since.
+        let runs = first.run && status == Status::Idle;
         if !is_stored {
-            self.message(entry, first.message, None, first.run, Some(once(entry.id))).await?;
-        } else if first.run && status == Status::Idle {
-            // It was stored while no run slot was free. In any other state its run has begun before.
+            self.message(entry, first.message, None, runs, Some(once(entry.id))).await?;
+        }
+        // Stored while no run slot was free, before or meanwhile by another gateway, it has started nothing.
+        if runs && entry.status() == Status::Idle {
             match self.command_that_runs(entry, Command::Run {}).await {
                 Err(fault) if fault.code != Code::Conflict => return Err(fault),
                 _ => {}
             }
         }
-        self.0.index.update(entry, |record| record.undelivered.take().is_some()).await?;
-        Ok(())
+        self.give_up_first(entry).await?;
+        Ok(runs)
+    }
+
+    /// Nobody delivers it any more.
+    pub(super) async fn give_up_first(&self, entry: &ConversationState) -> ports::Result<()> {
+        self.0.index.update(entry, |record| record.undelivered.take().is_some()).await
     }
 
     /// In a cluster, where conversations are there before their workers: delivers a first message that still
-    /// waits, so that it comes before all that is said later. Whether it starts a run.
+    /// waits, so that it comes before all that is said later. Whether a run has come of it.
     ///
     /// # Errors
     /// As [`Conversations::deliver`].
     pub(super) async fn deliver_waiting(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
-        let is_early = self.placement().creation() == Creation::BeforeItsWorker;
-        let Some(first) = entry.record().undelivered.clone().filter(|_| is_early) else {
-            return Ok(false);
-        };
-        self.deliver(entry).await?;
-        Ok(first.run)
+        match self.placement().creation() {
+            Creation::BeforeItsWorker => self.deliver(entry).await,
+            Creation::Complete => Ok(false),
+        }
     }
 }
 

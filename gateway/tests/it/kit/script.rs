@@ -48,6 +48,8 @@ pub struct Script {
     pub ends_as: &'static str,
     /// No run slot is free.
     pub busy: bool,
+    /// Messages are not what an agent takes.
+    pub refuses: bool,
     /// What is streamed before the run's events.
     pub streams: Vec<Live>,
     /// Bash commands begin and never end.
@@ -66,6 +68,7 @@ impl Default for Script {
             event_chars: 20,
             ends_as: "finished",
             busy: false,
+            refuses: false,
             streams: Vec::new(),
             endless: false,
             mute: false,
@@ -235,6 +238,9 @@ impl Worker {
         let mut state = shared.lock().await;
         let script = self.0.script.lock().unwrap().clone();
         match call.command {
+            Command::Message { .. } if script.refuses => {
+                return Err(Fault::new(Code::Invalid, "not a message"));
+            }
             Command::Message { message, run, once, .. } => {
                 let text = serde_json::to_value(&message).unwrap();
                 let mut event = user_message(text);

@@ -1,0 +1,155 @@
+//! The message given at creation, which waits in its conversation's record until a gateway delivers it: what is run, and
+//! what is not.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use control::placement::Policy;
+use ports::Expect;
+use ports::rpc::{self, Address, Reason};
+use serde::Serialize;
+use serde_json::{Value, json};
+use types::buckets::{CONVERSATIONS, SANDBOXES};
+use types::calls::{Command, CommandDone, ConversationCall, Once};
+use types::conversation::FirstMessage;
+use types::placement::{Want, Wanted};
+use types::time::utc_ago;
+use types::{ConversationId, Epoch, EventId, SandboxId};
+use uuid::Uuid;
+
+use crate::cluster::{World, create_body, start, start_idle, until};
+use crate::kit::script::Worker;
+use crate::sandboxes::{messages, runs, with_message};
+
+async fn put(world: &World, bucket: &str, key: &str, value: &impl Serialize) {
+    let value = serde_json::to_vec(value).unwrap().into();
+    world.ports.kv.put(bucket, key, value, Expect::Anything).await.unwrap();
+}
+
+async fn post(world: &World, id: &str, what: &str) -> u16 {
+    world.gateway().post(&format!("/api/conversations/{id}/{what}"), json!({})).await.0
+}
+
+/// A sandbox with a worker.
+async fn awake(world: &World) -> Worker {
+    assert_eq!(world.gateway().bash("/api", None).await, 200);
+    world.supervisor.worker(&SandboxId::shared()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_after_a_pause_runs_though_a_first_message_waited_for_its_slot() {
+    let world = start(Policy::Shared).await;
+    let worker = awake(&world).await;
+    worker.script(|script| script.busy = true);
+    let gateway = world.gateway();
+    gateway.create(create_body("/workspace")).await;
+    let id = gateway.create(with_message("/workspace", true)).await;
+    until(async || messages(&world, &SandboxId::shared()) == 1).await;
+    assert_eq!(post(&world, &id, "pause").await, 200);
+    gateway.until_status(&id, "paused").await;
+    worker.script(|script| script.busy = false);
+    assert_eq!(post(&world, &id, "run").await, 200);
+    gateway.until_status(&id, "finished").await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_that_is_delivered_after_a_pause_starts_no_run() {
+    let mut world = start_idle(Policy::Shared, 1, |_| {}).await;
+    world.supervisor.fail_with("The image is not there.");
+    world.supervisor.begin().await;
+    // Not alone in its sandbox, which therefore stays awake.
+    world.gateway().create(create_body("/workspace")).await;
+    let id = world.gateway().create(with_message("/workspace", true)).await;
+    world.supervisor.recover();
+    assert_eq!(post(&world, &id, "pause").await, 200);
+    world.gateway().until_status(&id, "paused").await;
+    assert!(world.record(&id).await.undelivered.is_some());
+    world.add_gateway(Policy::Shared).await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+    let shared = SandboxId::shared();
+    assert_eq!((messages(&world, &shared), runs(&world, &shared)), (1, 0));
+    assert_eq!(world.gateway().status(&id).await, "paused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_starts_delivers_no_old_first_message() {
+    let mut world = start(Policy::Shared).await;
+    awake(&world).await;
+    let id = world.gateway().create(create_body("/workspace")).await;
+    let record = world.record(&id).await;
+    let with_first = |age: u64| {
+        let mut record = record.clone();
+        record.id = ConversationId::random();
+        record.created_at = utc_ago(Duration::from_secs(age));
+        record.undelivered = Some(first_message());
+        record
+    };
+    let (old, young) = (with_first(7_200), with_first(0));
+    for record in [&old, &young] {
+        put(&world, CONVERSATIONS, &record.id.hex(), record).await;
+    }
+    world.add_gateway(Policy::Shared).await;
+    until(async || world.record(&young.id.hex()).await.undelivered.is_none()).await;
+    assert!(world.record(&old.id.hex()).await.undelivered.is_some());
+    assert_eq!(messages(&world, &SandboxId::shared()), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_that_is_refused_keeps_nothing_waiting() {
+    let world = start(Policy::Shared).await;
+    let worker = awake(&world).await;
+    worker.script(|script| script.refuses = true);
+    let id = world.gateway().create(with_message("/workspace", true)).await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+    worker.script(|script| script.refuses = false);
+    assert_eq!(post(&world, &id, "run").await, 200);
+    world.gateway().until_status(&id, "finished").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_gateway_has_stored_without_a_slot_is_run_by_who_was_about_to_store_it() {
+    let world = start_idle(Policy::Conversation, 1, |_| {}).await;
+    let gateway = world.gateway();
+    let other = gateway.create(create_body("/tmp/w")).await;
+    let mut record = world.record(&other).await;
+    let (sandbox, conversation) = (record.sandbox.clone(), ConversationId::random());
+    (record.id, record.undelivered) = (conversation, Some(first_message()));
+    put(&world, CONVERSATIONS, &conversation.hex(), &record).await;
+    let id = conversation.hex();
+    until(async || gateway.get(&format!("/api/conversations/{id}")).await.0 == 200).await;
+    let asleep = Wanted { want: Want::Paused, ..world.wanted(&sandbox).await.unwrap() };
+    put(&world, SANDBOXES, sandbox.as_str(), &asleep).await;
+
+    let another = async {
+        // This gateway has looked whether the message is stored, and waits for the worker.
+        until(async || world.wanted(&sandbox).await.unwrap().want == Want::Running).await;
+        let worker = Worker::start_as(&world.ports, sandbox.clone(), Epoch(1)).await;
+        worker.script(|script| script.busy = true);
+        let address = Address::of_worker(&sandbox, Some(Epoch(1)));
+        let command = the_same_message(conversation);
+        let call = ConversationCall { conversation, command };
+        let deadline = Duration::from_secs(5);
+        let bus = &*world.ports.bus;
+        let said = rpc::call::<_, CommandDone>(bus, &address, &call, Bytes::new(), deadline).await;
+        assert_eq!(said.unwrap_err(), Reason::MessageSaved.into());
+        worker.script(|script| script.busy = false);
+        world.supervisor.lease(&sandbox).await;
+        worker
+    };
+    let (said, _worker) = tokio::join!(post(&world, &id, "run"), another);
+    assert_eq!(said, 200);
+    gateway.until_status(&id, "finished").await;
+}
+
+fn first_message() -> FirstMessage {
+    let message: Value = json!({"role": "user", "content": [{"type": "text", "text": "go"}]});
+    FirstMessage { message: serde_json::from_value(message).unwrap(), run: true }
+}
+
+/// As every gateway sends it.
+fn the_same_message(conversation: ConversationId) -> Command {
+    let id = Uuid::from_u128(conversation.0.as_u128() ^ (0xffff_ffff << 96));
+    let once = Once { id: EventId(id.hyphenated().to_string()), again: true };
+    Command::Message { message: first_message().message, sender: None, run: true, once: Some(once) }
+}
