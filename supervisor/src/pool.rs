@@ -38,6 +38,7 @@ async fn add(kv: &dyn Kv, now: Moment) -> Result<()> {
         want: Want::Running,
         touched_at: now.unix_ms,
         quiet_after: None,
+        has_guests: false,
     };
     records::put(kv, SANDBOXES, &SandboxId::random(), &unclaimed, Expect::Absent).await?;
     Ok(())

@@ -82,6 +82,7 @@ fn always(sandbox: &SandboxId) -> Record<Wanted> {
         want: Want::Running,
         touched_at: 0,
         quiet_after: None,
+        has_guests: false,
     };
     Record { value, expect: Expect::Absent }
 }

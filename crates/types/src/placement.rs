@@ -20,6 +20,9 @@ pub struct Wanted {
     /// Of a pause: how many calls its worker had been sent when that was decided. One that was sent another since goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_after: Option<u64>,
+    /// Whether a conversation was ever placed in it that it is not named after.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_guests: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +193,7 @@ mod tests {
             want: Want::Paused,
             touched_at: 1,
             quiet_after: None,
+            has_guests: false,
         };
         let text = r#"{"tenant":"default","place":"default","want":"paused","touched_at":1}"#;
         assert_eq!(serde_json::to_string(&wanted).unwrap(), text);

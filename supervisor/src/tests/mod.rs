@@ -150,7 +150,14 @@ impl Minter for Signed {
 
 fn wanted(want: Want, touched_at: u64) -> Wanted {
     let place = "default".to_owned();
-    Wanted { tenant: Some(TenantId::default()), place, want, touched_at, quiet_after: None }
+    Wanted {
+        tenant: Some(TenantId::default()),
+        place,
+        want,
+        touched_at,
+        quiet_after: None,
+        has_guests: false,
+    }
 }
 
 fn instance(sandbox: &str, epoch: u64) -> Instance {

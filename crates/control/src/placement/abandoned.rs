@@ -4,6 +4,9 @@
 //! Who makes a conversation writes its record and then touches the sandbox that was old ([`OLD`]). Here the sandboxes are
 //! read, then all records, and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes
 //! between, or whoever makes the conversation finds the sandbox given up and places it elsewhere.
+//!
+//! Where sandboxes are named after directories none is given up here: what looks like a conversation's may be a directory's,
+//! whose files nobody has deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +18,11 @@ use types::placement::{Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, SandboxId};
 
-use super::{Fleet, records};
+use super::{Fleet, Policy, records};
 
 const OFTEN: Duration = Duration::from_secs(3_600);
-/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
+/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned. Who comes into it makes it
+/// young after half of that: the clocks of gateways may differ by the other half.
 const OLD: u64 = 3_600_000;
 
 impl Fleet {
@@ -57,8 +61,13 @@ impl Fleet {
     }
 
     fn is_suspect(&self, wanted: &Wanted) -> bool {
+        // There the name of a directory may be one that a conversation could have.
+        let is_named_by_a_path = self.cluster.policy == Policy::Workspace;
         let is_of_none = |id| self.index.any(id).is_none();
-        is_old(wanted) && wanted.want != Want::Deleted && conversation_of(wanted).is_some_and(is_of_none)
+        age_of(wanted) >= OLD
+            && !is_named_by_a_path
+            && wanted.want != Want::Deleted
+            && conversation_of(wanted).is_some_and(is_of_none)
     }
 
     /// False where it is not any more as it was read.
@@ -73,9 +82,13 @@ impl Fleet {
     }
 }
 
-/// Whether somebody may find that it is abandoned, unless it is touched.
+/// Whether somebody may soon find that it is abandoned, unless it is touched.
 pub(super) fn is_old(wanted: &Wanted) -> bool {
-    unix_ms().saturating_sub(wanted.touched_at) >= OLD / 2
+    age_of(wanted) >= OLD / 2
+}
+
+fn age_of(wanted: &Wanted) -> u64 {
+    unix_ms().saturating_sub(wanted.touched_at)
 }
 
 /// The conversation that a sandbox is for alone.
@@ -92,11 +105,11 @@ mod tests {
     use ports::Ports;
     use readmodel::index::Index;
     use types::TenantId;
-    use types::buckets::SANDBOXES;
+    use types::buckets::{CONVERSATIONS, SANDBOXES};
 
     use super::*;
     use crate::Tasks;
-    use crate::placement::{Cluster, Placement, Policy};
+    use crate::placement::{Cluster, Placement};
 
     struct World {
         ports: Ports,
@@ -105,7 +118,7 @@ mod tests {
         _store: (embedded::Guard, tempfile::TempDir),
     }
 
-    async fn world(wanted: &[(&str, Wanted)]) -> World {
+    async fn world(policy: Policy, wanted: &[(&str, Wanted)]) -> World {
         let folder = tempfile::tempdir().unwrap();
         let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
         let (ports, guard) = embedded::open(options).await.unwrap();
@@ -115,7 +128,7 @@ mod tests {
         }
         let tasks = Tasks::default();
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
-        let (policy, root) = (Policy::Conversation, PathBuf::from("/workspace"));
+        let root = PathBuf::from("/workspace");
         let cluster = Cluster { policy, root, patience: Duration::from_secs(1), private_model_hosts: false };
         let fleet = Fleet::start(cluster, &ports, &index, &tasks).await.unwrap();
         World { ports, fleet, index, _store: (guard, folder) }
@@ -123,7 +136,7 @@ mod tests {
 
     fn wanted(place: &str, touched_at: u64) -> Wanted {
         let (tenant, place) = (Some(TenantId::default()), place.to_owned());
-        Wanted { tenant, place, want: Want::Paused, touched_at, quiet_after: None }
+        Wanted { tenant, place, want: Want::Paused, touched_at, quiet_after: None, has_guests: false }
     }
 
     fn record(id: ConversationId, sandbox: &str) -> types::conversation::ConversationRecord {
@@ -138,13 +151,18 @@ mod tests {
     async fn what_only_a_deleted_conversation_was_in_is_given_up_and_nothing_else() {
         let (gone, alive, parent) =
             (ConversationId::random(), ConversationId::random(), ConversationId::random());
-        let world = world(&[
-            ("gone", wanted(&gone.hex(), 1)),
-            ("alive", wanted(&alive.hex(), 1)),
-            ("child", wanted(&parent.hex(), 1)),
-            ("young", wanted(&ConversationId::random().hex(), unix_ms())),
-            ("shared", wanted("default", 1)),
-        ])
+        let half_old = unix_ms() - OLD * 3 / 4;
+        let world = world(
+            Policy::Conversation,
+            &[
+                ("gone", wanted(&gone.hex(), 1)),
+                ("alive", wanted(&alive.hex(), 1)),
+                ("child", wanted(&parent.hex(), 1)),
+                ("young", wanted(&ConversationId::random().hex(), unix_ms())),
+                ("half_old", wanted(&ConversationId::random().hex(), half_old)),
+                ("shared", wanted("default", 1)),
+            ],
+        )
         .await;
         world.index.create(&record(alive, "alive")).await.unwrap();
         world.index.create(&record(ConversationId::random(), "child")).await.unwrap();
@@ -154,6 +172,7 @@ mod tests {
             ("alive", Want::Paused),
             ("child", Want::Paused),
             ("young", Want::Paused),
+            ("half_old", Want::Paused),
             ("shared", Want::Paused),
         ] {
             let stored = world.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
@@ -165,9 +184,36 @@ mod tests {
     #[tokio::test]
     async fn a_conversation_that_comes_into_an_old_sandbox_makes_it_young() {
         let id = ConversationId::random();
-        let world = world(&[("old", wanted(&id.hex(), 1))]).await;
+        let world = world(Policy::Conversation, &[("old", wanted(&id.hex(), 1))]).await;
         assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
         let stored = world.ports.kv.get(SANDBOXES, "old").await.unwrap().unwrap();
         assert!(!is_old(&serde_json::from_slice(&stored.value).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn the_sandbox_of_a_directory_is_given_up_by_nobody_who_takes_it_for_a_conversation() {
+        let directory = ConversationId::random().hex();
+        let world = world(Policy::Workspace, &[("files", wanted(&directory, 1))]).await;
+        world.fleet.give_up_abandoned().await.unwrap();
+        let stored = world.ports.kv.get(SANDBOXES, "files").await.unwrap().unwrap();
+        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
+    }
+
+    #[tokio::test]
+    async fn a_child_of_which_this_gateway_has_not_heard_keeps_the_sandbox_of_its_parent() {
+        let (parent, child) = (ConversationId::random(), ConversationId::random());
+        let (mut world, deaf) = (
+            world(Policy::Conversation, &[("own", wanted(&parent.hex(), unix_ms()))]).await,
+            world(Policy::Conversation, &[]).await,
+        );
+        // As another gateway places it.
+        let (own, record) = (SandboxId::parse("own").unwrap(), record(child, "own"));
+        let value = serde_json::to_vec(&record).unwrap().into();
+        world.ports.kv.put(CONVERSATIONS, &child.hex(), value, Expect::Absent).await.unwrap();
+        assert!(world.fleet.kept(&record).await.unwrap());
+        world.fleet.index = deaf.index.clone();
+        world.fleet.left(&own, parent).await.unwrap();
+        let stored = world.ports.kv.get(SANDBOXES, "own").await.unwrap().unwrap();
+        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
     }
 }

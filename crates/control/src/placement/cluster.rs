@@ -69,9 +69,12 @@ impl Placement for Fleet {
         let is_own = record.id.hex();
         // Nobody gives up a sandbox that is the conversation's own, and was wanted a short while ago.
         let keep = |wanted: &mut Wanted| {
-            let is_safe = wanted.place == is_own && !is_old(wanted);
-            let keeps = wanted.want != Want::Deleted && !is_safe;
-            wanted.touched_at = if keeps { unix_ms() } else { wanted.touched_at };
+            let is_guest = wanted.place != is_own;
+            let keeps = wanted.want != Want::Deleted && (is_guest || is_old(wanted));
+            if keeps {
+                wanted.touched_at = unix_ms();
+                wanted.has_guests |= is_guest;
+            }
             keeps
         };
         let wanted = records::change(self.kv.as_ref(), &record.sandbox, keep).await?;
@@ -160,14 +163,14 @@ impl Fleet {
     }
 
     /// Whether a conversation is still in the sandbox that `id` was in. In one of its own are only those that it has
-    /// begotten, and they are known here.
+    /// begotten; who places one there notes it, and others have been heard of long since.
     async fn is_used_without(
         &self,
         sandbox: &SandboxId,
         wanted: &Wanted,
         id: ConversationId,
     ) -> ports::Result<bool> {
-        match wanted.place == id.hex() {
+        match wanted.place == id.hex() && !wanted.has_guests {
             true => Ok(!self.index.in_sandbox(sandbox).is_empty()),
             false => self.is_used(sandbox).await,
         }

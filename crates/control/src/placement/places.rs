@@ -81,7 +81,7 @@ impl Fleet {
             let want = wanted.take().map_or(Want::Paused, |unclaimed| unclaimed.want);
             let (tenant, place) = (Some(tenant.clone()), place.to_owned());
             let touched_at = unix_ms();
-            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None });
+            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None, has_guests: false });
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;

@@ -244,6 +244,7 @@ impl Supervisor {
             want: Want::Running,
             touched_at: 0,
             quiet_after: None,
+            has_guests: false,
         };
         self.put(SANDBOXES, &sandbox, &wanted).await;
         self.start(&sandbox).await;
