@@ -94,26 +94,32 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             }
         }
     });
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let bound = listener.local_addr()?;
-    let vault = Arc::new(serving::vault(&secret_key, settings));
-    let mode = Mode::Cluster(Cluster {
-        policy: cluster.policy,
-        root: cluster.workspaces_root.clone(),
-        patience: cluster.start_patience,
-        private_model_hosts: cluster.private_model_hosts,
-    });
-    let workspace_path = cluster.workspaces_root.join("project");
-    let config = serving::gateway(secret_key, settings, metrics, Descriptors::raise(), workspace_path);
-    let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
-    let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
-    banner::of_gateway(bound, settings);
-    let control = Control::start(control, &ports, vault, stop.child_token()).await;
-    let control = control.context("the stored conversations cannot be read")?;
-    gateway::run(config, &ports, control, listener, &stop).await?;
+    let served = async {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let bound = listener.local_addr()?;
+        let vault = Arc::new(serving::vault(&secret_key, settings));
+        let mode = Mode::Cluster(Cluster {
+            policy: cluster.policy,
+            root: cluster.workspaces_root.clone(),
+            patience: cluster.start_patience,
+            private_model_hosts: cluster.private_model_hosts,
+        });
+        let workspace_path = cluster.workspaces_root.join("project");
+        let config = serving::gateway(secret_key, settings, metrics, Descriptors::raise(), workspace_path);
+        let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
+        let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
+        banner::of_gateway(bound, settings);
+        let control = Control::start(control, &ports, vault, stop.child_token()).await;
+        let control = control.context("the stored conversations cannot be read")?;
+        gateway::run(config, &ports, control, listener, &stop).await?;
+        anyhow::Ok(())
+    };
+    // However it ended, what is served beside it ends in order.
+    let served = served.await;
     stop.cancel();
-    storage.await.context("the storage for workers has panicked")?;
+    let stored = storage.await.context("the storage for workers has panicked");
     shown.close().await;
     connection.drain().await;
-    Ok(())
+    served.and(stored)
 }
