@@ -29,6 +29,7 @@ pub(super) struct Wish {
 impl Wish {
     pub(super) const RECORD: Self = Self { record: true, log: false };
     pub(super) const LOG: Self = Self { record: false, log: true };
+    pub(super) const ALL: Self = Self { record: true, log: true };
 }
 
 /// What is wished for of the conversations that have a task, beyond what that is doing.

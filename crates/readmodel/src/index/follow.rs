@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -212,21 +212,24 @@ impl Index {
         let since = Instant::now();
         let mut entries = self.directory().all();
         entries.retain(|entry| partition_of(&entry.log) == partition);
+        // All are looked at again, rather than that each waits for the store by itself; but first all others are, for one
+        // part of the store may be away alone.
+        let away = Mutex::new(None);
         stream::iter(entries)
-            .map(Ok)
-            .try_for_each_concurrent(PARALLEL_READS, async |entry| {
+            .for_each_concurrent(PARALLEL_READS, async |entry| {
                 if entry.state().folded_at > since {
-                    return Ok(());
+                    return;
                 }
                 match self.0.ports.log.tail(&entry.log).await {
                     Ok(tail) if tail <= entry.seq() => {}
-                    // All are looked at again, rather than that each waits for the store by itself.
-                    Err(error @ Error::Unavailable(_)) => return Err(error),
+                    Err(error @ Error::Unavailable(_)) => {
+                        *away.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
                     Ok(_) | Err(_) => self.bring_in_line(entry.id, Wish::LOG),
                 }
-                Ok(())
             })
-            .await
+            .await;
+        away.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// Removes `entry` unless another conversation has its id by now.

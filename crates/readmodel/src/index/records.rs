@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::retry::{Backoff, while_unavailable};
 use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,6 +19,10 @@ const ATTEMPTS: usize = 8;
 
 /// Between two looks at whether a deletion is done.
 const DELETING: Duration = Duration::from_millis(100);
+
+/// How long a store is waited for that is away when a worker has forgotten a conversation.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// What came of a wish to create.
 pub enum Created {
@@ -117,7 +122,18 @@ impl Index {
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
         forget(&entry).await?;
-        self.delete_stored(&entry).await?;
+        // Whoever was made to forget it answers for it no more.
+        let mut is_again = false;
+        let delete = || {
+            let (entry, is_again) = (&entry, std::mem::replace(&mut is_again, true));
+            async move {
+                if is_again && self.read(id).await?.is_some_and(|record| !entry.is_of(&record)) {
+                    return Ok(());
+                }
+                self.delete_stored(entry).await
+            }
+        };
+        while_unavailable(PAUSES, PATIENCE, delete).await?;
         hidden.restored = None;
         Ok(true)
     }
@@ -170,12 +186,10 @@ impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         let mut directory = self.index.directory_mut();
         directory.unhide(self.id);
-        if let Some(entry) = self.restored.take() {
-            directory.insert(entry);
-        }
+        let restored = self.restored.take().map(|entry| directory.insert(entry));
         drop(directory);
-        // What was told of the id meanwhile was passed over: there may be another conversation.
-        self.index.bring_in_line(self.id, Wish::RECORD);
+        // What was told of the id meanwhile was passed over: there may be another conversation, or more of this one.
+        self.index.bring_in_line(self.id, if restored.is_some() { Wish::ALL } else { Wish::RECORD });
     }
 }
 

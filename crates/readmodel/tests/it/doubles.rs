@@ -41,6 +41,8 @@ pub struct Logs {
     panicking: Mutex<HashSet<LogId>>,
     /// Which have one record more each time a page was read.
     growing: Mutex<HashSet<LogId>>,
+    /// Whose part of the store is away.
+    away: Mutex<HashSet<LogId>>,
 }
 
 impl Logs {
@@ -66,6 +68,10 @@ impl Logs {
     /// Grows as fast as it is read.
     pub fn grow(&self, log: &LogId) {
         self.growing.lock().unwrap().insert(log.clone());
+    }
+
+    pub fn go_away(&self, log: &LogId) {
+        self.away.lock().unwrap().insert(log.clone());
     }
 
     pub fn store_after_reading(&self, log: &LogId, record: Bytes) {
@@ -121,6 +127,9 @@ impl LogDouble for Logs {
 
     async fn tail(&self, log: &LogId) -> Result<Seq> {
         self.ask(log, 0, 1).await;
+        if self.away.lock().unwrap().contains(log) {
+            return Err(Error::Unavailable("away".to_owned()));
+        }
         self.inner.tail(log).await
     }
 }
@@ -234,6 +243,7 @@ impl KvDouble for Buckets {
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.check()?;
         self.clinging.subscribe().wait_for(|clinging| *clinging != Some(bucket)).await.unwrap();
         self.inner.delete(bucket, key, expect).await
     }
@@ -282,6 +292,7 @@ impl World {
             sticking: Mutex::default(),
             panicking: Mutex::default(),
             growing: Mutex::default(),
+            away: Mutex::default(),
         });
         let bus = Arc::new(Wire {
             inner: real.bus.clone(),

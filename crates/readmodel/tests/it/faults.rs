@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use manyhands_readmodel::index::Created;
+use manyhands_readmodel::index::{ConversationState, Created};
 use ports::Error;
 use tokio::time::timeout;
 use types::buckets::PROJECTIONS;
 use types::conversation::ConversationRecord;
-use types::{LogId, SandboxId, TenantId};
+use types::{LogId, SandboxId, Seq, TenantId};
 
 use crate::doubles::{World, record, until, until_folded};
 use crate::keeping_up::made_elsewhere;
@@ -103,6 +103,54 @@ async fn a_deletion_that_is_given_up_hides_nothing() {
     assert!(timeout(Duration::from_millis(50), deleting).await.is_err());
     assert!(world.index.get(&tenant, entry.id).is_some());
     assert!(matches!(world.index.create(&entry.record()).await.unwrap(), Created::Existing(_)));
+}
+
+#[tokio::test]
+async fn what_was_said_while_a_deletion_that_fails_was_under_way_is_not_missed() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    let forget = async |entry: &ConversationState| {
+        world.append(&entry.log).await;
+        world.settle().await;
+        Err(Error::Unavailable("it does not stop writing".to_owned()))
+    };
+    let deleted: Result<bool, Error> = world.index.delete(&entry.tenant, entry.id, forget).await;
+    assert!(deleted.is_err());
+    until_folded(&entry, Seq(1)).await;
+}
+
+#[tokio::test]
+async fn a_deletion_goes_on_when_a_store_that_was_away_is_back() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    world.buckets.go_away(true);
+    let deleting = {
+        let (index, id) = (world.index.clone(), entry.id);
+        tokio::spawn(
+            async move { index.delete(&TenantId::default(), id, async |_: &_| Ok::<_, Error>(())).await },
+        )
+    };
+    let mut refused = world.buckets.refused.subscribe();
+    timeout(IN_TIME, refused.wait_for(|refused| *refused > 0)).await.expect("it is asked").unwrap();
+    world.buckets.go_away(false);
+    assert_eq!(deleting.await.unwrap(), Ok(true));
+    assert!(world.index.read(entry.id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_part_of_the_store_that_is_away_keeps_nobody_else_behind() {
+    let world = World::start().await;
+    let mut missed = Vec::new();
+    for number in 0..80 {
+        let entry = world.conversation().await;
+        world.bus.lose(&entry.log);
+        let seq = world.append(&entry.log).await;
+        if number % 2 == 0 { world.logs.go_away(&entry.log) } else { missed.push((entry, seq)) }
+    }
+    world.bus.lag();
+    for (entry, seq) in missed {
+        until_folded(&entry, seq).await;
+    }
 }
 
 #[tokio::test]
