@@ -117,11 +117,12 @@ impl Placement for Fleet {
     }
 
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()> {
-        let Some(waiting) = self.resting.begin(conversation) else { return Ok(()) };
+        let Some(mut waiting) = self.resting.begin(conversation) else { return Ok(()) };
         loop {
-            self.rest_once(conversation).await?;
-            if !waiting.again() {
-                return Ok(());
+            let rested = self.rest_once(conversation).await;
+            match waiting.again() {
+                Some(more) => waiting = more,
+                None => return rested,
             }
         }
     }

@@ -13,6 +13,7 @@ pub(super) struct Resting(Mutex<HashMap<ConversationId, bool>>);
 pub(super) struct Waiting<'a> {
     resting: &'a Resting,
     conversation: ConversationId,
+    is_over: bool,
 }
 
 impl Resting {
@@ -24,7 +25,7 @@ impl Resting {
             return None;
         }
         all.insert(conversation, false);
-        Some(Waiting { resting: self, conversation })
+        Some(Waiting { resting: self, conversation, is_over: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, bool>> {
@@ -33,15 +34,24 @@ impl Resting {
 }
 
 impl Waiting<'_> {
-    /// Whether it was paused again since this was asked last.
-    pub(super) fn again(&self) -> bool {
-        self.resting.lock().get_mut(&self.conversation).is_some_and(std::mem::take)
+    /// Waits on if it was paused again since this was asked last. If not it waits no more: the next pause begins anew.
+    pub(super) fn again(mut self) -> Option<Self> {
+        let mut all = self.resting.lock();
+        let again = all.get_mut(&self.conversation).is_some_and(std::mem::take);
+        if !again {
+            all.remove(&self.conversation);
+        }
+        drop(all);
+        self.is_over = !again;
+        again.then_some(self)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.resting.lock().remove(&self.conversation);
+        if !self.is_over {
+            self.resting.lock().remove(&self.conversation);
+        }
     }
 }
 
@@ -55,8 +65,11 @@ mod tests {
         let waiting = resting.begin(conversation).unwrap();
         assert!((0..1_000).all(|_| resting.begin(conversation).is_none()));
         assert!(resting.begin(ConversationId::random()).is_some());
-        assert!(waiting.again() && !waiting.again());
-        drop(waiting);
-        assert!(resting.begin(conversation).is_some() && resting.lock().is_empty());
+        let waiting = waiting.again().unwrap();
+        assert!(waiting.again().is_none());
+        let next = resting.begin(conversation).unwrap();
+        assert!(resting.begin(conversation).is_none(), "who is over takes nobody's place away");
+        drop(next);
+        assert!(resting.begin(conversation).is_some());
     }
 }
