@@ -9,6 +9,7 @@ use ports::rpc::{self, Address, Fault};
 use tools::{Boxed, Screen};
 use types::calls::RecordCall;
 use types::known_values::KnownValues;
+use types::secrets::MAX_SOURCES;
 use types::{ConversationId, SandboxId};
 
 use super::mask::{Holdback, Masker};
@@ -64,9 +65,16 @@ impl Hidden {
 impl Keeper {
     async fn keep(&self, values: &KnownValues) -> Result<(), Fault> {
         let address = Address::of_control_plane(&self.sandbox);
-        let call = RecordCall::KeepHidden { conversation: self.conversation, values: values.clone() };
-        let ((), _) =
-            rpc::call_patiently(self.bus.as_ref(), &address, &call, Bytes::new(), KEEPING_DEADLINE).await?;
+        let values: Vec<_> = values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        // After an outage there may be more than a record takes at once.
+        for piece in values.chunks(MAX_SOURCES) {
+            let mut values = KnownValues::default();
+            values.extend(piece.iter().cloned());
+            let call = RecordCall::KeepHidden { conversation: self.conversation, values };
+            let ((), _) =
+                rpc::call_patiently(self.bus.as_ref(), &address, &call, Bytes::new(), KEEPING_DEADLINE)
+                    .await?;
+        }
         Ok(())
     }
 }

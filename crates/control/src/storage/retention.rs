@@ -87,6 +87,10 @@ async fn shorten(
         }
     };
     let mut writer = LogWriter::open(log.clone(), id, epoch, find).await?;
+    if writer.tail() == Seq::ZERO {
+        // It was removed since: a fence would make it anew.
+        return Ok(());
+    }
     writer.drop_front(first_kept).await
 }
 
@@ -157,5 +161,15 @@ mod tests {
         assert!(ids(&ports, &logs[0]).await.is_empty());
         let stale = LogWriter::open(ports.log.clone(), logs[0].clone(), Epoch(1), |_| {}).await;
         assert_eq!(stale.err(), Some(Trouble::Lost(Loss::Fenced)));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_removed_meanwhile_is_not_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let log = LogId::bash(&SandboxId::parse("gone").unwrap(), BashScope::Sandbox);
+        shorten(&ports.log, log.clone(), Epoch(2), BEFORE).await.unwrap();
+        assert_eq!(ports.log.tail(&log).await.unwrap(), Seq::ZERO);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use ports::storage::{Storage, Sums};
 use ports::{Change, Kv, KvEntry, Ports, Result};
+use readmodel::vital::contained;
 use serde::Deserialize;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use types::{LogId, SandboxId};
@@ -17,10 +18,10 @@ const PAUSE: Duration = Duration::from_secs(3_600);
 /// Sweeps now and then. Never returns.
 pub async fn keep_swept(storage: &dyn Storage, ports: &Ports) {
     loop {
-        if let Err(error) = sweep(storage, ports.kv.as_ref()).await {
+        if let Some(Err(error)) = contained("sweeping", sweep(storage, ports.kv.as_ref())).await {
             tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
         }
-        if let Err(error) = sweep_snapshots(storage, ports).await {
+        if let Some(Err(error)) = contained("sweeping snapshots", sweep_snapshots(storage, ports)).await {
             tracing::warn!(%error, "snapshots of deleted conversations are not removed");
         }
         tokio::time::sleep(PAUSE).await;
