@@ -13,6 +13,6 @@ fn entry(tool: &tools::Entry) -> Option<ToolEntry> {
         user_selectable: true,
         usable: Some(true),
         description: Some(tool.summary?.to_owned()),
-        in_default_set: true,
+        in_default_set: tool.in_default_set,
     })
 }

@@ -64,7 +64,6 @@ pub struct Sandboxes {
     pub memory_mib: Option<i64>,
     pub cpus: Option<f64>,
     pub processes: Option<i64>,
-    pub max_concurrent_runs: usize,
     /// Where sandboxes that are processes keep their files.
     pub process_root: PathBuf,
 }
@@ -153,7 +152,6 @@ impl Sandboxes {
             memory_mib: source.whole("sandbox_memory_mib")?.and_then(|mebibytes| mebibytes.try_into().ok()),
             cpus: source.amount("sandbox_cpus")?,
             processes: source.whole("sandbox_processes")?.and_then(|processes| processes.try_into().ok()),
-            max_concurrent_runs: count(source.whole("max_concurrent_runs")?).unwrap_or(10),
             process_root: source
                 .text("sandbox_root")?
                 .map_or_else(|| "workspace/sandboxes".into(), PathBuf::from),

@@ -66,7 +66,7 @@ async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dy
     let worker = WorkerSettings {
         nats_urls: cluster.worker_nats_urls.clone(),
         ca: cluster.authority()?,
-        max_concurrent_runs: sandboxes.max_concurrent_runs,
+        max_concurrent_runs: settings.max_concurrent_runs,
         command_user: None,
         pass_env: settings.inherited.further().to_vec(),
         bash_retention: settings.bash_events_retention,

@@ -75,7 +75,8 @@ impl Settings {
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
             workspace_path: path("workspace_path", "workspace/project")?,
-            max_concurrent_runs: count(source.whole("max_concurrent_runs")?).unwrap_or(10),
+            max_concurrent_runs: count(source.whole("max_concurrent_runs")?)
+                .unwrap_or(worker::Config::CONCURRENT_RUNS),
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
             fsync: match source.choice("fsync")? {
@@ -200,7 +201,9 @@ mod tests {
         assert!(settings.session_api_keys.is_empty() && settings.secret_key.is_none());
         assert_eq!(settings.conversations_path, Path::new("workspace/conversations"));
         assert_eq!(settings.state_dir(), Path::new("workspace/.manyhands"));
-        assert_eq!((settings.max_concurrent_runs, settings.fsync), (10, Fsync::Always));
+        let documented = table::find("max_concurrent_runs").unwrap().default;
+        assert_eq!(settings.max_concurrent_runs.to_string(), documented);
+        assert_eq!(settings.fsync, Fsync::Always);
     }
 
     #[test]

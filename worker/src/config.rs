@@ -57,13 +57,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many conversations run at the same time where nobody says.
+    pub const CONCURRENT_RUNS: usize = 10;
+
     /// With the defaults for everything that is not a place or a name.
     #[must_use]
     pub fn new(sandbox: SandboxId, epoch: Epoch, observations_root: PathBuf, project_dir: PathBuf) -> Self {
         Self {
             sandbox,
             epoch,
-            max_concurrent_runs: 10,
+            max_concurrent_runs: Self::CONCURRENT_RUNS,
             scratch: observations_root.join(".scratch"),
             most_commands: 1_000,
             most_shells: 1_000,

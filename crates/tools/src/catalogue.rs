@@ -26,6 +26,8 @@ pub struct Entry {
     pub class: &'static str,
     /// For the user who may choose it; none: it is not a tool to choose.
     pub summary: Option<&'static str>,
+    /// Agents have it whose settings name no tools.
+    pub in_default_set: bool,
     make: Make,
 }
 
@@ -44,7 +46,13 @@ impl Catalogue {
     /// With one more tool.
     #[must_use]
     pub fn with<T: Listed>(mut self) -> Self {
-        self.0.push(Entry { name: T::NAME, class: T::CLASS, summary: T::SUMMARY, make: make::<T> });
+        self.0.push(Entry {
+            name: T::NAME,
+            class: T::CLASS,
+            summary: T::SUMMARY,
+            in_default_set: T::IN_DEFAULT_SET,
+            make: make::<T>,
+        });
         self
     }
 

@@ -51,6 +51,7 @@ impl Listed for TaskTracker {
     const NAME: &'static str = "task_tracker";
     const CLASS: &'static str = "TaskTracker";
     const SUMMARY: Option<&'static str> = Some("Keeps a list of tasks");
+    const IN_DEFAULT_SET: bool = true;
 
     fn make(_params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
         let folder = context.persistence_dir.clone();

@@ -75,8 +75,12 @@ pub trait Listed: Tool {
     const NAME: &'static str;
     /// The stem of the peer's class names: `Terminal` gives `TerminalTool`, `TerminalAction`, `TerminalObservation`.
     const CLASS: &'static str;
-    /// One line for the user who may choose it; none: not a tool to choose.
+    /// One line for the user who may choose it. With one, the tool is in `/api/tools/`, in the catalog and in
+    /// `usable_tools`, and clients may name it; without, it is none to choose, and the gateway must know it as
+    /// built in.
     const SUMMARY: Option<&'static str>;
+    /// Whether agents have it whose settings name no tools.
+    const IN_DEFAULT_SET: bool = false;
 
     /// Makes it for a conversation. Cheap: no file is read and no process started.
     ///

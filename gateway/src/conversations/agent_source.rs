@@ -33,6 +33,7 @@ const MAX_SUFFIX_CHARS: usize = 32_768;
 
 /// The agent object of a creation, secrets in plain text, from the one source that is given.
 pub(super) fn agent_object(
+    offer: &Offer,
     agent: Option<Value>,
     settings: Option<Value>,
     profile: Option<Uuid>,
@@ -47,7 +48,7 @@ pub(super) fn agent_object(
             Err(Problem::new("value_error", &["body"], msg).into())
         }
         (Some(agent), _, None) => object("agent", agent).map(Value::Object),
-        (None, Some(settings), None) => from_settings(object("agent_settings", settings)?),
+        (None, Some(settings), None) => from_settings(offer, object("agent_settings", settings)?),
         (None, None, None) => {
             let msg = "Value error, one of agent, agent_settings and agent_profile_id is required";
             Err(Problem::new("value_error", &["body"], msg).into())
@@ -115,7 +116,7 @@ fn plain(name: &str) -> String {
 }
 
 /// The agent that a settings object describes.
-fn from_settings(mut settings: Map<String, Value>) -> ApiResult<Value> {
+fn from_settings(offer: &Offer, mut settings: Map<String, Value>) -> ApiResult<Value> {
     let problem = |field: &str, msg: &str| {
         ApiError::from(Problem::new(
             "value_error",
@@ -139,7 +140,8 @@ fn from_settings(mut settings: Map<String, Value>) -> ApiResult<Value> {
         agent.insert("condenser".to_owned(), condenser);
     }
     agent.insert("llm".to_owned(), llm);
-    let tools = settings.remove("tools").filter(Value::is_array).unwrap_or_else(default_tools);
+    let tools = settings.remove("tools").filter(Value::is_array);
+    let tools = tools.unwrap_or_else(|| default_tools(offer));
     agent.insert("tools".to_owned(), tools);
     for field in
         ["agent_context", "mcp_config", "system_prompt", "tool_concurrency_limit", "filter_tools_regex"]
@@ -151,8 +153,9 @@ fn from_settings(mut settings: Map<String, Value>) -> ApiResult<Value> {
     Ok(Value::Object(agent))
 }
 
-fn default_tools() -> Value {
-    json!([{"name": "terminal"}, {"name": "file_editor"}, {"name": "task_tracker"}])
+fn default_tools(offer: &Offer) -> Value {
+    let default = offer.tools.iter().filter(|tool| tool.in_default_set);
+    default.map(|tool| json!({"name": tool.name})).collect()
 }
 
 /// Settings say whether to condense and from which length on; with a `kind` they are a condenser already.
@@ -225,31 +228,47 @@ pub(super) fn take_secrets(agent: &mut Value) -> ApiResult<BTreeMap<String, Secr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ToolEntry;
+    use crate::offer::Offered;
+
+    fn offer() -> Offer {
+        let tool = |name: &str, in_default_set| ToolEntry {
+            name: name.to_owned(),
+            user_selectable: true,
+            usable: Some(true),
+            description: None,
+            in_default_set,
+        };
+        let tools = vec![tool("terminal", true), tool("browser", false), tool("notes", true)];
+        Offer::new(Offered { tools, workspace_path: "/w".into(), has_containers: false })
+    }
 
     #[test]
     fn settings_make_an_agent_with_the_default_tools_and_a_condenser() {
         let agent = agent_object(
+            &offer(),
             None,
             Some(json!({"llm": {"model": "m"}, "tools": null, "condenser": {"max_size": 9}})),
             None,
         )
         .unwrap();
-        assert_eq!(agent["tools"], default_tools());
+        assert_eq!(agent["tools"], json!([{"name": "terminal"}, {"name": "notes"}]));
         assert_eq!(
             (&agent["condenser"]["max_size"], &agent["condenser"]["llm"]["usage_id"]),
             (&json!(9), &json!("condenser"))
         );
-        let plain =
-            agent_object(None, Some(json!({"llm": {"model": "m"}, "condenser": {"enabled": false}})), None)
-                .unwrap();
+        let settings = json!({"llm": {"model": "m"}, "condenser": {"enabled": false}});
+        let plain = agent_object(&offer(), None, Some(settings), None).unwrap();
         assert!(plain.get("condenser").is_none());
     }
 
     #[test]
     fn exactly_one_source_is_taken() {
-        assert!(agent_object(None, None, None).is_err());
-        assert!(agent_object(Some(json!({})), None, Some(Uuid::nil())).is_err());
-        assert_eq!(agent_object(Some(json!({"a": 1})), Some(json!({})), None).unwrap(), json!({"a": 1}));
+        let offer = offer();
+        assert!(agent_object(&offer, None, None, None).is_err());
+        assert!(agent_object(&offer, Some(json!({})), None, Some(Uuid::nil())).is_err());
+        let both = agent_object(&offer, Some(json!({"a": 1})), Some(json!({})), None);
+        assert_eq!(both.unwrap(), json!({"a": 1}));
     }
 
     #[test]

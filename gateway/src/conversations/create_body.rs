@@ -114,7 +114,8 @@ impl StartConversation {
         id: ConversationId,
     ) -> ApiResult<ConversationRecord> {
         self.refuse_what_is_not_there(offer.has_containers)?;
-        let mut agent = agent_source::agent_object(self.agent, self.agent_settings, self.agent_profile_id)?;
+        let (agent, settings, profile) = (self.agent, self.agent_settings, self.agent_profile_id);
+        let mut agent = agent_source::agent_object(offer, agent, settings, profile)?;
         if let Some(Object(additions)) = self.agent_launch_additions {
             agent_source::add(&mut agent, additions)?;
         }

@@ -15,7 +15,7 @@ pub fn of(text: &str) -> Vec<Vec<String>> {
     paths
 }
 
-fn without_tests(text: &str) -> &str {
+pub fn without_tests(text: &str) -> &str {
     text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code)
 }
 

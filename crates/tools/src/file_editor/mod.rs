@@ -42,6 +42,7 @@ impl Listed for FileEditor {
     const NAME: &'static str = "file_editor";
     const CLASS: &'static str = "FileEditor";
     const SUMMARY: Option<&'static str> = Some("Views, creates and edits files");
+    const IN_DEFAULT_SET: bool = true;
 
     fn make(_params: &Map<String, Value>, context: &ToolContext) -> Result<Self, Error> {
         let working_dir = context.working_dir.clone();

@@ -113,6 +113,7 @@ impl Listed for Terminal {
     const NAME: &'static str = "terminal";
     const CLASS: &'static str = "Terminal";
     const SUMMARY: Option<&'static str> = Some("Runs commands in a shell that stays");
+    const IN_DEFAULT_SET: bool = true;
 
     /// `params`: `no_change_timeout_seconds`, `shell_path`, `env`; other creation parameters of the peer
     /// (`terminal_type`, `username`) have no meaning here.

@@ -92,6 +92,14 @@ async fn one_line_puts_a_tool_into_catalogue_schema_and_use() {
     assert_eq!(seen, json!({"content": content, "is_error": false, "times": 1, "kind": "EchoObservation"}));
 }
 
+#[test]
+fn a_tool_is_in_the_default_set_only_if_it_says_so() {
+    let catalogue = Catalogue::standard().with::<Echo>();
+    let default = catalogue.entries().iter().filter(|entry| entry.in_default_set);
+    let names: Vec<_> = default.map(|entry| entry.name).collect();
+    assert_eq!(names, ["terminal", "file_editor", "task_tracker"]);
+}
+
 #[tokio::test]
 async fn an_action_read_from_its_event_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
