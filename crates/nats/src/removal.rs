@@ -119,13 +119,14 @@ impl Direct {
         let is_counted = self.is_counted(log).await?;
         let mut room = 0;
         let dropped = self.drop_before(filter, first, is_counted, &mut room).await;
-        if let Ok(Some(last)) = &dropped
-            && let Err(error) = self.drop_unnamed(log, filter, last, is_counted, &mut room).await
+        // At once: whoever weighs the sandbox finds this gone.
+        self.give_back(log, room).await;
+        if let Some(last) = dropped?
+            && let Err(error) = self.drop_unnamed(log, filter, first, &last, is_counted).await
         {
             tracing::warn!(%log, %error, "bodies that no record names stay until the log is cut again");
         }
-        self.give_back(log, room).await;
-        dropped.map(drop)
+        Ok(())
     }
 
     async fn begins_before(&self, filter: StreamFilter<'_>, first: u64) -> Result<bool> {
@@ -154,13 +155,14 @@ impl Direct {
         &self,
         log: &LogId,
         filter: StreamFilter<'_>,
+        first: u64,
         last: &Raw,
         is_counted: bool,
-        room: &mut u64,
     ) -> Result<()> {
         let mut unnamed = self.bodies(log).await?;
         if !unnamed.is_empty() {
-            self.for_each(filter, 1..u64::MAX, |message| {
+            // Not from the beginning: a replica that lags behind still has what has gone.
+            self.for_each(filter, first.min(last.seq)..u64::MAX, |message| {
                 message.body.map(|body| unnamed.remove(&body.digest));
             })
             .await?;
@@ -170,7 +172,10 @@ impl Direct {
             let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
             let newest = self.jetstream.last(filter).await?;
             if newest.is_some_and(|newest| newest.is_older_than(last)) {
-                self.clear(filter, is_counted, room).await?;
+                let mut room = 0;
+                let cleared = self.clear(filter, is_counted, &mut room).await;
+                self.give_back(log, room).await;
+                cleared?;
             }
         }
         Ok(())

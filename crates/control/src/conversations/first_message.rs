@@ -32,10 +32,12 @@ impl Conversations {
             .with_projection(|projection| (projection.last_user_message_id.is_some(), projection.status));
         // In any other state its run has begun before, or somebody wished for another state since.
         let runs = first.run && status == Status::Idle;
+        // A worker that is waited for may be told to pause first: then nothing is to run.
+        let runs_at_once = runs && self.placement().creation() == Creation::Complete;
         if !is_stored {
-            self.message(entry, first.message, None, runs, Some(once(entry.id))).await?;
+            self.message(entry, first.message, None, runs_at_once, Some(once(entry.id))).await?;
         }
-        // Stored while no run slot was free, before or meanwhile by another gateway, it has started nothing.
+        // Stored alone, or while no run slot was free, it has started nothing.
         if runs && entry.status() == Status::Idle {
             match self.command_that_runs(entry, Command::Run {}).await {
                 Err(fault) if fault.code != Code::Conflict => return Err(fault),

@@ -164,7 +164,8 @@ impl Fleet {
     }
 
     /// Whether a conversation is still in the sandbox that `id` was in. In one of its own are only those that it has
-    /// begotten; who places one there notes it, and others have been heard of long since.
+    /// begotten; who places one there notes it, and others have been heard of long since. And itself, if somebody has made
+    /// it anew meanwhile.
     async fn is_used_without(
         &self,
         sandbox: &SandboxId,
@@ -172,7 +173,8 @@ impl Fleet {
         id: ConversationId,
     ) -> ports::Result<bool> {
         match wanted.place == id.hex() && !wanted.has_guests {
-            true => Ok(!self.index.in_sandbox(sandbox).is_empty()),
+            true => Ok(!self.index.in_sandbox(sandbox).is_empty()
+                || records::is_conversation_in(self.kv.as_ref(), id, sandbox).await?),
             false => self.is_used(sandbox).await,
         }
     }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use ports::rpc::Fault;
 use readmodel::index::{RuntimeError, RuntimeInfo, RuntimeStatus};
 use types::conversation::ConversationRecord;
-use types::placement::{Allocation, Failure, Lease, Want};
+use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 pub(crate) use fleet::Fleet;
@@ -137,14 +137,18 @@ pub struct SandboxStatus {
 pub fn runtime_info(status: Option<SandboxStatus>) -> RuntimeInfo {
     use RuntimeStatus::{Available, Error, Missing, Starting};
     let Some(SandboxStatus { want, allocation, lease }) = status else { return told(Available, None) };
-    // The failure of an earlier instance says nothing of one that is on its way.
-    let failure = allocation.filter(|allocation| allocation.instance.is_empty()).and_then(|a| a.failure);
+    let failure = allocation.and_then(failure_of);
     match (want, lease, failure) {
         (Want::Deleted, _, _) => told(Missing, None),
         (Want::Running | Want::Paused, Some(_), _) | (Want::Paused, None, None) => told(Available, None),
         (Want::Running | Want::Paused, None, Some(failure)) => told(Error, Some(failure)),
         (Want::Running, None, None) => told(Starting, None),
     }
+}
+
+/// That of an earlier instance says nothing of one that is on its way.
+fn failure_of(Allocation { instance, failure, .. }: Allocation) -> Option<Failure> {
+    failure.filter(|failure| instance.is_empty() || failure.reason == FailureReason::DriverUnavailable)
 }
 
 fn told(runtime_status: RuntimeStatus, failure: Option<Failure>) -> RuntimeInfo {
@@ -154,8 +158,6 @@ fn told(runtime_status: RuntimeStatus, failure: Option<Failure>) -> RuntimeInfo 
 
 #[cfg(test)]
 mod tests {
-    use types::placement::FailureReason;
-
     use super::*;
 
     fn status_of(want: Want, lease: Option<Lease>, failure: Option<Failure>) -> RuntimeStatus {

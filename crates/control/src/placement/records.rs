@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
-use ports::{Bucket, Change, Error, Kv};
+use ports::{Bucket, Change, Error, Kv, KvEntry};
 use serde::Deserialize;
-use types::SandboxId;
 use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use types::placement::Wanted;
+use types::{ConversationId, SandboxId};
 
 /// What is wanted of each sandbox.
 pub(super) fn sandboxes(kv: &dyn Kv) -> Bucket<'_, Wanted> {
@@ -42,6 +42,19 @@ pub(super) async fn is_any_conversation_in(kv: &dyn Kv, sandbox: &SandboxId) -> 
     Ok(!used_of(kv, |named| named == sandbox).await?.is_empty())
 }
 
+/// Whether the record of this conversation is there and names the sandbox.
+///
+/// # Errors
+/// As [`used_of`].
+pub(super) async fn is_conversation_in(
+    kv: &dyn Kv,
+    id: ConversationId,
+    sandbox: &SandboxId,
+) -> ports::Result<bool> {
+    let Some(stored) = kv.get(CONVERSATIONS, &id.hex()).await? else { return Ok(false) };
+    Ok(located(&stored)? == *sandbox)
+}
+
 /// Those of the sandboxes in question that records of conversations name.
 ///
 /// # Errors
@@ -50,16 +63,11 @@ pub(super) async fn used_of(
     kv: &dyn Kv,
     is_in_question: impl Fn(&SandboxId) -> bool,
 ) -> ports::Result<HashSet<SandboxId>> {
-    #[derive(Deserialize)]
-    struct Located {
-        sandbox: SandboxId,
-    }
-    let unreadable = |error: serde_json::Error| Error::Internal(error.to_string());
     let (mut found, mut records) = (HashMap::new(), kv.scan(CONVERSATIONS));
     while let Some(change) = records.try_next().await? {
         match change {
             Change::Put { key, entry } => {
-                let Located { sandbox } = serde_json::from_slice(&entry.value).map_err(unreadable)?;
+                let sandbox = located(&entry)?;
                 match is_in_question(&sandbox) {
                     true => drop(found.insert(key, sandbox)),
                     false => drop(found.remove(&key)),
@@ -70,4 +78,15 @@ pub(super) async fn used_of(
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// The sandbox of a stored conversation.
+fn located(record: &KvEntry) -> ports::Result<SandboxId> {
+    #[derive(Deserialize)]
+    struct Located {
+        sandbox: SandboxId,
+    }
+    let located: Located =
+        serde_json::from_slice(&record.value).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(located.sandbox)
 }

@@ -14,7 +14,8 @@
 //! wrong with time, mostly to the harm of the sandbox, as what was removed comes back without an answer as well. One that
 //! is refused is therefore in doubt, and has all that it stores weighed (`weighing`): once in a while, since all of it is
 //! read for that. The weight takes the place of the sum only if that is still what it was before: where something was
-//! counted or given back meanwhile, or another process has weighed it, too, it is weighed again another time.
+//! counted or given back meanwhile, or another process has weighed it, too, it is weighed again another time. What a process
+//! has counted and not told by then may count twice: a portion at most.
 //!
 //! An account is kept for as long as its sandbox stores something now and then; later it is looked up again.
 

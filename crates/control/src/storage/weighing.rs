@@ -1,9 +1,13 @@
 //! Weighs what sandboxes really store that were refused for want of room.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use ports::Allowance;
 use ports::storage::Storage;
+use readmodel::vital::contained;
 use tokio::sync::mpsc;
 use types::SandboxId;
 
@@ -13,34 +17,118 @@ use super::quota::Quota;
 const EVERY: Duration = Duration::from_secs(3_600);
 /// And so often in a row, as it may be weighed in vain.
 const IN_A_ROW: u32 = 3;
+/// Sandboxes that are weighed at once, most of which only wait until they have settled.
+const AT_ONCE: usize = 16;
 
-/// Weighs one after the other of those that are `refused`. Never returns while anybody can be.
+/// Weighs those that are `refused`. Never returns while anybody can be.
 pub async fn keep_right(
     storage: &dyn Storage,
     quota: &Quota,
     mut refused: mpsc::Receiver<SandboxId>,
     settling: Duration,
 ) {
-    let mut weighed = Allowance::new(IN_A_ROW, EVERY);
-    while let Some(sandbox) = refused.recv().await {
-        if !weighed.take(sandbox.as_str(), Instant::now()) {
-            continue;
+    let (allowance, weighing) =
+        (Mutex::new(Allowance::new(IN_A_ROW, EVERY)), Mutex::new(BTreeSet::<SandboxId>::new()));
+    let may_be_weighed = |sandbox: &SandboxId| {
+        let mut weighing = weighing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        !weighing.contains(sandbox)
+            && allowance.take(sandbox.as_str(), Instant::now())
+            && weighing.insert(sandbox.clone())
+    };
+    let weigh = async |sandbox: SandboxId| {
+        if !may_be_weighed(&sandbox) {
+            return;
         }
-        let weighing = async {
-            let bytes = storage.weigh(&sandbox).await?;
-            tokio::time::sleep(settling).await;
-            Ok(bytes)
-        };
-        match quota.put_right(&sandbox, weighing).await {
-            Ok(true) => {
-                tracing::info!(sandbox.id = %sandbox, "weighed what a sandbox stores that had no room left")
-            }
-            Ok(false) => {
-                tracing::debug!(sandbox.id = %sandbox, "what a sandbox stores has changed while it was weighed")
-            }
-            Err(error) => {
-                tracing::warn!(sandbox.id = %sandbox, %error, "what a sandbox stores cannot be weighed");
-            }
+        let is_right = contained("weighing a sandbox", put_right(storage, quota, &sandbox, settling)).await;
+        if is_right == Some(true) {
+            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            while allowance.take(sandbox.as_str(), Instant::now()) {}
+        }
+        weighing.lock().unwrap_or_else(PoisonError::into_inner).remove(&sandbox);
+    };
+    stream::poll_fn(|context| refused.poll_recv(context)).for_each_concurrent(AT_ONCE, weigh).await;
+}
+
+async fn put_right(storage: &dyn Storage, quota: &Quota, sandbox: &SandboxId, settling: Duration) -> bool {
+    let weighing = async {
+        let bytes = storage.weigh(sandbox).await?;
+        tokio::time::sleep(settling).await;
+        Ok(bytes)
+    };
+    match quota.put_right(sandbox, weighing).await {
+        Ok(true) => {
+            tracing::info!(sandbox.id = %sandbox, "weighed what a sandbox stores that had no room left");
+            return true;
+        }
+        Ok(false) => {
+            tracing::debug!(sandbox.id = %sandbox, "what a sandbox stores has changed while it was weighed");
+        }
+        Err(error) => {
+            tracing::warn!(sandbox.id = %sandbox, %error, "what a sandbox stores cannot be weighed");
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use embedded::{Fsync, Options};
+    use ports::rpc::Server;
+    use ports::storage::Ledger;
+    use ports::{Error, Result};
+    use types::LogId;
+
+    use super::*;
+
+    /// Everything weighs a hundred bytes.
+    #[derive(Default)]
+    struct Scales(AtomicUsize);
+
+    #[async_trait]
+    impl Storage for Scales {
+        async fn serve(&self, _: &Server, _: Arc<dyn Ledger>) -> Result<()> {
+            Err(Error::NotFound)
+        }
+
+        async fn erase(&self, _: &SandboxId) -> Result<()> {
+            Err(Error::NotFound)
+        }
+
+        async fn logs(&self, _: &SandboxId) -> Result<Vec<LogId>> {
+            Err(Error::NotFound)
+        }
+
+        async fn weigh(&self, _: &SandboxId) -> Result<u64> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(100)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_is_refused_all_the_time_is_weighed_once_and_others_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let (quota, _refused) = Quota::new(ports.kv, 1_000);
+        let [busy, other] = ["busy", "other"].map(|name| SandboxId::parse(name).unwrap());
+        let (doubted, refused) = mpsc::channel(64);
+        for sandbox in [&busy, &other] {
+            quota.charge(sandbox, 1_000, || false).await.unwrap();
+        }
+        for _ in 0..50 {
+            doubted.send(busy.clone()).await.unwrap();
+        }
+        doubted.send(other.clone()).await.unwrap();
+        drop(doubted);
+        let scales = Scales::default();
+        keep_right(&scales, &quota, refused, Duration::ZERO).await;
+        assert_eq!(scales.0.load(Ordering::Relaxed), 2);
+        for sandbox in [&busy, &other] {
+            quota.charge(sandbox, 900, || false).await.unwrap();
         }
     }
 }

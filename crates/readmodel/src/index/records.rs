@@ -122,18 +122,18 @@ impl Index {
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
         forget(&entry).await?;
-        // Whoever was made to forget it answers for it no more.
-        let mut is_again = false;
-        let delete = || {
-            let (entry, is_again) = (&entry, std::mem::replace(&mut is_again, true));
-            async move {
-                if is_again && self.read(id).await?.is_some_and(|record| !entry.is_of(&record)) {
-                    return Ok(());
-                }
-                self.delete_stored(entry).await
+        // Whoever was made to forget it answers for it no more. An attempt without an answer may have deleted it, and
+        // somebody may have made another one since.
+        match self.delete_stored(&entry).await {
+            Err(Error::Unavailable(_)) => {
+                let delete = async || match self.read(id).await? {
+                    Some(record) if entry.is_of(&record) => self.delete_stored(&entry).await,
+                    _ => Ok(()),
+                };
+                while_unavailable(PAUSES, PATIENCE, delete).await?;
             }
-        };
-        while_unavailable(PAUSES, PATIENCE, delete).await?;
+            deleted => deleted?,
+        }
         hidden.restored = None;
         Ok(true)
     }

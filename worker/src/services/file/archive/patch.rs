@@ -20,6 +20,8 @@ use super::excludes::Excludes;
 use super::limits::{Failure, Limits};
 
 const LOOKING: Duration = Duration::from_secs(60);
+/// Bytes of the names of files, before any is excluded: they are no answer.
+const NAMES: u64 = 64 << 20;
 const COMPARING: Duration = Duration::from_secs(300);
 
 /// Where a patch is made, and how much may go into it.
@@ -85,9 +87,10 @@ async fn changed(
 ) -> Result<Vec<String>, git::Failure> {
     let tracked =
         ["diff", "--name-only", "-z", "--no-renames", NOT_INTO_SUBMODULES, "--relative", tree, "--"];
+    let untracked = ["ls-files", "--others", "--exclude-standard", "-z"];
     let (tracked, untracked) = tokio::join!(
-        repository.git(tracked).patience(LOOKING).output(),
-        repository.git(["ls-files", "--others", "--exclude-standard", "-z"]).patience(LOOKING).output(),
+        repository.git(tracked).patience(LOOKING).longest(NAMES).output(),
+        repository.git(untracked).patience(LOOKING).longest(NAMES).output(),
     );
     let prefix = repository.folder.strip_prefix(repository.top()).unwrap_or(Path::new(""));
     let all = parts(&tracked?).into_iter().chain(parts(&untracked?));
