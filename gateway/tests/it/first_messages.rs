@@ -55,16 +55,16 @@ async fn a_run_after_a_pause_runs_though_a_first_message_waited_for_its_slot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_message_that_is_delivered_after_a_pause_starts_no_run() {
-    let mut world = start_idle(Policy::Shared, 1, |_| {}).await;
-    world.supervisor.fail_with("The image is not there.");
-    world.supervisor.begin().await;
+    let mut world = start(Policy::Shared).await;
+    awake(&world).await;
     // Not alone in its sandbox, which therefore stays awake.
     world.gateway().create(create_body("/workspace")).await;
-    let id = world.gateway().create(with_message("/workspace", true)).await;
-    world.supervisor.recover();
+    let id = world.gateway().create(create_body("/workspace")).await;
     assert_eq!(post(&world, &id, "pause").await, 200);
     world.gateway().until_status(&id, "paused").await;
-    assert!(world.record(&id).await.undelivered.is_some());
+    let mut record = world.record(&id).await;
+    record.undelivered = Some(first_message());
+    put(&world, CONVERSATIONS, &record.id.hex(), &record).await;
     world.add_gateway(Policy::Shared).await;
     until(async || world.record(&id).await.undelivered.is_none()).await;
     let shared = SandboxId::shared();

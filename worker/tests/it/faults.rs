@@ -205,6 +205,7 @@ async fn the_commands_of_a_deleted_conversation_end_whatever_marks_they_have() {
     world.ports.log.delete(&log).await.unwrap();
     faults.full.store(false, Ordering::SeqCst);
 
-    assert!(!is_alive(&std::fs::read_to_string(root.join("pid")).unwrap()));
+    let pid = std::fs::read_to_string(root.join("pid")).unwrap();
+    until(async || !is_alive(&pid)).await;
     assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
 }
