@@ -47,7 +47,7 @@ impl<'a> Sums<'a> {
     /// # Errors
     /// Those of the store.
     pub async fn get(&self, sandbox: &SandboxId) -> Result<Option<i64>> {
-        Ok(self.0.get(sandbox.as_str()).await?.map(|sum| sum.value))
+        Ok(self.seen(sandbox).await?.map(|sum| sum.value))
     }
 
     /// Adds `bytes`, or takes them off where they are less than none, and answers the sum, which never is.

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
-use manyhands_embedded::{Fsync, Options};
+use manyhands_embedded::{Fsync, Guard, Options};
 use ports::doubles::LogDouble;
-use ports::log::{LogWriter, Loss, Trouble};
-use ports::{Appended, Error, EventLog, Record, Result};
+use ports::log::{Batch, LogWriter, Loss, Trouble};
+use ports::{Appended, Error, EventLog, Ports, Record, Result};
+use tempfile::TempDir;
 use types::log::{Control, LogRecord};
 use types::{BashScope, Epoch, LogId, SandboxId, Seq};
 
@@ -264,15 +265,26 @@ impl LogDouble for Unreadable {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now() {
+async fn store() -> (Ports, (Guard, TempDir)) {
     let dir = tempfile::tempdir().unwrap();
-    let (ports, _guard) =
+    let (ports, guard) =
         manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
+    (ports, (guard, dir))
+}
+
+/// A log that can be made unreadable, its writer, and what that may store.
+async fn unreadable(ports: &Ports) -> (LogId, Arc<Unreadable>, LogWriter, Batch) {
     let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
     let log = Unreadable::new(ports.log.clone());
-    let mut writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
+    let writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
     let batch = writer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
+    (id, log, writer, batch)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now() {
+    let (ports, _store) = store().await;
+    let (id, log, mut writer, batch) = unreadable(&ports).await;
     let damaged = Error::Internal("damaged".to_owned());
     let cases = [(away(), Trouble::NotNow(away())), (damaged.clone(), Trouble::Lost(Loss::Refused(damaged)))];
     for (error, expected) in cases {
@@ -293,13 +305,8 @@ async fn a_log_that_can_never_be_read_is_told_from_one_that_cannot_be_read_now()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_front_that_is_hard_to_drop_costs_one_fence_however_often_it_is_tried() {
-    let dir = tempfile::tempdir().unwrap();
-    let (ports, _guard) =
-        manyhands_embedded::open(Options::within(dir.path(), Fsync::Interval)).await.unwrap();
-    let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
-    let log = Unreadable::new(ports.log.clone());
-    let mut writer = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
-    let batch = writer.batch(vec![Bytes::from_static(b"{}")]).unwrap();
+    let (ports, _store) = store().await;
+    let (id, log, mut writer, batch) = unreadable(&ports).await;
     writer.store(&batch).await.unwrap();
     log.stays.store(3, Ordering::SeqCst);
     for _ in 0..3 {

@@ -23,6 +23,16 @@ async fn all(tail: &Tail) -> Vec<u128> {
     page.entries.iter().map(|entry| entry.id.as_u128()).collect()
 }
 
+/// A log of fifty events, of which its tail knows all.
+async fn one_that_was_read(world: &World) -> (LogId, Tails, Arc<Tail>) {
+    let log = log();
+    let tails = Tails::new(&world.ports, &world.tasks, &world.drain);
+    append(world, &log, Seq::ZERO, 0..50).await;
+    let tail = tails.of(log.clone());
+    assert_eq!(all(&tail).await.len(), 50);
+    (log, tails, tail)
+}
+
 #[tokio::test]
 async fn a_page_has_no_hole_where_the_window_moves_on_while_older_events_are_read() {
     let world = World::start().await;
@@ -94,11 +104,7 @@ async fn a_follower_that_panics_begins_again() {
 #[tokio::test]
 async fn a_search_in_a_log_that_is_made_anew_meanwhile_waits_for_nothing_that_is_gone() {
     let world = World::start().await;
-    let log = log();
-    let tails = Tails::new(&world.ports, &world.tasks, &world.drain);
-    append(&world, &log, Seq::ZERO, 0..50).await;
-    let tail = tails.of(log.clone());
-    assert_eq!(all(&tail).await.len(), 50);
+    let (log, _tails, tail) = one_that_was_read(&world).await;
     world.logs.stick_after(&log, 0);
     let searching = {
         let tail = tail.clone();
@@ -119,11 +125,7 @@ async fn a_search_in_a_log_that_is_made_anew_meanwhile_waits_for_nothing_that_is
 #[tokio::test]
 async fn who_listens_for_what_comes_is_not_told_of_what_a_log_made_anew_has_already() {
     let world = World::start().await;
-    let log = log();
-    let tails = Tails::new(&world.ports, &world.tasks, &world.drain);
-    append(&world, &log, Seq::ZERO, 0..50).await;
-    let tail = tails.of(log.clone());
-    assert_eq!(all(&tail).await.len(), 50);
+    let (log, _tails, tail) = one_that_was_read(&world).await;
     // Nobody is told that it was made anew.
     world.bus.lose(&log);
     world.ports.log.delete(&log).await.unwrap();
