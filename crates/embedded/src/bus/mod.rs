@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use ports::feed::{self, Listener};
-use ports::{Bus, Delivery, Error, Message, Parcel, Result, Subscription};
+use ports::{Bus, Delivery, Error, Message, Parcel, Result, Subscription, rpc};
 
 use inbox::Inbox;
 use subscribers::{Subscriber, Tree};
@@ -118,8 +118,12 @@ impl Stream for Subscribed {
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        let mut tree = self.hub.subscribers.write().unwrap_or_else(PoisonError::into_inner);
-        tree.remove(&self.pattern, self.id);
+        self.hub.subscribers.write().unwrap_or_else(PoisonError::into_inner).remove(&self.pattern, self.id);
+        // Nothing is added any more. Whoever waits for an answer should not do so for nothing.
+        while let Some(Some(delivery)) = self.listener.next().now_or_never() {
+            let Delivery::Message(Message { reply: Some(reply), .. }) = delivery else { continue };
+            self.hub.send(&reply, &rpc::departed(), None);
+        }
     }
 }
 

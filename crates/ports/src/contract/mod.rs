@@ -113,6 +113,7 @@ macro_rules! contract_tests {
             an_answer_too_large_to_be_sent_is_a_fault,
             what_only_reads_ends_with_its_caller_and_what_acts_is_finished,
             a_service_that_stops_finishes_what_it_began_and_begins_nothing,
+            a_call_left_in_a_subscription_that_ends_is_refused_at_once,
             a_call_a_bus_has_no_room_for_is_refused_at_once,
         );
     };

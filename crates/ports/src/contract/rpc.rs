@@ -1,12 +1,13 @@
 //! What calls over every bus must do.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Barrier, Notify, Semaphore};
@@ -259,6 +260,15 @@ pub async fn a_service_that_stops_finishes_what_it_began_and_begins_nothing(port
     assert_eq!(under_way.await.expect("no panic"), Ok(()));
     server.tasks.close();
     in_time(server.tasks.wait()).await;
+}
+
+pub async fn a_call_left_in_a_subscription_that_ends_is_refused_at_once(ports: Ports) {
+    let subject = unique();
+    let never_read = ports.bus.subscribe(&subject, None).await.expect("a subscription");
+    let mut call = pin!(act(&ports, &subject));
+    assert!(call.as_mut().now_or_never().is_none());
+    drop(never_read);
+    assert_eq!(call.await.expect_err("nobody took it").code, Code::Absent);
 }
 
 pub async fn a_call_a_bus_has_no_room_for_is_refused_at_once(ports: Ports) {
