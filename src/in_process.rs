@@ -1,9 +1,9 @@
 //! The driver of embedded mode: a worker is a task of this process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ports::{Error, Ports, Result};
 use supervisor::{Driver, Found, Instance, InstanceState, Launch, StartError};
 use tokio::sync::Notify;
@@ -34,10 +34,6 @@ impl InProcess {
         let (instances, ended) = (Mutex::default(), std::sync::Arc::default());
         Self { configure: Box::new(configure), ports, models, instances, ended }
     }
-
-    fn instances(&self) -> MutexGuard<'_, HashMap<Instance, Running>> {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[async_trait::async_trait]
@@ -50,7 +46,7 @@ impl Driver for InProcess {
             };
             Found { instance: instance.clone(), state }
         };
-        Ok(self.instances().iter().map(found).collect())
+        Ok(self.instances.lock().iter().map(found).collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
@@ -64,13 +60,13 @@ impl Driver for InProcess {
             }
             ended.notify_one();
         });
-        self.instances().insert(launch.instance.clone(), Running { stop, task });
+        self.instances.lock().insert(launch.instance.clone(), Running { stop, task });
         Ok(())
     }
 
     /// A task cannot be ended by force: it gets the time it needs.
     async fn stop(&self, instance: &Instance, _grace: Duration) -> Result<()> {
-        let Some(running) = self.instances().remove(instance) else { return Ok(()) };
+        let Some(running) = self.instances.lock().remove(instance) else { return Ok(()) };
         running.stop.cancel();
         running.task.await.map_err(|error| Error::Internal(error.to_string()))
     }

@@ -25,10 +25,11 @@ mod seated;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -134,7 +135,7 @@ impl Admission {
 
 impl Strangers {
     fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> u64 {
-        let mut present = self.present();
+        let mut present = self.present.lock();
         let number = present.next;
         present.next += 1;
         present.all.insert(number, peer);
@@ -156,11 +157,7 @@ impl Strangers {
     }
 
     fn leave(&self, number: u64) {
-        self.present().remove(number);
-    }
-
-    fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.present.lock().remove(number);
     }
 }
 
@@ -244,7 +241,7 @@ mod tests {
         enter(&strangers, 1);
         assert!(!known.is_cancelled());
         strangers.leave(1);
-        assert!(strangers.present().all.is_empty() && strangers.present().by_peer.is_empty());
+        assert!(strangers.present.lock().all.is_empty() && strangers.present.lock().by_peer.is_empty());
     }
 
     #[test]

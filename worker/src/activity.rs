@@ -4,9 +4,10 @@
 //! counts the calls that have come, and before the worker is stopped it is asked to rest, with that count: it does so only
 //! if no other call has come since, and takes none from then on. One place, and one lock, decide between a call and a pause.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
 
 /// Counts what is under way. Cheap to clone.
@@ -35,7 +36,7 @@ impl Default for Activity {
 impl Activity {
     #[must_use]
     pub fn begin(&self) -> Busy {
-        self.state().under_way += 1;
+        self.0.lock().under_way += 1;
         Busy(self.clone())
     }
 
@@ -44,7 +45,7 @@ impl Activity {
     /// # Errors
     /// `Absent` once the worker rests: the next one will take it.
     pub fn call(&self) -> Result<Busy, Fault> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.rests {
             return Err(Fault::new(Code::Absent, "The worker is about to stop."));
         }
@@ -56,12 +57,12 @@ impl Activity {
     /// How many calls have come.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.state().calls
+        self.0.lock().calls
     }
 
     /// Takes no more calls, if none has come after the first `calls`. Whether it does so.
     pub fn rest_after(&self, calls: u64) -> bool {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.rests |= state.calls == calls;
         state.rests
     }
@@ -69,18 +70,14 @@ impl Activity {
     /// Since the last thing ended; zero while one is under way.
     #[must_use]
     pub fn idle_for(&self) -> Duration {
-        let state = self.state();
+        let state = self.0.lock();
         if state.under_way > 0 { Duration::ZERO } else { state.last.elapsed() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.0.lock();
         state.under_way -= 1;
         state.last = Instant::now();
     }

@@ -2,10 +2,11 @@
 //!
 //! The lease is for liveness; that two never write one log is kept by the log's own check.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use ports::{Bucket, Error, Kv, Value, Versioned};
 use tokio::sync::watch;
 use types::buckets::LEASES;
@@ -74,7 +75,7 @@ impl LeaseState {
 
     fn age(&self) -> Option<Duration> {
         let renewed = self.renewed.as_ref()?;
-        Some(renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+        Some(renewed.lock().elapsed())
     }
 }
 
@@ -175,7 +176,7 @@ impl Keeper {
             return Err(Refusal::Newer(newer));
         }
         self.held = held;
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
+        *self.renewed.lock() = began;
         self.renewals.send_modify(|count| *count += 1);
         Ok(())
     }

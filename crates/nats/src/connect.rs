@@ -1,10 +1,11 @@
 //! Making a connection: where to, as whom, and how long to try.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
+use parking_lot::Mutex;
 use ports::retry::Backoff;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -154,7 +155,7 @@ fn note(news: &watch::Sender<Status>, event: &Event) {
 }
 
 fn sign_in(credentials: &Renewable, nonce: &[u8]) -> Result<Auth, AuthError> {
-    let credentials = credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let credentials = credentials.lock().clone();
     let credentials = credentials.ok_or_else(|| AuthError::new("no credentials"))?;
     let key = nkeys::KeyPair::from_seed(credentials.seed.trim()).map_err(AuthError::new)?;
     let mut auth = Auth::new();

@@ -1,6 +1,6 @@
 //! A connection, and the ports on it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ports::storage::Storage;
@@ -89,7 +89,7 @@ impl Connection {
 
     /// Signs in with these from the next time the connection is made.
     pub fn renew(&self, credentials: Credentials) {
-        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
+        *self.credentials.lock() = Some(credentials);
     }
 
     #[must_use]

@@ -18,8 +18,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use ports::Result;
 use ports::storage::Sums;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, Semaphore};
@@ -64,7 +65,7 @@ impl Default for Turns {
 impl Turns {
     async fn of_sandbox(&self, sandbox: &SandboxId) -> OwnedMutexGuard<()> {
         let turn = {
-            let mut sandboxes = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut sandboxes = self.sandboxes.lock();
             sandboxes.retain(|_, turn| Arc::strong_count(turn) > 1);
             sandboxes.entry(sandbox.clone()).or_default().clone()
         };
@@ -288,6 +289,6 @@ mod tests {
         drop(first);
         drop(second.now_or_never().unwrap());
         drop(turns.of_sandbox(&other).now_or_never().unwrap());
-        assert_eq!(turns.sandboxes.lock().unwrap().len(), 1, "nothing is kept of who had its turn");
+        assert_eq!(turns.sandboxes.lock().len(), 1, "nothing is kept of who had its turn");
     }
 }

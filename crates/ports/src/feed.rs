@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
+use parking_lot::Mutex;
 
 const MAX_ITEMS: usize = 1_024;
 const MAX_BYTES: usize = 8 << 20;
@@ -50,7 +51,7 @@ impl<T: Item> Feed<T> {
     /// # Errors
     /// The item, when it was not taken: nobody listens, or there was no room.
     pub fn push(&self, item: T) -> Result<(), T> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         if state.ended {
             return Err(item);
         }
@@ -79,20 +80,20 @@ impl<T: Item> Feed<T> {
     /// What the listener left behind when it went away: items that somebody waits for an answer to.
     #[must_use]
     pub fn left_behind(&self) -> Vec<T> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         if state.ended { std::mem::take(&mut state.items).into() } else { Vec::new() }
     }
 
     /// Whether the listener is gone.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        lock(&self.0).ended
+        self.0.lock().ended
     }
 }
 
 impl<T: Item> Drop for Feed<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         state.ended = true;
         let waker = state.waker.take();
         drop(state);
@@ -106,7 +107,7 @@ impl<T: Item> Stream for Listener<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         let Some(item) = state.items.pop_front() else {
             if state.ended {
                 return Poll::Ready(None);
@@ -127,14 +128,10 @@ impl<T: Item> Stream for Listener<T> {
 
 impl<T: Item> Drop for Listener<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         state.ended = true;
         state.items.retain(|item| item.reply().is_some());
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -215,7 +216,7 @@ struct State {
 
 impl State {
     fn run(&self, action: &Action) -> Observation {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks.lock();
         let (text, shown) = match action.command {
             Command::View => {
                 let list = tasks.get_or_insert_with(|| self.load());

@@ -1,9 +1,10 @@
 //! Bearer tokens: whose they are, and whether they count.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use parking_lot::RwLock;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use types::TenantId;
@@ -85,13 +86,13 @@ impl Bearer {
     pub async fn follow(self: Arc<Self>) {
         let Some(file) = &self.file else { return };
         file.follow(|keys| {
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            *self.keys.write() = Arc::new(keys);
         })
         .await;
     }
 
     fn keys(&self) -> Arc<Keys> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys.read().clone()
     }
 }
 

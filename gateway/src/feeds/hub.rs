@@ -29,11 +29,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use control::Tasks;
+use parking_lot::Mutex;
 use ports::Ports;
 use readmodel::followed::Taped;
 use readmodel::history::{Shown, shown};
@@ -112,7 +113,7 @@ impl Hub {
         outbox: Arc<Outbox>,
         has: Seq,
     ) -> Option<Seat> {
-        let mut rooms = self.rooms();
+        let mut rooms = self.0.rooms.lock();
         let room = match rooms.get(&entry.log).filter(|room| Arc::ptr_eq(&room.entry, entry)) {
             Some(room) => room.clone(),
             None => {
@@ -123,7 +124,7 @@ impl Hub {
                 room
             }
         };
-        let mut members = room.members();
+        let mut members = room.members.lock();
         if members.len() >= self.0.most {
             return None;
         }
@@ -135,8 +136,8 @@ impl Hub {
 
     /// Gives up a conversation that nobody listens to; `false` if somebody does.
     pub fn close(&self, room: &Arc<Room>) -> bool {
-        let mut rooms = self.rooms();
-        if room.members().len() > 0 {
+        let mut rooms = self.0.rooms.lock();
+        if room.members.lock().len() > 0 {
             return false;
         }
         if rooms.get(&room.entry.log).is_some_and(|present| Arc::ptr_eq(present, room)) {
@@ -145,15 +146,11 @@ impl Hub {
         room.entry.stop_tape();
         true
     }
-
-    fn rooms(&self) -> MutexGuard<'_, HashMap<LogId, Arc<Room>>> {
-        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.room.members().remove(&self.outbox);
+        self.room.members.lock().remove(&self.outbox);
         self.room.left.notify_one();
     }
 }
@@ -201,13 +198,13 @@ impl Room {
     }
 
     pub fn position(&self) -> Seq {
-        self.members().position
+        self.members.lock().position
     }
 
     /// Hands out stored records. Answers the repeats that are due after a run's end among them.
     pub fn hand_out(&self, records: &[Taped]) -> Option<Option<Repeats>> {
         let mut ended = None;
-        let mut members = self.members();
+        let mut members = self.members.lock();
         let from = members.position;
         for record in records.iter().skip_while(|record| record.seq <= from) {
             match shown(&record.payload) {
@@ -228,25 +225,25 @@ impl Room {
     /// Hands out a piece of an answer that is being streamed.
     pub fn hand_out_live(&self, json: &Bytes) {
         match serde_json::from_slice::<Live>(json) {
-            Ok(live) => self.members().send(None, |protocol| protocol.live(&live)),
+            Ok(live) => self.members.lock().send(None, |protocol| protocol.live(&live)),
             Err(error) => tracing::debug!(%error, "a streamed piece cannot be read"),
         }
     }
 
     pub fn hand_out_snapshot(&self) {
-        self.members().outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
+        self.members.lock().outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
     }
 
     /// Whether a socket is rather full, but was emptied since this was asked last.
     pub fn makes_way(&self) -> bool {
         // All are asked: asking notes what was asked about.
-        self.members().outboxes().filter(|outbox| outbox.makes_way()).count() > 0
+        self.members.lock().outboxes().filter(|outbox| outbox.makes_way()).count() > 0
     }
 
     /// The value of a `full_state` update as of now.
     pub fn snapshot(&self, conversations_path: &Path) -> Arc<str> {
         let version = self.entry.version();
-        let mut kept = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.snapshot.lock();
         if let Some(kept) = &*kept
             && kept.version == version
         {
@@ -256,9 +253,5 @@ impl Room {
         // If a record came in between, the value is newer than its version, and is made again next time.
         *kept = Some(Snapshot { version, value: value.clone() });
         value
-    }
-
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,9 @@
 //! What a socket has yet to send: a bounded queue between one sender and one slow network.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +54,7 @@ impl Outbox {
     /// Queues `item`. One that does not fit ends the socket: nothing is left out silently.
     pub fn push(&self, item: Item) {
         let len = if let Item::Frame(text) = &item { text.len() } else { 0 };
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         if queue.ending.is_some() {
             return;
         }
@@ -71,7 +71,7 @@ impl Outbox {
 
     /// Ends the socket; what is queued is not sent any more. The first ending counts.
     pub fn end(&self, ending: Ending) {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.ending.get_or_insert(ending);
         queue.items.clear();
         queue.bytes = 0;
@@ -84,7 +84,7 @@ impl Outbox {
         loop {
             let filled = self.filled.notified();
             {
-                let mut queue = self.queue();
+                let mut queue = self.queue.lock();
                 if !queue.items.is_empty() {
                     queue.bytes = 0;
                     queue.taken += 1;
@@ -98,7 +98,7 @@ impl Outbox {
 
     /// Waits until it is rather empty; for the only one that pushes.
     pub async fn has_room(&self) {
-        while self.queue().is_crowded() {
+        while self.queue.lock().is_crowded() {
             self.emptied.notified().await;
         }
     }
@@ -106,19 +106,15 @@ impl Outbox {
     /// Waits until the socket is to end.
     pub async fn ended(&self) -> Ending {
         self.ended.cancelled().await;
-        self.queue().ending.unwrap_or(Ending::TOO_SLOW)
+        self.queue.lock().ending.unwrap_or(Ending::TOO_SLOW)
     }
 
     /// Whether it is rather full, but was emptied since this was asked last.
     pub fn makes_way(&self) -> bool {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         let moving = queue.taken != queue.seen;
         queue.seen = queue.taken;
         queue.is_crowded() && moving
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

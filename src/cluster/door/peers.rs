@@ -1,8 +1,9 @@
 //! Who is at the door: as many connections as a worker needs, for each sandbox.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::net::UnixStream;
 
 /// Connections of one sandbox: that of its worker, those that it makes anew, and those of an incarnation before it.
@@ -27,7 +28,7 @@ impl Peers {
         };
         // That of its container.
         let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let held = all.entry(group.clone()).or_default();
         if *held >= MOST {
             return None;
@@ -35,16 +36,12 @@ impl Peers {
         *held += 1;
         Some(Place { peers: self.clone(), group: Some(group) })
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(group) = &self.group else { return };
-        let mut all = self.peers.lock();
+        let mut all = self.peers.0.lock();
         let Some(held) = all.get_mut(group) else { return };
         *held -= 1;
         if *held == 0 {

@@ -7,10 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use ports::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
@@ -58,12 +59,8 @@ impl Processes {
         Self { config, children: Mutex::default(), ended: Arc::default(), tasks: TaskTracker::new() }
     }
 
-    fn children(&self) -> MutexGuard<'_, HashMap<Instance, Process>> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn child(&self, instance: &Instance) -> Option<Process> {
-        self.children().get(instance).cloned()
+        self.children.lock().get(instance).cloned()
     }
 
     fn folder(&self, sandbox: &SandboxId) -> PathBuf {
@@ -126,7 +123,7 @@ impl Driver for Processes {
             instance: instance.clone(),
             state: child.state(),
         };
-        Ok(self.children().iter().map(found).collect())
+        Ok(self.children.lock().iter().map(found).collect())
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
@@ -137,7 +134,7 @@ impl Driver for Processes {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = id.ok_or_else(|| StartError::Failed("The worker ended at once.".to_owned()))?;
         let process = self.watch(child, group);
-        self.children().insert(launch.instance.clone(), process);
+        self.children.lock().insert(launch.instance.clone(), process);
         Ok(())
     }
 
@@ -152,7 +149,7 @@ impl Driver for Processes {
                 return Err(Error::Unavailable("a killed worker is still there".to_owned()));
             }
         }
-        self.children().remove(instance);
+        self.children.lock().remove(instance);
         Ok(())
     }
 
@@ -216,7 +213,7 @@ impl Log {
     }
 
     fn keep(&self, line: &[u8]) {
-        let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lines.lock();
         if kept.len() == LOG_LINES {
             kept.pop_front();
         }
@@ -224,7 +221,7 @@ impl Log {
     }
 
     fn text(&self) -> String {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock();
         tail(&lines.make_contiguous().join("\n")).to_owned()
     }
 }

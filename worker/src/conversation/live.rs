@@ -1,9 +1,10 @@
 //! The pieces of a streamed answer, on their way to whoever listens. Never stored; what nobody takes in
 //! time is dropped.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use llm::{StreamEvent, StreamSink};
+use parking_lot::Mutex;
 use ports::{Bus, Parcel};
 use tokio::sync::mpsc;
 use types::EventId;
@@ -52,7 +53,7 @@ pub(super) async fn publish(mut pieces: mpsc::Receiver<Live>, bus: Arc<dyn Bus>,
 impl Feed {
     /// Publishes what was held back: the answer is complete.
     pub(super) fn finish(self) {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.into_inner();
         for kind in [DeltaKind::Reasoning, DeltaKind::Text] {
             let content = state.holdback(kind).finish(&self.masker);
             if content.is_empty() {
@@ -69,7 +70,7 @@ impl Feed {
 
     fn live(&self, event: StreamEvent) -> Option<Live> {
         let item_id = self.item_id.clone();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         match event {
             StreamEvent::Started { attempt } => {
                 *state = State { attempt, ..State::default() };

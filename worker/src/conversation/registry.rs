@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::rpc::{Fault, Reason};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,7 @@ impl Registry {
         if self.shared.shutdown.is_cancelled() {
             return Err(Reason::ShuttingDown.into());
         }
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if !matches!(entries.get(&id), Some(Slot::Live(_))) {
             let dormant = entries.remove(&id).and_then(Slot::into_dormant);
             let dormant = dormant.unwrap_or_else(Dormant::nothing);
@@ -126,7 +127,7 @@ impl Registry {
         let commands = &self.shared.guards.commands;
         commands.note_gone(id, created_at);
         let (running, dormant) = {
-            let mut entries = self.lock();
+            let mut entries = self.entries.lock();
             match entries.get(&id) {
                 Some(Slot::Live(handle)) => {
                     handle.forget.cancel();
@@ -190,7 +191,7 @@ impl Registry {
     /// Whose shells are too many, and since when they rest: first those in which nothing runs, then those that nobody
     /// has touched for longest.
     fn surplus_shells(&self) -> HashSet<(ConversationId, Instant)> {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let kept = entries.iter().filter_map(|(id, entry)| match entry {
             Slot::Dormant(Dormant { kept: Some(kept), since, .. }) => {
                 Some((kept.tools.has_running_command(), *since, *id))
@@ -210,6 +211,7 @@ impl Registry {
             lease_state.until_lost().await;
             tracing::warn!("the lease is lost: runs are stopped");
             let live: Vec<_> = self
+                .entries
                 .lock()
                 .iter()
                 .filter_map(|(id, entry)| matches!(entry, Slot::Live(_)).then_some(*id))
@@ -239,7 +241,7 @@ impl Registry {
     /// What `take` takes away from conversations without an actor. Those that are left with nothing are dropped.
     fn take_of_dormant<T>(&self, mut take: impl FnMut(ConversationId, &mut Dormant) -> Option<T>) -> Vec<T> {
         let mut taken = Vec::new();
-        self.lock().retain(|id, entry| match entry {
+        self.entries.lock().retain(|id, entry| match entry {
             Slot::Live(_) => true,
             Slot::Dormant(dormant) => {
                 taken.extend(take(*id, dormant));
@@ -247,10 +249,6 @@ impl Registry {
             }
         });
         taken
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Slot>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -302,7 +300,7 @@ impl Seat {
     /// Gives the place up if no command waits, and leaves what `dormant` makes. From `true` on another actor of the
     /// conversation may start.
     pub(super) fn retire(&mut self, dormant: impl FnOnce() -> Dormant) -> bool {
-        let mut entries = self.registry.lock();
+        let mut entries = self.registry.entries.lock();
         if !self.requests.is_empty() || self.forget.is_cancelled() {
             return false;
         }
@@ -321,7 +319,7 @@ impl Seat {
 
     /// Gives the place up and refuses the commands that wait.
     pub(super) fn leave(mut self, dormant: Dormant, fault: &Fault) {
-        leave(&mut self.registry.lock(), self.id, &self.ended, dormant);
+        leave(&mut self.registry.entries.lock(), self.id, &self.ended, dormant);
         self.refuse_all(fault);
     }
 
@@ -336,7 +334,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        leave(&mut self.registry.lock(), self.id, &self.ended, Dormant::nothing());
+        leave(&mut self.registry.entries.lock(), self.id, &self.ended, Dormant::nothing());
     }
 }
 

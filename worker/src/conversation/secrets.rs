@@ -1,9 +1,10 @@
 //! The secrets of a conversation: what its shell commands get, and what nobody may see.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use types::known_values::KnownValues;
 use types::secrets::SecretSource;
 
@@ -53,7 +54,7 @@ impl Secrets {
     pub(super) async fn add(&self, sources: BTreeMap<String, SecretSource>) {
         let values = sources.iter().filter_map(|(name, source)| Some((name.clone(), static_value(source)?)));
         self.learn(values.collect()).await;
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.failed.retain(|name, _| !sources.contains_key(name));
         inner.sources.extend(sources);
     }
@@ -62,23 +63,23 @@ impl Secrets {
     pub(super) async fn remember(&self, past: KnownValues) {
         let values = past.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         self.learn(values.collect()).await;
-        self.lock().kept = past;
+        self.inner.lock().kept = past;
     }
 
     /// What was looked up and is not in the record yet.
     pub(super) fn unkept(&self) -> KnownValues {
-        self.lock().unkept.clone()
+        self.inner.lock().unkept.clone()
     }
 
     /// They are in the record now.
     pub(super) fn are_kept(&self, values: &KnownValues) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.unkept.retain(|name, value| !values.contains(name, value));
         inner.kept.extend(values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     pub(super) fn masker(&self) -> Masker {
-        self.lock().masker.clone()
+        self.inner.lock().masker.clone()
     }
 
     /// The names and values to export before a command of this text runs: those whose name occurs in it,
@@ -91,7 +92,7 @@ impl Secrets {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(secret = %name, %error, "a secret cannot be looked up");
-                    self.lock().failed.insert(name, Instant::now());
+                    self.inner.lock().failed.insert(name, Instant::now());
                 }
             }
         }
@@ -100,7 +101,7 @@ impl Secrets {
 
     fn named_in(&self, command: &str) -> Vec<(String, SecretSource)> {
         let command = command.to_lowercase();
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let pausing =
             |name: &str| inner.failed.get(name).is_some_and(|failed| failed.elapsed() < LOOKUP_PAUSE);
         inner
@@ -116,7 +117,7 @@ impl Secrets {
         let value = self.lookups.get(url, headers).await?;
         tracing::debug!(secret = %name, "looked up a secret");
         self.learn(vec![(name.to_owned(), value.clone())]).await;
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if is_long_enough(&value) && !inner.kept.contains(name, &value) {
             inner.unkept.add(name.to_owned(), value.clone());
         }
@@ -127,7 +128,7 @@ impl Secrets {
     async fn learn(&self, values: Vec<(String, String)>) {
         let _making = self.making.lock().await;
         let known = {
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             for (name, _) in values.iter().filter(|(_, value)| !is_long_enough(value)) {
                 if inner.too_short.insert(name.clone()) {
                     tracing::info!(secret = %name, "the value is too short to be hidden in outputs");
@@ -136,15 +137,11 @@ impl Secrets {
             inner.values.extend(values);
             inner.values.values()
         };
-        if self.lock().masker.values() == &known {
+        if self.inner.lock().masker.values() == &known {
             return;
         }
         let masker = make(known).await;
-        self.lock().masker = masker;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().masker = masker;
     }
 }
 

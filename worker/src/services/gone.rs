@@ -5,9 +5,10 @@
 //! an id asks the record. Calls do not live long, and neither does what is noted here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use types::ConversationId;
 
 /// Longer than any call that makes something is under way.
@@ -25,7 +26,7 @@ struct Note {
 
 impl Gone {
     pub(crate) fn note(&self, id: ConversationId, created_at: String) {
-        let mut notes = self.notes();
+        let mut notes = self.0.lock();
         notes.retain(|_, note| note.is_fresh());
         let oldest = notes.iter().min_by_key(|(_, note)| note.since).map(|(id, _)| *id);
         if let Some(oldest) = oldest.filter(|_| notes.len() >= MOST) {
@@ -36,21 +37,17 @@ impl Gone {
 
     /// It is not deleted after all.
     pub(crate) fn take_back(&self, id: ConversationId) {
-        self.notes().remove(&id);
+        self.0.lock().remove(&id);
     }
 
     /// Whether a conversation of this id has gone.
     pub(crate) fn has(&self, id: ConversationId) -> bool {
-        self.notes().get(&id).is_some_and(Note::is_fresh)
+        self.0.lock().get(&id).is_some_and(Note::is_fresh)
     }
 
     /// Whether the one that was made then has.
     pub(crate) fn is(&self, id: ConversationId, created_at: &str) -> bool {
-        self.notes().get(&id).is_some_and(|note| note.is_fresh() && note.created_at == created_at)
-    }
-
-    fn notes(&self) -> MutexGuard<'_, HashMap<ConversationId, Note>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().get(&id).is_some_and(|note| note.is_fresh() && note.created_at == created_at)
     }
 }
 
@@ -80,6 +77,6 @@ mod tests {
         for _ in 0..MOST + 10 {
             gone.note(ConversationId::random(), String::new());
         }
-        assert_eq!(gone.notes().len(), MOST);
+        assert_eq!(gone.0.lock().len(), MOST);
     }
 }

@@ -1,9 +1,9 @@
 //! Calls that wait because their provider has asked for a pause.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use telemetry::metrics::{Present, Work};
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ impl Pauses {
     /// No call of the account is made for so long.
     pub fn pause(&self, account: &str, time: Duration) {
         let until = Instant::now() + time;
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.until.retain(|_, until| *until > Instant::now());
         let known = inner.until.entry(digest(account)).or_insert(until);
         *known = until.max(*known);
@@ -58,7 +58,7 @@ impl Pauses {
         let account = digest(account);
         let mut place = None;
         loop {
-            let (now, until) = (Instant::now(), self.lock().until.get(&account).copied());
+            let (now, until) = (Instant::now(), self.inner.lock().until.get(&account).copied());
             let Some(until) = until.filter(|until| *until > now) else { return Ok(()) };
             if place.is_none() {
                 place = Some(self.queue(account, conversation).ok_or(until - now)?);
@@ -69,13 +69,13 @@ impl Pauses {
 
     /// Since when a call of the conversation waits.
     pub fn queued_since(&self, conversation: ConversationId) -> Option<String> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut waiting = inner.waiting.iter();
         waiting.find(|waiting| waiting.conversation == conversation).map(|waiting| waiting.since.clone())
     }
 
     fn queue(&self, account: [u8; 32], conversation: ConversationId) -> Option<Turn<'_>> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.waiting.iter().filter(|waiting| waiting.account == account).count() >= QUEUE {
             return None;
         }
@@ -83,10 +83,6 @@ impl Pauses {
         let ticket = inner.tickets;
         inner.waiting.push(Waiting { ticket, account, conversation, since: time::utc_now() });
         Some(Turn { pauses: self, ticket, _counted: self.metrics.waiting_call() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,7 +95,7 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.pauses.lock().waiting.retain(|waiting| waiting.ticket != self.ticket);
+        self.pauses.inner.lock().waiting.retain(|waiting| waiting.ticket != self.ticket);
     }
 }
 

@@ -5,8 +5,9 @@
 //! first always goes: one call may go beyond a limit, by what it costs itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// What is reserved of each sum, in US dollars. Cheap to clone.
@@ -41,7 +42,7 @@ pub(super) struct Left {
 impl Reserve {
     /// Reserves `cost` of all sums; `None` where it does not fit beside the calls under way.
     pub fn take(&self, sums: &[Left], cost: f64) -> Option<Reserved> {
-        let mut held = self.lock();
+        let mut held = self.0.held.lock();
         let fits = |left: &Left| {
             held.get(&left.key).is_none_or(|held| held.calls == 0 || held.cost + cost <= left.cost)
         };
@@ -61,15 +62,11 @@ impl Reserve {
     pub async fn released(&self) {
         self.0.released.notified().await;
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Held>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        let mut all = self.reserve.lock();
+        let mut all = self.reserve.0.held.lock();
         for key in &self.keys {
             let Some(held) = all.get_mut(key) else { continue };
             held.calls -= 1;
@@ -101,6 +98,6 @@ mod tests {
         drop(first);
         let third = reserve.take(&[left("own", 1.0), left("tenant", 9.0)], 5.0).unwrap();
         drop((second, third));
-        assert!(reserve.lock().is_empty());
+        assert!(reserve.0.held.lock().is_empty());
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::ops::Add;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ports::retry::Backoff;
 use ports::{Bucket, Expect, Kv};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Tally {
     /// Those of the store.
     pub async fn sum(&self, key: &str) -> ports::Result<Spending> {
         let stored = self.stored(key).await?;
-        let mut unsaved = self.lock().get(key).copied().unwrap_or_default();
+        let mut unsaved = self.unsaved.lock().get(key).copied().unwrap_or_default();
         unsaved.under_way = unsaved.under_way.filter(|portion| !stored.has(self.writer, portion.number));
         Ok(stored.spending + unsaved.spending())
     }
@@ -148,7 +149,7 @@ impl Tally {
                 Ok(true) => pauses.reset(),
                 Ok(false) => return,
                 Err(error) if stop.is_cancelled() => {
-                    let lost = self.lock().remove(key).unwrap_or_default();
+                    let lost = self.unsaved.lock().remove(key).unwrap_or_default();
                     let Spending { calls, cost, .. } = lost.spending();
                     tracing::error!(key, calls, cost, %error, "model calls are not counted");
                     return;
@@ -164,12 +165,12 @@ impl Tally {
     /// # Errors
     /// Those of the store.
     pub async fn forget(&self, key: &str) -> ports::Result<()> {
-        self.lock().remove(key);
+        self.unsaved.lock().remove(key);
         self.sums().remove(key, Expect::Anything).await.map(drop)
     }
 
     fn is_first(&self, key: &str, more: Spending) -> bool {
-        let mut all = self.lock();
+        let mut all = self.unsaved.lock();
         let is_first = !all.contains_key(key);
         let unsaved = all.entry(key.to_owned()).or_default();
         unsaved.waiting = unsaved.waiting + more;
@@ -180,7 +181,7 @@ impl Tally {
     async fn save(&self, key: &str) -> ports::Result<bool> {
         let Some(more) = self.take(key) else { return Ok(false) };
         self.sums().modify(key, |sum| sum.take(self.writer, more)).await?;
-        if let Some(unsaved) = self.lock().get_mut(key) {
+        if let Some(unsaved) = self.unsaved.lock().get_mut(key) {
             unsaved.under_way = None;
         }
         Ok(true)
@@ -188,7 +189,7 @@ impl Tally {
 
     /// All that is to be written; without anything the sum is nobody's any more.
     fn take(&self, key: &str) -> Option<Portion> {
-        let mut all = self.lock();
+        let mut all = self.unsaved.lock();
         let unsaved = all.get_mut(key)?;
         if unsaved.under_way.is_some() {
             return unsaved.under_way;
@@ -208,10 +209,6 @@ impl Tally {
 
     async fn stored(&self, key: &str) -> ports::Result<Sum> {
         Ok(self.sums().get(key).await?.map(|stored| stored.value).unwrap_or_default())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Unsaved>> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which conversations wait for their sandbox to rest: each once, however often it is paused meanwhile.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use types::ConversationId;
 
 /// Those that wait, and whether they were paused again since.
@@ -19,7 +19,7 @@ pub(super) struct Waiting<'a> {
 impl Resting {
     /// `None` where one waits already: it looks once more.
     pub(super) fn begin(&self, conversation: ConversationId) -> Option<Waiting<'_>> {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if let Some(again) = all.get_mut(&conversation) {
             *again = true;
             return None;
@@ -27,16 +27,12 @@ impl Resting {
         all.insert(conversation, false);
         Some(Waiting { resting: self, conversation, is_over: false })
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Waiting<'_> {
     /// Waits on if it was paused again since this was asked last. If not it waits no more: the next pause begins anew.
     pub(super) fn again(mut self) -> Option<Self> {
-        let mut all = self.resting.lock();
+        let mut all = self.resting.0.lock();
         let again = all.get_mut(&self.conversation).is_some_and(std::mem::take);
         if !again {
             all.remove(&self.conversation);
@@ -50,7 +46,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.resting.lock().remove(&self.conversation);
+            self.resting.0.lock().remove(&self.conversation);
         }
     }
 }

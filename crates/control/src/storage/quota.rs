@@ -20,9 +20,10 @@
 //! An account is kept for as long as its sandbox stores something now and then; later it is looked up again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ports::storage::Sums;
 use ports::{Error, Kv, Result};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
@@ -98,14 +99,14 @@ impl Quota {
 
     /// Takes back what was counted and then not stored.
     pub fn refund(&self, sandbox: &SandboxId, bytes: u64) {
-        if let Some(account) = self.accounts().get_mut(sandbox) {
+        if let Some(account) = self.accounts.lock().get_mut(sandbox) {
             account.unsaved -= signed(bytes);
         }
     }
 
     /// Tells the others of everything that was counted.
     pub async fn save_all(&self) {
-        let sandboxes: Vec<SandboxId> = self.accounts().keys().cloned().collect();
+        let sandboxes: Vec<SandboxId> = self.accounts.lock().keys().cloned().collect();
         for sandbox in sandboxes {
             let turn = self.turn(&sandbox).lock_owned().await;
             self.save(&sandbox, 1, turn).await;
@@ -134,11 +135,11 @@ impl Quota {
     pub async fn forget_idle(&self, idle: Duration) {
         let is_idle = |account: &Account| account.used.elapsed() >= idle;
         let found = |(sandbox, account): (&SandboxId, &Account)| is_idle(account).then(|| sandbox.clone());
-        let sandboxes: Vec<SandboxId> = self.accounts().iter().filter_map(found).collect();
+        let sandboxes: Vec<SandboxId> = self.accounts.lock().iter().filter_map(found).collect();
         for sandbox in sandboxes {
             let turn = self.turn(&sandbox).lock_owned().await;
             self.save(&sandbox, 1, turn).await;
-            let mut accounts = self.accounts();
+            let mut accounts = self.accounts.lock();
             if accounts.get(&sandbox).is_some_and(|account| is_idle(account) && account.unsaved == 0) {
                 accounts.remove(&sandbox);
             }
@@ -147,13 +148,13 @@ impl Quota {
 
     /// Whether there is an account. Once it was asked for it stays for a while.
     fn is_known(&self, sandbox: &SandboxId) -> bool {
-        let mut accounts = self.accounts();
+        let mut accounts = self.accounts.lock();
         let account = accounts.get_mut(sandbox);
         account.map(|account| account.used = Instant::now()).is_some()
     }
 
     fn add(&self, sandbox: &SandboxId, bytes: u64, most: i64) -> bool {
-        let mut accounts = self.accounts();
+        let mut accounts = self.accounts.lock();
         let account = accounts.entry(sandbox.clone()).or_default();
         let after = account.saved.saturating_add(account.unsaved).saturating_add(signed(bytes));
         let fits = after <= most;
@@ -165,7 +166,7 @@ impl Quota {
 
     async fn look(&self, sandbox: &SandboxId) -> Result<()> {
         let saved = self.sums().get(sandbox).await?;
-        let mut accounts = self.accounts();
+        let mut accounts = self.accounts.lock();
         let account = accounts.entry(sandbox.clone()).or_default();
         (account.saved, account.is_known) = (saved.unwrap_or_default(), saved.is_some());
         Ok(())
@@ -175,7 +176,7 @@ impl Quota {
     async fn save(&self, sandbox: &SandboxId, portion: i64, _turn: OwnedMutexGuard<()>) {
         while let Some(amount) = self.take(sandbox, portion) {
             let saved = self.sums().add(sandbox, amount).await;
-            let mut accounts = self.accounts();
+            let mut accounts = self.accounts.lock();
             let account = accounts.entry(sandbox.clone()).or_default();
             match saved {
                 Ok(saved) => (account.saved, account.is_known) = (saved, true),
@@ -190,7 +191,7 @@ impl Quota {
     }
 
     fn turn(&self, sandbox: &SandboxId) -> Arc<Turn<()>> {
-        self.accounts().entry(sandbox.clone()).or_default().turn.clone()
+        self.accounts.lock().entry(sandbox.clone()).or_default().turn.clone()
     }
 
     fn sums(&self) -> Sums<'_> {
@@ -198,7 +199,7 @@ impl Quota {
     }
 
     fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {
-        let mut accounts = self.accounts();
+        let mut accounts = self.accounts.lock();
         let account = accounts.get_mut(sandbox)?;
         let portion = if account.is_known { portion } else { 1 };
         if account.unsaved.abs() < portion {
@@ -214,10 +215,6 @@ impl Quota {
             "The sandbox has stored all it may ({} MiB). Delete conversations of it, or its bash events.",
             self.most >> 20
         ))
-    }
-
-    fn accounts(&self) -> MutexGuard<'_, HashMap<SandboxId, Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,9 +244,9 @@ mod tests {
             quota.charge(&idle, bytes, || false).await.unwrap();
         }
         quota.forget_idle(Duration::from_secs(3_600)).await;
-        assert_eq!(quota.accounts().len(), 1, "it may store more");
+        assert_eq!(quota.accounts.lock().len(), 1, "it may store more");
         quota.forget_idle(Duration::ZERO).await;
-        assert!(quota.accounts().is_empty());
+        assert!(quota.accounts.lock().is_empty());
         quota.charge(&busy, 100, || false).await.unwrap();
         assert_eq!(quota.sums().get(&idle).await, Ok(Some(500)));
         assert!(matches!(quota.charge(&idle, 501, || false).await, Err(Error::Full(_))));

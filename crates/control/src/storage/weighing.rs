@@ -1,10 +1,10 @@
 //! Weighs what sandboxes really store that were refused for want of room.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use ports::Allowance;
 use ports::storage::Storage;
 use readmodel::vital::contained;
@@ -30,8 +30,8 @@ pub async fn keep_right(
     let (allowance, weighing) =
         (Mutex::new(Allowance::new(IN_A_ROW, EVERY)), Mutex::new(BTreeSet::<SandboxId>::new()));
     let may_be_weighed = |sandbox: &SandboxId| {
-        let mut weighing = weighing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut weighing = weighing.lock();
+        let mut allowance = allowance.lock();
         !weighing.contains(sandbox)
             && allowance.take(sandbox.as_str(), Instant::now())
             && weighing.insert(sandbox.clone())
@@ -42,10 +42,10 @@ pub async fn keep_right(
         }
         let is_right = contained("weighing a sandbox", put_right(storage, quota, &sandbox, settling)).await;
         if is_right == Some(true) {
-            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut allowance = allowance.lock();
             while allowance.take(sandbox.as_str(), Instant::now()) {}
         }
-        weighing.lock().unwrap_or_else(PoisonError::into_inner).remove(&sandbox);
+        weighing.lock().remove(&sandbox);
     };
     stream::poll_fn(|context| refused.poll_recv(context)).for_each_concurrent(AT_ONCE, weigh).await;
 }

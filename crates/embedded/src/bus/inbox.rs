@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use ports::Parcel;
 use tokio::sync::oneshot;
 
@@ -26,23 +26,19 @@ impl Inbox {
     pub fn open(&self) -> AwaitedAnswer<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        self.waiting().insert(number, sender);
+        self.waiting.lock().insert(number, sender);
         AwaitedAnswer { inbox: self, number, answer }
     }
 
     /// Whether `subject` is one of an inbox; if so, the parcel has been handed to whoever still waits there.
     pub fn take(&self, subject: &str, parcel: &Parcel) -> bool {
         let Some(number) = subject.strip_prefix(PREFIX) else { return false };
-        let waiting = number.parse().ok().and_then(|number: u64| self.waiting().remove(&number));
+        let waiting = number.parse().ok().and_then(|number: u64| self.waiting.lock().remove(&number));
         if let Some(sender) = waiting {
             // One that has just stopped waiting needs no answer.
             let _ = sender.send(parcel.clone());
         }
         true
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Parcel>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,6 +50,6 @@ impl AwaitedAnswer<'_> {
 
 impl Drop for AwaitedAnswer<'_> {
     fn drop(&mut self) {
-        self.inbox.waiting().remove(&self.number);
+        self.inbox.waiting.lock().remove(&self.number);
     }
 }

@@ -4,13 +4,14 @@ mod inbox;
 mod subscribers;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, Stream, StreamExt};
+use parking_lot::RwLock;
 use ports::feed::{self, Listener};
 use ports::{Bus, Delivery, Error, Message, Parcel, Result, Subscription, rpc};
 
@@ -49,7 +50,7 @@ impl Hub {
         if self.inbox.take(subject, parcel) {
             return reach;
         }
-        let tree = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
+        let tree = self.subscribers.read();
         for receiver in tree.receivers(subject, &self.turns) {
             let message = Message {
                 subject: subject.to_owned(),
@@ -94,7 +95,7 @@ impl Bus for LocalBus {
         check_pattern(pattern)?;
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let (feed, listener) = feed::feed();
-        let mut tree = self.0.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.0.subscribers.write();
         tree.insert(pattern, Subscriber::new(id, group, feed));
         Ok(Box::pin(Subscribed { listener, hub: self.0.clone(), pattern: pattern.to_owned(), id }))
     }
@@ -118,7 +119,7 @@ impl Stream for Subscribed {
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        self.hub.subscribers.write().unwrap_or_else(PoisonError::into_inner).remove(&self.pattern, self.id);
+        self.hub.subscribers.write().remove(&self.pattern, self.id);
         // Nothing is added any more. Whoever waits for an answer should not do so for nothing.
         while let Some(Some(delivery)) = self.listener.next().now_or_never() {
             let Delivery::Message(Message { reply: Some(reply), .. }) = delivery else { continue };
@@ -169,6 +170,6 @@ mod tests {
         let bus = LocalBus::default();
         let subscription = bus.subscribe("a.*.>", None).await.unwrap();
         drop(subscription);
-        assert!(bus.0.subscribers.read().unwrap().is_empty());
+        assert!(bus.0.subscribers.read().is_empty());
     }
 }

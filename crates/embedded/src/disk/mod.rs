@@ -11,11 +11,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use log_file::LogFile;
 use open_logs::{LastLine, LogPaths, OpenLogs};
+use parking_lot::Mutex;
 use trash::Trash;
 
 use crate::change::Change;
@@ -173,13 +174,13 @@ impl Disk {
         // Also where this is known: the disk may not have taken the note.
         self.replace(&self.path(&Place::start_of(place)), format!("{start}\n").as_bytes())?;
         log.drop_before(start);
-        self.fronts().insert(place.clone(), start);
+        self.fronts.lock().insert(place.clone(), start);
         Ok(())
     }
 
     /// Removes a file; of a conversation, its whole folder.
     fn remove(&self, place: &Place) -> io::Result<()> {
-        self.fronts().remove(place);
+        self.fronts.lock().remove(place);
         let path = self.path(place);
         let Some(folder) = path.parent().filter(|_| place.area == Area::Conversations) else {
             return self.remove_file(place);
@@ -193,7 +194,7 @@ impl Disk {
 
     /// Removes one file and nothing around it.
     pub fn remove_file(&self, place: &Place) -> io::Result<()> {
-        self.fronts().remove(place);
+        self.fronts.lock().remove(place);
         let LogPaths { log, start } = self.log_paths(place);
         self.logs.remove(place, || [log, start].iter().try_for_each(|path| trees::remove(path)))
     }
@@ -215,9 +216,9 @@ impl Disk {
     /// Makes every change so far durable. Then gives back the room of what was dropped before: earlier, a crash could
     /// take back the dropping and find holes.
     pub fn sync(&self) -> io::Result<()> {
-        let fronts = std::mem::take(&mut *self.fronts());
+        let fronts = std::mem::take(&mut *self.fronts.lock());
         if let Err(error) = self.sync_file_systems() {
-            let mut newer = self.fronts();
+            let mut newer = self.fronts.lock();
             for (place, start) in fronts {
                 newer.entry(place).or_insert(start);
             }
@@ -233,13 +234,9 @@ impl Disk {
         Ok(())
     }
 
-    fn fronts(&self) -> MutexGuard<'_, HashMap<Place, u64>> {
-        self.fronts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn sync_file_systems(&self) -> io::Result<()> {
         #[cfg(test)]
-        if let Some(before) = self.before_next_sync.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(before) = self.before_next_sync.lock().take() {
             before()?;
         }
         // All of them, also after a failure: each tells of it once.
@@ -255,7 +252,7 @@ impl Disk {
     /// Has a test do something before the next sync, or have it fail.
     #[cfg(test)]
     pub fn before_next_sync(&self, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
-        *self.before_next_sync.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
+        *self.before_next_sync.lock() = Some(Box::new(work));
     }
 
     /// Ends what goes on in the background.

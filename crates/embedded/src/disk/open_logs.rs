@@ -5,7 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::log_file::LogFile;
 use super::make_folder;
@@ -57,7 +59,7 @@ impl OpenLogs {
         last_line: LastLine,
     ) -> io::Result<Option<Arc<LogFile>>> {
         let slot = self.slot(place);
-        let mut log = lock(&slot);
+        let mut log = slot.lock();
         if log.is_none() {
             let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -70,13 +72,13 @@ impl OpenLogs {
 
     /// A log that is open, without waiting for a disk.
     pub fn known(&self, place: &Place) -> Option<Arc<LogFile>> {
-        let slot = lock(&self.0).touch(place)?;
-        slot.try_lock().ok()?.clone()
+        let slot = self.0.lock().touch(place)?;
+        slot.try_lock()?.clone()
     }
 
     pub fn create(&self, place: &Place, paths: &LogPaths) -> io::Result<Arc<LogFile>> {
         let slot = self.slot(place);
-        let mut log = lock(&slot);
+        let mut log = slot.lock();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = match options.open(&paths.log) {
@@ -92,18 +94,18 @@ impl OpenLogs {
     /// Forgets a log while `remove` removes its file, so that nobody opens it in between.
     pub fn remove(&self, place: &Place, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let slot = self.slot(place);
-        let mut log = lock(&slot);
+        let mut log = slot.lock();
         remove()?;
         *log = None;
         Ok(())
     }
 
     pub fn clear(&self) {
-        lock(&self.0).logs.clear();
+        self.0.lock().logs.clear();
     }
 
     fn slot(&self, place: &Place) -> Arc<Slot> {
-        let mut state = lock(&self.0);
+        let mut state = self.0.lock();
         if let Some(slot) = state.touch(place) {
             return slot;
         }
@@ -112,10 +114,6 @@ impl OpenLogs {
         state.logs.insert(place.clone(), Kept { slot: slot.clone(), last_used });
         slot
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn opened(place: &Place, file: File, start: u64, last_line: LastLine) -> io::Result<Arc<LogFile>> {
@@ -141,7 +139,7 @@ impl State {
             return;
         }
         let unused = self.logs.iter().filter_map(|(place, kept)| {
-            let log = kept.slot.try_lock().ok().filter(|_| Arc::strong_count(&kept.slot) == 1)?;
+            let log = kept.slot.try_lock().filter(|_| Arc::strong_count(&kept.slot) == 1)?;
             let is_open = log.as_ref().map(Arc::strong_count);
             is_open.is_none_or(|users| users == 1).then_some((is_open.is_some(), kept.last_used, place))
         });
@@ -183,7 +181,7 @@ mod tests {
         };
         let (used_place, used) = create(0);
         let idle: Vec<Place> = (1..KEPT_OPEN * 3).map(|number| create(number).0).collect();
-        assert_eq!(lock(&logs.0).logs.len(), KEPT_OPEN);
+        assert_eq!(logs.0.lock().logs.len(), KEPT_OPEN);
         used.write(0, b"x\n").unwrap();
         assert_eq!(logs.known(&used_place).unwrap().tail(), 2, "all who use it share it");
         assert!(logs.known(&idle[0]).is_none() && logs.known(idle.last().unwrap()).is_some());

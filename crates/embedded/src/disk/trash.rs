@@ -8,10 +8,12 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
 
 use super::make_folder;
 
@@ -73,7 +75,7 @@ impl Trash {
     /// Ends the thread; what is still in the trash is removed after the next start.
     pub fn close(&self) {
         self.is_over.store(true, Ordering::Relaxed);
-        let emptier = self.emptier.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let emptier = self.emptier.lock().take();
         if let Some(Emptier { wake, thread }) = emptier {
             drop(wake);
             if thread.join().is_err() {
@@ -83,7 +85,7 @@ impl Trash {
     }
 
     fn wake(&self) {
-        if let Some(emptier) = &*self.emptier.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(emptier) = &*self.emptier.lock() {
             // One that was woken already looks at everything that is there.
             let _ = emptier.wake.try_send(());
         }

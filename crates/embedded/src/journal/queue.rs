@@ -1,8 +1,8 @@
 //! Transactions on their way to the committer.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use ports::{Error, Result};
 use tokio::sync::Semaphore;
 
@@ -51,7 +51,7 @@ impl Queue {
     /// Waits for room. Once this returns the transaction runs, even if nobody waits for its answer.
     pub async fn submit(&self, transaction: Box<dyn Transaction>) -> Result<()> {
         let room = self.room.acquire_many(weight(&*transaction)).await.map_err(|_| closed())?;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended.is_some() {
             return Err(closed());
         }
@@ -65,7 +65,7 @@ impl Queue {
     /// All that wait; waits up to `patience` for the first one, or without end.
     pub fn take(&self, patience: Option<Duration>) -> Taken {
         let until = patience.map(|patience| Instant::now() + patience);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if !state.waiting.is_empty() {
                 let batch = std::mem::take(&mut state.waiting);
@@ -77,26 +77,22 @@ impl Queue {
                 return Taken::Ended(end);
             }
             let Some(until) = until else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut state);
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Taken::Nothing;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, left);
         }
     }
 
     /// Takes nothing more in. What waits is still done.
     pub fn end(&self, end: End) {
-        self.lock().ended.get_or_insert(end);
+        self.state.lock().ended.get_or_insert(end);
         self.room.close();
         self.changed.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use ports::Change;
 use ports::feed::{self, Feed, Listener};
 
@@ -26,7 +26,7 @@ struct Index {
 impl Buckets {
     /// The revision of `key`, and the highest in its bucket. Reads the bucket when it is first used.
     pub fn revisions(&self, disk: &Disk, bucket: &str, key: &str) -> io::Result<(Option<u64>, u64)> {
-        let mut indexes = lock(&self.indexes);
+        let mut indexes = self.indexes.lock();
         let index = match indexes.get(bucket) {
             Some(index) => index,
             None => indexes.entry(bucket.to_owned()).or_insert(Index::load(disk, bucket)?),
@@ -36,7 +36,7 @@ impl Buckets {
 
     /// Notes a change that is stored and tells those who watch.
     pub fn changed(&self, bucket: &str, revision: u64, change: Change) {
-        if let Some(index) = lock(&self.indexes).get_mut(bucket) {
+        if let Some(index) = self.indexes.lock().get_mut(bucket) {
             index.highest = index.highest.max(revision);
             match &change {
                 Change::Put { key, .. } => drop(index.revisions.insert(key.clone(), revision)),
@@ -44,7 +44,7 @@ impl Buckets {
                 Change::Lagged => {}
             }
         }
-        let mut watchers = lock(&self.watchers);
+        let mut watchers = self.watchers.lock();
         let Some(feeds) = watchers.get_mut(bucket) else { return };
         feeds.retain(|feed| !feed.is_abandoned());
         for feed in feeds.iter() {
@@ -55,7 +55,7 @@ impl Buckets {
 
     pub fn watch(&self, bucket: &str) -> Listener<Change> {
         let (feed, listener) = feed::feed();
-        let mut watchers = lock(&self.watchers);
+        let mut watchers = self.watchers.lock();
         let feeds = watchers.entry(bucket.to_owned()).or_default();
         feeds.retain(|feed| !feed.is_abandoned());
         feeds.push(feed);
@@ -76,8 +76,4 @@ impl Index {
         let highest = revisions.values().copied().fold(noted, u64::max);
         Ok(Self { revisions, highest })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,9 @@
 //! What a worker may say of itself: its lease is read, bounded, and written anew, for the incarnation that says it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
 use ports::{Allowance, Error, Expect, Kv, KvEntry};
 use types::buckets::LEASES;
@@ -66,7 +67,7 @@ impl Leases {
     }
 
     fn may_renew(&self, sandbox: &SandboxId) -> bool {
-        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renewals = self.renewals.lock();
         renewals.take(sandbox.as_str(), Instant::now())
     }
 }

@@ -1,13 +1,14 @@
 //! What calls over every bus must do.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Barrier, Notify, Semaphore};
@@ -297,7 +298,7 @@ impl Serving {
         let seen = events.clone();
         let watch = move |service: &str, event| {
             assert_eq!(service, Probe::NAME);
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            seen.lock().push(event);
         };
         let server = Server::new(ports.bus.clone(), tasks.clone(), stop.clone()).watched(Arc::new(watch));
         Self { server, tasks, stop, events }
@@ -326,7 +327,7 @@ impl Serving {
     }
 
     fn counted(&self, event: Event) -> usize {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.events.lock();
         events.iter().filter(|seen| **seen == event).count()
     }
 }

@@ -1,8 +1,9 @@
 //! How much may be under way at once: in all, and for each subject, so that one caller cannot take all of it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 /// Calls, and bytes of their parcels. What workers ask comes on a subject for each sandbox.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -58,7 +59,7 @@ impl Room {
     /// `None` when too much is under way.
     #[must_use]
     pub fn take(&self, subject: &str, bytes: usize) -> Option<Permit> {
-        let mut used = self.lock();
+        let mut used = self.used.lock();
         let own = used.each.get(subject).copied().unwrap_or_default();
         let (all, own) = (used.all.plus(bytes), own.plus(bytes));
         if !all.is_within(self.limits.all) || !own.is_within(self.limits.each) {
@@ -67,10 +68,6 @@ impl Room {
         used.all = all;
         used.each.insert(subject.to_owned(), own);
         Some(Permit { room: self.clone(), subject: subject.to_owned(), bytes })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,7 +87,7 @@ impl Load {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut used = self.room.lock();
+        let mut used = self.room.used.lock();
         used.all = used.all.minus(self.bytes);
         let Some(own) = used.each.get_mut(&self.subject) else { return };
         *own = own.minus(self.bytes);
@@ -115,6 +112,6 @@ mod tests {
         drop(greedy);
         assert!(room.take("c", 41).is_none(), "more bytes than there are left");
         drop((room.take("c", 40).unwrap(), other));
-        assert!(room.lock().each.is_empty() && room.lock().all.calls == 0);
+        assert!(room.used.lock().each.is_empty() && room.used.lock().all.calls == 0);
     }
 }

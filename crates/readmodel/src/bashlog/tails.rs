@@ -14,10 +14,11 @@
 //! server stops.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use ports::retry::Backoff;
 use ports::{Delivery, Error, Ports, Result, Subscription};
 use tokio::time::timeout;
@@ -78,7 +79,7 @@ impl Tails {
     /// The log, followed from now on if it was not.
     #[must_use]
     pub fn of(&self, log: LogId) -> Arc<Tail> {
-        let mut followed = self.lock();
+        let mut followed = self.0.followed.lock();
         if let Some(tail) = followed.get(&log) {
             tail.touch();
             return tail.clone();
@@ -101,7 +102,7 @@ impl Tails {
     /// Logs that are followed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.0.followed.lock().len()
     }
 
     #[must_use]
@@ -111,7 +112,7 @@ impl Tails {
 
     /// Forgets a log that nobody uses, nor has for long unless `now`; false if somebody does.
     fn retire(&self, tail: &Arc<Tail>, now: bool) -> bool {
-        let mut followed = self.lock();
+        let mut followed = self.0.followed.lock();
         let unused = is_unused(tail) && (now || tail.unused_for() >= IDLE);
         if unused && followed.get(&tail.log).is_some_and(|known| Arc::ptr_eq(known, tail)) {
             followed.remove(&tail.log);
@@ -126,7 +127,7 @@ impl Tails {
             return;
         }
         let mut all: Vec<_> = {
-            let followed = self.lock();
+            let followed = self.0.followed.lock();
             followed.values().map(|tail| (!is_unused(tail), tail.used(), tail.clone())).collect()
         };
         all.sort_by_key(|(is_used, used, _)| (*is_used, *used));
@@ -137,10 +138,6 @@ impl Tails {
             }
             tail.followed.fold().shrink_to(few);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<LogId, Arc<Tail>>> {
-        self.0.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -39,9 +39,9 @@
 mod tape;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use ports::{Error, EventLog, Message, Result, Stored};
 use tokio::sync::watch;
 use types::{LogId, Seq};
@@ -116,7 +116,7 @@ impl<F: Fold> FollowedLog<F> {
 
     /// What the records come to. Must not be held over an await.
     pub fn fold(&self) -> Folded<'_, F> {
-        Folded(self.lock())
+        Folded(self.state.lock())
     }
 
     /// Takes a published record.
@@ -130,7 +130,7 @@ impl<F: Fold> FollowedLog<F> {
 
     /// Takes one record; `prev` is the position before it.
     pub fn take(&self, prev: Seq, seq: Seq, payload: &Bytes) -> Taken<F::News> {
-        self.take_in(&mut self.lock(), prev, seq, payload)
+        self.take_in(&mut self.state.lock(), prev, seq, payload)
     }
 
     /// The log was removed: what comes is a new one.
@@ -164,7 +164,7 @@ impl<F: Fold> FollowedLog<F> {
         }
         let mut prev = before.at;
         for record in page {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             // Of a log that was removed meanwhile these are no records any more.
             if state.generation == before.generation {
                 self.take_in(&mut state, prev, record.seq, &record.payload);
@@ -206,13 +206,13 @@ impl<F: Fold> FollowedLog<F> {
 
     /// Begins to keep the newest records at hand, until [`FollowedLog::stop_tape`] was called as often as this.
     pub fn start_tape(&self) -> Seq {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.tape.start();
         state.fold.at()
     }
 
     pub fn stop_tape(&self) {
-        self.lock().tape.stop();
+        self.state.lock().tape.stop();
     }
 
     /// The records after `at` that are at hand or else read, as far as they are folded in; none when there are none.
@@ -221,7 +221,7 @@ impl<F: Fold> FollowedLog<F> {
     /// Those of the store.
     pub async fn after(&self, store: &dyn EventLog, at: Seq, limit: usize) -> Result<Vec<Taped>> {
         let until = {
-            let state = self.lock();
+            let state = self.state.lock();
             if at >= state.fold.at() {
                 return Ok(Vec::new());
             }
@@ -257,7 +257,7 @@ impl<F: Fold> FollowedLog<F> {
     }
 
     fn restart_unless(&self, is_over: impl FnOnce(Mark) -> bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if is_over(state.mark()) {
             return;
         }
@@ -265,10 +265,6 @@ impl<F: Fold> FollowedLog<F> {
         state.tape.clear();
         state.generation += 1;
         self.mark.send_replace(state.mark());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<F>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

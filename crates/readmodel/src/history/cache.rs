@@ -5,9 +5,10 @@
 //! being read stays, and where those that are being read together have [`MOST`] the readers give up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use ports::{Error, Result};
 use types::LogId;
 
@@ -67,7 +68,7 @@ impl Cache {
     pub(super) fn of(&self, entry: &ConversationState) -> Arc<Offsets> {
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
         let created_at = entry.created_at();
-        let mut logs = self.logs();
+        let mut logs = self.logs.lock();
         if let Some(kept) = logs.get_mut(&entry.log)
             && kept.offsets.created_at == created_at
         {
@@ -86,7 +87,7 @@ impl Cache {
     /// `Unavailable` where too much is read at once.
     pub(super) fn make_room(&self) -> Result<()> {
         if self.held.rows() > self.kept {
-            self.let_go(&mut self.logs());
+            self.let_go(&mut self.logs.lock());
         }
         match self.held.rows() > self.most {
             true => Err(Error::Unavailable(
@@ -116,9 +117,5 @@ impl Cache {
             }
             logs.remove(&log);
         }
-    }
-
-    fn logs(&self) -> MutexGuard<'_, HashMap<LogId, Kept>> {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

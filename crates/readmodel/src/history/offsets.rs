@@ -4,8 +4,9 @@
 //! digests. So who counts rows counts memory.
 
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use ports::{EventLog, Result};
 use types::Seq;
 use types::event::Head;
@@ -123,19 +124,19 @@ impl Offsets {
 
     /// Whether the log may have more than is known: less than the index has, or fewer than `events` events.
     pub(super) fn is_behind(&self, entry: &ConversationState, events: usize) -> bool {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         rows.seq < entry.seq() || rows.rows.len() < events
     }
 
     /// Reads a page more. Whether there was one.
     pub(super) async fn read_on(&self, log: &dyn EventLog, entry: &ConversationState) -> Result<bool> {
-        let known = self.rows().seq;
+        let known = self.rows.lock().seq;
         let page = log.read(&entry.log, known, PAGE).await?;
         let glances: Vec<_> = page
             .iter()
             .map(|record| (record.seq, record.payload.len(), Glance::of(&record.payload)))
             .collect();
-        let mut rows = self.rows();
+        let mut rows = self.rows.lock();
         let before = rows.rows.len();
         for (seq, len, glance) in glances {
             rows.push(seq, len, glance);
@@ -152,7 +153,7 @@ impl Offsets {
         enough: usize,
         wanted: impl Fn(&Row) -> bool,
     ) -> Vec<Row> {
-        let rows = self.rows();
+        let rows = self.rows.lock();
         let wanted = |row: &&Row| wanted(row);
         match order {
             Order::Forward => {
@@ -168,21 +169,17 @@ impl Offsets {
     }
 
     pub(super) fn count(&self, wanted: impl Fn(&Row) -> bool) -> usize {
-        self.rows().rows.iter().filter(|row| wanted(row)).count()
+        self.rows.lock().rows.iter().filter(|row| wanted(row)).count()
     }
 
     pub(super) fn get(&self, n: usize) -> Option<Row> {
-        self.rows().rows.get(n).copied()
-    }
-
-    fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().rows.get(n).copied()
     }
 }
 
 impl Drop for Offsets {
     fn drop(&mut self) {
-        self.held.remove(self.rows().rows.len());
+        self.held.remove(self.rows.lock().rows.len());
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ports::Error;
 use ports::retry::Backoff;
 use tokio::sync::Semaphore;
@@ -47,7 +48,7 @@ impl Default for Behind {
 impl Behind {
     /// Whether there is no task for it yet.
     fn add(&self, id: ConversationId, more: Wish) -> bool {
-        match self.lock().entry(id) {
+        match self.wishes.lock().entry(id) {
             Entry::Occupied(mut wish) => {
                 let Wish { record, log } = *wish.get();
                 wish.insert(Wish { record: record || more.record, log: log || more.log });
@@ -62,16 +63,12 @@ impl Behind {
 
     /// What is to be done next; `None` when there is nothing, and then the conversation has no task any more.
     fn take(&self, id: ConversationId) -> Option<Wish> {
-        let mut wishes = self.lock();
+        let mut wishes = self.wishes.lock();
         let wish = wishes.get_mut(&id).map(std::mem::take).filter(|wish| *wish != Wish::default());
         if wish.is_none() {
             wishes.remove(&id);
         }
         wish
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Wish>> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

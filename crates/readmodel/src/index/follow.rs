@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use ports::retry::Backoff;
 use ports::{Change, Changes, Delivery, Error, Message, Ports, Subscription};
 use tokio::sync::{Notify, mpsc};
@@ -223,13 +224,13 @@ impl Index {
                 match self.0.ports.log.tail(&entry.log).await {
                     Ok(tail) if tail <= entry.seq() => {}
                     Err(error @ Error::Unavailable(_)) => {
-                        *away.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        *away.lock() = Some(error);
                     }
                     Ok(_) | Err(_) => self.bring_in_line(entry.id, Wish::LOG),
                 }
             })
             .await;
-        away.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        away.into_inner().map_or(Ok(()), Err)
     }
 
     /// Removes `entry` unless another conversation has its id by now.

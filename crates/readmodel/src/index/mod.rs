@@ -47,9 +47,10 @@ mod pulse;
 mod records;
 mod save;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use ports::{Error, Ports};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -195,10 +196,10 @@ impl Index {
     }
 
     fn directory(&self) -> RwLockReadGuard<'_, Directory> {
-        self.0.directory.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.directory.read()
     }
 
     fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
-        self.0.directory.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.directory.write()
     }
 }

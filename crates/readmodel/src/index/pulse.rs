@@ -1,9 +1,9 @@
 //! When clients drove a conversation: what the repeats of a closing snapshot depend on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 /// How long a snapshot that was sent takes, at most, to be read by a client.
 const SETTLING: Duration = Duration::from_millis(25);
 
@@ -33,29 +33,25 @@ impl Pulse {
 
     /// A call that may have started a run is being answered now.
     pub fn answered(&self) {
-        self.times().run_answered = Some(Instant::now());
+        self.times.lock().run_answered = Some(Instant::now());
     }
 
     /// When the newest such call was answered.
     #[must_use]
     pub fn run_answered(&self) -> Option<Instant> {
-        self.times().run_answered
+        self.times.lock().run_answered
     }
 
     /// A closing snapshot goes out once more.
     pub fn repeated(&self) {
-        self.times().repeated = Some(Instant::now());
+        self.times.lock().repeated = Some(Instant::now());
     }
 
     /// What is left until a repeat that has gone out has surely been read. A client that gets the answer to
     /// its call earlier could take that repeat for the end of the run it has just started.
     #[must_use]
     pub fn until_settled(&self) -> Duration {
-        let repeated = self.times().repeated;
+        let repeated = self.times.lock().repeated;
         repeated.map_or(Duration::ZERO, |at| SETTLING.saturating_sub(at.elapsed()))
-    }
-
-    fn times(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

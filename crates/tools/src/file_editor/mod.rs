@@ -10,8 +10,9 @@ mod text;
 mod view;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use types::Content;
@@ -69,7 +70,7 @@ impl Tool for FileEditor {
     async fn run(&self, action: Arc<Action>, _: CancellationToken) -> Result<Observation, String> {
         let desk = Arc::clone(&self.desk);
         let edit = move || {
-            let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut desk = desk.lock();
             observation(&action, desk.run(&action))
         };
         tokio::task::spawn_blocking(edit).await.map_err(|error| format!("the editor failed: {error}"))

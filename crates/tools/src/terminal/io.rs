@@ -1,9 +1,10 @@
 //! The task that owns a shell's terminal.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pty_process::Pty;
 use rustix::process::{Signal, kill_process_group};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
@@ -265,7 +266,7 @@ impl Keeper {
     async fn take(&mut self, bytes: &[u8]) {
         let (mut begun, mut prompts) = (Vec::new(), Vec::new());
         let overflow = {
-            let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut output = self.output.lock();
             self.scanner.feed(bytes, |piece| match piece {
                 Piece::Text(text) => output.push(text),
                 Piece::Begun(sequence) => begun.push(sequence),
@@ -297,7 +298,7 @@ impl Keeper {
     fn become_idle(&self, mut prompt: Prompt) {
         if prompt.sequence == 0 {
             // The shell's greeting.
-            drop(self.output.lock().unwrap_or_else(PoisonError::into_inner).take(true));
+            drop(self.output.lock().take(true));
         }
         self.phase.send_if_modified(|phase| {
             let Phase::Running { sequence, taken } = *phase else { return false };
@@ -325,7 +326,7 @@ impl Keeper {
     }
 
     fn finish(&mut self) {
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = self.output.lock();
         self.scanner.finish(|piece| {
             if let Piece::Text(text) = piece {
                 output.push(text);

@@ -7,8 +7,9 @@ mod refusal;
 mod store;
 mod writers;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use ports::EventLog;
 use ports::log::Pages;
 use tokio::sync::oneshot;

@@ -7,8 +7,8 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tools::offspring::{Mark, Offspring, Process, marked};
 use types::{ConversationId, SandboxId};
@@ -45,12 +45,12 @@ impl Kin {
 
     /// A command of this conversation is about to start.
     pub(super) fn begin(&self, conversation: ConversationId) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(conversation);
+        self.begun.lock().insert(conversation);
     }
 
     /// Ends what is left of a conversation. Where no command has begun, nobody needs to look.
     pub(super) async fn end(&self, conversation: ConversationId) {
-        let has_begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).contains(&conversation);
+        let has_begun = self.begun.lock().contains(&conversation);
         if has_begun {
             end(format!("{}{conversation}", self.own())).await;
         }
@@ -58,12 +58,12 @@ impl Kin {
 
     /// Nothing of this conversation is left, and nothing more begins.
     pub(super) fn forget(&self, conversation: ConversationId) {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&conversation);
+        self.begun.lock().remove(&conversation);
     }
 
     /// Ends what is left of all conversations.
     pub(super) async fn end_all(&self) {
-        if !std::mem::take(&mut *self.begun.lock().unwrap_or_else(PoisonError::into_inner)).is_empty() {
+        if !std::mem::take(&mut *self.begun.lock()).is_empty() {
             end(self.own()).await;
         }
     }

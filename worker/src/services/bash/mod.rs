@@ -10,11 +10,12 @@ mod remains;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use child_environment::Variable;
+use parking_lot::Mutex;
 use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::{self, Address, Code, Fault, Reason};
 use ports::{Bus, Ports};
@@ -83,7 +84,7 @@ impl Service {
         let running: Arc<Mutex<HashMap<Name, Control>>> = Arc::default();
         let is_running = {
             let running = Arc::clone(&running);
-            move |log: BashScope, command: &str| lock(&running).contains_key(&(log, command.to_owned()))
+            move |log: BashScope, command: &str| running.lock().contains_key(&(log, command.to_owned()))
         };
         let (tracker, shutdown) = (tracker.clone(), shutdown.clone());
         let journals = Journals::new(
@@ -234,7 +235,7 @@ impl Service {
     async fn stop(&self, scope: &Scope, id: &str) -> Result<bool, Fault> {
         let id = Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| id.simple().to_string());
         let name = (scope.bash(), id);
-        let control = lock(&self.running).get(&name).cloned();
+        let control = self.running.lock().get(&name).cloned();
         if let Some(control) = control {
             control.stop.cancel();
             return Ok(timeout(STOP_PATIENCE, control.ended.cancelled()).await.is_ok());
@@ -288,7 +289,7 @@ impl Service {
     }
 
     fn running_in(&self, scope: BashScope) -> Vec<Control> {
-        let running = lock(&self.running);
+        let running = self.running.lock();
         running.iter().filter(|((of, _), _)| *of == scope).map(|(_, control)| control.clone()).collect()
     }
 
@@ -298,7 +299,7 @@ impl Service {
             forget: self.shutdown.child_token(),
             ended: CancellationToken::new(),
         };
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         if running.len() >= self.most_commands {
             return Err(Fault::new(Code::Busy, "Too many commands are running"));
         }
@@ -317,17 +318,13 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        lock(&self.running).remove(&self.name);
+        self.running.lock().remove(&self.name);
         self.control.ended.cancel();
     }
 }
 
 fn unwritable() -> Refusal {
     ports::Error::Unavailable("The log of commands cannot be written now. Try again later.".to_owned()).into()
-}
-
-fn lock(running: &Mutex<HashMap<Name, Control>>) -> MutexGuard<'_, HashMap<Name, Control>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn json(answer: impl Serialize) -> Result<Value, Fault> {

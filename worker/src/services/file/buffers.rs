@@ -2,8 +2,9 @@
 //! length, and what is given back between other things stays with the process.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 /// Buffers kept while nobody uses them.
 const MOST: usize = 8;
 
@@ -21,17 +22,13 @@ pub(super) struct Lent {
 impl Buffers {
     /// An empty one.
     pub(super) fn lend(self: &Arc<Self>) -> Lent {
-        Lent { bytes: self.lock().pop().unwrap_or_default(), home: Arc::clone(self) }
+        Lent { bytes: self.free.lock().pop().unwrap_or_default(), home: Arc::clone(self) }
     }
 
     /// Gives the memory of those back that nobody uses.
     pub(super) fn free_unused(&self) {
-        let unused = mem::take(&mut *self.lock());
+        let unused = mem::take(&mut *self.free.lock());
         drop(unused);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,7 +48,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut bytes = mem::take(&mut self.bytes);
         bytes.clear();
-        let mut free = self.home.lock();
+        let mut free = self.home.free.lock();
         if free.len() < MOST {
             free.push(bytes);
         }
@@ -79,8 +76,8 @@ mod tests {
     fn unused_memory_is_bounded_and_given_back() {
         let buffers = Arc::new(Buffers::default());
         drop((0..2 * MOST).map(|_| buffers.lend()).collect::<Vec<_>>());
-        assert_eq!(buffers.lock().len(), MOST);
+        assert_eq!(buffers.free.lock().len(), MOST);
         buffers.free_unused();
-        assert!(buffers.lock().is_empty());
+        assert!(buffers.free.lock().is_empty());
     }
 }

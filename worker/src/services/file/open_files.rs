@@ -1,9 +1,10 @@
 //! Files that are being downloaded, kept open between the pieces.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use types::calls::{FileStamp, Scope};
 
 const MOST: usize = 64;
@@ -37,7 +38,7 @@ pub(super) struct Held {
 
 impl OpenFiles {
     pub(super) fn get(&self, key: &Key) -> Option<Held> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock();
         let index = entries.iter().rposition(|entry| entry.key == *key)?;
         let mut entry = entries.remove(index);
         entry.used = Instant::now();
@@ -47,7 +48,7 @@ impl OpenFiles {
     }
 
     pub(super) fn put(&self, key: Key, held: Held) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.lock();
         if entries.len() >= MOST {
             entries.remove(0);
         }
@@ -55,9 +56,6 @@ impl OpenFiles {
     }
 
     pub(super) fn close_idle(&self) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|entry| entry.used.elapsed() < IDLE);
+        self.entries.lock().retain(|entry| entry.used.elapsed() < IDLE);
     }
 }

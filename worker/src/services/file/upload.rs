@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, openat, renameat, statat, unlinkat,
@@ -48,7 +49,7 @@ impl Uploads {
         let place = place.ok_or_else(|| bad_request("Path is a directory"))?;
         let upload = Upload::new(place)?;
         let id = Uuid::new_v4().simple().to_string();
-        let mut running = self.lock();
+        let mut running = self.running.lock();
         if running.len() >= MOST {
             drop(running);
             upload.discard();
@@ -59,14 +60,14 @@ impl Uploads {
     }
 
     pub(super) fn write(&self, id: &str, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let upload = self.lock().get(id).cloned().ok_or_else(unknown)?;
+        let upload = self.running.lock().get(id).cloned().ok_or_else(unknown)?;
         upload.file.write_all_at(bytes, offset).map_err(failed)?;
-        *upload.touched.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *upload.touched.lock() = Instant::now();
         Ok(())
     }
 
     pub(super) fn commit(&self, id: &str) -> Result<UploadDone, Fault> {
-        let upload = self.lock().remove(id).ok_or_else(unknown)?;
+        let upload = self.running.lock().remove(id).ok_or_else(unknown)?;
         let done = upload.take_its_place();
         if done.is_err() {
             upload.discard();
@@ -76,7 +77,7 @@ impl Uploads {
 
     /// An upload that is not there any more is no error.
     pub(super) fn abort(&self, id: &str) -> Result<(), Fault> {
-        let upload = self.lock().remove(id);
+        let upload = self.running.lock().remove(id);
         if let Some(upload) = upload {
             upload.discard();
         }
@@ -84,14 +85,11 @@ impl Uploads {
     }
 
     pub(super) fn drop_abandoned(&self, all: bool) {
-        let abandoned: Vec<_> = self.lock().extract_if(|_, upload| all || upload.is_abandoned()).collect();
+        let abandoned: Vec<_> =
+            self.running.lock().extract_if(|_, upload| all || upload.is_abandoned()).collect();
         for (_, upload) in abandoned {
             upload.discard();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Upload>>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,7 +142,7 @@ impl Upload {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE
+        self.touched.lock().elapsed() > IDLE
     }
 }
 

@@ -19,9 +19,10 @@
 //! `ended`, which the next one to come takes for nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::EventLog;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -83,7 +84,7 @@ impl Writers {
     /// Ends the log's writer: once this returns, nothing that was handed over before is written any more.
     pub(super) async fn forget(&self, scope: BashScope) {
         let ended = {
-            let mut all = self.lock();
+            let mut all = self.all.lock();
             let Some(Writer::Writing { stop, ended, .. }) = all.get(&scope) else {
                 all.remove(&scope);
                 return;
@@ -99,7 +100,7 @@ impl Writers {
         self: &Arc<Self>,
         scope: BashScope,
     ) -> std::result::Result<mpsc::Sender<Job>, CancellationToken> {
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         let (store, stop) = match all.remove(&scope) {
             Some(writing @ Writer::Writing { .. }) => match writing.mailbox() {
                 Some(found) => {
@@ -131,10 +132,6 @@ impl Writers {
         let is_running = Box::new(move |command: &str| is_running(scope, command));
         let stop = self.shutdown.child_token();
         (Store::new(Arc::clone(&self.log), id, self.epoch, stop.clone(), is_running), stop)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<BashScope, Writer>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +172,7 @@ impl Writing {
             tokio::select! {
                 biased;
                 count = self.jobs.recv_many(&mut waiting, BATCH) => if count == 0 {
-                    self.writers.lock().remove(&self.scope);
+                    self.writers.all.lock().remove(&self.scope);
                     return;
                 },
                 () = self.stop.cancelled(), if !self.jobs.is_closed() => self.jobs.close(),
@@ -230,7 +227,7 @@ impl Writing {
     /// Leaves the store to whoever brings the next job, unless somebody is about to.
     fn rest(self) -> std::result::Result<(), Box<Self>> {
         let writers = Arc::clone(&self.writers);
-        let mut all = writers.lock();
+        let mut all = writers.all.lock();
         // Senders are handed out under the lock: with one left, that of the map, nobody is about to send.
         if !self.jobs.is_empty() || self.jobs.sender_strong_count() != 1 || self.stop.is_cancelled() {
             return Err(Box::new(self));

@@ -12,9 +12,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -121,19 +122,19 @@ impl Archives {
 
     /// Archives are read without a scope: they are outside every workspace.
     pub(super) fn scope_of(&self, scope: Scope, path: &str) -> Scope {
-        let is_archive = self.lock().values().any(|entry| entry.path == Path::new(path));
+        let is_archive = self.all.lock().values().any(|entry| entry.path == Path::new(path));
         if is_archive { Scope::default() } else { scope }
     }
 
     /// Ends the making of an archive, and removes it. One that is not there is no error.
     pub(super) fn end(&self, ticket: &str) -> Result<(), Fault> {
-        let Some(entry) = self.lock().remove(ticket) else { return Ok(()) };
+        let Some(entry) = self.all.lock().remove(ticket) else { return Ok(()) };
         entry.end().map_err(Fault::internal)
     }
 
     pub(super) fn drop_abandoned(&self, all: bool) {
         let is_abandoned = |entry: &Entry| all || entry.since.elapsed() > LONGEST_KEPT;
-        let abandoned: Vec<_> = self.lock().extract_if(|_, entry| is_abandoned(entry)).collect();
+        let abandoned: Vec<_> = self.all.lock().extract_if(|_, entry| is_abandoned(entry)).collect();
         for (_, entry) in abandoned {
             let _ = entry.end();
         }
@@ -142,7 +143,7 @@ impl Archives {
     fn begin(&self, ticket: &str) -> Result<Making<'_>, Fault> {
         let path = self.folder.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
         let stop = CancellationToken::new();
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         if all.contains_key(ticket) {
             return Err(Fault::new(Code::Invalid, "this archive is made already"));
         }
@@ -151,10 +152,6 @@ impl Archives {
             Entry { path: path.clone(), stop: stop.clone(), since: Instant::now() },
         );
         Ok(Making { archives: self, ticket: ticket.to_owned(), path, stop, is_kept: false })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
