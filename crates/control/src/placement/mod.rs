@@ -26,6 +26,7 @@ use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 pub(crate) use fleet::Fleet;
 pub use policy::Policy;
+pub(crate) use records::located;
 pub(crate) use recover::{follow as close_cut_off_runs, follow_fleet as close_cut_off_runs_of};
 pub use settings::Cluster;
 pub(crate) use single::Single;

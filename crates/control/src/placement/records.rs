@@ -81,7 +81,10 @@ pub(super) async fn used_of(
 }
 
 /// The sandbox of a stored conversation.
-fn located(record: &KvEntry) -> ports::Result<SandboxId> {
+///
+/// # Errors
+/// `Internal` where it cannot be read.
+pub(crate) fn located(record: &KvEntry) -> ports::Result<SandboxId> {
     #[derive(Deserialize)]
     struct Located {
         sandbox: SandboxId,

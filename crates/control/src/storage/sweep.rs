@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use ports::storage::{Storage, Sums};
-use ports::{Change, Kv, KvEntry, Ports, Result};
+use ports::{Change, Kv, Ports, Result};
 use readmodel::vital::contained;
-use serde::Deserialize;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use types::{LogId, SandboxId};
+
+use crate::placement::located;
 
 const PAUSE: Duration = Duration::from_secs(3_600);
 
@@ -32,7 +33,7 @@ pub async fn keep_swept(storage: &dyn Storage, ports: &Ports) {
 async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     let stored = keys(kv, STORED).await?;
     let known = keys(kv, SANDBOXES).await?;
-    let mut left: BTreeSet<&String> = stored.difference(&known).collect();
+    let mut left: BTreeSet<&str> = stored.difference(&known).map(String::as_str).collect();
     if left.is_empty() {
         return Ok(());
     }
@@ -40,7 +41,7 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     let mut records = kv.scan(CONVERSATIONS);
     while let Some(change) = records.try_next().await? {
         let Change::Put { key, entry: record } = change else { continue };
-        let Some(sandbox) = sandbox_of(&record) else {
+        let Ok(sandbox) = located(&record) else {
             tracing::error!(
                 key,
                 "a conversation's record cannot be read; sandboxes that it names are not swept"
@@ -48,9 +49,9 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
             left.retain(|sandbox| !names(&record.value, sandbox));
             continue;
         };
-        left.remove(&sandbox);
+        left.remove(sandbox.as_str());
     }
-    for sandbox in left.into_iter().filter_map(|key| SandboxId::parse(key)) {
+    for sandbox in left.into_iter().filter_map(SandboxId::parse) {
         match erase(storage, kv, &sandbox).await {
             Ok(()) => tracing::info!(sandbox.id = %sandbox, "removed what a deleted sandbox has left"),
             Err(error) => {
@@ -93,14 +94,6 @@ async fn erase(storage: &dyn Storage, kv: &dyn Kv, sandbox: &SandboxId) -> Resul
 
 async fn keys(kv: &dyn Kv, bucket: &str) -> Result<BTreeSet<String>> {
     Ok(kv.list(bucket).await?.into_iter().map(|(key, _)| key).collect())
-}
-
-fn sandbox_of(record: &KvEntry) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Record {
-        sandbox: String,
-    }
-    serde_json::from_slice::<Record>(&record.value).ok().map(|record| record.sandbox)
 }
 
 /// Whether the id stands anywhere in the text.

@@ -27,11 +27,9 @@ pub async fn keep_right(
     mut refused: mpsc::Receiver<SandboxId>,
     settling: Duration,
 ) {
-    let (allowance, weighing) =
-        (Mutex::new(Allowance::new(IN_A_ROW, EVERY)), Mutex::new(BTreeSet::<SandboxId>::new()));
+    let turns = Mutex::new((Allowance::new(IN_A_ROW, EVERY), BTreeSet::<SandboxId>::new()));
     let may_be_weighed = |sandbox: &SandboxId| {
-        let mut weighing = weighing.lock();
-        let mut allowance = allowance.lock();
+        let (allowance, weighing) = &mut *turns.lock();
         !weighing.contains(sandbox)
             && allowance.take(sandbox.as_str(), Instant::now())
             && weighing.insert(sandbox.clone())
@@ -41,11 +39,11 @@ pub async fn keep_right(
             return;
         }
         let is_right = contained("weighing a sandbox", put_right(storage, quota, &sandbox, settling)).await;
+        let (allowance, weighing) = &mut *turns.lock();
         if is_right == Some(true) {
-            let mut allowance = allowance.lock();
             while allowance.take(sandbox.as_str(), Instant::now()) {}
         }
-        weighing.lock().remove(&sandbox);
+        weighing.remove(&sandbox);
     };
     stream::poll_fn(|context| refused.poll_recv(context)).for_each_concurrent(AT_ONCE, weigh).await;
 }
