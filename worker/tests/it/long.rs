@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::counted::Counts;
-use crate::support::{World, finish, terminal, until};
+use crate::support::{World, finish, message, terminal, until};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use types::log::LogRecord;
@@ -52,13 +52,8 @@ async fn work(events: u64) -> Work {
     read();
     world.say(id, "the first after a start", false).await.unwrap();
     let opening = read();
-    let opened = world.records.lock().unwrap().opened;
-    until(async || {
-        world.say(id, "one more", false).await.unwrap();
-        tokio::time::sleep(world.config.idle_after * 2).await;
-        world.records.lock().unwrap().opened > opened
-    })
-    .await;
+    world.say(id, "one more", false).await.unwrap();
+    world.after_a_rest(id, || message("one more", false)).await;
     let going_on = read();
     world.model.will([terminal("echo 1"), finish()]);
     world.say(id, "go", true).await.unwrap();

@@ -72,11 +72,8 @@ async fn reopening_writes_nothing_and_keeps_the_shell() {
     world.model.will([terminal("COLOUR=green"), finish()]);
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "finished").await;
-    let opened = world.records.lock().unwrap().opened;
     let tail = world.ports.log.tail(&world.log(id)).await.unwrap();
-    world.let_it_leave_memory().await;
-    world.call(id, Command::Wake {}).await.unwrap();
-    assert_eq!(world.records.lock().unwrap().opened, opened + 1, "the conversation had left memory");
+    world.after_a_rest(id, || Command::Wake {}).await;
     assert_eq!(world.ports.log.tail(&world.log(id)).await.unwrap(), tail);
 
     world.model.will([terminal("echo colour=$COLOUR"), finish()]);

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::counted::Counts;
-use crate::support::{World, finish, until};
+use crate::support::{World, finish, message, until};
 use manyhands_worker::Config;
 use serde_json::json;
-use types::ConversationId;
 use types::Seq;
 use types::log::LogRecord;
 
@@ -21,24 +20,13 @@ async fn counting(change: impl FnOnce(&mut Config)) -> (World, Arc<Counts>) {
     (World::with(remembering, |ports| counts.count(ports)).await, counts)
 }
 
-/// Has the conversation's actor leave, and another one come with a message.
-async fn say_after_a_rest(world: &World, id: ConversationId, text: &str) {
-    let opened = world.records.lock().unwrap().opened;
-    until(async || {
-        tokio::time::sleep(world.config.idle_after * 2).await;
-        world.say(id, text, false).await.unwrap();
-        world.records.lock().unwrap().opened > opened
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_after_a_rest_reads_nothing_of_the_log_again() {
     let (world, read) = counting(|_| {}).await;
     let id = world.create();
     world.say(id, "first", false).await.unwrap();
     read.records();
-    say_after_a_rest(&world, id, "second").await;
+    world.after_a_rest(id, || message("second", false)).await;
     assert_eq!(read.records(), 0);
 
     world.model.will([finish()]);
@@ -125,7 +113,7 @@ async fn what_exceeds_the_memory_for_resting_conversations_is_read_again() {
     let id = world.create();
     world.say(id, "first", false).await.unwrap();
     read.records();
-    say_after_a_rest(&world, id, "second").await;
+    world.after_a_rest(id, || message("second", false)).await;
     assert!(read.records() > 0);
 }
 
@@ -136,7 +124,7 @@ async fn a_conversation_that_rested_for_long_is_forgotten() {
     world.say(id, "first", false).await.unwrap();
     until(async || {
         read.records();
-        say_after_a_rest(&world, id, "again").await;
+        world.after_a_rest(id, || message("again", false)).await;
         read.records() > 0
     })
     .await;

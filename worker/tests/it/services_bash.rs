@@ -144,7 +144,7 @@ async fn a_daemon_that_closed_its_output_lives_on() {
     let outputs = world.execute("sleep 60 >/dev/null 2>&1 & echo $!", 1).await;
     let pid = outputs[0].stdout.clone().unwrap();
     assert_eq!(outputs[0].exit_code, Some(0));
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(world.execute("true", 1).await[0].exit_code, Some(0), "what was to be ended has ended by now");
     assert!(is_alive(&pid));
     world.sh(&format!("kill {pid}"));
 }

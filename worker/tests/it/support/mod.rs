@@ -223,6 +223,17 @@ impl World {
         tokio::time::sleep(self.config.idle_after * 20).await;
     }
 
+    /// Has the conversation's actor leave and another one come, with a command that is given again until one has.
+    pub async fn after_a_rest(&self, id: ConversationId, command: impl Fn() -> Command) {
+        let opened = self.records.lock().unwrap().opened;
+        until(async || {
+            tokio::time::sleep(self.config.idle_after * 2).await;
+            self.call(id, command()).await.unwrap();
+            self.records.lock().unwrap().opened > opened
+        })
+        .await;
+    }
+
     /// Waits until a file below the conversation's working directory exists.
     pub async fn wait_file(&self, id: ConversationId, name: &str) {
         let path = self.dir.path().join("project").join(id.hex()).join(name);
