@@ -1,10 +1,10 @@
 //! An address in front of others: each connection goes to the next of them that takes it. Connections can be
-//! cut and slowed down.
+//! cut, also at a chosen moment, kept away and slowed down.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -20,11 +20,21 @@ pub struct Proxy {
 struct Connections {
     open: Mutex<HashMap<u64, Arc<Pair>>>,
     delay_ms: AtomicU64,
+    are_refused: AtomicBool,
+    fault: Mutex<Option<Fault>>,
+}
+
+/// Ends a connection once its client has sent `text`.
+struct Fault {
+    text: &'static str,
+    /// Whether the server gets it first.
+    is_delivered: bool,
 }
 
 struct Pair {
     client: TcpStream,
     server: TcpStream,
+    has_met_fault: AtomicBool,
 }
 
 impl Proxy {
@@ -39,16 +49,20 @@ impl Proxy {
         let accepting = connections.clone();
         thread::spawn(move || {
             for (number, client) in (0_u64..).zip(listener.incoming()) {
+                if accepting.are_refused.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let first = number as usize % backends.len();
                 let turns = backends.iter().cycle().skip(first).take(backends.len());
                 // Where nobody takes it, the client sees its connection end.
                 let (Ok(client), Some(server)) = (client, turns.flat_map(TcpStream::connect).next()) else {
                     continue;
                 };
-                let (pair, connections) = (Arc::new(Pair { client, server }), accepting.clone());
+                let pair = Arc::new(Pair { client, server, has_met_fault: AtomicBool::new(false) });
+                let connections = accepting.clone();
                 connections.open.lock().unwrap().insert(number, pair.clone());
                 thread::spawn(move || {
-                    pair.join(&connections.delay_ms);
+                    pair.join(&connections);
                     connections.open.lock().unwrap().remove(&number);
                 });
             }
@@ -69,6 +83,32 @@ impl Proxy {
         cut.len()
     }
 
+    /// Ends all connections and takes no new ones until [`Proxy::open`].
+    pub fn close(&self) {
+        self.connections.are_refused.store(true, Ordering::SeqCst);
+        self.cut(|| true);
+    }
+
+    pub fn open(&self) {
+        self.connections.are_refused.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts once, when a client has sent `text`: the server has got it, but its answer reaches nobody.
+    pub fn cut_after(&self, text: &'static str) {
+        *self.connections.fault.lock().unwrap() = Some(Fault { text, is_delivered: true });
+    }
+
+    /// The same, but the server does not get it either.
+    pub fn cut_before(&self, text: &'static str) {
+        *self.connections.fault.lock().unwrap() = Some(Fault { text, is_delivered: false });
+    }
+
+    /// Whether the last cut that was asked for in this way has happened.
+    #[must_use]
+    pub fn has_cut(&self) -> bool {
+        self.connections.fault.lock().unwrap().is_none()
+    }
+
     /// From now on everything takes so much longer, in each direction.
     pub fn delay(&self, by: Duration) {
         self.connections.delay_ms.store(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
@@ -77,14 +117,49 @@ impl Proxy {
 
 impl Pair {
     /// Until both directions have ended.
-    fn join(&self, delay_ms: &AtomicU64) {
+    fn join(&self, connections: &Connections) {
         for stream in [&self.client, &self.server] {
             let _ = stream.set_nodelay(true);
         }
         thread::scope(|scope| {
-            scope.spawn(|| pump(&self.client, &self.server, delay_ms));
-            pump(&self.server, &self.client, delay_ms);
+            scope.spawn(|| self.ask(connections));
+            self.answer(connections);
         });
+    }
+
+    fn ask(&self, connections: &Connections) {
+        let (mut client, mut server) = (&self.client, &self.server);
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(size @ 1..) = client.read(&mut buffer) {
+            connections.delay();
+            let fault =
+                connections.fault.lock().unwrap().take_if(|fault| contains(&buffer[..size], fault.text));
+            if fault.is_some() {
+                // First, so that no answer passes.
+                self.has_met_fault.store(true, Ordering::SeqCst);
+                let _ = client.shutdown(Shutdown::Both);
+            }
+            let is_lost = fault.as_ref().is_some_and(|fault| !fault.is_delivered);
+            if is_lost || server.write_all(&buffer[..size]).is_err() || fault.is_some() {
+                let _ = client.shutdown(Shutdown::Read);
+                break;
+            }
+        }
+        let _ = server.shutdown(Shutdown::Write);
+    }
+
+    fn answer(&self, connections: &Connections) {
+        let (mut client, mut server) = (&self.client, &self.server);
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(size @ 1..) = server.read(&mut buffer) {
+            connections.delay();
+            // A connection closed with answers unread is reset, and what was sent on it perhaps lost.
+            if client.write_all(&buffer[..size]).is_err() && !self.has_met_fault.load(Ordering::SeqCst) {
+                let _ = server.shutdown(Shutdown::Read);
+                break;
+            }
+        }
+        let _ = client.shutdown(Shutdown::Write);
     }
 
     fn end(&self) {
@@ -94,14 +169,12 @@ impl Pair {
     }
 }
 
-fn pump(mut from: &TcpStream, mut to: &TcpStream, delay_ms: &AtomicU64) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(size @ 1..) = from.read(&mut buffer) {
-        thread::sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));
-        if to.write_all(&buffer[..size]).is_err() {
-            let _ = from.shutdown(Shutdown::Read);
-            break;
-        }
+impl Connections {
+    fn delay(&self) {
+        thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed)));
     }
-    let _ = to.shutdown(Shutdown::Write);
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

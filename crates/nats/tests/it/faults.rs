@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::common::operator::{Operator, seconds_from_now};
-use crate::common::proxy::Proxy;
 use crate::common::{PATIENCE, append, cluster, connection, log, next, options, pieces, texts};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -11,14 +10,15 @@ use manyhands_nats::{Connection, Options, connect};
 use ports::{Change, Delivery, Error, Expect, Parcel, Ports};
 use serde_json::json;
 use testing::nats::Nats;
+use testing::proxy::Proxy;
 use testing::until;
 use types::{Seq, buckets};
 
 /// A cluster, and a connection to it that can be cut.
 async fn cuttable() -> (Nats, Ports, Proxy, Connection) {
     let (server, direct) = cluster().await;
-    let proxy = Proxy::before(server.port()).await;
-    let connection = connection(proxy.url()).await;
+    let proxy = Proxy::to(vec![([127, 0, 0, 1], server.port()).into()]).unwrap();
+    let connection = connection(format!("nats://{}", proxy.address())).await;
     (server, direct.control().await.unwrap(), proxy, connection)
 }
 
@@ -172,11 +172,11 @@ async fn renewed_credentials_are_used_when_the_old_ones_expire() {
     let everything = || json!({});
     let short = operator.user("_INBOX_a", everything(), Some(seconds_from_now(3)));
     let connection = connect(Options { credentials: Some(short), ..options(server.url()) }).await.unwrap();
-    connection.set_up(None).await.unwrap();
-    let ports = connection.control().await.unwrap();
     connection.renew(operator.user("_INBOX_a", everything(), None));
     connection.disconnected().await;
     connection.connected().await;
+    connection.set_up(None).await.unwrap();
+    let ports = connection.control().await.unwrap();
     append(&ports, "a", Seq::ZERO, &["x"]).await.unwrap();
 }
 

@@ -1,7 +1,6 @@
 //! What the tests share: servers, connections and short forms of calls.
 
 pub mod operator;
-pub mod proxy;
 pub mod removing;
 
 use std::time::Duration;
