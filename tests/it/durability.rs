@@ -12,7 +12,7 @@ use testing::socket::Socket;
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 const ROUNDS: u64 = 50;
 /// A cluster takes longer to come back.
-const ROUNDS_OF_A_CLUSTER: u64 = 10;
+const ROUNDS_OF_A_CLUSTER: u64 = 5;
 const STEPS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]

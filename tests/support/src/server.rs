@@ -198,6 +198,8 @@ impl Server {
     pub fn killed_and_restarted(mut self) -> Self {
         if let Running::Cluster(cluster) = &mut self.running {
             cluster.restart();
+            // One that keeps no connection to what was killed.
+            self.client = Client::new(&self.url, self.start.key.as_deref());
             return self;
         }
         self.kill();
