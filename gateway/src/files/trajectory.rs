@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
+use ports::log::Pages;
 use serde_json::value::RawValue;
 use types::agent::document::mask;
 use types::conversation::ConversationRecord;
@@ -98,9 +99,9 @@ impl Trajectory {
 
     /// The next events as files; `None` after the last one.
     async fn events(&mut self) -> ApiResult<Option<Bytes>> {
-        let records = self.events.read(&self.log, self.at, STEP).await?;
-        let Some(last) = records.last() else { return Ok(None) };
-        self.at = last.seq;
+        let mut pages = Pages::new(self.events.as_ref(), &self.log, self.at, STEP);
+        let Some(records) = pages.next().await? else { return Ok(None) };
+        self.at = records.last().map_or(self.at, |last| last.seq);
         let mut bytes = Vec::new();
         for record in &records {
             match name_and_event(&record.payload) {

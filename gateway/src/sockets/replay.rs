@@ -1,6 +1,7 @@
 //! What was stored before a socket came, read at the pace at which its client takes it.
 
 use axum::extract::ws::Utf8Bytes;
+use ports::log::Pages;
 use ports::{EventLog, Record};
 use readmodel::history::{History, Moment, READ_RECORDS, Shown, shown};
 use readmodel::index::ConversationState;
@@ -51,9 +52,10 @@ pub(super) async fn send(
     mut at: Seq,
     until: Option<Seq>,
 ) -> Result<Seq, Stop> {
+    let mut pages = Pages::new(events, &entry.log, at, READ_RECORDS);
     while until.is_none_or(|until| at < until) {
-        let page = events.read(&entry.log, at, READ_RECORDS).await;
-        let page = page.map_err(|error| unreadable(entry, &error))?;
+        let page = pages.next().await.map_err(|error| unreadable(entry, &error))?;
+        let Some(page) = page else { return Ok(at) };
         let wanted = page.iter().take_while(|record| until.is_none_or(|until| record.seq <= until));
         let Some(last) = wanted.clone().last() else { return Ok(at) };
         at = last.seq;

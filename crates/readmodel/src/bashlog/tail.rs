@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ports::log::Pages;
 use ports::{Error, EventLog, Ports, Result};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -162,6 +163,7 @@ impl Tail {
     /// has seen enough. Whether it has said so.
     async fn scan(&self, mut visit: impl FnMut(&EventSummary) -> bool) -> Result<bool> {
         let (life, mut at) = (self.followed.mark().generation, Seq::ZERO);
+        let mut pages = Pages::new(self.store(), &self.log, at, SCAN);
         loop {
             {
                 let window = self.followed.fold();
@@ -172,10 +174,7 @@ impl Tail {
                     return Ok(window.entries().iter().filter(|entry| entry.seq > at).any(visit));
                 }
             }
-            let records = self.store().read(&self.log, at, SCAN).await?;
-            if records.is_empty() {
-                return Ok(false);
-            }
+            let Some(records) = pages.next().await? else { return Ok(false) };
             for record in records {
                 if EventSummary::of(at, record.seq, &record.payload).is_some_and(|entry| visit(&entry)) {
                     return Ok(true);

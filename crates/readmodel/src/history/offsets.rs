@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ports::log::Pages;
 use ports::{EventLog, Result};
 use types::Seq;
 use types::event::Head;
@@ -131,7 +132,7 @@ impl Offsets {
     /// Reads a page more. Whether there was one.
     pub(super) async fn read_on(&self, log: &dyn EventLog, entry: &ConversationState) -> Result<bool> {
         let known = self.rows.lock().seq;
-        let page = log.read(&entry.log, known, PAGE).await?;
+        let Some(page) = Pages::new(log, &entry.log, known, PAGE).next().await? else { return Ok(false) };
         let glances: Vec<_> = page
             .iter()
             .map(|record| (record.seq, record.payload.len(), Glance::of(&record.payload)))
@@ -142,7 +143,7 @@ impl Offsets {
             rows.push(seq, len, glance);
         }
         self.held.add(rows.rows.len() - before);
-        Ok(!page.is_empty())
+        Ok(true)
     }
 
     /// Up to `enough` of the rows that are `wanted`, from the position `at` on (from the first, without one).
