@@ -1,6 +1,8 @@
 //! Who may call what, with which credentials.
 
-use crate::common::{KEY, Server, eventually, keyed_server, open_server, start, status_and_json};
+use crate::harness::{
+    KEY, Server, eventually, start, start_keyed, start_with, start_with_files, status_and_json,
+};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,11 +15,11 @@ async fn with(server: &Server, path: &str, header: &str, value: &str) -> u16 {
 
 #[tokio::test]
 async fn open_routes_need_no_key_and_all_others_do() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     for path in ["/", "/alive", "/health", "/ready", "/server_info", "/openapi.json", "/docs", "/redoc"] {
-        assert_eq!(server.get(path).await.status(), 200, "{path}");
+        assert_eq!(server.fetch(path).await.status(), 200, "{path}");
     }
-    assert_eq!(server.get("/api/init").await.status(), 404);
+    assert_eq!(server.fetch("/api/init").await.status(), 404);
     for path in [
         "/api/tools/",
         "/api/bash/bash_events/search",
@@ -26,14 +28,14 @@ async fn open_routes_need_no_key_and_all_others_do() {
         "/api/conversations/no-uuid/file/download",
         "/api/conversations/no-uuid/workspace/a",
     ] {
-        let (status, body) = server.get_json(path).await;
+        let (status, body) = server.get(path).await;
         assert_eq!((status, body), (401, serde_json::json!({"detail": "Unauthorized"})), "{path}");
     }
 }
 
 #[tokio::test]
 async fn any_configured_key_in_the_header_opens_and_nothing_else_does() {
-    let server = start(|config| config.keys = Keys::new(&["one".into(), "two".into()])).await;
+    let server = start_with(|config| config.keys = Keys::new(&["one".into(), "two".into()])).await;
     let path = "/api/tools/";
     assert_eq!(with(&server, path, "x-session-api-key", "one").await, 200);
     assert_eq!(with(&server, path, "X-Session-API-Key", "two").await, 200);
@@ -45,13 +47,13 @@ async fn any_configured_key_in_the_header_opens_and_nothing_else_does() {
     ] {
         assert_eq!(with(&server, path, header, value).await, 401, "{header}: {value}");
     }
-    assert_eq!(server.get("/api/tools/?session_api_key=one").await.status(), 401);
+    assert_eq!(server.fetch("/api/tools/?session_api_key=one").await.status(), 401);
 }
 
 #[tokio::test]
 async fn a_key_may_have_any_letters() {
     const ODD: &str = "clé \u{1f511} \"quoted\" \\ ;,=";
-    let server = start(|config| config.keys = Keys::new(&[ODD.into()])).await;
+    let server = start_with(|config| config.keys = Keys::new(&[ODD.into()])).await;
     let answer = async |key: &[u8]| {
         let value = HeaderValue::from_bytes(key).unwrap();
         let request = server.request(Method::GET, "/api/tools/").header("x-session-api-key", value);
@@ -78,7 +80,7 @@ async fn knock(server: &Server) -> TcpStream {
 
 #[tokio::test]
 async fn strangers_hold_few_connections_and_the_oldest_makes_way() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.keys = Keys::new(&[KEY.into()]);
         config.limits.strangers_of_a_peer = 3;
     })
@@ -124,7 +126,7 @@ async fn is_served(server: &Server, request: &str) {
 
 #[tokio::test]
 async fn strangers_who_take_no_answers_make_way_as_well() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.keys = Keys::new(&[KEY.into()]);
         config.limits.connections = 4;
     })
@@ -140,7 +142,7 @@ async fn strangers_who_take_no_answers_make_way_as_well() {
 
 #[tokio::test]
 async fn who_takes_nothing_for_long_loses_the_connection_though_known() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.keys = Keys::new(&[KEY.into()]);
         config.limits.connections = 1;
         config.limits.write_timeout = std::time::Duration::from_millis(200);
@@ -154,7 +156,8 @@ async fn who_takes_nothing_for_long_loses_the_connection_though_known() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_more_is_closed_in_time() {
-    let server = start(|config| config.limits.header_timeout = std::time::Duration::from_millis(200)).await;
+    let server =
+        start_with(|config| config.limits.header_timeout = std::time::Duration::from_millis(200)).await;
     for say in ["", "GET / HT", "GET /alive HTTP/1.1\r\nhost: localhost\r\n\r\n"] {
         let mut stream = knock(&server).await;
         stream.write_all(say.as_bytes()).await.unwrap();
@@ -164,14 +167,14 @@ async fn a_connection_that_says_nothing_more_is_closed_in_time() {
 
 #[tokio::test]
 async fn unknown_paths_are_not_found_without_a_key() {
-    let server = keyed_server().await;
-    let (status, body) = server.get_json("/api/nothing").await;
+    let server = start_keyed().await;
+    let (status, body) = server.get("/api/nothing").await;
     assert_eq!((status, body), (404, serde_json::json!({"detail": "Not Found"})));
 }
 
 #[tokio::test]
 async fn a_refused_request_is_answered_before_its_body_has_been_sent() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     let mut stream = TcpStream::connect(&server.address).await.unwrap();
     let head =
         "POST /api/file/upload?path=/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n";
@@ -181,20 +184,20 @@ async fn a_refused_request_is_answered_before_its_body_has_been_sent() {
 
 #[tokio::test]
 async fn a_server_without_keys_is_open_but_only_under_names_of_its_own() {
-    let server = open_server().await;
+    let server = start().await;
     for host in ["localhost:8000", "127.0.0.1", "[::1]:3", "10.1.2.3:80", "KNOWN.example:80", "a.localhost"] {
         assert_eq!(with(&server, "/api/tools/", "host", host).await, 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example:127"] {
         assert_eq!(with(&server, "/api/tools/", "host", host).await, 403, "{host}");
     }
-    let keyed = keyed_server().await;
+    let keyed = start_keyed().await;
     assert_eq!(with(&keyed, "/health", "host", "any.example").await, 200);
 }
 
 #[tokio::test]
 async fn foreign_pages_cannot_act_on_a_server_without_keys() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let post = async |origin: &str| {
         let request = server.request(Method::POST, "/api/file/create_directory?path=relative");
         request.header("origin", origin).send().await.unwrap().status().as_u16()
@@ -209,7 +212,7 @@ async fn foreign_pages_cannot_act_on_a_server_without_keys() {
 
 #[tokio::test]
 async fn sockets_of_foreign_pages_are_refused_before_the_upgrade() {
-    for server in [open_server().await, keyed_server().await] {
+    for server in [start().await, start_keyed().await] {
         for (origin, refused) in [
             ("origin: https://evil.example\r\n", true),
             ("origin: null\r\n", true),
@@ -251,7 +254,8 @@ async fn session(server: &Server, method: Method) -> Response {
 
 #[tokio::test]
 async fn the_workspace_cookie_opens_workspace_files_and_is_not_the_key() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
+    server.worker.serve_files().await;
     let id = server.conversation("w").await;
     std::fs::write(server.folder().join("w/page.html"), "<p>hello").unwrap();
     let made = session(&server, Method::POST).await;
@@ -267,7 +271,7 @@ async fn the_workspace_cookie_opens_workspace_files_and_is_not_the_key() {
     assert_eq!(with(&server, &page, "cookie", pair).await, 200);
     assert_eq!(with(&server, &page, "cookie", &format!("{pair}x")).await, 401);
     assert_eq!(with(&server, &page, "x-session-api-key", KEY).await, 200);
-    assert_eq!(server.get(&page).await.status(), 401);
+    assert_eq!(server.fetch(&page).await.status(), 401);
     let other = format!("/api/conversations/{id}/file/download?path=/x");
     assert_eq!(with(&server, &other, "cookie", pair).await, 401);
 
@@ -280,7 +284,7 @@ async fn the_workspace_cookie_opens_workspace_files_and_is_not_the_key() {
 #[tokio::test]
 async fn forwarded_headers_count_only_where_they_are_trusted() {
     for trusted in [false, true] {
-        let server = start(|config| {
+        let server = start_with(|config| {
             config.keys = Keys::new(&[KEY.into()]);
             config.site.trust_forwarded_headers = trusted;
         })
@@ -295,13 +299,14 @@ async fn forwarded_headers_count_only_where_they_are_trusted() {
 
 #[tokio::test]
 async fn workspace_pages_are_caged_and_stay_inside() {
-    let server = open_server().await;
+    let server = start().await;
+    server.worker.serve_files().await;
     let id = server.conversation("w").await;
     std::fs::create_dir(server.folder().join("w/site")).unwrap();
     std::fs::write(server.folder().join("w/site/index.html"), "<p>hello").unwrap();
     std::fs::write(server.folder().join("outside.txt"), "outside").unwrap();
     let base = format!("/api/conversations/{id}/workspace");
-    let page = server.get(&format!("{base}/site")).await;
+    let page = server.fetch(&format!("{base}/site")).await;
     let headers = page.headers().clone();
     assert_eq!((page.status().as_u16(), page.text().await.unwrap().as_str()), (200, "<p>hello"));
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
@@ -312,26 +317,26 @@ async fn workspace_pages_are_caged_and_stay_inside() {
         304
     );
     for path in [base.clone(), format!("{base}/")] {
-        let (status, body) = server.get_json(&path).await;
+        let (status, body) = server.get(&path).await;
         assert_eq!((status, &body["detail"]), (404, &"No index.html in directory".into()), "{path}");
     }
     for path in ["none.txt", "..%2foutside.txt", "%2e%2e/outside.txt"] {
-        assert_eq!(server.get(&format!("{base}/{path}")).await.status(), 404, "{path}");
+        assert_eq!(server.fetch(&format!("{base}/{path}")).await.status(), 404, "{path}");
     }
     let unknown = "/api/conversations/00000000-0000-0000-0000-000000000009/workspace/x";
-    assert_eq!(status_and_json(server.get(unknown).await).await.0, 404);
+    assert_eq!(status_and_json(server.fetch(unknown).await).await.0, 404);
 }
 
 #[tokio::test]
 async fn what_is_under_way_is_finished_when_the_server_stops() {
-    let server = open_server().await;
+    let server = start().await;
     let flag = server.folder().join("begun");
     let body = serde_json::json!({"command": format!("touch {}; sleep 0.3; echo done", flag.display())});
     let request = server.request(Method::POST, "/api/bash/execute_bash_command").json(&body);
     let running = tokio::spawn(request.send());
     eventually("the command runs", async || flag.exists().then_some(())).await;
     let address = server.address.clone();
-    server.begin_to_stop();
+    server.begin_stop();
     let response = running.await.unwrap().unwrap();
     assert_eq!(response.json::<serde_json::Value>().await.unwrap()["stdout"], "done\n");
     server.stop().await;
@@ -340,7 +345,7 @@ async fn what_is_under_way_is_finished_when_the_server_stops() {
 
 #[tokio::test]
 async fn a_server_that_stops_waits_for_nobody_who_has_asked_for_nothing() {
-    let server = start(|config| config.limits.drain = testing::PATIENCE * 2).await;
+    let server = start_with(|config| config.limits.drain = testing::PATIENCE * 2).await;
     let mut held = Vec::new();
     for say in ["", "GET / HT"] {
         let mut stream = knock(&server).await;

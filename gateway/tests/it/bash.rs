@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use crate::common::{Server, eventually, open_server};
+use crate::harness::{Server, eventually, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testing::socket::Socket;
 
 async fn run(server: &Server, command: &str) -> Value {
-    let (status, output) =
-        server.post_json("/api/bash/execute_bash_command", &json!({"command": command})).await;
+    let (status, output) = server.post("/api/bash/execute_bash_command", &json!({"command": command})).await;
     assert_eq!(status, 200, "{output}");
     output
 }
 
 async fn search(server: &Server, query: &str) -> Value {
-    let (status, page) = server.get_json(&format!("/api/bash/bash_events/search?{query}")).await;
+    let (status, page) = server.get(&format!("/api/bash/bash_events/search?{query}")).await;
     assert_eq!(status, 200, "{page}");
     page
 }
@@ -26,7 +25,7 @@ fn field<'a>(page: &'a Value, name: &str) -> Vec<&'a Value> {
 
 #[tokio::test]
 async fn execute_answers_with_all_output_and_the_exit_code() {
-    let server = open_server().await;
+    let server = start().await;
     let output = run(&server, "printf '%s\n' '\"a\\é'; echo err >&2; exit 3").await;
     assert_eq!((&output["stdout"], &output["stderr"]), (&json!("\"a\\é\n"), &json!("err\n")));
     assert_eq!((&output["exit_code"], &output["kind"]), (&json!(3), &json!("BashOutput")));
@@ -35,9 +34,9 @@ async fn execute_answers_with_all_output_and_the_exit_code() {
 
 #[tokio::test]
 async fn a_list_is_no_request() {
-    let server = open_server().await;
+    let server = start().await;
     for path in ["start_bash_command", "execute_bash_command"] {
-        let (status, answer) = server.post_json(&format!("/api/bash/{path}"), &json!(["ls"])).await;
+        let (status, answer) = server.post(&format!("/api/bash/{path}"), &json!(["ls"])).await;
         assert_eq!(status, 422, "{answer}");
         assert_eq!(answer["detail"][0]["loc"], json!(["body"]));
     }
@@ -46,7 +45,7 @@ async fn a_list_is_no_request() {
 
 #[tokio::test]
 async fn execute_joins_output_that_came_in_pieces() {
-    let server = open_server().await;
+    let server = start().await;
     let output = run(&server, "head -c 3500000 /dev/zero | tr '\\0' x").await;
     assert_eq!(output["order"], 3);
     assert_eq!(output["stdout"].as_str().unwrap().len(), 3_500_000);
@@ -54,7 +53,7 @@ async fn execute_joins_output_that_came_in_pieces() {
 
 #[tokio::test]
 async fn many_commands_at_once_get_each_their_own_output() {
-    let server = open_server().await;
+    let server = start().await;
     let outputs = futures_util::future::join_all((0..20).map(|i| {
         let server = &server;
         async move { (i, run(server, &format!("sleep 0.0{}; echo {i}", i % 5)).await) }
@@ -66,9 +65,9 @@ async fn many_commands_at_once_get_each_their_own_output() {
 
 #[tokio::test]
 async fn a_started_command_is_found_at_once_and_polled_to_its_end() {
-    let server = open_server().await;
+    let server = start().await;
     let command = json!({"command": "head -c 2500000 /dev/zero | tr '\\0' x", "timeout": 30});
-    let (status, started) = server.post_json("/api/bash/start_bash_command", &command).await;
+    let (status, started) = server.post("/api/bash/start_bash_command", &command).await;
     assert_eq!((status, &started["kind"]), (200, &json!("BashCommand")));
     let id = started["id"].as_str().unwrap().to_owned();
     assert_eq!(field(&search(&server, "kind__eq=BashCommand").await, "id"), [&json!(id)]);
@@ -93,7 +92,7 @@ async fn a_started_command_is_found_at_once_and_polled_to_its_end() {
 
 #[tokio::test]
 async fn pages_follow_their_cursor_in_both_orders() {
-    let server = open_server().await;
+    let server = start().await;
     for i in 0..7 {
         run(&server, &format!("echo {i}")).await;
     }
@@ -115,7 +114,7 @@ async fn pages_follow_their_cursor_in_both_orders() {
 
 #[tokio::test]
 async fn time_bounds_are_utc_unless_they_say_otherwise() {
-    let server = open_server().await;
+    let server = start().await;
     run(&server, "echo x").await;
     let all = search(&server, "").await;
     let stamp = all["items"][1]["timestamp"].as_str().unwrap();
@@ -128,23 +127,23 @@ async fn time_bounds_are_utc_unless_they_say_otherwise() {
 
 #[tokio::test]
 async fn events_are_found_by_id() {
-    let server = open_server().await;
+    let server = start().await;
     let output = run(&server, "echo x").await;
     let id = output["id"].as_str().unwrap();
-    let (status, found) = server.get_json(&format!("/api/bash/bash_events/{id}")).await;
+    let (status, found) = server.get(&format!("/api/bash/bash_events/{id}")).await;
     assert_eq!((status, found), (200, output.clone()));
     for unknown in ["00000000000000000000000000000009", "nothing"] {
-        assert_eq!(server.get_json(&format!("/api/bash/bash_events/{unknown}")).await.0, 404);
+        assert_eq!(server.get(&format!("/api/bash/bash_events/{unknown}")).await.0, 404);
     }
     let request = server.request(Method::GET, "/api/bash/bash_events/").json(&json!([id, "nothing"]));
     let found: Value = request.send().await.unwrap().json().await.unwrap();
     assert_eq!(found, json!([output, null]));
-    assert_eq!(server.get_json("/api/bash/bash_events/").await.0, 422);
+    assert_eq!(server.get("/api/bash/bash_events/").await.0, 422);
 }
 
 #[tokio::test]
 async fn cleared_events_are_gone_and_new_ones_are_found() {
-    let server = open_server().await;
+    let server = start().await;
     run(&server, "echo old").await;
     let request = server.request(Method::DELETE, "/api/bash/bash_events");
     assert_eq!(request.send().await.unwrap().json::<Value>().await.unwrap(), json!({"cleared_count": 2}));
@@ -155,7 +154,7 @@ async fn cleared_events_are_gone_and_new_ones_are_found() {
 
 #[tokio::test]
 async fn what_comes_while_events_are_cleared_is_told_once() {
-    let server = open_server().await;
+    let server = start().await;
     let mut socket = Socket::open(&format!("ws://{}/sockets/bash-events", server.address)).await;
     // What it is told of shows that it listens.
     while socket.next_within(Duration::from_millis(50)).await.is_none() {
@@ -170,7 +169,7 @@ async fn what_comes_while_events_are_cleared_is_told_once() {
 
 #[tokio::test]
 async fn commands_are_stopped_by_any_form_of_their_id() {
-    let server = open_server().await;
+    let server = start().await;
     let stop = async |id: &str| {
         let path = format!("/api/bash/bash_commands/{id}/stop");
         server.request(Method::POST, &path).send().await.unwrap().status().as_u16()
@@ -183,15 +182,15 @@ async fn commands_are_stopped_by_any_form_of_their_id() {
 
 #[tokio::test]
 async fn a_conversations_commands_have_a_log_of_their_own() {
-    let server = open_server().await;
+    let server = start().await;
     let id = server.conversation("w").await;
     let path = format!("/api/conversations/{id}/bash");
     let (status, output) =
-        server.post_json(&format!("{path}/execute_bash_command"), &json!({"command": "echo mine"})).await;
+        server.post(&format!("{path}/execute_bash_command"), &json!({"command": "echo mine"})).await;
     assert_eq!((status, &output["stdout"]), (200, &json!("mine\n")));
-    let (_, page) = server.get_json(&format!("{path}/bash_events/search?kind__eq=BashOutput")).await;
+    let (_, page) = server.get(&format!("{path}/bash_events/search?kind__eq=BashOutput")).await;
     assert_eq!(field(&page, "stdout"), ["mine\n"]);
     assert!(field(&search(&server, "").await, "id").is_empty());
     let unknown = "/api/conversations/00000000-0000-0000-0000-000000000009/bash/bash_events/search";
-    assert_eq!(server.get_json(unknown).await, (404, json!({"detail": "Not Found"})));
+    assert_eq!(server.get(unknown).await, (404, json!({"detail": "Not Found"})));
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{World, start_idle, until};
-use crate::provider::Provider;
-use crate::running::Config;
+use crate::harness::cluster::{World, start_idle};
+use crate::harness::provider::Provider;
+use crate::harness::{Config, until};
 use control::Mode;
 use control::placement::Policy;
 use futures_util::StreamExt;
 use llm::{Brokered, Client};
 use ports::Delivery;
 use ports::rpc::{self, Address, Code};
-use reqwest::Method;
 use serde_json::{Value, json};
 use types::agent::LlmConfig;
 use types::brokering::ModelCall;
@@ -44,7 +43,7 @@ impl Scene {
     async fn changed(agent: Value, change: impl Fn(&mut Config)) -> Self {
         let world = start_idle(Policy::Conversation, 1, change).await;
         let provider = Provider::start().await;
-        let id = world.gateway().create(body(&provider, agent)).await;
+        let id = world.gateway().create_from(body(&provider, agent)).await;
         let sandbox = world.sandbox_of(&id).await;
         Self { world, provider, conversation: id.parse().unwrap(), sandbox }
     }
@@ -73,7 +72,7 @@ impl Scene {
 }
 
 fn body(provider: &Provider, agent: Value) -> Value {
-    let mut body = crate::cluster::create_body("/tmp/w");
+    let mut body = crate::harness::cluster::create_body("/tmp/w");
     body["agent"]["llm"] = json!({"model": "openai/m", "base_url": provider.base_url(), "api_key": KEY,
         "extra_headers": {"X-Team": "team-canary"}, "num_retries": 1,
         "input_cost_per_token": 0.5, "output_cost_per_token": 1.0});
@@ -105,7 +104,7 @@ async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
     let wanted = json!({"calls": 1, "prompt_tokens": 10, "completion_tokens": 2, "cost": 7.0});
     until(async || scene.spent(&format!("conversation.{}", scene.conversation.hex())).await == wanted).await;
     until(async || scene.spent("tenant.default").await == wanted).await;
-    let shown = scene.world.gateway().send(Method::GET, "/metrics", None).await;
+    let shown = scene.world.gateway().fetch("/metrics").await;
     let counted = shown.text().await.unwrap();
     for line in [
         "manyhands_steps_total 1",
@@ -147,7 +146,7 @@ async fn long_calls_and_streamed_answers_pass_whole() {
     let completion = client.complete(&llm, &session, &request, Some(&Ignore)).await.unwrap();
     assert_eq!(
         types::content::joined_text(&completion.message.content),
-        "hi".repeat(crate::provider::STREAMED)
+        "hi".repeat(crate::harness::provider::STREAMED)
     );
     assert_eq!(
         scene.provider.seen()[0].body["messages"][0]["content"].to_string().matches('q').count(),
@@ -179,7 +178,7 @@ async fn no_other_url_model_or_conversation_is_served() {
     assert!(foreign_url.detail.contains("no such model"), "{foreign_url:?}");
     let dearer = LlmConfig { model: "openai/dearer".to_owned(), ..keyless(&scene.provider) };
     assert!(scene.ask(&scene.sandbox, &dearer).await.is_err());
-    let neighbour = scene.world.gateway().create(body(&scene.provider, json!({}))).await;
+    let neighbour = scene.world.gateway().create_from(body(&scene.provider, json!({}))).await;
     let neighbour = scene.world.sandbox_of(&neighbour).await;
     let foreign = scene.ask(&neighbour, &keyless(&scene.provider)).await.unwrap_err();
     assert!(foreign.detail.contains("no such conversation"), "{foreign:?}");
@@ -260,7 +259,7 @@ async fn a_tenants_ceiling_holds_for_all_its_conversations() {
     let scene = Scene::with(json!({}), Some(5.0)).await;
     scene.answer().await.unwrap();
     until(async || scene.spent("tenant.default").await["calls"] == 1).await;
-    let other = scene.world.gateway().create(body(&scene.provider, json!({}))).await;
+    let other = scene.world.gateway().create_from(body(&scene.provider, json!({}))).await;
     let sandbox = scene.world.sandbox_of(&other).await;
     let other = Scene { conversation: other.parse().unwrap(), sandbox, ..scene };
     assert_eq!(other.answer().await.unwrap_err().code, "MaxBudgetReached");

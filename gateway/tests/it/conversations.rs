@@ -1,6 +1,6 @@
 //! Conversations over REST.
 
-use crate::kit::{create_body, start, start_with};
+use crate::harness::{create_body, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 use types::calls::Command;
@@ -12,7 +12,7 @@ fn id_of(text: &str) -> ConversationId {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_conversation_is_answered_whole_and_shows_no_secret() {
-    let server = crate::kit::start().await;
+    let server = crate::harness::start().await;
     let (status, made) = server.post("/api/conversations", create_body()).await;
     assert_eq!(status, 201);
     let id = made["id"].as_str().unwrap();
@@ -526,13 +526,13 @@ async fn the_agents_last_word_is_found() {
     let path = format!("/api/conversations/{id}/agent_final_response");
     assert_eq!(server.get(&path).await.1, json!({"response": ""}));
     let events = vec![
-        crate::kit::script::agent_message("I said"),
-        crate::kit::script::finish("I finished"),
-        crate::kit::script::update("execution_status", json!("finished")),
+        crate::harness::events::agent_message("I said"),
+        crate::harness::events::finish("I finished"),
+        crate::harness::events::update("execution_status", json!("finished")),
     ];
     let seq = server.worker.append_events(id_of(&id), events, 10).await;
     assert!(seq.0 > 0);
-    crate::kit::until(async || server.get(&path).await.1 == json!({"response": "I finished"})).await;
+    crate::harness::until(async || server.get(&path).await.1 == json!({"response": "I finished"})).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! A conversation is deleted once nobody can write any more what is to go.
 
-use crate::kit::start;
+use crate::harness::start;
 use reqwest::Method;
 use types::ConversationId;
 use types::calls::Survivors;
@@ -41,7 +41,7 @@ async fn a_worker_is_told_which_of_its_conversations_there_are_still() {
 async fn a_conversation_whose_worker_is_gone_can_be_deleted() {
     let server = start().await;
     let id = server.create().await;
-    server.worker.stop().await;
+    server.worker.stop();
     let path = format!("/api/conversations/{id}");
     assert_eq!(server.send(Method::DELETE, &path, None).await.0, 200);
 }

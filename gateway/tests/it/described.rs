@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::kit::{create_body, start};
+use crate::harness::{create_body, start};
 use serde_json::{Value, json};
 
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
@@ -71,8 +71,7 @@ async fn fields_that_change_nothing_are_accepted() {
 async fn trace_headers_are_accepted_unless_they_cannot_be() {
     let server = start().await;
     let create = async |name: &str, value: &str| {
-        let url = format!("http://{}/api/conversations", server.address);
-        let request = server.client.post(url).json(&create_body());
+        let request = server.request(reqwest::Method::POST, "/api/conversations").json(&create_body());
         request.header(name, value).send().await.unwrap().status().as_u16()
     };
     assert_eq!(create("x-openhands-observability-span-name", "a/b").await, 201);

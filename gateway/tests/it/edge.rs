@@ -1,6 +1,6 @@
 //! What every answer has: CORS headers, the forms of errors, redirects.
 
-use crate::common::{KEY, app, eventually, keyed_server, open_server, start, status_and_json};
+use crate::harness::{KEY, app, eventually, start, start_keyed, start_with, status_and_json};
 use axum::Router;
 use axum::body::Body;
 use http::Request;
@@ -14,7 +14,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 
 #[tokio::test]
 async fn every_answer_tells_an_allowed_page_that_it_may_read_it() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     for (path, status) in [
         ("/health", 200),
         ("/api/tools/", 401),
@@ -40,7 +40,7 @@ async fn every_answer_tells_an_allowed_page_that_it_may_read_it() {
             assert_eq!(header(&response, "vary"), Some("Origin"));
             assert_eq!(header(&response, "access-control-expose-headers").is_some(), allowed);
         }
-        let response = server.get(path).await;
+        let response = server.fetch(path).await;
         assert_eq!(header(&response, "access-control-allow-credentials"), None);
         assert_eq!(header(&response, "vary"), Some("Origin"));
     }
@@ -48,7 +48,7 @@ async fn every_answer_tells_an_allowed_page_that_it_may_read_it() {
 
 #[tokio::test]
 async fn preflights_are_answered_without_a_key() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     for (path, origin, allowed) in [
         ("/api/conversations", "http://localhost:3000", true),
         ("/api/conversations", "https://evil.example", false),
@@ -76,7 +76,7 @@ async fn preflights_are_answered_without_a_key() {
 
 #[tokio::test]
 async fn other_methods_are_named_in_allow() {
-    let server = open_server().await;
+    let server = start().await;
     for (method, path, allow) in [
         (Method::POST, "/health", "GET"),
         (Method::HEAD, "/health", "GET"),
@@ -95,13 +95,13 @@ async fn other_methods_are_named_in_allow() {
 
 #[tokio::test]
 async fn a_wrong_trailing_slash_is_redirected() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     for (path, target) in [
         ("/api/tools", "/api/tools/"),
         ("/health/", "/health"),
         ("/api/bash/bash_events/search/?limit=1", "/api/bash/bash_events/search?limit=1"),
     ] {
-        let response = server.get(path).await;
+        let response = server.fetch(path).await;
         assert_eq!(response.status(), 307, "{path}");
         assert_eq!(
             header(&response, "location"),
@@ -110,23 +110,23 @@ async fn a_wrong_trailing_slash_is_redirected() {
         assert_eq!(response.text().await.unwrap(), "");
     }
     for path in ["/nothing/", "/api/", "//nothing", "/api/tools/catalog//"] {
-        assert_eq!(server.get(path).await.status(), 404, "{path}");
+        assert_eq!(server.fetch(path).await.status(), 404, "{path}");
     }
 }
 
 #[tokio::test]
 async fn routes_are_also_found_below_the_configured_prefix() {
-    let server = start(|config| config.site.root_path = "/pre/fix".to_owned()).await;
-    assert_eq!(server.get("/pre/fix/health").await.status(), 200);
-    assert_eq!(server.get("/health").await.status(), 200);
-    assert_eq!(server.get("/pre/fixhealth").await.status(), 404);
-    let redirect = server.get("/pre/fix/api/tools").await;
+    let server = start_with(|config| config.site.root_path = "/pre/fix".to_owned()).await;
+    assert_eq!(server.fetch("/pre/fix/health").await.status(), 200);
+    assert_eq!(server.fetch("/health").await.status(), 200);
+    assert_eq!(server.fetch("/pre/fixhealth").await.status(), 404);
+    let redirect = server.fetch("/pre/fix/api/tools").await;
     assert!(header(&redirect, "location").unwrap().ends_with("/pre/fix/api/tools/"));
 }
 
 #[tokio::test]
 async fn validation_says_what_is_wrong_and_never_what_was_sent() {
-    let server = keyed_server().await;
+    let server = start_keyed().await;
     let start = "/api/bash/start_bash_command";
     let post = async |kind: &'static str, body: &'static str| {
         let request = server.request(Method::POST, start).header("x-session-api-key", KEY);
@@ -211,17 +211,17 @@ async fn a_panic_becomes_an_answer_that_tells_nothing_but_an_id() {
 
 #[tokio::test]
 async fn what_the_worker_says_about_its_inside_stays_inside() {
-    let server = open_server().await;
-    let (status, body) = server.get_json("/api/git/commits?path=/x").await;
+    let server = start().await;
+    let (status, body) = server.get("/api/git/commits?path=/x").await;
     assert_eq!(status, 500);
     assert!(!body.to_string().contains("secret text"), "{body}");
 }
 
 #[tokio::test]
 async fn oversized_requests_are_refused() {
-    let server = start(|config| config.limits.json_bytes = 1000).await;
+    let server = start_with(|config| config.limits.json_bytes = 1000).await;
     let large = json!({"command": "x".repeat(1001)});
-    assert_eq!(server.post_json("/api/bash/start_bash_command", &large).await.0, 413);
+    assert_eq!(server.post("/api/bash/start_bash_command", &large).await.0, 413);
     let long =
         server.request(Method::GET, "/health").header("x-long", "x".repeat(70_000)).send().await.unwrap();
     assert_eq!(long.status(), 431);
@@ -229,31 +229,31 @@ async fn oversized_requests_are_refused() {
 
 #[tokio::test]
 async fn probes_and_server_info_have_their_fields() {
-    let server = open_server().await;
-    assert_eq!(server.get_json("/health").await, (200, json!({"status": "ok"})));
-    assert_eq!(server.get_json("/alive").await, (200, json!({"status": "ok"})));
-    assert_eq!(server.get_json("/ready").await, (200, json!({"status": "ready"})));
-    let (_, info) = server.get_json("/server_info").await;
+    let server = start().await;
+    assert_eq!(server.get("/health").await, (200, json!({"status": "ok"})));
+    assert_eq!(server.get("/alive").await, (200, json!({"status": "ok"})));
+    assert_eq!(server.get("/ready").await, (200, json!({"status": "ready"})));
+    let (_, info) = server.get("/server_info").await;
     assert_eq!(info["version"], "1.58.2");
     assert_eq!(info["usable_tools"], json!(["terminal", "file_editor", "task_tracker"]));
     assert!(info["uptime"].is_f64() && info["idle_time"].is_f64(), "{info}");
-    assert_eq!(server.get_json("/api/tools/").await, (200, info["usable_tools"].clone()));
-    assert_eq!(server.get_json("/api/tools/catalog").await.1["tools"][0]["in_default_set"], true);
+    assert_eq!(server.get("/api/tools/").await, (200, info["usable_tools"].clone()));
+    assert_eq!(server.get("/api/tools/catalog").await.1["tools"][0]["in_default_set"], true);
 }
 
 #[tokio::test]
 async fn use_ends_idleness() {
-    let server = open_server().await;
-    let idle = async || server.get_json("/server_info").await.1["idle_time"].as_f64().unwrap();
+    let server = start().await;
+    let idle = async || server.get("/server_info").await.1["idle_time"].as_f64().unwrap();
     eventually("a second without use", async || (idle().await >= 1.0).then_some(())).await;
-    server.get("/api/file/download?path=/nothing").await;
+    server.fetch("/api/file/download?path=/nothing").await;
     assert!(idle().await < 1.0);
 }
 
 #[tokio::test]
 async fn the_document_lists_every_route_once_and_the_page_needs_nobody_else() {
-    let server = open_server().await;
-    let (status, document) = server.get_json("/openapi.json").await;
+    let server = start().await;
+    let (status, document) = server.get("/openapi.json").await;
     assert_eq!(status, 200);
     let paths = document["paths"].as_object().unwrap();
     for path in [
@@ -289,7 +289,7 @@ async fn the_document_lists_every_route_once_and_the_page_needs_nobody_else() {
     assert!(names.contains(&"search_bash_events_api_bash_bash_events_search_get"), "{names:?}");
 
     for path in ["/docs", "/redoc"] {
-        let page = server.get(path).await;
+        let page = server.fetch(path).await;
         assert!(header(&page, "content-type").unwrap().starts_with("text/html"));
         assert!(header(&page, "content-security-policy").unwrap().contains("default-src 'none'"));
         let text = page.text().await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::kit::script::{agent_message, finish, update, user_message};
-use crate::kit::{Server, start};
+use crate::harness::events::{agent_message, finish, update, user_message};
+use crate::harness::{Server, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 use types::ConversationId;
@@ -18,7 +18,7 @@ async fn with_events(server: &Server, events: Vec<Value>) -> String {
     let wanted = events.len();
     server.worker.append_events(id_of(&id), events, 100).await;
     let count = format!("/api/conversations/{id}/events/count");
-    crate::kit::until(async || server.get(&count).await.1 == wanted).await;
+    crate::harness::until(async || server.get(&count).await.1 == wanted).await;
     id
 }
 

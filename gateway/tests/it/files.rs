@@ -1,6 +1,6 @@
 //! Files up and down, archives, git.
 
-use crate::common::{Server, eventually, open_server, status_and_json};
+use crate::harness::{Server, eventually, start_with_files, status_and_json};
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::multipart::{Form, Part};
@@ -25,7 +25,7 @@ async fn download(server: &Server, path: &str, headers: &[(&str, &str)]) -> Resp
 
 #[tokio::test]
 async fn what_goes_up_comes_down() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let large: Vec<u8> = (0..5 * MIB + 7).map(|i| (i % 251) as u8).collect();
     for (name, content) in [("empty", vec![]), ("small", b"\0\x01\r\n--x".to_vec()), ("large", large)] {
         let path = server.path(&format!("deep/er/{name}"));
@@ -43,7 +43,7 @@ async fn what_goes_up_comes_down() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let path = server.path("folder/broken");
     let pieces = stream::iter([Ok(Bytes::from(vec![0; 3 * MIB])), Err(std::io::Error::other("gone"))]);
     let form = Form::new().part("file", Part::stream(reqwest::Body::wrap_stream(pieces)).file_name("f"));
@@ -58,7 +58,7 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 
 #[tokio::test]
 async fn an_upload_needs_a_file_and_an_absolute_path() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let path = server.path("x");
     let without =
         server.request(Method::POST, &format!("/api/file/upload?path={path}")).send().await.unwrap();
@@ -70,7 +70,7 @@ async fn an_upload_needs_a_file_and_an_absolute_path() {
 
 #[tokio::test]
 async fn ranges_of_a_file_are_sent() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let path = server.path("f");
     let content: Vec<u8> = (0..3 * MIB).map(|i| (i / 1000 % 256) as u8).collect();
     std::fs::write(&path, &content).unwrap();
@@ -97,7 +97,7 @@ async fn ranges_of_a_file_are_sent() {
 
 #[tokio::test]
 async fn a_file_the_client_has_is_not_sent_again() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let path = server.path("f");
     std::fs::write(&path, "one").unwrap();
     let first = download(&server, &path, &[]).await;
@@ -116,14 +116,14 @@ async fn a_file_the_client_has_is_not_sent_again() {
 
 #[tokio::test]
 async fn files_of_unknown_size_are_read_to_their_end() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let text = download(&server, "/proc/meminfo", &[]).await.text().await.unwrap();
     assert!(text.contains("MemTotal"), "{text}");
 }
 
 #[tokio::test]
 async fn what_cannot_be_downloaded_says_why() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let folder = server.path("");
     for (path, status, detail) in [
         ("relative", 400, "Path must be absolute"),
@@ -137,28 +137,28 @@ async fn what_cannot_be_downloaded_says_why() {
 
 #[tokio::test]
 async fn a_conversations_files_are_those_of_its_workspace() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let id = server.conversation("w").await;
     std::fs::write(server.path("w/in"), "in").unwrap();
     std::fs::write(server.path("out"), "out").unwrap();
     let get = async |name: &str| {
         let path = format!("/api/conversations/{id}/file/download?path={}", server.path(name));
-        status_and_json(server.get(&path).await).await
+        status_and_json(server.fetch(&path).await).await
     };
     assert_eq!(get("w/in").await, (200, json!("in")));
     assert_eq!(get("out").await.0, 422);
     for global in ["home", "search_subdirs?path=/"] {
-        assert_eq!(server.get(&format!("/api/conversations/{id}/file/{global}")).await.status(), 404);
+        assert_eq!(server.fetch(&format!("/api/conversations/{id}/file/{global}")).await.status(), 404);
     }
-    assert_eq!(server.get("/api/file/search_subdirs?path=/&limit=7").await.status(), 200);
+    assert_eq!(server.fetch("/api/file/search_subdirs?path=/&limit=7").await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_worker_says_nothing_in_headers_but_what_it_archived() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     for (format, kind) in [("tar.gz", "application/gzip"), ("git-delta", "text/x-patch; charset=utf-8")] {
         let response =
-            server.get(&format!("/api/file/archive?path={}&format={format}", server.path("w"))).await;
+            server.fetch(&format!("/api/file/archive?path={}&format={format}", server.path("w"))).await;
         let headers = response.headers();
         assert_eq!(headers["content-type"], kind);
         assert_eq!(headers["content-disposition"], "attachment; filename=\"w.patch\"");
@@ -174,24 +174,24 @@ async fn a_worker_says_nothing_in_headers_but_what_it_archived() {
 
 #[tokio::test]
 async fn an_archive_is_sent_and_removed() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let path = server.path("w");
     let url = format!(
         "/api/file/archive?path={path}&format=tar.gz&exclude=*.o&exclude=tmp%2F&use_default_excludes=False"
     );
-    let response = server.get(&url).await;
+    let response = server.fetch(&url).await;
     assert_eq!(response.headers()["content-type"], "application/gzip");
     assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"w.patch\"");
     assert_eq!(response.headers()["x-archive-branch"], "%C3%A4%20b");
     assert_eq!(response.text().await.unwrap(), "*.o tmp/");
     let made = server.folder().join("w.archive");
     eventually("the temporary file is gone", async || (!made.exists()).then_some(())).await;
-    assert_eq!(server.get(&format!("/api/file/archive?path={path}&format=rar")).await.status(), 422);
+    assert_eq!(server.fetch(&format!("/api/file/archive?path={path}&format=rar")).await.status(), 422);
 }
 
 #[tokio::test]
 async fn an_archive_that_nobody_waits_for_is_ended() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let made = server.folder().join("w.archive");
     let url = format!("/api/file/archive?path={}&format=tar.gz&exclude=slow", server.path("w"));
     let waiting = tokio::spawn(server.request(Method::GET, &url).send());
@@ -202,16 +202,16 @@ async fn an_archive_that_nobody_waits_for_is_ended() {
 
 #[tokio::test]
 async fn git_routes_pass_on_what_they_are_asked() {
-    let server = open_server().await;
-    let (status, changes) = server.get_json("/api/git/changes?path=/w&ref=main").await;
+    let server = start_with_files().await;
+    let (status, changes) = server.get("/api/git/changes?path=/w&ref=main").await;
     assert_eq!((status, changes), (200, json!([{"status": "ADDED", "path": "/w main"}])));
-    let (status, body) = server.get_json("/api/git/diff?path=/w&ref=main&commit=abcd").await;
+    let (status, body) = server.get("/api/git/diff?path=/w&ref=main&commit=abcd").await;
     assert_eq!(status, 400, "{body}");
 }
 
 #[tokio::test]
 async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let id = server.conversation("w").await;
     let log = types::LogId::conversation(&types::SandboxId::shared(), id);
     let event = |n: u64| {
@@ -221,7 +221,7 @@ async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
     };
     let records = vec![event(0), Bytes::from_static(b"{torn"), event(1)];
     let seqs = server.ports.log.append(&log, types::Seq::ZERO, records).await.unwrap().seqs;
-    let response = server.get(&format!("/api/file/download-trajectory/{id}")).await;
+    let response = server.fetch(&format!("/api/file/download-trajectory/{id}")).await;
     let archive = response.bytes().await.unwrap();
     let has = |text: &str| archive.windows(text.len()).any(|window| window == text.as_bytes());
     for name in ["events/event-00000-e0.json", "events/event-00001-e1.json", "unreadable.txt"] {
@@ -232,7 +232,7 @@ async fn a_trajectory_has_all_that_can_be_read_and_says_what_cannot() {
 
 #[tokio::test]
 async fn a_trajectory_is_a_readable_archive_without_secrets() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let id = server.conversation("w").await;
     let log = types::LogId::conversation(&types::SandboxId::shared(), id);
     let event = |n: u64| {
@@ -241,7 +241,7 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
         Bytes::from(types::log::LogRecord::event(n, &event).unwrap().encode().unwrap())
     };
     server.ports.log.append(&log, types::Seq::ZERO, (0..3).map(event).collect()).await.unwrap();
-    let response = server.get(&format!("/api/file/download-trajectory/{id}")).await;
+    let response = server.fetch(&format!("/api/file/download-trajectory/{id}")).await;
     let disposition = format!("attachment; filename=\"{}.zip\"", id.hex());
     assert_eq!(response.headers()["content-disposition"], disposition.as_str());
     let file = server.path("t.zip");
@@ -255,9 +255,9 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
     assert_eq!(files["meta.json"]["agent"]["llm"]["api_key"], "**********");
     assert!(!files["meta.json"].to_string().contains("sealed-"), "{}", files["meta.json"]);
     for (other, status) in [("00000000-0000-0000-0000-000000000009", 404), ("x", 422)] {
-        assert_eq!(server.get(&format!("/api/file/download-trajectory/{other}")).await.status(), status);
+        assert_eq!(server.fetch(&format!("/api/file/download-trajectory/{other}")).await.status(), status);
     }
     let elsewhere = server.conversation("w2").await;
     let path = format!("/api/conversations/{elsewhere}/file/download-trajectory/{id}");
-    assert_eq!(server.get(&path).await.status(), 422);
+    assert_eq!(server.fetch(&path).await.status(), 422);
 }

@@ -17,8 +17,9 @@ use types::time::utc_ago;
 use types::{ConversationId, Epoch, EventId, SandboxId};
 use uuid::Uuid;
 
-use crate::cluster::{World, create_body, start, start_idle, until};
-use crate::kit::script::Worker;
+use crate::harness::cluster::{World, create_body, start, start_idle};
+use crate::harness::until;
+use crate::harness::worker::Worker;
 use crate::sandboxes::{messages, runs, with_message};
 
 async fn put(world: &World, bucket: &str, key: &str, value: &impl Serialize) {
@@ -42,8 +43,8 @@ async fn a_run_after_a_pause_runs_though_a_first_message_waited_for_its_slot() {
     let worker = awake(&world).await;
     worker.script(|script| script.busy = true);
     let gateway = world.gateway();
-    gateway.create(create_body("/workspace")).await;
-    let id = gateway.create(with_message("/workspace", true)).await;
+    gateway.create_from(create_body("/workspace")).await;
+    let id = gateway.create_from(with_message("/workspace", true)).await;
     until(async || messages(&world, &SandboxId::shared()) == 1).await;
     assert_eq!(post(&world, &id, "pause").await, 200);
     gateway.until_status(&id, "paused").await;
@@ -58,8 +59,8 @@ async fn a_first_message_that_is_delivered_after_a_pause_starts_no_run() {
     let mut world = start(Policy::Shared).await;
     awake(&world).await;
     // Not alone in its sandbox, which therefore stays awake.
-    world.gateway().create(create_body("/workspace")).await;
-    let id = world.gateway().create(create_body("/workspace")).await;
+    world.gateway().create_from(create_body("/workspace")).await;
+    let id = world.gateway().create_from(create_body("/workspace")).await;
     assert_eq!(post(&world, &id, "pause").await, 200);
     world.gateway().until_status(&id, "paused").await;
     let mut record = world.record(&id).await;
@@ -76,7 +77,7 @@ async fn a_first_message_that_is_delivered_after_a_pause_starts_no_run() {
 async fn a_gateway_that_starts_delivers_no_old_first_message() {
     let mut world = start(Policy::Shared).await;
     awake(&world).await;
-    let id = world.gateway().create(create_body("/workspace")).await;
+    let id = world.gateway().create_from(create_body("/workspace")).await;
     let record = world.record(&id).await;
     let with_first = |age: u64| {
         let mut record = record.clone();
@@ -100,7 +101,7 @@ async fn a_first_message_that_is_refused_keeps_nothing_waiting() {
     let world = start(Policy::Shared).await;
     let worker = awake(&world).await;
     worker.script(|script| script.refuses = true);
-    let id = world.gateway().create(with_message("/workspace", true)).await;
+    let id = world.gateway().create_from(with_message("/workspace", true)).await;
     until(async || world.record(&id).await.undelivered.is_none()).await;
     worker.script(|script| script.refuses = false);
     assert_eq!(post(&world, &id, "run").await, 200);
@@ -111,7 +112,7 @@ async fn a_first_message_that_is_refused_keeps_nothing_waiting() {
 async fn what_another_gateway_has_stored_without_a_slot_is_run_by_who_was_about_to_store_it() {
     let world = start_idle(Policy::Conversation, 1, |_| {}).await;
     let gateway = world.gateway();
-    let other = gateway.create(create_body("/tmp/w")).await;
+    let other = gateway.create_from(create_body("/tmp/w")).await;
     let mut record = world.record(&other).await;
     let (sandbox, conversation) = (record.sandbox.clone(), ConversationId::random());
     (record.id, record.undelivered) = (conversation, Some(first_message()));

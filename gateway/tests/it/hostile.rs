@@ -2,8 +2,8 @@
 
 use types::ConversationId;
 
-use crate::kit::script::update;
-use crate::kit::{start, until};
+use crate::harness::events::update;
+use crate::harness::{start, until};
 
 /// Memory of this process that is resident now, in bytes.
 fn resident() -> usize {

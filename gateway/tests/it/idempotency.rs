@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::kit::script::Worker;
-use crate::kit::{Server, create_body, start, start_with};
-use crate::tokens::{bearer, operations, path_for, token};
+use crate::harness::tokens::{bearer, operations, path_for, token};
+use crate::harness::worker::Worker;
+use crate::harness::{Client, Server, create_body, start, start_with};
 use bytes::Bytes;
 use ports::{Expect, Ports};
 use reqwest::{Method, RequestBuilder, Response};
@@ -16,12 +16,12 @@ use types::time::{millis, unix_ms};
 
 const REPLAYED: &str = "idempotency-replayed";
 
-fn request(server: &Server, address: &str, method: Method, path: &str, key: &str) -> RequestBuilder {
-    server.client.request(method, format!("http://{address}{path}")).header("idempotency-key", key)
+fn request(client: &Client, method: Method, path: &str, key: &str) -> RequestBuilder {
+    client.request(method, path).header("idempotency-key", key)
 }
 
-fn post(server: &Server, address: &str, path: &str, key: &str, body: &Value) -> RequestBuilder {
-    request(server, address, Method::POST, path, key).json(body)
+fn post(client: &Client, path: &str, key: &str, body: &Value) -> RequestBuilder {
+    request(client, Method::POST, path, key).json(body)
 }
 
 fn is_replayed(response: &Response) -> bool {
@@ -71,14 +71,15 @@ async fn a_repeated_message_is_stored_once_whichever_replica_gets_it() {
     let server = start().await;
     let other = server.replica().await;
     let path = format!("/api/conversations/{}/events", server.create().await);
-    let first = answer(post(&server, &server.address, &path, "k", &say("hi"))).await;
+    let first = answer(post(&server, &path, "k", &say("hi"))).await;
     assert_eq!(first, (200, false, json!({"success": true})));
-    for address in [&other.address, &server.address] {
-        let again = answer(post(&server, address, &path, "k", &say("hi"))).await;
+    let gateways: [&Client; 2] = [&other, &server];
+    for gateway in gateways {
+        let again = answer(post(gateway, &path, "k", &say("hi"))).await;
         assert_eq!(again, (200, true, json!({"success": true})));
     }
     assert_eq!(messages(&server), 1);
-    let another_key = answer(post(&server, &other.address, &path, "l", &say("hi"))).await;
+    let another_key = answer(post(&other, &path, "l", &say("hi"))).await;
     assert_eq!((another_key.0, another_key.1, messages(&server)), (200, false, 2));
 }
 
@@ -86,9 +87,9 @@ async fn a_repeated_message_is_stored_once_whichever_replica_gets_it() {
 async fn of_creations_that_meet_on_two_replicas_one_acts() {
     let server = start().await;
     let other = server.replica().await;
-    let addresses = [&server.address, &other.address].into_iter().cycle().take(8);
-    let calls = addresses.map(|address| {
-        let request = post(&server, address, "/api/conversations", "k", &create_body());
+    let gateways: [&Client; 2] = [&server, &other];
+    let calls = gateways.into_iter().cycle().take(8).map(|gateway| {
+        let request = post(gateway, "/api/conversations", "k", &create_body());
         async move { request.send().await.unwrap() }
     });
     let mut made = Vec::new();
@@ -100,7 +101,7 @@ async fn of_creations_that_meet_on_two_replicas_one_acts() {
         }
     }
     assert_eq!(made.iter().filter(|(_, replayed, _)| !replayed).count(), 1);
-    let last = answer(post(&server, &other.address, "/api/conversations", "k", &create_body())).await;
+    let last = answer(post(&other, "/api/conversations", "k", &create_body())).await;
     assert!(last.1 && made.iter().all(|(_, _, info)| *info == last.2));
     assert_eq!(server.get("/api/conversations/count").await.1, 1);
 }
@@ -109,18 +110,18 @@ async fn of_creations_that_meet_on_two_replicas_one_acts() {
 async fn what_a_gateway_did_before_it_died_is_found_and_not_done_again() {
     let server = start().await;
     let other = server.replica().await;
-    let created = answer(post(&server, &server.address, "/api/conversations", "k", &create_body())).await;
+    let created = answer(post(&server, "/api/conversations", "k", &create_body())).await;
     rewrite(&server.ports, abandoned).await;
-    let again = answer(post(&server, &other.address, "/api/conversations", "k", &create_body())).await;
+    let again = answer(post(&other, "/api/conversations", "k", &create_body())).await;
     assert_eq!((again.0, again.1, &again.2["id"]), (201, false, &created.2["id"]));
     assert_eq!(server.get("/api/conversations/count").await.1, 1);
 
     server.ports.kv.delete(IDEMPOTENCY, &only_name(&server.ports).await, Expect::Anything).await.unwrap();
     let id = created.2["id"].as_str().unwrap();
     let path = format!("/api/conversations/{id}/events");
-    answer(post(&server, &server.address, &path, "k", &say("hi"))).await;
+    answer(post(&server, &path, "k", &say("hi"))).await;
     rewrite(&server.ports, abandoned).await;
-    let again = answer(post(&server, &other.address, &path, "k", &say("hi"))).await;
+    let again = answer(post(&other, &path, "k", &say("hi"))).await;
     assert_eq!(again, (200, false, json!({"success": true})));
     let stored = server.get(&format!("{path}/search?kind=MessageEvent")).await.1;
     assert_eq!(stored["items"].as_array().unwrap().len(), 1, "{stored}");
@@ -144,14 +145,14 @@ async fn only_name(ports: &Ports) -> String {
 async fn a_claim_that_is_kept_up_is_not_taken_over() {
     let server = start().await;
     let path = format!("/api/conversations/{}/events", server.create().await);
-    answer(post(&server, &server.address, &path, "k", &say("hi"))).await;
+    answer(post(&server, &path, "k", &say("hi"))).await;
     rewrite(&server.ports, |slip| {
         let at = slip["at"].clone();
         abandoned(slip);
         slip["at"] = at;
     })
     .await;
-    let response = post(&server, &server.address, &path, "k", &say("hi")).send().await.unwrap();
+    let response = post(&server, &path, "k", &say("hi")).send().await.unwrap();
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
         (409, &"1".parse().unwrap())
@@ -163,7 +164,7 @@ async fn a_claim_that_is_kept_up_is_not_taken_over() {
 async fn a_key_stands_for_one_call_of_one_tenant() {
     let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let call = |tenant: &str, path: &str, body: &Value| {
-        let request = post(&server, &server.address, path, "k", body);
+        let request = post(&server, path, "k", body);
         request.bearer_auth(token(tenant, "read write"))
     };
     let all = "/api/conversations";
@@ -183,11 +184,10 @@ async fn a_key_stands_for_one_call_of_one_tenant() {
 async fn refusals_are_repeated_and_failures_and_full_slots_are_tried_again() {
     let server = start().await;
     let id = server.create().await;
-    let refused = |key| post(&server, &server.address, "/api/conversations", key, &json!({}));
+    let refused = |key| post(&server, "/api/conversations", key, &json!({}));
     assert_eq!((answer(refused("k")).await.0, answer(refused("k")).await.1), (422, true));
 
-    let run =
-        |key| request(&server, &server.address, Method::POST, &format!("/api/conversations/{id}/run"), key);
+    let run = |key| request(&server, Method::POST, &format!("/api/conversations/{id}/run"), key);
     server.worker.script(|script| script.busy = true);
     assert_eq!(answer(run("k")).await.0, 429);
     server.worker.script(|script| script.busy = false);
@@ -196,9 +196,9 @@ async fn refusals_are_repeated_and_failures_and_full_slots_are_tried_again() {
     assert!(answer(run("k")).await.1);
 
     server.until_status(&id, "finished").await;
-    server.worker.stop().await;
+    server.worker.stop();
     let path = format!("/api/conversations/{id}/events");
-    let call = || post(&server, &server.address, &path, "k", &say("hi"));
+    let call = || post(&server, &path, "k", &say("hi"));
     testing::until(async || answer(call()).await.0 == 503).await;
     let worker = Worker::start(&server.ports).await;
     let stored = answer(call()).await;
@@ -212,8 +212,7 @@ async fn only_visible_ascii_is_a_key() {
     let server = start().await;
     let longer = "k".repeat(256);
     for key in ["", "a b", longer.as_str()] {
-        let (status, _, body) =
-            answer(post(&server, &server.address, "/api/conversations", key, &create_body())).await;
+        let (status, _, body) = answer(post(&server, "/api/conversations", key, &create_body())).await;
         assert_eq!(status, 400, "{key:?}: {body}");
     }
     assert_eq!(server.get("/api/conversations/count").await.1, 0);
@@ -233,7 +232,7 @@ async fn every_operation_that_changes_something_heeds_keys() {
             continue;
         }
         let path = path_for(&template, "00000000-0000-4000-8000-000000000001");
-        let (status, _, body) = answer(request(&server, &server.address, method.clone(), &path, "a b")).await;
+        let (status, _, body) = answer(request(&server, method.clone(), &path, "a b")).await;
         let detail = body["detail"].as_str().unwrap_or_default();
         assert!(status == 400 && detail.contains("Idempotency-Key"), "{method} {template}: {status} {body}");
         heeding += 1;
@@ -244,7 +243,7 @@ async fn every_operation_that_changes_something_heeds_keys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_past_their_time_are_swept_and_their_keys_are_free() {
     let server = start().await;
-    let call = || post(&server, &server.address, "/api/conversations", "k", &create_body());
+    let call = || post(&server, "/api/conversations", "k", &create_body());
     let first = answer(call()).await;
     let sweep = async || {
         let stop = CancellationToken::new();
@@ -265,7 +264,7 @@ async fn answers_past_their_time_are_swept_and_their_keys_are_free() {
 async fn cookies_are_never_kept() {
     let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     for _ in 0..2 {
-        let request = request(&server, &server.address, Method::POST, "/api/auth/workspace-session", "k");
+        let request = request(&server, Method::POST, "/api/auth/workspace-session", "k");
         let response = request.bearer_auth(token("default", "read")).send().await.unwrap();
         assert!(response.headers().contains_key("set-cookie") && !is_replayed(&response));
     }
@@ -275,9 +274,9 @@ async fn cookies_are_never_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_that_may_call_may_send_keys_and_see_that_an_answer_is_repeated() {
     let server = start().await;
-    let url = format!("http://{}/api/conversations", server.address);
+    let path = "/api/conversations";
     let origin = "http://localhost:3000";
-    let preflight = server.client.request(Method::OPTIONS, &url).header("origin", origin);
+    let preflight = server.request(Method::OPTIONS, path).header("origin", origin);
     let preflight = preflight.header("access-control-request-method", "POST");
     let asked = "authorization, content-type, idempotency-key";
     let answer = preflight.header("access-control-request-headers", asked).send().await.unwrap();
@@ -285,7 +284,7 @@ async fn pages_that_may_call_may_send_keys_and_see_that_an_answer_is_repeated() 
         (answer.status().as_u16(), &answer.headers()["access-control-allow-headers"]),
         (200, &asked.parse().unwrap())
     );
-    let answer = server.client.get(&url).header("origin", origin).send().await.unwrap();
+    let answer = server.request(Method::GET, path).header("origin", origin).send().await.unwrap();
     let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap();
     assert!(exposed.contains("Idempotency-Replayed") && exposed.contains("Retry-After"), "{exposed}");
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Server, eventually, open_server};
+use crate::harness::{Server, eventually, start, start_with_files};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn let_it_end(server: &Server) {
 
 #[tokio::test]
 async fn who_repeats_a_call_that_is_under_way_is_asked_to_wait() {
-    let server = open_server().await;
+    let server = start().await;
     let command = waiting(&server);
     let first = tokio::spawn(execute(&server, &command).send());
     until_it_runs(&server).await;
@@ -52,7 +52,7 @@ async fn who_repeats_a_call_that_is_under_way_is_asked_to_wait() {
 
 #[tokio::test]
 async fn a_call_whose_client_has_gone_is_finished_and_its_answer_kept() {
-    let server = open_server().await;
+    let server = start().await;
     let command = waiting(&server);
     let first = tokio::spawn(execute(&server, &command).send());
     until_it_runs(&server).await;
@@ -71,7 +71,7 @@ async fn a_call_whose_client_has_gone_is_finished_and_its_answer_kept() {
 
 #[tokio::test]
 async fn a_long_answer_is_given_once_and_its_call_done_once() {
-    let server = open_server().await;
+    let server = start().await;
     let command = format!("echo once >> {}; head -c 300000 /dev/zero | tr '\\0' x", server.path("ran"));
     let first = execute(&server, &command).send().await.unwrap();
     assert_eq!(first.json::<Value>().await.unwrap()["stdout"].as_str().unwrap().len(), 300_000);
@@ -83,7 +83,7 @@ async fn a_long_answer_is_given_once_and_its_call_done_once() {
 
 #[tokio::test]
 async fn a_repeated_upload_replaces_nothing_and_another_file_is_another_call() {
-    let server = open_server().await;
+    let server = start_with_files().await;
     let file = server.folder().join("file");
     let upload = async |content: &'static [u8]| {
         let form = Form::new().part("file", Part::bytes(content).file_name("f"));

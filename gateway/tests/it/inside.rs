@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::kit::{Server, start};
-use crate::running::{Replica, config};
-use crate::tokens::{body_for, operations, path_for};
+use crate::harness::tokens::{body_for, operations, path_for};
+use crate::harness::{Gateway, config, start};
 use async_trait::async_trait;
 use ports::doubles::{KvDouble, LogDouble};
 use ports::{Bus, Error, EventLog, Kv, Parcel, Ports, Result, Subscription};
@@ -68,9 +67,9 @@ async fn whatever_fails_inside_no_answer_holds_a_text_of_the_inside() {
     let server = start().await;
     let id = server.create().await;
     let failing = Failing { ports: server.ports.clone(), error: Arc::default() };
-    let replica = Replica::start(failing.ports(), config()).await;
+    let replica = Gateway::start(failing.ports(), config()).await;
     let known = format!("/api/conversations/{id}");
-    testing::until(async || call(&server, &replica, &Method::GET, &known, None).await.0 == 200).await;
+    testing::until(async || call(&replica, &Method::GET, &known, None).await.0 == 200).await;
 
     let (_, document) = server.get("/openapi.json").await;
     let mut named = operations(&document);
@@ -82,7 +81,7 @@ async fn whatever_fails_inside_no_answer_holds_a_text_of_the_inside() {
         let mut failures = 0;
         for (method, template) in &named {
             let body = body_for(method, template);
-            let (status, answer) = call(&server, &replica, method, &path_for(template, &id), body).await;
+            let (status, answer) = call(&replica, method, &path_for(template, &id), body).await;
             for part in ["secret-disk", "os error", "$KV", "nats", "10.0.0.7", "mh."] {
                 assert!(!answer.contains(part), "{method} {template} under {error:?}: {status} {answer}");
             }
@@ -92,14 +91,8 @@ async fn whatever_fails_inside_no_answer_holds_a_text_of_the_inside() {
     }
 }
 
-async fn call(
-    server: &Server,
-    replica: &Replica,
-    method: &Method,
-    path: &str,
-    body: Option<Value>,
-) -> (u16, String) {
-    let mut request = server.client.request(method.clone(), format!("http://{}{path}", replica.address));
+async fn call(replica: &Gateway, method: &Method, path: &str, body: Option<Value>) -> (u16, String) {
+    let mut request = replica.request(method.clone(), path);
     if let Some(body) = body {
         request = request.json(&body);
     }

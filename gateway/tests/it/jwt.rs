@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{KEY, Server, eventually, start, start_failure};
-use crate::tokens::{
+use crate::harness::tokens::{
     SECRET, bearer, bearer_of, body_for, claims, operations, path_for, seconds_from_now, signed, token,
     with_secret,
 };
+use crate::harness::{KEY, Server, eventually, start_failure, start_with};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -30,7 +30,7 @@ async fn status(server: &Server, token: &str) -> u16 {
 }
 
 async fn server_for(keys: BearerKeys) -> Server {
-    start(|config| config.site.bearer = Some(bearer_of(keys))).await
+    start_with(|config| config.site.bearer = Some(bearer_of(keys))).await
 }
 
 /// A key pair of an issuer.
@@ -137,7 +137,7 @@ async fn a_token_cannot_choose_its_algorithm() {
     let other_hash = signed(&Header::new(Algorithm::RS512), &claims("default", "read"), &issuer.private);
     assert_eq!(status(&server, &other_hash).await, 401);
 
-    let with_secrets = start(|config| config.site.bearer = Some(bearer())).await;
+    let with_secrets = start_with(|config| config.site.bearer = Some(bearer())).await;
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     for server in [&server, &with_secrets] {
         for algorithm in ["none", "None", "NONE", ""] {
@@ -157,7 +157,7 @@ async fn a_token_cannot_choose_its_algorithm() {
 
 #[tokio::test]
 async fn each_claim_is_checked() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let with = |name: &str, value: Value| {
         let mut claims = claims("default", "read");
         match value {
@@ -195,7 +195,7 @@ async fn each_claim_is_checked() {
 
 #[tokio::test]
 async fn refusals_say_no_more_than_that() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     for (token, wanted, detail) in [
         (
             with_secret("another secret of the issuer, long too", &claims("default", "read")),
@@ -205,16 +205,16 @@ async fn refusals_say_no_more_than_that() {
         ("no.token.atall".to_owned(), 401, "Unauthorized"),
         (token("default", "write"), 403, "Forbidden"),
     ] {
-        let answer = crate::common::status_and_json(ask(&server, &token).await).await;
+        let answer = crate::harness::status_and_json(ask(&server, &token).await).await;
         assert_eq!(answer, (wanted, json!({"detail": detail})));
     }
-    let (status, body) = server.get_json(ROUTE).await;
+    let (status, body) = server.get(ROUTE).await;
     assert_eq!((status, body), (401, json!({"detail": "Unauthorized"})));
 }
 
 #[tokio::test]
 async fn only_types_of_bearer_tokens_are_taken() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let of_type = |typ: Option<&str>, crit: Option<&str>| {
         let typ = typ.map(str::to_owned);
         let crit = crit.map(|name| vec![name.to_owned()]);
@@ -284,7 +284,7 @@ async fn a_key_file_without_a_key_of_the_algorithm_stops_the_start() {
 
 #[tokio::test]
 async fn session_keys_count_beside_tokens_and_decide_where_both_are_given() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.keys = Keys::new(&[KEY.into()]);
         config.site.bearer = Some(bearer());
     })
@@ -307,8 +307,8 @@ async fn session_keys_count_beside_tokens_and_decide_where_both_are_given() {
 
 #[tokio::test]
 async fn a_token_alone_guards_a_server_without_session_keys() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
-    assert_eq!(server.get(ROUTE).await.status(), 401);
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
+    assert_eq!(server.fetch(ROUTE).await.status(), 401);
     let any_key = server.request(Method::GET, ROUTE).header("x-session-api-key", "");
     assert_eq!(any_key.send().await.unwrap().status(), 401);
 }
@@ -318,8 +318,8 @@ const OPEN: [&str; 7] = ["/", "/alive", "/health", "/ready", "/server_info", "/a
 
 #[tokio::test]
 async fn every_operation_needs_its_right() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
-    let (_, document) = server.get_json("/openapi.json").await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
+    let (_, document) = server.get("/openapi.json").await;
     let (mut reading, mut writing) = (0, 0);
     for (method, template) in operations(&document) {
         if OPEN.contains(&template.as_str()) {
@@ -350,7 +350,7 @@ async fn every_operation_needs_its_right() {
 
 #[tokio::test]
 async fn what_tells_of_all_tenants_is_shown_to_administrators_alone() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let shown = async |method: Method, path: &str, scope: &str| {
         let request = server.request(method, path).bearer_auth(token("a", scope));
         request.send().await.unwrap().status().as_u16()
@@ -372,7 +372,7 @@ async fn what_tells_of_all_tenants_is_shown_to_administrators_alone() {
 
 #[tokio::test]
 async fn a_socket_takes_a_token_in_the_header_or_the_first_frame_and_not_in_the_query() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let id = "00000000-0000-4000-8000-000000000001";
     let url = format!("ws://{}/sockets/events/{id}", server.address);
     let open = async |token: Option<&str>| Socket::open_with(&url, token).await;
@@ -398,7 +398,7 @@ async fn a_socket_takes_a_token_in_the_header_or_the_first_frame_and_not_in_the_
 
 #[tokio::test]
 async fn a_socket_ends_with_its_token() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let mut claims = claims("default", "read");
     // With the leeway of five seconds it ends in one.
     claims["exp"] = seconds_from_now(-4).into();
@@ -409,7 +409,7 @@ async fn a_socket_ends_with_its_token() {
 
 #[tokio::test]
 async fn who_may_only_read_starts_nothing_over_a_socket() {
-    let server = start(|config| config.site.bearer = Some(bearer())).await;
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let url = format!("ws://{}/sockets/bash-events", server.address);
     let command = r#"{"command": "true"}"#;
     let mut reader = Socket::open_with(&url, Some(&token("default", "read"))).await.unwrap();
@@ -435,11 +435,12 @@ async fn cookie(server: &Server, token: &str) -> (String, u64) {
 
 #[tokio::test]
 async fn a_workspace_cookie_is_its_tenants_and_is_no_bearer_token() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.keys = Keys::new(&[KEY.into()]);
         config.site.bearer = Some(bearer());
     })
     .await;
+    server.worker.serve_files().await;
     let id = server.conversation("w").await;
     std::fs::write(server.folder().join("w/page.html"), "<p>hello").unwrap();
     let page = format!("/api/conversations/{id}/workspace/page.html");
@@ -456,11 +457,11 @@ async fn a_workspace_cookie_is_its_tenants_and_is_no_bearer_token() {
 
 #[tokio::test]
 async fn a_cookie_outlives_a_change_of_the_secret_key() {
-    let before = start(|config| config.site.bearer = Some(bearer())).await;
+    let before = start_with(|config| config.site.bearer = Some(bearer())).await;
     let (old, _) = cookie(&before, &token("other", "read")).await;
     let page = "/api/conversations/00000000-0000-4000-8000-000000000001/workspace/a";
     for (previous, wanted) in [(vec!["the secret key".into()], 404), (Vec::new(), 401)] {
-        let after = start(|config| {
+        let after = start_with(|config| {
             config.site.bearer = Some(bearer());
             config.secret_key = "the new secret key".into();
             config.site.previous_secret_keys = previous;

@@ -1,18 +1,18 @@
 //! What `/metrics` tells, and whom.
 
-use crate::common::{KEY, keyed_server, open_server, start};
-use crate::tokens::{bearer, token};
+use crate::harness::tokens::{bearer, token};
+use crate::harness::{KEY, start, start_keyed, start_with};
 use reqwest::Method;
 
 #[tokio::test]
 async fn requests_are_counted_by_the_template_of_their_route() {
-    let server = open_server().await;
+    let server = start().await;
     for name in ["one", "two"] {
-        server.get(&format!("/api/conversations/{name}/file/download?path=/secret-{name}")).await;
-        server.get(&format!("/nowhere/{name}")).await;
+        server.fetch(&format!("/api/conversations/{name}/file/download?path=/secret-{name}")).await;
+        server.fetch(&format!("/nowhere/{name}")).await;
     }
     server.request(Method::from_bytes(b"BREW").unwrap(), "/alive").send().await.unwrap();
-    let shown = server.get("/metrics").await;
+    let shown = server.fetch("/metrics").await;
     let media_type = shown.headers()["content-type"].to_str().unwrap().to_owned();
     assert!(media_type.starts_with("application/openmetrics-text; version=1.0.0"), "{media_type}");
     let text = shown.text().await.unwrap();
@@ -33,15 +33,15 @@ async fn requests_are_counted_by_the_template_of_their_route() {
 
 #[tokio::test]
 async fn metrics_are_behind_the_session_key() {
-    let server = keyed_server().await;
-    assert_eq!(server.get("/metrics").await.status(), 401);
+    let server = start_keyed().await;
+    assert_eq!(server.fetch("/metrics").await.status(), 401);
     let with_key = server.request(Method::GET, "/metrics").header("x-session-api-key", KEY);
     assert_eq!(with_key.send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
 async fn metrics_are_shown_to_no_token_of_a_tenant_but_to_one_with_the_right_to_administer() {
-    let server = start(|config| {
+    let server = start_with(|config| {
         config.site.bearer = Some(bearer());
         config.site.root_path = "/below".to_owned();
     })

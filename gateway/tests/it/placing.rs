@@ -8,8 +8,8 @@ use types::ConversationId;
 use types::buckets::{CONVERSATIONS, SANDBOXES};
 use types::placement::Want;
 
-use crate::cluster::{World, create_body, start_on};
-use crate::kit::stepped::Stepped;
+use crate::harness::cluster::{World, create_body, start_on};
+use crate::harness::stepped::Stepped;
 
 const PLACE: &str = "/workspace/w";
 
@@ -44,7 +44,7 @@ async fn delete(world: &World, id: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted_meanwhile() {
     let (world, store) = world().await;
-    let last = world.gateway().create(create_body(PLACE)).await;
+    let last = world.gateway().create_from(create_body(PLACE)).await;
     let given_up = world.sandbox_of(&last).await;
     let next = ConversationId::random();
     let placed = store.stop_before(CONVERSATIONS, &next.to_string());
@@ -52,7 +52,7 @@ async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted
         delete(&world, &last).await;
         assert_eq!(world.wanted(&given_up).await.unwrap().want, Want::Deleted);
     });
-    let (id, ()) = tokio::join!(world.gateway().create(with_id(next)), deleting);
+    let (id, ()) = tokio::join!(world.gateway().create_from(with_id(next)), deleting);
     let sandbox = world.sandbox_of(&id).await;
     assert_ne!(sandbox, given_up);
     assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
@@ -62,12 +62,12 @@ async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sandbox_is_not_given_up_for_its_last_conversation_if_the_next_was_placed_meanwhile() {
     let (world, store) = world().await;
-    let last = world.gateway().create(create_body(PLACE)).await;
+    let last = world.gateway().create_from(create_body(PLACE)).await;
     let sandbox = world.sandbox_of(&last).await;
     let next = ConversationId::random();
     let given_up = store.stop_before(SANDBOXES, r#""want":"deleted""#);
     let creating = given_up.meanwhile(async {
-        assert_eq!(world.gateway().create(with_id(next)).await, next.to_string());
+        assert_eq!(world.gateway().create_from(with_id(next)).await, next.to_string());
     });
     tokio::join!(delete(&world, &last), creating);
     assert_eq!(world.sandbox_of(&next.to_string()).await, sandbox);

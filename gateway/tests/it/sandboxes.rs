@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::{World, create_body, start, start_idle, start_on, until};
-use crate::kit::noted::Noted;
-use crate::kit::script::Script;
-use crate::running::Config;
-use crate::tokens::{bearer, token};
+use crate::harness::cluster::{World, create_body, start, start_idle, start_on};
+use crate::harness::noted::Noted;
+use crate::harness::tokens::{bearer, token};
+use crate::harness::worker::Script;
+use crate::harness::{Config, until};
 use control::placement::Policy;
 use futures_util::StreamExt;
 use reqwest::Method;
@@ -49,7 +49,8 @@ async fn a_failed_start_is_told_at_once_and_with_its_reason() {
     world.supervisor.fail_with("The image is not there.");
     let begun = Instant::now();
     let body = json!({"command": "true"});
-    let answer = world.gateway().send(Method::POST, "/api/bash/start_bash_command", Some(&body)).await;
+    let request = world.gateway().request(Method::POST, "/api/bash/start_bash_command").json(&body);
+    let answer = request.send().await.unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
@@ -85,7 +86,7 @@ async fn what_a_worker_wrote_at_its_end_is_told_to_administrators_alone() {
 async fn a_conversation_is_there_before_its_worker_and_gets_its_first_message_once() {
     let world = start_idle(Policy::Conversation, 2, |_| {}).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
-    let id = first.create(with_message("/tmp/w", false)).await;
+    let id = first.create_from(with_message("/tmp/w", false)).await;
     until(async || second.get(&format!("/api/conversations/{id}")).await.0 == 200).await;
     let events = format!("/api/conversations/{id}/events");
     assert_eq!(second.get(&format!("{events}/search")).await.1["items"], json!([]));
@@ -111,7 +112,7 @@ async fn a_first_message_that_nobody_delivers_any_more_is_delivered_by_the_next_
     let mut world = start_idle(Policy::Conversation, 1, |_| {}).await;
     world.supervisor.fail_with("The image is not there.");
     world.supervisor.begin().await;
-    let id = world.gateway().create(with_message("/tmp/w", true)).await;
+    let id = world.gateway().create_from(with_message("/tmp/w", true)).await;
     let sandbox = world.sandbox_of(&id).await;
     // Neither its workspace could be made nor its message delivered.
     until(async || {
@@ -131,10 +132,10 @@ async fn a_first_message_that_nobody_delivers_any_more_is_delivered_by_the_next_
 async fn a_sandbox_stays_while_a_child_of_its_conversation_is_in_it() {
     let world = start(Policy::Conversation).await;
     let gateway = world.gateway();
-    let parent = gateway.create(create_body("/tmp/w")).await;
+    let parent = gateway.create_from(create_body("/tmp/w")).await;
     let mut body = create_body("/tmp/w");
     body["parent_conversation_id"] = json!(parent);
-    let child = gateway.create(body).await;
+    let child = gateway.create_from(body).await;
     let sandbox = world.sandbox_of(&parent).await;
     assert_eq!(world.sandbox_of(&child).await, sandbox);
     assert_eq!(gateway.delete(&format!("/api/conversations/{parent}")).await.0, 200);
@@ -151,7 +152,7 @@ async fn of_two_gateways_that_want_the_same_warm_sandbox_one_gets_it() {
     world.until_lease(&warm).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
     let (one, other) =
-        tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
+        tokio::join!(first.create_from(create_body("/tmp/w")), second.create_from(create_body("/tmp/w")));
     let (one, other) = (world.record(&one).await, world.record(&other).await);
     assert_ne!(one.sandbox, other.sandbox);
     let owner = [&one, &other].into_iter().find(|record| record.sandbox == warm).expect("it was free");
@@ -166,7 +167,7 @@ async fn what_all_share_is_a_warm_sandbox_if_there_is_one() {
     world.until_lease(&warm).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
     let (one, other) =
-        tokio::join!(first.create(create_body("/tmp/w")), second.create(create_body("/tmp/w")));
+        tokio::join!(first.create_from(create_body("/tmp/w")), second.create_from(create_body("/tmp/w")));
     assert_eq!([world.sandbox_of(&one).await, world.sandbox_of(&other).await], [warm.clone(), warm.clone()]);
     assert_eq!(first.bash("/api", None).await, 200);
     assert_eq!(world.wanted(&warm).await.unwrap().place, "default");
@@ -180,7 +181,7 @@ async fn a_default_that_few_use_takes_no_warm_sandbox_from_conversations() {
     world.until_lease(&warm).await;
     let gateway = world.gateway();
     assert_eq!(gateway.get("/api/bash/bash_events/search").await.0, 200);
-    let id = gateway.create(create_body("/tmp/w")).await;
+    let id = gateway.create_from(create_body("/tmp/w")).await;
     assert_eq!(world.sandbox_of(&id).await, warm);
 }
 
@@ -188,12 +189,14 @@ async fn a_default_that_few_use_takes_no_warm_sandbox_from_conversations() {
 async fn gateways_agree_on_the_sandbox_of_a_place() {
     let world = start_idle(Policy::Workspace, 2, |_| {}).await;
     let [first, second] = world.gateways.as_slice() else { panic!("two gateways") };
-    let (one, other) =
-        tokio::join!(first.create(create_body("/workspace/a")), second.create(create_body("/workspace/a/b")));
+    let (one, other) = tokio::join!(
+        first.create_from(create_body("/workspace/a")),
+        second.create_from(create_body("/workspace/a/b"))
+    );
     let sandbox = world.sandbox_of(&one).await;
     assert_eq!(sandbox, world.sandbox_of(&other).await);
     assert_ne!(sandbox, SandboxId::shared());
-    let elsewhere = first.create(create_body("/tmp")).await;
+    let elsewhere = first.create_from(create_body("/tmp")).await;
     assert_eq!(world.sandbox_of(&elsewhere).await, SandboxId::shared());
 }
 
@@ -208,7 +211,7 @@ async fn a_conversation_has_a_sandbox_of_its_own_if_it_asks_for_one() {
     for runtime in ["local", "local", "docker"] {
         let mut body = create_body("/workspace/a");
         body["conversation_runtime"] = json!(runtime);
-        sandboxes.push(world.sandbox_of(&gateway.create(body).await).await);
+        sandboxes.push(world.sandbox_of(&gateway.create_from(body).await).await);
     }
     assert_eq!(sandboxes[0], sandboxes[1]);
     assert_ne!(sandboxes[0], sandboxes[2]);
@@ -218,7 +221,7 @@ async fn a_conversation_has_a_sandbox_of_its_own_if_it_asks_for_one() {
 async fn scoped_calls_go_to_the_conversations_sandbox_and_others_to_the_default() {
     let world = start(Policy::Conversation).await;
     let gateway = world.gateway();
-    let id = gateway.create(create_body("/workspace/a")).await;
+    let id = gateway.create_from(create_body("/workspace/a")).await;
     let own = world.sandbox_of(&id).await;
     world.until_lease(&own).await;
     let running =
@@ -246,7 +249,7 @@ async fn deleting_needs_no_worker_and_wakes_none() {
         }
     })
     .await;
-    let id = world.gateway().create(create_body("/tmp/w")).await;
+    let id = world.gateway().create_from(create_body("/tmp/w")).await;
     let record = world.record(&id).await;
     let begun = Instant::now();
     assert_eq!(world.gateway().delete(&format!("/api/conversations/{id}")).await.0, 200);
@@ -262,7 +265,7 @@ async fn the_shared_sandbox_is_paused_with_its_last_conversation() {
     let world = start(Policy::Shared).await;
     let gateway = world.gateway();
     let (one, other) =
-        (gateway.create(create_body("/tmp/w")).await, gateway.create(create_body("/tmp/w")).await);
+        (gateway.create_from(create_body("/tmp/w")).await, gateway.create_from(create_body("/tmp/w")).await);
     world.until_lease(&SandboxId::shared()).await;
     gateway.delete(&format!("/api/conversations/{one}")).await;
     assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Running);
@@ -283,7 +286,7 @@ async fn the_shared_sandbox_is_paused_with_its_last_conversation() {
 async fn a_paused_conversation_gives_its_worker_back_when_its_step_is_over() {
     let world = start(Policy::Conversation).await;
     let gateway = world.gateway();
-    let id = gateway.create(with_message("/tmp/w", false)).await;
+    let id = gateway.create_from(with_message("/tmp/w", false)).await;
     let sandbox = world.sandbox_of(&id).await;
     let epoch = world.until_lease(&sandbox).await.epoch;
     assert_eq!(gateway.post(&format!("/api/conversations/{id}/pause"), json!({})).await.0, 200);
@@ -308,9 +311,9 @@ async fn a_paused_conversation_gives_its_worker_back_when_its_step_is_over() {
 async fn a_shared_sandbox_rests_with_its_only_conversation_and_not_while_it_is_used() {
     let world = start(Policy::Shared).await;
     let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
-    let id = gateway.create(with_message("/tmp/w", false)).await;
+    let id = gateway.create_from(with_message("/tmp/w", false)).await;
     let epoch = world.until_lease(&sandbox).await.epoch;
-    let other = gateway.create(with_message("/tmp/w", false)).await;
+    let other = gateway.create_from(with_message("/tmp/w", false)).await;
     let rested = async || world.wanted(&sandbox).await.unwrap().want == Want::Paused;
     assert_eq!(gateway.post(&format!("/api/conversations/{other}/pause"), json!({})).await.0, 200);
     world.supervisor.renew_idle(&sandbox, epoch, 5).await;
@@ -332,7 +335,7 @@ async fn a_shared_sandbox_rests_with_its_only_conversation_and_not_while_it_is_u
 async fn a_new_worker_is_told_of_the_runs_its_predecessor_left() {
     let world = start(Policy::Shared).await;
     let gateway = world.gateway();
-    let id = gateway.create(create_body("/tmp/w")).await;
+    let id = gateway.create_from(create_body("/tmp/w")).await;
     let sandbox = SandboxId::shared();
     world.until_lease(&sandbox).await;
     let worker = world.supervisor.worker(&sandbox).unwrap();
@@ -347,7 +350,7 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
     let mut noted = None;
     let world = start_on(Policy::Shared, 1, |_| {}, |ports| noted = Some(Noted::within(ports))).await;
     let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
-    gateway.create(with_message("/tmp/w", false)).await;
+    gateway.create_from(with_message("/tmp/w", false)).await;
     until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.want == Want::Running)).await;
     world.supervisor.lease(&sandbox).await;
     let calling = gateway.bash("/api", None);
@@ -370,7 +373,7 @@ async fn a_call_that_nobody_took_is_made_again_and_a_taken_one_is_not() {
 async fn a_call_that_a_frozen_worker_took_is_given_up_with_its_epoch_and_not_made_again() {
     let world = start_idle(Policy::Shared, 1, |_| {}).await;
     let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
-    gateway.create(with_message("/tmp/w", false)).await;
+    gateway.create_from(with_message("/tmp/w", false)).await;
     until(async || world.wanted(&sandbox).await.is_some_and(|wanted| wanted.want == Want::Running)).await;
     let subject = subjects::command_to(&sandbox, Some(Epoch(1)), "bash");
     let mut frozen = world.ports.bus.subscribe(&subject, None).await.unwrap();
@@ -420,7 +423,7 @@ async fn who_waits_for_a_worker_that_ends_is_told_so_within_seconds() {
 async fn a_stale_worker_that_still_listens_is_asked_nothing() {
     let world = start(Policy::Shared).await;
     let (gateway, sandbox) = (world.gateway(), SandboxId::shared());
-    let id = gateway.create(create_body("/tmp/w")).await;
+    let id = gateway.create_from(create_body("/tmp/w")).await;
     let first = world.until_lease(&sandbox).await.epoch;
     let stale = world.supervisor.worker(&sandbox).unwrap();
     let before = stale.seen().len();
@@ -455,7 +458,7 @@ async fn looking_wakes_nobody() {
 async fn a_conversation_tells_whether_its_sandbox_is_at_hand() {
     let world = start_idle(Policy::Conversation, 1, |_| {}).await;
     let gateway = world.gateway();
-    let id = gateway.create(with_message("/tmp/w", true)).await;
+    let id = gateway.create_from(with_message("/tmp/w", true)).await;
     let path = format!("/api/conversations/{id}");
     let runtime = async || gateway.get(&format!("{path}/runtime")).await.1;
     until(async || runtime().await["runtime_status"] == "starting").await;
@@ -480,7 +483,7 @@ async fn a_conversation_tells_whether_its_sandbox_is_at_hand() {
 async fn why_tells_what_a_conversation_waits_for() {
     let world = start_idle(Policy::Conversation, 1, |_| {}).await;
     let gateway = world.gateway();
-    let id = gateway.create(with_message("/tmp/w", true)).await;
+    let id = gateway.create_from(with_message("/tmp/w", true)).await;
     let why = async || gateway.get(&format!("/api/conversations/{id}/why")).await.1;
     let sandbox = world.sandbox_of(&id).await;
     until(async || why().await["blocked_by"] == "worker_starting").await;
@@ -514,7 +517,7 @@ async fn a_gateway_that_is_ready_calls_no_run_running_that_is_over() {
     world.supervisor.start(&sandbox).await;
     let worker = world.supervisor.worker(&sandbox).unwrap();
     worker.script(|script| script.takes = Duration::from_secs(3_600));
-    let id = world.gateway().create(with_message("/tmp/w", true)).await;
+    let id = world.gateway().create_from(with_message("/tmp/w", true)).await;
     world.gateway().until_status(&id, "running").await;
     world.supervisor.kill(&sandbox, false).await;
     world.add_gateway(Policy::Shared).await;
@@ -530,7 +533,7 @@ async fn a_socket_stays_open_however_long_its_message_waits_for_a_worker() {
     let often = |config: &mut Config| config.limits.ping_every = Duration::from_millis(50);
     let world = start_idle(Policy::Shared, 1, often).await;
     let gateway = world.gateway();
-    let id = gateway.create(create_body("/tmp/w")).await;
+    let id = gateway.create_from(create_body("/tmp/w")).await;
     let mut socket = Socket::open(&format!("ws://{}/sockets/events/{id}", gateway.address)).await;
     socket.next().await;
     socket.send(json!({"role": "user", "content": "hi"}).to_string()).await;

@@ -1,6 +1,6 @@
 //! Secrets of conversations over REST.
 
-use crate::kit::start;
+use crate::harness::start;
 use ports::rpc::Code;
 use serde_json::{Value, json};
 use types::ConversationId;

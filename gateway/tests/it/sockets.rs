@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::kit::script::agent_message;
-use crate::kit::{is_snapshot, start, start_with};
+use crate::harness::events::agent_message;
+use crate::harness::{is_snapshot, start, start_with};
 use serde_json::{Value, json};
 use testing::socket::Socket;
 use types::ConversationId;
@@ -69,9 +69,11 @@ async fn the_first_frame_is_a_snapshot_without_nulls_and_without_secrets() {
     assert!(!frame.to_string().contains("sk-secret"));
 }
 
-async fn create_with(server: &crate::kit::Server, key: &str) -> String {
-    let url = format!("http://{}/api/conversations", server.address);
-    let made = server.client.post(url).header("X-Session-API-Key", key).json(&crate::kit::create_body());
+async fn create_with(server: &crate::harness::Server, key: &str) -> String {
+    let made = server
+        .request(reqwest::Method::POST, "/api/conversations")
+        .header("X-Session-API-Key", key)
+        .json(&crate::harness::create_body());
     let info: Value = made.send().await.unwrap().json().await.unwrap();
     info["id"].as_str().unwrap().to_owned()
 }
@@ -218,7 +220,7 @@ async fn a_client_names_what_is_sent_again() {
         event["timestamp"] = format!("2026-11-23T00:00:0{i}").into();
     }
     server.worker.append_events(id_of(&id), events.clone(), 5).await;
-    crate::kit::until(async || server.get(&format!("/api/conversations/{id}/events/count")).await.1 == 5)
+    crate::harness::until(async || server.get(&format!("/api/conversations/{id}/events/count")).await.1 == 5)
         .await;
     for (query, from) in [
         ("resend_mode=all", 0),

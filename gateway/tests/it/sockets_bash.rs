@@ -1,8 +1,7 @@
 //! The socket of the bash events.
 
-use crate::kit::noted::Noted;
-use crate::kit::start;
-use crate::running::{Replica, config};
+use crate::harness::noted::Noted;
+use crate::harness::{Gateway, config, start};
 use serde_json::{Value, json};
 use testing::socket::Socket;
 use types::{BashScope, LogId, SandboxId, subjects};
@@ -12,11 +11,11 @@ async fn all_sockets_on_a_bash_log_share_one_subscription() {
     let server = start().await;
     let mut ports = server.ports.clone();
     let noted = Noted::within(&mut ports);
-    let replica = Replica::start(ports, config()).await;
+    let replica = Gateway::start(ports, config()).await;
     let mut sockets = Vec::new();
     for n in 0..6 {
         let command = format!("of socket {n}");
-        let mut socket = Socket::open(&format!("ws://{}/sockets/bash-events", replica.address)).await;
+        let mut socket = replica.socket("/sockets/bash-events").await;
         socket.send(json!({"command": command}).to_string()).await;
         socket.until(|frame| frame["command"] == command).await;
         sockets.push(socket);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kit::{Server, is_resting_snapshot, is_snapshot, start};
+use crate::harness::{Server, is_resting_snapshot, is_snapshot, start};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};

@@ -40,7 +40,7 @@ impl KvDouble for Noted {
 #[tokio::test]
 async fn each_old_answer_is_removed_before_the_next_one_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let (ports, _store) = crate::running::open(folder.path()).await;
+    let (ports, _store) = crate::harness::config::open(folder.path()).await;
     for key in ["a", "b", "c"] {
         ports.kv.put(IDEMPOTENCY, key, "no answer of this time".into(), Expect::Absent).await.unwrap();
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::kit::{Server, create_body, start_with};
-use crate::tokens::{bearer, body_for, operations, path_for, token};
+use crate::harness::tokens::{bearer, body_for, operations, path_for, token};
+use crate::harness::{Server, create_body, start_with};
 use ports::Expect;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -28,8 +28,8 @@ async fn call(
     id: &str,
 ) -> (u16, String, String) {
     let (method, template) = operation;
-    let url = format!("http://{}{}", server.address, path_for(template, id));
-    let mut request = server.client.request(method.clone(), url).bearer_auth(token(tenant, "read write"));
+    let request = server.request(method.clone(), &path_for(template, id));
+    let mut request = request.bearer_auth(token(tenant, "read write"));
     if template.ends_with("/upload") {
         request = request.multipart(Form::new().part("file", Part::bytes(b"x".as_slice()).file_name("a")));
     } else if let Some(body) = body_for(method, template) {
@@ -50,8 +50,7 @@ async fn as_tenant(
     path: &str,
     body: Option<Value>,
 ) -> (u16, Value) {
-    let request = server.client.request(method, format!("http://{}{path}", server.address));
-    let mut request = request.bearer_auth(token(tenant, "read write"));
+    let mut request = server.request(method, path).bearer_auth(token(tenant, "read write"));
     if let Some(body) = body {
         request = request.json(&body);
     }
@@ -223,8 +222,8 @@ async fn session_keys_and_records_without_a_tenant_are_of_the_default_one() {
     })
     .await;
     let id = create(&server, "default").await;
-    let url = format!("http://{}/api/conversations/{id}", server.address);
-    let response = server.client.get(url).header("x-session-api-key", "k").send().await.unwrap();
+    let request = server.request(Method::GET, &format!("/api/conversations/{id}"));
+    let response = request.header("x-session-api-key", "k").send().await.unwrap();
     assert_eq!(response.status(), 200);
 }
 
@@ -263,7 +262,7 @@ async fn a_log_that_bears_the_id_of_anothers_conversation_changes_nothing_of_it(
 
     let frames = socket.until(|frame| frame["id"] == "own-2").await;
     let shown: Vec<_> =
-        frames.iter().filter(|frame| !crate::kit::is_snapshot(frame)).map(|frame| &frame["id"]).collect();
+        frames.iter().filter(|frame| !crate::harness::is_snapshot(frame)).map(|frame| &frame["id"]).collect();
     assert_eq!(shown, ["own-0", "own-1", "own-2"]);
     let events = get(&server, "victim", &format!("{path}/events/search")).await;
     let found: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| &event["id"]).collect();

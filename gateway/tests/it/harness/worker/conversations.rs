@@ -1,0 +1,184 @@
+//! Conversations: commands store what they ask for, and runs follow the script.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ports::Parcel;
+use ports::rpc::{Code, Fault, Reason};
+use serde_json::{Value, json};
+use types::calls::{Command, CommandDone, ConversationCall, Once};
+use types::log::{Control, LogRecord};
+use types::{ConversationId, EventId, LogId, Seq, subjects};
+
+use super::{Script, Worker};
+use crate::harness::events::{agent_message, update, user_message};
+
+/// What a worker knows of a conversation: where its log ends.
+#[derive(Default)]
+pub(super) struct State {
+    tail: Seq,
+    events: u64,
+    status: String,
+    /// Those whose id was given.
+    messages: HashSet<EventId>,
+}
+
+enum Item {
+    Event(Value),
+    Control(Control),
+}
+
+impl Worker {
+    /// Appends events to a conversation's log, in appends of `batch`.
+    pub async fn append_events(&self, id: ConversationId, events: Vec<Value>, batch: usize) -> Seq {
+        let state = self.state(id);
+        let mut state = state.lock().await;
+        let mut events = events.into_iter();
+        loop {
+            let items: Vec<_> = events.by_ref().take(batch).map(Item::Event).collect();
+            if items.is_empty() {
+                return state.tail;
+            }
+            self.append(id, &mut state, items).await;
+        }
+    }
+
+    pub(super) async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {
+        self.seen().push(call.command.clone());
+        let id = call.conversation;
+        let shared = self.state(id);
+        let mut state = shared.lock().await;
+        let script = self.0.script.lock().unwrap().clone();
+        match call.command {
+            Command::Message { .. } if script.refuses => {
+                return Err(Fault::new(Code::Invalid, "not a message"));
+            }
+            Command::Message { message, run, once, .. } => {
+                let text = serde_json::to_value(&message).unwrap();
+                let mut event = user_message(text);
+                if let Some(Once { id: event_id, again }) = once {
+                    if again && state.messages.contains(&event_id) {
+                        return Ok(CommandDone { seq: state.tail, text: None });
+                    }
+                    event["id"] = json!(event_id);
+                    state.messages.insert(event_id);
+                }
+                let update = update("last_user_message_id", event["id"].clone());
+                self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                if run && state.status != "running" {
+                    if script.busy {
+                        return Err(Reason::MessageSaved.into());
+                    }
+                    self.begin_run(id, &mut state, shared.clone(), script).await;
+                }
+            }
+            Command::Run {} if state.status == "running" => {
+                return Err(Reason::AlreadyRunning.into());
+            }
+            Command::Run {} | Command::Respond { accept: true, .. } => {
+                if script.busy {
+                    return Err(Reason::RunLimit.into());
+                }
+                self.begin_run(id, &mut state, shared.clone(), script).await;
+            }
+            Command::Respond { accept: false, .. } => self.set_status(id, &mut state, "idle", vec![]).await,
+            Command::Pause {} | Command::Interrupt {} if state.status == "finished" => {}
+            Command::Pause {} | Command::Interrupt {} => {
+                self.set_status(id, &mut state, "paused", vec![Item::Control(Control::RunEnded {})]).await;
+            }
+            Command::Wake {} => {
+                self.set_status(id, &mut state, "error", vec![Item::Control(Control::RunEnded {})]).await
+            }
+            Command::SetTags { tags } => self.put(id, &mut state, update("tags", json!(tags))).await,
+            Command::SetConfirmationPolicy { policy } => {
+                self.put(id, &mut state, update("confirmation_policy", json!(policy))).await;
+            }
+            Command::SetSecurityAnalyzer { analyzer } => {
+                self.put(id, &mut state, update("security_analyzer", json!(analyzer))).await;
+            }
+            Command::Ask { question } => {
+                let text = Some(format!("You asked: {question}"));
+                return Ok(CommandDone { seq: state.tail, text });
+            }
+            Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
+            Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
+            Command::Forget { .. } if script.clings => {
+                return Err(Fault::new(Code::Unavailable, "The conversation does not stop writing yet."));
+            }
+            Command::Forget { .. } => {
+                self.0.open.lock().unwrap().remove(&id);
+            }
+        }
+        Ok(CommandDone { seq: state.tail, text: None })
+    }
+
+    async fn begin_run(
+        &self,
+        id: ConversationId,
+        state: &mut State,
+        shared: Arc<tokio::sync::Mutex<State>>,
+        script: Script,
+    ) {
+        self.set_status(id, state, "running", vec![]).await;
+        let worker = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(script.takes).await;
+            for piece in &script.streams {
+                let subject = subjects::live(&worker.0.sandbox, id);
+                let json = serde_json::to_vec(piece).unwrap();
+                worker.0.ports.bus.publish(&subject, Parcel::json(json)).await.unwrap();
+            }
+            let mut state = shared.lock().await;
+            if state.status != "running" {
+                return;
+            }
+            for i in 0..script.events {
+                worker
+                    .put(id, &mut state, agent_message(&format!("{i} {}", "x".repeat(script.event_chars))))
+                    .await;
+            }
+            worker
+                .set_status(id, &mut state, script.ends_as, vec![Item::Control(Control::RunEnded {})])
+                .await;
+        });
+    }
+
+    async fn set_status(&self, id: ConversationId, state: &mut State, status: &str, more: Vec<Item>) {
+        state.status = status.to_owned();
+        let mut items = vec![Item::Event(update("execution_status", status.into()))];
+        items.extend(more);
+        self.append(id, state, items).await;
+    }
+
+    async fn put(&self, id: ConversationId, state: &mut State, event: Value) {
+        self.append(id, state, vec![Item::Event(event)]).await;
+    }
+
+    async fn append(&self, id: ConversationId, state: &mut State, items: Vec<Item>) {
+        let log = LogId::conversation(&self.0.sandbox, id);
+        if state.tail == Seq::ZERO {
+            for stored in self.0.ports.log.read_all(&log, Seq::ZERO).await.unwrap() {
+                state.tail = stored.seq;
+                if let LogRecord::Event { n, .. } = LogRecord::decode(&stored.payload).unwrap() {
+                    state.events = n + 1;
+                }
+            }
+        }
+        let mut records = Vec::new();
+        for item in items {
+            let record = match item {
+                Item::Event(event) => {
+                    state.events += 1;
+                    LogRecord::event(state.events - 1, &event).unwrap()
+                }
+                Item::Control(control) => LogRecord::Control(control),
+            };
+            records.push(record.encode().unwrap().into());
+        }
+        state.tail = self.0.ports.log.append(&log, state.tail, records).await.unwrap().tail();
+    }
+
+    fn state(&self, id: ConversationId) -> Arc<tokio::sync::Mutex<State>> {
+        self.0.open.lock().unwrap().entry(id).or_default().clone()
+    }
+}

@@ -1,0 +1,146 @@
+//! Just enough of a worker: conversations whose runs follow a script, commands that a shell runs, and files if asked for.
+
+mod bash;
+mod control_plane;
+mod conversations;
+mod files;
+mod script;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use ports::Ports;
+use ports::rpc::{Address, Call, Code, Fault, Limits, Server};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::calls::{BashCall, Command, ConversationCall, FileCall, GitAnswer, GitCall};
+use types::git::{GitChange, GitChangeStatus};
+use types::service::OfWorker;
+use types::{ConversationId, Epoch, SandboxId};
+
+use conversations::State;
+use files::Files;
+pub use script::Script;
+
+type Answer = Result<(Value, Bytes), Fault>;
+
+const LIMITS: Limits = Limits::new(1_000, 64 << 20);
+
+#[derive(Clone)]
+pub struct Worker(Arc<Shared>);
+
+struct Shared {
+    ports: Ports,
+    sandbox: SandboxId,
+    incarnation: Option<Epoch>,
+    script: Mutex<Script>,
+    open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
+    seen: Mutex<Vec<Command>>,
+    bash_calls: AtomicUsize,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    pub async fn start(ports: &Ports) -> Self {
+        Self::start_in(ports, SandboxId::shared(), None).await
+    }
+
+    /// As one of several incarnations of the sandbox.
+    pub async fn start_as(ports: &Ports, sandbox: SandboxId, epoch: Epoch) -> Self {
+        Self::start_in(ports, sandbox, Some(epoch)).await
+    }
+
+    async fn start_in(ports: &Ports, sandbox: SandboxId, incarnation: Option<Epoch>) -> Self {
+        let worker = Self(Arc::new(Shared {
+            ports: ports.clone(),
+            sandbox,
+            incarnation,
+            script: Mutex::default(),
+            open: Mutex::default(),
+            seen: Mutex::default(),
+            bash_calls: AtomicUsize::default(),
+            stop: CancellationToken::new(),
+        }));
+        let (server, serving) = (worker.server(), worker.clone());
+        let answer = move |call: Call<ConversationCall>| {
+            let worker = serving.clone();
+            async move { worker.answer(call.body).await.map(|done| (done, Bytes::new())) }
+        };
+        server.serve(&worker.address(), None, LIMITS, answer).await.unwrap();
+        let serving = worker.clone();
+        let bash = move |call: Call<BashCall>| {
+            let worker = serving.clone();
+            async move { worker.bash(call.body).await }
+        };
+        server.serve(&worker.address(), None, LIMITS, bash).await.unwrap();
+        server
+            .serve(&worker.address(), None, LIMITS, async |call: Call<GitCall>| git(call.body))
+            .await
+            .unwrap();
+        worker
+    }
+
+    /// From now on it has files, too: those of the machine.
+    pub async fn serve_files(&self) {
+        let files = Arc::new(Files::default());
+        let answer = move |call: Call<FileCall>| {
+            let files = files.clone();
+            async move { files.answer(call).await }
+        };
+        self.server().serve(&self.address(), None, LIMITS, answer).await.unwrap();
+    }
+
+    fn server(&self) -> Server {
+        Server::new(self.0.ports.bus.clone(), TaskTracker::new(), self.0.stop.clone())
+    }
+
+    fn address<S: OfWorker>(&self) -> Address<S> {
+        Address::of_worker(&self.0.sandbox, self.0.incarnation)
+    }
+
+    /// Nothing is answered any more.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    pub fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.0.script.lock().unwrap());
+    }
+
+    /// The commands that came.
+    pub fn seen(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.0.seen.lock().unwrap()
+    }
+
+    /// How many bash calls came.
+    pub fn bash_calls(&self) -> usize {
+        self.0.bash_calls.load(Ordering::Relaxed)
+    }
+}
+
+fn git(call: GitCall) -> Answer {
+    match call {
+        GitCall::Prepare { .. } => ok(GitAnswer::Prepared),
+        GitCall::Changes { path, reference, .. } => {
+            let path = format!("{path} {}", reference.unwrap_or_default());
+            ok(GitAnswer::Changes(vec![GitChange { status: GitChangeStatus::Added, path }]))
+        }
+        _ => Err(Fault::internal("secret text about the inside")),
+    }
+}
+
+fn ok(value: impl Serialize) -> Answer {
+    Ok((serde_json::to_value(value).unwrap(), Bytes::new()))
+}
+
+fn id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn not_found(what: &str) -> Fault {
+    Fault::new(Code::NotFound, format!("{what} not found"))
+}

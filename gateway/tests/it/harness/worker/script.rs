@@ -1,0 +1,45 @@
+//! What a worker does.
+
+use std::time::Duration;
+
+use types::calls::Live;
+
+#[derive(Clone)]
+pub struct Script {
+    /// From the answer to the run's start to its end.
+    pub takes: Duration,
+    /// Events of a run beside its state updates.
+    pub events: usize,
+    /// Characters in each of them.
+    pub event_chars: usize,
+    pub ends_as: &'static str,
+    /// No run slot is free.
+    pub busy: bool,
+    /// Messages are not what an agent takes.
+    pub refuses: bool,
+    /// What is streamed before the run's events.
+    pub streams: Vec<Live>,
+    /// Bash commands begin and never end.
+    pub endless: bool,
+    /// Bash calls are taken and never answered.
+    pub mute: bool,
+    /// Conversations do not stop writing when they are to be forgotten.
+    pub clings: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            takes: Duration::ZERO,
+            events: 2,
+            event_chars: 20,
+            ends_as: "finished",
+            busy: false,
+            refuses: false,
+            streams: Vec::new(),
+            endless: false,
+            mute: false,
+            clings: false,
+        }
+    }
+}
