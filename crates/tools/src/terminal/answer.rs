@@ -102,7 +102,7 @@ impl Terminal {
     /// What is to be said of the state of the shell. One that is of no use any more is ended.
     fn note_on(&self, shell: &Arc<Shell>, state: State) -> &'static str {
         match state {
-            State::Sound | State::Limping => "",
+            State::Sound | State::Limping | State::Unfit => "",
             State::Mended => MENDED,
             State::Spoilt => self.give_up(shell, SPOILT),
             State::Mute => self.give_up(shell, UNKNOWN),

@@ -158,7 +158,9 @@ async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Pro
         }
     };
     match phase {
-        Some(Phase::Idle(prompt)) if !matches!(prompt.state, State::Mute | State::Spoilt) => Ok(Some(prompt)),
+        Some(Phase::Idle(prompt)) if !matches!(prompt.state, State::Mute | State::Spoilt | State::Unfit) => {
+            Ok(Some(prompt))
+        }
         _ => {
             shell.close().await;
             Ok(None)

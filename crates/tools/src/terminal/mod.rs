@@ -12,7 +12,7 @@
 //! ```
 //!
 //! **A command is given to one shell, once.** A shell gets it only when it has just shown that it runs what it is given:
-//! the record that it is ready is printed by the very words that run commands ([`record`]), and a shell that said it in
+//! the record that it is ready is printed by the very words that run commands ([`words`]), and a shell that said it in
 //! another way has to run an empty command first. One that fails there has not seen the command: it is ended, and a new
 //! one gets it. From then on nothing is tried again. The text that runs says itself that it begins ([`script`]): with
 //! that word the exit code is the command's; without it nobody knows whether the command ran, and the answer says so,
@@ -20,7 +20,7 @@
 //!
 //! **What a command may do to its shell**, and what is done about it:
 //! - *prompts, `PROMPT_COMMAND`, line editing, redirected input or output of the shell, terminal modes, options*: put back
-//!   before and after each command. Where `PROMPT_COMMAND` is read-only, the prompt itself is the record.
+//!   after each command. Where `PROMPT_COMMAND` is read-only, the line itself prints the record.
 //! - *read-only prompts*: every later output would hold them. The shell is replaced.
 //! - *`exit`, `kill -9 $$`, a crash, a closed input*: the next command gets a new shell in the same directory.
 //! - *whatever keeps it from running the next line* (builtins that are gone or do something else, restrictions, limits,
@@ -56,6 +56,7 @@ mod shell;
 mod sight;
 mod stop;
 mod wait;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The shell's words to us in its output: that it takes a command, and that it is ready for the next one.
 //!
 //! A record is `1e TOKEN 1f field 1f field … 1e TOKEN 1e`. TOKEN is random per shell and stands in the shell's
-//! variables only next to the written form of `1e`, so no listing of them can be taken for a record. The prompt
-//! command prints the record of the end; where a command has taken the prompt command away, the prompt itself does.
+//! variables only next to the written form of `1e`, so no listing of them can be taken for a record. [`super::words`] has
+//! what prints them.
 
 /// What the shell says when it is ready for the next command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,10 @@ pub enum State {
     Sound,
     /// Its own input or output had been redirected and was put back.
     Mended,
-    /// The prompt command has not run, or not as it should: whether the shell can run anything is not known.
+    /// The prompt had to be the record: whether the shell can run anything is not known.
     Limping,
+    /// The same, and what the command has changed is not put back.
+    Unfit,
     /// The prompts cannot be kept quiet any more.
     Spoilt,
     /// It has not said that it begins the command, so it may not have run it.
@@ -39,40 +41,6 @@ pub enum Piece<'a> {
 
 /// A record may not be longer: `$PATH` and a directory fit with room to spare.
 const MAX_RECORD: usize = 256 * 1024;
-
-/// The prompt command that prints a record and keeps prompts invisible. `declare` leaves a read-only variable alone
-/// where an assignment would end the whole line; `[[` is not known after some syntax errors.
-///
-/// The record is printed by the very words that run commands: where it comes, the next command will be run by them.
-/// Where it cannot be printed the prompt is left as it was, a record itself.
-pub fn prompt_command() -> String {
-    "{ \\builtin declare __prompt_s=\"${__prompt_s-$?}\" PS1= PS2=; \
-     \\builtin test -z \"${PS1-}${PS2-}\" || __prompt_x=r; 2>/dev/null; \
-     if \\builtin declare __prompt_n=\"${__prompt_n-}\" __prompt_x=\"${__prompt_x-}\" __prompt_y= && \
-     \\builtin eval \"$__prompt_e\"; then \\builtin unset __prompt_s __prompt_x; \
-     else \\builtin declare PS1=\"$__prompt_q\"; fi; } 2>/dev/null"
-        .to_owned()
-}
-
-/// Prints the record of a command's end.
-pub fn end_command(token: &str) -> String {
-    format!(
-        "\\builtin printf '\\036{token}\\037%s\\037%s\\037%s\\037%s\\037%s\\036{token}\\036' \
-         \"${{__prompt_n-}}\" \"$__prompt_s\" \"${{__prompt_x-}}\" \"${{PWD-}}\" \"${{PATH-}}\" >/dev/tty"
-    )
-}
-
-/// The prompt that is a record. The prompt command empties it after it has printed its own.
-pub fn prompt(token: &str) -> String {
-    format!(
-        "\\036{token}\\037${{__prompt_n-}}\\037${{__prompt_s-$?}}\\037p\\037${{PWD-}}\\037${{PATH-}}\\036{token}\\036"
-    )
-}
-
-/// For `printf` and the number of the command that begins.
-pub fn begin_format(token: &str) -> String {
-    format!("\\036{token}\\037%s\\037begun\\036{token}\\036")
-}
 
 /// Splits a stream of bytes into text and records; a record may come in any number of reads.
 pub struct Scanner {
@@ -180,7 +148,8 @@ impl State {
             "" => Self::Sound,
             "f" => Self::Mended,
             "r" => Self::Spoilt,
-            _ => Self::Limping,
+            "ps" => Self::Limping,
+            _ => Self::Unfit,
         }
     }
 }
@@ -227,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_the_shell_is_told_to_print_is_not_a_record() {
-        let text = [prompt_command(), end_command("TOKEN"), prompt("TOKEN"), begin_format("TOKEN")].concat();
+        let text = super::super::words::lesson("TOKEN", "/dev/pts/0");
         assert_eq!(run(&[text.as_bytes()]), (text.clone().into_bytes(), Vec::new()));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use pty_process::{Pts, Size};
 use rustix::process::{Pid, Signal};
+use rustix::pty::ptsname;
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -69,6 +70,7 @@ impl Shell {
         let (pty, pts) = pty_process::open().map_err(into_io)?;
         pty.resize(Size::new(SIZE.0, SIZE.1)).map_err(into_io)?;
         let modes = line_modes(&pts)?;
+        let terminal = ptsname(&pty, Vec::new()).map(|name| name.to_string_lossy().into_owned())?;
         let mark = Mark::unique(MARK);
         let child = spawn(setup, &mark, pts)?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -84,7 +86,7 @@ impl Shell {
         let closing = CancellationToken::new();
         let keeper =
             Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
-        let line = preparation(&token, &setup.directory.to_string_lossy());
+        let line = preparation(&token, &terminal, &setup.directory.to_string_lossy());
         let _ = orders.try_send(Order::Probe { sequence: 0, line });
         let closing_too = closing.clone();
         let io = Io {

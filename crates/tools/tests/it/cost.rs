@@ -30,7 +30,7 @@ async fn a_command_that_does_nothing_starts_no_program_and_is_a_few_calls_of_the
     assert_eq!(after.of_children, before.of_children, "a program was started");
     let calls = after.calls - before.calls;
     println!("{calls} reads and writes for {COMMANDS} commands");
-    assert!(calls <= 12 * COMMANDS, "{calls} reads and writes for {COMMANDS} commands");
+    assert!(calls <= 4 * COMMANDS, "{calls} reads and writes for {COMMANDS} commands");
     run("/bin/true").await;
     assert!(Costs::of(&pid).of_children > after.of_children, "a program that was started shows");
     set.close().await;

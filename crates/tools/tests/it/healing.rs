@@ -224,6 +224,25 @@ async fn a_command_that_loses_the_prompt_and_is_stopped_keeps_its_shell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_cut_short_leaves_nothing_of_the_machinery_behind() {
+    let bench = Bench::new();
+    for (command, shown) in [
+        ("set -x; set -u; echo $NOWHERE; echo never", "NOWHERE: unbound variable"),
+        ("set -u; PS1='> ' PS2='> '; set -v; echo $NOWHERE; echo never", "NOWHERE: unbound variable"),
+        ("exec 2>/dev/null; set -u; echo $NOWHERE; echo never", ""),
+    ] {
+        let seen = bench.run(command).await;
+        let lines: Vec<&str> = seen.text.lines().filter(|line| !line.starts_with("++ set -u")).collect();
+        let whole =
+            if shown.is_empty() { lines.is_empty() } else { lines.len() == 1 && lines[0].ends_with(shown) };
+        assert!(whole && seen.exit_code == 1, "{command}: {seen:?}");
+        let seen = bench.run("{ set +x; } 2>/dev/null; ls /nowhere").await;
+        assert!(seen.text.starts_with("ls: cannot access"), "after {command}: {seen:?}");
+        assert_eq!((seen.exit_code, seen.prefix.as_str()), (2, ""), "after {command}: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_users_bashrc_is_read() {
     let bench = Bench::with_profile(
         "export FROM_RC=yes\ngreet() { echo hello; }\nset -o vi\ncd /\nPS1='$ '\nPROMPT_COMMAND='echo mine'",
