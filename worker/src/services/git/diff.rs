@@ -29,7 +29,7 @@ pub(super) async fn diff(
     }
     let Some(repository) = Repository::of(&existing_folder(path)).await? else {
         return match commit {
-            None => working(path).await.map(|_| GitDiff { modified: None, original: None }),
+            None => working(path).map(|_| GitDiff { modified: None, original: None }),
             Some(_) => Ok(GitDiff { modified: None, original: None }),
         };
     };
@@ -43,7 +43,7 @@ pub(super) async fn diff(
         let side = |stored: Option<String>| Some(stored.unwrap_or_default());
         return Ok(GitDiff { modified: side(modified?), original: side(original?) });
     }
-    let modified = working(path).await;
+    let modified = working(path);
     let base = base::commit(&repository, reference).await?.tree(&repository).await?;
     let original = stored(&repository, &base, inside).await?;
     let modified = match modified {
@@ -65,12 +65,7 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// The file as it is. To git the content of a symlink is where it leads.
-async fn working(path: &Path) -> Result<String, Fault> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || read(&path)).await.map_err(Fault::internal)?
-}
-
-fn read(path: &Path) -> Result<String, Fault> {
+fn working(path: &Path) -> Result<String, Fault> {
     let failed = |error: std::io::Error| match of_file(&error, "File not found") {
         missing if missing.code == Code::NotFound => bad_request(missing.public),
         fault => fault,

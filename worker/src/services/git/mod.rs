@@ -40,6 +40,7 @@ impl Service {
         Self { default_cwd, template: Template::default(), lists: Semaphore::new(MOST_LISTS) }
     }
 
+    /// Looks at files without regard for others: on a thread that serves nobody else (`aside`).
     pub(super) async fn answer(&self, call: GitCall) -> Result<GitAnswer, Fault> {
         match call {
             GitCall::Changes { scope, path, reference } => {
@@ -67,7 +68,7 @@ impl Service {
             GitCall::Prepare { path } => {
                 let path = self.default_cwd.join(path);
                 place::check(&path)?;
-                self.template.prepare(path).await?;
+                self.template.prepare(&path).await?;
                 Ok(GitAnswer::Prepared)
             }
         }

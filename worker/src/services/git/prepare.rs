@@ -5,7 +5,6 @@ use std::fs::{self, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ports::rpc::Fault;
 use tokio::sync::OnceCell;
@@ -24,7 +23,7 @@ const LONGEST: u64 = 1024 * 1024;
 
 #[derive(Default)]
 pub(super) struct Template {
-    items: OnceCell<Arc<Vec<Item>>>,
+    items: OnceCell<Vec<Item>>,
 }
 
 enum Item {
@@ -42,29 +41,15 @@ enum Item {
 }
 
 impl Template {
-    /// Makes `folder`, and a repository in it unless it is in one. Without git there is only the folder.
-    pub(super) async fn prepare(&self, folder: PathBuf) -> Result<(), Fault> {
-        let items = self.items.get().cloned();
-        let is_done = blocking({
-            let folder = folder.clone();
-            move || {
-                hands::make_folders(&folder)?;
-                let is_done = !matches!(find::around(&folder)?, Around::Nothing);
-                match items {
-                    Some(items) if !is_done => copy(&items, &folder).map(|()| true),
-                    _ => Ok(is_done),
-                }
-            }
-        })
-        .await?;
-        if is_done {
+    /// Makes `folder`, and a repository in it unless it is in one. Without git there is only the folder. Blocks.
+    pub(super) async fn prepare(&self, folder: &Path) -> Result<(), Fault> {
+        let failed = |error: io::Error| of_file(&error, "Path not found");
+        hands::make_folders(folder).map_err(failed)?;
+        if !matches!(find::around(folder).map_err(failed)?, Around::Nothing) {
             return Ok(());
         }
         match self.items.get_or_try_init(look_like).await {
-            Ok(items) => {
-                let items = Arc::clone(items);
-                blocking(move || copy(&items, &folder)).await
-            }
+            Ok(items) => copy(items, folder).map_err(failed),
             Err(error) => {
                 tracing::warn!(%error, "no repository is made, as git does not make one");
                 Ok(())
@@ -73,29 +58,17 @@ impl Template {
     }
 }
 
-async fn blocking<T, F>(work: F) -> Result<T, Fault>
-where
-    T: Send + 'static,
-    F: FnOnce() -> io::Result<T> + Send + 'static,
-{
-    let done = tokio::task::spawn_blocking(work).await.map_err(Fault::internal)?;
-    done.map_err(|error| of_file(&error, "Path not found"))
-}
-
 /// Lets git make a repository in a temporary folder.
-async fn look_like() -> io::Result<Arc<Vec<Item>>> {
+async fn look_like() -> io::Result<Vec<Item>> {
     let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
     make_folder(&folder)?;
     let made = Git::as_user(&folder).args(["init", "--quiet"]).output().await;
-    let reading = move || {
-        let mut items = Vec::new();
-        let read = made
-            .map_err(io::Error::other)
-            .and_then(|_| read(&folder.join(".git"), Path::new(""), DEEPEST, &mut items));
-        trees::remove(&folder)?;
-        read.map(|()| Arc::new(items))
-    };
-    tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)?
+    let mut items = Vec::new();
+    let read = made
+        .map_err(io::Error::other)
+        .and_then(|_| read(&folder.join(".git"), Path::new(""), DEEPEST, &mut items));
+    trees::remove(&folder)?;
+    read.map(|()| items)
 }
 
 /// The user's template may hold anything, and so may what git has made of it.
