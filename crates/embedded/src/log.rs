@@ -37,6 +37,9 @@ impl EventLog for FileLog {
 
     async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
         let (place, disk) = (Place::log(log), self.disk.clone());
+        if disk.known_tail(&place).is_some_and(|tail| tail <= after.0) {
+            return Ok(Vec::new());
+        }
         blocking(move || match disk.log(&place)? {
             Some(log) => log.read(after.0, limit),
             None => Ok(Vec::new()),

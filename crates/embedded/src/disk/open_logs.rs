@@ -29,8 +29,17 @@ struct State {
     clock: u64,
 }
 
-/// `None`: not open, or absent.
-type Slot = Mutex<Option<Arc<LogFile>>>;
+type Slot = Mutex<Held>;
+
+/// What is known of a log's file.
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// It is not there. Only [`OpenLogs::create`] makes it.
+    Absent,
+    Open(Arc<LogFile>),
+}
 
 /// Where a log is, and where it is noted that it has lost its front.
 pub struct LogPaths {
@@ -59,26 +68,36 @@ impl OpenLogs {
         last_line: LastLine,
     ) -> io::Result<Option<Arc<LogFile>>> {
         let slot = self.slot(place);
-        let mut log = slot.lock();
-        if log.is_none() {
-            let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                file => file?,
-            };
-            *log = Some(opened(place, file, noted_start(&paths.start)?, last_line)?);
+        let mut held = slot.lock();
+        if let Held::Open(log) = &*held {
+            return Ok(Some(log.clone()));
         }
-        Ok(log.clone())
+        let file = match OpenOptions::new().read(true).write(true).open(&paths.log) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *held = Held::Absent;
+                return Ok(None);
+            }
+            file => file?,
+        };
+        let log = opened(place, file, noted_start(&paths.start)?, last_line)?;
+        *held = Held::Open(log.clone());
+        Ok(Some(log))
     }
 
-    /// A log that is open, without waiting for a disk.
-    pub fn known(&self, place: &Place) -> Option<Arc<LogFile>> {
+    /// Where a log ends that is open, or known to be absent: without waiting for a disk.
+    pub fn known_tail(&self, place: &Place) -> Option<u64> {
         let slot = self.0.lock().touch(place)?;
-        slot.try_lock()?.clone()
+        let held = slot.try_lock()?;
+        match &*held {
+            Held::Nothing => None,
+            Held::Absent => Some(0),
+            Held::Open(log) => Some(log.tail()),
+        }
     }
 
     pub fn create(&self, place: &Place, paths: &LogPaths) -> io::Result<Arc<LogFile>> {
         let slot = self.slot(place);
-        let mut log = slot.lock();
+        let mut held = slot.lock();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = match options.open(&paths.log) {
@@ -88,15 +107,17 @@ impl OpenLogs {
             }
             file => file?,
         };
-        Ok(log.insert(opened(place, file, 0, LastLine::AsItIs)?).clone())
+        let log = opened(place, file, 0, LastLine::AsItIs)?;
+        *held = Held::Open(log.clone());
+        Ok(log)
     }
 
     /// Forgets a log while `remove` removes its file, so that nobody opens it in between.
     pub fn remove(&self, place: &Place, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let slot = self.slot(place);
-        let mut log = slot.lock();
+        let mut held = slot.lock();
         remove()?;
-        *log = None;
+        *held = Held::Absent;
         Ok(())
     }
 
@@ -139,9 +160,12 @@ impl State {
             return;
         }
         let unused = self.logs.iter().filter_map(|(place, kept)| {
-            let log = kept.slot.try_lock().filter(|_| Arc::strong_count(&kept.slot) == 1)?;
-            let is_open = log.as_ref().map(Arc::strong_count);
-            is_open.is_none_or(|users| users == 1).then_some((is_open.is_some(), kept.last_used, place))
+            let held = kept.slot.try_lock().filter(|_| Arc::strong_count(&kept.slot) == 1)?;
+            match &*held {
+                Held::Open(log) if Arc::strong_count(log) > 1 => None,
+                Held::Open(_) => Some((true, kept.last_used, place)),
+                Held::Nothing | Held::Absent => Some((false, kept.last_used, place)),
+            }
         });
         if let Some((_, _, oldest)) = unused.min_by_key(|(is_open, last_used, _)| (*is_open, *last_used)) {
             let oldest = oldest.clone();
@@ -183,8 +207,25 @@ mod tests {
         let idle: Vec<Place> = (1..KEPT_OPEN * 3).map(|number| create(number).0).collect();
         assert_eq!(logs.0.lock().logs.len(), KEPT_OPEN);
         used.write(0, b"x\n").unwrap();
-        assert_eq!(logs.known(&used_place).unwrap().tail(), 2, "all who use it share it");
-        assert!(logs.known(&idle[0]).is_none() && logs.known(idle.last().unwrap()).is_some());
+        assert_eq!(logs.known_tail(&used_place), Some(2), "all who use it share it");
+        assert!(logs.known_tail(&idle[0]).is_none() && logs.known_tail(idle.last().unwrap()).is_some());
+    }
+
+    #[test]
+    fn that_a_log_is_not_there_is_known_until_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = OpenLogs::default();
+        let place = Place { area: Area::BashEvents, path: "new.jsonl".to_owned() };
+        let of = || LogPaths { log: folder.path().join(&place.path), start: folder.path().join("none") };
+        assert_eq!(logs.known_tail(&place), None, "nobody has looked");
+        assert!(logs.get(&place, &of(), LastLine::CutIfTorn).unwrap().is_none());
+        assert_eq!(logs.known_tail(&place), Some(0));
+        logs.create(&place, &of()).unwrap().write(0, b"x\n").unwrap();
+        assert_eq!(logs.known_tail(&place), Some(2));
+        logs.remove(&place, || fs::remove_file(of().log)).unwrap();
+        assert_eq!(logs.known_tail(&place), Some(0));
+        logs.create(&place, &of()).unwrap().write(0, b"longer\n").unwrap();
+        assert_eq!(logs.known_tail(&place), Some(7));
     }
 
     #[test]
@@ -216,11 +257,11 @@ mod tests {
             begin.recv().unwrap();
             let (answer, answered) = mpsc::channel();
             scope.spawn(move || {
-                let known = logs.known(&open).map(|log| log.tail());
+                let known = logs.known_tail(&open);
                 let (new, paths) = of("new");
                 logs.create(&new, &paths).unwrap();
                 let there = logs.get(&new, &paths, LastLine::CutIfTorn).unwrap().is_some();
-                answer.send((known, there, logs.known(&slow).is_none())).unwrap();
+                answer.send((known, there, logs.known_tail(&slow).is_none())).unwrap();
             });
             let found = answered.recv_timeout(Duration::from_secs(20));
             drop(finish);
