@@ -1,7 +1,11 @@
 //! The agent object of a conversation as text: made once, spliced into every answer.
+//!
+//! Most conversations have the agent of others, but for the secrets, which no text holds: those share one text.
 
-use std::sync::OnceLock;
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use types::agent::document::{clear_secret_fields, mask};
@@ -10,27 +14,64 @@ use types::agent::document::{clear_secret_fields, mask};
 pub(super) struct AgentText {
     /// As stored, secrets sealed.
     stored: Box<RawValue>,
-    rendered: OnceLock<Rendered>,
+    rendered: OnceLock<Arc<Rendered>>,
+    shared: SharedTexts,
 }
 
+/// Texts that were made lately, each for as long as a conversation has it. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct SharedTexts(Arc<Mutex<VecDeque<Weak<Rendered>>>>);
+
+/// Texts that are looked at for one that is the same.
+const LATELY: usize = 16;
+
+#[derive(PartialEq)]
 struct Rendered {
     /// Nulls present, secret fields null, skills left out.
-    info: Box<RawValue>,
+    info: Text,
     /// As `info` with the skills; only where there are any.
-    with_skills: Option<Box<RawValue>>,
+    with_skills: Option<Text>,
+}
+
+struct Text(Box<RawValue>);
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl SharedTexts {
+    /// The same text, if there was one lately.
+    fn share(&self, made: Rendered) -> Arc<Rendered> {
+        let mut lately = self.0.lock();
+        lately.retain(|text| text.strong_count() > 0);
+        if let Some(same) = lately.iter().filter_map(Weak::upgrade).find(|text| **text == made) {
+            return same;
+        }
+        lately.truncate(LATELY - 1);
+        let made = Arc::new(made);
+        lately.push_front(Arc::downgrade(&made));
+        made
+    }
 }
 
 impl AgentText {
-    pub(super) fn new(stored: Box<RawValue>) -> Self {
-        Self { stored, rendered: OnceLock::new() }
+    pub(super) fn new(stored: Box<RawValue>, shared: SharedTexts) -> Self {
+        Self { stored, rendered: OnceLock::new(), shared }
+    }
+
+    /// Of the same conversation, which has another agent now.
+    pub(super) fn followed_by(&self, stored: Box<RawValue>) -> Self {
+        Self::new(stored, self.shared.clone())
     }
 
     /// The form of `ConversationInfo`.
     pub(super) fn info(&self, include_skills: bool) -> &RawValue {
-        let rendered = self.rendered.get_or_init(|| render(&self.stored));
+        let rendered = self.rendered.get_or_init(|| self.shared.share(render(&self.stored)));
         match &rendered.with_skills {
-            Some(whole) if include_skills => whole,
-            _ => &rendered.info,
+            Some(whole) if include_skills => &whole.0,
+            _ => &rendered.info.0,
         }
     }
 
@@ -60,9 +101,9 @@ fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_none_or(Vec::is_empty)
 }
 
-fn raw(value: &Value) -> Box<RawValue> {
+fn raw(value: &Value) -> Text {
     // A `Value` always serializes.
-    serde_json::value::to_raw_value(value).unwrap_or_default()
+    Text(serde_json::value::to_raw_value(value).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -73,7 +114,28 @@ mod tests {
     use types::secrets::MASK;
 
     fn text(agent: &Value) -> AgentText {
-        AgentText::new(raw(agent))
+        AgentText::new(raw(agent).0, SharedTexts::default())
+    }
+
+    #[test]
+    fn conversations_whose_agents_differ_in_secrets_alone_share_one_text() {
+        let shared = SharedTexts::default();
+        let agent = |model: &str, key: &str| {
+            AgentText::new(raw(&json!({"llm": {"model": model, "api_key": key}})).0, shared.clone())
+        };
+        let at = |agent: &AgentText| agent.info(false).get().as_ptr();
+        let (one, same, other) = (agent("a", "sealed"), agent("a", "otherwise"), agent("b", "sealed"));
+        assert_eq!(at(&one), at(&same));
+        assert_ne!(at(&one), at(&other));
+        assert_eq!(other.info(false).get(), r#"{"llm":{"model":"b","api_key":null}}"#);
+        let many: Vec<_> = (0..2 * LATELY).map(|n| agent(&n.to_string(), "sealed")).collect();
+        for agent in &many {
+            agent.info(false);
+        }
+        assert_eq!(shared.0.lock().len(), LATELY);
+        drop((one, same, other, many));
+        agent("a", "sealed").info(false);
+        assert_eq!(shared.0.lock().len(), 1, "nothing is kept that nobody has");
     }
 
     #[test]

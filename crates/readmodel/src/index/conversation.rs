@@ -11,7 +11,7 @@ use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::LogRecord;
 use types::{ConversationId, LogId, Seq, TenantId};
 
-use super::agent_text::AgentText;
+use super::agent_text::{AgentText, SharedTexts};
 use super::pulse::Pulse;
 use super::records::Sighting;
 use crate::followed::{Fold, Folded, FollowedLog, Mark, Taped};
@@ -51,7 +51,7 @@ pub(super) struct SortKey {
 }
 
 impl ConversationState {
-    pub(super) fn new(seen: Sighting, projection: Projection) -> Self {
+    pub(super) fn new(seen: Sighting, projection: Projection, texts: SharedTexts) -> Self {
         let Sighting { record, agent, revision } = seen;
         let log = LogId::conversation(&record.sandbox, record.id);
         let created_at: Arc<str> = record.created_at.as_str().into();
@@ -59,7 +59,7 @@ impl ConversationState {
         let state = State {
             record: Arc::new(record),
             revision,
-            agent: Arc::new(AgentText::new(agent)),
+            agent: Arc::new(AgentText::new(agent, texts)),
             saved: projection.seq,
             projection,
             folded_at: Instant::now(),
@@ -160,7 +160,7 @@ impl ConversationState {
         let mut state = self.state();
         if seen.revision > state.revision {
             state.record = Arc::new(seen.record);
-            state.agent = Arc::new(AgentText::new(seen.agent));
+            state.agent = Arc::new(state.agent.followed_by(seen.agent));
             state.revision = seen.revision;
         }
     }
@@ -237,7 +237,8 @@ mod tests {
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
         let agent = serde_json::value::to_raw_value(&json!({})).unwrap();
         let record = serde_json::from_value(record).unwrap();
-        ConversationState::new(Sighting { record, agent, revision: 1 }, Projection::default())
+        let seen = Sighting { record, agent, revision: 1 };
+        ConversationState::new(seen, Projection::default(), SharedTexts::default())
     }
 
     fn message(n: u64) -> Bytes {

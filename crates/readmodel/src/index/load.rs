@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use ports::{Change, Error, Kv, KvEntry};
 use types::conversation::Projection;
 
+use super::agent_text::SharedTexts;
 use super::conversation::ConversationState;
 use super::follow::PARALLEL_READS;
 use super::records::Sighting;
@@ -25,8 +26,8 @@ pub(super) async fn all(index: &Index) -> ports::Result<()> {
     let saved = Arc::new(saved(kv).await?);
     let records = kv.scan(CONVERSATIONS).try_filter_map(|change| ready(Ok(put(change))));
     let decoded = records.try_chunks(CHUNK).map_err(|cut_off| cut_off.1).map_ok(|chunk| {
-        let saved = saved.clone();
-        let decoding = tokio::task::spawn_blocking(move || decode_chunk(&chunk, &saved));
+        let (saved, texts) = (saved.clone(), index.0.texts.clone());
+        let decoding = tokio::task::spawn_blocking(move || decode_chunk(&chunk, &saved, &texts));
         async { decoding.await.map_err(|error| Error::Internal(error.to_string())) }
     });
     let load = async |entry| load_one(index, entry).await;
@@ -53,13 +54,17 @@ fn put(change: Change) -> Option<(String, KvEntry)> {
     }
 }
 
-fn decode_chunk(chunk: &[(String, KvEntry)], saved: &HashMap<String, Saved>) -> Vec<ConversationState> {
+fn decode_chunk(
+    chunk: &[(String, KvEntry)],
+    saved: &HashMap<String, Saved>,
+    texts: &SharedTexts,
+) -> Vec<ConversationState> {
     let mut entries = Vec::with_capacity(chunk.len());
     for (key, stored) in chunk {
         match Sighting::read(stored) {
             Ok(seen) => {
                 let projection = saved_projection(saved.get(key), &seen.record.created_at);
-                entries.push(ConversationState::new(seen, projection));
+                entries.push(ConversationState::new(seen, projection, texts.clone()));
             }
             Err(error) => {
                 tracing::error!(key, %error, "a conversation is left out: its record cannot be read")

@@ -58,6 +58,7 @@ use types::buckets::{CONVERSATIONS, PROJECTIONS};
 use types::conversation::{ConversationRecord, Status};
 use types::{ConversationId, SandboxId, Seq, TenantId};
 
+use agent_text::SharedTexts;
 use behind::Behind;
 pub use conversation::ConversationState;
 use directory::Directory;
@@ -78,6 +79,7 @@ struct Inner {
     ports: Ports,
     directory: RwLock<Directory>,
     behind: Behind,
+    texts: SharedTexts,
     tasks: TaskTracker,
     drain: CancellationToken,
 }
@@ -92,6 +94,7 @@ impl Index {
             ports: ports.clone(),
             directory: RwLock::default(),
             behind: Behind::default(),
+            texts: SharedTexts::default(),
             tasks: tasks.clone(),
             drain: drain.clone(),
         }));

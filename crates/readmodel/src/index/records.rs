@@ -160,7 +160,8 @@ impl Index {
             }
             self.drop_if_same(Some(&entry));
         }
-        let entry = Arc::new(ConversationState::new(seen, Projection::default()));
+        let texts = self.0.texts.clone();
+        let entry = Arc::new(ConversationState::new(seen, Projection::default(), texts));
         // Nobody is shown a conversation before it was read, and no record finds it before it is in: what is stored
         // between the two is found by looking once more.
         self.catch_up(&entry).await?;
