@@ -124,9 +124,14 @@ impl Admission {
         self.0.allowance.store(usize::MAX, Ordering::Relaxed);
     }
 
+    /// Nobody cuts off who is known.
+    fn is_known(&self) -> bool {
+        self.0.is_known.load(Ordering::Relaxed)
+    }
+
     /// What is still to come must fit in a first frame, until the caller is known.
     pub fn expect_first_words(&self) {
-        if self.0.is_known.load(Ordering::Relaxed) {
+        if self.is_known() {
             return;
         }
         self.0.allowance.store(FIRST_WORDS, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! What happens to every request around its route: who may send it, and what every answer carries.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,10 @@ use crate::{App, cors, router};
 
 /// The whole server as a function from request to answer. Cheap to clone.
 #[derive(Clone)]
-pub struct Edge {
+pub struct Edge(Arc<Inner>);
+
+/// In one piece, as it is cloned for every request.
+struct Inner {
     gate: Gate,
     metrics: Http,
     router: Router,
@@ -33,23 +37,23 @@ impl Edge {
     /// With other routes than the server's.
     #[must_use]
     pub fn around(app: &App, router: Router) -> Self {
-        Self { gate: app.0.gate.clone(), metrics: app.0.sockets.metrics.clone(), router }
+        Self(Arc::new(Inner { gate: app.0.gate.clone(), metrics: app.0.sockets.metrics.clone(), router }))
     }
 
     /// Answers `request`; also when its handler panics.
     pub async fn serve(&self, request: Request<Body>) -> Response<Body> {
         let method = request.method().clone();
-        measured(&self.metrics, method, self.answer(request)).await
+        measured(&self.0.metrics, method, self.answer(request)).await
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let page = self.gate.page(&request);
+        let page = self.0.gate.page(&request);
         if let Some((origin, allowed)) = &page
             && cors::is_preflight(request.method(), request.headers())
         {
             return cors::preflight(origin, *allowed, request.headers());
         }
-        let mut response = match self.gate.refusal(&request, page.as_ref()) {
+        let mut response = match self.0.gate.refusal(&request, page.as_ref()) {
             Some(refusal) => refusal.into_response(),
             None => self.route(request).await,
         };
@@ -58,7 +62,7 @@ impl Edge {
     }
 
     async fn route(&self, mut request: Request<Body>) -> Response<Body> {
-        if !self.gate.front.root_path.is_empty() {
+        if !self.0.gate.front.root_path.is_empty() {
             self.strip_root(&mut request);
         }
         let head = request.method() == Method::HEAD;
@@ -66,7 +70,7 @@ impl Edge {
             // The router would answer it like GET; no route of the API has it.
             *request.method_mut() = Method::TRACE;
         }
-        let answer = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.0.router.clone().call(request)).catch_unwind().await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
@@ -80,7 +84,7 @@ impl Edge {
 
     fn strip_root(&self, request: &mut Request<Body>) {
         let Some(whole) = request.uri().path_and_query() else { return };
-        let Ok(below) = self.gate.front.below_root(whole.as_str()).parse() else { return };
+        let Ok(below) = self.0.gate.front.below_root(whole.as_str()).parse() else { return };
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query = Some(below);
         if let Ok(uri) = http::Uri::from_parts(parts) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use control::Control;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -126,9 +126,14 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
     let limits = &app.0.limits;
     let (tasks, asked) = (app.0.tasks.clone(), Arc::new(AtomicBool::new(false)));
     let has_asked = asked.clone();
+    // One of its own: that of all is locked by whoever looks at it.
+    let drain = app.0.tasks.drain.child_token();
     let answering = service_fn(move |request: hyper::Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        let mut request = request.map(|body| Body::new(Lingering::new(body, tasks.tracker.clone())));
+        let mut request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(Lingering::new(body, tasks.tracker.clone())),
+        });
         request.extensions_mut().insert(admission.clone());
         answer(edge.clone(), request)
     });
@@ -145,7 +150,7 @@ async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
             // In this order: what has arrived is seen first.
             biased;
             outcome = connection.as_mut() => outcome,
-            () = app.0.tasks.drain.cancelled() => {
+            () = drain.cancelled() => {
                 // A first request that has not arrived by now is not waited for.
                 if !has_asked.load(Ordering::Relaxed) {
                     return Ok(());

@@ -1,21 +1,36 @@
 //! What must end before the server has stopped.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What must end before the server has stopped. Cheap to clone.
+/// What must end before the server has stopped. Cheap to clone: requests do that, and a token by itself takes a lock of all
+/// for it.
 #[derive(Clone, Default)]
-pub struct Tasks {
+pub struct Tasks(Arc<Parts>);
+
+#[derive(Default)]
+pub struct Parts {
     pub tracker: TaskTracker,
     /// Cancelled when the server begins to stop: sockets close with 1012, long waits end.
     pub drain: CancellationToken,
 }
 
+impl Deref for Tasks {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Tasks {
     #[must_use]
     pub fn until(drain: CancellationToken) -> Self {
-        Self { tracker: TaskTracker::new(), drain }
+        Self(Arc::new(Parts { tracker: TaskTracker::new(), drain }))
     }
 
     /// Work that goes on to its end.

@@ -64,7 +64,8 @@ impl<S> Seated<S> {
     where
         S: Unpin,
     {
-        if self.cut_off_while_writing.as_mut().poll(context).is_ready() {
+        let is_known = self.admission.is_known();
+        if !is_known && self.cut_off_while_writing.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if let Poll::Ready(outcome) = write(Pin::new(&mut self.stream), context) {
@@ -84,7 +85,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Seated<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.cut_off_while_reading.as_mut().poll(context).is_ready() {
+        let is_known = this.admission.is_known();
+        if !is_known && this.cut_off_while_reading.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let before = buffer.filled().len();

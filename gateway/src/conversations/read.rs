@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use readmodel::index::{ConversationInfo, Sort};
+use readmodel::index::{ConversationInfo, Index, Sort};
 use serde::{Deserialize, Serialize};
 use types::ConversationId;
 use types::conversation::Status;
@@ -153,12 +153,12 @@ pub(super) struct Count {
 #[utoipa::path(get, path = "/api/conversations/count", tag = "Conversations",
     params(("status" = Option<Status>, Query)), responses((status = 200, body = u64)))]
 pub(super) async fn count_conversations(
-    State(reading): State<Reading>,
+    State(index): State<Index>,
     caller: Caller,
     Query(count): Query<Count>,
 ) -> ApiResult<Json<usize>> {
     let status = choice("status", count.status.as_deref(), &STATUSES)?;
-    Ok(Json(reading.index.count(&caller.tenant, status)))
+    Ok(Json(index.count(&caller.tenant, status)))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

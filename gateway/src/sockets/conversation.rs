@@ -131,7 +131,8 @@ impl Listening {
         id: ConversationId,
         opening: Opening,
     ) {
-        let drain = &self.sockets.tasks.drain;
+        // One of its own: that of all is locked by whoever looks at it, which this does for every frame.
+        let drain = &self.sockets.tasks.drain.child_token();
         let Some(caller) = credentials.check(drain, &mut socket).await else { return };
         let Some(entry) = self.conversations.get(&caller.tenant, id) else {
             return close(socket, UNKNOWN).await;

@@ -201,11 +201,10 @@ impl Actor {
 
     /// Waits for one thing to happen and handles it.
     async fn next(&mut self) -> Result<(), End> {
-        let (forget, shutdown) = (self.seat.forget.clone(), self.shared.shutdown.clone());
         let idle_after = self.shared.config.idle_after;
         tokio::select! {
-            () = forget.cancelled() => Err(End::Forgotten),
-            () = shutdown.cancelled() => self.wind_down().await,
+            () = self.seat.forget.cancelled() => Err(End::Forgotten),
+            () = self.shared.shutdown.cancelled() => self.wind_down().await,
             Some(done) = self.results.recv() => {
                 let span = self.run_span();
                 self.finished(done).instrument(span).await
