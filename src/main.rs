@@ -10,6 +10,7 @@ mod environment;
 mod in_process;
 mod observe;
 mod probe;
+mod runtime;
 mod serve;
 mod serving;
 mod settings;

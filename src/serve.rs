@@ -44,7 +44,7 @@ pub struct Options {
 /// What kept the server from starting, or from stopping in order.
 pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands", &settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = crate::runtime::start()?;
     let served = runtime.block_on(serve(options, settings));
     // A thread may wait for a file for ever. What was acknowledged is on the disk.
     runtime.shutdown_timeout(LEFTOVERS);

@@ -35,7 +35,7 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     take_keys(&mut settings, cluster)?;
     let _traces = observe::start("manyhands-gateway", &settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = crate::runtime::start()?;
     runtime.block_on(serve(options, &settings, cluster)).map(|()| ExitCode::SUCCESS)
 }
 

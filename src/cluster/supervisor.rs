@@ -31,7 +31,7 @@ const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
 /// What kept it from starting.
 pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands-supervisor", settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = crate::runtime::start()?;
     runtime.block_on(supervise(settings, cluster)).map(|()| ExitCode::SUCCESS)
 }
 

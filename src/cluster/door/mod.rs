@@ -56,7 +56,7 @@ pub struct Options {
 /// When the socket cannot be made.
 pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands-door", settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = crate::runtime::start()?;
     runtime.block_on(open(&options.socket, cluster)).map(|()| ExitCode::SUCCESS)
 }
 
