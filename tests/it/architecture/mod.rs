@@ -1,10 +1,11 @@
 //! What keeps the workspace in its shape: which crate may use which, that no folders import each other in a circle,
-//! how long files are, what is written beside the code, and that documents list what there is.
+//! how long files are, what is written beside the code, how files of agents are read, and that documents list what there is.
 
 mod circles;
 mod dependencies;
 mod documents;
 mod paths;
+mod reads;
 mod sizes;
 mod words;
 

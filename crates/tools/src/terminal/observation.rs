@@ -6,12 +6,16 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 
 use crate::observation::Observation;
+use crate::open::{self, Symlink};
 
 const HOW_TO_GO_ON: &str = "The command is still running. Send an empty `command` to wait for more output; with \
 `is_input` true, send text to it, or C-c to stop it, C-d to end its input, C-z to suspend it. With `timeout` the \
 call waits longer.";
 
 const PREVIOUS: &str = "[Below is the output of the previous command.]\n";
+
+/// Bytes of a table of users.
+const LONGEST_TABLE: u64 = 1 << 20;
 
 /// How a call ended.
 pub enum Outcome {
@@ -138,9 +142,11 @@ fn identity() -> &'static (String, String) {
     })
 }
 
+/// By a table that belongs to the agent, where it is a container's.
 fn user_name() -> String {
     let id = rustix::process::geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let users = open::content(Path::new("/etc/passwd"), Symlink::Follow, LONGEST_TABLE).unwrap_or_default();
+    let users = String::from_utf8_lossy(&users);
     let mut users = users.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
