@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, Parcel, Record, Result, Stored};
+use ports::{Appended, Error, EventLog, Extent, Parcel, Record, Result, Stored};
 use tokio::sync::oneshot;
 use types::{BashScope, LogId, SandboxId, Seq, subjects};
 
@@ -55,7 +55,11 @@ impl EventLog for FileLog {
         blocking(move || Ok(Seq(disk.log(&place)?.map_or(0, |log| log.tail())))).await
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
+    async fn extent(&self, _: &LogId) -> Result<Extent> {
+        Ok(Extent::default())
+    }
+
+    async fn remove(&self, log: &LogId, _: Extent) -> Result<()> {
         let place = Place::log(log);
         self.journal.run(|answer| Box::new(Delete { place, answer })).await
     }

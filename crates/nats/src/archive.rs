@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Error, Record, Result};
+use ports::{Error, Extent, Record, Result};
 use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
@@ -25,8 +25,12 @@ pub trait Archive: Send + Sync {
     /// The number of the last message; 0 if there is none.
     async fn last(&self, log: &LogId) -> Result<u64>;
 
-    /// Removes the log, then its bodies, and gives their room back to the sandbox. After an error it may be done again.
-    async fn delete(&self, log: &LogId) -> Result<()>;
+    /// How far the log and its bodies reach.
+    async fn extent(&self, log: &LogId) -> Result<Extent>;
+
+    /// Removes what is within `extent` of the log, then of its bodies, and gives its room back to the sandbox. After an error
+    /// it may be done again.
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()>;
 
     /// Drops the messages before number `first`, all but the last of the log, then the bodies that no other message
     /// names, and gives their room back to the sandbox. After an error it may be done again.
@@ -114,8 +118,15 @@ impl Archive for Direct {
         Ok(last.map_or(0, |raw| raw.seq))
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.remove(log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        let subject = store::bodies(log);
+        let bodies = self.jetstream.last(StreamFilter { stream: BODY_STREAM, subject: &subject });
+        let (last, beside) = tokio::try_join!(self.last(log), bodies)?;
+        Ok(Extent { last, beside: beside.map_or(0, |raw| raw.seq) })
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.clear_log(log, extent).await
     }
 
     async fn truncate(&self, log: &LogId, first: u64) -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, Error, EventLog, Record, Result};
+use ports::{Appended, Error, EventLog, Extent, Record, Result};
 use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::archive::{self, Archive};
@@ -77,8 +77,12 @@ impl EventLog for NatsLog {
         self.archive.last(log).await.map(message::end_of)
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.archive.delete(log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        self.archive.extent(log).await
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.archive.remove(log, extent).await
     }
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {

@@ -14,15 +14,16 @@
 //! unanswered, is found when the sandbox is [weighed](Direct::weigh_all) as a whole.
 //!
 //! *Turns.* Few logs are removed or weighed at once ([`AT_ONCE`]): a server hangs up on who is sent more than it can take. Of one
-//! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others.
+//! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others; and of all sandboxes one is
+//! weighed at a time, since that takes as long as it takes to read all that it stores.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use ports::Result;
 use ports::storage::Sums;
+use ports::{Extent, Result};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, Semaphore};
 use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
@@ -34,10 +35,9 @@ use crate::kv::NatsKv;
 use crate::message::{LOG_WEIGHT, LogMessage, piece_weight};
 use crate::stored::Raw;
 
-/// What is removed, cut or weighed at once.
+/// What is removed, cut or weighed at once, and how much of that is weighing: it reads all that a sandbox stores.
 const AT_ONCE: usize = 4;
-/// How often what is removed is weighed, where somebody appends to it all the time.
-const ROUNDS: usize = 8;
+const WEIGHED_AT_ONCE: usize = 1;
 /// Messages that are looked at at once, and their bytes.
 const PAGE: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
@@ -45,6 +45,7 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Who may remove something now.
 pub struct Turns {
     all: Semaphore,
+    weighing: Semaphore,
     sandboxes: Mutex<HashMap<SandboxId, Arc<Turn<()>>>>,
 }
 
@@ -53,16 +54,22 @@ pub struct Turns {
 struct Load {
     messages: u64,
     bytes: u64,
-    last: u64,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { all: Semaphore::new(AT_ONCE), sandboxes: Mutex::default() }
+        let (all, weighing) = (Semaphore::new(AT_ONCE), Semaphore::new(WEIGHED_AT_ONCE));
+        Self { all, weighing, sandboxes: Mutex::default() }
     }
 }
 
 impl Turns {
+    /// In this order: those that wait to weigh keep nobody waiting who removes.
+    async fn of_weighing(&self) -> impl Sized + use<'_> {
+        let weighing = self.weighing.acquire().await;
+        (weighing, self.all.acquire().await)
+    }
+
     async fn of_sandbox(&self, sandbox: &SandboxId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut sandboxes = self.sandboxes.lock();
@@ -74,10 +81,9 @@ impl Turns {
 }
 
 impl Load {
-    fn add(&mut self, number: u64, weight: u64) {
+    fn add(&mut self, weight: u64) {
         self.messages += 1;
         self.bytes += weight;
-        self.last = number;
     }
 
     /// The room that somebody gives back who has removed `removed` of them.
@@ -87,24 +93,32 @@ impl Load {
 }
 
 impl Direct {
-    /// Does what [`Archive::delete`] says.
-    pub async fn remove(&self, log: &LogId) -> Result<()> {
+    /// Does what [`Archive::remove`] says.
+    pub async fn clear_log(&self, log: &LogId, extent: Extent) -> Result<()> {
         let _turn = self.turns.all.acquire().await;
         let is_counted = self.is_counted(log).await?;
         let mut room = 0;
-        let removed = self.remove_all(log, is_counted, &mut room).await;
+        let removed = self.clear_within(log, extent, is_counted, &mut room).await;
         self.give_back(log, room).await;
         removed
     }
 
-    async fn remove_all(&self, log: &LogId, is_counted: bool, room: &mut u64) -> Result<()> {
+    async fn clear_within(
+        &self,
+        log: &LogId,
+        extent: Extent,
+        is_counted: bool,
+        room: &mut u64,
+    ) -> Result<()> {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
-        self.clear(StreamFilter { stream: &stream, subject: &subject }, is_counted, room).await?;
+        let filter = StreamFilter { stream: &stream, subject: &subject };
+        self.clear(filter, extent.last, is_counted, room).await?;
         if *room > 0 {
             *room += LOG_WEIGHT;
         }
         let pieces = store::bodies(log);
-        self.clear(StreamFilter { stream: BODY_STREAM, subject: &pieces }, is_counted, room).await
+        let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
+        self.clear(filter, extent.beside, is_counted, room).await
     }
 
     /// Does what [`Archive::truncate`] says.
@@ -172,9 +186,9 @@ impl Direct {
             let pieces = store::pieces(log, &digest);
             let filter = StreamFilter { stream: BODY_STREAM, subject: &pieces };
             let newest = self.jetstream.last(filter).await?;
-            if newest.is_some_and(|newest| newest.is_older_than(last)) {
+            if let Some(newest) = newest.filter(|newest| newest.is_older_than(last)) {
                 let mut room = 0;
-                let cleared = self.clear(filter, is_counted, &mut room).await;
+                let cleared = self.clear(filter, newest.seq, is_counted, &mut room).await;
                 self.give_back(log, room).await;
                 cleared?;
             }
@@ -201,7 +215,7 @@ impl Direct {
 
     /// What all that a sandbox stores is counted as.
     pub async fn weigh_all(&self, sandbox: &SandboxId) -> Result<u64> {
-        let _turn = self.turns.all.acquire().await;
+        let _turn = self.turns.of_weighing().await;
         let bodies = store::bodies_of(sandbox);
         let mut bytes =
             self.weigh(StreamFilter { stream: BODY_STREAM, subject: &bodies }, 1..u64::MAX).await?.bytes;
@@ -212,23 +226,25 @@ impl Direct {
         Ok(bytes + LOG_WEIGHT * self.names(sandbox).await?.len() as u64)
     }
 
-    /// Removes all messages of a filter; adds what storing them was counted as, if it was, to `room`.
-    async fn clear(&self, filter: StreamFilter<'_>, is_counted: bool, room: &mut u64) -> Result<()> {
-        let rounds = if is_counted { ROUNDS } else { 0 };
-        for _ in 0..rounds {
-            let load = self.weigh(filter, 1..u64::MAX).await?;
-            if load.messages == 0 {
-                return Ok(());
-            }
-            // And no others, which were not weighed.
-            *room += load.of_removed(self.jetstream.purge_before(filter, load.last + 1).await?);
+    /// Removes the messages of a filter up to number `last`; adds what storing them was counted as, if it was, to `room`.
+    async fn clear(
+        &self,
+        filter: StreamFilter<'_>,
+        last: u64,
+        is_counted: bool,
+        room: &mut u64,
+    ) -> Result<()> {
+        let behind = last.saturating_add(1);
+        let load = if is_counted { self.weigh(filter, 1..behind).await? } else { Load::default() };
+        if last > 0 && !(is_counted && load.messages == 0) {
+            *room += load.of_removed(self.jetstream.purge_before(filter, behind).await?);
         }
-        self.jetstream.purge(filter).await.map(drop)
+        Ok(())
     }
 
     async fn weigh(&self, filter: StreamFilter<'_>, range: Range<u64>) -> Result<Load> {
         let mut load = Load::default();
-        self.for_each(filter, range, |message| load.add(message.number, weight_in(filter, &message))).await?;
+        self.for_each(filter, range, |message| load.add(weight_in(filter, &message))).await?;
         Ok(load)
     }
 
@@ -290,5 +306,14 @@ mod tests {
         drop(second.now_or_never().unwrap());
         drop(turns.of_sandbox(&other).now_or_never().unwrap());
         assert_eq!(turns.sandboxes.lock().len(), 1, "nothing is kept of who had its turn");
+    }
+
+    #[test]
+    fn however_many_are_weighed_logs_are_cut_and_removed_meanwhile() {
+        let turns = Turns::default();
+        let mut weighing: Vec<_> = (0..16).map(|_| Box::pin(turns.of_weighing())).collect();
+        let under_way: Vec<_> = weighing.iter_mut().map(|turn| turn.as_mut().now_or_never()).collect();
+        assert_eq!(under_way.iter().flatten().count(), WEIGHED_AT_ONCE);
+        drop(turns.all.acquire().now_or_never().unwrap().unwrap());
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::ready;
 use futures_util::stream;
 use types::{BashScope, LogId, SandboxId, Seq};
 
-use crate::{Appended, Changes, EventLog, Expect, Kv, KvEntry, Record, Result, Scan};
+use crate::{Appended, Changes, EventLog, Expect, Extent, Kv, KvEntry, Record, Result, Scan};
 
 /// An [`EventLog`] that hands everything on.
 #[async_trait]
@@ -30,8 +30,12 @@ pub trait LogDouble: Send + Sync {
         self.inner()?.tail(log).await
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner()?.delete(log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        self.inner()?.extent(log).await
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.inner()?.remove(log, extent).await
     }
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {
@@ -57,8 +61,12 @@ impl<T: LogDouble> EventLog for T {
         LogDouble::tail(self, log).await
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        LogDouble::delete(self, log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        LogDouble::extent(self, log).await
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        LogDouble::remove(self, log, extent).await
     }
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {

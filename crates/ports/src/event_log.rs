@@ -28,6 +28,16 @@ impl Appended {
     }
 }
 
+/// How far a log reaches that is to be removed: what is appended after this was looked up is not within it. Only the store
+/// that has told it knows what it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The last of its records.
+    pub last: u64,
+    /// The last of what lies beside them.
+    pub beside: u64,
+}
+
 /// The JSON of a republished record; the record itself is the parcel's blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -66,11 +76,28 @@ pub trait EventLog: Send + Sync {
     /// `Unavailable`, `Internal`.
     async fn tail(&self, log: &LogId) -> Result<Seq>;
 
-    /// Removes the log; an absent one is no error. A log made anew under the same id may start again.
+    /// How far the log reaches now.
     ///
     /// # Errors
     /// `Unavailable`, `Internal`.
-    async fn delete(&self, log: &LogId) -> Result<()>;
+    async fn extent(&self, log: &LogId) -> Result<Extent>;
+
+    /// Removes what is within `extent`, which was looked up before; nothing there is no error. Where several processes have the
+    /// store, all that was appended since stays: so whoever makes sure *between* the two that it is still the log he means
+    /// removes nothing of one that is made anew under its id. In a store of one process the log goes as a whole.
+    /// A log made anew may start again.
+    ///
+    /// # Errors
+    /// `Unavailable`: perhaps removed. `Internal`.
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()>;
+
+    /// Removes the log as it is now.
+    ///
+    /// # Errors
+    /// As [`EventLog::remove`].
+    async fn delete(&self, log: &LogId) -> Result<()> {
+        self.remove(log, self.extent(log).await?).await
+    }
 
     /// Drops the records before `first_kept`, as one change: a crash leaves all of them or none. What stays keeps
     /// its position, and the tail is as before: the last record stays, whatever is asked for. Records of one append

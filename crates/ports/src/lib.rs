@@ -26,7 +26,7 @@ pub use allowance::Allowance;
 pub use bucket::{Bucket, Update, Value, Versioned};
 pub use bus::{Bus, Delivery, LARGEST, Message, Parcel, Subscription, fits};
 pub use error::{Error, Result};
-pub use event_log::{Appended, EventLog, Record, Stored};
+pub use event_log::{Appended, EventLog, Extent, Record, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry, Scan};
 
 /// Everything a service is given. Cheap to clone.

@@ -53,7 +53,9 @@ pub(super) async fn start_conversation(
         Some(id) => (Some(id), StatusCode::OK),
         None => (attempt.conversation(), StatusCode::CREATED),
     };
-    if let Some(entry) = id.and_then(|id| conversations.get(&caller.tenant, id)) {
+    if let Some(id) = id
+        && let Some(entry) = conversations.get_stored(&caller.tenant, id).await?
+    {
         conversations.complete(&entry).await.map_err(run_fault)?;
         return answer(&reading, &entry, found, detail);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ports::{Appended, EventLog, Record, Result};
+use ports::{Appended, EventLog, Extent, Record, Result};
 use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::Scope;
 use types::time::utc_ago;
@@ -62,8 +62,12 @@ impl EventLog for Overtaken {
         self.inner.tail(log).await
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.inner.delete(log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        self.inner.extent(log).await
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.inner.remove(log, extent).await
     }
 
     async fn truncate_before(&self, log: &LogId, first_kept: Seq) -> Result<()> {

@@ -54,6 +54,18 @@ impl Conversations {
         self.0.index.get(tenant, id)
     }
 
+    /// As [`Conversations::get`], but nothing that was deleted on another gateway a moment ago.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn get_stored(
+        &self,
+        tenant: &TenantId,
+        id: ConversationId,
+    ) -> Result<Option<Arc<ConversationState>>, Fault> {
+        Ok(self.0.index.get_stored(tenant, id).await?)
+    }
+
     /// Whether it is still the conversation of its id: it was neither deleted nor made anew.
     #[must_use]
     pub fn has(&self, entry: &Arc<ConversationState>) -> bool {

@@ -62,7 +62,6 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     Ok(())
 }
 
-/// No more is lost with a snapshot than time, should its conversation be made in this moment.
 async fn sweep_snapshots(storage: &dyn Storage, ports: &Ports) -> Result<()> {
     let sandboxes = keys(ports.kv.as_ref(), STORED).await?;
     for sandbox in sandboxes.iter().filter_map(|key| SandboxId::parse(key)) {
@@ -77,10 +76,11 @@ async fn sweep_snapshots_of(sandbox: &SandboxId, storage: &dyn Storage, ports: &
     let logs: BTreeSet<LogId> = storage.logs(sandbox).await?.into_iter().collect();
     for log in &logs {
         let LogId::Snapshots { id, .. } = log else { continue };
+        let extent = ports.log.extent(log).await?;
         let is_needed = logs.contains(&LogId::conversation(sandbox, *id))
             || ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some();
         if !is_needed {
-            ports.log.delete(log).await?;
+            ports.log.remove(log, extent).await?;
             tracing::info!(%log, "removed the snapshot of a deleted conversation");
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{self, Address};
-use ports::{Error, Expect, KvEntry, Result};
+use ports::{Error, Expect, Extent, KvEntry, Result};
 use types::{Epoch, LogId, SandboxId};
 
 use super::protocol::{Question, StorageAnswer, unpack};
@@ -95,7 +95,11 @@ impl Archive for Remote {
         }
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        Err(Error::Internal(format!("to remove {log} is not for a worker")))
+    }
+
+    async fn remove(&self, log: &LogId, _: Extent) -> Result<()> {
         Err(Error::Internal(format!("to remove {log} is not for a worker")))
     }
 

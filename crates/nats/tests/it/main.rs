@@ -4,6 +4,7 @@
 mod buckets;
 mod common;
 mod contract;
+mod deleting;
 mod faults;
 mod hostile;
 mod lagging;

@@ -50,14 +50,25 @@ impl Index {
                 let stored = Versioned { value: record.clone(), revision };
                 return Ok(Created::New(self.adopt(Sighting::of(stored)?).await?));
             }
-            if let Some(entry) = self.any(record.id) {
-                return Ok(Created::Existing(entry));
-            }
+            // What is known here may have been deleted elsewhere.
             if let Some(stored) = records.get(&key).await? {
                 return Ok(Created::Existing(self.adopt(Sighting::of(stored)?).await?));
             }
         }
         Err(Error::Unavailable("the conversation comes and goes".to_owned()))
+    }
+
+    /// A conversation of `tenant`, as the store has it: what is known here may have been deleted elsewhere.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn get_stored(
+        &self,
+        tenant: &TenantId,
+        id: ConversationId,
+    ) -> ports::Result<Option<Arc<ConversationState>>> {
+        let Some(entry) = self.get(tenant, id) else { return Ok(None) };
+        Ok(self.read(id).await?.is_some_and(|record| entry.is_of(&record)).then_some(entry))
     }
 
     /// The whole record as stored: secrets sealed.
@@ -122,15 +133,10 @@ impl Index {
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
         forget(&entry).await?;
-        // Whoever was made to forget it answers for it no more. An attempt without an answer may have deleted it, and
-        // somebody may have made another one since.
+        // Whoever was made to forget it answers for it no more.
         match self.delete_stored(&entry).await {
             Err(Error::Unavailable(_)) => {
-                let delete = async || match self.read(id).await? {
-                    Some(record) if entry.is_of(&record) => self.delete_stored(&entry).await,
-                    _ => Ok(()),
-                };
-                while_unavailable(PAUSES, PATIENCE, delete).await?;
+                while_unavailable(PAUSES, PATIENCE, || self.delete_stored(&entry)).await?;
             }
             deleted => deleted?,
         }
@@ -138,13 +144,27 @@ impl Index {
         Ok(true)
     }
 
+    /// Somebody else may have deleted it, and another one have been made under its id, at any moment. So nothing is removed but
+    /// what was stored while the record was this conversation's.
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
         let key = entry.id.hex();
         let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
         let snapshots = LogId::snapshots(entry.log.sandbox(), entry.id);
         let log = &self.0.ports.log;
-        tokio::try_join!(log.delete(&entry.log), log.delete(&commands), log.delete(&snapshots))?;
-        self.0.ports.kv.delete(CONVERSATIONS, &key, Expect::Anything).await?;
+        let (events, others, kept) =
+            tokio::try_join!(log.extent(&entry.log), log.extent(&commands), log.extent(&snapshots))?;
+        let is_there = self.read(entry.id).await?.is_some_and(|record| entry.is_of(&record));
+        if !is_there {
+            return Ok(());
+        }
+        tokio::try_join!(
+            log.remove(&entry.log, events),
+            log.remove(&commands, others),
+            log.remove(&snapshots, kept),
+        )?;
+        let own =
+            |record: &mut Option<ConversationRecord>| record.take_if(|record| entry.is_of(record)).is_some();
+        self.records().change(&key, own).await?;
         if let Err(error) = self.0.ports.kv.delete(PROJECTIONS, &key, Expect::Anything).await {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");
         }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use manyhands_readmodel::index::{ConversationState, Created};
-use ports::Error;
+use ports::{Error, Expect};
 use tokio::time::timeout;
-use types::buckets::PROJECTIONS;
+use types::buckets::{CONVERSATIONS, PROJECTIONS};
 use types::conversation::ConversationRecord;
 use types::{LogId, SandboxId, Seq, TenantId};
 
@@ -192,4 +192,44 @@ async fn children_are_those_of_the_same_tenant_and_leave_nothing_behind() {
     assert_eq!(world.index.children_of(parent.id), []);
     let log = LogId::conversation(&own.sandbox, own.id);
     assert_eq!(world.ports.log.tail(&log).await.unwrap(), types::Seq::ZERO);
+}
+
+/// What another gateway does: its deletion comes first, and the id is used again.
+async fn made_anew_elsewhere(world: &World, earlier: &ConversationState) -> ConversationRecord {
+    world.ports.log.delete(&earlier.log).await.unwrap();
+    world.ports.kv.delete(CONVERSATIONS, &earlier.id.hex(), Expect::Anything).await.unwrap();
+    let created_at = "2026-11-24T00:00:00.000000Z".into();
+    let anew = ConversationRecord { id: earlier.id, created_at, ..record(earlier.log.sandbox()) };
+    made_elsewhere(world, &anew).await;
+    world.append(&earlier.log).await;
+    anew
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_late_removes_nothing_of_a_conversation_made_anew_elsewhere() {
+    let world = World::start().await;
+    let earlier = world.conversation().await;
+    let forget = async |entry: &ConversationState| {
+        made_anew_elsewhere(&world, entry).await;
+        Ok::<_, Error>(())
+    };
+    assert_eq!(world.index.delete(&earlier.tenant, earlier.id, forget).await, Ok(true));
+    assert_ne!(world.ports.log.tail(&earlier.log).await.unwrap(), Seq::ZERO);
+    let anew = world.index.read(earlier.id).await.unwrap().expect("its record is there");
+    let entry = until("the later conversation is shown", || world.index.any(anew.id)).await;
+    assert_eq!(*entry.created_at(), *anew.created_at);
+}
+
+#[tokio::test]
+async fn who_creates_is_not_told_of_a_conversation_that_was_deleted_elsewhere() {
+    let world = World::start().await;
+    let earlier = world.conversation().await;
+    world.buckets.be_silent(true);
+    let anew = made_anew_elsewhere(&world, &earlier).await;
+    assert!(world.index.get_stored(&earlier.tenant, earlier.id).await.unwrap().is_none());
+    let Created::Existing(entry) = world.index.create(&anew).await.unwrap() else { panic!("it is there") };
+    assert_eq!(*entry.created_at(), *anew.created_at);
+    world.ports.kv.delete(CONVERSATIONS, &anew.id.hex(), Expect::Anything).await.unwrap();
+    assert!(world.index.get_stored(&anew.tenant, anew.id).await.unwrap().is_none());
+    assert!(matches!(world.index.create(&anew).await.unwrap(), Created::New(_)));
 }

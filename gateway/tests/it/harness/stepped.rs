@@ -1,16 +1,20 @@
-//! A store that stops before one write, until it is told to go on: so that a test decides what happens in between.
+//! A store that stops before one write, until it is told to go on, and can keep quiet about changes: so that a test decides
+//! what happens in between.
 
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::ready;
 use ports::doubles::KvDouble;
-use ports::{Expect, Kv, Result};
+use ports::{Changes, Expect, Kv, Result};
 use tokio::sync::oneshot;
 
 pub struct Stepped {
     inner: Arc<dyn Kv>,
     stop: Mutex<Option<Stop>>,
+    silent: Arc<Mutex<Option<&'static str>>>,
 }
 
 struct Stop {
@@ -28,7 +32,12 @@ pub struct Stopped {
 
 impl Stepped {
     pub fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
-        Arc::new(Self { inner, stop: Mutex::default() })
+        Arc::new(Self { inner, stop: Mutex::default(), silent: Arc::default() })
+    }
+
+    /// Nobody is told of changes in `bucket` any more.
+    pub fn be_silent(&self, bucket: &'static str) {
+        *self.silent.lock().unwrap() = Some(bucket);
     }
 
     /// Stops once, before a value with `text` in it is written into `bucket`.
@@ -64,5 +73,11 @@ impl KvDouble for Stepped {
             stop.go_on.await.unwrap();
         }
         self.inner.put(bucket, key, value, expect).await
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        let (silent, bucket) = (self.silent.clone(), bucket.to_owned());
+        let heard = self.inner.watch(&bucket).await?;
+        Ok(heard.filter(move |_| ready(*silent.lock().unwrap() != Some(bucket.as_str()))).boxed())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ports::doubles::LogDouble;
-use ports::{EventLog, Result};
+use ports::{EventLog, Extent, Result};
 use types::LogId;
 
 pub struct Removing {
@@ -18,7 +18,11 @@ impl LogDouble for Removing {
         Ok(self.worker.as_ref())
     }
 
-    async fn delete(&self, log: &LogId) -> Result<()> {
-        self.control.delete(log).await
+    async fn extent(&self, log: &LogId) -> Result<Extent> {
+        self.control.extent(log).await
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.control.remove(log, extent).await
     }
 }
