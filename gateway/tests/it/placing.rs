@@ -13,10 +13,10 @@ use crate::harness::stepped::Stepped;
 
 const PLACE: &str = "/workspace/w";
 
-async fn world() -> (World, Arc<Stepped>) {
+async fn world(policy: Policy) -> (World, Arc<Stepped>) {
     let mut stepped = None;
     let world = start_on(
-        Policy::Workspace,
+        policy,
         1,
         |_| {},
         |ports| {
@@ -43,7 +43,7 @@ async fn delete(world: &World, id: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted_meanwhile() {
-    let (world, store) = world().await;
+    let (world, store) = world(Policy::Workspace).await;
     let last = world.gateway().create_from(create_body(PLACE)).await;
     let given_up = world.sandbox_of(&last).await;
     let next = ConversationId::random();
@@ -61,7 +61,7 @@ async fn a_conversation_is_placed_again_if_the_last_one_in_its_place_was_deleted
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sandbox_is_not_given_up_for_its_last_conversation_if_the_next_was_placed_meanwhile() {
-    let (world, store) = world().await;
+    let (world, store) = world(Policy::Workspace).await;
     let last = world.gateway().create_from(create_body(PLACE)).await;
     let sandbox = world.sandbox_of(&last).await;
     let next = ConversationId::random();
@@ -73,4 +73,33 @@ async fn a_sandbox_is_not_given_up_for_its_last_conversation_if_the_next_was_pla
     assert_eq!(world.sandbox_of(&next.to_string()).await, sandbox);
     assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
     assert_eq!(world.gateway().bash(&format!("/api/conversations/{next}"), None).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_is_made_anew_while_its_sandbox_is_given_up_has_one() {
+    let (world, store) = world(Policy::Conversation).await;
+    let id = ConversationId::random();
+    world.gateway().create_from(with_id(id)).await;
+    let given_up = store.stop_before(SANDBOXES, r#""want":"deleted""#);
+    let creating = given_up.meanwhile(async {
+        world.gateway().create_from(with_id(id)).await;
+    });
+    let name = id.to_string();
+    tokio::join!(delete(&world, &name), creating);
+    let sandbox = world.sandbox_of(&name).await;
+    assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    assert_eq!(world.gateway().bash(&format!("/api/conversations/{id}"), None).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_another_gateway_has_just_deleted_is_made_anew_for_who_asks_for_it() {
+    let (world, store) = world(Policy::Shared).await;
+    let id = ConversationId::random();
+    world.gateway().create_from(with_id(id)).await;
+    let earlier = world.record(&id.to_string()).await;
+    // What the other gateway does, of which this one has not heard.
+    store.be_silent(CONVERSATIONS);
+    world.ports.kv.delete(CONVERSATIONS, &id.hex(), ports::Expect::Anything).await.unwrap();
+    world.gateway().create_from(with_id(id)).await;
+    assert_ne!(world.record(&id.to_string()).await.created_at, earlier.created_at);
 }

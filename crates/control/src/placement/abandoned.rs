@@ -1,9 +1,9 @@
 //! Sandboxes of conversations that are no more: whoever deleted the conversation died, or could not reach the store, before
 //! the sandbox was given up.
 //!
-//! Who makes a conversation writes its record and then touches the sandbox that was old ([`OLD`]). Here the sandboxes are
-//! read, then all records, and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes
-//! between, or whoever makes the conversation finds the sandbox given up and places it elsewhere.
+//! Who makes a conversation writes its record and then touches its sandbox. Here the sandboxes are read, then all records,
+//! and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes between, or
+//! whoever makes the conversation finds the sandbox given up and places it elsewhere.
 //!
 //! Where sandboxes are named after directories none is given up here: what looks like a conversation's may be a directory's,
 //! whose files nobody has deleted.
@@ -21,8 +21,7 @@ use types::{ConversationId, SandboxId};
 use super::{Fleet, Policy, records};
 
 const OFTEN: Duration = Duration::from_secs(3_600);
-/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned. Who comes into it makes it
-/// young after half of that: the clocks of gateways may differ by the other half.
+/// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
 const OLD: u64 = 3_600_000;
 
 impl Fleet {
@@ -80,11 +79,6 @@ impl Fleet {
         }
         Ok(put.is_some())
     }
-}
-
-/// Whether somebody may soon find that it is abandoned, unless it is touched.
-pub(super) fn is_old(wanted: &Wanted) -> bool {
-    age_of(wanted) >= OLD / 2
 }
 
 fn age_of(wanted: &Wanted) -> u64 {
@@ -187,7 +181,7 @@ mod tests {
         let world = world(Policy::Conversation, &[("old", wanted(&id.hex(), 1))]).await;
         assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
         let stored = world.ports.kv.get(SANDBOXES, "old").await.unwrap().unwrap();
-        assert!(!is_old(&serde_json::from_slice(&stored.value).unwrap()));
+        assert!(age_of(&serde_json::from_slice(&stored.value).unwrap()) < OLD);
     }
 
     #[tokio::test]
@@ -215,5 +209,39 @@ mod tests {
         world.fleet.left(&own, parent).await.unwrap();
         let stored = world.ports.kv.get(SANDBOXES, "own").await.unwrap().unwrap();
         assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
+    }
+
+    #[tokio::test]
+    async fn of_two_gateways_that_delete_the_last_two_conversations_of_a_place_one_gives_its_sandbox_up() {
+        let (here, elsewhere) = (ConversationId::random(), ConversationId::random());
+        let (mut world, late) = (
+            world(Policy::Workspace, &[("files", wanted("a", 1))]).await,
+            world(Policy::Workspace, &[]).await,
+        );
+        // What the other gateway has deleted is known here still.
+        late.index.create(&record(elsewhere, "files")).await.unwrap();
+        world.fleet.index = late.index.clone();
+        let files = SandboxId::parse("files").unwrap();
+        world.fleet.left(&files, here).await.unwrap();
+        let stored = world.ports.kv.get(SANDBOXES, "files").await.unwrap().unwrap();
+        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Deleted);
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_is_no_more_does_not_come_back_to_life() {
+        let id = ConversationId::random();
+        let world = world(Policy::Conversation, &[]).await;
+        let tenant = TenantId::default();
+        let gone = world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap();
+        // Whoever gave it up has died before it could say that it stands for the place no more.
+        world.ports.kv.delete(SANDBOXES, gone.as_str(), Expect::Anything).await.unwrap();
+        while world.fleet.wanted.get(gone.as_str()).is_some() {
+            tokio::task::yield_now().await;
+        }
+        let next = world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap();
+        assert_ne!(next, gone);
+        assert!(world.ports.kv.get(SANDBOXES, gone.as_str()).await.unwrap().is_none());
+        assert!(world.ports.kv.get(SANDBOXES, next.as_str()).await.unwrap().is_some());
+        assert_eq!(world.fleet.sandbox_of(&tenant, &id.hex()).await.unwrap(), next);
     }
 }

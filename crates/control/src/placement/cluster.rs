@@ -11,7 +11,6 @@ use types::placement::{Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
-use super::abandoned::is_old;
 use super::policy::{DEFAULT, place_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
@@ -66,11 +65,11 @@ impl Placement for Fleet {
     }
 
     async fn kept(&self, record: &ConversationRecord) -> ports::Result<bool> {
-        let is_own = record.id.hex();
-        // Nobody gives up a sandbox that is the conversation's own, and was wanted a short while ago.
+        let own = record.id.hex();
+        // Written in any case: whoever is about to give the sandbox up, having seen no conversation in it, fails by that.
         let keep = |wanted: &mut Wanted| {
-            let is_guest = wanted.place != is_own;
-            let keeps = wanted.want != Want::Deleted && (is_guest || is_old(wanted));
+            let is_guest = wanted.place != own;
+            let keeps = wanted.want != Want::Deleted;
             if keeps {
                 wanted.touched_at = unix_ms();
                 wanted.has_guests |= is_guest;
@@ -173,7 +172,7 @@ impl Fleet {
         id: ConversationId,
     ) -> ports::Result<bool> {
         match wanted.place == id.hex() && !wanted.has_guests {
-            true => Ok(!self.index.in_sandbox(sandbox).is_empty()
+            true => Ok(self.has_known(sandbox).await?
                 || records::is_conversation_in(self.kv.as_ref(), id, sandbox).await?),
             false => self.is_used(sandbox).await,
         }
@@ -186,12 +185,20 @@ impl Fleet {
         self.quiet(sandbox, |lease| lease.runs == 0 && (is_own || lease.idle_seconds > 0)).await
     }
 
-    /// Whether a conversation is in the sandbox. The store is asked where none is known here: another replica may have
-    /// just placed one.
+    /// Whether a conversation is in the sandbox, by the store: another replica may have just placed one, or deleted one
+    /// that is known here.
     async fn is_used(&self, sandbox: &SandboxId) -> ports::Result<bool> {
-        if !self.index.in_sandbox(sandbox).is_empty() {
-            return Ok(true);
+        Ok(self.has_known(sandbox).await?
+            || records::is_any_conversation_in(self.kv.as_ref(), sandbox).await?)
+    }
+
+    /// Whether one of the conversations that are known to be in the sandbox still is.
+    async fn has_known(&self, sandbox: &SandboxId) -> ports::Result<bool> {
+        for entry in self.index.in_sandbox(sandbox) {
+            if records::is_conversation_in(self.kv.as_ref(), entry.id, sandbox).await? {
+                return Ok(true);
+            }
         }
-        records::is_any_conversation_in(self.kv.as_ref(), sandbox).await
+        Ok(false)
     }
 }

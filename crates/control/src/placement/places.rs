@@ -48,11 +48,16 @@ impl Fleet {
                 Some(named) => Expect::Revision(named.revision),
                 None => Expect::Absent,
             };
-            let named = places.put(&key, &self.choose(tenant, place), expect).await?;
-            if named.is_none() {
-                // Another gateway was quicker: its choice holds.
-                tokio::time::sleep(pauses.pause()).await;
+            let (chosen, made) = self.choose(tenant, place).await?;
+            if places.put(&key, &chosen, expect).await?.is_some() {
+                continue;
             }
+            // Another gateway was quicker: its choice holds, and nobody has heard of this one.
+            if let Some(revision) = made.filter(|_| chosen != SandboxId::shared()) {
+                let sandboxes = records::sandboxes(self.kv.as_ref());
+                sandboxes.remove(chosen.as_str(), Expect::Revision(revision)).await?;
+            }
+            tokio::time::sleep(pauses.pause()).await;
         }
         Err(Error::Unavailable("no sandbox could be had for the place".to_owned()))
     }
@@ -71,30 +76,32 @@ impl Fleet {
         records::places(self.kv.as_ref()).change(&key(tenant, place), forget).await.map(drop)
     }
 
-    /// Whether `sandbox` is that of the place from now on.
+    /// Whether `sandbox` is that of the place from now on. One that has no record is no more, and what it has stored may be on
+    /// the point of being removed.
     async fn take(&self, sandbox: &SandboxId, tenant: &TenantId, place: &str) -> ports::Result<bool> {
         let claim = |wanted: &mut Option<Wanted>| {
-            let is_free = |wanted: &Wanted| wanted.tenant.is_none() && wanted.want != Want::Deleted;
-            if !wanted.as_ref().is_none_or(is_free) {
-                return false;
-            }
-            let want = wanted.take().map_or(Want::Paused, |unclaimed| unclaimed.want);
-            let (tenant, place) = (Some(tenant.clone()), place.to_owned());
-            let touched_at = unix_ms();
-            *wanted = Some(Wanted { tenant, place, want, touched_at, quiet_after: None, has_guests: false });
+            let is_free = |wanted: &mut Wanted| wanted.tenant.is_none() && wanted.want != Want::Deleted;
+            let Some(free) = wanted.take_if(is_free) else { return false };
+            *wanted = Some(claimed(free.want, tenant, place));
             true
         };
         let stored = records::sandboxes(self.kv.as_ref()).change(sandbox.as_str(), claim).await?;
         Ok(stored.is_some_and(|stored| owns(&stored.value, tenant, place)))
     }
 
-    fn choose(&self, tenant: &TenantId, place: &str) -> SandboxId {
-        if *tenant != TenantId::default() || place != DEFAULT {
-            return self.warm().unwrap_or_else(fresh);
-        }
+    /// A sandbox for a place, with the revision of its record if that was made for it. A new one has its record before it stands
+    /// for the place, so that whoever finds one without knows that it is no more.
+    async fn choose(&self, tenant: &TenantId, place: &str) -> ports::Result<(SandboxId, Option<u64>)> {
+        let is_default = *tenant == TenantId::default() && place == DEFAULT;
         // Where conversations have places of their own the default one may never be used.
-        let warm = if self.cluster.policy == Policy::Shared { self.warm() } else { None };
-        warm.unwrap_or_else(SandboxId::shared)
+        let warm = if is_default && self.cluster.policy != Policy::Shared { None } else { self.warm() };
+        if let Some(warm) = warm {
+            return Ok((warm, None));
+        }
+        let new = if is_default { SandboxId::shared() } else { fresh() };
+        let wanted = claimed(Want::Paused, tenant, place);
+        let made = records::sandboxes(self.kv.as_ref()).make(new.as_str(), &wanted).await?;
+        Ok((new, made))
     }
 
     /// A sandbox of the warm pool, any: gateways that choose at the same time shall not all want the same.
@@ -111,6 +118,11 @@ impl Fleet {
         let dice = Uuid::new_v4().as_u128() % (free.len().max(1) as u128);
         free.into_iter().nth(usize::try_from(dice).unwrap_or_default())
     }
+}
+
+fn claimed(want: Want, tenant: &TenantId, place: &str) -> Wanted {
+    let (tenant, place, touched_at) = (Some(tenant.clone()), place.to_owned(), unix_ms());
+    Wanted { tenant, place, want, touched_at, quiet_after: None, has_guests: false }
 }
 
 fn owns(wanted: &Wanted, tenant: &TenantId, place: &str) -> bool {
