@@ -83,6 +83,7 @@ impl Control {
             }
             Mode::Cluster(cluster) => {
                 models.clone().serve(&server).await?;
+                tasks.spawn_vital("sweeping sums", models.clone().keep_swept(ports.kv.clone()));
                 let fleet = Arc::new(Fleet::start(cluster, ports, index, tasks).await?);
                 let workers = Workers::new(ports.bus.clone(), fleet.clone());
                 let settled = placement::close_cut_off_runs_of(&fleet, &workers, index, tasks);

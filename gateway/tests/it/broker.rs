@@ -61,6 +61,13 @@ impl Scene {
         self.ask(&self.sandbox, &keyless(&self.provider)).await
     }
 
+    /// Under which key it is counted what the conversation spends.
+    async fn key(&self) -> String {
+        let record = self.world.record(&self.conversation.to_string()).await;
+        let created_at: String = record.created_at.chars().filter(char::is_ascii_digit).collect();
+        format!("conversation.{}.{created_at}", self.conversation.hex())
+    }
+
     /// A stored sum, without what it remembers of those who wrote it.
     async fn spent(&self, key: &str) -> Value {
         let mut sum: Value = self.world.read(BUDGETS, key).await.unwrap_or_default();
@@ -102,7 +109,8 @@ async fn the_broker_adds_the_headers_and_counts_what_an_answer_costs() {
     assert_eq!(seen[0].headers["x-team"], "team-canary");
     assert_eq!(seen[0].headers["x-litellm-session-id"], scene.conversation.to_string());
     let wanted = json!({"calls": 1, "prompt_tokens": 10, "completion_tokens": 2, "cost": 7.0});
-    until(async || scene.spent(&format!("conversation.{}", scene.conversation.hex())).await == wanted).await;
+    let own = scene.key().await;
+    until(async || scene.spent(&own).await == wanted).await;
     until(async || scene.spent("tenant.default").await == wanted).await;
     let shown = scene.world.gateway().fetch("/metrics").await;
     let counted = shown.text().await.unwrap();
@@ -122,7 +130,7 @@ async fn calls_at_the_same_time_are_all_counted() {
     let scene = Scene::with(json!({"max_budget_per_run": 1e9}), None).await;
     let answers = futures_util::future::join_all((0..CALLS).map(|_| scene.answer())).await;
     assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
-    for key in [format!("conversation.{}", scene.conversation.hex()), "tenant.default".to_owned()] {
+    for key in [scene.key().await, "tenant.default".to_owned()] {
         until(async || scene.spent(&key).await["calls"] == CALLS).await;
         assert_eq!(scene.spent(&key).await["cost"], 7.0 * CALLS as f64);
     }

@@ -27,7 +27,7 @@ impl Conversations {
                 tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
             }
         }
-        self.0.models.forget(id).await;
+        self.0.models.forget(&entry.record()).await;
         Ok(there_was)
     }
 

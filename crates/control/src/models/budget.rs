@@ -17,6 +17,9 @@ use super::tally::{Spending, Tally};
 /// How long sums that nothing limits may lag behind: fewer writes.
 const UNLIMITED_LAG: Duration = Duration::from_millis(500);
 
+/// Before the id of a conversation, in the keys of sums.
+const CONVERSATION: &str = "conversation.";
+
 /// For a call that waits for others to end.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -61,8 +64,11 @@ impl Budgets {
         if limit.is_none() && self.tenant_ceiling.is_none() {
             return Ok(None);
         }
-        let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
-        let (own, tenants) = tokio::try_join!(self.tally.sum(&own), self.tally.sum(&tenants))?;
+        let tally = &self.tally;
+        let (own, before, tenants) = (key_of(record), key_before(record.id), key_of_tenant(&record.tenant));
+        let (own, before, tenants) =
+            tokio::try_join!(tally.sum(&own), tally.sum(&before), tally.sum(&tenants))?;
+        let own = own + before;
         let own_reached = limit.filter(|limit| own.cost >= *limit).map(|limit| {
             format!("Agent reached maximum budget limit (${limit}); accumulated cost ${:.4}.", own.cost)
         });
@@ -85,7 +91,7 @@ impl Budgets {
             if let Some(text) = budget.reached {
                 return Ok(Allowance::Reached(text));
             }
-            let own = budget.limit.map(|limit| (key_of(record.id), limit - budget.spent));
+            let own = budget.limit.map(|limit| (key_of(record), limit - budget.spent));
             let tenants = budget.tenant_limit;
             let tenants = tenants.map(|limit| (key_of_tenant(&record.tenant), limit - budget.tenant_spent));
             let left = own.into_iter().chain(tenants).map(|(key, cost)| Left { key, cost });
@@ -107,13 +113,16 @@ impl Budgets {
             completion_tokens: spent.tokens.completion_tokens,
             cost: spent.cost,
         };
-        let (own, tenants) = (key_of(record.id), key_of_tenant(&record.tenant));
+        let (own, tenants) = (key_of(record), key_of_tenant(&record.tenant));
         tokio::join!(self.tally.add(&own, call, pause, stop), self.tally.add(&tenants, call, pause, stop));
     }
 
-    pub async fn forget(&self, conversation: ConversationId) {
-        if let Err(error) = self.tally.forget(&key_of(conversation)).await {
-            tracing::debug!(conversation.id = %conversation, %error, "what it has spent is not forgotten");
+    /// What is counted of the conversation after this is found by [`sweep`](super::sweep).
+    pub async fn forget(&self, record: &ConversationRecord) {
+        for key in [key_of(record), key_before(record.id)] {
+            if let Err(error) = self.tally.forget(&key).await {
+                tracing::debug!(conversation.id = %record.id, %error, "what it has spent is not forgotten");
+            }
         }
     }
 }
@@ -123,10 +132,56 @@ fn limit_of(record: &ConversationRecord) -> Option<f64> {
     record.agent.get("max_budget_per_run").and_then(Value::as_f64)
 }
 
-fn key_of(conversation: ConversationId) -> String {
-    format!("conversation.{}", conversation.hex())
+/// Of this one, and of no other that has its id before or after it.
+pub(super) fn key_of(record: &ConversationRecord) -> String {
+    let created_at: String = record.created_at.chars().filter(char::is_ascii_digit).collect();
+    format!("{}.{created_at}", key_before(record.id))
+}
+
+/// Where earlier releases kept the sum of whichever conversation had the id.
+pub(super) fn key_before(id: ConversationId) -> String {
+    format!("{CONVERSATION}{}", id.hex())
+}
+
+/// Whose sum is under a key; `None` for a tenant's.
+pub(super) fn conversation_of(key: &str) -> Option<ConversationId> {
+    key.strip_prefix(CONVERSATION)?.split('.').next()?.parse().ok()
 }
 
 fn key_of_tenant(tenant: &TenantId) -> String {
     format!("tenant.{tenant}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(id: ConversationId, created_at: &str) -> ConversationRecord {
+        serde_json::from_value(json!({"id": id, "sandbox": "default", "created_at": created_at, "title": null,
+            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {"max_budget_per_run": 1.0},
+            "max_iterations": 1, "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"},
+            "security_analyzer": null}))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_deleted_conversation_spends_late_is_no_matter_of_one_made_anew_under_its_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let (budgets, stop) = (Budgets::new(ports.kv, None), CancellationToken::new());
+        let id = ConversationId::random();
+        let [earlier, anew] =
+            ["2026-11-23T00:00:00.000000Z", "2026-11-23T00:00:00.000001Z"].map(|at| record(id, at));
+        let spent = |cost| Spent { cost, ..Spent::default() };
+        budgets.add(&earlier, &spent(2.0), &stop).await;
+        budgets.forget(&earlier).await;
+        budgets.add(&earlier, &spent(2.0), &stop).await;
+        assert_eq!(budgets.of(&anew).await.unwrap().unwrap().spent, 0.0);
+        budgets.add(&anew, &spent(0.5), &stop).await;
+        budgets.forget(&earlier).await;
+        assert_eq!(budgets.of(&anew).await.unwrap().unwrap().spent, 0.5);
+    }
 }

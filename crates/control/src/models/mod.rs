@@ -9,6 +9,7 @@ mod exchange;
 mod pauses;
 mod reserve;
 mod route;
+mod sweep;
 mod tally;
 
 use std::sync::Arc;
@@ -95,8 +96,8 @@ impl Models {
     }
 
     /// Forgets what a deleted conversation has spent; its tenant has still spent it.
-    pub async fn forget(&self, conversation: ConversationId) {
-        self.0.budgets.forget(conversation).await;
+    pub async fn forget(&self, record: &ConversationRecord) {
+        self.0.budgets.forget(record).await;
     }
 
     /// Answers workers until the server stops.
