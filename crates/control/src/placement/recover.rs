@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use ports::retry::Backoff;
 use ports::rpc::Code;
 use readmodel::index::{ConversationState, Index};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone, ConversationCall};
 use types::conversation::Status;
@@ -24,9 +23,11 @@ use crate::Tasks;
 /// What the opening of a conversation may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Workers may answer later than the gateway, and than they have their leases.
+/// Workers may answer later than the gateway, and than they have their leases; and the store may be away in part.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(60));
+
+/// How long a server of one process waits for its worker to close them, before it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// A gateway that starts waits no longer than this for the workers of runs that were cut off: another supervisor takes over
 /// within seconds, and starts them at once.
@@ -49,6 +50,7 @@ pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) -> Cancell
         let _when_closed = when_closed;
         close(cut_off, &workers, &index).await;
     });
+    cancel_after(&closed, PATIENCE, tasks);
     closed
 }
 
@@ -83,12 +85,7 @@ pub(crate) fn follow_fleet(
             }
         });
     }
-    let too_long = settled.clone();
-    tasks.spawn_until_drain(async move {
-        // Whichever comes first.
-        let _ = tokio::time::timeout(SETTLED_AFTER, too_long.cancelled()).await;
-        too_long.cancel();
-    });
+    cancel_after(&settled, SETTLED_AFTER, tasks);
     let (workers, index, telling) = (workers.clone(), index.clone(), tasks.clone());
     tasks.spawn_vital("telling new workers of runs that were cut off", async move {
         loop {
@@ -107,6 +104,16 @@ pub(crate) fn follow_fleet(
         }
     });
     settled
+}
+
+/// Unless somebody has done so before.
+fn cancel_after(token: &CancellationToken, patience: Duration, tasks: &Tasks) {
+    let token = token.clone();
+    tasks.spawn_until_drain(async move {
+        // Whichever comes first.
+        let _ = tokio::time::timeout(patience, token.cancelled()).await;
+        token.cancel();
+    });
 }
 
 fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String, Epoch>) -> Vec<String> {
@@ -128,28 +135,97 @@ async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers, index: &
     waking.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
-/// Has the conversation opened, and waits until the index shows what came of it; for one that runs nothing changes.
+/// Has the conversation opened, and waits until the index shows what came of it; for one that runs nothing changes. Nobody
+/// tells this worker a second time: it is asked until it has answered, or is over.
 async fn wake(workers: &Workers, index: &Index, entry: &Arc<ConversationState>) {
-    let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
+    let (sandbox, mut pauses) = (entry.log.sandbox(), PAUSES);
     let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
+    let placement = workers.placement();
+    let mut worker = placement.incarnation(sandbox);
+    let is_cut_off = || {
+        let is_there = index.any(entry.id).is_some_and(|present| Arc::ptr_eq(&present, entry));
+        is_there && entry.status() == Status::Running
+    };
     loop {
-        let waking = workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, DEADLINE);
-        match waking.await {
+        match workers.call_if_awake::<_, CommandDone>(sandbox, &call, DEADLINE).await {
             Ok(done) => {
                 if let Err(error) = index.wait_for(entry, done.seq, DEADLINE).await {
                     tracing::warn!(conversation.id = %entry.id, %error, "the end of a run that was cut off is not known");
                 }
                 return;
             }
-            Err(fault)
-                if matches!(fault.code, Code::Absent | Code::Unavailable) && Instant::now() < give_up =>
-            {
+            Err(fault) if is_for_now(fault.code) => {
                 tokio::time::sleep(pauses.pause()).await;
+                worker = worker.or_else(|| placement.incarnation(sandbox));
+                // The next one is told by itself.
+                let is_over = worker.is_some() && placement.ended(sandbox, worker).now_or_never().is_some();
+                if is_over || !is_cut_off() {
+                    return;
+                }
             }
             Err(fault) => {
                 tracing::warn!(conversation.id = %entry.id, error = %fault, "a run that was cut off is not closed");
                 return;
             }
         }
+    }
+}
+
+fn is_for_now(code: Code) -> bool {
+    matches!(code, Code::Absent | Code::Unavailable | Code::Busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use bytes::Bytes;
+    use ports::rpc::{Address, Call, Fault, Limits, Reason, Server};
+    use serde_json::json;
+    use tokio::time::Instant;
+    use types::Seq;
+    use types::log::LogRecord;
+
+    use super::*;
+    use crate::placement::Single;
+
+    #[tokio::test]
+    async fn a_run_that_was_cut_off_is_closed_however_long_its_worker_cannot_open_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let tasks = Tasks::default();
+        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let record = json!({"id": types::ConversationId::random(), "sandbox": "default",
+            "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
+            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
+            "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
+        let record: types::conversation::ConversationRecord = serde_json::from_value(record).unwrap();
+        let running = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
+            "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "running"});
+        let running = LogRecord::event(0, &running).unwrap().encode().unwrap().into();
+        let log = types::LogId::conversation(&record.sandbox, record.id);
+        ports.log.append(&log, Seq::ZERO, vec![running]).await.unwrap();
+        index.create(&record).await.unwrap();
+        let entry = index.any(record.id).unwrap();
+        assert_eq!(entry.status(), Status::Running);
+
+        let (able_at, is_closed) =
+            (Instant::now() + Duration::from_secs(600), Arc::new(AtomicBool::new(false)));
+        let closing = is_closed.clone();
+        let open = move |_: Call<ConversationCall>| {
+            let is_able = Instant::now() >= able_at;
+            closing.fetch_or(is_able, Ordering::Relaxed);
+            std::future::ready(match is_able {
+                true => Ok((CommandDone::default(), Bytes::new())),
+                false => Err(Fault::from(Reason::Overloaded)),
+            })
+        };
+        let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
+        let limits = Limits::new(8, 1 << 20);
+        server.serve(&Address::of_worker(&record.sandbox, None), None, limits, open).await.unwrap();
+        tokio::time::pause();
+        wake(&Workers::new(ports.bus.clone(), Arc::new(Single)), &index, &entry).await;
+        assert!(is_closed.load(Ordering::Relaxed));
     }
 }
