@@ -1,7 +1,9 @@
-//! All that a command has printed, as one answer. It may be more than fits into memory, so it is written from the log
-//! while the client takes it: first the texts of one stream, then those of the other.
+//! All that a command has printed, as one answer: first the texts of one stream, then those of the other. A little is read
+//! once and sent in one piece. It may be more than fits into memory, so much is written from the log while the client
+//! takes it.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{ApiError, ApiResult};
+
+/// Bytes of records that are answered in one piece.
+const AT_ONCE: usize = 128 * 1024;
 
 /// What stands before the texts.
 #[derive(Serialize, Deserialize)]
@@ -39,20 +44,40 @@ type Choice = for<'a> fn(Texts<'a>) -> Option<&'a RawValue>;
 /// All outputs of a command as its last one.
 pub(super) async fn answer(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Response> {
     let last = outputs.last().copied().ok_or_else(|| ApiError::internal("a command without output"))?;
-    let mut head = pin!(records_of(tail.event_log(), tail.log.clone(), vec![last]));
-    let head = head.try_next().await?.ok_or_else(|| ApiError::internal("a command without its end"))?;
-    let mut head = serde_json::to_string(&serde_json::from_slice::<Head>(&head)?)?;
-    head.truncate(head.len() - 1);
-    let text = |choose: Choice| text(records_of(tail.event_log(), tail.log.clone(), outputs.clone()), choose);
-    let said = |words: String| stream::iter([Ok(Bytes::from(words))]);
-    let body = said(head + ",\"stdout\":")
-        .chain(text(|texts| texts.stdout))
-        .chain(said(",\"stderr\":".to_owned()))
-        .chain(text(|texts| texts.stderr))
-        .chain(said("}".to_owned()));
-    let mut response = Response::new(Body::from_stream(body));
+    let (log, id) = (tail.event_log(), tail.log.clone());
+    let of = move |outputs: Vec<EventSummary>| records_of(Arc::clone(&log), id.clone(), outputs);
+    let body = if outputs.iter().map(|output| output.len).sum::<usize>() <= AT_ONCE {
+        let records: Vec<Bytes> = of(outputs).try_collect().await?;
+        let end = records.last().ok_or_else(without_end)?.clone();
+        let again = || stream::iter(records.clone()).map(Ok);
+        let parts = joined(end, again(), again())?;
+        Body::from(parts.try_collect::<Vec<Bytes>>().await?.concat())
+    } else {
+        let end = pin!(of(vec![last])).try_next().await?.ok_or_else(without_end)?;
+        Body::from_stream(joined(end, of(outputs.clone()), of(outputs))?)
+    };
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+fn joined(
+    end: Bytes,
+    for_stdout: impl Stream<Item = ports::Result<Bytes>> + Send + 'static,
+    for_stderr: impl Stream<Item = ports::Result<Bytes>> + Send + 'static,
+) -> ApiResult<impl Stream<Item = ApiResult<Bytes>> + Send> {
+    let mut head = serde_json::to_string(&serde_json::from_slice::<Head>(&end)?)?;
+    head.truncate(head.len() - 1);
+    let said = |words: String| stream::iter([Ok(Bytes::from(words))]);
+    Ok(said(head + ",\"stdout\":")
+        .chain(text(for_stdout, |texts| texts.stdout))
+        .chain(said(",\"stderr\":".to_owned()))
+        .chain(text(for_stderr, |texts| texts.stderr))
+        .chain(said("}".to_owned())))
+}
+
+fn without_end() -> ApiError {
+    ApiError::internal("a command without its end")
 }
 
 /// The texts of one stream as one JSON text; `null` without any.
@@ -83,7 +108,7 @@ fn inside(record: &Bytes, choose: Choice) -> ApiResult<Option<Bytes>> {
 mod tests {
     use super::*;
 
-    async fn joined(texts: &[Option<&str>]) -> Option<String> {
+    async fn joined_text(texts: &[Option<&str>]) -> Option<String> {
         let records: Vec<ports::Result<Bytes>> = texts
             .iter()
             .map(|text| Ok(serde_json::json!({"stdout": text, "stderr": null}).to_string().into()))
@@ -96,8 +121,8 @@ mod tests {
     #[tokio::test]
     async fn texts_are_joined_whatever_they_hold() {
         let texts = ["a\"\\", "\\\"b\n", "", "é\u{1F600}"].map(Some);
-        assert_eq!(joined(&texts).await.as_deref(), Some("a\"\\\\\"b\né\u{1F600}"));
-        assert_eq!(joined(&[None, Some("")]).await.as_deref(), Some(""));
-        assert_eq!(joined(&[None]).await, None);
+        assert_eq!(joined_text(&texts).await.as_deref(), Some("a\"\\\\\"b\né\u{1F600}"));
+        assert_eq!(joined_text(&[None, Some("")]).await.as_deref(), Some(""));
+        assert_eq!(joined_text(&[None]).await, None);
     }
 }

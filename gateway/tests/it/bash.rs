@@ -52,6 +52,19 @@ async fn execute_joins_output_that_came_in_pieces() {
 }
 
 #[tokio::test]
+async fn a_little_output_is_answered_in_one_piece_and_much_as_it_is_read() {
+    let server = start().await;
+    for (command, is_whole) in
+        [("echo a; echo b >&2", true), ("head -c 300000 /dev/zero | tr '\\0' x", false)]
+    {
+        let request = server.request(Method::POST, "/api/bash/execute_bash_command");
+        let answer = request.json(&json!({"command": command})).send().await.unwrap();
+        assert_eq!(answer.headers().contains_key("content-length"), is_whole, "{command}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["exit_code"], 0);
+    }
+}
+
+#[tokio::test]
 async fn many_commands_at_once_get_each_their_own_output() {
     let server = start().await;
     let outputs = futures_util::future::join_all((0..20).map(|i| {

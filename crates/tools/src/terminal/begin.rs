@@ -146,7 +146,7 @@ impl Terminal {
 /// said that it is ready as it should has shown it thereby; any other has to run an empty command.
 async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Prompt>, String> {
     let Phase::Idle(prompt) = shell.phase() else { return Ok(None) };
-    if matches!(prompt.state, State::Sound | State::Mended) {
+    if prompt.state.is_tidy() {
         return Ok(Some(prompt));
     }
     shell.begin(&prompt, "", &[]).await;

@@ -143,6 +143,11 @@ fn read(fields: &[u8]) -> Option<Piece<'static>> {
 }
 
 impl State {
+    /// Whether what the command has changed is put back.
+    pub fn is_tidy(self) -> bool {
+        matches!(self, Self::Sound | Self::Mended)
+    }
+
     fn read(mark: &str) -> Self {
         match mark {
             "" => Self::Sound,

@@ -25,6 +25,7 @@ use super::output::{Output, Report};
 use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
 use super::sight::Sight;
+use super::words::TIDY_FIRST;
 use crate::exit::Exit;
 use crate::hands;
 use crate::offspring::{Mark, Offspring};
@@ -126,7 +127,8 @@ impl Shell {
     /// Begins `command` after an idle `prompt`. Neither text may hold a NUL.
     pub async fn begin(&self, prompt: &Prompt, command: &str, exports: &[(String, String)]) {
         let sequence = prompt.sequence + 1;
-        let line = command_line(sequence, prompt.status, command, exports);
+        let mut line = if prompt.state.is_tidy() { Vec::new() } else { TIDY_FIRST.into() };
+        line.extend(command_line(sequence, prompt.status, command, exports));
         self.output().begin();
         self.phase.send_modify(|phase| {
             if matches!(phase, Phase::Idle(_)) {
@@ -149,7 +151,7 @@ impl Shell {
             *phase = Phase::Running { sequence: next.0, taken: false };
         });
         let (sequence, status) = next;
-        let line = command_line(sequence, status, "", &[]);
+        let line = [TIDY_FIRST.as_bytes(), &command_line(sequence, status, "", &[])].concat();
         let _ = self.orders.try_send(Order::Probe { sequence, line });
     }
 

@@ -15,8 +15,8 @@
 //! - `p` puts the shell's own input and output back on the terminal and prints the record, by the very words that run
 //!   commands: where it comes, the next command will be run by them. Where it cannot, the prompt itself is the record.
 //!
-//! A line that was cut short (Ctrl-C, an unset variable under `set -u`) has not called `c`: then `p` does, with its errors closed
-//! (`f`), and is called again to say what it has to. Where the prompt command cannot be put back, the line calls `p` (`k`).
+//! A line that was cut short by a Ctrl-C has not called `c`: then `p` does, with its errors closed (`f`), and is called again
+//! to say what it has to. Where the prompt command cannot be put back, the line calls `p` (`k`).
 //!
 //! Variables: `n` the command's number, empty when its record is printed; `s` its status, empty until `c` has run; `x` the
 //! state of the record; `y` that `set -x` is to be on while commands run; `o` what the options and prompts should be; `t`
@@ -26,6 +26,10 @@ use super::quote::push_quoted;
 
 /// Follows every command, and the preparation.
 pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null; ${__prompt_k:+\"$__prompt_k\"}\n";
+
+/// The same before a command, where the last line was not followed by it: `set -x` may still be on. The redirection in front
+/// does nothing: after some syntax errors bash does not know a `{` as the first thing on a line.
+pub const TIDY_FIRST: &str = "2>/dev/null; { \\__prompt_c; } 2>/dev/null; ";
 
 /// `&&` and `||` keep `set -e` from ending the shell in here. A plain assignment to a read-only variable ends the whole
 /// line: those to the prompts are made by `declare`. `builtin exec` would redirect itself alone.
