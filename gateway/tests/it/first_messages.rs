@@ -1,10 +1,11 @@
 //! The message given at creation, which waits in its conversation's record until a gateway delivers it: what is run, and
 //! what is not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use control::placement::Policy;
+use futures_util::future::join_all;
 use ports::Expect;
 use ports::rpc::{self, Address, Reason};
 use serde::Serialize;
@@ -129,7 +130,7 @@ async fn what_another_gateway_has_stored_without_a_slot_is_run_by_who_was_about_
         worker.script(|script| script.busy = true);
         let address = Address::of_worker(&sandbox, Some(Epoch(1)));
         let command = the_same_message(conversation);
-        let call = ConversationCall { conversation, command };
+        let call = ConversationCall { conversation, created_at: String::new(), command };
         let deadline = Duration::from_secs(5);
         let bus = &*world.ports.bus;
         let said = rpc::call::<_, CommandDone>(bus, &address, &call, Bytes::new(), deadline).await;
@@ -141,6 +142,76 @@ async fn what_another_gateway_has_stored_without_a_slot_is_run_by_who_was_about_
     let (said, _worker) = tokio::join!(post(&world, &id, "run"), another);
     assert_eq!(said, 200);
     gateway.until_status(&id, "finished").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_message_of_a_deleted_conversation_is_not_given_to_one_made_anew_under_its_id() {
+    let world = start_idle(Policy::Shared, 1, |_| {}).await;
+    let id = ConversationId::random().to_string();
+    let with_id = |mut body: Value| {
+        body["conversation_id"] = json!(id);
+        body
+    };
+    let path = format!("/api/conversations/{id}");
+    world.gateway().create_from(with_id(with_message("/workspace", true))).await;
+    assert_eq!(world.gateway().delete(&path).await.0, 200);
+    world.gateway().create_from(with_id(create_body("/workspace"))).await;
+    world.supervisor.begin().await;
+    let shared = SandboxId::shared();
+    until(async || world.supervisor.worker(&shared).is_some() && messages(&world, &shared) == 1).await;
+    let said = json!({"role": "user", "content": [{"type": "text", "text": "of this one"}], "run": true});
+    assert_eq!(world.gateway().post(&format!("{path}/events"), said).await.0, 200);
+    world.gateway().until_status(&id, "finished").await;
+    let (_, events) =
+        world.gateway().get(&format!("{path}/events/search?kind=MessageEvent&source=user")).await;
+    let items = events["items"].as_array().unwrap();
+    let texts: Vec<_> = items.iter().map(|event| &event["llm_message"]["content"][0]["text"]).collect();
+    assert_eq!(texts, ["of this one"], "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_for_a_first_message_are_told_together_that_no_worker_comes() {
+    let world = start_idle(Policy::Shared, 1, |config| {
+        if let control::Mode::Cluster(cluster) = &mut config.control.mode {
+            cluster.patience = Duration::from_secs(1);
+        }
+    })
+    .await;
+    let id = world.gateway().create_from(with_message("/workspace", true)).await;
+    let begun = Instant::now();
+    let answers = join_all((0..30).map(|_| post(&world, &id, "run"))).await;
+    assert_eq!(answers, [503; 30]);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_is_repeated_begins_nothing_where_nothing_is_left_to_do() {
+    let world = start(Policy::Shared).await;
+    let worker = awake(&world).await;
+    let mut body = create_body("/workspace");
+    let id = world.gateway().create_from(body.clone()).await;
+    body["conversation_id"] = json!(id);
+    for _ in 0..5 {
+        assert_eq!(world.gateway().post("/api/conversations", body.clone()).await.0, 200);
+    }
+    // What they had begun would have come before this.
+    world.gateway().create_from(create_body("/workspace")).await;
+    assert_eq!(worker.git_calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_a_run_has_one_though_the_first_was_not_started_for_a_pause() {
+    let world = start(Policy::Shared).await;
+    let worker = awake(&world).await;
+    worker.script(|script| script.pauses = true);
+    let other = world.gateway().create_from(create_body("/workspace")).await;
+    let mut record = world.record(&other).await;
+    (record.id, record.undelivered) = (ConversationId::random(), Some(first_message()));
+    let id = record.id.hex();
+    put(&world, CONVERSATIONS, &id, &record).await;
+    until(async || world.gateway().get(&format!("/api/conversations/{id}")).await.0 == 200).await;
+    assert_eq!(post(&world, &id, "run").await, 200);
+    world.gateway().until_status(&id, "finished").await;
 }
 
 fn first_message() -> FirstMessage {

@@ -10,6 +10,7 @@ use types::placement::Want;
 
 use crate::harness::cluster::{World, create_body, start_on};
 use crate::harness::stepped::Stepped;
+use crate::harness::until;
 
 const PLACE: &str = "/workspace/w";
 
@@ -102,4 +103,15 @@ async fn a_conversation_that_another_gateway_has_just_deleted_is_made_anew_for_w
     world.ports.kv.delete(CONVERSATIONS, &id.hex(), ports::Expect::Anything).await.unwrap();
     world.gateway().create_from(with_id(id)).await;
     assert_ne!(world.record(&id.to_string()).await.created_at, earlier.created_at);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_creation_that_is_answered_with_a_failure_nothing_is_left_for_who_knows_no_id() {
+    let (world, store) = world(Policy::Shared).await;
+    assert_eq!(world.gateway().bash("/api", None).await, 200);
+    store.refuse_once(SANDBOXES);
+    let (status, answer) = world.gateway().post("/api/conversations", create_body(PLACE)).await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(world.ports.kv.list(CONVERSATIONS).await.unwrap().is_empty());
+    until(async || world.gateway().get("/api/conversations/count").await.1 == 0).await;
 }

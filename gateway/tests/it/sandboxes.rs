@@ -31,7 +31,8 @@ pub fn messages(world: &World, sandbox: &SandboxId) -> usize {
 
 /// How often a run was wished for.
 pub fn runs(world: &World, sandbox: &SandboxId) -> usize {
-    let is_run = |command: &&Command| matches!(command, Command::Run {} | Command::Message { run: true, .. });
+    let is_run =
+        |command: &&Command| matches!(command, Command::Run { .. } | Command::Message { run: true, .. });
     world.supervisor.worker(sandbox).unwrap().seen().iter().filter(is_run).count()
 }
 

@@ -125,6 +125,8 @@ pub(super) async fn live(shared: Arc<Shared>, seat: Seat, dormant: Dormant) {
     };
     match opened {
         Ok(opened) => {
+            // Nobody else does.
+            let _ = seat.made.set(opened.agent.created_at().to_owned());
             let (tools, everyone) = (Arc::clone(&opened.kept.tools), Arc::clone(&shared));
             // What it has started ends at once, also while the actor waits for its log.
             let ending = async {

@@ -10,17 +10,22 @@ use tracing::Instrument;
 use types::agent::LlmConfig;
 use types::calls::{Command, Once};
 use types::content::joined_text;
+use types::conversation::Status;
 use types::secrets::SecretSource;
 
 use super::actor::{Actor, End, RunSlot};
-use super::registry::{Reply, Request};
+use super::registry::{Reply, Request, is_another};
 
 /// Questions beside the run that may be under way at once.
 const SIDES: usize = 4;
 
 impl Actor {
     pub(super) async fn obey(&mut self, request: Request) -> Result<(), End> {
-        let Request { command, reply, span } = request;
+        let Request { command, created_at, reply, span } = request;
+        if is_another(self.agent.created_at(), &created_at) {
+            let _ = reply.send(Err(Reason::Missing.into()));
+            return Ok(());
+        }
         self.execute(command, reply).instrument(span).await
     }
 
@@ -36,7 +41,8 @@ impl Actor {
                 let input = Input::Message { message, sender, id: once.map(|once| once.id) };
                 self.message(input, &text, run, reply).await
             }
-            Command::Run {} => self.start(Input::Run, reply).await,
+            Command::Run { first: true } if self.agent.status() != Status::Idle => self.accept(reply),
+            Command::Run { .. } => self.start(Input::Run, reply).await,
             Command::Respond { accept: true, reason } => {
                 self.start(Input::Respond { accept: true, reason }, reply).await
             }

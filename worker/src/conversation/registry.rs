@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -38,6 +38,8 @@ pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 /// A command on its way to an actor.
 pub(super) struct Request {
     pub(super) command: Command,
+    /// For which conversation, where several have the id one after the other; empty: for whichever there is.
+    pub(super) created_at: String,
     pub(super) reply: Reply,
     /// The call that brings it.
     pub(super) span: Span,
@@ -52,6 +54,8 @@ struct Handle {
     mailbox: mpsc::Sender<Request>,
     forget: CancellationToken,
     ended: CancellationToken,
+    /// When its conversation was made, once that is known.
+    made: Arc<OnceLock<String>>,
 }
 
 pub(super) struct Registry {
@@ -76,7 +80,8 @@ impl Registry {
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        self.post(call.conversation, Request { command: call.command, reply, span: Span::current() })?;
+        let ConversationCall { conversation, created_at, command } = call;
+        self.post(conversation, Request { command, created_at, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
         let Some(patience) = patience else { return answer.await };
         tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))
@@ -106,18 +111,26 @@ impl Registry {
     fn start(self: &Arc<Self>, id: ConversationId, dormant: Dormant) -> Handle {
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
-        let seat =
-            Seat { registry: Arc::clone(self), id, requests, forget: forget.clone(), ended: ended.clone() };
+        let made = Arc::new(OnceLock::new());
+        let seat = Seat {
+            registry: Arc::clone(self),
+            id,
+            requests,
+            forget: forget.clone(),
+            ended: ended.clone(),
+            made: Arc::clone(&made),
+        };
         let (shared, busy) = (Arc::clone(&self.shared), self.shared.guards.activity.begin());
         self.shared.tracker.spawn(async move {
             actor::live(shared, seat, dormant).await;
             drop(busy);
         });
-        Handle { mailbox, forget, ended }
+        Handle { mailbox, forget, ended, made }
     }
 
     /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
-    /// returns nothing more is written, whatever calls were under way.
+    /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now there is
+    /// nothing of it any more.
     async fn forget(
         &self,
         id: ConversationId,
@@ -125,10 +138,11 @@ impl Registry {
         folder: PathBuf,
     ) -> Result<CommandDone, Fault> {
         let commands = &self.shared.guards.commands;
-        commands.note_gone(id, created_at);
+        commands.note_gone(id, created_at.clone());
         let (running, dormant) = {
             let mut entries = self.entries.lock();
             match entries.get(&id) {
+                Some(slot) if slot.is_of_another(&created_at) => return Ok(CommandDone::default()),
                 Some(Slot::Live(handle)) => {
                     handle.forget.cancel();
                     (Some(handle.ended.clone()), None)
@@ -219,7 +233,8 @@ impl Registry {
             for id in live {
                 let (reply, _) = oneshot::channel();
                 // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
-                let _ = self.post(id, Request { command: Command::Interrupt {}, reply, span: Span::none() });
+                let (command, created_at) = (Command::Interrupt {}, String::new());
+                let _ = self.post(id, Request { command, created_at, reply, span: Span::none() });
             }
             lease_state.until_held().await;
         }
@@ -253,6 +268,14 @@ impl Registry {
 }
 
 impl Slot {
+    fn is_of_another(&self, created_at: &str) -> bool {
+        let made = match self {
+            Self::Live(handle) => handle.made.get(),
+            Self::Dormant(dormant) => dormant.memory.as_ref().map(|memory| &memory.created_at),
+        };
+        is_another(made.map_or("", String::as_str), created_at)
+    }
+
     fn into_dormant(self) -> Option<Dormant> {
         match self {
             Self::Live(_) => None,
@@ -283,6 +306,11 @@ impl Shared {
     }
 }
 
+/// Whether it is known of two that they are not the same conversation.
+pub(super) fn is_another(made: &str, named: &str) -> bool {
+    !made.is_empty() && !named.is_empty() && made != named
+}
+
 fn ended() -> Fault {
     Fault::from(Reason::Unavailable).caused_by("the conversation was closed meanwhile")
 }
@@ -294,6 +322,7 @@ pub(super) struct Seat {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) forget: CancellationToken,
     ended: CancellationToken,
+    pub(super) made: Arc<OnceLock<String>>,
 }
 
 impl Seat {

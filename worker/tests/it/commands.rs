@@ -61,7 +61,7 @@ async fn a_run_is_answered_once_running_is_stored() {
     let id = world.create();
     world.model.will([Turn::hang()]);
     world.say(id, "go", false).await.unwrap();
-    let done = world.call(id, Command::Run {}).await.unwrap();
+    let done = world.call(id, Command::Run { first: false }).await.unwrap();
     let entries = world.ports.log.read_all(&world.log(id), types::Seq::ZERO).await.unwrap();
     let up_to_answer: Vec<_> = entries.iter().filter(|entry| entry.seq <= done.seq).collect();
     let text = format!("{:?}", up_to_answer.last().unwrap().payload);
@@ -107,7 +107,7 @@ async fn run_twice_is_a_conflict() {
     let id = world.create();
     world.model.will([Turn::hang()]);
     world.say(id, "go", true).await.unwrap();
-    let fault = world.call(id, Command::Run {}).await.unwrap_err();
+    let fault = world.call(id, Command::Run { first: false }).await.unwrap_err();
     assert_eq!(fault, Reason::AlreadyRunning.into());
     world.call(id, Command::Respond { accept: true, reason: String::new() }).await.unwrap();
 }
@@ -146,7 +146,7 @@ async fn pause_takes_effect_after_the_step() {
     assert_eq!(world.status(id).await, "paused");
     assert_eq!(world.kinds(id, "ActionEvent").await.len(), 1);
     assert_eq!(world.kinds(id, "PauseEvent").await.len(), 1);
-    world.call(id, Command::Run {}).await.unwrap();
+    world.call(id, Command::Run { first: false }).await.unwrap();
     world.wait_status(id, "finished").await;
 }
 
@@ -190,7 +190,7 @@ async fn delete_is_quick_while_a_command_sleeps() {
         length,
         "something was written after the conversation was forgotten"
     );
-    assert_eq!(world.call(id, Command::Run {}).await.unwrap_err().code, Code::NotFound);
+    assert_eq!(world.call(id, Command::Run { first: false }).await.unwrap_err().code, Code::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -268,11 +268,11 @@ async fn run_slots_are_limited() {
     let fault = world.say(second, "wait", true).await.unwrap_err();
     assert_eq!(fault, Reason::MessageSaved.into());
     assert_eq!(world.kinds(second, "MessageEvent").await.len(), 1, "the message is saved");
-    let fault = world.call(second, Command::Run {}).await.unwrap_err();
+    let fault = world.call(second, Command::Run { first: false }).await.unwrap_err();
     assert_eq!(fault, Reason::RunLimit.into());
 
     world.call(first, Command::Interrupt {}).await.unwrap();
-    until(async || world.call(second, Command::Run {}).await.is_ok()).await;
+    until(async || world.call(second, Command::Run { first: false }).await.is_ok()).await;
     world.wait_status(second, "finished").await;
 }
 
@@ -405,4 +405,18 @@ async fn fifty_steps_take_less_than_ten_seconds() {
     println!("{:.0} steps a second ({took:?} for 51)", 51.0 / took.as_secs_f64());
     assert_eq!(world.kinds(id, "ObservationEvent").await.len(), 53);
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_run_is_not_started_where_somebody_has_paused_before_it() {
+    let world = World::start().await;
+    let id = world.create();
+    world.model.will([finish()]);
+    world.say(id, "go", false).await.unwrap();
+    world.call(id, Command::Pause {}).await.unwrap();
+    let paused = world.ports.log.tail(&world.log(id)).await.unwrap();
+    let done = world.call(id, Command::Run { first: true }).await.unwrap();
+    assert_eq!(done.seq, paused);
+    assert_eq!(world.ports.log.tail(&world.log(id)).await.unwrap(), paused, "nothing was done");
+    assert!(world.call(id, Command::Run { first: false }).await.unwrap().seq > paused);
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, Scope, ScopedWorkspace};
+use types::calls::{BashCall, BashStarted, Command, CommandDone, ConversationCall, Scope, ScopedWorkspace};
 use types::{ConversationId, LogId, Seq};
 
-use crate::support::{PATIENCE, World, forget, until};
+use crate::support::{PATIENCE, World, forget, message, until};
 
 async fn start(world: &World, id: ConversationId, command: &str) -> Result<BashStarted, Fault> {
     let root = world.dir.path().join("project").join(id.hex()).display().to_string();
@@ -66,4 +66,31 @@ async fn a_conversation_that_is_made_anew_under_the_same_id_is_another_one() {
     let begun = world.dir.path().join("project").join(id.hex()).join("begun");
     until(async || begun.exists()).await;
     assert_eq!(world.kinds(id, "MessageEvent").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_meant_for_a_conversation_is_not_done_to_one_made_anew_under_its_id() {
+    let world = World::start().await;
+    let id = world.create();
+    world.change_record(id, |copy| copy.created_at = "2026-11-29T00:00:00.000000Z".to_owned());
+    let command = |created_at: &str, command| {
+        let call = ConversationCall { conversation: id, created_at: created_at.to_owned(), command };
+        let (bus, address) = (world.ports.bus.clone(), Address::of_worker(&world.config.sandbox, None));
+        async move {
+            let done = rpc::call::<_, CommandDone>(bus.as_ref(), &address, &call, Bytes::new(), PATIENCE);
+            done.await.map(drop).map_err(|fault| fault.code)
+        }
+    };
+    let (earlier, present) = ("2026-11-28T00:00:00.000000Z", "2026-11-29T00:00:00.000000Z");
+    // Before it is open, and after.
+    for said in 0..2 {
+        assert_eq!(command(earlier, message("of the earlier one", false)).await, Err(Code::NotFound));
+        assert_eq!(world.kinds(id, "MessageEvent").await.len(), said);
+        command(present, message("of this one", false)).await.unwrap();
+    }
+    let Command::Forget { persistence_dir, .. } = forget(&world, id) else { unreachable!() };
+    let late = Command::Forget { persistence_dir, created_at: earlier.to_owned() };
+    command(earlier, late).await.unwrap();
+    command(present, message("still here", false)).await.unwrap();
+    assert_eq!(world.kinds(id, "MessageEvent").await.len(), 3);
 }

@@ -59,7 +59,7 @@ impl Conversations {
         record.sandbox = self.sandbox_for(&record, alone).await?;
         self.seal(&mut record);
         if self.placement().creation() == Creation::BeforeItsWorker {
-            return self.create_first(record, alone).await;
+            return self.create_first(record, alone, knows_its_id).await;
         }
         let (created, ()) = tokio::join!(self.0.index.create(&record), self.prepare(&record));
         let entry = match created? {
@@ -82,7 +82,11 @@ impl Conversations {
     pub async fn complete(&self, entry: &Arc<ConversationState>) -> Result<(), Fault> {
         self.0.activity.touch();
         match self.placement().creation() {
-            Creation::BeforeItsWorker => drop(self.begin(entry)),
+            Creation::BeforeItsWorker => {
+                if entry.record().undelivered.is_some() {
+                    drop(self.begin(entry));
+                }
+            }
             Creation::Complete => drop(self.deliver(entry).await?),
         }
         Ok(())
@@ -94,8 +98,16 @@ impl Conversations {
         &self,
         mut record: ConversationRecord,
         alone: bool,
+        knows_its_id: bool,
     ) -> Result<CreateOutcome, Fault> {
-        let entry = match self.place(&mut record, alone).await? {
+        let placed = self.place(&mut record, alone).await;
+        if placed.is_err()
+            && !knows_its_id
+            && let Err(error) = self.0.index.withdraw(&record).await
+        {
+            tracing::warn!(conversation.id = %record.id, %error, "a conversation of which its client was not told stays");
+        }
+        let entry = match placed? {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
             Created::New(entry) => entry,
         };
@@ -143,6 +155,8 @@ impl Conversations {
     }
 
     pub(super) async fn begin_now(&self, entry: &Arc<ConversationState>, is_prepared: impl FnOnce()) {
+        // One is enough, however often the creation is repeated.
+        let Ok(_turn) = entry.beginning.try_lock() else { return };
         self.prepare(&entry.record()).await;
         is_prepared();
         let Err(fault) = self.deliver(entry).await else { return };

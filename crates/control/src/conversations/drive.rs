@@ -6,7 +6,7 @@ use std::time::Duration;
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use types::Message;
-use types::calls::{Command, CommandDone, ConversationCall, Once};
+use types::calls::{Command, CommandDone, Once};
 
 use super::Conversations;
 
@@ -32,7 +32,7 @@ impl Conversations {
         deadline: Duration,
     ) -> Result<CommandDone, Fault> {
         self.0.activity.touch();
-        let call = ConversationCall { conversation: entry.id, command };
+        let call = entry.call(command);
         let done: CommandDone = self.0.workers.call_within(entry.log.sandbox(), &call, deadline).await?;
         self.0.index.wait_for(entry, done.seq, QUICK).await?;
         Ok(done)
@@ -72,7 +72,7 @@ impl Conversations {
         if self.deliver_waiting(entry).await? {
             return Ok(());
         }
-        self.command_that_runs(entry, Command::Run {}).await.map(drop)
+        self.command_that_runs(entry, Command::Run { first: false }).await.map(drop)
     }
 
     /// Gives a user's message to the agent, after a first message that still waits, and starts a run if so wished;
@@ -121,7 +121,7 @@ impl Conversations {
         entry.pulse.touch();
         let persistence_dir = self.0.records.persistence_dir(entry.id);
         let command = Command::Forget { persistence_dir, created_at: entry.created_at().to_string() };
-        let call = ConversationCall { conversation: entry.id, command };
+        let call = entry.call(command);
         let forgotten =
             self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
         match forgotten {

@@ -1,11 +1,12 @@
 //! The message given at creation: delivered once, however often its delivery is tried.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use types::calls::{Command, Once};
-use types::conversation::Status;
+use types::conversation::{FirstMessage, Status};
 use types::{ConversationId, EventId};
 use uuid::Uuid;
 
@@ -23,11 +24,25 @@ impl Conversations {
         if entry.record().undelivered.is_none() {
             return Ok(false);
         }
-        // Of the creations of one id that meet here, one delivers.
-        let _turn = entry.delivery.lock().await;
+        // Of those who meet here one delivers. If he has waited for a worker in vain the others need not do so, too.
+        let since = Instant::now();
+        let mut turn = entry.delivery.lock().await;
+        if let Some((_, fault)) = turn.as_ref().filter(|(at, _)| *at >= since) {
+            return Err(fault.clone());
+        }
         let Some(first) = entry.record().undelivered.clone() else {
             return Ok(before == Status::Idle && entry.status() != Status::Idle);
         };
+        let delivered = self.deliver_now(entry, first).await;
+        if let Err(fault) = &delivered
+            && matches!(fault.code, Code::Absent | Code::Unavailable)
+        {
+            *turn = Some((Instant::now(), fault.clone()));
+        }
+        delivered
+    }
+
+    async fn deliver_now(&self, entry: &Arc<ConversationState>, first: FirstMessage) -> Result<bool, Fault> {
         let (is_stored, status) = entry
             .with_projection(|projection| (projection.last_user_message_id.is_some(), projection.status));
         // In any other state its run has begun before, or somebody wished for another state since.
@@ -39,13 +54,14 @@ impl Conversations {
         }
         // Stored alone, or while no run slot was free, it has started nothing.
         if runs && entry.status() == Status::Idle {
-            match self.command_that_runs(entry, Command::Run {}).await {
+            // Somebody may wish for another state in the meantime.
+            match self.command_that_runs(entry, Command::Run { first: true }).await {
                 Err(fault) if fault.code != Code::Conflict => return Err(fault),
                 _ => {}
             }
         }
         self.give_up_first(entry).await?;
-        Ok(runs)
+        Ok(runs && !matches!(entry.status(), Status::Idle | Status::Paused))
     }
 
     /// Nobody delivers it any more.

@@ -9,8 +9,9 @@ use futures_util::{FutureExt, StreamExt, stream};
 use ports::retry::Backoff;
 use ports::rpc::Code;
 use readmodel::index::{ConversationState, Index};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use types::calls::{Command, CommandDone, ConversationCall};
+use types::calls::{Command, CommandDone};
 use types::conversation::Status;
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
@@ -25,6 +26,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Workers may answer later than the gateway, and than they have their leases; and the store may be away in part.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(60));
+
+/// Before who waits for so long is told of.
+const LONG: Duration = Duration::from_secs(10);
 
 /// How long a server of one process waits for its worker to close them, before it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,15 +135,17 @@ fn running(index: &Index) -> Vec<Arc<ConversationState>> {
 }
 
 async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers, index: &Index) {
-    let waking = stream::iter(entries).map(|entry| async move { wake(workers, index, &entry).await });
-    waking.buffer_unordered(AT_ONCE).collect::<()>().await;
+    let turns = Semaphore::new(AT_ONCE);
+    // Those that cannot be closed yet hold no turn: a part of the store may be away alone.
+    let wake = async |entry| wake(workers, index, &turns, &entry).await;
+    stream::iter(entries).for_each_concurrent(None, wake).await;
 }
 
 /// Has the conversation opened, and waits until the index shows what came of it; for one that runs nothing changes. Nobody
 /// tells this worker a second time: it is asked until it has answered, or is over.
-async fn wake(workers: &Workers, index: &Index, entry: &Arc<ConversationState>) {
+async fn wake(workers: &Workers, index: &Index, turns: &Semaphore, entry: &Arc<ConversationState>) {
     let (sandbox, mut pauses) = (entry.log.sandbox(), PAUSES);
-    let call = ConversationCall { conversation: entry.id, command: Command::Wake {} };
+    let call = entry.call(Command::Wake {});
     let placement = workers.placement();
     let mut worker = placement.incarnation(sandbox);
     let is_cut_off = || {
@@ -147,7 +153,11 @@ async fn wake(workers: &Workers, index: &Index, entry: &Arc<ConversationState>) 
         is_there && entry.status() == Status::Running
     };
     loop {
-        match workers.call_if_awake::<_, CommandDone>(sandbox, &call, DEADLINE).await {
+        let called = {
+            let _turn = turns.acquire().await;
+            workers.call_if_awake::<_, CommandDone>(sandbox, &call, DEADLINE).await
+        };
+        match called {
             Ok(done) => {
                 if let Err(error) = index.wait_for(entry, done.seq, DEADLINE).await {
                     tracing::warn!(conversation.id = %entry.id, %error, "the end of a run that was cut off is not known");
@@ -155,7 +165,11 @@ async fn wake(workers: &Workers, index: &Index, entry: &Arc<ConversationState>) 
                 return;
             }
             Err(fault) if is_for_now(fault.code) => {
-                tokio::time::sleep(pauses.pause()).await;
+                let pause = pauses.pause();
+                if pause >= LONG {
+                    tracing::warn!(conversation.id = %entry.id, error = %fault, "a run that was cut off is not closed yet");
+                }
+                tokio::time::sleep(pause).await;
                 worker = worker.or_else(|| placement.incarnation(sandbox));
                 // The next one is told by itself.
                 let is_over = worker.is_some() && placement.ended(sandbox, worker).now_or_never().is_some();
@@ -177,14 +191,14 @@ fn is_for_now(code: Code) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use bytes::Bytes;
+    use parking_lot::Mutex;
     use ports::rpc::{Address, Call, Fault, Limits, Reason, Server};
     use serde_json::json;
     use tokio::time::Instant;
-    use types::Seq;
+    use types::calls::ConversationCall;
     use types::log::LogRecord;
+    use types::{ConversationId, LogId, Seq};
 
     use super::*;
     use crate::placement::Single;
@@ -196,7 +210,37 @@ mod tests {
         let (ports, _guard) = embedded::open(options).await.unwrap();
         let tasks = Tasks::default();
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
-        let record = json!({"id": types::ConversationId::random(), "sandbox": "default",
+        let mut entries = Vec::new();
+        for _ in 0..=AT_ONCE {
+            entries.push(cut_off(&ports, &index).await);
+        }
+        let able_at = Instant::now() + Duration::from_secs(600);
+        let at_once = entries.last().unwrap().id;
+        let closed = Arc::new(Mutex::new(BTreeMap::new()));
+        let closing = closed.clone();
+        let open = move |call: Call<ConversationCall>| {
+            let (id, now) = (call.body.conversation, Instant::now());
+            std::future::ready(match id == at_once || now >= able_at {
+                true => {
+                    closing.lock().insert(id, now);
+                    Ok((CommandDone::default(), Bytes::new()))
+                }
+                false => Err(Fault::from(Reason::Overloaded)),
+            })
+        };
+        let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
+        let limits = Limits::new(64, 1 << 20);
+        server.serve(&Address::of_worker(&SandboxId::shared(), None), None, limits, open).await.unwrap();
+        tokio::time::pause();
+        close(entries, &Workers::new(ports.bus.clone(), Arc::new(Single)), &index).await;
+        let closed = closed.lock();
+        assert_eq!(closed.len(), AT_ONCE + 1);
+        assert!(closed[&at_once] < able_at, "it has waited for the others");
+    }
+
+    /// A conversation whose log says that it runs.
+    async fn cut_off(ports: &ports::Ports, index: &Index) -> Arc<ConversationState> {
+        let record = json!({"id": ConversationId::random(), "sandbox": "default",
             "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
             "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
@@ -204,28 +248,11 @@ mod tests {
         let running = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
             "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "running"});
         let running = LogRecord::event(0, &running).unwrap().encode().unwrap().into();
-        let log = types::LogId::conversation(&record.sandbox, record.id);
+        let log = LogId::conversation(&record.sandbox, record.id);
         ports.log.append(&log, Seq::ZERO, vec![running]).await.unwrap();
         index.create(&record).await.unwrap();
         let entry = index.any(record.id).unwrap();
         assert_eq!(entry.status(), Status::Running);
-
-        let (able_at, is_closed) =
-            (Instant::now() + Duration::from_secs(600), Arc::new(AtomicBool::new(false)));
-        let closing = is_closed.clone();
-        let open = move |_: Call<ConversationCall>| {
-            let is_able = Instant::now() >= able_at;
-            closing.fetch_or(is_able, Ordering::Relaxed);
-            std::future::ready(match is_able {
-                true => Ok((CommandDone::default(), Bytes::new())),
-                false => Err(Fault::from(Reason::Overloaded)),
-            })
-        };
-        let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
-        let limits = Limits::new(8, 1 << 20);
-        server.serve(&Address::of_worker(&record.sandbox, None), None, limits, open).await.unwrap();
-        tokio::time::pause();
-        wake(&Workers::new(ports.bus.clone(), Arc::new(Single)), &index, &entry).await;
-        assert!(is_closed.load(Ordering::Relaxed));
+        entry
     }
 }

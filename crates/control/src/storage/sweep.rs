@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use ports::storage::{Storage, Sums};
-use ports::{Change, Kv, Ports, Result};
+use ports::{Change, Error, Kv, Ports, Result};
 use readmodel::vital::contained;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
 use types::{LogId, SandboxId};
@@ -76,10 +76,13 @@ async fn sweep_snapshots_of(sandbox: &SandboxId, storage: &dyn Storage, ports: &
     let logs: BTreeSet<LogId> = storage.logs(sandbox).await?.into_iter().collect();
     for log in &logs {
         let LogId::Snapshots { id, .. } = log else { continue };
+        let has_record = async || Ok::<_, Error>(ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some());
+        if logs.contains(&LogId::conversation(sandbox, *id)) || has_record().await? {
+            continue;
+        }
+        // One that is made in this moment keeps what it stores.
         let extent = ports.log.extent(log).await?;
-        let is_needed = logs.contains(&LogId::conversation(sandbox, *id))
-            || ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some();
-        if !is_needed {
+        if !has_record().await? {
             ports.log.remove(log, extent).await?;
             tracing::info!(%log, "removed the snapshot of a deleted conversation");
         }

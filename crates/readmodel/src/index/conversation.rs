@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::EventLog;
+use ports::rpc::Fault;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
+use types::calls::{Command, ConversationCall};
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::log::LogRecord;
 use types::{ConversationId, LogId, Seq, TenantId};
@@ -23,8 +25,11 @@ pub struct ConversationState {
     pub tenant: TenantId,
     pub log: LogId,
     pub(super) created_at: Arc<str>,
-    /// Held while the first message is delivered, so that it is delivered once.
-    pub delivery: tokio::sync::Mutex<()>,
+    /// Held while the first message is delivered, so that it is delivered once. Says why that failed last, and when: to those
+    /// who waited for it.
+    pub delivery: tokio::sync::Mutex<Option<(Instant, Fault)>>,
+    /// Held while its creation is completed.
+    pub beginning: tokio::sync::Mutex<()>,
     /// When it was driven last, for the closing snapshots.
     pub pulse: Pulse,
     pub(crate) followed: FollowedLog<State>,
@@ -71,6 +76,7 @@ impl ConversationState {
             log: log.clone(),
             created_at,
             delivery: tokio::sync::Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
             pulse: Pulse::default(),
             followed: FollowedLog::new(log, state),
         }
@@ -86,6 +92,12 @@ impl ConversationState {
     #[must_use]
     pub fn created_at(&self) -> Arc<str> {
         self.created_at.clone()
+    }
+
+    /// A command for this conversation, and for none that has its id after it.
+    #[must_use]
+    pub fn call(&self, command: Command) -> ConversationCall {
+        ConversationCall { conversation: self.id, created_at: self.created_at.to_string(), command }
     }
 
     #[must_use]

@@ -119,6 +119,18 @@ impl Index {
         Ok(())
     }
 
+    /// Takes the record back of a conversation that was made a moment ago, and of which nobody has been told.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn withdraw(&self, record: &ConversationRecord) -> ports::Result<()> {
+        let is_it = |stored: &mut ConversationRecord| {
+            stored.tenant == record.tenant && stored.created_at == record.created_at
+        };
+        let withdraw = |stored: &mut Option<ConversationRecord>| stored.take_if(is_it).is_some();
+        self.records().change(&record.id.hex(), withdraw).await.map(drop)
+    }
+
     /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more from
     /// the beginning on, unless deleting fails or is given up. Whether there was one.
     ///

@@ -15,6 +15,10 @@ use crate::service::{AnswerTo, OfWorker, Service};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConversationCall {
     pub conversation: ConversationId,
+    /// Which one, where several have the id one after the other: see [`crate::calls::WorkingCopy::created_at`]. To another
+    /// nothing is done. Empty: whichever there is.
+    #[serde(default)]
+    pub created_at: String,
     pub command: Command,
 }
 
@@ -31,7 +35,11 @@ pub enum Command {
         once: Option<Once>,
     },
     /// Starts a run. Conflict: one is active. Busy: no run slot is free.
-    Run {},
+    Run {
+        /// Only if there was none, and nobody has wished for another state since: else nothing is done.
+        #[serde(default)]
+        first: bool,
+    },
     Pause {},
     Interrupt {},
     /// Accepting is running; refusing answers every pending action with `reason`.

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use ports::doubles::KvDouble;
-use ports::{Changes, Expect, Kv, Result};
+use ports::{Changes, Error, Expect, Kv, Result};
 use tokio::sync::oneshot;
 
 pub struct Stepped {
     inner: Arc<dyn Kv>,
     stop: Mutex<Option<Stop>>,
+    /// A bucket of which the next write is refused.
+    refusing: Mutex<Option<&'static str>>,
     silent: Arc<Mutex<Option<&'static str>>>,
 }
 
@@ -32,7 +34,12 @@ pub struct Stopped {
 
 impl Stepped {
     pub fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
-        Arc::new(Self { inner, stop: Mutex::default(), silent: Arc::default() })
+        Arc::new(Self { inner, stop: Mutex::default(), refusing: Mutex::default(), silent: Arc::default() })
+    }
+
+    /// Is away for the next write into `bucket`.
+    pub fn refuse_once(&self, bucket: &'static str) {
+        *self.refusing.lock().unwrap() = Some(bucket);
     }
 
     /// Nobody is told of changes in `bucket` any more.
@@ -65,6 +72,9 @@ impl KvDouble for Stepped {
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        if self.refusing.lock().unwrap().take_if(|refusing| *refusing == bucket).is_some() {
+            return Err(Error::Unavailable("away".to_owned()));
+        }
         let text = String::from_utf8_lossy(&value).into_owned();
         let is_it = |stop: &mut Stop| stop.bucket == bucket && text.contains(&stop.text);
         let stop = self.stop.lock().unwrap().take_if(is_it);

@@ -282,7 +282,7 @@ pub async fn call(
     command: Command,
 ) -> Result<CommandDone, Fault> {
     let address = Address::of_worker(sandbox, None);
-    let body = ConversationCall { conversation, command };
+    let body = ConversationCall { conversation, created_at: String::new(), command };
     rpc::call(ports.bus.as_ref(), &address, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ports::Parcel;
 use ports::rpc::{Code, Fault, Reason};
 use serde_json::{Value, json};
+use types::buckets::CONVERSATIONS;
 use types::calls::{Command, CommandDone, ConversationCall, Once};
 use types::log::{Control, LogRecord};
 use types::{ConversationId, EventId, LogId, Seq, subjects};
@@ -46,6 +47,9 @@ impl Worker {
     pub(super) async fn answer(&self, call: ConversationCall) -> Result<CommandDone, Fault> {
         self.seen().push(call.command.clone());
         let id = call.conversation;
+        if self.is_of_another(&call).await {
+            return Err(Reason::Missing.into());
+        }
         let shared = self.state(id);
         let mut state = shared.lock().await;
         let script = self.0.script.lock().unwrap().clone();
@@ -72,10 +76,14 @@ impl Worker {
                     self.begin_run(id, &mut state, shared.clone(), script).await;
                 }
             }
-            Command::Run {} if state.status == "running" => {
+            Command::Run { first: true } if script.pauses => {
+                self.set_status(id, &mut state, "paused", vec![]).await;
+            }
+            Command::Run { first: true } if !matches!(state.status.as_str(), "" | "idle") => {}
+            Command::Run { .. } if state.status == "running" => {
                 return Err(Reason::AlreadyRunning.into());
             }
-            Command::Run {} | Command::Respond { accept: true, .. } => {
+            Command::Run { .. } | Command::Respond { accept: true, .. } => {
                 if script.busy {
                     return Err(Reason::RunLimit.into());
                 }
@@ -110,6 +118,13 @@ impl Worker {
             }
         }
         Ok(CommandDone { seq: state.tail, text: None })
+    }
+
+    /// Whether another conversation has the id by now.
+    async fn is_of_another(&self, call: &ConversationCall) -> bool {
+        let stored = self.0.ports.kv.get(CONVERSATIONS, &call.conversation.hex()).await.unwrap();
+        let record: Option<Value> = stored.map(|stored| serde_json::from_slice(&stored.value).unwrap());
+        !call.created_at.is_empty() && record.is_some_and(|record| record["created_at"] != call.created_at)
     }
 
     async fn begin_run(

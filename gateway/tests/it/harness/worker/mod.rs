@@ -41,6 +41,7 @@ struct Shared {
     open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
     seen: Mutex<Vec<Command>>,
     bash_calls: AtomicUsize,
+    git_calls: AtomicUsize,
     stop: CancellationToken,
 }
 
@@ -63,6 +64,7 @@ impl Worker {
             open: Mutex::default(),
             seen: Mutex::default(),
             bash_calls: AtomicUsize::default(),
+            git_calls: AtomicUsize::default(),
             stop: CancellationToken::new(),
         }));
         let (server, serving) = (worker.server(), worker.clone());
@@ -77,10 +79,12 @@ impl Worker {
             async move { worker.bash(call.body).await }
         };
         server.serve(&worker.address(), None, LIMITS, bash).await.unwrap();
-        server
-            .serve(&worker.address(), None, LIMITS, async |call: Call<GitCall>| git(call.body))
-            .await
-            .unwrap();
+        let serving = worker.clone();
+        let git = move |call: Call<GitCall>| {
+            serving.0.git_calls.fetch_add(1, Ordering::Relaxed);
+            async move { git(call.body) }
+        };
+        server.serve(&worker.address(), None, LIMITS, git).await.unwrap();
         worker
     }
 
@@ -114,6 +118,11 @@ impl Worker {
     /// The commands that came.
     pub fn seen(&self) -> MutexGuard<'_, Vec<Command>> {
         self.0.seen.lock().unwrap()
+    }
+
+    /// How many git calls came.
+    pub fn git_calls(&self) -> usize {
+        self.0.git_calls.load(Ordering::Relaxed)
     }
 
     /// How many bash calls came.

@@ -15,6 +15,8 @@ pub struct Script {
     pub ends_as: &'static str,
     /// No run slot is free.
     pub busy: bool,
+    /// Somebody pauses before the first run.
+    pub pauses: bool,
     /// Messages are not what an agent takes.
     pub refuses: bool,
     /// What is streamed before the run's events.
@@ -35,6 +37,7 @@ impl Default for Script {
             event_chars: 20,
             ends_as: "finished",
             busy: false,
+            pauses: false,
             refuses: false,
             streams: Vec::new(),
             endless: false,
