@@ -67,18 +67,19 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
     let secret_key = secret_key(&settings)?;
     let vault = Arc::new(serving::vault(&secret_key, &settings));
+    let metrics = Metrics::of_gateway();
+    let workspace_path = std::path::absolute(&settings.workspace_path)?;
+    let gateway_config = serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path);
+    let conversations_path = settings.conversations_path.clone();
+    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None);
+    let gateway_config = gateway::check(gateway_config)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
     let worker_answers = CancellationToken::new();
-    let metrics = Metrics::of_gateway();
     let driver = Arc::new(in_process(&ports, &settings, &metrics, files, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let workspace_path = std::path::absolute(&settings.workspace_path)?;
-    let gateway_config = serving::gateway(secret_key, &settings, metrics, files, workspace_path);
-    let conversations_path = settings.conversations_path.clone();
-    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None);
     let supervisor = spawn_part(&stop, supervising);
     tokio::select! {
         () = worker_answers.cancelled() => {}

@@ -46,4 +46,4 @@ mod workspace;
 pub use app::App;
 pub use config::Config;
 pub use error::{ApiError, ApiResult};
-pub use server::{Error, run};
+pub use server::{Checked, Error, check, run};

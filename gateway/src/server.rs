@@ -39,19 +39,40 @@ pub enum Error {
     Ended,
 }
 
+/// A configuration that can work.
+pub struct Checked {
+    config: Config,
+    gate: Gate,
+}
+
+/// To be asked before a [`Control`] is started: one that answers workers and wakes them must not do so for a gateway that
+/// cannot begin.
+///
+/// # Errors
+/// When the configuration cannot work.
+pub fn check(config: Config) -> Result<Checked, Error> {
+    let auth = Auth::open(&config)?;
+    let front = Front {
+        root_path: config.site.root_path.as_str().into(),
+        trust_forwarded_headers: config.site.trust_forwarded_headers,
+    };
+    let gate = Gate::new(&config, auth, front).map_err(Error::OriginPattern)?;
+    Ok(Checked { config, gate })
+}
+
 /// Serves on `listener` until `shutdown`, of which `control` was given a child; then accepts nothing more, tells sockets to
 /// come back later, and returns when the requests in flight are done or `Limits::drain` has passed.
 ///
 /// # Errors
-/// When the configuration cannot work, or a part that must go on has ended.
+/// When a part that must go on has ended.
 pub async fn run(
-    config: Config,
+    config: Checked,
     ports: &Ports,
     control: Control,
     listener: TcpListener,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let app = prepare(config, ports, control)?;
+    let app = prepare(config, ports, control);
     let edge = Edge::new(&app);
     let abort = CancellationToken::new();
     accept(&app, &edge, &listener, &abort).await;
@@ -66,21 +87,12 @@ pub async fn run(
 }
 
 /// Everything but the listening: for [`run`] and for tests.
-///
-/// # Errors
-/// As [`run`].
-pub fn prepare(config: Config, ports: &Ports, control: Control) -> Result<App, Error> {
-    let auth = Auth::open(&config)?;
-    let front = Front {
-        root_path: config.site.root_path.as_str().into(),
-        trust_forwarded_headers: config.site.trust_forwarded_headers,
-    };
-    let gate = Gate::new(&config, auth, front).map_err(Error::OriginPattern)?;
+pub fn prepare(Checked { config, gate }: Checked, ports: &Ports, control: Control) -> App {
     let app = App::new(config, ports, control, gate);
     if let Some(bearer) = app.0.gate.auth.bearer().cloned() {
-        app.0.tasks.spawn_until_drain(bearer.follow());
+        app.0.tasks.spawn_vital("following the keys of bearer tokens", bearer.follow());
     }
-    Ok(app)
+    app
 }
 
 async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &CancellationToken) {

@@ -64,14 +64,29 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let stop = stop_on_signal()?;
     let secret_key = settings.secret_key.clone();
     let secret_key = secret_key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")?;
+    let metrics = Metrics::of_gateway();
+    let vault = Arc::new(serving::vault(&secret_key, settings));
+    let workspace_path = cluster.workspaces_root.join("project");
+    let config =
+        serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path);
+    let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
+    let mode = Mode::Cluster(Cluster {
+        policy: cluster.policy,
+        root: cluster.workspaces_root.clone(),
+        patience: cluster.start_patience,
+        private_model_hosts: cluster.private_model_hosts,
+    });
+    let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
+    let config = gateway::check(config)?;
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;
-    let metrics = Metrics::of_gateway();
     let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, ports) = (connection.clone(), ports.clone());
         let (work, stop) = (metrics.work.clone(), stop.clone());
+        // Should it panic, nobody else serves workers here: the gateway ends with it.
+        let ending = stop.clone().drop_guard();
         let limits = control::storage::Limits {
             most: cluster.sandbox_storage,
             bash_retention: settings.bash_events_retention,
@@ -79,6 +94,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         };
         let watch = control::watched(metrics.calls.clone());
         async move {
+            let _ending = ending;
             let count = move |records| work.appended(records);
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
@@ -98,17 +114,6 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let bound = listener.local_addr()?;
-        let vault = Arc::new(serving::vault(&secret_key, settings));
-        let mode = Mode::Cluster(Cluster {
-            policy: cluster.policy,
-            root: cluster.workspaces_root.clone(),
-            patience: cluster.start_patience,
-            private_model_hosts: cluster.private_model_hosts,
-        });
-        let workspace_path = cluster.workspaces_root.join("project");
-        let config = serving::gateway(secret_key, settings, metrics, Descriptors::raise(), workspace_path);
-        let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
-        let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
         banner::of_gateway(bound, settings);
         let control = Control::start(control, &ports, vault, stop.child_token()).await;
         let control = control.context("the stored conversations cannot be read")?;

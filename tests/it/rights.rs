@@ -112,6 +112,18 @@ async fn converse(cluster: &Cluster) {
     assert!(status.is_success(), "{answer}");
 }
 
+#[test]
+fn a_gateway_whose_settings_cannot_work_ends_before_it_looks_for_its_cluster() {
+    let folder = Start::new(env!("CARGO_BIN_EXE_manyhands"));
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_manyhands"));
+    gateway.current_dir(folder.folder()).args(["gateway", "--host", "127.0.0.1", "--port", "0"]);
+    // Nobody listens there.
+    gateway.env("OH_NATS_URL", "nats://127.0.0.1:1").env("OH_SECRET_KEY", "secret");
+    let output = gateway.env("OH_ALLOW_CORS_ORIGIN_REGEX", "(").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("the pattern of allowed origins"), "{said}");
+}
+
 /// `manyhands doctor` with the keys of a supervisor alone.
 fn examine(start: &Start, cluster: &Cluster) {
     let keys = start.folder().join("supervisor-only");

@@ -84,7 +84,7 @@ impl Bearer {
     /// Takes over what changes in the key file; never ends where there is one. A file that is no good is passed
     /// over: the keys read before stay.
     pub async fn follow(self: Arc<Self>) {
-        let Some(file) = &self.file else { return };
+        let Some(file) = &self.file else { return std::future::pending().await };
         file.follow(|keys| {
             *self.keys.write() = Arc::new(keys);
         })

@@ -104,8 +104,9 @@ pub async fn app(folder: &Path) -> (App, embedded::Guard) {
 }
 
 async fn prepare(config: Config, ports: &Ports) -> Result<App, Error> {
+    let checked = manyhands_gateway::check(config.gateway)?;
     let control = start_control(config.control, ports, &CancellationToken::new()).await;
-    manyhands_gateway::server::prepare(config.gateway, ports, control)
+    Ok(manyhands_gateway::server::prepare(checked, ports, control))
 }
 
 pub(super) async fn serve(
@@ -114,8 +115,9 @@ pub(super) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let checked = manyhands_gateway::check(config.gateway)?;
     let control = start_control(config.control, &ports, &stop).await;
-    manyhands_gateway::run(config.gateway, &ports, control, listener, &stop).await
+    manyhands_gateway::run(checked, &ports, control, listener, &stop).await
 }
 
 async fn start_control(config: control::Config, ports: &Ports, stop: &CancellationToken) -> Control {
