@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use ports::{Expect, Kv, Ports};
+use readmodel::vital::contained;
 use tokio_util::sync::CancellationToken;
 
 use super::claim;
@@ -14,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(3_600);
 /// drops them by itself.
 pub async fn sweep(ports: Ports, stop: CancellationToken) {
     loop {
-        if let Err(error) = sweep_once(&*ports.kv).await {
+        if let Some(Err(error)) = contained("removing old answers", sweep_once(&*ports.kv)).await {
             tracing::warn!(%error, "old answers to calls with an Idempotency-Key are not removed");
         }
         if tokio::time::timeout(INTERVAL, stop.cancelled()).await.is_ok() {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
 use ports::{Error, Ports, Result};
+use readmodel::vital::contained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{LogId, SandboxId};
@@ -106,7 +107,7 @@ pub async fn serve(
 async fn keep_few_accounts(quota: &Quota) {
     loop {
         tokio::time::sleep(IDLE).await;
-        quota.forget_idle(IDLE).await;
+        contained("forgetting who stores nothing", quota.forget_idle(IDLE)).await;
     }
 }
 

@@ -230,7 +230,11 @@ fn signed(bytes: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
     use embedded::{Fsync, Options};
+    use ports::doubles::KvDouble;
 
     use super::*;
 
@@ -251,6 +255,33 @@ mod tests {
         assert_eq!(quota.sums().get(&idle).await, Ok(Some(500)));
         assert!(matches!(quota.charge(&idle, 501, || false).await, Err(Error::Full(_))));
         quota.charge(&idle, 500, || false).await.unwrap();
+    }
+
+    /// A store that panics once.
+    struct Defective(Arc<dyn Kv>, AtomicBool);
+
+    #[async_trait]
+    impl KvDouble for Defective {
+        fn inner(&self) -> Result<&dyn Kv> {
+            assert!(!self.1.swap(false, Ordering::SeqCst), "a defect");
+            Ok(self.0.as_ref())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_over_one_account_keeps_none_from_being_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let store = Arc::new(Defective(ports.kv, AtomicBool::new(false)));
+        let (quota, _refused) = Quota::new(store.clone(), 1_000);
+        let sandbox = SandboxId::parse("idle").unwrap();
+        for bytes in [400, 100] {
+            quota.charge(&sandbox, bytes, || false).await.unwrap();
+        }
+        store.1.store(true, Ordering::SeqCst);
+        let four_looks = Duration::from_secs(4 * 3_600);
+        let _ = tokio::time::timeout(four_looks, super::super::keep_few_accounts(&quota)).await;
+        assert!(quota.accounts.lock().is_empty());
     }
 
     #[tokio::test]

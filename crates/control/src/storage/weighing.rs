@@ -113,20 +113,25 @@ mod tests {
         let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
         let (quota, _refused) = Quota::new(ports.kv, 1_000);
         let [busy, other] = ["busy", "other"].map(|name| SandboxId::parse(name).unwrap());
-        let (doubted, refused) = mpsc::channel(64);
+        let (doubted, refused) = mpsc::channel(1);
         for sandbox in [&busy, &other] {
             quota.charge(sandbox, 1_000, || false).await.unwrap();
         }
-        for _ in 0..50 {
-            doubted.send(busy.clone()).await.unwrap();
-        }
-        doubted.send(other.clone()).await.unwrap();
-        drop(doubted);
         let scales = Scales::default();
-        keep_right(&scales, &quota, refused, Duration::ZERO).await;
+        let refusing = async {
+            for sandbox in [&busy, &other] {
+                doubted.send(sandbox.clone()).await.unwrap();
+                while quota.charge(sandbox, 800, || false).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            // By now it has been weighed.
+            for _ in 0..50 {
+                doubted.send(busy.clone()).await.unwrap();
+            }
+            drop(doubted);
+        };
+        tokio::join!(keep_right(&scales, &quota, refused, Duration::ZERO), refusing);
         assert_eq!(scales.0.load(Ordering::Relaxed), 2);
-        for sandbox in [&busy, &other] {
-            quota.charge(sandbox, 900, || false).await.unwrap();
-        }
     }
 }
