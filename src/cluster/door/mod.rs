@@ -7,6 +7,7 @@
 
 mod joined;
 mod peers;
+mod servers;
 mod stream;
 
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::{self, OptionFuture};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,7 @@ use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 pub use joined::{Ports, reachable, spans};
 use peers::Peers;
+use servers::Servers;
 use stream::Patience;
 
 /// Beside the socket that leads to NATS.
@@ -37,9 +39,6 @@ const SPANS_PORT: u16 = 4318;
 const CONNECTIONS: usize = 10_000;
 /// Without room for another connection, or without a NATS that answers.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What a server gets to take a connection. One whose machine is gone says nothing for minutes, while workers give up after
-/// five seconds, and there may be others.
-const ANSWERING: Duration = Duration::from_secs(2);
 /// For the connections that are open at the end: their workers come back to the next door.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -62,13 +61,18 @@ pub fn run(options: &Options, settings: &Settings, cluster: &Cluster) -> anyhow:
 
 async fn open(socket: &Path, cluster: &Cluster) -> anyhow::Result<()> {
     let (stop, tasks) = (stop_on_signal()?, TaskTracker::new());
-    let way = |servers| Way { servers, peers: Peers::default(), tasks: tasks.clone(), stop: stop.clone() };
+    let way = |servers| Way {
+        servers: Arc::new(Servers::new(servers)),
+        peers: Peers::default(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
     let servers = cluster.nats_urls.iter().map(|url| host_and_port(url, NATS_PORT)).collect();
     let nats = forward(listen(socket)?, way(servers));
     // Workers send no spans where there is no socket.
     let _ = std::fs::remove_file(beside(socket));
     let spans = match collector(|name| std::env::var(name).ok()) {
-        Some(address) => Some(forward(listen(&beside(socket))?, way([address].into()))),
+        Some(address) => Some(forward(listen(&beside(socket))?, way(vec![address]))),
         None => None,
     };
     tracing::info!(socket = %socket.display(), spans = spans.is_some(), "the door is open");
@@ -106,7 +110,7 @@ fn collector(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
 
 /// Where one socket leads.
 struct Way {
-    servers: Arc<[String]>,
+    servers: Arc<Servers>,
     peers: Peers,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -125,7 +129,7 @@ async fn forward(listener: UnixListener, way: Way) {
             let Some(own) = way.peers.admit(&worker) else { continue };
             let servers = way.servers.clone();
             let joining = async move {
-                if let Some(server) = first_that_answers(&servers).await {
+                if let Some(server) = servers.first_that_answers().await {
                     stream::join(worker, server, Patience::default()).await;
                 }
                 drop((place, own));
@@ -136,17 +140,6 @@ async fn forward(listener: UnixListener, way: Way) {
     way.stop.run_until_cancelled(accepting).await;
 }
 
-async fn first_that_answers(servers: &[String]) -> Option<TcpStream> {
-    for server in servers {
-        match tokio::time::timeout(ANSWERING, TcpStream::connect(server.as_str())).await {
-            Ok(Ok(stream)) => return stream.set_nodelay(true).is_ok().then_some(stream),
-            Ok(Err(error)) => tracing::debug!(server, %error, "NATS does not answer"),
-            Err(_) => tracing::warn!(server, "NATS does not answer in time"),
-        }
-    }
-    None
-}
-
 fn host_and_port(url: &str, usual: u16) -> String {
     let address = url.split_once("://").map_or(url, |(_, address)| address);
     if address.contains(':') { address.to_owned() } else { format!("{address}:{usual}") }
@@ -155,14 +148,14 @@ fn host_and_port(url: &str, usual: u16) -> String {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, UnixStream};
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
 
     fn way(server: &TcpListener) -> Way {
         let address = server.local_addr().unwrap().to_string();
         Way {
-            servers: [address].into(),
+            servers: Arc::new(Servers::new(vec![address])),
             peers: Peers::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -229,8 +222,20 @@ mod tests {
         let (_waiting, gone) = silent().await;
         let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let servers = [&gone, &there].map(|server| server.local_addr().unwrap().to_string());
-        let found = tokio::time::timeout(testing::PATIENCE, first_that_answers(&servers)).await.unwrap();
+        let servers = Servers::new(servers.into());
+        let found = tokio::time::timeout(testing::PATIENCE, servers.first_that_answers()).await.unwrap();
         assert_eq!(found.unwrap().peer_addr().unwrap(), there.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_server_that_has_answered_last_is_asked_first() {
+        let (_waiting, gone) = silent().await;
+        let there = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = [&gone, &gone, &there].map(|server| server.local_addr().unwrap().to_string());
+        let servers = Servers::new(servers.into());
+        servers.first_that_answers().await.unwrap();
+        let again = tokio::time::timeout(servers::ANSWERING, servers.first_that_answers()).await;
+        assert!(again.expect("before any that does not answer").is_some());
     }
 
     #[tokio::test]
