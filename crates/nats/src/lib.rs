@@ -27,6 +27,7 @@ mod removal;
 mod set_up;
 mod stored;
 mod subscription;
+mod unfinished;
 mod worker;
 
 pub use connect::{Options, connect};

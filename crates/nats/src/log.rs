@@ -7,9 +7,10 @@ use bytes::Bytes;
 use ports::{Appended, Error, EventLog, Extent, Record, Result};
 use types::{BashScope, LogId, SandboxId, Seq};
 
-use crate::archive::{self, Archive};
+use crate::archive::Archive;
 use crate::body::{self, Body, LARGEST};
 use crate::message::{self, NewMessage};
+use crate::unfinished::Unfinished;
 
 /// Messages with more bytes than this keep a digest, and their body lies aside.
 const ASIDE: usize = 512 << 10;
@@ -25,6 +26,7 @@ pub struct NatsLog {
     archive: Arc<dyn Archive>,
     /// Bytes of a message whose body does not lie aside.
     most: usize,
+    unfinished: Unfinished,
 }
 
 #[async_trait]
@@ -63,11 +65,15 @@ impl EventLog for NatsLog {
                 if is_full(&page, bytes) {
                     break;
                 }
-                from = message.number + 1;
-                let entries = archive::open(&*self.archive, log, message).await?;
+                let (number, is_aside) = (message.number, message.body.is_some());
+                from = number + 1;
+                let entries = self.unfinished.open(&*self.archive, log, message).await?;
                 let room = limit - page.len();
-                let wanted = entries.into_iter().filter(|entry| entry.seq > after).take(room);
+                let wanted = entries.iter().filter(|entry| entry.seq > after).take(room).cloned();
                 page.extend(wanted.inspect(|entry| bytes += entry.payload.len()));
+                if is_aside && page.last().map(|last| last.seq) < entries.last().map(|last| last.seq) {
+                    self.unfinished.leave(log, number, entries);
+                }
             }
         }
         Ok(page)
@@ -98,7 +104,8 @@ impl EventLog for NatsLog {
 impl NatsLog {
     /// `max_payload`: of the server, in bytes.
     pub fn new(archive: Arc<dyn Archive>, max_payload: usize) -> Self {
-        Self { archive, most: ASIDE.min(max_payload.saturating_sub(OVERHEAD)) }
+        let most = ASIDE.min(max_payload.saturating_sub(OVERHEAD));
+        Self { archive, most, unfinished: Unfinished::default() }
     }
 
     /// Stores `records` as one message after message `last`, and answers its number.
@@ -117,5 +124,93 @@ impl NatsLog {
         }
         let message = NewMessage { lengths: packed.lengths, body: Some(body), payload: Bytes::new() };
         self.archive.append(log, last, message).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::body::Digest;
+    use crate::message::LogMessage;
+
+    /// One log in memory, which counts what is fetched of bodies.
+    #[derive(Default)]
+    struct Memory {
+        messages: Mutex<Vec<LogMessage>>,
+        pieces: Mutex<BTreeMap<(Digest, u64), Bytes>>,
+        fetched: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Archive for Memory {
+        async fn append(&self, _: &LogId, last: u64, message: NewMessage) -> Result<u64> {
+            let NewMessage { lengths, body, payload } = message;
+            let number = last + 1;
+            self.messages.lock().unwrap().push(LogMessage { number, lengths, body, payload });
+            Ok(number)
+        }
+
+        async fn messages(&self, _: &LogId, from: u64, limit: usize) -> Result<Vec<LogMessage>> {
+            let messages = self.messages.lock().unwrap();
+            Ok(messages.iter().filter(|message| message.number >= from).take(limit).cloned().collect())
+        }
+
+        async fn last(&self, _: &LogId) -> Result<u64> {
+            Ok(self.messages.lock().unwrap().last().map_or(0, |last| last.number))
+        }
+
+        async fn extent(&self, _: &LogId) -> Result<Extent> {
+            Ok(Extent::default())
+        }
+
+        async fn remove(&self, _: &LogId, _: Extent) -> Result<()> {
+            Ok(())
+        }
+
+        async fn truncate(&self, _: &LogId, _: u64) -> Result<()> {
+            Ok(())
+        }
+
+        async fn names(&self, _: &SandboxId) -> Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        async fn piece(&self, _: &LogId, digest: &Digest, index: u64) -> Result<Option<Bytes>> {
+            self.fetched.fetch_add(1, Ordering::SeqCst);
+            Ok(self.pieces.lock().unwrap().get(&(digest.clone(), index)).cloned())
+        }
+
+        async fn put_piece(&self, _: &LogId, digest: &Digest, index: u64, piece: Bytes) -> Result<()> {
+            self.pieces.lock().unwrap().insert((digest.clone(), index), piece);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_read_a_page_at_a_time_is_fetched_once() {
+        let memory = Arc::new(Memory::default());
+        let log = NatsLog::new(memory.clone(), 1 << 20);
+        let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+        let records: Vec<Bytes> = (0..100_u8).map(|n| vec![n; 20 << 10].into()).collect();
+        let tail = log.append(&id, Seq::ZERO, records.clone()).await.unwrap().tail();
+        let (mut read, mut at) = (Vec::new(), Seq::ZERO);
+        while at < tail {
+            let page = log.read(&id, at, 7).await.unwrap();
+            at = page.last().unwrap().seq;
+            read.extend(page.into_iter().map(|record| record.payload));
+        }
+        assert_eq!(read, records);
+        let pieces = memory.pieces.lock().unwrap().len();
+        assert_eq!(memory.fetched.load(Ordering::SeqCst), pieces);
+        log.read(&id, Seq::ZERO, 1_000).await.unwrap();
+        assert_eq!(
+            memory.fetched.load(Ordering::SeqCst),
+            2 * pieces,
+            "nothing is kept that was read to its end"
+        );
     }
 }
