@@ -80,7 +80,7 @@ impl Commands {
         self.0.forget(conversation).await;
     }
 
-    /// Ends what is left of the commands of all conversations.
+    /// Ends what is left of all commands.
     pub(crate) async fn end_all(&self) {
         self.0.end_all().await;
     }

@@ -108,6 +108,44 @@ async fn a_command_that_a_slow_worker_ends_meanwhile_has_that_end_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_an_older_worker_has_stored_late_has_an_end() {
+    let record = Arc::default();
+    let world = World::on(|ports| {
+        ports.log = Arc::new(Overtaken { inner: Arc::clone(&ports.log), record: Arc::clone(&record) });
+    })
+    .await;
+    *record.lock().unwrap() = Some(begun());
+    let outputs = world.execute("echo mine", 5).await;
+    assert_eq!((outputs.len(), outputs[0].exit_code), (1, Some(0)));
+    let ends: Vec<_> = world.ended(&all(), ID).await.iter().map(|output| output.exit_code).collect();
+    assert_eq!(ends, [Some(-1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_also_what_an_older_worker_has_stored_late() {
+    let world = World::start().await;
+    world.execute("true", 5).await;
+    let tail = world.ports.log.tail(&log()).await.unwrap();
+    world.ports.log.append(&log(), tail, vec![begun()]).await.unwrap();
+    world.stop_command(ID).await.unwrap();
+    let ends: Vec<_> = world.outputs(&all(), ID).await.iter().map(|output| output.exit_code).collect();
+    assert_eq!(ends, [Some(-1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_has_left_in_the_background_ends_when_the_worker_after_a_killed_one_starts() {
+    let mut world = World::start().await;
+    let outputs = world.execute("setsid sleep 1000 >/dev/null 2>&1 & echo $!", 5).await;
+    let left = outputs[0].stdout.clone().unwrap();
+    // Its worker ends nothing more, as if it were killed.
+    world.stop().await;
+    assert!(is_alive(&left));
+    (world.shutdown, world.tracker) = Default::default();
+    world.serve(None).await;
+    eventually(async || (!is_alive(&left)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_command_runs_once_it_is_said_to_have_been_cut_off() {
     let faults = Arc::new(Faults::default());
     let mut world = World::on(|ports| {

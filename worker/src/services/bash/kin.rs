@@ -1,9 +1,9 @@
-//! What commands of the API have started in workspaces of conversations, so that it ends with the conversation and
-//! with the worker, wherever it has gone. Shells of agents see to theirs themselves, unless their worker is killed.
+//! What commands of the API have started, so that it ends with its conversation, if it is of one, and with the worker,
+//! wherever it has gone. Shells of agents see to theirs themselves, unless their worker is killed.
 //!
-//! Each process has a variable with three parts: the sandbox on this machine, the worker, and the conversation. The
-//! first is the same for all workers that follow each other, so the next one finds what one that was killed has left;
-//! the second tells that apart from its own.
+//! Each process has a variable with three parts: the sandbox on this machine, the worker, and the conversation, or nothing
+//! where the command was the whole sandbox's. The first is the same for all workers that follow each other, so the next
+//! one finds what one that was killed has left; the second tells that apart from its own.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tools::offspring::{Mark, Offspring, Process, marked};
-use types::{ConversationId, SandboxId};
+use types::{BashScope, ConversationId, SandboxId};
 use uuid::Uuid;
 
 /// The variable that names sandbox, worker and conversation of a process.
@@ -21,8 +21,8 @@ const MARK: &str = "MANYHANDS_CONVERSATION";
 pub(super) struct Kin {
     sandbox: String,
     worker: String,
-    /// Conversations with commands that may have left something.
-    begun: Mutex<HashSet<ConversationId>>,
+    /// Those with commands that may have left something.
+    begun: Mutex<HashSet<BashScope>>,
 }
 
 impl Kin {
@@ -38,19 +38,24 @@ impl Kin {
         Self { sandbox, worker: Uuid::new_v4().simple().to_string(), begun: Mutex::default() }
     }
 
-    /// What programs of this conversation start with.
-    pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
-        (MARK.to_owned(), format!("{}{conversation}", self.own()))
+    /// What programs start with that run there.
+    pub(super) fn mark(&self, scope: BashScope) -> (String, String) {
+        let value = match scope {
+            BashScope::Conversation(conversation) => format!("{}{conversation}", self.own()),
+            BashScope::Sandbox => self.own(),
+        };
+        (MARK.to_owned(), value)
     }
 
-    /// A command of this conversation is about to start.
-    pub(super) fn begin(&self, conversation: ConversationId) {
-        self.begun.lock().insert(conversation);
+    /// A command is about to start there.
+    pub(super) fn begin(&self, scope: BashScope) {
+        self.begun.lock().insert(scope);
     }
 
     /// Ends what is left of a conversation. Where no command has begun, nobody needs to look.
     pub(super) async fn end(&self, conversation: ConversationId) {
-        let has_begun = self.begun.lock().contains(&conversation);
+        let scope = BashScope::Conversation(conversation);
+        let has_begun = self.begun.lock().contains(&scope);
         if has_begun {
             end(format!("{}{conversation}", self.own())).await;
         }
@@ -58,10 +63,11 @@ impl Kin {
 
     /// Nothing of this conversation is left, and nothing more begins.
     pub(super) fn forget(&self, conversation: ConversationId) {
-        self.begun.lock().remove(&conversation);
+        let scope = BashScope::Conversation(conversation);
+        self.begun.lock().remove(&scope);
     }
 
-    /// Ends what is left of all conversations.
+    /// Ends all that is left.
     pub(super) async fn end_all(&self) {
         if !std::mem::take(&mut *self.begun.lock()).is_empty() {
             end(self.own()).await;

@@ -158,10 +158,10 @@ impl Service {
     }
 
     pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
-        self.kin.mark(conversation)
+        self.kin.mark(BashScope::Conversation(conversation))
     }
 
-    /// Ends what is left of the commands of all conversations.
+    /// Ends what is left of all commands.
     pub(super) async fn end_all(&self) {
         self.kin.end_all().await;
     }
@@ -263,9 +263,8 @@ impl Service {
     }
 
     fn environment_in(&self, scope: BashScope) -> Arc<Vec<Variable>> {
-        let BashScope::Conversation(conversation) = scope else { return Arc::clone(&self.environment) };
-        self.kin.begin(conversation);
-        let (name, value) = self.kin.mark(conversation);
+        self.kin.begin(scope);
+        let (name, value) = self.kin.mark(scope);
         let mut environment = self.environment.to_vec();
         environment.push((name.into(), value.into()));
         Arc::new(environment)

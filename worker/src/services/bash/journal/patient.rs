@@ -24,6 +24,8 @@ pub(super) struct PatientWriter {
     epoch: Epoch,
     /// `None` until the log has been read.
     writer: Option<LogWriter>,
+    /// Others have written what nobody has looked at.
+    is_overtaken: bool,
     /// From then on nothing is tried again.
     shutdown: CancellationToken,
 }
@@ -46,7 +48,7 @@ pub(super) struct Found {
 
 impl PatientWriter {
     pub(super) fn new(log: Arc<dyn EventLog>, id: LogId, epoch: Epoch, shutdown: CancellationToken) -> Self {
-        Self { log, id, epoch, writer: None, shutdown }
+        Self { log, id, epoch, writer: None, is_overtaken: false, shutdown }
     }
 
     /// Reads the log.
@@ -60,7 +62,7 @@ impl PatientWriter {
             let (log, id) = (Arc::clone(&self.log), self.id.clone());
             match LogWriter::open(log, id, self.epoch, |entry| found.take(entry)).await {
                 Ok(writer) => {
-                    self.writer = Some(writer);
+                    (self.writer, self.is_overtaken) = (Some(writer), false);
                     return Ok(found);
                 }
                 Err(Trouble::NotNow(error)) => self.wait(&mut backoff, error).await?,
@@ -96,7 +98,10 @@ impl PatientWriter {
             let outcome = match try_to_write(writer, write).await {
                 // It was removed, or its writer was cut off in the middle of an append.
                 Err(Trouble::Lost(Loss::Changed)) => match writer.catch_up().await {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        self.is_overtaken = true;
+                        continue;
+                    }
                     Err(trouble) => Err(trouble),
                 },
                 outcome => outcome,
@@ -108,6 +113,21 @@ impl PatientWriter {
                 Err(Trouble::Lost(Loss::Fenced | Loss::Changed)) => return Err(Refusal::Superseded),
             }
         }
+    }
+
+    /// Whether others have written since the log was read, as far as a write has found: an older worker's last command may
+    /// have been on its way.
+    pub(super) fn is_overtaken(&self) -> bool {
+        self.is_overtaken
+    }
+
+    /// Whether the log ends elsewhere than where this writer knows it to.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) async fn is_behind(&self) -> Result<bool> {
+        let Some(writer) = &self.writer else { return Ok(true) };
+        Ok(self.log.tail(&self.id).await? != writer.tail())
     }
 
     /// All of the log, `records` at a time.

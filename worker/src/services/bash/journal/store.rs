@@ -74,6 +74,12 @@ impl Store {
         Ok(())
     }
 
+    /// As [`Self::open`], also where the log was read before: others may have written since.
+    pub(super) async fn open_again(&mut self) -> Result<()> {
+        self.is_open = self.is_open && !self.writer.is_behind().await?;
+        self.open().await
+    }
+
     /// Whether commands that are not this worker's are without an end; the others are left out.
     fn left_by_others(&self, found: &mut Found) -> bool {
         found.without_end.retain(|command, _| !(self.is_running)(command));
@@ -94,7 +100,14 @@ impl Store {
         if let Err(error) = self.open().await {
             return events.iter().map(|_| Err(error.clone())).collect();
         }
-        self.store(events).await
+        let outcomes = self.store(events).await;
+        if self.writer.is_overtaken() {
+            self.is_open = false;
+            if let Err(error) = self.open().await {
+                tracing::warn!(%error, "commands of an earlier worker are not closed for now");
+            }
+        }
+        outcomes
     }
 
     async fn store(&mut self, events: Vec<BashEvent>) -> Vec<Result<Kept>> {

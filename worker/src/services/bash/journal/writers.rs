@@ -195,7 +195,7 @@ impl Writing {
                 }
                 Job::Open { opened } => {
                     // Nobody may wait for it any more.
-                    let _ = opened.send(self.store.open().await);
+                    let _ = opened.send(self.store.open_again().await);
                 }
                 Job::Clear { cleared } => {
                     self.append(&mut events, &mut receipts).await;
