@@ -36,8 +36,9 @@ use pauses::Pauses;
 /// Most bytes of a call's body.
 const MOST: u64 = 64 << 20;
 
-/// Of calls under way, with the bytes of their bodies. One sandbox may have more than a worker has runs.
-const UNDER_WAY: Limits = Limits::new(4_096, 512 << 20).for_each_subject(1_024, 96 << 20);
+/// Of calls under way, with the bytes of their bodies. One sandbox may have more than a worker has runs; a call whose model
+/// is silent may last for an hour.
+const UNDER_WAY: Limits = Limits::new(4_096, 512 << 20).for_each_subject(1_024, 96 << 20).leaving_as_much();
 
 /// Of calls that are being taken up; [`UNDER_WAY`] bounds what they become.
 const LIMITS: Limits = Limits::new(2_048, 256 << 20).for_each_subject(256, 64 << 20);
@@ -154,5 +155,18 @@ mod tests {
         }
         assert!(held.len() as u64 * MOST <= 512 << 20, "{} bodies", held.len());
         assert!(!held.is_empty() && room.take("another", MOST as usize).is_none());
+    }
+
+    #[test]
+    fn a_few_sandboxes_whose_models_are_silent_leave_room_for_the_calls_of_others() {
+        for bytes in [0, 1 << 20, 16 << 20, MOST as usize] {
+            let room = Room::new(UNDER_WAY);
+            let mut held = Vec::new();
+            for sandbox in 0..6 {
+                let name = format!("sandbox-{sandbox}");
+                held.extend(std::iter::from_fn(|| room.take(&name, bytes)));
+            }
+            assert!(room.take("another", 4 << 20).is_some(), "{} calls of {bytes} bytes", held.len());
+        }
     }
 }

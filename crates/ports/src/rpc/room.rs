@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 pub struct Limits {
     all: Load,
     each: Load,
+    /// Whether a subject leaves as much as it has.
+    leaves: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,13 +22,20 @@ struct Load {
 impl Limits {
     #[must_use]
     pub const fn new(calls: usize, bytes: usize) -> Self {
-        Self { all: Load { calls, bytes }, each: Load { calls, bytes } }
+        Self { all: Load { calls, bytes }, each: Load { calls, bytes }, leaves: false }
     }
 
     /// With less for each subject.
     #[must_use]
     pub const fn for_each_subject(self, calls: usize, bytes: usize) -> Self {
         Self { each: Load { calls, bytes }, ..self }
+    }
+
+    /// With no more for a subject than what is left for all others then. So a few of them that give nothing back cannot have
+    /// it all: each that comes has half of what it finds.
+    #[must_use]
+    pub const fn leaving_as_much(self) -> Self {
+        Self { leaves: true, ..self }
     }
 }
 
@@ -65,6 +74,9 @@ impl Room {
         if !all.is_within(self.limits.all) || !own.is_within(self.limits.each) {
             return None;
         }
+        if self.limits.leaves && !own.is_within(self.limits.all.without(all)) {
+            return None;
+        }
         used.all = all;
         used.each.insert(subject.to_owned(), own);
         Some(Permit { room: self.clone(), subject: subject.to_owned(), bytes })
@@ -78,6 +90,11 @@ impl Load {
 
     fn minus(self, bytes: usize) -> Self {
         Self { calls: self.calls.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
+
+    fn without(self, other: Self) -> Self {
+        let calls = self.calls.saturating_sub(other.calls);
+        Self { calls, bytes: self.bytes.saturating_sub(other.bytes) }
     }
 
     fn is_within(self, limit: Self) -> bool {
@@ -113,5 +130,18 @@ mod tests {
         assert!(room.take("c", 41).is_none(), "more bytes than there are left");
         drop((room.take("c", 40).unwrap(), other));
         assert!(room.used.lock().each.is_empty() && room.used.lock().all.calls == 0);
+    }
+
+    #[test]
+    fn who_leaves_as_much_as_it_has_leaves_something_to_whoever_comes() {
+        let room = Room::new(Limits::new(64, 64).leaving_as_much());
+        let mut held = Vec::new();
+        for (subject, calls) in [("a", 32), ("b", 16), ("c", 8), ("d", 4), ("e", 2)] {
+            let before = held.len();
+            held.extend(std::iter::from_fn(|| room.take(subject, 1)));
+            assert_eq!(held.len() - before, calls, "{subject}");
+        }
+        held.truncate(32);
+        assert!(room.take("f", 16).is_some(), "what is given back is there again");
     }
 }
