@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use ports::Error;
 use ports::retry::Backoff;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use types::ConversationId;
 
 use super::conversation::ConversationState;
@@ -19,6 +21,9 @@ use super::{CONVERSATIONS, Index};
 use crate::vital::contained;
 
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// What a small answer may take before others have the turn.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What of a conversation is to be read again.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +75,29 @@ impl Behind {
         }
         wish
     }
+
+    /// To be had before the store is asked for anything.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        Turn { _permit: self.reading.acquire().await.ok() }
+    }
+}
+
+/// One of those who ask the store now, until it is dropped.
+pub(super) struct Turn<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Waits for something small. One part of the store may be away alone, and say so only after a long time: then others have
+    /// the turn meanwhile.
+    pub(super) async fn briefly<T>(self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        if let Ok(answer) = timeout(MOMENT, &mut answer).await {
+            return answer;
+        }
+        drop(self);
+        answer.await
+    }
 }
 
 impl Index {
@@ -103,21 +131,18 @@ impl Index {
 
     async fn read_on(&self, id: ConversationId, wish: &mut Wish) -> ports::Result<()> {
         if wish.record {
-            let _turn = self.0.behind.reading.acquire().await;
+            let _turn = self.0.behind.turn().await;
             self.refresh(id).await?;
             wish.record = false;
         }
         let Some(entry) = self.any(id).filter(|_| wish.log) else { return Ok(()) };
         let log = self.0.ports.log.as_ref();
         let read = async {
-            let end = {
-                let _turn = self.0.behind.reading.acquire().await;
-                log.tail(&entry.log).await?
-            };
+            let end = self.0.behind.turn().await.briefly(log.tail(&entry.log)).await?;
             let mut is_there = false;
             while !is_there {
                 // A page a turn: one that grows as fast as it is read keeps no other waiting.
-                let _turn = self.0.behind.reading.acquire().await;
+                let _turn = self.0.behind.turn().await;
                 is_there = entry.followed.read_on(log, end).await?;
             }
             Ok(())

@@ -175,7 +175,10 @@ impl Index {
                     return;
                 }
                 match Sighting::read(&entry) {
-                    Ok(seen) if known.is_of(&seen.record) => known.replace_record(seen),
+                    Ok(seen) if known.is_of(&seen.record) => {
+                        known.replace_record(seen);
+                        self.directory_mut().reorder(&known);
+                    }
                     Ok(_) => self.bring_in_line(id, Wish::RECORD),
                     Err(error) => tracing::warn!(conversation.id = %id, %error, "a record cannot be read"),
                 }
@@ -217,11 +220,12 @@ impl Index {
         // part of the store may be away alone.
         let away = Mutex::new(None);
         stream::iter(entries)
-            .for_each_concurrent(PARALLEL_READS, async |entry| {
+            .for_each_concurrent(None, async |entry| {
+                let turn = self.0.behind.turn().await;
                 if entry.state().folded_at > since {
                     return;
                 }
-                match self.0.ports.log.tail(&entry.log).await {
+                match turn.briefly(self.0.ports.log.tail(&entry.log)).await {
                     Ok(tail) if tail <= entry.seq() => {}
                     Err(error @ Error::Unavailable(_)) => {
                         *away.lock() = Some(error);

@@ -53,6 +53,41 @@ async fn what_is_fresh_is_folded_while_a_lag_is_looked_into() {
 }
 
 #[tokio::test]
+async fn however_many_logs_do_not_tell_where_they_end_others_are_read() {
+    let world = World::start().await;
+    let mut stuck = Vec::new();
+    for _ in 0..40 {
+        let entry = world.conversation().await;
+        world.logs.stick(&entry.log);
+        world.publish_after_a_gap(&entry.log).await;
+        stuck.push(entry);
+    }
+    let late = world.conversation().await;
+    world.bus.lose(&late.log);
+    let missed = world.append(&late.log).await;
+    world.settle().await;
+    world.bus.deliver(&late.log);
+    world.publish_after_a_gap(&late.log).await;
+    until_folded(&late, missed).await;
+}
+
+#[tokio::test]
+async fn however_many_logs_do_not_tell_where_they_end_a_lag_is_looked_into_for_others() {
+    let world = World::start().await;
+    let mut missed = Vec::new();
+    for number in 0..160 {
+        let entry = world.conversation().await;
+        world.bus.lose(&entry.log);
+        let seq = world.append(&entry.log).await;
+        if number % 2 == 0 { world.logs.stick(&entry.log) } else { missed.push((entry, seq)) }
+    }
+    world.bus.lag();
+    for (entry, seq) in missed {
+        until_folded(&entry, seq).await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_lag_only_logs_that_go_beyond_what_is_known_are_read() {
     let world = World::start().await;
     let mut current = Vec::new();
