@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::retry::Backoff;
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
+use tokio::time::Instant;
 use types::Message;
 use types::calls::{Command, CommandDone, Once};
 
@@ -12,6 +14,9 @@ use super::Conversations;
 
 /// For commands that do no model call and wait for no tool.
 pub const QUICK: Duration = Duration::from_secs(30);
+
+/// Between two calls of a worker that has its lease and is not heard.
+const UNHEARD: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// What came of a message.
 pub enum Said {
@@ -113,20 +118,29 @@ impl Conversations {
     }
 
     /// Stops everything of a conversation that is being deleted; starts no worker for it, for one that is not there
-    /// writes nothing either.
+    /// writes nothing either. Whoever has a lease is there, also while it hears nothing.
     ///
     /// # Errors
     /// The worker's fault; `Unavailable` when it does not answer: it may still write.
     pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
         entry.pulse.touch();
+        let (sandbox, give_up, mut pauses) = (entry.log.sandbox(), Instant::now() + QUICK, UNHEARD);
         let persistence_dir = self.0.records.persistence_dir(entry.id);
         let command = Command::Forget { persistence_dir, created_at: entry.created_at().to_string() };
         let call = entry.call(command);
-        let forgotten =
-            self.0.workers.call_if_awake::<_, CommandDone>(entry.log.sandbox(), &call, QUICK).await;
-        match forgotten {
-            Err(fault) if fault.code != Code::Absent => Err(fault),
-            _ => Ok(()),
+        loop {
+            let forgotten = self.0.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await;
+            match forgotten {
+                Err(fault) if fault.code != Code::Absent => return Err(fault),
+                Err(_) if self.placement().incarnation(sandbox).is_some() => {
+                    let pause = pauses.pause();
+                    if Instant::now() + pause >= give_up {
+                        return Err(Reason::Unreachable.into());
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Ok(()),
+            }
         }
     }
 }

@@ -131,8 +131,8 @@ impl Index {
         self.records().change(&record.id.hex(), withdraw).await.map(drop)
     }
 
-    /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more from
-    /// the beginning on, unless deleting fails or is given up. Whether there was one.
+    /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more as soon
+    /// as the store has answered, unless deleting fails or is given up. Whether there was one.
     ///
     /// # Errors
     /// That of `forget`; those of the store. What is left can be deleted again.
@@ -142,6 +142,10 @@ impl Index {
         id: ConversationId,
         forget: impl AsyncFnOnce(&ConversationState) -> Result<(), E>,
     ) -> Result<bool, E> {
+        let Some(entry) = self.get(tenant, id) else { return Ok(false) };
+        // A store that is away says so late: until that is known nothing is hidden and nothing forgotten.
+        let is_there = || async { tokio::try_join!(self.read(id), self.0.ports.log.tail(&entry.log)) };
+        while_unavailable(PAUSES, PATIENCE, is_there).await?;
         let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
         let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
         forget(&entry).await?;
@@ -188,6 +192,7 @@ impl Index {
         if let Some(entry) = self.any(seen.record.id) {
             if entry.is_of(&seen.record) || entry.state().revision >= seen.revision {
                 entry.replace_record(seen);
+                self.directory_mut().reorder(&entry);
                 return Ok(entry);
             }
             self.drop_if_same(Some(&entry));

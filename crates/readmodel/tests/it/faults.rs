@@ -120,6 +120,27 @@ async fn what_was_said_while_a_deletion_that_fails_was_under_way_is_not_missed()
 }
 
 #[tokio::test]
+async fn a_deletion_hides_and_forgets_nothing_before_the_store_has_answered() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    world.logs.stick(&entry.log);
+    let is_forgotten = std::sync::atomic::AtomicBool::new(false);
+    let forget = async |_: &ConversationState| {
+        is_forgotten.store(true, std::sync::atomic::Ordering::SeqCst);
+        Ok::<_, Error>(())
+    };
+    let meanwhile = async {
+        world.logs.until_asked(&entry.log, |asked| asked.1 > 0).await;
+        assert!(world.index.get(&entry.tenant, entry.id).is_some(), "it is shown");
+        assert!(!is_forgotten.load(std::sync::atomic::Ordering::SeqCst), "its worker goes on");
+        world.logs.release(&entry.log);
+    };
+    let (deleted, ()) = tokio::join!(world.index.delete(&entry.tenant, entry.id, forget), meanwhile);
+    assert_eq!(deleted, Ok(true));
+    assert!(world.index.get(&entry.tenant, entry.id).is_none());
+}
+
+#[tokio::test]
 async fn a_deletion_goes_on_when_a_store_that_was_away_is_back() {
     let world = World::start().await;
     let entry = world.conversation().await;
