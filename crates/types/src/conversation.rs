@@ -101,6 +101,9 @@ pub struct ConversationRecord {
     /// The first message, until the worker has stored it; a repeated create delivers it then.
     #[serde(default)]
     pub undelivered: Option<FirstMessage>,
+    /// The first message, if the worker does not take it now or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedMessage>,
 }
 
 /// `initial_message` of the create call.
@@ -108,6 +111,14 @@ pub struct ConversationRecord {
 pub struct FirstMessage {
     pub message: Message,
     pub run: bool,
+}
+
+/// A message that no agent was given, though its sender was told that it would be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedMessage {
+    pub message: Message,
+    /// For whoever has sent it.
+    pub why: String,
 }
 
 /// What a log says about its conversation: the fold of its records. Rebuilt from the log at any time.

@@ -162,6 +162,7 @@ impl StartConversation {
             )?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
+            refused: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
             tenant,
         })

@@ -98,13 +98,46 @@ async fn a_gateway_that_starts_delivers_no_old_first_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_message_that_is_refused_keeps_nothing_waiting() {
+async fn a_first_message_that_is_refused_is_told_of_and_keeps_nothing_waiting() {
     let world = start(Policy::Shared).await;
     let worker = awake(&world).await;
     worker.script(|script| script.refuses = true);
     let id = world.gateway().create_from(with_message("/workspace", true)).await;
     until(async || world.record(&id).await.undelivered.is_none()).await;
+    let record = world.record(&id).await;
+    assert_eq!(record.refused.unwrap().message, first_message().message);
+    assert_eq!(world.gateway().status(&id).await, "error");
+    let (_, failed) = world.gateway().get("/api/conversations/count?status=error").await;
+    assert_eq!(failed, 1);
+    let (_, why) = world.gateway().get(&format!("/api/conversations/{id}/why")).await;
+    assert_eq!(why["detail"], "The first message was refused: not a message");
     worker.script(|script| script.refuses = false);
+    assert_eq!(post(&world, &id, "run").await, 200);
+    world.gateway().until_status(&id, "finished").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_whose_run_the_user_has_refused_is_not_run_again() {
+    let mut world = start(Policy::Shared).await;
+    let worker = awake(&world).await;
+    worker.script(|script| script.ends_as = "waiting_for_confirmation");
+    let id = world.gateway().create_from(with_message("/workspace", true)).await;
+    world.gateway().until_status(&id, "waiting_for_confirmation").await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+    // As if the gateway had died before it could note that.
+    let mut record = world.record(&id).await;
+    record.undelivered = Some(first_message());
+    put(&world, CONVERSATIONS, &record.id.hex(), &record).await;
+    let rejected = json!({"accept": false, "reason": "no"});
+    let respond = format!("/api/conversations/{id}/events/respond_to_confirmation");
+    assert_eq!(world.gateway().post(&respond, rejected).await.0, 200);
+    assert_eq!(world.gateway().status(&id).await, "idle");
+    world.add_gateway(Policy::Shared).await;
+    until(async || world.record(&id).await.undelivered.is_none()).await;
+    let shared = SandboxId::shared();
+    assert_eq!((messages(&world, &shared), runs(&world, &shared)), (1, 1));
+    assert_eq!(world.gateway().status(&id).await, "idle");
+    worker.script(|script| script.ends_as = "finished");
     assert_eq!(post(&world, &id, "run").await, 200);
     world.gateway().until_status(&id, "finished").await;
 }
@@ -142,6 +175,28 @@ async fn what_another_gateway_has_stored_without_a_slot_is_run_by_who_was_about_
     let (said, _worker) = tokio::join!(post(&world, &id, "run"), another);
     assert_eq!(said, 200);
     gateway.until_status(&id, "finished").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_that_was_not_taken_is_given_by_the_next_call_whatever_was_said_since() {
+    let server = crate::harness::start().await;
+    let mut body = crate::harness::create_body();
+    let id = ConversationId::random().to_string();
+    body["conversation_id"] = json!(id);
+    body["initial_message"] = json!({"content": [{"type": "text", "text": "first"}], "run": false});
+    server.worker.script(|script| script.refuses = true);
+    assert_eq!(server.post("/api/conversations", body.clone()).await.0, 422);
+    server.worker.script(|script| script.refuses = false);
+    assert_eq!(server.say(&id, "second", false).await.0, 200);
+    assert_eq!(server.post("/api/conversations", body).await.0, 200);
+    let (_, found) = server.get(&format!("/api/conversations/{id}/events/search?kind=MessageEvent")).await;
+    let texts: Vec<&Value> = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["llm_message"]["content"][0]["text"])
+        .collect();
+    assert_eq!(texts, ["second", "first"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -163,7 +163,7 @@ impl Conversations {
         tracing::warn!(conversation.id = %entry.id, %fault, "the first message is not delivered");
         // What is refused now is refused for ever, and would keep all that is said later waiting.
         if fault.code == Code::Invalid
-            && let Err(error) = self.give_up_first(entry).await
+            && let Err(error) = self.refuse_first(entry, &fault.public).await
         {
             tracing::warn!(conversation.id = %entry.id, %error, "a first message that is refused waits on");
         }

@@ -6,8 +6,9 @@ use std::time::Instant;
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use types::calls::{Command, Once};
-use types::conversation::{FirstMessage, Status};
-use types::{ConversationId, EventId};
+use types::conversation::{ConversationRecord, FirstMessage, RefusedMessage, Status};
+use types::event::StateUpdate;
+use types::{ConversationId, Event, EventBody, EventId};
 use uuid::Uuid;
 
 use super::Conversations;
@@ -43,16 +44,17 @@ impl Conversations {
     }
 
     async fn deliver_now(&self, entry: &Arc<ConversationState>, first: FirstMessage) -> Result<bool, Fault> {
-        let (is_stored, status) = entry
-            .with_projection(|projection| (projection.last_user_message_id.is_some(), projection.status));
+        let (once, status) = (once(entry.id), entry.status());
         // In any other state its run has begun before, or somebody wished for another state since.
         let runs = first.run && status == Status::Idle;
         // A worker that is waited for may be told to pause first: then nothing is to run.
         let runs_at_once = runs && self.placement().creation() == Creation::Complete;
-        if !is_stored {
-            self.message(entry, first.message, None, runs_at_once, Some(once(entry.id))).await?;
+        if !self.is_stored(entry, &once.id).await? {
+            self.message(entry, first.message, None, runs_at_once, Some(once.clone())).await?;
         }
-        // Stored alone, or while no run slot was free, it has started nothing.
+        // Stored alone, or while no run slot was free, it has started nothing. What it had started may be over: another
+        // gateway has died before it could note that, and the user has refused what the run wished to do.
+        let runs = runs && !(entry.status() == Status::Idle && self.has_run_since(entry, &once.id).await?);
         if runs && entry.status() == Status::Idle {
             // Somebody may wish for another state in the meantime.
             match self.command_that_runs(entry, Command::Run { first: true }).await {
@@ -64,9 +66,40 @@ impl Conversations {
         Ok(runs && !matches!(entry.status(), Status::Idle | Status::Paused))
     }
 
-    /// Nobody delivers it any more.
-    pub(super) async fn give_up_first(&self, entry: &ConversationState) -> ports::Result<()> {
+    /// Whether the log has the message, and not only others that came later.
+    async fn is_stored(&self, entry: &ConversationState, id: &EventId) -> ports::Result<bool> {
+        let has_messages = entry.with_projection(|projection| projection.last_user_message_id.is_some());
+        Ok(has_messages && self.0.history.get(entry, &id.0).await?.is_some())
+    }
+
+    /// Whether the log tells of a run behind the message.
+    async fn has_run_since(&self, entry: &ConversationState, id: &EventId) -> ports::Result<bool> {
+        let which = |event: &[u8]| {
+            let event: Event = serde_json::from_slice(event).ok()?;
+            match &event.body {
+                EventBody::ConversationStateUpdateEvent(StateUpdate { key, value }) => {
+                    (key == "execution_status" && value.as_ref()? == "running").then_some(true)
+                }
+                _ => (event.id == *id).then_some(false),
+            }
+        };
+        let newest = self.0.history.newest(entry, &["MessageEvent", "ConversationStateUpdateEvent"], which);
+        Ok(newest.await? == Some(true))
+    }
+
+    /// Nobody delivers it any more: it is stored.
+    async fn give_up_first(&self, entry: &ConversationState) -> ports::Result<()> {
         self.0.index.update(entry, |record| record.undelivered.take().is_some()).await
+    }
+
+    /// Nobody delivers it any more, and clients are told why.
+    pub(super) async fn refuse_first(&self, entry: &ConversationState, why: &str) -> ports::Result<()> {
+        let refuse = |record: &mut ConversationRecord| {
+            let Some(FirstMessage { message, .. }) = record.undelivered.take() else { return false };
+            record.refused = Some(RefusedMessage { message, why: why.to_owned() });
+            true
+        };
+        self.0.index.update(entry, refuse).await
     }
 
     /// In a cluster, where conversations are there before their workers: delivers a first message that still

@@ -117,7 +117,12 @@ impl Conversations {
             Status::WaitingForConfirmation => {
                 Finding::new(Blocker::Confirmation, since, "Actions wait for the user's consent.")
             }
-            Status::Error => Finding::nothing("The last run ended with an error, which is its last event."),
+            Status::Error => match &entry.record().refused {
+                Some(refused) if last.is_none() => {
+                    Finding::nothing(&format!("The first message was refused: {}", refused.why))
+                }
+                _ => Finding::nothing("The last run ended with an error, which is its last event."),
+            },
             Status::Stuck => Finding::nothing("The last run was ended because it went round in circles."),
             Status::Idle | Status::Paused | Status::Finished | Status::Deleting => {
                 Finding::nothing("No run is under way.")

@@ -102,7 +102,7 @@ impl ConversationState {
 
     #[must_use]
     pub fn status(&self) -> Status {
-        self.state().projection.status
+        self.state().status()
     }
 
     /// The last record folded in.
@@ -158,7 +158,7 @@ impl ConversationState {
 
     pub(super) fn sort_key(&self) -> SortKey {
         let state = self.state();
-        SortKey { status: state.projection.status, updated: state.updated_at(&self.created_at) }
+        SortKey { status: state.status(), updated: state.updated_at(&self.created_at) }
     }
 
     /// Whether `record` is of this conversation, and not of one that has its id after it, or before.
@@ -225,6 +225,15 @@ impl Fold for State {
 }
 
 impl State {
+    /// As clients are told: one whose first message was refused, and to which nothing else was said, has failed.
+    pub(super) fn status(&self) -> Status {
+        let is_refused = self.record.refused.is_some() && self.projection.last_user_message_id.is_none();
+        match self.projection.status {
+            Status::Idle if is_refused => Status::Error,
+            status => status,
+        }
+    }
+
     pub(super) fn updated_at(&self, created_at: &str) -> String {
         let touched = self.projection.touched.as_deref().and_then(types::time::local_as_utc);
         touched.filter(|touched| touched.as_str() > created_at).unwrap_or_else(|| created_at.to_owned())

@@ -141,6 +141,7 @@ impl Server {
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             undelivered: None,
+            refused: None,
         };
         let value = serde_json::to_vec(&record).unwrap().into();
         self.ports.kv.put("CONVERSATIONS", &id.hex(), value, ports::Expect::Absent).await.unwrap();
