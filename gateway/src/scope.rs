@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use control::placement::Workers;
+use http::Method;
 use http::request::Parts;
 use readmodel::index::Index;
 use types::bash::ExecuteBashRequest;
@@ -33,7 +34,11 @@ where
             Some(id) => Self::of_conversation(&Index::from_ref(state), &caller, ConversationId(id)),
             None => {
                 let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
-                Self::of_path(&Workers::from_ref(state), &caller.tenant, &path).await
+                let workers = Workers::from_ref(state);
+                match parts.method {
+                    Method::GET | Method::HEAD => Self::seen_at(&workers, &caller.tenant, &path).await,
+                    _ => Self::of_path(&workers, &caller.tenant, &path).await,
+                }
             }
         }
     }
@@ -46,6 +51,12 @@ impl Target {
     /// Those of the store.
     pub async fn of_path(workers: &Workers, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
         let sandbox = workers.placement().at(tenant, path).await?;
+        Ok(Self { sandbox, scope: Scope::default() })
+    }
+
+    /// The same for who only looks: nothing is made for the path.
+    async fn seen_at(workers: &Workers, tenant: &TenantId, path: &str) -> Result<Self, ApiError> {
+        let sandbox = workers.placement().seen_at(tenant, path).await?;
         Ok(Self { sandbox, scope: Scope::default() })
     }
 

@@ -69,9 +69,11 @@ impl Commands {
         request: ExecuteBashRequest,
     ) -> Result<Vec<EventSummary>, Fault> {
         let timeout = Duration::from_secs(request.timeout.try_into().unwrap_or(0));
-        let started = self.start(sandbox, scope, request).await?;
+        self.activity.touch();
+        let call = BashCall::Start { scope, request };
+        // Which worker has begun it, and not which is known to live after that: its lease may be late.
+        let (started, worker): (BashStarted, _) = self.workers.call_for(sandbox, &call).await?;
         let placement = self.workers.placement();
-        let worker = placement.incarnation(sandbox);
         let command = Uuid::parse_str(&started.command.id).map_err(Fault::internal)?;
         let wait = timeout.saturating_add(GRACE).min(LONGEST);
         let unseen = async {

@@ -1,8 +1,7 @@
 //! The messages that somebody is reading in several steps: each may have thousands of records, and a body aside that
 //! would be fetched again for every step.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use ports::{Record, Result};
 use types::LogId;
 
@@ -36,18 +35,14 @@ impl Unfinished {
 
     /// Keeps the records of a message for who goes on with it.
     pub fn leave(&self, log: &LogId, number: u64, records: Vec<Record>) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         all.truncate(MOST - 1);
         all.insert(0, Left { log: log.clone(), number, records });
     }
 
     fn take(&self, log: &LogId, number: u64) -> Option<Vec<Record>> {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let at = all.iter().position(|left| left.log == *log && left.number == number)?;
         Some(all.remove(at).records)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Left>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,3 +26,4 @@ mod sockets_bash;
 mod sockets_closing;
 mod sweep;
 mod tenants;
+mod unheard;

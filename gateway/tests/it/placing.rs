@@ -1,14 +1,14 @@
-//! A place keeps its sandbox while somebody needs it, whoever gives it up in the same moment.
+//! A place keeps its sandbox while somebody needs it, whoever gives it up in the same moment, and has none before.
 
 use std::sync::Arc;
 
 use control::placement::Policy;
 use serde_json::Value;
 use types::ConversationId;
-use types::buckets::{CONVERSATIONS, SANDBOXES};
+use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use types::placement::Want;
 
-use crate::harness::cluster::{World, create_body, start_on};
+use crate::harness::cluster::{World, create_body, start, start_on};
 use crate::harness::stepped::Stepped;
 use crate::harness::until;
 
@@ -114,4 +114,22 @@ async fn of_a_creation_that_is_answered_with_a_failure_nothing_is_left_for_who_k
     assert_eq!(status, 503, "{answer}");
     assert!(world.ports.kv.list(CONVERSATIONS).await.unwrap().is_empty());
     until(async || world.gateway().get("/api/conversations/count").await.1 == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_at_paths_makes_no_sandboxes_for_them() {
+    let world = start(Policy::Workspace).await;
+    let gateway = world.gateway();
+    let search = |name: &str| format!("/api/bash/bash_events/search?path=/workspace/{name}");
+    for number in 0..10 {
+        assert_eq!(gateway.get(&search(&format!("w{number}"))).await.0, 200);
+    }
+    let made = world.ports.kv.list(SANDBOXES).await.unwrap();
+    assert_eq!(made.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["default"]);
+    assert_eq!(world.ports.kv.list(PLACES).await.unwrap().len(), 1);
+
+    assert_eq!(gateway.bash("/api", Some("/workspace/w0")).await, 200);
+    let seen = |page: &Value| page["items"].as_array().unwrap().len();
+    until(async || seen(&gateway.get(&search("w0")).await.1) == 2).await;
+    assert_eq!(seen(&gateway.get(&search("w1")).await.1), 0, "what was made for a command is its own");
 }

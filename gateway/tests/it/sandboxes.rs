@@ -295,6 +295,9 @@ async fn a_paused_conversation_gives_its_worker_back_when_its_step_is_over() {
     assert_eq!(world.wanted(&sandbox).await.unwrap().want, Want::Running, "a step may still be under way");
     world.supervisor.renew(&sandbox, epoch).await;
     until(async || world.wanted(&sandbox).await.unwrap().want == Want::Paused).await;
+    // This supervisor asks no worker whether it may end, so none must be called before the gateway knows of its end.
+    let why = format!("/api/conversations/{id}/why");
+    until(async || gateway.get(&why).await.1["lease"].is_null()).await;
     assert_eq!(gateway.post(&format!("/api/conversations/{id}/run"), json!({})).await.0, 200);
     gateway.until_status(&id, "finished").await;
 

@@ -39,6 +39,14 @@ impl Placement for Fleet {
         self.sandbox_of(tenant, &place).await
     }
 
+    async fn seen_at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
+        let place = place_of(self.cluster.policy, &self.cluster.root, path);
+        match self.known(tenant, &place).await? {
+            Some(sandbox) => Ok(sandbox),
+            None => self.sandbox_of(tenant, DEFAULT).await,
+        }
+    }
+
     async fn of_new(&self, record: &ConversationRecord, alone: bool) -> ports::Result<SandboxId> {
         if alone || self.cluster.policy == Policy::Conversation {
             return self.sandbox_of(&record.tenant, &record.id.hex()).await;

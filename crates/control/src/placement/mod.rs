@@ -49,6 +49,13 @@ pub trait Placement: Send + Sync {
     /// Those of the store.
     async fn at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId>;
 
+    /// The same for who only looks: none is made for the path. Where it has none it is looked for where everything is that has
+    /// no place of its own.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn seen_at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId>;
+
     /// The sandbox of a new conversation; `alone`: one of its own, whatever the policy.
     ///
     /// # Errors

@@ -35,12 +35,10 @@ impl Fleet {
     /// # Errors
     /// Those of the store.
     pub(super) async fn sandbox_of(&self, tenant: &TenantId, place: &str) -> ports::Result<SandboxId> {
-        let key = key(tenant, place);
-        if let Some(known) = self.places.get(&key).map(|seen| seen.value)
-            && self.wanted.get(known.as_str()).is_some_and(|seen| owns(&seen.value, tenant, place))
-        {
+        if let Some(known) = self.heard_of(tenant, place) {
             return Ok(known);
         }
+        let key = key(tenant, place);
         let (places, mut pauses) = (records::places(self.kv.as_ref()), PAUSES);
         for _ in 0..ATTEMPTS {
             let expect = match places.get(&key).await? {
@@ -60,6 +58,25 @@ impl Fleet {
             tokio::time::sleep(pauses.pause()).await;
         }
         Err(Error::Unavailable("no sandbox could be had for the place".to_owned()))
+    }
+
+    /// The sandbox that a place has, if it has one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn known(&self, tenant: &TenantId, place: &str) -> ports::Result<Option<SandboxId>> {
+        if let Some(known) = self.heard_of(tenant, place) {
+            return Ok(Some(known));
+        }
+        let kv = self.kv.as_ref();
+        let Some(named) = records::places(kv).get(&key(tenant, place)).await? else { return Ok(None) };
+        let wanted = records::sandboxes(kv).get(named.value.as_str()).await?;
+        Ok(wanted.filter(|wanted| owns(&wanted.value, tenant, place)).map(|_| named.value))
+    }
+
+    fn heard_of(&self, tenant: &TenantId, place: &str) -> Option<SandboxId> {
+        let known = self.places.get(&key(tenant, place))?.value;
+        self.wanted.get(known.as_str()).is_some_and(|seen| owns(&seen.value, tenant, place)).then_some(known)
     }
 
     /// Forgets that `sandbox` stands for a place, if it does.

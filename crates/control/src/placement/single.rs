@@ -24,6 +24,10 @@ impl Placement for Single {
         Ok(SandboxId::from(tenant))
     }
 
+    async fn seen_at(&self, tenant: &TenantId, path: &str) -> ports::Result<SandboxId> {
+        self.at(tenant, path).await
+    }
+
     async fn of_new(&self, record: &ConversationRecord, _alone: bool) -> ports::Result<SandboxId> {
         Ok(SandboxId::from(&record.tenant))
     }

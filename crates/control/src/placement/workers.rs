@@ -7,13 +7,16 @@ use bytes::Bytes;
 use ports::Bus;
 use ports::rpc::{self, Address, Code, Fault, Reason};
 use tokio::time::Instant;
-use types::SandboxId;
 use types::service::{AnswerTo, OfWorker};
+use types::{Epoch, SandboxId};
 
 use super::Placement;
 
 /// How long a worker that has its lease may keep from answering.
 const UNANSWERED: Duration = Duration::from_secs(30);
+
+/// For work that should be quick.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The workers, each by its sandbox. Cheap to clone.
 #[derive(Clone)]
@@ -38,7 +41,6 @@ impl Workers {
     /// # Errors
     /// As [`Workers::reach`].
     pub async fn call<S: OfWorker, A: AnswerTo<S>>(&self, sandbox: &SandboxId, body: &S) -> Result<A, Fault> {
-        const DEADLINE: Duration = Duration::from_secs(60);
         self.call_within(sandbox, body, DEADLINE).await
     }
 
@@ -55,6 +57,19 @@ impl Workers {
         Ok(self.reach(sandbox, body, Bytes::new(), deadline).await?.0)
     }
 
+    /// As [`Workers::call`], with the worker that has answered, where there are several one after the other.
+    ///
+    /// # Errors
+    /// As [`Workers::reach`].
+    pub async fn call_for<S: OfWorker, A: AnswerTo<S>>(
+        &self,
+        sandbox: &SandboxId,
+        body: &S,
+    ) -> Result<(A, Option<Epoch>), Fault> {
+        let ((answer, _), worker) = self.reach_for(sandbox, body, Bytes::new(), DEADLINE).await?;
+        Ok((answer, worker))
+    }
+
     /// Calls a service of a sandbox's worker, with bytes beside the body; starts the worker first where it does
     /// not run. The deadline is the call's alone. A call that was taken by a worker is never repeated.
     ///
@@ -68,6 +83,16 @@ impl Workers {
         blob: Bytes,
         deadline: Duration,
     ) -> Result<(A, Bytes), Fault> {
+        Ok(self.reach_for(sandbox, body, blob, deadline).await?.0)
+    }
+
+    async fn reach_for<S: OfWorker, A: AnswerTo<S>>(
+        &self,
+        sandbox: &SandboxId,
+        body: &S,
+        blob: Bytes,
+        deadline: Duration,
+    ) -> Result<((A, Bytes), Option<Epoch>), Fault> {
         let give_up = Instant::now() + UNANSWERED;
         loop {
             let incarnation = self.placement.ready(sandbox).await?;
@@ -82,7 +107,7 @@ impl Workers {
                 Err(fault) if fault.code == Code::Absent && Instant::now() < give_up => {
                     self.placement.missed(sandbox, fault).await?;
                 }
-                outcome => return outcome,
+                outcome => return Ok((outcome?, incarnation)),
             }
         }
     }

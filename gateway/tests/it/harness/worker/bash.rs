@@ -22,6 +22,9 @@ impl Worker {
                 if script.mute {
                     std::future::pending::<()>().await;
                 }
+                if let Some(held) = &script.held {
+                    held.notified().await;
+                }
                 let log = LogId::bash(&self.0.sandbox, scope.bash());
                 let (command, cwd, timeout) = (request.command, request.cwd, request.timeout);
                 let command = BashCommand { command, cwd, timeout, id: id(), timestamp: time::utc_now() };

@@ -1,7 +1,9 @@
 //! What a worker does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use types::calls::Live;
 
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct Script {
     pub streams: Vec<Live>,
     /// Bash commands begin and never end.
     pub endless: bool,
+    /// Bash calls are done and answered once this is notified.
+    pub held: Option<Arc<Notify>>,
     /// Bash calls are taken and never answered.
     pub mute: bool,
     /// Conversations do not stop writing when they are to be forgotten.
@@ -41,6 +45,7 @@ impl Default for Script {
             refuses: false,
             streams: Vec::new(),
             endless: false,
+            held: None,
             mute: false,
             clings: false,
         }
