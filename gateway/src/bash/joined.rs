@@ -43,22 +43,39 @@ type Choice = for<'a> fn(Texts<'a>) -> Option<&'a RawValue>;
 
 /// All outputs of a command as its last one.
 pub(super) async fn answer(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Response> {
-    let last = outputs.last().copied().ok_or_else(|| ApiError::internal("a command without output"))?;
-    let (log, id) = (tail.event_log(), tail.log.clone());
-    let of = move |outputs: Vec<EventSummary>| records_of(Arc::clone(&log), id.clone(), outputs);
-    let body = if outputs.iter().map(|output| output.len).sum::<usize>() <= AT_ONCE {
-        let records: Vec<Bytes> = of(outputs).try_collect().await?;
-        let end = records.last().ok_or_else(without_end)?.clone();
-        let again = || stream::iter(records.clone()).map(Ok);
-        let parts = joined(end, again(), again())?;
-        Body::from(parts.try_collect::<Vec<Bytes>>().await?.concat())
-    } else {
-        let end = pin!(of(vec![last])).try_next().await?.ok_or_else(without_end)?;
-        Body::from_stream(joined(end, of(outputs.clone()), of(outputs))?)
+    let body = match little(tail, &outputs).await {
+        Some(records) => at_once(records).await?,
+        None => as_read(tail, outputs).await?,
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+/// The records, where they are few and the log still has all of them.
+async fn little(tail: &Tail, outputs: &[EventSummary]) -> Option<Vec<Bytes>> {
+    let size: usize = outputs.iter().map(|output| output.len).sum();
+    if size > AT_ONCE {
+        return None;
+    }
+    records_of(tail.event_log(), tail.log.clone(), outputs.to_vec()).try_collect().await.ok()
+}
+
+async fn at_once(records: Vec<Bytes>) -> ApiResult<Body> {
+    let end = records.last().ok_or_else(without_end)?.clone();
+    let again = || stream::iter(records.clone()).map(Ok);
+    let parts = joined(end, again(), again())?;
+    Ok(Body::from(parts.try_collect::<Vec<Bytes>>().await?.concat()))
+}
+
+async fn as_read(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Body> {
+    let command = outputs.last().and_then(|output| output.command).ok_or_else(without_end)?;
+    let outputs = tail.outputs(command).await?;
+    let last = outputs.last().copied().ok_or_else(without_end)?;
+    let (log, id) = (tail.event_log(), tail.log.clone());
+    let of = move |outputs: Vec<EventSummary>| records_of(Arc::clone(&log), id.clone(), outputs);
+    let end = pin!(of(vec![last])).try_next().await?.ok_or_else(without_end)?;
+    Ok(Body::from_stream(joined(end, of(outputs.clone()), of(outputs))?))
 }
 
 fn joined(

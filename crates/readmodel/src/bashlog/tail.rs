@@ -74,7 +74,8 @@ impl Tail {
         Ok(gathering.page())
     }
 
-    /// Waits until the command whose event is at `after` has ended; its outputs, in order.
+    /// Waits until the command whose event is at `after` has ended; its outputs, in order. Of those that are all in memory
+    /// the log may have dropped some meanwhile: [`Self::outputs`] tells.
     ///
     /// # Cancel safety
     /// Safe: it only looks.
@@ -91,8 +92,24 @@ impl Tail {
             }
             reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
         }
+        match self.outputs_in_memory(command, after) {
+            Some(outputs) => Ok(outputs),
+            None => self.outputs(command).await,
+        }
+    }
+
+    /// The outputs of a command that the log still has, in order.
+    pub async fn outputs(&self, command: Uuid) -> Result<Vec<EventSummary>> {
         let query = Query { command: Some(command), kind: Some(Kind::BashOutput), ..all() };
         Ok(self.search(&query).await?.entries)
+    }
+
+    /// The same without asking the log, where nothing that came after the command has left memory.
+    fn outputs_in_memory(&self, command: Uuid, after: Seq) -> Option<Vec<EventSummary>> {
+        let window = self.followed.fold();
+        let is_output =
+            |entry: &&EventSummary| entry.command == Some(command) && entry.kind == Kind::BashOutput;
+        (window.begin() <= after).then(|| window.entries().iter().filter(is_output).copied().collect())
     }
 
     /// Looks at what has come since, and no second time.
@@ -275,6 +292,20 @@ mod tests {
         let page = tail.search(&all()).await.unwrap();
         assert_eq!(page.entries.iter().map(|entry| entry.id.as_u128()).collect::<Vec<_>>(), [10, 11]);
         assert_eq!(tail.find(Uuid::from_u128(8)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_the_log_has_dropped_of_an_ended_command_is_left_out_by_who_asks_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tail, _store) = tail(folder.path()).await;
+        let seqs: Vec<Seq> = tail.followed.fold().entries().iter().map(|entry| entry.seq).collect();
+        let [_, of_command, _, of_end] = seqs[..] else { panic!("{seqs:?}") };
+        tail.ports.log.truncate_before(&tail.log, of_end).await.unwrap();
+        let command = Uuid::from_u128(9);
+        let ids =
+            |outputs: Vec<EventSummary>| outputs.iter().map(|output| output.id.as_u128()).collect::<Vec<_>>();
+        assert_eq!(ids(tail.ended(command, of_command).await.unwrap()), [10, 11]);
+        assert_eq!(ids(tail.outputs(command).await.unwrap()), [11]);
     }
 
     #[tokio::test]
