@@ -79,17 +79,13 @@ async fn read(
     memory: Option<Memory>,
 ) -> Result<(WorkingCopy, AgentConfig, Replay), Fault> {
     let sandbox = &shared.config.sandbox;
-    let address = Address::of_control_plane(sandbox);
-    let call = RecordCall::Open { conversation: id };
-    let bus = shared.ports.bus.as_ref();
-    let opened = rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE);
     let (log, snapshots) = (LogId::conversation(sandbox, id), LogId::snapshots(sandbox, id));
     let store = shared.ports.log.as_ref();
     let kept = async {
         if memory.is_some() { None } else { snapshot::newest(store, &snapshots, shared.config.epoch).await }
     };
-    let (opened, kept) = tokio::join!(opened, kept);
-    let (copy, _): (WorkingCopy, _) = opened?;
+    let (opened, kept) = tokio::join!(record(shared, id), kept);
+    let copy = opened?;
     if shared.guards.commands.is_gone(id, &copy.created_at) {
         return Err(Reason::Missing.into());
     }
@@ -100,6 +96,16 @@ async fn read(
         (None, None) => Replay::of(store, &log).await?,
     };
     Ok((copy, config, replay))
+}
+
+/// # Errors
+/// `NotFound` where no conversation of this sandbox has the id; that of the control plane.
+pub(super) async fn record(shared: &Shared, id: ConversationId) -> Result<WorkingCopy, Fault> {
+    let address = Address::of_control_plane(&shared.config.sandbox);
+    let call = RecordCall::Open { conversation: id };
+    let bus = shared.ports.bus.as_ref();
+    let opened = rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE);
+    opened.await.map(|(copy, _)| copy)
 }
 
 fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<KeptShell, Fault> {

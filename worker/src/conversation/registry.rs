@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use ports::rpc::{Fault, Reason};
+use ports::rpc::{Code, Fault, Reason};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
@@ -16,7 +16,7 @@ use types::ConversationId;
 use types::calls::{Command, CommandDone, ConversationCall};
 
 use super::dormant::{Dormant, make_room};
-use super::{Shared, actor};
+use super::{Shared, actor, open};
 
 /// Commands of one conversation that may wait for its actor.
 const MAILBOX: usize = 256;
@@ -129,14 +129,17 @@ impl Registry {
     }
 
     /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
-    /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now there is
-    /// nothing of it any more.
+    /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now all that
+    /// is here is of that one.
     async fn forget(
         &self,
         id: ConversationId,
         created_at: String,
         folder: PathBuf,
     ) -> Result<CommandDone, Fault> {
+        if self.is_of_another(id, &created_at).await? {
+            return Ok(CommandDone::default());
+        }
         let commands = &self.shared.guards.commands;
         commands.note_gone(id, created_at.clone());
         let (running, dormant) = {
@@ -169,6 +172,23 @@ impl Registry {
         }
         self.shared.remove_kept(id, folder).await;
         Ok(CommandDone::default())
+    }
+
+    /// Whether another conversation has the id by now. An actor knows its own once it has opened; for all others, of which
+    /// only a shell or a command of the API may be here, the record tells.
+    async fn is_of_another(&self, id: ConversationId, created_at: &str) -> Result<bool, Fault> {
+        let made = match self.entries.lock().get(&id) {
+            Some(Slot::Live(handle)) => handle.made.get().cloned(),
+            Some(Slot::Dormant(_)) | None => None,
+        };
+        if made.is_some() || created_at.is_empty() {
+            return Ok(is_another(&made.unwrap_or_default(), created_at));
+        }
+        match open::record(&self.shared, id).await {
+            Ok(copy) => Ok(is_another(&copy.created_at, created_at)),
+            Err(fault) if fault.code == Code::NotFound => Ok(false),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Ends the shells and drops the memories of conversations nobody has touched for long; where there are too many

@@ -28,6 +28,10 @@ impl Gone {
     pub(crate) fn note(&self, id: ConversationId, created_at: String) {
         let mut notes = self.0.lock();
         notes.retain(|_, note| note.is_fresh());
+        // The word of an earlier one's deletion may be late, and calls for a later one still under way.
+        if notes.get(&id).is_some_and(|later| later.created_at > created_at) {
+            return;
+        }
         let oldest = notes.iter().min_by_key(|(_, note)| note.since).map(|(id, _)| *id);
         if let Some(oldest) = oldest.filter(|_| notes.len() >= MOST) {
             notes.remove(&oldest);
@@ -67,6 +71,8 @@ mod tests {
         gone.note(id, "then".to_owned());
         assert!(gone.has(id) && gone.is(id, "then") && !gone.is(id, "now"));
         assert!(!gone.has(ConversationId::random()));
+        gone.note(id, "earlier than then".to_owned());
+        assert!(gone.is(id, "then"), "the later one has gone, too");
         gone.take_back(id);
         assert!(!gone.has(id));
     }

@@ -88,9 +88,28 @@ async fn what_is_meant_for_a_conversation_is_not_done_to_one_made_anew_under_its
         assert_eq!(world.kinds(id, "MessageEvent").await.len(), said);
         command(present, message("of this one", false)).await.unwrap();
     }
-    let Command::Forget { persistence_dir, .. } = forget(&world, id) else { unreachable!() };
-    let late = Command::Forget { persistence_dir, created_at: earlier.to_owned() };
-    command(earlier, late).await.unwrap();
+    command(earlier, late_forget(&world, id, earlier)).await.unwrap();
     command(present, message("still here", false)).await.unwrap();
     assert_eq!(world.kinds(id, "MessageEvent").await.len(), 3);
+}
+
+fn late_forget(world: &World, id: ConversationId, created_at: &str) -> Command {
+    let Command::Forget { persistence_dir, .. } = forget(world, id) else { unreachable!() };
+    Command::Forget { persistence_dir, created_at: created_at.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_is_late_ends_no_command_of_a_conversation_made_anew_that_rests() {
+    let world = World::start().await;
+    let id = world.create();
+    let begun =
+        start(&world, id, "touch begun; while [ ! -e go-on ]; do sleep 0.01; done; touch ended").await;
+    begun.unwrap();
+    world.wait_file(id, "begun").await;
+
+    world.call(id, late_forget(&world, id, "2026-11-22T00:00:00.000000Z")).await.unwrap();
+
+    std::fs::write(world.dir.path().join("project").join(id.hex()).join("go-on"), "").unwrap();
+    world.wait_file(id, "ended").await;
+    start(&world, id, "true").await.unwrap();
 }
