@@ -55,6 +55,7 @@ pub(super) async fn start_conversation(
     };
     if let Some(id) = id
         && let Some(entry) = conversations.get_stored(&caller.tenant, id).await?
+        && !conversations.is_without_sandbox(&entry).await?
     {
         conversations.complete(&entry).await.map_err(run_fault)?;
         return answer(&reading, &entry, found, detail);

@@ -213,7 +213,8 @@ async fn the_first_message_of_a_deleted_conversation_is_not_given_to_one_made_an
     world.gateway().create_from(with_id(create_body("/workspace"))).await;
     world.supervisor.begin().await;
     let shared = SandboxId::shared();
-    until(async || world.supervisor.worker(&shared).is_some() && messages(&world, &shared) == 1).await;
+    // Both have come to where they give what they have.
+    until(async || world.supervisor.worker(&shared).is_some_and(|worker| worker.git_calls() == 2)).await;
     let said = json!({"role": "user", "content": [{"type": "text", "text": "of this one"}], "run": true});
     assert_eq!(world.gateway().post(&format!("{path}/events"), said).await.0, 200);
     world.gateway().until_status(&id, "finished").await;

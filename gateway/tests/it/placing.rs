@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use control::placement::Policy;
 use serde_json::Value;
-use types::ConversationId;
 use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
 use types::placement::Want;
+use types::{ConversationId, LogId, Seq};
 
 use crate::harness::cluster::{World, create_body, start, start_on};
 use crate::harness::stepped::Stepped;
@@ -15,6 +15,13 @@ use crate::harness::until;
 const PLACE: &str = "/workspace/w";
 
 async fn world(policy: Policy) -> (World, Arc<Stepped>) {
+    let (world, store) = idle(policy).await;
+    world.supervisor.begin().await;
+    (world, store)
+}
+
+/// Whose sandboxes have no workers.
+async fn idle(policy: Policy) -> (World, Arc<Stepped>) {
     let mut stepped = None;
     let world = start_on(
         policy,
@@ -27,7 +34,6 @@ async fn world(policy: Policy) -> (World, Arc<Stepped>) {
         },
     )
     .await;
-    world.supervisor.begin().await;
     (world, stepped.unwrap())
 }
 
@@ -89,6 +95,38 @@ async fn a_conversation_that_is_made_anew_while_its_sandbox_is_given_up_has_one(
     tokio::join!(delete(&world, &name), creating);
     let sandbox = world.sandbox_of(&name).await;
     assert_ne!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    assert_eq!(world.gateway().bash(&format!("/api/conversations/{id}"), None).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_writes_that_comes_while_its_conversation_is_deleted_goes_with_it() {
+    let (world, store) = idle(Policy::Shared).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let log = LogId::conversation(&world.sandbox_of(&name).await, id);
+    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
+    let late = last_step.meanwhile(async {
+        world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+    });
+    tokio::join!(delete(&world, &name), late);
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_was_cut_off_before_its_sandbox_was_kept_is_made_up_for_when_it_is_repeated() {
+    let (world, store) = world(Policy::Conversation).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let given_up = store.stop_before(SANDBOXES, r#""want":"deleted""#);
+    let cut_off = given_up.meanwhile(async {
+        store.refuse_once(SANDBOXES);
+        assert_eq!(world.gateway().post("/api/conversations", with_id(id)).await.0, 503);
+    });
+    tokio::join!(delete(&world, &name), cut_off);
+    let sandbox = world.sandbox_of(&name).await;
+    assert_eq!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
+    world.gateway().create_from(with_id(id)).await;
+    assert_ne!(world.sandbox_of(&name).await, sandbox);
     assert_eq!(world.gateway().bash(&format!("/api/conversations/{id}"), None).await, 200);
 }
 

@@ -7,7 +7,7 @@ use ports::rpc::{Code, Fault};
 use readmodel::index::{ConversationState, Created};
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::ConversationRecord;
-use types::{SandboxId, TenantId};
+use types::{SandboxId, Seq, TenantId};
 
 use super::Conversations;
 use crate::placement::Creation;
@@ -92,6 +92,20 @@ impl Conversations {
         Ok(())
     }
 
+    /// Whether its creation was cut off before its sandbox was to stay, and that has been given up since: nothing can be done in
+    /// it, and it is to be made again.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_without_sandbox(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+        if entry.seq() > Seq::ZERO || self.placement().kept(&entry.record()).await? {
+            return Ok(false);
+        }
+        // Nothing of one that has been used is made again.
+        self.0.index.catch_up(entry).await?;
+        Ok(entry.seq() == Seq::ZERO)
+    }
+
     /// As every creation, but a worker may have to be started: the conversation is there before it, and gets its
     /// workspace and first message when it comes. Whoever needs the conversation earlier delivers the message first.
     async fn create_first(
@@ -120,12 +134,17 @@ impl Conversations {
     async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Created, Fault> {
         for _ in 0..PLACINGS {
             let created = self.0.index.create(record).await?;
-            if matches!(created, Created::Existing(_)) || self.placement().kept(record).await? {
+            let is_lost = match &created {
+                Created::New(_) => !self.placement().kept(record).await?,
+                Created::Existing(entry) if entry.tenant != record.tenant => false,
+                Created::Existing(entry) => self.is_without_sandbox(entry).await?,
+            };
+            let (Created::New(entry) | Created::Existing(entry)) = &created;
+            if !is_lost {
                 return Ok(created);
             }
             // The last conversation that was in it has just been deleted, and the sandbox with it.
-            let (tenant, id) = (&record.tenant, record.id);
-            self.0.index.delete(tenant, id, async |_| Ok::<_, ports::Error>(())).await?;
+            self.0.index.withdraw(&entry.record()).await?;
             tokio::time::sleep(HEARD_OF).await;
             record.sandbox = self.sandbox_for(record, alone).await?;
         }

@@ -118,11 +118,11 @@ impl Conversations {
     }
 
     /// Stops everything of a conversation that is being deleted; starts no worker for it, for one that is not there
-    /// writes nothing either. Whoever has a lease is there, also while it hears nothing.
+    /// writes nothing either. Whoever has a lease is there, also while it hears nothing. Whether there was one.
     ///
     /// # Errors
     /// The worker's fault; `Unavailable` when it does not answer: it may still write.
-    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<(), Fault> {
+    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<bool, Fault> {
         entry.pulse.touch();
         let (sandbox, give_up, mut pauses) = (entry.log.sandbox(), Instant::now() + QUICK, UNHEARD);
         let persistence_dir = self.0.records.persistence_dir(entry.id);
@@ -131,6 +131,7 @@ impl Conversations {
         loop {
             let forgotten = self.0.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await;
             match forgotten {
+                Ok(_) => return Ok(true),
                 Err(fault) if fault.code != Code::Absent => return Err(fault),
                 Err(_) if self.placement().incarnation(sandbox).is_some() => {
                     let pause = pauses.pause();
@@ -139,7 +140,7 @@ impl Conversations {
                     }
                     tokio::time::sleep(pause).await;
                 }
-                _ => return Ok(()),
+                Err(_) => return Ok(false),
             }
         }
     }

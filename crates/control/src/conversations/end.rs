@@ -1,6 +1,7 @@
 //! The rest of a conversation that is paused, and the end of one that is deleted.
 
 use ports::rpc::Fault;
+use readmodel::index::ConversationState;
 use types::{ConversationId, SandboxId, TenantId};
 
 use super::Conversations;
@@ -19,7 +20,15 @@ impl Conversations {
     async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
         let Some(entry) = self.get(tenant, id) else { return Ok(false) };
         let sandbox = entry.log.sandbox();
-        let there_was = self.0.index.delete(tenant, id, async |entry| self.forget(entry).await).await?;
+        let mut is_told = false;
+        let forget = async |entry: &ConversationState| {
+            is_told = self.forget(entry).await?;
+            Ok::<_, Fault>(())
+        };
+        let there_was = self.0.index.delete(tenant, id, forget).await?;
+        if there_was && !is_told {
+            self.delete_late(&entry).await;
+        }
         match self.placement().left(sandbox, id).await {
             Ok(false) => {}
             Ok(true) => self.rest_empty(sandbox.clone()),
@@ -29,6 +38,17 @@ impl Conversations {
         }
         self.0.models.forget(&entry.record()).await;
         Ok(there_was)
+    }
+
+    /// A worker that came while the conversation was deleted may have opened it, and have written; from now on none can.
+    async fn delete_late(&self, entry: &ConversationState) {
+        let removed = async {
+            self.forget(entry).await?;
+            Ok::<_, Fault>(self.0.index.remove_late(entry).await?)
+        };
+        if let Err(fault) = removed.await {
+            tracing::warn!(conversation.id = %entry.id, %fault, "what was written while it was deleted may stay");
+        }
     }
 
     /// Nobody waits for it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use types::calls::{Command, Once};
 use types::conversation::{ConversationRecord, FirstMessage, RefusedMessage, Status};
@@ -25,20 +25,24 @@ impl Conversations {
         if entry.record().undelivered.is_none() {
             return Ok(false);
         }
-        // Of those who meet here one delivers. If he has waited for a worker in vain the others need not do so, too.
+        // Of those who meet here one delivers, for all of them. If he has waited for a worker in vain the others need not do so,
+        // too.
         let since = Instant::now();
         let mut turn = entry.delivery.lock().await;
-        if let Some((_, fault)) = turn.as_ref().filter(|(at, _)| *at >= since) {
-            return Err(fault.clone());
+        if let Some((_, delivered)) = turn.as_ref().filter(|(at, _)| *at >= since) {
+            return delivered.clone();
+        }
+        if !self.has(entry) {
+            return Err(Reason::Missing.into());
         }
         let Some(first) = entry.record().undelivered.clone() else {
-            return Ok(before == Status::Idle && entry.status() != Status::Idle);
+            // Another gateway may have delivered it.
+            return Ok(before == Status::Idle && entry.status() == Status::Running);
         };
         let delivered = self.deliver_now(entry, first).await;
-        if let Err(fault) = &delivered
-            && matches!(fault.code, Code::Absent | Code::Unavailable)
-        {
-            *turn = Some((Instant::now(), fault.clone()));
+        let is_told = |fault: &Fault| matches!(fault.code, Code::Absent | Code::Unavailable);
+        if delivered.as_ref().err().is_none_or(is_told) {
+            *turn = Some((Instant::now(), delivered.clone()));
         }
         delivered
     }

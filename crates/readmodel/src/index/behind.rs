@@ -12,7 +12,7 @@ use ports::Error;
 use ports::retry::Backoff;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use types::ConversationId;
+use types::{ConversationId, LogId};
 
 use super::conversation::ConversationState;
 use super::follow::PARALLEL_READS;
@@ -42,11 +42,14 @@ impl Wish {
 pub(super) struct Behind {
     wishes: Mutex<HashMap<ConversationId, Wish>>,
     reading: Semaphore,
+    /// Apart from it: who looks for what may have been missed looks at everything.
+    looking: Semaphore,
 }
 
 impl Default for Behind {
     fn default() -> Self {
-        Self { wishes: Mutex::default(), reading: Semaphore::new(PARALLEL_READS) }
+        let [reading, looking] = [PARALLEL_READS; 2].map(Semaphore::new);
+        Self { wishes: Mutex::default(), reading, looking }
     }
 }
 
@@ -79,6 +82,11 @@ impl Behind {
     /// To be had before the store is asked for anything.
     pub(super) async fn turn(&self) -> Turn<'_> {
         Turn { _permit: self.reading.acquire().await.ok() }
+    }
+
+    /// The same for who was told of nothing.
+    pub(super) async fn turn_to_look(&self) -> Turn<'_> {
+        Turn { _permit: self.looking.acquire().await.ok() }
     }
 }
 
@@ -131,7 +139,6 @@ impl Index {
 
     async fn read_on(&self, id: ConversationId, wish: &mut Wish) -> ports::Result<()> {
         if wish.record {
-            let _turn = self.0.behind.turn().await;
             self.refresh(id).await?;
             wish.record = false;
         }
@@ -154,14 +161,22 @@ impl Index {
 
     /// Brings the record of a conversation in line with the bucket.
     async fn refresh(&self, id: ConversationId) -> ports::Result<()> {
+        let behind = &self.0.behind;
+        let turn = behind.turn().await;
         let before = self.any(id);
-        match self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await? {
-            Some(stored) => self.adopt(Sighting::read(&stored)?).await.map(drop),
-            None => {
-                self.drop_if_same(before.as_ref());
-                Ok(())
-            }
+        let stored = turn.briefly(self.0.ports.kv.get(CONVERSATIONS, &id.hex())).await?;
+        let Some(stored) = stored else {
+            self.drop_if_same(before.as_ref());
+            return Ok(());
+        };
+        let seen = Sighting::read(&stored)?;
+        if !before.is_some_and(|known| known.is_of(&seen.record)) {
+            // It is read before it is shown; but whose log does not answer has no turn for that.
+            let log = LogId::conversation(&seen.record.sandbox, id);
+            behind.turn().await.briefly(self.0.ports.log.tail(&log)).await?;
         }
+        let _turn = behind.turn().await;
+        self.adopt(seen).await.map(drop)
     }
 
     /// Reads the log of a conversation that is not in the index yet.

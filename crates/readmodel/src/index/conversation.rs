@@ -25,9 +25,9 @@ pub struct ConversationState {
     pub tenant: TenantId,
     pub log: LogId,
     pub(super) created_at: Arc<str>,
-    /// Held while the first message is delivered, so that it is delivered once. Says why that failed last, and when: to those
+    /// Held while the first message is delivered, so that it is delivered once. Says what came of it last, and when: to those
     /// who waited for it.
-    pub delivery: tokio::sync::Mutex<Option<(Instant, Fault)>>,
+    pub delivery: tokio::sync::Mutex<Option<(Instant, Result<bool, Fault>)>>,
     /// Held while its creation is completed.
     pub beginning: tokio::sync::Mutex<()>,
     /// When it was driven last, for the closing snapshots.
@@ -165,6 +165,11 @@ impl ConversationState {
     pub(super) fn is_of(&self, record: &ConversationRecord) -> bool {
         let log = LogId::conversation(&record.sandbox, record.id);
         self.log == log && self.tenant == record.tenant && *self.created_at == *record.created_at
+    }
+
+    /// Whether both are the same conversation, though read at different times.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.log == other.log && self.tenant == other.tenant && self.created_at == other.created_at
     }
 
     /// Takes over a newer record.

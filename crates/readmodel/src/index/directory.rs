@@ -77,12 +77,12 @@ impl Directory {
         }
     }
 
-    /// Takes a conversation of `tenant` out that is to be deleted.
-    pub(super) fn hide(&mut self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationState>> {
-        self.get(id).filter(|entry| entry.tenant == *tenant)?;
-        let entry = self.remove(id)?;
-        self.hidden.insert(id);
-        Some(entry)
+    /// Takes a conversation out that is to be deleted, and none that has its id by now.
+    pub(super) fn hide(&mut self, entry: &ConversationState) -> Option<Arc<ConversationState>> {
+        self.get(entry.id).filter(|present| present.is_same(entry))?;
+        let present = self.remove(entry.id)?;
+        self.hidden.insert(entry.id);
+        Some(present)
     }
 
     pub(super) fn unhide(&mut self, id: ConversationId) {

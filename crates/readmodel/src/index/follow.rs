@@ -221,7 +221,7 @@ impl Index {
         let away = Mutex::new(None);
         stream::iter(entries)
             .for_each_concurrent(None, async |entry| {
-                let turn = self.0.behind.turn().await;
+                let turn = self.0.behind.turn_to_look().await;
                 if entry.state().folded_at > since {
                     return;
                 }

@@ -22,8 +22,9 @@
 //!
 //! **Lag.** When the subscription has dropped records they may be those of any log. The word of it goes through the
 //! partitions behind the records that came before it; then each looks, beside its folding, where the logs of its
-//! conversations end, and has those read that end behind what is known. A conversation whose next record was folded since
-//! then has missed nothing. When the watch of the bucket lags, the bucket is scanned, and the records that differ are read.
+//! conversations end, with turns of its own, and has those read that end behind what is known. A conversation whose next
+//! record was folded since then has missed nothing. When the watch of the bucket lags, the bucket is scanned, and the records
+//! that differ are read.
 //!
 //! **A conversation comes in** by its own creation here, or when the watch or a scan tells of its record. It is read
 //! before it is shown, put in, and read once more, for between the two nobody told it of anything. Its record may only be

@@ -146,7 +146,8 @@ impl Index {
         // A store that is away says so late: until that is known nothing is hidden and nothing forgotten.
         let is_there = || async { tokio::try_join!(self.read(id), self.0.ports.log.tail(&entry.log)) };
         while_unavailable(PAUSES, PATIENCE, is_there).await?;
-        let Some(entry) = self.directory_mut().hide(tenant, id) else { return Ok(false) };
+        // Somebody else may have deleted it meanwhile, and another one have its id.
+        let Some(entry) = self.directory_mut().hide(&entry) else { return Ok(false) };
         let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
         forget(&entry).await?;
         // Whoever was made to forget it answers for it no more.
@@ -163,21 +164,11 @@ impl Index {
     /// Somebody else may have deleted it, and another one have been made under its id, at any moment. So nothing is removed but
     /// what was stored while the record was this conversation's.
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
-        let key = entry.id.hex();
-        let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
-        let snapshots = LogId::snapshots(entry.log.sandbox(), entry.id);
-        let log = &self.0.ports.log;
-        let (events, others, kept) =
-            tokio::try_join!(log.extent(&entry.log), log.extent(&commands), log.extent(&snapshots))?;
-        let is_there = self.read(entry.id).await?.is_some_and(|record| entry.is_of(&record));
-        if !is_there {
+        let is_own = |record: Option<ConversationRecord>| record.is_some_and(|record| entry.is_of(&record));
+        if !self.remove_logs_if(entry, is_own).await? {
             return Ok(());
         }
-        tokio::try_join!(
-            log.remove(&entry.log, events),
-            log.remove(&commands, others),
-            log.remove(&snapshots, kept),
-        )?;
+        let key = entry.id.hex();
         let own =
             |record: &mut Option<ConversationRecord>| record.take_if(|record| entry.is_of(record)).is_some();
         self.records().change(&key, own).await?;
@@ -185,6 +176,36 @@ impl Index {
             tracing::warn!(conversation.id = %entry.id, %error, "a stored projection is left behind");
         }
         Ok(())
+    }
+
+    /// Removes what was written of a conversation while it was deleted, unless another one has its id.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_late(&self, entry: &ConversationState) -> ports::Result<()> {
+        self.remove_logs_if(entry, |record| record.is_none()).await.map(drop)
+    }
+
+    /// Removes what the logs of a conversation had in them while its id had the record that `may_go` says so of. Whether it has.
+    async fn remove_logs_if(
+        &self,
+        entry: &ConversationState,
+        may_go: impl FnOnce(Option<ConversationRecord>) -> bool,
+    ) -> ports::Result<bool> {
+        let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
+        let snapshots = LogId::snapshots(entry.log.sandbox(), entry.id);
+        let log = &self.0.ports.log;
+        let (events, others, kept) =
+            tokio::try_join!(log.extent(&entry.log), log.extent(&commands), log.extent(&snapshots))?;
+        if !may_go(self.read(entry.id).await?) {
+            return Ok(false);
+        }
+        tokio::try_join!(
+            log.remove(&entry.log, events),
+            log.remove(&commands, others),
+            log.remove(&snapshots, kept),
+        )?;
+        Ok(true)
     }
 
     /// Takes in a stored record: a new conversation, or a newer record of a known one.

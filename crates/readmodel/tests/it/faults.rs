@@ -1,5 +1,6 @@
 //! What breaks is seen, and breaks nothing else.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use manyhands_readmodel::index::{ConversationState, Created};
@@ -84,7 +85,7 @@ async fn a_conversation_made_anew_while_the_earlier_one_goes_is_not_passed_over(
         ConversationRecord { id, created_at: "2026-11-24T00:00:00.000000Z".into(), ..record(log.sandbox()) };
     made_elsewhere(&world, &anew).await;
     // It was read, and was to be put in.
-    world.logs.until_asked(&log, |asked| asked.1 >= tails + 2).await;
+    world.logs.until_asked(&log, |asked| asked.1 >= tails + 3).await;
     world.buckets.cling_to(None);
     assert!(deleting.await.unwrap().unwrap());
     let entry = until("the later conversation is there", || world.index.any(id)).await;
@@ -141,6 +142,30 @@ async fn a_deletion_hides_and_forgets_nothing_before_the_store_has_answered() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_waits_for_the_store_takes_no_conversation_made_anew_meanwhile() {
+    let world = World::start().await;
+    let earlier = world.conversation().await;
+    world.logs.stick(&earlier.log);
+    let (_, tails) = world.logs.asked(&earlier.log);
+    let forget = async |_: &ConversationState| Ok::<_, Error>(());
+    let meanwhile = async {
+        world.logs.until_asked(&earlier.log, |asked| asked.1 > tails).await;
+        world.ports.kv.delete(CONVERSATIONS, &earlier.id.hex(), Expect::Anything).await.unwrap();
+        let created_at = "2026-11-24T00:00:00.000000Z".into();
+        // In another sandbox, whose log answers.
+        let sandbox = SandboxId::parse("other").unwrap();
+        let anew = ConversationRecord { id: earlier.id, created_at, ..record(&sandbox) };
+        assert!(matches!(world.index.create(&anew).await.unwrap(), Created::New(_)));
+        world.logs.release(&earlier.log);
+        anew
+    };
+    let (deleted, anew) = tokio::join!(world.index.delete(&earlier.tenant, earlier.id, forget), meanwhile);
+    assert_eq!(deleted, Ok(false));
+    assert!(world.index.read(anew.id).await.unwrap().is_some());
+    assert_eq!(*world.index.any(anew.id).unwrap().created_at(), *anew.created_at);
+}
+
+#[tokio::test]
 async fn a_deletion_goes_on_when_a_store_that_was_away_is_back() {
     let world = World::start().await;
     let entry = world.conversation().await;
@@ -172,6 +197,37 @@ async fn a_part_of_the_store_that_is_away_keeps_nobody_else_behind() {
     for (entry, seq) in missed {
         until_folded(&entry, seq).await;
     }
+}
+
+#[tokio::test]
+async fn looking_for_what_was_missed_keeps_nobody_waiting_who_was_told_of_something() {
+    let world = World::start().await;
+    for _ in 0..320 {
+        let entry = world.conversation().await;
+        world.logs.stick(&entry.log);
+    }
+    let tails = |asked: &HashMap<LogId, (usize, usize)>| asked.values().map(|asked| asked.1).sum::<usize>();
+    let mut asked = world.logs.asked.subscribe();
+    let before = tails(&asked.borrow());
+    world.bus.lag();
+    let is_looked = |asked: &HashMap<_, _>| tails(asked) >= before + 16;
+    timeout(IN_TIME, asked.wait_for(is_looked)).await.expect("it is looked for").unwrap();
+    let other = record(&SandboxId::shared());
+    made_elsewhere(&world, &other).await;
+    until("the other conversation is there", || world.index.any(other.id)).await;
+}
+
+#[tokio::test]
+async fn conversations_whose_part_of_the_store_is_away_keep_no_other_from_being_taken_in() {
+    let world = World::start().await;
+    for _ in 0..40 {
+        let taken_in = record(&SandboxId::shared());
+        world.logs.stick(&LogId::conversation(&taken_in.sandbox, taken_in.id));
+        made_elsewhere(&world, &taken_in).await;
+    }
+    let other = record(&SandboxId::shared());
+    made_elsewhere(&world, &other).await;
+    until("the other conversation is there", || world.index.any(other.id)).await;
 }
 
 #[tokio::test]

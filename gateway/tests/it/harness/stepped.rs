@@ -47,12 +47,21 @@ impl Stepped {
         *self.silent.lock().unwrap() = Some(bucket);
     }
 
-    /// Stops once, before a value with `text` in it is written into `bucket`.
+    /// Stops once, before a value with `text` in it is written into `bucket`, or a key with `text` in it is deleted there.
     pub fn stop_before(&self, bucket: &'static str, text: &str) -> Stopped {
         let ((told, reached), (go_on, going)) = (oneshot::channel(), oneshot::channel());
         let stop = Stop { bucket, text: text.to_owned(), reached: told, go_on: going };
         *self.stop.lock().unwrap() = Some(stop);
         Stopped { reached, go_on }
+    }
+
+    async fn pass(&self, bucket: &str, text: &str) {
+        let is_it = |stop: &mut Stop| stop.bucket == bucket && text.contains(&stop.text);
+        let stop = self.stop.lock().unwrap().take_if(is_it);
+        if let Some(stop) = stop {
+            stop.reached.send(()).unwrap();
+            stop.go_on.await.unwrap();
+        }
     }
 }
 
@@ -75,14 +84,13 @@ impl KvDouble for Stepped {
         if self.refusing.lock().unwrap().take_if(|refusing| *refusing == bucket).is_some() {
             return Err(Error::Unavailable("away".to_owned()));
         }
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let is_it = |stop: &mut Stop| stop.bucket == bucket && text.contains(&stop.text);
-        let stop = self.stop.lock().unwrap().take_if(is_it);
-        if let Some(stop) = stop {
-            stop.reached.send(()).unwrap();
-            stop.go_on.await.unwrap();
-        }
+        self.pass(bucket, &String::from_utf8_lossy(&value)).await;
         self.inner.put(bucket, key, value, expect).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.pass(bucket, key).await;
+        self.inner.delete(bucket, key, expect).await
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
