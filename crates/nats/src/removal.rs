@@ -14,8 +14,7 @@
 //! unanswered, is found when the sandbox is [weighed](Direct::weigh_all) as a whole.
 //!
 //! *Turns.* Few logs are removed or weighed at once ([`AT_ONCE`]): a server hangs up on who is sent more than it can take. Of one
-//! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others; and of all sandboxes one is
-//! weighed at a time, since that takes as long as it takes to read all that it stores.
+//! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -35,9 +34,8 @@ use crate::kv::NatsKv;
 use crate::message::{LOG_WEIGHT, LogMessage, piece_weight};
 use crate::stored::Raw;
 
-/// What is removed, cut or weighed at once, and how much of that is weighing: it reads all that a sandbox stores.
+/// What is removed, cut or weighed at once.
 const AT_ONCE: usize = 4;
-const WEIGHED_AT_ONCE: usize = 1;
 /// Messages that are looked at at once, and their bytes.
 const PAGE: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
@@ -45,7 +43,6 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Who may remove something now.
 pub struct Turns {
     all: Semaphore,
-    weighing: Semaphore,
     sandboxes: Mutex<HashMap<SandboxId, Arc<Turn<()>>>>,
 }
 
@@ -58,18 +55,11 @@ struct Load {
 
 impl Default for Turns {
     fn default() -> Self {
-        let (all, weighing) = (Semaphore::new(AT_ONCE), Semaphore::new(WEIGHED_AT_ONCE));
-        Self { all, weighing, sandboxes: Mutex::default() }
+        Self { all: Semaphore::new(AT_ONCE), sandboxes: Mutex::default() }
     }
 }
 
 impl Turns {
-    /// In this order: those that wait to weigh keep nobody waiting who removes.
-    async fn of_weighing(&self) -> impl Sized + use<'_> {
-        let weighing = self.weighing.acquire().await;
-        (weighing, self.all.acquire().await)
-    }
-
     async fn of_sandbox(&self, sandbox: &SandboxId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut sandboxes = self.sandboxes.lock();
@@ -213,9 +203,9 @@ impl Direct {
         Ok(())
     }
 
-    /// What all that a sandbox stores is counted as.
+    /// What all that a sandbox stores is counted as. That is all read, so whoever asks has one weighed at a time.
     pub async fn weigh_all(&self, sandbox: &SandboxId) -> Result<u64> {
-        let _turn = self.turns.of_weighing().await;
+        let _turn = self.turns.all.acquire().await;
         let bodies = store::bodies_of(sandbox);
         let mut bytes =
             self.weigh(StreamFilter { stream: BODY_STREAM, subject: &bodies }, 1..u64::MAX).await?.bytes;
@@ -306,14 +296,5 @@ mod tests {
         drop(second.now_or_never().unwrap());
         drop(turns.of_sandbox(&other).now_or_never().unwrap());
         assert_eq!(turns.sandboxes.lock().len(), 1, "nothing is kept of who had its turn");
-    }
-
-    #[test]
-    fn however_many_are_weighed_logs_are_cut_and_removed_meanwhile() {
-        let turns = Turns::default();
-        let mut weighing: Vec<_> = (0..16).map(|_| Box::pin(turns.of_weighing())).collect();
-        let under_way: Vec<_> = weighing.iter_mut().map(|turn| turn.as_mut().now_or_never()).collect();
-        assert_eq!(under_way.iter().flatten().count(), WEIGHED_AT_ONCE);
-        drop(turns.all.acquire().now_or_never().unwrap().unwrap());
     }
 }

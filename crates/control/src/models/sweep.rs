@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::{Change, Expect, Kv, Result};
+use ports::{Change, Error, Expect, Kv, Result};
 use readmodel::index::Index;
 use readmodel::vital::contained;
 use types::ConversationId;
@@ -40,13 +40,20 @@ async fn sweep(kv: &dyn Kv, index: &Index) -> Result<()> {
         }
     }
     for (key, id, revision) in suspects {
-        if index.read(id).await?.is_some_and(|record| is_of(&key, id, &record)) {
-            continue;
+        match index.read(id).await {
+            Ok(Some(record)) if is_of(&key, id, &record) => continue,
+            Ok(_) => {}
+            // A record that cannot be read keeps its own sum, and no other.
+            Err(Error::Internal(error)) => {
+                tracing::warn!(conversation.id = %id, %error, "what a conversation has spent stays");
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         match kv.delete(BUDGETS, &key, Expect::Revision(revision)).await {
             Ok(()) => tracing::debug!(conversation.id = %id, "forgot what a deleted conversation has spent"),
             // It has been counted again: the next time.
-            Err(ports::Error::Conflict { .. }) => {}
+            Err(Error::Conflict { .. }) => {}
             Err(error) => return Err(error),
         }
     }
@@ -63,6 +70,7 @@ mod tests {
     use serde_json::json;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
+    use types::buckets::CONVERSATIONS;
 
     use super::*;
 
@@ -81,6 +89,9 @@ mod tests {
         let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
         let index = Index::start(&ports, &tasks, &drain).await.unwrap();
         let (alive, gone) = (ConversationId::random(), ConversationId::random());
+        // Found before all others.
+        let damaged = ConversationId(uuid::Uuid::nil());
+        ports.kv.put(CONVERSATIONS, &damaged.hex(), Bytes::from_static(b"{"), Expect::Absent).await.unwrap();
         let [earlier, present] = ["2026-11-23T00:00:00.000000Z", "2026-11-24T00:00:00.000000Z"];
         index.create(&record(alive, present)).await.unwrap();
         let keys = [
@@ -89,6 +100,7 @@ mod tests {
             (key_of(&record(alive, earlier)), false),
             (key_of(&record(gone, present)), false),
             (key_before(gone), false),
+            (key_before(damaged), true),
             ("tenant.default".to_owned(), true),
         ];
         for (key, _) in &keys {

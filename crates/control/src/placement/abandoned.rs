@@ -5,8 +5,10 @@
 //! and then a sandbox is given up if it is as it was read: so either the record is seen, or the touch comes between, or
 //! whoever makes the conversation finds the sandbox given up and places it elsewhere.
 //!
-//! Where sandboxes are named after directories none is given up here: what looks like a conversation's may be a directory's,
-//! whose files nobody has deleted.
+//! Where sandboxes are named after directories none of those is given up here: what looks like a conversation's may be a
+//! directory's, whose files nobody has deleted.
+//!
+//! Whatever they are named after, those go the same way that were made for a place which was then named another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use types::placement::{Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, SandboxId};
 
-use super::{Fleet, Policy, records};
+use super::{Fleet, Policy, places, records};
 
 const OFTEN: Duration = Duration::from_secs(3_600);
 /// Milliseconds since a sandbox was wanted last, before which nobody looks whether it is abandoned.
@@ -37,15 +39,18 @@ impl Fleet {
 
     async fn give_up_abandoned(&self) -> ports::Result<()> {
         let suspects: Vec<SandboxId> = self.wanted.read(|all| {
-            let suspects = all.iter().filter(|(_, seen)| self.is_suspect(&seen.value));
-            suspects.filter_map(|(key, _)| SandboxId::parse(key)).collect()
+            let all = all.iter().filter_map(|(key, seen)| Some((SandboxId::parse(key)?, &seen.value)));
+            all.filter(|(sandbox, wanted)| self.is_suspect(sandbox, wanted))
+                .map(|(sandbox, _)| sandbox)
+                .collect()
         });
         let mut seen = BTreeMap::new();
         for sandbox in suspects {
             let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
-            seen.extend(
-                stored.filter(|stored| self.is_suspect(&stored.value)).map(|stored| (sandbox, stored)),
-            );
+            let Some(stored) = stored.filter(|stored| self.is_suspect(&sandbox, &stored.value)) else {
+                continue;
+            };
+            seen.insert(sandbox, stored);
         }
         if seen.is_empty() {
             return Ok(());
@@ -53,20 +58,35 @@ impl Fleet {
         let used = records::used_of(self.kv.as_ref(), |named| seen.contains_key(named)).await?;
         for (sandbox, stored) in seen.into_iter().filter(|(sandbox, _)| !used.contains(sandbox)) {
             if self.give_up(&sandbox, stored).await? {
-                tracing::info!(sandbox.id = %sandbox, "gave up the sandbox of a deleted conversation");
+                tracing::info!(sandbox.id = %sandbox, "gave up a sandbox that nobody needs");
             }
         }
         Ok(())
     }
 
-    fn is_suspect(&self, wanted: &Wanted) -> bool {
+    fn is_suspect(&self, sandbox: &SandboxId, wanted: &Wanted) -> bool {
+        let may_be = age_of(wanted) >= OLD && wanted.want != Want::Deleted;
+        may_be && (self.is_of_no_conversation(wanted) || self.is_left_over(sandbox, wanted))
+    }
+
+    fn is_of_no_conversation(&self, wanted: &Wanted) -> bool {
         // There the name of a directory may be one that a conversation could have.
         let is_named_by_a_path = self.cluster.policy == Policy::Workspace;
         let is_of_none = |id| self.index.any(id).is_none();
-        age_of(wanted) >= OLD
-            && !is_named_by_a_path
-            && wanted.want != Want::Deleted
-            && conversation_of(wanted).is_some_and(is_of_none)
+        !is_named_by_a_path && conversation_of(wanted).is_some_and(is_of_none)
+    }
+
+    /// Whether it was made for a place that is named another one: whoever made it died, or could not reach the store, before
+    /// he could name it. One that is in use is always named, or a conversation is in it.
+    fn is_left_over(&self, sandbox: &SandboxId, wanted: &Wanted) -> bool {
+        let Some(tenant) = wanted.tenant.as_ref().filter(|_| wanted.want == Want::Paused) else {
+            return false;
+        };
+        *sandbox != SandboxId::shared()
+            && self
+                .places
+                .get(&places::key(tenant, &wanted.place))
+                .is_some_and(|named| named.value != *sandbox)
     }
 
     /// False where it is not any more as it was read.
@@ -182,6 +202,24 @@ mod tests {
         assert!(world.fleet.kept(&record(id, "old")).await.unwrap());
         let stored = world.ports.kv.get(SANDBOXES, "old").await.unwrap().unwrap();
         assert!(age_of(&serde_json::from_slice(&stored.value).unwrap()) < OLD);
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_was_made_for_a_place_and_never_named_is_given_up() {
+        let wanted = [("left", wanted("w", 1)), ("named", wanted("w", 1)), ("lone", wanted("other", 1))];
+        let world = world(Policy::Workspace, &wanted).await;
+        let named = SandboxId::parse("named").unwrap();
+        let key = places::key(&TenantId::default(), "w");
+        records::places(world.ports.kv.as_ref()).make(&key, &named).await.unwrap();
+        while world.fleet.places.get(&key).is_none() {
+            tokio::task::yield_now().await;
+        }
+        world.fleet.give_up_abandoned().await.unwrap();
+        for (sandbox, want) in [("left", Want::Deleted), ("named", Want::Paused), ("lone", Want::Paused)] {
+            let stored = world.ports.kv.get(SANDBOXES, sandbox).await.unwrap().unwrap();
+            assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, want, "{sandbox}");
+        }
+        assert_eq!(world.fleet.sandbox_of(&TenantId::default(), "w").await, Ok(named));
     }
 
     #[tokio::test]

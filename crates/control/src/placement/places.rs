@@ -152,7 +152,7 @@ fn fresh() -> SandboxId {
     SandboxId::parse(&name).unwrap_or_else(SandboxId::shared)
 }
 
-fn key(tenant: &TenantId, place: &str) -> String {
+pub(super) fn key(tenant: &TenantId, place: &str) -> String {
     match place.len() {
         ..=LONGEST_NAME => format!("{tenant}.{}", types::hex(place.as_bytes())),
         _ => format!("{tenant}.{}", types::hex(&Sha256::digest(place.as_bytes()))),

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use ports::Allowance;
 use ports::storage::Storage;
 use readmodel::vital::contained;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex as Turn, mpsc};
 use types::SandboxId;
 
 use super::quota::Quota;
@@ -17,7 +17,7 @@ use super::quota::Quota;
 const EVERY: Duration = Duration::from_secs(3_600);
 /// And so often in a row, as it may be weighed in vain.
 const IN_A_ROW: u32 = 3;
-/// Sandboxes that are weighed at once, most of which only wait until they have settled.
+/// Sandboxes that are weighed at once: one of them, while others wait for that, or until they have settled.
 const AT_ONCE: usize = 16;
 
 /// Weighs those that are `refused`. Never returns while anybody can be.
@@ -28,6 +28,7 @@ pub async fn keep_right(
     settling: Duration,
 ) {
     let turns = Mutex::new((Allowance::new(IN_A_ROW, EVERY), BTreeSet::<SandboxId>::new()));
+    let one = Turn::new(());
     let may_be_weighed = |sandbox: &SandboxId| {
         let (allowance, weighing) = &mut *turns.lock();
         !weighing.contains(sandbox)
@@ -38,7 +39,8 @@ pub async fn keep_right(
         if !may_be_weighed(&sandbox) {
             return;
         }
-        let is_right = contained("weighing a sandbox", put_right(storage, quota, &sandbox, settling)).await;
+        let weighed = put_right(storage, quota, &sandbox, settling, &one);
+        let is_right = contained("weighing a sandbox", weighed).await;
         let (allowance, weighing) = &mut *turns.lock();
         if is_right == Some(true) {
             while allowance.take(sandbox.as_str(), Instant::now()) {}
@@ -48,9 +50,18 @@ pub async fn keep_right(
     stream::poll_fn(|context| refused.poll_recv(context)).for_each_concurrent(AT_ONCE, weigh).await;
 }
 
-async fn put_right(storage: &dyn Storage, quota: &Quota, sandbox: &SandboxId, settling: Duration) -> bool {
-    let weighing = async {
+async fn put_right(
+    storage: &dyn Storage,
+    quota: &Quota,
+    sandbox: &SandboxId,
+    settling: Duration,
+    one: &Turn<()>,
+) -> bool {
+    // Had before anybody looks what was counted: that may change while others are weighed.
+    let turn = one.lock().await;
+    let weighing = async move {
         let bytes = storage.weigh(sandbox).await?;
+        drop(turn);
         tokio::time::sleep(settling).await;
         Ok(bytes)
     };
@@ -77,15 +88,24 @@ mod tests {
     use async_trait::async_trait;
     use embedded::{Fsync, Options};
     use ports::rpc::Server;
-    use ports::storage::Ledger;
+    use ports::storage::{Ledger, Sums};
     use ports::{Error, Result};
+    use tokio::sync::Semaphore;
     use types::LogId;
 
     use super::*;
 
     /// Everything weighs a hundred bytes.
-    #[derive(Default)]
-    struct Scales(AtomicUsize);
+    struct Scales {
+        asked: AtomicUsize,
+        answers: Semaphore,
+    }
+
+    impl Scales {
+        fn with_answers(answers: usize) -> Self {
+            Self { asked: AtomicUsize::new(0), answers: Semaphore::new(answers) }
+        }
+    }
 
     #[async_trait]
     impl Storage for Scales {
@@ -102,7 +122,8 @@ mod tests {
         }
 
         async fn weigh(&self, _: &SandboxId) -> Result<u64> {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.answers.acquire().await.unwrap().forget();
             Ok(100)
         }
     }
@@ -117,7 +138,7 @@ mod tests {
         for sandbox in [&busy, &other] {
             quota.charge(sandbox, 1_000, || false).await.unwrap();
         }
-        let scales = Scales::default();
+        let scales = Scales::with_answers(100);
         let refusing = async {
             for sandbox in [&busy, &other] {
                 doubted.send(sandbox.clone()).await.unwrap();
@@ -132,6 +153,34 @@ mod tests {
             drop(doubted);
         };
         tokio::join!(keep_right(&scales, &quota, refused, Duration::ZERO), refusing);
-        assert_eq!(scales.0.load(Ordering::Relaxed), 2);
+        assert_eq!(scales.asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_while_others_are_weighed_counts_when_its_own_sandbox_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let (quota, _refused) = Quota::new(ports.kv.clone(), 1_000);
+        let [first, second] = ["first", "second"].map(|name| SandboxId::parse(name).unwrap());
+        let (doubted, refused) = mpsc::channel(2);
+        for sandbox in [&first, &second] {
+            quota.charge(sandbox, 1_000, || false).await.unwrap();
+            doubted.send(sandbox.clone()).await.unwrap();
+        }
+        let scales = Scales::with_answers(0);
+        let removing = async {
+            for _ in 0..100 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(scales.asked.load(Ordering::Relaxed), 1, "the other waits");
+            Sums::of(ports.kv.as_ref()).add(&second, -400).await.unwrap();
+            scales.answers.add_permits(2);
+            while quota.charge(&second, 800, || false).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(doubted);
+        };
+        let both = async { tokio::join!(keep_right(&scales, &quota, refused, Duration::ZERO), removing) };
+        tokio::time::timeout(Duration::from_secs(10), both).await.expect("it has room again");
     }
 }
