@@ -23,6 +23,7 @@ const UNKNOWN: &str = " The shell has not said that it began this command: it is
 const MUTE: &str = " The shell waits for the next command without having said how this one ended, so its exit code is not \
     known. The shell was ended, with its variables, functions and jobs; the next command starts a new one in the same \
     directory.";
+const LOST: &str = " The command has left the shell unable to keep its exit code, which is not known.";
 const SPOILT: &str = " The shell's prompts have been made read-only, which this terminal cannot work with: the shell was \
     ended, with its variables, functions and jobs. The next command starts a new one in the same directory.";
 /// The exit code where there is none.
@@ -75,7 +76,7 @@ impl Terminal {
             Waited::Silent => Outcome::Silent { seconds: self.config.no_change.as_secs_f64() },
             Waited::TimedOut { seconds } => Outcome::TimedOut { seconds },
             Waited::Idle(prompt) => {
-                frame.note.push_str(self.note_on(shell, prompt.state));
+                frame.note.push_str(self.note_on(shell, &prompt));
                 self.completed(prompt).await
             }
             Waited::Ended(farewell) => {
@@ -94,14 +95,15 @@ impl Terminal {
         slot.unreported = false;
         slot.directory = Some(PathBuf::from(&prompt.directory));
         slot.python = python.clone();
+        let exit_code = prompt.exit_code().unwrap_or(NOT_KNOWN);
         let place = Some(Whereabouts { directory: prompt.directory, python: python.program });
-        let exit_code = if prompt.state == State::Mute { NOT_KNOWN } else { prompt.status };
         Outcome::Completed { exit_code, place }
     }
 
     /// What is to be said of the state of the shell. One that is of no use any more is ended.
-    fn note_on(&self, shell: &Arc<Shell>, state: State) -> &'static str {
-        match state {
+    fn note_on(&self, shell: &Arc<Shell>, prompt: &Prompt) -> &'static str {
+        match prompt.state {
+            State::Unfit if prompt.exit_code().is_none() => LOST,
             State::Sound | State::Limping | State::Unfit => "",
             State::Mended => MENDED,
             State::Spoilt => self.give_up(shell, SPOILT),
@@ -130,7 +132,9 @@ impl Terminal {
             return String::new();
         };
         let end = match shell.phase() {
-            Phase::Idle(prompt) => format!("completed with exit code {}", prompt.status),
+            Phase::Idle(prompt) => {
+                format!("completed with exit code {}", prompt.exit_code().unwrap_or(NOT_KNOWN))
+            }
             Phase::Ended(_) | Phase::Running { .. } => "ended, and the shell with it".to_owned(),
         };
         let report = shell.take_output();

@@ -143,12 +143,14 @@ impl Terminal {
 }
 
 /// The prompt of a shell that runs what it is given; `None`, and the shell is ended, where it does not. One that has
-/// said that it is ready as it should has shown it thereby; any other has to run an empty command.
+/// said that it is ready as it should has shown it thereby; any other has to run an empty command. Whatever it says
+/// to that is of the machinery.
 async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Prompt>, String> {
     let Phase::Idle(prompt) = shell.phase() else { return Ok(None) };
     if prompt.state.is_tidy() {
         return Ok(Some(prompt));
     }
+    shell.output().muted = true;
     shell.begin(&prompt, "", &[]).await;
     let phase = tokio::select! {
         phase = settled(shell, Instant::now() + LITTLE_PATIENCE) => phase,
@@ -157,6 +159,7 @@ async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Pro
             return Err(INTERRUPTED.to_owned());
         }
     };
+    shell.output().muted = false;
     match phase {
         Some(Phase::Idle(prompt)) if !matches!(prompt.state, State::Mute | State::Spoilt | State::Unfit) => {
             Ok(Some(prompt))

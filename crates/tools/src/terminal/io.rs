@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pty_process::Pty;
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
@@ -149,7 +149,7 @@ impl Io {
             match happened {
                 Happened::Read(Ok(count)) if count > 0 => {
                     let was_new = self.keeper.is_new();
-                    self.keeper.take(buffer.get(..count).unwrap_or_default()).await;
+                    self.keeper.take(buffer.get(..count).unwrap_or_default(), &self.pty).await;
                     if was_new && !self.keeper.is_new() {
                         self.sight.learn().await;
                     }
@@ -192,10 +192,13 @@ impl Io {
         }
     }
 
+    /// And throws away what the last program has not read of its input: it would be the beginning of the next line.
     /// Whether reads may have come back empty (`stty min 0`): to a shell that is the end of its input.
     fn mend_modes(&self) -> bool {
         let modes = tcgetattr(&self.pty);
-        let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
+        if tcsetattr(&self.pty, OptionalActions::Flush, &self.modes).is_err() {
+            let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
+        }
         modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
     }
 
@@ -252,6 +255,7 @@ impl Io {
 
 /// Turns what is read into output and phases.
 pub struct Keeper {
+    pub shell: Pid,
     pub scanner: Scanner,
     pub phase: Arc<watch::Sender<Phase>>,
     pub output: Arc<Mutex<Output>>,
@@ -263,7 +267,7 @@ impl Keeper {
         matches!(*self.phase.borrow(), Phase::Running { sequence: 0, .. })
     }
 
-    async fn take(&mut self, bytes: &[u8]) {
+    async fn take(&mut self, bytes: &[u8], pty: &Pty) {
         let (mut begun, mut prompts) = (Vec::new(), Vec::new());
         let overflow = {
             let mut output = self.output.lock();
@@ -282,8 +286,16 @@ impl Keeper {
             self.note_taken(sequence);
         }
         for prompt in prompts {
-            self.become_idle(prompt);
+            // A program that was given the prompt by `export` shows it too, while it has the terminal.
+            if !prompt.state.is_of_the_prompt() || !self.is_behind(pty) {
+                self.become_idle(prompt);
+            }
         }
+    }
+
+    /// Whether another program has the terminal.
+    fn is_behind(&self, pty: &Pty) -> bool {
+        tcgetpgrp(pty).is_ok_and(|group| group != self.shell)
     }
 
     fn note_taken(&self, begun: u64) {
@@ -318,7 +330,7 @@ impl Keeper {
         let mut buffer = [0; READ_BYTES];
         for _ in 0..MAX_LAST_READS {
             match tokio::time::timeout(LAST_WORDS, pty.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => self.take(buffer.get(..count).unwrap_or_default()).await,
+                Ok(Ok(count)) if count > 0 => self.take(buffer.get(..count).unwrap_or_default(), pty).await,
                 _ => break,
             }
         }

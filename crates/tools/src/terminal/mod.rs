@@ -27,6 +27,10 @@
 //!   traps): found out before the next command, as above.
 //! - *whatever keeps it from saying that a command is over*: the kernel tells that it waits for the next one
 //!   ([`sight`]). It is ended, the exit code is -1.
+//! - *whatever keeps it from keeping the exit code* (limits, restrictions, its variables read-only): it is -1, and said.
+//! - *input that a program did not read*: thrown away before the next line; what the shell has of it already spoils a word of
+//!   that line that does nothing.
+//! - *an exported prompt, which a shell inside of it shows*: passed over while that one has the terminal.
 //! - *`kill -STOP $$`*: it is told to go on.
 //! - *a `~/.bashrc` that ends the shell or never comes to an end*: the shell is started without it from then on.
 //!

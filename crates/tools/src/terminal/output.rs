@@ -33,6 +33,8 @@ pub struct Output {
     text: String,
     spill: Option<Spill>,
     pub last_change: Instant,
+    /// What is printed now is no command's.
+    pub muted: bool,
 }
 
 /// The part of an output that went to a file.
@@ -83,11 +85,15 @@ impl Output {
             text: String::new(),
             spill: None,
             last_change: Instant::now(),
+            muted: false,
         }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
         self.last_change = Instant::now();
+        if self.muted {
+            return;
+        }
         let mut lines = String::new();
         self.cleaner.feed(bytes, &mut lines);
         self.show(&lines);

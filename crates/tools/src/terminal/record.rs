@@ -15,6 +15,20 @@ pub struct Prompt {
     pub path: String,
 }
 
+/// A Ctrl-C tells its status to the prompt, whatever else is lost.
+const CUT_SHORT: i32 = 130;
+
+impl Prompt {
+    /// None: the shell has not kept it, or may not have run the command.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self.state {
+            State::Sound | State::Mended | State::Limping | State::Spoilt => Some(self.status),
+            State::Unfit => Some(self.status).filter(|status| *status == CUT_SHORT),
+            State::Mute => None,
+        }
+    }
+}
+
 /// How the last command has left the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -23,7 +37,7 @@ pub enum State {
     Mended,
     /// The prompt had to be the record: whether the shell can run anything is not known.
     Limping,
-    /// The same, and what the command has changed is not put back.
+    /// The same, and what the command has changed is not put back, nor its status kept.
     Unfit,
     /// The prompts cannot be kept quiet any more.
     Spoilt,
@@ -143,6 +157,11 @@ fn read(fields: &[u8]) -> Option<Piece<'static>> {
 }
 
 impl State {
+    /// Whether the prompt may have been printed by a program of the command, to which it was exported.
+    pub fn is_of_the_prompt(self) -> bool {
+        matches!(self, Self::Limping | Self::Unfit)
+    }
+
     /// Whether what the command has changed is put back.
     pub fn is_tidy(self) -> bool {
         matches!(self, Self::Sound | Self::Mended)

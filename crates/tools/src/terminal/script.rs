@@ -21,10 +21,11 @@ pub fn preparation(token: &str, terminal: &str, directory: &str) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Runs `command` by `eval` with the previous status in `$?`. The text that is run says itself that it begins, so
+/// Runs `command` by `eval`, with the previous status in `$?`. The text that is run says itself that it begins, so
 /// that neither is possible without the other.
 pub fn command_line(sequence: u64, status: i32, command: &str, exports: &[(String, String)]) -> Vec<u8> {
-    let mut line = format!("__prompt_n={sequence}; ");
+    // What the last program has left unread of its input is the beginning of this line: it may spoil one word.
+    let mut line = format!(": ; __prompt_n={sequence}; ");
     if !exports.is_empty() {
         line.push_str("{ ");
         for (name, value) in exports {

@@ -85,8 +85,9 @@ impl Shell {
         let phase = Arc::new(watch::Sender::new(Phase::Running { sequence: 0, taken: true }));
         let output = Arc::new(Mutex::new(Output::new(setup.observations, Arc::clone(setup.secrets))));
         let closing = CancellationToken::new();
+        let scanner = Scanner::new(&token);
         let keeper =
-            Keeper { scanner: Scanner::new(&token), phase: Arc::clone(&phase), output: Arc::clone(&output) };
+            Keeper { shell: leader, scanner, phase: Arc::clone(&phase), output: Arc::clone(&output) };
         let line = preparation(&token, &terminal, &setup.directory.to_string_lossy());
         let _ = orders.try_send(Order::Probe { sequence: 0, line });
         let closing_too = closing.clone();

@@ -5,18 +5,19 @@
 //! words that stand in them shows in its record, or in that there is none.
 //!
 //! ```text
-//!   __prompt_n=5; \builtin eval '__prompt_b … the command'; { __prompt_c; } 2>/dev/null     the line
-//!   { __prompt_p; } 2>&"$__prompt_f"                                                        the prompt command
+//!   : ; __prompt_n=5; \builtin eval '__prompt_b … the command'; { __prompt_c; } 2>/dev/null || …     the line
+//!   { __prompt_p; } 2>&"$__prompt_f"; …                                                            the prompt command
 //! ```
 //!
 //! - `b`, in the text that runs the command, says that it begins. Its argument is the status to begin with.
 //! - `c` keeps the status and puts back what the command may have changed. While nothing has changed that is one
-//!   comparison. It is silent, as `set -x` may be on.
+//!   comparison. It is silent, as `set -x` may be on. Where it cannot be called the status is lost, and `x` says so.
 //! - `p` puts the shell's own input and output back on the terminal and prints the record, by the very words that run
 //!   commands: where it comes, the next command will be run by them. Where it cannot, the prompt itself is the record.
 //!
 //! A line that was cut short by a Ctrl-C has not called `c`: then `p` does, with its errors closed (`f`), and is called again
-//! to say what it has to. Where the prompt command cannot be put back, the line calls `p` (`k`).
+//! to say what it has to. What it does there to `set -v` bash undoes after the prompt command: then it forgets `o`, and has an
+//! empty command run first, which shows. Where the prompt command cannot be put back, the line calls `p` (`k`).
 //!
 //! Variables: `n` the command's number, empty when its record is printed; `s` its status, empty until `c` has run; `x` the
 //! state of the record; `y` that `set -x` is to be on while commands run; `o` what the options and prompts should be; `t`
@@ -25,7 +26,7 @@
 use super::quote::push_quoted;
 
 /// Follows every command, and the preparation.
-pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null; ${__prompt_k:+\"$__prompt_k\"}\n";
+pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null || __prompt_x=u; ${__prompt_k:+\"$__prompt_k\"}\n";
 
 /// The same before a command, where the last line was not followed by it: `set -x` may still be on. The redirection in front
 /// does nothing: after some syntax errors bash does not know a `{` as the first thing on a line.
@@ -51,6 +52,7 @@ __prompt_c() {
         \builtin declare -g PROMPT_COMMAND="$__prompt_w"
         \builtin declare -g +n PS1 PS2
         \builtin declare -g +u +l +i PS1="$__prompt_q" PS2=
+        \builtin declare -g +x PS1 PS2 PROMPT_COMMAND
         __prompt_o=$SHELLOPTS:$BASHOPTS:$__prompt_q::$__prompt_w __prompt_k=
         [[ ${PROMPT_COMMAND[*]-} == "$__prompt_w" ]] || __prompt_k=__prompt_p
         [[ ${PS1-}:${PS2-} == "$__prompt_q:" ]] || __prompt_x=r
@@ -58,21 +60,24 @@ __prompt_c() {
     } || \builtin :
 }
 __prompt_p() {
-    case $__prompt_s in '') { \__prompt_c; } 2>/dev/null; \builtin return 0 ;; esac
+    case $__prompt_s:$- in
+        :*v*) { \__prompt_c; } 2>/dev/null; __prompt_x=${__prompt_x:-ps} __prompt_o=; \builtin return 0 ;;
+        :*) { \__prompt_c; } 2>/dev/null; \builtin return 0 ;;
+    esac
     [[ -t 0 && -t 2 && ( /dev/fd/1 -ef $__prompt_t || -z $__prompt_t && -t 1 ) ]] || {
-        __prompt_x=${__prompt_x:-f} __prompt_t=${__prompt_t:+/dev/tty}
+        __prompt_x=${__prompt_x:-f}
+        \builtin declare -g __prompt_t="${__prompt_t:+/dev/tty}" || \builtin :
         \builtin unset -f exec
         \exec </dev/tty >/dev/tty 2>&1
     }
-    \builtin eval "$__prompt_e" && __prompt_n=
-    \builtin :
+    \builtin eval "$__prompt_e" || \builtin :
 }
 \builtin readonly -f __prompt_b __prompt_c __prompt_p
 "#;
 
-/// `e`: the record of a command's end.
+/// `e`: the record of a command's end. Nothing but its having been printed keeps the prompt from being one.
 const RECORD: &str = "\\builtin printf '\\036TOKEN\\037%s\\037%s\\037%s\\037%s\\037%s\\036TOKEN\\036' \
-    \"$__prompt_n\" \"$__prompt_s\" \"$__prompt_x\" \"${PWD-}\" \"${PATH-}\"";
+    \"$__prompt_n\" \"$__prompt_s\" \"$__prompt_x\" \"${PWD-}\" \"${PATH-}\" && __prompt_n=";
 
 /// `q`: the prompt. It is a record itself while none is printed, and nothing afterwards.
 const PROMPT: &str = "${__prompt_n:+\\036TOKEN\\037$__prompt_n\\037${__prompt_s:-$?}\\037p${__prompt_s:+s}\\037\

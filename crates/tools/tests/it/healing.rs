@@ -225,7 +225,14 @@ async fn a_command_that_loses_the_prompt_and_is_stopped_keeps_its_shell() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_cut_short_leaves_nothing_of_the_machinery_behind() {
-    for command in ["set -x", "PS1='> ' PS2='> '", "exec 2>/dev/null", "unset PROMPT_COMMAND; set -x"] {
+    for command in [
+        "set -x",
+        "set -v",
+        "PROMPT_COMMAND=; set -v",
+        "PS1='> ' PS2='> '",
+        "exec 2>/dev/null",
+        "unset PROMPT_COMMAND; set -x",
+    ] {
         let bench = Bench::new();
         let command = format!("{command}; : > started; sleep 60");
         let begun = bench.call(json!({"command": command, "timeout": 0.2}), CancellationToken::new()).await;
@@ -235,12 +242,17 @@ async fn a_command_that_is_cut_short_leaves_nothing_of_the_machinery_behind() {
         assert_eq!(ended["exit_code"], 130, "{command}: {ended}");
         for seen in [begun, ended] {
             let text = seen["content"][0]["text"].as_str().unwrap();
-            let is_own = |line: &str| ["", "++ :", "++ sleep 60"].contains(&line);
+            // With `set -v` on, bash shows the prompt command before it runs it.
+            let is_own = |line: &str| {
+                ["", "++ :", "++ sleep 60"].contains(&line)
+                    || command.starts_with("set -v") && line.starts_with("{ \\__prompt_p; }")
+            };
             assert!(text.lines().all(is_own), "{command}: {text}");
         }
         let seen = bench.run("{ set +x; } 2>/dev/null; ls /nowhere").await;
         assert!(seen.text.starts_with("ls: cannot access"), "after {command}: {seen:?}");
         assert_eq!((seen.exit_code, seen.prefix.as_str()), (2, ""), "after {command}: {seen:?}");
+        assert_eq!(bench.run("echo again").await.text, "again", "after {command}");
     }
 }
 

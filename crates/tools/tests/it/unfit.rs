@@ -221,3 +221,86 @@ async fn a_command_runs_once_after_one_that_lets_reads_come_back_empty() {
     let all: String = (0..20).map(|round| format!("{round}\n")).collect();
     assert_eq!(bench.file("ran"), all);
 }
+
+const ONE_KEY: &str = "import os, termios, tty
+modes = termios.tcgetattr(0)
+tty.setraw(0)
+print('any key?', flush=True)
+os.read(0, 1)
+termios.tcsetattr(0, termios.TCSADRAIN, modes)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_once_and_is_told_after_a_program_that_left_some_of_its_input_unread() {
+    let deaf = "echo 'any key?'; until [ -e go ]; do sleep 0.01; done";
+    for (program, input) in [
+        ("python3 one_key.py", "y"),
+        (deaf, "UP"),
+        (deaf, "ESC"),
+        (deaf, "HOME"),
+        ("stty -isig; echo 'any key?'; until [ -e go ]; do sleep 0.01; done", "C-c"),
+    ] {
+        let bench = Bench::new();
+        std::fs::write(bench.folder.path().join("one_key.py"), ONE_KEY).unwrap();
+        bench.run("KEPT=yes").await;
+        let mut asks = bench.call(json!({"command": program, "timeout": 0.2})).await;
+        while !asks.text.contains("any key?") {
+            asks = bench.call(json!({"command": "", "is_input": true, "timeout": 0.2})).await;
+        }
+        let mut ended = bench.call(json!({"command": input, "is_input": true, "timeout": 0.5})).await;
+        std::fs::write(bench.folder.path().join("go"), "").unwrap();
+        while ended.exit_code == -1 {
+            ended = bench.call(json!({"command": "", "is_input": true, "timeout": 10})).await;
+        }
+        assert_eq!(ended.exit_code, 0, "{program}: {ended:?}");
+        let seen = bench.run("echo once >> log; echo ran $KEPT; (exit 3)").await;
+        assert!(seen.text.ends_with("ran yes"), "{program} {input}: {seen:?}");
+        assert_eq!((seen.exit_code, seen.prefix.as_str()), (3, ""), "{program} {input}: {seen:?}");
+        assert_eq!(bench.file("log"), "once\n", "{program} {input}");
+        assert_eq!(bench.run("echo next $KEPT").await.text, "next yes", "{program} {input}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_code_that_the_shell_could_not_keep_is_reported_as_not_known() {
+    for command in [
+        "ulimit -n 4; false",
+        "set -r; (exit 3)",
+        "readonly __prompt_s; true",
+        "set -u; unset __prompt_y; true",
+    ] {
+        let bench = Bench::new();
+        bench.run("cd .").await;
+        let seen = bench.run(command).await;
+        assert_eq!(seen.exit_code, -1, "{command}: {seen:?}");
+        assert!(seen.suffix.contains("exit code, which is not known"), "{command}: {seen:?}");
+        let seen = bench.run("echo ran; (exit 3)").await;
+        assert_eq!((seen.text.as_str(), seen.exit_code), ("ran", 3), "{command}: {seen:?}");
+        assert!(seen.prefix.contains("new one"), "{command}: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_that_has_lost_its_words_still_says_how_the_command_ended() {
+    for command in ["builtin() { :; }; (exit 4)", "readonly __prompt_t; exec 2>/dev/null; (exit 4)"] {
+        let bench = Bench::new();
+        bench.run("cd .").await;
+        let seen = bench.run(command).await;
+        assert_eq!(seen.exit_code, 4, "{command}: {seen:?}");
+        assert!(!seen.suffix.contains("not known"), "{command}: {seen:?}");
+        assert!(bench.run("echo next").await.text.starts_with("next"), "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_inside_of_the_shell_is_not_taken_for_a_command_that_is_over() {
+    for exported in ["set -a", "set -a; export PS1 __prompt_n __prompt_s", "export PS1 __prompt_n __prompt_s"]
+    {
+        let bench = Bench::new();
+        bench.run(exported).await;
+        let seen = bench.call(json!({"command": "bash --norc", "timeout": 1.5})).await;
+        assert!(seen.suffix.contains("still running"), "{exported}: {seen:?}");
+        let seen = bench.call(json!({"command": "exit 5", "is_input": true, "timeout": 10})).await;
+        assert_eq!(seen.exit_code, 5, "{exported}: {seen:?}");
+        assert_eq!(bench.run("echo next").await.text, "next", "{exported}");
+    }
+}
