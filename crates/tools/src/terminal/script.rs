@@ -25,7 +25,7 @@ pub fn preparation(token: &str, terminal: &str, directory: &str) -> Vec<u8> {
 /// that neither is possible without the other.
 pub fn command_line(sequence: u64, status: i32, command: &str, exports: &[(String, String)]) -> Vec<u8> {
     // What the last program has left unread of its input is the beginning of this line: it may spoil one word.
-    let mut line = format!(": ; __prompt_n={sequence}; ");
+    let mut line = format!(":;__prompt_n={sequence}; ");
     if !exports.is_empty() {
         line.push_str("{ ");
         for (name, value) in exports {

@@ -5,7 +5,7 @@
 //! words that stand in them shows in its record, or in that there is none.
 //!
 //! ```text
-//!   : ; __prompt_n=5; \builtin eval '__prompt_b … the command'; { __prompt_c; } 2>/dev/null || …     the line
+//!   :;__prompt_n=5; \builtin eval '__prompt_b … the command'; { __prompt_c; } 2>/dev/null||…        the line
 //!   { __prompt_p; } 2>&"$__prompt_f"; …                                                            the prompt command
 //! ```
 //!
@@ -26,7 +26,7 @@
 use super::quote::push_quoted;
 
 /// Follows every command, and the preparation.
-pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null || __prompt_x=u; ${__prompt_k:+\"$__prompt_k\"}\n";
+pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null||__prompt_x=u; ${__prompt_k:+\"$__prompt_k\"}\n";
 
 /// The same before a command, where the last line was not followed by it: `set -x` may still be on. The redirection in front
 /// does nothing: after some syntax errors bash does not know a `{` as the first thing on a line.
