@@ -174,15 +174,10 @@ impl Quota {
 
     /// Puts what was counted here, and what is meanwhile, into the bucket as long as it is `portion` or more.
     async fn save(&self, sandbox: &SandboxId, portion: i64, _turn: OwnedMutexGuard<()>) {
-        while let Some(amount) = self.take(sandbox, portion) {
-            let saved = self.sums().add(sandbox, amount).await;
-            let mut accounts = self.accounts.lock();
-            let account = accounts.entry(sandbox.clone()).or_default();
-            match saved {
-                Ok(saved) => (account.saved, account.is_known) = (saved, true),
+        while let Some(taken) = self.take(sandbox, portion) {
+            match self.sums().add(sandbox, taken.amount).await {
+                Ok(saved) => taken.arrived(saved),
                 Err(error) => {
-                    account.saved -= amount;
-                    account.unsaved += amount;
                     tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
                     return;
                 }
@@ -198,7 +193,7 @@ impl Quota {
         Sums::of(self.kv.as_ref())
     }
 
-    fn take(&self, sandbox: &SandboxId, portion: i64) -> Option<i64> {
+    fn take<'a>(&'a self, sandbox: &'a SandboxId, portion: i64) -> Option<Taken<'a>> {
         let mut accounts = self.accounts.lock();
         let account = accounts.get_mut(sandbox)?;
         let portion = if account.is_known { portion } else { 1 };
@@ -207,7 +202,7 @@ impl Quota {
         }
         let amount = std::mem::take(&mut account.unsaved);
         account.saved += amount;
-        Some(amount)
+        Some(Taken { quota: self, sandbox, amount })
     }
 
     fn full(&self) -> Error {
@@ -215,6 +210,31 @@ impl Quota {
             "The sandbox has stored all it may ({} MiB). Delete conversations of it, or its bash events.",
             self.most >> 20
         ))
+    }
+}
+
+/// What is on its way into the bucket. Where that fails, or is given up, it is still to be told.
+struct Taken<'a> {
+    quota: &'a Quota,
+    sandbox: &'a SandboxId,
+    amount: i64,
+}
+
+impl Taken<'_> {
+    fn arrived(mut self, saved: i64) {
+        self.amount = 0;
+        let mut accounts = self.quota.accounts.lock();
+        let account = accounts.entry(self.sandbox.clone()).or_default();
+        (account.saved, account.is_known) = (saved, true);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(account) = self.quota.accounts.lock().get_mut(self.sandbox) {
+            account.saved -= self.amount;
+            account.unsaved += self.amount;
+        }
     }
 }
 
@@ -234,6 +254,8 @@ mod tests {
 
     use async_trait::async_trait;
     use embedded::{Fsync, Options};
+    use futures_util::FutureExt;
+    use ports::KvEntry;
     use ports::doubles::KvDouble;
 
     use super::*;
@@ -255,6 +277,39 @@ mod tests {
         assert_eq!(quota.sums().get(&idle).await, Ok(Some(500)));
         assert!(matches!(quota.charge(&idle, 501, || false).await, Err(Error::Full(_))));
         quota.charge(&idle, 500, || false).await.unwrap();
+    }
+
+    /// A store that does not answer the first time.
+    struct Silent(Arc<dyn Kv>, AtomicBool);
+
+    #[async_trait]
+    impl KvDouble for Silent {
+        fn inner(&self) -> Result<&dyn Kv> {
+            Ok(self.0.as_ref())
+        }
+
+        async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+            if self.1.swap(false, Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            self.0.get(bucket, key).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_on_its_way_to_the_others_is_told_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        let store = Arc::new(Silent(ports.kv, AtomicBool::new(false)));
+        let (quota, _refused) = Quota::new(store.clone(), 1_000);
+        let sandbox = SandboxId::parse("a").unwrap();
+        for bytes in [400, 100] {
+            quota.charge(&sandbox, bytes, || false).await.unwrap();
+        }
+        store.1.store(true, Ordering::SeqCst);
+        assert_eq!(quota.save_all().now_or_never(), None);
+        quota.save_all().await;
+        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(500)));
     }
 
     /// A store that panics once.
@@ -279,9 +334,18 @@ mod tests {
             quota.charge(&sandbox, bytes, || false).await.unwrap();
         }
         store.1.store(true, Ordering::SeqCst);
-        let four_looks = Duration::from_secs(4 * 3_600);
-        let _ = tokio::time::timeout(four_looks, super::super::keep_few_accounts(&quota)).await;
-        assert!(quota.accounts.lock().is_empty());
+        // Hours pass, while the store needs its time.
+        let until_forgotten = async {
+            let began = std::time::Instant::now();
+            while !quota.accounts.lock().is_empty() {
+                assert!(began.elapsed() < Duration::from_secs(10), "it is kept");
+                tokio::time::advance(Duration::from_secs(600)).await;
+            }
+        };
+        tokio::select! {
+            _ = super::super::keep_few_accounts(&quota) => {}
+            () = until_forgotten => {}
+        }
     }
 
     #[tokio::test]
