@@ -34,7 +34,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let inherited =
         child_environment::Rule::new(&spec.pass_env).context("the specification cannot be used")?;
     child_environment::choose(&inherited, std::env::vars_os());
-    let runtime = crate::runtime::start()?;
+    let runtime = crate::runtime::start_in_a_sandbox()?;
     let ports = door::Ports::default();
     let collector = runtime.block_on(door::spans(&spec.nats_urls, &ports))?;
     // Ends before the runtime, through which the last spans go.
