@@ -189,14 +189,7 @@ async fn a_first_message_that_was_not_taken_is_given_by_the_next_call_whatever_w
     server.worker.script(|script| script.refuses = false);
     assert_eq!(server.say(&id, "second", false).await.0, 200);
     assert_eq!(server.post("/api/conversations", body).await.0, 200);
-    let (_, found) = server.get(&format!("/api/conversations/{id}/events/search?kind=MessageEvent")).await;
-    let texts: Vec<&Value> = found["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| &event["llm_message"]["content"][0]["text"])
-        .collect();
-    assert_eq!(texts, ["second", "first"]);
+    assert_eq!(server.messages(&id).await, ["second", "first"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

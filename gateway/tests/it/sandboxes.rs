@@ -98,14 +98,7 @@ async fn a_conversation_is_there_before_its_worker_and_gets_its_first_message_on
     assert_eq!(said, (200, json!({"success": true})));
 
     until(async || world.record(&id).await.undelivered.is_none()).await;
-    let (_, found) = first.get(&format!("{events}/search?kind=MessageEvent")).await;
-    let texts: Vec<&Value> = found["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| &event["llm_message"]["content"][0]["text"])
-        .collect();
-    assert_eq!(texts, ["go", "more"]);
+    assert_eq!(first.messages(&id).await, ["go", "more"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -279,6 +279,16 @@ mod tests {
         quota.charge(&idle, 500, || false).await.unwrap();
     }
 
+    /// What has counted 400 bytes of a sandbox in the bucket, and 100 more that the others do not know of.
+    async fn with_a_part_untold(store: Arc<dyn Kv>) -> (Quota, SandboxId) {
+        let (quota, _) = Quota::new(store, 1_000);
+        let sandbox = SandboxId::parse("a").unwrap();
+        for bytes in [400, 100] {
+            quota.charge(&sandbox, bytes, || false).await.unwrap();
+        }
+        (quota, sandbox)
+    }
+
     /// A store that does not answer the first time.
     struct Silent(Arc<dyn Kv>, AtomicBool);
 
@@ -301,11 +311,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
         let store = Arc::new(Silent(ports.kv, AtomicBool::new(false)));
-        let (quota, _refused) = Quota::new(store.clone(), 1_000);
-        let sandbox = SandboxId::parse("a").unwrap();
-        for bytes in [400, 100] {
-            quota.charge(&sandbox, bytes, || false).await.unwrap();
-        }
+        let (quota, sandbox) = with_a_part_untold(store.clone()).await;
         store.1.store(true, Ordering::SeqCst);
         assert_eq!(quota.save_all().now_or_never(), None);
         quota.save_all().await;
@@ -328,11 +334,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
         let store = Arc::new(Defective(ports.kv, AtomicBool::new(false)));
-        let (quota, _refused) = Quota::new(store.clone(), 1_000);
-        let sandbox = SandboxId::parse("idle").unwrap();
-        for bytes in [400, 100] {
-            quota.charge(&sandbox, bytes, || false).await.unwrap();
-        }
+        let (quota, _) = with_a_part_untold(store.clone()).await;
         store.1.store(true, Ordering::SeqCst);
         // Hours pass, while the store needs its time.
         let until_forgotten = async {

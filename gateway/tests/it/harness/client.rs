@@ -72,6 +72,13 @@ impl Client {
         self.post(&format!("/api/conversations/{id}/events"), body).await
     }
 
+    /// The texts of all messages of a conversation, in order.
+    pub async fn messages(&self, id: &str) -> Vec<Value> {
+        let (_, found) = self.get(&format!("/api/conversations/{id}/events/search?kind=MessageEvent")).await;
+        let events = found["items"].as_array().unwrap().iter();
+        events.map(|event| event["llm_message"]["content"][0]["text"].clone()).collect()
+    }
+
     pub async fn run(&self, id: &str) -> (u16, Value) {
         self.send(Method::POST, &format!("/api/conversations/{id}/run"), None).await
     }
