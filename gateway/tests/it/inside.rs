@@ -91,6 +91,23 @@ async fn whatever_fails_inside_no_answer_holds_a_text_of_the_inside() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_whose_history_cannot_be_read_is_closed_and_not_called_complete() {
+    let server = start().await;
+    let id = server.create().await;
+    server.say(&id, "hi", false).await;
+    assert_eq!(server.bash("/api", None).await, 200);
+    let failing = Failing { ports: server.ports.clone(), error: Arc::default() };
+    let replica = Gateway::start(failing.ports(), config()).await;
+    let known = format!("/api/conversations/{id}");
+    testing::until(async || call(&replica, &Method::GET, &known, None).await.0 == 200).await;
+    *failing.error.lock().unwrap() = Some(Error::Internal(INSIDE.to_owned()));
+    for log in [format!("events/{id}"), "bash-events".to_owned()] {
+        let mut socket = replica.socket(&format!("/sockets/{log}?resend_mode=all")).await;
+        assert_eq!(socket.close_code().await, 1011, "{log}");
+    }
+}
+
 async fn call(replica: &Gateway, method: &Method, path: &str, body: Option<Value>) -> (u16, String) {
     let mut request = replica.request(method.clone(), path);
     if let Some(body) = body {

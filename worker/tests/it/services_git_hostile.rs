@@ -122,7 +122,7 @@ async fn a_repository_of_another_user_is_read() {
     let world = World::start().await;
     world.sh("git init -q .; echo one > a; git add .; git commit -qm first; echo two > a");
     if std::os::unix::fs::chown(world.path(".git"), Some(4321), Some(4321)).is_err() {
-        return;
+        return testing::may_skip("a_repository_of_another_user_is_read", "only root may give files away");
     }
     world.sh("chown -R 4321 .");
     assert_eq!(world.changes(&world.text(""), None).await, ["U a"]);
