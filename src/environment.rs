@@ -76,8 +76,7 @@ fn hand_over(variables: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<St
     let hidden: BTreeMap<_, _> =
         variables.iter().filter(|(name, value)| !may_show(name.as_ref(), value.as_ref())).collect();
     let mut file = std::fs::File::from(memfd_create("environment", MemfdFlags::CLOEXEC)?);
-    serde_json::to_writer(&mut file, &hidden)?;
-    file.flush()?;
+    file.write_all(&serde_json::to_vec(&hidden)?)?;
     file.rewind()?;
     let program = std::env::current_exe().context("cannot find the own program")?;
     let mut same = std::process::Command::new(program);
