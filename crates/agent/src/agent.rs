@@ -12,7 +12,7 @@ use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
 use types::stats::Stats;
 use types::tool::{ToolAction, Toolbox};
-use types::{EventBody, EventId, Message, Role};
+use types::{EventBody, EventId, Life, Message, Role};
 
 use crate::act::Batch;
 use crate::condense::{Condenser, Condensing};
@@ -109,10 +109,10 @@ impl Agent {
         agent
     }
 
-    /// When the conversation was made: see [`WorkingCopy::created_at`].
+    /// Which conversation it is.
     #[must_use]
-    pub fn created_at(&self) -> &str {
-        &self.copy.created_at
+    pub fn life(&self) -> Life {
+        self.copy.life()
     }
 
     /// The projection it was built from, as of now: the fields that [`Self::new`] looks at.

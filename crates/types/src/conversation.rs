@@ -106,6 +106,18 @@ pub struct ConversationRecord {
     pub refused: Option<RefusedMessage>,
 }
 
+impl ConversationRecord {
+    /// Whether both are of one conversation, though stored at different times: not of another that has its id before or after
+    /// it, and not of itself placed elsewhere.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.tenant == other.tenant
+            && self.sandbox == other.sandbox
+            && self.created_at == other.created_at
+    }
+}
+
 /// `initial_message` of the create call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FirstMessage {

@@ -25,6 +25,28 @@ impl ConversationId {
     }
 }
 
+/// One of the conversations that have an id one after the other: that of a deleted one can be used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub id: ConversationId,
+    /// Empty: whichever has the id.
+    pub created_at: String,
+}
+
+impl Life {
+    #[must_use]
+    pub fn whichever(id: ConversationId) -> Self {
+        Self { id, created_at: String::new() }
+    }
+
+    /// Whether they are not known to be two.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let is_known = !self.created_at.is_empty() && !other.created_at.is_empty();
+        self.id == other.id && (!is_known || self.created_at == other.created_at)
+    }
+}
+
 impl fmt::Display for ConversationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)

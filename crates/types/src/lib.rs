@@ -32,5 +32,5 @@ pub mod tool;
 pub use content::{Content, Message, Role};
 pub use event::{Event, EventBody, Source};
 pub use hex::hex;
-pub use ids::{ConversationId, Epoch, EventId, SandboxId, Seq, TenantId};
+pub use ids::{ConversationId, Epoch, EventId, Life, SandboxId, Seq, TenantId};
 pub use log_id::{BashScope, LogId};

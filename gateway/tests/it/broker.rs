@@ -61,11 +61,8 @@ impl Scene {
         self.ask(&self.sandbox, &keyless(&self.provider)).await
     }
 
-    /// Under which key it is counted what the conversation spends.
     async fn key(&self) -> String {
-        let record = self.world.record(&self.conversation.to_string()).await;
-        let created_at: String = record.created_at.chars().filter(char::is_ascii_digit).collect();
-        format!("conversation.{}.{created_at}", self.conversation.hex())
+        self.world.budget_key(&self.conversation.to_string()).await
     }
 
     /// A stored sum, without what it remembers of those who wrote it.

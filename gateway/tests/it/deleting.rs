@@ -1,9 +1,14 @@
 //! A conversation is deleted once nobody can write any more what is to go.
 
-use crate::harness::start;
+use control::placement::Policy;
 use reqwest::Method;
-use types::ConversationId;
+use types::buckets::{BUDGETS, CONVERSATIONS};
 use types::calls::Survivors;
+use types::{ConversationId, SandboxId};
+
+use crate::harness::cluster::create_body;
+use crate::harness::stepped::idle;
+use crate::harness::{start, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_deleted_only_once_its_worker_writes_no_more() {
@@ -44,4 +49,25 @@ async fn a_conversation_whose_worker_is_gone_can_be_deleted() {
     server.worker.stop();
     let path = format!("/api/conversations/{id}");
     assert_eq!(server.send(Method::DELETE, &path, None).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_deletes_nothing_leaves_what_was_spent() {
+    let (world, store) = idle(Policy::Shared).await;
+    let gateway = world.gateway();
+    let id = gateway.create_from(create_body("/tmp/w")).await;
+    let path = format!("/api/conversations/{id}");
+    let spent = world.budget_key(&id).await;
+    world.write(BUDGETS, &spent, &serde_json::json!({})).await;
+    // A worker that is there and does not answer keeps the first deletion from its end.
+    world.supervisor.lease(&SandboxId::shared()).await;
+    until(async || gateway.get(&format!("{path}/why")).await.1["lease"].is_object()).await;
+
+    store.let_two_read_at_once(CONVERSATIONS);
+    let (status, _) = tokio::select! {
+        answer = gateway.delete(&path) => answer,
+        answer = gateway.delete(&path) => answer,
+    };
+    assert_eq!(status, 404, "it deletes nothing");
+    assert!(world.ports.kv.get(BUDGETS, &spent).await.unwrap().is_some());
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use control::placement::Policy;
 use serde_json::Value;
 use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
-use types::placement::Want;
-use types::{ConversationId, LogId, Seq};
+use types::calls::Command;
+use types::placement::{Want, Wanted};
+use types::{ConversationId, LogId, SandboxId, Seq};
 
-use crate::harness::cluster::{World, create_body, start, start_on};
-use crate::harness::stepped::Stepped;
+use crate::harness::cluster::{World, create_body, start};
+use crate::harness::stepped::{Stepped, idle};
 use crate::harness::until;
 
 const PLACE: &str = "/workspace/w";
@@ -18,23 +19,6 @@ async fn world(policy: Policy) -> (World, Arc<Stepped>) {
     let (world, store) = idle(policy).await;
     world.supervisor.begin().await;
     (world, store)
-}
-
-/// Whose sandboxes have no workers.
-async fn idle(policy: Policy) -> (World, Arc<Stepped>) {
-    let mut stepped = None;
-    let world = start_on(
-        policy,
-        1,
-        |_| {},
-        |ports| {
-            let store = Stepped::new(ports.kv.clone());
-            ports.kv = store.clone();
-            stepped = Some(store);
-        },
-    )
-    .await;
-    (world, stepped.unwrap())
 }
 
 fn with_id(id: ConversationId) -> Value {
@@ -113,6 +97,53 @@ async fn what_a_worker_writes_that_comes_while_its_conversation_is_deleted_goes_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_comes_before_the_record_goes_is_told_to_forget() {
+    let (world, store) = idle(Policy::Shared).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let sandbox = world.sandbox_of(&name).await;
+    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
+    let come = last_step.meanwhile(async {
+        world.supervisor.start(&sandbox).await;
+        until_it_is_known(&world).await;
+    });
+    tokio::join!(delete(&world, &name), come);
+    assert!(was_told_to_forget(&world, &sandbox));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_replaces_the_one_that_forgot_leaves_nothing_of_a_deleted_conversation() {
+    let (world, store) = idle(Policy::Shared).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let sandbox = world.sandbox_of(&name).await;
+    world.supervisor.start(&sandbox).await;
+    until_it_is_known(&world).await;
+    let log = LogId::conversation(&sandbox, id);
+    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
+    let replaced = last_step.meanwhile(async {
+        assert!(was_told_to_forget(&world, &sandbox));
+        world.supervisor.kill(&sandbox, false).await;
+        world.supervisor.start(&sandbox).await;
+        until_it_is_known(&world).await;
+        world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+    });
+    tokio::join!(delete(&world, &name), replaced);
+    assert!(was_told_to_forget(&world, &sandbox));
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+}
+
+/// Of the worker in the default sandbox: to the gateway.
+async fn until_it_is_known(world: &World) {
+    assert_eq!(world.gateway().bash("/api", None).await, 200);
+}
+
+fn was_told_to_forget(world: &World, sandbox: &SandboxId) -> bool {
+    let worker = world.supervisor.worker(sandbox).unwrap();
+    worker.seen().iter().any(|command| matches!(command, Command::Forget { .. }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_that_was_cut_off_before_its_sandbox_was_kept_is_made_up_for_when_it_is_repeated() {
     let (world, store) = world(Policy::Conversation).await;
     let id = ConversationId::random();
@@ -128,6 +159,26 @@ async fn a_creation_that_was_cut_off_before_its_sandbox_was_kept_is_made_up_for_
     world.gateway().create_from(with_id(id)).await;
     assert_ne!(world.sandbox_of(&name).await, sandbox);
     assert_eq!(world.gateway().bash(&format!("/api/conversations/{id}"), None).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_creation_withdraws_nothing_that_was_placed_anew_meanwhile() {
+    let (world, store) = world(Policy::Conversation).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let other = world.gateway().create_from(create_body(PLACE)).await;
+    let mut record = world.record(&name).await;
+    let lost = world.wanted(&record.sandbox).await.unwrap();
+    world.write(SANDBOXES, record.sandbox.as_str(), &Wanted { want: Want::Deleted, ..lost }).await;
+    let withdrawn = store.stop_before(CONVERSATIONS, &id.hex());
+    let placed = withdrawn.meanwhile(async {
+        record.sandbox = world.sandbox_of(&other).await;
+        world.write(CONVERSATIONS, &id.hex(), &record).await;
+    });
+    let (_, repeated) = tokio::join!(placed, world.gateway().post("/api/conversations", with_id(id)));
+    assert_eq!(repeated.0, 200, "{}", repeated.1);
+    let stored = world.record(&name).await;
+    assert_eq!((stored.created_at, stored.sandbox), (record.created_at, record.sandbox));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,7 +126,7 @@ pub(super) async fn live(shared: Arc<Shared>, seat: Seat, dormant: Dormant) {
     match opened {
         Ok(opened) => {
             // Nobody else does.
-            let _ = seat.made.set(opened.agent.created_at().to_owned());
+            let _ = seat.life.set(opened.agent.life());
             let (tools, everyone) = (Arc::clone(&opened.kept.tools), Arc::clone(&shared));
             // What it has started ends at once, also while the actor waits for its log.
             let ending = async {
@@ -238,9 +238,9 @@ impl Actor {
         let (projection, newest_fence) = (self.projection(), self.journal.newest_fence());
         let (agent, anchor, snapshot_at) = (&mut self.agent, self.journal.anchor(), self.snapshot_at);
         let memory = || {
-            let created_at = agent.created_at().to_owned();
+            let life = agent.life();
             let replay = Replay { projection, past: agent.take_past(), newest_fence, anchor, snapshot_at };
-            Memory { created_at, replay: Box::new(replay), weight }
+            Memory { life, replay: Box::new(replay), weight }
         };
         if self.seat.retire(|| Dormant::new(kept, is_long.then(memory))) { Err(End::Idle) } else { Ok(()) }
     }

@@ -14,15 +14,15 @@ use types::conversation::Status;
 use types::secrets::SecretSource;
 
 use super::actor::{Actor, End, RunSlot};
-use super::registry::{Reply, Request, is_another};
+use super::registry::{Reply, Request};
 
 /// Questions beside the run that may be under way at once.
 const SIDES: usize = 4;
 
 impl Actor {
     pub(super) async fn obey(&mut self, request: Request) -> Result<(), End> {
-        let Request { command, created_at, reply, span } = request;
-        if is_another(self.agent.created_at(), &created_at) {
+        let Request { command, life, reply, span } = request;
+        if !self.agent.life().may_be(&life) {
             let _ = reply.send(Err(Reason::Missing.into()));
             return Ok(());
         }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tools::ToolSet;
+use types::Life;
 
 use super::replay::Replay;
 use super::secrets::Secrets;
@@ -36,8 +37,7 @@ pub(super) struct KeptShell {
 
 /// The fold of a log, and about how many bytes it takes.
 pub(super) struct Memory {
-    /// Of which conversation, where several had the same id one after the other.
-    pub(super) created_at: String,
+    pub(super) life: Life,
     pub(super) replay: Box<Replay>,
     pub(super) weight: usize,
 }
@@ -93,14 +93,17 @@ pub(super) fn make_room<'a>(all: impl Iterator<Item = &'a mut Dormant>, limit: u
 mod tests {
     use std::time::Duration;
 
+    use types::ConversationId;
+
     use super::*;
 
     #[test]
     fn the_memories_that_rested_longest_go_first_and_only_as_many_as_must() {
         let now = Instant::now();
-        let resting = |seconds: u64, weight| Dormant {
-            since: now + Duration::from_secs(seconds),
-            ..Dormant::new(None, Some(Memory { created_at: String::new(), replay: Box::default(), weight }))
+        let resting = |seconds: u64, weight| {
+            let life = Life::whichever(ConversationId::random());
+            let memory = Memory { life, replay: Box::default(), weight };
+            Dormant { since: now + Duration::from_secs(seconds), ..Dormant::new(None, Some(memory)) }
         };
         let mut all = [resting(3, 40), resting(1, 40), resting(2, 40), Dormant::nothing()];
         assert!(make_room(all.iter_mut(), 120).is_empty());

@@ -86,11 +86,11 @@ async fn read(
     };
     let (opened, kept) = tokio::join!(record(shared, id), kept);
     let copy = opened?;
-    if shared.guards.commands.is_gone(id, &copy.created_at) {
+    if shared.guards.commands.gone().has_been(&copy.life()) {
         return Err(Reason::Missing.into());
     }
     let config = AgentConfig::from_client(copy.agent.clone()).map_err(invalid)?;
-    let replay = match (memory.filter(|memory| memory.created_at == copy.created_at), kept) {
+    let replay = match (memory.filter(|memory| memory.life == copy.life()), kept) {
         (Some(memory), _) => Replay::since(store, &log, *memory.replay).await?,
         (None, Some(kept)) => Replay::after(store, &log, kept).await?,
         (None, None) => Replay::of(store, &log).await?,

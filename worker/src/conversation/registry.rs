@@ -12,8 +12,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tools::ToolSet;
 use tracing::Span;
-use types::ConversationId;
 use types::calls::{Command, CommandDone, ConversationCall};
+use types::{ConversationId, Life};
 
 use super::dormant::{Dormant, make_room};
 use super::{Shared, actor, open};
@@ -38,8 +38,7 @@ pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 /// A command on its way to an actor.
 pub(super) struct Request {
     pub(super) command: Command,
-    /// For which conversation, where several have the id one after the other; empty: for whichever there is.
-    pub(super) created_at: String,
+    pub(super) life: Life,
     pub(super) reply: Reply,
     /// The call that brings it.
     pub(super) span: Span,
@@ -54,8 +53,8 @@ struct Handle {
     mailbox: mpsc::Sender<Request>,
     forget: CancellationToken,
     ended: CancellationToken,
-    /// When its conversation was made, once that is known.
-    made: Arc<OnceLock<String>>,
+    /// Once it is known.
+    life: Arc<OnceLock<Life>>,
 }
 
 pub(super) struct Registry {
@@ -72,22 +71,24 @@ impl Registry {
 
     /// Has the conversation's actor perform a command, and starts the actor if there is none.
     pub(super) async fn command(self: &Arc<Self>, call: ConversationCall) -> Result<CommandDone, Fault> {
-        let patience = match call.command {
-            Command::Forget { persistence_dir, created_at } => {
-                return self.forget(call.conversation, created_at, PathBuf::from(persistence_dir)).await;
+        let ConversationCall { conversation, created_at, command } = call;
+        let life = Life { id: conversation, created_at };
+        let patience = match command {
+            Command::Forget { persistence_dir } => {
+                return self.forget(life, PathBuf::from(persistence_dir)).await;
             }
             Command::Interrupt {} => Some(INTERRUPT_DEADLINE),
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
-        let ConversationCall { conversation, created_at, command } = call;
-        self.post(conversation, Request { command, created_at, reply, span: Span::current() })?;
+        self.post(Request { command, life, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
         let Some(patience) = patience else { return answer.await };
         tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))
     }
 
-    fn post(self: &Arc<Self>, id: ConversationId, request: Request) -> Result<(), Fault> {
+    fn post(self: &Arc<Self>, request: Request) -> Result<(), Fault> {
+        let id = request.life.id;
         if self.shared.shutdown.is_cancelled() {
             return Err(Reason::ShuttingDown.into());
         }
@@ -111,41 +112,36 @@ impl Registry {
     fn start(self: &Arc<Self>, id: ConversationId, dormant: Dormant) -> Handle {
         let (mailbox, requests) = mpsc::channel(MAILBOX);
         let (forget, ended) = (CancellationToken::new(), CancellationToken::new());
-        let made = Arc::new(OnceLock::new());
+        let life = Arc::new(OnceLock::new());
         let seat = Seat {
             registry: Arc::clone(self),
             id,
             requests,
             forget: forget.clone(),
             ended: ended.clone(),
-            made: Arc::clone(&made),
+            life: Arc::clone(&life),
         };
         let (shared, busy) = (Arc::clone(&self.shared), self.shared.guards.activity.begin());
         self.shared.tracker.spawn(async move {
             actor::live(shared, seat, dormant).await;
             drop(busy);
         });
-        Handle { mailbox, forget, ended, made }
+        Handle { mailbox, forget, ended, life }
     }
 
     /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
     /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now all that
     /// is here is of that one.
-    async fn forget(
-        &self,
-        id: ConversationId,
-        created_at: String,
-        folder: PathBuf,
-    ) -> Result<CommandDone, Fault> {
-        if self.is_of_another(id, &created_at).await? {
+    async fn forget(&self, life: Life, folder: PathBuf) -> Result<CommandDone, Fault> {
+        if !self.may_be_here(&life).await? {
             return Ok(CommandDone::default());
         }
-        let commands = &self.shared.guards.commands;
-        commands.note_gone(id, created_at.clone());
+        let (id, commands) = (life.id, &self.shared.guards.commands);
+        let note = commands.gone().note(life.clone());
         let (running, dormant) = {
             let mut entries = self.entries.lock();
             match entries.get(&id) {
-                Some(slot) if slot.is_of_another(&created_at) => return Ok(CommandDone::default()),
+                Some(slot) if !slot.may_be(&life) => return Ok(CommandDone::default()),
                 Some(Slot::Live(handle)) => {
                     handle.forget.cancel();
                     (Some(handle.ended.clone()), None)
@@ -166,7 +162,7 @@ impl Registry {
         // Processes end also where the log keeps its writer waiting.
         let all = async { tokio::join!(actor_ended, shell_closed, commands.forget(id)) };
         if tokio::time::timeout(FORGET_DEADLINE, all).await.is_err() {
-            commands.take_back_gone(id);
+            commands.gone().take_back(&note);
             let cause = "the conversation does not stop writing";
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
         }
@@ -174,19 +170,19 @@ impl Registry {
         Ok(CommandDone::default())
     }
 
-    /// Whether another conversation has the id by now. An actor knows its own once it has opened; for all others, of which
+    /// Whether no other conversation has the id by now. An actor knows its own once it has opened; for all others, of which
     /// only a shell or a command of the API may be here, the record tells.
-    async fn is_of_another(&self, id: ConversationId, created_at: &str) -> Result<bool, Fault> {
-        let made = match self.entries.lock().get(&id) {
-            Some(Slot::Live(handle)) => handle.made.get().cloned(),
+    async fn may_be_here(&self, life: &Life) -> Result<bool, Fault> {
+        let living = match self.entries.lock().get(&life.id) {
+            Some(Slot::Live(handle)) => handle.life.get().cloned(),
             Some(Slot::Dormant(_)) | None => None,
         };
-        if made.is_some() || created_at.is_empty() {
-            return Ok(is_another(&made.unwrap_or_default(), created_at));
+        if let Some(living) = living {
+            return Ok(living.may_be(life));
         }
-        match open::record(&self.shared, id).await {
-            Ok(copy) => Ok(is_another(&copy.created_at, created_at)),
-            Err(fault) if fault.code == Code::NotFound => Ok(false),
+        match open::record(&self.shared, life.id).await {
+            Ok(copy) => Ok(copy.life().may_be(life)),
+            Err(fault) if fault.code == Code::NotFound => Ok(true),
             Err(fault) => Err(fault),
         }
     }
@@ -253,8 +249,8 @@ impl Registry {
             for id in live {
                 let (reply, _) = oneshot::channel();
                 // One that has ended meanwhile, or cannot take more commands, runs nothing new either.
-                let (command, created_at) = (Command::Interrupt {}, String::new());
-                let _ = self.post(id, Request { command, created_at, reply, span: Span::none() });
+                let (command, life) = (Command::Interrupt {}, Life::whichever(id));
+                let _ = self.post(Request { command, life, reply, span: Span::none() });
             }
             lease_state.until_held().await;
         }
@@ -288,12 +284,13 @@ impl Registry {
 }
 
 impl Slot {
-    fn is_of_another(&self, created_at: &str) -> bool {
-        let made = match self {
-            Self::Live(handle) => handle.made.get(),
-            Self::Dormant(dormant) => dormant.memory.as_ref().map(|memory| &memory.created_at),
+    /// As [`Life::may_be`].
+    fn may_be(&self, life: &Life) -> bool {
+        let own = match self {
+            Self::Live(handle) => handle.life.get(),
+            Self::Dormant(dormant) => dormant.memory.as_ref().map(|memory| &memory.life),
         };
-        is_another(made.map_or("", String::as_str), created_at)
+        own.is_none_or(|own| own.may_be(life))
     }
 
     fn into_dormant(self) -> Option<Dormant> {
@@ -326,11 +323,6 @@ impl Shared {
     }
 }
 
-/// Whether it is known of two that they are not the same conversation.
-pub(super) fn is_another(made: &str, named: &str) -> bool {
-    !made.is_empty() && !named.is_empty() && made != named
-}
-
 fn ended() -> Fault {
     Fault::from(Reason::Unavailable).caused_by("the conversation was closed meanwhile")
 }
@@ -342,7 +334,7 @@ pub(super) struct Seat {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) forget: CancellationToken,
     ended: CancellationToken,
-    pub(super) made: Arc<OnceLock<String>>,
+    pub(super) life: Arc<OnceLock<Life>>,
 }
 
 impl Seat {

@@ -1,57 +1,59 @@
 //! The conversations that were deleted lately. A call for one of them may have been under way meanwhile, or come from a
 //! gateway that does not know yet: it must not make anew what is removed, nor start what nobody would end.
 //!
-//! A conversation may be made anew under the same id, so what has gone is told by when it was made as well. Who knows only
-//! an id asks the record. Calls do not live long, and neither does what is noted here.
+//! A conversation may be made anew under the same id, and be deleted, too. So what has gone is told by when it was made as
+//! well, which says nothing of the order: gateways have clocks of their own. Who knows only an id asks the record. And
+//! several may delete the same one at once: where one of them gives up, it has gone all the same for the others. Calls do
+//! not live long, and neither does what is noted here.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use types::ConversationId;
+use types::{ConversationId, Life};
 
 /// Longer than any call that makes something is under way.
 const KEPT_FOR: Duration = Duration::from_secs(2 * 60);
 const MOST: usize = 10_000;
 
-/// Cheap to clone.
+/// What those who delete have noted, oldest first. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Gone(Arc<Mutex<HashMap<ConversationId, Note>>>);
+pub(crate) struct Gone(Arc<Mutex<VecDeque<Arc<Note>>>>);
 
-struct Note {
-    created_at: String,
+pub(crate) struct Note {
+    life: Life,
     since: Instant,
 }
 
 impl Gone {
-    pub(crate) fn note(&self, id: ConversationId, created_at: String) {
+    pub(crate) fn note(&self, life: Life) -> Arc<Note> {
+        let note = Arc::new(Note { life, since: Instant::now() });
         let mut notes = self.0.lock();
-        notes.retain(|_, note| note.is_fresh());
-        // The word of an earlier one's deletion may be late, and calls for a later one still under way.
-        if notes.get(&id).is_some_and(|later| later.created_at > created_at) {
-            return;
+        while notes.len() >= MOST || notes.front().is_some_and(|oldest| !oldest.is_fresh()) {
+            notes.pop_front();
         }
-        let oldest = notes.iter().min_by_key(|(_, note)| note.since).map(|(id, _)| *id);
-        if let Some(oldest) = oldest.filter(|_| notes.len() >= MOST) {
-            notes.remove(&oldest);
-        }
-        notes.insert(id, Note { created_at, since: Instant::now() });
+        notes.push_back(Arc::clone(&note));
+        note
     }
 
-    /// It is not deleted after all.
-    pub(crate) fn take_back(&self, id: ConversationId) {
-        self.0.lock().remove(&id);
+    /// It is not deleted after all, as far as the one who has noted this knows.
+    pub(crate) fn take_back(&self, note: &Arc<Note>) {
+        self.0.lock().retain(|other| !Arc::ptr_eq(other, note));
     }
 
     /// Whether a conversation of this id has gone.
     pub(crate) fn has(&self, id: ConversationId) -> bool {
-        self.0.lock().get(&id).is_some_and(Note::is_fresh)
+        self.any(|life| life.id == id)
     }
 
-    /// Whether the one that was made then has.
-    pub(crate) fn is(&self, id: ConversationId, created_at: &str) -> bool {
-        self.0.lock().get(&id).is_some_and(|note| note.is_fresh() && note.created_at == created_at)
+    /// Whether this one has.
+    pub(crate) fn has_been(&self, life: &Life) -> bool {
+        self.any(|gone| gone == life)
+    }
+
+    fn any(&self, is_it: impl Fn(&Life) -> bool) -> bool {
+        self.0.lock().iter().any(|note| is_it(&note.life) && note.is_fresh())
     }
 }
 
@@ -66,22 +68,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_was_made_at_another_time_has_not_gone() {
+    fn a_deletion_that_is_given_up_takes_back_no_note_of_another_one() {
         let (gone, id) = (Gone::default(), ConversationId::random());
-        gone.note(id, "then".to_owned());
-        assert!(gone.has(id) && gone.is(id, "then") && !gone.is(id, "now"));
+        let [earlier, later] = ["then", "now"].map(|made| Life { id, created_at: made.to_owned() });
+        let [first, second] = [&earlier, &earlier].map(|life| gone.note(life.clone()));
+        gone.note(later.clone());
+        gone.take_back(&first);
+        assert!(gone.has_been(&earlier) && gone.has_been(&later));
+        gone.take_back(&second);
+        assert!(!gone.has_been(&earlier) && gone.has_been(&later) && gone.has(id));
         assert!(!gone.has(ConversationId::random()));
-        gone.note(id, "earlier than then".to_owned());
-        assert!(gone.is(id, "then"), "the later one has gone, too");
-        gone.take_back(id);
-        assert!(!gone.has(id));
     }
 
     #[test]
     fn what_is_noted_is_bounded() {
         let gone = Gone::default();
         for _ in 0..MOST + 10 {
-            gone.note(ConversationId::random(), String::new());
+            gone.note(Life::whichever(ConversationId::random()));
         }
         assert_eq!(gone.0.lock().len(), MOST);
     }

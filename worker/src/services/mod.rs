@@ -21,6 +21,7 @@ use types::{ConversationId, Epoch, SandboxId};
 
 use crate::{Activity, rest};
 use aside::Aside;
+use gone::Gone;
 
 /// Commands bound themselves; a call is over when its command has begun.
 const BASH: Limits = Limits::new(2_048, 64 << 20);
@@ -61,18 +62,9 @@ impl Commands {
         self.0.mark(conversation)
     }
 
-    /// Notes that a conversation that was made then is deleted: no call for it is taken any more.
-    pub(crate) fn note_gone(&self, conversation: ConversationId, created_at: String) {
-        self.0.gone().note(conversation, created_at);
-    }
-
-    /// It is not deleted after all.
-    pub(crate) fn take_back_gone(&self, conversation: ConversationId) {
-        self.0.gone().take_back(conversation);
-    }
-
-    pub(crate) fn is_gone(&self, conversation: ConversationId, created_at: &str) -> bool {
-        self.0.gone().is(conversation, created_at)
+    /// The conversations for which no call is taken any more.
+    pub(crate) fn gone(&self) -> &Gone {
+        self.0.gone()
     }
 
     /// Ends a conversation's commands and what they have started. Once this returns, their log is not written any more.

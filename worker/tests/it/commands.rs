@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, World, finish, forget, message, sleep, terminal, until};
+use crate::support::{PATIENCE, World, finish, message, sleep, terminal, until};
 use futures_util::StreamExt;
 use ports::Delivery;
 use ports::rpc::{Code, Reason};
@@ -179,7 +179,7 @@ async fn delete_is_quick_while_a_command_sleeps() {
     let pid =
         std::fs::read_to_string(world.dir.path().join("project").join(id.hex()).join("shell.pid")).unwrap();
     let begun = Instant::now();
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     world.remove_record(id);
     let length = world.events(id).await.len();
@@ -206,7 +206,7 @@ async fn delete_leaves_no_outputs_behind_however_long_the_conversation_rested() 
     std::fs::create_dir_all(deep).unwrap();
     world.stop_worker().await;
     world.start_worker().await;
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     until(async || !folder.exists()).await;
 }
 
@@ -235,9 +235,9 @@ async fn delete_removes_no_folder_but_that_of_the_conversation() {
     std::fs::create_dir_all(folder.join("observations")).unwrap();
     std::fs::write(folder.join("of-another"), "stays").unwrap();
     let persistence_dir = folder.display().to_string();
-    world.call(other, Command::Forget { persistence_dir, created_at: String::new() }).await.unwrap();
+    world.call(other, Command::Forget { persistence_dir }).await.unwrap();
     assert!(folder.join("observations").exists());
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     until(async || !folder.join("observations").exists()).await;
     assert!(folder.join("of-another").exists());
 }
@@ -254,7 +254,7 @@ async fn delete_ends_the_shell_of_an_idle_conversation() {
     world.let_it_leave_memory().await;
     let shell = std::path::PathBuf::from("/proc").join(pid.trim());
     assert!(shell.exists());
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     until(async || !shell.exists()).await;
 }
 
@@ -308,7 +308,7 @@ async fn a_failing_open_leaves_nothing_behind() {
     assert!(fault.public.contains("no_such_tool"), "{fault}");
     assert!(world.log_records(id).await.is_empty());
     assert_eq!(world.say(ConversationId::random(), "hi", false).await.unwrap_err().code, Code::NotFound);
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,13 @@
 //! Once a conversation is deleted nothing of it is made anew, whatever calls were under way.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, Command, CommandDone, ConversationCall, Scope, ScopedWorkspace};
-use types::{ConversationId, LogId, Seq};
+use types::calls::{BashCall, BashStarted, Scope, ScopedWorkspace};
+use types::{ConversationId, Life, LogId, Seq};
 
 use crate::support::{PATIENCE, World, forget, message, until};
 
@@ -29,7 +32,7 @@ async fn a_call_that_comes_after_its_conversation_was_deleted_makes_nothing_anew
     let id = world.create();
     world.say(id, "hello", false).await.unwrap();
     start(&world, id, "true").await.unwrap();
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     for log in logs(&world, id) {
         world.ports.log.delete(&log).await.unwrap();
     }
@@ -54,7 +57,7 @@ async fn a_conversation_that_is_made_anew_under_the_same_id_is_another_one() {
     let world = World::start().await;
     let id = world.create();
     start(&world, id, "true").await.unwrap();
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     for log in logs(&world, id) {
         world.ports.log.delete(&log).await.unwrap();
     }
@@ -73,29 +76,23 @@ async fn what_is_meant_for_a_conversation_is_not_done_to_one_made_anew_under_its
     let world = World::start().await;
     let id = world.create();
     world.change_record(id, |copy| copy.created_at = "2026-11-29T00:00:00.000000Z".to_owned());
-    let command = |created_at: &str, command| {
-        let call = ConversationCall { conversation: id, created_at: created_at.to_owned(), command };
-        let (bus, address) = (world.ports.bus.clone(), Address::of_worker(&world.config.sandbox, None));
-        async move {
-            let done = rpc::call::<_, CommandDone>(bus.as_ref(), &address, &call, Bytes::new(), PATIENCE);
-            done.await.map(drop).map_err(|fault| fault.code)
-        }
+    let command = async |life: &Life, command| {
+        world.call_for(life, command).await.map(drop).map_err(|fault| fault.code)
     };
-    let (earlier, present) = ("2026-11-28T00:00:00.000000Z", "2026-11-29T00:00:00.000000Z");
+    let (earlier, present) = (made(id, "2026-11-28T00:00:00.000000Z"), world.life(id));
     // Before it is open, and after.
     for said in 0..2 {
-        assert_eq!(command(earlier, message("of the earlier one", false)).await, Err(Code::NotFound));
+        assert_eq!(command(&earlier, message("of the earlier one", false)).await, Err(Code::NotFound));
         assert_eq!(world.kinds(id, "MessageEvent").await.len(), said);
-        command(present, message("of this one", false)).await.unwrap();
+        command(&present, message("of this one", false)).await.unwrap();
     }
-    command(earlier, late_forget(&world, id, earlier)).await.unwrap();
-    command(present, message("still here", false)).await.unwrap();
+    command(&earlier, forget(&world, id)).await.unwrap();
+    command(&present, message("still here", false)).await.unwrap();
     assert_eq!(world.kinds(id, "MessageEvent").await.len(), 3);
 }
 
-fn late_forget(world: &World, id: ConversationId, created_at: &str) -> Command {
-    let Command::Forget { persistence_dir, .. } = forget(world, id) else { unreachable!() };
-    Command::Forget { persistence_dir, created_at: created_at.to_owned() }
+fn made(id: ConversationId, created_at: &str) -> Life {
+    Life { id, created_at: created_at.to_owned() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,9 +104,53 @@ async fn a_deletion_that_is_late_ends_no_command_of_a_conversation_made_anew_tha
     begun.unwrap();
     world.wait_file(id, "begun").await;
 
-    world.call(id, late_forget(&world, id, "2026-11-22T00:00:00.000000Z")).await.unwrap();
+    world.call_for(&made(id, "2026-11-22T00:00:00.000000Z"), forget(&world, id)).await.unwrap();
 
     std::fs::write(world.dir.path().join("project").join(id.hex()).join("go-on"), "").unwrap();
     world.wait_file(id, "ended").await;
     start(&world, id, "true").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_conversations_of_an_id_both_have_gone_whatever_their_clocks_said() {
+    let world = World::start().await;
+    let id = world.create();
+    world.forget(id).await.unwrap();
+    // Made by a gateway whose clock is late.
+    world.change_record(id, |copy| copy.created_at = "2026-11-22T23:59:58.000000Z".to_owned());
+    world.forget(id).await.unwrap();
+
+    assert_nothing_begins(&world, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_times_out_takes_back_no_note_of_another_deletion() {
+    let (world, faults) = crate::faults::world().await;
+    let id = world.create();
+    world.say(id, "hello", false).await.unwrap();
+    faults.stuck.store(true, Ordering::SeqCst);
+    let stuck = world.say(id, "more", false);
+    let deleted = async {
+        until(async || faults.waiting.load(Ordering::SeqCst) > 0).await;
+        let first = async {
+            assert_eq!(world.forget(id).await.unwrap_err().code, Code::Unavailable);
+            faults.stuck.store(false, Ordering::SeqCst);
+        };
+        // By so much later it gives up, which is the time that there is for the rest.
+        let second = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            world.forget(id).await.unwrap();
+        };
+        tokio::join!(first, second);
+    };
+    let _ = tokio::join!(stuck, deleted);
+
+    assert_nothing_begins(&world, id).await;
+}
+
+/// Its record is there still.
+async fn assert_nothing_begins(world: &World, id: ConversationId) {
+    let started = start(world, id, "true").await.unwrap_err();
+    let said = world.say(id, "hello again", false).await.unwrap_err();
+    assert_eq!([started.code, said.code], [Code::NotFound; 2]);
 }

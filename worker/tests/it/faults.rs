@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::services::is_alive;
 use crate::support::faulty::{Faults, Faulty};
-use crate::support::{PATIENCE, World, finish, forget, terminal, until};
+use crate::support::{PATIENCE, World, finish, terminal, until};
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code};
 use types::bash::ExecuteBashRequest;
@@ -15,7 +15,8 @@ use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::log::LogRecord;
 use types::{BashScope, LogId, Seq};
 
-async fn world() -> (World, Arc<Faults>) {
+/// With the switches of its log.
+pub async fn world() -> (World, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let wrapped = faults.clone();
     let world = World::with(
@@ -85,7 +86,7 @@ async fn a_conversation_can_be_deleted_while_the_disk_is_full() {
     faults.full.store(true, Ordering::SeqCst);
     let (refused, _) = tokio::join!(world.say(id, "lost", false), async {
         until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
-        world.call(id, forget(&world, id)).await.unwrap();
+        world.forget(id).await.unwrap();
     });
     assert_eq!(refused.unwrap_err().code, Code::NotFound);
     faults.full.store(false, Ordering::SeqCst);
@@ -105,13 +106,13 @@ async fn what_a_deleted_conversation_runs_ends_though_its_log_does_not_answer() 
     faults.stuck.store(true, Ordering::SeqCst);
     let (said, _) = tokio::join!(world.say(id, "more", false), async {
         until(async || faults.waiting.load(Ordering::SeqCst) > 0).await;
-        let fault = world.call(id, forget(&world, id)).await.unwrap_err();
+        let fault = world.forget(id).await.unwrap_err();
         assert_eq!(fault.code, Code::Unavailable, "it may still write");
         assert!(!is_alive(&shell), "its shell goes on");
         faults.stuck.store(false, Ordering::SeqCst);
     });
     assert!(said.is_ok(), "what the log has taken is told: {said:?}");
-    until(async || world.call(id, forget(&world, id)).await.is_ok()).await;
+    until(async || world.forget(id).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +202,7 @@ async fn the_commands_of_a_deleted_conversation_end_whatever_marks_they_have() {
     faults.full.store(true, Ordering::SeqCst);
     until(async || faults.refused.load(Ordering::SeqCst) > 0).await;
 
-    world.call(id, forget(&world, id)).await.unwrap();
+    world.forget(id).await.unwrap();
     world.ports.log.delete(&log).await.unwrap();
     faults.full.store(false, Ordering::SeqCst);
 

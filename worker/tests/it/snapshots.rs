@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::support::counted::Counts;
-use crate::support::{World, finish, forget, secret, terminal, until};
+use crate::support::{World, finish, secret, terminal, until};
 use bytes::Bytes;
 use manyhands_worker::Config;
 use serde_json::{Value, json};
@@ -262,7 +262,7 @@ async fn nothing_is_kept_of_a_conversation_once_it_is_forgotten() {
         world.say(id, "a message", false).await.unwrap();
     }
     until(async || counts.snapshots.load(Ordering::SeqCst) > 0).await;
-    let mut forgetting = Box::pin(world.call(id, forget(&world, id)));
+    let mut forgetting = Box::pin(world.forget(id));
     // It waits. A worker that did not wait would have answered long before.
     let early = tokio::time::timeout(Duration::from_millis(500), &mut forgetting).await;
     if early.is_ok() {

@@ -7,8 +7,8 @@ use ports::retry::Backoff;
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use tokio::time::Instant;
-use types::Message;
 use types::calls::{Command, CommandDone, Once};
+use types::{Epoch, Message};
 
 use super::Conversations;
 
@@ -17,6 +17,10 @@ pub const QUICK: Duration = Duration::from_secs(30);
 
 /// Between two calls of a worker that has its lease and is not heard.
 const UNHEARD: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+
+/// Which worker was told to forget a conversation, where there are several one after the other.
+#[derive(PartialEq)]
+pub(super) struct Told(pub(super) Option<Epoch>);
 
 /// What came of a message.
 pub enum Said {
@@ -118,20 +122,19 @@ impl Conversations {
     }
 
     /// Stops everything of a conversation that is being deleted; starts no worker for it, for one that is not there
-    /// writes nothing either. Whoever has a lease is there, also while it hears nothing. Whether there was one.
+    /// writes nothing either. Whoever has a lease is there, also while it hears nothing. `None`: nobody is there.
     ///
     /// # Errors
     /// The worker's fault; `Unavailable` when it does not answer: it may still write.
-    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<bool, Fault> {
+    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<Option<Told>, Fault> {
         entry.pulse.touch();
         let (sandbox, give_up, mut pauses) = (entry.log.sandbox(), Instant::now() + QUICK, UNHEARD);
         let persistence_dir = self.0.records.persistence_dir(entry.id);
-        let command = Command::Forget { persistence_dir, created_at: entry.created_at().to_string() };
-        let call = entry.call(command);
+        let call = entry.call(Command::Forget { persistence_dir });
         loop {
             let forgotten = self.0.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await;
             match forgotten {
-                Ok(_) => return Ok(true),
+                Ok((_, worker)) => return Ok(Some(Told(worker))),
                 Err(fault) if fault.code != Code::Absent => return Err(fault),
                 Err(_) if self.placement().incarnation(sandbox).is_some() => {
                     let pause = pauses.pause();
@@ -140,7 +143,7 @@ impl Conversations {
                     }
                     tokio::time::sleep(pause).await;
                 }
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(None),
             }
         }
     }

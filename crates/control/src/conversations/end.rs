@@ -5,6 +5,7 @@ use readmodel::index::ConversationState;
 use types::{ConversationId, SandboxId, TenantId};
 
 use super::Conversations;
+use super::drive::Told;
 
 impl Conversations {
     /// Whether the tenant had one to delete. Goes on to its end also when nobody waits for it.
@@ -20,15 +21,16 @@ impl Conversations {
     async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
         let Some(entry) = self.get(tenant, id) else { return Ok(false) };
         let sandbox = entry.log.sandbox();
-        let mut is_told = false;
+        let mut told = None;
         let forget = async |entry: &ConversationState| {
-            is_told = self.forget(entry).await?;
+            told = self.forget(entry).await?;
             Ok::<_, Fault>(())
         };
-        let there_was = self.0.index.delete(tenant, id, forget).await?;
-        if there_was && !is_told {
-            self.delete_late(&entry).await;
+        if !self.0.index.delete(tenant, id, forget).await? {
+            return Ok(false);
         }
+        let is_told = told == Some(Told(self.placement().incarnation(sandbox)));
+        self.0.models.forget(&entry.record()).await;
         match self.placement().left(sandbox, id).await {
             Ok(false) => {}
             Ok(true) => self.rest_empty(sandbox.clone()),
@@ -36,11 +38,14 @@ impl Conversations {
                 tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
             }
         }
-        self.0.models.forget(&entry.record()).await;
-        Ok(there_was)
+        if !is_told {
+            self.delete_late(&entry).await;
+        }
+        Ok(true)
     }
 
-    /// A worker that came while the conversation was deleted may have opened it, and have written; from now on none can.
+    /// A worker that came while the conversation was deleted, also after one that was told, may have opened it, and have
+    /// written; from now on none can.
     async fn delete_late(&self, entry: &ConversationState) {
         let removed = async {
             self.forget(entry).await?;

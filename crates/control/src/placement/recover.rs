@@ -158,7 +158,7 @@ async fn wake(workers: &Workers, index: &Index, turns: &Semaphore, entry: &Arc<C
             workers.call_if_awake::<_, CommandDone>(sandbox, &call, DEADLINE).await
         };
         match called {
-            Ok(done) => {
+            Ok((done, _)) => {
                 if let Err(error) = index.wait_for(entry, done.seq, DEADLINE).await {
                     tracing::warn!(conversation.id = %entry.id, %error, "the end of a run that was cut off is not known");
                 }

@@ -112,7 +112,7 @@ impl Workers {
         }
     }
 
-    /// Calls a service of a sandbox's worker if it runs; starts none.
+    /// Calls a service of a sandbox's worker if it runs; starts none. Answers which has answered, too.
     ///
     /// # Errors
     /// The worker's fault; `Absent` when there is none, or it is over before it has answered.
@@ -121,12 +121,12 @@ impl Workers {
         sandbox: &SandboxId,
         body: &S,
         deadline: Duration,
-    ) -> Result<A, Fault> {
+    ) -> Result<(A, Option<Epoch>), Fault> {
         let incarnation = self.placement.incarnation(sandbox);
         let address = Address::of_worker(sandbox, incarnation);
         tokio::select! {
             biased;
-            outcome = rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline) => Ok(outcome?.0),
+            outcome = rpc::call(self.bus.as_ref(), &address, body, Bytes::new(), deadline) => Ok((outcome?.0, incarnation)),
             () = self.placement.ended(sandbox, incarnation) => Err(Reason::Unreachable.into()),
         }
     }

@@ -161,15 +161,9 @@ impl ConversationState {
         SortKey { status: state.status(), updated: state.updated_at(&self.created_at) }
     }
 
-    /// Whether `record` is of this conversation, and not of one that has its id after it, or before.
+    /// As [`ConversationRecord::is_same`].
     pub(super) fn is_of(&self, record: &ConversationRecord) -> bool {
-        let log = LogId::conversation(&record.sandbox, record.id);
-        self.log == log && self.tenant == record.tenant && *self.created_at == *record.created_at
-    }
-
-    /// Whether both are the same conversation, though read at different times.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.log == other.log && self.tenant == other.tenant && self.created_at == other.created_at
+        self.record().is_same(record)
     }
 
     /// Takes over a newer record.

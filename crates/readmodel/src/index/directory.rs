@@ -79,7 +79,7 @@ impl Directory {
 
     /// Takes a conversation out that is to be deleted, and none that has its id by now.
     pub(super) fn hide(&mut self, entry: &ConversationState) -> Option<Arc<ConversationState>> {
-        self.get(entry.id).filter(|present| present.is_same(entry))?;
+        self.get(entry.id).filter(|present| present.is_of(&entry.record()))?;
         let present = self.remove(entry.id)?;
         self.hidden.insert(entry.id);
         Some(present)

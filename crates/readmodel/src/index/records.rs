@@ -119,16 +119,16 @@ impl Index {
         Ok(())
     }
 
-    /// Takes the record back of a conversation that was made a moment ago, and of which nobody has been told.
+    /// Takes the record back of a conversation that was made a moment ago, and of which nobody has been told. Somebody else may
+    /// have done so before, and have placed it anew: that stays.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn withdraw(&self, record: &ConversationRecord) -> ports::Result<()> {
-        let is_it = |stored: &mut ConversationRecord| {
-            stored.tenant == record.tenant && stored.created_at == record.created_at
+        let own = |stored: &mut Option<ConversationRecord>| {
+            stored.take_if(|stored| stored.is_same(record)).is_some()
         };
-        let withdraw = |stored: &mut Option<ConversationRecord>| stored.take_if(is_it).is_some();
-        self.records().change(&record.id.hex(), withdraw).await.map(drop)
+        self.records().change(&record.id.hex(), own).await.map(drop)
     }
 
     /// Deletes a conversation of `tenant`, after `forget` has made its worker forget it. It is not shown any more as soon

@@ -77,9 +77,6 @@ pub enum Command {
     Forget {
         #[serde(default)]
         persistence_dir: String,
-        /// Of the one that is deleted: see [`crate::calls::WorkingCopy::created_at`].
-        #[serde(default)]
-        created_at: String,
     },
 }
 

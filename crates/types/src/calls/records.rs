@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::ConversationId;
+use crate::ids::{ConversationId, Life};
 use crate::known_values::KnownValues;
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
@@ -61,6 +61,13 @@ pub struct WorkingCopy {
     /// Why a stored secret cannot be had, for the user: runs end with it instead of going on without.
     #[serde(default)]
     pub broken_secret: Option<String>,
+}
+
+impl WorkingCopy {
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life { id: self.conversation, created_at: self.created_at.clone() }
+    }
 }
 
 impl Service for RecordCall {

@@ -1,7 +1,8 @@
 //! Gateways of a cluster on loopback ports and one real store, with a stand-in for the supervisor.
 
 use control::placement::Policy;
-use ports::Ports;
+use ports::{Expect, Ports};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,6 +75,11 @@ impl World {
         Some(serde_json::from_slice(&entry.value).unwrap())
     }
 
+    pub async fn write(&self, bucket: &str, key: &str, value: &impl Serialize) {
+        let value = serde_json::to_vec(value).unwrap().into();
+        self.ports.kv.put(bucket, key, value, Expect::Anything).await.unwrap();
+    }
+
     pub async fn wanted(&self, sandbox: &SandboxId) -> Option<Wanted> {
         self.read(SANDBOXES, sandbox.as_str()).await
     }
@@ -81,6 +87,13 @@ impl World {
     pub async fn record(&self, id: &str) -> ConversationRecord {
         let id: ConversationId = id.parse().unwrap();
         self.read(CONVERSATIONS, &id.hex()).await.unwrap()
+    }
+
+    /// Under which key it is counted what the conversation spends.
+    pub async fn budget_key(&self, id: &str) -> String {
+        let record = self.record(id).await;
+        let created_at: String = record.created_at.chars().filter(char::is_ascii_digit).collect();
+        format!("conversation.{}.{created_at}", record.id.hex())
     }
 
     pub async fn sandbox_of(&self, id: &str) -> SandboxId {

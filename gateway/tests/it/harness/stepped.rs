@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use control::placement::Policy;
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use ports::doubles::KvDouble;
-use ports::{Changes, Error, Expect, Kv, Result};
-use tokio::sync::oneshot;
+use ports::{Changes, Error, Expect, Kv, KvEntry, Ports, Result};
+use tokio::sync::{Barrier, oneshot};
+
+use super::cluster::{World, start_on};
 
 pub struct Stepped {
     inner: Arc<dyn Kv>,
@@ -17,6 +20,8 @@ pub struct Stepped {
     /// A bucket of which the next write is refused.
     refusing: Mutex<Option<&'static str>>,
     silent: Arc<Mutex<Option<&'static str>>>,
+    /// Of which bucket the next two readers are answered together.
+    meeting: Mutex<Option<(&'static str, Arc<Barrier>)>>,
 }
 
 struct Stop {
@@ -32,9 +37,23 @@ pub struct Stopped {
     go_on: oneshot::Sender<()>,
 }
 
+/// A cluster on such a store, whose sandboxes have no workers.
+pub async fn idle(policy: Policy) -> (World, Arc<Stepped>) {
+    let mut stepped = None;
+    let wrap = |ports: &mut Ports| {
+        let store = Stepped::new(ports.kv.clone());
+        ports.kv = store.clone();
+        stepped = Some(store);
+    };
+    let world = start_on(policy, 1, |_| {}, wrap).await;
+    (world, stepped.unwrap())
+}
+
 impl Stepped {
-    pub fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
-        Arc::new(Self { inner, stop: Mutex::default(), refusing: Mutex::default(), silent: Arc::default() })
+    fn new(inner: Arc<dyn Kv>) -> Arc<Self> {
+        let (stop, refusing, silent, meeting) =
+            (Mutex::default(), Mutex::default(), Arc::default(), Mutex::default());
+        Arc::new(Self { inner, stop, refusing, silent, meeting })
     }
 
     /// Is away for the next write into `bucket`.
@@ -45,6 +64,11 @@ impl Stepped {
     /// Nobody is told of changes in `bucket` any more.
     pub fn be_silent(&self, bucket: &'static str) {
         *self.silent.lock().unwrap() = Some(bucket);
+    }
+
+    /// The next reader of `bucket` waits for another one.
+    pub fn let_two_read_at_once(&self, bucket: &'static str) {
+        *self.meeting.lock().unwrap() = Some((bucket, Arc::new(Barrier::new(2))));
     }
 
     /// Stops once, before a value with `text` in it is written into `bucket`, or a key with `text` in it is deleted there.
@@ -78,6 +102,16 @@ impl Stopped {
 impl KvDouble for Stepped {
     fn inner(&self) -> Result<&dyn Kv> {
         Ok(self.inner.as_ref())
+    }
+
+    async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
+        let meeting = self.meeting.lock().unwrap().clone();
+        if let Some((_, barrier)) = meeting.filter(|(of, _)| *of == bucket)
+            && barrier.wait().await.is_leader()
+        {
+            *self.meeting.lock().unwrap() = None;
+        }
+        self.inner.get(bucket, key).await
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {

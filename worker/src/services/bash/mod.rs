@@ -256,7 +256,7 @@ impl Service {
         let call = RecordCall::Open { conversation };
         let (copy, _): (WorkingCopy, _) =
             rpc::call_patiently(bus, &address, &call, Bytes::new(), RECORD_DEADLINE).await?;
-        match self.gone.is(conversation, &copy.created_at) {
+        match self.gone.has_been(&copy.life()) {
             true => Err(Reason::Missing.into()),
             false => Ok(()),
         }

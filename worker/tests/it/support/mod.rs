@@ -26,7 +26,7 @@ use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
 use types::secrets::SecretSource;
-use types::{ConversationId, Epoch, LogId, Message, Role, SandboxId, Seq, subjects};
+use types::{ConversationId, Epoch, Life, LogId, Message, Role, SandboxId, Seq, subjects};
 
 #[derive(Default)]
 pub struct Records {
@@ -164,7 +164,23 @@ impl World {
     }
 
     pub async fn call(&self, id: ConversationId, command: Command) -> Result<CommandDone, Fault> {
-        call(&self.ports, &self.config.sandbox, id, command).await
+        call(&self.ports, &self.config.sandbox, &Life::whichever(id), command).await
+    }
+
+    /// For this conversation, and for none that has its id before or after it.
+    pub async fn call_for(&self, life: &Life, command: Command) -> Result<CommandDone, Fault> {
+        call(&self.ports, &self.config.sandbox, life, command).await
+    }
+
+    /// Which conversation has the id.
+    pub fn life(&self, id: ConversationId) -> Life {
+        let records = self.records.lock().unwrap();
+        records.copies.get(&id).map_or_else(|| Life::whichever(id), WorkingCopy::life)
+    }
+
+    /// What the gateway does first when it deletes the conversation.
+    pub async fn forget(&self, id: ConversationId) -> Result<CommandDone, Fault> {
+        self.call_for(&self.life(id), forget(self, id)).await
     }
 
     /// Posts a user message.
@@ -249,12 +265,9 @@ pub fn message(text: &str, run: bool) -> Command {
     Command::Message { message: Message::new(Role::User, text), sender: None, run, once: None }
 }
 
-/// What the gateway sends when a conversation is deleted.
 pub fn forget(world: &World, id: ConversationId) -> Command {
     let folder = world.dir.path().join("observations").join(id.hex());
-    let records = world.records.lock().unwrap();
-    let created_at = records.copies.get(&id).map_or_else(String::new, |copy| copy.created_at.clone());
-    Command::Forget { persistence_dir: folder.display().to_string(), created_at }
+    Command::Forget { persistence_dir: folder.display().to_string() }
 }
 
 /// A call of the agent's terminal.
@@ -278,11 +291,11 @@ pub fn secret(value: &str) -> SecretSource {
 pub async fn call(
     ports: &Ports,
     sandbox: &SandboxId,
-    conversation: ConversationId,
+    life: &Life,
     command: Command,
 ) -> Result<CommandDone, Fault> {
     let address = Address::of_worker(sandbox, None);
-    let body = ConversationCall { conversation, created_at: String::new(), command };
+    let body = ConversationCall { conversation: life.id, created_at: life.created_at.clone(), command };
     rpc::call(ports.bus.as_ref(), &address, &body, Bytes::new(), PATIENCE).await.map(|(done, _)| done)
 }
 
