@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
 
+use uuid::Uuid;
+
 use crate::secrets::{NoSecrets, Secrets};
 
 /// What tools keep in the conversation's own folder.
@@ -12,6 +14,8 @@ const OBSERVATIONS: &str = "observations";
 pub(crate) const EDITS: &str = "edits";
 pub(crate) const TASKS: &str = "TASKS.json";
 pub(crate) const NEW_TASKS: &str = ".TASKS.json.new";
+/// And what nobody keeps any more.
+const ASIDE: &str = ".aside-";
 
 /// Where the tools of a conversation work and keep their files, and what they must hide.
 #[derive(Clone)]
@@ -38,15 +42,40 @@ impl ToolContext {
     }
 }
 
-/// Removes what the tools of a deleted conversation have kept in its own folder, and the folder if nothing else is in
-/// it.
+/// Renames what the tools of a deleted conversation have kept in its own folder, which takes no time: what those of another one
+/// with its id keep there from then on is not what [`remove_set_aside`] removes.
+///
+/// # Errors
+/// Why something is left as it was.
+pub fn set_aside(persistence_dir: &Path) -> io::Result<()> {
+    let renamed = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| {
+        // Beside it: a folder that may not be written can be moved nowhere else.
+        let aside = persistence_dir.join(format!("{ASIDE}{}", Uuid::new_v4().simple()));
+        match fs::rename(persistence_dir.join(name), aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    });
+    renamed.into_iter().collect()
+}
+
+/// Removes what is [set aside](set_aside) in the folder, and the folder if nothing else is in it.
 ///
 /// # Errors
 /// Why something is left. The rest is removed all the same.
-pub fn remove_kept(persistence_dir: &Path) -> io::Result<()> {
-    let removed =
-        [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| trees::remove(&persistence_dir.join(name)));
-    removed.into_iter().collect::<io::Result<()>>()?;
+pub fn remove_set_aside(persistence_dir: &Path) -> io::Result<()> {
+    let found = match fs::read_dir(persistence_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let mut removed = Ok(());
+    for entry in found {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()) {
+            removed = removed.and(trees::remove(&entry.path()));
+        }
+    }
+    removed?;
     match fs::remove_dir(persistence_dir) {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
             Err(error)

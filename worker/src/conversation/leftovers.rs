@@ -45,12 +45,15 @@ async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId) -> Result<usize, Faul
     let mut removed = 0;
     for some in kept.chunks(AT_ONCE) {
         let there: HashSet<_> = ask(bus, sandbox, some).await?.conversations.into_iter().collect();
-        for gone in some.iter().filter(|id| !there.contains(id)) {
-            let folder = root.join(gone.hex());
-            let removing = spawn_blocking(move || tools::remove_kept(&folder));
-            removing.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
-            removed += 1;
-        }
+        let gone = some.iter().filter(|id| !there.contains(id));
+        let gone: Vec<_> = gone.map(|gone| root.join(gone.hex())).collect();
+        removed += gone.len();
+        // All of them at once: one may be made anew while others are removed.
+        let removing = spawn_blocking(move || {
+            let set_aside = gone.iter().map(|folder| tools::set_aside(folder)).fold(Ok(()), Result::and);
+            gone.iter().map(|folder| tools::remove_set_aside(folder)).fold(set_aside, Result::and)
+        });
+        removing.await.map_err(Fault::internal)?.map_err(Fault::internal)?;
     }
     Ok(removed)
 }

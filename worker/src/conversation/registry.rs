@@ -2,7 +2,8 @@
 //! here before it starts and leaves after its last write.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const MAILBOX: usize = 256;
 /// How long an interrupt is waited for; it goes on after that.
 const INTERRUPT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a conversation may take to stop writing when it is deleted.
+/// How long a conversation may take to stop writing when it is deleted, and the files of its tools to be set aside.
 const FORGET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Deleting waits this long for the shell to end; it is ended in any case.
@@ -159,14 +160,19 @@ impl Registry {
                 self.shared.close_shell(kept.tools).await;
             }
         };
-        // Processes end also where the log keeps its writer waiting.
-        let all = async { tokio::join!(actor_ended, shell_closed, commands.forget(id)) };
+        let folder = Arc::new(folder);
+        let all = async {
+            // Processes end also where the log keeps its writer waiting.
+            tokio::join!(actor_ended, shell_closed, commands.forget(id));
+            self.shared.with_kept(id, &folder, tools::set_aside).await;
+        };
         if tokio::time::timeout(FORGET_DEADLINE, all).await.is_err() {
             commands.gone().take_back(&note);
             let cause = "the conversation does not stop writing";
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
         }
-        self.shared.remove_kept(id, folder).await;
+        let removed = self.shared.with_kept(id, &folder, tools::remove_set_aside);
+        let _ = tokio::time::timeout(FILES_DEADLINE, removed).await;
         Ok(CommandDone::default())
     }
 
@@ -308,18 +314,20 @@ impl Shared {
         let _ = tokio::time::timeout(SHELL_DEADLINE, closing).await;
     }
 
-    /// Removes the files of a conversation's tools; goes on in the background if that takes long.
-    async fn remove_kept(&self, id: ConversationId, folder: PathBuf) {
+    /// Does something about the files of a deleted conversation's tools. Goes on to its end also when nobody waits for it.
+    async fn with_kept(&self, id: ConversationId, folder: &Arc<PathBuf>, act: fn(&Path) -> io::Result<()>) {
         // What else is named is nothing of this conversation.
         if folder.file_name() != Some(id.hex().as_ref()) {
             return;
         }
-        let removing = self.tracker.spawn_blocking(move || {
-            if let Err(error) = tools::remove_kept(&folder) {
+        let folder = Arc::clone(folder);
+        let acting = self.tracker.spawn_blocking(move || {
+            if let Err(error) = act(&folder) {
                 tracing::warn!(conversation.id = %id, %error, "files of a deleted conversation stay");
             }
         });
-        let _ = tokio::time::timeout(FILES_DEADLINE, removing).await;
+        // A panic there is told of by its hook.
+        let _ = acting.await;
     }
 }
 

@@ -6,6 +6,7 @@ mod cost;
 mod file_editor;
 mod healing;
 mod interrupt;
+mod kept;
 mod offspring;
 mod set;
 mod terminal;
