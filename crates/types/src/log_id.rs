@@ -72,6 +72,17 @@ impl LogId {
         Some(Self::bash(sandbox, scope))
     }
 
+    /// The conversation that it goes with.
+    #[must_use]
+    pub fn of_conversation(&self) -> Option<ConversationId> {
+        match self {
+            Self::Conversation { id, .. }
+            | Self::Snapshots { id, .. }
+            | Self::Bash { scope: BashScope::Conversation(id), .. } => Some(*id),
+            Self::Bash { scope: BashScope::Sandbox, .. } => None,
+        }
+    }
+
     /// Of a bash log.
     #[must_use]
     pub fn bash_scope(&self) -> Option<BashScope> {

@@ -1,6 +1,6 @@
 //! What sandboxes have left in the store that are no more: above all logs that a worker named as it liked, which no
-//! conversation knows. And the snapshots of conversations that are no more: a worker that was replaced, or an append that
-//! was late, may have stored one after the others were deleted.
+//! conversation knows. And the logs of conversations that are no more: a worker that was replaced, or an append that was late,
+//! may have stored something after they were deleted, or whoever deleted them died before all was removed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use futures_util::TryStreamExt;
 use ports::storage::{Storage, Sums};
 use ports::{Change, Error, Kv, Ports, Result};
 use readmodel::vital::contained;
+use types::SandboxId;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
-use types::{LogId, SandboxId};
 
 use crate::placement::located;
 
@@ -22,8 +22,8 @@ pub async fn keep_swept(storage: &dyn Storage, ports: &Ports) {
         if let Some(Err(error)) = contained("sweeping", sweep(storage, ports.kv.as_ref())).await {
             tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
         }
-        if let Some(Err(error)) = contained("sweeping snapshots", sweep_snapshots(storage, ports)).await {
-            tracing::warn!(%error, "snapshots of deleted conversations are not removed");
+        if let Some(Err(error)) = contained("sweeping logs", sweep_logs(storage, ports)).await {
+            tracing::warn!(%error, "logs of deleted conversations are not removed");
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -62,29 +62,34 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
     Ok(())
 }
 
-async fn sweep_snapshots(storage: &dyn Storage, ports: &Ports) -> Result<()> {
+async fn sweep_logs(storage: &dyn Storage, ports: &Ports) -> Result<()> {
     let sandboxes = keys(ports.kv.as_ref(), STORED).await?;
     for sandbox in sandboxes.iter().filter_map(|key| SandboxId::parse(key)) {
-        if let Err(error) = sweep_snapshots_of(&sandbox, storage, ports).await {
-            tracing::warn!(sandbox.id = %sandbox, %error, "snapshots of deleted conversations are not removed");
+        if let Err(error) = sweep_logs_of(&sandbox, storage, ports).await {
+            tracing::warn!(sandbox.id = %sandbox, %error, "logs of deleted conversations are not removed");
         }
     }
     Ok(())
 }
 
-async fn sweep_snapshots_of(sandbox: &SandboxId, storage: &dyn Storage, ports: &Ports) -> Result<()> {
-    let logs: BTreeSet<LogId> = storage.logs(sandbox).await?.into_iter().collect();
-    for log in &logs {
-        let LogId::Snapshots { id, .. } = log else { continue };
-        let has_record = async || Ok::<_, Error>(ports.kv.get(CONVERSATIONS, &id.hex()).await?.is_some());
-        if logs.contains(&LogId::conversation(sandbox, *id)) || has_record().await? {
+async fn sweep_logs_of(sandbox: &SandboxId, storage: &dyn Storage, ports: &Ports) -> Result<()> {
+    for log in storage.logs(sandbox).await? {
+        let Some(id) = log.of_conversation() else { continue };
+        let is_in_use = async || {
+            let record = ports.kv.get(CONVERSATIONS, &id.hex()).await?;
+            // One that cannot be read may be of this sandbox.
+            Ok::<_, Error>(
+                record.is_some_and(|record| located(&record).map_or(true, |named| named == *sandbox)),
+            )
+        };
+        if is_in_use().await? {
             continue;
         }
-        // One that is made in this moment keeps what it stores.
-        let extent = ports.log.extent(log).await?;
-        if !has_record().await? {
-            ports.log.remove(log, extent).await?;
-            tracing::info!(%log, "removed the snapshot of a deleted conversation");
+        // A conversation that is made in this moment keeps what it stores.
+        let extent = ports.log.extent(&log).await?;
+        if !is_in_use().await? {
+            ports.log.remove(&log, extent).await?;
+            tracing::info!(%log, "removed a log of a deleted conversation");
         }
     }
     Ok(())
@@ -113,7 +118,7 @@ mod tests {
     use ports::rpc::Server;
     use ports::storage::Ledger;
     use ports::{Error, Expect};
-    use types::{BashScope, ConversationId, Seq};
+    use types::{BashScope, ConversationId, LogId, Seq};
 
     use super::*;
 
@@ -145,29 +150,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_snapshots_only_those_of_deleted_conversations_are_removed() {
+    async fn logs_of_conversations_without_a_record_are_swept_from_a_living_sandbox() {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::within(folder.path(), Fsync::Interval);
         let (ports, _guard) = embedded::open(options).await.unwrap();
         let sandbox = SandboxId::parse("a").unwrap();
         ports.kv.put(STORED, "a", "1".into(), Expect::Absent).await.unwrap();
-        let [deleted, logged, recorded] = std::array::from_fn(|_| ConversationId::random());
-        ports.kv.put(CONVERSATIONS, &recorded.hex(), "{}".into(), Expect::Absent).await.unwrap();
-        let logs: Vec<LogId> = [deleted, logged, recorded]
-            .map(|id| LogId::snapshots(&sandbox, id))
-            .into_iter()
-            .chain([
-                LogId::conversation(&sandbox, logged),
-                LogId::bash(&sandbox, BashScope::Conversation(deleted)),
-            ])
-            .collect();
+        let [deleted, elsewhere, here, damaged] = std::array::from_fn(|_| ConversationId::random());
+        let records =
+            [(elsewhere, r#"{"sandbox":"b"}"#), (here, r#"{"sandbox":"a"}"#), (damaged, r#"{"sandbox":"#)];
+        for (id, record) in records {
+            ports.kv.put(CONVERSATIONS, &id.hex(), record.into(), Expect::Absent).await.unwrap();
+        }
+        let mut logs = vec![LogId::bash(&sandbox, BashScope::Sandbox)];
+        for id in [deleted, elsewhere, here, damaged] {
+            logs.push(LogId::conversation(&sandbox, id));
+            logs.push(LogId::bash(&sandbox, BashScope::Conversation(id)));
+            logs.push(LogId::snapshots(&sandbox, id));
+        }
         for log in &logs {
             ports.log.append(log, Seq::ZERO, vec!["{}".into()]).await.unwrap();
         }
-        sweep_snapshots(&Noting(Mutex::default(), logs.clone()), &ports).await.unwrap();
+        sweep_logs(&Noting(Mutex::default(), logs.clone()), &ports).await.unwrap();
         for log in &logs {
             let is_gone = ports.log.tail(log).await.unwrap() == Seq::ZERO;
-            assert_eq!(is_gone, *log == LogId::snapshots(&sandbox, deleted), "{log}");
+            let is_left = log.of_conversation().is_some_and(|id| id == deleted || id == elsewhere);
+            assert_eq!(is_gone, is_left, "{log}");
         }
     }
 

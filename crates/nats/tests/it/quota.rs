@@ -9,7 +9,7 @@ use testing::nats::Nats;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::buckets::{CONVERSATIONS, SANDBOXES, STORED};
-use types::{Epoch, LogId, SandboxId, Seq, subjects};
+use types::{BashScope, Epoch, LogId, SandboxId, Seq, subjects};
 
 const MIB: u64 = 1 << 20;
 const QUOTA: u64 = 4 * MIB;
@@ -192,12 +192,13 @@ async fn gateways_together_go_beyond_a_quota_by_a_portion_each_at_most() {
 #[tokio::test]
 async fn what_is_stored_is_known_to_the_next_gateway() {
     let (server, mut gateways) = start(1).await;
+    let log = LogId::bash(&sandbox("a"), BashScope::Sandbox);
     let ports = worker(&server, &sandbox("a")).await;
-    let (taken, _) = fill(&ports, &log("one"), RECORD).await;
+    let (taken, _) = fill(&ports, &log, RECORD).await;
     gateways.remove(0).end().await;
     gateways.push(Gateway::start(&server).await);
     let ports = worker(&server, &sandbox("a")).await;
-    let (more, _) = fill(&ports, &log("one"), RECORD).await;
+    let (more, _) = fill(&ports, &log, RECORD).await;
     assert!(taken + more <= QUOTA, "{taken} and {more}");
 }
 
@@ -226,17 +227,18 @@ async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
     let names = ["a", "talks", "gone"].map(sandbox);
     for name in &names {
         let ports = worker(&server, name).await;
-        append(&ports, &log_of(name, "one"), &"x".repeat(MIB as usize)).await.unwrap();
+        append(&ports, &LogId::bash(name, BashScope::Sandbox), &"x".repeat(MIB as usize)).await.unwrap();
         append(&ports, &log_of(name, "of-its-own"), "x").await.unwrap();
     }
     gateways.remove(0).end().await;
     gateways.push(Gateway::start(&server).await);
     testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
     for name in &names {
-        for log in ["one", "of-its-own"] {
-            let is_empty = control.log.tail(&log_of(name, log)).await.unwrap() == Seq::ZERO;
-            assert_eq!(is_empty, name.as_str() == "gone", "{log} of {name}");
-        }
+        let is_empty = async |log: LogId| control.log.tail(&log).await.unwrap() == Seq::ZERO;
+        let commands = LogId::bash(name, BashScope::Sandbox);
+        assert_eq!(is_empty(commands).await, name.as_str() == "gone", "{name}");
+        // No conversation knows it.
+        testing::until(async || is_empty(log_of(name, "of-its-own")).await).await;
         assert_eq!(control.kv.get(STORED, name.as_str()).await.unwrap().is_none(), name.as_str() == "gone");
     }
 }
