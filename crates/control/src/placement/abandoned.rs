@@ -50,7 +50,9 @@ impl Fleet {
             let Some(stored) = stored.filter(|stored| self.is_suspect(&sandbox, &stored.value)) else {
                 continue;
             };
-            seen.insert(sandbox, stored);
+            if self.is_of_no_conversation(&stored.value) || !self.is_named(&sandbox, &stored.value).await? {
+                seen.insert(sandbox, stored);
+            }
         }
         if seen.is_empty() {
             return Ok(());
@@ -87,6 +89,14 @@ impl Fleet {
                 .places
                 .get(&places::key(tenant, &wanted.place))
                 .is_some_and(|named| named.value != *sandbox)
+    }
+
+    /// Whether it stands for its place, by the store: this gateway may not have heard of it.
+    async fn is_named(&self, sandbox: &SandboxId, wanted: &Wanted) -> ports::Result<bool> {
+        let Some(tenant) = &wanted.tenant else { return Ok(false) };
+        let places = records::places(self.kv.as_ref());
+        let named = places.get(&places::key(tenant, &wanted.place)).await?;
+        Ok(named.is_some_and(|named| named.value == *sandbox))
     }
 
     /// False where it is not any more as it was read.
@@ -220,6 +230,24 @@ mod tests {
             assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, want, "{sandbox}");
         }
         assert_eq!(world.fleet.sandbox_of(&TenantId::default(), "w").await, Ok(named));
+    }
+
+    #[tokio::test]
+    async fn a_sandbox_that_is_named_by_now_is_not_given_up_by_who_has_not_heard_of_it() {
+        let mut world = world(Policy::Workspace, &[("used", wanted("w", 1))]).await;
+        let late = self::world(Policy::Workspace, &[]).await;
+        let key = places::key(&TenantId::default(), "w");
+        for (ports, name) in [(&late.ports, "earlier"), (&world.ports, "used")] {
+            let named = SandboxId::parse(name).unwrap();
+            records::places(ports.kv.as_ref()).make(&key, &named).await.unwrap();
+        }
+        while late.fleet.places.get(&key).is_none() {
+            tokio::task::yield_now().await;
+        }
+        world.fleet.places = late.fleet.places.clone();
+        world.fleet.give_up_abandoned().await.unwrap();
+        let stored = world.ports.kv.get(SANDBOXES, "used").await.unwrap().unwrap();
+        assert_eq!(serde_json::from_slice::<Wanted>(&stored.value).unwrap().want, Want::Paused);
     }
 
     #[tokio::test]
