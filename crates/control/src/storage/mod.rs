@@ -104,7 +104,7 @@ pub async fn serve(
 }
 
 /// Never returns.
-async fn keep_few_accounts(quota: &Quota) {
+async fn keep_few_accounts(quota: &Arc<Quota>) {
     loop {
         tokio::time::sleep(IDLE).await;
         contained("forgetting who stores nothing", quota.forget_idle(IDLE)).await;
@@ -113,7 +113,7 @@ async fn keep_few_accounts(quota: &Quota) {
 
 /// What is stored, as far as it is counted.
 struct Books<F> {
-    quota: Option<Quota>,
+    quota: Option<Arc<Quota>>,
     appended: F,
 }
 

@@ -23,11 +23,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use ports::storage::Sums;
 use ports::{Error, Kv, Result};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use types::SandboxId;
 
 /// Bytes that are counted here before the others are told.
@@ -37,6 +38,10 @@ pub const RESERVE: i64 = 16 << 20;
 
 /// Sandboxes that may wait to be weighed.
 const DOUBTED: usize = 64;
+
+/// What telling the others of everything may take, and of how many sandboxes they are told at once.
+const SAVING: Duration = Duration::from_secs(5);
+const AT_ONCE: usize = 16;
 
 /// What is stored, for whoever may store more.
 pub struct Quota {
@@ -61,9 +66,9 @@ struct Account {
 
 impl Quota {
     /// `most`: bytes a sandbox. Beside it the sandboxes that were refused.
-    pub fn new(kv: Arc<dyn Kv>, most: u64) -> (Self, mpsc::Receiver<SandboxId>) {
+    pub fn new(kv: Arc<dyn Kv>, most: u64) -> (Arc<Self>, mpsc::Receiver<SandboxId>) {
         let (doubted, refused) = mpsc::channel(DOUBTED);
-        (Self { kv, most: signed(most), accounts: Mutex::default(), doubted }, refused)
+        (Arc::new(Self { kv, most: signed(most), accounts: Mutex::default(), doubted }), refused)
     }
 
     /// Counts `bytes` that are about to be stored. `is_end` says whether they only tell that something has ended,
@@ -72,7 +77,7 @@ impl Quota {
     /// # Errors
     /// `Full`: then they are not counted. Those of the store.
     pub async fn charge(
-        &self,
+        self: &Arc<Self>,
         sandbox: &SandboxId,
         bytes: u64,
         is_end: impl FnOnce() -> bool + Send,
@@ -104,12 +109,16 @@ impl Quota {
         }
     }
 
-    /// Tells the others of everything that was counted.
-    pub async fn save_all(&self) {
+    /// Tells the others of everything that was counted, as far as the store takes it in time.
+    pub async fn save_all(self: &Arc<Self>) {
         let sandboxes: Vec<SandboxId> = self.accounts.lock().keys().cloned().collect();
-        for sandbox in sandboxes {
+        let save = async |sandbox| {
             let turn = self.turn(&sandbox).lock_owned().await;
             self.save(&sandbox, 1, turn).await;
+        };
+        let saving = stream::iter(sandboxes).for_each_concurrent(AT_ONCE, save);
+        if timeout(SAVING, saving).await.is_err() {
+            tracing::warn!("not all that sandboxes have stored is counted");
         }
     }
 
@@ -119,7 +128,7 @@ impl Quota {
     /// # Errors
     /// Those of the store, and of `weigh`.
     pub async fn put_right(
-        &self,
+        self: &Arc<Self>,
         sandbox: &SandboxId,
         weigh: impl Future<Output = Result<u64>>,
     ) -> Result<bool> {
@@ -132,7 +141,7 @@ impl Quota {
     }
 
     /// Forgets who has stored nothing for so long, once the others know all of it.
-    pub async fn forget_idle(&self, idle: Duration) {
+    pub async fn forget_idle(self: &Arc<Self>, idle: Duration) {
         let is_idle = |account: &Account| account.used.elapsed() >= idle;
         let found = |(sandbox, account): (&SandboxId, &Account)| is_idle(account).then(|| sandbox.clone());
         let sandboxes: Vec<SandboxId> = self.accounts.lock().iter().filter_map(found).collect();
@@ -172,17 +181,29 @@ impl Quota {
         Ok(())
     }
 
-    /// Puts what was counted here, and what is meanwhile, into the bucket as long as it is `portion` or more.
-    async fn save(&self, sandbox: &SandboxId, portion: i64, _turn: OwnedMutexGuard<()>) {
-        while let Some(taken) = self.take(sandbox, portion) {
-            match self.sums().add(sandbox, taken.amount).await {
-                Ok(saved) => taken.arrived(saved),
-                Err(error) => {
-                    tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
-                    return;
-                }
-            }
+    /// Puts what was counted here, and what is meanwhile, into the bucket as long as it is `portion` or more. Goes on to its end
+    /// also when nobody waits for it: what is given up on its way may arrive, and would be told twice.
+    async fn save(self: &Arc<Self>, sandbox: &SandboxId, portion: i64, turn: OwnedMutexGuard<()>) {
+        let mut next = self.take(sandbox, portion);
+        if next.is_none() {
+            return;
         }
+        let (quota, sandbox) = (Arc::clone(self), sandbox.clone());
+        let saving = tokio::spawn(async move {
+            let _turn = turn;
+            while let Some(taken) = next {
+                match quota.sums().add(&sandbox, taken.amount).await {
+                    Ok(saved) => taken.arrived(saved),
+                    Err(error) => {
+                        tracing::debug!(sandbox.id = %sandbox, %error, "what is stored cannot be counted now");
+                        return;
+                    }
+                }
+                next = quota.take(&sandbox, portion);
+            }
+        });
+        // What a panic there has kept from arriving is still to be told.
+        let _ = saving.await;
     }
 
     fn turn(&self, sandbox: &SandboxId) -> Arc<Turn<()>> {
@@ -193,7 +214,7 @@ impl Quota {
         Sums::of(self.kv.as_ref())
     }
 
-    fn take<'a>(&'a self, sandbox: &'a SandboxId, portion: i64) -> Option<Taken<'a>> {
+    fn take(self: &Arc<Self>, sandbox: &SandboxId, portion: i64) -> Option<Taken> {
         let mut accounts = self.accounts.lock();
         let account = accounts.get_mut(sandbox)?;
         let portion = if account.is_known { portion } else { 1 };
@@ -202,7 +223,7 @@ impl Quota {
         }
         let amount = std::mem::take(&mut account.unsaved);
         account.saved += amount;
-        Some(Taken { quota: self, sandbox, amount })
+        Some(Taken { quota: Arc::clone(self), sandbox: sandbox.clone(), amount })
     }
 
     fn full(&self) -> Error {
@@ -213,14 +234,14 @@ impl Quota {
     }
 }
 
-/// What is on its way into the bucket. Where that fails, or is given up, it is still to be told.
-struct Taken<'a> {
-    quota: &'a Quota,
-    sandbox: &'a SandboxId,
+/// What is on its way into the bucket. Where that fails it is still to be told.
+struct Taken {
+    quota: Arc<Quota>,
+    sandbox: SandboxId,
     amount: i64,
 }
 
-impl Taken<'_> {
+impl Taken {
     fn arrived(mut self, saved: i64) {
         self.amount = 0;
         let mut accounts = self.quota.accounts.lock();
@@ -229,12 +250,13 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(account) = self.quota.accounts.lock().get_mut(self.sandbox) {
-            account.saved -= self.amount;
-            account.unsaved += self.amount;
-        }
+        // The account may have been forgotten meanwhile.
+        let mut accounts = self.quota.accounts.lock();
+        let account = accounts.entry(self.sandbox.clone()).or_default();
+        account.saved -= self.amount;
+        account.unsaved += self.amount;
     }
 }
 
@@ -249,142 +271,4 @@ fn signed(bytes: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use async_trait::async_trait;
-    use embedded::{Fsync, Options};
-    use futures_util::FutureExt;
-    use ports::KvEntry;
-    use ports::doubles::KvDouble;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_stores_nothing_any_more_has_no_account_and_what_it_has_stored_is_known() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
-        let (quota, _refused) = Quota::new(ports.kv, 1_000);
-        let [idle, busy] = ["idle", "busy"].map(|name| SandboxId::parse(name).unwrap());
-        for bytes in [400, 100] {
-            quota.charge(&idle, bytes, || false).await.unwrap();
-        }
-        quota.forget_idle(Duration::from_secs(3_600)).await;
-        assert_eq!(quota.accounts.lock().len(), 1, "it may store more");
-        quota.forget_idle(Duration::ZERO).await;
-        assert!(quota.accounts.lock().is_empty());
-        quota.charge(&busy, 100, || false).await.unwrap();
-        assert_eq!(quota.sums().get(&idle).await, Ok(Some(500)));
-        assert!(matches!(quota.charge(&idle, 501, || false).await, Err(Error::Full(_))));
-        quota.charge(&idle, 500, || false).await.unwrap();
-    }
-
-    /// What has counted 400 bytes of a sandbox in the bucket, and 100 more that the others do not know of.
-    async fn with_a_part_untold(store: Arc<dyn Kv>) -> (Quota, SandboxId) {
-        let (quota, _) = Quota::new(store, 1_000);
-        let sandbox = SandboxId::parse("a").unwrap();
-        for bytes in [400, 100] {
-            quota.charge(&sandbox, bytes, || false).await.unwrap();
-        }
-        (quota, sandbox)
-    }
-
-    /// A store that does not answer the first time.
-    struct Silent(Arc<dyn Kv>, AtomicBool);
-
-    #[async_trait]
-    impl KvDouble for Silent {
-        fn inner(&self) -> Result<&dyn Kv> {
-            Ok(self.0.as_ref())
-        }
-
-        async fn get(&self, bucket: &str, key: &str) -> Result<Option<KvEntry>> {
-            if self.1.swap(false, Ordering::SeqCst) {
-                std::future::pending::<()>().await;
-            }
-            self.0.get(bucket, key).await
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_given_up_on_its_way_to_the_others_is_told_the_next_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
-        let store = Arc::new(Silent(ports.kv, AtomicBool::new(false)));
-        let (quota, sandbox) = with_a_part_untold(store.clone()).await;
-        store.1.store(true, Ordering::SeqCst);
-        assert_eq!(quota.save_all().now_or_never(), None);
-        quota.save_all().await;
-        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(500)));
-    }
-
-    /// A store that panics once.
-    struct Defective(Arc<dyn Kv>, AtomicBool);
-
-    #[async_trait]
-    impl KvDouble for Defective {
-        fn inner(&self) -> Result<&dyn Kv> {
-            assert!(!self.1.swap(false, Ordering::SeqCst), "a defect");
-            Ok(self.0.as_ref())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_panic_over_one_account_keeps_none_from_being_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
-        let store = Arc::new(Defective(ports.kv, AtomicBool::new(false)));
-        let (quota, _) = with_a_part_untold(store.clone()).await;
-        store.1.store(true, Ordering::SeqCst);
-        // Hours pass, while the store needs its time.
-        let until_forgotten = async {
-            let began = std::time::Instant::now();
-            while !quota.accounts.lock().is_empty() {
-                assert!(began.elapsed() < Duration::from_secs(10), "it is kept");
-                tokio::time::advance(Duration::from_secs(600)).await;
-            }
-        };
-        tokio::select! {
-            _ = super::super::keep_few_accounts(&quota) => {}
-            () = until_forgotten => {}
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_weighed_takes_the_place_of_what_was_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
-        let (quota, mut refused) = Quota::new(ports.kv, 1_000);
-        let sandbox = SandboxId::parse("a").unwrap();
-        quota.charge(&sandbox, 900, || false).await.unwrap();
-        quota.charge(&sandbox, 101, || false).await.unwrap_err();
-        assert_eq!(refused.try_recv().as_ref(), Ok(&sandbox));
-        assert_eq!(quota.put_right(&sandbox, async { Ok(300) }).await, Ok(true));
-        quota.charge(&sandbox, 700, || false).await.unwrap();
-        quota.charge(&sandbox, 1, || false).await.unwrap_err();
-        let away = async { Err(Error::Unavailable("away".to_owned())) };
-        quota.put_right(&sandbox, away).await.unwrap_err();
-        quota.save_all().await;
-        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(1_000)));
-    }
-
-    #[tokio::test]
-    async fn what_is_counted_while_it_is_weighed_is_not_taken_for_wrong() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
-        let (quota, _refused) = Quota::new(ports.kv, 1_000);
-        let sandbox = SandboxId::parse("a").unwrap();
-        quota.charge(&sandbox, 1_000, || false).await.unwrap();
-        let removed_meanwhile = async {
-            quota.sums().add(&sandbox, -400).await.unwrap();
-            Ok(600)
-        };
-        assert_eq!(quota.put_right(&sandbox, removed_meanwhile).await, Ok(false));
-        let put_right_elsewhere = async {
-            assert_eq!(quota.put_right(&sandbox, async { Ok(600) }).await, Ok(true));
-            Ok(600)
-        };
-        assert_eq!(quota.put_right(&sandbox, put_right_elsewhere).await, Ok(false));
-        assert_eq!(quota.sums().get(&sandbox).await, Ok(Some(600)));
-    }
-}
+mod tests;

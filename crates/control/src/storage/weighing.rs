@@ -1,6 +1,7 @@
 //! Weighs what sandboxes really store that were refused for want of room.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
@@ -23,7 +24,7 @@ const AT_ONCE: usize = 16;
 /// Weighs those that are `refused`. Never returns while anybody can be.
 pub async fn keep_right(
     storage: &dyn Storage,
-    quota: &Quota,
+    quota: &Arc<Quota>,
     mut refused: mpsc::Receiver<SandboxId>,
     settling: Duration,
 ) {
@@ -52,7 +53,7 @@ pub async fn keep_right(
 
 async fn put_right(
     storage: &dyn Storage,
-    quota: &Quota,
+    quota: &Arc<Quota>,
     sandbox: &SandboxId,
     settling: Duration,
     one: &Turn<()>,
@@ -82,7 +83,6 @@ async fn put_right(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
