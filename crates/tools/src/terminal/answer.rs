@@ -9,7 +9,7 @@ use super::call::Call;
 use super::observation::{Frame, Outcome, Whereabouts};
 use super::output::Report;
 use super::record::{Prompt, State};
-use super::shell::{Farewell, Phase, Shell};
+use super::shell::{Farewell, Phase, Shell, Typed};
 use super::wait::{Waited, wait};
 use super::{INTERRUPTED, Terminal};
 use crate::observation::Observation;
@@ -26,6 +26,8 @@ const MUTE: &str = " The shell waits for the next command without having said ho
 const LOST: &str = " The command has left the shell unable to keep its exit code, which is not known.";
 const SPOILT: &str = " The shell's prompts have been made read-only, which this terminal cannot work with: the shell was \
     ended, with its variables, functions and jobs. The next command starts a new one in the same directory.";
+const TOO_LATE: &str = " It had ended before the input came, which was not sent.";
+const UNREAD: &str = "[The input was not sent: the command has not read what was sent to it before.]\n";
 /// The exit code where there is none.
 const NOT_KNOWN: i32 = -1;
 /// Characters shown of what a command printed after its last report, when another one follows.
@@ -47,10 +49,13 @@ impl Terminal {
         }
         if !call.is_empty() && matches!(shell.phase(), Phase::Running { .. }) {
             let (bytes, note) = call.typing();
-            frame.note = note;
-            shell.type_in(bytes).await;
+            match shell.type_in(bytes).await {
+                Typed::Sent => frame.note = note,
+                Typed::Unread => frame.prefix = UNREAD.to_owned(),
+                Typed::Over => frame.note = TOO_LATE.to_owned(),
+            }
         } else if !call.is_empty() {
-            frame.note = " It had ended before the input came, which was not sent.".to_owned();
+            frame.note = TOO_LATE.to_owned();
         }
         self.wait_and_answer(call, frame, shell, cancel).await
     }
@@ -80,7 +85,9 @@ impl Terminal {
                 self.completed(prompt).await
             }
             Waited::Ended(farewell) => {
-                strip_farewell(&mut text);
+                if farewell.exit_code.is_some() {
+                    strip_farewell(&mut text);
+                }
                 frame.note.push_str(note_on_end(&farewell));
                 self.ended(&farewell)
             }
@@ -167,7 +174,7 @@ fn note_on_end(farewell: &Farewell) -> &'static str {
     }
 }
 
-/// An interactive bash says `exit` when it goes.
+/// An interactive bash says `exit` when it goes by itself.
 fn strip_farewell(text: &mut String) {
     if let Some(rest) = text.strip_suffix("exit")
         && (rest.is_empty() || rest.ends_with('\n'))

@@ -150,8 +150,7 @@ async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Pro
     if prompt.state.is_tidy() {
         return Ok(Some(prompt));
     }
-    shell.output().muted = true;
-    shell.begin(&prompt, "", &[]).await;
+    shell.begin_nothing(&prompt).await;
     let phase = tokio::select! {
         phase = settled(shell, Instant::now() + LITTLE_PATIENCE) => phase,
         () = cancel.cancelled() => {
@@ -159,7 +158,6 @@ async fn try_out(shell: &Shell, cancel: &CancellationToken) -> Result<Option<Pro
             return Err(INTERRUPTED.to_owned());
         }
     };
-    shell.output().muted = false;
     match phase {
         Some(Phase::Idle(prompt)) if !matches!(prompt.state, State::Mute | State::Spoilt | State::Unfit) => {
             Ok(Some(prompt))

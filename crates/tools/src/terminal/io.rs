@@ -1,20 +1,25 @@
 //! The task that owns a shell's terminal.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pty_process::Pty;
 use rustix::process::{Pid, Signal, kill_process_group};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::keys::is_answered_by_the_terminal;
 use super::output::Output;
+use super::phase::{Farewell, LastWord, Phase};
 use super::record::{Piece, Prompt, Scanner, State};
 use super::sight::{Look, Sight};
 use crate::exit::Exit;
@@ -31,34 +36,11 @@ const GOING: usize = 500;
 const GOING_PAUSE: Duration = Duration::from_millis(2);
 /// Looks in a row that find it waiting for a command: a machine may be too busy to let it read at once.
 const MOST_RESTED: usize = 3;
-
-#[derive(Clone, Debug)]
-pub enum Phase {
-    /// Command `sequence` has not ended; 0 is the shell's own preparation.
-    Running {
-        sequence: u64,
-        /// The shell has said that it takes the command.
-        taken: bool,
-    },
-    Idle(Prompt),
-    Ended(Farewell),
-}
-
-/// What is known of a shell that is gone.
-#[derive(Clone, Debug)]
-pub struct Farewell {
-    /// None: it was killed.
-    pub exit_code: Option<i32>,
-    /// It had said that it takes the command given last, and not that it was over.
-    pub taken: bool,
-    /// It was ended because it waited for a command without having said that the last one is over.
-    pub mute: bool,
-    /// Some of the command given last was written to its terminal. Where nothing was, it cannot have run.
-    pub given: bool,
-}
+/// Bytes of input that wait for a program to read what it was sent before.
+const MOST_UNSENT: usize = 64 * 1024;
 
 pub enum Order {
-    /// Mends the terminal's modes first: the last program may have left them in any state.
+    /// Settles the terminal first.
     Command {
         sequence: u64,
         line: Vec<u8>,
@@ -68,12 +50,27 @@ pub enum Order {
         sequence: u64,
         line: Vec<u8>,
     },
-    Input(Vec<u8>),
+    Input {
+        bytes: Vec<u8>,
+        fate: oneshot::Sender<Typed>,
+    },
+}
+
+/// What has become of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typed {
+    Sent,
+    /// Not sent: the command reads nothing, and was sent enough.
+    Unread,
+    /// Not sent: there is no command any more that would read it.
+    Over,
 }
 
 /// The task's own state.
 pub struct Io {
     pub pty: Pty,
+    /// The shell's side of the terminal. As long as it is open a shell may close its own ends of it and go on.
+    pub peer: OwnedFd,
     pub keeper: Keeper,
     /// What the terminal is set to before each command.
     pub modes: Termios,
@@ -86,6 +83,8 @@ pub struct Io {
     pub closing: CancellationToken,
     /// The number of the last command of which anything was written.
     pub given: u64,
+    /// Something was written that the shell may not have read.
+    pub typed: bool,
 }
 
 enum Happened {
@@ -110,9 +109,15 @@ enum Left {
 impl Io {
     /// Serves until the shell has ended or is to be closed, then ends its `processes`. The shell is reaped after them:
     /// until then no other process can get its number, which is also that of its session.
-    pub async fn run(mut self, processes: Offspring) {
+    pub async fn run(self, processes: Offspring) {
+        let _last = LastWord(Arc::clone(&self.keeper.phase));
+        self.serve_and_end(processes).await;
+    }
+
+    async fn serve_and_end(mut self, processes: Offspring) {
         let left = self.serve().await;
-        let Self { mut pty, mut keeper, child, given: last_given, .. } = self;
+        let Self { mut pty, peer, mut keeper, child, given: last_given, .. } = self;
+        drop(peer);
         let ending = tokio::task::spawn_blocking(move || {
             processes.end();
             child
@@ -153,8 +158,12 @@ impl Io {
                     if was_new && !self.keeper.is_new() {
                         self.sight.learn().await;
                     }
+                    if self.keeper.is_idle() {
+                        // The rest of an input, which the shell would run.
+                        unsent = Vec::new();
+                    }
                 }
-                // Nobody holds the terminal any more.
+                // Hung up.
                 Happened::Read(_) => return Left::Gone,
                 Happened::Written(written) => {
                     self.given = giving;
@@ -164,16 +173,19 @@ impl Io {
                     }
                 }
                 Happened::Ordered(Some(Order::Command { sequence, line })) => {
-                    if self.mend_modes() && !self.stays().await {
+                    if self.settle() && !self.stays().await {
                         return Left::Gone;
                     }
                     (giving, unsent) = (sequence, line);
                 }
                 Happened::Ordered(Some(Order::Probe { sequence, line })) => {
-                    self.mend_modes();
+                    self.settle();
+                    self.typed = true;
                     (giving, unsent) = (sequence, line);
                 }
-                Happened::Ordered(Some(Order::Input(bytes))) => unsent = bytes,
+                Happened::Ordered(Some(Order::Input { bytes, fate })) => {
+                    let _ = fate.send(self.type_in(&bytes, &mut unsent));
+                }
                 Happened::Signalled(signal) => {
                     // Nobody is to read what a program did not want to.
                     unsent = Vec::new();
@@ -192,14 +204,39 @@ impl Io {
         }
     }
 
-    /// And throws away what the last program has not read of its input: it would be the beginning of the next line.
+    /// Before the next line: the last program may have left the terminal in any mode, and some of its input unread, which
+    /// would be the beginning of that line. The modes are set `Now`, as any other way waits for the job that prints, while
+    /// that one waits for this task to read.
     /// Whether reads may have come back empty (`stty min 0`): to a shell that is the end of its input.
-    fn mend_modes(&self) -> bool {
-        let modes = tcgetattr(&self.pty);
-        if tcsetattr(&self.pty, OptionalActions::Flush, &self.modes).is_err() {
-            let _ = tcsetattr(&self.pty, OptionalActions::Now, &self.modes);
+    fn settle(&mut self) -> bool {
+        let modes = tcgetattr(&self.peer);
+        let _ = tcsetattr(&self.peer, OptionalActions::Now, &self.modes);
+        if std::mem::take(&mut self.typed) {
+            self.throw_away_input();
         }
         modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+    }
+
+    /// Only a command that has begun is typed to. A key that the terminal answers by a signal is for any: what was typed
+    /// before and is not read is thrown away, or the key would wait behind it.
+    fn type_in(&mut self, bytes: &[u8], unsent: &mut Vec<u8>) -> Typed {
+        match *self.keeper.phase.borrow() {
+            Phase::Running { .. } if is_answered_by_the_terminal(bytes) => {
+                self.throw_away_input();
+                unsent.clear();
+            }
+            Phase::Running { taken: true, .. } if unsent.len() < MOST_UNSENT => {}
+            Phase::Running { .. } => return Typed::Unread,
+            Phase::Idle(_) | Phase::Ended(_) => return Typed::Over,
+        }
+        self.typed = true;
+        unsent.extend(bytes);
+        Typed::Sent
+    }
+
+    /// By the shell's side: by ours only what the terminal has worked off is emptied, and at once filled again.
+    fn throw_away_input(&self) {
+        let _ = tcflush(&self.peer, QueueSelector::IFlush);
     }
 
     /// Whether a shell that may have found the end of its input waits for a command after all. In a worker that runs
@@ -238,7 +275,7 @@ impl Io {
             read = reader.read(buffer) => Happened::Read(read),
             written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
             Some(signal) = self.signals.recv() => Happened::Signalled(signal),
-            order = self.inbox.recv(), if unsent.is_empty() => Happened::Ordered(order),
+            order = self.inbox.recv() => Happened::Ordered(order),
             _ = self.exit.status() => Happened::Exited,
             _ = ticks.tick() => Happened::Ticked,
             () = self.closing.cancelled() => Happened::Closed,
@@ -246,7 +283,9 @@ impl Io {
     }
 
     fn signal_foreground(&self, signal: Signal) {
-        if let Ok(group) = tcgetpgrp(&self.pty) {
+        let Ok(group) = tcgetpgrp(&self.pty) else { return };
+        // A shell that has just got its terminal back is not what is to be killed.
+        if signal != Signal::KILL || group != self.keeper.shell {
             // It may have ended meanwhile.
             let _ = kill_process_group(group, signal);
         }
@@ -265,6 +304,10 @@ impl Keeper {
     /// Whether the shell has not greeted yet.
     fn is_new(&self) -> bool {
         matches!(*self.phase.borrow(), Phase::Running { sequence: 0, .. })
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Idle(_))
     }
 
     async fn take(&mut self, bytes: &[u8], pty: &Pty) {

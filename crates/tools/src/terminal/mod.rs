@@ -28,13 +28,19 @@
 //! - *whatever keeps it from saying that a command is over*: the kernel tells that it waits for the next one
 //!   ([`sight`]). It is ended, the exit code is -1.
 //! - *whatever keeps it from keeping the exit code* (limits, restrictions, its variables read-only): it is -1, and said.
-//! - *input that a program did not read*: thrown away before the next line; what the shell has of it already spoils a word of
-//!   that line that does nothing.
+//! - *input that a program did not read*: thrown away when the command ends, and before the next line; what the shell has of
+//!   it by then spoils a word of that line that does nothing. It is typed only to a command that has begun.
+//! - *a job that prints without end*: nothing here waits for the terminal but by reading it.
 //! - *an exported prompt, which a shell inside of it shows*: passed over while that one has the terminal.
 //! - *`kill -STOP $$`*: it is told to go on.
 //! - *a `~/.bashrc` that ends the shell or never comes to an end*: the shell is started without it from then on.
 //!
 //! Whenever a shell is replaced the next answer says so in a sentence: variables, functions and jobs are lost then.
+//!
+//! **What stays as it is.** The text of a command is run by `eval`, so a trap on `ERR` runs once for the command that fails
+//! and once for that. With `BASH_XTRACEFD` set, `set -x` also shows the words of this terminal: the shell closes the file of
+//! that variable with it, so it is left alone. A program that reads whole lines gets the first 4095 bytes of each, as from any
+//! terminal.
 //!
 //! **Stop means stop** ([`stop`]): Ctrl-C, then TERM and KILL to the foreground group, and in the end a new shell. All of
 //! it takes some three seconds.
@@ -52,6 +58,7 @@ mod keys;
 mod observation;
 mod output;
 mod params;
+mod phase;
 mod python;
 mod quote;
 mod record;

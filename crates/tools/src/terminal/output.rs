@@ -33,8 +33,8 @@ pub struct Output {
     text: String,
     spill: Option<Spill>,
     pub last_change: Instant,
-    /// What is printed now is no command's.
-    pub muted: bool,
+    /// What is printed until the next command begins is nobody's.
+    muted: bool,
 }
 
 /// The part of an output that went to a file.
@@ -101,6 +101,15 @@ impl Output {
 
     /// A command begins, and with it secrets may be known that were not.
     pub fn begin(&mut self) {
+        self.muted = false;
+        self.end_screen();
+    }
+
+    pub fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    fn end_screen(&mut self) {
         if let Some(mut screen) = self.screen.take() {
             self.text.push_str(&screen.finish());
         }
@@ -134,7 +143,7 @@ impl Output {
         let line = self.cleaner.take_line();
         self.show(&line);
         if over {
-            self.begin();
+            self.end_screen();
         }
         Report { text: std::mem::take(&mut self.text), spill: self.spill.take() }
     }

@@ -24,8 +24,9 @@ pub fn preparation(token: &str, terminal: &str, directory: &str) -> Vec<u8> {
 /// Runs `command` by `eval`, with the previous status in `$?`. The text that is run says itself that it begins, so
 /// that neither is possible without the other.
 pub fn command_line(sequence: u64, status: i32, command: &str, exports: &[(String, String)]) -> Vec<u8> {
-    // What the last program has left unread of its input is the beginning of this line: it may spoil one word.
-    let mut line = format!(":;__prompt_n={sequence}; ");
+    // The first word is never anything, whatever a command has defined. What was typed in the very moment in which the last
+    // command ended may be the beginning of this line, and spoil that word.
+    let mut line = format!("${{_+}};__prompt_n={sequence};");
     if !exports.is_empty() {
         line.push_str("{ ");
         for (name, value) in exports {
@@ -42,11 +43,7 @@ pub fn command_line(sequence: u64, status: i32, command: &str, exports: &[(Strin
 
 /// The first line of every text that is run. `&&` keeps `set -e` from taking the status for a failure.
 fn begin(status: i32) -> String {
-    if status == 0 {
-        "\\__prompt_b 0\n".to_owned()
-    } else {
-        format!("\\__prompt_b {status} && \\builtin :\n")
-    }
+    if status == 0 { "\\__prompt_b 0\n".to_owned() } else { format!("\\__prompt_b {status}&&\\builtin :\n") }
 }
 
 /// Turning line editing on inside of `eval` crashes bash; inside of a file it only takes effect at the next prompt,

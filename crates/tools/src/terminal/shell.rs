@@ -4,6 +4,7 @@
 //! ends the shell's processes when it stops. Callers see the [`Phase`] and the unreported [`Output`].
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,16 @@ use rustix::process::{Pid, Signal};
 use rustix::pty::ptsname;
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 use tokio::process::Child;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::environment;
-pub use super::io::{Farewell, Phase};
+pub use super::io::Typed;
 use super::io::{Io, Keeper, Order};
 use super::output::{Output, Report};
+use super::phase::end_without_word;
+pub use super::phase::{Farewell, Phase};
 use super::record::{Prompt, Scanner};
 use super::script::{command_line, preparation};
 use super::sight::Sight;
@@ -36,6 +39,8 @@ const SIZE: (u16, u16) = (200, 256);
 /// The variable that tells whose shell a process descends from.
 const MARK: &str = "MANYHANDS_SHELL";
 const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it may take to take an input. The task may be writing a file.
+const TYPING: Duration = Duration::from_secs(1);
 /// The status of a command that a Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
 
@@ -71,6 +76,7 @@ impl Shell {
         let (pty, pts) = pty_process::open().map_err(into_io)?;
         pty.resize(Size::new(SIZE.0, SIZE.1)).map_err(into_io)?;
         let modes = line_modes(&pts)?;
+        let peer = pts.as_fd().try_clone_to_owned()?;
         let terminal = ptsname(&pty, Vec::new()).map(|name| name.to_string_lossy().into_owned())?;
         let mark = Mark::unique(MARK);
         let child = spawn(setup, &mark, pts)?;
@@ -93,6 +99,7 @@ impl Shell {
         let closing_too = closing.clone();
         let io = Io {
             pty,
+            peer,
             keeper,
             modes,
             child,
@@ -102,6 +109,7 @@ impl Shell {
             signals: alarms,
             closing: closing_too,
             given: 0,
+            typed: false,
         };
         let task = tokio::spawn(io.run(processes));
         Ok(Self { phase, output, orders, signals, closing, task })
@@ -127,10 +135,20 @@ impl Shell {
 
     /// Begins `command` after an idle `prompt`. Neither text may hold a NUL.
     pub async fn begin(&self, prompt: &Prompt, command: &str, exports: &[(String, String)]) {
+        self.output().begin();
+        self.give(prompt, command, exports).await;
+    }
+
+    /// Begins an empty command, whose output is nobody's.
+    pub async fn begin_nothing(&self, prompt: &Prompt) {
+        self.output().mute();
+        self.give(prompt, "", &[]).await;
+    }
+
+    async fn give(&self, prompt: &Prompt, command: &str, exports: &[(String, String)]) {
         let sequence = prompt.sequence + 1;
         let mut line = if prompt.state.is_tidy() { Vec::new() } else { TIDY_FIRST.into() };
         line.extend(command_line(sequence, prompt.status, command, exports));
-        self.output().begin();
         self.phase.send_modify(|phase| {
             if matches!(phase, Phase::Idle(_)) {
                 *phase = Phase::Running { sequence, taken: false };
@@ -161,10 +179,17 @@ impl Shell {
         let _ = self.signals.send(signal).await;
     }
 
-    /// Types into the running command.
-    pub async fn type_in(&self, bytes: Vec<u8>) {
-        // A program that reads nothing must not hold up whoever types: the order is passed over then.
-        let _ = self.orders.try_send(Order::Input(bytes));
+    /// Types into the running command, which need not read it.
+    pub async fn type_in(&self, bytes: Vec<u8>) -> Typed {
+        let (fate, typed) = oneshot::channel();
+        if self.orders.try_send(Order::Input { bytes, fate }).is_err() {
+            return Typed::Unread;
+        }
+        match tokio::time::timeout(TYPING, typed).await {
+            Ok(Ok(typed)) => typed,
+            Ok(Err(_)) => Typed::Over,
+            Err(_) => Typed::Unread,
+        }
     }
 
     /// Ends the shell and all it has started; returns when they are gone, or after some seconds.
@@ -177,10 +202,7 @@ impl Shell {
         }
         // Dropping the task's future kills.
         self.task.abort();
-        self.phase.send_modify(|phase| {
-            let taken = matches!(phase, Phase::Running { taken: true, .. });
-            *phase = Phase::Ended(Farewell { exit_code: None, taken, mute: false, given: true });
-        });
+        end_without_word(&self.phase);
     }
 }
 

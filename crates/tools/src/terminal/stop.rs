@@ -33,7 +33,9 @@ impl Terminal {
     pub(super) async fn stop(&self, shell: &Arc<Shell>) {
         for means in MEANS {
             match means {
-                Means::CtrlC => shell.type_in(vec![CTRL_C]).await,
+                Means::CtrlC => {
+                    shell.type_in(vec![CTRL_C]).await;
+                }
                 Means::Signal(signal) => shell.signal(signal).await,
             }
             let prompt = settled(shell, Instant::now() + AFTER).await;

@@ -5,15 +5,17 @@
 //! words that stand in them shows in its record, or in that there is none.
 //!
 //! ```text
-//!   :;__prompt_n=5; \builtin eval '__prompt_b … the command'; { __prompt_c; } 2>/dev/null||…        the line
+//!   ${_+};__prompt_n=5;\builtin eval '__prompt_b … the command';{ __prompt_c; } 2>/dev/null||…      the line
 //!   { __prompt_p; } 2>&"$__prompt_f"; …                                                            the prompt command
 //! ```
 //!
 //! - `b`, in the text that runs the command, says that it begins. Its argument is the status to begin with.
 //! - `c` keeps the status and puts back what the command may have changed. While nothing has changed that is one
 //!   comparison. It is silent, as `set -x` may be on. Where it cannot be called the status is lost, and `x` says so.
-//! - `p` puts the shell's own input and output back on the terminal and prints the record, by the very words that run
-//!   commands: where it comes, the next command will be run by them. Where it cannot, the prompt itself is the record.
+//! - `p` puts the shell's own input and output back on the terminal, throws away what the command has not read of its input,
+//!   which the shell would run, and prints the record, by the very words that run commands: where it comes, the next command
+//!   will be run by them. Where it cannot, the prompt itself is the record. After the record it throws nothing away: that
+//!   would be the next line.
 //!
 //! A line that was cut short by a Ctrl-C has not called `c`: then `p` does, with its errors closed (`f`), and is called again
 //! to say what it has to. What it does there to `set -v` bash undoes after the prompt command: then it forgets `o`, and has an
@@ -21,19 +23,21 @@
 //!
 //! Variables: `n` the command's number, empty when its record is printed; `s` its status, empty until `c` has run; `x` the
 //! state of the record; `y` that `set -x` is to be on while commands run; `o` what the options and prompts should be; `t`
-//! the terminal. All but `t` are written before the record is printed, so that a read-only one shows.
+//! the terminal; `z` what is needed for a moment. All but `t` are written before the record is printed, so that a read-only
+//! one shows.
 
 use super::quote::push_quoted;
 
 /// Follows every command, and the preparation.
-pub const TIDY: &str = "; { \\__prompt_c; } 2>/dev/null||__prompt_x=u; ${__prompt_k:+\"$__prompt_k\"}\n";
+pub const TIDY: &str = ";{ \\__prompt_c; } 2>/dev/null||__prompt_x=u;${__prompt_k:+\"$__prompt_k\"}\n";
 
 /// The same before a command, where the last line was not followed by it: `set -x` may still be on. The redirection in front
 /// does nothing: after some syntax errors bash does not know a `{` as the first thing on a line.
 pub const TIDY_FIRST: &str = "2>/dev/null; { \\__prompt_c; } 2>/dev/null; ";
 
 /// `&&` and `||` keep `set -e` from ending the shell in here. A plain assignment to a read-only variable ends the whole
-/// line: those to the prompts are made by `declare`. `builtin exec` would redirect itself alone.
+/// line: those to the prompts are made by `declare`. `builtin exec` would redirect itself alone. The loop has an end of its own:
+/// what it asks may have been redefined.
 const FUNCTIONS: &str = r#"
 __prompt_b() {
     __prompt_s= __prompt_x= __prompt_f=-
@@ -43,19 +47,19 @@ __prompt_b() {
 }
 __prompt_c() {
     __prompt_n=$__prompt_n __prompt_x=$__prompt_x __prompt_y=$__prompt_y __prompt_f=2 __prompt_s=${__prompt_s:-$?}
-    \builtin test "$SHELLOPTS:$BASHOPTS:${PS1-}:${PS2-}:${PROMPT_COMMAND[*]-}" = "$__prompt_o" || {
+    \builtin test "$SHELLOPTS:$BASHOPTS:${PS1-}:${PS2-}:${PS0-}:${PROMPT_COMMAND[*]-}" = "$__prompt_o" || {
         [[ $- != *x* ]] || __prompt_y=x
         \builtin set +o vi +o emacs +v +k +x
         \builtin shopt -s promptvars
         \builtin shopt -u extdebug
-        \builtin unset PROMPT_COMMAND
+        \builtin unset PROMPT_COMMAND PS0
         \builtin declare -g PROMPT_COMMAND="$__prompt_w"
         \builtin declare -g +n PS1 PS2
         \builtin declare -g +u +l +i PS1="$__prompt_q" PS2=
         \builtin declare -g +x PS1 PS2 PROMPT_COMMAND
-        __prompt_o=$SHELLOPTS:$BASHOPTS:$__prompt_q::$__prompt_w __prompt_k=
+        __prompt_o=$SHELLOPTS:$BASHOPTS:$__prompt_q:::$__prompt_w __prompt_k=
         [[ ${PROMPT_COMMAND[*]-} == "$__prompt_w" ]] || __prompt_k=__prompt_p
-        [[ ${PS1-}:${PS2-} == "$__prompt_q:" ]] || __prompt_x=r
+        [[ ${PS1-}:${PS2-}:${PS0-} == "$__prompt_q::" ]] || __prompt_x=r
         \builtin :
     } || \builtin :
 }
@@ -64,12 +68,16 @@ __prompt_p() {
         :*v*) { \__prompt_c; } 2>/dev/null; __prompt_x=${__prompt_x:-ps} __prompt_o=; \builtin return 0 ;;
         :*) { \__prompt_c; } 2>/dev/null; \builtin return 0 ;;
     esac
-    [[ -t 0 && -t 2 && ( /dev/fd/1 -ef $__prompt_t || -z $__prompt_t && -t 1 ) ]] || {
+    [[ -t 2 && ( /dev/fd/0 -ef $__prompt_t && /dev/fd/1 -ef $__prompt_t || -z $__prompt_t && -t 0 && -t 1 ) ]] || {
         __prompt_x=${__prompt_x:-f}
         \builtin declare -g __prompt_t="${__prompt_t:+/dev/tty}" || \builtin :
         \builtin unset -f exec
         \exec </dev/tty >/dev/tty 2>&1
     }
+    [[ -z $__prompt_n ]] || ! \builtin read -t 0 || for ((__prompt_z = 9999; __prompt_z; __prompt_z--)); do
+        [[ -t 0 ]] && \builtin read -t 0 || \builtin break
+        \builtin read -r -t 0.01 _ || \builtin :
+    done 2>/dev/null
     \builtin eval "$__prompt_e" || \builtin :
 }
 \builtin readonly -f __prompt_b __prompt_c __prompt_p

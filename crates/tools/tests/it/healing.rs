@@ -96,13 +96,16 @@ async fn the_next_command_runs_whatever_a_command_has_done_to_the_shell() {
         ("declare -r PROMPT_COMMAND=:", "", true),
         ("PROMPT_COMMAND='echo mine' PS1='$ ' PS2='> '", "", true),
         ("PROMPT_COMMAND=(true true)", "", true),
+        ("PS0='$(sleep 11)'", "", true),
         ("exec </dev/null", "", true),
+        ("exec </dev/ptmx", "", true),
         ("exec >/dev/null", "", true),
         ("exec 2>/dev/null", "", true),
         ("exec 0<&- 1>&- 2>&-", "", true),
         ("stty -echo raw", "", true),
         ("trap '' INT TERM HUP", "", true),
         ("readonly PS1='$ '", "", false),
+        ("readonly PS0='$ '", "", false),
         ("exit 0", "", false),
         ("kill -9 $$", "", false),
         ("exec true", "", false),
@@ -190,6 +193,16 @@ while True: time.sleep(1)";
     let pid = std::fs::read_to_string(bench.path().join("pid")).unwrap();
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(bench.run("echo next $KEPT").await.text, "next yes", "the shell itself is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_prints_without_end_and_ignores_ctrl_c_is_stopped() {
+    let bench = Bench::new();
+    bench.run("KEPT=yes").await;
+    let floods = "(trap '' INT; : > started; exec timeout --foreground 20 yes)";
+    let took = bench.stop(floods).await;
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert_eq!(bench.run("echo next $KEPT").await.text, "next yes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

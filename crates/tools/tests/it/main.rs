@@ -8,6 +8,7 @@ mod healing;
 mod interrupt;
 mod kept;
 mod offspring;
+mod rough;
 mod set;
 mod terminal;
 mod unfit;

@@ -178,7 +178,7 @@ async fn prompts_and_traces_of_the_machinery_stay_invisible() {
     let (traced, _) = bench.sh("echo hi").await;
     assert_eq!(traced, "++ echo hi\nhi");
     bench.sh("set +x").await;
-    bench.sh("PS1='visible> '; PS2='more> '; PROMPT_COMMAND='echo custom'").await;
+    bench.sh("PS0='first> '; PS1='visible> '; PS2='more> '; PROMPT_COMMAND='echo custom'").await;
     assert_eq!(bench.sh("echo a\necho b").await.0, "a\nb");
     bench
         .sh("set -u; IFS=,; set -C; shopt -s nocasematch; printf() { echo mine; }; unset PROMPT_COMMAND")

@@ -1,42 +1,48 @@
 //! A shell may be made unfit for anything: a command runs once, and is never reported as done when it did not run.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use manyhands_tools::{Catalogue, ToolContext, ToolSet};
+use manyhands_tools::{Catalogue, NoSecrets, Secrets, ToolContext, ToolSet};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::Toolbox as _;
 
-struct Bench {
-    set: ToolSet,
-    folder: TempDir,
+pub struct Bench {
+    pub set: ToolSet,
+    pub folder: TempDir,
 }
 
 #[derive(Debug)]
-struct Seen {
-    text: String,
-    exit_code: i64,
-    prefix: String,
-    suffix: String,
+pub struct Seen {
+    pub text: String,
+    pub exit_code: i64,
+    pub prefix: String,
+    pub suffix: String,
+    pub directory: String,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::knowing(Arc::new(NoSecrets))
+    }
+
+    pub fn knowing(secrets: Arc<dyn Secrets>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().canonicalize().unwrap();
         let params = json!({"env": {"HOME": place}});
         let spec = ToolSpec { name: "terminal".to_owned(), params: params.as_object().unwrap().clone() };
-        let context = ToolContext::new(&place, place.join("state"));
+        let context = ToolContext { secrets, ..ToolContext::new(&place, place.join("state")) };
         Self { set: ToolSet::new(&Catalogue::standard(), &[spec], &[], &context).unwrap(), folder }
     }
 
-    async fn run(&self, command: &str) -> Seen {
+    pub async fn run(&self, command: &str) -> Seen {
         self.call(json!({"command": command})).await
     }
 
-    async fn call(&self, arguments: Value) -> Seen {
+    pub async fn call(&self, arguments: Value) -> Seen {
         let parsed = self.set.parse("terminal", arguments.as_object().unwrap()).unwrap();
         let run = self.set.run("terminal", &parsed.action, CancellationToken::new());
         let seen =
@@ -47,16 +53,17 @@ impl Bench {
             exit_code: seen["exit_code"].as_i64().unwrap(),
             prefix: text(&seen["metadata"]["prefix"]),
             suffix: text(&seen["metadata"]["suffix"]),
+            directory: seen["metadata"]["working_dir"].as_str().unwrap_or_default().to_owned(),
         }
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 }
 
 /// What a command may do to every word that runs the next one, and to whatever tells how it ended.
-const UNFIT: [&str; 50] = [
+const UNFIT: [&str; 52] = [
     "builtin() { :; }",
     "builtin() { return 1; }",
     "alias builtin=:",
@@ -89,6 +96,7 @@ const UNFIT: [&str; 50] = [
     "shopt -u promptvars; readonly PROMPT_COMMAND=",
     "readonly __prompt_n",
     "readonly __prompt_x= __prompt_y=",
+    "readonly __prompt_z=z",
     "unset -f __prompt_r",
     "set -n",
     "set -e; set -u",
@@ -101,6 +109,7 @@ const UNFIT: [&str; 50] = [
     "IFS=0123456789/_; readonly IFS",
     "kill -STOP $$",
     "exec 0<&- 1>&- 2>&-",
+    "exec 0<&- 1>&- 2>&- 255>&-; sleep 0.5; echo done > done",
     "exec 3</dev/null 4>&1 9>/dev/null",
     "stty raw -echo -opost",
     "stty -icanon min 0 time 0",
@@ -117,6 +126,9 @@ async fn a_command_runs_once_whatever_the_one_before_has_done_to_its_shell() {
         let begun = Instant::now();
         let did = bench.run(unfit).await;
         assert!(!did.suffix.contains("still running"), "{unfit}: {did:?}");
+        if unfit.contains("> done") {
+            assert_eq!(bench.file("done"), "done\n", "{unfit}: {did:?}");
+        }
         let seen = bench.run("command echo once >> log; command echo ran; (exit 3)").await;
         assert!(begun.elapsed() < Duration::from_secs(20), "{unfit}: {:?}", begun.elapsed());
         let log = bench.file("log");
@@ -237,6 +249,16 @@ async fn a_command_runs_once_and_is_told_after_a_program_that_left_some_of_its_i
         (deaf, "UP"),
         (deaf, "ESC"),
         (deaf, "HOME"),
+        (deaf, "echo INJECTED; touch log"),
+        (deaf, "cat"),
+        (deaf, "exit"),
+        (deaf, "C-d"),
+        (deaf, "one\ntwo 'and\nthree"),
+        ("read -n 1 -p 'any key?' key", "yes"),
+        ("python3 one_key.py", "it's"),
+        ("python3 one_key.py", "y # yes"),
+        ("python3 one_key.py", "y("),
+        ("stty raw; echo 'any key?'; until [ -e go ]; do sleep 0.01; done", "exit"),
         ("stty -isig; echo 'any key?'; until [ -e go ]; do sleep 0.01; done", "C-c"),
     ] {
         let bench = Bench::new();
@@ -253,7 +275,7 @@ async fn a_command_runs_once_and_is_told_after_a_program_that_left_some_of_its_i
         }
         assert_eq!(ended.exit_code, 0, "{program}: {ended:?}");
         let seen = bench.run("echo once >> log; echo ran $KEPT; (exit 3)").await;
-        assert!(seen.text.ends_with("ran yes"), "{program} {input}: {seen:?}");
+        assert_eq!(seen.text, "ran yes", "{program} {input}: {seen:?}");
         assert_eq!((seen.exit_code, seen.prefix.as_str()), (3, ""), "{program} {input}: {seen:?}");
         assert_eq!(bench.file("log"), "once\n", "{program} {input}");
         assert_eq!(bench.run("echo next $KEPT").await.text, "next yes", "{program} {input}");
