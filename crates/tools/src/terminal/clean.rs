@@ -66,6 +66,13 @@ impl Cleaner {
         }
     }
 
+    /// Nothing more comes of what was begun.
+    pub fn end(&mut self) {
+        self.end_letters();
+        self.escape = Escape::None;
+        self.returned = false;
+    }
+
     /// Takes out the line that is not complete yet.
     pub fn take_line(&mut self) -> String {
         mem::take(&mut self.line)

@@ -31,6 +31,7 @@
 //! - *input that a program did not read*: thrown away when the command ends, and before the next line; what the shell has of
 //!   it by then spoils a word of that line that does nothing. It is typed only to a command that has begun.
 //! - *a job that prints without end*: nothing here waits for the terminal but by reading it.
+//! - *half of an escape sequence or of a letter*: ends with the command.
 //! - *an exported prompt, which a shell inside of it shows*: passed over while that one has the terminal.
 //! - *`kill -STOP $$`*: it is told to go on.
 //! - *a `~/.bashrc` that ends the shell or never comes to an end*: the shell is started without it from then on.

@@ -138,8 +138,12 @@ impl Output {
     }
 
     /// Takes everything printed since the last report. While the command is not `over`, what may be the beginning of a
-    /// secret waits for the next one. Leaves no other memory behind.
+    /// secret waits for the next one. Leaves no other memory behind: what the command has begun and not ended, be it a letter
+    /// or an escape sequence, does not reach into the next one.
     pub fn take(&mut self, over: bool) -> Report {
+        if over {
+            self.cleaner.end();
+        }
         let line = self.cleaner.take_line();
         self.show(&line);
         if over {

@@ -41,6 +41,30 @@ async fn a_function_or_alias_named_colon_changes_no_later_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_escape_or_letter_ends_with_its_command() {
+    let bench = Bench::new();
+    for (printed, shown) in [
+        ("x\\033]", "x"),
+        ("x\\033P", "x"),
+        ("x\\033X", "x"),
+        ("x\\033^", "x"),
+        ("x\\033_", "x"),
+        ("x\\033[3", "x"),
+        ("x\\033", "x"),
+        ("x\\033]8;;http://nowhere", "x"),
+        ("x\\342\\202", "x\u{fffd}"),
+        ("x\\r", "x"),
+    ] {
+        assert_eq!(bench.run(&format!("printf '{printed}'")).await.text, shown, "{printed}");
+        assert_eq!(
+            bench.run("printf 'next\\n'; printf 'and more'").await.text,
+            "next\nand more",
+            "{printed}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_a_program_that_reads_none_of_much_input() {
     for lines in [60, 300] {
         let bench = Bench::new();
