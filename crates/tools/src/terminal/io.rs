@@ -148,7 +148,7 @@ impl Io {
         let mut rested = 0;
         loop {
             let happened = self.next(&mut buffer, &unsent, &mut ticks).await;
-            if !matches!(happened, Happened::Ticked) {
+            if matches!(happened, Happened::Written(_) | Happened::Ordered(_)) {
                 rested = 0;
             }
             match happened {

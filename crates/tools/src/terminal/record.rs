@@ -2,7 +2,7 @@
 //!
 //! A record is `1e TOKEN 1f field 1f field … 1e TOKEN 1e`. TOKEN is random per shell and stands in the shell's
 //! variables only next to the written form of `1e`, so no listing of them can be taken for a record. [`super::words`] has
-//! what prints them.
+//! what prints them. What a job prints may come in between where one is long: that is one of its own then, and may be lost.
 
 /// What the shell says when it is ready for the next command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,22 +53,28 @@ pub enum Piece<'a> {
     Prompt(Prompt),
 }
 
+/// Where the shell is, as far as it has said.
+#[derive(Clone, Default)]
+struct Place {
+    directory: String,
+    path: String,
+}
+
 /// A record may not be longer: `$PATH` and a directory fit with room to spare.
 const MAX_RECORD: usize = 256 * 1024;
 
 /// Splits a stream of bytes into text and records; a record may come in any number of reads.
 pub struct Scanner {
-    begin: Vec<u8>,
-    end: Vec<u8>,
+    /// How each record begins and ends: one more byte tells which.
+    mark: Vec<u8>,
+    place: Place,
     /// What may be (part of) a record.
     held: Vec<u8>,
 }
 
 impl Scanner {
     pub fn new(token: &str) -> Self {
-        let begin = format!("\u{1e}{token}\u{1f}").into_bytes();
-        let end = format!("\u{1e}{token}\u{1e}").into_bytes();
-        Self { begin, end, held: Vec::new() }
+        Self { mark: format!("\u{1e}{token}").into_bytes(), place: Place::default(), held: Vec::new() }
     }
 
     /// Calls `take` for every piece that is complete with `bytes`.
@@ -95,40 +101,98 @@ impl Scanner {
     }
 
     /// How many bytes were given out; the rest may be the beginning of a record.
-    fn scan(&self, bytes: &[u8], take: &mut impl FnMut(Piece)) -> usize {
+    fn scan(&mut self, bytes: &[u8], take: &mut impl FnMut(Piece)) -> usize {
         let mut used = 0;
         let mut search = 0;
         while let Some(found) = memchr::memchr(0x1e, bytes.get(search..).unwrap_or_default()) {
             let start = search + found;
             let rest = bytes.get(start..).unwrap_or_default();
-            if !agrees(rest, &self.begin) {
+            if !begins(rest, &self.mark) {
                 search = start + 1;
                 continue;
             }
             give_text(bytes, used, start, take);
             used = start;
-            let Some(length) = memchr::memmem::find(rest, &self.end) else {
+            let Some(end) = self.end_of(rest) else {
                 if rest.len() > MAX_RECORD {
                     search = start + 1;
                     continue;
                 }
                 return used;
             };
-            let fields = rest.get(self.begin.len()..length).unwrap_or_default();
-            if let Some(piece) = read(fields) {
+            used = start + end.length;
+            search = used;
+            let fields = rest.get(self.mark.len() + 1..end.fields).unwrap_or_default();
+            if end.is_whole
+                && let Some(piece) = self.read(fields)
+            {
                 take(piece);
             }
-            used = start + length + self.end.len();
-            search = used;
         }
         give_text(bytes, used, bytes.len(), take);
         bytes.len()
     }
+
+    /// Where the record ends that `bytes` begin with: at its end mark, or where another one begins in it.
+    fn end_of(&self, bytes: &[u8]) -> Option<End> {
+        let mut search = self.mark.len();
+        loop {
+            let fields = search + memchr::memmem::find(bytes.get(search..)?, &self.mark)?;
+            let behind = fields + self.mark.len();
+            match bytes.get(behind)? {
+                0x1e => return Some(End { fields, length: behind + 1, is_whole: true }),
+                0x1f => return Some(End { fields, length: fields, is_whole: false }),
+                _ => search = behind,
+            }
+        }
+    }
+
+    fn read(&mut self, fields: &[u8]) -> Option<Piece<'static>> {
+        let text = String::from_utf8_lossy(fields);
+        let mut fields = text.splitn(4, '\u{1f}');
+        let first = fields.next()?;
+        let second = fields.next()?;
+        if first == "place" {
+            let place = text.get(first.len() + 1 + second.len()..)?;
+            // In letters or in bytes, by the shell's locale.
+            let length = second.parse().ok()?;
+            if [place.len(), place.chars().count()].contains(&length) {
+                self.place = Place::read(place.get(1..)?)?;
+            }
+            return None;
+        }
+        let sequence = first.parse().ok()?;
+        if second == "begun" {
+            return Some(Piece::Begun(sequence));
+        }
+        let status = second.parse().ok()?;
+        let state = State::read(fields.next()?);
+        if let Some(place) = fields.next() {
+            self.place = Place::read(place)?;
+        }
+        let Place { directory, path } = self.place.clone();
+        Some(Piece::Prompt(Prompt { sequence, status, state, directory, path }))
+    }
 }
 
-/// Whether `bytes` begin like `mark`, as far as they go.
-fn agrees(bytes: &[u8], mark: &[u8]) -> bool {
-    bytes.iter().zip(mark).all(|(one, other)| one == other)
+struct End {
+    /// Where the fields end.
+    fields: usize,
+    length: usize,
+    /// What a job has printed has not come in between.
+    is_whole: bool,
+}
+
+impl Place {
+    fn read(text: &str) -> Option<Self> {
+        let (directory, path) = text.split_once('\u{1f}')?;
+        Some(Self { directory: directory.to_owned(), path: path.to_owned() })
+    }
+}
+
+/// Whether `bytes` begin like a record, as far as they go.
+fn begins(bytes: &[u8], mark: &[u8]) -> bool {
+    bytes.iter().zip(mark.iter().chain(&[0x1f])).all(|(one, other)| one == other)
 }
 
 fn give_text(bytes: &[u8], from: usize, to: usize, take: &mut impl FnMut(Piece)) {
@@ -137,23 +201,6 @@ fn give_text(bytes: &[u8], from: usize, to: usize, take: &mut impl FnMut(Piece))
     {
         take(Piece::Text(text));
     }
-}
-
-fn read(fields: &[u8]) -> Option<Piece<'static>> {
-    let text = String::from_utf8_lossy(fields);
-    let mut fields = text.splitn(5, '\u{1f}');
-    let sequence = fields.next()?.parse().ok()?;
-    let second = fields.next()?;
-    if second == "begun" {
-        return Some(Piece::Begun(sequence));
-    }
-    Some(Piece::Prompt(Prompt {
-        sequence,
-        status: second.parse().ok()?,
-        state: State::read(fields.next()?),
-        directory: fields.next()?.to_owned(),
-        path: fields.next()?.to_owned(),
-    }))
 }
 
 impl State {
@@ -211,6 +258,23 @@ mod tests {
         }
         let bytes: Vec<_> = STREAM.chunks(1).collect();
         assert_eq!(run(&bytes), expected);
+    }
+
+    #[test]
+    fn a_record_that_something_was_printed_into_costs_no_other_one() {
+        let place = |length: &str, path: &str| format!("\x1eTOKEN\x1fplace\x1f{length}\x1f/a\x1f{path}");
+        let end = "\x1eTOKEN\x1e\x1eTOKEN\x1f8\x1f0\x1f\x1eTOKEN\x1e";
+        for (printed, path) in [
+            (place("8", "/bin") + end, "/bin"),
+            (place("8", "/bön") + end, "/bön"),
+            (place("8", "/bi-xxx-n") + end, "/old"),
+            (place("8", "/bin") + &end.replacen("TOKEN", "TO-xxx-KEN", 1), "/old"),
+        ] {
+            let before = "\x1eTOKEN\x1f7\x1f0\x1f\x1f/old\x1f/old\x1eTOKEN\x1e";
+            let (_, prompts) = run(&[before.as_bytes(), printed.as_bytes()]);
+            let ends: Vec<_> = prompts.iter().map(|prompt| (prompt.sequence, prompt.path.as_str())).collect();
+            assert_eq!(ends, [(7, "/old"), (8, path)], "{printed:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@
 //! to say what it has to. What it does there to `set -v` bash undoes after the prompt command: then it forgets `o`, and has an
 //! empty command run first, which shows. Where the prompt command cannot be put back, the line calls `p` (`k`).
 //!
+//! bash prints a thousand bytes at once, and what a job prints may come in between. So the record of an end is short: where
+//! the shell is goes with it only while that is (400 letters, of which few are of three bytes), and otherwise before it,
+//! with its length. If that comes in pieces, the shell is taken to be where it was.
+//!
 //! Variables: `n` the command's number, empty when its record is printed; `s` its status, empty until `c` has run; `x` the
 //! state of the record; `y` that `set -x` is to be on while commands run; `o` what the options and prompts should be; `t`
 //! the terminal; `z` what is needed for a moment. All but `t` are written before the record is printed, so that a read-only
@@ -78,14 +82,19 @@ __prompt_p() {
         [[ -t 0 ]] && \builtin read -t 0 || \builtin break
         \builtin read -r -t 0.01 _ || \builtin :
     done 2>/dev/null
+    __prompt_z=$'\037'${PWD-}$'\037'${PATH-}
+    [[ ${#__prompt_z} -lt 400 ]] || {
+        \builtin printf '\036TOKEN\037place\037%s%s\036TOKEN\036' "${#__prompt_z}" "$__prompt_z" || \builtin :
+        __prompt_z=
+    }
     \builtin eval "$__prompt_e" || \builtin :
 }
 \builtin readonly -f __prompt_b __prompt_c __prompt_p
 "#;
 
 /// `e`: the record of a command's end. Nothing but its having been printed keeps the prompt from being one.
-const RECORD: &str = "\\builtin printf '\\036TOKEN\\037%s\\037%s\\037%s\\037%s\\037%s\\036TOKEN\\036' \
-    \"$__prompt_n\" \"$__prompt_s\" \"$__prompt_x\" \"${PWD-}\" \"${PATH-}\" && __prompt_n=";
+const RECORD: &str = "\\builtin printf '\\036TOKEN\\037%s\\037%s\\037%s%s\\036TOKEN\\036' \
+    \"$__prompt_n\" \"$__prompt_s\" \"$__prompt_x\" \"$__prompt_z\" && __prompt_n=";
 
 /// `q`: the prompt. It is a record itself while none is printed, and nothing afterwards.
 const PROMPT: &str = "${__prompt_n:+\\036TOKEN\\037$__prompt_n\\037${__prompt_s:-$?}\\037p${__prompt_s:+s}\\037\

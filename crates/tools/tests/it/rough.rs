@@ -65,6 +65,33 @@ async fn an_unfinished_escape_or_letter_ends_with_its_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_prints_hides_no_end_whatever_the_length_of_path() {
+    // Wherever what the shell prints is cut in two, some of these have the end of a record there.
+    for length in (780..1020).step_by(10).chain([5000]) {
+        let bench = Bench::new();
+        let place = bench.folder.path().canonicalize().unwrap();
+        bench.run(&format!("PATH=/usr/bin:/bin:/{}", "p".repeat(length))).await;
+        bench.run("(while :; do echo xxxxxxxx; done) & echo $! > pid").await;
+        for round in 0..12 {
+            let seen = bench.run("cd .; (exit 3)").await;
+            assert_eq!((seen.exit_code, seen.prefix.as_str()), (3, ""), "{length}, {round}: {}", seen.suffix);
+            assert_eq!(seen.directory, place.display().to_string(), "{length}, {round}");
+        }
+        assert_eq!(bench.run("kill $(cat pid)").await.exit_code, 0, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_shell_is_found_although_a_job_prints() {
+    let bench = Bench::new();
+    bench.run("(while :; do echo job; sleep 0.2; done) & disown").await;
+    let mute = "enable -n builtin; PROMPT_COMMAND= PS1=; echo last";
+    let seen = bench.call(json!({"command": mute, "timeout": 20})).await;
+    assert!(seen.suffix.contains("its exit code is not known"), "{seen:?}");
+    assert_eq!(bench.run("echo next").await.text, "next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_a_program_that_reads_none_of_much_input() {
     for lines in [60, 300] {
         let bench = Bench::new();
@@ -103,9 +130,11 @@ async fn a_last_line_that_says_exit_is_shown_where_the_shell_did_not_say_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_whose_task_has_died_says_that_its_shell_is_gone() {
     let bench = Bench::knowing(Arc::new(Fragile));
-    bench.run("cd .").await;
-    let seen = bench.call(json!({"command": "printf 'bre%s\\n' ak; sleep 60", "timeout": 20})).await;
-    assert!(seen.suffix.contains("the next command starts a new one"), "{seen:?}");
+    let command = "until [ -e go ]; do sleep 0.01; done; printf 'bre%s\\n' ak; sleep 60";
+    bench.call(json!({"command": command, "timeout": 0.3})).await;
+    std::fs::write(bench.folder.path().join("go"), "").unwrap();
+    let seen = bench.call(json!({"command": "", "timeout": 20})).await;
+    assert!(seen.suffix.contains("The shell has ended"), "{seen:?}");
     let seen = bench.run("echo next").await;
     assert_eq!((seen.text.as_str(), seen.exit_code), ("next", 0), "{seen:?}");
 }
