@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::{Control, Mode};
+use outbound::Outbound;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
@@ -71,13 +72,14 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let workspace_path = std::path::absolute(&settings.workspace_path)?;
     let gateway_config = serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path);
     let conversations_path = settings.conversations_path.clone();
-    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None);
+    let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
+    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None, outbound.clone());
     let gateway_config = gateway::check(gateway_config)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
 
     let worker_answers = CancellationToken::new();
-    let driver = Arc::new(in_process(&ports, &settings, &metrics, files, worker_answers.clone())?);
+    let driver = Arc::new(in_process(&ports, &settings, &metrics, files, &outbound, worker_answers.clone())?);
     let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
     let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
     let supervisor = spawn_part(&stop, supervising);
@@ -130,14 +132,16 @@ fn in_process(
     settings: &Settings,
     metrics: &Metrics,
     files: Descriptors,
+    outbound: &Outbound,
     answers: CancellationToken,
 ) -> anyhow::Result<InProcess> {
-    let models = llm::Client::new(Arc::new(llm::Direct::new()));
+    let models = llm::Client::new(Arc::new(llm::Direct::new(outbound.clone())));
     let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
     let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
+    let outbound = outbound.clone();
     let (work, watch) = (metrics.work.clone(), control::watched(metrics.calls.clone()));
     Ok(InProcess::new(ports.clone(), models, move |instance| worker::Config {
         max_concurrent_runs,
@@ -145,6 +149,7 @@ fn in_process(
         most_shells: files.shells(),
         bash_retention,
         answers: answers.clone(),
+        outbound: outbound.clone(),
         scratch: scratch.clone(),
         work: work.clone(),
         watch: watch.clone(),

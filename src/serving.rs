@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use control::Mode;
+use outbound::Outbound;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio::net::lookup_host;
@@ -68,11 +69,13 @@ pub fn control(
     conversations_path: PathBuf,
     mode: Mode,
     tenant_budget_usd: Option<f64>,
+    outbound: Outbound,
 ) -> control::Config {
     control::Config {
         conversations_path,
         mode,
         tenant_budget_usd,
+        outbound,
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use control::placement::Cluster;
 use control::{Control, Mode};
+use outbound::{Outbound, Private};
 use ports::retry::Backoff;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -74,9 +75,10 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
-        private_model_hosts: cluster.private_model_hosts,
     });
-    let control = serving::control(&config, conversations_path, mode, cluster.tenant_budget_usd);
+    let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
+    let budget = cluster.tenant_budget_usd;
+    let control = serving::control(&config, conversations_path, mode, budget, outbound);
     let config = gateway::check(config)?;
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;

@@ -35,8 +35,6 @@ pub struct Cluster {
     pub tenant_budget_usd: Option<f64>,
     /// Bytes that the logs of a sandbox may hold; `None`: as many as there is room for.
     pub sandbox_storage: Option<u64>,
-    /// Whether models may be on the gateway's own machine or network.
-    pub private_model_hosts: bool,
     /// Where `/metrics` and `/health` are shown to everybody who reaches it; `None`: nowhere.
     pub metrics_address: Option<SocketAddr>,
     pub sandboxes: Sandboxes,
@@ -107,7 +105,6 @@ impl Cluster {
                 0 => None,
                 mebibytes => Some(mebibytes << 20),
             },
-            private_model_hosts: source.flag("allow_private_model_hosts")?.unwrap_or(false),
             metrics_address: metrics_address(source)?,
             sandboxes: Sandboxes::from_source(source)?,
         })

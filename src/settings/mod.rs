@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use embedded::Fsync;
+use outbound::Private;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
     pub max_concurrent_runs: usize,
+    /// `None`: one process calls them, and a cluster does not.
+    pub private_addresses: Option<Private>,
     /// What programs that are started here inherit of the environment.
     pub inherited: child_environment::Rule,
     pub fsync: Fsync,
@@ -77,6 +80,7 @@ impl Settings {
             workspace_path: path("workspace_path", "workspace/project")?,
             max_concurrent_runs: count(source.whole("max_concurrent_runs")?)
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
+            private_addresses: private_addresses(source)?,
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
             fsync: match source.choice("fsync")? {
@@ -142,6 +146,14 @@ fn secret(keys: Vec<String>) -> Vec<SecretString> {
 }
 
 /// The bounds of a setting fit in a `usize`.
+/// Also by its older name, which was about models alone.
+fn private_addresses(source: &Source) -> Result<Option<Private>, Invalid> {
+    let of = |allowed: bool| if allowed { Private::Allowed } else { Private::Refused };
+    let by_older_name = source.flag("allow_private_model_hosts")?;
+    let said = source.choice("private_addresses")?.map(|word| word == "allow");
+    Ok(said.or(by_older_name).map(of))
+}
+
 pub fn count(number: Option<u64>) -> Option<usize> {
     number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
@@ -224,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn whether_private_addresses_are_called_is_said_by_either_name_and_first_by_the_newer() {
+        let said = |variables| settings(variables, json!({})).unwrap().private_addresses;
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[("OH_PRIVATE_ADDRESSES", "refuse")]), Some(Private::Refused));
+        assert_eq!(said(&[("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1")]), Some(Private::Allowed));
+        let both = [("OH_PRIVATE_ADDRESSES", "refuse"), ("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1")];
+        assert_eq!(said(&both), Some(Private::Refused));
+    }
+
     fn what_this_server_cannot_do_is_refused_at_start() {
         assert!(settings(&[("OH_CONVERSATION_RUNTIME", "docker")], json!({})).is_err());
         assert!(settings(&[("OH_MAX_CONCURRENT_RUNS", "0")], json!({})).is_err());

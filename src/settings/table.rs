@@ -211,6 +211,20 @@ pub const SECTIONS: &[Section] = &[
                 "With `interval` an event is acknowledged when the operating system has it, and synced within 50 ms.",
             ),
             setting(
+                "private_addresses",
+                Choice(&["allow", "refuse"]),
+                "`allow` in one process, `refuse` in a cluster (compose: `allow`)",
+                "Whether models, servers of secrets and whatever else clients name may be on this machine or on its own \
+                 network. A model server of your own needs it. Link-local addresses, and those at which clouds describe \
+                 their machines, are never called.",
+            ),
+            setting(
+                "allow_private_model_hosts",
+                Flag,
+                "none",
+                "The older name of the one above: `true` is `allow`, `false` is `refuse`.",
+            ),
+            setting(
                 "conversation_runtime",
                 Choice(&["local"]),
                 "local",
@@ -302,13 +316,6 @@ pub const SECTIONS: &[Section] = &[
                 "4096",
                 "What the conversations and bash events of one sandbox may take up in NATS. Beyond it runs end with a \
                  `ConversationErrorEvent`, and what would store more is answered 507. With `0` there is no limit.",
-            ),
-            setting(
-                "allow_private_model_hosts",
-                Flag,
-                "false (compose: true)",
-                "Let conversations name models at loopback, link-local and private addresses, which the gateway then \
-                 calls. A model server of your own needs it.",
             ),
         ],
     },

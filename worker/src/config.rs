@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use outbound::Outbound;
 use ports::rpc::{Watch, unwatched};
 use telemetry::metrics::{Metrics, Work};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,8 @@ pub struct Config {
     pub command_user: Option<CommandUser>,
     /// Whether the worker must hold the sandbox's lease, because there may be other incarnations.
     pub leased: bool,
+    /// Calls the servers of secrets.
+    pub outbound: Outbound,
     /// Cancelled by the worker once it answers calls.
     pub answers: CancellationToken,
     /// What is counted of its work.
@@ -82,6 +85,7 @@ impl Config {
             drain: Duration::from_secs(2),
             command_user: None,
             leased: false,
+            outbound: Outbound::default(),
             answers: CancellationToken::new(),
             work: Metrics::default().work,
             watch: unwatched(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use telemetry::metrics::{Calls, Work};
+use outbound::Outbound;
 
 use crate::placement::Cluster;
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub drain: Duration,
     pub metrics: Work,
     pub calls: Calls,
+    /// Calls what others name: models, say.
+    pub outbound: Outbound,
 }
 
 /// Where conversations and commands run.

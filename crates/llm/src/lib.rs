@@ -27,7 +27,6 @@ mod meter;
 mod options;
 mod patterns;
 mod plan;
-mod private;
 mod problem;
 mod provider;
 mod redact;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::harness::cluster::{World, start_idle};
 use crate::harness::provider::Provider;
 use crate::harness::{Config, until};
-use control::Mode;
 use control::placement::Policy;
 use futures_util::StreamExt;
 use llm::{Brokered, Client};
+use outbound::{Outbound, Private};
 use ports::Delivery;
 use ports::rpc::{self, Address, Code};
 use serde_json::{Value, json};
@@ -194,8 +194,7 @@ async fn no_other_url_model_or_conversation_is_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn models_on_the_gateways_own_network_are_not_called_unless_that_is_allowed() {
     let scene = Scene::changed(json!({}), |config| {
-        let Mode::Cluster(cluster) = &mut config.control.mode else { panic!("it is a cluster") };
-        cluster.private_model_hosts = false;
+        config.control.outbound = Outbound::new(Private::Refused);
     })
     .await;
     let refused = scene.answer().await.unwrap_err();

@@ -8,29 +8,35 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 19] = [
+const USES: [(&str, &[&str]); 21] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
     ("vault", &[]),
+    ("forms", &[]),
+    ("outbound", &[]),
     ("child-environment", &[]),
     ("telemetry", &["types"]),
     ("agent", &["types"]),
-    ("llm", &["types"]),
+    ("llm", &["outbound", "types"]),
     ("tools", &["types", "trees", "child-environment"]),
     ("embedded", &["ports", "trees", "types"]),
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
-    ("control", &["readmodel", "ports", "types", "vault", "llm", "telemetry"]),
-    ("gateway", &["control", "readmodel", "ports", "types", "vault", "telemetry"]),
-    ("worker", &["ports", "types", "agent", "llm", "tools", "trees", "telemetry", "child-environment"]),
+    ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "telemetry"]),
+    ("gateway", &["control", "forms", "readmodel", "ports", "types", "vault", "telemetry"]),
+    (
+        "worker",
+        &["outbound", "ports", "types", "agent", "llm", "tools", "trees", "telemetry", "child-environment"],
+    ),
     ("supervisor", &["ports", "trees", "types", "telemetry"]),
     (
         BINARY,
         &[
             "gateway",
             "control",
+            "outbound",
             "supervisor",
             "worker",
             "embedded",

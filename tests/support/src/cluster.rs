@@ -81,7 +81,7 @@ impl Cluster {
         set("OH_WORKSPACES_ROOT", text(folder.join("workspace")));
         set("OH_SANDBOX_ROOT", text(folder.join("sandboxes")));
         set("OH_SANDBOX_DRIVER", "process".to_owned());
-        set("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1".to_owned());
+        set("OH_PRIVATE_ADDRESSES", "allow".to_owned());
         if let Some(containers) = &mut containers {
             containers.open_door(command(program, folder, &variables));
         }

@@ -1,11 +1,10 @@
 //! Secrets whose value another server tells.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use outbound::{Outbound, Refused, cause_of_refusal};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LARGEST_VALUE: usize = 64 * 1024;
@@ -15,6 +14,8 @@ const LARGEST_VALUE: usize = 64 * 1024;
 pub(super) enum Error {
     #[error("the url or a header of the secret's source is not valid")]
     Invalid,
+    #[error("the url of the secret's source {0}")]
+    NotCalled(#[from] Refused),
     #[error("the secret's server cannot be reached")]
     Unreachable,
     #[error("the secret's server answered {0}")]
@@ -23,13 +24,15 @@ pub(super) enum Error {
     NotAValue,
 }
 
-/// The client for lookups, made on first use.
+/// Asks servers for secrets.
 #[derive(Default)]
-pub(super) struct Lookups {
-    client: OnceLock<reqwest::Client>,
-}
+pub(super) struct Lookups(Outbound);
 
 impl Lookups {
+    pub(super) fn new(outbound: Outbound) -> Self {
+        Self(outbound)
+    }
+
     /// The body of a GET of `url` with these headers.
     pub(super) async fn get(&self, url: &str, headers: &BTreeMap<String, String>) -> Result<String, Error> {
         let url = reqwest::Url::parse(url).map_err(|_| Error::Invalid)?;
@@ -38,8 +41,14 @@ impl Lookups {
             let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
             fields.insert(name, HeaderValue::from_str(value).map_err(|_| Error::Invalid)?);
         }
-        let request = self.client()?.get(url).headers(fields).timeout(DEADLINE).send();
-        let mut answer = request.await.map_err(|_| Error::Unreachable)?;
+        let client = self.0.client(&url).map_err(|error| match error {
+            outbound::Error::Refused(why) => Error::NotCalled(why),
+            outbound::Error::Setup(_) => Error::Unreachable,
+        })?;
+        // No redirect is followed: the headers are meant for this server alone.
+        let request = client.get(url).headers(fields).timeout(DEADLINE).send();
+        let failed = |error| cause_of_refusal(&error).map_or(Error::Unreachable, Error::NotCalled);
+        let mut answer = request.await.map_err(failed)?;
         if !answer.status().is_success() {
             return Err(Error::Refused(answer.status().as_u16()));
         }
@@ -52,14 +61,47 @@ impl Lookups {
         }
         String::from_utf8(body).map_err(|_| Error::NotAValue)
     }
+}
 
-    /// Follows no redirects: the headers are meant for this server alone.
-    fn client(&self) -> Result<&reqwest::Client, Error> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let builder = reqwest::Client::builder().redirect(Policy::none()).pool_max_idle_per_host(0);
-        let client = builder.build().map_err(|_| Error::Unreachable)?;
-        Ok(self.client.get_or_init(|| client))
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn get(url: &str) -> Result<String, Error> {
+        Lookups::default().get(url, &BTreeMap::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_not_asked_of_what_describes_the_machine() {
+        let asked = get("http://169.254.169.254/latest/meta-data/iam/security-credentials/role").await;
+        assert!(matches!(asked, Err(Error::NotCalled(Refused::Metadata))), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_private_address_is_not_followed() {
+        let (server, inside) = (listen().await, listen().await);
+        let target = inside.local_addr().unwrap();
+        let url = format!("http://{}/value", server.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = server.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await.unwrap();
+            let answer =
+                format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let asked = get(&url).await;
+        assert!(matches!(asked, Err(Error::Refused(302))), "{asked:?}");
+        let nobody = std::future::poll_fn(|context| match inside.poll_accept(context) {
+            std::task::Poll::Pending => std::task::Poll::Ready(true),
+            std::task::Poll::Ready(_) => std::task::Poll::Ready(false),
+        });
+        assert!(nobody.await, "the private address was called");
+    }
+
+    async fn listen() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").await.unwrap()
     }
 }

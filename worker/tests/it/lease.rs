@@ -27,7 +27,7 @@ pub fn start(
     let base = Config::new(SandboxId::shared(), Epoch(epoch), folder.path().into(), folder.path().into());
     let config = Config { leased: true, ..base };
     let stop = CancellationToken::new();
-    let models = llm::Client::new(Arc::new(llm::Direct::new()));
+    let models = llm::Client::new(Arc::new(llm::Direct::default()));
     (tokio::spawn(run(config, ports.clone(), models, stop.clone())), stop)
 }
 

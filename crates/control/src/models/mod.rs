@@ -27,7 +27,7 @@ use types::conversation::ConversationRecord;
 use types::{ConversationId, subjects};
 use vault::Vault;
 
-use crate::{Config, Mode, Tasks};
+use crate::{Config, Tasks};
 pub use budget::Budget;
 use budget::Budgets;
 use exchange::Exchange;
@@ -71,10 +71,7 @@ impl Models {
             vault,
             tasks: tasks.clone(),
             drain: config.drain,
-            providers: match &config.mode {
-                Mode::Cluster(cluster) if !cluster.private_model_hosts => llm::Direct::to_public_addresses(),
-                _ => llm::Direct::new(),
-            },
+            providers: llm::Direct::new(config.outbound.clone()),
             pauses: Pauses::new(metrics.clone()),
             budgets: Budgets::new(ports.kv.clone(), config.tenant_budget_usd),
             under_way: Room::new(UNDER_WAY),

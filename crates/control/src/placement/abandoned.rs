@@ -153,7 +153,7 @@ mod tests {
         let tasks = Tasks::default();
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
         let root = PathBuf::from("/workspace");
-        let cluster = Cluster { policy, root, patience: Duration::from_secs(1), private_model_hosts: false };
+        let cluster = Cluster { policy, root, patience: Duration::from_secs(1) };
         let fleet = Fleet::start(cluster, &ports, &index, &tasks).await.unwrap();
         World { ports, fleet, index, _store: (guard, folder) }
     }

@@ -13,7 +13,4 @@ pub struct Cluster {
     pub root: PathBuf,
     /// What a worker may take to start before a call that waits for it is given up.
     pub patience: Duration,
-    /// Whether models may be at addresses that only the gateway's machine or network can reach. Tenants name
-    /// the addresses, and the gateway calls them.
-    pub private_model_hosts: bool,
 }

@@ -203,7 +203,7 @@ impl Heard {
 pub const SESSION: &str = "3b4e34be-2d06-472b-b1fd-04e8409e3496";
 
 pub fn client() -> Client {
-    Client::new(Arc::new(Direct::new()))
+    Client::new(Arc::new(Direct::default()))
 }
 
 pub async fn ask(llm: &LlmConfig, messages: Vec<Message>) -> Result<Completion, ModelFailure> {

@@ -9,6 +9,7 @@ use control::placement::{Cluster, Policy};
 use control::{Control, Mode};
 use manyhands_gateway::config::{Limits, Site, ToolEntry};
 use manyhands_gateway::{App, Config as Gateway, Error};
+use outbound::Outbound;
 use ports::Ports;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -63,6 +64,7 @@ pub fn config() -> Config {
         conversations_path: "workspace/conversations".into(),
         mode: Mode::Single,
         tenant_budget_usd: None,
+        outbound: Outbound::default(),
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),
@@ -74,7 +76,7 @@ pub fn config() -> Config {
 pub fn of_cluster(policy: Policy) -> Config {
     let mut config = config();
     let (root, patience) = ("/workspace".into(), Duration::from_secs(10));
-    config.control.mode = Mode::Cluster(Cluster { policy, root, patience, private_model_hosts: true });
+    config.control.mode = Mode::Cluster(Cluster { policy, root, patience });
     config
 }
 

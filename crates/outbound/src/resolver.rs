@@ -1,0 +1,52 @@
+//! Resolves names to those of their addresses that may be called, in the moment they are connected to.
+
+use std::net::SocketAddr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::rule::{Private, Refused};
+
+pub(crate) struct Resolver(pub Private);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let private = self.0;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed = allowed(private, found)?;
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// # Errors
+/// Why none of them is called.
+fn allowed(private: Private, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Refused> {
+    let (mut allowed, mut refused) = (Vec::new(), None);
+    for address in found {
+        match private.check_address(address.ip()) {
+            Ok(()) => allowed.push(address),
+            Err(why) => refused = Some(why),
+        }
+    }
+    match refused {
+        Some(why) if allowed.is_empty() => Err(why),
+        _ => Ok(allowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_those_of_its_addresses_that_may_be_called() {
+        let at = |address: &str| -> SocketAddr { format!("{address}:0").parse().unwrap() };
+        let (public, private, metadata) = (at("1.1.1.1"), at("10.0.0.1"), at("169.254.169.254"));
+        let all = || [public, private, metadata].into_iter();
+        assert_eq!(allowed(Private::Refused, all()), Ok(vec![public]));
+        assert_eq!(allowed(Private::Allowed, all()), Ok(vec![public, private]));
+        assert_eq!(allowed(Private::Refused, [private].into_iter()), Err(Refused::Private));
+        assert_eq!(allowed(Private::Allowed, [metadata].into_iter()), Err(Refused::Metadata));
+    }
+}
