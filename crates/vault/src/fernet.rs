@@ -1,12 +1,14 @@
 //! Fernet tokens: version, time, IV, AES-128-CBC ciphertext, HMAC-SHA256, in base64url.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use aes::Aes128;
 use aes::cipher::block_padding::Pkcs7;
-use aes::cipher::{BlockModeDecrypt, KeyIvInit};
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
+use chacha20poly1305::aead::Generate;
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -22,8 +24,8 @@ pub struct Key {
 }
 
 impl Key {
-    pub fn new(secret: &SecretString) -> Self {
-        let digest = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(secret.expose_secret().as_bytes())));
+    pub fn new(secret: &[u8]) -> Self {
+        let digest = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(secret)));
         let mut key = Self { signing: Zeroizing::default(), encrypting: Zeroizing::default() };
         let (signing, encrypting) = digest.split_at(16);
         key.signing.copy_from_slice(signing);
@@ -42,6 +44,18 @@ impl Key {
 /// The version byte and the leading zeros of the time give every token the same first characters.
 pub fn looks_like_token(text: &str) -> bool {
     text.starts_with("gAAAAA")
+}
+
+/// A token of this moment.
+pub fn make(plain: &[u8], key: &Key) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let iv = <[u8; IV_BYTES]>::generate();
+    let cipher = cbc::Encryptor::<Aes128>::new((&*key.encrypting).into(), (&iv).into());
+    let ciphertext = cipher.encrypt_padded_vec::<Pkcs7>(plain);
+    let mut token = [[VERSION].as_slice(), &now.to_be_bytes(), &iv, &ciphertext].concat();
+    let mac = key.mac(&token).finalize().into_bytes();
+    token.extend_from_slice(&mac);
+    URL_SAFE.encode(token)
 }
 
 pub struct Token(Vec<u8>);
@@ -74,25 +88,25 @@ mod tests {
     #[test]
     fn a_token_of_pythons_cryptography_opens() {
         let token = Token::parse(TOKEN).unwrap();
-        let opened = token.open(&Key::new(&SecretString::from("s3cret"))).unwrap();
+        let opened = token.open(&Key::new(b"s3cret")).unwrap();
         assert_eq!(opened, "sk-from-the-peer-\u{e9}".as_bytes());
     }
 
     #[test]
     fn another_key_or_an_altered_token_does_not_open() {
         let token = Token::parse(TOKEN).unwrap();
-        assert!(token.open(&Key::new(&SecretString::from("other"))).is_none());
+        assert!(token.open(&Key::new(b"other")).is_none());
         for at in 0..token.0.len() {
             let mut altered = Token(token.0.clone());
             altered.0[at] ^= 1;
-            assert!(altered.open(&Key::new(&SecretString::from("s3cret"))).is_none(), "byte {at}");
+            assert!(altered.open(&Key::new(b"s3cret")).is_none(), "byte {at}");
         }
     }
 
     #[test]
     fn a_cut_token_is_not_one() {
         for length in 0..TOKEN.len() {
-            let key = Key::new(&SecretString::from("s3cret"));
+            let key = Key::new(b"s3cret");
             assert!(Token::parse(&TOKEN[..length]).and_then(|token| token.open(&key)).is_none());
         }
     }

@@ -10,7 +10,7 @@ mod sealing;
 
 pub use keys::Keys;
 pub use machine_key::machine_key;
-pub use sealing::Vault;
+pub use sealing::{PEERS_TENANT, Vault};
 
 /// Why sealed text could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,11 +16,14 @@ use crate::{Error, fernet};
 const PREFIX: &str = "mhs1:";
 const NONCE_BYTES: usize = 24;
 
+/// The tenant whose tokens are those of the server this one replaces.
+pub const PEERS_TENANT: &str = "default";
+
 /// Seals and opens small texts with XChaCha20-Poly1305.
 ///
 /// Seals with the current secret; opens with the current and the previous ones, so that a secret can be
-/// changed while stored values are still sealed under the old one. Also opens the Fernet tokens of the server
-/// this one replaces, made with the same secret text.
+/// changed while stored values are still sealed under the old one. Clients that carry secrets get them as Fernet
+/// tokens ([`Vault::token`]), and sealed text never: it is for the store.
 pub struct Vault {
     current: Opener,
     previous: Vec<Opener>,
@@ -28,7 +31,7 @@ pub struct Vault {
 
 struct Opener {
     cipher: XChaCha20Poly1305,
-    fernet: fernet::Key,
+    secret: SecretString,
 }
 
 impl Vault {
@@ -49,27 +52,58 @@ impl Vault {
     }
 
     /// # Errors
-    /// `WrongKey` when neither the current nor a previous secret opens it under this context (Fernet tokens
-    /// have no context); `Malformed` when it is not sealed text at all.
+    /// `WrongKey` when neither the current nor a previous secret opens it under this context; `Malformed` when it is not
+    /// sealed text at all.
     pub fn open(&self, sealed: &str, context: &str) -> Result<SecretString, Error> {
-        let openers = || std::iter::once(&self.current).chain(&self.previous);
-        if fernet::looks_like_token(sealed) {
-            let token = fernet::Token::parse(sealed).ok_or(Error::Malformed)?;
-            return text(openers().find_map(|opener| token.open(&opener.fernet)));
-        }
+        self.opened(sealed, context).map(|(plain, _)| plain)
+    }
+
+    /// The same sealed anew, where only a previous secret opens it; `None` where the current one does.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn renewed(&self, sealed: &str, context: &str) -> Result<Option<String>, Error> {
+        let (plain, is_current) = self.opened(sealed, context)?;
+        Ok((!is_current).then(|| self.seal(plain.expose_secret(), context)))
+    }
+
+    fn opened(&self, sealed: &str, context: &str) -> Result<(SecretString, bool), Error> {
         let body = sealed.strip_prefix(PREFIX).ok_or(Error::Malformed)?;
         let bytes = BASE64.decode(body).map_err(|_| Error::Malformed)?;
         let (nonce, ciphertext) = bytes.split_at_checked(NONCE_BYTES).ok_or(Error::Malformed)?;
         let nonce = XNonce::try_from(nonce).map_err(|_| Error::Malformed)?;
-        text(openers().find_map(|opener| {
+        let with = |opener: &Opener| {
             opener.cipher.decrypt(&nonce, Payload { msg: ciphertext, aad: context.as_bytes() }).ok()
-        }))
+        };
+        if let Some(plain) = with(&self.current) {
+            return Ok((text(plain)?, true));
+        }
+        let plain = self.previous.iter().find_map(with).ok_or(Error::WrongKey)?;
+        Ok((text(plain)?, false))
     }
 
-    /// Whether `text` has the form of sealed text, by its first characters.
+    /// What a client may carry and bring back: a Fernet token, which only the same tenant's [`Vault::open_token`] opens.
     #[must_use]
-    pub fn is_sealed(text: &str) -> bool {
-        text.starts_with(PREFIX) || fernet::looks_like_token(text)
+    pub fn token(&self, plain: &str, tenant: &str) -> String {
+        fernet::make(plain.as_bytes(), &self.current.key_of(tenant))
+    }
+
+    /// Tokens of the tenant [`PEERS_TENANT`] are also those of the server this one replaces, made with the same secret text.
+    ///
+    /// # Errors
+    /// `WrongKey` when neither the current nor a previous secret has made it for this tenant; `Malformed` when it is no
+    /// token.
+    pub fn open_token(&self, token: &str, tenant: &str) -> Result<SecretString, Error> {
+        let token = fernet::Token::parse(token).ok_or(Error::Malformed)?;
+        let openers = std::iter::once(&self.current).chain(&self.previous);
+        let plain = openers.into_iter().find_map(|opener| token.open(&opener.key_of(tenant)));
+        text(plain.ok_or(Error::WrongKey)?)
+    }
+
+    /// Whether `text` has the form of a token, by its first characters.
+    #[must_use]
+    pub fn is_token(text: &str) -> bool {
+        fernet::looks_like_token(text)
     }
 }
 
@@ -82,8 +116,22 @@ impl fmt::Debug for Vault {
 impl Opener {
     fn new(secret: &SecretString) -> Self {
         let key = sealing_key(secret.expose_secret().as_bytes());
-        Self { cipher: XChaCha20Poly1305::new((&*key).into()), fernet: fernet::Key::new(secret) }
+        Self { cipher: XChaCha20Poly1305::new((&*key).into()), secret: secret.clone() }
     }
+
+    /// The peer has one tenant, and makes the key from the secret itself.
+    fn key_of(&self, tenant: &str) -> fernet::Key {
+        let secret = self.secret.expose_secret();
+        if tenant == PEERS_TENANT {
+            return fernet::Key::new(secret.as_bytes());
+        }
+        let own = mac(secret.as_bytes(), format!("tenant {tenant}").as_bytes());
+        fernet::Key::new(hex(&*own).as_bytes())
+    }
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// HKDF (RFC 5869) with one block of output: the same secret text never yields this key for another use.
@@ -99,8 +147,7 @@ fn mac(key: &[u8], message: &[u8]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
-fn text(opened: Option<Vec<u8>>) -> Result<SecretString, Error> {
-    let bytes = opened.ok_or(Error::WrongKey)?;
+fn text(bytes: Vec<u8>) -> Result<SecretString, Error> {
     String::from_utf8(bytes).map(SecretString::from).map_err(|error| {
         error.into_bytes().zeroize();
         Error::Malformed
@@ -119,7 +166,7 @@ mod tests {
     fn what_was_sealed_opens_under_the_same_context_only() {
         let vault = Vault::new(&secret("s3cret"), &[]);
         let sealed = vault.seal("sk-ä-1", "settings/llm");
-        assert!(Vault::is_sealed(&sealed) && !sealed.contains("sk-"));
+        assert!(!Vault::is_token(&sealed) && !sealed.contains("sk-"));
         assert_eq!(vault.open(&sealed, "settings/llm").unwrap().expose_secret(), "sk-ä-1");
         assert_eq!(vault.open(&sealed, "settings/other").unwrap_err(), Error::WrongKey);
     }
@@ -152,12 +199,53 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_carries_back_opens_whatever_the_context() {
+    fn what_a_client_of_the_peer_carries_opens_and_only_for_the_tenant_that_stands_for_it() {
         let vault = Vault::new(&secret("s3cret"), &[]);
         let token = fernet::TOKEN;
-        assert!(Vault::is_sealed(token));
-        assert_eq!(vault.open(token, "anything").unwrap().expose_secret(), "sk-from-the-peer-\u{e9}");
-        assert_eq!(Vault::new(&secret("other"), &[]).open(token, "c").unwrap_err(), Error::WrongKey);
+        assert!(Vault::is_token(token));
+        assert_eq!(vault.open_token(token, PEERS_TENANT).unwrap().expose_secret(), "sk-from-the-peer-\u{e9}");
+        assert_eq!(vault.open_token(token, "b").unwrap_err(), Error::WrongKey);
+        let other = Vault::new(&secret("other"), &[]);
+        assert_eq!(other.open_token(token, PEERS_TENANT).unwrap_err(), Error::WrongKey);
+    }
+
+    #[test]
+    fn a_token_of_one_tenant_opens_for_no_other() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        let tenants = [PEERS_TENANT, "a", "b", "Default"];
+        for maker in tenants {
+            let token = vault.token("sk-ä-1", maker);
+            for reader in tenants {
+                let opened = vault.open_token(&token, reader).ok();
+                let opened = opened.as_ref().map(|plain| plain.expose_secret());
+                assert_eq!(opened, (maker == reader).then_some("sk-ä-1"), "{maker} for {reader}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_and_sealed_text_never_stand_for_each_other() {
+        let vault = Vault::new(&secret("s3cret"), &[]);
+        assert_eq!(vault.open(&vault.token("v", "a"), "a").unwrap_err(), Error::Malformed);
+        assert_eq!(vault.open_token(&vault.seal("v", "a"), "a").unwrap_err(), Error::Malformed);
+    }
+
+    #[test]
+    fn a_token_of_before_the_secret_was_changed_still_opens() {
+        let old = Vault::new(&secret("old"), &[]).token("value", "a");
+        let changed = Vault::new(&secret("new"), &[secret("old")]);
+        assert_eq!(changed.open_token(&old, "a").unwrap().expose_secret(), "value");
+        assert!(Vault::new(&secret("old"), &[]).open_token(&changed.token("value", "a"), "a").is_err());
+    }
+
+    #[test]
+    fn what_only_a_previous_secret_opens_is_sealed_anew_and_nothing_else() {
+        let (old, new) = (Vault::new(&secret("old"), &[]), Vault::new(&secret("new"), &[]));
+        let both = Vault::new(&secret("new"), &[secret("old")]);
+        let renewed = both.renewed(&old.seal("value", "c"), "c").unwrap().unwrap();
+        assert_eq!(new.open(&renewed, "c").unwrap().expose_secret(), "value");
+        assert_eq!(both.renewed(&renewed, "c"), Ok(None));
+        assert_eq!(both.renewed(&old.seal("value", "c"), "d"), Err(Error::WrongKey));
     }
 
     #[test]

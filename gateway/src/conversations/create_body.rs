@@ -124,12 +124,14 @@ impl StartConversation {
         check_together(&secrets)?;
         let mut agent = agent_source::complete(offer, agent)?;
         if self.secrets_encrypted {
-            let opened = conversations.open_returned(&mut agent);
-            opened.and_then(|()| conversations.open_returned_sources(&mut secrets)).map_err(|_| {
-                ApiError::unprocessable(
-                    "A sealed secret in the request cannot be opened with this server's key",
-                )
-            })?;
+            let opened = conversations.open_returned(&tenant, &mut agent);
+            opened.and_then(|()| conversations.open_returned_sources(&tenant, &mut secrets)).map_err(
+                |_| {
+                    ApiError::unprocessable(
+                        "A sealed secret in the request cannot be opened with this server's key",
+                    )
+                },
+            )?;
         }
         let working_dir = working_dir(self.workspace.0, &offer.workspace_path)?;
         let tags = self.tags.unwrap_or_default();

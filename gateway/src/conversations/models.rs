@@ -85,12 +85,12 @@ pub(super) async fn switch_llm(
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    conversations.switch_llm(&entry, plain_llm(&conversations, body.llm)?).await?;
+    conversations.switch_llm(&entry, plain_llm(&conversations, &caller, body.llm)?).await?;
     Ok(Json(Success::YES))
 }
 
 /// The full object, defaults put in, secrets in plain text.
-fn plain_llm(conversations: &Conversations, mut llm: Value) -> ApiResult<Value> {
+fn plain_llm(conversations: &Conversations, caller: &Caller, mut llm: Value) -> ApiResult<Value> {
     if !llm.is_object() {
         return Err(Problem::object_needed(&["body", "llm"]).into());
     }
@@ -98,7 +98,8 @@ fn plain_llm(conversations: &Conversations, mut llm: Value) -> ApiResult<Value> 
     if !llm.get("model").is_some_and(Value::is_string) {
         return Err(problem("model must be specified in LLM").into());
     }
-    conversations.open_returned(&mut llm).map_err(|_| problem("a sealed secret in it cannot be opened"))?;
+    let opened = conversations.open_returned(&caller.tenant, &mut llm);
+    opened.map_err(|_| problem("a sealed secret in it cannot be opened"))?;
     let full: LlmConfig = serde_json::from_value(llm).map_err(|_| problem("a field has the wrong type"))?;
     Ok(serde_json::to_value(full)?)
 }

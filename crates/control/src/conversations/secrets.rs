@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use serde_json::Value;
+use types::TenantId;
 use types::calls::Command;
 use types::conversation::ConversationRecord;
 use types::secrets::{SecretSource, check_sources};
@@ -57,12 +58,12 @@ impl Conversations {
         self.command(entry, Command::SwitchLlm { llm }, QUICK).await.map(drop)
     }
 
-    /// Sealed values that clients were given come back in place of the secrets they stand for.
+    /// Tokens that clients of `tenant` were given come back in place of the secrets they stand for.
     ///
     /// # Errors
     /// One of them does not open.
-    pub fn open_returned(&self, object: &mut Value) -> Result<(), vault::Error> {
-        open_returned(&self.0.vault, object)
+    pub fn open_returned(&self, tenant: &TenantId, object: &mut Value) -> Result<(), vault::Error> {
+        open_returned(&self.0.vault, tenant, object)
     }
 
     /// As [`Conversations::open_returned`], for named secrets.
@@ -71,9 +72,10 @@ impl Conversations {
     /// One of them does not open.
     pub fn open_returned_sources(
         &self,
+        tenant: &TenantId,
         sources: &mut BTreeMap<String, SecretSource>,
     ) -> Result<(), vault::Error> {
-        open_returned_sources(&self.0.vault, sources)
+        open_returned_sources(&self.0.vault, tenant, sources)
     }
 
     pub(super) fn seal(&self, record: &mut ConversationRecord) {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use types::ConversationId;
 use types::agent::document::map_secrets;
 use types::secrets::SecretSource;
+use types::{ConversationId, TenantId};
 use vault::Vault;
 
 /// Seals and opens what one conversation's record holds.
@@ -66,13 +66,13 @@ impl<'a> Sealer<'a> {
     }
 }
 
-/// Sealed values that clients were given come back in place of the secrets they stand for.
+/// Tokens that clients of `tenant` were given come back in place of the secrets they stand for.
 ///
 /// # Errors
 /// One of them does not open.
-pub fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vault::Error> {
+pub fn open_returned(vault: &Vault, tenant: &TenantId, object: &mut Value) -> Result<(), vault::Error> {
     let mut outcome = Ok(());
-    map_secrets(object, &mut |text| match open_if_sealed(vault, text) {
+    map_secrets(object, &mut |text| match open_if_token(vault, tenant, text) {
         Ok(plain) => plain.into(),
         Err(error) => {
             outcome = Err(error);
@@ -88,10 +88,11 @@ pub fn open_returned(vault: &Vault, object: &mut Value) -> Result<(), vault::Err
 /// One of them does not open.
 pub fn open_returned_sources(
     vault: &Vault,
+    tenant: &TenantId,
     sources: &mut BTreeMap<String, SecretSource>,
 ) -> Result<(), vault::Error> {
     let mut outcome = Ok(());
-    map_sources(sources, &mut |text| match open_if_sealed(vault, text) {
+    map_sources(sources, &mut |text| match open_if_token(vault, tenant, text) {
         Ok(plain) => Some(plain),
         Err(error) => {
             outcome = Err(error);
@@ -101,11 +102,11 @@ pub fn open_returned_sources(
     outcome
 }
 
-fn open_if_sealed(vault: &Vault, text: &str) -> Result<String, vault::Error> {
-    if !Vault::is_sealed(text) {
+fn open_if_token(vault: &Vault, tenant: &TenantId, text: &str) -> Result<String, vault::Error> {
+    if !Vault::is_token(text) {
         return Ok(text.to_owned());
     }
-    vault.open(text, "").map(|plain| plain.expose_secret().to_owned())
+    vault.open_token(text, tenant.as_str()).map(|plain| plain.expose_secret().to_owned())
 }
 
 fn map_sources(sources: &mut BTreeMap<String, SecretSource>, change: &mut dyn FnMut(&str) -> Option<String>) {
