@@ -76,6 +76,7 @@ pub fn control(
         mode,
         tenant_budget_usd,
         outbound,
+        github_url: control::GITHUB.into(),
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

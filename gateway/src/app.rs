@@ -3,10 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use control::acp::AcpModels;
+use control::apps::Apps;
+use control::catalogue::Catalogue;
 use control::commands::Commands;
 use control::conversations::Conversations;
+use control::extensions::Extensions;
+use control::facade::Facade;
+use control::launch::Launch;
+use control::logins::Logins;
+use control::mcp::McpServers;
 use control::placement::Workers;
-use control::{Activity, Control, Tasks};
+use control::repositories::Repositories;
+use control::setup::Setups;
+use control::shelf::SecretHealth;
+use control::tenant_secrets::TenantSecrets;
+use control::workspaces::Workspaces;
+use control::{Activity, Control, Rooms, Tasks};
 use ports::Ports;
 use readmodel::index::Index;
 use telemetry::metrics::Metrics;
@@ -18,7 +31,7 @@ use crate::feeds::Hub;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::git::Git;
-use crate::handles::{About, Files, Sockets};
+use crate::handles::{About, Files, Showing, Sockets};
 use crate::idempotency::Idempotency;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
@@ -41,7 +54,10 @@ pub(crate) struct Handles {
     pub metrics: Metrics,
     pub offer: Offer,
     pub readiness: Readiness,
+    pub secret_health: SecretHealth,
     pub reading: Reading,
+    pub rooms: Rooms,
+    pub showing: Showing,
     pub sockets: Sockets,
     pub tasks: Tasks,
     pub workers: Workers,
@@ -58,6 +74,7 @@ impl App {
             workers,
             conversations,
             commands,
+            rooms,
             activity,
             settled,
         } = control;
@@ -79,6 +96,7 @@ impl App {
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
             idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },
+            secret_health: rooms.shelves.health().clone(),
             readiness: Readiness::once(settled, ports.kv.clone()),
             reading: Reading {
                 index,
@@ -94,6 +112,7 @@ impl App {
                 ping_every: config.limits.ping_every,
             },
             metrics: config.metrics,
+            showing: Showing { plain: config.site.plaintext_secrets },
             limits: config.limits,
             activity,
             commands,
@@ -101,6 +120,7 @@ impl App {
             gate,
             json_limit,
             offer,
+            rooms,
             tasks,
             workers,
         }))
@@ -119,20 +139,34 @@ macro_rules! handles {
 
 handles! {
     About = about,
+    AcpModels = rooms.acp,
     Activity = activity,
+    Apps = rooms.apps,
     Auth = gate.auth,
+    Catalogue = rooms.catalogue,
     Commands = commands,
     Conversations = conversations,
+    Extensions = rooms.extensions,
+    Facade = rooms.facade,
     Files = files,
     Front = gate.front,
     Git = git,
     Index = reading.index,
-    JsonLimit = json_limit,
     Idempotency = idempotency,
+    JsonLimit = json_limit,
+    Launch = rooms.launch,
+    Logins = rooms.logins,
+    McpServers = rooms.mcp,
     Metrics = metrics,
     Offer = offer,
     Readiness = readiness,
     Reading = reading,
+    Repositories = rooms.repositories,
+    SecretHealth = secret_health,
+    Setups = rooms.setups,
+    Showing = showing,
     Sockets = sockets,
+    TenantSecrets = rooms.secrets,
     Workers = workers,
+    Workspaces = rooms.workspaces,
 }

@@ -42,6 +42,8 @@ pub struct Site {
     pub trust_forwarded_headers: bool,
     /// A path all routes are also found below, as `/prefix`; empty for none.
     pub root_path: String,
+    /// Whether stored secrets are shown in plain text to who asks for that and may write.
+    pub plaintext_secrets: bool,
     /// When the machine below is put to sleep, in seconds; only shown.
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: String,

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
+use control::Refusal;
+use forms::Trouble;
 use http::StatusCode;
 use ports::rpc::{Code, Fault};
 use serde::Serialize;
@@ -24,6 +26,9 @@ pub enum ApiError {
     /// 422 with a list of what is wrong with the input.
     #[error("invalid input")]
     Invalid(Vec<Problem>),
+    /// With more than a text, for programs to read.
+    #[error("{status}")]
+    Coded { status: StatusCode, detail: Value },
     /// Not the client's doing: 500, 503 and the like. What it is told is `detail`, and an id to find `cause` by.
     #[error("{status}: {detail}")]
     Failed {
@@ -68,6 +73,21 @@ impl Problem {
     pub fn object_needed(loc: &[&str]) -> Self {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         Self::new("model_attributes_type", loc, msg)
+    }
+
+    /// What a form finds wrong with a part of a request.
+    fn below(root: &[&str], trouble: Trouble) -> Self {
+        let root = root.iter().map(|&part| Value::from(part));
+        let loc = root.chain(trouble.at.iter().map(Value::from)).collect();
+        Self { kind: trouble.kind, loc, msg: trouble.says, input: None, ctx: trouble.bounds }
+    }
+
+    /// A text that is not of this form.
+    #[must_use]
+    pub fn mismatch(loc: &[&str], pattern: &str) -> Self {
+        let msg = format!("String should match pattern '{pattern}'");
+        let ctx = Some(json!({ "pattern": pattern }));
+        Self { ctx, ..Self::new("string_pattern_mismatch", loc, msg) }
     }
 
     #[must_use]
@@ -119,18 +139,7 @@ impl ApiError {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        let status = match fault.code {
-            Code::BadRequest => StatusCode::BAD_REQUEST,
-            Code::Forbidden => StatusCode::FORBIDDEN,
-            Code::NotFound => StatusCode::NOT_FOUND,
-            Code::Conflict => StatusCode::CONFLICT,
-            Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            Code::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Code::Unavailable | Code::Absent => StatusCode::SERVICE_UNAVAILABLE,
-            Code::Full => StatusCode::INSUFFICIENT_STORAGE,
-            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = status_of(fault.code);
         let detail = words::of(&fault);
         if status.is_server_error() {
             let again = fault.code == Code::Absent;
@@ -139,6 +148,42 @@ impl From<Fault> for ApiError {
             return Self::Failed { status, detail, cause: fault.cause.or(said), again };
         }
         Self::new(status, detail)
+    }
+}
+
+fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::BadRequest => StatusCode::BAD_REQUEST,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Conflict => StatusCode::CONFLICT,
+        Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::Busy => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unavailable | Code::Absent => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Full => StatusCode::INSUFFICIENT_STORAGE,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::Upstream => StatusCode::BAD_GATEWAY,
+        Code::UpstreamSlow => StatusCode::GATEWAY_TIMEOUT,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing(detail) => Self::new(StatusCode::NOT_FOUND, detail),
+            Refusal::Taken(detail) => Self::new(StatusCode::CONFLICT, detail),
+            Refusal::Bad(detail) => Self::bad_request(detail),
+            Refusal::Unfit(detail) => Self::unprocessable(detail),
+            Refusal::Troubles { root, list } => {
+                Self::Invalid(list.into_iter().map(|trouble| Problem::below(root, trouble)).collect())
+            }
+            Refusal::Coded { code, detail } => Self::Coded { status: status_of(code), detail },
+            Refusal::WrongKey => Self::new(StatusCode::CONFLICT, words::WRONG_KEY),
+            Refusal::Damaged => Self::new(StatusCode::CONFLICT, words::DAMAGED),
+            Refusal::TooLarge(detail) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            Refusal::Fault(fault) => fault.into(),
+        }
     }
 }
 
@@ -161,6 +206,7 @@ impl IntoResponse for ApiError {
             Self::Refused { status, detail } => {
                 (status, axum::Json(json!({"detail": detail}))).into_response()
             }
+            Self::Coded { status, detail } => (status, axum::Json(json!({"detail": detail}))).into_response(),
             Self::Invalid(problems) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({"detail": problems}))).into_response()
             }
@@ -232,7 +278,7 @@ mod tests {
         Reason::Defect,
         Reason::Changed { tail: Some(types::Seq(1)) },
     ];
-    const CODES: [Code; 11] = [
+    const CODES: [Code; 13] = [
         Code::BadRequest,
         Code::Forbidden,
         Code::NotFound,
@@ -243,6 +289,8 @@ mod tests {
         Code::Absent,
         Code::Full,
         Code::TooLarge,
+        Code::Upstream,
+        Code::UpstreamSlow,
         Code::Internal,
     ];
 

@@ -31,6 +31,13 @@ pub struct Files {
     pub tasks: Tasks,
 }
 
+/// How much of secrets is shown to whoever may see it.
+#[derive(Clone, Copy)]
+pub struct Showing {
+    /// Whether anybody is shown them in plain text.
+    pub plain: bool,
+}
+
 /// What all sockets share. Cheap to clone.
 #[derive(Clone)]
 pub struct Sockets {

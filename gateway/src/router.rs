@@ -11,8 +11,8 @@ use crate::described::{Described, Routes};
 use crate::error::ApiError;
 use crate::front::Front;
 use crate::{
-    App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, session, sockets,
-    workspace,
+    App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, rooms, session,
+    sockets, workspace,
 };
 
 /// All routes, and what answers where there is none.
@@ -35,6 +35,7 @@ fn routes(app: &App) -> Routes {
         .merge(about::guarded_routes())
         .merge(conversations::routes())
         .merge(events::routes())
+        .merge(rooms::routes())
         .nest("/api/bash", bash::routes())
         .nest("/api/file", files::routes().merge(files::global_routes()))
         .nest("/api/git", git::routes())
@@ -48,7 +49,7 @@ fn routes(app: &App) -> Routes {
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
     let workspace = workspace::routes()
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::workspace_guard)));
-    open.merge(guarded).merge(workspace)
+    open.merge(guarded).merge(workspace).merge(rooms::own_routes(app))
 }
 
 fn no_route(front: &Front, known: &[String], request: &Request) -> Response {

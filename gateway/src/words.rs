@@ -7,6 +7,13 @@ use types::ConversationId;
 
 const LATER: &str = "The server cannot do this now. Try again later.";
 
+/// Of stored secrets that no known key opens.
+pub(crate) const WRONG_KEY: &str = "Settings file is corrupted or encrypted with a different key: restore that key as \
+                                    OH_SECRET_KEY or add it to OH_PREVIOUS_SECRET_KEYS";
+
+/// Of what is stored and cannot be read.
+pub(crate) const DAMAGED: &str = "What is stored here cannot be read: it is damaged, or a newer release has written it. It was left as it is.";
+
 /// Of a fault in general. Nothing of its cause is in it.
 pub(crate) fn of(fault: &Fault) -> Cow<'static, str> {
     match fault.reason {
@@ -65,6 +72,8 @@ fn of_code(code: Code) -> &'static str {
         Code::Unavailable | Code::Absent => LATER,
         Code::Full => "Insufficient Storage",
         Code::TooLarge => "Payload Too Large",
+        Code::Upstream => "Another server, which was asked for this, has failed.",
+        Code::UpstreamSlow => "Another server, which was asked for this, has not answered in time.",
         Code::Internal => of_reason(Reason::Defect),
     }
 }

@@ -114,6 +114,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         allowed_hosts: source.list("allowed_hosts")?,
         docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
         trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
+        plaintext_secrets: source.flag("plaintext_secrets")?.unwrap_or(true),
         root_path: root_path(source.text("web_url")?.as_deref()),
         runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
         build_git_sha: build("OPENHANDS_BUILD_GIT_SHA"),
@@ -145,7 +146,6 @@ fn secret(keys: Vec<String>) -> Vec<SecretString> {
     keys.into_iter().map(Into::into).collect()
 }
 
-/// The bounds of a setting fit in a `usize`.
 /// Also by its older name, which was about models alone.
 fn private_addresses(source: &Source) -> Result<Option<Private>, Invalid> {
     let of = |allowed: bool| if allowed { Private::Allowed } else { Private::Refused };
@@ -154,6 +154,7 @@ fn private_addresses(source: &Source) -> Result<Option<Private>, Invalid> {
     Ok(said.or(by_older_name).map(of))
 }
 
+/// The bounds of a setting fit in a `usize`.
 pub fn count(number: Option<u64>) -> Option<usize> {
     number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
@@ -236,7 +237,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn whether_private_addresses_are_called_is_said_by_either_name_and_first_by_the_newer() {
         let said = |variables| settings(variables, json!({})).unwrap().private_addresses;
         assert_eq!(said(&[]), None);
@@ -246,6 +246,7 @@ mod tests {
         assert_eq!(said(&both), Some(Private::Refused));
     }
 
+    #[test]
     fn what_this_server_cannot_do_is_refused_at_start() {
         assert!(settings(&[("OH_CONVERSATION_RUNTIME", "docker")], json!({})).is_err());
         assert!(settings(&[("OH_MAX_CONCURRENT_RUNS", "0")], json!({})).is_err());

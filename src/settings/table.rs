@@ -132,6 +132,12 @@ pub const SECTIONS: &[Section] = &[
                 "Host names that a server without keys answers to.",
             ),
             setting(
+                "plaintext_secrets",
+                Flag,
+                "true",
+                "Whether stored secrets are shown in plain text to callers that ask for it and may write; never to web pages.",
+            ),
+            setting(
                 "trust_forwarded_headers",
                 Flag,
                 "false",
@@ -205,12 +211,6 @@ pub const SECTIONS: &[Section] = &[
                  such as `MY_*`. What looks like a secret is inherited only where it is named exactly.",
             ),
             setting(
-                "fsync",
-                Choice(&["always", "interval"]),
-                "always",
-                "With `interval` an event is acknowledged when the operating system has it, and synced within 50 ms.",
-            ),
-            setting(
                 "private_addresses",
                 Choice(&["allow", "refuse"]),
                 "`allow` in one process, `refuse` in a cluster (compose: `allow`)",
@@ -223,6 +223,12 @@ pub const SECTIONS: &[Section] = &[
                 Flag,
                 "none",
                 "The older name of the one above: `true` is `allow`, `false` is `refuse`.",
+            ),
+            setting(
+                "fsync",
+                Choice(&["always", "interval"]),
+                "always",
+                "With `interval` an event is acknowledged when the operating system has it, and synced within 50 ms.",
             ),
             setting(
                 "conversation_runtime",

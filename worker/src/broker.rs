@@ -99,7 +99,12 @@ fn lost(error: ports::Error) -> TransportError {
 fn refused(fault: Fault) -> TransportError {
     match fault.code {
         Code::Absent => TransportError::Connection("no broker for model calls is there".to_owned()),
-        Code::Busy | Code::Unavailable | Code::Internal | Code::Conflict => {
+        Code::Busy
+        | Code::Unavailable
+        | Code::Upstream
+        | Code::UpstreamSlow
+        | Code::Internal
+        | Code::Conflict => {
             tracing::warn!(%fault, "the broker does not make a model call");
             TransportError::Connection("the broker cannot make the call now".to_owned())
         }

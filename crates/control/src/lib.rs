@@ -3,18 +3,34 @@
 //! For workers: `records` hands conversations to those that run them, `models` calls models for those without keys, and
 //! `storage` says what they may store. All of them are trusted and take a worker's sandbox from the subject it may speak
 //! on, never from what it says. For clients: `conversations` and `commands` do what they ask for, and `placement` knows
-//! which sandbox serves a call and wakes its worker. HTTP is the gateway's.
+//! which sandbox serves a call and wakes its worker. What tenants keep beside them has a folder for each kind (`setup`,
+//! `tenant_secrets`, …), all on the same ground: `shelf`, which holds documents, and `outbound`. HTTP is the gateway's.
 
+pub mod acp;
 mod activity;
+pub mod apps;
+pub mod catalogue;
 pub mod commands;
 mod config;
 pub mod conversations;
+pub mod extensions;
+pub mod facade;
+pub mod launch;
+pub mod logins;
+pub mod mcp;
 pub mod models;
 pub mod placement;
 pub mod records;
+mod refusal;
+pub mod repositories;
+mod rooms;
+pub mod setup;
+pub mod shelf;
 pub mod storage;
 mod tasks;
+pub mod tenant_secrets;
 mod watch;
+pub mod workspaces;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,11 +45,14 @@ use vault::Vault;
 
 pub use activity::Activity;
 use commands::Commands;
-pub use config::{Config, Mode};
+pub use config::{Config, GITHUB, Mode};
 use conversations::Conversations;
 use models::Models;
 use placement::{Fleet, Single, Workers};
 use records::Records;
+pub use refusal::Refusal;
+pub use rooms::{Ground, Rooms};
+use shelf::Shelves;
 pub use tasks::Tasks;
 pub use watch::watched;
 
@@ -49,6 +68,7 @@ pub struct Control {
     pub workers: Workers,
     pub conversations: Conversations,
     pub commands: Commands,
+    pub rooms: Rooms,
     pub activity: Activity,
     /// Cancelled when the runs that an earlier process left are closed, or in a cluster, where a worker may not come, when
     /// that takes too long.
@@ -68,6 +88,7 @@ impl Control {
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
         let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
+        let (outbound, github_url) = (config.outbound.clone(), config.github_url.clone());
         let conversations_path = config.conversations_path.as_path().into();
         let records = Records::new(&config, vault.clone(), index);
         let models = Models::new(&config, ports, vault.clone(), index, tasks);
@@ -100,10 +121,18 @@ impl Control {
             workers: workers.clone(),
             records,
             models,
-            vault,
+            vault: vault.clone(),
             activity: activity.clone(),
             tasks: tasks.clone(),
         });
+        let rooms = Rooms::new(&Ground {
+            shelves: Shelves::new(ports.kv.clone(), vault),
+            outbound,
+            github_url,
+            workers: workers.clone(),
+            tasks: tasks.clone(),
+        });
+        tasks.spawn_until_drain(rooms.clone().seal_anew());
         if is_cluster {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);
@@ -116,6 +145,7 @@ impl Control {
             workers,
             conversations,
             commands,
+            rooms,
             activity,
             settled,
         })

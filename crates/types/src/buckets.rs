@@ -20,6 +20,18 @@ pub const IDEMPOTENCY: &str = "IDEMPOTENCY";
 pub const BUDGETS: &str = "BUDGETS";
 /// Bytes that the logs of a sandbox hold, by sandbox. Written by gateways.
 pub const STORED: &str = "STORED";
+/// What tenants keep, one document each, by tenant: settings and profiles.
+pub const SETTINGS: &str = "SETTINGS";
+/// The same: named secrets.
+pub const SECRETS: &str = "SECRETS";
+/// The same: folders that the user interface offers.
+pub const WORKSPACES: &str = "WORKSPACES";
+/// The same: what is installed.
+pub const EXTENSIONS: &str = "EXTENSIONS";
+/// The pieces of what is installed: `<tenant>.<digest>.<n>`.
+pub const EXTENSION_PARTS: &str = "EXTENSION_PARTS";
+/// What tenants keep, by tenant: logins with providers, and those under way.
+pub const LOGINS: &str = "LOGINS";
 
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
@@ -33,8 +45,24 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const PROBE_KEY: &str = "probe";
 
 /// All buckets of the port.
-pub const ALL: [&str; 10] =
-    [CONVERSATIONS, PROJECTIONS, SANDBOXES, PLACES, ALLOCATIONS, LEASES, IDEMPOTENCY, BUDGETS, STORED, PROBE];
+pub const ALL: [&str; 16] = [
+    CONVERSATIONS,
+    PROJECTIONS,
+    SANDBOXES,
+    PLACES,
+    ALLOCATIONS,
+    LEASES,
+    IDEMPOTENCY,
+    BUDGETS,
+    STORED,
+    SETTINGS,
+    SECRETS,
+    WORKSPACES,
+    EXTENSIONS,
+    EXTENSION_PARTS,
+    LOGINS,
+    PROBE,
+];
 
 /// After this long without a write a value is gone; `None`: never. Adapters of a cluster keep to it; the
 /// embedded one keeps values, and who reads them looks at their age.

@@ -8,11 +8,13 @@ use serde::Serialize;
 use crate::error::ApiError;
 use crate::extract::Json;
 use crate::handles::About;
+use crate::rooms;
 use crate::schema::init::{InitRequest, InitStatus};
 
 /// The version of the API that is spoken here; clients compare it.
 pub(crate) const API_LEVEL: &str = "1.58.2";
 
+/// Of what is no room.
 const CAPABILITIES: [&str; 3] =
     ["conversation_runtime_routes_v1", "idempotent_conversation_create_v1", "tool_catalog_v1"];
 
@@ -78,7 +80,7 @@ fn describe(about: &About, activity: &Activity) -> ServerInfo {
         runtime_idle_timeout_seconds: about.runtime_idle_timeout_seconds,
         conversation_runtime: runtimes.default.to_owned(),
         available_conversation_runtimes: runtimes.choice.iter().copied().map(str::to_owned).collect(),
-        capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
+        capabilities: CAPABILITIES.into_iter().chain(rooms::capabilities()).map(str::to_owned).collect(),
         app_backend_ingress_url: None,
         max_foreground_terminal_timeout_seconds: about
             .runtime_idle_timeout_seconds

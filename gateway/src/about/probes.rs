@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use control::shelf::SecretHealth;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -35,8 +36,15 @@ fn ok() -> Response {
 /// The store takes a value and gives it back, and no run that an earlier process left is called running any more.
 #[utoipa::path(get, path = "/ready", tag = "Server Details", security(()),
     responses((status = 200, body = HealthStatus), (status = 503, description = "Not yet, or not now", body = HealthStatus)))]
-pub async fn ready(State(readiness): State<Readiness>) -> Response {
+pub async fn ready(
+    State(readiness): State<Readiness>,
+    State(secret_health): State<SecretHealth>,
+) -> Response {
     match readiness.check().await {
+        // It serves all the same: only who needs one of them is refused.
+        Ok(()) if secret_health.unopened() > 0 => {
+            (JSON, r#"{"status":"ready","secrets":"unreadable"}"#).into_response()
+        }
         Ok(()) => (JSON, r#"{"status":"ready"}"#).into_response(),
         Err(message) => {
             let body = json!({"status": "initializing", "message": message});

@@ -1,14 +1,18 @@
 //! Extractors that answer what does not fit with the contract's 422 lists, never echoing what was sent.
 
 mod describe;
+mod expose;
 mod json;
+mod names;
 mod object;
 mod params;
 mod query;
 mod shape;
 
+pub use expose::Expose;
 pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
+pub use names::check_profile_name;
 pub use object::Object;
 pub(crate) use params::uuid_param;
 pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values, truth};

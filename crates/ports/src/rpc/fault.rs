@@ -29,6 +29,10 @@ pub enum Code {
     Full,
     /// The call or its answer is larger than what can be sent.
     TooLarge,
+    /// Another server, which was asked for it, has failed.
+    Upstream,
+    /// Another server, which was asked for it, has not answered in time.
+    UpstreamSlow,
     Internal,
 }
 
@@ -160,9 +164,15 @@ impl From<Fault> for Error {
             (Code::Full, _) => Self::Full(fault.public),
             (Code::TooLarge, _) => Self::TooLarge(text()),
             (Code::Unavailable | Code::Absent | Code::Busy, _) => Self::Unavailable(text()),
-            (Code::BadRequest | Code::Forbidden | Code::Invalid | Code::Internal, _) => {
-                Self::Internal(text())
-            }
+            (
+                Code::BadRequest
+                | Code::Forbidden
+                | Code::Invalid
+                | Code::Upstream
+                | Code::UpstreamSlow
+                | Code::Internal,
+                _,
+            ) => Self::Internal(text()),
         }
     }
 }

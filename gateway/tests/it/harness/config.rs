@@ -49,6 +49,7 @@ pub fn config() -> Config {
         site: Site {
             allow_cors_origins: vec!["https://app.example".to_owned()],
             allowed_hosts: vec!["known.example".to_owned()],
+            plaintext_secrets: true,
             build_git_sha: "unknown".to_owned(),
             build_git_ref: "unknown".to_owned(),
             ..Site::default()
@@ -65,6 +66,7 @@ pub fn config() -> Config {
         mode: Mode::Single,
         tenant_budget_usd: None,
         outbound: Outbound::default(),
+        github_url: control::GITHUB.into(),
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),
@@ -106,8 +108,9 @@ pub async fn app(folder: &Path) -> (App, embedded::Guard) {
 }
 
 async fn prepare(config: Config, ports: &Ports) -> Result<App, Error> {
+    let vault = vault_of(&config.gateway);
     let checked = manyhands_gateway::check(config.gateway)?;
-    let control = start_control(config.control, ports, &CancellationToken::new()).await;
+    let control = start_control(vault, config.control, ports, &CancellationToken::new()).await;
     Ok(manyhands_gateway::server::prepare(checked, ports, control))
 }
 
@@ -117,11 +120,22 @@ pub(super) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let vault = vault_of(&config.gateway);
     let checked = manyhands_gateway::check(config.gateway)?;
-    let control = start_control(config.control, &ports, &stop).await;
+    let control = start_control(vault, config.control, &ports, &stop).await;
     manyhands_gateway::run(checked, &ports, control, listener, &stop).await
 }
 
-async fn start_control(config: control::Config, ports: &Ports, stop: &CancellationToken) -> Control {
-    Control::start(config, ports, vault(), stop.child_token()).await.unwrap()
+/// Of the gateway's secret key and of those before it.
+fn vault_of(gateway: &Gateway) -> Arc<Vault> {
+    Arc::new(Vault::new(&gateway.secret_key, &gateway.site.previous_secret_keys))
+}
+
+async fn start_control(
+    vault: Arc<Vault>,
+    config: control::Config,
+    ports: &Ports,
+    stop: &CancellationToken,
+) -> Control {
+    Control::start(config, ports, vault, stop.child_token()).await.unwrap()
 }

@@ -68,6 +68,14 @@ pub fn path_for(template: &str, id: &str) -> String {
         ("{event_id}", command),
         ("{file_path}", "a.txt"),
         ("{sha}", "abcdef"),
+        ("{connection_id}", "c1"),
+        ("{extension_name}", "x1"),
+        ("{job_id}", "j1"),
+        ("{name}", "p1"),
+        ("{plugin_name}", "p1"),
+        ("{profile_id}", "p1"),
+        ("{settings_key}", "s1"),
+        ("{skill_name}", "s1"),
     ] {
         path = path.replace(name, value);
     }
@@ -81,18 +89,72 @@ pub fn path_for(template: &str, id: &str) -> String {
 
 /// A body the operation takes.
 pub fn body_for(method: &Method, template: &str) -> Option<Value> {
-    let below = template.rsplit('/').next().unwrap();
-    let body = match (method.as_str(), below) {
-        ("GET", "events" | "") => json!([]),
-        ("POST", "events") => json!({"role": "user", "content": [{"type": "text", "text": "x"}]}),
-        ("POST", "respond_to_confirmation") => json!({"accept": false}),
-        ("POST", "confirmation_policy") => json!({"policy": {"kind": "NeverConfirm"}}),
-        ("POST", "security_analyzer") => json!({"security_analyzer": null}),
-        ("POST", "secrets") => json!({"secrets": {"A": "b"}}),
-        ("POST", "ask_agent") => json!({"question": "?"}),
-        ("POST", "switch_llm") => json!({"llm": {"model": "m"}}),
-        ("POST", "start_bash_command" | "execute_bash_command") => json!({"command": "true"}),
-        ("PATCH", _) => json!({"title": "t"}),
+    let of_conversation = template.strip_prefix("/api/conversations/{conversation_id}");
+    let body = match (method.as_str(), of_conversation.unwrap_or(template)) {
+        ("GET", path) if path == "/events" || path.ends_with('/') => json!([]),
+        ("POST", "/events") => json!({"role": "user", "content": [{"type": "text", "text": "x"}]}),
+        ("POST", "/events/respond_to_confirmation") => json!({"accept": false}),
+        ("POST", "/confirmation_policy") => json!({"policy": {"kind": "NeverConfirm"}}),
+        ("POST", "/security_analyzer") => json!({"security_analyzer": null}),
+        ("POST", "/secrets") => json!({"secrets": {"A": "b"}}),
+        ("POST", "/ask_agent") => json!({"question": "?"}),
+        ("POST", "/switch_llm") => json!({"llm": {"model": "m"}}),
+        ("POST", "/switch_profile") => json!({"profile_name": "p1"}),
+        ("POST", "/switch_acp_model") => json!({"model": "m"}),
+        ("POST", "/goal") => json!({"objective": "o"}),
+        ("POST", "/navigate") => json!({"event_id": null}),
+        ("POST", "/children") => json!({"task": "t"}),
+        ("POST", "/load_plugin") => json!({"plugin_ref": "p"}),
+        ("PATCH", "") => json!({"title": "t"}),
+        ("POST", path) if path.ends_with("_bash_command") => json!({"command": "true"}),
+        _ => return body_of_room(method, template),
+    };
+    Some(body)
+}
+
+fn body_of_room(method: &Method, template: &str) -> Option<Value> {
+    let llm = json!({"model": "openai/m", "api_key": "sk-secret"});
+    let body = match (method.as_str(), template) {
+        ("PATCH", "/api/settings") => json!({"misc_settings_diff": {"a": 1}}),
+        ("POST" | "PATCH", "/api/settings/mcp/{settings_key}") => json!({"command": "true"}),
+        ("PUT", "/api/settings/secrets") => json!({"name": "A", "value": "sk-secret"}),
+        ("POST", "/api/workspaces") => json!({"workspaces": [{"id": "w", "name": "w", "path": "/w"}]}),
+        ("POST", "/api/workspaces/parents") => json!({"parents": [{"id": "w", "name": "w", "path": "/w"}]}),
+        ("POST", "/api/profiles/{name}" | "/api/profiles/{name}/validate") => json!({ "llm": llm }),
+        ("POST", path) if path.ends_with("/rename") => json!({"new_name": "p2"}),
+        ("POST", "/api/agent-profiles/{name}") => json!({"llm_profile_ref": "p1"}),
+        ("POST", "/api/meta-profiles/{name}") => {
+            json!({"classifier_model": "p1", "classes": [{"name": "a", "description": "b", "model": "p1"}]})
+        }
+        ("POST", "/api/llm/provider-connections") => json!({"display_name": "D", "api_key": "sk-secret"}),
+        ("PATCH", "/api/llm/provider-connections/{connection_id}") => json!({"display_name": "E"}),
+        ("POST", "/api/llm/subscription/openai/device/poll") => json!({"device_code": "d"}),
+        ("POST", "/api/skills" | "/api/plugins" | "/api/sub-agents") => {
+            json!({"load_user": false, "load_project": false})
+        }
+        ("POST", "/api/hooks") => json!({}),
+        (
+            "POST",
+            "/api/skills/install"
+            | "/api/plugins/install"
+            | "/api/plugins/fetch"
+            | "/api/canvas-extensions/install",
+        ) => {
+            json!({"source": "/nowhere"})
+        }
+        ("PATCH", path) if path.contains("/installed/") => json!({"enabled": true}),
+        ("POST", path) if path.ends_with("/backend/prepare") || path.ends_with("/backend/start") => {
+            json!({"revision": 1})
+        }
+        ("POST", "/api/mcp/test" | "/api/mcp/oauth/start") => json!({"server": {"command": "true"}}),
+        ("POST", "/api/mcp/oauth/callback/{job_id}") => {
+            json!({"callback_url": "http://127.0.0.1:1/callback"})
+        }
+        ("POST", "/api/acp/models") => json!({"agent_settings": {"agent_kind": "acp"}}),
+        ("POST", "/v1/chat/completions") => {
+            json!({"model": "openhands_p1", "messages": [{"role": "user", "content": "x"}]})
+        }
+        ("POST", "/v1/responses") => json!({"model": "openhands_p1", "input": "x"}),
         _ => return None,
     };
     Some(body)

@@ -1,0 +1,70 @@
+//! After the secret key was changed: what only a previous one opens is sealed with the current one, so that the previous one can
+//! be given up.
+
+use std::future::ready;
+
+use futures_util::TryStreamExt;
+use ports::Update;
+use types::TenantId;
+
+use super::document::Stored;
+use super::{Change, Kept, Shelves};
+use crate::Refusal;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotated {
+    pub renewed: u64,
+    /// Neither the current key nor a previous one opens them.
+    pub unopened: u64,
+}
+
+impl Shelves {
+    /// Seals anew what all tenants keep of one kind. What cannot be opened stays as it is.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn rotate<T: Kept>(&self) -> Result<Rotated, Refusal> {
+        let bucket = self.bucket::<T>();
+        let tenants = bucket.scan().try_filter_map(|update| ready(Ok(tenant_of(update))));
+        let mut rotated = Rotated::default();
+        for tenant in tenants.try_collect::<Vec<TenantId>>().await? {
+            let one = self.rotate_one::<T>(&tenant).await?;
+            if one.unopened > 0 {
+                tracing::error!(%tenant, bucket = T::BUCKET, secrets = one.unopened, "stored secrets cannot be opened: \
+                    set the key that they were sealed with as OH_SECRET_KEY, or add it to OH_PREVIOUS_SECRET_KEYS");
+            }
+            if one.renewed > 0 {
+                tracing::info!(%tenant, bucket = T::BUCKET, secrets = one.renewed, "secrets are sealed with the new key");
+            }
+            rotated.renewed += one.renewed;
+            rotated.unopened += one.unopened;
+        }
+        Ok(rotated)
+    }
+
+    async fn rotate_one<T: Kept>(&self, tenant: &TenantId) -> Result<Rotated, Refusal> {
+        let sealing = self.sealing::<T>(tenant);
+        self.change(tenant, |kept: &mut T| {
+            let mut rotated = Rotated::default();
+            kept.each_sealed(&mut |sealed| match sealing.renewed(sealed) {
+                Ok(None) => {}
+                Ok(Some(renewed)) => {
+                    *sealed = renewed;
+                    rotated.renewed += 1;
+                }
+                Err(_) => rotated.unopened += 1,
+            });
+            Ok(if rotated.renewed > 0 { Change::Write(rotated) } else { Change::Nothing(rotated) })
+        })
+        .await
+    }
+}
+
+/// Whose shelf it is; one that cannot be read is left out.
+fn tenant_of<T>(update: Update<Stored<T>>) -> Option<TenantId> {
+    match update {
+        Update::Put { key, stored } if matches!(stored.value, Stored::Whole(_)) => TenantId::parse(&key),
+        _ => None,
+    }
+}

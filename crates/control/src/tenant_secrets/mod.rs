@@ -1,0 +1,79 @@
+//! The named secrets that a tenant keeps. No conversation gets one by itself: a client names those that it may look up.
+
+mod document;
+
+use secrecy::{ExposeSecret, SecretString};
+use types::TenantId;
+
+use crate::Refusal;
+use crate::rooms::Ground;
+use crate::shelf::{Change, Shelves};
+pub use document::{Listed, NamedSecrets};
+use document::{MOST_BYTES, MOST_SECRETS, Named};
+
+/// The named secrets of tenants. Cheap to clone.
+#[derive(Clone)]
+pub struct TenantSecrets {
+    shelves: Shelves,
+}
+
+impl TenantSecrets {
+    pub(crate) fn new(ground: &Ground) -> Self {
+        Self { shelves: ground.shelves.clone() }
+    }
+
+    /// In the order in which they were made, without values.
+    ///
+    /// # Errors
+    /// Those of the shelf.
+    pub async fn list(&self, tenant: &TenantId) -> Result<Vec<Listed>, Refusal> {
+        Ok(self.shelves.read::<NamedSecrets>(tenant).await?.listed())
+    }
+
+    /// # Errors
+    /// `Missing`, `WrongKey`, those of the shelf.
+    pub async fn value(&self, tenant: &TenantId, name: &str) -> Result<SecretString, Refusal> {
+        let kept = self.shelves.read::<NamedSecrets>(tenant).await?;
+        let secret = kept.get(name).ok_or_else(missing)?;
+        Ok(self.shelves.sealing::<NamedSecrets>(tenant).open(&secret.value)?)
+    }
+
+    /// Makes a secret, or replaces the one of its name, which keeps its place.
+    ///
+    /// # Errors
+    /// `TooLarge`, those of the shelf.
+    pub async fn put(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &SecretString,
+        description: Option<&str>,
+    ) -> Result<(), Refusal> {
+        if value.expose_secret().len() > MOST_BYTES {
+            return Err(Refusal::TooLarge("A secret may have at most 64 KiB."));
+        }
+        let sealed = self.shelves.sealing::<NamedSecrets>(tenant).seal(value.expose_secret());
+        let put = |kept: &mut NamedSecrets| {
+            kept.put(Named::new(name, &sealed, description));
+            if kept.len() > MOST_SECRETS {
+                return Err(Refusal::TooLarge("A tenant may keep at most 1,000 secrets."));
+            }
+            Ok(Change::Write(()))
+        };
+        self.shelves.change(tenant, put).await
+    }
+
+    /// # Errors
+    /// `Missing`, those of the shelf.
+    pub async fn delete(&self, tenant: &TenantId, name: &str) -> Result<(), Refusal> {
+        let delete = |kept: &mut NamedSecrets| match kept.remove(name) {
+            true => Ok(Change::Write(())),
+            false => Err(missing()),
+        };
+        self.shelves.change(tenant, delete).await
+    }
+}
+
+fn missing() -> Refusal {
+    Refusal::Missing("Secret not found".to_owned())
+}

@@ -1,0 +1,84 @@
+//! The folders that the user interface offers: a list of them, and one of folders whose folders it offers.
+
+mod document;
+
+use types::TenantId;
+
+use crate::Refusal;
+use crate::rooms::Ground;
+use crate::shelf::{Change, Shelves};
+use document::MOST_FOLDERS;
+pub use document::{Folder, Folders};
+
+/// The folders that the user interface offers. Cheap to clone.
+#[derive(Clone)]
+pub struct Workspaces {
+    shelves: Shelves,
+}
+
+/// One of the two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    Workspaces,
+    Parents,
+}
+
+impl Workspaces {
+    pub(crate) fn new(ground: &Ground) -> Self {
+        Self { shelves: ground.shelves.clone() }
+    }
+
+    /// # Errors
+    /// Those of the shelf.
+    pub async fn all(&self, tenant: &TenantId) -> Result<Folders, Refusal> {
+        self.shelves.read(tenant).await
+    }
+
+    /// Adds those whose paths are not in the list yet; answers everything.
+    ///
+    /// # Errors
+    /// `TooLarge`, those of the shelf.
+    pub async fn add(&self, tenant: &TenantId, list: List, given: &[Folder]) -> Result<Folders, Refusal> {
+        let add = |folders: &mut Folders| {
+            let listed = list.of(folders);
+            for folder in given {
+                if !listed.iter().any(|known| known.path == folder.path) {
+                    listed.push(folder.clone());
+                }
+            }
+            if listed.len() > MOST_FOLDERS {
+                return Err(Refusal::TooLarge("A list may have at most 5,000 folders."));
+            }
+            Ok(Change::Write(folders.clone()))
+        };
+        self.shelves.change(tenant, add).await
+    }
+
+    /// # Errors
+    /// `Missing`, those of the shelf.
+    pub async fn remove(&self, tenant: &TenantId, list: List, path: &str) -> Result<(), Refusal> {
+        let remove = |folders: &mut Folders| {
+            let listed = list.of(folders);
+            let before = listed.len();
+            listed.retain(|folder| folder.path != path);
+            if listed.len() == before { Err(list.missing()) } else { Ok(Change::Write(())) }
+        };
+        self.shelves.change(tenant, remove).await
+    }
+}
+
+impl List {
+    fn of(self, folders: &mut Folders) -> &mut Vec<Folder> {
+        match self {
+            Self::Workspaces => &mut folders.workspaces,
+            Self::Parents => &mut folders.parents,
+        }
+    }
+
+    fn missing(self) -> Refusal {
+        Refusal::Missing(match self {
+            Self::Workspaces => "Workspace not found".to_owned(),
+            Self::Parents => "Workspace parent not found".to_owned(),
+        })
+    }
+}

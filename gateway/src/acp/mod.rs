@@ -1,0 +1,10 @@
+//! Models of agents behind the Agent Client Protocol.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

@@ -1,0 +1,10 @@
+//! Connections with providers of models, which profiles share.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

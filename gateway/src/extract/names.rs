@@ -1,0 +1,35 @@
+//! Names of profiles, in paths and bodies.
+
+use crate::error::{ApiError, Problem};
+
+/// What names of profiles look like.
+const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+const MOST: usize = 64;
+
+/// # Errors
+/// For what is no name of a profile.
+pub fn check_profile_name(name: &str, loc: &[&str]) -> Result<(), ApiError> {
+    if is_profile_name(name) { Ok(()) } else { Err(Problem::mismatch(loc, PATTERN).into()) }
+}
+
+fn is_profile_name(name: &str) -> bool {
+    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-');
+    name.len() <= MOST
+        && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && name.bytes().all(is_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_profiles_are_those_of_the_pattern() {
+        for name in ["a", "p2.json", "a..b", "x.", "0_-", &"a".repeat(64)] {
+            assert!(is_profile_name(name), "{name}");
+        }
+        for name in ["", ".a", "-", "../x", "a b", "ä", "a/b", "a\n", &"a".repeat(65)] {
+            assert!(!is_profile_name(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The models and providers there are, and logins with a provider.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

@@ -1,0 +1,10 @@
+//! MCP servers, tried out and logged in to.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

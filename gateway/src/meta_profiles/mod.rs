@@ -1,0 +1,10 @@
+//! Meta-profiles: how a conversation chooses between models.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

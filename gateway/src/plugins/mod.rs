@@ -1,0 +1,10 @@
+//! Plugins, those of projects and those that are installed.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}

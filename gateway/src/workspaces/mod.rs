@@ -1,0 +1,10 @@
+//! Folders that the user interface offers.
+
+use crate::described::Routes;
+
+/// What `/server_info` says of it.
+pub const CAPABILITIES: &[&str] = &[];
+
+pub fn routes() -> Routes {
+    Routes::new()
+}
