@@ -7,3 +7,4 @@ pub mod conversation;
 pub mod event;
 pub mod foreign_event;
 pub mod init;
+pub mod settings;

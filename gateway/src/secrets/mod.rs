@@ -1,10 +1,39 @@
-//! Named secrets that a tenant keeps.
+//! Named secrets that a tenant keeps. Values are given out one at a time, and never in a list.
 
-use crate::described::Routes;
+mod read;
+mod write;
+
+use serde::Serialize;
+
+use crate::described::{Routes, routes};
+use crate::error::{ApiError, ApiResult};
 
 /// What `/server_info` says of it.
 pub const CAPABILITIES: &[&str] = &[];
 
 pub fn routes() -> Routes {
     Routes::new()
+        .routes(routes!(read::list_secrets, write::create_secret))
+        .routes(routes!(read::get_secret_value, write::delete_secret))
+}
+
+/// A secret without its value.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct SecretItemResponse {
+    name: String,
+    description: Option<String>,
+}
+
+const NAME: &str = "Invalid secret name format. Must start with a letter, contain only letters, numbers, and underscores, \
+                    and be 1-64 characters long.";
+const MOST: usize = 64;
+
+/// # Errors
+/// For what is no name of a variable.
+fn check_name(name: &str) -> ApiResult<()> {
+    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_';
+    let fits = name.len() <= MOST
+        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && name.bytes().all(is_inner);
+    if fits { Ok(()) } else { Err(ApiError::unprocessable(NAME)) }
 }

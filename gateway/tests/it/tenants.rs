@@ -300,3 +300,39 @@ async fn a_conversation_that_takes_over_a_deleted_ones_id_is_not_the_first_ones_
     .await;
     assert_eq!(as_tenant(&server, "first", Method::GET, &path, None).await.0, 404);
 }
+
+/// What belongs to sandboxes, and has no words of its own for a tenant without one.
+const OF_SANDBOXES: [&str; 4] = ["/api/bash", "/api/file", "/api/git/c", "/api/git/d"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_tenant_keeps_no_other_is_shown() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let is_kept = |(_, path): &(Method, String)| {
+        let is_elsewhere =
+            path.contains("conversation") || OF_SANDBOXES.iter().any(|start| path.starts_with(start));
+        path.starts_with("/api/") && !is_elsewhere
+    };
+    let kept: Vec<_> = operations(&document).into_iter().filter(is_kept).collect();
+    for operation in kept.iter().filter(|(method, _)| method != Method::GET && method != Method::DELETE) {
+        call(&server, "a", operation, UNKNOWN).await;
+    }
+    let mut shown = 0;
+    for operation in kept.iter().filter(|(method, _)| method == Method::GET) {
+        let of_stranger = blot_times(call(&server, "b", operation, UNKNOWN).await);
+        // Nobody has ever written anything as this one.
+        let of_nobody = blot_times(call(&server, "c", operation, UNKNOWN).await);
+        assert_eq!(of_stranger, of_nobody, "{operation:?}");
+        shown += usize::from(blot_times(call(&server, "a", operation, UNKNOWN).await) != of_nobody);
+    }
+    assert!(shown >= 3, "{shown} operations show what a tenant keeps");
+}
+
+/// Defaults have the time of reading in them.
+fn blot_times((status, kind, body): (u16, String, String)) -> (u16, String, String) {
+    let body = match body.split_once("\"current_datetime\":\"") {
+        Some((before, after)) => format!("{before}{}", after.split_once('"').map_or(after, |(_, rest)| rest)),
+        None => body,
+    };
+    (status, kind, body)
+}
