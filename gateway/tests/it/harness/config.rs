@@ -82,10 +82,6 @@ pub fn of_cluster(policy: Policy) -> Config {
     config
 }
 
-pub fn vault() -> Arc<Vault> {
-    Arc::new(Vault::new(&SecretString::from("the secret key"), &[]))
-}
-
 /// The stores of a folder.
 pub async fn open(folder: &Path) -> (Ports, embedded::Guard) {
     let options = embedded::Options::within(folder, embedded::Fsync::Interval);
