@@ -61,6 +61,7 @@ def amend(name, root, model):
     if "LLM" in parts or name == "llm":
         llm = parts.get("LLM", root)["properties"]
         llm["fallback_strategy"]["hidden"] = True
+        llm["extra_headers"]["anyOf"][0]["additionalProperties"]["writeOnly"] = True
         llm["is_subscription"] = {"type": "boolean", "always": False}
     if "AgentContext" in parts:
         context = parts["AgentContext"]["properties"]

@@ -10,6 +10,9 @@ use tokio::process::Command;
 
 const SCENARIOS: &str = include_str!("../sdk/scenarios.py");
 
+/// Also in the scenarios.
+const SECRET: &str = "the secret of the server";
+
 async fn python() -> Vec<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/environment.sh");
     let output = Command::new(script).stderr(Stdio::inherit()).output().await.unwrap();
@@ -22,7 +25,7 @@ async fn python() -> Vec<String> {
 async fn passes(scenario: &str, key: Option<&str>) {
     let start = Start::new(env!("CARGO_BIN_EXE_manyhands"));
     let server = match key {
-        Some(key) => start.with_key(key).start(),
+        Some(key) => start.with_key(key).with("OH_SECRET_KEY", SECRET).start(),
         None => start.start(),
     };
     let model = Model::start(0, Vec::new()).await.unwrap();
@@ -64,6 +67,7 @@ scenarios!(
     secrets,
     workspace_calls,
     ask_and_attach,
+    stored_settings,
 );
 
 #[tokio::test]

@@ -214,5 +214,36 @@ def ask_and_attach() -> None:
         again.close()
 
 
+def stored_settings() -> None:
+    """What a workspace tells of settings, and that tokens are those of the SDK's own cipher."""
+    from openhands.sdk.utils.cipher import Cipher
+
+    workspace = Workspace(host=SERVER, api_key=KEY, working_dir=WORK)
+    client = workspace.client
+    servers = {"s": {"command": "true", "env": {"TOKEN": "of-the-server"}}}
+    changed = client.patch("/api/settings", json={"agent_settings_diff": {
+        "llm": {"model": "openai/scripted", "api_key": "sk-stored"}, "mcp_config": servers}})
+    assert changed.status_code == 200 and "sk-stored" not in changed.text, changed.text
+    llm = workspace.get_llm()
+    assert (llm.model, llm.api_key.get_secret_value()) == ("openai/scripted", "sk-stored"), llm
+    server = workspace.get_mcp_config()["s"]
+    assert (server.command, server.env["TOKEN"].get_secret_value()) == ("true", "of-the-server"), server
+
+    kept = client.put("/api/settings/secrets", json={"name": "DEPLOY", "value": "very-secret", "description": "d"})
+    assert kept.status_code == 200, kept.text
+    secret = workspace.get_secrets()["DEPLOY"]
+    assert (secret.get_value(), secret.description) == ("very-secret", "d"), secret
+
+    sealed = client.get("/api/settings", headers={"X-Expose-Secrets": "encrypted"}).json()
+    token = sealed["agent_settings"]["llm"]["api_key"]
+    ours, theirs = Cipher("the secret of the server"), "of the peer"
+    assert ours.decrypt(token).get_secret_value() == "sk-stored", token
+    # And one that the peer's own code has made is taken.
+    from pydantic import SecretStr
+    back = {"llm": {"api_key": ours.encrypt(SecretStr(theirs))}}
+    assert client.patch("/api/settings", json={"agent_settings_diff": back}).status_code == 200
+    assert workspace.get_llm().api_key.get_secret_value() == theirs
+
+
 globals()[NAME]()
 print(f"{NAME}: passed")

@@ -88,7 +88,8 @@ impl Control {
     ) -> ports::Result<Self> {
         let tasks = &Tasks::until(drain);
         let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
-        let (outbound, github_url) = (config.outbound.clone(), config.github_url.clone());
+        let (outbound, github_url, work) =
+            (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let conversations_path = config.conversations_path.as_path().into();
         let records = Records::new(&config, vault.clone(), index);
         let models = Models::new(&config, ports, vault.clone(), index, tasks);
@@ -126,7 +127,7 @@ impl Control {
             tasks: tasks.clone(),
         });
         let rooms = Rooms::new(&Ground {
-            shelves: Shelves::new(ports.kv.clone(), vault),
+            shelves: Shelves::new(ports.kv.clone(), vault, work),
             outbound,
             github_url,
             workers: workers.clone(),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control::setup::Setups;
 use control::tenant_secrets::TenantSecrets;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +59,11 @@ pub(super) async fn get_secret_value(
     Path(name): Path<String>,
 ) -> ApiResult<Response> {
     check_name(&name)?;
-    if !caller.may(Right::Write) {
-        return Err(ApiError::plain(http::StatusCode::FORBIDDEN));
-    }
     let value = secrets.value(&caller.tenant, &name).await?;
+    // Whether there is one of this name the list says, too.
+    if !caller.may(Right::Write) {
+        return Err(ApiError::plain(StatusCode::FORBIDDEN));
+    }
     tracing::info!(tenant = %caller.tenant, secret = name, "a stored secret is given out");
     Ok((HEADERS, value.expose_secret().to_owned()).into_response())
 }

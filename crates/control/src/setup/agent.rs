@@ -8,6 +8,8 @@ use crate::shelf::{Sealing, merge_patch};
 /// What agent settings are written in; clients that were written for an older one send its number.
 const SCHEMA_VERSION: u64 = 9;
 
+const MOST_SERVERS: usize = 200;
+
 /// Switches that older settings had. A program that still sends them means something that does not happen any more.
 const RETIRED: [&str; 2] = ["enable_sub_agents", "enable_switch_llm_tool"];
 
@@ -17,6 +19,7 @@ pub(super) enum Unfit {
     Invalid,
     /// A token in them is not one of this tenant's.
     Unopenable,
+    TooManyServers,
 }
 
 /// What is stored, complete: also what nobody has set, and what was set in part.
@@ -55,6 +58,9 @@ pub(super) fn completed(mut settings: Value) -> Result<Value, Unfit> {
     }
     if let Some(fields) = filled.as_object_mut() {
         fields.insert("schema_version".to_owned(), SCHEMA_VERSION.into());
+    }
+    if servers(&mut filled).count() > MOST_SERVERS {
+        return Err(Unfit::TooManyServers);
     }
     for server in servers(&mut filled) {
         mcp_server_is_whole(server).map_err(|_| Unfit::Invalid)?;

@@ -10,7 +10,6 @@ use super::{Settings, Setup, Setups, mcp_server_is_whole};
 use crate::Refusal;
 use crate::shelf::{Change, Expose, Sealing, merge_patch};
 
-const MOST_SERVERS: usize = 200;
 const MOST_KEY_BYTES: usize = 256;
 const MOST_BYTES: usize = 256 << 10;
 
@@ -30,9 +29,6 @@ impl Setups {
         self.change_servers(tenant, |sealing, servers| {
             if servers.contains_key(key) {
                 return Err(Refusal::Taken(format!("MCP server '{key}' already exists")));
-            }
-            if servers.len() >= MOST_SERVERS {
-                return Err(Refusal::TooLarge("Settings may have at most 200 MCP servers."));
             }
             let mut server = server.clone();
             take(sealing, forms::mcp_server(), &mut server, &Value::Null)?;

@@ -175,10 +175,11 @@ fn conversation_changed(stored: &Value, change: &Map<String, Value>) -> Result<V
 }
 
 pub(super) fn refused(unfit: Unfit) -> Refusal {
-    Refusal::Unfit(match unfit {
-        Unfit::Invalid => "Settings validation failed".to_owned(),
-        Unfit::Unopenable => {
-            "A sealed secret in the request cannot be opened with this server's key".to_owned()
-        }
-    })
+    match unfit {
+        Unfit::Invalid => Refusal::Unfit("Settings validation failed".to_owned()),
+        Unfit::Unopenable => Refusal::Unfit(
+            "A sealed secret in the request cannot be opened with this server's key".to_owned(),
+        ),
+        Unfit::TooManyServers => Refusal::TooLarge("Settings may have at most 200 MCP servers."),
+    }
 }

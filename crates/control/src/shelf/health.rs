@@ -4,17 +4,27 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use telemetry::metrics::Work;
+
 /// How often a stored secret did not open since the start. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct SecretHealth(Arc<AtomicU64>);
+#[derive(Clone)]
+pub struct SecretHealth {
+    unopened: Arc<AtomicU64>,
+    metrics: Work,
+}
 
 impl SecretHealth {
+    pub(super) fn new(metrics: Work) -> Self {
+        Self { unopened: Arc::default(), metrics }
+    }
+
     pub(super) fn note_unopened(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.metrics.secret_unopened();
+        self.unopened.fetch_add(1, Ordering::Relaxed);
     }
 
     #[must_use]
     pub fn unopened(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.unopened.load(Ordering::Relaxed)
     }
 }

@@ -41,6 +41,7 @@ mod tests;
 use std::sync::Arc;
 
 use ports::Kv;
+use telemetry::metrics::Work;
 use types::TenantId;
 use vault::Vault;
 
@@ -61,8 +62,8 @@ pub struct Shelves {
 
 impl Shelves {
     #[must_use]
-    pub fn new(kv: Arc<dyn Kv>, vault: Arc<Vault>) -> Self {
-        Self { kv, vault, health: SecretHealth::default() }
+    pub fn new(kv: Arc<dyn Kv>, vault: Arc<Vault>, metrics: Work) -> Self {
+        Self { kv, vault, health: SecretHealth::new(metrics) }
     }
 
     /// Whether stored secrets could be opened so far.

@@ -18,7 +18,8 @@ fn found(form: &Form, value: &Value) -> Vec<String> {
 #[test]
 fn every_secret_is_found_and_nothing_else() {
     let settings = json!({
-        "llm": {"model": "m", "api_key": "1", "aws_session_token": "2", "base_url": "http://x"},
+        "llm": {"model": "m", "api_key": "1", "aws_session_token": "2", "base_url": "http://x",
+            "extra_headers": {"Authorization": "12"}},
         "mcp_config": {"s": {"command": "c", "args": ["a"], "env": {"K": "3"}, "headers": {"H": "4"},
             "auth": {"strategy": "oauth2", "authentication": {"client_id": "i", "client_secret": "5"},
                 "state": {"tokens": {"access_token": "6", "token_type": "bearer"}}}}},
@@ -35,6 +36,7 @@ fn every_secret_is_found_and_nothing_else() {
         [
             "llm.api_key",
             "llm.aws_session_token",
+            "llm.extra_headers.Authorization",
             "mcp_config.s.env.K",
             "mcp_config.s.headers.H",
             "mcp_config.s.auth.authentication.client_secret",

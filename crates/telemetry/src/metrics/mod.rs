@@ -122,6 +122,7 @@ mod tests {
         seen.placement.started(true, Duration::from_secs(1));
         seen.placement.stand(&SandboxCounts { waiting: 3, runs: 2, ..SandboxCounts::default() });
         let waiting = seen.work.waiting_call();
+        seen.work.secret_unopened();
         seen.calls.begun("rec");
         seen.calls.begun("rec");
         seen.calls.ended("rec");
@@ -141,6 +142,7 @@ mod tests {
             r#"manyhands_sandboxes{state="waiting"} 3"#,
             "manyhands_sandbox_runs 2",
             "manyhands_model_calls_waiting 1",
+            "manyhands_unopened_secrets_total 1",
             r#"manyhands_calls{service="rec"} 1"#,
             r#"manyhands_call_failures_total{service="rec",why="busy"} 1"#,
         ] {

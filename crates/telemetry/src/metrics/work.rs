@@ -21,6 +21,7 @@ pub struct Work {
     cost: Counter<f64, AtomicU64>,
     runs: Gauge,
     waiting_calls: Gauge,
+    unopened_secrets: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,6 +38,7 @@ impl Work {
             cost: Counter::default(),
             runs: Gauge::default(),
             waiting_calls: Gauge::default(),
+            unopened_secrets: Counter::default(),
         };
         registry.register("appends", "Records appended to logs", new.appends.clone());
         registry.register("steps", "Answers of models", new.steps.clone());
@@ -49,6 +51,8 @@ impl Work {
             "Calls that wait for their provider's pause to end",
             waiting,
         );
+        let unopened = new.unopened_secrets.clone();
+        registry.register("unopened_secrets", "Stored secrets that no known key has opened", unopened);
         new
     }
 
@@ -70,6 +74,11 @@ impl Work {
         }
         self.steps.inc();
         self.cost.inc_by(cost);
+    }
+
+    /// A stored secret was sealed with a key that is not known.
+    pub fn secret_unopened(&self) {
+        self.unopened_secrets.inc();
     }
 
     /// A run that is under way until this is dropped.

@@ -10,6 +10,7 @@ use ports::Ports;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use telemetry::metrics::Metrics;
 use types::TenantId;
 use types::buckets::SETTINGS;
 use vault::Vault;
@@ -52,7 +53,8 @@ async fn open(folder: &Path) -> (Ports, embedded::Guard) {
 
 fn shelves(ports: &Ports, current: &str, previous: &[&str]) -> Shelves {
     let previous: Vec<SecretString> = previous.iter().map(|&key| key.into()).collect();
-    Shelves::new(ports.kv.clone(), Arc::new(Vault::new(&current.into(), &previous)))
+    let vault = Arc::new(Vault::new(&current.into(), &previous));
+    Shelves::new(ports.kv.clone(), vault, Metrics::default().work)
 }
 
 fn tenant(name: &str) -> TenantId {
