@@ -23,6 +23,9 @@ use crate::{banner, observe, serving};
 /// What the worker gets to begin to answer. Later than that, requests are told that it does not.
 const STARTING: Duration = Duration::from_secs(10);
 
+/// Where images of the peer have an editor for the browser.
+const EDITOR: &str = "/openhands/.openvscode-server/bin/openvscode-server";
+
 /// What file work that is still going on gets to finish when everything else has stopped.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
@@ -70,7 +73,7 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let vault = Arc::new(serving::vault(&secret_key, &settings));
     let metrics = Metrics::of_gateway();
     let workspace_path = std::path::absolute(&settings.workspace_path)?;
-    let gateway_config = serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path);
+    let gateway_config = serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path, true);
     let conversations_path = settings.conversations_path.clone();
     let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
     let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None, outbound.clone());
@@ -142,6 +145,11 @@ fn in_process(
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let outbound = outbound.clone();
+    let editor = settings.editor.clone().map(|editor| worker::services::EditorConfig {
+        program: EDITOR.into(),
+        port: editor.port,
+        base_path: editor.base_path,
+    });
     let (work, watch) = (metrics.work.clone(), control::watched(metrics.calls.clone()));
     Ok(InProcess::new(ports.clone(), models, move |instance| worker::Config {
         max_concurrent_runs,
@@ -149,6 +157,7 @@ fn in_process(
         most_shells: files.shells(),
         bash_retention,
         answers: answers.clone(),
+        editor: editor.clone(),
         outbound: outbound.clone(),
         scratch: scratch.clone(),
         work: work.clone(),

@@ -51,15 +51,28 @@ pub fn gateway(
     metrics: Metrics,
     files: Descriptors,
     workspace_path: PathBuf,
+    has_own_worker: bool,
 ) -> gateway::Config {
     gateway::Config {
         site: settings.site.clone(),
+        editor: editor(settings, has_own_worker),
         keys: vault::Keys::new(&settings.session_api_keys),
         secret_key,
         workspace_path,
         tools: crate::catalogue::tools(),
         limits: limits(files),
         metrics,
+    }
+}
+
+/// In a cluster nobody reaches a port of a sandbox.
+fn editor(settings: &Settings, has_own_worker: bool) -> gateway::config::Editor {
+    match &settings.editor {
+        None => gateway::config::Editor::Disabled,
+        Some(_) if !has_own_worker => gateway::config::Editor::Unreachable,
+        Some(editor) => {
+            gateway::config::Editor::Here { port: editor.port, base_path: editor.base_path.clone() }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use telemetry::metrics::Metrics;
 
 use crate::auth::Auth;
 use crate::config::{Config, Limits};
+use crate::editor::Editor;
 use crate::extract::JsonLimit;
 use crate::feeds::Hub;
 use crate::front::Front;
@@ -45,6 +46,7 @@ pub(crate) struct Handles {
     pub about: About,
     pub commands: Commands,
     pub conversations: Conversations,
+    pub editor: Editor,
     pub files: Files,
     pub gate: Gate,
     pub git: Git,
@@ -93,6 +95,7 @@ impl App {
                 build_git_sha: config.site.build_git_sha.into(),
                 build_git_ref: config.site.build_git_ref.into(),
             },
+            editor: Editor::new(config.editor, workers.clone()),
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
             idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },
@@ -146,6 +149,7 @@ handles! {
     Catalogue = rooms.catalogue,
     Commands = commands,
     Conversations = conversations,
+    Editor = editor,
     Extensions = rooms.extensions,
     Facade = rooms.facade,
     Files = files,

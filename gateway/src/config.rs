@@ -17,6 +17,7 @@ pub struct Config {
     pub workspace_path: PathBuf,
     /// The tools conversations may use, in the order they are listed.
     pub tools: Vec<ToolEntry>,
+    pub editor: Editor,
     pub limits: Limits,
     /// What this process counts; `/metrics` shows all of it.
     pub metrics: Metrics,
@@ -48,6 +49,20 @@ pub struct Site {
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: String,
     pub build_git_ref: String,
+}
+
+/// The editor in the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Editor {
+    Disabled,
+    /// Nobody could reach it where it would run.
+    Unreachable,
+    /// On this machine.
+    Here {
+        port: u16,
+        /// A path all of its pages are below.
+        base_path: Option<String>,
+    },
 }
 
 /// Which bearer tokens count: JWTs of one issuer for one audience, signed with one algorithm.

@@ -69,7 +69,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let vault = Arc::new(serving::vault(&secret_key, settings));
     let workspace_path = cluster.workspaces_root.join("project");
     let config =
-        serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path);
+        serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path, false);
     let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     let mode = Mode::Cluster(Cluster {
         policy: cluster.policy,

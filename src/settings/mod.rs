@@ -52,6 +52,8 @@ pub struct Settings {
     pub max_concurrent_runs: usize,
     /// `None`: one process calls them, and a cluster does not.
     pub private_addresses: Option<Private>,
+    /// `None`: there is no editor in the browser.
+    pub editor: Option<Editor>,
     /// What programs that are started here inherit of the environment.
     pub inherited: child_environment::Rule,
     pub fsync: Fsync,
@@ -59,6 +61,14 @@ pub struct Settings {
     pub log_json: bool,
     /// `name=value,…`, for the collector of spans; a key, as a rule.
     pub collector_headers: Option<String>,
+}
+
+/// An editor in the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Editor {
+    pub port: u16,
+    /// A path all of its pages are below.
+    pub base_path: Option<String>,
 }
 
 impl Settings {
@@ -80,6 +90,7 @@ impl Settings {
             workspace_path: path("workspace_path", "workspace/project")?,
             max_concurrent_runs: count(source.whole("max_concurrent_runs")?)
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
+            editor: editor(source)?,
             private_addresses: private_addresses(source)?,
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
@@ -144,6 +155,12 @@ fn session_api_keys(source: &Source) -> Result<Vec<SecretString>, Invalid> {
 
 fn secret(keys: Vec<String>) -> Vec<SecretString> {
     keys.into_iter().map(Into::into).collect()
+}
+
+fn editor(source: &Source) -> Result<Option<Editor>, Invalid> {
+    let port = source.whole("vscode_port")?.and_then(|port| u16::try_from(port).ok()).unwrap_or(8001);
+    let editor = Editor { port, base_path: source.text("vscode_base_path")? };
+    Ok(source.flag("enable_vscode")?.unwrap_or(true).then_some(editor))
 }
 
 /// Also by its older name, which was about models alone.

@@ -225,6 +225,25 @@ pub const SECTIONS: &[Section] = &[
                 "The older name of the one above: `true` is `allow`, `false` is `refuse`.",
             ),
             setting(
+                "enable_vscode",
+                Flag,
+                "true",
+                "Whether there may be an editor in the browser. It is started when somebody opens it, by a server of one \
+                 process, if `/openhands/.openvscode-server` is there.",
+            ),
+            setting(
+                "vscode_port",
+                Whole { least: 1, most: 65_535 },
+                "8001",
+                "Where the editor listens, on all addresses. Whoever has its token reaches the files of the workspace.",
+            ),
+            setting(
+                "vscode_base_path",
+                Text,
+                "none",
+                "A path that all pages of the editor are below, for a proxy in front.",
+            ),
+            setting(
                 "fsync",
                 Choice(&["always", "interval"]),
                 "always",

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
+use crate::services::EditorConfig;
+
 /// What a worker is told at its start.
 #[derive(Clone)]
 pub struct Config {
@@ -49,6 +51,8 @@ pub struct Config {
     pub command_user: Option<CommandUser>,
     /// Whether the worker must hold the sandbox's lease, because there may be other incarnations.
     pub leased: bool,
+    /// An editor in the browser, where there may be one.
+    pub editor: Option<EditorConfig>,
     /// Calls the servers of secrets.
     pub outbound: Outbound,
     /// Cancelled by the worker once it answers calls.
@@ -85,6 +89,7 @@ impl Config {
             drain: Duration::from_secs(2),
             command_user: None,
             leased: false,
+            editor: None,
             outbound: Outbound::default(),
             answers: CancellationToken::new(),
             work: Metrics::default().work,

@@ -79,6 +79,7 @@ pub async fn run(
         scratch: config.scratch.clone(),
         most_commands: config.most_commands,
         bash_retention: config.bash_retention,
+        editor: config.editor.clone(),
         activity: activity.clone(),
         watch: config.watch.clone(),
     };

@@ -101,6 +101,9 @@ async fn a_socket_whose_history_cannot_be_read_is_closed_and_not_called_complete
     let replica = Gateway::start(failing.ports(), config()).await;
     let known = format!("/api/conversations/{id}");
     testing::until(async || call(&replica, &Method::GET, &known, None).await.0 == 200).await;
+    // What a replica has never read it waits for; this it knows, and has to read once more.
+    let stored = "/api/bash/bash_events/search";
+    testing::until(async || call(&replica, &Method::GET, stored, None).await.1.contains("exit_code")).await;
     *failing.error.lock().unwrap() = Some(Error::Internal(INSIDE.to_owned()));
     for log in [format!("events/{id}"), "bash-events".to_owned()] {
         let mut socket = replica.socket(&format!("/sockets/{log}?resend_mode=all")).await;

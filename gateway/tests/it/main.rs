@@ -8,6 +8,7 @@ mod conversations;
 mod deleting;
 mod described;
 mod edge;
+mod editor;
 mod events;
 mod files;
 mod first_messages;

@@ -1,7 +1,8 @@
-//! What a sandbox offers beside conversations: commands, files, git. Each answers calls on its own subject.
+//! What a sandbox offers beside conversations: commands, files, git, an editor. Each answers calls on its own subject.
 
 mod aside;
 mod bash;
+mod editor;
 mod fault;
 mod file;
 mod git;
@@ -21,6 +22,7 @@ use types::{ConversationId, Epoch, SandboxId};
 
 use crate::{Activity, rest};
 use aside::Aside;
+pub use editor::EditorConfig;
 use gone::Gone;
 
 /// Commands bound themselves; a call is over when its command has begun.
@@ -30,6 +32,8 @@ const FILES: Limits = Limits::new(512, 256 << 20);
 /// Each is a program or several.
 const GIT: Limits = Limits::new(GIT_CALLS, 16 << 20);
 const GIT_CALLS: usize = 128;
+/// They wait for each other.
+const EDITOR: Limits = Limits::new(64, 1 << 20);
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -46,6 +50,8 @@ pub struct ServicesConfig {
     pub most_commands: usize,
     /// Bash events older than this are forgotten; `None` keeps them.
     pub bash_retention: Option<Duration>,
+    /// The editor in the browser; `None`: there is none.
+    pub editor: Option<EditorConfig>,
     /// Where calls and commands under way are counted.
     pub activity: Activity,
     /// Told of the calls that are answered.
@@ -132,6 +138,24 @@ pub async fn serve(
         }
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, GIT, answer).await?;
+
+    let editor = Arc::new(editor::Service::new(config.editor.clone()));
+    let answer = {
+        let (editor, activity) = (Arc::clone(&editor), config.activity.clone());
+        move |call: Call<_>| {
+            let (editor, busy) = (Arc::clone(&editor), activity.call());
+            async move {
+                let _busy = busy?;
+                editor.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            }
+        }
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, EDITOR, answer).await?;
+    let stopping = shutdown.clone();
+    tracker.spawn(async move {
+        stopping.cancelled().await;
+        editor.end().await;
+    });
 
     tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {

@@ -2,6 +2,7 @@
 
 mod bash;
 mod conversation;
+mod editor;
 mod file;
 mod git;
 mod live;
@@ -11,6 +12,7 @@ mod scope;
 
 pub use bash::{BashCall, BashCleared, BashStarted, BashStopped};
 pub use conversation::{Command, CommandDone, ConversationCall, Once};
+pub use editor::{EditorCall, EditorState};
 pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use control::placement::{Cluster, Policy};
 use control::{Control, Mode};
-use manyhands_gateway::config::{Limits, Site, ToolEntry};
+use manyhands_gateway::config::{Editor, Limits, Site, ToolEntry};
 use manyhands_gateway::{App, Config as Gateway, Error};
 use outbound::Outbound;
 use ports::Ports;
@@ -59,6 +59,8 @@ pub fn config() -> Config {
         workspace_path: "workspace/project".into(),
         tools: ["terminal", "file_editor", "task_tracker"].map(tool).into(),
         metrics: telemetry::metrics::Metrics::default(),
+        // The workers of these tests have none.
+        editor: Editor::Unreachable,
         limits: Limits::default(),
     };
     let control = control::Config {

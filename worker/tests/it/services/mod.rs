@@ -1,12 +1,14 @@
 //! The workspace services on the real embedded store.
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
-use manyhands_worker::services::{ServicesConfig, serve};
+use manyhands_worker::services::{EditorConfig, ServicesConfig, serve};
 use ports::Ports;
 use ports::rpc::{self, Address, Fault};
 use tempfile::TempDir;
@@ -29,6 +31,7 @@ pub struct World {
     pub shutdown: CancellationToken,
     pub tracker: TaskTracker,
     pub epoch: Epoch,
+    editor: Option<EditorConfig>,
     _guard: Guard,
 }
 
@@ -39,6 +42,24 @@ impl World {
 
     /// On changed ports.
     pub async fn on(change: impl FnOnce(&mut Ports)) -> Self {
+        Self::made(change, |_| None).await
+    }
+
+    /// With this script for an editor.
+    pub async fn with_editor(script: &str) -> Self {
+        let write = |root: &Path| {
+            let program = root.join("editor");
+            std::fs::write(&program, script).unwrap();
+            std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+            Some(EditorConfig { program, port: 8765, base_path: Some("/e".to_owned()) })
+        };
+        Self::made(|_| {}, write).await
+    }
+
+    async fn made(
+        change: impl FnOnce(&mut Ports),
+        editor: impl FnOnce(&Path) -> Option<EditorConfig>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let options = Options::within(&root, Fsync::Always);
@@ -51,6 +72,7 @@ impl World {
             shutdown: Default::default(),
             tracker: TaskTracker::new(),
             epoch: Epoch(1),
+            editor: editor(&root),
             _guard: guard,
         };
         world.serve(None).await;
@@ -66,6 +88,7 @@ impl World {
             scratch: self.path("../scratch"),
             most_commands: 1_000,
             bash_retention,
+            editor: self.editor.clone(),
             activity: Default::default(),
             watch: rpc::unwatched(),
         };

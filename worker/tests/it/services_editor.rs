@@ -1,0 +1,77 @@
+//! An editor in the browser is started when it is asked for, and ends with the worker.
+
+use bytes::Bytes;
+use testing::eventually;
+use types::calls::{EditorCall, EditorState};
+
+use crate::services::World;
+
+/// Notes how it was called, begins something of its own, and says that it can be opened.
+const EDITOR: &str = r#"#!/bin/sh
+echo "$@" >> "$(dirname "$0")/called"
+sleep 1000 &
+echo $! > "$(dirname "$0")/helper"
+echo "Web UI available at http://localhost:8765"
+wait
+"#;
+
+async fn ask(world: &World, call: EditorCall) -> EditorState {
+    world.call(&call, Bytes::new()).await.unwrap().0
+}
+
+fn noted(world: &World, name: &str) -> String {
+    std::fs::read_to_string(world.path("..").join(name)).unwrap_or_default()
+}
+
+fn is_there(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    status.is_ok_and(|status| !status.contains(") Z "))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_runs_once_somebody_wants_it_and_once_only() {
+    let world = World::with_editor(EDITOR).await;
+    assert!(!ask(&world, EditorCall::Status {}).await.running);
+    assert_eq!(noted(&world, "called"), "");
+    let (one, other) = tokio::join!(ask(&world, EditorCall::Start {}), ask(&world, EditorCall::Start {}));
+    let token = one.token.unwrap();
+    assert_eq!((token.len(), other.token.as_deref()), (64, Some(token.as_str())));
+    let called = noted(&world, "called");
+    assert_eq!(called.lines().count(), 1);
+    for part in [&format!("--connection-token {token}"), "--port 8765", "--server-base-path /e"] {
+        assert!(called.contains(part), "{called}");
+    }
+    assert!(ask(&world, EditorCall::Status {}).await.running);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_editor_has_started_ends_with_the_worker() {
+    let world = World::with_editor(EDITOR).await;
+    ask(&world, EditorCall::Start {}).await;
+    let helper = noted(&world, "helper");
+    assert!(is_there(&helper), "{helper}");
+    world.stop().await;
+    eventually("the helper ends", async || (!is_there(&helper)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_that_has_ended_is_started_anew() {
+    let script = "#!/bin/sh\necho x >> \"$(dirname \"$0\")/called\"\necho Server bound to a port\n";
+    let world = World::with_editor(script).await;
+    for times in 1..3 {
+        let state = ask(&world, EditorCall::Start {}).await;
+        assert!(state.running);
+        assert_eq!(noted(&world, "called").lines().count(), times);
+        let ended = async || (!ask(&world, EditorCall::Status {}).await.running).then_some(());
+        eventually("it has ended", ended).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_editor_none_runs() {
+    for world in [World::start().await, World::with_editor("#!/bin/sh\nexit 1\n").await] {
+        let state = ask(&world, EditorCall::Start {}).await;
+        assert!(!state.running && state.token.is_none());
+    }
+}
