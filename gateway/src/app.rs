@@ -26,13 +26,12 @@ use telemetry::metrics::Metrics;
 
 use crate::auth::Auth;
 use crate::config::{Config, Limits};
-use crate::editor::Editor;
 use crate::extract::JsonLimit;
 use crate::feeds::Hub;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::git::Git;
-use crate::handles::{About, Files, Showing, Sockets};
+use crate::handles::{About, Editor, Files, Showing, Sockets};
 use crate::idempotency::Idempotency;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
@@ -95,7 +94,7 @@ impl App {
                 build_git_sha: config.site.build_git_sha.into(),
                 build_git_ref: config.site.build_git_ref.into(),
             },
-            editor: Editor::new(config.editor, workers.clone()),
+            editor: Editor { config: config.editor, workers: workers.clone() },
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
             idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },

@@ -8,6 +8,7 @@ use control::placement::{Runtimes, Workers};
 use control::{Activity, Tasks};
 use telemetry::metrics::Http;
 
+use crate::config;
 use crate::feeds::Hub;
 use crate::offer::Offer;
 
@@ -29,6 +30,13 @@ pub struct Files {
     pub activity: Activity,
     /// What is cleaned up when nobody waits for it any more.
     pub tasks: Tasks,
+}
+
+/// Asks workers for the editor in the browser. Cheap to clone.
+#[derive(Clone)]
+pub struct Editor {
+    pub config: config::Editor,
+    pub workers: Workers,
 }
 
 /// How much of secrets is shown to whoever may see it.

@@ -24,6 +24,7 @@ pub mod edge;
 mod editor;
 mod error;
 mod events;
+mod expose;
 mod extract;
 mod facade;
 mod feeds;

@@ -1,36 +1,20 @@
 //! The rooms of the control plane: one handle for each kind of thing that clients keep or have looked at beside conversations
 //! and commands. All are made from the same ground.
 
-use std::sync::Arc;
-
-use outbound::Outbound;
-
-use crate::Tasks;
 use crate::acp::AcpModels;
 use crate::apps::Apps;
 use crate::catalogue::Catalogue;
 use crate::extensions::Extensions;
 use crate::facade::Facade;
+use crate::ground::Ground;
 use crate::launch::Launch;
 use crate::logins::Logins;
 use crate::mcp::McpServers;
-use crate::placement::Workers;
 use crate::repositories::Repositories;
 use crate::setup::{Setup, Setups};
 use crate::shelf::Shelves;
 use crate::tenant_secrets::{NamedSecrets, TenantSecrets};
 use crate::workspaces::Workspaces;
-
-/// What rooms are made from. Cheap to clone.
-#[derive(Clone)]
-pub struct Ground {
-    pub shelves: Shelves,
-    /// Calls what clients name.
-    pub outbound: Outbound,
-    pub github_url: Arc<str>,
-    pub workers: Workers,
-    pub tasks: Tasks,
-}
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]

@@ -5,7 +5,6 @@ mod place;
 use std::time::Duration;
 
 use axum::extract::State;
-use control::placement::Workers;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use types::SandboxId;
@@ -15,6 +14,7 @@ use crate::config;
 use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query};
+use crate::handles::Editor;
 use place::Place;
 
 /// What `/server_info` says of it.
@@ -33,18 +33,7 @@ pub fn routes() -> Routes {
         .nest("/api/conversations/{runtime_conversation_id}/vscode", inner())
 }
 
-/// Asks workers for the editor. Cheap to clone.
-#[derive(Clone)]
-pub struct Editor {
-    config: config::Editor,
-    workers: Workers,
-}
-
 impl Editor {
-    pub(crate) fn new(config: config::Editor, workers: Workers) -> Self {
-        Self { config, workers }
-    }
-
     /// Where the editor is opened; `None` where it does not run and cannot be started.
     async fn url(
         &self,
@@ -63,7 +52,9 @@ impl Editor {
         let Some(token) = token else { return Ok(None) };
         let base = base_url.map_or_else(|| format!("http://localhost:{port}"), str::to_owned);
         let mut base = base.trim_end_matches('/').to_owned();
-        if let Some(path) = base_path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) {
+        if let Some(path) =
+            base_path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty())
+        {
             base = format!("{base}/{path}");
         }
         Ok(Some(format!("{base}/?tkn={token}&folder={}", encoded(folder))))

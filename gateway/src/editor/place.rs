@@ -46,7 +46,9 @@ impl Place {
     /// # Errors
     /// 422 for one outside of the conversation's workspace.
     pub fn folder(&self, wanted: Option<String>) -> Result<String, ApiError> {
-        let Some(workspace) = &self.workspace else { return Ok(wanted.unwrap_or_else(|| "workspace".to_owned())) };
+        let Some(workspace) = &self.workspace else {
+            return Ok(wanted.unwrap_or_else(|| "workspace".to_owned()));
+        };
         match wanted {
             None => Ok(workspace.clone()),
             Some(wanted) if is_inside(Path::new(&wanted), Path::new(workspace)) => Ok(wanted),

@@ -1,7 +1,6 @@
 //! Extractors that answer what does not fit with the contract's 422 lists, never echoing what was sent.
 
 mod describe;
-mod expose;
 mod json;
 mod names;
 mod object;
@@ -9,7 +8,6 @@ mod params;
 mod query;
 mod shape;
 
-pub use expose::Expose;
 pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
 pub use names::check_profile_name;

@@ -6,7 +6,8 @@ use control::setup::Setups;
 use super::SettingsResponse;
 use crate::auth::Caller;
 use crate::error::ApiResult;
-use crate::extract::{Expose, Json};
+use crate::expose::Expose;
+use crate::extract::Json;
 
 /// Shows the settings; secrets masked, as `X-Expose-Secrets` does not say otherwise.
 #[utoipa::path(get, path = "/api/settings", tag = "Settings",

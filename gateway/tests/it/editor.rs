@@ -43,7 +43,8 @@ async fn an_editor_is_opened_by_its_token_on_a_folder() {
 async fn of_a_conversation_only_its_own_workspace_is_opened() {
     let server = start(Editor::Here { port: 8765, base_path: None }).await;
     let id = server.create().await;
-    let get = async |id: &str, query: &str| server.get(&format!("/api/conversations/{id}/vscode/url{query}")).await;
+    let get =
+        async |id: &str, query: &str| server.get(&format!("/api/conversations/{id}/vscode/url{query}")).await;
     let (_, own) = get(&id, "").await;
     assert_eq!(own["url"], "http://localhost:8765/?tkn=the-token&folder=/tmp/w");
     let outside = json!({"detail": "workspace_dir must be inside the conversation workspace"});
@@ -61,7 +62,8 @@ async fn whether_an_editor_runs_is_told_without_starting_one() {
     let resting = json!({"running": false, "enabled": true});
     assert_eq!(status(Editor::Here { port: 8765, base_path: None }).await, (200, resting.clone()));
     assert_eq!(status(Editor::Unreachable).await, (200, resting));
-    let disabled = json!({"running": false, "enabled": false, "message": "VSCode is disabled in configuration"});
+    let disabled =
+        json!({"running": false, "enabled": false, "message": "VSCode is disabled in configuration"});
     assert_eq!(status(Editor::Disabled).await, (200, disabled));
 }
 

@@ -1,6 +1,6 @@
 //! The models that agents behind the Agent Client Protocol offer.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// The models that agents behind the Agent Client Protocol offer. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Programs that extensions of the user interface bring along.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// Programs that extensions of the user interface bring along. Cheap to clone.
 #[derive(Clone)]

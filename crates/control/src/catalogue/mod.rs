@@ -1,6 +1,6 @@
 //! The models and providers that there are.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// The models and providers that there are. Cheap to clone.
 #[derive(Clone)]

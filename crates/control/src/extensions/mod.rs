@@ -1,6 +1,6 @@
 //! What tenants install: skills, plugins, extensions of the user interface.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// What tenants install: skills, plugins, extensions of the user interface. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Conversations in the terms of another API, for programs that know that one.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// Conversations in the terms of another API, for programs that know that one. Cheap to clone.
 #[derive(Clone)]

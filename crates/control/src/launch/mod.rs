@@ -1,6 +1,6 @@
 //! How an agent is made of what a tenant has set.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// How an agent is made of what a tenant has set. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Logins with providers, and those under way.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// Logins with providers, and those under way. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! MCP servers, as far as they are tried out and logged in to before a conversation uses them.
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 
 /// MCP servers, as far as they are tried out and logged in to before a conversation uses them. Cheap to clone.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use types::TenantId;
 
 use crate::Refusal;
-use crate::rooms::Ground;
+use crate::ground::Ground;
 use crate::tenant_secrets::TenantSecrets;
 pub use cursor::Cursor;
 use github::GitHub;

@@ -11,7 +11,7 @@ mod rules;
 mod settings;
 mod shared;
 
-use crate::rooms::Ground;
+use crate::ground::Ground;
 pub use document::{Connection, Setup, agent_form};
 pub use rules::{llm_has_model, mcp_server_is_whole};
 pub use settings::{Settings, SettingsChange};

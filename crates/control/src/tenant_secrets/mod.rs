@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use types::TenantId;
 
 use crate::Refusal;
-use crate::rooms::Ground;
+use crate::ground::Ground;
 use crate::shelf::{Change, Shelves};
 pub use document::{Listed, NamedSecrets};
 use document::{MOST_BYTES, MOST_SECRETS, Named};

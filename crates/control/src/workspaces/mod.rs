@@ -5,7 +5,7 @@ mod document;
 use types::TenantId;
 
 use crate::Refusal;
-use crate::rooms::Ground;
+use crate::ground::Ground;
 use crate::shelf::{Change, Shelves};
 use document::MOST_FOLDERS;
 pub use document::{Folder, Folders};

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{form, told};
 use crate::known::ALL;
+use crate::rule::Rule;
 use crate::{Form, acp_settings, conversation_settings, hook_config, llm, mcp_server, openhands_settings};
 
 fn read(text: &str) -> Value {
@@ -166,6 +167,8 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_was_filled_once_is_not_changed_by_filling_it_again(given in values()) {
         for (_, _, form) in ALL {
@@ -174,13 +177,61 @@ proptest! {
             }
         }
     }
+}
 
-    /// What a client sends may be a secret, also where none belongs.
-    #[test]
-    fn no_word_of_the_input_is_in_a_trouble(given in values()) {
-        for (name, _, form) in ALL {
-            let troubles = form().fill(given.clone()).err();
-            prop_assert!(!format!("{troubles:?}").contains(MARK), "{}: {:?}", name, troubles);
+/// What a client sends may be a secret, also where none belongs: so it is put wherever something belongs.
+#[test]
+fn no_word_of_the_input_is_in_a_trouble() {
+    let mut refused = 0;
+    for (name, _, form) in ALL {
+        for given in marked(form(), form().root, 5) {
+            let Err(troubles) = form().fill(given.clone()) else { continue };
+            assert!(!format!("{troubles:?}").contains(MARK), "{name}: {given}: {troubles:?}");
+            refused += 1;
         }
     }
+    assert!(refused > 1_000, "{refused} values were refused");
+}
+
+/// Values with a mark at one of the places that the rule has, as a text, in a list and in an object.
+fn marked(form: &Form, rule: usize, depth: usize) -> Vec<Value> {
+    let mut all = vec![json!(MARK), json!([MARK]), json!({"strange": MARK})];
+    if depth == 0 {
+        return all;
+    }
+    let below = |rule: usize| marked(form, rule, depth - 1).into_iter();
+    match form.rule(rule) {
+        Rule::List { items, .. } => all.extend(below(*items).map(|value| json!([value]))),
+        Rule::Map { values, .. } => all.extend(below(*values).map(|value| json!({"k": value}))),
+        Rule::Record(record) => {
+            let fields = record.fields.iter();
+            all.extend(
+                fields.flat_map(|field| below(field.rule).map(|value| json!({ field.name.as_str(): value }))),
+            );
+        }
+        Rule::Kinds(kinds) => {
+            let tagged = |(tag, rule): &(String, usize)| {
+                let objects = below(*rule).filter(|value| value.is_object()).collect::<Vec<_>>();
+                objects
+                    .into_iter()
+                    .map(|mut value| {
+                        let fields = value.as_object_mut().unwrap();
+                        fields.entry(kinds.tag.clone()).or_insert(tag.as_str().into());
+                        value
+                    })
+                    .collect::<Vec<_>>()
+            };
+            all.extend(kinds.kinds.iter().flat_map(tagged));
+        }
+        Rule::Either(rules) => all.extend(rules.iter().flat_map(|rule| below(*rule))),
+        Rule::Same(rule) => all.extend(marked(form, *rule, depth)),
+        Rule::Any
+        | Rule::Null
+        | Rule::Flag
+        | Rule::Whole(_)
+        | Rule::Number(_)
+        | Rule::Text(_)
+        | Rule::Choice(_) => {}
+    }
+    all
 }

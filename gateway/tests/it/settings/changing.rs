@@ -170,6 +170,7 @@ async fn servers_are_bounded_in_number_and_names() {
         .into();
     changed(&server, json!({"agent_settings_diff": {"mcp_config": many}})).await;
     assert_eq!(add("one-more").await, 413);
-    let (status, _) = patch(&server, json!({"agent_settings_diff": {"mcp_config": {"more": {"command": "true"}}}})).await;
+    let (status, _) =
+        patch(&server, json!({"agent_settings_diff": {"mcp_config": {"more": {"command": "true"}}}})).await;
     assert_eq!(status, 413);
 }

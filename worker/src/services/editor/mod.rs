@@ -60,8 +60,8 @@ impl Service {
 
     pub(super) async fn end(&self) {
         let program = self.running.lock().await.take();
-        let ending = tokio::task::spawn_blocking(move || drop(program.map(Program::end)));
-        if ending.await.is_err() {
+        let Some(program) = program else { return };
+        if tokio::task::spawn_blocking(move || program.end()).await.is_err() {
             tracing::warn!("the editor has not ended in order");
         }
     }
