@@ -3,7 +3,7 @@
 use axum::extract::{FromRef, FromRequestParts};
 use control::shelf;
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use crate::auth::{Caller, Right};
 use crate::error::ApiError;
@@ -30,8 +30,7 @@ where
         let wanted = wanted(given.as_deref().unwrap_or_default())?;
         if wanted == shelf::Expose::Plain {
             let caller = Caller::from_request_parts(parts, state).await?;
-            let is_page = parts.headers.contains_key(header::ORIGIN);
-            if is_page || !Showing::from_ref(state).plain || !caller.may(Right::Write) {
+            if is_of_page(&parts.headers) || !Showing::from_ref(state).plain || !caller.may(Right::Write) {
                 return Err(ApiError::new(
                     StatusCode::FORBIDDEN,
                     "Secrets are not shown in plain text to this caller",
@@ -41,6 +40,11 @@ where
         }
         Ok(Self(wanted))
     }
+}
+
+/// A page of another origin sends `Origin`; one of our own only says that it is one.
+fn is_of_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
 }
 
 fn wanted(given: &str) -> Result<shelf::Expose, ApiError> {

@@ -135,7 +135,8 @@ pub const SECTIONS: &[Section] = &[
                 "plaintext_secrets",
                 Flag,
                 "true",
-                "Whether stored secrets are shown in plain text to callers that ask for it and may write; never to web pages.",
+                "Whether `X-Expose-Secrets: plaintext` is heeded, for callers that may write; for web pages it never is. A named \
+                 secret is given out by its name all the same.",
             ),
             setting(
                 "trust_forwarded_headers",

@@ -44,16 +44,18 @@ async fn a_secret_is_shown_masked_sealed_or_plain_and_an_unset_one_as_null() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_never_reads_secrets_in_plain_text() {
     let server = start_with(|config| config.site.bearer = Some(bearer())).await;
-    let get = async |scope: &str, how: &str, origin: Option<&str>| {
+    let get = async |scope: &str, how: &str, of_page: Option<(&str, &str)>| {
         let request = server.request(Method::GET, "/api/settings");
         let mut request = request.bearer_auth(token("a", scope)).header("x-expose-secrets", how);
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
+        if let Some((name, value)) = of_page {
+            request = request.header(name, value);
         }
         request.send().await.unwrap().status().as_u16()
     };
-    let page = Some("http://localhost:3000");
+    let page = Some(("origin", "http://localhost:3000"));
     assert_eq!(get("read write", "plaintext", page).await, 403);
+    // Pages of the server's own origin send no `Origin`.
+    assert_eq!(get("read write", "plaintext", Some(("sec-fetch-site", "same-origin"))).await, 403);
     assert_eq!(get("read write", "encrypted", page).await, 200);
     assert_eq!(get("read", "plaintext", None).await, 403, "who may only look");
     assert_eq!(get("read write", "plaintext", None).await, 200);
