@@ -73,10 +73,12 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let vault = Arc::new(serving::vault(&secret_key, &settings));
     let metrics = Metrics::of_gateway();
     let workspace_path = std::path::absolute(&settings.workspace_path)?;
-    let gateway_config = serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path, true);
+    let gateway_config =
+        serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path, true);
     let conversations_path = settings.conversations_path.clone();
     let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
-    let control_config = serving::control(&gateway_config, conversations_path, Mode::Single, None, outbound.clone());
+    let control_config =
+        serving::control(&gateway_config, conversations_path, Mode::Single, None, outbound.clone());
     let gateway_config = gateway::check(gateway_config)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{start, start_with};
 use crate::harness::tokens::{bearer, token};
+use crate::harness::{start, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn folders_are_kept_once_for_each_path_and_shown_in_camel_case() {

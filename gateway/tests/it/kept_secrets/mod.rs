@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, start, start_with};
 use crate::harness::tokens::{bearer, token};
+use crate::harness::{Server, start, start_with};
 
 /// Made of a running peer: the calls, their statuses, and what was told of those that it refused.
 const PEER: &str = include_str!("peer.json");
@@ -89,8 +89,7 @@ async fn what_looks_like_a_token_is_a_secret_like_any_other() {
 async fn another_tenant_has_none_of_them_and_who_may_only_look_gets_no_value() {
     let server = start_with(|config| config.site.bearer = Some(bearer())).await;
     let call = async |tenant: &str, scope: &str, method: Method, path: &str, body: Option<Value>| {
-        let request =
-            server.request(method, &format!("/api/settings/secrets{path}"));
+        let request = server.request(method, &format!("/api/settings/secrets{path}"));
         let mut request = request.bearer_auth(token(tenant, scope));
         if let Some(body) = body {
             request = request.json(&body);

@@ -4,9 +4,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{changed, llm, patch, plain, shown};
-use crate::harness::{Server, start, start_with, until};
-use crate::harness::{Gateway, config};
 use crate::harness::tokens::{bearer, token};
+use crate::harness::{Gateway, config};
+use crate::harness::{Server, start, start_with, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answer_of_a_change_is_masked_whatever_is_asked() {
@@ -104,8 +104,7 @@ async fn a_server_with_another_key_shows_all_but_the_secrets_and_loses_none() {
     config.secret_key = "another key".into();
     let other = Gateway::start(server.ports.clone(), config).await;
     let get = async |path: &str, how: &str| {
-        let request =
-            other.request(Method::GET, path).header("x-expose-secrets", how);
+        let request = other.request(Method::GET, path).header("x-expose-secrets", how);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
