@@ -100,7 +100,7 @@ fn leave_out_nulls(server: &mut Value) {
 fn refuse_retired(change: &Value, kind: &str) -> Result<(), Unfit> {
     let is_new = change.get("schema_version").is_none_or(Value::is_null);
     let is_there = |field: &&str| change.get(*field).is_some();
-    let has_retired = RETIRED.iter().any(|field| is_there(field)) || (kind == "acp" && is_there(&"llm"));
+    let has_retired = RETIRED.iter().any(is_there) || (kind == "acp" && is_there(&"llm"));
     if is_new && has_retired { Err(Unfit::Invalid) } else { Ok(()) }
 }
 
