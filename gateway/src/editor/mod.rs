@@ -66,7 +66,7 @@ impl Editor {
         if matches!(self.config, config::Editor::Here { .. }) {
             let asked = self.workers.call_if_awake(sandbox, &EditorCall::Status {}, QUICK).await;
             // Where no worker answers no editor runs.
-            running = asked.is_ok_and(|state: EditorState| state.running);
+            running = asked.is_ok_and(|(state, _): (EditorState, _)| state.running);
         }
         VSCodeStatus { running, enabled: is_enabled, message: (!is_enabled).then_some(DISABLED) }
     }
