@@ -3,7 +3,10 @@
 //! All of it is one shelf ([`Setup`]), for its parts refer to each other: a profile that is active cannot go, a rename takes
 //! along who refers to it. Handlers see none of it; [`Setups`] has a function for each operation.
 
+mod active;
 mod agent;
+mod agent_profile;
+mod agent_profiles;
 mod allowed_secrets;
 mod document;
 mod mcp_servers;
@@ -12,6 +15,7 @@ mod settings;
 mod shared;
 
 use crate::ground::Ground;
+pub use agent_profiles::AgentProfiles;
 pub use document::{Connection, Setup, agent_form};
 pub use rules::{llm_has_model, mcp_server_is_whole};
 pub use settings::{Settings, SettingsChange};
