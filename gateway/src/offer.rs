@@ -3,7 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use control::launch::Tools;
+
 use crate::config::ToolEntry;
+
+/// Tools every agent may have beside those of the configuration, by class name.
+pub const BUILT_IN_TOOLS: [&str; 2] = ["FinishTool", "ThinkTool"];
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +27,14 @@ impl Offer {
     #[must_use]
     pub fn new(offered: Offered) -> Self {
         Self(Arc::new(offered))
+    }
+
+    /// What an agent can be given.
+    #[must_use]
+    pub fn of_agents(&self) -> Tools {
+        let default = self.tools.iter().filter(|tool| tool.in_default_set).map(|tool| tool.name.clone());
+        let known = self.tools.iter().map(|tool| tool.name.as_str()).chain(BUILT_IN_TOOLS);
+        Tools { default: default.collect(), known: known.map(str::to_owned).collect() }
     }
 }
 

@@ -56,6 +56,7 @@ pub use refusal::Refusal;
 pub use rooms::Rooms;
 use shelf::Shelves;
 pub use tasks::Tasks;
+use tenant_secrets::TenantSecrets;
 pub use watch::watched;
 
 /// The control plane of one process. Cheap to clone.
@@ -93,7 +94,9 @@ impl Control {
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let conversations_path = config.conversations_path.as_path().into();
-        let records = Records::new(&config, vault.clone(), index);
+        let shelves = Shelves::new(ports.kv.clone(), vault.clone(), work);
+        let secrets = TenantSecrets::on(shelves.clone());
+        let records = Records::new(&config, vault.clone(), secrets, index);
         let models = Models::new(&config, ports, vault.clone(), index, tasks);
         let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
@@ -124,12 +127,12 @@ impl Control {
             workers: workers.clone(),
             records,
             models,
-            vault: vault.clone(),
+            vault,
             activity: activity.clone(),
             tasks: tasks.clone(),
         });
         let rooms = Rooms::new(&Ground {
-            shelves: Shelves::new(ports.kv.clone(), vault, work),
+            shelves,
             outbound,
             github_url,
             workers: workers.clone(),

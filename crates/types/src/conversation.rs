@@ -6,6 +6,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::announced;
 use crate::content::Message;
@@ -98,6 +99,8 @@ pub struct ConversationRecord {
     pub forked_from_conversation_id: Option<ConversationId>,
     #[serde(default)]
     pub forked_from_event_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched_agent_profile: Option<LaunchedAgentProfile>,
     /// The first message, until the worker has stored it; a repeated create delivers it then.
     #[serde(default)]
     pub undelivered: Option<FirstMessage>,
@@ -115,6 +118,27 @@ impl ConversationRecord {
             && self.tenant == other.tenant
             && self.sandbox == other.sandbox
             && self.created_at == other.created_at
+    }
+}
+
+/// The agent profile that a conversation was made from, as it was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LaunchedAgentProfile {
+    pub agent_profile_id: Uuid,
+    pub revision: u64,
+    /// The secrets that the conversation may have; null: all.
+    #[serde(default)]
+    pub secret_refs: Option<Vec<String>>,
+    /// The model profile that was asked for instead of the profile's own.
+    #[serde(default)]
+    pub llm_profile_ref: Option<String>,
+}
+
+impl LaunchedAgentProfile {
+    #[must_use]
+    pub fn allows_secret(&self, name: &str) -> bool {
+        self.secret_refs.as_ref().is_none_or(|names| names.iter().any(|allowed| allowed == name))
     }
 }
 

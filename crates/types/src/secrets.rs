@@ -8,6 +8,9 @@ use serde_json::Value;
 /// What stands for a secret wherever it is shown.
 pub const MASK: &str = "**********";
 
+/// What the address of a secret begins with that this server itself keeps for the tenant; its name there follows.
+pub const KEPT_HERE: &str = "/api/settings/secrets/";
+
 /// Where the value of a named secret comes from. In a stored record `value` and header values are sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -73,6 +76,15 @@ impl SecretSource {
             Self::StaticSecret { description, .. } | Self::LookupSecret { description, .. } => {
                 description.as_deref()
             }
+        }
+    }
+
+    /// The name under which this server itself keeps the value for the tenant, if it does.
+    #[must_use]
+    pub fn name_here(&self) -> Option<&str> {
+        match self {
+            Self::StaticSecret { .. } => None,
+            Self::LookupSecret { url, .. } => url.strip_prefix(KEPT_HERE),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::AgentProfileMutationResponse;
 use crate::auth::Caller;
 use crate::error::{ApiResult, Problem};
-use crate::extract::{Json, Path, check_profile_name};
+use crate::extract::{Json, Path, check_profile_name, check_profile_path};
 
 const MOST_ID: usize = 128;
 
@@ -36,7 +36,7 @@ pub(super) async fn save_agent_profile(
     Path(name): Path<String>,
     Json(profile): Json<Map<String, Value>>,
 ) -> ApiResult<(StatusCode, Json<AgentProfileMutationResponse>)> {
-    check_profile_name(&name, &["path", "name"])?;
+    check_profile_path(&name)?;
     setups.save_agent_profile(&caller.tenant, &name, profile).await?;
     let message = format!("Agent profile '{name}' saved");
     Ok((StatusCode::CREATED, Json(AgentProfileMutationResponse { name, message })))
@@ -50,7 +50,7 @@ pub(super) async fn delete_agent_profile(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<AgentProfileMutationResponse>> {
-    check_profile_name(&name, &["path", "name"])?;
+    check_profile_path(&name)?;
     setups.delete_agent_profile(&caller.tenant, &name).await?;
     let message = format!("Agent profile '{name}' deleted");
     Ok(Json(AgentProfileMutationResponse { name, message }))
@@ -67,7 +67,7 @@ pub(super) async fn rename_agent_profile(
     Path(name): Path<String>,
     Json(body): Json<RenameAgentProfileRequest>,
 ) -> ApiResult<Json<AgentProfileMutationResponse>> {
-    check_profile_name(&name, &["path", "name"])?;
+    check_profile_path(&name)?;
     check_profile_name(&body.new_name, &["body", "new_name"])?;
     setups.rename_agent_profile(&caller.tenant, &name, &body.new_name).await?;
     let message = match name == body.new_name {

@@ -1,6 +1,7 @@
 //! Agent profiles: what agents are made from, by name.
 
 mod change;
+mod preview;
 mod read;
 
 use serde::Serialize;
@@ -16,6 +17,7 @@ pub fn routes() -> Routes {
         .routes(routes!(read::get_agent_profile, change::save_agent_profile, change::delete_agent_profile))
         .routes(routes!(change::rename_agent_profile))
         .routes(routes!(change::activate_agent_profile))
+        .routes(routes!(preview::materialize_agent_profile))
 }
 
 /// What was done to a profile.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::auth::{Caller, Right};
 use crate::error::ApiResult;
-use crate::extract::{Json, Path, check_profile_name};
+use crate::extract::{Json, Path, check_profile_path};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct AgentProfileListResponse {
@@ -53,7 +53,7 @@ pub(super) async fn get_agent_profile(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<AgentProfileDetailResponse>> {
-    check_profile_name(&name, &["path", "name"])?;
+    check_profile_path(&name)?;
     let profile = setups.agent_profile(&caller.tenant, &name).await?;
     Ok(Json(AgentProfileDetailResponse { name, profile }))
 }

@@ -9,8 +9,9 @@ use super::{Auth, Caller, Named, Right};
 use crate::admission::Admission;
 use crate::error::ApiError;
 
-/// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read.
-const READING: [&str; 1] = ["/api/auth/workspace-session"];
+/// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read. A star is any one
+/// segment of a path.
+const READING: [&str; 2] = ["/api/auth/workspace-session", "/api/agent-profiles/*/materialize"];
 
 /// What tells of all tenants.
 const ADMINISTERING: [&str; 1] = ["/metrics"];
@@ -52,9 +53,30 @@ fn needed(request: &Request) -> Right {
         return Right::Admin;
     }
     let acts = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
-    if acts && !READING.contains(&request.uri().path()) { Right::Write } else { Right::Read }
+    let path = request.uri().path();
+    if acts && !READING.iter().any(|template| fits(template, path)) { Right::Write } else { Right::Read }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (wanted, given) = (template.split('/'), path.split('/'));
+    let fits = |(wanted, given): (&str, &str)| wanted == given || (wanted == "*" && !given.is_empty());
+    wanted.clone().count() == given.clone().count() && wanted.zip(given).all(fits)
 }
 
 fn refuse(status: StatusCode) -> Response {
     ApiError::plain(status).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_paths_are_taken_for_reading() {
+        let fits = |path: &str| READING.iter().any(|template| fits(template, path));
+        assert!(fits("/api/agent-profiles/a%2Fb/materialize"));
+        for path in ["/api/agent-profiles//materialize", "/api/agent-profiles/a/materialize/", "/api/agent-profiles/a"] {
+            assert!(!fits(path), "{path}");
+        }
+    }
 }

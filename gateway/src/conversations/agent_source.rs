@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use control::launch::is_same_tool;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use types::agent::AgentConfig;
@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 use super::secrets::sources;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::offer::Offer;
-
-/// Tools every agent may have beside those of the configuration, by class name.
-const BUILT_IN: [&str; 2] = ["FinishTool", "ThinkTool"];
+use crate::offer::{BUILT_IN_TOOLS, Offer};
 
 /// What a client may add to an agent it names.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -25,13 +22,15 @@ pub(super) struct Additions {
     system_message_suffix_append: Option<String>,
     #[serde(default)]
     skills: Option<Vec<Value>>,
+    /// Only beside an agent profile: the model profile in place of the one that it names.
     #[serde(default)]
-    llm_profile_ref: Option<String>,
+    pub(super) llm_profile_ref: Option<String>,
 }
 
 const MAX_SUFFIX_CHARS: usize = 32_768;
 
-/// The agent object of a creation, secrets in plain text, from the one source that is given.
+/// The agent object of a creation, secrets in plain text, from the one source that is given. An agent profile has become settings
+/// before; one that is still there was named beside another source.
 pub(super) fn agent_object(
     offer: &Offer,
     agent: Option<Value>,
@@ -39,10 +38,6 @@ pub(super) fn agent_object(
     profile: Option<Uuid>,
 ) -> ApiResult<Value> {
     match (agent, settings, profile) {
-        (None, None, Some(id)) => {
-            let detail = format!("Agent profile with id '{id}' not found");
-            Err(ApiError::new(StatusCode::NOT_FOUND, detail))
-        }
         (_, _, Some(_)) => {
             let msg = "Value error, agent_profile_id cannot be combined with agent or agent_settings";
             Err(Problem::new("value_error", &["body"], msg).into())
@@ -87,9 +82,9 @@ pub(super) fn complete(offer: &Offer, mut agent: Value) -> ApiResult<Value> {
     let config = AgentConfig::from_client(agent).map_err(|why| problem(&["body", "agent"], &why))?;
     let wanted = config.tools.iter().map(|tool| tool.name.as_str());
     let offered = offer.tools.iter().map(|tool| tool.name.as_str());
-    check_names(wanted, offered.chain(BUILT_IN), &["body", "agent", "tools"])?;
+    check_names(wanted, offered.chain(BUILT_IN_TOOLS), &["body", "agent", "tools"])?;
     let built_in = config.include_default_tools.iter().map(String::as_str);
-    check_names(built_in, BUILT_IN.into_iter(), &["body", "agent", "include_default_tools"])?;
+    check_names(built_in, BUILT_IN_TOOLS.into_iter(), &["body", "agent", "include_default_tools"])?;
     Ok(serde_json::to_value(config)?)
 }
 
@@ -99,7 +94,7 @@ fn check_names<'a>(
     loc: &[&str],
 ) -> ApiResult<()> {
     for name in wanted {
-        if offered.clone().any(|known| plain(known) == plain(name)) {
+        if offered.clone().any(|known| is_same_tool(known, name)) {
             continue;
         }
         let known = offered.collect::<Vec<_>>().join(", ");
@@ -107,12 +102,6 @@ fn check_names<'a>(
         return Err(Problem::new("value_error", loc, msg).into());
     }
     Ok(())
-}
-
-/// `file_editor` and `FileEditorTool` are the same tool.
-fn plain(name: &str) -> String {
-    let name = name.replace('_', "").to_ascii_lowercase();
-    name.strip_suffix("tool").map(str::to_owned).unwrap_or(name)
 }
 
 /// The agent that a settings object describes.
@@ -143,9 +132,14 @@ fn from_settings(offer: &Offer, mut settings: Map<String, Value>) -> ApiResult<V
     let tools = settings.remove("tools").filter(Value::is_array);
     let tools = tools.unwrap_or_else(|| default_tools(offer));
     agent.insert("tools".to_owned(), tools);
-    for field in
-        ["agent_context", "mcp_config", "system_prompt", "tool_concurrency_limit", "filter_tools_regex"]
-    {
+    for field in [
+        "agent_context",
+        "mcp_config",
+        "persona",
+        "system_prompt",
+        "tool_concurrency_limit",
+        "filter_tools_regex",
+    ] {
         if let Some(value) = settings.remove(field).filter(|value| !value.is_null()) {
             agent.insert(field.to_owned(), value);
         }
@@ -167,25 +161,30 @@ fn condenser(settings: Option<Value>, llm: &Value) -> Option<Value> {
     if settings.get("enabled").and_then(Value::as_bool) == Some(false) {
         return None;
     }
+    if settings.get("condenser_kind").is_some_and(|kind| kind == "no_op") {
+        return Some(json!({"kind": "NoOpCondenser"}));
+    }
     let mut llm = llm.clone();
     if let Some(fields) = llm.as_object_mut() {
         fields.insert("usage_id".to_owned(), json!("condenser"));
     }
-    let max_size = settings.get("max_size").and_then(Value::as_u64).unwrap_or(240);
+    let said = |field: &str, usual: Value| {
+        settings.get(field).filter(|said| !said.is_null()).cloned().unwrap_or(usual)
+    };
     Some(json!({
         "llm": llm,
-        "max_size": max_size,
+        "max_size": said("max_size", json!(240)),
         "max_tokens": settings.get("max_tokens"),
-        "keep_first": 4,
-        "minimum_progress": 0.1,
-        "hard_context_reset_max_retries": 5,
-        "hard_context_reset_context_scaling": 0.8,
+        "keep_first": said("keep_first", json!(2)),
+        "minimum_progress": said("minimum_progress", json!(0.1)),
+        "hard_context_reset_max_retries": said("hard_context_reset_max_retries", json!(5)),
+        "hard_context_reset_context_scaling": said("hard_context_reset_context_scaling", json!(0.8)),
         "kind": "LLMSummarizingCondenser",
     }))
 }
 
-/// Puts a client's additions into the agent's context.
-pub(super) fn add(agent: &mut Value, additions: Additions) -> ApiResult<()> {
+/// Puts a client's additions into the agent's context. `is_launched`: the agent is one of a profile, which has its model by now.
+pub(super) fn add(agent: &mut Value, additions: Additions, is_launched: bool) -> ApiResult<()> {
     let problem = |field: &str, msg: &str| {
         Err(Problem::new(
             "value_error",
@@ -194,29 +193,39 @@ pub(super) fn add(agent: &mut Value, additions: Additions) -> ApiResult<()> {
         )
         .into())
     };
-    if additions.llm_profile_ref.is_some() {
+    if additions.llm_profile_ref.is_some() && !is_launched {
         return problem("llm_profile_ref", "only goes with agent_profile_id");
     }
     let suffix = additions.system_message_suffix_append.unwrap_or_default();
     if suffix.chars().count() > MAX_SUFFIX_CHARS {
         return problem("system_message_suffix_append", "at most 32768 characters");
     }
-    let Some(agent) = agent.as_object_mut() else { return Ok(()) };
+    let (suffix, added) = (suffix.trim(), additions.skills.unwrap_or_default());
+    let Some(agent) = agent.as_object_mut().filter(|_| !suffix.is_empty() || !added.is_empty()) else {
+        return Ok(());
+    };
     let context = agent.entry("agent_context").or_insert(Value::Null);
     if context.is_null() {
         *context = json!({});
     }
     let Some(context) = context.as_object_mut() else { return Ok(()) };
     if !suffix.is_empty() {
-        let own = context.get("system_message_suffix").and_then(Value::as_str).filter(|own| !own.is_empty());
-        let joined = own.map_or(suffix.clone(), |own| format!("{own}\n\n{suffix}"));
-        context.insert("system_message_suffix".to_owned(), joined.into());
+        let own = context.get("system_message_suffix").and_then(Value::as_str).map(str::trim);
+        let joined = own.filter(|own| !own.is_empty()).map(|own| format!("{own}\n\n{suffix}"));
+        context
+            .insert("system_message_suffix".to_owned(), joined.unwrap_or_else(|| suffix.to_owned()).into());
     }
+    let disabled = context.get("disabled_skills").and_then(Value::as_array).cloned().unwrap_or_default();
     let skills = context.entry("skills").or_insert_with(|| json!([]));
     let Some(skills) = skills.as_array_mut() else { return Ok(()) };
-    let own: Vec<_> = skills.iter().filter_map(|skill| skill.get("name")).cloned().collect();
-    let new = additions.skills.unwrap_or_default().into_iter();
-    skills.extend(new.filter(|skill| skill.get("name").is_none_or(|name| !own.contains(name))));
+    for skill in added {
+        let is_taken = skill.get("name").is_some_and(|name| {
+            disabled.contains(name) || skills.iter().any(|own| own.get("name") == Some(name))
+        });
+        if !is_taken {
+            skills.push(skill);
+        }
+    }
     Ok(())
 }
 
@@ -273,18 +282,12 @@ mod tests {
 
     #[test]
     fn additions_never_replace_the_agents_own() {
-        let mut agent =
-            json!({"agent_context": {"skills": [{"name": "a", "own": true}], "system_message_suffix": "x"}});
-        let additions =
-            json!({"skills": [{"name": "a"}, {"name": "b"}], "system_message_suffix_append": "y"});
-        add(&mut agent, serde_json::from_value(additions).unwrap()).unwrap();
+        let mut agent = json!({"agent_context": {"skills": [{"name": "a", "own": true}], "system_message_suffix": "x",
+                "disabled_skills": ["c"]}});
+        let additions = json!({"skills": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "b"}],
+            "system_message_suffix_append": "y "});
+        add(&mut agent, serde_json::from_value(additions).unwrap(), false).unwrap();
         assert_eq!(agent["agent_context"]["skills"], json!([{"name": "a", "own": true}, {"name": "b"}]));
         assert_eq!(agent["agent_context"]["system_message_suffix"], "x\n\ny");
-    }
-
-    #[test]
-    fn a_tool_has_two_spellings() {
-        assert_eq!(plain("FileEditorTool"), plain("file_editor"));
-        assert_ne!(plain("terminal"), plain("browser_tool_set"));
     }
 }

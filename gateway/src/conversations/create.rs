@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use control::conversations::{Conversations, CreateOutcome};
+use control::launch::Launch;
 use http::{HeaderMap, StatusCode};
 use readmodel::index::{ConversationInfo, ConversationState};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::answer::json_bytes;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, flag};
+use crate::front::Front;
 use crate::idempotency::Attempt;
 use crate::offer::Offer;
 use crate::reading::{Detail, Reading};
@@ -31,6 +33,7 @@ pub(super) struct Shape {
     params(("include_skills" = Option<bool>, Query), TraceHeaders), request_body = StartConversationRequest,
     responses((status = 201, body = ConversationInfo<'static>, description = "A new conversation"),
         (status = 200, body = ConversationInfo<'static>, description = "The one with this id"),
+        (status = 404, description = "No such agent profile"),
         (status = 409, description = "The id cannot be used"),
         (status = 422, description = "Something in the body cannot be"),
         (status = 429, description = "All run slots are taken")))]
@@ -39,6 +42,8 @@ pub(super) async fn start_conversation(
     State(conversations): State<Conversations>,
     State(reading): State<Reading>,
     State(offer): State<Offer>,
+    State(launch): State<Launch>,
+    State(front): State<Front>,
     caller: Caller,
     attempt: Attempt,
     Query(shape): Query<Shape>,
@@ -62,7 +67,9 @@ pub(super) async fn start_conversation(
     }
     let alone = body.wants_its_own_sandbox();
     let new = id.unwrap_or_else(ConversationId::random);
-    let record = body.into_record(&offer, &conversations, caller.tenant, new)?;
+    let launched = body.launched(&launch, &offer, &caller.tenant).await?;
+    let base_url = front.base_url(&headers);
+    let record = body.into_record(&offer, &conversations, &base_url, launched, caller.tenant, new)?;
     match conversations.create(record, alone, id.is_some()).await.map_err(run_fault)? {
         CreateOutcome::New(entry) => answer(&reading, &entry, StatusCode::CREATED, detail),
         CreateOutcome::Existing(entry) => answer(&reading, &entry, found, detail),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use control::conversations::Conversations;
+use control::launch::{Launch, Launched};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{ConversationRecord, FirstMessage, Workspace};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::agent_source::{self, Additions};
 use super::control::analyzer;
-use super::secrets::{check_together, typed_sources};
+use super::secrets::{check_together, name_those_kept_here, typed_sources};
 use super::update::check_tags;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Object;
@@ -105,23 +106,47 @@ impl StartConversation {
         self.conversation_runtime.as_deref() == Some("docker")
     }
 
-    /// The record, secrets in plain text; its sandbox is not chosen yet.
+    /// What the agent profile makes that is named, if it is the only source of the agent.
+    pub(super) async fn launched(
+        &self,
+        launch: &Launch,
+        offer: &Offer,
+        tenant: &TenantId,
+    ) -> ApiResult<Option<Launched>> {
+        let is_only_source = self.agent.is_none() && self.agent_settings.is_none();
+        let Some(id) = self.agent_profile_id.filter(|_| is_only_source) else { return Ok(None) };
+        let additions = self.agent_launch_additions.as_ref();
+        let model = additions.and_then(|Object(additions)| additions.llm_profile_ref.as_deref());
+        Ok(Some(launch.of_profile(tenant, id, model, &offer.of_agents()).await?))
+    }
+
+    /// The record, secrets in plain text; its sandbox is not chosen yet. `base_url`: of this server, for the client.
     pub(super) fn into_record(
         self,
         offer: &Offer,
         conversations: &Conversations,
+        base_url: &str,
+        launched: Option<Launched>,
         tenant: TenantId,
         id: ConversationId,
     ) -> ApiResult<ConversationRecord> {
         self.refuse_what_is_not_there(offer.has_containers)?;
-        let (agent, settings, profile) = (self.agent, self.agent_settings, self.agent_profile_id);
-        let mut agent = agent_source::agent_object(offer, agent, settings, profile)?;
+        let (settings, profile) = match launched {
+            Some(Launched { settings, profile }) => (Some(settings), Some(profile)),
+            None => (self.agent_settings, None),
+        };
+        let beside = self.agent_profile_id.filter(|_| profile.is_none());
+        let mut agent = agent_source::agent_object(offer, self.agent, settings, beside)?;
         if let Some(Object(additions)) = self.agent_launch_additions {
-            agent_source::add(&mut agent, additions)?;
+            agent_source::add(&mut agent, additions, profile.is_some())?;
         }
         let mut secrets = agent_source::take_secrets(&mut agent)?;
         secrets.extend(typed_sources(self.secrets.unwrap_or_default())?);
         check_together(&secrets)?;
+        name_those_kept_here(&mut secrets, base_url);
+        if let Some(profile) = &profile {
+            secrets.retain(|name, _| profile.allows_secret(name));
+        }
         let mut agent = agent_source::complete(offer, agent)?;
         if self.secrets_encrypted {
             let opened = conversations.open_returned(&tenant, &mut agent);
@@ -164,6 +189,7 @@ impl StartConversation {
             )?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
+            launched_agent_profile: profile,
             refused: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
             tenant,

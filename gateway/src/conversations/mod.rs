@@ -35,4 +35,5 @@ pub fn routes() -> Routes {
         .routes(routes!(models::ask_agent))
         .routes(routes!(models::condense_conversation))
         .routes(routes!(models::switch_llm))
+        .routes(routes!(models::switch_profile))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::extract::State;
 use control::conversations::Conversations;
+use control::launch::Launch;
+use control::setup::canonical;
 use http::StatusCode;
 use ports::rpc::Code;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use types::calls::Command;
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json};
+use crate::extract::{ConversationPath, Json, is_profile_name};
 use crate::words;
 
 /// For what waits for a model: as long as the clients wait.
@@ -29,6 +31,9 @@ pub(super) struct AskAgent {
 pub(super) struct AgentAnswer {
     response: String,
 }
+
+/// So many letters of what is no name are told back.
+const TOLD: usize = 64;
 
 fn unknown() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "Conversation not found")
@@ -80,12 +85,47 @@ pub(super) struct SwitchLlm {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn switch_llm(
     State(conversations): State<Conversations>,
+    State(launch): State<Launch>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
-    conversations.switch_llm(&entry, plain_llm(&conversations, &caller, body.llm)?).await?;
+    let llm = plain_llm(&conversations, &caller, body.llm)?;
+    conversations.switch_llm(&entry, launch.linked_model(&caller.tenant, llm).await?).await?;
+    Ok(Json(Success::YES))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+pub(super) struct SwitchProfile {
+    profile_name: String,
+}
+
+/// Replaces the agent's model by that of an LLM profile.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/switch_profile", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = SwitchProfile,
+    responses((status = 200, body = Success), (status = 400, description = "No name of a profile"),
+        (status = 404, description = "No such conversation or profile")))]
+pub(super) async fn switch_profile(
+    State(conversations): State<Conversations>,
+    State(launch): State<Launch>,
+    caller: Caller,
+    ConversationPath(id): ConversationPath,
+    Json(SwitchProfile { profile_name: name }): Json<SwitchProfile>,
+) -> ApiResult<Json<Success>> {
+    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    if !is_profile_name(canonical(&name)) {
+        let told: String = name.chars().take(TOLD).collect();
+        return Err(ApiError::bad_request(format!(
+            "Invalid profile name: '{told}'. Profile names must be 1-64 characters, start with a letter or digit, \
+             and contain only letters, digits, '.', '_', or '-'."
+        )));
+    }
+    let mut llm = launch.model(&caller.tenant, &name).await?;
+    if let Some(fields) = llm.as_object_mut() {
+        fields.insert("usage_id".to_owned(), format!("profile:{name}").into());
+    }
+    conversations.switch_llm(&entry, full(llm)?).await?;
     Ok(Json(Success::YES))
 }
 
@@ -100,6 +140,11 @@ fn plain_llm(conversations: &Conversations, caller: &Caller, mut llm: Value) -> 
     }
     let opened = conversations.open_returned(&caller.tenant, &mut llm);
     opened.map_err(|_| problem("a sealed secret in it cannot be opened"))?;
-    let full: LlmConfig = serde_json::from_value(llm).map_err(|_| problem("a field has the wrong type"))?;
+    full(llm).map_err(|_| problem("a field has the wrong type").into())
+}
+
+/// With the defaults of an agent's model.
+fn full(llm: Value) -> ApiResult<Value> {
+    let full: LlmConfig = serde_json::from_value(llm)?;
     Ok(serde_json::to_value(full)?)
 }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use control::conversations::Conversations;
+use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
-use types::secrets::{SecretSource, check_sources};
+use types::secrets::{KEPT_HERE, SecretSource, check_sources};
 
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json};
+use crate::extract::{ConversationPath, Json, is_secret_name};
+use crate::front::Front;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct UpdateSecrets {
@@ -25,12 +27,18 @@ pub(super) struct UpdateSecrets {
     responses((status = 200, body = Success), (status = 404, description = "No such conversation")))]
 pub(super) async fn update_secrets(
     State(conversations): State<Conversations>,
+    State(front): State<Front>,
     caller: Caller,
     ConversationPath(id): ConversationPath,
+    headers: HeaderMap,
     Json(body): Json<UpdateSecrets>,
 ) -> ApiResult<Json<Success>> {
-    let secrets = sources(body.secrets)?;
+    let mut secrets = sources(body.secrets)?;
+    name_those_kept_here(&mut secrets, &front.base_url(&headers));
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    if let Some(profile) = &entry.record().launched_agent_profile {
+        secrets.retain(|name, _| profile.allows_secret(name));
+    }
     conversations.add_secrets(&entry, secrets).await?;
     Ok(Json(Success::YES))
 }
@@ -62,6 +70,31 @@ pub(super) fn sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<Stri
     Ok(sources)
 }
 
+/// Clients name secrets that this server keeps by an address of it, with a key. Whoever looks one up needs neither: the address
+/// becomes the name alone, and the key is not kept.
+pub(super) fn name_those_kept_here(sources: &mut BTreeMap<String, SecretSource>, base_url: &str) {
+    for source in sources.values_mut() {
+        let SecretSource::LookupSecret { url, headers, .. } = source else { continue };
+        if let Some(name) = name_here(url, base_url) {
+            *url = format!("{KEPT_HERE}{name}");
+            headers.clear();
+        }
+    }
+}
+
+fn name_here<'a>(url: &'a str, base_url: &str) -> Option<&'a str> {
+    let path = match (url.split_once("://"), base_url.split_once("://")) {
+        (None, _) => url,
+        // What is in front of the server may speak another scheme than the server.
+        (Some(("http" | "https", url)), Some((_, base))) => {
+            let (own, path) = url.split_at_checked(base.len())?;
+            own.eq_ignore_ascii_case(base).then_some(path)?
+        }
+        _ => return None,
+    };
+    path.strip_prefix(KEPT_HERE).filter(|name| is_secret_name(name))
+}
+
 /// Refuses what is more than a conversation may have.
 pub(super) fn check_together(sources: &BTreeMap<String, SecretSource>) -> ApiResult<()> {
     check_sources(sources).map_err(refused)
@@ -69,4 +102,33 @@ pub(super) fn check_together(sources: &BTreeMap<String, SecretSource>) -> ApiRes
 
 fn refused(why: String) -> ApiError {
     Problem::new("value_error", &["body", "secrets"], format!("Value error, {why}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_server_name_what_is_kept_here() {
+        let base = "http://host:8000/root";
+        for url in [
+            "/api/settings/secrets/A",
+            "http://host:8000/root/api/settings/secrets/A",
+            "https://HOST:8000/root/api/settings/secrets/A",
+        ] {
+            assert_eq!(name_here(url, base), Some("A"), "{url}");
+        }
+        for url in [
+            "http://host/api/settings/secrets/A",
+            "http://host:8000/root.evil/api/settings/secrets/A",
+            "http://host:8000/root/api/settings/secrets/A/../B",
+            "http://host:8000/root/api/settings/secrets/A?x",
+            "http://host:8000/root@evil/api/settings/secrets/A",
+            "http://host:8000/root/api/settings",
+            "ftp://host:8000/root/api/settings/secrets/A",
+            "h",
+        ] {
+            assert_eq!(name_here(url, base), None, "{url}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRef, FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -47,6 +47,27 @@ where
             return Err(Problem::object_needed(&["body"]).into());
         }
         parse(&bytes).map(Self)
+    }
+}
+
+/// `None` where there is no body, whatever its type is said to be.
+impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T>
+where
+    JsonLimit: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, JsonLimit::from_ref(state).0).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let request = Request::from_parts(parts, bytes.into());
+        <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
 

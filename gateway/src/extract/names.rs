@@ -1,4 +1,4 @@
-//! Names of profiles, in paths and bodies.
+//! Names of profiles and of secrets, in paths and bodies.
 
 use crate::error::{ApiError, Problem};
 
@@ -12,10 +12,29 @@ pub fn check_profile_name(name: &str, loc: &[&str]) -> Result<(), ApiError> {
     if is_profile_name(name) { Ok(()) } else { Err(Problem::mismatch(loc, PATTERN).into()) }
 }
 
-fn is_profile_name(name: &str) -> bool {
+/// The same of a name in the path. One with a slash, which can only come escaped, names nothing at all.
+///
+/// # Errors
+/// As [`check_profile_name`], and 404.
+pub fn check_profile_path(name: &str) -> Result<(), ApiError> {
+    if name.contains('/') { Err(ApiError::not_found()) } else { check_profile_name(name, &["path", "name"]) }
+}
+
+/// Whether a profile can have this name.
+#[must_use]
+pub fn is_profile_name(name: &str) -> bool {
     let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'.' | b'_' | b'-');
     name.len() <= MOST
         && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && name.bytes().all(is_inner)
+}
+
+/// Whether a secret that is kept can have this name.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_';
+    name.len() <= MOST
+        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && name.bytes().all(is_inner)
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult};
+use crate::extract::is_secret_name;
 
 /// What `/server_info` says of it.
 pub const CAPABILITIES: &[&str] = &[];
@@ -26,14 +27,9 @@ pub(super) struct SecretItemResponse {
 
 const NAME: &str = "Invalid secret name format. Must start with a letter, contain only letters, numbers, and underscores, \
                     and be 1-64 characters long.";
-const MOST: usize = 64;
 
 /// # Errors
 /// For what is no name of a variable.
 fn check_name(name: &str) -> ApiResult<()> {
-    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_';
-    let fits = name.len() <= MOST
-        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && name.bytes().all(is_inner);
-    if fits { Ok(()) } else { Err(ApiError::unprocessable(NAME)) }
+    if is_secret_name(name) { Ok(()) } else { Err(ApiError::unprocessable(NAME)) }
 }

@@ -20,6 +20,7 @@ mod idempotency_commands;
 mod inside;
 mod jwt;
 mod kept_secrets;
+mod launch;
 mod metrics;
 mod placing;
 mod repositories;

@@ -1,10 +1,17 @@
-//! Secrets whose value another server tells.
+//! Secrets whose value somebody else tells: another server, or this one, which keeps it for the tenant. This one is asked over the
+//! bus, for a worker reaches no gateway and has no key of one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use outbound::{Outbound, Refused, cause_of_refusal};
+use ports::Bus;
+use ports::rpc::{self, Address};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use types::calls::{LookedUp, RecordCall};
+use types::{ConversationId, SandboxId};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const LARGEST_VALUE: usize = 64 * 1024;
@@ -20,17 +27,35 @@ pub(super) enum Error {
     Unreachable,
     #[error("the secret's server answered {0}")]
     Refused(u16),
+    #[error("the server that keeps the secret cannot be asked")]
+    NotAsked,
+    #[error("the server keeps no such secret for this conversation")]
+    NotKept,
     #[error("the value is not text of at most {LARGEST_VALUE} bytes")]
     NotAValue,
 }
 
 /// Asks servers for secrets.
 #[derive(Default)]
-pub(super) struct Lookups(Outbound);
+pub(super) struct Lookups {
+    outbound: Outbound,
+    /// Who keeps those of this server, and asks them for whom.
+    control_plane: Option<(Arc<dyn Bus>, SandboxId)>,
+}
 
 impl Lookups {
-    pub(super) fn new(outbound: Outbound) -> Self {
-        Self(outbound)
+    pub(super) fn new(outbound: Outbound, bus: Arc<dyn Bus>, sandbox: SandboxId) -> Self {
+        Self { outbound, control_plane: Some((bus, sandbox)) }
+    }
+
+    /// The value that this server keeps for the conversation's secret of this name.
+    pub(super) async fn kept(&self, conversation: ConversationId, name: &str) -> Result<String, Error> {
+        let Some((bus, sandbox)) = &self.control_plane else { return Err(Error::NotAsked) };
+        let call = RecordCall::LookUp { conversation, name: name.to_owned() };
+        let address = Address::of_control_plane(sandbox);
+        let asked = rpc::call_patiently(bus.as_ref(), &address, &call, Bytes::new(), DEADLINE).await;
+        let (LookedUp { value }, _) = asked.map_err(|_| Error::NotAsked)?;
+        value.ok_or(Error::NotKept)
     }
 
     /// The body of a GET of `url` with these headers.
@@ -41,7 +66,7 @@ impl Lookups {
             let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
             fields.insert(name, HeaderValue::from_str(value).map_err(|_| Error::Invalid)?);
         }
-        let client = self.0.client(&url).map_err(|error| match error {
+        let client = self.outbound.client(&url).map_err(|error| match error {
             outbound::Error::Refused(why) => Error::NotCalled(why),
             outbound::Error::Setup(_) => Error::Unreachable,
         })?;

@@ -74,7 +74,7 @@ pub(crate) async fn serve(
         Server::new(ports.bus.clone(), calls.clone(), shutdown.clone()).watched(config.watch.clone());
     let (bus, sandbox) = (ports.bus.clone(), config.sandbox.clone());
     let registry = Registry::new(Shared {
-        lookups: Arc::new(Lookups::new(config.outbound.clone())),
+        lookups: Arc::new(Lookups::new(config.outbound.clone(), bus.clone(), sandbox.clone())),
         tracker: TaskTracker::new(),
         shutdown: shutdown.clone(),
         config,

@@ -115,7 +115,7 @@ fn furnish(shared: &Shared, copy: &WorkingCopy, config: &AgentConfig) -> Result<
         // Agents are told of files in it, and their shells stand elsewhere.
         std::path::absolute(&copy.persistence_dir).map_err(|error| invalid(error.to_string()))?
     };
-    let secrets = Arc::new(Secrets::new(shared.lookups.clone()));
+    let secrets = Arc::new(Secrets::new(shared.lookups.clone(), copy.conversation));
     let keeper = Keeper {
         bus: Arc::clone(&shared.ports.bus),
         sandbox: shared.config.sandbox.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use types::ConversationId;
 use types::known_values::KnownValues;
 use types::secrets::SecretSource;
 
@@ -18,6 +19,7 @@ const QUICK_BYTES: usize = 16 * 1024;
 
 pub(super) struct Secrets {
     lookups: Arc<Lookups>,
+    conversation: ConversationId,
     inner: Mutex<Inner>,
     /// Held while a masker is made: the last one made knows the most.
     making: tokio::sync::Mutex<()>,
@@ -37,7 +39,7 @@ struct Inner {
 }
 
 impl Secrets {
-    pub(super) fn new(lookups: Arc<Lookups>) -> Self {
+    pub(super) fn new(lookups: Arc<Lookups>, conversation: ConversationId) -> Self {
         let inner = Inner {
             sources: BTreeMap::new(),
             values: KnownValues::default(),
@@ -47,7 +49,7 @@ impl Secrets {
             failed: HashMap::new(),
             too_short: BTreeSet::new(),
         };
-        Self { lookups, inner: Mutex::new(inner), making: tokio::sync::Mutex::default() }
+        Self { lookups, conversation, inner: Mutex::new(inner), making: tokio::sync::Mutex::default() }
     }
 
     /// Adds sources, or replaces those of the same name. Values known before stay hidden.
@@ -114,7 +116,10 @@ impl Secrets {
 
     async fn value(&self, name: &str, source: &SecretSource) -> Result<Option<String>, super::lookup::Error> {
         let SecretSource::LookupSecret { url, headers, .. } = source else { return Ok(static_value(source)) };
-        let value = self.lookups.get(url, headers).await?;
+        let value = match source.name_here() {
+            Some(_) => self.lookups.kept(self.conversation, name).await?,
+            None => self.lookups.get(url, headers).await?,
+        };
         tracing::debug!(secret = %name, "looked up a secret");
         self.learn(vec![(name.to_owned(), value.clone())]).await;
         let mut inner = self.inner.lock();
@@ -173,7 +178,7 @@ mod tests {
     use super::*;
 
     async fn secrets(list: &[(&str, &str)]) -> Secrets {
-        let secrets = Secrets::new(Arc::new(Lookups::default()));
+        let secrets = Secrets::new(Arc::new(Lookups::default()), ConversationId::random());
         let source =
             |value: &str| SecretSource::StaticSecret { description: None, value: Some(value.to_owned()) };
         secrets.add(list.iter().map(|(name, value)| ((*name).to_owned(), source(value))).collect()).await;

@@ -98,6 +98,24 @@ async fn a_secret_is_looked_up_when_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_the_server_keeps_is_asked_of_it() {
+    let world = World::start().await;
+    let url = "/api/settings/secrets/KEPT".to_owned();
+    let source = SecretSource::LookupSecret { description: None, url, headers: [].into() };
+    let id = world.create_with(|copy| {
+        copy.secrets.insert("TOKEN".to_owned(), source);
+    });
+    let kept = (id, "TOKEN".to_owned());
+    world.records.lock().unwrap().kept_secrets.insert(kept, "kept-here".to_owned());
+    world.model.will([terminal("echo value=$TOKEN; test $TOKEN = kept''-here"), finish()]);
+    world.say(id, "show", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+    let observation = world.kinds(id, "ObservationEvent").await[0].clone();
+    assert!(observation.to_string().contains("value=<secret-hidden>"), "{observation}");
+    assert_eq!(observation["observation"]["exit_code"], json!(0), "{observation}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_was_looked_up_stays_hidden_from_the_next_worker() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/value", server.local_addr().unwrap());

@@ -1,5 +1,6 @@
 //! Conversation records for the workers: with their secrets opened, but in a cluster without the models' keys.
 
+mod look_up;
 mod past;
 mod sealing;
 
@@ -16,6 +17,7 @@ use types::conversation::{ConversationRecord, clean_title};
 use types::{ConversationId, SandboxId};
 use vault::Vault;
 
+use crate::tenant_secrets::TenantSecrets;
 use crate::{Config, Mode};
 pub use sealing::{Sealer, open_returned, open_returned_sources};
 
@@ -36,6 +38,7 @@ pub struct Records(Arc<Inner>);
 struct Inner {
     index: Index,
     vault: Arc<Vault>,
+    secrets: TenantSecrets,
     conversations_path: PathBuf,
     /// Whether workers call models through the control plane, and so need no keys.
     are_calls_brokered: bool,
@@ -43,10 +46,11 @@ struct Inner {
 
 impl Records {
     #[must_use]
-    pub fn new(config: &Config, vault: Arc<Vault>, index: &Index) -> Self {
+    pub fn new(config: &Config, vault: Arc<Vault>, secrets: TenantSecrets, index: &Index) -> Self {
         Self(Arc::new(Inner {
             index: index.clone(),
             vault,
+            secrets,
             conversations_path: config.conversations_path.clone(),
             are_calls_brokered: matches!(config.mode, Mode::Cluster(_)),
         }))
@@ -103,6 +107,10 @@ impl Records {
             RecordCall::KeepHidden { conversation, values } => {
                 self.keep_hidden(&sandbox, conversation, &values).await?;
                 Ok(Value::Null)
+            }
+            RecordCall::LookUp { conversation, name } => {
+                let looked_up = self.look_up(&sandbox, conversation, &name).await?;
+                serde_json::to_value(looked_up).map_err(Fault::internal)
             }
             RecordCall::Survivors { conversations } => {
                 let survivors = self.survivors(&sandbox, conversations).await?;

@@ -33,7 +33,7 @@ pub(super) fn is_some_active(setup: &Setup) -> bool {
 }
 
 /// The agent profile of this id, with its name.
-pub(super) fn profile_of(setup: &Setup, id: Uuid) -> Option<(&String, &Value)> {
+pub(crate) fn profile_of(setup: &Setup, id: Uuid) -> Option<(&String, &Value)> {
     setup.agent_profiles.iter().find(|(_, profile)| id_of(profile) == Some(id))
 }
 

@@ -15,7 +15,7 @@ const RETIRED: [&str; 2] = ["enable_sub_agents", "enable_switch_llm_tool"];
 
 /// Why settings are not what they should be. What exactly is not said: it could show a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     Invalid,
     /// A token in them is not one of this tenant's.
     Unopenable,
@@ -23,7 +23,7 @@ pub(super) enum Unfit {
 }
 
 /// What is stored, complete: also what nobody has set, and what was set in part.
-pub(super) fn complete(stored: &Value) -> Value {
+pub(crate) fn complete(stored: &Value) -> Value {
     let stored = if stored.is_null() { json!({}) } else { stored.clone() };
     // What an older release has taken is shown as it is.
     completed(stored.clone()).unwrap_or(stored)
@@ -50,7 +50,7 @@ pub(super) fn changed(sealing: &Sealing<'_>, stored: &Value, mut change: Value) 
     completed(base)
 }
 
-pub(super) fn completed(mut settings: Value) -> Result<Value, Unfit> {
+pub(crate) fn completed(mut settings: Value) -> Result<Value, Unfit> {
     normalize(&mut settings);
     let mut filled = agent_form(&settings).fill(settings).map_err(|_| Unfit::Invalid)?;
     if filled.get("schema_version").and_then(Value::as_u64).is_none_or(|version| version > SCHEMA_VERSION) {

@@ -59,7 +59,7 @@ pub fn read_agent_profile(name: &str, mut given: Map<String, Value>) -> Result<V
 }
 
 /// The tool's own name, whichever of its names this is.
-pub fn canonical_tool(name: &str) -> &str {
+fn canonical_tool(name: &str) -> &str {
     TWO_NAMES.iter().find(|(class, _)| *class == name).map_or(name, |(_, own)| *own)
 }
 
@@ -218,21 +218,30 @@ mod tests {
 
     #[test]
     fn profiles_of_older_releases_say_the_same_in_new_words() {
-        let old = |tools: Value| json!({"llm_profile_ref": "l", "schema_version": 1, "skills": [], "tools": tools});
+        let old =
+            |tools: Value| json!({"llm_profile_ref": "l", "schema_version": 1, "skills": [], "tools": tools});
         assert_eq!(tools(old(json!([]))), Value::Null);
         let own = tools(old(json!([{"name": "terminal"}])));
         assert_eq!(own, json!([{"name": "terminal", "params": {}}, {"name": "switch_llm", "params": {}}]));
-        let switched = tools(json!({"llm_profile_ref": "l", "schema_version": 2, SUB_AGENTS: true, SWITCH_LLM: false}));
-        let names: Vec<&str> = switched.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+        let switched =
+            tools(json!({"llm_profile_ref": "l", "schema_version": 2, SUB_AGENTS: true, SWITCH_LLM: false}));
+        let names: Vec<&str> =
+            switched.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["terminal", "file_editor", "task_tracker", "browser_tool_set", "task_tool_set"]);
-        assert_eq!(tools(json!({"llm_profile_ref": "l", "schema_version": 3, SUB_AGENTS: true})), Value::Null);
+        assert_eq!(
+            tools(json!({"llm_profile_ref": "l", "schema_version": 3, SUB_AGENTS: true})),
+            Value::Null
+        );
     }
 
     #[test]
     fn what_no_known_release_has_written_is_refused() {
         for version in [json!(5), json!(0), json!("4"), json!(true), json!(4.5)] {
             let refused = read(json!({"llm_profile_ref": "l", "schema_version": version}));
-            assert!(matches!(refused, Err(Refusal::Unfit(why)) if why == "Invalid agent profile"), "{version}");
+            assert!(
+                matches!(refused, Err(Refusal::Unfit(why)) if why == "Invalid agent profile"),
+                "{version}"
+            );
         }
     }
 
@@ -240,17 +249,31 @@ mod tests {
     fn what_is_wrong_is_told_by_its_place_in_the_profile() {
         let told = |given: Value| match read(given) {
             Err(Refusal::Troubles { root, list }) => {
-                let at = |trouble: &Trouble| root.iter().map(|&part| Value::from(part)).chain(trouble.at.iter().map(Value::from)).collect::<Value>();
+                let at = |trouble: &Trouble| {
+                    root.iter()
+                        .map(|&part| Value::from(part))
+                        .chain(trouble.at.iter().map(Value::from))
+                        .collect::<Value>()
+                };
                 list.iter().map(|trouble| json!([at(trouble), trouble.kind])).collect::<Value>()
             }
             other => panic!("{other:?}"),
         };
         assert_eq!(told(json!({})), json!([[["openhands", "llm_profile_ref"], "missing"]]));
-        assert_eq!(told(json!({"agent_kind": "acp", "llm_profile_ref": "l"})), json!([[["acp", "llm_profile_ref"], "extra_forbidden"]]));
+        assert_eq!(
+            told(json!({"agent_kind": "acp", "llm_profile_ref": "l"})),
+            json!([[["acp", "llm_profile_ref"], "extra_forbidden"]])
+        );
         assert_eq!(told(json!({"agent_kind": "zz"})), json!([[[], "union_tag_invalid"]]));
-        assert_eq!(told(json!({"llm_profile_ref": "l", SWITCH_LLM: true})), json!([[["openhands"], "value_error"]]));
+        assert_eq!(
+            told(json!({"llm_profile_ref": "l", SWITCH_LLM: true})),
+            json!([[["openhands"], "value_error"]])
+        );
         let finish = json!([{"name": "FinishTool", "params": {"a": 1}}]);
-        assert_eq!(told(json!({"llm_profile_ref": "l", "tools": finish})), json!([[["openhands", "tools"], "value_error"]]));
+        assert_eq!(
+            told(json!({"llm_profile_ref": "l", "tools": finish})),
+            json!([[["openhands", "tools"], "value_error"]])
+        );
     }
 
     #[test]

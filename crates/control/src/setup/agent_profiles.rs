@@ -22,11 +22,7 @@ impl Setups {
     ///
     /// # Errors
     /// Those of the shelf.
-    pub async fn agent_profiles(
-        &self,
-        tenant: &TenantId,
-        may_write: bool,
-    ) -> Result<AgentProfiles, Refusal> {
+    pub async fn agent_profiles(&self, tenant: &TenantId, may_write: bool) -> Result<AgentProfiles, Refusal> {
         let setup = self.ground.shelves.read::<Setup>(tenant).await?;
         if is_some_active(&setup) || !may_write {
             return Ok(listed(&setup));
@@ -139,7 +135,8 @@ impl Setups {
     pub async fn activate_agent_profile(&self, tenant: &TenantId, id: &str) -> Result<(), Refusal> {
         let missing = || Refusal::Missing(format!("Agent profile with id '{id}' not found"));
         // As it is shown, and not otherwise.
-        let wanted = Uuid::parse_str(id).ok().filter(|wanted| wanted.to_string() == id).ok_or_else(missing)?;
+        let wanted =
+            Uuid::parse_str(id).ok().filter(|wanted| wanted.to_string() == id).ok_or_else(missing)?;
         let activate = |setup: &mut Setup| {
             profile_of(setup, wanted).ok_or_else(missing)?;
             setup.active_agent_profile_id = Some(wanted);

@@ -15,6 +15,9 @@ mod settings;
 mod shared;
 
 use crate::ground::Ground;
+pub(crate) use active::profile_of;
+pub(crate) use agent::{complete, completed};
+pub(crate) use agent_profile::read_agent_profile;
 pub use agent_profiles::AgentProfiles;
 pub use document::{Connection, Setup, agent_form};
 pub use rules::{llm_has_model, mcp_server_is_whole};

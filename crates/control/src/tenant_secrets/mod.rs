@@ -19,7 +19,11 @@ pub struct TenantSecrets {
 
 impl TenantSecrets {
     pub(crate) fn new(ground: &Ground) -> Self {
-        Self { shelves: ground.shelves.clone() }
+        Self::on(ground.shelves.clone())
+    }
+
+    pub(crate) fn on(shelves: Shelves) -> Self {
+        Self { shelves }
     }
 
     /// In the order in which they were made, without values.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use types::ConversationId;
 use types::agent::document::drop_nulls;
-use types::conversation::{ConversationRecord, Projection, Status, Workspace};
+use types::conversation::{ConversationRecord, LaunchedAgentProfile, Projection, Status, Workspace};
 use types::placement::FailureReason;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
@@ -71,8 +71,7 @@ pub struct ConversationInfo<'a> {
     #[schema(value_type = Vec<Object>)]
     available_models: [(); 0],
     supports_runtime_model_switch: bool,
-    #[schema(value_type = Option<Object>)]
-    launched_agent_profile: Option<()>,
+    launched_agent_profile: Option<&'a LaunchedAgentProfile>,
     /// As it was given, defaults put in, secrets null.
     #[schema(value_type = Object)]
     agent: &'a RawValue,
@@ -163,7 +162,7 @@ impl ConversationState {
                 current_model_id: None,
                 available_models: [],
                 supports_runtime_model_switch: false,
-                launched_agent_profile: None,
+                launched_agent_profile: record.launched_agent_profile.as_ref(),
                 agent: state.agent.info(view.include_skills),
                 client_tools: &record.client_tools,
                 tool_module_qualnames: &record.tool_module_qualnames,

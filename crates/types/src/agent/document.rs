@@ -21,6 +21,10 @@ const SECRET_FIELDS: [&str; 4] =
 /// Maps whose every value is a secret.
 const SECRET_MAPS: [&str; 3] = ["env", "headers", "extra_headers"];
 
+/// How an MCP server is signed in to, and the fields of it that hold a secret.
+const AUTH: &str = "auth";
+const AUTH_FIELDS: [&str; 5] = ["value", "password", "client_secret", "access_token", "refresh_token"];
+
 /// What tools need, and the workers have to know.
 const OF_TOOLS: &str = "mcp_config";
 
@@ -35,12 +39,24 @@ pub fn map_secrets(value: &mut Value, change: &mut dyn FnMut(&str) -> Value) {
                 match field {
                     Value::String(text) if SECRET_FIELDS.contains(&name.as_str()) => *field = change(text),
                     Value::Object(map) if SECRET_MAPS.contains(&name.as_str()) => map_values(map, change),
+                    Value::Object(_) if name == AUTH => map_auth(field, change),
                     _ => map_secrets(field, change),
                 }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| map_secrets(item, change)),
         _ => {}
+    }
+}
+
+fn map_auth(auth: &mut Value, change: &mut dyn FnMut(&str) -> Value) {
+    let Some(fields) = auth.as_object_mut() else { return };
+    for (name, field) in fields.iter_mut() {
+        match field {
+            Value::String(text) if AUTH_FIELDS.contains(&name.as_str()) => *field = change(text),
+            Value::Object(map) if SECRET_MAPS.contains(&name.as_str()) => map_values(map, change),
+            _ => map_auth(field, change),
+        }
     }
 }
 
@@ -164,6 +180,18 @@ mod tests {
         assert_eq!(seen, ["k1", "k2", "k3", "k4"]);
         assert_eq!(agent["mcp_config"], json!({"a": {"env": {"T": MASK}, "url": "u"}}));
         assert_eq!(agent["llm"]["model"], "m");
+    }
+
+    #[test]
+    fn how_a_server_is_signed_in_to_is_secret_in_every_way() {
+        let mut agent = json!({"mcp_config": {"a": {"auth": {"strategy": "bearer", "value": "k1"}}, "b": {"auth": {
+            "strategy": "oauth2", "authentication": {"client_id": "i", "client_secret": "k2"},
+            "state": {"tokens": {"access_token": "k3", "refresh_token": "k4"}}}},
+            "c": {"auth": {"headers": {"X": "k5"}}}, "d": {"auth": {"username": "u", "password": "k6"}}}});
+        mask(&mut agent);
+        let shown = agent.to_string();
+        assert!((1..7).all(|number| !shown.contains(&format!("k{number}"))), "{shown}");
+        assert!(["bearer", "\"i\"", "\"u\""].iter().all(|kept| shown.contains(kept)), "{shown}");
     }
 
     #[test]

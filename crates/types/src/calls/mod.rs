@@ -16,6 +16,6 @@ pub use editor::{EditorCall, EditorState};
 pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};
-pub use records::{RecordCall, Survivors, WorkingCopy};
+pub use records::{LookedUp, RecordCall, Survivors, WorkingCopy};
 pub use rest::RestCall;
 pub use scope::{Scope, ScopedWorkspace};

@@ -22,9 +22,18 @@ pub enum RecordCall {
     /// Keeps values that were looked up for secrets of the conversation, in plain text, so that they stay hidden;
     /// answered with `null`.
     KeepHidden { conversation: ConversationId, values: KnownValues },
+    /// The value of a secret of the conversation that this server itself keeps; answered with [`LookedUp`].
+    LookUp { conversation: ConversationId, name: String },
     /// Which of these conversations there are in the sandbox, and where they have their folders; answered with
     /// [`Survivors`].
     Survivors { conversations: Vec<ConversationId> },
+}
+
+/// The value of a secret that the server keeps.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookedUp {
+    /// `None`: there is none, or the conversation may not have it.
+    pub value: Option<String>,
 }
 
 /// Conversations of a sandbox that were not deleted.
@@ -75,13 +84,14 @@ impl Service for RecordCall {
 
     fn only_reads(&self) -> bool {
         match self {
-            Self::Open { .. } | Self::Survivors { .. } => true,
+            Self::Open { .. } | Self::LookUp { .. } | Self::Survivors { .. } => true,
             Self::SetTitle { .. } | Self::KeepHidden { .. } => false,
         }
     }
 }
 
 impl OfControlPlane for RecordCall {}
+impl AnswerTo<RecordCall> for LookedUp {}
 impl AnswerTo<RecordCall> for WorkingCopy {}
 impl AnswerTo<RecordCall> for Survivors {}
 impl AnswerTo<RecordCall> for () {}

@@ -83,7 +83,10 @@ async fn a_renamed_profile_is_the_same_and_stays_active() {
     saved(&server, "taken").await;
     let taken = json!({"detail": "Agent profile 'taken' already exists"});
     assert_eq!(rename("a", "taken").await, (409, taken));
-    assert_eq!(rename("a", "b").await, (200, json!({"name": "b", "message": "Agent profile 'a' renamed to 'b'"})));
+    assert_eq!(
+        rename("a", "b").await,
+        (200, json!({"name": "b", "message": "Agent profile 'a' renamed to 'b'"}))
+    );
     assert_eq!(rename("a", "c").await, (404, json!({"detail": "Agent profile 'a' not found"})));
     let same = json!({"name": "b", "message": "Agent profile 'b' unchanged (same name)"});
     assert_eq!(rename("b", "b").await, (200, same));

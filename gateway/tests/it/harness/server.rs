@@ -140,6 +140,7 @@ impl Server {
             parent_conversation_id: None,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
+            launched_agent_profile: None,
             undelivered: None,
             refused: None,
         };

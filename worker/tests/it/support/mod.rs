@@ -21,7 +21,7 @@ pub use testing::{PATIENCE, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::calls::{Command, CommandDone, ConversationCall, RecordCall, Survivors, WorkingCopy};
+use types::calls::{Command, CommandDone, ConversationCall, LookedUp, RecordCall, Survivors, WorkingCopy};
 use types::known_values::KnownValues;
 use types::log::{Control, LogRecord};
 use types::policy::ConfirmationPolicy;
@@ -33,6 +33,8 @@ pub struct Records {
     pub copies: HashMap<ConversationId, WorkingCopy>,
     pub titles: HashMap<ConversationId, String>,
     pub opened: usize,
+    /// What the server keeps for secrets of conversations.
+    pub kept_secrets: HashMap<(ConversationId, String), String>,
     /// In which conversations have folders of their own.
     folder: String,
 }
@@ -330,6 +332,10 @@ fn answer(records: &Mutex<Records>, call: RecordCall) -> Result<Value, Fault> {
                 copy.past_secrets.add(name.to_owned(), value.to_owned());
             }
             Ok(Value::Null)
+        }
+        RecordCall::LookUp { conversation, name } => {
+            let value = records.kept_secrets.get(&(conversation, name)).cloned();
+            Ok(serde_json::to_value(LookedUp { value }).unwrap())
         }
         RecordCall::Survivors { mut conversations } => {
             conversations.retain(|id| records.copies.contains_key(id));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::rpc::{self, Address, Fault};
 use types::ConversationId;
-use types::calls::{RecordCall, Survivors, WorkingCopy};
+use types::calls::{LookedUp, RecordCall, Survivors, WorkingCopy};
 use types::known_values::KnownValues;
 use types::service::AnswerTo;
 
@@ -33,6 +33,12 @@ impl Worker {
             values.add((*name).to_owned(), (*value).to_owned());
         }
         self.ask(RecordCall::KeepHidden { conversation: id, values }).await
+    }
+
+    /// What the server keeps for the secret of this name.
+    pub async fn look_up(&self, id: ConversationId, name: &str) -> Result<Option<String>, Fault> {
+        let call = RecordCall::LookUp { conversation: id, name: name.to_owned() };
+        self.ask::<LookedUp>(call).await.map(|looked_up| looked_up.value)
     }
 
     async fn ask<A: AnswerTo<RecordCall>>(&self, call: RecordCall) -> Result<A, Fault> {

@@ -1,0 +1,265 @@
+//! Conversations are made from agent profiles, and get what those refer to and nothing else.
+
+use ports::rpc::Code;
+use reqwest::Method;
+use serde_json::{Value, json};
+use types::{ConversationId, Epoch, SandboxId, TenantId};
+
+use crate::harness::worker::Worker;
+use crate::harness::{Server, start};
+
+const PROFILES: &str = "/api/agent-profiles";
+
+/// A server with a model in its settings, and the id of the agent profile that is made of them.
+async fn set_up() -> (Server, String) {
+    let server = start().await;
+    let llm = json!({"model": "openai/m", "api_key": "sk-marked", "base_url": "http://127.0.0.1:9/v1"});
+    let servers = json!({"one": {"command": "true", "env": {"K": "sk-marked"}}, "two": {"command": "true"}});
+    let change =
+        json!({"agent_settings_diff": {"llm": llm, "mcp_config": servers, "persona": "You are a poet."}});
+    let (status, answer) = server.send(Method::PATCH, "/api/settings", Some(&change)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, listed) = server.get(PROFILES).await;
+    (server, listed["active_agent_profile_id"].as_str().unwrap().to_owned())
+}
+
+/// Changes the profile `default`.
+async fn change(server: &Server, fields: Value) {
+    let (_, answer) = server.get(&format!("{PROFILES}/default")).await;
+    let mut profile = answer["profile"].clone();
+    for (name, value) in fields.as_object().unwrap() {
+        profile[name] = value.clone();
+    }
+    let (status, answer) = server.post(&format!("{PROFILES}/default"), profile).await;
+    assert_eq!(status, 201, "{answer}");
+}
+
+fn body(id: &str, more: Value) -> Value {
+    let mut body = json!({"agent_profile_id": id, "workspace": {"working_dir": "/tmp/w"}});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+async fn preview(server: &Server, name: &str, draft: Option<Value>) -> (u16, Value) {
+    let draft = draft.map(|profile| json!({ "profile": profile }));
+    server.send(Method::POST, &format!("{PROFILES}/{name}/materialize"), draft.as_ref()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_previewed_is_what_is_launched() {
+    let (server, profile) = set_up().await;
+    change(
+        &server,
+        json!({"mcp_server_refs": ["one"], "system_message_suffix": "s", "tool_concurrency_limit": 3,
+        "condenser": {"max_size": 50}, "disabled_skills": ["x"]}),
+    )
+    .await;
+    let (_, previewed) = preview(&server, "default", None).await;
+    assert_eq!((&previewed["valid"], &previewed["errors"]), (&json!(true), &json!([])), "{previewed}");
+    assert_eq!(previewed["resolved_mcp_config_keys"], json!(["one"]));
+    assert_eq!(previewed["llm_api_key_set"], true);
+    assert!(!previewed.to_string().contains("sk-marked"), "{previewed}");
+    let settings = &previewed["resolved_settings"];
+    assert_eq!(settings["llm"]["api_key"], "**********");
+
+    let id = server.create_from(body(&profile, json!({}))).await;
+    let info = server.info(&id).await;
+    let agent = &info["agent"];
+    assert!(!info.to_string().contains("sk-marked"), "{info}");
+    for field in ["model", "base_url", "stream", "num_retries"] {
+        assert_eq!(agent["llm"][field], settings["llm"][field], "{field}");
+    }
+    for field in ["tools", "mcp_config", "tool_concurrency_limit", "persona"] {
+        assert_eq!(agent[field], settings[field], "{field}");
+    }
+    for field in ["system_message_suffix", "disabled_skills", "load_project_skills"] {
+        assert_eq!(agent["agent_context"][field], settings["agent_context"][field], "{field}");
+    }
+    assert_eq!((&agent["condenser"]["max_size"], &agent["condenser"]["keep_first"]), (&json!(50), &json!(2)));
+    let launched =
+        json!({"agent_profile_id": profile, "revision": 1, "secret_refs": null, "llm_profile_ref": null});
+    assert_eq!(info["launched_agent_profile"], launched);
+    let copy = server.worker.working_copy(id.parse().unwrap()).await;
+    assert_eq!((&copy.agent["llm"]["api_key"], copy.broken_secret), (&json!("sk-marked"), None));
+    assert_eq!(copy.agent["mcp_config"]["one"]["env"]["K"], "sk-marked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_dangling_reference_is_told_at_once_and_nothing_is_made() {
+    let (server, profile) = set_up().await;
+    change(&server, json!({"mcp_server_refs": ["x", "one", "y"], "llm_profile_ref": "gone"})).await;
+    let (status, answer) = server.post("/api/conversations", body(&profile, json!({}))).await;
+    let message = "LLM profile 'gone' not found; MCP server(s) not configured: x, y";
+    let detail = json!({"code": "unresolved_profile_references", "message": message, "dangling_llm_profile_ref": "gone",
+        "dangling_mcp_server_refs": ["x", "y"], "dangling_meta_profile_ref": null, "dangling_meta_profile_llm_refs": []});
+    assert_eq!((status, answer), (422, json!({ "detail": detail })));
+    assert_eq!(server.get("/api/conversations/count").await.1, 0);
+    let (status, previewed) = preview(&server, "default", None).await;
+    assert_eq!(
+        (status, &previewed["valid"], &previewed["resolved_settings"]),
+        (200, &json!(false), &Value::Null)
+    );
+    assert_eq!(
+        previewed["errors"],
+        json!(["LLM profile 'gone' not found", "MCP server(s) not configured: x, y"])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draft_is_previewed_and_not_kept() {
+    let (server, _) = set_up().await;
+    let draft = json!({"llm_profile_ref": "gone", "mcp_server_refs": ["x"]});
+    let (status, answer) = preview(&server, "new", Some(draft)).await;
+    let wanted = json!({"agent_kind": "openhands", "valid": false,
+        "errors": ["LLM profile 'gone' not found", "MCP server(s) not configured: x"],
+        "unusable_tools": ["browser_tool_set"], "llm_profile_ref": "gone", "llm_profile_resolved": false,
+        "llm_api_key_set": false, "mcp_server_refs": ["x"], "resolved_mcp_config_keys": [],
+        "dangling_mcp_server_refs": ["x"], "disabled_skills": [], "public_skills": null, "resolved_skills": [],
+        "secret_refs": null, "acp_api_key_secret_name": null, "acp_base_url_secret_name": null,
+        "acp_file_secret_names": [], "meta_profile_ref": null, "dangling_meta_profile_ref": null,
+        "dangling_meta_profile_llm_refs": [], "resolved_settings": null});
+    assert_eq!((status, answer), (200, wanted), "as the peer has answered it");
+    assert_eq!(preview(&server, "new", None).await.0, 404);
+    let (status, answer) = preview(&server, "new", Some(json!({"bogus": 1}))).await;
+    let missing =
+        json!({"loc": ["openhands", "llm_profile_ref"], "type": "missing", "msg": "Field required"});
+    let extra = json!({"loc": ["openhands", "bogus"], "type": "extra_forbidden", "msg": "Extra inputs are not permitted"});
+    assert_eq!((status, answer), (422, json!({"detail": [missing, extra]})));
+    for body in [json!({}), Value::Null, json!({"profile": null})] {
+        let (status, _) = server.post(&format!("{PROFILES}/default/materialize"), &body).await;
+        assert_eq!(status, 200, "{body}");
+    }
+    let acp = json!({"agent_kind": "acp", "acp_server": "codex"});
+    let (_, answer) = preview(&server, "new", Some(acp)).await;
+    assert_eq!(
+        (&answer["valid"], &answer["acp_api_key_secret_name"]),
+        (&json!(true), &json!("OPENAI_API_KEY"))
+    );
+    assert_eq!(answer["resolved_settings"]["agent_kind"], "acp");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_that_are_not_there_are_told_and_not_launched() {
+    let (server, profile) = set_up().await;
+    change(&server, json!({"tools": [{"name": "terminal"}, {"name": "browser_tool_set"}]})).await;
+    let (_, previewed) = preview(&server, "default", None).await;
+    assert_eq!(
+        (&previewed["valid"], &previewed["unusable_tools"]),
+        (&json!(true), &json!(["browser_tool_set"]))
+    );
+    let id = server.create_from(body(&profile, json!({}))).await;
+    assert_eq!(server.info(&id).await["agent"]["tools"], json!([{"name": "terminal", "params": {}}]));
+    change(&server, json!({"tools": [{"name": "hammer"}]})).await;
+    let (_, previewed) = preview(&server, "default", None).await;
+    assert_eq!(previewed["errors"], json!(["Tool(s) this server cannot run: hammer"]));
+    assert_eq!(server.post("/api/conversations", body(&profile, json!({}))).await.0, 422);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_has_one_source_and_a_profile_that_there_is() {
+    let (server, profile) = set_up().await;
+    let unknown = "00000000-0000-4000-8000-000000000001";
+    let (status, answer) = server.post("/api/conversations", body(unknown, json!({}))).await;
+    let detail = format!("Agent profile with id '{unknown}' not found");
+    assert_eq!((status, answer), (404, json!({ "detail": detail })));
+    let settings = json!({"agent_settings": {"llm": {"model": "m"}}});
+    assert_eq!(server.post("/api/conversations", body(&profile, settings)).await.0, 422);
+    let additions = json!({"agent_launch_additions": {"llm_profile_ref": "gone"}});
+    let (status, answer) = server.post("/api/conversations", body(&profile, additions)).await;
+    assert_eq!((status, &answer["detail"]["dangling_llm_profile_ref"]), (422, &json!("gone")));
+    let additions = json!({"agent_launch_additions": {"llm_profile_ref": "default", "system_message_suffix_append": "more",
+        "skills": [{"name": "s", "content": "c"}]}});
+    change(&server, json!({"system_message_suffix": "own"})).await;
+    let id = server.create_from(body(&profile, additions)).await;
+    let (_, info) = server.get(&format!("/api/conversations/{id}?include_skills=true")).await;
+    assert_eq!(info["launched_agent_profile"]["llm_profile_ref"], "default");
+    let context = &info["agent"]["agent_context"];
+    assert_eq!(
+        (&context["system_message_suffix"], &context["skills"][0]["name"]),
+        (&json!("own\n\nmore"), &json!("s"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_lets_no_other_secret_through() {
+    let (server, profile) = set_up().await;
+    change(&server, json!({"secret_refs": ["A", "C"]})).await;
+    let secrets =
+        json!({"A": {"kind": "StaticSecret", "value": "1"}, "B": {"kind": "StaticSecret", "value": "2"}});
+    let id = server.create_from(body(&profile, json!({ "secrets": secrets }))).await;
+    let later = json!({"secrets": {"C": "3", "D": "4"}});
+    assert_eq!(server.post(&format!("/api/conversations/{id}/secrets"), later).await.0, 200);
+    let info = server.info(&id).await;
+    let known: Vec<&String> = info["secret_registry"]["secret_sources"].as_object().unwrap().keys().collect();
+    assert_eq!(known, ["A", "C"]);
+    let copy = server.worker.working_copy(id.parse().unwrap()).await;
+    assert_eq!(copy.secrets.keys().collect::<Vec<_>>(), ["A", "C"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_own_lookup_never_leaves_the_server_and_holds_no_key() {
+    let (server, profile) = set_up().await;
+    let secret = json!({"name": "KEPT", "value": "kept-value"});
+    assert_eq!(server.send(Method::PUT, "/api/settings/secrets", Some(&secret)).await.0, 200);
+    let url = format!("http://{}/api/settings/secrets/KEPT", server.address);
+    let own = json!({"kind": "LookupSecret", "url": url, "headers": {"X-Session-API-Key": "sk-session"}});
+    let other = json!({"kind": "LookupSecret", "url": "http://other.example/KEPT", "headers": {"X": "y"}});
+    let id = server.create_from(body(&profile, json!({"secrets": {"OWN": own, "OTHER": other}}))).await;
+    let later = json!({"secrets": {"LATER": own, "GONE": {"url": "/api/settings/secrets/GONE"}}});
+    assert_eq!(server.post(&format!("/api/conversations/{id}/secrets"), later).await.0, 200);
+    let conversation: ConversationId = id.parse().unwrap();
+    let copy = server.worker.working_copy(conversation).await;
+    assert!(!serde_json::to_string(&copy).unwrap().contains("sk-session"));
+    for name in ["OWN", "LATER"] {
+        let looked_up = server.worker.look_up(conversation, name).await.unwrap();
+        assert_eq!(looked_up.as_deref(), Some("kept-value"), "{name}");
+    }
+    for name in ["OTHER", "GONE", "KEPT"] {
+        assert_eq!(server.worker.look_up(conversation, name).await.unwrap(), None, "{name}");
+    }
+
+    let sandbox = SandboxId::from(&TenantId::parse("another").unwrap());
+    let stranger = Worker::start_as(&server.ports, sandbox, Epoch(1)).await;
+    assert_eq!(stranger.look_up(conversation, "OWN").await.unwrap_err().code, Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_the_profile_excludes_is_not_looked_up_either() {
+    let (server, profile) = set_up().await;
+    let secret = json!({"name": "KEPT", "value": "kept-value"});
+    server.send(Method::PUT, "/api/settings/secrets", Some(&secret)).await;
+    change(&server, json!({"secret_refs": []})).await;
+    let own = json!({"kind": "LookupSecret", "url": "/api/settings/secrets/KEPT"});
+    let id = server.create_from(body(&profile, json!({"secrets": {"OWN": own}}))).await;
+    assert_eq!(server.worker.look_up(id.parse().unwrap(), "OWN").await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_goes_on_with_the_model_of_a_profile() {
+    let (server, profile) = set_up().await;
+    let id = server.create_from(body(&profile, json!({}))).await;
+    let switch =
+        async |body: Value| server.post(&format!("/api/conversations/{id}/switch_profile"), body).await;
+    assert_eq!(switch(json!({"profile_name": "default"})).await, (200, json!({"success": true})));
+    let llm = server.info(&id).await["agent"]["llm"].clone();
+    assert_eq!((&llm["model"], &llm["usage_id"]), (&json!("openai/m"), &json!("profile:default")));
+    let copy = server.worker.working_copy(id.parse().unwrap()).await;
+    assert_eq!(copy.agent["llm"]["api_key"], "sk-marked");
+    let nope = json!({"detail": "Profile 'nope' not found"});
+    assert_eq!(switch(json!({"profile_name": "nope"})).await, (404, nope));
+    let bad = "Invalid profile name: '../x'. Profile names must be 1-64 characters, start with a letter or digit, and \
+               contain only letters, digits, '.', '_', or '-'.";
+    assert_eq!(switch(json!({"profile_name": "../x"})).await, (400, json!({ "detail": bad })));
+    let (status, answer) = switch(json!({})).await;
+    assert_eq!((status, &answer["detail"][0]["loc"]), (422, &json!(["body", "profile_name"])));
+    let unknown = "/api/conversations/00000000-0000-4000-8000-000000000001/switch_profile";
+    let (status, answer) = server.post(unknown, json!({"profile_name": "default"})).await;
+    assert_eq!((status, &answer["detail"]), (404, &json!("Not Found")));
+    let dangling = json!({"llm": {"model": "m", "provider_connection_id": "zz"}});
+    let switch_llm = format!("/api/conversations/{id}/switch_llm");
+    assert_eq!(server.post(&switch_llm, &dangling).await.0, 422);
+    let with_key = json!({"llm": {"model": "m", "provider_connection_id": "zz", "api_key": "own"}});
+    assert_eq!(server.post(&switch_llm, &with_key).await.0, 200);
+}
