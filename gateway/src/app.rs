@@ -9,7 +9,6 @@ use control::catalogue::Catalogue;
 use control::commands::Commands;
 use control::conversations::Conversations;
 use control::extensions::Extensions;
-use control::facade::Facade;
 use control::launch::Launch;
 use control::logins::Logins;
 use control::mcp::McpServers;
@@ -31,7 +30,7 @@ use crate::feeds::Hub;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::git::Git;
-use crate::handles::{About, Editor, Files, Showing, Sockets};
+use crate::handles::{About, Editor, Facade, Files, Showing, Sockets};
 use crate::idempotency::Idempotency;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
@@ -46,6 +45,7 @@ pub(crate) struct Handles {
     pub commands: Commands,
     pub conversations: Conversations,
     pub editor: Editor,
+    pub facade: Facade,
     pub files: Files,
     pub gate: Gate,
     pub git: Git,
@@ -86,6 +86,13 @@ impl App {
             has_containers: runtimes.has_containers,
         });
         let json_limit = JsonLimit(config.limits.json_bytes);
+        let reading = Reading {
+            index,
+            history,
+            log: ports.log.clone(),
+            placement: workers.placement().clone(),
+            conversations_path,
+        };
         Self(Arc::new(Handles {
             about: About {
                 offer: offer.clone(),
@@ -95,18 +102,18 @@ impl App {
                 build_git_ref: config.site.build_git_ref.into(),
             },
             editor: Editor { config: config.editor, workers: workers.clone() },
+            facade: Facade {
+                conversations: conversations.clone(),
+                launch: rooms.launch.clone(),
+                offer: offer.clone(),
+                reading: reading.clone(),
+                setups: rooms.setups.clone(),
+            },
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),
             idempotency: Idempotency { kv: ports.kv.clone(), tasks: tasks.clone(), json_limit },
             secret_health: rooms.shelves.health().clone(),
             readiness: Readiness::once(settled, ports.kv.clone()),
-            reading: Reading {
-                index,
-                history,
-                log: ports.log.clone(),
-                placement: workers.placement().clone(),
-                conversations_path,
-            },
             sockets: Sockets {
                 hub: Hub::new(ports, &tasks, config.limits.sockets_per_conversation),
                 tasks: tasks.clone(),
@@ -122,6 +129,7 @@ impl App {
             gate,
             json_limit,
             offer,
+            reading,
             rooms,
             tasks,
             workers,
@@ -150,7 +158,7 @@ handles! {
     Conversations = conversations,
     Editor = editor,
     Extensions = rooms.extensions,
-    Facade = rooms.facade,
+    Facade = facade,
     Files = files,
     Front = gate.front,
     Git = git,

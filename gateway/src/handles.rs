@@ -4,13 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::conversations::Conversations;
+use control::launch::Launch;
 use control::placement::{Runtimes, Workers};
+use control::setup::Setups;
 use control::{Activity, Tasks};
 use telemetry::metrics::Http;
 
 use crate::config;
 use crate::feeds::Hub;
 use crate::offer::Offer;
+use crate::reading::Reading;
 
 /// What the server says about itself. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +41,16 @@ pub struct Files {
 pub struct Editor {
     pub config: config::Editor,
     pub workers: Workers,
+}
+
+/// Makes conversations and waits for them, for clients that know another API. Cheap to clone.
+#[derive(Clone)]
+pub struct Facade {
+    pub conversations: Conversations,
+    pub launch: Launch,
+    pub offer: Offer,
+    pub reading: Reading,
+    pub setups: Setups,
 }
 
 /// How much of secrets is shown to whoever may see it.

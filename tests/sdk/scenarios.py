@@ -245,5 +245,49 @@ def stored_settings() -> None:
     assert workspace.get_llm().api_key.get_secret_value() == theirs
 
 
+def other_clients() -> None:
+    """Programs that know the API of OpenAI and no other."""
+    import openai
+
+    marker = f"[[{uuid.uuid4().hex}]]"
+    turns = [finish("First."), finish("Second."), finish("Third."), finish("Fourth.")]
+    script = json.dumps([{"marker": marker, "turns": turns}]).encode()
+    urllib.request.urlopen(MODEL.removesuffix("/v1") + "/_scripts", script).read()
+    client = Workspace(host=SERVER, api_key=KEY, working_dir=WORK).client
+    llm = {"model": "openai/scripted", "api_key": "llm-key", "base_url": MODEL, "num_retries": 0}
+    assert client.patch("/api/settings", json={"agent_settings_diff": {"llm": llm}}).status_code == 200
+    # It makes the profiles that are asked for below.
+    assert client.get("/api/agent-profiles").status_code == 200
+
+    other = openai.OpenAI(base_url=f"{SERVER}/v1", api_key=KEY, max_retries=0)
+    assert [model.id for model in other.models.list()] == ["openhands_default"]
+    asked = {"model": "openhands_default", "messages": [{"role": "user", "content": f"Hi. {marker}"}]}
+    raw = other.chat.completions.with_raw_response.create(**asked)
+    first = raw.parse()
+    assert first.choices[0].message.content == "First.", first
+    assert (first.usage.prompt_tokens, first.usage.completion_tokens) == (1000, 50), first.usage
+    same = {"X-OpenHands-ServerConversation-ID": raw.headers["x-openhands-serverconversation-id"]}
+    second = other.chat.completions.create(**asked, extra_headers=same)
+    assert second.choices[0].message.content == "Second.", second
+    assert second.usage.prompt_tokens == 1000, second.usage
+    pieces = list(other.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    told = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert told == "Third." and pieces[-1].usage.prompt_tokens == 1000, pieces
+    response = other.responses.create(model="openhands_default", input=f"Hi. {marker}")
+    assert response.output_text == "Fourth.", response
+
+    for what, error, words in [
+        (lambda: other.chat.completions.create(**{**asked, "model": "gpt"}), openai.NotFoundError, "Unknown OpenHands model"),
+        (lambda: other.chat.completions.create(**{**asked, "messages": []}), openai.BadRequestError, "user message"),
+        (lambda: openai.OpenAI(base_url=f"{SERVER}/v1", api_key="wrong").models.list(), openai.AuthenticationError, "Unauthorized"),
+    ]:
+        try:
+            what()
+        except error as refused:
+            assert words in refused.body["message"], refused.body
+        else:
+            raise AssertionError(f"{error} was not raised")
+
+
 globals()[NAME]()
 print(f"{NAME}: passed")

@@ -14,7 +14,6 @@ pub mod commands;
 mod config;
 pub mod conversations;
 pub mod extensions;
-pub mod facade;
 mod ground;
 pub mod launch;
 pub mod logins;
@@ -124,6 +123,7 @@ impl Control {
         let conversations = Conversations::new(conversations::Inner {
             index: index.clone(),
             history: history.clone(),
+            bus: ports.bus.clone(),
             workers: workers.clone(),
             records,
             models,

@@ -5,7 +5,6 @@ use crate::acp::AcpModels;
 use crate::apps::Apps;
 use crate::catalogue::Catalogue;
 use crate::extensions::Extensions;
-use crate::facade::Facade;
 use crate::ground::Ground;
 use crate::launch::Launch;
 use crate::logins::Logins;
@@ -24,7 +23,6 @@ pub struct Rooms {
     pub apps: Apps,
     pub catalogue: Catalogue,
     pub extensions: Extensions,
-    pub facade: Facade,
     pub launch: Launch,
     pub logins: Logins,
     pub mcp: McpServers,
@@ -42,7 +40,6 @@ impl Rooms {
             apps: Apps::new(ground),
             catalogue: Catalogue::new(ground),
             extensions: Extensions::new(ground),
-            facade: Facade::new(ground),
             launch: Launch::new(ground),
             logins: Logins::new(ground),
             mcp: McpServers::new(ground),

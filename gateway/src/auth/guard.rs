@@ -25,6 +25,14 @@ pub async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Re
     }
 }
 
+/// As [`guard`], and also for a session key that comes as a bearer token.
+pub async fn facade_guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    match auth.named_as_elsewhere(request.headers()) {
+        Named::Known(caller) => admit(caller, request, next).await,
+        Named::Nobody | Named::Stranger => refuse(StatusCode::UNAUTHORIZED),
+    }
+}
+
 /// As [`guard`], and also for the cookie of a workspace session: the files pages of a browser show.
 pub async fn workspace_guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let by_header = match auth.named_by(request.headers()) {
@@ -75,7 +83,11 @@ mod tests {
     fn only_whole_paths_are_taken_for_reading() {
         let fits = |path: &str| READING.iter().any(|template| fits(template, path));
         assert!(fits("/api/agent-profiles/a%2Fb/materialize"));
-        for path in ["/api/agent-profiles//materialize", "/api/agent-profiles/a/materialize/", "/api/agent-profiles/a"] {
+        for path in [
+            "/api/agent-profiles//materialize",
+            "/api/agent-profiles/a/materialize/",
+            "/api/agent-profiles/a",
+        ] {
             assert!(!fits(path), "{path}");
         }
     }

@@ -4,6 +4,7 @@ mod agent_source;
 mod control;
 mod create;
 mod create_body;
+mod make;
 mod models;
 mod read;
 mod runtime;
@@ -15,6 +16,9 @@ mod why;
 use crate::described::{Routes, routes};
 
 pub(crate) use self::control::run_fault;
+pub(crate) use self::make::make;
+pub(crate) use self::read::last_word;
+pub(crate) use self::trace_headers::check as check_trace_headers;
 
 pub fn routes() -> Routes {
     Routes::new()

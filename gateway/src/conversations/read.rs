@@ -180,7 +180,8 @@ pub(super) async fn get_agent_final_response(
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }
 
-fn last_word(event: &[u8]) -> Option<String> {
+/// The agent's last word, if an event is one.
+pub(crate) fn last_word(event: &[u8]) -> Option<String> {
     let event: types::Event = serde_json::from_slice(event).ok()?;
     match event.body {
         types::EventBody::ActionEvent(action) if action.tool_name == "finish" => {

@@ -15,7 +15,7 @@ const SPAN_NAME_BYTES: usize = 128;
 
 /// # Errors
 /// 422 for a header that cannot be.
-pub(super) fn check(headers: &HeaderMap) -> ApiResult<()> {
+pub(crate) fn check(headers: &HeaderMap) -> ApiResult<()> {
     let span_name = "at most 128 letters, digits and . _ : / - are allowed";
     for (name, fits, needed) in [
         (SPAN_NAME, is_span_name as fn(&str) -> bool, span_name),

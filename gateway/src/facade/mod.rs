@@ -1,12 +1,44 @@
-//! Conversations in the terms of another API, below `/v1`, with a guard of their own.
+//! Conversations in the terms of another API, below `/v1`, for programs that know that one: an LLM profile is a model, a message is
+//! a run of the active agent profile with it, and the answer is the agent's last word.
+//!
+//! ```text
+//!   request ─▶ read: what is said, and what is told before ─▶ begin ─▶ a conversation, made or gone on with
+//!                                                               │       the message and its run, or neither
+//!                        chat, responses ◀── outcome ◀──────────┤
+//!                        stream ◀── pieces as they come ◀───────┘
+//! ```
+//!
+//! Clients name themselves as that API has it, also by a session key as a bearer token, and are told of failures in its form, with
+//! ours beside it. Whoever goes away is not waited for; the run goes on, and can be found by the conversation's id, which every answer
+//! has in a header. Of earlier turns that a client sends along only what is told before counts: the conversation knows the others.
 
-use crate::App;
-use crate::described::Routes;
+mod begin;
+mod chat;
+mod errors;
+mod models;
+mod outcome;
+mod responses;
+mod said;
+mod stream;
+
+use axum::middleware::{from_fn, from_fn_with_state};
+use http::HeaderName;
+
+use crate::described::{Routes, routes};
+use crate::{App, auth};
 
 /// What `/server_info` says of it.
 pub const CAPABILITIES: &[&str] = &[];
 
+/// Which conversation it is, or is to go on.
+const CONVERSATION: HeaderName = HeaderName::from_static("x-openhands-serverconversation-id");
+
 /// Guarded here, for callers name themselves otherwise than to the rest.
-pub fn own_routes(_app: &App) -> Routes {
+pub fn own_routes(app: &App) -> Routes {
+    let guard = from_fn_with_state(app.clone(), auth::facade_guard);
     Routes::new()
+        .routes(routes!(models::get_openai_models))
+        .routes(routes!(chat::create_chat_completion))
+        .routes(routes!(responses::create_response))
+        .map(|router| router.route_layer(guard).route_layer(from_fn(errors::in_its_form)))
 }

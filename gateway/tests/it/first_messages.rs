@@ -272,5 +272,11 @@ fn first_message() -> FirstMessage {
 fn the_same_message(conversation: ConversationId) -> Command {
     let id = Uuid::from_u128(conversation.0.as_u128() ^ (0xffff_ffff << 96));
     let once = Once { id: EventId(id.hyphenated().to_string()), again: true };
-    Command::Message { message: first_message().message, sender: None, run: true, once: Some(once) }
+    Command::Message {
+        message: first_message().message,
+        sender: None,
+        run: true,
+        once: Some(once),
+        only_with_slot: false,
+    }
 }

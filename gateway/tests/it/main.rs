@@ -11,6 +11,7 @@ mod described;
 mod edge;
 mod editor;
 mod events;
+mod facade;
 mod files;
 mod first_messages;
 mod harness;

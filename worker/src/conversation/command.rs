@@ -31,11 +31,15 @@ impl Actor {
 
     async fn execute(&mut self, command: Command, reply: Reply) -> Result<(), End> {
         match command {
-            Command::Message { message, sender, run, once } => {
+            Command::Message { message, sender, run, once, only_with_slot } => {
                 if let Some(Once { id, again: true }) = &once
                     && self.agent.has_message(id)
                 {
                     return self.accept(reply);
+                }
+                if run && only_with_slot && !self.take_slot() {
+                    let _ = reply.send(Err(Reason::RunLimit.into()));
+                    return Ok(());
                 }
                 let text = joined_text(&message.content);
                 let input = Input::Message { message, sender, id: once.map(|once| once.id) };
@@ -86,6 +90,7 @@ impl Actor {
             Ok(effects) => effects,
             Err(refusal) => {
                 refuse(reply, refusal);
+                self.free_slot();
                 return Ok(());
             }
         };

@@ -37,7 +37,13 @@ async fn a_message_that_may_have_been_sent_before_is_stored_once() {
     let id = world.create();
     let sent = |event: &str, again| {
         let Command::Message { message, sender, run, .. } = message("hi", false) else { unreachable!() };
-        Command::Message { message, sender, run, once: Some(Once { id: event.into(), again }) }
+        Command::Message {
+            message,
+            sender,
+            run,
+            once: Some(Once { id: event.into(), again }),
+            only_with_slot: false,
+        }
     };
     let texts = async |world: &World| {
         let messages = world.kinds(id, "MessageEvent").await;
@@ -273,6 +279,24 @@ async fn run_slots_are_limited() {
 
     world.call(first, Command::Interrupt {}).await.unwrap();
     until(async || world.call(second, Command::Run { first: false }).await.is_ok()).await;
+    world.wait_status(second, "finished").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_to_run_or_not_to_be_leaves_nothing_without_a_slot() {
+    let world = World::with(|config| config.max_concurrent_runs = 1, |_| {}).await;
+    let (first, second) = (world.create(), world.create());
+    let say = |text: &str| {
+        let Command::Message { message, sender, once, .. } = message(text, true) else { unreachable!() };
+        Command::Message { message, sender, run: true, once, only_with_slot: true }
+    };
+    world.model.will([Turn::hang()]);
+    world.call(first, say("occupy")).await.unwrap();
+    assert_eq!(world.call(second, say("lost")).await.unwrap_err(), Reason::RunLimit.into());
+    assert_eq!(world.kinds(second, "MessageEvent").await.len(), 0);
+    world.call(first, say("heard by the run")).await.expect("it has the slot");
+    world.call(first, Command::Interrupt {}).await.unwrap();
+    until(async || world.call(second, say("heard")).await.is_ok()).await;
     world.wait_status(second, "finished").await;
 }
 

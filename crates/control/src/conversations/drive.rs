@@ -105,6 +105,16 @@ impl Conversations {
         }
     }
 
+    /// Gives a user's message to the agent and starts a run, or does neither.
+    ///
+    /// # Errors
+    /// `Busy`: no run slot is free. As [`Conversations::say`].
+    pub async fn say_and_run(&self, entry: &Arc<ConversationState>, message: Message) -> Result<(), Fault> {
+        self.deliver_waiting(entry).await?;
+        let command = Command::Message { message, sender: None, run: true, once: None, only_with_slot: true };
+        self.command_that_runs(entry, command).await.map(drop)
+    }
+
     pub(super) async fn message(
         &self,
         entry: &Arc<ConversationState>,
@@ -113,7 +123,7 @@ impl Conversations {
         run: bool,
         once: Option<Once>,
     ) -> Result<CommandDone, Fault> {
-        let command = Command::Message { message, sender, run, once };
+        let command = Command::Message { message, sender, run, once, only_with_slot: false };
         if run {
             return self.command_that_runs(entry, command).await;
         }

@@ -8,12 +8,14 @@ mod create;
 mod drive;
 mod end;
 mod first_message;
+mod following;
 mod secrets;
 mod waiting;
 mod why;
 
 use std::sync::Arc;
 
+use ports::Bus;
 use ports::rpc::Fault;
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Index};
@@ -35,6 +37,7 @@ pub struct Conversations(Arc<Inner>);
 pub(crate) struct Inner {
     pub index: Index,
     pub history: Arc<History>,
+    pub bus: Arc<dyn Bus>,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

@@ -88,11 +88,13 @@ fn own_settings(
     }
     let mut llm = llm.unwrap_or_default();
     let mut verification = own("verification");
-    if let (Some(llm), Some(verification)) = (llm.as_object_mut(), verification.as_object_mut()) {
+    if let Some(fields) = llm.as_object_mut() {
         // A profile cannot say it, and whoever wants no pieces is sent none.
-        llm.insert("stream".to_owned(), true.into());
+        fields.insert("stream".to_owned(), true.into());
+    }
+    if let Some(fields) = verification.as_object_mut() {
         let key = settings.pointer("/verification/critic_api_key").cloned().unwrap_or_default();
-        verification.insert("critic_api_key".to_owned(), key);
+        fields.insert("critic_api_key".to_owned(), key);
     }
     Ok(json!({
         "agent_kind": "openhands",

@@ -33,6 +33,9 @@ pub enum Command {
         run: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         once: Option<Once>,
+        /// With `run`: nothing is stored either where no run slot is free.
+        #[serde(default)]
+        only_with_slot: bool,
     },
     /// Starts a run. Conflict: one is active. Busy: no run slot is free.
     Run {

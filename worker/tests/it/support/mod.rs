@@ -264,7 +264,13 @@ pub fn models() -> llm::Client {
 }
 
 pub fn message(text: &str, run: bool) -> Command {
-    Command::Message { message: Message::new(Role::User, text), sender: None, run, once: None }
+    Command::Message {
+        message: Message::new(Role::User, text),
+        sender: None,
+        run,
+        once: None,
+        only_with_slot: false,
+    }
 }
 
 pub fn forget(world: &World, id: ConversationId) -> Command {

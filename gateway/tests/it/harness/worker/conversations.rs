@@ -57,6 +57,9 @@ impl Worker {
             Command::Message { .. } if script.refuses => {
                 return Err(Fault::new(Code::Invalid, "not a message"));
             }
+            Command::Message { only_with_slot: true, .. } if script.busy => {
+                return Err(Reason::RunLimit.into());
+            }
             Command::Message { message, run, once, .. } => {
                 let text = serde_json::to_value(&message).unwrap();
                 let mut event = user_message(text);
