@@ -90,6 +90,7 @@ pub fn control(
         tenant_budget_usd,
         outbound,
         github_url: control::GITHUB.into(),
+        openai: control::OpenAi::default(),
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

@@ -12,6 +12,23 @@ use crate::placement::Cluster;
 /// GitHub itself.
 pub const GITHUB: &str = "https://api.github.com";
 
+/// Where OpenAI is asked for logins, and called with them.
+#[derive(Clone, Debug)]
+pub struct OpenAi {
+    pub login_url: Arc<str>,
+    /// Of models for those who have subscribed.
+    pub models_url: Arc<str>,
+}
+
+impl Default for OpenAi {
+    fn default() -> Self {
+        Self {
+            login_url: "https://auth.openai.com".into(),
+            models_url: "https://chatgpt.com/backend-api/codex".into(),
+        }
+    }
+}
+
 /// What the control plane is told at start.
 pub struct Config {
     /// Shown to workers as the folder above a conversation's own.
@@ -24,6 +41,7 @@ pub struct Config {
     pub outbound: Outbound,
     /// Where GitHub is asked for repositories.
     pub github_url: Arc<str>,
+    pub openai: OpenAi,
     /// What model calls under way get to finish when the server stops.
     pub drain: Duration,
     pub metrics: Work,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use outbound::Outbound;
 
-use crate::Tasks;
 use crate::placement::Workers;
 use crate::shelf::Shelves;
+use crate::{OpenAi, Tasks};
 
 /// What rooms are made from. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub struct Ground {
     /// Calls what clients name.
     pub outbound: Outbound,
     pub github_url: Arc<str>,
+    pub openai: OpenAi,
     pub workers: Workers,
     pub tasks: Tasks,
 }

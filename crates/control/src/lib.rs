@@ -45,7 +45,7 @@ use vault::Vault;
 
 pub use activity::Activity;
 use commands::Commands;
-pub use config::{Config, GITHUB, Mode};
+pub use config::{Config, GITHUB, Mode, OpenAi};
 use conversations::Conversations;
 pub use ground::Ground;
 use models::Models;
@@ -92,6 +92,7 @@ impl Control {
         let index = &Index::start(ports, &tasks.tracker, &tasks.drain).await?;
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
+        let openai = config.openai.clone();
         let conversations_path = config.conversations_path.as_path().into();
         let shelves = Shelves::new(ports.kv.clone(), vault.clone(), work);
         let secrets = TenantSecrets::on(shelves.clone());
@@ -135,6 +136,7 @@ impl Control {
             shelves,
             outbound,
             github_url,
+            openai,
             workers: workers.clone(),
             tasks: tasks.clone(),
         });

@@ -7,7 +7,7 @@ use crate::catalogue::Catalogue;
 use crate::extensions::Extensions;
 use crate::ground::Ground;
 use crate::launch::Launch;
-use crate::logins::Logins;
+use crate::logins::{Logins, OpenAiLogins};
 use crate::mcp::McpServers;
 use crate::repositories::Repositories;
 use crate::setup::{Setup, Setups};
@@ -55,7 +55,8 @@ impl Rooms {
     pub(crate) async fn seal_anew(self) {
         let settings = self.shelves.rotate::<Setup>().await;
         let secrets = self.shelves.rotate::<NamedSecrets>().await;
-        for failed in [settings.err(), secrets.err()].into_iter().flatten() {
+        let logins = self.shelves.rotate::<OpenAiLogins>().await;
+        for failed in [settings.err(), secrets.err(), logins.err()].into_iter().flatten() {
             tracing::warn!(?failed, "stored secrets could not be looked through; the next start tries again");
         }
     }

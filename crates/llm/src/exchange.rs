@@ -110,7 +110,7 @@ async fn streamed(
 }
 
 /// Sends and turns every status but success into a problem.
-async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<HttpAnswer, Problem> {
+pub(crate) async fn opened(transport: &dyn Transport, call: HttpCall) -> Result<HttpAnswer, Problem> {
     let answer = transport.send(call).await.map_err(|error| Problem::transport(&error))?;
     if answer.status.is_success() {
         return Ok(answer);

@@ -9,6 +9,7 @@
 //! - `sse`, `exchange`: one attempt on the wire
 //! - `brokered`: sending through a broker that holds the keys; `destination`, `meter`: the broker's side of it
 //! - `client`, `retry`, `problem`: attempts, waits, and what an error means
+//! - `probe`: whether a model answers at all
 
 mod answer;
 mod anthropic;
@@ -27,6 +28,7 @@ mod meter;
 mod options;
 mod patterns;
 mod plan;
+mod probe;
 mod problem;
 mod provider;
 mod redact;
@@ -43,6 +45,7 @@ pub use client::Client;
 pub use destination::Destination;
 pub use direct::Direct;
 pub use meter::{Meter, Spent};
+pub use probe::{Subscription, probe, probe_subscription};
 pub use problem::BUDGET_REACHED;
 pub use retry::asked_wait;
 pub use stream::{StreamEvent, StreamSink};

@@ -7,4 +7,6 @@ pub mod conversation;
 pub mod event;
 pub mod foreign_event;
 pub mod init;
+pub mod llm;
+pub mod meta_profile;
 pub mod settings;

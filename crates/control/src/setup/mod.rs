@@ -8,30 +8,45 @@ mod agent;
 mod agent_profile;
 mod agent_profiles;
 mod allowed_secrets;
+mod connections;
 mod document;
+mod llm_profiles;
 mod mcp_servers;
+mod meta_profiles;
+mod model;
 mod rules;
 mod settings;
 mod shared;
+mod trial;
+
+use ports::rpc::Room;
 
 use crate::ground::Ground;
+use crate::logins::Logins;
 pub(crate) use active::profile_of;
 pub(crate) use agent::{complete, completed};
 pub(crate) use agent_profile::read_agent_profile;
 pub use agent_profiles::AgentProfiles;
+pub use connections::{ConnectionChange, ConnectionListed, NewConnection};
 pub use document::{Connection, Setup, agent_form};
-pub use rules::{llm_has_model, mcp_server_is_whole};
+pub use llm_profiles::{LlmProfile, LlmProfileListed, LlmProfiles};
+pub use meta_profiles::{MetaProfileListed, MetaProfiles};
+pub use rules::{llm_has_model, mcp_server_is_whole, meta_profile_routes};
 pub use settings::{Settings, SettingsChange};
 pub use shared::{apply_llm, canonical, linked, profile_llm, referrers, route_by};
+pub use trial::LlmProblem;
 
 /// What tenants have set. Cheap to clone.
 #[derive(Clone)]
 pub struct Setups {
     ground: Ground,
+    logins: Logins,
+    /// Of calls that try models out.
+    trials: Room,
 }
 
 impl Setups {
     pub(crate) fn new(ground: &Ground) -> Self {
-        Self { ground: ground.clone() }
+        Self { ground: ground.clone(), logins: Logins::new(ground), trials: Room::new(trial::LIMITS) }
     }
 }

@@ -32,6 +32,34 @@ pub fn mcp_server_is_whole(server: &Value) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A meta-profile chooses by classes, or by a prompt that tells of the task.
+///
+/// # Errors
+/// The sentence for the client.
+pub fn meta_profile_routes(profile: &Value) -> Result<(), &'static str> {
+    let has_classes =
+        profile.get("classes").and_then(Value::as_array).is_some_and(|classes| !classes.is_empty());
+    match profile.get("prompt_template").and_then(Value::as_str) {
+        None if !has_classes => Err("A meta-profile needs either classes or a prompt_template to route."),
+        None => Ok(()),
+        Some(prompt) if !names_task(prompt) => {
+            Err("Direct-routing meta-profiles must include {{ instance_text }} in prompt_template.")
+        }
+        Some(_) if has_classes => Err("Direct-routing meta-profiles cannot also define classes."),
+        Some(_) => Ok(()),
+    }
+}
+
+/// `{{ instance_text }}`, with any blanks around the name.
+fn names_task(prompt: &str) -> bool {
+    let begins = |(at, _): (usize, char)| {
+        let inside = prompt.get(at..).and_then(|rest| rest.strip_prefix("{{"));
+        let after_name = inside.and_then(|inside| inside.trim_start().strip_prefix("instance_text"));
+        after_name.is_some_and(|rest| rest.trim_start().starts_with("}}"))
+    };
+    prompt.char_indices().any(begins)
+}
+
 fn has_authorization(server: &Value) -> bool {
     let headers = server.get("headers").and_then(Value::as_object);
     headers.is_some_and(|headers| headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")))
@@ -48,6 +76,23 @@ mod tests {
         assert!(llm_has_model(&json!({"model": "m"})).is_ok());
         for given in [json!({}), json!({"model": ""})] {
             assert!(llm_has_model(&given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_meta_profile_has_one_way_to_choose() {
+        let class = json!([{"description": "d", "model": "m"}]);
+        for (profile, is_whole) in [
+            (json!({"classes": class}), true),
+            (json!({"classes": [], "prompt_template": "do {{instance_text}}"}), true),
+            (json!({"classes": [], "prompt_template": "{{ x }} {{{ instance_text\n}}"}), true),
+            (json!({"classes": [], "prompt_template": "{{ instance_texts }}"}), false),
+            (json!({"classes": [], "prompt_template": "{ instance_text }"}), false),
+            (json!({"classes": [], "prompt_template": ""}), false),
+            (json!({"classes": class, "prompt_template": "{{ instance_text }}"}), false),
+            (json!({"classes": [], "prompt_template": null}), false),
+        ] {
+            assert_eq!(meta_profile_routes(&profile).is_ok(), is_whole, "{profile}");
         }
     }
 

@@ -34,7 +34,7 @@ pub fn linked(setup: &Setup, name: Option<&str>, mut llm: Value) -> Result<Value
     Ok(llm)
 }
 
-fn connection<'a>(setup: &'a Setup, id: &str) -> Option<&'a Connection> {
+pub(super) fn connection<'a>(setup: &'a Setup, id: &str) -> Option<&'a Connection> {
     setup.connections.iter().find(|connection| connection.id == id)
 }
 
@@ -44,7 +44,10 @@ fn dangling(name: Option<&str>, id: &str) -> Refusal {
             "Profile '{name}' references provider connection '{id}', which does not exist. Update the profile or \
              recreate the connection."
         ),
-        None => format!("The LLM references provider connection '{id}', which does not exist."),
+        None => format!(
+            "LLM config references provider connection '{id}', which does not exist. Update the profile or recreate the \
+             connection."
+        ),
     })
 }
 
@@ -87,7 +90,7 @@ fn is_acp(setup: &Setup) -> bool {
 }
 
 /// In settings that nobody has set yet everything else is the default.
-fn set(setup: &mut Setup, field: &str, value: Value) {
+pub(super) fn set(setup: &mut Setup, field: &str, value: Value) {
     if setup.agent_settings.is_null() {
         setup.agent_settings = json!({});
     }

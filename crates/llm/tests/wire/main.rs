@@ -7,6 +7,7 @@ mod bodies;
 mod failures;
 mod fake;
 mod openai;
+mod probing;
 mod responses;
 mod retries;
 mod secrets;

@@ -36,6 +36,9 @@ impl DerefMut for Config {
     }
 }
 
+/// Nothing listens here.
+pub const NOBODY: &str = "http://127.0.0.1:9";
+
 /// Without keys.
 pub fn config() -> Config {
     let tool = |name: &str| ToolEntry {
@@ -69,6 +72,7 @@ pub fn config() -> Config {
         tenant_budget_usd: None,
         outbound: Outbound::default(),
         github_url: control::GITHUB.into(),
+        openai: control::OpenAi { login_url: NOBODY.into(), models_url: NOBODY.into() },
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

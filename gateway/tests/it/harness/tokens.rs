@@ -113,7 +113,8 @@ pub fn body_for(method: &Method, template: &str) -> Option<Value> {
 }
 
 fn body_of_room(method: &Method, template: &str) -> Option<Value> {
-    let llm = json!({"model": "openai/m", "api_key": "sk-secret"});
+    // Nothing listens there.
+    let llm = json!({"model": "openai/m", "api_key": "sk-secret", "base_url": "http://127.0.0.1:9/v1"});
     let body = match (method.as_str(), template) {
         ("PATCH", "/api/settings") => json!({"misc_settings_diff": {"a": 1}}),
         ("POST" | "PATCH", "/api/settings/mcp/{settings_key}") => json!({"command": "true"}),
