@@ -175,6 +175,7 @@ impl Routing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::read_agent_profile;
 
     fn setup() -> Setup {
         let mut setup = Setup::default();
@@ -198,7 +199,8 @@ mod tests {
             Refusal::Coded { detail, .. } => detail,
             other => panic!("{other:?}"),
         };
-        resolve(&setup(), profile, model, &Tools::default()).map_err(refused)
+        let profile = read_agent_profile("p", profile.as_object().unwrap().clone()).unwrap();
+        resolve(&setup(), &profile, model, &Tools::default()).map_err(refused)
     }
 
     #[test]
