@@ -17,7 +17,7 @@ new_enough() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info <
 
 find_python() {
   local candidate
-  for candidate in python3.14 python3.13 python3.12 python3 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python; do
+  for candidate in python3.14 python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
     if command -v "$candidate" >/dev/null && new_enough "$candidate"; then
       command -v "$candidate"
       return 0
