@@ -12,6 +12,7 @@ mod catalogue;
 mod context;
 mod error;
 pub mod exit;
+pub mod extensions;
 mod file_editor;
 pub mod hands;
 mod notes;

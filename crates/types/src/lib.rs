@@ -12,6 +12,7 @@ pub mod classify;
 pub mod content;
 pub mod conversation;
 pub mod event;
+pub mod extensions;
 pub mod files;
 pub mod git;
 mod hex;

@@ -57,8 +57,13 @@ const USES: [(&str, &[&str]); 21] = [
 const BINARY: &str = "the binary";
 
 /// Libraries that only one crate may know.
-const OWNED: [(&str, &str); 4] =
-    [("axum", "gateway"), ("async-nats", "nats"), ("bollard", "supervisor"), ("pty-process", "tools")];
+const OWNED: [(&str, &str); 5] = [
+    ("axum", "gateway"),
+    ("async-nats", "nats"),
+    ("bollard", "supervisor"),
+    ("pty-process", "tools"),
+    ("saphyr-parser", "tools"),
+];
 
 /// `agent` decides and does no I/O: it must not be able to.
 const NOT_IN_AGENT: [&str; 4] = ["tokio", "reqwest", "rustix", "async-trait"];

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod cost;
+mod extensions;
 mod file_editor;
 mod healing;
 mod interrupt;
