@@ -146,7 +146,7 @@ fn in_process(
     let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
-    let outbound = outbound.clone();
+    let (outbound, extensions) = (outbound.clone(), settings.extensions.clone());
     let editor = settings.editor.clone().map(|editor| worker::services::EditorConfig {
         program: EDITOR.into(),
         port: editor.port,
@@ -160,6 +160,7 @@ fn in_process(
         bash_retention,
         answers: answers.clone(),
         editor: editor.clone(),
+        extensions: extensions.clone(),
         outbound: outbound.clone(),
         scratch: scratch.clone(),
         work: work.clone(),

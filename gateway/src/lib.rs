@@ -35,6 +35,7 @@ mod git;
 mod handles;
 mod hooks;
 pub mod idempotency;
+mod installing;
 mod linger;
 mod llm;
 mod mcp;

@@ -14,6 +14,8 @@ use embedded::Fsync;
 use outbound::Private;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tools::extensions::project::Home;
+use worker::services::{CATALOGUE, ExtensionConfig, PublicSource};
 
 pub use page::page;
 pub use source::Source;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub private_addresses: Option<Private>,
     /// `None`: there is no editor in the browser.
     pub editor: Option<Editor>,
+    /// Where skills and plugins are.
+    pub extensions: ExtensionConfig,
     /// What programs that are started here inherit of the environment.
     pub inherited: child_environment::Rule,
     pub fsync: Fsync,
@@ -92,6 +96,7 @@ impl Settings {
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
             editor: editor(source)?,
             private_addresses: private_addresses(source)?,
+            extensions: extensions(source)?,
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
             fsync: match source.choice("fsync")? {
@@ -161,6 +166,26 @@ fn editor(source: &Source) -> Result<Option<Editor>, Invalid> {
     let port = source.whole("vscode_port")?.and_then(|port| u16::try_from(port).ok()).unwrap_or(8001);
     let editor = Editor { port, base_path: source.text("vscode_base_path")? };
     Ok(source.flag("enable_vscode")?.unwrap_or(true).then_some(editor))
+}
+
+fn extensions(source: &Source) -> Result<ExtensionConfig, Invalid> {
+    let mut extensions = ExtensionConfig { places: true, ..ExtensionConfig::default() };
+    if let Some(home) = source.variable("HOME") {
+        extensions.home = Home { folder: home.into(), persistence: Path::new(home).join(".openhands") };
+    }
+    if let Some(persistence) = source.text("persistence_dir")? {
+        let absolute = std::path::absolute(persistence);
+        extensions.home.persistence =
+            absolute.map_err(|error| Invalid::new("persistence_dir", format!("cannot be used: {error}")))?;
+    }
+    if let Some(reference) = source.variable("EXTENSIONS_REF") {
+        extensions.public =
+            PublicSource::Repository { url: CATALOGUE.to_owned(), reference: reference.to_owned() };
+    }
+    if let Some(folder) = source.variable("EXTENSIONS_PATH") {
+        extensions.public = PublicSource::Folder(folder.into());
+    }
+    Ok(extensions)
 }
 
 /// Also by its older name, which was about models alone.

@@ -31,6 +31,8 @@ const TAIL: &str = "
 | `LOG_JSON` | text | With `1` each line of the log is JSON. |
 | `DOCKER_HOST` | `unix:///var/run/docker.sock` | The container engine of the supervisor. |
 | `DOCKER_HOST_ADDR` | none | The name of this machine as containers on it see it. Its web pages may call the API. |
+| `EXTENSIONS_REF` | main | Which branch, tag or commit of the public catalogue of skills (`https://github.com/OpenHands/extensions`) a server of one process uses. |
+| `EXTENSIONS_PATH` | none | A folder that is used in the place of that catalogue; nothing is fetched then. |
 | `OTEL_EXPORTER_OTLP_ENDPOINT` and others of `OTEL_…` | none: no traces | Where spans are sent (OTLP over HTTP), as the OpenTelemetry specification names it. |
 | `OPENHANDS_BUILD_GIT_SHA`, `OPENHANDS_BUILD_GIT_REF` | unknown | Clients are told them in `/server_info`. |
 ";

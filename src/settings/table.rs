@@ -226,6 +226,13 @@ pub const SECTIONS: &[Section] = &[
                 "The older name of the one above: `true` is `allow`, `false` is `refuse`.",
             ),
             setting(
+                "persistence_dir",
+                Path,
+                "`~/.openhands`",
+                "Where skills, plugins and extensions of the user interface that are installed are put, beside those that \
+                 the user keeps there; by a server of one process.",
+            ),
+            setting(
                 "enable_vscode",
                 Flag,
                 "true",

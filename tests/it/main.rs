@@ -13,6 +13,7 @@ mod descriptors;
 mod docker;
 mod durability;
 mod environment;
+mod extensions;
 mod hostile_input;
 #[cfg(feature = "cluster")]
 mod image;

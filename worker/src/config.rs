@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use types::placement::CommandUser;
 use types::{Epoch, SandboxId};
 
-use crate::services::EditorConfig;
+use crate::services::{EditorConfig, ExtensionConfig};
 
 /// What a worker is told at its start.
 #[derive(Clone)]
@@ -53,6 +53,8 @@ pub struct Config {
     pub leased: bool,
     /// An editor in the browser, where there may be one.
     pub editor: Option<EditorConfig>,
+    /// Where skills and plugins are.
+    pub extensions: ExtensionConfig,
     /// Calls the servers of secrets.
     pub outbound: Outbound,
     /// Cancelled by the worker once it answers calls.
@@ -90,6 +92,7 @@ impl Config {
             command_user: None,
             leased: false,
             editor: None,
+            extensions: ExtensionConfig::default(),
             outbound: Outbound::default(),
             answers: CancellationToken::new(),
             work: Metrics::default().work,

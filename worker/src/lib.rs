@@ -80,6 +80,8 @@ pub async fn run(
         most_commands: config.most_commands,
         bash_retention: config.bash_retention,
         editor: config.editor.clone(),
+        extensions: config.extensions.clone(),
+        outbound: config.outbound.clone(),
         activity: activity.clone(),
         watch: config.watch.clone(),
     };

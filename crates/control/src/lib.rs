@@ -141,6 +141,7 @@ impl Control {
             tasks: tasks.clone(),
         });
         tasks.spawn_until_drain(rooms.clone().seal_anew());
+        tasks.spawn_until_drain(rooms.clone().sweep());
         if is_cluster {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);

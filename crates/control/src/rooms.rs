@@ -4,7 +4,7 @@
 use crate::acp::AcpModels;
 use crate::apps::Apps;
 use crate::catalogue::Catalogue;
-use crate::extensions::Extensions;
+use crate::extensions::{Extensions, Installations};
 use crate::ground::Ground;
 use crate::launch::Launch;
 use crate::logins::{Logins, OpenAiLogins};
@@ -56,8 +56,19 @@ impl Rooms {
         let settings = self.shelves.rotate::<Setup>().await;
         let secrets = self.shelves.rotate::<NamedSecrets>().await;
         let logins = self.shelves.rotate::<OpenAiLogins>().await;
-        for failed in [settings.err(), secrets.err(), logins.err()].into_iter().flatten() {
+        let sources = self.shelves.rotate::<Installations>().await;
+        let failed = [settings.err(), secrets.err(), logins.err(), sources.err()];
+        for failed in failed.into_iter().flatten() {
             tracing::warn!(?failed, "stored secrets could not be looked through; the next start tries again");
+        }
+    }
+
+    /// Removes what installations that were cut off have left.
+    pub(crate) async fn sweep(self) {
+        match self.extensions.sweep().await {
+            Ok(0) => {}
+            Ok(pieces) => tracing::info!(pieces, "removed what installations that were cut off had left"),
+            Err(failed) => tracing::warn!(?failed, "what installations have left was not looked for"),
         }
     }
 }

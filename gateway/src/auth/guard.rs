@@ -9,9 +9,16 @@ use super::{Auth, Caller, Named, Right};
 use crate::admission::Admission;
 use crate::error::ApiError;
 
-/// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read. A star is any one
-/// segment of a path.
-const READING: [&str; 2] = ["/api/auth/workspace-session", "/api/agent-profiles/*/materialize"];
+/// Calls that change nothing though their methods say otherwise: the cookie only lets a browser read, and the others look for
+/// what a body says. A star is any one segment of a path.
+const READING: [&str; 6] = [
+    "/api/auth/workspace-session",
+    "/api/agent-profiles/*/materialize",
+    "/api/hooks",
+    "/api/plugins",
+    "/api/skills",
+    "/api/sub-agents",
+];
 
 /// What tells of all tenants.
 const ADMINISTERING: [&str; 1] = ["/metrics"];

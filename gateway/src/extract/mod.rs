@@ -10,7 +10,9 @@ mod shape;
 
 pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
-pub use names::{check_profile_name, check_profile_path, is_profile_name, is_secret_name};
+pub use names::{
+    check_extension_name, check_profile_name, check_profile_path, is_profile_name, is_secret_name,
+};
 pub use object::Object;
 pub(crate) use params::uuid_param;
 pub use params::{ConversationPath, Path, Query, flag, optional_uuid, query_values, truth};

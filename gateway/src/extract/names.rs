@@ -1,15 +1,38 @@
-//! Names of profiles and of secrets, in paths and bodies.
+//! Names of profiles, of secrets and of extensions, in paths and bodies.
+
+use serde_json::json;
 
 use crate::error::{ApiError, Problem};
 
 /// What names of profiles look like.
 const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 const MOST: usize = 64;
+const MOST_OF_AN_EXTENSION: usize = 255;
 
 /// # Errors
 /// For what is no name of a profile.
 pub fn check_profile_name(name: &str, loc: &[&str]) -> Result<(), ApiError> {
     if is_profile_name(name) { Ok(()) } else { Err(Problem::mismatch(loc, PATTERN).into()) }
+}
+
+/// For what is no name of an extension, with the pattern that clients know.
+///
+/// # Errors
+/// 422 at `parameter` of the path, and 404 as [`check_profile_path`].
+pub fn check_extension_name(name: &str, parameter: &str, pattern: &str) -> Result<(), ApiError> {
+    if name.contains('/') {
+        return Err(ApiError::not_found());
+    }
+    let loc = ["path", parameter];
+    if name.len() > MOST_OF_AN_EXTENSION {
+        let msg = format!("String should have at most {MOST_OF_AN_EXTENSION} characters");
+        let ctx = Some(json!({"max_length": MOST_OF_AN_EXTENSION}));
+        return Err(Problem { ctx, ..Problem::new("string_too_long", &loc, msg) }.into());
+    }
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    if name.split('-').all(is_part) { Ok(()) } else { Err(Problem::mismatch(&loc, pattern).into()) }
 }
 
 /// The same of a name in the path. One with a slash, which can only come escaped, names nothing at all.
@@ -49,6 +72,17 @@ mod tests {
         }
         for name in ["", ".a", "-", "../x", "a b", "ä", "a/b", "a\n", &"a".repeat(65)] {
             assert!(!is_profile_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_path_is_kebab_case() {
+        let fits = |name: &str| check_extension_name(name, "skill_name", "p").is_ok();
+        for name in ["a", "my-skill", "a1-2b", &"a".repeat(255)] {
+            assert!(fits(name), "{name}");
+        }
+        for name in ["", "A", "Bad_Name", "a--b", "-a", "a-", "..", "a/b", "a b", "ä", &"a".repeat(256)] {
+            assert!(!fits(name), "{name}");
         }
     }
 }

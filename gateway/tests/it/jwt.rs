@@ -316,6 +316,16 @@ async fn a_token_alone_guards_a_server_without_session_keys() {
 /// The operations that ask for no credentials.
 const OPEN: [&str; 7] = ["/", "/alive", "/health", "/ready", "/server_info", "/api/init", "/openapi.json"];
 
+/// Operations that change nothing though their methods say otherwise.
+const LOOKING: [&str; 6] = [
+    "/api/auth/workspace-session",
+    "/api/agent-profiles/{name}/materialize",
+    "/api/hooks",
+    "/api/plugins",
+    "/api/skills",
+    "/api/sub-agents",
+];
+
 #[tokio::test]
 async fn every_operation_needs_its_right() {
     let server = start_with(|config| config.site.bearer = Some(bearer())).await;
@@ -336,8 +346,7 @@ async fn every_operation_needs_its_right() {
             }
             request.send().await.unwrap().status().as_u16()
         };
-        let looks = ["/api/auth/workspace-session", "/api/agent-profiles/{name}/materialize"];
-        let reads = method == Method::GET || looks.contains(&template.as_str());
+        let reads = method == Method::GET || LOOKING.contains(&template.as_str());
         let (right, others) = if reads { ("read", "write admin") } else { ("write", "read admin") };
         *(if reads { &mut reading } else { &mut writing }) += 1;
         assert_eq!(call(None).await, 401, "{method} {template}");

@@ -12,6 +12,7 @@ mod described;
 mod edge;
 mod editor;
 mod events;
+mod extensions;
 mod facade;
 mod files;
 mod first_messages;

@@ -1,8 +1,10 @@
-//! What a sandbox offers beside conversations: commands, files, git, an editor. Each answers calls on its own subject.
+//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and
+//! plugins. Each answers calls on its own subject.
 
 mod aside;
 mod bash;
 mod editor;
+mod extension;
 mod fault;
 mod file;
 mod git;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use outbound::Outbound;
 use ports::Ports;
 use ports::rpc::{Address, Call, Limits, Server, Watch};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +26,7 @@ use types::{ConversationId, Epoch, SandboxId};
 use crate::{Activity, rest};
 use aside::Aside;
 pub use editor::EditorConfig;
+pub use extension::{CATALOGUE, ExtensionConfig, PublicSource};
 use gone::Gone;
 
 /// Commands bound themselves; a call is over when its command has begun.
@@ -34,6 +38,9 @@ const GIT: Limits = Limits::new(GIT_CALLS, 16 << 20);
 const GIT_CALLS: usize = 128;
 /// They wait for each other.
 const EDITOR: Limits = Limits::new(64, 1 << 20);
+/// Some wait for a repository.
+const EXTENSIONS: Limits = Limits::new(EXTENSION_CALLS, 16 << 20);
+const EXTENSION_CALLS: usize = 64;
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -52,6 +59,10 @@ pub struct ServicesConfig {
     pub bash_retention: Option<Duration>,
     /// The editor in the browser; `None`: there is none.
     pub editor: Option<EditorConfig>,
+    /// Where skills and plugins are.
+    pub extensions: ExtensionConfig,
+    /// Says which addresses may be called.
+    pub outbound: Outbound,
     /// Where calls and commands under way are counted.
     pub activity: Activity,
     /// Told of the calls that are answered.
@@ -138,6 +149,23 @@ pub async fn serve(
         }
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, GIT, answer).await?;
+
+    let extensions = extension::Service::new(
+        config.extensions.clone(),
+        config.default_cwd.clone(),
+        &config.scratch,
+        config.outbound.clone(),
+    );
+    let extensions = Arc::new(extensions);
+    let (activity, aside) = (config.activity.clone(), Aside::new(EXTENSION_CALLS));
+    let answer = move |call: Call<_>| {
+        let (extensions, aside, busy) = (Arc::clone(&extensions), aside.clone(), activity.call());
+        async move {
+            let _busy = busy?;
+            aside.run(async move { extensions.answer(call.body).await }).await
+        }
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, EXTENSIONS, answer).await?;
 
     let editor = Arc::new(editor::Service::new(config.editor.clone()));
     let answer = {

@@ -15,6 +15,7 @@ mod services_archive;
 mod services_bash;
 mod services_bash_ends;
 mod services_editor;
+mod services_extensions;
 mod services_files;
 mod services_git;
 mod services_git_hostile;

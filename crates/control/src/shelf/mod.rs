@@ -72,6 +72,11 @@ impl Shelves {
         &self.health
     }
 
+    /// The store itself, for what is kept beside a document.
+    pub(crate) fn kv(&self) -> &dyn Kv {
+        &*self.kv
+    }
+
     /// What seals and opens secrets of a tenant's shelf.
     #[must_use]
     pub fn sealing<T: Kept>(&self, tenant: &TenantId) -> Sealing<'_> {

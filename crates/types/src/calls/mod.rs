@@ -3,6 +3,7 @@
 mod bash;
 mod conversation;
 mod editor;
+mod extension;
 mod file;
 mod git;
 mod live;
@@ -13,6 +14,10 @@ mod scope;
 pub use bash::{BashCall, BashCleared, BashStarted, BashStopped};
 pub use conversation::{Command, CommandDone, ConversationCall, Once};
 pub use editor::{EditorCall, EditorState};
+pub use extension::{
+    CheckCall, Checked, ExtensionAnswer, ExtensionCall, FetchCall, Fetched, Marketplace, NotFetched,
+    SkillSources, SkillsFound, WhyNotFetched,
+};
 pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};

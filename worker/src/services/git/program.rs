@@ -83,6 +83,15 @@ impl Git {
         WITHOUT_SETTINGS.into_iter().fold(Self::as_user(folder), |git, (name, value)| git.env(name, value))
     }
 
+    /// To fetch from a repository that somebody has named: without settings, and without credentials but those in its address.
+    pub(in super::super) fn fetching(folder: &Path) -> Self {
+        Self::reading(folder)
+            .env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git:file")
+            .env("GIT_ASKPASS", "true")
+            .env("SSH_ASKPASS", "true")
+            .args(["-c", "credential.helper=", "-c", "core.askPass=", "-c", "http.followRedirects=initial"])
+    }
+
     /// With the user's settings, for what the user would do by hand. Not in a repository that others fill.
     pub(super) fn as_user(folder: &Path) -> Self {
         let mut command = Command::new("git");

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use embedded::{Fsync, Guard, Options};
-use manyhands_worker::services::{EditorConfig, ServicesConfig, serve};
+use manyhands_worker::services::{EditorConfig, ExtensionConfig, PublicSource, ServicesConfig, serve};
 use ports::Ports;
 use ports::rpc::{self, Address, Fault};
 use tempfile::TempDir;
 use testing::PATIENCE;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tools::extensions::project::Home;
 use types::bash::{BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{
     BashCall, BashStarted, BashStopped, FileCall, FileChunk, FileStat, GitAnswer, GitCall, Scope,
@@ -32,6 +33,8 @@ pub struct World {
     pub tracker: TaskTracker,
     pub epoch: Epoch,
     editor: Option<EditorConfig>,
+    /// Of the public catalogue; else it is a folder.
+    catalogue: Option<String>,
     _guard: Guard,
 }
 
@@ -42,7 +45,7 @@ impl World {
 
     /// On changed ports.
     pub async fn on(change: impl FnOnce(&mut Ports)) -> Self {
-        Self::made(change, |_| None).await
+        Self::made(change, |_| None, None).await
     }
 
     /// With this script for an editor.
@@ -53,12 +56,18 @@ impl World {
             std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
             Some(EditorConfig { program, port: 8765, base_path: Some("/e".to_owned()) })
         };
-        Self::made(|_| {}, write).await
+        Self::made(|_| {}, write, None).await
+    }
+
+    /// With a public catalogue at this address.
+    pub async fn with_catalogue(url: &str) -> Self {
+        Self::made(|_| {}, |_| None, Some(url.to_owned())).await
     }
 
     async fn made(
         change: impl FnOnce(&mut Ports),
         editor: impl FnOnce(&Path) -> Option<EditorConfig>,
+        catalogue: Option<String>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
@@ -73,6 +82,7 @@ impl World {
             tracker: TaskTracker::new(),
             epoch: Epoch(1),
             editor: editor(&root),
+            catalogue,
             _guard: guard,
         };
         world.serve(None).await;
@@ -89,10 +99,23 @@ impl World {
             most_commands: 1_000,
             bash_retention,
             editor: self.editor.clone(),
+            extensions: self.extensions(),
+            outbound: Default::default(),
             activity: Default::default(),
             watch: rpc::unwatched(),
         };
         serve(config, self.ports.clone(), self.tracker.clone(), self.shutdown.clone()).await.unwrap();
+    }
+
+    /// A home of its own.
+    fn extensions(&self) -> ExtensionConfig {
+        let root = self.path("..");
+        let home = Home { folder: root.join("home"), persistence: root.join("home/.openhands") };
+        let public = match self.catalogue.clone() {
+            Some(url) => PublicSource::Repository { url, reference: "main".to_owned() },
+            None => PublicSource::Folder(root.join("public")),
+        };
+        ExtensionConfig { home, public, places: true }
     }
 
     /// Ends the services as at the end of the process.

@@ -1,0 +1,134 @@
+//! Extensions of the user interface that are installed.
+
+use axum::extract::State;
+use control::extensions::{Extensions, Installed};
+use serde::Serialize;
+use serde_json::Value;
+use types::extensions::Contents;
+use types::extensions::ExtensionKind::Canvas;
+
+use crate::auth::Caller;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{Json, Path, check_extension_name};
+use crate::installing::{EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse};
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct InstalledCanvasExtensionResponse {
+    name: String,
+    version: String,
+    description: String,
+    enabled: bool,
+    source: String,
+    requested_ref: Option<String>,
+    /// The commit.
+    resolved_ref: Option<String>,
+    repo_path: Option<String>,
+    installed_at: String,
+    install_path: String,
+    /// What it says of itself.
+    manifest: Option<Value>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct InstalledCanvasExtensionsListResponse {
+    canvas_extensions: Vec<InstalledCanvasExtensionResponse>,
+}
+
+/// With what is in it; null where its manifest cannot be read.
+async fn shown(
+    extensions: &Extensions,
+    caller: &Caller,
+    one: Installed,
+) -> ApiResult<InstalledCanvasExtensionResponse> {
+    let manifest = match extensions.contents(&caller.tenant, &one).await? {
+        Some(Contents::Canvas { manifest }) => Some(manifest),
+        _ => None,
+    };
+    Ok(InstalledCanvasExtensionResponse {
+        name: one.name,
+        version: one.version,
+        description: one.description,
+        enabled: one.enabled,
+        source: one.source,
+        requested_ref: one.requested_ref,
+        resolved_ref: one.resolved_ref,
+        repo_path: one.repo_path,
+        installed_at: one.installed_at,
+        install_path: one.install_path,
+        manifest,
+    })
+}
+
+/// Installs an extension of the user interface, which is not enabled then, from a repository or a folder.
+#[utoipa::path(post, path = "/api/canvas-extensions/install", tag = "Canvas Extensions", request_body = InstallExtensionRequest,
+    responses((status = 200, body = InstalledCanvasExtensionResponse), (status = 400, description = "The source cannot be fetched"),
+        (status = 409, description = "It is installed already"), (status = 413, description = "It is too large"),
+        (status = 422, description = "It is no extension")))]
+pub async fn install_canvas_extension(
+    State(extensions): State<Extensions>,
+    caller: Caller,
+    Json(body): Json<InstallExtensionRequest>,
+) -> ApiResult<Json<InstalledCanvasExtensionResponse>> {
+    let one = extensions.install(&caller.tenant, Canvas, &body.into_order()?).await?;
+    Ok(Json(shown(&extensions, &caller, one).await?))
+}
+
+/// The extensions of the user interface that are installed.
+#[utoipa::path(get, path = "/api/canvas-extensions/installed", tag = "Canvas Extensions",
+    responses((status = 200, body = InstalledCanvasExtensionsListResponse)))]
+pub async fn list_installed_canvas_extensions(
+    State(extensions): State<Extensions>,
+    caller: Caller,
+) -> ApiResult<Json<InstalledCanvasExtensionsListResponse>> {
+    let all = extensions.installed(&caller.tenant, Canvas).await?;
+    let mut canvas_extensions = Vec::new();
+    for one in all {
+        canvas_extensions.push(shown(&extensions, &caller, one).await?);
+    }
+    Ok(Json(InstalledCanvasExtensionsListResponse { canvas_extensions }))
+}
+
+/// An extension that is installed.
+#[utoipa::path(get, path = "/api/canvas-extensions/installed/{extension_name}", tag = "Canvas Extensions", params(("extension_name" = String, Path)),
+    responses((status = 200, body = InstalledCanvasExtensionResponse), (status = 404, description = "It is not installed")))]
+pub async fn get_installed_canvas_extension(
+    State(extensions): State<Extensions>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> ApiResult<Json<InstalledCanvasExtensionResponse>> {
+    check(&name)?;
+    let one = extensions.one(&caller.tenant, Canvas, &name).await?;
+    Ok(Json(shown(&extensions, &caller, one).await?))
+}
+
+/// Says whether an extension that is installed is used.
+#[utoipa::path(patch, path = "/api/canvas-extensions/installed/{extension_name}", tag = "Canvas Extensions", params(("extension_name" = String, Path)),
+    request_body = SetEnabledRequest,
+    responses((status = 200, body = EnabledResponse), (status = 404, description = "It is not installed")))]
+pub async fn set_canvas_extension_enabled(
+    State(extensions): State<Extensions>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(SetEnabledRequest { enabled }): Json<SetEnabledRequest>,
+) -> ApiResult<Json<EnabledResponse>> {
+    check(&name)?;
+    extensions.set_enabled(&caller.tenant, Canvas, &name, enabled).await?;
+    Ok(Json(EnabledResponse { name, enabled }))
+}
+
+/// Removes an extension that is installed.
+#[utoipa::path(delete, path = "/api/canvas-extensions/installed/{extension_name}", tag = "Canvas Extensions", params(("extension_name" = String, Path)),
+    responses((status = 200, body = UninstalledResponse), (status = 404, description = "It is not installed")))]
+pub async fn uninstall_canvas_extension(
+    State(extensions): State<Extensions>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> ApiResult<Json<UninstalledResponse>> {
+    check(&name)?;
+    extensions.uninstall(&caller.tenant, Canvas, &name).await?;
+    Ok(Json(UninstalledResponse { message: format!("Canvas extension '{name}' uninstalled") }))
+}
+
+pub(super) fn check(name: &str) -> Result<(), ApiError> {
+    check_extension_name(name, "extension_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$")
+}
