@@ -189,7 +189,7 @@ fn a_plugin_without_a_manifest_is_called_as_its_folder_and_a_bad_one_is_none() {
             r#"{"$schema": "https://agent-plugins.org/schemas/9/plugin.schema.json", "name": "p"}"#,
         ),
         ("foreign/plugin.json", r#"{"name": "of another tool"}"#),
-        ("secret", "s"),
+        ("secret", r#"{"name": "outside"}"#),
     ]);
     let bare = plugin::load(&world.path("bare")).unwrap();
     assert_eq!((bare.name.as_str(), bare.skills.len()), ("bare", 1));
