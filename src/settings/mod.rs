@@ -14,7 +14,6 @@ use embedded::Fsync;
 use outbound::Private;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tools::extensions::project::Home;
 use worker::services::{CATALOGUE, ExtensionConfig, PublicSource};
 
 pub use page::page;
@@ -169,10 +168,8 @@ fn editor(source: &Source) -> Result<Option<Editor>, Invalid> {
 }
 
 fn extensions(source: &Source) -> Result<ExtensionConfig, Invalid> {
-    let mut extensions = ExtensionConfig { places: true, ..ExtensionConfig::default() };
-    if let Some(home) = source.variable("HOME") {
-        extensions.home = Home { folder: home.into(), persistence: Path::new(home).join(".openhands") };
-    }
+    let mut extensions = ExtensionConfig::in_home(source.variable("HOME").unwrap_or("/").into());
+    extensions.places = true;
     if let Some(persistence) = source.text("persistence_dir")? {
         let absolute = std::path::absolute(persistence);
         extensions.home.persistence =

@@ -79,17 +79,23 @@ pub enum PublicSource {
     Repository { url: String, reference: String },
 }
 
-impl Default for ExtensionConfig {
-    /// In the home of whoever runs this, with the catalogue of OpenHands.
-    fn default() -> Self {
-        let home =
-            child_environment::inherited().find(|(name, _)| name == "HOME").map(|(_, home)| home.into());
-        let folder: PathBuf = home.unwrap_or_else(|| "/".into());
+impl ExtensionConfig {
+    /// In a user's home, with the catalogue of OpenHands.
+    #[must_use]
+    pub fn in_home(folder: PathBuf) -> Self {
         Self {
             home: Home { persistence: folder.join(".openhands"), folder },
             public: PublicSource::Repository { url: CATALOGUE.to_owned(), reference: "main".to_owned() },
             places: false,
         }
+    }
+}
+
+impl Default for ExtensionConfig {
+    /// In the home of whoever runs this. What programs inherit has been chosen by then.
+    fn default() -> Self {
+        let home = child_environment::inherited().find(|(name, _)| name == "HOME");
+        Self::in_home(home.map_or_else(|| "/".into(), |(_, home)| home.into()))
     }
 }
 
