@@ -27,7 +27,8 @@ const LOST: &str = " The command has left the shell unable to keep its exit code
 const SPOILT: &str = " The shell's prompts have been made read-only, which this terminal cannot work with: the shell was \
     ended, with its variables, functions and jobs. The next command starts a new one in the same directory.";
 const TOO_LATE: &str = " It had ended before the input came, which was not sent.";
-const UNREAD: &str = "[The input was not sent: the command has not read what was sent to it before.]\n";
+const UNREAD: &str = "[The input was not sent: the command has not read enough of what was sent to it before, or this is more \
+    than 256 KiB.]\n";
 /// The exit code where there is none.
 const NOT_KNOWN: i32 = -1;
 /// Characters shown of what a command printed after its last report, when another one follows.

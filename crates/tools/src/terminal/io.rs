@@ -5,30 +5,25 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pty_process::Pty;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group};
 use rustix::termios::{
     LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetpgrp, tcsetattr,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::keys::is_answered_by_the_terminal;
-use super::output::Output;
+use super::keeper::Keeper;
+use super::keys::is_signal_key;
 use super::phase::{Farewell, LastWord, Phase};
-use super::record::{Piece, Prompt, Scanner, State};
 use super::sight::{Look, Sight};
 use crate::exit::Exit;
 use crate::offspring::Offspring;
 
-const READ_BYTES: usize = 4096;
-/// How long the last words of a shell that has ended may take.
-const LAST_WORDS: Duration = Duration::from_millis(50);
-const MAX_LAST_READS: usize = 1024;
+pub const READ_BYTES: usize = 4096;
 /// How often a shell is looked at from outside.
 const TICK: Duration = Duration::from_millis(500);
 /// How often, and how long apart, it is looked whether a shell goes that may have found the end of its input.
@@ -37,7 +32,9 @@ const GOING_PAUSE: Duration = Duration::from_millis(2);
 /// Looks in a row that find it waiting for a command: a machine may be too busy to let it read at once.
 const MOST_RESTED: usize = 3;
 /// Bytes of input that wait for a program to read what it was sent before.
-const MOST_UNSENT: usize = 64 * 1024;
+const MOST_UNSENT: usize = 256 * 1024;
+/// Reads in a row before anything is written: as much as a terminal holds, which may say that the command is over.
+const MOST_READS: usize = 16;
 
 pub enum Order {
     /// Settles the terminal first.
@@ -60,7 +57,7 @@ pub enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typed {
     Sent,
-    /// Not sent: the command reads nothing, and was sent enough.
+    /// Not sent: the command was sent enough that it does not read, or has not begun.
     Unread,
     /// Not sent: there is no command any more that would read it.
     Over,
@@ -89,6 +86,8 @@ pub struct Io {
 
 enum Happened {
     Read(io::Result<usize>),
+    /// It was not read, and there was nothing else to do.
+    Nothing,
     Written(io::Result<usize>),
     Ordered(Option<Order>),
     Signalled(Signal),
@@ -145,22 +144,24 @@ impl Io {
         let mut giving = 0;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rested = 0;
+        let (mut rested, mut reads) = (0, 0);
         loop {
-            let happened = self.next(&mut buffer, &unsent, &mut ticks).await;
+            let happened = self.next(&mut buffer, &unsent, &mut ticks, reads < MOST_READS).await;
+            reads = if matches!(happened, Happened::Read(_)) { reads + 1 } else { 0 };
             if matches!(happened, Happened::Written(_) | Happened::Ordered(_)) {
                 rested = 0;
             }
             match happened {
                 Happened::Read(Ok(count)) if count > 0 => {
                     let was_new = self.keeper.is_new();
-                    self.keeper.take(buffer.get(..count).unwrap_or_default(), &self.pty).await;
-                    if was_new && !self.keeper.is_new() {
-                        self.sight.learn().await;
-                    }
-                    if self.keeper.is_idle() {
+                    let is_over = self.keeper.take(buffer.get(..count).unwrap_or_default(), &self.pty).await;
+                    if is_over {
                         // The rest of an input, which the shell would run.
                         unsent = Vec::new();
+                        self.throw_away_input();
+                    }
+                    if was_new && !self.keeper.is_new() {
+                        self.sight.learn().await;
                     }
                 }
                 // Hung up.
@@ -184,7 +185,11 @@ impl Io {
                     (giving, unsent) = (sequence, line);
                 }
                 Happened::Ordered(Some(Order::Input { bytes, fate })) => {
-                    let _ = fate.send(self.type_in(&bytes, &mut unsent));
+                    let typed = self.fate_of(&bytes, &unsent);
+                    // Whoever does not wait for it any more has said that it was not sent.
+                    if fate.send(typed).is_ok() && typed == Typed::Sent {
+                        self.type_in(&bytes, &mut unsent);
+                    }
                 }
                 Happened::Signalled(signal) => {
                     // Nobody is to read what a program did not want to.
@@ -198,6 +203,7 @@ impl Io {
                     }
                 }
                 Happened::Ticked => rested = 0,
+                Happened::Nothing => {}
                 Happened::Ordered(None) | Happened::Closed => return Left::Closed,
                 Happened::Exited => return Left::Gone,
             }
@@ -211,32 +217,41 @@ impl Io {
     fn settle(&mut self) -> bool {
         let modes = tcgetattr(&self.peer);
         let _ = tcsetattr(&self.peer, OptionalActions::Now, &self.modes);
-        if std::mem::take(&mut self.typed) {
-            self.throw_away_input();
-        }
+        self.throw_away_input();
         modes.is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
     }
 
-    /// Only a command that has begun is typed to. A key that the terminal answers by a signal is for any: what was typed
-    /// before and is not read is thrown away, or the key would wait behind it.
-    fn type_in(&mut self, bytes: &[u8], unsent: &mut Vec<u8>) -> Typed {
+    /// Only a command that has begun is typed to. A key that the terminal answers by a signal is for any.
+    fn fate_of(&self, bytes: &[u8], unsent: &[u8]) -> Typed {
         match *self.keeper.phase.borrow() {
-            Phase::Running { .. } if is_answered_by_the_terminal(bytes) => {
-                self.throw_away_input();
-                unsent.clear();
-            }
-            Phase::Running { taken: true, .. } if unsent.len() < MOST_UNSENT => {}
-            Phase::Running { .. } => return Typed::Unread,
-            Phase::Idle(_) | Phase::Ended(_) => return Typed::Over,
+            Phase::Running { .. } if self.is_signal(bytes) => Typed::Sent,
+            Phase::Running { taken: true, .. } if unsent.len() + bytes.len() <= MOST_UNSENT => Typed::Sent,
+            Phase::Running { .. } => Typed::Unread,
+            Phase::Idle(_) | Phase::Ended(_) => Typed::Over,
+        }
+    }
+
+    /// Where the terminal answers by a signal, what was typed before and is not read is thrown away, or the key would wait
+    /// behind it.
+    fn type_in(&mut self, bytes: &[u8], unsent: &mut Vec<u8>) {
+        if self.is_signal(bytes) {
+            self.throw_away_input();
+            unsent.clear();
         }
         self.typed = true;
         unsent.extend(bytes);
-        Typed::Sent
+    }
+
+    fn is_signal(&self, bytes: &[u8]) -> bool {
+        is_signal_key(bytes)
+            && tcgetattr(&self.peer).is_ok_and(|modes| modes.local_modes.contains(LocalModes::ISIG))
     }
 
     /// By the shell's side: by ours only what the terminal has worked off is emptied, and at once filled again.
-    fn throw_away_input(&self) {
-        let _ = tcflush(&self.peer, QueueSelector::IFlush);
+    fn throw_away_input(&mut self) {
+        if std::mem::take(&mut self.typed) {
+            let _ = tcflush(&self.peer, QueueSelector::IFlush);
+        }
     }
 
     /// Whether a shell that may have found the end of its input waits for a command after all. In a worker that runs
@@ -269,16 +284,25 @@ impl Io {
         false
     }
 
-    async fn next(&mut self, buffer: &mut [u8], unsent: &[u8], ticks: &mut Interval) -> Happened {
+    /// Reads before it writes: what is to be read may say that nothing is to be written any more.
+    async fn next(
+        &mut self,
+        buffer: &mut [u8],
+        unsent: &[u8],
+        ticks: &mut Interval,
+        may_read: bool,
+    ) -> Happened {
         let (mut reader, mut writer) = self.pty.split();
         tokio::select! {
-            read = reader.read(buffer) => Happened::Read(read),
-            written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
+            biased;
+            () = self.closing.cancelled() => Happened::Closed,
             Some(signal) = self.signals.recv() => Happened::Signalled(signal),
             order = self.inbox.recv() => Happened::Ordered(order),
+            read = reader.read(buffer), if may_read => Happened::Read(read),
             _ = self.exit.status() => Happened::Exited,
+            written = writer.write(unsent), if !unsent.is_empty() => Happened::Written(written),
             _ = ticks.tick() => Happened::Ticked,
-            () = self.closing.cancelled() => Happened::Closed,
+            () = std::future::ready(()), if !may_read => Happened::Nothing,
         }
     }
 
@@ -289,103 +313,5 @@ impl Io {
             // It may have ended meanwhile.
             let _ = kill_process_group(group, signal);
         }
-    }
-}
-
-/// Turns what is read into output and phases.
-pub struct Keeper {
-    pub shell: Pid,
-    pub scanner: Scanner,
-    pub phase: Arc<watch::Sender<Phase>>,
-    pub output: Arc<Mutex<Output>>,
-}
-
-impl Keeper {
-    /// Whether the shell has not greeted yet.
-    fn is_new(&self) -> bool {
-        matches!(*self.phase.borrow(), Phase::Running { sequence: 0, .. })
-    }
-
-    fn is_idle(&self) -> bool {
-        matches!(*self.phase.borrow(), Phase::Idle(_))
-    }
-
-    async fn take(&mut self, bytes: &[u8], pty: &Pty) {
-        let (mut begun, mut prompts) = (Vec::new(), Vec::new());
-        let overflow = {
-            let mut output = self.output.lock();
-            self.scanner.feed(bytes, |piece| match piece {
-                Piece::Text(text) => output.push(text),
-                Piece::Begun(sequence) => begun.push(sequence),
-                Piece::Prompt(prompt) => prompts.push(prompt),
-            });
-            output.take_overflow()
-        };
-        if let Some(overflow) = overflow {
-            // A write that fails shows as a shorter file; the command must not stop for it.
-            let _ = tokio::task::spawn_blocking(move || overflow.write()).await;
-        }
-        for sequence in begun {
-            self.note_taken(sequence);
-        }
-        for prompt in prompts {
-            // A program that was given the prompt by `export` shows it too, while it has the terminal.
-            if !prompt.state.is_of_the_prompt() || !self.is_behind(pty) {
-                self.become_idle(prompt);
-            }
-        }
-    }
-
-    /// Whether another program has the terminal.
-    fn is_behind(&self, pty: &Pty) -> bool {
-        tcgetpgrp(pty).is_ok_and(|group| group != self.shell)
-    }
-
-    fn note_taken(&self, begun: u64) {
-        self.phase.send_if_modified(|phase| match phase {
-            Phase::Running { sequence, taken } if *sequence == begun => !std::mem::replace(taken, true),
-            Phase::Running { .. } | Phase::Idle(_) | Phase::Ended(_) => false,
-        });
-    }
-
-    /// A record of an earlier command (C-c may cause a second one) is passed over. One of a command that the shell has
-    /// not said to take says nothing of that command.
-    fn become_idle(&self, mut prompt: Prompt) {
-        if prompt.sequence == 0 {
-            // The shell's greeting.
-            drop(self.output.lock().take(true));
-        }
-        self.phase.send_if_modified(|phase| {
-            let Phase::Running { sequence, taken } = *phase else { return false };
-            if sequence != prompt.sequence {
-                return false;
-            }
-            if !taken {
-                prompt.state = State::Mute;
-            }
-            *phase = Phase::Idle(prompt);
-            true
-        });
-    }
-
-    /// Reads what the terminal still holds. A process that left the session may keep it open in silence.
-    async fn read_last_words(&mut self, pty: &mut Pty) {
-        let mut buffer = [0; READ_BYTES];
-        for _ in 0..MAX_LAST_READS {
-            match tokio::time::timeout(LAST_WORDS, pty.read(&mut buffer)).await {
-                Ok(Ok(count)) if count > 0 => self.take(buffer.get(..count).unwrap_or_default(), pty).await,
-                _ => break,
-            }
-        }
-        self.finish();
-    }
-
-    fn finish(&mut self) {
-        let mut output = self.output.lock();
-        self.scanner.finish(|piece| {
-            if let Piece::Text(text) = piece {
-                output.push(text);
-            }
-        });
     }
 }

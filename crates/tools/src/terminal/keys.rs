@@ -28,8 +28,8 @@ fn control_key(name: &str) -> Option<u8> {
     (rest.next().is_none() && (b'@'..=b'_').contains(&key)).then_some(key & 0x1f)
 }
 
-/// C-c, C-z and C-\: a terminal makes signals of them, and throws away what was typed before.
-pub fn is_answered_by_the_terminal(typed: &[u8]) -> bool {
+/// C-c, C-z and C-\, of which a terminal may make signals.
+pub fn is_signal_key(typed: &[u8]) -> bool {
     matches!(typed, [0x03 | 0x1a | 0x1c])
 }
 

@@ -29,7 +29,8 @@
 //!   ([`sight`]). It is ended, the exit code is -1.
 //! - *whatever keeps it from keeping the exit code* (limits, restrictions, its variables read-only): it is -1, and said.
 //! - *input that a program did not read*: thrown away when the command ends, and before the next line; what the shell has of
-//!   it by then spoils a word of that line that does nothing. It is typed only to a command that has begun.
+//!   it by then spoils a word of that line that does nothing. It is typed only to a command that has begun, at most 256 KiB
+//!   ahead.
 //! - *a job that prints without end*: nothing here waits for the terminal but by reading it.
 //! - *half of an escape sequence or of a letter*: ends with the command.
 //! - *an exported prompt, which a shell inside of it shows*: passed over while that one has the terminal.
@@ -44,7 +45,7 @@
 //! terminal.
 //!
 //! **Stop means stop** ([`stop`]): Ctrl-C, then TERM and KILL to the foreground group, and in the end a new shell. All of
-//! it takes some three seconds.
+//! it takes some four seconds. A command that is still typed begins first, or goes with its shell: none runs in part.
 //!
 //! **How it ends.** [`Tool::close`] hangs up and kills what is left; dropping the terminal kills at once.
 
@@ -55,6 +56,7 @@ mod clean;
 mod definition;
 mod environment;
 mod io;
+mod keeper;
 mod keys;
 mod observation;
 mod output;

@@ -137,13 +137,15 @@ impl Output {
         overflow
     }
 
-    /// Takes everything printed since the last report. While the command is not `over`, what may be the beginning of a
-    /// secret waits for the next one. Leaves no other memory behind: what the command has begun and not ended, be it a letter
-    /// or an escape sequence, does not reach into the next one.
+    /// Here the command ends: what it has begun and not ended, be it a letter or an escape sequence, does not reach into the
+    /// next one.
+    pub fn end_unfinished(&mut self) {
+        self.cleaner.end();
+    }
+
+    /// Takes everything printed since the last report, but half a letter or escape sequence: a job may be printing the rest.
+    /// While the command is not `over`, what may be the beginning of a secret waits for the next one, too.
     pub fn take(&mut self, over: bool) -> Report {
-        if over {
-            self.cleaner.end();
-        }
         let line = self.cleaner.take_line();
         self.show(&line);
         if over {

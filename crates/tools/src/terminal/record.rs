@@ -157,7 +157,7 @@ impl Scanner {
             // In letters or in bytes, by the shell's locale.
             let length = second.parse().ok()?;
             if [place.len(), place.chars().count()].contains(&length) {
-                self.place = Place::read(place.get(1..)?)?;
+                self.place.update(place.get(1..)?);
             }
             return None;
         }
@@ -168,7 +168,7 @@ impl Scanner {
         let status = second.parse().ok()?;
         let state = State::read(fields.next()?);
         if let Some(place) = fields.next() {
-            self.place = Place::read(place)?;
+            self.place.update(place);
         }
         let Place { directory, path } = self.place.clone();
         Some(Piece::Prompt(Prompt { sequence, status, state, directory, path }))
@@ -184,9 +184,13 @@ struct End {
 }
 
 impl Place {
-    fn read(text: &str) -> Option<Self> {
-        let (directory, path) = text.split_once('\u{1f}')?;
-        Some(Self { directory: directory.to_owned(), path: path.to_owned() })
+    /// By the directory and, if it is short, `$PATH`.
+    fn update(&mut self, text: &str) {
+        let (directory, path) = text.split_once('\u{1f}').map_or((text, None), |(one, two)| (one, Some(two)));
+        self.directory = directory.to_owned();
+        if let Some(path) = path {
+            self.path = path.to_owned();
+        }
     }
 }
 

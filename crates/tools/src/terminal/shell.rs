@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::environment;
 pub use super::io::Typed;
-use super::io::{Io, Keeper, Order};
+use super::io::{Io, Order};
+use super::keeper::Keeper;
 use super::output::{Output, Report};
 use super::phase::end_without_word;
 pub use super::phase::{Farewell, Phase};
@@ -182,13 +183,12 @@ impl Shell {
     /// Types into the running command, which need not read it.
     pub async fn type_in(&self, bytes: Vec<u8>) -> Typed {
         let (fate, typed) = oneshot::channel();
-        if self.orders.try_send(Order::Input { bytes, fate }).is_err() {
-            return Typed::Unread;
-        }
+        // An order that cannot be given is dropped, which its fate tells.
+        let _ = self.orders.try_send(Order::Input { bytes, fate });
         match tokio::time::timeout(TYPING, typed).await {
             Ok(Ok(typed)) => typed,
-            Ok(Err(_)) => Typed::Over,
-            Err(_) => Typed::Unread,
+            _ if matches!(self.phase(), Phase::Running { .. }) => Typed::Unread,
+            _ => Typed::Over,
         }
     }
 
@@ -245,5 +245,77 @@ fn into_io(error: pty_process::Error) -> io::Error {
     match error {
         pty_process::Error::Io(error) => error,
         other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::super::wait::{heard, settled};
+    use super::*;
+    use crate::secrets::NoSecrets;
+
+    fn soon() -> std::time::Instant {
+        std::time::Instant::now() + Duration::from_secs(20)
+    }
+
+    /// A shell that runs `command`.
+    async fn running(folder: &TempDir, command: &str) -> Arc<Shell> {
+        let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
+        let directory = folder.path();
+        let setup = Setup {
+            program: "bash",
+            profile: false,
+            directory,
+            variables: &[],
+            observations: directory,
+            secrets: &secrets,
+        };
+        let shell = Arc::new(Shell::start(&setup).unwrap());
+        let Some(Phase::Idle(prompt)) = settled(&shell, soon()).await else { panic!("it is not ready") };
+        shell.begin(&prompt, command, &[]).await;
+        assert!(heard(&shell, soon()).await);
+        shell
+    }
+
+    /// Its task waits for the output, which the test holds.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_input_told_as_not_sent_is_never_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = running(&folder, "while sleep 0.01; do echo x; done & cat > got; kill $!").await;
+        let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+        let holder = {
+            let shell = Arc::clone(&shell);
+            std::thread::spawn(move || {
+                let _output = shell.output();
+                let _ = held.0.send(());
+                let _ = release.1.recv_timeout(Duration::from_secs(20));
+            })
+        };
+        held.1.await.unwrap();
+        let mut sent = 0;
+        while shell.type_in(b"late\r".to_vec()).await == Typed::Sent {
+            sent += 1;
+        }
+        release.0.send(()).unwrap();
+        holder.join().unwrap();
+        for _ in 0..20 {
+            if shell.type_in(vec![4]).await == Typed::Sent {
+                break;
+            }
+        }
+        assert!(matches!(settled(&shell, soon()).await, Some(Phase::Idle(_))));
+        let got = std::fs::read_to_string(folder.path().join("got")).unwrap();
+        assert_eq!(got, "late\n".repeat(sent));
+        shell.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_input_to_a_shell_that_has_ended_is_told_as_too_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = running(&folder, "sleep 60").await;
+        shell.close().await;
+        assert_eq!(shell.type_in(b"late\r".to_vec()).await, Typed::Over);
     }
 }

@@ -7,10 +7,12 @@ use rustix::process::Signal;
 
 use super::Terminal;
 use super::shell::{Phase, Shell};
-use super::wait::settled;
+use super::wait::{heard, settled};
 
 /// How long a program may take to end, each time it is told, and its shell to answer afterwards.
 const AFTER: Duration = Duration::from_millis(300);
+/// How long a command may take to begin.
+const BEGINNING: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
 const STOPPED: &str = "[The command that was interrupted did not stop and was ended with its shell. This is a new one in \
     the same directory, without the variables, functions and jobs of the old one.]\n";
@@ -30,7 +32,14 @@ impl Terminal {
     /// A Ctrl-C between two programs may be lost, or bash may show its prompt and then lose the next line or wait for a
     /// program after all. So it is stopped only once it has answered a line that does nothing. A program that reads
     /// that line instead is about to be killed anyway.
+    ///
+    /// A line that the shell has read in part would be ended by the next one, and the command run in part: it has to begin
+    /// before it is stopped.
     pub(super) async fn stop(&self, shell: &Arc<Shell>) {
+        if !heard(shell, Instant::now() + BEGINNING).await {
+            shell.close().await;
+            return self.let_go(STOPPED);
+        }
         for means in MEANS {
             match means {
                 Means::CtrlC => {

@@ -15,7 +15,8 @@
 //! - `p` puts the shell's own input and output back on the terminal, throws away what the command has not read of its input,
 //!   which the shell would run, and prints the record, by the very words that run commands: where it comes, the next command
 //!   will be run by them. Where it cannot, the prompt itself is the record. After the record it throws nothing away: that
-//!   would be the next line.
+//!   would be the next line. What it throws away ends with a silence, not with an empty terminal: more may be on its way, and
+//!   `read` may hold lines that the terminal has no longer.
 //!
 //! A line that was cut short by a Ctrl-C has not called `c`: then `p` does, with its errors closed (`f`), and is called again
 //! to say what it has to. What it does there to `set -v` bash undoes after the prompt command: then it forgets `o`, and has an
@@ -23,7 +24,8 @@
 //!
 //! bash prints a thousand bytes at once, and what a job prints may come in between. So the record of an end is short: where
 //! the shell is goes with it only while that is (400 letters, of which few are of three bytes), and otherwise before it,
-//! with its length. If that comes in pieces, the shell is taken to be where it was.
+//! with its length. If that comes in pieces, `$PATH` is taken to be what it was; the directory goes with the record as well,
+//! unless it alone is so long.
 //!
 //! Variables: `n` the command's number, empty when its record is printed; `s` its status, empty until `c` has run; `x` the
 //! state of the record; `y` that `set -x` is to be on while commands run; `o` what the options and prompts should be; `t`
@@ -40,8 +42,9 @@ pub const TIDY: &str = ";{ \\__prompt_c; } 2>/dev/null||__prompt_x=u;${__prompt_
 pub const TIDY_FIRST: &str = "2>/dev/null; { \\__prompt_c; } 2>/dev/null; ";
 
 /// `&&` and `||` keep `set -e` from ending the shell in here. A plain assignment to a read-only variable ends the whole
-/// line: those to the prompts are made by `declare`. `builtin exec` would redirect itself alone. The loop has an end of its own:
-/// what it asks may have been redefined.
+/// line: those to the prompts are made by `declare`. `builtin exec` would redirect itself alone. No line that is read holds a
+/// newline: where the variable still does, it was not `read` that was called. Nor is what is read to be calculated: bash gives
+/// the last word of each command to `_`.
 const FUNCTIONS: &str = r#"
 __prompt_b() {
     __prompt_s= __prompt_x= __prompt_f=-
@@ -78,14 +81,19 @@ __prompt_p() {
         \builtin unset -f exec
         \exec </dev/tty >/dev/tty 2>&1
     }
-    [[ -z $__prompt_n ]] || ! \builtin read -t 0 || for ((__prompt_z = 9999; __prompt_z; __prompt_z--)); do
-        [[ -t 0 ]] && \builtin read -t 0 || \builtin break
-        \builtin read -r -t 0.01 _ || \builtin :
+    [[ -z $__prompt_n ]] || ! \builtin read -t 0 2>&- || while
+        \builtin declare -g +i _ __prompt_z
+        __prompt_z=$'\n'
+        [[ -t 0 ]] && { \builtin read -r -t 0.25 __prompt_z || [[ $? -lt 128 ]] || \builtin read -t 0; } &&
+            [[ $__prompt_z != $'\n' ]]
+    do
+        \builtin :
     done 2>/dev/null
     __prompt_z=$'\037'${PWD-}$'\037'${PATH-}
     [[ ${#__prompt_z} -lt 400 ]] || {
         \builtin printf '\036TOKEN\037place\037%s%s\036TOKEN\036' "${#__prompt_z}" "$__prompt_z" || \builtin :
-        __prompt_z=
+        __prompt_z=$'\037'${PWD-}
+        [[ ${#__prompt_z} -lt 400 ]] || __prompt_z=
     }
     \builtin eval "$__prompt_e" || \builtin :
 }

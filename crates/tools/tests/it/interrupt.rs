@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::{ToolAction, Toolbox as _};
 
+use crate::unfit::Bench;
+
 fn action(tools: &ToolSet, command: &str) -> ToolAction {
     let arguments = json!({"command": command});
     tools.parse("terminal", arguments.as_object().unwrap()).unwrap().action
@@ -40,4 +42,28 @@ async fn the_next_command_runs_after_an_interrupt_between_two_programs() {
         assert!(started.elapsed() < Duration::from_secs(5), "round {round} took {:?}", started.elapsed());
     }
     tools.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_cancelled_while_it_is_typed_runs_whole_or_not() {
+    let command = format!(": > begun\n{}: > ended", format!("# {}\n", "filler ".repeat(14)).repeat(1000));
+    for trap in ["trap '' INT", "trap 'echo caught' INT"] {
+        for round in 0..8 {
+            let bench = Bench::new();
+            bench.run(trap).await;
+            let parsed =
+                bench.set.parse("terminal", json!({"command": command}).as_object().unwrap()).unwrap();
+            let cancel = CancellationToken::new();
+            let stop = async {
+                tokio::time::sleep(Duration::from_millis(1 << round)).await;
+                cancel.cancel();
+            };
+            let (_, ()) = tokio::join!(bench.set.run("terminal", &parsed.action, cancel.clone()), stop);
+            let next = bench.run("echo next").await;
+            assert_eq!(next.text, "next", "{trap}, {round}");
+            let exists = |name: &str| bench.folder.path().join(name).exists();
+            let was_killed = next.prefix.contains("ended with its shell");
+            assert!(was_killed || exists("begun") == exists("ended"), "{trap}, {round}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod file_editor;
 mod healing;
 mod interrupt;
 mod kept;
+mod leftover;
 mod offspring;
 mod rough;
 mod set;

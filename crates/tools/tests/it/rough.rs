@@ -82,6 +82,42 @@ async fn a_job_that_prints_hides_no_end_whatever_the_length_of_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_directory_is_known_while_a_job_prints_and_path_is_long() {
+    let bench = Bench::new();
+    let mut place = bench.folder.path().canonicalize().unwrap();
+    bench.run(&format!("PATH=/usr/bin:/bin:/{}", "p".repeat(5000))).await;
+    bench.run("(while :; do echo xxxxxxxx; done) & echo $! > pid").await;
+    for round in 0..12 {
+        place.push(format!("d{round}"));
+        let seen = bench.run(&format!("mkdir d{round}; cd d{round}")).await;
+        assert_eq!(seen.directory, place.display().to_string(), "{round}");
+    }
+    assert_eq!(bench.run("cd; kill $(cat pid)").await.exit_code, 0);
+}
+
+/// `yes` writes whole letters at once, but they are read in pieces.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_a_job_survives_the_end_of_a_command() {
+    let bench = Bench::new();
+    bench.run("timeout 20 yes \u{e9} & echo $! > pid").await;
+    for round in 0..30 {
+        let seen = bench.run("true").await;
+        assert!(!(seen.text + &seen.prefix).contains('\u{fffd}'), "{round}");
+    }
+    assert_eq!(bench.run("kill $(cat pid)").await.exit_code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_without_the_word_that_throws_input_away_says_nothing_of_it() {
+    let bench = Bench::new();
+    bench.run("enable -n read").await;
+    for _ in 0..2 {
+        let seen = bench.run("echo next; (exit 3)").await;
+        assert_eq!((seen.text.as_str(), seen.exit_code), ("next", 3), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mute_shell_is_found_although_a_job_prints() {
     let bench = Bench::new();
     bench.run("(while :; do echo job; sleep 0.2; done) & disown").await;
@@ -113,7 +149,7 @@ async fn input_that_is_not_sent_as_nobody_reads_it_is_told() {
     let input = vec!["y".repeat(99); 2000].join("\n");
     let first = bench.call(json!({"command": input, "is_input": true, "timeout": 0.3})).await;
     assert!(!first.prefix.contains("not sent"), "{}", first.prefix);
-    let second = bench.call(json!({"command": "more", "is_input": true, "timeout": 0.3})).await;
+    let second = bench.call(json!({"command": input, "is_input": true, "timeout": 0.3})).await;
     assert!(second.prefix.contains("The input was not sent"), "{}", second.prefix);
     let ended = bench.call(json!({"command": "C-c", "is_input": true, "timeout": 10})).await;
     assert_eq!((ended.exit_code, ended.prefix.as_str()), (130, ""));
