@@ -20,6 +20,9 @@ const READING: [&str; 6] = [
     "/api/sub-agents",
 ];
 
+/// Calls that act though their methods say otherwise: who opens an editor gets a shell with it.
+const ACTING: [&str; 2] = ["/api/vscode/url", "/api/conversations/*/vscode/url"];
+
 /// What tells of all tenants.
 const ADMINISTERING: [&str; 1] = ["/metrics"];
 
@@ -64,12 +67,14 @@ async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
 }
 
 fn needed(request: &Request) -> Right {
-    if ADMINISTERING.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if ADMINISTERING.contains(&path) {
         return Right::Admin;
     }
-    let acts = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
-    let path = request.uri().path();
-    if acts && !READING.iter().any(|template| fits(template, path)) { Right::Write } else { Right::Read }
+    let is_one_of = |templates: &[&str]| templates.iter().any(|template| fits(template, path));
+    let changes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    let acts = if changes { !is_one_of(&READING) } else { is_one_of(&ACTING) };
+    if acts { Right::Write } else { Right::Read }
 }
 
 fn fits(template: &str, path: &str) -> bool {

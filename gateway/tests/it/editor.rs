@@ -1,26 +1,40 @@
 //! An editor in the browser.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use manyhands_gateway::config::Editor;
 use ports::rpc::{self, Address, Call, Limits};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
 use types::calls::{EditorCall, EditorState};
 
-use crate::harness::{Server, start_with};
+use crate::harness::tokens::{bearer, token};
+use crate::harness::{Config, Server, start_with};
 
 /// A server whose worker has an editor.
 async fn start(editor: Editor) -> Server {
-    let server = start_with(|config| config.editor = editor).await;
+    start_counting(|config| config.editor = editor).await.0
+}
+
+/// And how often that was started.
+async fn start_counting(change: impl FnOnce(&mut Config)) -> (Server, Arc<AtomicUsize>) {
+    let server = start_with(change).await;
     let calls = rpc::Server::new(server.ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
-    let answer = async |call: Call<EditorCall>| {
+    let starts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&starts);
+    let answer = move |call: Call<EditorCall>| {
         let running = call.body == EditorCall::Start {};
-        Ok((EditorState { running, token: running.then(|| "the-token".to_owned()) }, bytes::Bytes::new()))
+        counted.fetch_add(usize::from(running), Ordering::SeqCst);
+        let token = running.then(|| "the-token".to_owned());
+        async move { Ok((EditorState { running, token }, bytes::Bytes::new())) }
     };
     let address = Address::of_worker(&SandboxId::shared(), None);
     calls.serve(&address, None, Limits::new(8, 1 << 20), answer).await.unwrap();
-    server
+    (server, starts)
 }
 
 async fn url(server: &Server, query: &str) -> Value {
@@ -73,4 +87,26 @@ async fn where_nobody_could_reach_an_editor_none_is_started() {
     let (status, answer) = start(Editor::Disabled).await.get("/api/vscode/url").await;
     assert_eq!(status, 503);
     assert_eq!(answer["detail"], "VSCode is disabled in configuration. Set enable_vscode=true to enable.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_look_opens_no_editor() {
+    let (server, starts) = start_counting(|config| {
+        config.editor = Editor::Here { port: 8765, base_path: None };
+        config.site.bearer = Some(bearer());
+    })
+    .await;
+    let call = async |method: Method, path: &str, scope: &str| {
+        let request = server.request(method, path).bearer_auth(token("default", scope));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let of_conversation = "/api/conversations/00000000-0000-4000-8000-000000000001/vscode/url";
+    for path in ["/api/vscode/url", of_conversation] {
+        assert_eq!(call(Method::GET, path, "read admin").await, 403, "{path}");
+        assert_ne!(call(Method::HEAD, path, "read admin").await, 200, "{path}");
+    }
+    assert_eq!(call(Method::GET, "/api/vscode/status", "read").await, 200);
+    assert_eq!(starts.load(Ordering::SeqCst), 0);
+    assert_eq!(call(Method::GET, "/api/vscode/url", "write").await, 200);
+    assert_eq!(starts.load(Ordering::SeqCst), 1);
 }
