@@ -12,6 +12,10 @@ use crate::Refusal;
 /// What the store may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// As deep as `serde_json` reads.
+const DEEPEST: usize = 127;
+const TOO_DEEP: &str = "This is nested too deeply to be kept.";
+
 /// What a change comes to: whether there is something to write, and what is answered.
 pub enum Change<R> {
     Write(R),
@@ -34,7 +38,7 @@ impl Shelves {
     /// Changes what a tenant keeps. `change` is called once a round, with what is stored then; what it refuses is not written.
     ///
     /// # Errors
-    /// What `change` refuses; `TooLarge`; as [`Shelves::read`].
+    /// What `change` refuses; `TooLarge`; `Unfit` where it is too deep to be read again; as [`Shelves::read`].
     pub async fn change<T: Kept, R: Send>(
         &self,
         tenant: &TenantId,
@@ -45,8 +49,8 @@ impl Shelves {
             let stored = stored.get_or_insert_with(|| Stored::Whole(T::default()));
             let Stored::Whole(value) = stored else { return Err(Refusal::Damaged) };
             let changed = change(value)?;
-            if matches!(changed, Change::Write(_)) && stored.encode()?.len() > T::MOST {
-                return Err(Refusal::TooLarge(T::TOO_LARGE));
+            if matches!(changed, Change::Write(_)) {
+                check::<T>(&stored.encode()?)?;
             }
             Ok(changed)
         };
@@ -66,5 +70,52 @@ impl Shelves {
 
     pub(super) fn bucket<T: Kept>(&self) -> Bucket<'_, Stored<T>> {
         Bucket::new(&*self.kv, T::BUCKET).in_time(PATIENCE)
+    }
+}
+
+/// Whether it may be written. What was read as a part of a request lies deeper in the document: what is too deep there could
+/// be written, and never be read again.
+fn check<T: Kept>(encoded: &[u8]) -> Result<(), Refusal> {
+    if encoded.len() > T::MOST {
+        return Err(Refusal::TooLarge(T::TOO_LARGE));
+    }
+    if depth(encoded) > DEEPEST {
+        return Err(Refusal::Unfit(TOO_DEEP.to_owned()));
+    }
+    Ok(())
+}
+
+/// How many lists and objects lie in each other at most.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut is_in_text, mut is_escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_in_text = !is_in_text,
+            b'{' | b'[' if !is_in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !is_in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn what_is_as_deep_as_may_be_can_just_be_read() {
+        for (levels, is_read) in [(DEEPEST, true), (DEEPEST + 1, false)] {
+            let json = format!(r#"{}"\"[{{"{}"#, "[".repeat(levels), "]".repeat(levels));
+            assert_eq!(depth(json.as_bytes()), levels);
+            assert_eq!(serde_json::from_str::<Value>(&json).is_ok(), is_read, "{levels}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //!                    ▼                               │
 //!   change ─▶ read ─▶ decide ─▶ refused: nothing is written, and the refusal is answered
 //!                        ├────▶ nothing to write: answered
-//!                        └────▶ too large: refused ─── else written, if the shelf is still as it was read ─▶ answered
+//!                        └────▶ too large or too deep: refused ─── else written, if the shelf is still as it was read ─▶ answered
 //! ```
 //!
 //! One document and not one key for each thing in it, for three reasons. What holds between its things (a limit, a name that
