@@ -51,7 +51,7 @@ impl AddWorkspacesRequest {
             let place = Place { list: "workspaces", index };
             place.check("parentPath", item.parent_path.as_deref().unwrap_or_default(), 0, MOST_PATH)?;
             place.check_folder(&item.id, &item.name, &item.path)?;
-            Ok(Folder { id: item.id, name: item.name, path: item.path, parent_path: item.parent_path })
+            Ok(Folder::new(item.id, item.name, item.path, item.parent_path))
         };
         self.workspaces.into_iter().enumerate().map(folder).collect()
     }
@@ -61,7 +61,7 @@ impl AddWorkspaceParentsRequest {
     pub fn into_folders(self) -> ApiResult<Vec<Folder>> {
         let folder = |(index, Object(item)): (usize, Object<WorkspaceParent>)| {
             Place { list: "parents", index }.check_folder(&item.id, &item.name, &item.path)?;
-            Ok(Folder { id: item.id, name: item.name, path: item.path, parent_path: None })
+            Ok(Folder::new(item.id, item.name, item.path, None))
         };
         self.parents.into_iter().enumerate().map(folder).collect()
     }

@@ -1,6 +1,6 @@
 //! Connections with providers: a key, and perhaps an address, that several LLM profiles use.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use types::TenantId;
 use types::time::unix_ms;
 use uuid::Uuid;
@@ -75,6 +75,7 @@ impl Setups {
             base_url: new.base_url,
             created_at: now,
             updated_at: now,
+            rest: Map::new(),
         };
         let add = |setup: &mut Setup| {
             if setup.connections.len() >= MOST_CONNECTIONS {

@@ -48,6 +48,9 @@ pub struct Connection {
     /// In seconds since 1970.
     pub created_at: i64,
     pub updated_at: i64,
+    /// Of newer releases.
+    #[serde(flatten)]
+    pub(super) rest: Map<String, Value>,
 }
 
 impl Kept for Setup {

@@ -119,6 +119,7 @@ mod tests {
             base_url: None,
             created_at: 0,
             updated_at: 0,
+            rest: serde_json::Map::new(),
         });
         setup
     }

@@ -56,7 +56,7 @@ impl NamedSecrets {
 
     pub(super) fn put(&mut self, secret: Named) {
         match self.secrets.iter_mut().find(|kept| kept.name == secret.name) {
-            Some(kept) => *kept = secret,
+            Some(kept) => *kept = Named { rest: std::mem::take(&mut kept.rest), ..secret },
             None => self.secrets.push(secret),
         }
     }

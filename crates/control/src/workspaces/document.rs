@@ -28,6 +28,16 @@ pub struct Folder {
     pub path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_path: Option<String>,
+    /// Of newer releases.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Folder {
+    #[must_use]
+    pub fn new(id: String, name: String, path: String, parent_path: Option<String>) -> Self {
+        Self { id, name, path, parent_path, rest: Map::new() }
+    }
 }
 
 impl Kept for Folders {
