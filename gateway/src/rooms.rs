@@ -1,11 +1,17 @@
 //! The list of rooms: one for each kind of thing beside conversations, commands and files. Each has its own routes, and says
 //! what clients may be told that it can do.
 
+use axum::Extension;
+
 use crate::described::Routes;
+use crate::extract::JsonLimit;
 use crate::{
     App, acp, agent_profiles, apps, canvas, connections, editor, facade, hooks, llm, mcp, meta_profiles,
     plugins, profiles, repositories, secrets, settings, skills, sub_agents, workspaces,
 };
+
+/// What is kept has 4 MiB at most. A body of many small values takes a hundred times its length of memory.
+const MOST_BODY: JsonLimit = JsonLimit((4 << 20) + (64 << 10));
 
 /// Guarded as everything below `/api`.
 pub fn routes() -> Routes {
@@ -28,6 +34,7 @@ pub fn routes() -> Routes {
         .merge(skills::routes())
         .merge(sub_agents::routes())
         .merge(workspaces::routes())
+        .map(|router| router.route_layer(Extension(MOST_BODY)))
 }
 
 /// Those with guards of their own.

@@ -7,8 +7,11 @@ use crate::text::counted;
 use crate::trouble::{Fault, Step, Trouble};
 use crate::{Form, number, text};
 
+/// What is wrong beyond that is not looked for: a body can be wrong in a million places.
+pub(crate) const MOST_TROUBLES: usize = 100;
+
 impl Form {
-    /// What does not fit is null in what comes out, and of no use.
+    /// What does not fit is null in what comes out, and of no use. So is all that comes after [`MOST_TROUBLES`].
     pub(crate) fn fill_by(
         &self,
         rule: usize,
@@ -59,8 +62,14 @@ impl Form {
         troubles: &mut Vec<Trouble>,
     ) -> Result<Value, Fault> {
         check_size("List", given.len(), least)?;
-        let fill = |(index, item)| self.fill_below(Step::Index(index), items, item, at, troubles);
-        Ok(given.into_iter().enumerate().map(fill).collect())
+        let mut filled = Vec::with_capacity(given.len());
+        for (index, item) in given.into_iter().enumerate() {
+            if troubles.len() >= MOST_TROUBLES {
+                break;
+            }
+            filled.push(self.fill_below(Step::Index(index), items, item, at, troubles));
+        }
+        Ok(filled.into())
     }
 
     fn fill_map(
@@ -75,6 +84,9 @@ impl Form {
         check_size("Dictionary", given.len(), least)?;
         let mut filled = Map::new();
         for (name, value) in given {
+            if troubles.len() >= MOST_TROUBLES {
+                break;
+            }
             if names.is_some_and(|names| !names.contains(&name)) {
                 let known: Vec<Value> =
                     names.iter().copied().flatten().map(|name| name.as_str().into()).collect();
@@ -121,6 +133,7 @@ impl Form {
             Others::Refused => troubles.extend(
                 given
                     .into_iter()
+                    .take(MOST_TROUBLES)
                     .map(|(name, _)| Fault::extra().at(&[at.as_slice(), &[Step::Field(name)]].concat())),
             ),
         }

@@ -62,13 +62,14 @@ impl Form {
         read::read(schema)
     }
 
-    /// Completes what was given, or says all that is wrong with it.
+    /// Completes what was given, or says what is wrong with it.
     ///
     /// # Errors
-    /// At least one.
+    /// At least one, and the first hundred.
     pub fn fill(&self, given: Value) -> Result<Value, Vec<Trouble>> {
         let mut troubles = Vec::new();
         let filled = self.fill_by(self.root, given, &mut Vec::new(), &mut troubles);
+        troubles.truncate(fill::MOST_TROUBLES);
         if troubles.is_empty() { Ok(filled) } else { Err(troubles) }
     }
 

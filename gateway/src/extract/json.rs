@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{FromRef, FromRequest, OptionalFromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::error::{ApiError, Problem};
 /// Until a JSON body has arrived.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Bytes that a JSON body may have.
+/// Bytes that a JSON body may have: as the server is configured, or as an extension of the request says.
 #[derive(Clone, Copy)]
 pub struct JsonLimit(pub usize);
 
@@ -39,7 +40,7 @@ where
                 "The body must be application/json",
             ));
         }
-        let bytes = read(body, JsonLimit::from_ref(state).0).await?;
+        let bytes = read(body, limit(&parts, state)).await?;
         if bytes.is_empty() {
             return Err(Problem::missing(&["body"]).into());
         }
@@ -62,7 +63,7 @@ where
             return Ok(None);
         }
         let (parts, body) = request.into_parts();
-        let bytes = read(body, JsonLimit::from_ref(state).0).await?;
+        let bytes = read(body, limit(&parts, state)).await?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -75,6 +76,14 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
     }
+}
+
+fn limit<S>(parts: &Parts, state: &S) -> usize
+where
+    JsonLimit: FromRef<S>,
+{
+    let most = JsonLimit::from_ref(state).0;
+    parts.extensions.get::<JsonLimit>().map_or(most, |room| room.0.min(most))
 }
 
 /// No content type counts as JSON, as in the peer.

@@ -37,6 +37,7 @@ const WITH_PARAMETERS: &str = "route_task_to_model";
 /// # Errors
 /// `Troubles` at the places of the profile, without the body around it; `Unfit` where it is of another release; `TooLarge`.
 pub fn read_agent_profile(name: &str, mut given: Map<String, Value>) -> Result<Value, Refusal> {
+    check_size(&given)?;
     given.insert("name".to_owned(), name.into());
     let mut given = brought_up_to_date(given).ok_or_else(invalid)?;
     given.entry("id").or_insert_with(|| Uuid::new_v4().to_string().into());
@@ -52,10 +53,16 @@ pub fn read_agent_profile(name: &str, mut given: Map<String, Value>) -> Result<V
         check_parameters(tools).map_err(|why| refused(vec![broken_rule(&["tools"], &why)]))?;
         *tools = each_once(std::mem::take(tools));
     }
-    if profile.to_string().len() > MOST_BYTES {
+    profile.as_object().map_or(Ok(()), check_size)?;
+    Ok(profile)
+}
+
+fn check_size(profile: &Map<String, Value>) -> Result<(), Refusal> {
+    let bytes = serde_json::to_vec(profile).map_or(0, |text| text.len());
+    if bytes > MOST_BYTES {
         return Err(Refusal::TooLarge("An agent profile may have at most 256 KiB."));
     }
-    Ok(profile)
+    Ok(())
 }
 
 /// The tool's own name, whichever of its names this is.
@@ -178,19 +185,19 @@ fn check_parameters(tools: &[Value]) -> Result<(), String> {
 
 /// Of several of one name the first with parameters, at the place of the first.
 fn each_once(tools: Vec<Value>) -> Vec<Value> {
-    let mut once: Vec<Value> = Vec::new();
+    let mut once = Map::new();
     for mut tool in tools {
         let Some(name) = tool_name(&tool).map(str::to_owned) else { continue };
         if let Some(fields) = tool.as_object_mut() {
             fields.insert("name".to_owned(), name.as_str().into());
         }
-        match once.iter_mut().find(|kept| tool_name(kept) == Some(name.as_str())) {
-            None => once.push(tool),
+        match once.get_mut(&name) {
+            None => drop(once.insert(name, tool)),
             Some(kept) if !has_parameters(kept) && has_parameters(&tool) => *kept = tool,
             Some(_) => {}
         }
     }
-    once
+    once.into_iter().map(|(_, tool)| tool).collect()
 }
 
 #[cfg(test)]

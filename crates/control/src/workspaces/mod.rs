@@ -1,6 +1,10 @@
 //! The folders that the user interface offers: a list of them, and one of folders whose folders it offers.
 
 mod document;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
 
 use types::TenantId;
 
@@ -9,6 +13,8 @@ use crate::ground::Ground;
 use crate::shelf::{Change, Shelves};
 use document::MOST_FOLDERS;
 pub use document::{Folder, Folders};
+
+const TOO_MANY: Refusal = Refusal::TooLarge("A list may have at most 5,000 folders.");
 
 /// The folders that the user interface offers. Cheap to clone.
 #[derive(Clone)]
@@ -39,15 +45,15 @@ impl Workspaces {
     /// # Errors
     /// `TooLarge`, those of the shelf.
     pub async fn add(&self, tenant: &TenantId, list: List, given: &[Folder]) -> Result<Folders, Refusal> {
+        if given.len() > MOST_FOLDERS {
+            return Err(TOO_MANY);
+        }
         let add = |folders: &mut Folders| {
             let listed = list.of(folders);
-            for folder in given {
-                if !listed.iter().any(|known| known.path == folder.path) {
-                    listed.push(folder.clone());
-                }
-            }
+            let mut known: HashSet<String> = listed.iter().map(|folder| folder.path.clone()).collect();
+            listed.extend(given.iter().filter(|folder| known.insert(folder.path.clone())).cloned());
             if listed.len() > MOST_FOLDERS {
-                return Err(Refusal::TooLarge("A list may have at most 5,000 folders."));
+                return Err(TOO_MANY);
             }
             Ok(Change::Write(folders.clone()))
         };

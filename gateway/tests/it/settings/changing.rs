@@ -174,3 +174,43 @@ async fn servers_are_bounded_in_number_and_names() {
         patch(&server, json!({"agent_settings_diff": {"mcp_config": {"more": {"command": "true"}}}})).await;
     assert_eq!(status, 413);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_read_again_is_not_written() {
+    let server = start().await;
+    changed(&server, json!({"misc_settings_diff": {"small": 1}})).await;
+    // As deep as a body may be, four levels above this included; what is kept has more above it.
+    let deep = (0..124).fold(json!(1), |below, _| json!({ "a": below }));
+    let authentication = json!({"type": "oauth", "additional_client_metadata": deep});
+    let mcp_server =
+        json!({"url": "https://x.example", "auth": {"strategy": "oauth2", "authentication": authentication}});
+    let profile = json!({"llm_profile_ref": "l", "tools": [{"name": "t", "params": deep}]});
+    for (path, body) in [("/api/settings/mcp/k", mcp_server), ("/api/agent-profiles/p", profile)] {
+        let (status, answer) = server.send(Method::POST, path, Some(&body)).await;
+        assert_eq!(status, 422, "{path}: {answer}");
+        assert_eq!(answer["detail"], "This is nested too deeply to be kept.", "{path}");
+        let (status, settings) = server.get("/api/settings").await;
+        assert_eq!((status, &settings["misc_settings"]), (200, &json!({"small": 1})), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_with_a_million_faults_is_refused_early_and_answered_shortly() {
+    let server = start().await;
+    let ones = |count: usize| Value::from(vec![1; count]);
+    let settings =
+        |count: usize| json!({"agent_settings_diff": {"mcp_config": {"a": {"args": ones(count)}}}});
+    let profile = |count: usize| json!({"llm_profile_ref": "l", "tools": ones(count)});
+    const PROFILE: &str = "/api/agent-profiles/p";
+    for (method, path, body, wanted) in [
+        (Method::PATCH, "/api/settings", settings(1_000_000), 422),
+        (Method::PATCH, "/api/settings", settings(2_200_000), 413),
+        (Method::POST, PROFILE, profile(100_000), 422),
+        (Method::POST, PROFILE, profile(1_000_000), 413),
+    ] {
+        let (status, answer) = server.send(method, path, Some(&body)).await;
+        assert_eq!(status, wanted, "{path}");
+        let answer = answer.to_string();
+        assert!(answer.len() < 32 << 10, "{path}: {} bytes", answer.len());
+    }
+}
