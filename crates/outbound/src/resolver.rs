@@ -1,4 +1,5 @@
-//! Resolves names to those of their addresses that may be called, in the moment they are connected to.
+//! Resolves names to those of their addresses that may be called, in the moment they are connected to. A name that leads to
+//! where a cloud describes its machines is called at no address: nobody has it do so by mistake.
 
 use std::net::SocketAddr;
 
@@ -26,6 +27,7 @@ fn allowed(private: Private, found: impl Iterator<Item = SocketAddr>) -> Result<
     for address in found {
         match private.check_address(address.ip()) {
             Ok(()) => allowed.push(address),
+            Err(Refused::Metadata) => return Err(Refused::Metadata),
             Err(why) => refused = Some(why),
         }
     }
@@ -41,12 +43,24 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_those_of_its_addresses_that_may_be_called() {
-        let at = |address: &str| -> SocketAddr { format!("{address}:0").parse().unwrap() };
-        let (public, private, metadata) = (at("1.1.1.1"), at("10.0.0.1"), at("169.254.169.254"));
-        let all = || [public, private, metadata].into_iter();
-        assert_eq!(allowed(Private::Refused, all()), Ok(vec![public]));
-        assert_eq!(allowed(Private::Allowed, all()), Ok(vec![public, private]));
+        let (public, private) = (at("1.1.1.1"), at("10.0.0.1"));
+        let both = || [public, private].into_iter();
+        assert_eq!(allowed(Private::Refused, both()), Ok(vec![public]));
+        assert_eq!(allowed(Private::Allowed, both()), Ok(vec![public, private]));
         assert_eq!(allowed(Private::Refused, [private].into_iter()), Err(Refused::Private));
-        assert_eq!(allowed(Private::Allowed, [metadata].into_iter()), Err(Refused::Metadata));
+    }
+
+    #[test]
+    fn a_name_that_also_leads_to_metadata_is_not_called() {
+        for private in [Private::Refused, Private::Allowed] {
+            for found in [["1.1.1.1", "169.254.169.254"], ["169.254.169.254", "10.0.0.1"]] {
+                let found = found.map(at);
+                assert_eq!(allowed(private, found.into_iter()), Err(Refused::Metadata), "{found:?}");
+            }
+        }
+    }
+
+    fn at(address: &str) -> SocketAddr {
+        format!("{address}:0").parse().unwrap()
     }
 }

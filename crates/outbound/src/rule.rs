@@ -23,10 +23,11 @@ pub enum Refused {
     Metadata,
 }
 
-/// Outside of the link-local networks: of AWS over IPv6, of Alibaba, of Azure and of Oracle.
+/// Outside of the link-local networks: of Alibaba, of Azure and of Oracle.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// How the networks begin in which AWS, Google, Oracle and Scaleway have theirs.
+const METADATA_V6: [[u16; 2]; 4] = [[0xfd00, 0xec2], [0xfd20, 0xce], [0xfd00, 0xc1], [0xfd00, 0x42]];
 
 impl Private {
     /// Whether `url` may be called, as far as it says itself. Names are looked at when they are connected to.
@@ -57,8 +58,11 @@ fn is_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_metadata_v4(address),
         IpAddr::V6(address) => {
-            let is_own = address.is_unicast_link_local() || address == METADATA_V6;
-            is_own || inside(address).is_some_and(is_metadata_v4)
+            let [first, second, ..] = address.segments();
+            let is_own = address.is_unicast_link_local() || METADATA_V6.contains(&[first, second]);
+            is_own
+                || inside(address).is_some_and(is_metadata_v4)
+                || translated_locally(address).into_iter().flatten().any(is_metadata_v4)
         }
     }
 }
@@ -106,6 +110,20 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     address.to_ipv4().or_else(translated)
 }
 
+/// What an address of `64:ff9b:1::/48` may lead to, whose parts each network translates as it likes: by its prefix of 48, 56, 64
+/// or 96 bits (RFC 6052).
+fn translated_locally(address: Ipv6Addr) -> Option<[Ipv4Addr; 4]> {
+    match address.octets() {
+        [0, 0x64, 0xff, 0x9b, 0, 1, a, b, _, c, d, e, f, w, x, y] => Some([
+            Ipv4Addr::new(a, b, c, d),
+            Ipv4Addr::new(b, c, d, e),
+            Ipv4Addr::new(c, d, e, f),
+            Ipv4Addr::new(f, w, x, y),
+        ]),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +151,8 @@ mod tests {
             "[::1]",
             "[::ffff:10.0.0.1]",
             "[fd00::1]",
+            "[fd00:43::42]",
+            "[64:ff9b:1::a00:1]",
             "[ff02::1]",
             "[2002:a00:1::1]",
         ] {
@@ -162,6 +182,14 @@ mod tests {
             "192.0.0.192",
             "[fe80::1]",
             "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
+            "[fd20:ce::254]",
+            "[fd00:c1::a9fe:a9fe]",
+            "[fd00:42::42]",
+            "[64:ff9b:1::a9fe:a9fe]",
+            "[64:ff9b:1:a9fe:a9:fe00::]",
+            "[64:ff9b:1:a9:fe:a9fe::]",
+            "[64:ff9b:1:0:a9:fea9:fe00:0]",
             "[::ffff:169.254.169.254]",
             "[64:ff9b::a9fe:a9fe]",
             "[2002:a9fe:a9fe::1]",
