@@ -21,7 +21,7 @@ use ports::Ports;
 use ports::rpc::{Address, Call, Limits, Server, Watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{ConversationId, Epoch, SandboxId};
+use types::{BashScope, ConversationId, Epoch, SandboxId};
 
 use crate::{Activity, rest};
 use aside::Aside;
@@ -76,7 +76,7 @@ pub struct Commands(Arc<bash::Service>);
 impl Commands {
     /// The variable by which a later worker finds what this one could not end.
     pub(crate) fn mark(&self, conversation: ConversationId) -> (String, String) {
-        self.0.mark(conversation)
+        self.0.mark(BashScope::Conversation(conversation))
     }
 
     /// The conversations for which no call is taken any more.
@@ -167,7 +167,7 @@ pub async fn serve(
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, EXTENSIONS, answer).await?;
 
-    let editor = Arc::new(editor::Service::new(config.editor.clone()));
+    let editor = Arc::new(editor::Service::new(config.editor.clone(), bash.mark(BashScope::Sandbox)));
     let answer = {
         let (editor, activity) = (Arc::clone(&editor), config.activity.clone());
         move |call: Call<_>| {

@@ -75,3 +75,26 @@ async fn where_there_is_no_editor_none_runs() {
         assert!(!state.running && state.token.is_none());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_editor_of_a_killed_worker_has_left_ends_with_the_next_one() {
+    // It is not found by what an orderly end looks for, as if there were none.
+    let script = EDITOR.replace("sleep 1000 &", "env -u MANYHANDS_EDITOR sleep 1000 &");
+    let mut world = World::with_editor(&script).await;
+    ask(&world, EditorCall::Start {}).await;
+    let helper = noted(&world, "helper");
+    world.stop().await;
+    assert!(is_there(&helper), "{helper}");
+    (world.shutdown, world.tracker) = Default::default();
+    world.serve(None).await;
+    eventually("the helper ends", async || (!is_there(&helper)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_that_says_too_much_is_not_waited_for() {
+    let script =
+        "#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' x\necho\necho Server bound to a port\nsleep 1000\n";
+    let world = World::with_editor(script).await;
+    assert!(!ask(&world, EditorCall::Start {}).await.running);
+    world.stop().await;
+}

@@ -157,8 +157,9 @@ impl Service {
         &self.gone
     }
 
-    pub(super) fn mark(&self, conversation: ConversationId) -> (String, String) {
-        self.kin.mark(BashScope::Conversation(conversation))
+    /// The variable by which a later worker finds what this one could not end.
+    pub(super) fn mark(&self, scope: BashScope) -> (String, String) {
+        self.kin.mark(scope)
     }
 
     /// Ends what is left of all commands.

@@ -2,7 +2,7 @@
 //!
 //! It is started when somebody wants to open it, and not before: it takes some hundred megabytes of memory. What opens it is
 //! a token of its own; whoever has that reaches the files of the workspace, and nothing of the API. It ends with the worker,
-//! and whatever it has started with it.
+//! and whatever it has started with it; what a worker that was killed has left of it the next one ends.
 
 mod program;
 
@@ -26,30 +26,39 @@ pub struct EditorConfig {
 pub(super) struct Service {
     /// `None`: there is none.
     config: Option<EditorConfig>,
-    running: Mutex<Option<Program>>,
+    kin: (String, String),
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Option<Program>,
+    /// Nothing is started any more.
+    has_ended: bool,
 }
 
 impl Service {
-    pub(super) fn new(config: Option<EditorConfig>) -> Self {
-        Self { config, running: Mutex::default() }
+    /// `kin`: the variable by which a later worker finds what this one could not end.
+    pub(super) fn new(config: Option<EditorConfig>, kin: (String, String)) -> Self {
+        Self { config, kin, state: Mutex::default() }
     }
 
     pub(super) async fn answer(&self, call: EditorCall) -> Result<EditorState, Fault> {
-        let mut running = self.running.lock().await;
-        if running.as_mut().is_some_and(|program| !program.is_running()) {
-            *running = None;
+        let mut state = self.state.lock().await;
+        if state.running.as_mut().is_some_and(|program| !program.is_running()) {
+            state.running = None;
         }
-        if running.is_none() && call == (EditorCall::Start {}) {
-            *running = self.start().await;
+        if state.running.is_none() && !state.has_ended && call == (EditorCall::Start {}) {
+            state.running = self.start().await;
         }
-        let token = running.as_ref().map(|program| program.token().to_owned());
+        let token = state.running.as_ref().map(|program| program.token().to_owned());
         Ok(EditorState { running: token.is_some(), token })
     }
 
     /// `None` where there is none, or it does not come up: whoever asked can do nothing about it.
     async fn start(&self) -> Option<Program> {
         let config = self.config.as_ref().filter(|config| config.program.is_file())?;
-        match Program::start(config).await {
+        match Program::start(config, &self.kin).await {
             Ok(program) => Some(program),
             Err(error) => {
                 tracing::warn!(%error, "the editor does not start");
@@ -58,11 +67,36 @@ impl Service {
         }
     }
 
+    /// Also of calls that wait by then nothing is started any more.
     pub(super) async fn end(&self) {
-        let program = self.running.lock().await.take();
+        let program = {
+            let mut state = self.state.lock().await;
+            state.has_ended = true;
+            state.running.take()
+        };
         let Some(program) = program else { return };
         if tokio::task::spawn_blocking(move || program.end()).await.is_err() {
             tracing::warn!("the editor has not ended in order");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_editor_that_is_asked_for_at_the_end_is_not_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("editor");
+        std::fs::write(&program, "#!/bin/sh\necho Server bound to a port\nsleep 1000\n").unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let config = EditorConfig { program, port: 1, base_path: None };
+        let service = Service::new(Some(config), ("MANYHANDS_CONVERSATION".to_owned(), "x".to_owned()));
+        assert!(service.answer(EditorCall::Start {}).await.unwrap().running);
+        service.end().await;
+        assert!(!service.answer(EditorCall::Start {}).await.unwrap().running);
     }
 }

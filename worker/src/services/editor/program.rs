@@ -4,7 +4,7 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader, copy, sink};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, copy, sink};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use tools::hands;
@@ -19,6 +19,8 @@ const MARK: &str = "MANYHANDS_EDITOR";
 /// What it prints once it can be opened.
 const READY: [&str; 2] = ["Web UI available at", "Server bound to"];
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What it may print before that.
+const MOST_SAID: u64 = 1 << 20;
 
 /// Ends when it is dropped.
 pub(super) struct Program {
@@ -28,9 +30,11 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// `kin`: the variable by which a later worker finds what this one could not end.
+    ///
     /// # Errors
     /// When it cannot be started, or ends before it can be opened.
-    pub async fn start(config: &EditorConfig) -> io::Result<Self> {
+    pub async fn start(config: &EditorConfig, kin: &(String, String)) -> io::Result<Self> {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let mark = Mark::unique(MARK);
         let mut command = std::process::Command::new(&config.program);
@@ -39,6 +43,7 @@ impl Program {
             .args(["--port", &config.port.to_string()])
             .env_clear()
             .envs(child_environment::inherited())
+            .env(&kin.0, &kin.1)
             .env(mark.name, &mark.value)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -74,9 +79,9 @@ impl Program {
     }
 }
 
-/// False where it ends before.
+/// False where it ends before, or says too much else.
 async fn is_ready(output: &mut BufReader<ChildStdout>) -> io::Result<bool> {
-    let mut lines = output.lines();
+    let mut lines = output.take(MOST_SAID).lines();
     while let Some(line) = lines.next_line().await? {
         if READY.iter().any(|words| line.contains(words)) {
             return Ok(true);
