@@ -1,6 +1,7 @@
 //! What the tools of a conversation are made with.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
@@ -43,20 +44,37 @@ impl ToolContext {
 }
 
 /// Renames what the tools of a deleted conversation have kept in its own folder, which takes no time: what those of another one
-/// with its id keep there from then on is not what [`remove_set_aside`] removes.
+/// with its id keep there from then on is not what [`remove_set_aside`] removes. Goes on as long as `goes_on` says so, which is
+/// asked before every step.
 ///
 /// # Errors
-/// Why something is left as it was.
-pub fn set_aside(persistence_dir: &Path) -> io::Result<()> {
+/// Why something is left as it was; `Interrupted` when it was told to end.
+pub fn set_aside(persistence_dir: &Path, goes_on: impl Fn() -> bool) -> io::Result<()> {
     let renamed = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| {
+        if !goes_on() {
+            return Err(ErrorKind::Interrupted.into());
+        }
         // Beside it: a folder that may not be written can be moved nowhere else.
         let aside = persistence_dir.join(format!("{ASIDE}{}", Uuid::new_v4().simple()));
-        match fs::rename(persistence_dir.join(name), aside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let rename = || fs::rename(persistence_dir.join(name), &aside);
+        match rename() {
+            // An agent may have taken the right to write there away.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                fs::set_permissions(persistence_dir, fs::Permissions::from_mode(0o700))?;
+                unless_absent(rename())
+            }
+            renamed => unless_absent(renamed),
         }
     });
     renamed.into_iter().collect()
+}
+
+/// What is absent need not be renamed.
+fn unless_absent(renamed: io::Result<()>) -> io::Result<()> {
+    match renamed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes what is [set aside](set_aside) in the folder, and the folder if nothing else is in it.

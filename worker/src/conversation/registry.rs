@@ -160,13 +160,19 @@ impl Registry {
                 self.shared.close_shell(kept.tools).await;
             }
         };
-        let folder = Arc::new(folder);
+        let (folder, given_up) = (Arc::new(folder), CancellationToken::new());
+        let goes_on = {
+            let given_up = given_up.clone();
+            move || !given_up.is_cancelled()
+        };
         let all = async {
             // Processes end also where the log keeps its writer waiting.
             tokio::join!(actor_ended, shell_closed, commands.forget(id));
-            self.shared.with_kept(id, &folder, tools::set_aside).await;
+            let set_aside = move |folder: &Path| tools::set_aside(folder, goes_on);
+            self.shared.with_kept(id, &folder, set_aside).await;
         };
         if tokio::time::timeout(FORGET_DEADLINE, all).await.is_err() {
+            given_up.cancel();
             commands.gone().take_back(&note);
             let cause = "the conversation does not stop writing";
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
@@ -315,7 +321,12 @@ impl Shared {
     }
 
     /// Does something about the files of a deleted conversation's tools. Goes on to its end also when nobody waits for it.
-    async fn with_kept(&self, id: ConversationId, folder: &Arc<PathBuf>, act: fn(&Path) -> io::Result<()>) {
+    async fn with_kept(
+        &self,
+        id: ConversationId,
+        folder: &Arc<PathBuf>,
+        act: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) {
         // What else is named is nothing of this conversation.
         if folder.file_name() != Some(id.hex().as_ref()) {
             return;

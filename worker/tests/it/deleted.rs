@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code, Fault};
 use types::bash::ExecuteBashRequest;
-use types::calls::{BashCall, BashStarted, Scope, ScopedWorkspace};
+use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::{ConversationId, Life, LogId, Seq};
 
 use crate::support::{PATIENCE, World, forget, message, until};
@@ -146,6 +146,33 @@ async fn a_deletion_that_times_out_takes_back_no_note_of_another_deletion() {
     let _ = tokio::join!(stuck, deleted);
 
     assert_nothing_begins(&world, id).await;
+}
+
+#[test]
+fn who_gives_a_deletion_up_takes_no_files_of_the_conversation_later() {
+    // What is done in threads waits for what the test does in the only one.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = World::start().await;
+        let id = world.create();
+        let Command::Forget { persistence_dir } = forget(&world, id) else { panic!("it forgets") };
+        let tasks = std::path::Path::new(&persistence_dir).join("TASKS.json");
+        std::fs::create_dir_all(&persistence_dir).unwrap();
+        std::fs::write(&tasks, "[]").unwrap();
+        let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || waiting.recv().unwrap_err());
+
+        assert_eq!(world.forget(id).await.unwrap_err().code, Code::Unavailable);
+        drop(go_on);
+        busy.await.unwrap();
+        // They come to their turn one after the other.
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert!(tasks.exists());
+
+        world.forget(id).await.unwrap();
+        assert!(!tasks.exists());
+    });
 }
 
 /// Its record is there still.

@@ -1,7 +1,9 @@
 //! What tools keep in the conversation's own folder goes with it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use manyhands_tools::{remove_set_aside, set_aside};
 
@@ -25,7 +27,7 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("own");
     keep(&folder, "earlier");
-    set_aside(&folder).unwrap();
+    set_aside(&folder, || true).unwrap();
     // So slow that another one begins before it.
     keep(&folder, "later");
     remove_set_aside(&folder).unwrap();
@@ -34,7 +36,39 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
     for name in ["observations", "edits"] {
         assert_eq!(names(&folder.join(name)), ["later"]);
     }
-    set_aside(&folder).unwrap();
+    set_aside(&folder, || true).unwrap();
+    remove_set_aside(&folder).unwrap();
+    assert!(!folder.exists());
+}
+
+#[test]
+fn what_an_agent_has_forbidden_to_write_is_set_aside_all_the_same() {
+    let test = std::env::current_exe().unwrap();
+    // Root may do all, so it does this without that right.
+    let without =
+        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
+    let mut command = Command::new("setpriv");
+    command.args(without).arg(test).args([
+        "--ignored",
+        "--exact",
+        "kept::setting_aside_in_a_forbidding_folder",
+    ]);
+    let Ok(set_aside) = command.status() else {
+        assert_eq!(std::env::var("MANYHANDS_MAY_SKIP").as_deref(), Ok("1"), "there is no setpriv here");
+        return;
+    };
+    assert!(set_aside.success());
+}
+
+#[test]
+#[ignore = "run by another test, in a process that may not do everything"]
+fn setting_aside_in_a_forbidding_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("own");
+    keep(&folder, "earlier");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    fs::write(folder.join("file"), "").expect_err("the modes count for this process");
+    set_aside(&folder, || true).unwrap();
     remove_set_aside(&folder).unwrap();
     assert!(!folder.exists());
 }
