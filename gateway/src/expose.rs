@@ -1,9 +1,10 @@
 //! `X-Expose-Secrets`: how stored secrets are shown.
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::response::AppendHeaders;
 use control::shelf;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::auth::{Caller, Right};
 use crate::error::ApiError;
@@ -13,6 +14,12 @@ const HEADER: &str = "x-expose-secrets";
 
 /// So many characters of what was sent are told back.
 const TOLD: usize = 32;
+
+/// Of an answer that shows them: they are kept nowhere on their way, and nobody is shown what another header has asked for.
+pub const HEADERS: AppendHeaders<[(HeaderName, HeaderValue); 2]> = AppendHeaders([
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::VARY, HeaderValue::from_static(HEADER)),
+]);
 
 /// How this caller is shown secrets. Plain text is not for web pages: one that an extension or a foreign page has got into must not
 /// read what the user interface itself never needs.

@@ -1,13 +1,14 @@
 //! LLM profiles as they are.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use control::setup::{LlmProfileListed, Setups};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::auth::Caller;
 use crate::error::ApiResult;
-use crate::expose::Expose;
+use crate::expose::{Expose, HEADERS};
 use crate::extract::{Json, Path, check_profile_path};
 
 /// A profile in a list.
@@ -57,10 +58,11 @@ pub(super) async fn get_profile(
     caller: Caller,
     Path(name): Path<String>,
     Expose(how): Expose,
-) -> ApiResult<Json<ProfileDetailResponse>> {
+) -> ApiResult<Response> {
     check_profile_path(&name)?;
     let profile = setups.llm_profile(&caller.tenant, &name, how).await?;
-    Ok(Json(ProfileDetailResponse { name, config: profile.config, api_key_set: profile.api_key_set }))
+    let shown = ProfileDetailResponse { name, config: profile.config, api_key_set: profile.api_key_set };
+    Ok((HEADERS, Json(shown)).into_response())
 }
 
 impl From<LlmProfileListed> for ProfileInfo {

@@ -1,12 +1,13 @@
 //! Settings as they are.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use control::setup::Setups;
 
 use super::SettingsResponse;
 use crate::auth::Caller;
 use crate::error::ApiResult;
-use crate::expose::Expose;
+use crate::expose::{Expose, HEADERS};
 use crate::extract::Json;
 
 /// Shows the settings; secrets masked, as `X-Expose-Secrets` does not say otherwise.
@@ -16,6 +17,7 @@ pub(super) async fn get_settings(
     State(setups): State<Setups>,
     caller: Caller,
     Expose(how): Expose,
-) -> ApiResult<Json<SettingsResponse>> {
-    Ok(Json(setups.settings(&caller.tenant, how).await?.into()))
+) -> ApiResult<Response> {
+    let settings = SettingsResponse::from(setups.settings(&caller.tenant, how).await?);
+    Ok((HEADERS, Json(settings)).into_response())
 }

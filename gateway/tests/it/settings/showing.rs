@@ -146,3 +146,19 @@ async fn after_a_change_of_the_key_the_next_start_seals_everything_anew() {
     until(async || value("/api/settings/secrets/A").await == (200, "sk-2".to_owned())).await;
     assert!(value("/api/settings").await.1.contains("\"sk-1\""));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_is_kept_nowhere_on_its_way() {
+    let server = start().await;
+    server.post("/api/profiles/p", json!({"llm": {"model": "openai/m", "api_key": "sk-1"}})).await;
+    let ways = ["", "encrypted", "plaintext"]
+        .map(|how| ["/api/settings", "/api/profiles/p"].map(|path| (path, how)));
+    for (path, how) in ways.into_iter().flatten() {
+        let request = server.request(Method::GET, path).header("x-expose-secrets", how);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+        let varies = response.headers().get_all("vary").iter().any(|by| by == "x-expose-secrets");
+        assert!(varies, "{path}: {:?}", response.headers());
+    }
+}
