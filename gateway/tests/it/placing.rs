@@ -1,10 +1,11 @@
 //! A place keeps its sandbox while somebody needs it, whoever gives it up in the same moment, and has none before.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::placement::Policy;
 use serde_json::Value;
-use types::buckets::{CONVERSATIONS, PLACES, SANDBOXES};
+use types::buckets::{ALLOCATIONS, CONVERSATIONS, LEASES, PLACES, SANDBOXES};
 use types::calls::Command;
 use types::placement::{Want, Wanted};
 use types::{ConversationId, LogId, SandboxId, Seq};
@@ -128,6 +129,38 @@ async fn a_worker_that_replaces_the_one_that_forgot_leaves_nothing_of_a_deleted_
         until_it_is_known(&world).await;
         world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
     });
+    tokio::join!(delete(&world, &name), replaced);
+    assert!(was_told_to_forget(&world, &sandbox));
+    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replacement_that_the_gateway_has_not_heard_of_leaves_nothing_of_a_deleted_conversation() {
+    let (world, store) = idle(Policy::Shared).await;
+    let id = ConversationId::random();
+    let name = world.gateway().create_from(with_id(id)).await;
+    let sandbox = world.sandbox_of(&name).await;
+    world.supervisor.start(&sandbox).await;
+    until_it_is_known(&world).await;
+    let log = LogId::conversation(&sandbox, id);
+    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
+    let replaced = async {
+        let unheard = async {
+            store.be_silent(ALLOCATIONS);
+            store.be_silent(LEASES);
+            world.supervisor.kill(&sandbox, true).await;
+            world.supervisor.start(&sandbox).await;
+            world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+        };
+        last_step.meanwhile(unheard).await;
+        let is_gone = async || world.ports.kv.get(CONVERSATIONS, &id.hex()).await.unwrap().is_none();
+        until(is_gone).await;
+        // Whom it takes for the worker is decided by now, or the test shows less.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        store.be_heard();
+        let lease = world.until_lease(&sandbox).await;
+        world.supervisor.renew(&sandbox, lease.epoch).await;
+    };
     tokio::join!(delete(&world, &name), replaced);
     assert!(was_told_to_forget(&world, &sandbox));
     assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);

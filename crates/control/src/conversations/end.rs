@@ -29,7 +29,9 @@ impl Conversations {
         if !self.0.index.delete(tenant, id, forget).await? {
             return Ok(false);
         }
-        let is_told = told == Some(Told(self.placement().incarnation(sandbox)));
+        // What is known here lags: another worker may have come in the place of the one that was told.
+        let present = self.placement().stored_incarnation(sandbox).await;
+        let is_told = present.is_ok_and(|present| told == Some(Told(present)));
         self.0.models.forget(&entry.record()).await;
         match self.placement().left(sandbox, id).await {
             Ok(false) => {}

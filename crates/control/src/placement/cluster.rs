@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ports::rpc::Fault;
-use ports::{Error, Expect};
+use ports::{Bucket, Error, Expect};
 use tokio::time::timeout;
+use types::buckets::LEASES;
 use types::conversation::{ConversationRecord, Status};
-use types::placement::{Want, Wanted};
+use types::placement::{Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
@@ -60,6 +61,11 @@ impl Placement for Fleet {
 
     fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch> {
         self.living(sandbox)
+    }
+
+    async fn stored_incarnation(&self, sandbox: &SandboxId) -> ports::Result<Option<Epoch>> {
+        let leases = Bucket::<Lease>::new(self.kv.as_ref(), LEASES);
+        Ok(leases.get(sandbox.as_str()).await?.map(|stored| stored.value.epoch))
     }
 
     async fn ended(&self, sandbox: &SandboxId, incarnation: Option<Epoch>) {

@@ -79,6 +79,12 @@ pub trait Placement: Send + Sync {
     /// The worker that is alive, where there are several one after the other.
     fn incarnation(&self, sandbox: &SandboxId) -> Option<Epoch>;
 
+    /// The worker that is alive by what is stored, also where that is not known here yet. One whose time is over may be told, too.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn stored_incarnation(&self, sandbox: &SandboxId) -> ports::Result<Option<Epoch>>;
+
     /// Returns once that worker is over and answers no more; never where there is but one.
     ///
     /// # Cancel safety

@@ -44,6 +44,10 @@ impl Placement for Single {
         None
     }
 
+    async fn stored_incarnation(&self, _sandbox: &SandboxId) -> ports::Result<Option<Epoch>> {
+        Ok(None)
+    }
+
     async fn ended(&self, _sandbox: &SandboxId, _incarnation: Option<Epoch>) {
         std::future::pending().await
     }

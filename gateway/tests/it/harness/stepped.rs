@@ -19,7 +19,7 @@ pub struct Stepped {
     stop: Mutex<Option<Stop>>,
     /// A bucket of which the next write is refused.
     refusing: Mutex<Option<&'static str>>,
-    silent: Arc<Mutex<Option<&'static str>>>,
+    silent: Arc<Mutex<Vec<&'static str>>>,
     /// Of which bucket the next two readers are answered together.
     meeting: Mutex<Option<(&'static str, Arc<Barrier>)>>,
 }
@@ -63,7 +63,12 @@ impl Stepped {
 
     /// Nobody is told of changes in `bucket` any more.
     pub fn be_silent(&self, bucket: &'static str) {
-        *self.silent.lock().unwrap() = Some(bucket);
+        self.silent.lock().unwrap().push(bucket);
+    }
+
+    /// From now on everybody is told of changes again.
+    pub fn be_heard(&self) {
+        self.silent.lock().unwrap().clear();
     }
 
     /// The next reader of `bucket` waits for another one.
@@ -130,6 +135,6 @@ impl KvDouble for Stepped {
     async fn watch(&self, bucket: &str) -> Result<Changes> {
         let (silent, bucket) = (self.silent.clone(), bucket.to_owned());
         let heard = self.inner.watch(&bucket).await?;
-        Ok(heard.filter(move |_| ready(*silent.lock().unwrap() != Some(bucket.as_str()))).boxed())
+        Ok(heard.filter(move |_| ready(!silent.lock().unwrap().contains(&bucket.as_str()))).boxed())
     }
 }
