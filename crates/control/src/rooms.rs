@@ -72,3 +72,49 @@ impl Rooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ports::Expect;
+    use serde_json::{Value, json};
+    use telemetry::metrics::Metrics;
+    use types::TenantId;
+    use types::buckets::SECRETS;
+    use vault::Vault;
+
+    use super::*;
+    use crate::shelf::Kept;
+    use crate::workspaces::Folders;
+
+    #[tokio::test]
+    async fn an_older_release_keeps_what_it_does_not_know_in_each_thing() {
+        fn written_again<T: Kept>(stored: &Value) -> Value {
+            serde_json::to_value(serde_json::from_value::<T>(stored.clone()).unwrap()).unwrap()
+        }
+        let folder = json!({"id": "1", "name": "n", "path": "/w", "added": true});
+        let folders = json!({"workspaces": [folder], "parents": [folder]});
+        let again = written_again::<Folders>(&folders);
+        assert_eq!((&again["workspaces"], &again["parents"]), (&folders["workspaces"], &folders["parents"]));
+        let connections = json!([{"id": "c", "display_name": "C", "provider": "p", "api_key": "sealed", "base_url": null,
+            "created_at": 1, "updated_at": 2, "added": {"later": true}}]);
+        let setup = json!({ "connections": connections });
+        assert_eq!(written_again::<Setup>(&setup)["connections"], connections);
+
+        let tenant = TenantId::default();
+        let dir = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(dir.path(), embedded::Fsync::Always);
+        let (ports, _store) = embedded::open(options).await.unwrap();
+        let vault = Arc::new(Vault::new(&"k".into(), &[]));
+        let shelves = Shelves::new(ports.kv.clone(), vault, Metrics::default().work);
+        let stored = json!({"secrets": [{"name": "A", "value": "sealed", "description": null, "added": 7}]});
+        ports.kv.put(SECRETS, tenant.as_str(), stored.to_string().into(), Expect::Absent).await.unwrap();
+        let secrets = TenantSecrets::on(shelves);
+        secrets.put(&tenant, "A", &"new".into(), Some("said")).await.unwrap();
+        let stored = ports.kv.get(SECRETS, tenant.as_str()).await.unwrap().unwrap().value;
+        let stored: Value = serde_json::from_slice(&stored).unwrap();
+        let secret = &stored["secrets"][0];
+        assert_eq!((&secret["added"], &secret["description"]), (&json!(7), &json!("said")));
+    }
+}

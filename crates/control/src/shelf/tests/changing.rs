@@ -4,14 +4,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use ports::Expect;
 use serde_json::{Value, json};
-use types::buckets::{SECRETS, SETTINGS};
+use types::buckets::SETTINGS;
 
 use super::{Toy, open, shelves, tenant};
 use crate::Refusal;
-use crate::setup::Setup;
-use crate::shelf::{Change, Kept, Shelves};
-use crate::tenant_secrets::TenantSecrets;
-use crate::workspaces::Folders;
+use crate::shelf::{Change, Shelves};
 
 async fn add(shelves: &Shelves, number: u64) -> Result<usize, Refusal> {
     let add = |toy: &mut Toy| {
@@ -112,30 +109,4 @@ async fn what_a_newer_release_has_added_survives_a_change() {
     let stored = ports.kv.get(SETTINGS, "a").await.unwrap().unwrap().value;
     let stored: Value = serde_json::from_slice(&stored).unwrap();
     assert_eq!((&stored["added"], &stored["numbers"]), (&json!({"later": true}), &json!([1, 2])));
-}
-
-#[tokio::test]
-async fn an_older_release_keeps_what_it_does_not_know_in_each_thing() {
-    fn written_again<T: Kept>(stored: &Value) -> Value {
-        serde_json::to_value(serde_json::from_value::<T>(stored.clone()).unwrap()).unwrap()
-    }
-    let folder = json!({"id": "1", "name": "n", "path": "/w", "added": true});
-    let folders = json!({"workspaces": [folder], "parents": [folder]});
-    let again = written_again::<Folders>(&folders);
-    assert_eq!((&again["workspaces"], &again["parents"]), (&folders["workspaces"], &folders["parents"]));
-    let connections = json!([{"id": "c", "display_name": "C", "provider": "p", "api_key": "sealed", "base_url": null,
-        "created_at": 1, "updated_at": 2, "added": {"later": true}}]);
-    let setup = json!({ "connections": connections });
-    assert_eq!(written_again::<Setup>(&setup)["connections"], connections);
-
-    let dir = tempfile::tempdir().unwrap();
-    let (ports, _store) = open(dir.path()).await;
-    let stored = json!({"secrets": [{"name": "A", "value": "sealed", "description": null, "added": 7}]});
-    ports.kv.put(SECRETS, "a", stored.to_string().into(), Expect::Absent).await.unwrap();
-    let secrets = TenantSecrets::on(shelves(&ports, "k", &[]));
-    secrets.put(&tenant("a"), "A", &"new".into(), Some("said")).await.unwrap();
-    let stored = ports.kv.get(SECRETS, "a").await.unwrap().unwrap().value;
-    let stored: Value = serde_json::from_slice(&stored).unwrap();
-    let secret = &stored["secrets"][0];
-    assert_eq!((&secret["added"], &secret["description"]), (&json!(7), &json!("said")));
 }
