@@ -11,7 +11,7 @@ use types::placement::{Want, Wanted};
 use types::{ConversationId, LogId, SandboxId, Seq};
 
 use crate::harness::cluster::{World, create_body, start};
-use crate::harness::stepped::{Stepped, idle};
+use crate::harness::stepped::{Stepped, Stopped, idle};
 use crate::harness::until;
 
 const PLACE: &str = "/workspace/w";
@@ -85,72 +85,48 @@ async fn a_conversation_that_is_made_anew_while_its_sandbox_is_given_up_has_one(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_worker_writes_that_comes_while_its_conversation_is_deleted_goes_with_it() {
-    let (world, store) = idle(Policy::Shared).await;
-    let id = ConversationId::random();
-    let name = world.gateway().create_from(with_id(id)).await;
-    let log = LogId::conversation(&world.sandbox_of(&name).await, id);
-    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
-    let late = last_step.meanwhile(async {
-        world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
-    });
-    tokio::join!(delete(&world, &name), late);
-    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+    let doomed = Doomed::start().await;
+    let late = doomed.last_step().meanwhile(doomed.is_written_to());
+    tokio::join!(delete(&doomed.world, &doomed.name), late);
+    assert_eq!(doomed.tail().await, Seq::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_comes_before_the_record_goes_is_told_to_forget() {
-    let (world, store) = idle(Policy::Shared).await;
-    let id = ConversationId::random();
-    let name = world.gateway().create_from(with_id(id)).await;
-    let sandbox = world.sandbox_of(&name).await;
-    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
-    let come = last_step.meanwhile(async {
-        world.supervisor.start(&sandbox).await;
-        until_it_is_known(&world).await;
-    });
-    tokio::join!(delete(&world, &name), come);
-    assert!(was_told_to_forget(&world, &sandbox));
+    let doomed = Doomed::start().await;
+    let come = doomed.last_step().meanwhile(doomed.gets_a_worker());
+    tokio::join!(delete(&doomed.world, &doomed.name), come);
+    assert!(doomed.was_told_to_forget());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_replaces_the_one_that_forgot_leaves_nothing_of_a_deleted_conversation() {
-    let (world, store) = idle(Policy::Shared).await;
-    let id = ConversationId::random();
-    let name = world.gateway().create_from(with_id(id)).await;
-    let sandbox = world.sandbox_of(&name).await;
-    world.supervisor.start(&sandbox).await;
-    until_it_is_known(&world).await;
-    let log = LogId::conversation(&sandbox, id);
-    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
-    let replaced = last_step.meanwhile(async {
-        assert!(was_told_to_forget(&world, &sandbox));
-        world.supervisor.kill(&sandbox, false).await;
-        world.supervisor.start(&sandbox).await;
-        until_it_is_known(&world).await;
-        world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+    let doomed = Doomed::start().await;
+    doomed.gets_a_worker().await;
+    let replaced = doomed.last_step().meanwhile(async {
+        assert!(doomed.was_told_to_forget());
+        doomed.world.supervisor.kill(&doomed.sandbox, false).await;
+        doomed.gets_a_worker().await;
+        doomed.is_written_to().await;
     });
-    tokio::join!(delete(&world, &name), replaced);
-    assert!(was_told_to_forget(&world, &sandbox));
-    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+    tokio::join!(delete(&doomed.world, &doomed.name), replaced);
+    assert!(doomed.was_told_to_forget());
+    assert_eq!(doomed.tail().await, Seq::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replacement_that_the_gateway_has_not_heard_of_leaves_nothing_of_a_deleted_conversation() {
-    let (world, store) = idle(Policy::Shared).await;
-    let id = ConversationId::random();
-    let name = world.gateway().create_from(with_id(id)).await;
-    let sandbox = world.sandbox_of(&name).await;
-    world.supervisor.start(&sandbox).await;
-    until_it_is_known(&world).await;
-    let log = LogId::conversation(&sandbox, id);
-    let last_step = store.stop_before(CONVERSATIONS, &id.hex());
+    let doomed = Doomed::start().await;
+    doomed.gets_a_worker().await;
+    let Doomed { world, store, id, sandbox, .. } = &doomed;
+    let last_step = doomed.last_step();
     let replaced = async {
         let unheard = async {
             store.be_silent(ALLOCATIONS);
             store.be_silent(LEASES);
-            world.supervisor.kill(&sandbox, true).await;
-            world.supervisor.start(&sandbox).await;
-            world.ports.log.append(&log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+            world.supervisor.kill(sandbox, true).await;
+            world.supervisor.start(sandbox).await;
+            doomed.is_written_to().await;
         };
         last_step.meanwhile(unheard).await;
         let is_gone = async || world.ports.kv.get(CONVERSATIONS, &id.hex()).await.unwrap().is_none();
@@ -158,22 +134,58 @@ async fn a_replacement_that_the_gateway_has_not_heard_of_leaves_nothing_of_a_del
         // Whom it takes for the worker is decided by now, or the test shows less.
         tokio::time::sleep(Duration::from_millis(300)).await;
         store.be_heard();
-        let lease = world.until_lease(&sandbox).await;
-        world.supervisor.renew(&sandbox, lease.epoch).await;
+        let lease = world.until_lease(sandbox).await;
+        world.supervisor.renew(sandbox, lease.epoch).await;
     };
-    tokio::join!(delete(&world, &name), replaced);
-    assert!(was_told_to_forget(&world, &sandbox));
-    assert_eq!(world.ports.log.tail(&log).await.unwrap(), Seq::ZERO);
+    tokio::join!(delete(&doomed.world, &doomed.name), replaced);
+    assert!(doomed.was_told_to_forget());
+    assert_eq!(doomed.tail().await, Seq::ZERO);
 }
 
-/// Of the worker in the default sandbox: to the gateway.
-async fn until_it_is_known(world: &World) {
-    assert_eq!(world.gateway().bash("/api", None).await, 200);
+/// A conversation that is deleted while the worker of its sandbox, which is the default one, comes, goes and writes.
+struct Doomed {
+    world: World,
+    store: Arc<Stepped>,
+    id: ConversationId,
+    name: String,
+    sandbox: SandboxId,
+    log: LogId,
 }
 
-fn was_told_to_forget(world: &World, sandbox: &SandboxId) -> bool {
-    let worker = world.supervisor.worker(sandbox).unwrap();
-    worker.seen().iter().any(|command| matches!(command, Command::Forget { .. }))
+impl Doomed {
+    /// Without a worker.
+    async fn start() -> Self {
+        let (world, store) = idle(Policy::Shared).await;
+        let id = ConversationId::random();
+        let name = world.gateway().create_from(with_id(id)).await;
+        let sandbox = world.sandbox_of(&name).await;
+        let log = LogId::conversation(&sandbox, id);
+        Self { world, store, id, name, sandbox, log }
+    }
+
+    /// Of its deletion, which stops there once.
+    fn last_step(&self) -> Stopped {
+        self.store.stop_before(CONVERSATIONS, &self.id.hex())
+    }
+
+    /// One that the gateway knows.
+    async fn gets_a_worker(&self) {
+        self.world.supervisor.start(&self.sandbox).await;
+        assert_eq!(self.world.gateway().bash("/api", None).await, 200);
+    }
+
+    async fn is_written_to(&self) {
+        self.world.ports.log.append(&self.log, Seq::ZERO, vec![b"late".as_slice().into()]).await.unwrap();
+    }
+
+    async fn tail(&self) -> Seq {
+        self.world.ports.log.tail(&self.log).await.unwrap()
+    }
+
+    fn was_told_to_forget(&self) -> bool {
+        let worker = self.world.supervisor.worker(&self.sandbox).unwrap();
+        worker.seen().iter().any(|command| matches!(command, Command::Forget { .. }))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

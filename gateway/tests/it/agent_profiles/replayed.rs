@@ -1,9 +1,9 @@
 //! The same calls as were once made to the peer, one after the other, are answered alike.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{PROFILES, list, names};
+use crate::harness::replay::replay;
 use crate::harness::start;
 
 /// Made of a running peer: the calls, their statuses, and what was told of those that it refused, without what was sent.
@@ -12,17 +12,7 @@ const PEER: &str = include_str!("peer.json");
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_peers_answers_are_ours() {
     let server = start().await;
-    let calls: Vec<Value> = serde_json::from_str(PEER).unwrap();
-    let mut different = Vec::new();
-    for call in &calls {
-        let method: Method = call["method"].as_str().unwrap().parse().unwrap();
-        let path = format!("{PROFILES}{}", call["path"].as_str().unwrap());
-        let (status, answer) = server.send(method, &path, call.get("body")).await;
-        if (json!(status), &answer) != (call["status"].clone(), &call["answer"]) {
-            different.push(format!("{call}\n   {status} {answer}"));
-        }
-    }
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), calls.len(), different.join("\n"));
+    replay(&server, PROFILES, PEER).await;
     assert_eq!(names(&list(&server).await), ["acp1", "default"]);
 }
 

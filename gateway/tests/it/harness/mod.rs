@@ -14,6 +14,7 @@
 //! | events as workers write them | [`events`] |
 //! | bearer tokens, and all operations of the API document | [`tokens`] |
 //! | a model provider | [`provider`] |
+//! | the answers of the peer to calls that were recorded | [`replay::replay`] |
 //! | a bus that notes, a store that stops before a write | [`noted`], [`stepped`] |
 //!
 //! The worker is as much of one as a gateway can tell: conversations follow a script, commands are run by `/bin/sh`, and
@@ -27,6 +28,7 @@ pub mod events;
 pub mod gateway;
 pub mod noted;
 pub mod provider;
+pub mod replay;
 pub mod server;
 pub mod stepped;
 pub mod supervisor;

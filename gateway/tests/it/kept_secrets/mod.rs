@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::harness::replay::replay;
 use crate::harness::tokens::{bearer, token};
 use crate::harness::{Server, start, start_with};
 
@@ -21,24 +22,7 @@ async fn value(server: &Server, name: &str) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_peers_answers_are_ours() {
     let server = start().await;
-    let calls: Vec<Value> = serde_json::from_str(PEER).unwrap();
-    let mut different = Vec::new();
-    for call in &calls {
-        let text = |name: &str| call[name].as_str().unwrap_or_default();
-        let method: Method = text("method").parse().unwrap();
-        let mut request = server.request(method, text("path"));
-        if let Some(body) = call.get("body") {
-            request = request.json(body);
-        }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
-        let detail = if status < 400 { Value::Null } else { answer["detail"].clone() };
-        if (json!(status), &detail) != (call["status"].clone(), &call["detail"]) {
-            different.push(format!("{call}\n   {status} {detail}"));
-        }
-    }
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), calls.len(), different.join("\n"));
+    replay(&server, "", PEER).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
