@@ -1,10 +1,13 @@
 //! What installing skills, plugins and extensions of the user interface has in common.
 
-use control::extensions::Order;
+use control::extensions::{Extensions, Order, noun};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use types::extensions::ExtensionKind;
 
+use crate::auth::Caller;
 use crate::error::{ApiResult, Problem};
+use crate::extract::{Json, check_extension_name};
 
 /// Of an address, a ref or a path.
 const MOST: usize = 4_096;
@@ -36,6 +39,44 @@ pub struct EnabledResponse {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct UninstalledResponse {
     pub message: String,
+}
+
+/// # Errors
+/// For what is no name of an installed one, and those of the store.
+pub async fn set_enabled(
+    extensions: &Extensions,
+    caller: &Caller,
+    kind: ExtensionKind,
+    name: String,
+    enabled: bool,
+) -> ApiResult<Json<EnabledResponse>> {
+    check_name(kind, &name)?;
+    extensions.set_enabled(&caller.tenant, kind, &name, enabled).await?;
+    Ok(Json(EnabledResponse { name, enabled }))
+}
+
+/// # Errors
+/// For what is no name of an installed one, and those of the store.
+pub async fn uninstall(
+    extensions: &Extensions,
+    caller: &Caller,
+    kind: ExtensionKind,
+    name: &str,
+) -> ApiResult<Json<UninstalledResponse>> {
+    check_name(kind, name)?;
+    extensions.uninstall(&caller.tenant, kind, name).await?;
+    Ok(Json(UninstalledResponse { message: format!("{} '{name}' uninstalled", noun(kind)) }))
+}
+
+/// # Errors
+/// 422 for what may be no name, with the peer's parameter and pattern.
+pub fn check_name(kind: ExtensionKind, name: &str) -> ApiResult<()> {
+    let (parameter, pattern) = match kind {
+        ExtensionKind::Skill => ("skill_name", "^[a-z0-9]+(-[a-z0-9]+)*$"),
+        ExtensionKind::Plugin => ("plugin_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$"),
+        ExtensionKind::Canvas => ("extension_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$"),
+    };
+    check_extension_name(name, parameter, pattern)
 }
 
 impl InstallExtensionRequest {

@@ -23,6 +23,7 @@ mod docs;
 pub mod edge;
 mod editor;
 mod error;
+mod etag;
 mod events;
 mod expose;
 mod extract;

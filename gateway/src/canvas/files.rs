@@ -8,11 +8,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control::extensions::{CanvasFile, Extensions};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use types::extensions::ExtensionKind;
 
-use super::installed::check;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
+use crate::etag;
 use crate::extract::Path;
+use crate::installing::check_name;
 
 const SVG: HeaderValue = HeaderValue::from_static("image/svg+xml");
 const CAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
@@ -52,7 +54,7 @@ async fn serve(
     file: CanvasFile,
     asked: &HeaderMap,
 ) -> ApiResult<Response> {
-    check(name)?;
+    check_name(ExtensionKind::Canvas, name)?;
     let part = match file {
         CanvasFile::Bundle => "bundle",
         CanvasFile::Icon => "icon",
@@ -61,7 +63,7 @@ async fn serve(
         || ApiError::new(StatusCode::NOT_FOUND, format!("Canvas extension '{name}' {part} not found"));
     let stored = extensions.canvas_file(&caller.tenant, name, file).await?.ok_or_else(missing)?;
     let tag = format!("\"{}-{part}\"", stored.version);
-    let is_known = knows(asked, &tag);
+    let is_known = etag::is_known(asked, &tag) == Some(true);
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, tag.try_into().map_err(ApiError::internal)?);
     // Asked for each time: it changes when the extension does.
@@ -83,10 +85,4 @@ fn type_of(name: &str) -> ApiResult<HeaderValue> {
     let mime = mime_guess::from_path(name).first_or_octet_stream();
     let charset = if mime.type_() == "text" { "; charset=utf-8" } else { "" };
     format!("{}{charset}", mime.essence_str()).try_into().map_err(ApiError::internal)
-}
-
-/// Whether the client says that it has this state.
-fn knows(asked: &HeaderMap, tag: &str) -> bool {
-    let tags = asked.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
-    tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|known| known == "*" || known == tag)
 }

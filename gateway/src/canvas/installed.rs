@@ -8,9 +8,11 @@ use types::extensions::Contents;
 use types::extensions::ExtensionKind::Canvas;
 
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
-use crate::extract::{Json, Path, check_extension_name};
-use crate::installing::{EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse};
+use crate::error::ApiResult;
+use crate::extract::{Json, Path};
+use crate::installing::{
+    self, EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse, check_name,
+};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct InstalledCanvasExtensionResponse {
@@ -96,7 +98,7 @@ pub async fn get_installed_canvas_extension(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<InstalledCanvasExtensionResponse>> {
-    check(&name)?;
+    check_name(Canvas, &name)?;
     let one = extensions.one(&caller.tenant, Canvas, &name).await?;
     Ok(Json(shown(&extensions, &caller, one).await?))
 }
@@ -111,9 +113,7 @@ pub async fn set_canvas_extension_enabled(
     Path(name): Path<String>,
     Json(SetEnabledRequest { enabled }): Json<SetEnabledRequest>,
 ) -> ApiResult<Json<EnabledResponse>> {
-    check(&name)?;
-    extensions.set_enabled(&caller.tenant, Canvas, &name, enabled).await?;
-    Ok(Json(EnabledResponse { name, enabled }))
+    installing::set_enabled(&extensions, &caller, Canvas, name, enabled).await
 }
 
 /// Removes an extension that is installed.
@@ -124,11 +124,5 @@ pub async fn uninstall_canvas_extension(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UninstalledResponse>> {
-    check(&name)?;
-    extensions.uninstall(&caller.tenant, Canvas, &name).await?;
-    Ok(Json(UninstalledResponse { message: format!("Canvas extension '{name}' uninstalled") }))
-}
-
-pub(super) fn check(name: &str) -> Result<(), ApiError> {
-    check_extension_name(name, "extension_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$")
+    installing::uninstall(&extensions, &caller, Canvas, &name).await
 }

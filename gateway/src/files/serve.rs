@@ -13,6 +13,7 @@ use super::cage;
 use super::range::{Selection, wanted};
 use super::transfer::{PIECE, Source};
 use crate::error::ApiResult;
+use crate::etag;
 use crate::scope::Target;
 
 /// A file as an answer: whole or a range of it, or 304 where the client has it already. What has more than a
@@ -88,22 +89,16 @@ impl Version {
 
     /// Whether the client says that it has this state.
     fn is_known(&self, asked: &HeaderMap) -> bool {
-        let Some(tags) = asked.get(header::IF_NONE_MATCH) else {
+        etag::is_known(asked, self.etag.to_str().unwrap_or_default()).unwrap_or_else(|| {
             let since = asked.get(header::IF_MODIFIED_SINCE).and_then(date);
-            return since.is_some_and(|since| self.modified <= since);
-        };
-        let Ok(tags) = tags.to_str() else { return false };
-        tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || self.is(tag))
+            since.is_some_and(|since| self.modified <= since)
+        })
     }
 
     /// Whether `If-Range` allows to send a part.
     fn is_meant_by_range(&self, asked: &HeaderMap) -> bool {
         let Some(condition) = asked.get(header::IF_RANGE) else { return true };
         condition == self.etag || date(condition) == Some(self.modified)
-    }
-
-    fn is(&self, tag: &str) -> bool {
-        self.etag.as_bytes() == tag.as_bytes()
     }
 }
 

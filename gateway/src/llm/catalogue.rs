@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use crate::error::{ApiError, ApiResult};
+use crate::etag;
 use crate::extract::Query;
 use crate::schema::llm::{ModelsResponse, ProvidersResponse, VerifiedModelsResponse};
 
@@ -51,16 +52,10 @@ pub(super) async fn list_verified_models(
 
 fn answer(headers: &HeaderMap, document: Document) -> ApiResult<Response> {
     let tag = format!("\"{}\"", document.tag);
-    let has_it = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| names(known, &tag));
+    let has_it = etag::is_known(headers, &tag) == Some(true);
     let tag = (header::ETAG, HeaderValue::from_str(&tag).map_err(ApiError::internal)?);
     if has_it {
         return Ok((StatusCode::NOT_MODIFIED, [CACHING, tag]).into_response());
     }
     Ok(([CACHING, JSON, tag], document.body).into_response())
-}
-
-/// Whether one of the tags that a client has is this one. Whoever compresses on the way makes it a weak one.
-fn names(known: &HeaderValue, tag: &str) -> bool {
-    let known = known.to_str().unwrap_or_default().split(',').map(str::trim);
-    known.map(|known| known.strip_prefix("W/").unwrap_or(known)).any(|known| known == tag || known == "*")
 }

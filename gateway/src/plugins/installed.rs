@@ -7,9 +7,11 @@ use types::extensions::ExtensionKind::Plugin;
 use types::extensions::{Brief, Contents};
 
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
-use crate::extract::{Json, Path, check_extension_name};
-use crate::installing::{EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse};
+use crate::error::ApiResult;
+use crate::extract::{Json, Path};
+use crate::installing::{
+    self, EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse, check_name,
+};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct InstalledPluginResponse {
@@ -101,7 +103,7 @@ pub async fn get_installed_plugin(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<InstalledPluginResponse>> {
-    check(&name)?;
+    check_name(Plugin, &name)?;
     let one = extensions.one(&caller.tenant, Plugin, &name).await?;
     Ok(Json(shown(&extensions, &caller, one).await?))
 }
@@ -116,9 +118,7 @@ pub async fn set_plugin_enabled(
     Path(name): Path<String>,
     Json(SetEnabledRequest { enabled }): Json<SetEnabledRequest>,
 ) -> ApiResult<Json<EnabledResponse>> {
-    check(&name)?;
-    extensions.set_enabled(&caller.tenant, Plugin, &name, enabled).await?;
-    Ok(Json(EnabledResponse { name, enabled }))
+    installing::set_enabled(&extensions, &caller, Plugin, name, enabled).await
 }
 
 /// Removes a plugin that is installed.
@@ -129,9 +129,7 @@ pub async fn uninstall_plugin(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UninstalledResponse>> {
-    check(&name)?;
-    extensions.uninstall(&caller.tenant, Plugin, &name).await?;
-    Ok(Json(UninstalledResponse { message: format!("Plugin '{name}' uninstalled") }))
+    installing::uninstall(&extensions, &caller, Plugin, &name).await
 }
 
 /// Fetches a plugin that is installed again from where it came. Where that fails it stays as it is.
@@ -144,12 +142,8 @@ pub async fn refresh_plugin(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UpdatePluginResponse>> {
-    check(&name)?;
+    check_name(Plugin, &name)?;
     let one = extensions.refresh(&caller.tenant, Plugin, &name).await?;
     let plugin = shown(&extensions, &caller, one).await?;
     Ok(Json(UpdatePluginResponse { message: format!("Plugin '{name}' updated"), plugin }))
-}
-
-fn check(name: &str) -> Result<(), ApiError> {
-    check_extension_name(name, "plugin_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$")
 }

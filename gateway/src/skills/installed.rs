@@ -6,9 +6,11 @@ use serde::Serialize;
 use types::extensions::ExtensionKind::Skill;
 
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
-use crate::extract::{Json, Path, check_extension_name};
-use crate::installing::{EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse};
+use crate::error::ApiResult;
+use crate::extract::{Json, Path};
+use crate::installing::{
+    self, EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse, check_name,
+};
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct InstalledSkillResponse {
@@ -83,7 +85,7 @@ pub async fn get_installed_skill(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<InstalledSkillResponse>> {
-    check(&name)?;
+    check_name(Skill, &name)?;
     Ok(Json(extensions.one(&caller.tenant, Skill, &name).await?.into()))
 }
 
@@ -97,9 +99,7 @@ pub async fn set_skill_enabled(
     Path(name): Path<String>,
     Json(SetEnabledRequest { enabled }): Json<SetEnabledRequest>,
 ) -> ApiResult<Json<EnabledResponse>> {
-    check(&name)?;
-    extensions.set_enabled(&caller.tenant, Skill, &name, enabled).await?;
-    Ok(Json(EnabledResponse { name, enabled }))
+    installing::set_enabled(&extensions, &caller, Skill, name, enabled).await
 }
 
 /// Removes a skill that is installed.
@@ -110,9 +110,7 @@ pub async fn uninstall_skill(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UninstalledResponse>> {
-    check(&name)?;
-    extensions.uninstall(&caller.tenant, Skill, &name).await?;
-    Ok(Json(UninstalledResponse { message: format!("Skill '{name}' uninstalled") }))
+    installing::uninstall(&extensions, &caller, Skill, &name).await
 }
 
 /// Fetches a skill that is installed again from where it came. Where that fails it stays as it is.
@@ -125,11 +123,7 @@ pub async fn refresh_skill(
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UpdateSkillResponse>> {
-    check(&name)?;
+    check_name(Skill, &name)?;
     let skill = extensions.refresh(&caller.tenant, Skill, &name).await?.into();
     Ok(Json(UpdateSkillResponse { message: format!("Skill '{name}' updated"), skill }))
-}
-
-fn check(name: &str) -> Result<(), ApiError> {
-    check_extension_name(name, "skill_name", "^[a-z0-9]+(-[a-z0-9]+)*$")
 }

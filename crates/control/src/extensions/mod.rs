@@ -41,6 +41,7 @@ pub use document::{Installations, Installed};
 pub use found::{Exposed, SkillsAnswer, SkillsWanted};
 pub use install::Order;
 use pieces::Part;
+pub use words::noun;
 
 /// What a look at folders may take, with a repository that does not answer on the way.
 const LOOK: Duration = Duration::from_secs(150);

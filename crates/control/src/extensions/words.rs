@@ -11,7 +11,9 @@ pub(super) const TOO_MANY: &str = "At most 200 extensions of a kind can be insta
 
 pub(super) const BAD_MANIFEST: &str = "Invalid canvas extension. Ensure the manifest is well-formed.";
 
-pub(super) fn noun(kind: ExtensionKind) -> &'static str {
+/// What one of this kind is called at the beginning of a sentence.
+#[must_use]
+pub fn noun(kind: ExtensionKind) -> &'static str {
     match kind {
         ExtensionKind::Skill => "Skill",
         ExtensionKind::Plugin => "Plugin",
