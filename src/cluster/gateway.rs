@@ -93,6 +93,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
             most: cluster.sandbox_storage,
             bash_retention: settings.bash_events_retention,
             settling: control::storage::SETTLING,
+            sweep_every: control::storage::SWEEP_EVERY,
         };
         let watch = control::watched(metrics.calls.clone());
         async move {

@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(3_600);
 
 /// What sandboxes may store, and for how long.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes; `None`: whatever they like.
     pub most: Option<u64>,
@@ -37,14 +37,17 @@ pub struct Limits {
     /// For which what is counted of a sandbox must not change after it was weighed: as long as it may take until the room
     /// of what is gone is given back.
     pub settling: Duration,
+    /// How often it is looked what nobody knows any more. What is to be removed has been unknown for as long.
+    pub sweep_every: Duration,
 }
 
-/// The usual one.
+/// The usual ones.
 pub const SETTLING: Duration = Duration::from_secs(60);
+pub const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 impl From<Option<u64>> for Limits {
     fn from(most: Option<u64>) -> Self {
-        Self { most, bash_retention: None, settling: Duration::ZERO }
+        Self { most, bash_retention: None, settling: Duration::ZERO, sweep_every: SWEEP_EVERY }
     }
 }
 
@@ -68,7 +71,7 @@ pub async fn serve(
             return std::future::pending().await;
         };
         tokio::join!(
-            sweep::keep_swept(storage, ports),
+            sweep::keep_swept(storage, ports, limits.sweep_every),
             weighing::keep_right(storage, quota, refused, limits.settling),
             keep_few_accounts(quota),
         );

@@ -3,8 +3,8 @@
 //! may have stored something after they were deleted, or whoever deleted them died before all was removed.
 //!
 //! A log may also be there before its record: of a conversation that is being made from another one, or while a store is put
-//! back. So a log goes only if it had no record a whole [`PAUSE`] before as well, and no more of it than there was then; and
-//! where there are no conversations at all, nothing tells which of them were deleted.
+//! back; and so may what a sandbox has stored. So nothing goes that was not unknown a whole pause before as well, and no more of
+//! a log than there was then; and where there are no conversations at all, nothing tells which of them were deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,38 +18,39 @@ use types::{ConversationId, LogId, SandboxId};
 
 use crate::placement::located;
 
-const PAUSE: Duration = Duration::from_secs(3_600);
-
 /// The logs without a record in one round, and how far they reached then.
 type Suspects = BTreeMap<LogId, Extent>;
 
-/// Sweeps now and then. Never returns.
-pub async fn keep_swept(storage: &dyn Storage, ports: &Ports) {
-    let mut suspects = Suspects::new();
+/// Sweeps with a `pause` between the rounds. Never returns.
+pub async fn keep_swept(storage: &dyn Storage, ports: &Ports, pause: Duration) {
+    let (mut unknown, mut suspects) = (BTreeSet::new(), Suspects::new());
     loop {
-        if let Some(Err(error)) = contained("sweeping", sweep(storage, ports.kv.as_ref())).await {
-            tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
+        match contained("sweeping", sweep(storage, ports.kv.as_ref(), &unknown)).await {
+            Some(Ok(found)) => unknown = found,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
+            }
+            None => {}
         }
         match contained("sweeping logs", sweep_logs(storage, ports, &suspects)).await {
             Some(Ok(found)) => suspects = found,
             Some(Err(error)) => tracing::warn!(%error, "logs of deleted conversations are not removed"),
             None => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
+/// Erases what is left of the sandboxes that nobody knew in the round before either; answers whom nobody knows in this one.
+///
 /// A sandbox has its record until its last worker is gone, and what it stores is counted from the first byte.
-async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
+async fn sweep(storage: &dyn Storage, kv: &dyn Kv, earlier: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let stored = keys(kv, STORED).await?;
     let known = keys(kv, SANDBOXES).await?;
     let mut left: BTreeSet<&str> = stored.difference(&known).map(String::as_str).collect();
-    if left.is_empty() {
-        return Ok(());
-    }
     // Whatever became of the sandbox's record: no conversation is lost.
-    if is_empty(kv, CONVERSATIONS).await? {
-        return Ok(());
+    if left.is_empty() || is_empty(kv, CONVERSATIONS).await? {
+        return Ok(BTreeSet::new());
     }
     let mut records = kv.scan(CONVERSATIONS);
     while let Some(change) = records.try_next().await? {
@@ -64,7 +65,8 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
         };
         left.remove(sandbox.as_str());
     }
-    for sandbox in left.into_iter().filter_map(SandboxId::parse) {
+    let found: BTreeSet<String> = left.into_iter().map(str::to_owned).collect();
+    for sandbox in found.intersection(earlier).filter_map(|sandbox| SandboxId::parse(sandbox)) {
         match erase(storage, kv, &sandbox).await {
             Ok(()) => tracing::info!(sandbox.id = %sandbox, "removed what a deleted sandbox has left"),
             Err(error) => {
@@ -72,7 +74,7 @@ async fn sweep(storage: &dyn Storage, kv: &dyn Kv) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Removes what was there of the suspects of the round before; answers those of this one.
@@ -336,7 +338,8 @@ mod tests {
         for _ in 0..3 {
             suspects = sweep_logs(&storage, &ports, &suspects).await.unwrap();
         }
-        sweep(&storage, ports.kv.as_ref()).await.unwrap();
+        let unknown = BTreeSet::from(["a".to_owned()]);
+        assert!(sweep(&storage, ports.kv.as_ref(), &unknown).await.unwrap().is_empty());
         assert!(!is_gone(&ports, &log).await && storage.0.lock().unwrap().is_empty());
         // What is put back is of no use as long as the rest is not.
         keep_record(&ports, ConversationId::random(), r#"{"sandbox":"b"}"#).await;
@@ -368,7 +371,7 @@ mod tests {
         let options = Options::within(folder.path(), Fsync::Interval);
         let (ports, _guard) = embedded::open(options).await.unwrap();
         let kv = ports.kv.as_ref();
-        for sandbox in ["alive", "gone", "lost", "named", "stuck", "torn"] {
+        for sandbox in ["alive", "back", "gone", "lost", "named", "stuck", "torn"] {
             kv.put(STORED, sandbox, "1".into(), Expect::Anything).await.unwrap();
         }
         kv.put(SANDBOXES, "alive", "{}".into(), Expect::Anything).await.unwrap();
@@ -377,9 +380,12 @@ mod tests {
             kv.put(CONVERSATIONS, key, record.into(), Expect::Anything).await.unwrap();
         }
         let storage = Noting::default();
-        sweep(&storage, kv).await.unwrap();
+        let unknown = sweep(&storage, kv, &BTreeSet::new()).await.unwrap();
+        assert!(storage.0.lock().unwrap().is_empty(), "in the first round nothing goes");
+        kv.put(CONVERSATIONS, "4", r#"{"sandbox":"back"}"#.into(), Expect::Absent).await.unwrap();
+        sweep(&storage, kv, &unknown).await.unwrap();
         assert_eq!(*storage.0.lock().unwrap(), BTreeSet::from(["gone", "lost"].map(str::to_owned)));
-        let left = BTreeSet::from(["alive", "named", "stuck", "torn"].map(str::to_owned));
+        let left = BTreeSet::from(["alive", "back", "named", "stuck", "torn"].map(str::to_owned));
         assert_eq!(keys(kv, STORED).await.unwrap(), left, "what could not be erased is tried again");
     }
 }

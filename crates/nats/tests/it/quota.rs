@@ -1,7 +1,10 @@
 //! What a sandbox may store, whoever stores it for its worker.
 
+use std::time::Duration;
+
 use crate::common::{cluster, connection, options, serve_storage};
 use bytes::Bytes;
+use control::storage::Limits;
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
 use ports::{Error, Expect, Ports, Result};
@@ -25,10 +28,14 @@ struct Gateway {
 
 impl Gateway {
     async fn start(server: &Nats) -> Self {
+        Self::start_with(server, Some(QUOTA).into()).await
+    }
+
+    async fn start_with(server: &Nats, limits: Limits) -> Self {
         let (control, stop) = (connection(server.url()).await, CancellationToken::new());
         let serving = tokio::spawn({
             let (control, stop) = (control.clone(), stop.clone());
-            async move { serve_storage(&control, Some(QUOTA), |_| (), &stop).await.unwrap() }
+            async move { serve_storage(&control, limits, |_| (), &stop).await.unwrap() }
         });
         Self { control, stop, serving }
     }
@@ -231,7 +238,8 @@ async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
         append(&ports, &log_of(name, "of-its-own"), "x").await.unwrap();
     }
     gateways.remove(0).end().await;
-    gateways.push(Gateway::start(&server).await);
+    let limits = Limits { sweep_every: Duration::from_millis(100), ..Some(QUOTA).into() };
+    gateways.push(Gateway::start_with(&server, limits).await);
     testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
     for name in &names {
         let is_empty = async |log: LogId| control.log.tail(&log).await.unwrap() == Seq::ZERO;

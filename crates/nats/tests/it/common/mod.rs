@@ -37,12 +37,12 @@ pub async fn cluster() -> (Nats, Connection) {
 /// Answers workers until `stop`.
 pub async fn serve_storage(
     control: &Connection,
-    quota: Option<u64>,
+    limits: impl Into<control::storage::Limits>,
     appended: impl Fn(usize) + Send + Sync + 'static,
     stop: &CancellationToken,
 ) -> ports::Result<()> {
     let (storage, ports) = (control.storage().await.unwrap(), control.control().await.unwrap());
-    control::storage::serve(&*storage, &ports, quota, appended, ports::rpc::unwatched(), stop).await
+    control::storage::serve(&*storage, &ports, limits, appended, ports::rpc::unwatched(), stop).await
 }
 
 /// What a worker asks of the storage that is not ours, and what it is answered.
