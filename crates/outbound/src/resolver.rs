@@ -1,7 +1,7 @@
 //! Resolves names to those of their addresses that may be called, in the moment they are connected to. A name that leads to
 //! where a cloud describes its machines is called at no address: nobody has it do so by mistake.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -27,6 +27,8 @@ fn allowed(private: Private, found: impl Iterator<Item = SocketAddr>) -> Result<
     for address in found {
         match private.check_address(address.ip()) {
             Ok(()) => allowed.push(address),
+            // Machines of the own network have one of these, too, which leads nowhere without its interface.
+            Err(why) if is_link_local_v6(address.ip()) => refused = Some(why),
             Err(Refused::Metadata) => return Err(Refused::Metadata),
             Err(why) => refused = Some(why),
         }
@@ -35,6 +37,10 @@ fn allowed(private: Private, found: impl Iterator<Item = SocketAddr>) -> Result<
         Some(why) if allowed.is_empty() => Err(why),
         _ => Ok(allowed),
     }
+}
+
+fn is_link_local_v6(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 #[cfg(test)]
@@ -60,7 +66,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_name_of_the_own_network_is_called_at_its_other_address() {
+        let own = || [at("fe80::1"), at("192.168.1.5")].into_iter();
+        assert_eq!(allowed(Private::Allowed, own()), Ok(vec![at("192.168.1.5")]));
+        assert_eq!(allowed(Private::Allowed, [at("fe80::1")].into_iter()), Err(Refused::Metadata));
+    }
+
     fn at(address: &str) -> SocketAddr {
-        format!("{address}:0").parse().unwrap()
+        SocketAddr::new(address.parse().unwrap(), 0)
     }
 }
