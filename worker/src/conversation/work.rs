@@ -20,8 +20,8 @@ use super::actor::{Actor, End};
 use super::live;
 use super::registry::Reply;
 
-/// How long a cancelled tool may take to stop before it is given up.
-const CANCEL_GRACE: Duration = Duration::from_secs(4);
+/// How long a cancelled tool may take to stop before it is given up: more than a terminal takes that does not obey.
+const CANCEL_GRACE: Duration = Duration::from_secs(8);
 
 /// Work that has ended.
 pub(super) enum Done {

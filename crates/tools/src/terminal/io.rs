@@ -194,6 +194,7 @@ impl Io {
                 Happened::Signalled(signal) => {
                     // Nobody is to read what a program did not want to.
                     unsent = Vec::new();
+                    self.throw_away_input();
                     self.signal_foreground(signal);
                 }
                 Happened::Ticked if self.is_resting().await && unsent.is_empty() => {

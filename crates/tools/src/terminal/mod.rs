@@ -45,7 +45,7 @@
 //! terminal.
 //!
 //! **Stop means stop** ([`stop`]): Ctrl-C, then TERM and KILL to the foreground group, and in the end a new shell. All of
-//! it takes some four seconds. A command that is still typed begins first, or goes with its shell: none runs in part.
+//! it takes some five seconds. A command that is still typed begins first, or goes with its shell: none runs in part.
 //!
 //! **How it ends.** [`Tool::close`] hangs up and kills what is left; dropping the terminal kills at once.
 

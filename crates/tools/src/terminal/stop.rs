@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::Terminal;
-use super::shell::{Phase, Shell};
+use super::shell::{Phase, Shell, Typed};
 use super::wait::{heard, settled};
 
 /// How long a program may take to end, each time it is told, and its shell to answer afterwards.
 const AFTER: Duration = Duration::from_millis(300);
+/// The same where no key did it: the shell may wait for silence first, as it does where a program has left input unread.
+const AFTER_A_SIGNAL: Duration = Duration::from_millis(600);
 /// How long a command may take to begin.
 const BEGINNING: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;
@@ -41,18 +43,25 @@ impl Terminal {
             return self.let_go(STOPPED);
         }
         for means in MEANS {
-            match means {
+            let patience = match means {
                 Means::CtrlC => {
-                    shell.type_in(vec![CTRL_C]).await;
+                    // A key that finds no way in, as the terminal's task is busy, is a signal that waits for nothing.
+                    if shell.type_in(vec![CTRL_C]).await == Typed::Unread {
+                        shell.signal(Signal::INT).await;
+                    }
+                    AFTER
                 }
-                Means::Signal(signal) => shell.signal(signal).await,
-            }
-            let prompt = settled(shell, Instant::now() + AFTER).await;
+                Means::Signal(signal) => {
+                    shell.signal(signal).await;
+                    AFTER_A_SIGNAL
+                }
+            };
+            let prompt = settled(shell, Instant::now() + patience).await;
             if matches!(prompt, Some(Phase::Ended(_))) {
                 return self.let_go(STOPPED);
             }
             shell.probe();
-            match settled(shell, Instant::now() + AFTER).await {
+            match settled(shell, Instant::now() + patience).await {
                 Some(Phase::Idle(_)) => {
                     drop(shell.take_output());
                     self.slot().unreported = false;
