@@ -1,11 +1,14 @@
 //! What tools keep in the conversation's own folder goes with it.
 
+use std::cell::Cell;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use manyhands_tools::{remove_set_aside, set_aside};
+use rustix::process::geteuid;
 
 fn keep(folder: &Path, text: &str) {
     for name in ["observations", "edits"] {
@@ -42,17 +45,39 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
 }
 
 #[test]
+fn what_is_not_set_aside_to_its_end_is_put_back() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("own");
+    keep(&folder, "kept");
+    let steps = Cell::new(0);
+    let twice = || steps.replace(steps.get() + 1) < 2;
+    assert_eq!(set_aside(&folder, twice).unwrap_err().kind(), ErrorKind::Interrupted);
+    assert_eq!(names(&folder), ["TASKS.json", "edits", "observations"]);
+    // Somebody else's is not what is put back in its place.
+    steps.set(0);
+    let with_another = || {
+        let goes_on = twice();
+        if !goes_on {
+            keep(&folder, "of another");
+        }
+        goes_on
+    };
+    assert!(set_aside(&folder, with_another).is_err());
+    assert_eq!(names(&folder.join("edits")), ["of another"]);
+}
+
+#[test]
 fn what_an_agent_has_forbidden_to_write_is_set_aside_all_the_same() {
     let test = std::env::current_exe().unwrap();
     // Root may do all, so it does this without that right.
     let without =
-        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"];
+        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search", "--"];
     let mut command = Command::new("setpriv");
-    command.args(without).arg(test).args([
-        "--ignored",
-        "--exact",
-        "kept::setting_aside_in_a_forbidding_folder",
-    ]);
+    command.args(without).arg(&test);
+    if !geteuid().is_root() {
+        command = Command::new(&test);
+    }
+    command.args(["--ignored", "--exact", "kept::setting_aside_in_a_forbidding_folder"]);
     let Ok(set_aside) = command.status() else {
         assert_eq!(std::env::var("MANYHANDS_MAY_SKIP").as_deref(), Ok("1"), "there is no setpriv here");
         return;
