@@ -1,14 +1,20 @@
 //! An editor in the browser is started when it is asked for, and ends with the worker.
 
+use std::os::unix::fs::MetadataExt;
+
 use bytes::Bytes;
 use testing::eventually;
 use types::calls::{EditorCall, EditorState};
 
 use crate::services::World;
 
-/// Notes how it was called, begins something of its own, and says that it can be opened.
+/// Notes how it was called and its token, begins something of its own, and says that it can be opened.
 const EDITOR: &str = r#"#!/bin/sh
 echo "$@" >> "$(dirname "$0")/called"
+while [ $# -gt 0 ]; do
+    [ "$1" = --connection-token-file ] && cp -p "$2" "$(dirname "$0")/token"
+    shift
+done
 sleep 1000 &
 echo $! > "$(dirname "$0")/helper"
 echo "Web UI available at http://localhost:8765"
@@ -38,10 +44,21 @@ async fn an_editor_runs_once_somebody_wants_it_and_once_only() {
     assert_eq!((token.len(), other.token.as_deref()), (64, Some(token.as_str())));
     let called = noted(&world, "called");
     assert_eq!(called.lines().count(), 1);
-    for part in [&format!("--connection-token {token}"), "--port 8765", "--server-base-path /e"] {
+    for part in ["--port 8765", "--server-base-path /e"] {
         assert!(called.contains(part), "{called}");
     }
     assert!(ask(&world, EditorCall::Status {}).await.running);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_user_of_the_machine_sees_the_token() {
+    let world = World::with_editor(EDITOR).await;
+    let token = ask(&world, EditorCall::Start {}).await.token.unwrap();
+    assert_eq!(noted(&world, "token"), token);
+    let mode = std::fs::metadata(world.path("..").join("token")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!noted(&world, "called").contains(&token));
     world.stop().await;
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use ports::rpc::Fault;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use types::calls::{EditorCall, EditorState};
 
 use program::Program;
@@ -27,31 +28,26 @@ pub(super) struct Service {
     /// `None`: there is none.
     config: Option<EditorConfig>,
     kin: (String, String),
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    running: Option<Program>,
+    running: Mutex<Option<Program>>,
     /// Nothing is started any more.
-    has_ended: bool,
+    ended: CancellationToken,
 }
 
 impl Service {
     /// `kin`: the variable by which a later worker finds what this one could not end.
     pub(super) fn new(config: Option<EditorConfig>, kin: (String, String)) -> Self {
-        Self { config, kin, state: Mutex::default() }
+        Self { config, kin, running: Mutex::default(), ended: CancellationToken::new() }
     }
 
     pub(super) async fn answer(&self, call: EditorCall) -> Result<EditorState, Fault> {
-        let mut state = self.state.lock().await;
-        if state.running.as_mut().is_some_and(|program| !program.is_running()) {
-            state.running = None;
+        let mut running = self.running.lock().await;
+        if running.as_mut().is_some_and(|program| !program.is_running()) {
+            *running = None;
         }
-        if state.running.is_none() && !state.has_ended && call == (EditorCall::Start {}) {
-            state.running = self.start().await;
+        if running.is_none() && call == (EditorCall::Start {}) {
+            *running = self.ended.run_until_cancelled(self.start()).await.flatten();
         }
-        let token = state.running.as_ref().map(|program| program.token().to_owned());
+        let token = running.as_ref().map(|program| program.token().to_owned());
         Ok(EditorState { running: token.is_some(), token })
     }
 
@@ -67,13 +63,10 @@ impl Service {
         }
     }
 
-    /// Also of calls that wait by then nothing is started any more.
+    /// Also of calls that wait by then nothing is started any more, and none is waited for.
     pub(super) async fn end(&self) {
-        let program = {
-            let mut state = self.state.lock().await;
-            state.has_ended = true;
-            state.running.take()
-        };
+        self.ended.cancel();
+        let program = self.running.lock().await.take();
         let Some(program) = program else { return };
         if tokio::task::spawn_blocking(move || program.end()).await.is_err() {
             tracing::warn!("the editor has not ended in order");
@@ -84,19 +77,43 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
+    use tempfile::TempDir;
+
+    use super::program::PATIENCE;
     use super::*;
 
     #[tokio::test]
     async fn an_editor_that_is_asked_for_at_the_end_is_not_started() {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("editor");
-        std::fs::write(&program, "#!/bin/sh\necho Server bound to a port\nsleep 1000\n").unwrap();
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        let config = EditorConfig { program, port: 1, base_path: None };
-        let service = Service::new(Some(config), ("MANYHANDS_CONVERSATION".to_owned(), "x".to_owned()));
+        let service = service_of(&folder, "echo Server bound to a port\nsleep 1000\n");
         assert!(service.answer(EditorCall::Start {}).await.unwrap().running);
         service.end().await;
         assert!(!service.answer(EditorCall::Start {}).await.unwrap().running);
+    }
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_an_editor_that_does_not_come_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (service, begun) =
+            (service_of(&folder, "touch \"$0.begun\"\nsleep 1000\n"), folder.path().join("editor.begun"));
+        let ended = async {
+            while !begun.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let in_time = tokio::time::timeout(PATIENCE / 3, service.end()).await;
+            assert!(in_time.is_ok());
+        };
+        let (answered, ()) = tokio::join!(service.answer(EditorCall::Start {}), ended);
+        assert!(!answered.unwrap().running);
+    }
+
+    fn service_of(folder: &TempDir, script: &str) -> Service {
+        let program = folder.path().join("editor");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}")).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let config = EditorConfig { program, port: 1, base_path: None };
+        Service::new(Some(config), ("MANYHANDS_CONVERSATION".to_owned(), "x".to_owned()))
     }
 }

@@ -1,9 +1,10 @@
 //! The program that is the editor's server.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, copy, sink};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ const MARK: &str = "MANYHANDS_EDITOR";
 
 /// What it prints once it can be opened.
 const READY: [&str; 2] = ["Web UI available at", "Server bound to"];
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// What it may print before that.
 const MOST_SAID: u64 = 1 << 20;
 
@@ -36,11 +37,14 @@ impl Program {
     /// When it cannot be started, or ends before it can be opened.
     pub async fn start(config: &EditorConfig, kin: &(String, String)) -> io::Result<Self> {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let token_file = private_file(&token)?;
         let mark = Mark::unique(MARK);
         let mut command = std::process::Command::new(&config.program);
         command
-            .args(["--host", "0.0.0.0", "--disable-workspace-trust", "--connection-token", &token])
+            .args(["--host", "0.0.0.0", "--disable-workspace-trust"])
             .args(["--port", &config.port.to_string()])
+            .arg("--connection-token-file")
+            .arg(token_file.path())
             .env_clear()
             .envs(child_environment::inherited())
             .env(&kin.0, &kin.1)
@@ -77,6 +81,14 @@ impl Program {
     pub fn end(self) {
         self.offspring.end();
     }
+}
+
+/// Nobody else on the machine reads it, as all could read what a program is called with. It goes when it is dropped.
+fn private_file(text: &str) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(text.as_bytes())?;
+    hands::give(file.as_file())?;
+    Ok(file)
 }
 
 /// False where it ends before, or says too much else.
