@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use crate::secrets::{NoSecrets, Secrets};
@@ -46,41 +45,28 @@ impl ToolContext {
 
 /// Renames what the tools of a deleted conversation have kept in its own folder, which takes no time: what those of another one
 /// with its id keep there from then on is not what [`remove_set_aside`] removes. Goes on as long as `goes_on` says so, which is
-/// asked before every step; what was renamed before it was told to end gets its name back, where nobody else has it by then.
+/// asked before every step.
 ///
 /// # Errors
 /// Why something is left as it was; `Interrupted` when it was told to end.
 pub fn set_aside(persistence_dir: &Path, goes_on: impl Fn() -> bool) -> io::Result<()> {
-    let (mut renamed, mut outcome) = (Vec::new(), Ok(()));
-    for path in [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| persistence_dir.join(name)) {
+    let renamed = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| {
         if !goes_on() {
-            put_back(renamed);
             return Err(ErrorKind::Interrupted.into());
         }
         // Beside it: a folder that may not be written can be moved nowhere else.
         let aside = persistence_dir.join(format!("{ASIDE}{}", Uuid::new_v4().simple()));
-        outcome = outcome.and(rename(&path, &aside, persistence_dir));
-        renamed.push((path, aside));
-    }
-    outcome
-}
-
-fn rename(path: &Path, aside: &Path, within: &Path) -> io::Result<()> {
-    match fs::rename(path, aside) {
-        // An agent may have taken the right to write there away.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            fs::set_permissions(within, fs::Permissions::from_mode(0o700))?;
-            unless_absent(fs::rename(path, aside))
+        let rename = || fs::rename(persistence_dir.join(name), &aside);
+        match rename() {
+            // An agent may have taken the right to write there away.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                fs::set_permissions(persistence_dir, fs::Permissions::from_mode(0o700))?;
+                unless_absent(rename())
+            }
+            renamed => unless_absent(renamed),
         }
-        renamed => unless_absent(renamed),
-    }
-}
-
-/// What was not renamed has nothing aside.
-fn put_back(renamed: Vec<(PathBuf, PathBuf)>) {
-    for (path, aside) in renamed {
-        let _ = renameat_with(CWD, aside, CWD, path, RenameFlags::NOREPLACE);
-    }
+    });
+    renamed.into_iter().collect()
 }
 
 /// What is absent need not be renamed.

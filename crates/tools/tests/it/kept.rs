@@ -1,8 +1,6 @@
 //! What tools keep in the conversation's own folder goes with it.
 
-use std::cell::Cell;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -42,28 +40,6 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
     set_aside(&folder, || true).unwrap();
     remove_set_aside(&folder).unwrap();
     assert!(!folder.exists());
-}
-
-#[test]
-fn what_is_not_set_aside_to_its_end_is_put_back() {
-    let root = tempfile::tempdir().unwrap();
-    let folder = root.path().join("own");
-    keep(&folder, "kept");
-    let steps = Cell::new(0);
-    let twice = || steps.replace(steps.get() + 1) < 2;
-    assert_eq!(set_aside(&folder, twice).unwrap_err().kind(), ErrorKind::Interrupted);
-    assert_eq!(names(&folder), ["TASKS.json", "edits", "observations"]);
-    // Somebody else's is not what is put back in its place.
-    steps.set(0);
-    let with_another = || {
-        let goes_on = twice();
-        if !goes_on {
-            keep(&folder, "of another");
-        }
-        goes_on
-    };
-    assert!(set_aside(&folder, with_another).is_err());
-    assert_eq!(names(&folder.join("edits")), ["of another"]);
 }
 
 #[test]
