@@ -28,7 +28,7 @@ fn allowed(private: Private, found: impl Iterator<Item = SocketAddr>) -> Result<
         match private.check_address(address.ip()) {
             Ok(()) => allowed.push(address),
             // Machines of the own network have one of these, too, which leads nowhere without its interface.
-            Err(why) if is_link_local_v6(address.ip()) => refused = Some(why),
+            Err(why) if is_link_local_v6(address.ip()) => refused = refused.or(Some(why)),
             Err(Refused::Metadata) => return Err(Refused::Metadata),
             Err(why) => refused = Some(why),
         }

@@ -21,7 +21,7 @@ use super::live;
 use super::registry::Reply;
 
 /// How long a cancelled tool may take to stop before it is given up: more than a terminal takes that does not obey.
-const CANCEL_GRACE: Duration = Duration::from_secs(8);
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
 /// Work that has ended.
 pub(super) enum Done {
@@ -105,15 +105,19 @@ impl Actor {
         let run_tool = async move {
             let begun = Instant::now();
             let run = async {
-                lease_state.until_sure().await;
-                tools.run(&tool, &action, cancel.clone()).await
+                cancel.run_until_cancelled(lease_state.until_sure()).await;
+                // What is interrupted before it may begin does not begin.
+                match cancel.is_cancelled() {
+                    true => None,
+                    false => Some(tools.run(&tool, &action, cancel.clone()).await),
+                }
             };
             let given_up = async {
                 cancel.cancelled().await;
                 tokio::time::sleep(CANCEL_GRACE).await;
             };
             let result = tokio::select! {
-                result = AssertUnwindSafe(run).catch_unwind() => result.ok(),
+                result = AssertUnwindSafe(run).catch_unwind() => result.ok().flatten(),
                 () = given_up => None,
             };
             let outcome = match result {

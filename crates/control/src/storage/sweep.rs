@@ -25,19 +25,21 @@ type Suspects = BTreeMap<LogId, Extent>;
 pub async fn keep_swept(storage: &dyn Storage, ports: &Ports, pause: Duration) {
     let (mut unknown, mut suspects) = (BTreeSet::new(), Suspects::new());
     loop {
-        match contained("sweeping", sweep(storage, ports.kv.as_ref(), &unknown)).await {
-            Some(Ok(found)) => unknown = found,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "it cannot be found out what deleted sandboxes have left");
-            }
-            None => {}
-        }
-        match contained("sweeping logs", sweep_logs(storage, ports, &suspects)).await {
-            Some(Ok(found)) => suspects = found,
-            Some(Err(error)) => tracing::warn!(%error, "logs of deleted conversations are not removed"),
-            None => {}
-        }
+        // What was found before a round that failed is older than one pause.
+        unknown = found(contained("sweeping", sweep(storage, ports.kv.as_ref(), &unknown)).await);
+        suspects = found(contained("sweeping logs", sweep_logs(storage, ports, &suspects)).await);
         tokio::time::sleep(pause).await;
+    }
+}
+
+fn found<T: Default>(swept: Option<Result<T>>) -> T {
+    match swept {
+        Some(Ok(found)) => found,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "what nobody knows any more is not removed");
+            T::default()
+        }
+        None => T::default(),
     }
 }
 

@@ -45,7 +45,7 @@
 //! terminal.
 //!
 //! **Stop means stop** ([`stop`]): Ctrl-C, then TERM and KILL to the foreground group, and in the end a new shell. All of
-//! it takes some five seconds. A command that is still typed begins first, or goes with its shell: none runs in part.
+//! it takes some four seconds. A command that is still typed begins first, or goes with its shell: none runs in part.
 //!
 //! **How it ends.** [`Tool::close`] hangs up and kills what is left; dropping the terminal kills at once.
 
@@ -159,8 +159,9 @@ impl Tool for Terminal {
 
     async fn run(&self, call: Arc<Call>, cancel: CancellationToken) -> Result<Observation, String> {
         let _turn = tokio::select! {
-            turn = self.turn.acquire() => turn.map_err(|error| error.to_string())?,
+            biased;
             () = cancel.cancelled() => return Err(INTERRUPTED.to_owned()),
+            turn = self.turn.acquire() => turn.map_err(|error| error.to_string())?,
         };
         if !call.reset {
             let frame = Frame::new(call.command.clone(), &self.config.observations);

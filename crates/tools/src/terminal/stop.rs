@@ -12,7 +12,7 @@ use super::wait::{heard, settled};
 /// How long a program may take to end, each time it is told, and its shell to answer afterwards.
 const AFTER: Duration = Duration::from_millis(300);
 /// The same where no key did it: the shell may wait for silence first, as it does where a program has left input unread.
-const AFTER_A_SIGNAL: Duration = Duration::from_millis(600);
+const AFTER_A_SIGNAL: Duration = Duration::from_millis(450);
 /// How long a command may take to begin.
 const BEGINNING: Duration = Duration::from_secs(1);
 const CTRL_C: u8 = 3;

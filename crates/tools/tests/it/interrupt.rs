@@ -44,6 +44,19 @@ async fn the_next_command_runs_after_an_interrupt_between_two_programs() {
     tools.close().await;
 }
 
+#[tokio::test]
+async fn a_command_that_is_cancelled_before_its_turn_does_not_begin() {
+    let bench = Bench::new();
+    bench.run("echo ready").await;
+    let cancelled = CancellationToken::new();
+    cancelled.cancel();
+    for round in 0..10 {
+        let command = action(&bench.set, &format!("touch begun{round}"));
+        assert_eq!(bench.set.run("terminal", &command, cancelled.clone()).await.unwrap_err(), "interrupted");
+    }
+    assert_eq!(bench.run("ls -d begun*").await.text, "ls: cannot access 'begun*': No such file or directory");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_cancelled_while_it_is_typed_runs_whole_or_not() {
     let command = format!(": > begun\n{}: > ended", format!("# {}\n", "filler ".repeat(14)).repeat(1000));
