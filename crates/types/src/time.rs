@@ -86,7 +86,7 @@ pub fn local_as_utc(text: &str) -> Option<String> {
 /// `None` if it is neither.
 #[must_use]
 pub fn bound_as_local(text: &str) -> Option<String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
+    if let Some(at) = absolute(text) {
         return Some(event_form(at.to_zoned(jiff::tz::TimeZone::system()).datetime()));
     }
     text.parse::<civil::DateTime>().ok().map(event_form)
@@ -96,11 +96,23 @@ pub fn bound_as_local(text: &str) -> Option<String> {
 /// `None` if it is neither.
 #[must_use]
 pub fn bound_as_utc(text: &str) -> Option<String> {
-    let at = match text.parse::<Timestamp>() {
-        Ok(at) => at,
-        Err(_) => text.parse::<civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+    let at = match absolute(text) {
+        Some(at) => at,
+        None => text.parse::<civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
     };
     Some(at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+}
+
+/// With an offset, or as seconds since 1970; as milliseconds where that would be after the year 2603, as pydantic takes it.
+fn absolute(text: &str) -> Option<Timestamp> {
+    const MOST_SECONDS: f64 = 2e10;
+    let Some(number) = text.parse::<f64>().ok().filter(|number| number.is_finite()) else {
+        return text.parse().ok();
+    };
+    let seconds = if number.abs() > MOST_SECONDS { number / 1e3 } else { number };
+    #[expect(clippy::cast_possible_truncation, reason = "out of range it is no time")]
+    let micros = (seconds * 1e6).round() as i64;
+    Timestamp::from_microsecond(micros).ok()
 }
 
 #[cfg(test)]
@@ -129,5 +141,11 @@ mod tests {
         assert_eq!(bound_as_utc("2026-11-23T02:00:00").as_deref(), Some("2026-11-23T02:00:00.000000Z"));
         assert_eq!(bound_as_local("2026-11-23T02:00:00.5").as_deref(), Some("2026-11-23T02:00:00.500000"));
         assert_eq!(bound_as_local("yesterday"), None);
+        for seconds in ["1700000000.5", "1700000000500"] {
+            assert_eq!(bound_as_utc(seconds).as_deref(), Some("2023-11-14T22:13:20.500000Z"));
+        }
+        for none in ["1e300", "nan", "inf"] {
+            assert_eq!(bound_as_utc(none), None);
+        }
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use super::object;
+use super::{lax, object};
 use crate::error::Problem;
 
 /// What is wrong at `path` below `root`, given the deserializer's `message`.
@@ -47,6 +47,10 @@ fn words(message: &str) -> (&'static str, String) {
     if message.contains("invalid digit found in string") || message.contains("cannot parse integer") {
         let text = "Input should be a valid integer, unable to parse string as an integer";
         return ("int_parsing", text.to_owned());
+    }
+    if message.contains(lax::FRACTION) {
+        let text = "Input should be a valid integer, got a number with a fractional part";
+        return ("int_from_float", text.to_owned());
     }
     if message.contains("was not `true` or `false`") {
         let text = "Input should be a valid boolean, unable to interpret input";

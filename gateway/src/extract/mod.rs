@@ -2,6 +2,7 @@
 
 mod describe;
 mod json;
+mod lax;
 mod names;
 mod object;
 mod params;

@@ -11,10 +11,10 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use types::ConversationId;
 
-use super::describe;
+use super::{describe, lax};
 use crate::error::{ApiError, Problem};
 
-/// The query as a struct. Numbers are parsed from their text; use [`flag`] for booleans.
+/// The query as a struct. Numbers are parsed from their text, leniently; use [`flag`] for booleans.
 pub struct Query<T>(pub T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -23,9 +23,16 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         match axum::extract::Query::try_from_uri(&parts.uri) {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(query_problem(&rejection).into()),
+            Err(rejection) => leniently(&parts.uri).map(Self).ok_or_else(|| query_problem(&rejection).into()),
         }
     }
+}
+
+/// Of a parameter that is given twice the last one counts.
+fn leniently<T: DeserializeOwned>(uri: &http::Uri) -> Option<T> {
+    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let fields = pairs.0.into_iter().map(|(name, text)| (name, text.into())).collect();
+    lax::read(serde_json::Value::Object(fields)).ok()
 }
 
 /// The source of a rejection reads `field: what is wrong`, or the latter alone.

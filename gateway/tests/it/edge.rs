@@ -134,7 +134,7 @@ async fn validation_says_what_is_wrong_and_never_what_was_sent() {
     };
     for (body, kind, loc) in [
         (r#"{"command": ["hunter2"]}"#, "string_type", json!(["body", "command"])),
-        (r#"{"command": "x", "timeout": "hunter2"}"#, "int_type", json!(["body", "timeout"])),
+        (r#"{"command": "x", "timeout": "hunter2"}"#, "int_parsing", json!(["body", "timeout"])),
         (r#"{"api_key": "hunter2"}"#, "missing", json!(["body", "command"])),
         (r#""hunter2, expected hunter2""#, "model_attributes_type", json!(["body"])),
         (r#"{hunter2"#, "json_invalid", json!(["body", 1])),
