@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use control::launch::is_same_tool;
+use control::launch::{BROWSER, is_same_tool};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use types::agent::AgentConfig;
@@ -79,13 +79,21 @@ pub(super) fn complete(offer: &Offer, mut agent: Value) -> ApiResult<Value> {
     if let Some(fields) = agent.as_object_mut() {
         fields.retain(|name, value| name != "kind" || !value.is_null());
     }
-    let config = AgentConfig::from_client(agent).map_err(|why| problem(&["body", "agent"], &why))?;
+    let mut config = AgentConfig::from_client(agent).map_err(|why| problem(&["body", "agent"], &why))?;
+    leave_out_missing_browser(offer, &mut config);
     let wanted = config.tools.iter().map(|tool| tool.name.as_str());
     let offered = offer.tools.iter().map(|tool| tool.name.as_str());
     check_names(wanted, offered.chain(BUILT_IN_TOOLS), &["body", "agent", "tools"])?;
     let built_in = config.include_default_tools.iter().map(String::as_str);
     check_names(built_in, BUILT_IN_TOOLS.into_iter(), &["body", "agent", "include_default_tools"])?;
     Ok(serde_json::to_value(config)?)
+}
+
+/// Agent Canvas asks for the browser before it has asked which tools there are; and where there is none the peer leaves it out of
+/// what it launches, too. The conversation tells which tools it has.
+fn leave_out_missing_browser(offer: &Offer, config: &mut AgentConfig) {
+    let has_browser = offer.tools.iter().any(|tool| is_same_tool(&tool.name, BROWSER));
+    config.tools.retain(|tool| has_browser || !is_same_tool(&tool.name, BROWSER));
 }
 
 fn check_names<'a>(

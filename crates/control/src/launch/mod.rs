@@ -21,7 +21,7 @@ use crate::ground::Ground;
 use crate::setup::{Setup, agent_form, linked, profile_llm, profile_of};
 use crate::shelf::{Expose, Shelves};
 pub use preview::AgentProfileDiagnostics;
-pub use tools::{Tools, is_same_tool};
+pub use tools::{BROWSER, Tools, is_same_tool};
 
 /// How an agent is made of what a tenant has set. Cheap to clone.
 #[derive(Clone)]

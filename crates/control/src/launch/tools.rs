@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Where there is none, agents do without: that is no failure, as in the peer.
-pub(super) const BROWSER: &str = "browser_tool_set";
+pub const BROWSER: &str = "browser_tool_set";
 
 const SWITCH_LLM: &str = "switch_llm";
 

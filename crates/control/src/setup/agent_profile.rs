@@ -9,6 +9,7 @@ use crate::Refusal;
 
 /// What profiles are written in.
 const SCHEMA_VERSION: i64 = 4;
+const LAST_WITH_SWITCHES: i64 = 2;
 
 const MOST_BYTES: usize = 256 << 10;
 
@@ -43,7 +44,7 @@ pub fn read_agent_profile(name: &str, mut given: Map<String, Value>) -> Result<V
     given.entry("id").or_insert_with(|| Uuid::new_v4().to_string().into());
     let (root, form) = kind_of(&given)?;
     let refused = |list| Refusal::Troubles { root, list };
-    if is_openhands(&given) && [SUB_AGENTS, SWITCH_LLM].iter().any(|switch| given.contains_key(*switch)) {
+    if is_openhands(&given) && has_switches(&given) {
         let why = "Retired tool switches were removed; select tools instead.";
         return Err(refused(vec![broken_rule(&[], why)]));
     }
@@ -85,6 +86,10 @@ fn kind_of(given: &Map<String, Value>) -> Result<(&'static [&'static str], &'sta
     }
 }
 
+fn has_switches(given: &Map<String, Value>) -> bool {
+    [SUB_AGENTS, SWITCH_LLM].iter().any(|switch| given.contains_key(*switch))
+}
+
 fn is_openhands(given: &Map<String, Value>) -> bool {
     given.get("agent_kind").is_none_or(|kind| kind == "openhands")
 }
@@ -110,6 +115,8 @@ fn invalid() -> Refusal {
 /// `None` for what no release that is known here has written.
 fn brought_up_to_date(mut given: Map<String, Value>) -> Option<Map<String, Value>> {
     let version = match given.get("schema_version") {
+        // Agent Canvas sends switches to this day, and no version.
+        None | Some(Value::Null) if has_switches(&given) => LAST_WITH_SWITCHES,
         None | Some(Value::Null) => SCHEMA_VERSION,
         Some(version) => version.as_i64().filter(|version| (1..=SCHEMA_VERSION).contains(version))?,
     };
@@ -121,7 +128,7 @@ fn brought_up_to_date(mut given: Map<String, Value>) -> Option<Map<String, Value
             given.insert("tools".to_owned(), Value::Null);
         }
     }
-    if version <= 2 && is_openhands(&given) {
+    if version <= LAST_WITH_SWITCHES && is_openhands(&given) {
         fold_switches(&mut given)?;
     }
     if version < SCHEMA_VERSION {
@@ -242,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn switches_without_a_version_are_those_of_older_releases() {
+        assert_eq!(tools(json!({"llm_profile_ref": "l", SUB_AGENTS: false})), Value::Null);
+        let with_sub_agents = tools(json!({"llm_profile_ref": "l", SUB_AGENTS: true}));
+        assert!(with_sub_agents.as_array().unwrap().contains(&json!({"name": SUB_AGENT_TOOL, "params": {}})));
+    }
+
+    #[test]
     fn what_no_known_release_has_written_is_refused() {
         for version in [json!(5), json!(0), json!("4"), json!(true), json!(4.5)] {
             let refused = read(json!({"llm_profile_ref": "l", "schema_version": version}));
@@ -273,7 +287,7 @@ mod tests {
         );
         assert_eq!(told(json!({"agent_kind": "zz"})), json!([[[], "union_tag_invalid"]]));
         assert_eq!(
-            told(json!({"llm_profile_ref": "l", SWITCH_LLM: true})),
+            told(json!({"llm_profile_ref": "l", "schema_version": 4, SWITCH_LLM: true})),
             json!([[["openhands"], "value_error"]])
         );
         let finish = json!([{"name": "FinishTool", "params": {"a": 1}}]);
