@@ -24,7 +24,6 @@ pub fn routes() -> Routes {
         .merge(editor::routes())
         .merge(hooks::routes())
         .merge(llm::routes())
-        .merge(mcp::routes())
         .merge(meta_profiles::routes())
         .merge(plugins::routes())
         .merge(profiles::routes())
@@ -35,6 +34,11 @@ pub fn routes() -> Routes {
         .merge(sub_agents::routes())
         .merge(workspaces::routes())
         .map(|router| router.route_layer(Extension(MOST_BODY)))
+}
+
+/// The same of those whose answers hold what a login has come to: they are not kept, also for who would send a call again.
+pub fn unkept_routes() -> Routes {
+    mcp::routes().map(|router| router.route_layer(Extension(MOST_BODY)))
 }
 
 /// Those with guards of their own.

@@ -46,6 +46,7 @@ fn routes(app: &App) -> Routes {
     // A cookie is made anew each time: the answer holds it, and must not be kept.
     let guarded = api
         .merge(session::routes())
+        .merge(rooms::unkept_routes())
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
     let workspace = workspace::routes()
         .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::workspace_guard)));

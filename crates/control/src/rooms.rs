@@ -8,7 +8,7 @@ use crate::extensions::{Extensions, Installations};
 use crate::ground::Ground;
 use crate::launch::Launch;
 use crate::logins::{Logins, OpenAiLogins};
-use crate::mcp::McpServers;
+use crate::mcp::{McpLogins, McpServers};
 use crate::repositories::Repositories;
 use crate::setup::{Setup, Setups};
 use crate::shelf::Shelves;
@@ -55,9 +55,10 @@ impl Rooms {
     pub(crate) async fn seal_anew(self) {
         let settings = self.shelves.rotate::<Setup>().await;
         let secrets = self.shelves.rotate::<NamedSecrets>().await;
-        let logins = self.shelves.rotate::<OpenAiLogins>().await;
+        let openai = self.shelves.rotate::<OpenAiLogins>().await;
+        let mcp = self.shelves.rotate::<McpLogins>().await;
         let sources = self.shelves.rotate::<Installations>().await;
-        let failed = [settings.err(), secrets.err(), logins.err(), sources.err()];
+        let failed = [settings.err(), secrets.err(), openai.err(), mcp.err(), sources.err()];
         for failed in failed.into_iter().flatten() {
             tracing::warn!(?failed, "stored secrets could not be looked through; the next start tries again");
         }

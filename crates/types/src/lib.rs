@@ -20,6 +20,7 @@ pub mod ids;
 pub mod known_values;
 pub mod log;
 mod log_id;
+pub mod mcp;
 pub mod model;
 pub mod placement;
 pub mod policy;

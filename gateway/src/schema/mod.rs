@@ -8,5 +8,6 @@ pub mod event;
 pub mod foreign_event;
 pub mod init;
 pub mod llm;
+pub mod mcp;
 pub mod meta_profile;
 pub mod settings;

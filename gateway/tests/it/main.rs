@@ -24,6 +24,7 @@ mod inside;
 mod jwt;
 mod kept_secrets;
 mod launch;
+mod mcp;
 mod metrics;
 mod placing;
 mod profiles;

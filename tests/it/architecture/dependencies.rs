@@ -8,13 +8,15 @@ use serde_json::Value;
 const PREFIX: &str = "manyhands-";
 
 /// What each crate of ours uses of the others: all of it, and nothing that is not so.
-const USES: [(&str, &[&str]); 21] = [
+const USES: [(&str, &[&str]); 23] = [
     ("types", &[]),
     ("ports", &["types"]),
     ("trees", &[]),
     ("vault", &[]),
     ("forms", &[]),
     ("outbound", &[]),
+    ("jsonrpc", &[]),
+    ("mcp", &["jsonrpc", "outbound", "types"]),
     ("child-environment", &[]),
     ("telemetry", &["types"]),
     ("agent", &["types"]),
@@ -24,11 +26,23 @@ const USES: [(&str, &[&str]); 21] = [
     ("nats", &["ports", "types"]),
     ("credentials", &["types"]),
     ("readmodel", &["ports", "types"]),
-    ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "telemetry"]),
+    ("control", &["forms", "outbound", "readmodel", "ports", "types", "vault", "llm", "mcp", "telemetry"]),
     ("gateway", &["control", "forms", "readmodel", "ports", "types", "vault", "telemetry"]),
     (
         "worker",
-        &["outbound", "ports", "types", "agent", "llm", "tools", "trees", "telemetry", "child-environment"],
+        &[
+            "jsonrpc",
+            "mcp",
+            "outbound",
+            "ports",
+            "types",
+            "agent",
+            "llm",
+            "tools",
+            "trees",
+            "telemetry",
+            "child-environment",
+        ],
     ),
     ("supervisor", &["ports", "trees", "types", "telemetry"]),
     (

@@ -1,5 +1,5 @@
-//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and
-//! plugins. Each answers calls on its own subject.
+//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and plugins, MCP servers on trial. Each
+//! answers calls on its own subject.
 
 mod aside;
 mod bash;
@@ -9,7 +9,9 @@ mod fault;
 mod file;
 mod git;
 mod gone;
+mod mcp;
 mod place;
+mod program;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ const EDITOR: Limits = Limits::new(64, 1 << 20);
 /// Some wait for a repository.
 const EXTENSIONS: Limits = Limits::new(EXTENSION_CALLS, 16 << 20);
 const EXTENSION_CALLS: usize = 64;
+/// Each is a program.
+const MCP: Limits = Limits::new(16, 4 << 20);
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -184,6 +188,19 @@ pub async fn serve(
         stopping.cancelled().await;
         editor.end().await;
     });
+
+    let mcp = Arc::new(mcp::Service::new(config.default_cwd.clone(), shutdown.clone()));
+    let answer = {
+        let activity = config.activity.clone();
+        move |call: Call<_>| {
+            let (mcp, busy) = (Arc::clone(&mcp), activity.call());
+            async move {
+                let _busy = busy?;
+                mcp.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            }
+        }
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, MCP, answer).await?;
 
     tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {

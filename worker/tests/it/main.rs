@@ -19,5 +19,6 @@ mod services_extensions;
 mod services_files;
 mod services_git;
 mod services_git_hostile;
+mod services_mcp;
 mod snapshots;
 mod support;

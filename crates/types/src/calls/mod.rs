@@ -7,6 +7,7 @@ mod extension;
 mod file;
 mod git;
 mod live;
+mod mcp;
 mod records;
 mod rest;
 mod scope;
@@ -21,6 +22,7 @@ pub use extension::{
 pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};
+pub use mcp::{McpCall, McpProbed};
 pub use records::{LookedUp, RecordCall, Survivors, WorkingCopy};
 pub use rest::RestCall;
 pub use scope::{Scope, ScopedWorkspace};

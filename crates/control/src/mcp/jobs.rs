@@ -1,0 +1,209 @@
+//! Logins with MCP servers that are under way, as a tenant's shelf has them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::mcp::oauth::Pending;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use types::buckets::LOGINS;
+
+use super::{Request, Tried};
+use crate::Refusal;
+use crate::shelf::{Kept, Sealing, Version};
+
+/// How long a user may take.
+pub(super) const LIFE: Duration = Duration::from_secs(15 * 60);
+/// The oldest make way.
+const MOST_JOBS: usize = 16;
+/// Bytes of all of them, so that others on the shelf have room, too.
+const MOST_BYTES: usize = 768 << 10;
+/// Who finishes a login has died if that takes so long.
+const FINISHING: Duration = Duration::from_secs(5 * 60);
+
+/// Of the shelf of logins the part that has those with MCP servers. What others keep on it is passed through.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct McpLogins {
+    v: Version,
+    mcp_jobs: Vec<StoredJob>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredJob {
+    id: String,
+    /// Seconds since 1970.
+    made_at: u64,
+    /// When somebody has come back for it, to finish it.
+    #[serde(default)]
+    taken_at: Option<u64>,
+    /// A [`Job`], sealed.
+    job: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// A login: what was asked, what is waited for, and what came of it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub request: Request,
+    pub pending: Option<Pending>,
+    pub outcome: Option<Tried>,
+}
+
+impl McpLogins {
+    /// The ids of those that made way.
+    pub(super) fn add(&mut self, id: &str, sealed: String) -> Vec<String> {
+        let (id, rest) = (id.to_owned(), Map::new());
+        self.mcp_jobs.push(StoredJob { id, made_at: now(), taken_at: None, job: sealed, rest });
+        self.make_room()
+    }
+
+    /// The newest has room in any case.
+    fn make_room(&mut self) -> Vec<String> {
+        let now = now();
+        let (mut count, mut bytes) = (0, 0);
+        let mut gone = Vec::new();
+        self.mcp_jobs.reverse();
+        self.mcp_jobs.retain(|job| {
+            bytes += job.job.len();
+            let stays = job.is_alive(now) && (count == 0 || (count < MOST_JOBS && bytes <= MOST_BYTES));
+            count += usize::from(stays);
+            if !stays {
+                gone.push(job.id.clone());
+            }
+            stays
+        });
+        self.mcp_jobs.reverse();
+        gone
+    }
+
+    /// The sealed job.
+    pub(super) fn get(&self, id: &str) -> Option<&str> {
+        let now = now();
+        let found = self.mcp_jobs.iter().find(|job| job.id == id && job.is_alive(now));
+        found.map(|job| job.job.as_str())
+    }
+
+    /// False where somebody else has it, and may still finish it.
+    pub(super) fn take(&mut self, id: &str) -> bool {
+        let now = now();
+        let is_free =
+            |job: &StoredJob| job.taken_at.is_none_or(|at| now > at.saturating_add(FINISHING.as_secs()));
+        let free = self.mcp_jobs.iter_mut().find(|job| job.id == id && job.is_alive(now) && is_free(job));
+        free.is_some_and(|job| {
+            job.taken_at = Some(now);
+            true
+        })
+    }
+
+    /// What came of it. One that is gone meanwhile stays so.
+    pub(super) fn put(&mut self, id: &str, sealed: &str) -> Vec<String> {
+        let Some(at) = self.mcp_jobs.iter().position(|job| job.id == id) else { return Vec::new() };
+        let mut job = self.mcp_jobs.remove(at);
+        sealed.clone_into(&mut job.job);
+        // It is over: nobody takes it once more.
+        job.taken_at = Some(u64::MAX);
+        self.mcp_jobs.push(job);
+        self.make_room()
+    }
+}
+
+impl StoredJob {
+    fn is_alive(&self, now: u64) -> bool {
+        now <= self.made_at.saturating_add(LIFE.as_secs())
+    }
+}
+
+impl Job {
+    /// With what came of it, and without the secrets that it took.
+    pub fn over(self, outcome: Tried) -> Self {
+        let request = Request { server: Value::Null, tool_call: None, ..self.request };
+        Self { request, pending: self.pending.map(Pending::over), outcome: Some(outcome) }
+    }
+
+    pub fn sealed(&self, sealing: &Sealing<'_>) -> Result<String, Refusal> {
+        let text = serde_json::to_string(self).map_err(|error| ports::Error::Internal(error.to_string()))?;
+        Ok(sealing.seal(&text))
+    }
+
+    pub fn open(sealed: &str, sealing: &Sealing<'_>) -> Result<Self, Refusal> {
+        let text = sealing.open(sealed)?;
+        serde_json::from_str(text.expose_secret()).map_err(|_| Refusal::Damaged)
+    }
+}
+
+impl Kept for McpLogins {
+    const BUCKET: &'static str = LOGINS;
+    const MOST: usize = 1 << 20;
+    const TOO_LARGE: &'static str = "These logins are more than the server keeps: 1 MiB at most.";
+
+    fn version(&self) -> Version {
+        self.v
+    }
+
+    fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String)) {
+        // What nobody is shown any more needs no key.
+        let now = now();
+        self.mcp_jobs.retain(|job| job.is_alive(now));
+        self.mcp_jobs.iter_mut().for_each(|job| change(&mut job.job));
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_keep_on_the_shelf_stays() {
+        let stored = json!({"v": 1, "openai": {"token": "sealed"}, "mcp_jobs": []});
+        let mut logins: McpLogins = serde_json::from_value(stored).unwrap();
+        logins.add("j", "sealed job".to_owned());
+        let stored = serde_json::to_value(&logins).unwrap();
+        assert_eq!(stored["openai"], json!({"token": "sealed"}));
+        assert_eq!(stored["mcp_jobs"][0]["job"], "sealed job");
+    }
+
+    #[test]
+    fn jobs_are_few_and_do_not_last() {
+        let mut logins = McpLogins::default();
+        (0..40).for_each(|number| drop(logins.add(&number.to_string(), String::new())));
+        assert_eq!(logins.mcp_jobs.len(), MOST_JOBS);
+        assert!(logins.get("39").is_some() && logins.get("0").is_none());
+        logins.mcp_jobs[0].made_at -= LIFE.as_secs() + 1;
+        let old = logins.mcp_jobs[0].id.clone();
+        assert!(logins.get(&old).is_none());
+        assert_eq!(logins.add("next", String::new()), [old]);
+    }
+
+    #[test]
+    fn large_jobs_leave_room_for_others_on_the_shelf() {
+        let mut logins = McpLogins::default();
+        (0..16).for_each(|number| drop(logins.add(&number.to_string(), "x".repeat(100 << 10))));
+        let size = |logins: &McpLogins| serde_json::to_vec(logins).unwrap().len();
+        assert!(size(&logins) < McpLogins::MOST - (200 << 10), "{}", size(&logins));
+        let gone = logins.put("10", &"x".repeat(600 << 10));
+        assert!(gone.contains(&"11".to_owned()) && logins.get("10").is_some(), "{gone:?}");
+        assert!(size(&logins) < McpLogins::MOST - (200 << 10), "{}", size(&logins));
+    }
+
+    #[test]
+    fn a_job_is_finished_by_one() {
+        let mut logins = McpLogins::default();
+        logins.add("j", String::new());
+        assert!(logins.take("j"));
+        assert!(!logins.take("j") && !logins.take("other"));
+        logins.mcp_jobs[0].taken_at = Some(now() - FINISHING.as_secs() - 1);
+        assert!(logins.take("j"), "who had it is dead");
+        logins.put("j", "done");
+        assert!(!logins.take("j") && logins.get("j") == Some("done"));
+    }
+}

@@ -1,0 +1,41 @@
+//! JSON-RPC 2.0 with programs that strangers have chosen: servers of the Model Context Protocol, agents behind the Agent
+//! Client Protocol.
+//!
+//! One side asks, one question at a time, and waits for the answer; what the other side asks meanwhile is answered as far as
+//! that costs nothing, and what it merely tells is passed over. How messages travel is a [`Wire`]: over the standard input and
+//! output of a program here ([`Lines`]), over HTTP where that is spoken.
+//!
+//! Nobody on the other side is trusted. A wire takes a bounded number of bytes, and waits are bounded by whoever asks: to give
+//! up is to drop the call, after which the connection is of no more use.
+
+mod lines;
+mod message;
+mod peer;
+
+pub use lines::Lines;
+pub use peer::Peer;
+
+use serde_json::Value;
+
+/// A way for messages in both directions.
+pub trait Wire: Send {
+    type Error: From<Broken> + Send;
+
+    fn send(&mut self, message: &Value) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The next message of the other side: an object.
+    fn next(&mut self) -> impl Future<Output = Result<Value, Self::Error>> + Send;
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("the connection ended")]
+    Ended,
+    /// More than is taken.
+    #[error("the other side sent too much")]
+    TooLarge,
+    /// The other side's own words, shortened.
+    #[error("refused: {message}")]
+    Refused { code: i64, message: String },
+}

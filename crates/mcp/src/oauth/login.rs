@@ -1,0 +1,206 @@
+//! A login, in two halves, and its renewal.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use outbound::Outbound;
+use reqwest::{StatusCode, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::call::{look, post_form};
+use super::client::Proof;
+use super::state::{TOKEN_ENDPOINT, client_info};
+use super::{Client, Provider, State};
+use crate::{Challenge, Error};
+
+/// What is to be logged in to, and how.
+pub struct Wish<'a> {
+    pub server: &'a Url,
+    /// What the user has set about it, `auth.authentication` of the server: perhaps null.
+    pub authentication: &'a Value,
+    /// Who an earlier login was.
+    pub known: Option<Map<String, Value>>,
+    pub challenge: Challenge,
+    /// Where the browser comes back to.
+    pub redirect: &'a Url,
+}
+
+/// A login whose user is with the provider. It holds secrets, and is kept sealed.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    provider: Provider,
+    client: Client,
+    verifier: String,
+    /// What comes back with the code, so that nobody else's code is taken.
+    pub state: String,
+    pub redirect: String,
+    /// For the user's browser.
+    pub url: String,
+}
+
+impl Pending {
+    /// What is left of it once it is over: by what an answer is known.
+    #[must_use]
+    pub fn over(self) -> Self {
+        Self { client: Client { info: Map::new() }, verifier: String::new(), ..self }
+    }
+
+    /// Whether an answer that says from whom it comes is from the provider that was asked.
+    #[must_use]
+    pub fn is_answer_of(&self, issuer: &str) -> bool {
+        let expected = self.provider.issuer.as_deref();
+        expected.is_none_or(|expected| expected.trim_end_matches('/') == issuer.trim_end_matches('/'))
+    }
+}
+
+impl Wish<'_> {
+    pub(super) fn setting(&self, field: &str) -> Option<&str> {
+        self.authentication.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// What the user wants to be allowed.
+    pub(super) fn scope(&self) -> Option<String> {
+        match self.authentication.get("scopes")? {
+            Value::String(scopes) if !scopes.is_empty() => Some(scopes.clone()),
+            Value::Array(scopes) if !scopes.is_empty() => {
+                Some(scopes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Finds the provider and makes ourselves known to it.
+///
+/// # Errors
+/// Where that does not succeed.
+pub async fn begin(outbound: &Outbound, wish: Wish<'_>) -> Result<Pending, Error> {
+    let provider = Provider::of(outbound, wish.server, &wish.challenge).await?;
+    if let Some(client) = Client::kept(&wish, &provider) {
+        let pending = Pending::new(&provider, client, &wish)?;
+        let is_known = check(outbound, &pending).await?;
+        if is_known {
+            return Ok(pending);
+        }
+        // One that the user has named is not replaced.
+        if wish.setting("client_id").is_some() {
+            return Err(Error::Login("does not know the client".to_owned()));
+        }
+    }
+    let pending = Pending::new(&provider, Client::make(outbound, &provider, &wish).await?, &wish)?;
+    match check(outbound, &pending).await? {
+        true => Ok(pending),
+        false => Err(Error::Login("does not know the client that it has just made".to_owned())),
+    }
+}
+
+/// The tokens for the code that the browser has come back with.
+///
+/// # Errors
+/// Where the provider gives none.
+pub async fn finish(outbound: &Outbound, pending: &Pending, code: &str) -> Result<State, Error> {
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", pending.redirect.as_str()),
+        ("code_verifier", pending.verifier.as_str()),
+    ];
+    let tokens = tokens(outbound, &pending.provider, &pending.client, &fields).await?;
+    let mut info = client_info(pending.client.info.clone());
+    info.insert(TOKEN_ENDPOINT.to_owned(), pending.provider.token.as_str().into());
+    let mut state = State { client_info: Some(info), ..State::default() };
+    state.renew(tokens);
+    Ok(state)
+}
+
+/// New tokens in place of those that are over.
+///
+/// # Errors
+/// Where nothing can renew them, or the provider does not.
+pub async fn refresh(outbound: &Outbound, server: &Url, state: &State) -> Result<State, Error> {
+    let (Some(token), Some(info)) = (state.refresh_token(), &state.client_info) else {
+        return Err(Error::Unauthorized(Challenge::default()));
+    };
+    let provider = Provider::of(outbound, server, &Challenge::default()).await?;
+    if !state.is_of(&provider.token) {
+        return Err(Error::Unauthorized(Challenge::default()));
+    }
+    let client = Client { info: info.clone() };
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    let tokens = tokens(outbound, &provider, &client, &fields).await?;
+    let mut renewed = state.clone();
+    renewed.renew(tokens);
+    Ok(renewed)
+}
+
+impl Pending {
+    fn new(provider: &Provider, client: Client, wish: &Wish<'_>) -> Result<Self, Error> {
+        let (verifier, state) = (random(), random());
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        let mut url = Url::parse(&provider.authorization).map_err(|_| Error::Invalid)?;
+        {
+            let mut query = url.query_pairs_mut();
+            query
+                .append_pair("response_type", "code")
+                .append_pair("client_id", client.id())
+                .append_pair("redirect_uri", wish.redirect.as_str())
+                .append_pair("state", &state)
+                .append_pair("code_challenge", &challenge)
+                .append_pair("code_challenge_method", "S256");
+            if let Some(resource) = &provider.resource {
+                query.append_pair("resource", resource);
+            }
+            if let Some(scope) = wish.scope().or_else(|| provider.scope.clone()) {
+                query.append_pair("scope", &scope);
+            }
+        }
+        let (redirect, url) = (wish.redirect.to_string(), url.into());
+        Ok(Self { provider: provider.clone(), client, verifier, state, redirect, url })
+    }
+}
+
+/// Whether the provider knows the client. Where its page cannot be seen from here the user's browser may still see it.
+async fn check(outbound: &Outbound, pending: &Pending) -> Result<bool, Error> {
+    let url = Url::parse(&pending.url).map_err(|_| Error::Invalid)?;
+    match look(outbound, &url).await {
+        Some(StatusCode::BAD_REQUEST) => Ok(false),
+        Some(status) if status.is_client_error() || status.is_server_error() => {
+            Err(Error::Login(format!("answered HTTP {}", status.as_u16())))
+        }
+        _ => Ok(true),
+    }
+}
+
+async fn tokens(
+    outbound: &Outbound,
+    provider: &Provider,
+    client: &Client,
+    fields: &[(&str, &str)],
+) -> Result<Map<String, Value>, Error> {
+    let url = Url::parse(&provider.token).map_err(|_| Error::Invalid)?;
+    let mut fields = fields.to_vec();
+    fields.extend(provider.resource.as_deref().map(|resource| ("resource", resource)));
+    let header = match client.proof()? {
+        // A header says who we are; a form beside it that says so, too, is refused by some.
+        Proof::Header(header) => Some(header),
+        Proof::Field(secret) => {
+            fields.extend([("client_id", client.id()), ("client_secret", secret)]);
+            None
+        }
+        Proof::None => {
+            fields.push(("client_id", client.id()));
+            None
+        }
+    };
+    let tokens = post_form(outbound, &url, &fields, header).await?;
+    match tokens.get("access_token").is_some_and(Value::is_string) {
+        true => Ok(tokens),
+        false => Err(Error::Login("gives no token".to_owned())),
+    }
+}
+
+fn random() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}

@@ -1,0 +1,228 @@
+//! Who gives out tokens for a server.
+
+use outbound::Outbound;
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::call::fetch;
+use crate::{Challenge, Error};
+
+/// Bytes of an address or of a scope that a provider names: what is kept of one must not be large.
+const MOST_TEXT: usize = 4 << 10;
+
+/// Ways in which clients show who they are that there is anything to know about.
+const METHODS: [&str; 4] = ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"];
+
+/// Where a login is made, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    /// What it calls itself, where that is known.
+    #[serde(default)]
+    pub(super) issuer: Option<String>,
+    pub(super) authorization: String,
+    pub(super) token: String,
+    pub(super) registration: Option<String>,
+    /// How clients may show who they are; nothing: it is not said.
+    pub(super) methods: Vec<String>,
+    /// What is asked for where nobody says otherwise.
+    pub(super) scope: Option<String>,
+    /// What tokens are for, where the server says that.
+    pub(super) resource: Option<String>,
+    /// Whether an address at which a client describes itself will do for its id.
+    pub(super) takes_documents: bool,
+}
+
+impl Provider {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// Where the server or the provider cannot be asked, or one does not belong to the other.
+    pub async fn of(outbound: &Outbound, server: &Url, challenge: &Challenge) -> Result<Self, Error> {
+        let server = &bare(server);
+        let resource = resource(outbound, server, challenge).await?;
+        let named = resource.as_ref().and_then(|resource| first_text(resource, "authorization_servers"));
+        let issuer = named.map(|named| Url::parse(named).map_err(|_| strange())).transpose()?;
+        let mut found = None;
+        for url in places(issuer.as_ref(), server) {
+            found = fetch(outbound, &url).await?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.unwrap_or_default();
+        if !is_named(named, &found) {
+            return Err(Error::Login("is not the one that the server names".to_owned()));
+        }
+        let base = issuer.as_ref().unwrap_or(server);
+        let endpoint = |name: &str, otherwise: &str| match text(&found, name) {
+            Some(url) => Url::parse(url).map_err(|_| strange()).and_then(only_http),
+            None => base.join(otherwise).map_err(|_| strange()),
+        };
+        let scopes = resource.as_ref().and_then(|resource| texts(resource, "scopes_supported"));
+        let scopes = scopes.or_else(|| texts(&found, "scopes_supported")).map(|scopes| scopes.join(" "));
+        let fits = |text: &String| !text.is_empty() && text.len() <= MOST_TEXT;
+        let mut methods = texts(&found, "token_endpoint_auth_methods_supported").unwrap_or_default();
+        methods.retain(|method| METHODS.contains(&method.as_str()));
+        methods.truncate(METHODS.len());
+        Ok(Self {
+            issuer: text(&found, "issuer").or(named).map(str::to_owned),
+            authorization: endpoint("authorization_endpoint", "/authorize")?.into(),
+            token: endpoint("token_endpoint", "/token")?.into(),
+            registration: match found.is_empty() || found.contains_key("registration_endpoint") {
+                true => Some(endpoint("registration_endpoint", "/register")?.into()),
+                false => None,
+            },
+            methods,
+            scope: challenge.scope.clone().or(scopes).filter(fits),
+            resource: resource.as_ref().and_then(|resource| text(resource, "resource")).map(str::to_owned),
+            takes_documents: found.get("client_id_metadata_document_supported") == Some(&Value::Bool(true)),
+        })
+    }
+}
+
+/// How the server describes itself; `None` where it does not.
+async fn resource(
+    outbound: &Outbound,
+    server: &Url,
+    challenge: &Challenge,
+) -> Result<Option<Map<String, Value>>, Error> {
+    const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+    let mut places = Vec::new();
+    places.extend(challenge.metadata.as_ref().and_then(|url| Url::parse(url).ok()));
+    if server.path() != "/" {
+        places.extend(server.join(&format!("{WELL_KNOWN}{}", server.path())).ok());
+    }
+    places.extend(server.join(WELL_KNOWN).ok());
+    for place in places {
+        let Some(found) = fetch(outbound, &place).await? else { continue };
+        let said = text(&found, "resource").and_then(|url| Url::parse(url).ok());
+        return match said.is_some_and(|said| is_part_of(server, &said)) {
+            true => Ok(Some(found)),
+            false => Err(Error::Login("gives out tokens for another server".to_owned())),
+        };
+    }
+    Ok(None)
+}
+
+/// Without what may be a credential: this is told to providers and browsers.
+fn bare(server: &Url) -> Url {
+    let mut bare = server.clone();
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    bare.set_query(None);
+    bare.set_fragment(None);
+    bare
+}
+
+/// Whether a provider that describes itself is the one that a server has named.
+fn is_named(named: Option<&str>, found: &Map<String, Value>) -> bool {
+    let Some(named) = named.filter(|_| !found.is_empty()) else { return true };
+    text(found, "issuer").is_some_and(|said| said.trim_end_matches('/') == named.trim_end_matches('/'))
+}
+
+/// Whether tokens for `resource` are meant for `server`.
+fn is_part_of(server: &Url, resource: &Url) -> bool {
+    let with_slash = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
+    server.origin() == resource.origin() && with_slash(server).starts_with(&with_slash(resource))
+}
+
+/// Where a provider may describe itself.
+fn places(issuer: Option<&Url>, server: &Url) -> Vec<Url> {
+    const OAUTH: &str = "/.well-known/oauth-authorization-server";
+    const OPENID: &str = "/.well-known/openid-configuration";
+    let Some(issuer) = issuer else { return server.join(OAUTH).into_iter().collect() };
+    let path = issuer.path().trim_end_matches('/');
+    let mut places = vec![format!("{OAUTH}{path}"), format!("{OPENID}{path}")];
+    if !path.is_empty() {
+        places.push(format!("{path}{OPENID}"));
+    }
+    places.iter().filter_map(|place| issuer.join(place).ok()).collect()
+}
+
+fn only_http(url: Url) -> Result<Url, Error> {
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(strange()) }
+}
+
+fn strange() -> Error {
+    Error::Login("does not describe itself".to_owned())
+}
+
+fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    object.get(field).and_then(Value::as_str).filter(|text| text.len() <= MOST_TEXT)
+}
+
+fn first_text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
+    object.get(field)?.as_array()?.first()?.as_str().filter(|text| text.len() <= MOST_TEXT)
+}
+
+fn texts(object: &Map<String, Value>, field: &str) -> Option<Vec<String>> {
+    let list = object.get(field)?.as_array()?;
+    Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_provider_is_looked_for_where_the_standards_say() {
+        let all = |issuer: Option<&str>| -> Vec<String> {
+            let issuer = issuer.map(url);
+            places(issuer.as_ref(), &url("https://s.example/mcp")).iter().map(Url::to_string).collect()
+        };
+        assert_eq!(all(None), ["https://s.example/.well-known/oauth-authorization-server"]);
+        assert_eq!(
+            all(Some("https://a.example")),
+            [
+                "https://a.example/.well-known/oauth-authorization-server",
+                "https://a.example/.well-known/openid-configuration"
+            ]
+        );
+        assert_eq!(
+            all(Some("https://a.example/t/")),
+            [
+                "https://a.example/.well-known/oauth-authorization-server/t",
+                "https://a.example/.well-known/openid-configuration/t",
+                "https://a.example/t/.well-known/openid-configuration"
+            ]
+        );
+    }
+
+    #[test]
+    fn tokens_for_a_server_are_for_what_is_below_it_alone() {
+        let server = url("https://s.example/mcp/one");
+        for resource in ["https://s.example", "https://s.example/mcp", "https://s.example/mcp/one/"] {
+            assert!(is_part_of(&server, &url(resource)), "{resource}");
+        }
+        for resource in ["https://s.example/m", "https://s.example/mcp/onetwo", "https://t.example/mcp"] {
+            assert!(!is_part_of(&server, &url(resource)), "{resource}");
+        }
+    }
+
+    #[test]
+    fn a_provider_says_that_it_is_the_one_that_was_named() {
+        let found = |issuer: Value| serde_json::json!({"issuer": issuer}).as_object().unwrap().clone();
+        let named = Some("https://a.example");
+        assert!(is_named(named, &found("https://a.example/".into())) && is_named(None, &found("x".into())));
+        assert!(
+            !is_named(named, &found("https://b.example".into())) && !is_named(named, &found(Value::Null))
+        );
+        assert!(is_named(named, &Map::new()), "it does not describe itself");
+    }
+
+    #[test]
+    fn nobody_is_told_what_may_be_a_credential_in_an_address() {
+        assert_eq!(bare(&url("https://u:p@s.example/mcp?key=k#f")).as_str(), "https://s.example/mcp");
+    }
+
+    #[test]
+    fn a_browser_is_sent_to_pages_alone() {
+        assert!(only_http(url("javascript:alert(1)")).is_err());
+        assert!(only_http(url("https://a.example/authorize")).is_ok());
+    }
+}

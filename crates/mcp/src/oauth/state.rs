@@ -1,0 +1,148 @@
+//! What a login has come to, in the form in which settings keep it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A token that is over so soon is renewed before it is shown.
+const MARGIN: f64 = 10.0;
+
+/// What is kept of an answer with tokens. Whatever else a provider says may hold anything, also what is as good as a token.
+const OF_TOKENS: [&str; 5] = ["access_token", "token_type", "expires_in", "scope", "refresh_token"];
+
+/// What is kept of a client. The last is ours: where its secret and its tokens may be sent.
+const OF_CLIENTS: [&str; 11] = [
+    "client_id",
+    "client_secret",
+    "client_id_issued_at",
+    "client_secret_expires_at",
+    "client_name",
+    "redirect_uris",
+    "grant_types",
+    "response_types",
+    "scope",
+    "token_endpoint_auth_method",
+    TOKEN_ENDPOINT,
+];
+
+pub(super) const TOKEN_ENDPOINT: &str = "token_endpoint";
+
+/// Bytes of one of these, as JSON.
+const MOST_FIELD: usize = 8 << 10;
+
+/// Tokens, who they were given to, and until when they are good.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_info: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<f64>,
+}
+
+impl State {
+    /// That of a server as the form has it.
+    #[must_use]
+    pub fn of(server: &Value) -> Self {
+        let state = server.pointer("/auth/state").cloned().unwrap_or_default();
+        let mut state: Self = serde_json::from_value(state).unwrap_or_default();
+        state.tokens = state.tokens.map(|tokens| only(tokens, &OF_TOKENS));
+        state.client_info = state.client_info.map(client_info);
+        state
+    }
+
+    /// Whether what it holds came from the provider that gives out tokens here. A server that names another one today must
+    /// not have them.
+    #[must_use]
+    pub(super) fn is_of(&self, token_endpoint: &str) -> bool {
+        self.client_info.as_ref().is_some_and(|info| is_of(info, token_endpoint))
+    }
+
+    #[must_use]
+    pub fn access_token(&self) -> Option<&str> {
+        self.token("access_token")
+    }
+
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&str> {
+        self.token("refresh_token")
+    }
+
+    fn token(&self, name: &str) -> Option<&str> {
+        self.tokens.as_ref()?.get(name)?.as_str()
+    }
+
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.token_expires_at.is_some_and(|end| end < seconds_now() + MARGIN)
+    }
+
+    /// New tokens in place of the old; one to renew them with stays where no other is given.
+    pub(super) fn renew(&mut self, tokens: Map<String, Value>) {
+        let mut tokens = only(tokens, &OF_TOKENS);
+        if let (false, Some(old)) = (tokens.contains_key("refresh_token"), self.refresh_token()) {
+            tokens.insert("refresh_token".to_owned(), old.into());
+        }
+        let lasts = tokens.get("expires_in").and_then(Value::as_f64);
+        self.token_expires_at = lasts.map(|seconds| seconds_now() + seconds);
+        self.tokens = Some(tokens);
+    }
+}
+
+/// What is kept of who we are to a provider.
+pub(super) fn client_info(info: Map<String, Value>) -> Map<String, Value> {
+    only(info, &OF_CLIENTS)
+}
+
+/// Whether a client is one of the provider that gives out tokens here.
+pub(super) fn is_of(client: &Map<String, Value>, token_endpoint: &str) -> bool {
+    client.get(TOKEN_ENDPOINT).and_then(Value::as_str) == Some(token_endpoint)
+}
+
+fn only(mut object: Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
+    object.retain(|name, value| fields.contains(&name.as_str()) && value.to_string().len() <= MOST_FIELD);
+    object
+}
+
+fn seconds_now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_what_a_provider_says_only_what_is_needed_is_kept() {
+        let tokens = json!({"access_token": "a", "id_token": "marked", "token_type": "Bearer",
+            "refresh_token": "r".repeat(MOST_FIELD)});
+        let client = json!({"client_id": "c", "registration_access_token": "marked", "scope": "s"});
+        let server = json!({"auth": {"state": {"tokens": tokens, "client_info": client}}});
+        let kept = State::of(&server);
+        let mut renewed = State::default();
+        renewed.renew(tokens.as_object().unwrap().clone());
+        for tokens in [kept.tokens.unwrap(), renewed.tokens.unwrap()] {
+            assert_eq!(Value::from(tokens), json!({"access_token": "a", "token_type": "Bearer"}));
+        }
+        assert_eq!(Value::from(kept.client_info.unwrap()), json!({"client_id": "c", "scope": "s"}));
+    }
+
+    #[test]
+    fn what_renews_a_token_stays_until_there_is_another() {
+        let tokens = |value: Value| value.as_object().unwrap().clone();
+        let mut state = State::default();
+        assert!(!state.is_over());
+        state.renew(tokens(json!({"access_token": "a", "refresh_token": "r", "expires_in": 5})));
+        assert!(state.is_over(), "it is good for less than it takes to use it");
+        state.renew(tokens(json!({"access_token": "b", "expires_in": 3600})));
+        assert_eq!((state.access_token(), state.refresh_token()), (Some("b"), Some("r")));
+        assert!(!state.is_over());
+        state.renew(tokens(json!({"access_token": "c", "refresh_token": "s"})));
+        assert_eq!((state.refresh_token(), state.token_expires_at), (Some("s"), None));
+    }
+}
