@@ -35,7 +35,7 @@ pub enum Broken {
     /// More than is taken.
     #[error("the other side sent too much")]
     TooLarge,
-    /// The other side's own words, shortened.
+    /// The other side's own words, shortened; `data` is what it has to say beyond its message.
     #[error("refused: {message}")]
-    Refused { code: i64, message: String },
+    Refused { code: i64, message: String, data: String },
 }

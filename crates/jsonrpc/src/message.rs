@@ -42,9 +42,25 @@ impl Message {
 
 fn refusal(error: &Value) -> Broken {
     let words = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    let short = |words: &str| words.chars().take(MOST_WORDS).collect();
     Broken::Refused {
         code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
-        message: words.chars().take(MOST_WORDS).collect(),
+        message: short(words),
+        data: short(&words_of(error.get("data"))),
+    }
+}
+
+/// Programs put the real cause here, each in its own way.
+fn words_of(data: Option<&Value>) -> String {
+    match data {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => {
+            let told = ["message", "details", "detail", "error"]
+                .into_iter()
+                .find_map(|name| other.get(name)?.as_str());
+            told.map_or_else(|| other.to_string(), str::to_owned)
+        }
     }
 }
 

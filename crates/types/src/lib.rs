@@ -2,6 +2,7 @@
 //! and the calls between gateway and worker. Pure data and pure functions; no I/O, no clock of its own
 //! except [`time`].
 
+pub mod acp;
 pub mod agent;
 pub mod announced;
 pub mod bash;

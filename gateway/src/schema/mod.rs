@@ -2,6 +2,7 @@
 //! events are passed on as they are, and fields of a request that nothing here acts on are passed over.
 #![expect(dead_code, reason = "these types describe the document; values of them are never made")]
 
+pub mod acp;
 pub mod bash;
 pub mod conversation;
 pub mod event;

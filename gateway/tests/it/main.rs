@@ -1,6 +1,7 @@
 //! The gateway's promises: real HTTP on loopback, real stores, workers that are as much of one as a test needs.
 #![cfg(test)]
 
+mod acp;
 mod agent_profiles;
 mod auth;
 mod bash;

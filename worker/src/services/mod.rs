@@ -1,6 +1,7 @@
-//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and plugins, MCP servers on trial. Each
-//! answers calls on its own subject.
+//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and plugins, MCP servers and agents on
+//! trial. Each answers calls on its own subject.
 
+mod acp;
 mod aside;
 mod bash;
 mod editor;
@@ -45,6 +46,7 @@ const EXTENSIONS: Limits = Limits::new(EXTENSION_CALLS, 16 << 20);
 const EXTENSION_CALLS: usize = 64;
 /// Each is a program.
 const MCP: Limits = Limits::new(16, 4 << 20);
+const ACP: Limits = Limits::new(8, 4 << 20);
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -201,6 +203,19 @@ pub async fn serve(
         }
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, MCP, answer).await?;
+
+    let acp = Arc::new(acp::Service::new(shutdown.clone()));
+    let answer = {
+        let activity = config.activity.clone();
+        move |call: Call<_>| {
+            let (acp, busy) = (Arc::clone(&acp), activity.call());
+            async move {
+                let _busy = busy?;
+                acp.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            }
+        }
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, ACP, answer).await?;
 
     tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {

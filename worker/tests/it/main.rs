@@ -11,6 +11,7 @@ mod remembering;
 mod rest;
 mod secrets;
 mod services;
+mod services_acp;
 mod services_archive;
 mod services_bash;
 mod services_bash_ends;

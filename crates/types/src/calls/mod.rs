@@ -1,5 +1,6 @@
 //! The calls between gateway and worker: the bodies of the RPC envelope.
 
+mod acp;
 mod bash;
 mod conversation;
 mod editor;
@@ -12,6 +13,7 @@ mod records;
 mod rest;
 mod scope;
 
+pub use acp::AcpCall;
 pub use bash::{BashCall, BashCleared, BashStarted, BashStopped};
 pub use conversation::{Command, CommandDone, ConversationCall, Once};
 pub use editor::{EditorCall, EditorState};
