@@ -143,7 +143,8 @@ fn in_process(
     let models = llm::Client::new(Arc::new(llm::Direct::new(outbound.clone())));
     let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
-    let scratch = std::path::absolute(settings.state_dir())?.join("scratch");
+    let state = std::path::absolute(settings.state_dir())?;
+    let (scratch, apps) = (state.join("scratch"), state.join("apps"));
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let (outbound, extensions) = (outbound.clone(), settings.extensions.clone());
@@ -163,6 +164,7 @@ fn in_process(
         extensions: extensions.clone(),
         outbound: outbound.clone(),
         scratch: scratch.clone(),
+        apps: apps.clone(),
         work: work.clone(),
         watch: watch.clone(),
         ..worker::Config::new(

@@ -51,11 +51,13 @@ pub struct Config {
     pub command_user: Option<CommandUser>,
     /// Whether the worker must hold the sandbox's lease, because there may be other incarnations.
     pub leased: bool,
+    /// A folder for programs of extensions of the user interface and what they write. It outlives the worker.
+    pub apps: PathBuf,
     /// An editor in the browser, where there may be one.
     pub editor: Option<EditorConfig>,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
-    /// Calls the servers of secrets.
+    /// Calls the servers of secrets, and fetches what extensions name.
     pub outbound: Outbound,
     /// Cancelled by the worker once it answers calls.
     pub answers: CancellationToken,
@@ -77,6 +79,7 @@ impl Config {
             epoch,
             max_concurrent_runs: Self::CONCURRENT_RUNS,
             scratch: observations_root.join(".scratch"),
+            apps: observations_root.join(".apps"),
             most_commands: 1_000,
             most_shells: 1_000,
             observations_root,

@@ -80,6 +80,7 @@ pub async fn run(
         most_commands: config.most_commands,
         bash_retention: config.bash_retention,
         editor: config.editor.clone(),
+        apps: config.apps.clone(),
         extensions: config.extensions.clone(),
         outbound: config.outbound.clone(),
         activity: activity.clone(),

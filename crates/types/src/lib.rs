@@ -5,6 +5,7 @@
 pub mod acp;
 pub mod agent;
 pub mod announced;
+pub mod app;
 pub mod bash;
 pub mod brokering;
 pub mod buckets;

@@ -1,7 +1,8 @@
-//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and plugins, MCP servers and agents on
-//! trial. Each answers calls on its own subject.
+//! What a sandbox offers beside conversations: commands, files, git, an editor, skills and plugins, programs of extensions, MCP
+//! servers and agents on trial. Each answers calls on its own subject.
 
 mod acp;
+mod app;
 mod aside;
 mod bash;
 mod editor;
@@ -47,6 +48,7 @@ const EXTENSION_CALLS: usize = 64;
 /// Each is a program.
 const MCP: Limits = Limits::new(16, 4 << 20);
 const ACP: Limits = Limits::new(8, 4 << 20);
+const APPS: Limits = Limits::new(64, 4 << 20);
 
 #[derive(Clone)]
 pub struct ServicesConfig {
@@ -65,9 +67,11 @@ pub struct ServicesConfig {
     pub bash_retention: Option<Duration>,
     /// The editor in the browser; `None`: there is none.
     pub editor: Option<EditorConfig>,
+    /// A folder for programs of extensions and what they write. It outlives the worker.
+    pub apps: PathBuf,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
-    /// Says which addresses may be called.
+    /// Says which addresses may be called, and calls them.
     pub outbound: Outbound,
     /// Where calls and commands under way are counted.
     pub activity: Activity,
@@ -204,7 +208,8 @@ pub async fn serve(
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, MCP, answer).await?;
 
-    let acp = Arc::new(acp::Service::new(shutdown.clone()));
+    let acp = Arc::new(acp::Service::new(&config.scratch, shutdown.clone()));
+    tracker.spawn_blocking(acp.sweep());
     let answer = {
         let activity = config.activity.clone();
         move |call: Call<_>| {
@@ -216,6 +221,25 @@ pub async fn serve(
         }
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, ACP, answer).await?;
+
+    let apps = Arc::new(app::Service::new(config.apps.clone(), config.outbound.clone()));
+    let answer = {
+        let (apps, activity) = (Arc::clone(&apps), config.activity.clone());
+        move |call: Call<_>| {
+            let (apps, busy) = (Arc::clone(&apps), activity.call());
+            async move {
+                let _busy = busy?;
+                apps.answer(call.body).await.map(|answer| (answer, Bytes::new()))
+            }
+        }
+    };
+    server.serve(&Address::of_worker(sandbox, incarnation), group, APPS, answer).await?;
+    let (cleaning, stopping) = (Arc::clone(&apps), shutdown.clone());
+    tracker.spawn(async move { cleaning.clean().await });
+    tracker.spawn(async move {
+        stopping.cancelled().await;
+        apps.end().await;
+    });
 
     tracker.spawn(shutdown.clone().run_until_cancelled_owned(Arc::clone(&bash).close_what_was_cut_off()));
     if let Some(retention) = config.bash_retention {

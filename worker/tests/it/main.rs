@@ -12,6 +12,8 @@ mod rest;
 mod secrets;
 mod services;
 mod services_acp;
+mod services_app;
+mod services_app_kept;
 mod services_archive;
 mod services_bash;
 mod services_bash_ends;

@@ -1,6 +1,7 @@
 //! The calls between gateway and worker: the bodies of the RPC envelope.
 
 mod acp;
+mod app;
 mod bash;
 mod conversation;
 mod editor;
@@ -14,6 +15,7 @@ mod rest;
 mod scope;
 
 pub use acp::AcpCall;
+pub use app::{AppAnswer, AppCall};
 pub use bash::{BashCall, BashCleared, BashStarted, BashStopped};
 pub use conversation::{Command, CommandDone, ConversationCall, Once};
 pub use editor::{EditorCall, EditorState};

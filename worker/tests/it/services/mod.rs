@@ -99,6 +99,7 @@ impl World {
             most_commands: 1_000,
             bash_retention,
             editor: self.editor.clone(),
+            apps: self.path("../apps"),
             extensions: self.extensions(),
             outbound: Default::default(),
             activity: Default::default(),
