@@ -69,6 +69,8 @@ struct Present {
 
 struct Stranger {
     number: u64,
+    /// Of all connections.
+    seats: Arc<Semaphore>,
     among: Arc<Strangers>,
     /// Bytes that may still be read; all there are where it is `usize::MAX`.
     allowance: AtomicUsize,
@@ -107,9 +109,10 @@ impl Room {
     pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
         let cut_off = CancellationToken::new();
         let number = self.strangers.enter(peer_of(peer), cut_off.clone());
-        let among = self.strangers.clone();
+        let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
-        let admission = Admission(Arc::new(Stranger { number, among, allowance, is_known: false.into() }));
+        let stranger = Stranger { number, seats, among, allowance, is_known: false.into() };
+        let admission = Admission(Arc::new(stranger));
         Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
 }
@@ -122,6 +125,11 @@ impl Admission {
         }
         self.0.among.leave(self.0.number);
         self.0.allowance.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// The right to one more connection, to hand on what was asked on this one; `None` where all are taken.
+    pub fn one_more(&self) -> Option<Ticket> {
+        self.0.seats.clone().try_acquire_owned().ok()
     }
 
     /// Nobody cuts off who is known.

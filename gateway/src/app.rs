@@ -12,7 +12,7 @@ use control::extensions::Extensions;
 use control::launch::Launch;
 use control::logins::Logins;
 use control::mcp::McpServers;
-use control::placement::Workers;
+use control::placement::{Creation, Workers};
 use control::repositories::Repositories;
 use control::setup::Setups;
 use control::shelf::SecretHealth;
@@ -32,6 +32,7 @@ use crate::gate::Gate;
 use crate::git::Git;
 use crate::handles::{About, Editor, Facade, Files, Showing, Sockets};
 use crate::idempotency::Idempotency;
+use crate::ingress::Ingress;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
 use crate::reading::Reading;
@@ -51,6 +52,7 @@ pub(crate) struct Handles {
     pub git: Git,
     pub json_limit: JsonLimit,
     pub idempotency: Idempotency,
+    pub ingress: Ingress,
     pub limits: Limits,
     pub metrics: Metrics,
     pub offer: Offer,
@@ -85,6 +87,16 @@ impl App {
             workspace_path: config.workspace_path,
             has_containers: runtimes.has_containers,
         });
+        // Where no program runs there is nothing to show.
+        let runs_programs = workers.placement().creation() == Creation::Complete;
+        let public_url = config.site.app_backend_public_url.as_deref().filter(|_| runs_programs);
+        let ingress = Ingress::new(public_url);
+        let is_encrypted = ingress.public().is_some_and(|public| public.origin.scheme == "https");
+        if is_encrypted && !gate.front.trust_forwarded_headers {
+            tracing::warn!(
+                "no request arrives at the https origin of programs: X-Forwarded-Proto is not believed"
+            );
+        }
         let json_limit = JsonLimit(config.limits.json_bytes);
         let reading = Reading {
             index,
@@ -100,6 +112,7 @@ impl App {
                 runtime_idle_timeout_seconds: config.site.runtime_idle_timeout_seconds,
                 build_git_sha: config.site.build_git_sha.into(),
                 build_git_ref: config.site.build_git_ref.into(),
+                ingress: ingress.clone(),
             },
             editor: Editor { config: config.editor, workers: workers.clone() },
             facade: Facade {
@@ -128,6 +141,7 @@ impl App {
             conversations,
             gate,
             json_limit,
+            ingress,
             offer,
             reading,
             rooms,
@@ -161,9 +175,11 @@ handles! {
     Facade = facade,
     Files = files,
     Front = gate.front,
+    Gate = gate,
     Git = git,
     Index = reading.index,
     Idempotency = idempotency,
+    Ingress = ingress,
     JsonLimit = json_limit,
     Launch = rooms.launch,
     Logins = rooms.logins,
@@ -177,6 +193,7 @@ handles! {
     Setups = rooms.setups,
     Showing = showing,
     Sockets = sockets,
+    Tasks = tasks,
     TenantSecrets = rooms.secrets,
     Workers = workers,
     Workspaces = rooms.workspaces,

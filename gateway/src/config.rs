@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
+
+use crate::ingress::Origin;
 
 /// What the gateway is told at start.
 pub struct Config {
@@ -43,12 +46,24 @@ pub struct Site {
     pub trust_forwarded_headers: bool,
     /// A path all routes are also found below, as `/prefix`; empty for none.
     pub root_path: String,
+    /// An origin of its own, at which pages of extensions' programs are served; none: they are not.
+    pub app_backend_public_url: Option<String>,
     /// Whether stored secrets are shown in plain text to who asks for that and may write.
     pub plaintext_secrets: bool,
     /// When the machine below is put to sleep, in seconds; only shown.
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: String,
     pub build_git_ref: String,
+}
+
+/// Whether a text is an http or https URL with a host, and with nothing else but a port.
+#[must_use]
+pub fn is_origin(url: &str) -> bool {
+    let is_bare = |uri: Uri| {
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        matches!(uri.path(), "" | "/") && uri.query().is_none() && !has_user
+    };
+    Origin::of(url).is_some() && !url.contains('#') && url.parse().is_ok_and(is_bare)
 }
 
 /// The editor in the browser.
@@ -153,4 +168,29 @@ pub struct ToolEntry {
     pub usable: Option<bool>,
     pub description: Option<String>,
     pub in_default_set: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_no_more_than_scheme_host_and_port() {
+        for url in
+            ["https://apps.example", "https://apps.example/", "http://127.0.0.1:9999", "http://[::1]:9"]
+        {
+            assert!(is_origin(url), "{url}");
+        }
+        for url in [
+            "https://apps.example/x",
+            "https://apps.example?x",
+            "https://apps.example/#x",
+            "https://u:p@apps.example",
+            "apps.example",
+            "ftp://apps.example",
+            "",
+        ] {
+            assert!(!is_origin(url), "{url}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::cors::{self, Origins};
 use crate::error::ApiError;
 use crate::front::Front;
+use crate::ingress::Origin;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Gate {
     pub auth: Auth,
     pub front: Front,
     origins: Arc<Origins>,
+    /// Where pages of extensions' programs are.
+    ingress: Option<Origin>,
     /// Names of this server, beside those of loopback hosts.
     hosts: Arc<[String]>,
     /// Bytes of a request's line and headers.
@@ -34,11 +37,15 @@ impl Gate {
         let pattern = config.site.allow_cors_origin_regex.as_deref();
         let origins =
             Origins::new(&config.site.allow_cors_origins, pattern, config.site.docker_host.as_deref())?;
+        let ingress = config.site.app_backend_public_url.as_deref().and_then(Origin::of);
+        let named = config.site.allowed_hosts.iter().chain(&config.site.docker_host);
+        let hosts = named.chain(ingress.as_ref().map(|ingress| &ingress.host)).cloned().collect();
         Ok(Self {
             auth,
             front,
             origins: Arc::new(origins),
-            hosts: config.site.allowed_hosts.iter().chain(&config.site.docker_host).cloned().collect(),
+            ingress,
+            hosts,
             header_bytes: config.limits.header_bytes,
         })
     }
@@ -49,6 +56,12 @@ impl Gate {
         let origin = request.headers().get(header::ORIGIN)?;
         let allowed = self.origins.allow(self.front.below_root(request.uri().path()), origin);
         Some((origin.clone(), allowed))
+    }
+
+    /// Whether pages of this origin may use the API.
+    #[must_use]
+    pub fn allows(&self, origin: &HeaderValue) -> bool {
+        self.origins.allow("", origin)
     }
 
     /// Why the request is not let in.
@@ -63,6 +76,10 @@ impl Gate {
         if open && !self.knows_host(headers) {
             return Some(ApiError::new(StatusCode::FORBIDDEN, "Host not allowed"));
         }
+        // Without a key nothing else would keep programs of extensions from the rest.
+        if open && self.is_of_program(request) {
+            return Some(ApiError::new(StatusCode::FORBIDDEN, "Pages of this origin may not use the API"));
+        }
         let (origin, allowed) = page?;
         if *allowed || is_same_origin(origin, headers) {
             return None;
@@ -70,6 +87,19 @@ impl Gate {
         // Browsers send these without asking first, and without a key nothing else would stop them.
         let acts = open && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         (acts || is_websocket(headers)).then(|| ApiError::new(StatusCode::FORBIDDEN, "Origin not allowed"))
+    }
+
+    /// Whether a page at the ingress origin asks for what is not below it.
+    fn is_of_program(&self, request: &Request<Body>) -> bool {
+        let headers = request.headers();
+        let is_of_page = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+        let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).and_then(Origin::of);
+        let asks = |ingress: &Origin| {
+            let is_asked = is_of_page && Origin::asked(&self.front, headers).as_ref() == Some(ingress);
+            is_asked || origin.as_ref() == Some(ingress)
+        };
+        let path = self.front.below_root(request.uri().path());
+        self.ingress.as_ref().is_some_and(asks) && !path.starts_with("/app-backends/")
     }
 
     fn knows_host(&self, headers: &HeaderMap) -> bool {
@@ -90,7 +120,7 @@ fn header_bytes(request: &Request<Body>) -> usize {
     headers + request.uri().path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 

@@ -13,6 +13,7 @@ use telemetry::metrics::Http;
 
 use crate::config;
 use crate::feeds::Hub;
+use crate::ingress::Ingress;
 use crate::offer::Offer;
 use crate::reading::Reading;
 
@@ -25,6 +26,7 @@ pub struct About {
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: Arc<str>,
     pub build_git_ref: Arc<str>,
+    pub ingress: Ingress,
 }
 
 /// Asks workers for files. Cheap to clone.

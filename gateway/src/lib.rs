@@ -36,6 +36,7 @@ mod git;
 mod handles;
 mod hooks;
 pub mod idempotency;
+mod ingress;
 mod installing;
 mod linger;
 mod llm;

@@ -129,6 +129,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         allowed_hosts: source.list("allowed_hosts")?,
         docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
         trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
+        app_backend_public_url: ingress(source)?,
         plaintext_secrets: source.flag("plaintext_secrets")?.unwrap_or(true),
         root_path: root_path(source.text("web_url")?.as_deref()),
         runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
@@ -165,6 +166,18 @@ fn editor(source: &Source) -> Result<Option<Editor>, Invalid> {
     let port = source.whole("vscode_port")?.and_then(|port| u16::try_from(port).ok()).unwrap_or(8001);
     let editor = Editor { port, base_path: source.text("vscode_base_path")? };
     Ok(source.flag("enable_vscode")?.unwrap_or(true).then_some(editor))
+}
+
+/// An origin for pages that are kept apart: nothing else will do.
+fn ingress(source: &Source) -> Result<Option<String>, Invalid> {
+    const FIELD: &str = "app_backend_public_url";
+    let Some(url) = source.text(FIELD)? else { return Ok(None) };
+    match gateway::config::is_origin(&url) {
+        true => Ok(Some(url)),
+        false => {
+            Err(Invalid::new(FIELD, "must be an http or https URL of a host, without user, path or query"))
+        }
+    }
 }
 
 fn extensions(source: &Source) -> Result<ExtensionConfig, Invalid> {

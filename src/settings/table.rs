@@ -252,6 +252,14 @@ pub const SECTIONS: &[Section] = &[
                 "A path that all pages of the editor are below, for a proxy in front.",
             ),
             setting(
+                "app_backend_public_url",
+                Text,
+                "none",
+                "An origin of its own at which browsers reach this server, say `https://apps.example`: there programs that \
+                 extensions of the user interface bring along show their pages. Without it they are not shown. With https it takes \
+                 `OH_TRUST_FORWARDED_HEADERS` and a proxy that sets those.",
+            ),
+            setting(
                 "fsync",
                 Choice(&["always", "interval"]),
                 "always",

@@ -18,6 +18,9 @@ pub(crate) const API_LEVEL: &str = "1.58.2";
 const CAPABILITIES: [&str; 3] =
     ["conversation_runtime_routes_v1", "idempotent_conversation_create_v1", "tool_catalog_v1"];
 
+/// Where there is an ingress for programs of extensions.
+const APP_BACKENDS: &str = "canvas_app_backend_bridge_v1";
+
 /// A terminal's call may take this share of the time after which the machine is put to sleep.
 const FOREGROUND_SHARE: f64 = 0.9;
 
@@ -64,6 +67,9 @@ pub async fn get_root(State(about): State<About>, State(activity): State<Activit
 fn describe(about: &About, activity: &Activity) -> ServerInfo {
     let level = || API_LEVEL.to_owned();
     let runtimes = about.runtimes;
+    let ingress = about.ingress.public();
+    let capabilities =
+        CAPABILITIES.into_iter().chain(ingress.map(|_| APP_BACKENDS)).chain(rooms::capabilities());
     let usable = about.offer.tools.iter().filter(|tool| tool.usable == Some(true));
     ServerInfo {
         uptime: whole(activity.uptime()),
@@ -80,8 +86,8 @@ fn describe(about: &About, activity: &Activity) -> ServerInfo {
         runtime_idle_timeout_seconds: about.runtime_idle_timeout_seconds,
         conversation_runtime: runtimes.default.to_owned(),
         available_conversation_runtimes: runtimes.choice.iter().copied().map(str::to_owned).collect(),
-        capabilities: CAPABILITIES.into_iter().chain(rooms::capabilities()).map(str::to_owned).collect(),
-        app_backend_ingress_url: None,
+        capabilities: capabilities.map(str::to_owned).collect(),
+        app_backend_ingress_url: ingress.map(|ingress| ingress.url.clone()),
         max_foreground_terminal_timeout_seconds: about
             .runtime_idle_timeout_seconds
             .map(|seconds| seconds * FOREGROUND_SHARE),

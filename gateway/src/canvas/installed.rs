@@ -1,18 +1,24 @@
 //! Extensions of the user interface that are installed.
 
 use axum::extract::State;
+use control::apps::Apps;
 use control::extensions::{Extensions, Installed};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use types::extensions::Contents;
 use types::extensions::ExtensionKind::Canvas;
 
 use crate::auth::Caller;
-use crate::error::ApiResult;
+use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
+use crate::ingress::Ingress;
 use crate::installing::{
     self, EnabledResponse, InstallExtensionRequest, SetEnabledRequest, UninstalledResponse, check_name,
 };
+
+/// What is replaced must not be in use.
+const RUNNING: &str = "Stop running Canvas App backends before a forced install";
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct InstalledCanvasExtensionResponse {
@@ -68,10 +74,17 @@ async fn shown(
         (status = 422, description = "It is no extension")))]
 pub async fn install_canvas_extension(
     State(extensions): State<Extensions>,
+    State(apps): State<Apps>,
     caller: Caller,
     Json(body): Json<InstallExtensionRequest>,
 ) -> ApiResult<Json<InstalledCanvasExtensionResponse>> {
-    let one = extensions.install(&caller.tenant, Canvas, &body.into_order()?).await?;
+    let order = body.into_order()?;
+    if order.force && apps.are_running(&caller.tenant).await? {
+        return Err(ApiError::new(StatusCode::CONFLICT, RUNNING));
+    }
+    let one = extensions.install(&caller.tenant, Canvas, &order).await?;
+    // What was approved of an earlier one was that one; and one may have been about to start.
+    apps.forget(&caller.tenant, &one.name).await?;
     Ok(Json(shown(&extensions, &caller, one).await?))
 }
 
@@ -109,11 +122,21 @@ pub async fn get_installed_canvas_extension(
     responses((status = 200, body = EnabledResponse), (status = 404, description = "It is not installed")))]
 pub async fn set_canvas_extension_enabled(
     State(extensions): State<Extensions>,
+    State(apps): State<Apps>,
+    State(ingress): State<Ingress>,
     caller: Caller,
     Path(name): Path<String>,
     Json(SetEnabledRequest { enabled }): Json<SetEnabledRequest>,
 ) -> ApiResult<Json<EnabledResponse>> {
-    installing::set_enabled(&extensions, &caller, Canvas, name, enabled).await
+    check_name(Canvas, &name)?;
+    if enabled {
+        return installing::set_enabled(&extensions, &caller, Canvas, name, true).await;
+    }
+    stop(&apps, &ingress, &caller, &name).await?;
+    let answer = installing::set_enabled(&extensions, &caller, Canvas, name.clone(), false).await?;
+    // One that was about to start before.
+    stop(&apps, &ingress, &caller, &name).await?;
+    Ok(answer)
 }
 
 /// Removes an extension that is installed.
@@ -121,8 +144,23 @@ pub async fn set_canvas_extension_enabled(
     responses((status = 200, body = UninstalledResponse), (status = 404, description = "It is not installed")))]
 pub async fn uninstall_canvas_extension(
     State(extensions): State<Extensions>,
+    State(apps): State<Apps>,
+    State(ingress): State<Ingress>,
     caller: Caller,
     Path(name): Path<String>,
 ) -> ApiResult<Json<UninstalledResponse>> {
-    installing::uninstall(&extensions, &caller, Canvas, &name).await
+    check_name(Canvas, &name)?;
+    stop(&apps, &ingress, &caller, &name).await?;
+    let answer = installing::uninstall(&extensions, &caller, Canvas, &name).await?;
+    ingress.end_all(&caller.tenant, &name);
+    if let Err(refusal) = apps.forget(&caller.tenant, &name).await {
+        tracing::warn!(?refusal, "the program of an extension that is gone is left");
+    }
+    Ok(answer)
+}
+
+/// Its program does not outlive its use. What that has written stays.
+async fn stop(apps: &Apps, ingress: &Ingress, caller: &Caller, name: &str) -> ApiResult<()> {
+    ingress.end_all(&caller.tenant, name);
+    Ok(apps.stop(&caller.tenant, name).await?)
 }

@@ -3,6 +3,7 @@
 
 mod acp;
 mod agent_profiles;
+mod apps;
 mod auth;
 mod bash;
 mod broker;

@@ -145,7 +145,7 @@ fn body_of_room(method: &Method, template: &str) -> Option<Value> {
         }
         ("PATCH", path) if path.contains("/installed/") => json!({"enabled": true}),
         ("POST", path) if path.ends_with("/backend/prepare") || path.ends_with("/backend/start") => {
-            json!({"revision": 1})
+            json!({"revision": "r"})
         }
         ("POST", "/api/mcp/test" | "/api/mcp/oauth/start") => json!({"server": {"command": "true"}}),
         ("POST", "/api/mcp/oauth/callback/{job_id}") => {

@@ -1,0 +1,100 @@
+//! What of a path goes on to a program.
+
+/// Between its slashes a path may be encoded again and again; each round makes it shorter.
+const MOST_ROUNDS: usize = 64;
+
+/// Below `/app-backends/`: the name of the extension, and the path that its program is asked for.
+pub(super) fn split(path: &str) -> Option<(&str, &str)> {
+    let below = path.strip_prefix("/app-backends/")?;
+    match below.find('/') {
+        Some(at) => Some((below.get(..at)?, below.get(at..)?)),
+        None => Some((below, "/")),
+    }
+}
+
+/// Whether a path stays where it leads, however often somebody decodes it.
+pub(super) fn stays(path: &str) -> bool {
+    let mut path = path.as_bytes().to_vec();
+    for _ in 0..MOST_ROUNDS {
+        let decoded = decoded(&path);
+        if decoded == path {
+            let leads_off = |part: &[u8]| part == b"." || part == b"..";
+            return !path.contains(&b'\\') && !path.split(|&byte| byte == b'/').any(leads_off);
+        }
+        path = decoded;
+    }
+    false
+}
+
+/// The query without what could be a key of this server.
+pub(super) fn without_keys(query: &str) -> String {
+    const KEYS: [&[u8]; 3] = [b"session_api_key", b"x-session-api-key", b"authorization"];
+    let is_key = |pair: &&str| {
+        let name = decoded(pair.split('=').next().unwrap_or_default().as_bytes());
+        KEYS.iter().any(|key| name.eq_ignore_ascii_case(key))
+    };
+    query.split('&').filter(|pair| !is_key(pair)).collect::<Vec<_>>().join("&")
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let pair =
+            after.get(..2).and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        match pair.filter(|_| byte == b'%') {
+            Some(value) => {
+                decoded.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                decoded.push(byte);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_divided_after_the_name() {
+        assert_eq!(split("/app-backends/a"), Some(("a", "/")));
+        assert_eq!(split("/app-backends/a/"), Some(("a", "/")));
+        assert_eq!(split("/app-backends/a/b/c%2Fd"), Some(("a", "/b/c%2Fd")));
+        assert_eq!(split("/api/x"), None);
+    }
+
+    #[test]
+    fn no_path_leads_out_however_it_is_encoded() {
+        for path in ["/", "/a/b", "/a%2Fb", "/a..b", "/%25", "/ä", "/a%20b", "/%zz", "/..."] {
+            assert!(stays(path), "{path}");
+        }
+        for path in [
+            "/..",
+            "/a/../b",
+            "/.",
+            "/%2e%2e/x",
+            "/%252e%252e",
+            "/%25252e./x",
+            "/a\\b",
+            "/a%5Cb",
+            "/a%2F..%2Fb",
+        ] {
+            assert!(!stays(path), "{path}");
+        }
+        assert!(!stays(&format!("/%{}2e", "25".repeat(100))), "nobody decodes so often");
+    }
+
+    #[test]
+    fn a_key_in_a_query_stays_here() {
+        assert_eq!(
+            without_keys("a=1&session_api_key=k&b=2&X-Session-API-Key=k&%61uthorization=k"),
+            "a=1&b=2"
+        );
+        assert_eq!(without_keys(""), "");
+    }
+}
