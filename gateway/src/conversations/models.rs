@@ -42,7 +42,9 @@ fn unknown() -> ApiError {
 /// Asks the agent something without it becoming part of the conversation.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/ask_agent", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)), request_body = AskAgent,
-    responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation")))]
+    responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation"),
+        (status = 502, description = "The model has not answered; why is in the detail"),
+        (status = 504, description = "The model has not answered in time")))]
 pub(super) async fn ask_agent(
     State(conversations): State<Conversations>,
     caller: Caller,

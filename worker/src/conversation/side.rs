@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::{Input, title};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ports::rpc::{self, Address, Fault};
+use ports::rpc::{self, Address, Code, Fault};
 use tracing::Instrument;
 use types::calls::{CommandDone, RecordCall};
 use types::classify::classify;
@@ -115,8 +115,10 @@ impl Actor {
         let completion = match result {
             Ok(completion) => completion,
             Err(failure) => {
-                let fault = Fault::internal(format_args!("{}: {}", failure.code, failure.detail));
-                let _ = reply.send(Err(fault));
+                let code =
+                    if failure.code == "LLMTimeoutError" { Code::UpstreamSlow } else { Code::Upstream };
+                let told = format!("{}: {}", failure.code, failure.detail);
+                let _ = reply.send(Err(Fault::new(code, self.kept.secrets.masker().mask(&told))));
                 return Ok(());
             }
         };

@@ -393,6 +393,16 @@ async fn a_question_is_answered_during_a_run_and_only_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_the_model_does_not_answer_is_told_why() {
+    let world = World::start().await;
+    let id = world.create();
+    world.model.will([Turn::failure(401, "scripted failure")]);
+    let fault = world.call(id, Command::Ask { question: "well?".to_owned() }).await.unwrap_err();
+    assert_eq!((fault.code, fault.cause.as_deref()), (Code::Upstream, None));
+    assert!(fault.public.starts_with("LLMAuthenticationError: "), "{}", fault.public);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_model_ends_the_run_in_error() {
     let world = World::start().await;
     let id = world.create();
