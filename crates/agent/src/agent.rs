@@ -175,11 +175,13 @@ impl Agent {
             Input::SetTags(tags) => settings::set_tags(self, &mut draft, &tags),
             Input::SwitchLlm { llm, vision } => settings::switch_llm(self, &mut draft, llm, vision),
             Input::Condense => self.condense_now(&mut draft)?,
+            Input::Navigate { to, past } => self.navigate(&mut draft, to, past)?,
             Input::ModelAnswered { call, result } => self.model_answered(&mut draft, call, result),
             Input::ToolFinished { action_id, outcome } => {
                 self.tool_finished(&mut draft, &action_id, outcome);
             }
             Input::SideUsage(usage) => self.count(&mut draft, usage),
+            Input::QuestionUsage(usage) => self.note_usage(&mut draft, usage),
             Input::SideError(mut error) => {
                 error.detail = draft.env.masked(&error.detail);
                 self.record(&mut draft, Source::Environment, EventBody::ConversationErrorEvent(error));

@@ -29,6 +29,11 @@ impl Position {
         projection.last_timestamp.clone_from(&self.last_timestamp);
     }
 
+    /// The next tree event hangs below `head`; without one it is a root.
+    pub fn move_to(&mut self, head: Option<EventId>) {
+        self.head = head;
+    }
+
     /// The next event of the log; the position moves behind it.
     pub fn next(&mut self, env: &mut dyn Env, id: EventId, source: Source, body: EventBody) -> Event {
         let event = Event { id, timestamp: self.timestamp(env), source, parent_id: self.parent(), body };

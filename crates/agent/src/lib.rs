@@ -11,6 +11,7 @@ mod act;
 mod agent;
 mod answer;
 mod bounds;
+mod branch;
 mod condense;
 mod confirm;
 mod convert;

@@ -15,8 +15,11 @@ pub struct Past {
     pub(crate) image_asked: bool,
     /// Whether a condensation was asked for and has not been made.
     pub(crate) condensation_wanted: bool,
-    /// The ids of all user messages, also of forgotten ones: a caller may bring one again.
+    /// The ids of all user messages, also of forgotten ones and of other branches: a caller may bring one again.
     said: Vec<EventId>,
+    /// HEAD was moved to where it is, and no call was made since: what is open was not left open by what came before it.
+    #[serde(default)]
+    was_moved: bool,
 }
 
 impl Past {
@@ -30,16 +33,34 @@ impl Past {
             }
             EventBody::CondensationRequest(_) => self.condensation_wanted = true,
             EventBody::Condensation(_) => self.condensation_wanted = false,
+            EventBody::ActionEvent(_) => self.was_moved = false,
             _ => {}
         }
         self.view.absorb(event);
         self.trail.absorb(event);
     }
 
+    /// Takes note of the next event of the log, which is on a branch that was left.
+    pub fn leave_out(&mut self, event: &Event) {
+        if matches!(event.body, EventBody::MessageEvent(_)) && event.source == Source::User {
+            self.said.push(event.id.clone());
+        }
+    }
+
+    /// HEAD was moved to the last event that was taken in, or the log up to it was copied.
+    pub fn go_back(&mut self) {
+        self.was_moved = true;
+    }
+
     /// Whether the user has said anything.
     #[must_use]
     pub fn has_messages(&self) -> bool {
         !self.said.is_empty()
+    }
+
+    /// Whether calls are open that may have been carried out on another branch, or in another conversation.
+    pub(crate) fn has_left_calls(&self) -> bool {
+        self.was_moved && self.view.open_calls().next().is_some()
     }
 
     /// About how many bytes of memory it takes.

@@ -69,6 +69,12 @@ pub enum Input {
     },
     /// Shortens the history now.
     Condense,
+    /// Goes on from another event, or from before the first one.
+    Navigate {
+        to: Option<EventId>,
+        /// What the events on its branch mean.
+        past: Past,
+    },
     ModelAnswered {
         call: u64,
         result: Result<Completion, ModelFailure>,
@@ -77,8 +83,10 @@ pub enum Input {
         action_id: EventId,
         outcome: ToolOutcome,
     },
-    /// A model call made beside the loop (title, question): counted in the stats.
+    /// A model call made beside the loop (title): counted in the stats.
     SideUsage(Usage),
+    /// The same of a question, of which no event is to tell.
+    QuestionUsage(Usage),
     /// A failure beside the loop that the user should see (title).
     SideError(ConversationError),
 }

@@ -42,6 +42,8 @@ fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, why: Option<&G
     let open: Vec<(String, String)> = match agent.status {
         // They wait for the user, as they should.
         Status::WaitingForConfirmation => Vec::new(),
+        // They were not under way when the server stopped; the next run closes them.
+        _ if agent.past.has_left_calls() => Vec::new(),
         _ => agent.past.view.open_calls().map(|call| (call.tool.clone(), call.call_id.clone())).collect(),
     };
     if agent.status != Status::Running && open.is_empty() {

@@ -47,6 +47,7 @@ impl Agent {
             return Ok(());
         }
         self.open(draft);
+        self.close_left_calls(draft);
         self.run = Run { last_tokens: self.run.last_tokens, ..Run::default() };
         self.set_status(draft, Status::Running);
         if let Some(why) = self.copy.broken_secret.clone() {

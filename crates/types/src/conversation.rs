@@ -166,8 +166,14 @@ pub struct Projection {
     pub events: u64,
     pub status: Status,
     pub last_user_message_id: Option<String>,
-    /// The last tree event: what the next one hangs below.
+    /// HEAD: what the next tree event hangs below. The last one, unless HEAD was moved since.
     pub leaf_event_id: Option<String>,
+    /// HEAD was moved before the first event, and there is nothing below it yet.
+    #[serde(default)]
+    pub head_is_empty: bool,
+    /// HEAD was moved some time: there may be events that are not on its branch.
+    #[serde(default)]
+    pub navigated: bool,
     /// The newest event's timestamp, in the event form.
     pub last_timestamp: Option<String>,
     /// The newest timestamp among events that are not state updates, in the event form.
@@ -241,6 +247,15 @@ impl Projection {
             LogRecord::Control(Control::Models { usage_to_model }) => {
                 usage_to_model.iter().for_each(|(usage_id, model)| self.stats.register(usage_id, model));
             }
+            LogRecord::Control(Control::Head { event }) => {
+                self.leaf_event_id = event.as_ref().and_then(|event| announced::name(event.as_str()));
+                self.head_is_empty = event.is_none();
+                self.navigated = true;
+            }
+            LogRecord::Control(Control::Forked {}) => {
+                self.status = Status::Idle;
+                self.tags = None;
+            }
             LogRecord::Control(Control::Fence { .. } | Control::RunEnded {}) => {}
         }
     }
@@ -249,6 +264,7 @@ impl Projection {
     fn grow(&mut self, id: &str, timestamp: &str) {
         self.last_timestamp = announced::name(timestamp).or(self.last_timestamp.take());
         self.leaf_event_id = announced::name(id).or(self.leaf_event_id.take());
+        self.head_is_empty = false;
         self.touched = announced::name(timestamp).or(self.touched.take());
     }
 
@@ -396,6 +412,41 @@ mod tests {
             (9, Some("f"), Status::Running)
         );
         assert_eq!(read.other.len(), 1);
+    }
+
+    #[test]
+    fn head_is_where_it_was_moved_until_something_is_added() {
+        let mut projection = Projection::default();
+        let message = |n, id: &str| event(n, json!({"id": id, "timestamp": "t", "kind": "MessageEvent"}));
+        let head = |event: Option<&str>| -> LogRecord {
+            LogRecord::Control(Control::Head { event: event.map(Into::into) })
+        };
+        let seen = |projection: &Projection| {
+            let leaf = projection.leaf_event_id.clone().unwrap_or_default();
+            (leaf, projection.head_is_empty, projection.navigated)
+        };
+        projection.apply(Seq(1), &message(0, "a"));
+        projection.apply(Seq(2), &message(1, "b"));
+        assert_eq!(seen(&projection), ("b".to_owned(), false, false));
+        projection.apply(Seq(3), &head(Some("a")));
+        assert_eq!(seen(&projection), ("a".to_owned(), false, true));
+        projection.apply(Seq(4), &head(None));
+        assert_eq!(seen(&projection), (String::new(), true, true));
+        projection.apply(Seq(5), &message(2, "c"));
+        assert_eq!(seen(&projection), ("c".to_owned(), false, true));
+        assert_eq!(projection.events, 3);
+    }
+
+    #[test]
+    fn a_copy_has_no_status_and_no_tags_of_what_it_was_copied_from() {
+        let mut projection = Projection::default();
+        projection.apply(Seq(1), &update(0, "execution_status", &json!("running")));
+        projection.apply(Seq(2), &update(1, "tags", &json!({"a": "b"})));
+        projection.apply(Seq(3), &update(2, "confirmation_policy", &json!({"kind": "AlwaysConfirm"})));
+        let copied: LogRecord = LogRecord::Control(Control::Forked {});
+        projection.apply(Seq(4), &copied);
+        assert_eq!((projection.status, &projection.tags), (Status::Idle, &None));
+        assert_eq!(projection.confirmation_policy, Some(ConfirmationPolicy::AlwaysConfirm));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod announced;
 pub mod app;
 pub mod bash;
+pub mod branch;
 pub mod brokering;
 pub mod buckets;
 pub mod calls;

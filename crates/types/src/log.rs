@@ -4,7 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::ids::Epoch;
+use crate::ids::{Epoch, EventId};
 use crate::stats::Usage;
 
 /// One record. Written as one line of JSON: `{"n":0,"event":{…}}` or `{"control":{"type":…}}`.
@@ -31,6 +31,11 @@ pub enum Control {
     Usage(Usage),
     /// The models this conversation may call, so that `stats` names them before their first call.
     Models { usage_to_model: Vec<(String, String)> },
+    /// HEAD is this event from here on, whatever was added last; without one it is before the first. What is added next hangs
+    /// below it.
+    Head { event: Option<EventId> },
+    /// What stands before was copied from another conversation, which had a status and tags of its own.
+    Forked {},
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,6 +107,9 @@ mod tests {
             r#"{"n":3,"event":{"id":"x","kind":"FromTheFuture"}}"#,
             r#"{"control":{"type":"fence","epoch":2}}"#,
             r#"{"control":{"type":"run_ended"}}"#,
+            r#"{"control":{"type":"head","event":"x"}}"#,
+            r#"{"control":{"type":"head","event":null}}"#,
+            r#"{"control":{"type":"forked"}}"#,
         ] {
             let record = LogRecord::decode(text.as_bytes()).unwrap();
             assert_eq!(LogRecord::is_control(text.as_bytes()), matches!(record, LogRecord::Control(_)));

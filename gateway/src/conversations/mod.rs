@@ -1,6 +1,7 @@
 //! The conversations over REST: creating, listing, driving and deleting them.
 
 mod agent_source;
+mod branches;
 mod control;
 mod create;
 mod create_body;
@@ -40,4 +41,5 @@ pub fn routes() -> Routes {
         .routes(routes!(models::condense_conversation))
         .routes(routes!(models::switch_llm))
         .routes(routes!(models::switch_profile))
+        .routes(routes!(branches::navigate_conversation))
 }

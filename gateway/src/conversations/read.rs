@@ -5,8 +5,8 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use readmodel::index::{ConversationInfo, Index, Sort};
 use serde::{Deserialize, Serialize};
-use types::ConversationId;
 use types::conversation::Status;
+use types::{ConversationId, EventId};
 use uuid::Uuid;
 
 use crate::answer::json_bytes;
@@ -176,13 +176,24 @@ pub(super) async fn get_agent_final_response(
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<AgentResponse>> {
     let entry = reading.get(&caller, id)?;
-    let said = reading.history.newest(&entry, &["ActionEvent", "MessageEvent"], last_word).await?;
+    let said = last_word(&reading, &entry).await?;
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }
 
+/// The last word of the agent on the branch that the conversation goes on with.
+pub(crate) async fn last_word(reading: &Reading, entry: &ConversationState) -> ApiResult<Option<String>> {
+    let branch = reading.history.branch(entry).await?;
+    let is_on_it = |id: &EventId| branch.as_ref().is_none_or(|branch| branch.contains(id.as_str()));
+    let word = |event: &[u8]| word(event, is_on_it);
+    Ok(reading.history.newest(entry, &["ActionEvent", "MessageEvent"], word).await?)
+}
+
 /// The agent's last word, if an event is one.
-pub(crate) fn last_word(event: &[u8]) -> Option<String> {
+fn word(event: &[u8], is_wanted: impl Fn(&EventId) -> bool) -> Option<String> {
     let event: types::Event = serde_json::from_slice(event).ok()?;
+    if !is_wanted(&event.id) {
+        return None;
+    }
     match event.body {
         types::EventBody::ActionEvent(action) if action.tool_name == "finish" => {
             action.action?.get("message")?.as_str().map(str::to_owned)

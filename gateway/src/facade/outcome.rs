@@ -47,8 +47,7 @@ impl Facade {
     /// 409 and 500 for an end that is none of its own.
     pub(super) async fn outcome_of(&self, run: &Run, status: Status) -> ApiResult<Outcome> {
         check(status)?;
-        let said =
-            self.reading.history.newest(&run.entry, &["ActionEvent", "MessageEvent"], last_word).await?;
+        let said = last_word(&self.reading, &run.entry).await?;
         Ok(Outcome { text: said.unwrap_or_default(), tokens: Tokens::of(&run.entry).since(run.before) })
     }
 }

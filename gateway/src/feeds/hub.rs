@@ -215,6 +215,7 @@ impl Room {
                     members.outboxes().for_each(|outbox| outbox.push(Item::Snapshot));
                     ended = Some(Repeats::after_run(&self.entry));
                 }
+                Shown::HeadMoved => members.outboxes().for_each(|outbox| outbox.push(Item::Snapshot)),
                 Shown::Nothing => {}
             }
             members.position = record.seq;

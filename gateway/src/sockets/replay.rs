@@ -68,6 +68,6 @@ pub(super) async fn send(
 fn frame(protocol: Protocol, record: &Record) -> Option<Utf8Bytes> {
     match shown(&record.payload) {
         Shown::Event { n, text } => protocol.stored(n, &text),
-        Shown::RunEnded | Shown::Nothing => None,
+        Shown::RunEnded | Shown::HeadMoved | Shown::Nothing => None,
     }
 }

@@ -6,6 +6,7 @@ mod agent_profiles;
 mod apps;
 mod auth;
 mod bash;
+mod branches;
 mod broker;
 mod catalogue;
 mod conversations;

@@ -66,6 +66,7 @@ impl Actor {
             Command::AddSecrets { secrets } => self.add_secrets(secrets, reply).await,
             Command::SwitchLlm { llm } => self.switch_llm(llm, reply).await,
             Command::Ask { question } => self.ask(&question, reply),
+            Command::Navigate { event } => self.navigate(event, reply).await,
             Command::Wake {} => self.accept(reply),
             // Deleting goes through the registry, past the commands that wait.
             Command::Forget { .. } => Err(End::Forgotten),
@@ -73,7 +74,7 @@ impl Actor {
     }
 
     /// Performs an input and answers once its records are stored.
-    async fn take(&mut self, input: Input, reply: Reply) -> Result<(), End> {
+    pub(super) async fn take(&mut self, input: Input, reply: Reply) -> Result<(), End> {
         match self.agent.handle(input, &mut self.env()) {
             Ok(effects) => {
                 self.answering = Some(reply);
@@ -185,7 +186,7 @@ impl Actor {
     }
 }
 
-fn refuse(reply: Reply, refusal: Refusal) {
+pub(super) fn refuse(reply: Reply, refusal: Refusal) {
     let fault = match refusal {
         Refusal::AlreadyRunning => Reason::AlreadyRunning.into(),
         Refusal::Invalid(why) => Fault::new(Code::Invalid, why),

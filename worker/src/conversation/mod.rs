@@ -1,6 +1,7 @@
 //! The conversations of a sandbox: one actor each while there is something to do.
 
 mod actor;
+mod branch;
 mod command;
 mod dormant;
 mod hidden;
@@ -9,6 +10,7 @@ mod leftovers;
 mod live;
 mod lookup;
 mod mask;
+mod navigate;
 mod open;
 mod perform;
 mod refused;

@@ -124,7 +124,7 @@ impl Actor {
         };
         let text = self.kept.secrets.masker().mask(&joined_text(&completion.message.content));
         self.answering = Some(reply);
-        self.apply(Input::SideUsage(usage(ASK_USAGE.to_owned(), &completion))).await?;
+        self.apply(Input::QuestionUsage(usage(ASK_USAGE.to_owned(), &completion))).await?;
         if let Some(reply) = self.answering.take() {
             let _ = reply.send(Ok(CommandDone { text: Some(text), ..self.position() }));
         }

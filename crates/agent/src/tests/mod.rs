@@ -1,5 +1,6 @@
 //! Scenarios: an agent driven as a worker drives it, with a clock and ids of its own.
 
+mod branching;
 mod condensing;
 mod confirming;
 mod failing;

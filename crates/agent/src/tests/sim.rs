@@ -92,7 +92,8 @@ impl Sim {
         }
         let busy = self.calling.is_some() || !self.running.is_empty();
         assert_eq!(self.agent.is_running(), busy, "the loop waits for nothing: {:?}", self.shapes());
-        if !busy && self.agent.status() != Status::WaitingForConfirmation {
+        let awaits = self.agent.status() == Status::WaitingForConfirmation;
+        if !busy && !awaits && !self.agent.past.has_left_calls() {
             assert_eq!(
                 self.agent.past.view.open_calls().count(),
                 0,
@@ -119,7 +120,12 @@ impl Sim {
         if let Some(last) = self.events().next_back() {
             assert!(last.timestamp < event.timestamp, "time goes on: {} {}", last.timestamp, event.timestamp);
         }
-        let head = self.events().rev().find(|event| event.is_tree_event()).map(|event| event.id.0.clone());
+        let head = self.log.iter().rev().find_map(|item| match item {
+            LogItem::Event(event) if event.is_tree_event() => Some(Some(event.id.clone())),
+            LogItem::Control(Control::Head { event }) => Some(event.clone()),
+            LogItem::Event(_) | LogItem::Control(_) => None,
+        });
+        let head = head.flatten().map(|head| head.0);
         let expected = head.or_else(|| self.events().next().map(|_| ROOT.to_owned()));
         assert_eq!(event.parent_id, expected, "the chain is unbroken");
         assert!(self.ids.insert(event.id.clone()), "ids are unique");

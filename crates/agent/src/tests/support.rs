@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 use types::agent::AgentConfig;
+use types::branch::Tree;
 use types::calls::WorkingCopy;
 use types::content::ToolCall;
 use types::conversation::Projection;
 use types::event::EventBody;
+use types::log::Control;
 use types::model::{Completion, FailureKind, ModelFailure};
 use types::policy::ConfirmationPolicy;
 use types::stats::TokenUsage;
@@ -131,8 +133,7 @@ pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
     for (at, item) in log.iter().enumerate() {
         let record = match item {
             LogItem::Event(event) => {
-                let text = serde_json::to_string(event).unwrap();
-                past.absorb(&serde_json::from_str(&text).unwrap());
+                past.absorb(&read_back(event));
                 events += 1;
                 types::log::LogRecord::event(events - 1, event).unwrap()
             }
@@ -140,8 +141,40 @@ pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
         };
         projection.apply(types::Seq(at as u64 + 1), &record);
     }
+    let has_moved =
+        |item: &LogItem| matches!(item, LogItem::Control(Control::Head { .. } | Control::Forked {}));
+    if log.iter().any(has_moved) {
+        past = past_of(log, projection.leaf_event_id.as_deref());
+    }
     let config = AgentConfig::from_client(copy.agent.clone()).unwrap();
     Setup { copy, config, vision: false, toolbox: std::sync::Arc::new(toolbox()), projection, past }
+}
+
+/// What the events on the branch of `head` mean, as a worker finds it out.
+pub fn past_of(log: &[LogItem], head: Option<&str>) -> Past {
+    let (mut tree, mut past) = (Tree::default(), Past::default());
+    for item in log {
+        if let LogItem::Event(event) = item {
+            tree.add(event.id.as_str(), event.parent_id.as_deref());
+        }
+    }
+    let branch = tree.branch(head).expect("head is in the log");
+    for item in log {
+        match item {
+            LogItem::Event(event) if !event.is_tree_event() || branch.contains(event.id.as_str()) => {
+                past.absorb(&read_back(event));
+            }
+            LogItem::Event(event) => past.leave_out(event),
+            LogItem::Control(Control::Head { .. } | Control::Forked {}) => past.go_back(),
+            LogItem::Control(_) => {}
+        }
+    }
+    past
+}
+
+/// As it comes out of a log.
+fn read_back(event: &types::Event) -> types::Event {
+    serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap()
 }
 
 pub fn call(id: &str, name: &str, arguments: Value) -> ToolCall {

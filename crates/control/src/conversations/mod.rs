@@ -4,6 +4,7 @@
 //! the index shows what it did: whoever reads after the answer reads nothing older. Creating and deleting go on to
 //! their end also when nobody waits for them. Who may do what is decided before; what is told of a failure, after.
 
+mod branches;
 mod create;
 mod drive;
 mod end;

@@ -4,6 +4,7 @@
 //! memory, for as long as there is room. The events themselves go from the log into the answer untouched, no more of them
 //! at once than a page may have bytes.
 
+mod branch;
 mod cache;
 mod fetch;
 mod moment;

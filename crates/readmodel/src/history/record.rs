@@ -10,6 +10,8 @@ pub enum Shown {
     Event { n: u64, text: Bytes },
     /// A run is over.
     RunEnded,
+    /// The conversation goes on from another event.
+    HeadMoved,
     /// A record that is none of the clients' business, or cannot be read.
     Nothing,
 }
@@ -20,6 +22,7 @@ pub fn shown(payload: &Bytes) -> Shown {
             Shown::Event { n, text: payload.slice_ref(event.get().as_bytes()) }
         }
         Ok(LogRecord::Control(Control::RunEnded {})) => Shown::RunEnded,
+        Ok(LogRecord::Control(Control::Head { .. })) => Shown::HeadMoved,
         Ok(LogRecord::Control(_)) | Err(_) => Shown::Nothing,
     }
 }

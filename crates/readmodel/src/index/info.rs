@@ -205,7 +205,7 @@ impl ConversationState {
             "blocked_messages": announced(projection, "blocked_messages", || json!({})),
             "last_user_message_id": projection.last_user_message_id,
             "leaf_event_id": projection.leaf_event_id,
-            "head_is_empty": false,
+            "head_is_empty": projection.head_is_empty,
             "stats": projection.stats,
             "secret_registry": registry(record, true),
             "tags": shown.tags,

@@ -73,6 +73,11 @@ pub enum Command {
     },
     /// Asks the condenser now. Invalid: there is none.
     Condense {},
+    /// Moves HEAD to an event, or before the first one: the agent goes on from there, and what it leaves stays in the log.
+    /// Conflict: a run is active. NotFound, with a text: the log has no such event.
+    Navigate {
+        event: Option<EventId>,
+    },
     /// Opens the conversation, so that a run a crash cut off is closed.
     Wake {},
     /// The conversation is deleted: stop everything of it, forget it, write nothing more, and remove what its tools

@@ -111,6 +111,10 @@ impl Worker {
                 let text = Some(format!("You asked: {question}"));
                 return Ok(CommandDone { seq: state.tail, text });
             }
+            Command::Navigate { event } => {
+                let head = vec![Item::Control(Control::Head { event })];
+                self.append(id, &mut state, head).await;
+            }
             Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
             Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
             Command::Forget { .. } if script.clings => {
