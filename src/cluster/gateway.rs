@@ -75,6 +75,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
+        sandbox_storage: cluster.sandbox_storage,
     });
     let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
     let budget = cluster.tenant_budget_usd;

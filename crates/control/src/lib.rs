@@ -104,6 +104,10 @@ impl Control {
         let server = server.watched(watched(config.calls.clone()));
         records.clone().serve(&server).await?;
         let is_cluster = matches!(config.mode, Mode::Cluster(_));
+        let most_stored = match &config.mode {
+            Mode::Single => None,
+            Mode::Cluster(cluster) => cluster.sandbox_storage,
+        };
         let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
@@ -127,6 +131,9 @@ impl Control {
             index: index.clone(),
             history: history.clone(),
             bus: ports.bus.clone(),
+            log: ports.log.clone(),
+            kv: ports.kv.clone(),
+            most_stored,
             workers: workers.clone(),
             records,
             models,

@@ -254,6 +254,7 @@ impl Projection {
             }
             LogRecord::Control(Control::Forked {}) => {
                 self.status = Status::Idle;
+                self.last_user_message_id = None;
                 self.tags = None;
             }
             LogRecord::Control(Control::Fence { .. } | Control::RunEnded {}) => {}

@@ -34,7 +34,7 @@ pub enum Control {
     /// HEAD is this event from here on, whatever was added last; without one it is before the first. What is added next hangs
     /// below it.
     Head { event: Option<EventId> },
-    /// What stands before was copied from another conversation, which had a status and tags of its own.
+    /// Before and behind what was copied from another conversation, which had a status, tags and a last message of its own.
     Forked {},
 }
 

@@ -1,18 +1,24 @@
-//! Branches of a conversation: going on from another of its events.
+//! Branches of a conversation: going on from another of its events, in it or in a copy.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use control::conversations::Conversations;
+use control::conversations::{Conversations, Fork, Forked};
 use http::StatusCode;
 use readmodel::index::{ConversationInfo, ConversationState};
 use serde::Deserialize;
-use types::EventId;
+use types::conversation::TITLE_CHARS;
+use types::{ConversationId, EventId};
+use uuid::Uuid;
 
 use super::control::run_fault;
+use super::update::check_tags;
 use crate::answer::json_bytes;
 use crate::auth::Caller;
-use crate::error::{ApiError, ApiResult};
-use crate::extract::{ConversationPath, Json, Query, flag};
+use crate::error::{ApiError, ApiResult, Problem};
+use crate::extract::{ConversationPath, Json, Object, Query, flag};
+use crate::idempotency::Attempt;
 use crate::reading::{Detail, Reading};
 
 /// No event has a longer id.
@@ -51,6 +57,84 @@ pub(super) async fn navigate_conversation(
     check_length("event_id", body.event_id.as_deref())?;
     conversations.navigate(&entry, body.event_id.map(EventId)).await.map_err(run_fault)?;
     answer(&reading, &entry, StatusCode::OK, shape.include_skills)
+}
+
+#[derive(Default, Deserialize, utoipa::ToSchema)]
+pub(super) struct ForkConversationRequest {
+    /// The copy's.
+    #[serde(default)]
+    id: Option<Uuid>,
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    title: Option<String>,
+    #[serde(default)]
+    tags: Option<BTreeMap<String, String>>,
+    /// Whether the copy has cost nothing yet; true if it is not given.
+    #[serde(default)]
+    reset_metrics: Option<bool>,
+    /// Only what leads to this event is copied.
+    #[serde(default)]
+    from_event_id: Option<String>,
+}
+
+/// Copies a conversation, or what leads to one of its events. The copy rests, has no title and no tags but those given, and
+/// works in the same workspace.
+#[utoipa::path(post, path = "/api/conversations/{conversation_id}/fork", tag = "Conversations",
+    params(("conversation_id" = Uuid, Path), ("include_skills" = Option<bool>, Query)),
+    request_body = ForkConversationRequest,
+    responses((status = 201, body = ConversationInfo<'static>),
+        (status = 404, description = "No such conversation, or no such event in it"),
+        (status = 409, description = "There is a conversation with this id"),
+        (status = 507, description = "There is no room for it")))]
+pub(super) async fn fork_conversation(
+    State(conversations): State<Conversations>,
+    State(reading): State<Reading>,
+    caller: Caller,
+    attempt: Attempt,
+    ConversationPath(id): ConversationPath,
+    Query(shape): Query<Shape>,
+    body: Option<Json<Option<Object<ForkConversationRequest>>>>,
+) -> ApiResult<Response> {
+    let body = body.and_then(|Json(body)| body).map(Object::into_inner).unwrap_or_default();
+    let source = conversations.get(&caller.tenant, id);
+    let source =
+        source.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Source conversation not found"))?;
+    // One that an earlier attempt made.
+    if let Some(made) = attempt.conversation().filter(|_| body.id.is_none())
+        && let Some(entry) = conversations.get_stored(&caller.tenant, made).await?
+    {
+        return answer(&reading, &entry, StatusCode::CREATED, shape.include_skills);
+    }
+    let fork = body.into_fork(attempt.conversation())?;
+    match conversations.fork(&source, fork).await.map_err(run_fault)? {
+        Forked::Made(entry) => answer(&reading, &entry, StatusCode::CREATED, shape.include_skills),
+        Forked::Taken(id) => {
+            let taken = format!("Conversation with id {id} already exists");
+            Err(ApiError::new(StatusCode::CONFLICT, taken))
+        }
+        Forked::UnknownEvent(id) => {
+            Err(ApiError::new(StatusCode::NOT_FOUND, format!("Unknown from_event_id: {id}")))
+        }
+    }
+}
+
+impl ForkConversationRequest {
+    fn into_fork(self, attempted: Option<ConversationId>) -> ApiResult<Fork> {
+        if self.title.as_ref().is_some_and(|title| title.chars().count() > TITLE_CHARS) {
+            let msg = "String should have at most 200 characters";
+            return Err(Problem::new("string_too_long", &["body", "title"], msg).into());
+        }
+        let tags = self.tags.unwrap_or_default();
+        check_tags(&tags)?;
+        check_length("from_event_id", self.from_event_id.as_deref())?;
+        Ok(Fork {
+            id: self.id.map(ConversationId).or(attempted),
+            title: self.title,
+            tags,
+            keeps_costs: self.reset_metrics == Some(false),
+            from_event: self.from_event_id.map(EventId),
+        })
+    }
 }
 
 /// What cannot be an event's id is not looked for.

@@ -42,4 +42,5 @@ pub fn routes() -> Routes {
         .routes(routes!(models::switch_llm))
         .routes(routes!(models::switch_profile))
         .routes(routes!(branches::navigate_conversation))
+        .routes(routes!(branches::fork_conversation))
 }

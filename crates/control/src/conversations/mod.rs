@@ -5,19 +5,21 @@
 //! their end also when nobody waits for them. Who may do what is decided before; what is told of a failure, after.
 
 mod branches;
+mod copy;
 mod create;
 mod drive;
 mod end;
 mod first_message;
 mod following;
+mod fork;
 mod secrets;
 mod waiting;
 mod why;
 
 use std::sync::Arc;
 
-use ports::Bus;
 use ports::rpc::Fault;
+use ports::{Bus, EventLog, Kv};
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Index};
 use types::{ConversationId, TenantId};
@@ -29,6 +31,7 @@ use crate::records::Records;
 use crate::{Activity, Tasks};
 pub use create::CreateOutcome;
 pub use drive::{QUICK, Said};
+pub use fork::{Fork, Forked};
 pub use why::{Blocker, Why};
 
 /// The conversations of all tenants, to act on. Cheap to clone.
@@ -39,6 +42,10 @@ pub(crate) struct Inner {
     pub index: Index,
     pub history: Arc<History>,
     pub bus: Arc<dyn Bus>,
+    pub log: Arc<dyn EventLog>,
+    pub kv: Arc<dyn Kv>,
+    /// Bytes that the logs of a sandbox may hold; `None`: whatever there is room for.
+    pub most_stored: Option<u64>,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use ports::rpc::{Code, Fault};
 use readmodel::index::ConversationState;
 use serde_json::Value;
-use types::TenantId;
 use types::calls::Command;
 use types::conversation::ConversationRecord;
 use types::secrets::{SecretSource, check_sources};
+use types::{ConversationId, TenantId};
 
 use super::{Conversations, QUICK};
-use crate::records::{Sealer, open_returned, open_returned_sources};
+use crate::records::{BROKEN, Sealer, open_returned, open_returned_sources};
 
 impl Conversations {
     /// Adds named secrets, or replaces those of the same names. Values that are replaced stay hidden.
@@ -76,6 +76,26 @@ impl Conversations {
         sources: &mut BTreeMap<String, SecretSource>,
     ) -> Result<(), vault::Error> {
         open_returned_sources(&self.0.vault, tenant, sources)
+    }
+
+    /// The stored record of a conversation as one of the conversation `id`: secrets in plain text, and those of the past
+    /// sealed for it.
+    ///
+    /// # Errors
+    /// `Conflict`: a secret does not open.
+    pub(super) fn opened_for(
+        &self,
+        mut record: ConversationRecord,
+        id: ConversationId,
+    ) -> Result<ConversationRecord, Fault> {
+        let (own, other) = (Sealer::new(&self.0.vault, record.id), Sealer::new(&self.0.vault, id));
+        let is_complete = own.open_object(&mut record.agent);
+        if !own.open_sources(&mut record.secrets) || !is_complete {
+            return Err(Fault::new(Code::Conflict, BROKEN));
+        }
+        record.past_secrets = own.past_for(&other, &record.past_secrets);
+        record.id = id;
+        Ok(record)
     }
 
     pub(super) fn seal(&self, record: &mut ConversationRecord) {

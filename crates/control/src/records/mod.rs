@@ -27,7 +27,7 @@ const LIMITS: Limits = Limits::new(1_024, 64 << 20).for_each_subject(64, 16 << 2
 /// Conversations that are asked for at once.
 const MOST_ASKED: usize = 1_000;
 
-const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
+pub(crate) const BROKEN: &str = "A stored secret of this conversation cannot be opened: the server's secret key \
 (OH_SECRET_KEY) is not the one it was sealed with. Give the server that key back as a previous one, or set the \
 model and the secrets again.";
 

@@ -67,6 +67,14 @@ impl Sealer<'_> {
         opened
     }
 
+    /// What is kept, as the conversation of `other` keeps it; without what does not open.
+    pub(crate) fn past_for(&self, other: &Sealer<'_>, past: &KnownValues) -> KnownValues {
+        let mut moved = KnownValues::default();
+        let opened = self.open_past(past);
+        moved.extend(opened.iter().map(|(name, value)| (name.to_owned(), other.seal(value))));
+        moved
+    }
+
     /// Each of those that are kept is opened once, however many come.
     fn keep_past(&self, past: &mut KnownValues, values: &[(&str, &str)]) {
         let names: HashSet<&str> = values.iter().map(|(name, _)| *name).collect();
