@@ -77,8 +77,15 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path, true);
     let conversations_path = settings.conversations_path.clone();
     let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
-    let control_config =
-        serving::control(&gateway_config, conversations_path, Mode::Single, None, outbound.clone());
+    let worktree_root = settings.conversation_worktree_root.clone();
+    let control_config = serving::control(
+        &gateway_config,
+        conversations_path,
+        worktree_root,
+        Mode::Single,
+        None,
+        outbound.clone(),
+    );
     let gateway_config = gateway::check(gateway_config)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;

@@ -80,12 +80,14 @@ fn editor(settings: &Settings, has_own_worker: bool) -> gateway::config::Editor 
 pub fn control(
     gateway: &gateway::Config,
     conversations_path: PathBuf,
+    worktree_root: PathBuf,
     mode: Mode,
     tenant_budget_usd: Option<f64>,
     outbound: Outbound,
 ) -> control::Config {
     control::Config {
         conversations_path,
+        worktree_root,
         mode,
         tenant_budget_usd,
         outbound,

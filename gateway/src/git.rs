@@ -178,6 +178,8 @@ fn unexpected(answer: &GitAnswer) -> ApiError {
         GitAnswer::Diff(_) => "a diff",
         GitAnswer::Commits(_) => "commits",
         GitAnswer::Prepared => "a prepared directory",
+        GitAnswer::Worktree(_) => "a working tree",
+        GitAnswer::Removed => "a removed working tree",
     };
     ApiError::internal(format!("the worker answered with {kind}"))
 }

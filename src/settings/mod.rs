@@ -47,6 +47,7 @@ pub struct Settings {
     /// `None`: a key of this machine's own is made and kept beside the data.
     pub secret_key: Option<SecretString>,
     pub conversations_path: PathBuf,
+    pub conversation_worktree_root: PathBuf,
     pub bash_events_dir: PathBuf,
     pub bash_events_retention: Option<Duration>,
     pub workspace_path: PathBuf,
@@ -88,6 +89,7 @@ impl Settings {
             site: site(source)?,
             secret_key: source.text("secret_key")?.map(Into::into),
             conversations_path: path("conversations_path", "workspace/conversations")?,
+            conversation_worktree_root: path("conversation_worktree_root", "/tmp/conversation-worktrees")?,
             bash_events_dir: path("bash_events_dir", "workspace/bash_events")?,
             bash_events_retention: source.whole("bash_events_retention_seconds")?.map(Duration::from_secs),
             workspace_path: path("workspace_path", "workspace/project")?,

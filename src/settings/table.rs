@@ -169,6 +169,12 @@ pub const SECTIONS: &[Section] = &[
                 "Has one folder a conversation. The server's own state lies beside it in `.manyhands/`.",
             ),
             setting(
+                "conversation_worktree_root",
+                Path,
+                "`/tmp/conversation-worktrees`",
+                "Has the working trees that conversations have for themselves. In a cluster those of workspaces lie in `.worktrees` beside them.",
+            ),
+            setting(
                 "bash_events_dir",
                 Path,
                 "`workspace/bash_events`",

@@ -33,6 +33,8 @@ impl Default for OpenAi {
 pub struct Config {
     /// Shown to workers as the folder above a conversation's own.
     pub conversations_path: PathBuf,
+    /// The folder of the working trees that conversations have for themselves, unless it must lie in their workspaces.
+    pub worktree_root: PathBuf,
     pub mode: Mode,
     /// US dollars that all conversations of a tenant together may spend on models; none: no limit. Kept in a
     /// cluster alone, where model calls go through the control plane.

@@ -99,6 +99,7 @@ impl Control {
         let shelves = Shelves::new(ports.kv.clone(), vault.clone(), work);
         let secrets = TenantSecrets::on(shelves.clone());
         let records = Records::new(&config, vault.clone(), secrets, index);
+        let worktree_root = config.worktree_root.clone();
         let models = Models::new(&config, ports, vault.clone(), index, tasks);
         let server = Server::new(ports.bus.clone(), tasks.tracker.clone(), tasks.drain.clone());
         let server = server.watched(watched(config.calls.clone()));
@@ -134,6 +135,7 @@ impl Control {
             log: ports.log.clone(),
             kv: ports.kv.clone(),
             most_stored,
+            worktree_root,
             workers: workers.clone(),
             records,
             models,

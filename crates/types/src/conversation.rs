@@ -17,6 +17,7 @@ use crate::log::{Control, LogRecord};
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
 use crate::stats::Stats;
+use crate::worktree::Worktree;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -101,6 +102,9 @@ pub struct ConversationRecord {
     pub forked_from_event_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launched_agent_profile: Option<LaunchedAgentProfile>,
+    /// The working tree that its workspace lies in, where one was made for it or for another conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<Worktree>,
     /// The first message, until the worker has stored it; a repeated create delivers it then.
     #[serde(default)]
     pub undelivered: Option<FirstMessage>,

@@ -33,6 +33,7 @@ pub mod stats;
 pub mod subjects;
 pub mod time;
 pub mod tool;
+pub mod worktree;
 
 pub use content::{Content, Message, Role};
 pub use event::{Event, EventBody, Source};

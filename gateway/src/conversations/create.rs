@@ -48,7 +48,7 @@ pub(super) async fn start_conversation(
     attempt: Attempt,
     Query(shape): Query<Shape>,
     headers: HeaderMap,
-    Json(body): Json<StartConversation>,
+    Json(mut body): Json<StartConversation>,
 ) -> ApiResult<Response> {
     trace_headers::check(&headers)?;
     let given = body.conversation_id.map(ConversationId);
@@ -66,11 +66,16 @@ pub(super) async fn start_conversation(
         return answer(&reading, &entry, found, detail);
     }
     let alone = body.wants_its_own_sandbox();
+    let apart = body.take_apart()?;
     let new = id.unwrap_or_else(ConversationId::random);
     let launched = body.launched(&launch, &offer, &caller.tenant).await?;
     let base_url = front.base_url(&headers);
     let record = body.into_record(&offer, &conversations, &base_url, launched, caller.tenant, new)?;
-    match conversations.create(record, alone, id.is_some()).await.map_err(run_fault)? {
+    let created = match apart {
+        None => conversations.create(record, alone, id.is_some()).await,
+        Some(apart) => conversations.create_apart(record, alone, id.is_some(), apart).await,
+    };
+    match created.map_err(run_fault)? {
         CreateOutcome::New(entry) => answer(&reading, &entry, StatusCode::CREATED, detail),
         CreateOutcome::Existing(entry) => answer(&reading, &entry, found, detail),
         CreateOutcome::Taken => Err(ApiError::new(StatusCode::CONFLICT, "This id cannot be used")),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use control::conversations::Conversations;
+use control::conversations::{Apart, Conversations};
 use control::launch::{Launch, Launched};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use super::agent_source::{self, Additions};
 use super::control::analyzer;
 use super::secrets::{check_together, name_those_kept_here, typed_sources};
 use super::update::check_tags;
+use super::worktree_options::ConversationWorktreeOptions;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Object;
 use crate::offer::Offer;
@@ -75,8 +76,11 @@ pub(super) struct StartConversation {
     hook_config: Option<Value>,
     #[serde(default)]
     plugins: Option<Vec<Value>>,
+    /// Whether it works in a git working tree of its own, where its workspace is in a repository.
     #[serde(default)]
     worktree: bool,
+    #[serde(default)]
+    worktree_options: Option<Object<ConversationWorktreeOptions>>,
     #[serde(default)]
     user_id: Option<String>,
     #[serde(default)]
@@ -118,6 +122,13 @@ impl StartConversation {
         let additions = self.agent_launch_additions.as_ref();
         let model = additions.and_then(|Object(additions)| additions.llm_profile_ref.as_deref());
         Ok(Some(launch.of_profile(tenant, id, model, &offer.of_agents()).await?))
+    }
+
+    /// How the working tree of its own is to be made, if it wishes for one.
+    pub(super) fn take_apart(&mut self) -> ApiResult<Option<Apart>> {
+        let options = self.worktree_options.take().map(Object::into_inner).unwrap_or_default();
+        let apart = options.into_apart()?;
+        Ok(self.worktree.then_some(apart))
     }
 
     /// The record, secrets in plain text; its sandbox is not chosen yet. `base_url`: of this server, for the client.
@@ -190,6 +201,7 @@ impl StartConversation {
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             launched_agent_profile: profile,
+            worktree: None,
             refused: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
             tenant,
@@ -207,9 +219,6 @@ impl StartConversation {
                 let msg = "Input should be 'local' or 'docker'";
                 return Err(Problem::new("literal_error", &["body", "conversation_runtime"], msg).into());
             }
-        }
-        if self.worktree {
-            return Err(ApiError::unprocessable("This server does not make worktrees"));
         }
         if self.plugins.as_ref().is_some_and(|plugins| !plugins.is_empty()) {
             return Err(ApiError::unprocessable("This server does not load plugins"));

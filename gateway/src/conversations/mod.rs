@@ -2,6 +2,7 @@
 
 mod agent_source;
 mod branches;
+mod children;
 mod control;
 mod create;
 mod create_body;
@@ -13,6 +14,7 @@ mod secrets;
 mod trace_headers;
 mod update;
 mod why;
+mod worktree_options;
 
 use crate::described::{Routes, routes};
 
@@ -43,4 +45,5 @@ pub fn routes() -> Routes {
         .routes(routes!(models::switch_profile))
         .routes(routes!(branches::navigate_conversation))
         .routes(routes!(branches::fork_conversation))
+        .routes(routes!(children::start_child_conversation))
 }

@@ -20,8 +20,6 @@ pub struct PassedOver {
     pub agent_definitions: Option<Vec<Value>>,
     /// Not used: containers are as the operator has set them up.
     pub container: Option<Value>,
-    /// Not used: no worktrees are made.
-    pub worktree_options: Option<Value>,
     /// Not used: titles come from the first message.
     pub title_llm_profile: Option<String>,
     /// Not used.

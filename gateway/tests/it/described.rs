@@ -58,7 +58,7 @@ async fn fields_that_change_nothing_are_accepted() {
     let described = document["components"]["schemas"]["PassedOver"]["properties"].as_object().unwrap();
     let mut body = create_body();
     let given = json!({"agent_definitions": [{"name": "a"}], "container": {"memory": "1g"},
-        "worktree_options": {"base": "head"}, "title_llm_profile": "p", "prompt": "p",
+        "title_llm_profile": "p", "prompt": "p",
         "observability_span_name": "s", "observability_tags": ["t"], "observability_metadata": {"m": 1},
         "observability_parent_span_context": "c"});
     assert!(described.keys().eq(given.as_object().unwrap().keys().collect::<BTreeSet<_>>()));

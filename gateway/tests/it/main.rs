@@ -9,6 +9,7 @@ mod bash;
 mod branches;
 mod broker;
 mod catalogue;
+mod children;
 mod conversations;
 mod deleting;
 mod described;

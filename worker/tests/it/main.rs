@@ -23,6 +23,7 @@ mod services_extensions;
 mod services_files;
 mod services_git;
 mod services_git_hostile;
+mod services_git_worktrees;
 mod services_mcp;
 mod snapshots;
 mod support;

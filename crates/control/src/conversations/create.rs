@@ -50,7 +50,7 @@ impl Conversations {
         self.0.tasks.spawn(creating).await.map_err(Fault::internal)?
     }
 
-    async fn create_now(
+    pub(super) async fn create_now(
         &self,
         mut record: ConversationRecord,
         alone: bool,
@@ -151,7 +151,11 @@ impl Conversations {
         Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
     }
 
-    async fn sandbox_for(&self, record: &ConversationRecord, alone: bool) -> Result<SandboxId, Fault> {
+    pub(super) async fn sandbox_for(
+        &self,
+        record: &ConversationRecord,
+        alone: bool,
+    ) -> Result<SandboxId, Fault> {
         let parent = record.parent_conversation_id;
         match parent.and_then(|parent| self.0.index.record(&record.tenant, parent)) {
             Some(parent) => Ok(parent.sandbox.clone()),

@@ -33,6 +33,7 @@ impl Conversations {
         let present = self.placement().stored_incarnation(sandbox).await;
         let is_told = present.is_ok_and(|present| told == Some(Told(present)));
         self.0.models.forget(&entry.record()).await;
+        self.leave_worktree(&entry).await;
         match self.placement().left(sandbox, id).await {
             Ok(false) => {}
             Ok(true) => self.rest_empty(sandbox.clone()),

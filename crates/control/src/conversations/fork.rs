@@ -87,14 +87,18 @@ impl Conversations {
         let is_it = |record: &ConversationRecord| *record.created_at == *entry.created_at();
         let mut record = record.filter(is_it).ok_or_else(|| Fault::from(Reason::Missing))?;
         let settings = |projection: &Projection| {
-            (projection.confirmation_policy.clone(), projection.security_analyzer.clone())
+            let tags = projection.tags.clone();
+            (projection.confirmation_policy.clone(), projection.security_analyzer.clone(), tags)
         };
-        let (policy, analyzer) = entry.with_projection(settings);
+        let (policy, analyzer, tags) = entry.with_projection(settings);
         if let Some(policy) = policy {
             record.confirmation_policy = policy;
         }
         if let Some(analyzer) = analyzer {
             record.security_analyzer = analyzer;
+        }
+        if let Some(tags) = tags {
+            record.tags = tags;
         }
         record.created_at = time::utc_now();
         record.undelivered = None;

@@ -5,6 +5,7 @@
 //! their end also when nobody waits for them. Who may do what is decided before; what is told of a failure, after.
 
 mod branches;
+mod children;
 mod copy;
 mod create;
 mod drive;
@@ -15,7 +16,9 @@ mod fork;
 mod secrets;
 mod waiting;
 mod why;
+mod worktree;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ports::rpc::Fault;
@@ -29,10 +32,12 @@ use crate::models::Models;
 use crate::placement::{Placement, Workers};
 use crate::records::Records;
 use crate::{Activity, Tasks};
+pub use children::{Child, Isolation};
 pub use create::CreateOutcome;
 pub use drive::{QUICK, Said};
 pub use fork::{Fork, Forked};
 pub use why::{Blocker, Why};
+pub use worktree::{Apart, BRANCH_PREFIX};
 
 /// The conversations of all tenants, to act on. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +51,8 @@ pub(crate) struct Inner {
     pub kv: Arc<dyn Kv>,
     /// Bytes that the logs of a sandbox may hold; `None`: whatever there is room for.
     pub most_stored: Option<u64>,
+    /// The folder of working trees that may be anywhere.
+    pub worktree_root: PathBuf,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

@@ -1,5 +1,6 @@
 //! Placement by the records of a cluster.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use types::placement::{Lease, Want, Wanted};
 use types::time::unix_ms;
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
-use super::policy::{DEFAULT, place_of};
+use super::policy::{DEFAULT, place_of, worktrees_of};
 use super::{Creation, Fleet, Placement, Policy, Runtimes, SandboxStatus, records};
 
 /// How often a sandbox that others change at the same time is tried to be given up.
@@ -138,6 +139,10 @@ impl Placement for Fleet {
                 None => return rested,
             }
         }
+    }
+
+    fn worktrees_of(&self, path: &str) -> Option<PathBuf> {
+        worktrees_of(self.cluster.policy, &self.cluster.root, path)
     }
 
     fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus> {

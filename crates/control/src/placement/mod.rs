@@ -17,6 +17,8 @@ mod settings;
 mod single;
 mod workers;
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use ports::rpc::Fault;
 use readmodel::index::{RuntimeError, RuntimeInfo, RuntimeStatus};
@@ -115,6 +117,10 @@ pub trait Placement: Send + Sync {
     /// # Errors
     /// Those of the store.
     async fn rest(&self, conversation: ConversationId) -> ports::Result<()>;
+
+    /// The folder of the working trees that are made of the repository at a path, where that decides which sandbox they are in;
+    /// `None`: anywhere outside of the workspaces.
+    fn worktrees_of(&self, path: &str) -> Option<PathBuf>;
 
     /// Where the sandbox stands; `None` where it always runs.
     fn status(&self, sandbox: &SandboxId) -> Option<SandboxStatus>;

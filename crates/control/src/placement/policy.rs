@@ -1,6 +1,6 @@
 //! Which conversations and paths share a sandbox.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Which conversations and paths share a sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,17 @@ pub(super) fn place_of(policy: Policy, root: &Path, path: &str) -> String {
         Policy::Shared | Policy::Conversation => DEFAULT.to_owned(),
         Policy::Workspace => below(root, Path::new(path)).unwrap_or_else(|| DEFAULT.to_owned()),
     }
+}
+
+/// The folder of the working trees that are made of the repository at a path: what lies in it has the same place. `None`: the
+/// path is not below the root, and neither may that folder be.
+pub(super) fn worktrees_of(policy: Policy, root: &Path, path: &str) -> Option<PathBuf> {
+    let first = below(root, Path::new(path))?;
+    let folder = match policy {
+        Policy::Workspace => root.join(first),
+        Policy::Shared | Policy::Conversation => root.to_owned(),
+    };
+    Some(folder.join(".worktrees"))
 }
 
 /// The first name below `root` on the way to `path`, `.` and `..` resolved by name alone.
@@ -60,6 +71,19 @@ mod tests {
             ["", "a", "/", "/tmp/a", "/workspace", "/workspaces/a", "/workspace/a/../..", "workspace/a"]
         {
             assert_eq!(place(path), DEFAULT, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_working_tree_has_the_place_of_its_repository() {
+        let root = Path::new("/workspace");
+        for policy in [Policy::Shared, Policy::Workspace, Policy::Conversation] {
+            for path in ["/workspace/a", "/workspace/a/b", "/workspace/b/../a/x"] {
+                let folder = worktrees_of(policy, root, path).unwrap().join("id/a");
+                let folder = folder.to_str().unwrap();
+                assert_eq!(place_of(policy, root, folder), place_of(policy, root, path), "{path}");
+            }
+            assert_eq!(worktrees_of(policy, root, "/tmp/a"), None);
         }
     }
 

@@ -1,6 +1,8 @@
 //! One process: each tenant has a sandbox, and the worker of the default tenant's always runs. Calls of others are
 //! answered with 503 then.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use ports::rpc::Fault;
 use types::conversation::ConversationRecord;
@@ -66,6 +68,10 @@ impl Placement for Single {
 
     async fn rest(&self, _conversation: ConversationId) -> ports::Result<()> {
         Ok(())
+    }
+
+    fn worktrees_of(&self, _path: &str) -> Option<PathBuf> {
+        None
     }
 
     fn status(&self, _sandbox: &SandboxId) -> Option<SandboxStatus> {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Scope;
 use crate::git::{GitChange, GitCommitsPage, GitDiff};
+use crate::ids::ConversationId;
 use crate::service::{AnswerTo, OfWorker, Service};
+use crate::worktree::{Worktree, WorktreeBase};
 
 /// Gateway to worker, `mh.cmd.<sandbox>.git`. Answered with [`GitAnswer`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,19 @@ pub enum GitCall {
     Prepare {
         path: String,
     },
+    /// Makes a working tree of the repository of `source` in a folder of the conversation below `parent`, with a branch of
+    /// its own; none where there is no commit. Invalid: `base` is no commit.
+    AddWorktree {
+        source: String,
+        parent: String,
+        conversation: ConversationId,
+        base: WorktreeBase,
+        branch: String,
+    },
+    /// Removes one; its branch stays.
+    RemoveWorktree {
+        worktree: Worktree,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +59,8 @@ pub enum GitAnswer {
     Diff(GitDiff),
     Commits(GitCommitsPage),
     Prepared,
+    Worktree(Option<Worktree>),
+    Removed,
 }
 
 impl Service for GitCall {
@@ -54,7 +71,7 @@ impl Service for GitCall {
             Self::Changes { .. } | Self::Diff { .. } | Self::Commits { .. } | Self::CommitChanges { .. } => {
                 true
             }
-            Self::Prepare { .. } => false,
+            Self::Prepare { .. } | Self::AddWorktree { .. } | Self::RemoveWorktree { .. } => false,
         }
     }
 }

@@ -68,6 +68,7 @@ pub fn config() -> Config {
     };
     let control = control::Config {
         conversations_path: "workspace/conversations".into(),
+        worktree_root: "/worktrees".into(),
         mode: Mode::Single,
         tenant_budget_usd: None,
         outbound: Outbound::default(),

@@ -141,6 +141,7 @@ impl Server {
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             launched_agent_profile: None,
+            worktree: None,
             undelivered: None,
             refused: None,
         };

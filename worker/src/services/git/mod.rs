@@ -9,6 +9,7 @@ mod prepare;
 mod program;
 mod repository;
 mod view;
+mod worktree;
 
 use std::path::PathBuf;
 
@@ -70,6 +71,17 @@ impl Service {
                 place::check(&path)?;
                 self.template.prepare(&path).await?;
                 Ok(GitAnswer::Prepared)
+            }
+            GitCall::AddWorktree { source, parent, conversation, base, branch } => {
+                let (source, parent) = (self.default_cwd.join(source), self.default_cwd.join(parent));
+                place::check(&source)?;
+                place::check(&parent)?;
+                let wish = worktree::Wish { source, parent, conversation, base, branch };
+                Ok(GitAnswer::Worktree(worktree::add(wish).await?))
+            }
+            GitCall::RemoveWorktree { worktree } => {
+                worktree::remove(&worktree).await?;
+                Ok(GitAnswer::Removed)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The repository that a folder is in.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::find::{self, Around};
@@ -62,6 +62,16 @@ impl Repository {
     /// The address of the remote `origin`, as it is configured.
     pub(crate) fn origin(&self) -> Option<&str> {
         self.view.origin.as_deref()
+    }
+
+    /// Has git see its working trees, and make new ones.
+    pub(super) fn show_worktrees(&self) -> io::Result<()> {
+        self.view.with_worktrees()
+    }
+
+    /// Has the new working tree at `root` know where it belongs.
+    pub(super) fn put_link_right(&self, root: &Path) -> io::Result<()> {
+        self.view.put_link_right(root)
     }
 
     /// The commit that a name means, if it means one.

@@ -22,9 +22,13 @@ use uuid::Uuid;
 
 use super::find::Tree;
 use super::program::{Failure, Git, parts};
+use tools::hands;
 use tools::open::{self, Symlink};
 
 const LONGEST_CONFIG: u64 = 1024 * 1024;
+
+/// Where a repository keeps its working trees.
+const WORKTREES: &str = "worktrees";
 
 /// What a repository may say about itself.
 const BELIEVED: [&str; 14] = [
@@ -89,6 +93,30 @@ impl View {
             }
         }
         Ok(())
+    }
+
+    /// Has git see the working trees of the repository, and make new ones.
+    pub(super) fn with_worktrees(&self) -> io::Result<()> {
+        let worktrees = self.worktrees();
+        hands::make_folders(&worktrees)?;
+        match symlink(worktrees, self.folder.join(WORKTREES)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    }
+
+    /// The link of a new working tree leads to this view, which will be gone.
+    pub(super) fn put_link_right(&self, root: &Path) -> io::Result<()> {
+        let link = root.join(".git");
+        let text =
+            String::from_utf8_lossy(&open::content(&link, Symlink::Refuse, LONGEST_CONFIG)?).into_owned();
+        let name = Path::new(text.trim_end()).file_name().ok_or(io::ErrorKind::InvalidData)?;
+        let place = self.worktrees().join(name);
+        fs::write(&link, format!("gitdir: {}\n", place.display()))
+    }
+
+    fn worktrees(&self) -> PathBuf {
+        self.objects.with_file_name(WORKTREES)
     }
 
     /// Git on this view, in a folder of the working tree.

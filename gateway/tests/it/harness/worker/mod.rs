@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use types::calls::{BashCall, Command, ConversationCall, FileCall, GitAnswer, GitCall};
 use types::git::{GitChange, GitChangeStatus};
 use types::service::OfWorker;
+use types::worktree::Worktree;
 use types::{ConversationId, Epoch, SandboxId};
 
 use conversations::State;
@@ -138,6 +139,14 @@ fn git(call: GitCall) -> Answer {
             let path = format!("{path} {}", reference.unwrap_or_default());
             ok(GitAnswer::Changes(vec![GitChange { status: GitChangeStatus::Added, path }]))
         }
+        // There is a repository where the path says so.
+        GitCall::AddWorktree { source, parent, conversation, branch, .. } => {
+            let root = format!("{parent}/{conversation}/repository");
+            let is_there = source.starts_with("/repository");
+            let made = Worktree { conversation, folder: root.clone(), root, source, branch };
+            ok(GitAnswer::Worktree(is_there.then_some(made)))
+        }
+        GitCall::RemoveWorktree { .. } => ok(GitAnswer::Removed),
         _ => Err(Fault::internal("secret text about the inside")),
     }
 }
