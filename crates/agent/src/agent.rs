@@ -7,6 +7,7 @@ use types::agent::{AgentConfig, LlmConfig};
 use types::calls::WorkingCopy;
 use types::conversation::{Projection, Status};
 use types::event::{Source, StateUpdate};
+use types::goal::Goal;
 use types::model::{ModelRequest, ToolSchema};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
@@ -40,6 +41,8 @@ pub struct Agent {
     pub(crate) ready: HashMap<EventId, ToolAction>,
     pub(crate) phase: Phase,
     pub(crate) run: Run,
+    /// The newest one, whether it is worked on or not.
+    pub(crate) goal: Option<Goal>,
     pub(crate) calls: u64,
 }
 
@@ -59,6 +62,10 @@ pub(crate) enum Phase {
     },
     /// Tools.
     Acting(Batch),
+    /// A word on how far the goal is reached, between two runs.
+    Judging {
+        call: u64,
+    },
 }
 
 /// The run under way, or the last one.
@@ -86,7 +93,7 @@ impl Agent {
         let Setup { mut copy, config, vision, toolbox, projection, past } = setup;
         leave_out_unneeded(&mut copy);
         let position = Position::of(&projection);
-        let Projection { status, stats, confirmation_policy, security_analyzer, .. } = projection;
+        let Projection { status, stats, confirmation_policy, security_analyzer, goal, .. } = projection;
         let mut agent = Self {
             offered: schema::offered(toolbox.definitions()),
             condenser: config.condenser.as_ref().and_then(Condenser::read),
@@ -103,6 +110,7 @@ impl Agent {
             ready: HashMap::new(),
             phase: Phase::Resting,
             run: Run::default(),
+            goal,
             calls: 0,
         };
         agent.forget_single_calls();
@@ -123,6 +131,7 @@ impl Agent {
             stats: self.stats.clone(),
             confirmation_policy: Some(self.policy.clone()),
             security_analyzer: Some(self.analyzer.clone()),
+            goal: self.goal.clone(),
             ..Projection::default()
         };
         self.position.note(&mut projection);
@@ -141,11 +150,12 @@ impl Agent {
         std::mem::take(&mut self.past)
     }
 
-    /// Sets right what a crash left: a run that is not one any more becomes an error, and every open call
-    /// that nobody is to confirm gets a result that says its outcome is unknown. To be called once, before
-    /// [`Self::handle`]. Nothing to do: empty.
+    /// Sets right what a crash left: a goal that nobody works on is interrupted, a run that is not one any more becomes
+    /// an error, and every open call that nobody is to confirm gets a result that says its outcome is unknown. To be
+    /// called once, before [`Self::handle`]. Nothing to do: empty.
     pub fn recover(&mut self, env: &mut dyn Env) -> Vec<Effect> {
         let mut draft = Draft::new(env);
+        self.interrupt_goal(&mut draft);
         recover::close_what_crashed(self, &mut draft);
         draft.finish()
     }
@@ -153,6 +163,7 @@ impl Agent {
     /// As [`Self::recover`], of a log that refused what came next: says `why` in an event.
     pub fn give_up(&mut self, why: &GivenUp<'_>, env: &mut dyn Env) -> Vec<Effect> {
         let mut draft = Draft::new(env);
+        self.interrupt_goal(&mut draft);
         recover::close_what_was_refused(self, &mut draft, why);
         draft.finish()
     }
@@ -175,6 +186,11 @@ impl Agent {
             Input::SetTags(tags) => settings::set_tags(self, &mut draft, &tags),
             Input::SwitchLlm { llm, vision } => settings::switch_llm(self, &mut draft, llm, vision),
             Input::Condense => self.condense_now(&mut draft)?,
+            Input::StartGoal { objective, max_iterations } => {
+                self.start_goal(&mut draft, objective, max_iterations)?;
+            }
+            Input::StopGoal => self.interrupt_goal(&mut draft),
+            Input::ResumeGoal => self.resume_goal(&mut draft)?,
             Input::Navigate { to, past } => self.navigate(&mut draft, to, past)?,
             Input::ModelAnswered { call, result } => self.model_answered(&mut draft, call, result),
             Input::ToolFinished { action_id, outcome } => {

@@ -16,6 +16,7 @@ mod condense;
 mod confirm;
 mod convert;
 mod failure;
+mod goal;
 mod journal;
 mod message;
 mod observation;

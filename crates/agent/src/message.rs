@@ -11,7 +11,8 @@ use crate::prompt;
 use crate::protocol::Refusal;
 
 impl Agent {
-    /// Stores a user message. A run under way takes it up; otherwise it waits for the next one.
+    /// Stores a user message. A run under way takes it up; otherwise it waits for the next one. Nobody works towards a goal
+    /// any more.
     pub(crate) fn take_message(
         &mut self,
         draft: &mut Draft<'_>,
@@ -22,6 +23,19 @@ impl Agent {
         if message.role != Role::User {
             return Err(Refusal::Invalid("a message to the agent must have the role 'user'".to_owned()));
         }
+        self.interrupt_goal(draft);
+        self.hear(draft, message, sender, id);
+        Ok(())
+    }
+
+    /// The same, whoever speaks as the user.
+    pub(crate) fn hear(
+        &mut self,
+        draft: &mut Draft<'_>,
+        message: Message,
+        sender: Option<String>,
+        id: Option<EventId>,
+    ) {
         self.open(draft);
         if matches!(self.status, Status::Finished | Status::Stuck) {
             self.set_status(draft, Status::Idle);
@@ -38,7 +52,6 @@ impl Agent {
         self.record_as(draft, id.clone(), Source::User, EventBody::MessageEvent(body));
         self.announce(draft, "last_user_message_id", Some(id.0.into()));
         self.run.unseen_message = !matches!(self.phase, Phase::Resting);
-        Ok(())
     }
 
     /// Puts the system prompt first, unless it is there.

@@ -14,6 +14,7 @@ const NEVER_STARTED: &str = "Tool call cancelled by interrupt.";
 impl Agent {
     /// Paused from now on; a step in flight is still finished, and then the run ends.
     pub(crate) fn pause(&mut self, draft: &mut Draft<'_>) {
+        self.interrupt_goal(draft);
         let stoppable = matches!(self.status, Status::Idle | Status::Running);
         if stoppable {
             self.set_status(draft, Status::Paused);
@@ -27,8 +28,9 @@ impl Agent {
 
     /// Cancels what runs. Without a run it is a pause.
     pub(crate) fn interrupt(&mut self, draft: &mut Draft<'_>) {
+        self.interrupt_goal(draft);
         match std::mem::replace(&mut self.phase, Phase::Resting) {
-            Phase::Resting => return self.pause(draft),
+            Phase::Resting | Phase::Judging { .. } => return self.pause(draft),
             Phase::Condensing { work, .. } if !work.goes_on => {
                 draft.effect(Effect::CancelModel);
                 return self.pause(draft);

@@ -69,6 +69,15 @@ pub enum Input {
     },
     /// Shortens the history now.
     Condense,
+    /// Works towards a goal from now on: a run, and others behind it as long as it is not reached.
+    StartGoal {
+        objective: String,
+        max_iterations: u32,
+    },
+    /// Works towards no goal any more; a run under way goes on.
+    StopGoal,
+    /// Goes on with the goal that was interrupted.
+    ResumeGoal,
     /// Goes on from another event, or from before the first one.
     Navigate {
         to: Option<EventId>,

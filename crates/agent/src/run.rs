@@ -127,7 +127,11 @@ impl Agent {
     pub(crate) fn end_run(&mut self, draft: &mut Draft<'_>) {
         self.phase = Phase::Resting;
         self.run.pausing = false;
+        let is_round = self.run_belongs_to_goal(draft);
         draft.control(Control::RunEnded {});
+        if is_round {
+            self.judge(draft);
+        }
     }
 
     fn call_model(&mut self, draft: &mut Draft<'_>) {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::announced;
 use crate::content::Message;
 use crate::event::{Event, EventBody, Head, StateUpdate};
+use crate::goal::Goal;
 use crate::ids::{ConversationId, SandboxId, Seq, TenantId};
 use crate::known_values::KnownValues;
 use crate::log::{Control, LogRecord};
@@ -191,6 +192,9 @@ pub struct Projection {
     pub security_analyzer: Option<Option<SecurityAnalyzer>>,
     #[serde(default)]
     pub tags: Option<BTreeMap<String, String>>,
+    /// The newest one.
+    #[serde(default)]
+    pub goal: Option<Goal>,
     /// Those of [`announced::KEYS`] that state updates announced.
     #[serde(default)]
     pub other: Map<String, Value>,
@@ -199,8 +203,8 @@ pub struct Projection {
 const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
 
 /// The keys of state updates with a field of their own.
-const FOLDED: [&str; 5] =
-    ["execution_status", "last_user_message_id", "confirmation_policy", "security_analyzer", "tags"];
+const FOLDED: [&str; 6] =
+    ["execution_status", "last_user_message_id", "confirmation_policy", "security_analyzer", "tags", "goal"];
 
 /// What a state update says, its value unread.
 #[derive(Deserialize)]
@@ -288,6 +292,7 @@ impl Projection {
             "confirmation_policy" => self.confirmation_policy = read(value),
             "security_analyzer" => self.security_analyzer = Some(read(value)),
             "tags" => self.tags = read(value),
+            "goal" => self.goal = read(value),
             key => {
                 self.other.insert(key.to_owned(), value);
             }

@@ -18,6 +18,7 @@ pub mod event;
 pub mod extensions;
 pub mod files;
 pub mod git;
+pub mod goal;
 mod hex;
 pub mod ids;
 pub mod known_values;

@@ -6,6 +6,7 @@ mod children;
 mod control;
 mod create;
 mod create_body;
+mod goal;
 mod make;
 mod models;
 mod read;
@@ -46,4 +47,7 @@ pub fn routes() -> Routes {
         .routes(routes!(branches::navigate_conversation))
         .routes(routes!(branches::fork_conversation))
         .routes(routes!(children::start_child_conversation))
+        .routes(routes!(goal::start_goal))
+        .routes(routes!(goal::stop_goal))
+        .routes(routes!(goal::resume_goal))
 }

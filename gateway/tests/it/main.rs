@@ -20,6 +20,7 @@ mod extensions;
 mod facade;
 mod files;
 mod first_messages;
+mod goals;
 mod harness;
 mod hostile;
 mod idempotency;

@@ -66,6 +66,14 @@ impl Actor {
             Command::AddSecrets { secrets } => self.add_secrets(secrets, reply).await,
             Command::SwitchLlm { llm } => self.switch_llm(llm, reply).await,
             Command::Ask { question } => self.ask(&question, reply),
+            Command::StartGoal { objective, max_iterations } => {
+                let text = objective.clone();
+                self.start(Input::StartGoal { objective, max_iterations }, reply).await?;
+                self.name_after(&text);
+                Ok(())
+            }
+            Command::StopGoal {} => self.take(Input::StopGoal, reply).await,
+            Command::ResumeGoal {} => self.start(Input::ResumeGoal, reply).await,
             Command::Navigate { event } => self.navigate(event, reply).await,
             Command::Wake {} => self.accept(reply),
             // Deleting goes through the registry, past the commands that wait.

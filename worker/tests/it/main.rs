@@ -5,6 +5,7 @@ mod branches;
 mod commands;
 mod deleted;
 mod faults;
+mod goals;
 mod lease;
 mod long;
 mod recovery;

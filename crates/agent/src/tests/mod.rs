@@ -7,6 +7,7 @@ mod failing;
 mod flow;
 mod pausing;
 mod properties;
+mod pursuing;
 mod recovering;
 mod sim;
 pub mod support;

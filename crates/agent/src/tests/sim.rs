@@ -13,6 +13,7 @@ use types::{Event, EventBody, EventId, Message, Role};
 
 use super::support::{TestEnv, completion, setup, shape};
 use crate::Agent;
+use crate::agent::Phase;
 use crate::protocol::{Effect, Input, LogItem, Refusal, ToolOutcome};
 
 pub struct Sim {
@@ -57,6 +58,7 @@ impl Sim {
 
     pub fn input(&mut self, input: Input) -> Result<(), Refusal> {
         let was_running = self.agent.is_running();
+        let was_judging = self.is_judging();
         let effects = self.agent.handle(input, &mut self.env)?;
         let ended = effects.iter().any(|effect| {
             matches!(effect, Effect::Append(items) if items.last() == Some(&LogItem::Control(Control::RunEnded {})))
@@ -66,7 +68,7 @@ impl Sim {
         });
         self.perform(effects);
         if was_running && !self.agent.is_running() {
-            assert!(ended || condensed, "a run ended without saying so: {:?}", self.shapes());
+            assert!(ended || condensed || was_judging, "a run ended without saying so: {:?}", self.shapes());
         }
         Ok(())
     }
@@ -78,7 +80,8 @@ impl Sim {
                 Effect::CallModel { call, usage_id, request, .. } => {
                     assert!(self.calling.is_none(), "two model calls at once");
                     assert_paired(&request);
-                    let allowed = usage_id == "condenser" || self.agent.status() == Status::Running;
+                    let beside = usage_id == "condenser" || self.is_judging();
+                    let allowed = beside || self.agent.status() == Status::Running;
                     assert!(allowed, "a step was begun in status {:?}", self.agent.status());
                     self.calling = Some((call, usage_id, request));
                 }
@@ -129,6 +132,11 @@ impl Sim {
         let expected = head.or_else(|| self.events().next().map(|_| ROOT.to_owned()));
         assert_eq!(event.parent_id, expected, "the chain is unbroken");
         assert!(self.ids.insert(event.id.clone()), "ids are unique");
+    }
+
+    /// Whether the call under way is that of a judge.
+    pub fn is_judging(&self) -> bool {
+        matches!(self.agent.phase, Phase::Judging { .. })
     }
 
     /// The process dies and another one takes over.

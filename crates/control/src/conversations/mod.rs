@@ -13,6 +13,7 @@ mod end;
 mod first_message;
 mod following;
 mod fork;
+mod goal;
 mod secrets;
 mod waiting;
 mod why;

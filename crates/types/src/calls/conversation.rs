@@ -73,6 +73,15 @@ pub enum Command {
     },
     /// Asks the condenser now. Invalid: there is none.
     Condense {},
+    /// Starts to work towards a goal. Conflict: a run is active, or a goal is worked on. Busy: no run slot is free.
+    StartGoal {
+        objective: String,
+        max_iterations: u32,
+    },
+    /// Nobody works towards a goal any more; a run under way goes on.
+    StopGoal {},
+    /// Goes on with the goal that was interrupted. Invalid: there is none. Else as [`Command::StartGoal`].
+    ResumeGoal {},
     /// Moves HEAD to an event, or before the first one: the agent goes on from there, and what it leaves stays in the log.
     /// Conflict: a run is active. NotFound, with a text: the log has no such event.
     Navigate {

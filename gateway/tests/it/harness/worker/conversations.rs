@@ -111,6 +111,13 @@ impl Worker {
                 let text = Some(format!("You asked: {question}"));
                 return Ok(CommandDone { seq: state.tail, text });
             }
+            Command::StartGoal { .. } if state.status == "running" => {
+                return Err(Reason::AlreadyRunning.into());
+            }
+            Command::StartGoal { .. } if script.busy => return Err(Reason::RunLimit.into()),
+            Command::StartGoal { .. } => self.begin_run(id, &mut state, shared.clone(), script).await,
+            Command::StopGoal {} => {}
+            Command::ResumeGoal {} => return Err(Fault::new(Code::Invalid, "no_resumable_goal")),
             Command::Navigate { event } => {
                 let head = vec![Item::Control(Control::Head { event })];
                 self.append(id, &mut state, head).await;
