@@ -9,6 +9,7 @@ mod create_body;
 mod goal;
 mod make;
 mod models;
+mod other_agents;
 mod read;
 mod runtime;
 mod secrets;
@@ -50,4 +51,6 @@ pub fn routes() -> Routes {
         .routes(routes!(goal::start_goal))
         .routes(routes!(goal::stop_goal))
         .routes(routes!(goal::resume_goal))
+        .routes(routes!(other_agents::load_plugin))
+        .routes(routes!(other_agents::switch_acp_model))
 }

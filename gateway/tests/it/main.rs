@@ -31,6 +31,7 @@ mod kept_secrets;
 mod launch;
 mod mcp;
 mod metrics;
+mod other_agents;
 mod placing;
 mod profiles;
 mod repositories;

@@ -14,6 +14,7 @@ mod first_message;
 mod following;
 mod fork;
 mod goal;
+mod marketplaces;
 mod secrets;
 mod waiting;
 mod why;
