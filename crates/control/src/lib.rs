@@ -48,7 +48,7 @@ use vault::Vault;
 pub use activity::Activity;
 use commands::Commands;
 pub use config::{Config, GITHUB, Mode, OpenAi};
-use conversations::Conversations;
+use conversations::{Conversations, InHand};
 pub use ground::Ground;
 use models::Models;
 use placement::{Fleet, Single, Workers};
@@ -136,6 +136,7 @@ impl Control {
             kv: ports.kv.clone(),
             most_stored,
             worktree_root,
+            in_hand: InHand::default(),
             workers: workers.clone(),
             records,
             models,

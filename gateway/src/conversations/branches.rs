@@ -100,13 +100,21 @@ pub(super) async fn fork_conversation(
     let source =
         source.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Source conversation not found"))?;
     // One that an earlier attempt made.
-    if let Some(made) = attempt.conversation().filter(|_| body.id.is_none())
+    let made = body.id.map(ConversationId).filter(|_| attempt.is_repeated()).or(attempt.conversation());
+    if let Some(made) = made
         && let Some(entry) = conversations.get_stored(&caller.tenant, made).await?
+        && entry.record().forked_from_conversation_id == Some(id)
     {
         return answer(&reading, &entry, StatusCode::CREATED, shape.include_skills);
     }
+    let is_named = body.id.is_some();
     let fork = body.into_fork(attempt.conversation())?;
-    match conversations.fork(&source, fork).await.map_err(run_fault)? {
+    let mut forked = conversations.fork(&source, fork.clone()).await.map_err(run_fault)?;
+    // The gateway of an earlier attempt has died while it copied.
+    if matches!(forked, Forked::Taken(_)) && !is_named {
+        forked = conversations.fork(&source, Fork { id: None, ..fork }).await.map_err(run_fault)?;
+    }
+    match forked {
         Forked::Made(entry) => answer(&reading, &entry, StatusCode::CREATED, shape.include_skills),
         Forked::Taken(id) => {
             let taken = format!("Conversation with id {id} already exists");

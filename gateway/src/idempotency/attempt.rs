@@ -30,6 +30,12 @@ impl Attempt {
         self.0.as_ref().map(|keyed| ConversationId(keyed.id))
     }
 
+    /// Whether an earlier attempt may have acted.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.0.as_ref().is_some_and(|keyed| keyed.again)
+    }
+
     /// The event a message is to become.
     #[must_use]
     pub fn event(&self) -> Option<Once> {

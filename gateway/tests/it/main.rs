@@ -11,6 +11,7 @@ mod broker;
 mod catalogue;
 mod children;
 mod conversations;
+mod copies;
 mod deleting;
 mod described;
 mod edge;

@@ -1,19 +1,28 @@
-//! Copying the log of a conversation to that of another one, which has no record yet: nobody else knows of it, and the store
-//! takes the beginning of a log from one writer alone. So of two that copy to one log one is refused, with nothing mixed.
-//! A copy begins and ends with `forked`.
+//! Copying the log of a conversation to that of another one, which has no record yet.
+//!
+//! **A copy begins and ends with `forked`.** The store takes the beginning of a log from one writer alone, so of two that copy
+//! to one log one is refused, with nothing mixed. The first `forked` also keeps a copy and a conversation that somebody else
+//! makes under its id apart: the copy is begun and then the record looked for, a record is stored and then the log looked at. So
+//! at least one of the two sees the other, and gives way: the copy ends where it has begun, or the record is withdrawn.
+//!
+//! **What a crash leaves** is a copy without a record. In one process it is removed by who needs its id; in a cluster another
+//! gateway may be copying this moment, so the id is taken until the store is swept.
 
 use std::mem::take;
 
 use bytes::Bytes;
 use ports::log::Pages;
 use ports::storage::Sums;
-use ports::{Error, Result};
+use ports::{Error, Record, Result};
+use serde::Deserialize;
+use types::announced;
 use types::branch::Branch;
 use types::event::Head;
 use types::log::{Control, LogRecord};
-use types::{LogId, SandboxId, Seq};
+use types::{ConversationId, LogId, SandboxId, Seq};
 
 use super::Conversations;
+use crate::placement::Creation;
 
 /// Records that are read at once.
 const PAGE: usize = 256;
@@ -43,31 +52,87 @@ struct Copy<'a> {
 }
 
 impl Conversations {
-    /// Copies what `from` has now to `to`, which is empty. What goes wrong on the way leaves nothing.
+    /// Copies what `from` has now to `to`, the log of the conversation `id`. Where it ends. What goes wrong on the way leaves
+    /// nothing.
     ///
     /// # Errors
-    /// `Conflict`: somebody else has begun that log. `Full`: there is no room. Those of the store.
-    pub(super) async fn copy_log(&self, from: &LogId, to: &LogId, which: &Which) -> Result<()> {
+    /// `Conflict`: that conversation is there, or somebody else makes it. `NotFound`: the source was deleted meanwhile. `Full`:
+    /// there is no room. Those of the store.
+    pub(super) async fn copy_log(
+        &self,
+        from: &LogId,
+        id: ConversationId,
+        to: &LogId,
+        which: &Which,
+    ) -> Result<Seq> {
         let mut copy = Copy { to, tail: Seq::ZERO, events: 0, stored: 0, records: Vec::new(), bytes: 0 };
-        let copied = self.copy_all(from, &mut copy, which).await;
-        if copied.is_err() && copy.tail > Seq::ZERO {
-            self.discard_copy(to).await;
-            self.count(to.sandbox(), -signed(copy.stored)).await;
+        self.remove_left_copy(id, to).await?;
+        if let Err(error) = self.begin_copy(&mut copy).await {
+            if matches!(error, Error::Unavailable(_)) {
+                // Perhaps it is begun all the same.
+                self.discard_copy(to).await;
+            }
+            return Err(error);
         }
-        copied
+        // Whoever has stored it before the copy was begun may have opened it by now. The mark says nothing there.
+        if self.0.index.read(id).await?.is_some() {
+            return Err(Error::Conflict { tail: Some(copy.tail) });
+        }
+        let copied = self.copy_all(from, &mut copy, which).await;
+        match copied {
+            Ok(()) => Ok(copy.tail),
+            // Somebody else has written there.
+            Err(Error::Conflict { tail }) => Err(Error::Conflict { tail }),
+            Err(error) => {
+                self.discard_copy(to).await;
+                self.count(to.sandbox(), -signed(copy.stored)).await;
+                Err(error)
+            }
+        }
     }
 
-    /// Removes a log that was copied and has no record.
+    /// Whether the log begins as a copy does.
+    pub(super) async fn is_copy(&self, log: &LogId) -> Result<bool> {
+        let first = self.0.log.read(log, Seq::ZERO, 1).await?;
+        let is_mark = |record: &Record| {
+            matches!(LogRecord::decode(&record.payload), Ok(LogRecord::Control(Control::Forked {})))
+        };
+        Ok(first.first().is_some_and(is_mark))
+    }
+
+    /// Removes a copy to this log that a crash has left, where nobody else can be making one. Whoever calls it has the id
+    /// in hand.
+    pub(super) async fn remove_left_copy(&self, id: ConversationId, log: &LogId) -> Result<()> {
+        let is_alone = self.placement().creation() == Creation::Complete;
+        if is_alone && self.is_copy(log).await? && self.0.index.read(id).await?.is_none() {
+            self.0.log.delete(log).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was copied, unless a conversation has it.
     pub(super) async fn discard_copy(&self, log: &LogId) {
-        if let Err(error) = self.0.log.delete(log).await {
+        let discarded = async {
+            let extent = self.0.log.extent(log).await?;
+            let id = log.of_conversation().ok_or(Error::NotFound)?;
+            match self.0.index.read(id).await? {
+                Some(_) => Ok(()),
+                None => self.0.log.remove(log, extent).await,
+            }
+        };
+        if let Err(error) = discarded.await {
             tracing::warn!(%log, %error, "a copy that nobody knows of is left for now");
         }
     }
 
+    async fn begin_copy(&self, copy: &mut Copy<'_>) -> Result<()> {
+        copy.push(LogRecord::Control(Control::Forked {}))?;
+        self.store_copied(copy).await
+    }
+
     async fn copy_all(&self, from: &LogId, copy: &mut Copy<'_>, which: &Which) -> Result<()> {
         let end = self.0.log.tail(from).await?;
-        // Whoever sweeps knows by it that the log may have no record yet.
-        copy.push(LogRecord::Control(Control::Forked {}))?;
+        let mut read = Seq::ZERO;
         let mut pages = Pages::new(self.0.log.as_ref(), from, Seq::ZERO, PAGE);
         while let Some(page) = pages.next().await? {
             for record in page.iter().take_while(|record| record.seq <= end) {
@@ -75,11 +140,16 @@ impl Conversations {
                     self.store_copied(copy).await?;
                 }
                 copy.take(&record.payload, which)?;
+                read = record.seq;
             }
             // What is added meanwhile is not part of it.
             if page.last().is_some_and(|last| last.seq >= end) {
                 break;
             }
+        }
+        // It was deleted meanwhile: its front goes first, or all at once.
+        if read < end || self.0.log.tail(from).await? < end {
+            return Err(Error::NotFound);
         }
         if copy.is_full_with(0) {
             self.store_copied(copy).await?;
@@ -145,9 +215,11 @@ impl Copy<'_> {
 }
 
 impl Which {
+    /// What of a conversation's state has no place in its record is told by state updates, which are on no branch.
     fn has(&self, event: &str) -> bool {
         let Some(branch) = &self.branch else { return true };
-        Head::of(event).is_ok_and(|head| branch.contains(&head.id))
+        let Ok(head) = Head::of(event) else { return false };
+        branch.contains(&head.id) || head.kind == "ConversationStateUpdateEvent" && is_of_the_agent(event)
     }
 
     fn has_control(&self, control: &Control) -> bool {
@@ -159,6 +231,15 @@ impl Which {
             Control::Fence { .. } | Control::RunEnded {} | Control::Forked {} => false,
         }
     }
+}
+
+fn is_of_the_agent(update: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Update {
+        key: String,
+    }
+    let update: Option<Update> = serde_json::from_str(update).ok();
+    update.is_some_and(|Update { key }| key == "agent" || announced::KEYS.contains(&key.as_str()))
 }
 
 fn signed(bytes: u64) -> i64 {
@@ -219,6 +300,19 @@ mod tests {
         assert_eq!(copied(&which), ["0a", "models", "usage", "1b", "head", "2c"]);
         let which = Which { branch: None, has_costs: false };
         assert_eq!(copied(&which), ["0a", "1b", "head", "2c"]);
+    }
+
+    /// Else thoughts that an earlier model has signed went to the present one.
+    #[test]
+    fn a_branch_knows_of_all_changes_of_its_agent() {
+        let update = |id: &str, key: &str| {
+            let update =
+                json!({"id": id, "timestamp": "t", "kind": "ConversationStateUpdateEvent", "key": key});
+            update.to_string()
+        };
+        let which = Which { branch: Some(Branch::default()), has_costs: false };
+        assert!(which.has(&update("u", "agent")) && which.has(&update("v", "invoked_skills")));
+        assert!(!which.has(&update("w", "tags")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ports::rpc::{Code, Fault};
 use readmodel::index::{ConversationState, Created};
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::ConversationRecord;
-use types::{SandboxId, Seq, TenantId};
+use types::{LogId, SandboxId, Seq, TenantId};
 
 use super::Conversations;
 use crate::placement::Creation;
@@ -27,7 +27,7 @@ pub enum CreateOutcome {
     New(Arc<ConversationState>),
     /// Its tenant has one with this id.
     Existing(Arc<ConversationState>),
-    /// Another tenant has one with this id.
+    /// Another tenant has one with this id, or one is being copied to it.
     Taken,
 }
 
@@ -56,13 +56,17 @@ impl Conversations {
         alone: bool,
         knows_its_id: bool,
     ) -> Result<CreateOutcome, Fault> {
-        record.sandbox = self.sandbox_for(&record, alone).await?;
+        // Where it has a working tree its sandbox was found before.
+        if record.worktree.is_none() {
+            record.sandbox = self.sandbox_for(&record, alone).await?;
+        }
         self.seal(&mut record);
         if self.placement().creation() == Creation::BeforeItsWorker {
             return self.create_first(record, alone, knows_its_id).await;
         }
-        let (created, ()) = tokio::join!(self.0.index.create(&record), self.prepare(&record));
-        let entry = match created? {
+        let (created, ()) = tokio::join!(self.store(&record), self.prepare(&record));
+        let Some(created) = created? else { return Ok(CreateOutcome::Taken) };
+        let entry = match created {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
             Created::New(entry) => entry,
         };
@@ -121,7 +125,8 @@ impl Conversations {
         {
             tracing::warn!(conversation.id = %record.id, %error, "a conversation of which its client was not told stays");
         }
-        let entry = match placed? {
+        let Some(placed) = placed? else { return Ok(CreateOutcome::Taken) };
+        let entry = match placed {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
             Created::New(entry) => entry,
         };
@@ -130,10 +135,10 @@ impl Conversations {
         Ok(CreateOutcome::New(entry))
     }
 
-    /// Stores the record of a conversation in a sandbox that stays for it.
-    async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Created, Fault> {
+    /// Stores the record of a conversation in a sandbox that stays for it. `None`: another one is being copied to its id.
+    async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Option<Created>, Fault> {
         for _ in 0..PLACINGS {
-            let created = self.0.index.create(record).await?;
+            let Some(created) = self.store(record).await? else { return Ok(None) };
             let is_lost = match &created {
                 Created::New(_) => !self.placement().kept(record).await?,
                 Created::Existing(entry) if entry.tenant != record.tenant => false,
@@ -141,14 +146,36 @@ impl Conversations {
             };
             let (Created::New(entry) | Created::Existing(entry)) = &created;
             if !is_lost {
-                return Ok(created);
+                return Ok(Some(created));
             }
             // The last conversation that was in it has just been deleted, and the sandbox with it.
             self.0.index.withdraw(&entry.record()).await?;
+            if record.worktree.is_some() {
+                break;
+            }
             tokio::time::sleep(HEARD_OF).await;
             record.sandbox = self.sandbox_for(record, alone).await?;
         }
         Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
+    }
+
+    /// `None`: another conversation is being copied to its id.
+    async fn store(&self, record: &ConversationRecord) -> Result<Option<Created>, Fault> {
+        let log = LogId::conversation(&record.sandbox, record.id);
+        let turn = self.0.in_hand.take(record.id);
+        if turn.is_some() {
+            self.remove_left_copy(record.id, &log).await?;
+        }
+        let created = self.0.index.create(record).await?;
+        let is_copied_to = match &created {
+            Created::New(entry) => entry.seq() > Seq::ZERO && self.is_copy(&log).await?,
+            Created::Existing(_) => false,
+        };
+        if !is_copied_to {
+            return Ok(Some(created));
+        }
+        self.0.index.withdraw(record).await?;
+        Ok(None)
     }
 
     pub(super) async fn sandbox_for(

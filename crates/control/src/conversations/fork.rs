@@ -10,14 +10,15 @@ use std::sync::Arc;
 use ports::Error;
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::{ConversationState, Created};
+use types::calls::Command;
 use types::conversation::{ConversationRecord, Projection};
-use types::{ConversationId, EventId, LogId, time};
+use types::{ConversationId, EventId, LogId, Seq, time};
 
-use super::Conversations;
 use super::copy::Which;
+use super::{Conversations, QUICK};
 
 /// What a copy is to be.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fork {
     pub id: Option<ConversationId>,
     pub title: Option<String>,
@@ -53,6 +54,7 @@ impl Conversations {
         // What was said at creation is a part of the conversation.
         self.deliver_waiting(entry).await?;
         let id = fork.id.unwrap_or_else(ConversationId::random);
+        let Some(_turn) = self.0.in_hand.take(id) else { return Ok(Forked::Taken(id)) };
         if self.0.index.read(id).await?.is_some() {
             return Ok(Forked::Taken(id));
         }
@@ -73,8 +75,8 @@ impl Conversations {
         self.seal(&mut record);
         let log = LogId::conversation(&record.sandbox, id);
         let which = Which { branch, has_costs: fork.keeps_costs };
-        match self.copy_log(&entry.log, &log, &which).await {
-            Ok(()) => self.publish_copy(&record, &log).await,
+        match self.copy_log(&entry.log, id, &log, &which).await {
+            Ok(tail) => self.publish_copy(entry, &record, &log, tail).await,
             Err(Error::Conflict { .. }) => Ok(Forked::Taken(id)),
             Err(error) => Err(error.into()),
         }
@@ -84,7 +86,7 @@ impl Conversations {
     /// the first one was to do.
     pub(super) async fn stored_record(&self, entry: &ConversationState) -> Result<ConversationRecord, Fault> {
         let record = self.0.index.read(entry.id).await?;
-        let is_it = |record: &ConversationRecord| *record.created_at == *entry.created_at();
+        let is_it = |record: &ConversationRecord| entry.is_of(record);
         let mut record = record.filter(is_it).ok_or_else(|| Fault::from(Reason::Missing))?;
         let settings = |projection: &Projection| {
             let tags = projection.tags.clone();
@@ -106,16 +108,50 @@ impl Conversations {
         Ok(record)
     }
 
-    async fn publish_copy(&self, record: &ConversationRecord, log: &LogId) -> Result<Forked, Fault> {
+    /// Fails where the source is gone by now: then what was copied may be torn, and its working tree be removed.
+    async fn publish_copy(
+        &self,
+        source: &ConversationState,
+        record: &ConversationRecord,
+        log: &LogId,
+        tail: Seq,
+    ) -> Result<Forked, Fault> {
+        if !self.is_stored_still(source).await? {
+            self.discard_copy(log).await;
+            return Err(Reason::Missing.into());
+        }
         let entry = match self.0.index.create(record).await? {
             Created::New(entry) => entry,
-            Created::Existing(entry) => return Ok(Forked::Taken(entry.id)),
+            Created::Existing(entry) => {
+                // Who has stored it sees the copy, and withdraws his record.
+                self.discard_copy(log).await;
+                return Ok(Forked::Taken(entry.id));
+            }
         };
-        if self.placement().kept(record).await? {
+        // Whoever has deleted the source since either knows of the copy, or is known here. And whoever has deleted an earlier
+        // conversation of this id may have removed what came late.
+        let has_its_tree = record.worktree.is_none() || self.is_stored_still(source).await?;
+        let is_whole = has_its_tree && self.0.log.tail(log).await? >= tail;
+        if is_whole && self.placement().kept(record).await? {
+            self.end_copied_goal(&entry).await;
             return Ok(Forked::Made(entry));
         }
         self.0.index.withdraw(record).await?;
         self.discard_copy(log).await;
         Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
+    }
+
+    async fn is_stored_still(&self, source: &ConversationState) -> ports::Result<bool> {
+        Ok(self.0.index.read(source.id).await?.is_some_and(|record| source.is_of(&record)))
+    }
+
+    /// Nobody works in the copy towards a goal that its source works towards. The worker notes that when it opens the copy.
+    async fn end_copied_goal(&self, entry: &Arc<ConversationState>) {
+        if !entry.with_projection(|projection| projection.goal.as_ref().is_some_and(|goal| goal.active)) {
+            return;
+        }
+        if let Err(fault) = self.command(entry, Command::Wake {}, QUICK).await {
+            tracing::warn!(conversation.id = %entry.id, %fault, "a copy says that a goal is worked on");
+        }
     }
 }

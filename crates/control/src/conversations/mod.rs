@@ -14,6 +14,7 @@ mod first_message;
 mod following;
 mod fork;
 mod goal;
+mod in_hand;
 mod marketplaces;
 mod secrets;
 mod waiting;
@@ -38,6 +39,7 @@ pub use children::{Child, Isolation};
 pub use create::CreateOutcome;
 pub use drive::{QUICK, Said};
 pub use fork::{Fork, Forked};
+pub(crate) use in_hand::InHand;
 pub use why::{Blocker, Why};
 pub use worktree::{Apart, BRANCH_PREFIX};
 
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub most_stored: Option<u64>,
     /// The folder of working trees that may be anywhere.
     pub worktree_root: PathBuf,
+    pub in_hand: InHand,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

@@ -162,7 +162,8 @@ impl ConversationState {
     }
 
     /// As [`ConversationRecord::is_same`].
-    pub(super) fn is_of(&self, record: &ConversationRecord) -> bool {
+    #[must_use]
+    pub fn is_of(&self, record: &ConversationRecord) -> bool {
         self.record().is_same(record)
     }
 
