@@ -87,7 +87,8 @@ pub fn control(
 ) -> control::Config {
     control::Config {
         conversations_path,
-        worktree_root,
+        // Of this process, and not of where each worker stands.
+        worktree_root: std::path::absolute(&worktree_root).unwrap_or(worktree_root),
         mode,
         tenant_budget_usd,
         outbound,

@@ -57,8 +57,14 @@ impl ConversationWorktreeOptions {
     }
 }
 
-/// No name that git would take for an option.
+/// No name that git would take for an option, and none that it takes for no name.
 fn is_name(name: &str) -> bool {
     let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    begins && name.len() <= LONGEST && name.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
+    // Behind a prefix comes the id.
+    let parts = name.strip_suffix('/').unwrap_or(name).split('/');
+    let are_names = |mut parts: std::str::Split<'_, char>| {
+        parts.all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
+    };
+    begins && is_plain && name.len() <= LONGEST && !name.contains("..") && are_names(parts)
 }

@@ -112,6 +112,9 @@ async fn a_conversation_can_be_made_in_a_working_tree_of_its_own() {
         (json!({"base": "ref"}), json!(["body", "worktree_options"])),
         (json!({"ref": "-x"}), json!(["body", "worktree_options", "ref"])),
         (json!({"branch_prefix": "a b"}), json!(["body", "worktree_options", "branch_prefix"])),
+        (json!({"branch_prefix": "a..b/"}), json!(["body", "worktree_options", "branch_prefix"])),
+        (json!({"branch_prefix": "a.lock/"}), json!(["body", "worktree_options", "branch_prefix"])),
+        (json!({"branch_prefix": "a//"}), json!(["body", "worktree_options", "branch_prefix"])),
     ] {
         body["worktree_options"] = options;
         let (status, refused) = server.post("/api/conversations", body.clone()).await;

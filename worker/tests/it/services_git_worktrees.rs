@@ -87,17 +87,58 @@ async fn a_working_tree_begins_with_the_base_that_is_wished_for() {
     assert_eq!(refused.code, Code::Invalid);
 }
 
+/// A creation is repeated, and the conversation of the first one is at work.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_repeated_creation_finds_is_made_anew() {
+async fn a_working_tree_that_is_there_is_not_made_anew() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let id = ConversationId::random();
+    let made = add(&world, "repo/sub", id, WorktreeBase::Head).await.unwrap().unwrap();
+    world.sh(&format!("cd '{}'; echo 2 > a.txt; git commit -qam second; echo 3 > a.txt", made.folder));
+    assert_eq!(add(&world, "repo/sub", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
+    let left = world.sh(&format!("cd '{}'; cat a.txt; git log -1 --format=%s", made.folder));
+    assert_eq!(left.trim(), "3\nsecond");
+}
+
+/// Git locks a working tree until it is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_has_left_is_made_anew_and_can_be_removed() {
     let world = World::start().await;
     world.sh(REPOSITORY);
     let id = ConversationId::random();
     let made = add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
-    fs::write(Path::new(&made.folder).join("left.txt"), "half").unwrap();
+    assert_eq!(made.folder, made.root);
+    let half = format!(
+        "echo initializing > repo/.git/worktrees/repo/locked; echo half > '{0}/left.txt'
+        echo 'gitdir: /tmp/gone/worktrees/repo' > '{0}/.git'",
+        made.root
+    );
+    world.sh(&half);
     assert_eq!(add(&world, "repo", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
     assert!(!Path::new(&made.folder).join("left.txt").exists());
     fs::remove_dir_all(&made.root).unwrap();
-    assert_eq!(add(&world, "repo", id, WorktreeBase::Head).await.unwrap(), Some(made));
+    assert_eq!(add(&world, "repo", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
+    world.sh(&half);
+    remove(&world, &made).await;
+    assert_eq!(world.sh("cd repo; git worktree list | wc -l").trim(), "1");
+}
+
+/// Whoever works in it could have others' files removed, or written.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_in_the_place_of_a_working_tree_are_not_followed() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let id = ConversationId::random();
+    let made = add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
+    world.sh(&format!(
+        "mkdir -p others/repo; echo 1 > others/repo/kept; rm -r trees/{id}; ln -s ../others trees/{id}"
+    ));
+    remove(&world, &made).await;
+    assert!(world.path("others/repo/kept").exists());
+    world
+        .sh(&format!("ln -s ../others trees/{id}; rm trees/.gitignore; ln -s ../elsewhere trees/.gitignore"));
+    add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
+    assert!(world.path("others/repo/kept").exists() && !world.path("elsewhere").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,11 @@ impl Repository {
         self.view.with_worktrees()
     }
 
+    /// Whether a whole working tree of it is at `root`.
+    pub(super) fn has_worktree(&self, root: &Path) -> bool {
+        self.view.has_worktree(root)
+    }
+
     /// Has the new working tree at `root` know where it belongs.
     pub(super) fn put_link_right(&self, root: &Path) -> io::Result<()> {
         self.view.put_link_right(root)

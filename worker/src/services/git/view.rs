@@ -12,9 +12,9 @@
 //! The working tree is the folder that holds `.git`, whatever `core.worktree` says. As repository and working tree
 //! are named, git does not ask whose they are, so a repository of another user can be read.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -105,14 +105,23 @@ impl View {
         }
     }
 
+    /// Whether there is a working tree of the repository at `root` whose link was put right.
+    pub(super) fn has_worktree(&self, root: &Path) -> bool {
+        let linked = linked(&root.join(".git")).unwrap_or_default();
+        linked.parent() == Some(&self.worktrees()) && linked.is_dir()
+    }
+
     /// The link of a new working tree leads to this view, which will be gone.
     pub(super) fn put_link_right(&self, root: &Path) -> io::Result<()> {
         let link = root.join(".git");
-        let text =
-            String::from_utf8_lossy(&open::content(&link, Symlink::Refuse, LONGEST_CONFIG)?).into_owned();
-        let name = Path::new(text.trim_end()).file_name().ok_or(io::ErrorKind::InvalidData)?;
-        let place = self.worktrees().join(name);
-        fs::write(&link, format!("gitdir: {}\n", place.display()))
+        let linked = linked(&link)?;
+        let place = self.worktrees().join(linked.file_name().ok_or(io::ErrorKind::InvalidData)?);
+        // Written beside and renamed: whoever works there may put a link to another file in the place of this one.
+        let unfinished = root.join(format!(".git-{}", Uuid::new_v4().simple()));
+        let mut file = open::fresh(&unfinished, 0o644)?;
+        file.write_all(format!("gitdir: {}\n", place.display()).as_bytes())?;
+        hands::give(&file)?;
+        fs::rename(&unfinished, link)
     }
 
     fn worktrees(&self) -> PathBuf {
@@ -132,6 +141,14 @@ impl Drop for View {
     fn drop(&mut self) {
         let _ = trees::remove(&self.folder);
     }
+}
+
+/// Where the link of a working tree leads.
+fn linked(link: &Path) -> io::Result<PathBuf> {
+    let text = open::content(link, Symlink::Refuse, LONGEST_CONFIG)?;
+    let text = String::from_utf8_lossy(&text);
+    let place = text.strip_prefix("gitdir: ").ok_or(io::ErrorKind::InvalidData)?;
+    Ok(PathBuf::from(place.trim_end_matches('\n')))
 }
 
 type Settings = Vec<(String, String)>;

@@ -6,12 +6,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ports::rpc::{Code, Fault};
 use tools::hands;
+use tools::open;
 use types::ConversationId;
 use types::worktree::{Worktree, WorktreeBase};
 
@@ -33,25 +34,44 @@ pub(super) struct Wish {
     pub(super) branch: String,
 }
 
-/// Makes a working tree, anew where there is one for the conversation. `None`: there is no repository, or no commit in it.
+/// Makes a working tree, unless there is one for the conversation: somebody may work in it. `None`: there is no repository that
+/// can be read, or no commit in it.
 ///
 /// # Errors
-/// `Invalid`: the base is no commit. What git says.
+/// `Invalid`: the base is no commit. `Unavailable`: it takes too long. What git says.
 pub(super) async fn add(wish: Wish) -> Result<Option<Worktree>, Fault> {
     let Ok(source) = fs::canonicalize(&wish.source) else { return Ok(None) };
-    let Some(repository) = Repository::of(&source).await? else { return Ok(None) };
+    let repository = match Repository::of(&source).await {
+        Ok(Some(repository)) => repository,
+        Ok(None) | Err(Failure::Unreadable(_)) => return Ok(None),
+        Err(failure) => return Err(failure.into()),
+    };
     let Some(start) = start(&repository, &wish.base).await? else { return Ok(None) };
     let top = repository.top().to_owned();
     let name = top.file_name().unwrap_or_else(|| "repository".as_ref());
-    let root = wish.parent.join(wish.conversation.to_string()).join(name);
-    let folder = root.join(source.strip_prefix(&top).unwrap_or(Path::new("")));
-    repository.show_worktrees().map_err(failed)?;
-    remove_from(&repository, &root).await?;
-    make_place(&wish.parent, &root).map_err(failed)?;
-    let new = ["worktree", "add", "--quiet", "--no-track", "--force", "-B", &wish.branch];
-    let place = [root.as_os_str(), OsStr::new(&start)];
-    repository.git_at_top(new).args(place).patience(PATIENCE).output().await?;
-    repository.put_link_right(&root).map_err(failed)?;
+    let own = wish.parent.join(wish.conversation.to_string());
+    let root = own.join(name);
+    let folder = match source.strip_prefix(&top) {
+        Ok(inside) if inside != Path::new("") => root.join(inside),
+        _ => root.clone(),
+    };
+    if !repository.has_worktree(&root) {
+        repository.show_worktrees().map_err(failed)?;
+        trees::remove(&own).map_err(failed)?;
+        make_place(&wish.parent, &own).map_err(failed)?;
+        forget(&repository, &root).await?;
+        let new = ["worktree", "add", "--quiet", "--no-track", "--force", "--force", "-B", &wish.branch];
+        let place = [root.as_os_str(), OsStr::new(&start)];
+        match repository.git_at_top(new).args(place).patience(PATIENCE).output().await {
+            Ok(_) => {}
+            Err(failure @ Failure::TimedOut(_)) => {
+                return Err(Fault::new(Code::Unavailable, failure.to_string()));
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        // Only then it is a whole one.
+        repository.put_link_right(&root).map_err(failed)?;
+    }
     hands::make_folders(&folder).map_err(failed)?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     Ok(Some(Worktree {
@@ -73,11 +93,12 @@ pub(super) async fn remove(worktree: &Worktree) -> Result<(), Fault> {
     let Some(own) = root.parent().filter(|own| own.ends_with(worktree.conversation.to_string())) else {
         return Ok(());
     };
-    if let Some(repository) = Repository::of(Path::new(&worktree.source)).await? {
-        repository.show_worktrees().map_err(failed)?;
-        remove_from(&repository, root).await?;
-    }
-    trees::remove(own).map_err(failed)
+    // As a whole: whoever works in it may have put a link to elsewhere in its place, which would be followed on the way to what
+    // is in it.
+    trees::remove(own).map_err(failed)?;
+    let Some(repository) = Repository::of(Path::new(&worktree.source)).await? else { return Ok(()) };
+    repository.show_worktrees().map_err(failed)?;
+    forget(&repository, root).await
 }
 
 /// The commit to begin with; `None` where there is none at all.
@@ -104,26 +125,28 @@ async fn start(repository: &Repository, base: &WorktreeBase) -> Result<Option<St
     }
 }
 
-/// Has the repository forget the working tree at `root`, and removes what is there.
-async fn remove_from(repository: &Repository, root: &Path) -> Result<(), Fault> {
-    let removed = repository.git_at_top(["worktree", "remove", "--force"]).args([root]).output().await;
-    match removed {
-        Ok(_) => {}
+/// Has the repository forget the working tree at `root`, of which nothing is left; also one that git was killed over, which it
+/// has locked until it is whole.
+async fn forget(repository: &Repository, root: &Path) -> Result<(), Fault> {
+    let forgotten = repository.git_at_top(["worktree", "remove", "--force", "--force"]).args([root]).output();
+    match forgotten.await {
         // It has none there.
-        Err(Failure::Refused { .. }) => {}
-        Err(failure) => return Err(failure.into()),
+        Ok(_) | Err(Failure::Refused { .. }) => Ok(()),
+        Err(failure) => Err(failure.into()),
     }
-    trees::remove(root).map_err(failed)
 }
 
 /// Working trees may lie inside a repository, which is not to take them for files of its own.
-fn make_place(parent: &Path, root: &Path) -> io::Result<()> {
-    hands::make_folders(root.parent().unwrap_or(parent))?;
-    let ignored = parent.join(".gitignore");
-    if !ignored.exists() {
-        fs::write(&ignored, "*\n")?;
+fn make_place(parent: &Path, own: &Path) -> io::Result<()> {
+    hands::make_folders(own)?;
+    match open::fresh(&parent.join(".gitignore"), 0o644) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            let mut file = made?;
+            file.write_all(b"*\n")?;
+            hands::give(&file)
+        }
     }
-    Ok(())
 }
 
 fn failed(error: io::Error) -> Fault {
