@@ -65,6 +65,8 @@ pub(crate) enum Phase {
     /// A word on how far the goal is reached, between two runs.
     Judging {
         call: u64,
+        /// Bytes of the history that the judge was given.
+        room: usize,
     },
 }
 

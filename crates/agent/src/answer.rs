@@ -42,7 +42,7 @@ impl Agent {
             Phase::Condensing { call: awaited, item_id, work } if awaited == call => {
                 self.summary_arrived(draft, item_id, work, result);
             }
-            Phase::Judging { call: awaited } if awaited == call => self.judged(draft, result),
+            Phase::Judging { call: awaited, room } if awaited == call => self.judged(draft, room, result),
             other => {
                 self.phase = other;
                 if let Ok(late) = result {

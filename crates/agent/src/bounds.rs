@@ -15,6 +15,8 @@ const SEALED_REASONING: usize = 64 << 10;
 const ARGUMENTS: usize = 384 << 10;
 /// Of what a call is answered with when it is wrong.
 const COMPLAINT: usize = 16 << 10;
+/// Of what is said to be missing of a goal, which is kept in memory with what is kept of the conversation.
+const MISSING: usize = 8 << 10;
 /// Of the names that a provider gives to answers and calls.
 const LONGEST_ID: usize = 256;
 
@@ -46,6 +48,12 @@ pub fn is_kept(thinking_blocks: &[Value]) -> bool {
 /// Cuts the text of a summary.
 pub fn text(mut text: String) -> String {
     cut(&mut text, TEXT);
+    text
+}
+
+/// Cuts what is said to be missing of a goal.
+pub fn missing(mut text: String) -> String {
+    cut(&mut text, MISSING);
     text
 }
 

@@ -23,7 +23,7 @@ use types::agent::LlmConfig;
 use types::content::joined_text;
 use types::conversation::Status;
 use types::goal::Goal;
-use types::model::{Completion, ModelFailure, ModelRequest};
+use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
 use types::{Message, Role};
 
 use crate::agent::{Agent, Phase};
@@ -41,8 +41,9 @@ const JUDGE: &str = include_str!("goal/judge.md");
 const GO_ON: &str = "Go on with the goal of this conversation where the work was interrupted. Look first at what is done \
 already, and then do what is missing.";
 
-/// Bytes of the history that the judge is given.
+/// Bytes of the history that the judge is given, and the fewest that it is given where its model takes no more.
 const TRANSCRIPT: usize = 200 * 1024;
+const SHORTEST: usize = 8 * 1024;
 
 impl Agent {
     pub(crate) fn start_goal(
@@ -103,8 +104,12 @@ impl Agent {
 
     /// Asks how far the goal is reached.
     pub(crate) fn judge(&mut self, draft: &mut Draft<'_>) {
+        self.judge_by(draft, TRANSCRIPT);
+    }
+
+    fn judge_by(&mut self, draft: &mut Draft<'_>, room: usize) {
         let Some(goal) = &self.goal else { return };
-        let request = request(goal, &self.past.view);
+        let request = request(goal, &self.past.view, room);
         let llm = LlmConfig { stream: false, ..self.config.llm.clone() };
         let item_id = draft.env.event_id();
         self.calls += 1;
@@ -115,12 +120,26 @@ impl Agent {
             llm,
             request,
         });
-        self.phase = Phase::Judging { call: self.calls };
+        self.phase = Phase::Judging { call: self.calls, room };
     }
 
     /// The judge has answered, or cannot be asked.
-    pub(crate) fn judged(&mut self, draft: &mut Draft<'_>, result: Result<Completion, ModelFailure>) {
-        let Ok(completion) = result else { return self.interrupt_goal(draft) };
+    pub(crate) fn judged(
+        &mut self,
+        draft: &mut Draft<'_>,
+        room: usize,
+        result: Result<Completion, ModelFailure>,
+    ) {
+        let completion = match result {
+            Ok(completion) => completion,
+            Err(failure) if failure.kind == FailureKind::ContextWindow && room > SHORTEST => {
+                return self.judge_by(draft, room / 4);
+            }
+            Err(failure) => {
+                self.record_failure(draft, &failure.code, &failure.detail);
+                return self.interrupt_goal(draft);
+            }
+        };
         let usage = usage_of(draft.env, &self.config.llm.usage_id, &completion);
         self.note_usage(draft, usage);
         self.announce_stats(draft);
@@ -159,11 +178,11 @@ fn follow_up(goal: &Goal) -> String {
     )
 }
 
-fn request(goal: &Goal, view: &View) -> ModelRequest {
+fn request(goal: &Goal, view: &View, room: usize) -> ModelRequest {
     let question = format!(
         "<goal>\n{}\n</goal>\n\n<history>\n{}</history>\n\nIs the goal reached?",
         goal.objective,
-        transcript(view)
+        transcript(view, room)
     );
     ModelRequest::new(
         vec![Message::new(Role::System, JUDGE.trim()), Message::new(Role::User, question)],
@@ -172,8 +191,8 @@ fn request(goal: &Goal, view: &View) -> ModelRequest {
 }
 
 /// The end of the history, as much as there is room for.
-fn transcript(view: &View) -> String {
-    let (mut pieces, mut room) = (Vec::new(), TRANSCRIPT);
+fn transcript(view: &View, mut room: usize) -> String {
+    let mut pieces = Vec::new();
     let outlines = view.items.iter().rev().flat_map(|item| item.outline().into_iter().rev());
     for (tag, text) in outlines {
         let piece = format!("<{tag}>\n{text}\n</{tag}>\n");
@@ -203,7 +222,7 @@ mod tests {
                 "llm_message": {"role": "user", "content": [{"type": "text", "text": text}]}});
             view.absorb(&serde_json::from_value(event).unwrap());
         }
-        let text = transcript(&view);
+        let text = transcript(&view, TRANSCRIPT);
         assert!(text.starts_with("[The history before") && text.ends_with("<user>\nthe newest\n</user>\n"));
         assert!(text.len() <= TRANSCRIPT + 100, "{}", text.len());
     }

@@ -15,17 +15,17 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
 use crate::words;
 
-const ROUNDS: i64 = 10;
 const MOST_ROUNDS: u32 = 1_000;
-const LONGEST_OBJECTIVE: usize = 64 * 1024;
+/// As it is kept. It is told again with the end of a run, for which little room is left in a log that is full.
+const LONGEST_OBJECTIVE: usize = 8 * 1024;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct StartGoalRequest {
     objective: String,
     /// 10 if it is not given.
-    #[serde(default)]
+    #[serde(default = "ten")]
     #[schema(minimum = 1, maximum = 1000)]
-    max_iterations: Option<i64>,
+    max_iterations: i64,
 }
 
 /// Has the agent work towards a goal: it runs, its model judges how far it has come, and it is told what is missing, until all
@@ -41,13 +41,14 @@ pub(super) async fn start_goal(
     ConversationPath(id): ConversationPath,
     Json(body): Json<StartGoalRequest>,
 ) -> ApiResult<Json<Success>> {
-    let rounds = rounds(body.max_iterations.unwrap_or(ROUNDS))?;
+    let rounds = rounds(body.max_iterations)?;
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if body.objective.trim().is_empty() {
         return Err(ApiError::bad_request("Goal objective must not be empty."));
     }
-    if body.objective.len() > LONGEST_OBJECTIVE {
-        let text = "A goal has at most 64 KiB: put what is longer into a file.";
+    let written = serde_json::to_string(&body.objective).map_err(ApiError::internal)?;
+    if written.len() > LONGEST_OBJECTIVE {
+        let text = "A goal has at most 8 KiB: put what is longer into a file.";
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     conversations.start_goal(&entry, body.objective, rounds).await.map_err(refused)?;
@@ -83,6 +84,10 @@ pub(super) async fn resume_goal(
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     conversations.resume_goal(&entry).await.map_err(refused)?;
     Ok(Json(Success::YES))
+}
+
+fn ten() -> i64 {
+    10
 }
 
 fn rounds(given: i64) -> ApiResult<u32> {

@@ -69,7 +69,9 @@ impl Actor {
             Command::StartGoal { objective, max_iterations } => {
                 let text = objective.clone();
                 self.start(Input::StartGoal { objective, max_iterations }, reply).await?;
-                self.name_after(&text);
+                if self.agent.is_running() {
+                    self.name_after(&text);
+                }
                 Ok(())
             }
             Command::StopGoal {} => self.take(Input::StopGoal, reply).await,

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 use types::goal::Verdict;
 
+use crate::bounds;
+
 const UNREADABLE: &str = "What the judge has said cannot be read.";
 
 /// The verdict in a model's answer, also where more was said than that.
@@ -24,7 +26,7 @@ pub fn verdict(said: &str) -> Verdict {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    Verdict { score, complete, missing }
+    Verdict { score, complete, missing: bounds::missing(missing) }
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -50,6 +52,13 @@ mod tests {
         assert_eq!(read(fenced), (0.25, false, "tests".to_owned()));
         assert_eq!(read(r#"{"score": 7}"#), (1.0, true, none.clone()));
         assert_eq!(read(r#"{"score": -1, "missing": ["a"]}"#), (0.0, false, r#"["a"]"#.to_owned()));
+    }
+
+    #[test]
+    fn however_much_is_missing_it_is_kept_in_memory() {
+        let said = serde_json::json!({"complete": false, "missing": "\n".repeat(1 << 20)}).to_string();
+        let missing = serde_json::to_string(&verdict(&said).missing).unwrap();
+        assert!(missing.len() < 9 << 10, "{}", missing.len());
     }
 
     #[test]

@@ -148,6 +148,21 @@ fn whatever_comes_while_the_judge_thinks_ends_its_thinking() {
 }
 
 #[test]
+fn a_judge_whose_model_takes_less_is_given_less_and_one_that_fails_says_why() {
+    let mut sim = started(3);
+    sim.answer("Done.", vec![]);
+    sim.news();
+    for _ in 0..3 {
+        sim.model(Err(failure(FailureKind::ContextWindow, "LLMContextWindowExceedError")));
+        assert!(sim.is_judging());
+    }
+    assert_eq!(sim.news(), Vec::<String>::new());
+    sim.model(Err(failure(FailureKind::ContextWindow, "LLMContextWindowExceedError")));
+    assert_eq!(sim.news(), ["Error(LLMContextWindowExceedError)", "goal"]);
+    assert_eq!(standing(&sim), is("interrupted", false, 0));
+}
+
+#[test]
 fn a_message_of_the_user_ends_the_goal_and_not_the_run() {
     let mut sim = started(3);
     sim.say("Wait, first this.");

@@ -1,4 +1,4 @@
-//! Runs that lost their worker: what the log calls running and nobody runs is closed by the next worker, once
+//! Runs and goals that lost their worker: what the log calls running and nobody runs is closed by the next worker, once
 //! it is told to look.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use readmodel::index::{ConversationState, Index};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use types::calls::{Command, CommandDone};
-use types::conversation::Status;
+use types::conversation::{Projection, Status};
 use types::placement::Lease;
 use types::{Epoch, SandboxId};
 
@@ -44,7 +44,7 @@ const AT_ONCE: usize = 16;
 /// closed.
 pub(crate) fn follow(workers: &Workers, index: &Index, tasks: &Tasks) -> CancellationToken {
     let (workers, index) = (workers.clone(), index.clone());
-    let (cut_off, closed) = (running(&index), CancellationToken::new());
+    let (cut_off, closed) = (cut_off(&index), CancellationToken::new());
     if cut_off.is_empty() {
         closed.cancel();
         return closed;
@@ -69,15 +69,15 @@ pub(crate) fn follow_fleet(
 ) -> CancellationToken {
     let settled = CancellationToken::new();
     let looking = Arc::new(settled.clone().drop_guard());
-    let mut cut_off: BTreeMap<SandboxId, Vec<Arc<ConversationState>>> = BTreeMap::new();
-    for entry in running(index) {
-        cut_off.entry(entry.log.sandbox().clone()).or_default().push(entry);
+    let mut of_sandboxes: BTreeMap<SandboxId, Vec<Arc<ConversationState>>> = BTreeMap::new();
+    for entry in cut_off(index) {
+        of_sandboxes.entry(entry.log.sandbox().clone()).or_default().push(entry);
     }
     let mut leases = fleet.leases.changes();
     // Those that are there are told below.
     let mut told = BTreeMap::new();
     newcomers(&leases.borrow_and_update(), &mut told);
-    for (sandbox, entries) in cut_off {
+    for (sandbox, entries) in of_sandboxes {
         let (workers, index, looking) = (workers.clone(), index.clone(), looking.clone());
         tasks.spawn_until_drain(async move {
             let _looking = looking;
@@ -97,7 +97,7 @@ pub(crate) fn follow_fleet(
             for sandbox in newcomers.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
                 let (workers, index) = (workers.clone(), index.clone());
                 let mut entries = index.in_sandbox(&sandbox);
-                entries.retain(|entry| entry.status() == Status::Running);
+                entries.retain(|entry| is_cut_off(entry));
                 if !entries.is_empty() {
                     telling.spawn_until_drain(async move { close(entries, &workers, &index).await });
                 }
@@ -128,10 +128,18 @@ fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String,
     news.into_iter().map(|(sandbox, _)| sandbox).collect()
 }
 
-fn running(index: &Index) -> Vec<Arc<ConversationState>> {
+fn cut_off(index: &Index) -> Vec<Arc<ConversationState>> {
     let mut entries = index.all();
-    entries.retain(|entry| entry.status() == Status::Running);
+    entries.retain(|entry| is_cut_off(entry));
     entries
+}
+
+/// Whether its log says that it runs, or that a goal is worked on: between two runs only a judge thinks.
+fn is_cut_off(entry: &Arc<ConversationState>) -> bool {
+    let is_at_work = |projection: &Projection| {
+        projection.status == Status::Running || projection.goal.as_ref().is_some_and(|goal| goal.active)
+    };
+    entry.with_projection(is_at_work)
 }
 
 async fn close(entries: Vec<Arc<ConversationState>>, workers: &Workers, index: &Index) {
@@ -150,7 +158,7 @@ async fn wake(workers: &Workers, index: &Index, turns: &Semaphore, entry: &Arc<C
     let mut worker = placement.incarnation(sandbox);
     let is_cut_off = || {
         let is_there = index.any(entry.id).is_some_and(|present| Arc::ptr_eq(&present, entry));
-        is_there && entry.status() == Status::Running
+        is_there && is_cut_off(entry)
     };
     loop {
         let called = {
@@ -212,7 +220,7 @@ mod tests {
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
         let mut entries = Vec::new();
         for _ in 0..=AT_ONCE {
-            entries.push(cut_off(&ports, &index).await);
+            entries.push(running(&ports, &index).await);
         }
         let able_at = Instant::now() + Duration::from_secs(600);
         let at_once = entries.last().unwrap().id;
@@ -238,21 +246,47 @@ mod tests {
         assert!(closed[&at_once] < able_at, "it has waited for the others");
     }
 
+    /// Its worker was killed while the judge thought: nothing ran then.
+    #[tokio::test]
+    async fn a_goal_that_nobody_works_on_is_looked_at_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+        let (ports, _guard) = embedded::open(options).await.unwrap();
+        let tasks = Tasks::default();
+        let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
+        let goal = |active| json!({"active": active, "status": "running", "iteration": 0, "max_iterations": 1, "objective": "o"});
+        let judged = saying(&ports, &index, "goal", goal(true)).await;
+        saying(&ports, &index, "goal", goal(false)).await;
+        saying(&ports, &index, "execution_status", json!("finished")).await;
+        let found: Vec<_> = cut_off(&index).iter().map(|entry| entry.id).collect();
+        assert_eq!(found, [judged.id]);
+    }
+
     /// A conversation whose log says that it runs.
-    async fn cut_off(ports: &ports::Ports, index: &Index) -> Arc<ConversationState> {
+    async fn running(ports: &ports::Ports, index: &Index) -> Arc<ConversationState> {
+        let entry = saying(ports, index, "execution_status", json!("running")).await;
+        assert_eq!(entry.status(), Status::Running);
+        entry
+    }
+
+    /// A conversation whose log says so of its state.
+    async fn saying(
+        ports: &ports::Ports,
+        index: &Index,
+        key: &str,
+        value: serde_json::Value,
+    ) -> Arc<ConversationState> {
         let record = json!({"id": ConversationId::random(), "sandbox": "default",
             "created_at": "2026-11-23T00:00:00.000000Z", "title": null,
             "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
             "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
         let record: types::conversation::ConversationRecord = serde_json::from_value(record).unwrap();
         let running = json!({"id": "r", "timestamp": "2026-11-23T00:00:01", "source": "environment",
-            "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "running"});
+            "kind": "ConversationStateUpdateEvent", "key": key, "value": value});
         let running = LogRecord::event(0, &running).unwrap().encode().unwrap().into();
         let log = LogId::conversation(&record.sandbox, record.id);
         ports.log.append(&log, Seq::ZERO, vec![running]).await.unwrap();
         index.create(&record).await.unwrap();
-        let entry = index.any(record.id).unwrap();
-        assert_eq!(entry.status(), Status::Running);
-        entry
+        index.any(record.id).unwrap()
     }
 }
