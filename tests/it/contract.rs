@@ -8,10 +8,6 @@ use serde_json::{Map, Value};
 use testing::server::Start;
 
 const PEER: &str = include_str!("../contract/peer-1.58.2.json");
-/// The operations that are not served yet, one a line, in a file for each of the server's rooms. Who serves one deletes its
-/// line; losing one fails the test.
-const MISSING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/missing");
-
 /// What is here and not in the peer on purpose: the operation, the part of it, its name there, and why.
 const ADDITIONS: &[(&str, Part, &str, &str)] = &[
     ("DELETE /api/bash/bash_events", Part::Response, "cleared_count", ANSWERED),
@@ -70,32 +66,7 @@ async fn what_is_served_has_the_peers_structure() {
 
     let alone: Vec<&str> = ours.keys().map(String::as_str).filter(|key| !peer.contains_key(*key)).collect();
     assert_eq!(alone, OURS, "what the peer has no operation for, against OURS");
-    let missing = missing();
-    let expected: BTreeSet<&String> = peer.keys().filter(|key| !missing.contains(*key)).collect();
-    assert_eq!(
-        served.into_iter().collect::<BTreeSet<_>>(),
-        expected,
-        "all but tests/contract/missing is served"
-    );
-}
-
-#[test]
-fn what_is_missing_is_the_peers_and_listed_once() {
-    let peer: BTreeMap<String, Operation> = serde_json::from_str(PEER).unwrap();
-    let missing = missing();
-    let strange: Vec<&String> = missing.iter().filter(|key| !peer.contains_key(*key)).collect();
-    assert!(strange.is_empty(), "the peer has none of these: {strange:?}");
-    println!("{} of {} are missing", missing.len(), peer.len());
-}
-
-fn missing() -> BTreeSet<String> {
-    let mut missing = BTreeSet::new();
-    for file in std::fs::read_dir(MISSING).unwrap() {
-        for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
-            assert!(missing.insert(line.to_owned()), "{line} is listed twice");
-        }
-    }
-    missing
+    assert_eq!(served.into_iter().collect::<BTreeSet<_>>(), peer.keys().collect(), "all of it is served");
 }
 
 /// What `one` has of an operation and `other` has not.

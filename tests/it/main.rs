@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod architecture;
+mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
 mod contract;

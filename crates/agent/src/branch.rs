@@ -32,7 +32,8 @@ impl Agent {
         Ok(())
     }
 
-    /// Answers the calls that HEAD was moved to: they may have been carried out on another branch, and none is twice.
+    /// Answers the calls that HEAD was moved to, before anything else is done from there: they may have been carried out on
+    /// another branch, and none is twice.
     pub(crate) fn close_left_calls(&mut self, draft: &mut Draft<'_>) {
         if !self.past.has_left_calls() {
             return;

@@ -80,10 +80,14 @@ impl Agent {
             return Err(Refusal::Invalid("this conversation has no condenser".to_owned()));
         }
         let resting = matches!(self.phase, Phase::Resting);
-        let items = self.forgettable();
-        if resting && items.is_none() {
+        if resting && self.forgettable().is_none() {
             return Err(Refusal::Invalid("there is nothing to condense yet".to_owned()));
         }
+        if resting {
+            // A run may go on from here that is not begun anew.
+            self.close_left_calls(draft);
+        }
+        let items = self.forgettable();
         self.record(draft, Source::Environment, EventBody::CondensationRequest(Empty {}));
         let now = resting && self.status != Status::WaitingForConfirmation;
         if let (true, Some(items)) = (now, items) {

@@ -184,7 +184,7 @@ pub(super) async fn get_agent_final_response(
 pub(crate) async fn last_word(reading: &Reading, entry: &ConversationState) -> ApiResult<Option<String>> {
     let branch = reading.history.branch(entry).await?;
     let is_on_it = |id: &EventId| branch.as_ref().is_none_or(|branch| branch.contains(id.as_str()));
-    let word = |event: &[u8]| word(event, &is_on_it);
+    let word = |event: &[u8]| word(event, is_on_it);
     Ok(reading.history.newest(entry, &["ActionEvent", "MessageEvent"], word).await?)
 }
 

@@ -11,7 +11,7 @@ use super::registry::Reply;
 
 impl Actor {
     pub(super) async fn navigate(&mut self, to: Option<EventId>, reply: Reply) -> Result<(), End> {
-        if self.agent.is_running() || self.is_in_step() {
+        if self.agent.is_running() {
             refuse(reply, Refusal::AlreadyRunning);
             return Ok(());
         }

@@ -7,7 +7,7 @@ use types::log::Control;
 use types::policy::ConfirmationPolicy;
 
 use super::sim::Sim;
-use super::support::{copy, finish, past_of, shell};
+use super::support::{condensing_copy, copy, finish, past_of, shell};
 use crate::protocol::{Input, LogItem, Refusal};
 
 /// The newest event that `pick` says yes to.
@@ -107,6 +107,26 @@ fn a_call_that_was_carried_out_is_not_carried_out_again_where_its_result_was_lef
     assert!(sim.running.is_empty());
     let known = sim.conversation();
     assert!(known[3].starts_with("c1: ") && known[3].contains("not carried out now"), "{known:?}");
+}
+
+#[test]
+fn a_call_that_was_gone_back_to_is_not_carried_out_after_a_condensation_either() {
+    let mut sim = Sim::new(condensing_copy(80, 1));
+    for at in 0..10 {
+        sim.say(&format!("message {at}"));
+    }
+    sim.run();
+    sim.answer("", vec![shell("c1", "echo 1")]);
+    let call = called(&sim);
+    sim.observe("1");
+    sim.answer("", vec![finish("c2")]);
+    go_to(&mut sim, Some(&call)).unwrap();
+    sim.input(Input::Condense).unwrap();
+    sim.run();
+    sim.answer("A summary.", vec![]);
+    sim.answer("", vec![shell("c3", "echo 2")]);
+    let running: Vec<&EventId> = sim.running.iter().map(|(id, ..)| id).collect();
+    assert!(running.len() == 1 && *running[0] != call, "{running:?}");
 }
 
 #[test]

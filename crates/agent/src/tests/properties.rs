@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use types::EventId;
 use types::content::ToolCall;
 use types::model::FailureKind;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::sim::{Sim, observation};
-use super::support::{call, completion, condensing_copy, failure, finish, setup, shell, think};
+use super::support::{call, completion, condensing_copy, failure, finish, past_of, setup, shell, think};
 use crate::past::Past;
 use crate::protocol::{Input, ToolOutcome};
 
@@ -21,11 +22,19 @@ enum Move {
     Policy(u8),
     Analyzer(bool),
     Condense,
+    StartGoal,
+    StopGoal,
+    ResumeGoal,
+    /// To one of the events that there are, or before the first.
+    Navigate(usize),
     Crash,
     Text(&'static str),
     Calls(Vec<u8>),
     Fail(u8),
-    Tool { which: usize, outcome: u8 },
+    Tool {
+        which: usize,
+        outcome: u8,
+    },
     LateAnswer,
 }
 
@@ -39,6 +48,10 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => (0..3_u8).prop_map(Move::Policy),
         1 => any::<bool>().prop_map(Move::Analyzer),
         1 => Just(Move::Condense),
+        1 => Just(Move::StartGoal),
+        1 => Just(Move::StopGoal),
+        1 => Just(Move::ResumeGoal),
+        2 => (0..40_usize).prop_map(Move::Navigate),
         1 => Just(Move::Crash),
         2 => prop_oneof![Just("Some text."), Just(""), Just(" ")].prop_map(Move::Text),
         8 => prop::collection::vec(0..9_u8, 1..5).prop_map(Move::Calls),
@@ -75,6 +88,18 @@ fn play(sim: &mut Sim, number: usize, one: Move) {
                 .unwrap();
         }
         Move::Condense => drop(sim.input(Input::Condense)),
+        Move::StartGoal => {
+            drop(sim.input(Input::StartGoal { objective: "A goal.".to_owned(), max_iterations: 2 }));
+        }
+        Move::StopGoal => sim.input(Input::StopGoal).unwrap(),
+        Move::ResumeGoal => drop(sim.input(Input::ResumeGoal)),
+        Move::Navigate(to) => {
+            let ids: Vec<_> =
+                sim.events().filter(|event| event.is_tree_event()).map(|event| event.id.clone()).collect();
+            let to = ids.get(to % (ids.len() + 1)).cloned();
+            let past = past_of(&sim.log, to.as_ref().map(EventId::as_str));
+            drop(sim.input(Input::Navigate { to, past }));
+        }
         Move::Crash => sim.crash(),
         Move::Text(text) if sim.calling.is_some() => sim.answer(text, vec![]),
         Move::Calls(kinds) if sim.calling.is_some() => {
@@ -126,7 +151,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// At every step: calls paired with exactly one result, times increasing, the parent chain unbroken,
-    /// every run ended once and at the end of an append, and the loop waiting for something while it runs.
+    /// every run ended once and at the end of an append, the loop waiting for something while it runs, and no call carried
+    /// out twice, whatever is gone back to.
     /// At the end: an agent built from the log knows what this one knows.
     #[test]
     fn every_history_is_in_order_and_can_be_taken_up_from_the_log(
@@ -149,5 +175,6 @@ proptest! {
         prop_assert_eq!(&known.leaf_event_id, &from_log.projection.leaf_event_id);
         prop_assert_eq!(&known.last_timestamp, &from_log.projection.last_timestamp);
         prop_assert_eq!(known.status, from_log.projection.status);
+        prop_assert_eq!(known.goal, from_log.projection.goal);
     }
 }

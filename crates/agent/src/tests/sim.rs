@@ -28,6 +28,8 @@ pub struct Sim {
     pub calling: Option<(u64, String, ModelRequest)>,
     /// Running tools in the order they were started.
     pub running: Vec<(EventId, String, ToolAction)>,
+    /// All that was ever started.
+    carried_out: HashSet<EventId>,
     answers: u64,
 }
 
@@ -43,6 +45,7 @@ impl Sim {
             ids: HashSet::new(),
             calling: None,
             running: Vec::new(),
+            carried_out: HashSet::new(),
             answers: 0,
         }
     }
@@ -86,7 +89,10 @@ impl Sim {
                     self.calling = Some((call, usage_id, request));
                 }
                 Effect::CancelModel => assert!(self.calling.take().is_some(), "nothing to cancel"),
-                Effect::RunTool { action_id, tool, action } => self.running.push((action_id, tool, action)),
+                Effect::RunTool { action_id, tool, action } => {
+                    assert!(self.carried_out.insert(action_id.clone()), "a call is carried out twice");
+                    self.running.push((action_id, tool, action));
+                }
                 Effect::CancelTools => {
                     assert!(!self.running.is_empty(), "nothing to cancel");
                     self.running.clear();

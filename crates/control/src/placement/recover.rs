@@ -97,7 +97,7 @@ pub(crate) fn follow_fleet(
             for sandbox in newcomers.iter().filter_map(|sandbox| SandboxId::parse(sandbox)) {
                 let (workers, index) = (workers.clone(), index.clone());
                 let mut entries = index.in_sandbox(&sandbox);
-                entries.retain(|entry| is_cut_off(entry));
+                entries.retain(is_cut_off);
                 if !entries.is_empty() {
                     telling.spawn_until_drain(async move { close(entries, &workers, &index).await });
                 }
@@ -130,7 +130,7 @@ fn newcomers(leases: &BTreeMap<String, Seen<Lease>>, told: &mut BTreeMap<String,
 
 fn cut_off(index: &Index) -> Vec<Arc<ConversationState>> {
     let mut entries = index.all();
-    entries.retain(|entry| is_cut_off(entry));
+    entries.retain(is_cut_off);
     entries
 }
 

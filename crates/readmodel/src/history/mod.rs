@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ports::{EventLog, Result};
+use tokio::sync::Semaphore;
 use types::Seq;
 
 pub use fetch::READ_RECORDS;
@@ -31,12 +32,14 @@ use offsets::{EventKey, KindKey, Offsets, Row};
 pub struct History {
     log: Arc<dyn EventLog>,
     cache: Cache,
+    /// Whoever looks for a branch reads a whole log.
+    branches: Semaphore,
 }
 
 impl History {
     #[must_use]
     pub fn new(log: Arc<dyn EventLog>) -> Self {
-        Self { log, cache: Cache::default() }
+        Self { log, cache: Cache::default(), branches: Semaphore::new(branch::AT_ONCE) }
     }
 
     /// The JSON text of one event.

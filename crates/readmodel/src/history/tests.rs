@@ -28,7 +28,7 @@ async fn rows_are_counted_whether_or_not_anybody_waits_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
     let (ports, _store) = embedded::open(options).await.unwrap();
-    let history = History { log: ports.log.clone(), cache: Cache::new(5 * EVENTS, 20 * EVENTS) };
+    let history = History { cache: Cache::new(5 * EVENTS, 20 * EVENTS), ..History::new(ports.log.clone()) };
     for entry in conversations(&ports, 40).await {
         // As one whose client hangs up once a page was read.
         history.cache.of(&entry).read_on(ports.log.as_ref(), &entry).await.unwrap();
@@ -41,7 +41,7 @@ async fn who_reads_too_much_at_once_is_refused_until_others_have_done() {
     let folder = tempfile::tempdir().unwrap();
     let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
     let (ports, _store) = embedded::open(options).await.unwrap();
-    let history = History { log: ports.log.clone(), cache: Cache::new(2 * EVENTS, 4 * EVENTS) };
+    let history = History { cache: Cache::new(2 * EVENTS, 4 * EVENTS), ..History::new(ports.log.clone()) };
     let entries = conversations(&ports, 6).await;
     let mut reading = Vec::new();
     for entry in entries.iter().take(4) {
