@@ -198,4 +198,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(ingress.find(&token, "one").is_none());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_session_makes_way_where_there_are_too_many() {
+        let (ingress, tenant) = (Ingress::new(Some("https://apps.example")), TenantId::default());
+        let begin = || ingress.begin(&tenant, "one", 1).0;
+        let oldest = begin();
+        let session = ingress.find(&oldest, "one").unwrap();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let mut others: Vec<String> = (1..MOST_SESSIONS).map(|_| begin()).collect();
+        assert!(ingress.find(&oldest, "one").is_some());
+        others.push(begin());
+        assert!(session.over.is_cancelled() && ingress.find(&oldest, "one").is_none());
+        assert!(others.iter().all(|token| ingress.find(token, "one").is_some()));
+    }
 }

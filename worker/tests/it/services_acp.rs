@@ -129,3 +129,20 @@ async fn what_a_program_has_started_is_over_before_the_answer_though_it_has_ende
     let started = std::fs::read_to_string(&note).unwrap();
     assert!(!is_there(&started), "{started} goes on");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_an_agent_that_has_failed() {
+    let world = World::start().await;
+    let note = world.text("note");
+    for (then, code) in
+        [("exit 1", "ACPInitError"), ("cat /dev/zero", "ACPInitError"), ("sleep 1000", "ACPStartupTimeout")]
+    {
+        let script = format!("echo $PWD > \"$NOTE\"; echo $$ > \"$NOTE.pid\"; {then}");
+        let error = ask(&world, shell(&script, &[("NOTE", &note)]), 3_000).await.error.unwrap();
+        assert_eq!(error.code, code, "{then}: {error:?}");
+        let folder = std::fs::read_to_string(&note).unwrap();
+        assert!(!std::path::Path::new(folder.trim()).exists(), "{then}: {folder} is left");
+        let pid = std::fs::read_to_string(format!("{note}.pid")).unwrap();
+        assert!(!is_there(&pid), "{then}: {pid} goes on");
+    }
+}

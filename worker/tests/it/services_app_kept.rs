@@ -167,3 +167,33 @@ async fn what_a_killed_worker_was_about_to_put_in_its_place_is_removed() {
     assert!(world.path("elsewhere").join(half).exists(), "it is somebody else's");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_artifact_is_not_followed_for_ever_nor_to_where_nobody_may_ask() {
+    let world = World::start().await;
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = server.accept().await.unwrap();
+            let mut asked = [0; 4_096];
+            let read = socket.read(&mut asked).await.unwrap();
+            let next = match asked[..read].starts_with(b"GET /round") {
+                true => "/round",
+                false => "http://169.254.169.254/a.tar.gz",
+            };
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {next}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            socket.write_all(head.as_bytes()).await.unwrap();
+        }
+    });
+    for (path, why) in [
+        ("round", "backend artifact redirect limit exceeded"),
+        ("away", "backend artifact URL is not allowed"),
+    ] {
+        let next = fetched(&serving(&world), &format!("http://{address}/{path}"));
+        assert_eq!(refusal(&world, prepare(&next, "r2")).await, why, "{path}");
+    }
+    answering.abort();
+}
