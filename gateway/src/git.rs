@@ -14,6 +14,9 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Json, Path, Query};
 use crate::scope::Target;
 
+/// What names of commits look like.
+pub(crate) const SHA: &str = "^[0-9a-fA-F]{4,64}$";
+
 /// Asks workers about repositories.
 #[derive(Clone)]
 pub struct Git {
@@ -168,7 +171,7 @@ fn check_sha(sha: &str, loc: &[&str]) -> ApiResult<()> {
     if (4..=64).contains(&sha.len()) && sha.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(());
     }
-    let msg = "String should match pattern '^[0-9a-fA-F]{4,64}$'";
+    let msg = format!("String should match pattern '{SHA}'");
     Err(Problem::new("string_pattern_mismatch", loc, msg).into())
 }
 

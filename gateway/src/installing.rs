@@ -71,12 +71,18 @@ pub async fn uninstall(
 /// # Errors
 /// 422 for what may be no name, with the peer's parameter and pattern.
 pub fn check_name(kind: ExtensionKind, name: &str) -> ApiResult<()> {
-    let (parameter, pattern) = match kind {
+    let (parameter, pattern) = name_in_path(kind);
+    check_extension_name(name, parameter, pattern)
+}
+
+/// The parameter of paths that names one, and the pattern of such names.
+#[must_use]
+pub fn name_in_path(kind: ExtensionKind) -> (&'static str, &'static str) {
+    match kind {
         ExtensionKind::Skill => ("skill_name", "^[a-z0-9]+(-[a-z0-9]+)*$"),
         ExtensionKind::Plugin => ("plugin_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$"),
         ExtensionKind::Canvas => ("extension_name", "^[a-z0-9]+(?:-[a-z0-9]+)*$"),
-    };
-    check_extension_name(name, parameter, pattern)
+    }
 }
 
 impl InstallExtensionRequest {

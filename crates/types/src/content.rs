@@ -77,6 +77,7 @@ pub struct Message {
     #[serde(default)]
     pub content: Vec<Content>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolCall>>))]
     pub tool_calls: Vec<ToolCall>,
     /// Set on a tool's answer: the call it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

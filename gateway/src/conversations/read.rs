@@ -151,7 +151,8 @@ pub(super) struct Count {
 
 /// How many conversations there are.
 #[utoipa::path(get, path = "/api/conversations/count", tag = "Conversations",
-    params(("status" = Option<Status>, Query)), responses((status = 200, body = u64)))]
+    params(("status" = Option<Status>, Query)),
+    responses((status = 200, body = u64, content_type = "application/json")))]
 pub(super) async fn count_conversations(
     State(index): State<Index>,
     caller: Caller,

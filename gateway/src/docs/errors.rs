@@ -2,16 +2,17 @@
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder};
-use utoipa::openapi::{ContentBuilder, Object, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type};
 
 pub(super) const NAME: &str = "Error";
 
 /// `{"detail": …}`: a text, or a list of what is wrong with the input.
 pub(super) fn schema() -> RefOr<Schema> {
     let object = |kind: Type| ObjectBuilder::new().schema_type(kind);
+    let step = AnyOfBuilder::new().item(object(Type::String)).item(object(Type::Integer));
     let problem = object(Type::Object)
         .property("type", object(Type::String))
-        .property("loc", ArrayBuilder::new().items(Object::new()))
+        .property("loc", ArrayBuilder::new().items(step))
         .property("msg", object(Type::String))
         .required("type")
         .required("loc")

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the routes, and a page that shows it without any other server.
 
 mod errors;
+mod limits;
 
 use std::sync::{Arc, OnceLock};
 
@@ -79,6 +80,11 @@ fn complete(path: &str, item: &mut PathItem) {
         for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             if !described.iter().any(|known| matches!(known, RefOr::T(known) if known.name == name)) {
                 described.push(in_path(name).into());
+            }
+        }
+        for parameter in described.iter_mut() {
+            if let RefOr::T(parameter) = parameter {
+                limits::describe(path, parameter);
             }
         }
         errors::describe(path, operation);

@@ -102,7 +102,8 @@ fn join(items: &[Bytes], out: &mut Vec<u8>) {
     params(("conversation_id" = Uuid, Path),
         ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
         ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
-    responses((status = 200, body = u64), (status = 404, description = "No such conversation")))]
+    responses((status = 200, body = u64, content_type = "application/json"),
+        (status = 404, description = "No such conversation")))]
 pub(super) async fn count_events(
     State(reading): State<Reading>,
     caller: Caller,

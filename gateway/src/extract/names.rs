@@ -5,14 +5,14 @@ use serde_json::json;
 use crate::error::{ApiError, Problem};
 
 /// What names of profiles look like.
-const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+pub const PROFILE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 const MOST: usize = 64;
 const MOST_OF_AN_EXTENSION: usize = 255;
 
 /// # Errors
 /// For what is no name of a profile.
 pub fn check_profile_name(name: &str, loc: &[&str]) -> Result<(), ApiError> {
-    if is_profile_name(name) { Ok(()) } else { Err(Problem::mismatch(loc, PATTERN).into()) }
+    if is_profile_name(name) { Ok(()) } else { Err(Problem::mismatch(loc, PROFILE_NAME).into()) }
 }
 
 /// For what is no name of an extension, with the pattern that clients know.

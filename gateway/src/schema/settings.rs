@@ -29,7 +29,7 @@ pub struct McpServer {
     /// Values are secrets.
     headers: Option<BTreeMap<String, String>>,
     auth: Option<Value>,
-    enabled: bool,
+    enabled: Option<bool>,
 }
 
 /// What is to change of an MCP server.

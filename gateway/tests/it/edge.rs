@@ -251,6 +251,31 @@ async fn use_ends_idleness() {
 }
 
 #[tokio::test]
+async fn what_the_document_says_of_names_and_of_refusals_is_what_is_answered() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    for path in [
+        "/api/profiles/{name}",
+        "/api/agent-profiles/{name}",
+        "/api/meta-profiles/{name}",
+        "/api/skills/installed/{skill_name}",
+        "/api/plugins/installed/{plugin_name}",
+        "/api/canvas-extensions/installed/{extension_name}",
+    ] {
+        let parameter = &document["paths"][path]["get"]["parameters"][0];
+        let (status, refusal) = server.get(&path.replace(['{', '}'], "~")).await;
+        let problem = &refusal["detail"][0];
+        assert_eq!((status, &problem["loc"]), (422, &json!(["path", parameter["name"]])), "{path}");
+        assert_eq!(parameter["schema"]["pattern"], problem["ctx"]["pattern"], "{path}");
+    }
+    let problem = &document["components"]["schemas"]["Error"]["properties"]["detail"]["anyOf"][1]["items"];
+    let step = json!({"anyOf": [{"type": "string"}, {"type": "integer"}]});
+    assert_eq!(problem["properties"]["loc"]["items"], step);
+    let count = &document["paths"]["/api/conversations/count"]["get"]["responses"]["200"]["content"];
+    assert!(count["application/json"].is_object(), "{count}");
+}
+
+#[tokio::test]
 async fn the_document_lists_every_route_once_and_the_page_needs_nobody_else() {
     let server = start().await;
     let (status, document) = server.get("/openapi.json").await;
