@@ -68,6 +68,7 @@ scenarios!(
     workspace_calls,
     ask_and_attach,
     stored_settings,
+    stored_profiles,
     other_clients,
 );
 

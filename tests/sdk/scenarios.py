@@ -233,6 +233,7 @@ def stored_settings() -> None:
     assert kept.status_code == 200, kept.text
     secret = workspace.get_secrets()["DEPLOY"]
     assert (secret.get_value(), secret.description) == ("very-secret", "d"), secret
+    assert set(workspace.get_secrets(names=["DEPLOY", "OTHER"])) == {"DEPLOY"}
 
     sealed = client.get("/api/settings", headers={"X-Expose-Secrets": "encrypted"}).json()
     token = sealed["agent_settings"]["llm"]["api_key"]
@@ -243,6 +244,50 @@ def stored_settings() -> None:
     back = {"llm": {"api_key": ours.encrypt(SecretStr(theirs))}}
     assert client.patch("/api/settings", json={"agent_settings_diff": back}).status_code == 200
     assert workspace.get_llm().api_key.get_secret_value() == theirs
+
+
+def stored_profiles() -> None:
+    """Models by the name of their profile, and what an agent profile and a conversation get of stored secrets."""
+    from openhands.sdk.conversation.impl.remote_conversation import RemoteConversation
+    from openhands.sdk.conversation.request import StartConversationRequest
+    from openhands.sdk.settings.api_models import SettingsResponse
+    from openhands.sdk.workspace import LocalWorkspace
+
+    workspace = Workspace(host=SERVER, api_key=KEY, working_dir=WORK)
+    client = workspace.client
+
+    def kept(method: str, path: str, body: dict) -> dict:
+        answer = client.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    kept("POST", "/api/profiles/fast", {"llm": {"model": "openai/fast", "api_key": "sk-fast", "base_url": MODEL}})
+    named = workspace.get_llm("fast")
+    assert (named.model, named.usage_id) == ("openai/fast", "profile:fast"), named
+    try:
+        workspace.get_llm("slow")
+    except FileNotFoundError as unknown:
+        assert "slow" in str(unknown), unknown
+    else:
+        raise AssertionError("a profile that nobody saved was found")
+    kept("POST", "/api/profiles/fast/activate", {})
+    active = workspace.get_llm(temperature=0.5)
+    assert (active.model, active.temperature, active.api_key.get_secret_value()) == ("openai/fast", 0.5, "sk-fast"), active
+    settings = SettingsResponse.model_validate(client.get("/api/settings").json())
+    assert settings.active_profile == "fast" and settings.get_agent_settings().llm.model == "openai/fast", settings
+    assert settings.get_conversation_settings().max_iterations == 500, settings
+
+    for name in ("DEPLOY", "REVIEW"):
+        kept("PUT", "/api/settings/secrets", {"name": name, "value": f"very-secret-{name}"})
+    kept("POST", "/api/agent-profiles/one", {"agent_kind": "openhands", "llm_profile_ref": "fast", "secret_refs": ["DEPLOY"]})
+    profile = client.get("/api/agent-profiles/one").json()["profile"]["id"]
+    assert set(workspace.get_secrets(agent_profile_id=profile)) == {"DEPLOY"}
+    request = StartConversationRequest(agent_profile_id=profile, workspace=LocalWorkspace(working_dir=WORK))
+    launched = RemoteConversation.create(workspace, request)
+    again = RemoteConversation.attach(workspace, launched.id)
+    assert launched.state.agent.llm.model == again.state.agent.llm.model == "openai/fast"
+    again.close()
+    launched.close()
 
 
 def other_clients() -> None:
