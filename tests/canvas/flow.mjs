@@ -236,7 +236,7 @@ await step("a conversation is forked", async () => {
 await step("a conversation is deleted", async () => {
   await menu("delete-button");
   await page.getByText("Confirm Delete", { exact: true }).last().click();
-  await id("conversation-panel-list-scroll").getByText("Renamed by hand").waitFor({ state: "detached" });
+  await id("conversation-panel-list-scroll").getByText("Renamed by hand", { exact: true }).waitFor({ state: "detached" });
 });
 
 await step("every settings page shows its form", async () => {
