@@ -30,6 +30,7 @@ mod inside;
 mod jwt;
 mod kept_secrets;
 mod launch;
+mod lenient;
 mod mcp;
 mod metrics;
 mod other_agents;
