@@ -21,6 +21,7 @@ export async function startModel() {
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
+    if (!request.url.endsWith('/chat/completions')) return response.writeHead(404).end();
     const message = answer(JSON.parse(body));
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify({

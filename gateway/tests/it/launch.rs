@@ -158,6 +158,19 @@ async fn tools_that_are_not_there_are_told_and_not_launched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_is_not_there_is_left_out_of_agents_without_a_profile() {
+    let (server, _) = set_up().await;
+    let tools = json!([{"name": "terminal", "params": {}}, {"name": "browser_tool_set", "params": {}}]);
+    for source in ["agent", "agent_settings"] {
+        let mut body = json!({"workspace": {"working_dir": "/tmp/w"}});
+        body[source] = json!({"llm": {"model": "m"}, "tools": tools});
+        let (status, made) = server.post("/api/conversations", body).await;
+        assert_eq!(status, 201, "{source}: {made}");
+        assert_eq!(made["agent"]["tools"], json!([{"name": "terminal", "params": {}}]), "{source}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_has_one_source_and_a_profile_that_there_is() {
     let (server, profile) = set_up().await;
     let unknown = "00000000-0000-4000-8000-000000000001";
