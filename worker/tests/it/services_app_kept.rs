@@ -155,6 +155,8 @@ async fn what_a_killed_worker_has_left_ends_when_the_next_one_begins_though_nobo
 async fn what_a_killed_worker_was_about_to_put_in_its_place_is_removed() {
     let mut world = World::start().await;
     let half = ".0123456789abcdef0123456789abcdef";
+    // This one removes what it finds, too.
+    world.stop().await;
     world.sh(&format!(
         "for at in artifacts/my-app data approvals; do mkdir -p ../apps/$at/{half}/a ../apps/$at/.own; done"
     ));
