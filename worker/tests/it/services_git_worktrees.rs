@@ -100,6 +100,19 @@ async fn a_working_tree_that_is_there_is_not_made_anew() {
     assert_eq!(left.trim(), "3\nsecond");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_working_tree_that_is_made_from_another_one_outlives_it() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let first = add(&world, "repo", ConversationId::random(), WorktreeBase::Head).await.unwrap().unwrap();
+    let source = format!("trees/{}/repo", first.conversation);
+    let second = add(&world, &source, ConversationId::random(), WorktreeBase::Head).await.unwrap().unwrap();
+    remove(&world, &first).await;
+    world.sh(&format!("cd '{}'; echo 2 > sub/a.txt; git commit -qam second", second.folder));
+    remove(&world, &second).await;
+    assert!(!Path::new(&second.root).exists());
+}
+
 /// Git locks a working tree until it is whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_worker_has_left_is_made_anew_and_can_be_removed() {

@@ -67,7 +67,8 @@ fn git_dir(top: &Path) -> io::Result<Option<PathBuf>> {
 
 fn common(git_dir: &Path) -> io::Result<PathBuf> {
     match open::content(&git_dir.join("commondir"), Symlink::Follow, LONGEST_LINK) {
-        Ok(link) => Ok(git_dir.join(as_path(&link))),
+        // Not by way of the working tree, which others that are made from it outlive.
+        Ok(link) => fs::canonicalize(git_dir.join(as_path(&link))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(git_dir.to_owned()),
         Err(error) => Err(error),
     }
