@@ -14,7 +14,9 @@ const DATA: &str = "data";
 
 /// Where the folders of a worker are: where commands' user may go, told apart from those of other workers by their names.
 pub(super) struct Folders {
-    prefix: String,
+    /// The beginning of their names, also of those of the workers before.
+    kin: String,
+    own: String,
 }
 
 /// Whoever drops it without removing it leaves it to the next worker.
@@ -27,7 +29,9 @@ impl Folders {
     pub fn of(own: &Path) -> Self {
         let digest = types::hex(&Sha256::digest(own.as_os_str().as_encoded_bytes()));
         let digest: String = digest.chars().take(16).collect();
-        Self { prefix: format!("manyhands-acp-{digest}-") }
+        let kin = format!("manyhands-acp-{digest}-");
+        // Short: programs may have sockets in their folders, whose paths must not be long.
+        Self { own: format!("{kin}{:08x}-", Uuid::new_v4().as_fields().0), kin }
     }
 
     /// Nobody but the user of commands can enter it.
@@ -35,23 +39,27 @@ impl Folders {
     /// # Errors
     /// Where no folder can be made.
     pub fn make(&self) -> io::Result<Folder> {
-        let root = std::env::temp_dir().join(format!("{}{}", self.prefix, Uuid::new_v4().simple()));
+        let root = std::env::temp_dir().join(format!("{}{}", self.own, Uuid::new_v4().simple()));
         make(&root)?;
         make(&root.join(WORKSPACE))?;
         make(&root.join(DATA))?;
         Ok(Folder { root })
     }
 
-    /// Removes those that are there now: before the first is made, they are left of an earlier worker.
+    /// Removes what earlier workers have left. Blocks.
     pub fn sweep(&self) -> impl FnOnce() + Send + use<> {
-        let listed = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-        let is_own = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&self.prefix))
-        };
-        let left: Vec<PathBuf> = listed.map(|entry| entry.path()).filter(is_own).collect();
+        let (kin, own) = (self.kin.clone(), self.own.clone());
         move || {
-            for error in left.iter().filter_map(|folder| trees::remove(folder).err()) {
-                tracing::warn!(%error, "what an agent of an earlier worker was given is not removed");
+            let listed = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+            for entry in listed {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if !name.starts_with(&kin) || name.starts_with(&own) {
+                    continue;
+                }
+                if let Err(error) = trees::remove(&entry.path()) {
+                    tracing::warn!(%error, "what an agent of an earlier worker was given is not removed");
+                }
             }
         }
     }
