@@ -17,12 +17,14 @@ pub mod recorded;
 pub mod script;
 pub mod server;
 pub mod socket;
+mod unprivileged;
 
 use std::panic::Location;
 use std::time::Duration;
 
 pub use may_skip::may_skip;
 use tokio::time::Instant;
+pub use unprivileged::passes_unprivileged;
 
 /// How long a test waits for something that should be there at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use manyhands_tools::{remove_set_aside, set_aside};
-use rustix::process::geteuid;
+use testing::passes_unprivileged;
 
 fn keep(folder: &Path, text: &str) {
     for name in ["observations", "edits"] {
@@ -44,21 +43,7 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
 
 #[test]
 fn what_an_agent_has_forbidden_to_write_is_set_aside_all_the_same() {
-    let test = std::env::current_exe().unwrap();
-    // Root may do all, so it does this without that right.
-    let without =
-        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search", "--"];
-    let mut command = Command::new("setpriv");
-    command.args(without).arg(&test);
-    if !geteuid().is_root() {
-        command = Command::new(&test);
-    }
-    command.args(["--ignored", "--exact", "kept::setting_aside_in_a_forbidding_folder"]);
-    let Ok(set_aside) = command.status() else {
-        assert_eq!(std::env::var("MANYHANDS_MAY_SKIP").as_deref(), Ok("1"), "there is no setpriv here");
-        return;
-    };
-    assert!(set_aside.success());
+    passes_unprivileged("kept::setting_aside_in_a_forbidding_folder");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::thread;
 
 use manyhands_trees::{remove, remove_while};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
-use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use testing::passes_unprivileged;
 
 /// Makes folders below each other, each with a file and another folder beside the next.
 fn dig(path: &Path, depth: usize) {
@@ -82,21 +83,7 @@ fn highest_memory() -> usize {
 
 #[test]
 fn folders_whose_modes_forbid_it_are_emptied_by_their_owner() {
-    let test = std::env::current_exe().unwrap();
-    // Root may do all, so it does this without that right.
-    let without =
-        ["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search", "--"];
-    let mut command = Command::new("setpriv");
-    command.args(without).arg(&test);
-    if !geteuid().is_root() {
-        command = Command::new(&test);
-    }
-    command.args(["--ignored", "--exact", "remove::removal_of_forbidding_folders"]);
-    let Ok(removed) = command.status() else {
-        assert_eq!(std::env::var("MANYHANDS_MAY_SKIP").as_deref(), Ok("1"), "there is no setpriv here");
-        return;
-    };
-    assert!(removed.success());
+    passes_unprivileged("remove::removal_of_forbidding_folders");
 }
 
 #[test]
