@@ -68,6 +68,12 @@ impl Problem {
         Self { input: Some(Value::Null), ..Self::new("missing", loc, "Field required") }
     }
 
+    /// A text that has nothing in it.
+    #[must_use]
+    pub fn empty(loc: &[&str]) -> Self {
+        Self::new("string_too_short", loc, "String should have at least 1 character")
+    }
+
     /// Something else where only an object says what is meant.
     #[must_use]
     pub fn object_needed(loc: &[&str]) -> Self {

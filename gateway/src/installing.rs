@@ -102,8 +102,7 @@ impl InstallExtensionRequest {
 pub fn check_source(source: &str) -> ApiResult<()> {
     if source.is_empty() {
         let ctx = Some(json!({"min_length": 1}));
-        let msg = "String should have at least 1 character";
-        return Err(Problem { ctx, ..Problem::new("string_too_short", &["body", "source"], msg) }.into());
+        return Err(Problem { ctx, ..Problem::empty(&["body", "source"]) }.into());
     }
     check_length("source", Some(source))
 }

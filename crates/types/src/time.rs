@@ -40,6 +40,12 @@ pub fn unix_ms() -> u64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
+/// The same in seconds.
+#[must_use]
+pub fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// Whole milliseconds, `u64::MAX` for what has more.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {

@@ -124,8 +124,7 @@ pub(super) async fn delete_backend_data(
 impl RevisionRequest {
     fn checked(self) -> ApiResult<String> {
         if self.revision.is_empty() {
-            let msg = "String should have at least 1 character";
-            return Err(Problem::new("string_too_short", &["body", "revision"], msg).into());
+            return Err(Problem::empty(&["body", "revision"]).into());
         }
         Ok(self.revision)
     }

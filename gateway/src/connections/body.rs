@@ -89,9 +89,8 @@ impl ProviderConnectionUpdateRequest {
 
 fn check_name(field: &str, name: &str) -> ApiResult<()> {
     if name.is_empty() {
-        let msg = "String should have at least 1 character";
-        let problem = Problem::new("string_too_short", &["body", field], msg);
-        return Err(Problem { ctx: Some(json!({"min_length": 1})), ..problem }.into());
+        let ctx = Some(json!({"min_length": 1}));
+        return Err(Problem { ctx, ..Problem::empty(&["body", field]) }.into());
     }
     check_length(field, name, MOST_NAME)
 }

@@ -56,9 +56,8 @@ pub(super) async fn start_child_conversation(
     Json(body): Json<StartChildConversationRequest>,
 ) -> ApiResult<Response> {
     if body.task.is_empty() {
-        let msg = "String should have at least 1 character";
-        let problem = Problem::new("string_too_short", &["body", "task"], msg);
-        return Err(Problem { ctx: Some(json!({"min_length": 1})), ..problem }.into());
+        let ctx = Some(json!({"min_length": 1}));
+        return Err(Problem { ctx, ..Problem::empty(&["body", "task"]) }.into());
     }
     let parent = conversations.get(&caller.tenant, id);
     let parent =

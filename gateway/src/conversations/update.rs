@@ -55,7 +55,7 @@ fn title(title: &str) -> ApiResult<&str> {
     let problem = |kind, msg: &str| Err(Problem::new(kind, &["body", "title"], msg).into());
     let trimmed = title.trim();
     if title.is_empty() {
-        return problem("string_too_short", "String should have at least 1 character");
+        return Err(Problem::empty(&["body", "title"]).into());
     }
     if title.chars().count() > TITLE_CHARS {
         return problem("string_too_long", "String should have at most 200 characters");

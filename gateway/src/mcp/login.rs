@@ -112,8 +112,7 @@ pub(super) async fn submit_mcp_oauth_callback(
     Json(body): Json<CallbackRequest>,
 ) -> ApiResult<Json<StatusResponse>> {
     if body.callback_url.is_empty() {
-        let msg = "String should have at least 1 character";
-        return Err(Problem::new("string_too_short", &["body", "callback_url"], msg).into());
+        return Err(Problem::empty(&["body", "callback_url"]).into());
     }
     Ok(Json(servers.finish_login(&caller.tenant, &job_id, &body.callback_url).await?.into()))
 }

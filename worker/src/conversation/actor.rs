@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
 use types::calls::CommandDone;
 use types::conversation::Projection;
-use types::time::event_now;
+use types::time::{event_now, unix_seconds};
 use types::{ConversationId, EventId};
 
 use super::Shared;
@@ -361,7 +361,7 @@ impl Env for Stamp {
     }
 
     fn unix_now(&mut self) -> f64 {
-        super::work::unix_now()
+        unix_seconds()
     }
 
     fn event_id(&mut self) -> EventId {

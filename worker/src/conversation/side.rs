@@ -15,10 +15,11 @@ use types::content::joined_text;
 use types::event::ConversationError;
 use types::model::{Completion, ModelFailure, ModelRequest};
 use types::stats::Usage;
+use types::time::unix_seconds;
 
 use super::actor::{Actor, End};
 use super::registry::Reply;
-use super::work::{Done, crashed, unix_now};
+use super::work::{Done, crashed};
 
 /// The entry of questions in `stats`.
 const ASK_USAGE: &str = "ask-agent-llm";
@@ -138,6 +139,6 @@ fn usage(usage_id: String, completion: &Completion) -> Usage {
         tokens: completion.tokens.clone(),
         cost: completion.cost,
         latency: completion.latency,
-        at: unix_now(),
+        at: unix_seconds(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use agent::{Input, ToolOutcome};
 use futures_util::FutureExt;
@@ -176,10 +176,6 @@ impl Shared {
         self.config.work.stepped(&completion.tokens, completion.cost);
         Ok(completion)
     }
-}
-
-pub(super) fn unix_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 pub(super) fn crashed() -> ModelFailure {

@@ -1,15 +1,17 @@
 //! Logins with MCP servers that are under way, as a tenant's shelf has them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ::mcp::oauth::Pending;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::buckets::LOGINS;
+use types::time::unix_ms;
 
 use super::{Request, Tried};
 use crate::Refusal;
+use crate::logins;
 use crate::shelf::{Kept, Sealing, Version};
 
 /// How long a user may take.
@@ -137,8 +139,8 @@ impl Job {
 
 impl Kept for McpLogins {
     const BUCKET: &'static str = LOGINS;
-    const MOST: usize = 1 << 20;
-    const TOO_LARGE: &'static str = "These logins are more than the server keeps: 1 MiB at most.";
+    const MOST: usize = logins::MOST;
+    const TOO_LARGE: &'static str = logins::TOO_LARGE;
 
     fn version(&self) -> Version {
         self.v
@@ -153,7 +155,7 @@ impl Kept for McpLogins {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_ms() / 1_000
 }
 
 #[cfg(test)]

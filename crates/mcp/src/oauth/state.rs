@@ -1,9 +1,8 @@
 //! What a login has come to, in the form in which settings keep it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use types::time::unix_seconds;
 
 /// A token that is over so soon is renewed before it is shown.
 const MARGIN: f64 = 10.0;
@@ -77,7 +76,7 @@ impl State {
 
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.token_expires_at.is_some_and(|end| end < seconds_now() + MARGIN)
+        self.token_expires_at.is_some_and(|end| end < unix_seconds() + MARGIN)
     }
 
     /// New tokens in place of the old; one to renew them with stays where no other is given.
@@ -87,7 +86,7 @@ impl State {
             tokens.insert("refresh_token".to_owned(), old.into());
         }
         let lasts = tokens.get("expires_in").and_then(Value::as_f64);
-        self.token_expires_at = lasts.map(|seconds| seconds_now() + seconds);
+        self.token_expires_at = lasts.map(|seconds| unix_seconds() + seconds);
         self.tokens = Some(tokens);
     }
 }
@@ -105,10 +104,6 @@ pub(super) fn is_of(client: &Map<String, Value>, token_endpoint: &str) -> bool {
 fn only(mut object: Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
     object.retain(|name, value| fields.contains(&name.as_str()) && value.to_string().len() <= MOST_FIELD);
     object
-}
-
-fn seconds_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use types::buckets::LOGINS;
 use uuid::Uuid;
 
 use super::provider::{Begun, Tokens};
+use crate::logins;
 use crate::shelf::{Kept, Sealing, Version};
 
 /// Logins that are pending at once: the oldest makes way, for nobody waits for it any more.
@@ -52,8 +53,8 @@ pub(super) struct Device {
 
 impl Kept for OpenAiLogins {
     const BUCKET: &'static str = LOGINS;
-    const MOST: usize = 1 << 20;
-    const TOO_LARGE: &'static str = "These logins are more than the server keeps: 1 MiB at most.";
+    const MOST: usize = logins::MOST;
+    const TOO_LARGE: &'static str = logins::TOO_LARGE;
 
     fn version(&self) -> Version {
         self.v
