@@ -19,6 +19,12 @@ pub fn of_gateway(address: SocketAddr, settings: &Settings) {
     println!("  keys   {}", keys(settings));
 }
 
+/// What a server says that waits for its settings.
+pub fn of_waiting(address: SocketAddr) {
+    println!("Manyhands {} waits for its settings (POST /api/init)", env!("CARGO_PKG_VERSION"));
+    println!("  url    http://{address}");
+}
+
 fn keys(settings: &Settings) -> String {
     let tokens = if settings.site.bearer.is_some() { ", bearer tokens" } else { "" };
     match settings.session_api_keys.len() {

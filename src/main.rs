@@ -4,6 +4,7 @@ mod banner;
 mod catalogue;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod deferred;
 mod descriptors;
 mod doctor;
 mod environment;
@@ -16,6 +17,8 @@ mod serving;
 mod settings;
 mod signals;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -76,7 +79,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(options) => serve::run(options, Told::by_environment()?.settings),
+        Command::Serve(options) => {
+            let told = Told::unchosen()?;
+            match told.settings.init.has_waited {
+                true => deferred::run(options, told.settings, told.source, told.own),
+                false => serve::run(options, told.chosen().settings),
+            }
+        }
         Command::Doctor(options) => Told::by_environment()?.diagnose(&options),
         Command::Settings => {
             print!("{}", settings::page());
@@ -113,26 +122,38 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// What the environment and the config file say.
 struct Told {
     settings: Settings,
-    #[cfg(feature = "cluster")]
     source: settings::Source,
+    /// The whole environment.
+    own: Environment,
 }
+
+type Environment = BTreeMap<OsString, OsString>;
 
 impl Told {
     fn by_environment() -> anyhow::Result<Self> {
+        Ok(Self::unchosen()?.chosen())
+    }
+
+    /// Before it is chosen what programs of agents inherit.
+    fn unchosen() -> anyhow::Result<Self> {
         let variables = environment::take().context(BadSettings)?;
         let own = environment::whole(&variables);
         let source = settings::load(variables).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
-        child_environment::choose(&settings.inherited, own);
-        Ok(Self {
-            settings,
-            #[cfg(feature = "cluster")]
-            source,
-        })
+        Ok(Self { settings, source, own })
+    }
+
+    fn chosen(mut self) -> Self {
+        child_environment::choose(&self.settings.inherited, std::mem::take(&mut self.own));
+        self
     }
 
     #[cfg(feature = "cluster")]
     fn in_cluster(&self, role: &str) -> anyhow::Result<cluster::settings::Cluster> {
+        if self.settings.init.has_waited {
+            let what = "cannot be used in a cluster: its parts are told their settings when they are started";
+            return Err(settings::Invalid::new("deferred_init", what)).context(BadSettings);
+        }
         cluster::settings::Cluster::from_source(&self.source, role).context(BadSettings)
     }
 

@@ -1,5 +1,6 @@
 //! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
+use vault::Vault;
 
 use crate::descriptors::Descriptors;
 use crate::in_process::InProcess;
@@ -29,6 +31,8 @@ const EDITOR: &str = "/openhands/.openvscode-server/bin/openvscode-server";
 /// What file work that is still going on gets to finish when everything else has stopped.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
+const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
+
 #[derive(clap::Args, Clone)]
 pub struct Options {
     /// Address to listen on [default: 127.0.0.1 without session keys, 0.0.0.0 with them]
@@ -42,14 +46,51 @@ pub struct Options {
     pub allow_open_server: bool,
 }
 
+/// A server that can start: its settings can be meant, and its store is open. Nothing of it runs yet.
+pub struct Prepared {
+    settings: Settings,
+    files: Descriptors,
+    ports: ports::Ports,
+    store: embedded::Guard,
+    configured: Configured,
+}
+
+struct Configured {
+    gateway: gateway::Checked,
+    control: control::Config,
+    vault: Arc<Vault>,
+    metrics: Metrics,
+    outbound: Outbound,
+}
+
+/// A server whose parts run, but for the listening.
+pub struct Running {
+    settings: Settings,
+    ports: ports::Ports,
+    store: embedded::Guard,
+    gateway: gateway::Checked,
+    control: Control,
+    supervisor: JoinHandle<anyhow::Result<()>>,
+    sweeping: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// What kept the server from starting, or from stopping in order.
 pub fn run(options: Options, settings: Settings) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands", &settings)?;
+    to_its_end(serve(options, settings))
+}
+
+/// On a runtime of its own.
+///
+/// # Errors
+/// Those of `serving`.
+pub fn to_its_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     let runtime = crate::runtime::start()?;
-    let served = runtime.block_on(serve(options, settings));
+    let served = runtime.block_on(serving);
     // A thread may wait for a file for ever. What was acknowledged is on the disk.
     runtime.shutdown_timeout(LEFTOVERS);
     served.map(|()| ExitCode::SUCCESS)
@@ -59,22 +100,109 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
     let address = serving::address(&options, &settings).await?;
     let stop = stop_on_signal()?;
-    let (ports, store) = embedded::open(embedded::Options {
-        root: settings.state_dir(),
-        conversations: settings.conversations_path.clone(),
-        bash_events: settings.bash_events_dir.clone(),
-        fsync: settings.fsync,
-    })
-    .await?;
+    let prepared = Prepared::of(settings, files).await?;
+    let listener = listen(address).await?;
+    let bound = listener.local_addr()?;
+    let running = prepared.start(&stop).await?;
+    banner::print(bound, &running.settings);
+    running.serve(listener).await
+}
+
+/// # Errors
+/// A sentence.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+impl Prepared {
+    /// # Errors
+    /// What keeps such a server from starting. It has left nothing open.
+    pub async fn of(settings: Settings, files: Descriptors) -> anyhow::Result<Self> {
+        let (ports, store) = embedded::open(embedded::Options {
+            root: settings.state_dir(),
+            conversations: settings.conversations_path.clone(),
+            bash_events: settings.bash_events_dir.clone(),
+            fsync: settings.fsync,
+        })
+        .await?;
+        match configure(&settings, files).await {
+            Ok(configured) => Ok(Self { settings, files, ports, store, configured }),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Starts all parts; what a client sends meanwhile waits. `stop` is cancelled when one of them ends.
+    ///
+    /// # Errors
+    /// When what is stored cannot be read.
+    pub async fn start(self, stop: &CancellationToken) -> anyhow::Result<Running> {
+        let Self { settings, files, ports, store, configured } = self;
+        let Configured { gateway, control, vault, metrics, outbound } = configured;
+        let worker_answers = CancellationToken::new();
+        let driver =
+            Arc::new(in_process(&ports, &settings, &metrics, files, &outbound, worker_answers.clone())?);
+        let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
+        let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
+        let supervisor = spawn_part(stop, async move { supervising.await.map_err(anyhow::Error::from) });
+        tokio::select! {
+            () = worker_answers.cancelled() => {}
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
+        }
+        let control = Control::start(control, &ports, vault, stop.child_token()).await;
+        let control = match control.context("the stored conversations cannot be read") {
+            Ok(control) => control,
+            Err(error) => {
+                stop.cancel();
+                supervisor.await.context(SUPERVISOR_PANICKED)??;
+                store.close().await;
+                return Err(error);
+            }
+        };
+        let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
+        let stop = stop.clone();
+        Ok(Running { settings, ports, store, gateway, control, supervisor, sweeping, stop })
+    }
+}
+
+impl Running {
+    /// Serves on `listener` until the server is stopped, and ends all parts.
+    ///
+    /// # Errors
+    /// When one of them has failed.
+    pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
+        let Self { ports, store, gateway, control, supervisor, sweeping, stop, .. } = self;
+        let until = stop.clone();
+        let gateway = spawn_part(&stop, async move {
+            gateway::run(gateway, &ports, control, listener, &until).await.map_err(anyhow::Error::from)
+        });
+        let served = gateway.await.context("the gateway has panicked");
+        let supervised = supervisor.await.context(SUPERVISOR_PANICKED);
+        sweeping.await.context("the removal of old answers has panicked")?;
+        // Nobody writes any more.
+        store.close().await;
+        served??;
+        supervised??;
+        Ok(())
+    }
+}
+
+async fn configure(settings: &Settings, files: Descriptors) -> anyhow::Result<Configured> {
     tokio::fs::create_dir_all(&settings.workspace_path)
         .await
         .with_context(|| format!("cannot make {}", settings.workspace_path.display()))?;
-    let secret_key = secret_key(&settings)?;
-    let vault = Arc::new(serving::vault(&secret_key, &settings));
+    let secret_key = secret_key(settings)?;
+    let vault = Arc::new(serving::vault(&secret_key, settings));
     let metrics = Metrics::of_gateway();
     let workspace_path = std::path::absolute(&settings.workspace_path)?;
-    let gateway_config =
-        serving::gateway(secret_key, &settings, metrics.clone(), files, workspace_path, true);
+    let gateway_config = serving::gateway(secret_key, settings, metrics.clone(), files, workspace_path, true);
     let conversations_path = settings.conversations_path.clone();
     let outbound = Outbound::new(settings.private_addresses.unwrap_or_default());
     let worktree_root = settings.conversation_worktree_root.clone();
@@ -86,37 +214,8 @@ async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
         None,
         outbound.clone(),
     );
-    let gateway_config = gateway::check(gateway_config)?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let bound = listener.local_addr()?;
-
-    let worker_answers = CancellationToken::new();
-    let driver = Arc::new(in_process(&ports, &settings, &metrics, files, &outbound, worker_answers.clone())?);
-    let sandboxes = supervisor::Config::Embedded { always: vec![SandboxId::shared()] };
-    let supervising = supervisor::run(sandboxes, ports.clone(), driver, stop.clone());
-    let supervisor = spawn_part(&stop, supervising);
-    tokio::select! {
-        () = worker_answers.cancelled() => {}
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(STARTING) => tracing::warn!("the worker does not answer yet"),
-    }
-    let sweeping = tokio::spawn(gateway::idempotency::sweep(ports.clone(), stop.clone()));
-    let until = stop.clone();
-    let gateway = spawn_part(&stop, async move {
-        let control = Control::start(control_config, &ports, vault, until.child_token()).await;
-        let control = control.context("the stored conversations cannot be read")?;
-        gateway::run(gateway_config, &ports, control, listener, &until).await.map_err(anyhow::Error::from)
-    });
-    banner::print(bound, &settings);
-
-    let served = gateway.await.context("the gateway has panicked");
-    let supervised = supervisor.await.context("the supervisor has panicked");
-    sweeping.await.context("the removal of old answers has panicked")?;
-    // Nobody writes any more.
-    store.close().await;
-    served??;
-    supervised??;
-    Ok(())
+    let gateway = gateway::check(gateway_config)?;
+    Ok(Configured { gateway, control: control_config, vault, metrics, outbound })
 }
 
 /// Spawns a part of the server; its end, also by a panic, stops the others.

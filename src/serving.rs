@@ -28,12 +28,22 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
+    // One that waits for its settings asks for a key of its own, and runs nothing until it has them.
+    if !(settings.init.has_waited && settings.init.key.is_some()) {
+        check_reach(ip, options, settings)?;
+    }
+    Ok(SocketAddr::new(ip, options.port))
+}
+
+/// # Errors
+/// A sentence, where everyone could run commands.
+pub fn check_reach(ip: IpAddr, options: &Options, settings: &Settings) -> anyhow::Result<()> {
     ensure!(
-        !open || ip.is_loopback() || options.allow_open_server,
-        "refusing to listen on {host} without a session key or bearer tokens: everyone who reaches it could run commands here. \
+        !settings.is_open() || ip.is_loopback() || options.allow_open_server,
+        "refusing to listen on {ip} without a session key or bearer tokens: everyone who reaches it could run commands here. \
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );
-    Ok(SocketAddr::new(ip, options.port))
+    Ok(())
 }
 
 /// Opens secrets of this key and of those before it.
@@ -60,6 +70,7 @@ pub fn gateway(
         secret_key,
         workspace_path,
         tools: crate::catalogue::tools(),
+        init: settings.init.clone(),
         limits: limits(files),
         metrics,
     }

@@ -24,7 +24,7 @@ use readmodel::index::Index;
 use telemetry::metrics::Metrics;
 
 use crate::auth::Auth;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Init, Limits};
 use crate::extract::JsonLimit;
 use crate::feeds::Hub;
 use crate::front::Front;
@@ -53,6 +53,7 @@ pub(crate) struct Handles {
     pub json_limit: JsonLimit,
     pub idempotency: Idempotency,
     pub ingress: Ingress,
+    pub init: Init,
     pub limits: Limits,
     pub metrics: Metrics,
     pub offer: Offer,
@@ -135,6 +136,7 @@ impl App {
             },
             metrics: config.metrics,
             showing: Showing { plain: config.site.plaintext_secrets },
+            init: config.init,
             limits: config.limits,
             activity,
             commands,
@@ -180,6 +182,7 @@ handles! {
     Index = reading.index,
     Idempotency = idempotency,
     Ingress = ingress,
+    Init = init,
     JsonLimit = json_limit,
     Launch = rooms.launch,
     Logins = rooms.logins,

@@ -21,6 +21,7 @@ pub struct Config {
     /// The tools conversations may use, in the order they are listed.
     pub tools: Vec<ToolEntry>,
     pub editor: Editor,
+    pub init: Init,
     pub limits: Limits,
     /// What this process counts; `/metrics` shows all of it.
     pub metrics: Metrics,
@@ -64,6 +65,15 @@ pub fn is_origin(url: &str) -> bool {
         matches!(uri.path(), "" | "/") && uri.query().is_none() && !has_user
     };
     Origin::of(url).is_some() && !url.contains('#') && url.parse().is_ok_and(is_bare)
+}
+
+/// What is said to who would tell a server its settings.
+#[derive(Clone, Default)]
+pub struct Init {
+    /// Whether it was started without them.
+    pub has_waited: bool,
+    /// What has to be shown; `None`: nothing. No key opens what has an empty set of them.
+    pub key: Option<vault::Keys>,
 }
 
 /// The editor in the browser.

@@ -37,7 +37,12 @@ impl Edge {
     /// With other routes than the server's.
     #[must_use]
     pub fn around(app: &App, router: Router) -> Self {
-        Self(Arc::new(Inner { gate: app.0.gate.clone(), metrics: app.0.sockets.metrics.clone(), router }))
+        Self::of(app.0.gate.clone(), app.0.sockets.metrics.clone(), router)
+    }
+
+    /// Where there is no server yet.
+    pub(crate) fn of(gate: Gate, metrics: Http, router: Router) -> Self {
+        Self(Arc::new(Inner { gate, metrics, router }))
     }
 
     /// Answers `request`; also when its handler panics.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use control::Control;
+use control::{Control, Tasks};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::{Room, Seated};
 use crate::auth::{Auth, KeyError};
+use crate::config::Limits;
 use crate::edge::Edge;
 use crate::front::Front;
 use crate::gate::Gate;
@@ -41,8 +42,16 @@ pub enum Error {
 
 /// A configuration that can work.
 pub struct Checked {
-    config: Config,
-    gate: Gate,
+    pub(crate) config: Config,
+    pub(crate) gate: Gate,
+}
+
+/// Accepts connections and answers their requests. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Reception {
+    pub limits: Limits,
+    pub tasks: Tasks,
+    pub edge: Edge,
 }
 
 /// To be asked before a [`Control`] is started: one that answers workers and wakes them must not do so for a gateway that
@@ -73,16 +82,13 @@ pub async fn run(
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let app = prepare(config, ports, control);
-    let edge = Edge::new(&app);
+    let (limits, tasks) = (app.0.limits.clone(), app.0.tasks.clone());
+    let reception = Reception { limits, tasks, edge: Edge::new(&app) };
     let abort = CancellationToken::new();
-    accept(&app, &edge, &listener, &abort).await;
+    reception.accept(&listener, &abort).await;
     let has_failed = !shutdown.is_cancelled();
     drop(listener);
-    app.0.tasks.tracker.close();
-    if tokio::time::timeout(app.0.limits.drain, app.0.tasks.tracker.wait()).await.is_err() {
-        tracing::warn!("requests were cut off by the end of the server");
-    }
-    abort.cancel();
+    reception.empty(&abort).await;
     if has_failed { Err(Error::Ended) } else { Ok(()) }
 }
 
@@ -95,31 +101,94 @@ pub fn prepare(Checked { config, gate }: Checked, ports: &Ports, control: Contro
     app
 }
 
-async fn accept(app: &App, edge: &Edge, listener: &TcpListener, abort: &CancellationToken) {
-    let room = Room::new(&app.0.limits);
-    loop {
-        let next = async {
-            let ticket = room.ticket().await.ok()?;
-            Some((listener.accept().await, ticket))
-        };
-        let (accepted, ticket) = tokio::select! {
-            Some(next) = next => next,
-            () = app.0.tasks.drain.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                // Without it small answers wait for acknowledgements; if it cannot be set, they do.
-                let _ = stream.set_nodelay(true);
-                let connection = serve(app.clone(), edge.clone(), room.seat(ticket, stream, peer.ip()));
-                let abort = abort.clone();
-                app.0.tasks.spawn(async move {
-                    tokio::select! {
-                        () = connection => {}
-                        () = abort.cancelled() => {}
-                    }
-                });
+impl Reception {
+    /// Accepts connections until it is to drain; what they ask goes on until `abort`.
+    pub(crate) async fn accept(&self, listener: &TcpListener, abort: &CancellationToken) {
+        let room = Room::new(&self.limits);
+        loop {
+            let next = async {
+                let ticket = room.ticket().await.ok()?;
+                Some((listener.accept().await, ticket))
+            };
+            let (accepted, ticket) = tokio::select! {
+                // In this order: who comes afterwards is somebody else's.
+                biased;
+                () = self.tasks.drain.cancelled() => return,
+                Some(next) = next => next,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    // Without it small answers wait for acknowledgements; if it cannot be set, they do.
+                    let _ = stream.set_nodelay(true);
+                    let connection = self.clone().serve(room.seat(ticket, stream, peer.ip()));
+                    let abort = abort.clone();
+                    self.tasks.spawn(async move {
+                        tokio::select! {
+                            () = connection => {}
+                            () = abort.cancelled() => {}
+                        }
+                    });
+                }
+                Err(error) => rest_after(&error).await,
             }
-            Err(error) => rest_after(&error).await,
+        }
+    }
+
+    /// Waits for the requests in flight, for `Limits::drain` at most.
+    pub(crate) async fn empty(&self, abort: &CancellationToken) {
+        self.tasks.tracker.close();
+        if tokio::time::timeout(self.limits.drain, self.tasks.tracker.wait()).await.is_err() {
+            tracing::warn!("requests were cut off by the end of the server");
+        }
+        abort.cancel();
+    }
+
+    async fn serve(self, stream: Seated<TcpStream>) {
+        let (admission, cut_off) = (stream.admission(), stream.cut_off());
+        let Self { limits, tasks, edge } = self;
+        let (lingering, asked) = (tasks.clone(), Arc::new(AtomicBool::new(false)));
+        let has_asked = asked.clone();
+        // One of its own: that of all is locked by whoever looks at it.
+        let drain = tasks.drain.child_token();
+        let answering = service_fn(move |request: hyper::Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let mut request = request.map(|body| match body.is_end_stream() {
+                true => Body::empty(),
+                false => Body::new(Lingering::new(body, lingering.tracker.clone())),
+            });
+            request.extensions_mut().insert(admission.clone());
+            answer(edge.clone(), request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_headers(limits.headers)
+            .max_header_size(limits.header_bytes + REFUSABLE)
+            .serve_connection(TokioIo::new(stream), answering)
+            .with_upgrades();
+        tokio::pin!(connection);
+        let serving = async {
+            tokio::select! {
+                // In this order: what has arrived is seen first.
+                biased;
+                outcome = connection.as_mut() => outcome,
+                () = drain.cancelled() => {
+                    // A first request that has not arrived by now is not waited for.
+                    if !has_asked.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = serving => outcome,
+            // Also while a request is under way, when nothing is read or written.
+            () = cut_off.cancelled() => return,
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection broke");
         }
     }
 }
@@ -131,55 +200,6 @@ async fn rest_after(error: &io::Error) {
     }
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(Duration::from_millis(100)).await;
-}
-
-async fn serve(app: App, edge: Edge, stream: Seated<TcpStream>) {
-    let (admission, cut_off) = (stream.admission(), stream.cut_off());
-    let limits = &app.0.limits;
-    let (tasks, asked) = (app.0.tasks.clone(), Arc::new(AtomicBool::new(false)));
-    let has_asked = asked.clone();
-    // One of its own: that of all is locked by whoever looks at it.
-    let drain = app.0.tasks.drain.child_token();
-    let answering = service_fn(move |request: hyper::Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        let mut request = request.map(|body| match body.is_end_stream() {
-            true => Body::empty(),
-            false => Body::new(Lingering::new(body, tasks.tracker.clone())),
-        });
-        request.extensions_mut().insert(admission.clone());
-        answer(edge.clone(), request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.headers)
-        .max_header_size(limits.header_bytes + REFUSABLE)
-        .serve_connection(TokioIo::new(stream), answering)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let serving = async {
-        tokio::select! {
-            // In this order: what has arrived is seen first.
-            biased;
-            outcome = connection.as_mut() => outcome,
-            () = drain.cancelled() => {
-                // A first request that has not arrived by now is not waited for.
-                if !has_asked.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
-    };
-    let outcome = tokio::select! {
-        outcome = serving => outcome,
-        // Also while a request is under way, when nothing is read or written.
-        () = cut_off.cancelled() => return,
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection broke");
-    }
 }
 
 async fn answer(edge: Edge, request: hyper::Request<Body>) -> Result<hyper::Response<Body>, Infallible> {

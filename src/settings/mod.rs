@@ -56,6 +56,8 @@ pub struct Settings {
     pub private_addresses: Option<Private>,
     /// `None`: there is no editor in the browser.
     pub editor: Option<Editor>,
+    /// Whether it waits to be told its settings, and who may tell them: see [`gateway::dormant`].
+    pub init: gateway::config::Init,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
     /// What programs that are started here inherit of the environment.
@@ -97,6 +99,7 @@ impl Settings {
                 .unwrap_or(worker::Config::CONCURRENT_RUNS),
             editor: editor(source)?,
             private_addresses: private_addresses(source)?,
+            init: init(source)?,
             extensions: extensions(source)?,
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
@@ -180,6 +183,18 @@ fn ingress(source: &Source) -> Result<Option<String>, Invalid> {
             Err(Invalid::new(FIELD, "must be an http or https URL of a host, without user, path or query"))
         }
     }
+}
+
+/// The key is the secret key, else the first session key. A blank one was meant to be a key: nobody can show it.
+fn init(source: &Source) -> Result<gateway::config::Init, Invalid> {
+    let key = source.text("secret_key")?.map(SecretString::from);
+    let key = key.or(session_api_keys(source)?.into_iter().next());
+    let keys = key.into_iter().collect::<Vec<_>>();
+    let is_closed = !keys.is_empty() || source.is_blank("secret_key");
+    Ok(gateway::config::Init {
+        has_waited: source.flag("deferred_init")?.unwrap_or(false),
+        key: is_closed.then(|| vault::Keys::new(&keys)),
+    })
 }
 
 fn extensions(source: &Source) -> Result<ExtensionConfig, Invalid> {
@@ -298,6 +313,16 @@ mod tests {
         assert_eq!(said(&[("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1")]), Some(Private::Allowed));
         let both = [("OH_PRIVATE_ADDRESSES", "refuse"), ("OH_ALLOW_PRIVATE_MODEL_HOSTS", "1")];
         assert_eq!(said(&both), Some(Private::Refused));
+    }
+
+    #[test]
+    fn a_blank_secret_key_leaves_the_settings_to_nobody() {
+        let key = |variables| settings(variables, json!({})).unwrap().init.key;
+        assert!(key(&[]).is_none());
+        assert!(key(&[("OH_SECRET_KEY", " ")]).is_some_and(|keys| keys.is_empty()));
+        assert!(key(&[("OH_SECRET_KEY", ""), ("SESSION_API_KEY", "s")]).is_some_and(|keys| keys.accepts("s")));
+        let both = [("OH_SECRET_KEY", "secret"), ("SESSION_API_KEY", "s")];
+        assert!(key(&both).is_some_and(|keys| keys.accepts("secret") && !keys.accepts("s")));
     }
 
     #[test]

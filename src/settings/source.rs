@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Invalid;
 use super::table::{self, Kind, NAME_CHARS, Setting};
 
+#[derive(Clone)]
 pub struct Source {
     environment: BTreeMap<String, String>,
     file: Value,
@@ -22,6 +23,31 @@ impl Source {
     /// A variable outside the `OH_` scheme; empty or blank counts as unset.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.get(name).map(String::as_str).filter(|text| !text.trim().is_empty())
+    }
+
+    /// Sets a variable over what it was.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub fn unset_variable(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    /// Says a setting over all that was said of it: the items of a list as a JSON array.
+    pub fn set(&mut self, field: &str, value: &str) {
+        let variable = variable_of(field);
+        let below = format!("{variable}_");
+        let is_part = |rest: &str| rest == "IS_NONE" || rest.starts_with(|c: char| c.is_ascii_digit());
+        self.environment.retain(|name, _| !name.strip_prefix(&below).is_some_and(is_part));
+        self.environment.insert(variable, value.to_owned());
+    }
+
+    /// Whether a text is given that is blank, which counts as none.
+    pub fn is_blank(&self, field: &str) -> bool {
+        let given = self.environment.get(&variable_of(field)).map(String::as_str);
+        let given = given.or_else(|| self.file.get(field).and_then(Value::as_str));
+        given.is_some_and(|text| text.trim().is_empty())
     }
 
     pub(super) fn environment(&self) -> &BTreeMap<String, String> {
@@ -285,6 +311,18 @@ mod tests {
     fn what_is_not_in_the_table_cannot_be_read() {
         assert!(source(&[], json!({})).text("something_new").is_err());
         assert!(source(&[], json!({})).whole("secret_key").is_err());
+    }
+
+    #[test]
+    fn what_is_set_later_stands_in_the_place_of_all_that_was_said() {
+        let variables = [("OH_ALLOW_CORS_ORIGINS_0", "a"), ("OH_ALLOW_CORS_ORIGINS_1", "b"), ("OH_WEB_URL_IS_NONE", "1")];
+        let mut later = source(&variables, json!({"web_url": "https://file"}));
+        later.set("allow_cors_origins", r#"["c"]"#);
+        later.set("web_url", "https://later");
+        assert_eq!(later.list("allow_cors_origins").unwrap(), ["c"]);
+        assert_eq!(later.text("web_url").unwrap().as_deref(), Some("https://later"));
+        later.set("allow_cors_origins", "[]");
+        assert_eq!(later.list("allow_cors_origins").unwrap(), [""; 0]);
     }
 
     #[test]

@@ -266,6 +266,14 @@ pub const SECTIONS: &[Section] = &[
                  `OH_TRUST_FORWARDED_HEADERS` and a proxy that sets those.",
             ),
             setting(
+                "deferred_init",
+                Flag,
+                "false",
+                "Whether a server of one process is started without its settings, answers probes alone, and waits for them: \
+                 `POST /api/init` brings them, with the secret key (or else the first session key) that it was started with in \
+                 `X-Init-API-Key`.",
+            ),
+            setting(
                 "fsync",
                 Choice(&["always", "interval"]),
                 "always",

@@ -8,6 +8,7 @@ mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
 mod contract;
+mod deferred;
 mod dependencies;
 mod descriptors;
 #[cfg(feature = "cluster")]

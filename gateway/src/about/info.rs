@@ -2,14 +2,11 @@
 
 use axum::extract::State;
 use control::Activity;
-use http::StatusCode;
 use serde::Serialize;
 
-use crate::error::ApiError;
 use crate::extract::Json;
 use crate::handles::About;
 use crate::rooms;
-use crate::schema::init::{InitRequest, InitStatus};
 
 /// The version of the API that is spoken here; clients compare it.
 pub(crate) const API_LEVEL: &str = "1.58.2";
@@ -98,24 +95,4 @@ fn describe(about: &About, activity: &Activity) -> ServerInfo {
 
 fn whole(seconds: u64) -> f64 {
     f64::from(u32::try_from(seconds).unwrap_or(u32::MAX))
-}
-
-/// Clients ask whether the server waits to be configured; this one never does.
-#[utoipa::path(get, path = "/api/init", tag = "Init", security(()),
-    responses((status = 200, body = InitStatus, description = "Of a server that waits; never of this one"),
-        (status = 404, description = "The server does not wait to be initialized")))]
-pub async fn get_init_status() -> ApiError {
-    not_deferred()
-}
-
-/// The server is configured at start; there is nothing to initialize.
-#[utoipa::path(post, path = "/api/init", tag = "Init", security(()), request_body = InitRequest,
-    responses((status = 200, body = InitStatus, description = "Of a server that waits; never of this one"),
-        (status = 404, description = "The server does not wait to be initialized")))]
-pub async fn initialize_server() -> ApiError {
-    not_deferred()
-}
-
-fn not_deferred() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "This server is configured at start; /api/init is not available")
 }

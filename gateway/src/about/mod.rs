@@ -1,6 +1,7 @@
 //! What the server is, what it offers, and how it is; the first without a key, for probes.
 
 mod info;
+mod init;
 mod metrics;
 mod probes;
 mod tools;
@@ -19,7 +20,7 @@ pub fn open_routes() -> Routes {
         .routes(routes!(probes::ready))
         .routes(routes!(info::get_server_info))
         .routes(routes!(info::get_root))
-        .routes(routes!(info::get_init_status, info::initialize_server))
+        .routes(routes!(init::get_init_status, init::initialize_server))
 }
 
 /// Behind the key.

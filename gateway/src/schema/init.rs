@@ -1,14 +1,18 @@
-//! What servers that wait to be configured are told, as the document shows it.
+//! What servers that wait for their settings are told, and what they say of themselves.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a server that waits to be configured is told.
-#[derive(Serialize, utoipa::ToSchema)]
+use crate::error::{ApiError, ApiResult};
+
+/// What a server that waits is told. What is left out stays as it was when the server was started.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct InitRequest {
     pub session_api_keys: Option<Vec<String>>,
+    /// A blank one is none.
     pub secret_key: Option<String>,
     pub previous_secret_keys: Option<Vec<String>>,
     pub conversations_path: Option<String>,
@@ -18,20 +22,53 @@ pub struct InitRequest {
     pub web_url: Option<String>,
     pub allow_cors_origins: Option<Vec<String>>,
     pub max_concurrent_runs: Option<u64>,
+    /// What programs of agents inherit beside the usual. Of this server's own variables its settings are read.
     pub env: Option<BTreeMap<String, String>>,
+    /// Taken and not acted on: this server tells nobody of its use.
     pub telemetry: Option<Value>,
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
+impl InitRequest {
+    /// # Errors
+    /// 422 for a key that would open the server to whoever sends none.
+    pub fn check(&self) -> ApiResult<()> {
+        match self.session_api_keys.iter().flatten().any(|key| key.trim().is_empty()) {
+            true => Err(ApiError::unprocessable("session_api_keys cannot contain empty keys")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 pub struct InitStatus {
     pub state: InitState,
+    /// Why the last attempt to start failed.
     pub error: Option<String>,
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InitState {
     Dormant,
     Initializing,
     Ready,
+}
+
+impl InitStatus {
+    pub const READY: Self = Self { state: InitState::Ready, error: None };
+}
+
+impl InitState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dormant => "dormant",
+            Self::Initializing => "initializing",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// Why settings are not taken.
+    pub fn in_the_way(self) -> String {
+        format!("server already in state: {}", self.name())
+    }
 }

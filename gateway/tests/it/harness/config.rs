@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use control::placement::{Cluster, Policy};
 use control::{Control, Mode};
-use manyhands_gateway::config::{Editor, Limits, Site, ToolEntry};
+use manyhands_gateway::config::{Editor, Init, Limits, Site, ToolEntry};
 use manyhands_gateway::{App, Config as Gateway, Error};
 use outbound::Outbound;
 use ports::Ports;
@@ -64,6 +64,7 @@ pub fn config() -> Config {
         metrics: telemetry::metrics::Metrics::default(),
         // The workers of these tests have none.
         editor: Editor::Unreachable,
+        init: Init::default(),
         limits: Limits::default(),
     };
     let control = control::Config {

@@ -1,0 +1,139 @@
+//! What is answered by a server that waits for its settings.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRef, FromRequest, Request, State};
+use axum::routing::get;
+use http::{StatusCode, header};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Asked;
+use crate::config::Init;
+use crate::error::{ApiError, ApiResult};
+use crate::extract::{Json, JsonLimit};
+use crate::init_key;
+use crate::schema::init::{InitRequest, InitState, InitStatus};
+
+/// Of settings.
+const MOST_BODY: usize = 1 << 20;
+
+/// What is said of a start that failed; the log has the cause.
+pub(super) const FAILED: &str = "The server cannot start with these settings; its log says why";
+
+/// What came of a call.
+pub(super) enum Became {
+    Ready,
+    Refused(String),
+    /// For the log.
+    Failed(String),
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Dormant(Arc<Inner>);
+
+struct Inner {
+    init: Init,
+    status: Mutex<InitStatus>,
+    asking: mpsc::Sender<Asked>,
+}
+
+impl FromRef<Dormant> for JsonLimit {
+    fn from_ref(_: &Dormant) -> Self {
+        Self(MOST_BODY)
+    }
+}
+
+pub(super) fn build(dormant: Dormant) -> Router {
+    Router::new()
+        .route("/alive", get(async || says("ok")))
+        .route("/health", get(async || says("ok")))
+        .route("/ready", get(async || says("ready")))
+        .route("/api/init", get(status).post(initialize))
+        .fallback(not_yet)
+        .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
+        .with_state(dormant)
+}
+
+impl Dormant {
+    pub(super) fn new(init: Init, asking: mpsc::Sender<Asked>) -> Self {
+        let status = Mutex::new(InitStatus { state: InitState::Dormant, error: None });
+        Self(Arc::new(Inner { init, status, asking }))
+    }
+
+    pub(super) fn wait_again(&self, error: String) {
+        *self.0.status.lock() = InitStatus { state: InitState::Dormant, error: Some(error) };
+    }
+
+    pub(super) fn become_ready(&self) {
+        *self.0.status.lock() = InitStatus::READY;
+    }
+
+    fn state(&self) -> InitState {
+        self.0.status.lock().state
+    }
+
+    /// Hands a call over, if none is under way.
+    fn hand_over(&self, request: InitRequest) -> ApiResult<oneshot::Receiver<Became>> {
+        let (answer, became) = oneshot::channel();
+        let mut status = self.0.status.lock();
+        if status.state != InitState::Dormant {
+            return Err(ApiError::bad_request(status.state.in_the_way()));
+        }
+        let asked = Asked { request, dormant: self.clone(), answer };
+        self.0.asking.try_send(asked).map_err(|_| stopping())?;
+        *status = InitStatus { state: InitState::Initializing, error: None };
+        Ok(became)
+    }
+}
+
+fn says(status: &str) -> axum::Json<Value> {
+    axum::Json(json!({ "status": status }))
+}
+
+async fn status(State(dormant): State<Dormant>) -> Json<InitStatus> {
+    Json(dormant.0.status.lock().clone())
+}
+
+/// The key is asked for before the body is read.
+async fn initialize(State(dormant): State<Dormant>, request: Request) -> ApiResult<Json<InitStatus>> {
+    init_key::check(&dormant.0.init, request.headers())?;
+    let Json(told) = Json::<InitRequest>::from_request(request, &dormant).await?;
+    told.check()?;
+    match dormant.hand_over(told)?.await {
+        Ok(Became::Ready) => Ok(Json(InitStatus::READY)),
+        Ok(Became::Refused(why)) => Err(ApiError::unprocessable(why)),
+        Ok(Became::Failed(cause)) => Err(ApiError::Failed {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            detail: FAILED.into(),
+            cause: Some(cause),
+            again: false,
+        }),
+        Err(_) => Err(stopping()),
+    }
+}
+
+fn stopping() -> ApiError {
+    unavailable("The server is stopping".to_owned())
+}
+
+async fn not_yet(State(dormant): State<Dormant>, request: Request) -> ApiError {
+    let state = dormant.state().name();
+    let detail = format!("server is in deferred-init state '{state}'; call POST /api/init first");
+    match request.headers().contains_key(header::UPGRADE) {
+        true => ApiError::new(StatusCode::FORBIDDEN, detail),
+        false => unavailable(detail),
+    }
+}
+
+fn unavailable(detail: String) -> ApiError {
+    ApiError::Failed {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        detail: detail.into(),
+        cause: None,
+        again: true,
+    }
+}
