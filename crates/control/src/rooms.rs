@@ -34,13 +34,14 @@ pub struct Rooms {
 
 impl Rooms {
     pub(crate) fn new(ground: &Ground) -> Self {
+        let extensions = Extensions::new(ground);
         Self {
             shelves: ground.shelves.clone(),
             acp: AcpModels::new(ground),
             apps: Apps::new(ground),
             catalogue: Catalogue::new(ground),
-            extensions: Extensions::new(ground),
-            launch: Launch::new(ground),
+            launch: Launch::new(ground, extensions.clone()),
+            extensions,
             logins: Logins::new(ground),
             mcp: McpServers::new(ground),
             repositories: Repositories::new(ground),

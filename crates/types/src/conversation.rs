@@ -112,6 +112,8 @@ pub struct ConversationRecord {
     /// The first message, if the worker does not take it now or later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedMessage>,
+    #[serde(default, skip_serializing_if = "Titling::is_usual")]
+    pub titling: Titling,
 }
 
 impl ConversationRecord {
@@ -123,6 +125,23 @@ impl ConversationRecord {
             && self.tenant == other.tenant
             && self.sandbox == other.sandbox
             && self.created_at == other.created_at
+    }
+}
+
+/// How a client wants the title of a conversation to be made. Nobody here does so yet; it is kept for who takes the
+/// conversation elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Titling {
+    #[serde(default)]
+    pub llm_profile: Option<String>,
+    #[serde(default)]
+    pub prompt: Option<String>,
+}
+
+impl Titling {
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
     }
 }
 

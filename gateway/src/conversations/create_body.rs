@@ -7,7 +7,7 @@ use control::conversations::{Apart, Conversations};
 use control::launch::{Launch, Launched};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use types::conversation::{ConversationRecord, FirstMessage, Workspace};
+use types::conversation::{ConversationRecord, FirstMessage, Titling, Workspace};
 use types::known_values::KnownValues;
 use types::policy::ConfirmationPolicy;
 use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
@@ -22,6 +22,9 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Object;
 use crate::offer::Offer;
 use crate::schema::conversation::PassedOver;
+
+/// Characters of what asks for a title.
+const MOST_PROMPT: usize = 2_000;
 
 /// A creation as it is described; [`StartConversation`] is as much of it as is read.
 #[derive(serde::Serialize, utoipa::ToSchema)]
@@ -85,12 +88,30 @@ pub(super) struct StartConversation {
     user_id: Option<String>,
     #[serde(default)]
     conversation_runtime: Option<String>,
+    /// Checked and not used: agents of this server delegate to none.
+    #[serde(default)]
+    #[expect(dead_code, reason = "only whether they can be read is of interest")]
+    agent_definitions: Option<Vec<Object<AgentDefinition>>>,
+    /// The LLM profile that makes titles. Kept and not used: titles come from the first message.
+    #[serde(default)]
+    title_llm_profile: Option<String>,
+    /// How a title is asked for. Kept and not used: titles come from the first message.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    prompt: Option<String>,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
 struct StartWorkspace {
     #[serde(default)]
     working_dir: Option<String>,
+}
+
+/// An agent that others could delegate to.
+#[derive(Deserialize, utoipa::ToSchema)]
+struct AgentDefinition {
+    #[expect(dead_code, reason = "it must be there, and nobody delegates to it")]
+    name: String,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -204,6 +225,7 @@ impl StartConversation {
             worktree: None,
             refused: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
+            titling: Titling { llm_profile: self.title_llm_profile, prompt: titling_prompt(self.prompt)? },
             tenant,
         })
     }
@@ -236,6 +258,15 @@ fn working_dir(workspace: StartWorkspace, default: &Path) -> ApiResult<String> {
         Some(given) => Ok(given),
         None => Ok(default.to_string_lossy().into_owned()),
     }
+}
+
+fn titling_prompt(given: Option<String>) -> ApiResult<Option<String>> {
+    if given.as_ref().is_none_or(|prompt| prompt.chars().count() <= MOST_PROMPT) {
+        return Ok(given);
+    }
+    let msg = format!("String should have at most {MOST_PROMPT} characters");
+    let problem = Problem::new("string_too_long", &["body", "prompt"], msg);
+    Err(Problem { ctx: Some(json!({"max_length": MOST_PROMPT})), ..problem }.into())
 }
 
 fn max_iterations(given: Option<u64>) -> ApiResult<u64> {

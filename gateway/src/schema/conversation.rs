@@ -16,14 +16,8 @@ pub struct ConversationPage {
 /// Fields of a creation that are accepted and change nothing on this server.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct PassedOver {
-    /// Not used: agents cannot be defined in the request.
-    pub agent_definitions: Option<Vec<Value>>,
     /// Not used: containers are as the operator has set them up.
     pub container: Option<Value>,
-    /// Not used: titles come from the first message.
-    pub title_llm_profile: Option<String>,
-    /// Not used.
-    pub prompt: Option<String>,
     /// Not used: traces are configured where the server is started.
     pub observability_span_name: Option<String>,
     /// Not used: traces are configured where the server is started.

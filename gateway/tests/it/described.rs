@@ -57,8 +57,7 @@ async fn fields_that_change_nothing_are_accepted() {
     let (_, document) = server.get("/openapi.json").await;
     let described = document["components"]["schemas"]["PassedOver"]["properties"].as_object().unwrap();
     let mut body = create_body();
-    let given = json!({"agent_definitions": [{"name": "a"}], "container": {"memory": "1g"},
-        "title_llm_profile": "p", "prompt": "p",
+    let given = json!({"container": {"memory": "1g"},
         "observability_span_name": "s", "observability_tags": ["t"], "observability_metadata": {"m": 1},
         "observability_parent_span_context": "c"});
     assert!(described.keys().eq(given.as_object().unwrap().keys().collect::<BTreeSet<_>>()));

@@ -1,8 +1,13 @@
 //! Conversations are made from agent profiles, and get what those refer to and nothing else.
 
-use ports::rpc::Code;
+use bytes::Bytes;
+use ports::rpc::{self, Address, Call, Code, Limits};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::calls::{ExtensionAnswer, ExtensionCall, SkillsFound};
+use types::extensions::{Skill, SkillKind};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use crate::harness::worker::Worker;
@@ -275,4 +280,79 @@ async fn a_conversation_goes_on_with_the_model_of_a_profile() {
     assert_eq!(server.post(&switch_llm, &dangling).await.0, 422);
     let with_key = json!({"llm": {"model": "m", "provider_connection_id": "zz", "api_key": "own"}});
     assert_eq!(server.post(&switch_llm, &with_key).await.0, 200);
+}
+
+fn skill(name: &str) -> Skill {
+    Skill {
+        name: name.to_owned(),
+        kind: SkillKind::Repo,
+        content: format!("what {name} knows"),
+        triggers: Vec::new(),
+        source: None,
+        description: None,
+        is_agentskills_format: false,
+        disable_model_invocation: false,
+    }
+}
+
+/// Its worker finds a skill of the user and two public ones.
+async fn with_skills(server: &Server) {
+    let found = SkillsFound {
+        user: vec![skill("own")],
+        public: vec![skill("one"), skill("two")],
+        ..SkillsFound::default()
+    };
+    let answer = move |_: Call<ExtensionCall>| {
+        let found = found.clone();
+        async move { Ok((ExtensionAnswer::Skills(found), Bytes::new())) }
+    };
+    let calls = rpc::Server::new(server.ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
+    let address = Address::of_worker(&SandboxId::shared(), None);
+    calls.serve(&address, None, Limits::new(64, 1 << 20), answer).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launched_agent_has_the_skills_that_its_profile_leaves_it() {
+    let (server, profile) = set_up().await;
+    with_skills(&server).await;
+    for (wanted, names) in [
+        (json!({"disabled_skills": [], "public_skills": null}), vec!["one", "two", "own"]),
+        (json!({"disabled_skills": ["one", "gone"], "public_skills": null}), vec!["two", "own"]),
+        (json!({"disabled_skills": [], "public_skills": ["two", "gone"]}), vec!["two", "own"]),
+    ] {
+        change(&server, wanted.clone()).await;
+        let (_, previewed) = preview(&server, "default", None).await;
+        assert_eq!(previewed["resolved_skills"], json!(names), "{wanted}");
+        let id = server.create_from(body(&profile, json!({}))).await;
+        let copy = server.worker.working_copy(id.parse().unwrap()).await;
+        let skills = copy.agent["agent_context"]["skills"].as_array().unwrap();
+        assert_eq!(skills.iter().map(|skill| skill["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
+        assert_eq!(skills[0]["content"], json!(format!("what {} knows", names[0])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_creation_says_of_titles_and_of_other_agents_is_checked() {
+    let (server, profile) = set_up().await;
+    let create = async |more: Value| server.post("/api/conversations", body(&profile, more)).await;
+    let (status, answer) = create(json!({"prompt": "p".repeat(2_001)})).await;
+    let problem = json!([{"type": "string_too_long", "loc": ["body", "prompt"],
+        "msg": "String should have at most 2000 characters", "ctx": {"max_length": 2000}}]);
+    assert_eq!((status, &answer["detail"]), (422, &problem));
+    for (wrong, place) in [
+        (json!({"agent_definitions": [{"name": "a"}, {}]}), json!(["body", "agent_definitions", 1, "name"])),
+        (json!({"agent_definitions": ["a"]}), json!(["body", "agent_definitions", 0])),
+        (json!({"title_llm_profile": 1}), json!(["body", "title_llm_profile"])),
+    ] {
+        let (status, answer) = create(wrong).await;
+        assert_eq!((status, &answer["detail"][0]["loc"]), (422, &place), "{answer}");
+    }
+    // As at the peer, a profile for titles that is not there is no failure.
+    let longest = json!({"prompt": "\u{e9}".repeat(2_000), "title_llm_profile": "gone", "agent_definitions": [{"name": "a"}]});
+    let (status, made) = create(longest).await;
+    assert_eq!(status, 201, "{made}");
+    let key = made["id"].as_str().unwrap().replace('-', "");
+    let stored = server.ports.kv.get("CONVERSATIONS", &key).await.unwrap().unwrap().value;
+    let stored: Value = serde_json::from_slice(&stored).unwrap();
+    assert_eq!(stored["titling"]["llm_profile"], "gone");
 }

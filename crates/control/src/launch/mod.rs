@@ -7,6 +7,7 @@
 mod another;
 mod preview;
 mod resolve;
+mod skills;
 mod tools;
 mod unlaunchable;
 
@@ -17,6 +18,7 @@ use types::conversation::LaunchedAgentProfile;
 use uuid::Uuid;
 
 use crate::Refusal;
+use crate::extensions::Extensions;
 use crate::ground::Ground;
 use crate::setup::{Setup, agent_form, linked, profile_llm, profile_of};
 use crate::shelf::{Expose, Shelves};
@@ -27,6 +29,7 @@ pub use tools::{BROWSER, Tools, is_same_tool};
 #[derive(Clone)]
 pub struct Launch {
     shelves: Shelves,
+    extensions: Extensions,
 }
 
 /// What an agent is made from, and what is noted of it.
@@ -38,8 +41,8 @@ pub struct Launched {
 }
 
 impl Launch {
-    pub(crate) fn new(ground: &Ground) -> Self {
-        Self { shelves: ground.shelves.clone() }
+    pub(crate) fn new(ground: &Ground, extensions: Extensions) -> Self {
+        Self { shelves: ground.shelves.clone(), extensions }
     }
 
     /// Of the agent profile of this id. `model`: the model profile that takes the place of the profile's own.
@@ -56,7 +59,8 @@ impl Launch {
         let setup = self.shelves.read::<Setup>(tenant).await?;
         let missing = || Refusal::Missing(format!("Agent profile with id '{id}' not found"));
         let (_, profile) = profile_of(&setup, id).ok_or_else(missing)?;
-        let mut settings = resolve::resolve(&setup, profile, model, tools)?;
+        let catalogue = self.extensions.catalogue(tenant).await?;
+        let mut settings = resolve::resolve(&setup, profile, model, tools, &catalogue)?;
         self.shelves.sealing::<Setup>(tenant).show(agent_form(&settings), &mut settings, Expose::Plain)?;
         let profile = LaunchedAgentProfile {
             agent_profile_id: id,

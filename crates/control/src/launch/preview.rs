@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use types::TenantId;
 
 use super::resolve::{model_of, resolve, servers_of, texts};
+use super::skills::{self, Catalogue};
 use super::tools::{BROWSER, Tools};
 use super::unlaunchable::Unlaunchable;
 use super::{Launch, another};
@@ -59,7 +60,8 @@ impl Launch {
             Some(draft) => draft,
             None => setup.agent_profiles.remove(canonical(name)).ok_or_else(missing)?,
         };
-        Ok(previewed(&setup, &profile, tools, &self.shelves.sealing::<Setup>(tenant)))
+        let catalogue = self.extensions.catalogue(tenant).await?;
+        Ok(previewed(&setup, &profile, tools, &catalogue, &self.shelves.sealing::<Setup>(tenant)))
     }
 }
 
@@ -67,13 +69,14 @@ fn previewed(
     setup: &Setup,
     profile: &Value,
     tools: &Tools,
+    catalogue: &Catalogue,
     sealing: &Sealing<'_>,
 ) -> AgentProfileDiagnostics {
     let mut told = described(setup, profile, tools);
-    let mut settings = match resolve(setup, profile, None, tools) {
+    let mut settings = match resolve(setup, profile, None, tools, catalogue) {
         Ok(settings) => settings,
         Err(unlaunchable) => {
-            note(&mut told, setup, unlaunchable);
+            note(&mut told, setup, unlaunchable, || names_of(&skills::chosen(catalogue, profile)));
             return told;
         }
     };
@@ -130,7 +133,12 @@ fn described(setup: &Setup, profile: &Value, tools: &Tools) -> AgentProfileDiagn
 }
 
 /// Why nothing comes of it, and what is there all the same.
-fn note(told: &mut AgentProfileDiagnostics, setup: &Setup, unlaunchable: Unlaunchable) {
+fn note(
+    told: &mut AgentProfileDiagnostics,
+    setup: &Setup,
+    unlaunchable: Unlaunchable,
+    skills: impl FnOnce() -> Vec<String>,
+) {
     let dangling = match unlaunchable {
         Unlaunchable::Invalid(why) => {
             told.errors.push(format!("Failed to build agent settings: {why}"));
@@ -142,6 +150,7 @@ fn note(told: &mut AgentProfileDiagnostics, setup: &Setup, unlaunchable: Unlaunc
     if let Some(name) = told.llm_profile_ref.as_ref().filter(|_| dangling.llm_profile.is_none()) {
         told.llm_profile_resolved = true;
         told.llm_api_key_set = matches!(model_of(setup, name), Ok(Some(llm)) if has_key(&llm));
+        told.resolved_skills = skills();
     }
     told.dangling_mcp_server_refs = dangling.mcp_servers;
     told.dangling_meta_profile_ref = dangling.meta_profile;
@@ -154,6 +163,10 @@ fn has_key(llm: &Value) -> bool {
 }
 
 fn skills_of(settings: &Value) -> Vec<String> {
-    let skills = settings.pointer("/agent_context/skills").and_then(Value::as_array).into_iter().flatten();
-    skills.filter_map(|skill| skill.get("name")?.as_str()).map(str::to_owned).collect()
+    let skills = settings.pointer("/agent_context/skills").and_then(Value::as_array);
+    names_of(skills.map(Vec::as_slice).unwrap_or_default())
+}
+
+fn names_of(skills: &[Value]) -> Vec<String> {
+    skills.iter().filter_map(|skill| skill.get("name")?.as_str()).map(str::to_owned).collect()
 }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use types::time::utc_now;
 
 use super::another;
+use super::skills::{self, Catalogue};
 use super::tools::Tools;
 use super::unlaunchable::{Dangling, Unlaunchable};
 use crate::Refusal;
@@ -15,6 +16,7 @@ pub(super) fn resolve(
     profile: &Value,
     model: Option<&str>,
     tools: &Tools,
+    catalogue: &Catalogue,
 ) -> Result<Value, Unlaunchable> {
     if model.is_some() && another::is_another(profile) {
         let why = "agent_launch_additions.llm_profile_ref applies only to an OpenHands Agent Profile";
@@ -29,7 +31,8 @@ pub(super) fn resolve(
         }
         another::settings(profile, servers)?
     } else {
-        own_settings(setup, &settings, profile, model, tools, (servers, missing))?
+        let skills = skills::chosen(catalogue, profile);
+        own_settings(setup, &settings, profile, model, tools, skills, (servers, missing))?
     };
     if settings.pointer("/agent_context/load_memory") == Some(&Value::Bool(true))
         && let Some(context) = made.get_mut("agent_context").and_then(Value::as_object_mut)
@@ -70,6 +73,7 @@ fn own_settings(
     profile: &Value,
     model: Option<&str>,
     tools: &Tools,
+    skills: Vec<Value>,
     (servers, missing): (Map<String, Value>, Vec<String>),
 ) -> Result<Value, Unlaunchable> {
     let own = |field: &str| profile.get(field).cloned().unwrap_or_default();
@@ -104,7 +108,7 @@ fn own_settings(
         "tools": tools.chosen(&own("tools")),
         "persona": own("persona"),
         "agent_context": {
-            "skills": [],
+            "skills": skills,
             "system_message_suffix": own("system_message_suffix"),
             // The workspace's own are read when the agent starts in it.
             "load_project_skills": true,
@@ -200,7 +204,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let profile = read_agent_profile("p", profile.as_object().unwrap().clone()).unwrap();
-        resolve(&setup(), &profile, model, &Tools::default()).map_err(refused)
+        resolve(&setup(), &profile, model, &Tools::default(), &[]).map_err(refused)
     }
 
     #[test]

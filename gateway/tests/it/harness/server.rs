@@ -144,6 +144,7 @@ impl Server {
             worktree: None,
             undelivered: None,
             refused: None,
+            titling: Default::default(),
         };
         let value = serde_json::to_vec(&record).unwrap().into();
         self.ports.kv.put("CONVERSATIONS", &id.hex(), value, ports::Expect::Absent).await.unwrap();
