@@ -234,7 +234,7 @@ fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
     if let Some(key) = &settings.secret_key {
         return Ok(key.clone());
     }
-    let path = settings.state_dir().join("secret_key");
+    let path = serving::key_file(settings);
     vault::machine_key(&path).with_context(|| format!("cannot read or make the key file {}", path.display()))
 }
 

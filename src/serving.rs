@@ -46,6 +46,11 @@ pub fn check_reach(ip: IpAddr, options: &Options, settings: &Settings) -> anyhow
     Ok(())
 }
 
+/// Where the key is that a machine makes for itself.
+pub fn key_file(settings: &Settings) -> PathBuf {
+    settings.state_dir().join("secret_key")
+}
+
 /// Opens secrets of this key and of those before it.
 pub fn vault(current: &SecretString, settings: &Settings) -> Vault {
     // The peer seals with the session key when it has no other: its data stays readable.

@@ -2,16 +2,21 @@
 //! supervisor has the container service.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use nats::{Connection, Error, Probe};
+use ports::Ports;
+use secrecy::SecretString;
 use supervisor::drivers::docker::Containers;
+use vault::Vault;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
 use super::single;
 use crate::cluster::settings::{Cluster, Driver};
 use crate::cluster::{connect, supervisor::containers};
+use crate::serving;
 use crate::settings::{Settings, Source};
 
 /// For a server that does not answer.
@@ -38,7 +43,8 @@ pub async fn findings(settings: &Settings, source: &Source) -> anyhow::Result<Fi
         findings.push(("minter", minter(&supervisor.1)));
     }
     let (role, cluster) = if is_supervisor && !is_gateway { &supervisor } else { &gateway };
-    findings.extend(of_nats(cluster, role).await);
+    let vault = is_gateway.then(|| vault(settings, &gateway.1)).flatten();
+    findings.extend(of_nats(cluster, role, vault).await);
     if is_supervisor || !is_gateway {
         findings.extend(of_workers(&supervisor.1).await);
     }
@@ -91,6 +97,27 @@ fn secrets(settings: &Settings, cluster: &Cluster) -> Finding {
     }
 }
 
+/// What a gateway opens secrets with, where it has a key.
+fn vault(settings: &Settings, cluster: &Cluster) -> Option<Vault> {
+    let kept = || {
+        let path = cluster.keys_dir.as_ref()?.join("gateway/secret_key");
+        std::fs::read_to_string(path).ok().map(|key| SecretString::from(key.trim()))
+    };
+    let key = settings.secret_key.clone().or_else(kept)?;
+    Some(serving::vault(&key, settings))
+}
+
+/// Secrets that a gateway would not be able to open.
+async fn sealed(ports: Ports, vault: Vault) -> Finding {
+    match control::unreadable_secrets(ports.kv, Arc::new(vault)).await {
+        Ok(unreadable) if unreadable.is_empty() => {
+            Fine("no secret is stored that the keys do not open".to_owned())
+        }
+        Ok(unreadable) => single::unopened(&unreadable, true),
+        Err(refusal) => Broken(format!("what is stored cannot be read: {refusal:?}")),
+    }
+}
+
 fn minter(cluster: &Cluster) -> Finding {
     let Some(path) = &cluster.minter_file else {
         return Doubtful("none: workers sign in without credentials".to_owned());
@@ -104,7 +131,7 @@ fn minter(cluster: &Cluster) -> Finding {
     }
 }
 
-async fn of_nats(cluster: &Cluster, role: &str) -> Findings {
+async fn of_nats(cluster: &Cluster, role: &str, vault: Option<Vault>) -> Findings {
     let connection = match tokio::time::timeout(PATIENCE, connect(cluster, role)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return vec![("nats", Broken(format!("{error:#}; {}", advice(&error))))],
@@ -118,8 +145,11 @@ async fn of_nats(cluster: &Cluster, role: &str) -> Findings {
     };
     let mut findings = vec![("nats", Fine(format!("nats-server {}", connection.server_version())))];
     match connection.control().await {
-        Ok(_) => {
+        Ok(ports) => {
             findings.push(("storage", Fine("JetStream holds the cluster's streams".to_owned())));
+            if let Some(vault) = vault {
+                findings.push(("sealed", sealed(ports, vault).await));
+            }
             findings.extend(probed(&connection).await);
         }
         Err(Error::NotSetUp) => {

@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+use secrecy::SecretString;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
 use crate::descriptors::Descriptors;
@@ -32,6 +35,7 @@ pub fn findings(options: &Options, settings: &Settings) -> anyhow::Result<Vec<(&
         ("disk", free_space(&data)),
         ("files", open_files()),
         ("journal", set_aside(&data)),
+        ("secrets", stored_secrets(settings)?),
         ("bash", program("bash", "the agent's terminal needs it")),
         ("git", program("git", "the git routes and the agents need it")),
         ("children", children()),
@@ -131,6 +135,39 @@ fn set_aside(data: &Path) -> Finding {
             folder.display()
         )),
     }
+}
+
+/// Those that the server would not be able to open. Only what is there is looked at: no key is made.
+fn stored_secrets(settings: &Settings) -> anyhow::Result<Finding> {
+    let data = settings.state_dir();
+    let key = match &settings.secret_key {
+        Some(key) => Ok(key.clone()),
+        None => {
+            std::fs::read_to_string(serving::key_file(settings)).map(|key| SecretString::from(key.trim()))
+        }
+    };
+    let has_key = key.is_ok();
+    let vault = serving::vault(&key.unwrap_or_else(|_| SecretString::from("")), settings);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let looking = Arc::new(embedded::Looking::at(&data));
+    let found = runtime.block_on(control::unreadable_secrets(looking, Arc::new(vault)));
+    Ok(match found {
+        Ok(unreadable) if unreadable.is_empty() => {
+            Fine("none is stored that the keys do not open".to_owned())
+        }
+        Ok(unreadable) => unopened(&unreadable, has_key),
+        Err(refusal) => Broken(format!("what is stored cannot be read: {refusal:?}")),
+    })
+}
+
+pub fn unopened(unreadable: &[String], has_key: bool) -> Finding {
+    let advice = match has_key {
+        true => {
+            "set the key that they were sealed with as OH_SECRET_KEY, or add it to OH_PREVIOUS_SECRET_KEYS"
+        }
+        false => "the key beside the data is gone: bring its file back, or set it as OH_SECRET_KEY",
+    };
+    Broken(format!("the keys do not open {}; {advice}", unreadable.join("; ")))
 }
 
 fn program(name: &str, why: &str) -> Finding {

@@ -13,6 +13,7 @@ mod dependencies;
 mod descriptors;
 #[cfg(feature = "cluster")]
 mod docker;
+mod doctor;
 mod durability;
 mod environment;
 mod extensions;

@@ -31,6 +31,7 @@ mod slots;
 pub mod storage;
 mod tasks;
 pub mod tenant_secrets;
+mod unreadable;
 mod watch;
 pub mod workspaces;
 
@@ -58,6 +59,7 @@ pub use rooms::Rooms;
 use shelf::Shelves;
 pub use tasks::Tasks;
 use tenant_secrets::TenantSecrets;
+pub use unreadable::unreadable_secrets;
 pub use watch::watched;
 
 /// The control plane of one process. Cheap to clone.

@@ -25,6 +25,7 @@ use bus::LocalBus;
 use disk::{Disk, make_folder};
 use journal::{Ending, Journal};
 use kv::FileKv;
+pub use kv::Looking;
 use lock::{Lock, LockError};
 use log::FileLog;
 pub use options::{Fsync, Options};

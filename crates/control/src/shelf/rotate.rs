@@ -25,10 +25,8 @@ impl Shelves {
     /// # Errors
     /// Those of the store.
     pub async fn rotate<T: Kept>(&self) -> Result<Rotated, Refusal> {
-        let bucket = self.bucket::<T>();
-        let tenants = bucket.scan().try_filter_map(|update| ready(Ok(tenant_of(update))));
         let mut rotated = Rotated::default();
-        for tenant in tenants.try_collect::<Vec<TenantId>>().await? {
+        for tenant in self.tenants::<T>().await? {
             let one = self.rotate_one::<T>(&tenant).await?;
             if one.unopened > 0 {
                 tracing::error!(%tenant, bucket = T::BUCKET, secrets = one.unopened, "stored secrets cannot be opened: \
@@ -41,6 +39,35 @@ impl Shelves {
             rotated.unopened += one.unopened;
         }
         Ok(rotated)
+    }
+
+    /// The tenants of whose secrets some do not open, and how many. Nothing is written.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn unopened<T: Kept>(&self) -> Result<Vec<(TenantId, u64)>, Refusal> {
+        let mut found = Vec::new();
+        for tenant in self.tenants::<T>().await? {
+            let sealing = self.sealing::<T>(&tenant);
+            let mut count = 0;
+            self.read::<T>(&tenant).await?.each_sealed(&mut |sealed| {
+                count += u64::from(sealing.open(sealed).is_err());
+            });
+            if count > 0 {
+                found.push((tenant, count));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those who keep something of this kind.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn tenants<T: Kept>(&self) -> Result<Vec<TenantId>, Refusal> {
+        let bucket = self.bucket::<T>();
+        let tenants = bucket.scan().try_filter_map(|update| ready(Ok(tenant_of(update))));
+        Ok(tenants.try_collect().await?)
     }
 
     async fn rotate_one<T: Kept>(&self, tenant: &TenantId) -> Result<Rotated, Refusal> {

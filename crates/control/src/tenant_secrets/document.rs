@@ -50,6 +50,10 @@ impl Named {
 }
 
 impl NamedSecrets {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Named> {
+        self.secrets.iter()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Named> {
         self.secrets.iter().find(|secret| secret.name == name)
     }

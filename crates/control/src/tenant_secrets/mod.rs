@@ -42,6 +42,22 @@ impl TenantSecrets {
         Ok(self.shelves.sealing::<NamedSecrets>(tenant).open(&secret.value)?)
     }
 
+    /// The names of all secrets that do not open, by tenant.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn unopened(&self) -> Result<Vec<(TenantId, Vec<String>)>, Refusal> {
+        let mut found = Vec::new();
+        for (tenant, _) in self.shelves.unopened::<NamedSecrets>().await? {
+            let sealing = self.shelves.sealing::<NamedSecrets>(&tenant);
+            let kept = self.shelves.read::<NamedSecrets>(&tenant).await?;
+            let names = kept.all().filter(|secret| sealing.open(&secret.value).is_err());
+            let names = names.map(|secret| secret.name.clone()).collect();
+            found.push((tenant, names));
+        }
+        Ok(found)
+    }
+
     /// Makes a secret, or replaces the one of its name, which keeps its place.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Buckets as folders, keys as files: the revision on the first line, then the value.
 
 mod index;
+mod looking;
 mod read;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +18,7 @@ use crate::disk::Disk;
 use crate::journal::Journal;
 use crate::place::{Place, bucket_folder};
 use index::Buckets;
+pub use looking::Looking;
 use read::Pages;
 use write::{Delete, Put};
 
@@ -54,18 +57,23 @@ impl Kv for FileKv {
     }
 
     fn scan<'a>(&'a self, bucket: &'a str) -> Scan<'a> {
-        let opened = async {
-            let folder = self.disk.in_root(&bucket_folder(bucket)?);
-            blocking(move || Pages::open(folder)).await
-        };
-        let pages = stream::once(opened).map_ok(|pages| stream::try_unfold(pages, next_page)).try_flatten();
-        pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed()
+        match bucket_folder(bucket) {
+            Ok(folder) => all(self.disk.in_root(&folder)),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        }
     }
 
     async fn watch(&self, bucket: &str) -> Result<Changes> {
         bucket_folder(bucket)?;
         Ok(Box::pin(self.buckets.watch(bucket)))
     }
+}
+
+/// What the folder of a bucket holds.
+fn all<'a>(folder: PathBuf) -> Scan<'a> {
+    let opened = blocking(move || Pages::open(folder));
+    let pages = stream::once(opened).map_ok(|pages| stream::try_unfold(pages, next_page)).try_flatten();
+    pages.map_ok(|page| stream::iter(page).map(Ok::<_, Error>)).try_flatten().boxed()
 }
 
 async fn next_page(mut pages: Pages) -> Result<Option<(Vec<Change>, Pages)>> {

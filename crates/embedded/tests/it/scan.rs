@@ -1,7 +1,8 @@
 //! Buckets that are too large for the memory.
 
 use futures_util::{StreamExt, TryStreamExt};
-use ports::{Change, Expect, KvEntry};
+use manyhands_embedded::{Fsync, Looking, Options};
+use ports::{Change, Expect, Kv, KvEntry};
 
 use crate::common::open;
 
@@ -43,4 +44,21 @@ async fn a_scan_of_many_small_values_brings_each_once_and_in_order() {
     assert_eq!(found.try_collect::<Vec<_>>().await.unwrap(), keys);
     assert_eq!(ports.kv.scan("SETTINGS").count().await, 0);
     assert!(ports.kv.scan("not a bucket").next().await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn who_only_looks_sees_what_is_stored_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::within(folder.path(), Fsync::Always);
+    let looking = Looking::at(&options.root);
+    assert_eq!(looking.scan(BUCKET).count().await, 0);
+    assert!(!options.root.exists());
+    let (ports, _guard) = manyhands_embedded::open(options).await.unwrap();
+    let revision = ports.kv.put(BUCKET, "a", "x".into(), Expect::Absent).await.unwrap();
+    let entry = KvEntry { revision, value: "x".into() };
+    assert_eq!(looking.get(BUCKET, "a").await.unwrap(), Some(entry.clone()));
+    assert_eq!(looking.get(BUCKET, "b").await.unwrap(), None);
+    assert_eq!(looking.list(BUCKET).await.unwrap(), [("a".to_owned(), entry)]);
+    assert!(looking.put(BUCKET, "a", "y".into(), Expect::Anything).await.is_err());
+    assert!(looking.delete(BUCKET, "a", Expect::Anything).await.is_err());
 }
