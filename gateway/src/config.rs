@@ -49,6 +49,8 @@ pub struct Site {
     pub root_path: String,
     /// An origin of its own, at which pages of extensions' programs are served; none: they are not.
     pub app_backend_public_url: Option<String>,
+    /// Where a proxy shows the server: its origin and the path.
+    pub web_url: Option<String>,
     /// Whether stored secrets are shown in plain text to who asks for that and may write.
     pub plaintext_secrets: bool,
     /// When the machine below is put to sleep, in seconds; only shown.

@@ -14,6 +14,8 @@ pub struct Front {
     pub root_path: Arc<str>,
     /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
     pub trust_forwarded_headers: bool,
+    /// Where a proxy shows the server: its origin and the path.
+    pub web_url: Option<Arc<str>>,
 }
 
 impl Front {
@@ -23,6 +25,15 @@ impl Front {
         let scheme = self.forwarded(headers, "x-forwarded-proto").unwrap_or("http");
         let host = self.host(headers).unwrap_or("localhost");
         format!("{scheme}://{host}{}", self.root_path)
+    }
+
+    /// Under which addresses a client may know this server: the one that it has called, with the root path and without, and the
+    /// one that the operator names.
+    #[must_use]
+    pub fn own_urls(&self, headers: &HeaderMap) -> Vec<String> {
+        let called = self.base_url(headers);
+        let bare = called.strip_suffix(&*self.root_path).unwrap_or(&called).to_owned();
+        [called, bare].into_iter().chain(self.web_url.as_deref().map(str::to_owned)).collect()
     }
 
     /// Whether the browser takes the connection for a secure one: https in front of us, or loopback.

@@ -38,7 +38,7 @@ pub fn routes() -> Routes {
 
 /// The same of those whose answers hold what a login has come to: they are not kept, also for who would send a call again.
 pub fn unkept_routes() -> Routes {
-    mcp::routes().map(|router| router.route_layer(Extension(MOST_BODY)))
+    mcp::routes().merge(llm::unkept_routes()).map(|router| router.route_layer(Extension(MOST_BODY)))
 }
 
 /// Those with guards of their own.

@@ -64,6 +64,7 @@ pub fn check(config: Config) -> Result<Checked, Error> {
     let front = Front {
         root_path: config.site.root_path.as_str().into(),
         trust_forwarded_headers: config.site.trust_forwarded_headers,
+        web_url: config.site.web_url.as_deref().map(Into::into),
     };
     let gate = Gate::new(&config, auth, front).map_err(Error::OriginPattern)?;
     Ok(Checked { config, gate })

@@ -137,6 +137,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         app_backend_public_url: ingress(source)?,
         plaintext_secrets: source.flag("plaintext_secrets")?.unwrap_or(true),
         root_path: root_path(source.text("web_url")?.as_deref()),
+        web_url: source.text("web_url")?.as_deref().and_then(shown_at),
         runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
         build_git_sha: build("OPENHANDS_BUILD_GIT_SHA"),
         build_git_ref: build("OPENHANDS_BUILD_GIT_REF"),
@@ -236,6 +237,13 @@ fn root_path(web_url: Option<&str>) -> String {
     if path.is_empty() { String::new() } else { format!("/{path}") }
 }
 
+/// `https://host/prefix` of `https://host/prefix/?a=b`.
+fn shown_at(web_url: &str) -> Option<String> {
+    let (scheme, rest) = web_url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;
+    Some(format!("{scheme}://{host}{}", root_path(Some(web_url))))
+}
+
 fn log_level(source: &Source) -> String {
     if is_on(source, "DEBUG") {
         "debug".to_owned()
@@ -289,10 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_path_of_the_web_url_counts() {
+    fn of_the_web_url_its_path_counts_and_its_host_for_who_is_there() {
         assert_eq!(root_path(Some("https://x.example/pre/fix/?a=b")), "/pre/fix");
         assert_eq!(root_path(Some("https://x.example")), "");
         assert_eq!(root_path(None), "");
+        assert_eq!(shown_at("https://x.example/pre/fix/?a=b").as_deref(), Some("https://x.example/pre/fix"));
+        assert_eq!(shown_at("https://x.example:1?a").as_deref(), Some("https://x.example:1"));
+        assert_eq!((shown_at("x.example"), shown_at("https:///a")), (None, None));
     }
 
     #[test]

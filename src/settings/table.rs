@@ -196,7 +196,7 @@ pub const SECTIONS: &[Section] = &[
                 "web_url",
                 Text,
                 "none",
-                "The URL under which a proxy shows the server. Its path is served as a prefix too.",
+                "The URL under which a proxy shows the server. Its path is served as a prefix too, and clients may name the server by it.",
             ),
             setting(
                 "runtime_idle_timeout_seconds",

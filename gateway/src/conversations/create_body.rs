@@ -152,12 +152,12 @@ impl StartConversation {
         Ok(self.worktree.then_some(apart))
     }
 
-    /// The record, secrets in plain text; its sandbox is not chosen yet. `base_url`: of this server, for the client.
+    /// The record, secrets in plain text; its sandbox is not chosen yet. `own_urls`: of this server, for the client.
     pub(super) fn into_record(
         self,
         offer: &Offer,
         conversations: &Conversations,
-        base_url: &str,
+        own_urls: &[String],
         launched: Option<Launched>,
         tenant: TenantId,
         id: ConversationId,
@@ -175,7 +175,7 @@ impl StartConversation {
         let mut secrets = agent_source::take_secrets(&mut agent)?;
         secrets.extend(typed_sources(self.secrets.unwrap_or_default())?);
         check_together(&secrets)?;
-        name_those_kept_here(&mut secrets, base_url);
+        name_those_kept_here(&mut secrets, own_urls);
         if let Some(profile) = &profile {
             secrets.retain(|name, _| profile.allows_secret(name));
         }

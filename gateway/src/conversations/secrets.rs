@@ -34,7 +34,7 @@ pub(super) async fn update_secrets(
     Json(body): Json<UpdateSecrets>,
 ) -> ApiResult<Json<Success>> {
     let mut secrets = sources(body.secrets)?;
-    name_those_kept_here(&mut secrets, &front.base_url(&headers));
+    name_those_kept_here(&mut secrets, &front.own_urls(&headers));
     let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
     if let Some(profile) = &entry.record().launched_agent_profile {
         secrets.retain(|name, _| profile.allows_secret(name));
@@ -72,27 +72,30 @@ pub(super) fn sources(given: BTreeMap<String, Value>) -> ApiResult<BTreeMap<Stri
 
 /// Clients name secrets that this server keeps by an address of it, with a key. Whoever looks one up needs neither: the address
 /// becomes the name alone, and the key is not kept.
-pub(super) fn name_those_kept_here(sources: &mut BTreeMap<String, SecretSource>, base_url: &str) {
+pub(super) fn name_those_kept_here(sources: &mut BTreeMap<String, SecretSource>, own_urls: &[String]) {
     for source in sources.values_mut() {
         let SecretSource::LookupSecret { url, headers, .. } = source else { continue };
-        if let Some(name) = name_here(url, base_url) {
+        if let Some(name) = name_here(url, own_urls) {
             *url = format!("{KEPT_HERE}{name}");
             headers.clear();
         }
     }
 }
 
-fn name_here<'a>(url: &'a str, base_url: &str) -> Option<&'a str> {
-    let path = match (url.split_once("://"), base_url.split_once("://")) {
-        (None, _) => url,
-        // What is in front of the server may speak another scheme than the server.
-        (Some(("http" | "https", url)), Some((_, base))) => {
-            let (own, path) = url.split_at_checked(base.len())?;
-            own.eq_ignore_ascii_case(base).then_some(path)?
-        }
-        _ => return None,
-    };
-    path.strip_prefix(KEPT_HERE).filter(|name| is_secret_name(name))
+fn name_here<'a>(url: &'a str, own_urls: &[String]) -> Option<&'a str> {
+    let name = |path: &'a str| path.strip_prefix(KEPT_HERE).filter(|name| is_secret_name(name));
+    match url.split_once("://") {
+        None => name(url),
+        Some(("http" | "https", rest)) => own_urls.iter().find_map(|own| name(below(rest, own)?)),
+        Some(_) => None,
+    }
+}
+
+/// What stands below an address of this server; what is in front of it may speak another scheme.
+fn below<'a>(rest: &'a str, own: &str) -> Option<&'a str> {
+    let (_, own) = own.split_once("://")?;
+    let (start, path) = rest.split_at_checked(own.len())?;
+    start.eq_ignore_ascii_case(own).then_some(path)
 }
 
 /// Refuses what is more than a conversation may have.
@@ -110,13 +113,16 @@ mod tests {
 
     #[test]
     fn only_addresses_of_this_server_name_what_is_kept_here() {
-        let base = "http://host:8000/root";
+        let own =
+            ["http://host:8000/root", "http://host:8000", "https://proxy.example/root"].map(str::to_owned);
         for url in [
             "/api/settings/secrets/A",
             "http://host:8000/root/api/settings/secrets/A",
             "https://HOST:8000/root/api/settings/secrets/A",
+            "http://host:8000/api/settings/secrets/A",
+            "https://proxy.example/root/api/settings/secrets/A",
         ] {
-            assert_eq!(name_here(url, base), Some("A"), "{url}");
+            assert_eq!(name_here(url, &own), Some("A"), "{url}");
         }
         for url in [
             "http://host/api/settings/secrets/A",
@@ -125,10 +131,13 @@ mod tests {
             "http://host:8000/root/api/settings/secrets/A?x",
             "http://host:8000/root@evil/api/settings/secrets/A",
             "http://host:8000/root/api/settings",
+            "https://proxy.example/api/settings/secrets/A",
+            "https://proxy.example.evil/root/api/settings/secrets/A",
             "ftp://host:8000/root/api/settings/secrets/A",
             "h",
         ] {
-            assert_eq!(name_here(url, base), None, "{url}");
+            assert_eq!(name_here(url, &own), None, "{url}");
         }
+        assert_eq!(name_here("/api/settings/secrets/A", &[]), Some("A"));
     }
 }

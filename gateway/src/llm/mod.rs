@@ -15,7 +15,12 @@ pub fn routes() -> Routes {
         .routes(routes!(catalogue::list_verified_models))
         .routes(routes!(subscription::list_openai_subscription_models))
         .routes(routes!(subscription::get_openai_subscription_status))
+        .routes(routes!(subscription::logout_openai_subscription))
+}
+
+/// Their answers are good for one login, or say how far one is by now: none is kept for who sends a call again.
+pub fn unkept_routes() -> Routes {
+    Routes::new()
         .routes(routes!(subscription::start_openai_subscription_device_login))
         .routes(routes!(subscription::poll_openai_subscription_device_login))
-        .routes(routes!(subscription::logout_openai_subscription))
 }

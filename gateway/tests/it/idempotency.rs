@@ -221,13 +221,15 @@ async fn only_visible_ascii_is_a_key() {
 
 /// None of the first three does what a second time would not do anyway; answers of the next hold logins, and are not kept.
 /// Those of another API know no such keys.
-const WITHOUT_KEYS: [&str; 8] = [
+const WITHOUT_KEYS: [&str; 10] = [
     "/api/auth/workspace-session",
     "/api/init",
     "/app-backends/{extension_name}/session",
     "/api/mcp/test",
     "/api/mcp/oauth/start",
     "/api/mcp/oauth/callback/{job_id}",
+    "/api/llm/subscription/openai/device/start",
+    "/api/llm/subscription/openai/device/poll",
     "/v1/chat/completions",
     "/v1/responses",
 ];

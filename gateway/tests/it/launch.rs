@@ -11,7 +11,7 @@ use types::extensions::{Skill, SkillKind};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
 use crate::harness::worker::Worker;
-use crate::harness::{Server, start};
+use crate::harness::{Server, start, start_with};
 
 const PROFILES: &str = "/api/agent-profiles";
 
@@ -241,6 +241,29 @@ async fn an_own_lookup_never_leaves_the_server_and_holds_no_key() {
     let sandbox = SandboxId::from(&TenantId::parse("another").unwrap());
     let stranger = Worker::start_as(&server.ports, sandbox, Epoch(1)).await;
     assert_eq!(stranger.look_up(conversation, "OWN").await.unwrap_err().code, Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_a_proxy_shows_is_one_of_this_server() {
+    let server = start_with(|config| {
+        config.site.root_path = "/shown".to_owned();
+        config.site.web_url = Some("https://proxy.example/shown".to_owned());
+    })
+    .await;
+    let secret = json!({"name": "KEPT", "value": "kept-value"});
+    assert_eq!(server.send(Method::PUT, "/api/settings/secrets", Some(&secret)).await.0, 200);
+    let id = server.create().await;
+    let own = json!({"url": "https://proxy.example/shown/api/settings/secrets/KEPT", "headers": {"X": "sk-session"}});
+    let bare = json!({"url": format!("http://{}/api/settings/secrets/KEPT", server.address)});
+    let other = json!({"url": "https://proxy.example/api/settings/secrets/KEPT"});
+    let secrets = json!({"secrets": {"OWN": own, "BARE": bare, "OTHER": other}});
+    assert_eq!(server.post(&format!("/api/conversations/{id}/secrets"), secrets).await.0, 200);
+    let conversation: ConversationId = id.parse().unwrap();
+    let copy = server.worker.working_copy(conversation).await;
+    assert!(!serde_json::to_string(&copy).unwrap().contains("sk-session"));
+    for (name, value) in [("OWN", Some("kept-value")), ("BARE", Some("kept-value")), ("OTHER", None)] {
+        assert_eq!(server.worker.look_up(conversation, name).await.unwrap().as_deref(), value, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use types::buckets::LOGINS;
+use types::buckets::{IDEMPOTENCY, LOGINS};
 
 use crate::harness::tokens::{bearer, token};
 use crate::harness::{Client, Config, Gateway, Server, config, start_with, until};
@@ -283,4 +283,26 @@ async fn a_subscription_is_validated_with_its_login() {
     );
     let (_, models) = server.get(&format!("{PATH}/models")).await;
     assert_eq!((&models["vendor"], models["models"].as_array().unwrap().len()), (&json!("openai"), 8));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_a_login_is_not_kept_for_who_sends_a_call_again() {
+    let openai = OpenAi::start().await;
+    let server = openai.server().await;
+    let again = async |path: &str, body: Option<&Value>| {
+        let request = server.request(Method::POST, &format!("{PATH}{path}")).header("idempotency-key", "k");
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        assert!(!answer.headers().contains_key("idempotency-replayed"), "{path}");
+        answer.json::<Value>().await.unwrap()
+    };
+    let challenge = again("/device/start", None).await;
+    let code = json!({"device_code": challenge["device_code"]});
+    assert_eq!(again("/device/poll", Some(&code)).await["connected"], false);
+    openai.change(|openai| openai.is_allowed = true);
+    assert_eq!(again("/device/poll", Some(&code)).await["connected"], true, "not what was answered before");
+    assert!(server.ports.kv.list(IDEMPOTENCY).await.unwrap().is_empty());
 }
