@@ -10,6 +10,7 @@ mod doctor;
 mod environment;
 mod in_process;
 mod observe;
+mod peer_flags;
 mod probe;
 mod runtime;
 mod serve;
@@ -80,7 +81,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(options) => {
+            if let Some(status) = options.peer.answered() {
+                return Ok(status);
+            }
             let told = Told::unchosen()?;
+            // Not before: the process may have started itself anew.
+            options.peer.explain();
             match told.settings.init.has_waited {
                 true => deferred::run(options, told.settings, told.source, told.own),
                 false => serve::run(options, told.chosen().settings),
@@ -94,7 +100,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Probe(options) => probe::run(&options),
         #[cfg(feature = "cluster")]
         Command::Gateway(options) => {
+            if let Some(status) = options.peer.answered() {
+                return Ok(status);
+            }
             let told = Told::by_environment()?;
+            options.peer.explain();
             let cluster = told.in_cluster("gateway")?;
             cluster::gateway::run(&options, told.settings, &cluster)
         }

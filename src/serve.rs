@@ -18,6 +18,7 @@ use vault::Vault;
 
 use crate::descriptors::Descriptors;
 use crate::in_process::InProcess;
+use crate::peer_flags::PeerFlags;
 use crate::settings::Settings;
 use crate::signals::stop_on_signal;
 use crate::{banner, observe, serving};
@@ -44,6 +45,8 @@ pub struct Options {
     /// Listen beyond loopback without any session key: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
+    #[command(flatten)]
+    pub peer: PeerFlags,
 }
 
 /// A server that can start: its settings can be meant, and its store is open. Nothing of it runs yet.

@@ -25,6 +25,7 @@ mod inside;
 mod large;
 mod load;
 mod offspring;
+mod peer_flags;
 #[cfg(feature = "cluster")]
 mod revocation;
 #[cfg(feature = "cluster")]
