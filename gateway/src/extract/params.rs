@@ -110,6 +110,11 @@ fn path_problem(rejection: PathRejection) -> ApiError {
             Problem::new("value_error", &["path", &key], format!("Input should be a valid {expected_type}"))
                 .into()
         }
+        ErrorKind::DeserializeError { key, message, .. } => {
+            let mut problem = describe::problem("path", &no_path(), &message);
+            problem.loc.push(key.into());
+            problem.into()
+        }
         ErrorKind::InvalidUtf8InPathParam { .. } => ApiError::plain(StatusCode::NOT_FOUND),
         _ => Problem::new("value_error", &["path"], "Value error, the value is not allowed here").into(),
     }

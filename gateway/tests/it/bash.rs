@@ -191,6 +191,9 @@ async fn commands_are_stopped_by_any_form_of_their_id() {
     assert_eq!(stop("10000000000000000000000000000001").await, 200);
     assert_eq!(stop("00000000000000000000000000000001").await, 404);
     assert_eq!(stop("x").await, 422);
+    let (status, answer) = server.post("/api/bash/bash_commands/sk-x/stop", Value::Null).await;
+    let problem = json!([{"type": "uuid_parsing", "loc": ["path", "command_id"], "msg": "Input should be a valid UUID"}]);
+    assert_eq!((status, answer), (422, json!({ "detail": problem })), "it is named, and never shown");
 }
 
 #[tokio::test]

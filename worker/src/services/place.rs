@@ -21,12 +21,20 @@ const MOST_SYMLINKS: usize = 40;
 /// The path with symlinks and `..` resolved, if it may be used: absolute, and inside the scope's workspace.
 /// What does not exist yet is taken as it is written.
 pub(super) fn within(scope: &Scope, path: &Path) -> Result<PathBuf, Fault> {
-    check(path)?;
+    check_in(scope, path)?;
     let resolved = resolve(path).map_err(|error| of_file(&error, "File not found"))?;
     if resolved.starts_with(root(scope)?) {
         return Ok(resolved);
     }
     Err(outside())
+}
+
+/// As [`check`], where a relative path of a conversation is one that is not inside its workspace.
+pub(super) fn check_in(scope: &Scope, path: &Path) -> Result<(), Fault> {
+    match scope.workspace.is_some() && !path.is_absolute() {
+        true => Err(outside()),
+        false => check(path),
+    }
 }
 
 /// # Errors

@@ -56,7 +56,7 @@ async fn a_tarball_has_the_files_and_a_manifest() {
     assert_eq!(world.sh("cat x/p/src/*; stat -c %a x/p/src/*"), "hello\n755");
     let manifest: Value = serde_json::from_str(&world.sh("cat x/p/archive_manifest.json")).unwrap();
     assert_eq!((&manifest["file_count"], &manifest["total_bytes"]), (&1.into(), &6.into()));
-    assert_eq!(manifest["format"], "tar.gz");
+    assert_eq!((&manifest["format"], &manifest["source"]), (&"tar.gz".into(), &"p".into()));
     assert!(manifest["excludes"].as_array().unwrap().contains(&"skip/".into()));
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use crate::services::World;
 use bytes::Bytes;
 use ports::rpc::{Code, Fault};
-use types::calls::{FileCall, HomeListing, Scope, UploadBegun, UploadDone};
+use types::calls::{FileCall, FileStat, HomeListing, Scope, UploadBegun, UploadDone};
 use types::files::SubdirectoryPage;
 
 fn all() -> Scope {
@@ -335,4 +335,17 @@ async fn home_lists_its_folders() {
             .iter()
             .all(|entry| entry.path.ends_with(&entry.label) && !entry.label.starts_with('.'))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relative_path_is_in_no_workspace_of_a_conversation() {
+    let world = World::start().await;
+    for relative in ["a", "", "./a"] {
+        let upload = world.upload(&world.scope(), relative, b"x").await;
+        assert_eq!(upload.unwrap_err(), outside(), "{relative:?}");
+        let stat = FileCall::Stat { scope: world.scope(), path: relative.to_owned() };
+        assert_eq!(world.file::<FileStat>(stat, Bytes::new()).await.unwrap_err(), outside(), "{relative:?}");
+        let make = FileCall::MakeDirectory { scope: world.scope(), path: relative.to_owned() };
+        assert_eq!(world.file::<()>(make, Bytes::new()).await.unwrap_err(), outside(), "{relative:?}");
+    }
 }

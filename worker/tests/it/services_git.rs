@@ -163,6 +163,15 @@ async fn repositories_one_level_below_are_included() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_holds_repositories_shows_what_has_changed_in_each() {
+    let world = World::start().await;
+    world.sh("mkdir plain; echo 1 > plain/x; echo 1 > y; for name in one two; do git init -q $name; cd $name; echo 1 > a; git add .; git commit -qm first; echo 2 > a; cd ..; done; git -C one tag known");
+    assert_eq!(world.changes(&world.text(""), None).await, ["U one/a", "U two/a"]);
+    assert_eq!(world.changes(&world.text(""), Some("HEAD")).await, ["U one/a", "U two/a"]);
+    assert_eq!(world.changes(&world.text(""), Some("known")).await, ["U one/a"], "only one has it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_are_shown_against_what_was_pushed_or_forked_from() {
     let world = World::start().await;
     world.sh(
@@ -215,6 +224,13 @@ async fn a_scope_confines_git_too() {
     let world = World::start().await;
     let call = GitCall::Changes { scope: world.scope(), path: "/".into(), reference: None };
     assert_eq!(world.git(call).await.unwrap_err().code, Code::Invalid);
+    for relative in ["", "a", "."] {
+        let call = GitCall::Changes { scope: world.scope(), path: relative.into(), reference: None };
+        assert_eq!(world.git(call).await.unwrap_err().code, Code::Invalid, "{relative:?}");
+        let call =
+            GitCall::Diff { scope: world.scope(), path: relative.into(), reference: None, commit: None };
+        assert_eq!(world.git(call).await.unwrap_err().code, Code::Invalid, "{relative:?}");
+    }
     std::os::unix::fs::symlink("/etc/passwd", world.path("link")).unwrap();
     world.sh("git init -q .");
     let call =

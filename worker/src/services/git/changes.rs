@@ -16,10 +16,13 @@ pub(crate) const NOT_INTO_SUBMODULES: &str = "--ignore-submodules=dirty";
 
 type Changes = BTreeMap<String, GitChangeStatus>;
 
-/// Changes of the working tree below `folder`, also in repositories directly in it. Outside a repository: none.
+/// Changes of the working tree below `folder`, also in repositories directly in it, whether it is in one itself or not.
 pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<Vec<GitChange>, Fault> {
-    let Some(repository) = Repository::of(folder).await? else { return Ok(Vec::new()) };
-    let mut all = of_repository(&repository, reference).await?;
+    let outer = Repository::of(folder).await?;
+    let mut all = match &outer {
+        Some(repository) => of_repository(repository, reference).await?,
+        None => Changes::new(),
+    };
     for name in nested(folder) {
         let repository = match Repository::of(&folder.join(&name)).await {
             Ok(Some(repository)) => repository,
@@ -33,8 +36,15 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
         let inside = format!("{name}/");
         all.retain(|path, _| *path != name && !path.starts_with(&inside));
         // A name that a client knows from the outer repository need not exist in this one.
-        let reference = reference.filter(|name| *name == "HEAD");
-        let changes = of_repository(&repository, reference).await?;
+        let reference = reference.filter(|name| *name == "HEAD" || outer.is_none());
+        let changes = match of_repository(&repository, reference).await {
+            // Of several beside each other, some have it.
+            Err(Failure::Refused { complaint, .. }) if outer.is_none() => {
+                tracing::debug!(%name, %complaint, "a repository does not have what is asked for");
+                continue;
+            }
+            changes => changes?,
+        };
         all.extend(changes.into_iter().map(|(path, status)| (format!("{inside}{path}"), status)));
         let bytes: usize = all.keys().map(String::len).sum();
         if bytes as u64 > LONGEST_OUTPUT {

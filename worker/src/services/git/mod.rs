@@ -87,13 +87,21 @@ impl Service {
     }
 
     fn path(&self, scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
-        place::within(scope, &self.default_cwd.join(path))
+        place::within(scope, &self.absolute(scope, path))
+    }
+
+    /// Where the scope is a conversation's, a path is meant as it is.
+    fn absolute(&self, scope: &Scope, path: &str) -> PathBuf {
+        match scope.workspace {
+            Some(_) => PathBuf::from(path),
+            None => self.default_cwd.join(path),
+        }
     }
 
     /// Like [`Self::path`], but a symlink at the end is not followed: to git it is a file.
     fn file(&self, scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
-        let path = self.default_cwd.join(path);
-        place::check(&path)?;
+        let path = self.absolute(scope, path);
+        place::check_in(scope, &path)?;
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(place::within(scope, parent)?.join(name)),
             _ => place::within(scope, &path),

@@ -100,7 +100,7 @@ impl Files {
 }
 
 fn inside(scope: &Scope, path: &str) -> Result<PathBuf, Fault> {
-    if !path.starts_with('/') {
+    if !path.starts_with('/') && scope.workspace.is_none() {
         return Err(Fault::new(Code::BadRequest, "Path must be absolute"));
     }
     let root = scope.workspace.as_ref().map_or("/", |workspace| &workspace.root);

@@ -5,7 +5,7 @@
 //! and no symlink is followed on the way. What is no file or folder is left out. Depth, names, bytes and time have an
 //! end, and the walk stops when nobody waits for it any more.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
@@ -164,7 +164,7 @@ impl<W: Write> Tarball<'_, W> {
             "excludes": self.excludes.texts(),
             "file_count": self.files,
             "format": "tar.gz",
-            "source": self.folder.to_string_lossy(),
+            "source": name_of(self.folder).to_string_lossy(),
             "total_bytes": self.bytes,
         });
         let content = serde_json::to_vec_pretty(&manifest)?;
@@ -196,7 +196,12 @@ impl Read for Watched<'_> {
 }
 
 fn member(folder: &Path, inside: &Path) -> PathBuf {
-    Path::new(folder.file_name().unwrap_or("root".as_ref())).join(inside)
+    Path::new(name_of(folder)).join(inside)
+}
+
+/// That of the folder alone: where it lies is nobody's business who gets the archive.
+fn name_of(folder: &Path) -> &OsStr {
+    folder.file_name().unwrap_or("root".as_ref())
 }
 
 fn is_passed_over(error: &io::Error) -> bool {
