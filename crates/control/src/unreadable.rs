@@ -61,7 +61,8 @@ async fn conversations(kv: &dyn Kv, vault: &Vault) -> Result<usize, Refusal> {
         let sealer = Sealer::new(vault, record.id);
         let agent = sealer.open_object(&mut record.agent);
         let secrets = sealer.open_sources(&mut record.secrets);
-        count += usize::from(!(agent && secrets));
+        let title = record.titling.llm.as_mut().is_none_or(|llm| sealer.open_object(llm));
+        count += usize::from(!(agent && secrets && title));
     }
     Ok(count)
 }

@@ -128,12 +128,16 @@ impl ConversationRecord {
     }
 }
 
-/// How a client wants the title of a conversation to be made. Nobody here does so yet; it is kept for who takes the
-/// conversation elsewhere.
+/// How a client wants the title of a conversation to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Titling {
+    /// The LLM profile that was asked for.
     #[serde(default)]
     pub llm_profile: Option<String>,
+    /// What its model was then, secrets sealed; `None`: the agent's own is asked.
+    #[serde(default)]
+    pub llm: Option<Value>,
+    /// What asks for a title, in the place of our own words.
     #[serde(default)]
     pub prompt: Option<String>,
 }

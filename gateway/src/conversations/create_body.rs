@@ -92,10 +92,10 @@ pub(super) struct StartConversation {
     #[serde(default)]
     #[expect(dead_code, reason = "only whether they can be read is of interest")]
     agent_definitions: Option<Vec<Object<AgentDefinition>>>,
-    /// The LLM profile that makes titles. Kept and not used: titles come from the first message.
+    /// The LLM profile whose model makes the title; one that is not there is none.
     #[serde(default)]
     title_llm_profile: Option<String>,
-    /// How a title is asked for. Kept and not used: titles come from the first message.
+    /// What asks for a title: `{conversation_content}` is the first message, `{max_length}` the characters there may be.
     #[serde(default)]
     #[schema(max_length = 2000)]
     prompt: Option<String>,
@@ -105,6 +105,12 @@ pub(super) struct StartConversation {
 struct StartWorkspace {
     #[serde(default)]
     working_dir: Option<String>,
+}
+
+/// What was made of the profiles that a creation names, secrets in plain text.
+pub(super) struct FromProfiles {
+    agent: Option<Launched>,
+    title_llm: Option<Value>,
 }
 
 /// An agent that others could delegate to.
@@ -131,18 +137,32 @@ impl StartConversation {
         self.conversation_runtime.as_deref() == Some("docker")
     }
 
-    /// What the agent profile makes that is named, if it is the only source of the agent.
+    /// What the profiles make that are named: the agent, if there is no other source of it, and the model for titles.
     pub(super) async fn launched(
         &self,
         launch: &Launch,
         offer: &Offer,
         tenant: &TenantId,
-    ) -> ApiResult<Option<Launched>> {
+    ) -> ApiResult<FromProfiles> {
+        let title_llm = self.title_llm(launch, tenant).await;
         let is_only_source = self.agent.is_none() && self.agent_settings.is_none();
-        let Some(id) = self.agent_profile_id.filter(|_| is_only_source) else { return Ok(None) };
+        let Some(id) = self.agent_profile_id.filter(|_| is_only_source) else {
+            return Ok(FromProfiles { agent: None, title_llm });
+        };
         let additions = self.agent_launch_additions.as_ref();
         let model = additions.and_then(|Object(additions)| additions.llm_profile_ref.as_deref());
-        Ok(Some(launch.of_profile(tenant, id, model, &offer.of_agents()).await?))
+        let agent = launch.of_profile(tenant, id, model, &offer.of_agents()).await?;
+        Ok(FromProfiles { agent: Some(agent), title_llm })
+    }
+
+    /// That a profile for titles cannot be had is no failure: the agent's own model is asked then.
+    async fn title_llm(&self, launch: &Launch, tenant: &TenantId) -> Option<Value> {
+        let name = self.title_llm_profile.as_deref().filter(|name| !name.is_empty())?;
+        launch
+            .model(tenant, name)
+            .await
+            .inspect_err(|refusal| tracing::warn!(%tenant, ?refusal, "a model for titles cannot be had"))
+            .ok()
     }
 
     /// How the working tree of its own is to be made, if it wishes for one.
@@ -158,11 +178,12 @@ impl StartConversation {
         offer: &Offer,
         conversations: &Conversations,
         own_urls: &[String],
-        launched: Option<Launched>,
+        launched: FromProfiles,
         tenant: TenantId,
         id: ConversationId,
     ) -> ApiResult<ConversationRecord> {
         self.refuse_what_is_not_there(offer.has_containers)?;
+        let FromProfiles { agent: launched, title_llm } = launched;
         let (settings, profile) = match launched {
             Some(Launched { settings, profile }) => (Some(settings), Some(profile)),
             None => (self.agent_settings, None),
@@ -225,7 +246,11 @@ impl StartConversation {
             worktree: None,
             refused: None,
             undelivered: self.initial_message.map(Object::into_inner).map(first_message).transpose()?,
-            titling: Titling { llm_profile: self.title_llm_profile, prompt: titling_prompt(self.prompt)? },
+            titling: Titling {
+                llm_profile: self.title_llm_profile,
+                llm: title_llm,
+                prompt: titling_prompt(self.prompt)?,
+            },
             tenant,
         })
     }

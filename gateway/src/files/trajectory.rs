@@ -59,6 +59,7 @@ pub(super) async fn download_trajectory(
 
 fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
     mask(&mut record.agent);
+    record.titling.llm.iter_mut().for_each(mask);
     record.secrets.values_mut().for_each(|source| *source = source.masked());
     record.past_secrets = KnownValues::default();
     record

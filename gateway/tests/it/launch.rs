@@ -377,5 +377,27 @@ async fn what_a_creation_says_of_titles_and_of_other_agents_is_checked() {
     let key = made["id"].as_str().unwrap().replace('-', "");
     let stored = server.ports.kv.get("CONVERSATIONS", &key).await.unwrap().unwrap().value;
     let stored: Value = serde_json::from_slice(&stored).unwrap();
-    assert_eq!(stored["titling"]["llm_profile"], "gone");
+    assert_eq!(
+        (&stored["titling"]["llm_profile"], &stored["titling"]["llm"]),
+        (&json!("gone"), &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_for_titles_is_given_to_the_worker_and_stored_without_its_key() {
+    let (server, profile) = set_up().await;
+    let id = server
+        .create_from(body(&profile, json!({"title_llm_profile": "default", "prompt": "Name it."})))
+        .await;
+    let conversation: ConversationId = id.parse().unwrap();
+    let copy = server.worker.working_copy(conversation).await;
+    let llm = copy.title_llm.unwrap();
+    assert_eq!((&llm["model"], &llm["api_key"]), (&json!("openai/m"), &json!("sk-marked")));
+    assert_eq!(copy.title_prompt.as_deref(), Some("Name it."));
+    let stored = server.ports.kv.get("CONVERSATIONS", &conversation.hex()).await.unwrap().unwrap().value;
+    assert!(!String::from_utf8_lossy(&stored).contains("sk-marked"));
+    let (status, copy) = server.post(&format!("/api/conversations/{id}/fork"), json!({})).await;
+    assert_eq!(status, 201, "{copy}");
+    let copied = server.worker.working_copy(copy["id"].as_str().unwrap().parse().unwrap()).await;
+    assert_eq!(copied.title_llm.unwrap()["api_key"], "sk-marked");
 }

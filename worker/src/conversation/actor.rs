@@ -50,6 +50,7 @@ use super::mask::Masker;
 use super::open::{Opened, fault_of, open};
 use super::registry::{Reply, Seat};
 use super::replay::Replay;
+use super::side::TitleWish;
 use super::work::{Done, ModelCall};
 
 /// Results of started work that may wait for the actor.
@@ -109,7 +110,7 @@ pub(super) struct Actor {
     pub(super) sides: usize,
     /// Cancels them.
     pub(super) cancel_sides: CancellationToken,
-    pub(super) wants_title: bool,
+    pub(super) wants_title: Option<TitleWish>,
     /// The model's last answer was a failure: nothing is asked of it beside the run.
     pub(super) model_broken: bool,
     pub(super) done: mpsc::Sender<Done>,

@@ -19,6 +19,7 @@ use super::hidden::{Hidden, Keeper};
 use super::journal::{Journal, Loss};
 use super::replay::Replay;
 use super::secrets::Secrets;
+use super::side::TitleWish;
 use super::snapshot;
 
 const RECORD_DEADLINE: Duration = Duration::from_secs(10);
@@ -30,8 +31,8 @@ pub(super) struct Opened {
     pub(super) kept: KeptShell,
     /// How many events the newest snapshot knows.
     pub(super) snapshot_at: u64,
-    /// Whether the first user message should name the conversation.
-    pub(super) wants_title: bool,
+    /// How the first user message names the conversation, if it should.
+    pub(super) wants_title: Option<TitleWish>,
 }
 
 /// Reads the record and what is new in the log, and takes up what an earlier actor left.
@@ -59,7 +60,7 @@ pub(super) async fn open(
     };
     let snapshot_at = replay.snapshot_at;
     let unnamed = copy.autotitle && copy.title.is_none();
-    let wants_title = unnamed && !replay.past.has_messages();
+    let wants_title = (unnamed && !replay.past.has_messages()).then(|| TitleWish::of(&copy));
     let agent = Agent::new(Setup {
         vision: llm::supports_vision(&config.llm),
         copy,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use ports::rpc::{self, Address, Code, Fault};
 use tracing::Instrument;
-use types::calls::{CommandDone, RecordCall};
+use types::agent::LlmConfig;
+use types::calls::{CommandDone, RecordCall, WorkingCopy};
 use types::classify::classify;
 use types::content::joined_text;
 use types::event::ConversationError;
@@ -24,34 +25,55 @@ use super::work::{Done, crashed};
 /// The entry of questions in `stats`.
 const ASK_USAGE: &str = "ask-agent-llm";
 
+/// The entry of titles that another model than the agent's makes.
+const TITLE_USAGE: &str = "title-llm";
+
 const TITLE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a conversation is to get its title.
+pub(super) struct TitleWish {
+    /// `None`: the agent's own.
+    llm: Option<LlmConfig>,
+    prompt: Option<String>,
+}
+
+impl TitleWish {
+    /// A model that cannot be read is none.
+    pub(super) fn of(copy: &WorkingCopy) -> Self {
+        let llm = copy.title_llm.clone().and_then(|llm| serde_json::from_value::<LlmConfig>(llm).ok());
+        let llm = llm.map(|llm| LlmConfig { usage_id: TITLE_USAGE.to_owned(), ..llm });
+        Self { llm, prompt: copy.title_prompt.clone() }
+    }
+}
 
 impl Actor {
     /// Asks a model to name the conversation after its first message.
     pub(super) fn name_after(&mut self, text: &str) {
-        if !self.wants_title || text.trim().is_empty() {
+        if text.trim().is_empty() {
             return;
         }
-        self.wants_title = false;
-        if self.model_broken {
+        let Some(TitleWish { llm, prompt }) = self.wants_title.take() else { return };
+        if self.model_broken && llm.is_none() {
             return;
         }
-        let (text, usage_id) = (text.to_owned(), self.agent.llm().usage_id.clone());
-        let request = title::request(&text);
-        self.start_side(request, move |result| Done::Title { text, usage_id, result });
+        let llm = llm.unwrap_or_else(|| self.agent.llm().clone());
+        let (text, usage_id) = (text.to_owned(), llm.usage_id.clone());
+        let request = title::request(&text, prompt.as_deref());
+        self.start_side(llm, request, move |result| Done::Title { text, usage_id, result });
     }
 
     pub(super) fn start_question(&mut self, request: ModelRequest, reply: Reply) {
-        self.start_side(request, move |result| Done::Question { reply, result });
+        let llm = self.agent.llm().clone();
+        self.start_side(llm, request, move |result| Done::Question { reply, result });
     }
 
     /// A model call beside the run. Fails soon rather than wait for a provider in trouble.
     fn start_side(
         &mut self,
+        mut llm: LlmConfig,
         request: ModelRequest,
         report: impl FnOnce(Result<Completion, ModelFailure>) -> Done + Send + 'static,
     ) {
-        let mut llm = self.agent.llm().clone();
         llm.stream = false;
         llm.num_retries = llm.num_retries.min(2);
         llm.retry_min_wait = llm.retry_min_wait.min(1.0);

@@ -365,6 +365,30 @@ async fn the_first_message_names_the_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_title_is_asked_of_the_model_for_titles_with_the_clients_words() {
+    let world = World::start().await;
+    let llm = json!({"model": "openai/for-titles", "api_key": "sk-titles", "base_url": world.model.base_url(), "num_retries": 0});
+    let id = world.create_with(|copy| {
+        copy.autotitle = true;
+        copy.title_llm = Some(llm);
+        copy.title_prompt = Some("In {max_length}: {conversation_content}".to_owned());
+    });
+    world.model.will_title(Turn::text("Roof"));
+    world.model.will([Turn::text("It is mended.")]);
+    world.say(id, "please mend the roof", true).await.unwrap();
+    until(async || world.records.lock().unwrap().titles.contains_key(&id)).await;
+    assert_eq!(world.records.lock().unwrap().titles[&id], "Roof");
+    let requests = world.model.requests();
+    let asked = requests.iter().find(|request| request["tools"].is_null()).unwrap();
+    assert!(asked["model"].as_str().unwrap().ends_with("for-titles"), "{asked}");
+    assert!(asked.to_string().contains("In 50: please mend the roof"), "{asked}");
+    let is_counted = |events: Vec<serde_json::Value>| {
+        events.iter().any(|event| event["key"] == "stats" && event.to_string().contains("title-llm"))
+    };
+    until(async || is_counted(world.events(id).await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_title_leaves_the_run_alone() {
     let world = World::start().await;
     let id = world.create_with(|copy| copy.autotitle = true);

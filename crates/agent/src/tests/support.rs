@@ -114,6 +114,8 @@ pub fn copy() -> WorkingCopy {
         past_secrets: types::known_values::KnownValues::default(),
         autotitle: false,
         title: None,
+        title_llm: None,
+        title_prompt: None,
         broken_secret: None,
     }
 }

@@ -93,6 +93,8 @@ impl Conversations {
         if !own.open_sources(&mut record.secrets) || !is_complete {
             return Err(Fault::new(Code::Conflict, BROKEN));
         }
+        // One that does not open is none: the agent's own model is asked for a title.
+        record.titling.llm = record.titling.llm.and_then(|mut llm| own.open_object(&mut llm).then_some(llm));
         record.past_secrets = own.past_for(&other, &record.past_secrets);
         record.id = id;
         Ok(record)
@@ -101,6 +103,7 @@ impl Conversations {
     pub(super) fn seal(&self, record: &mut ConversationRecord) {
         let sealer = Sealer::new(&self.0.vault, record.id);
         sealer.seal_object(&mut record.agent);
+        record.titling.llm.iter_mut().for_each(|llm| sealer.seal_object(llm));
         sealer.seal_sources(&mut record.secrets);
     }
 }

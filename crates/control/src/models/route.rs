@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use llm::Destination;
 use serde::Deserialize;
+use serde_json::Value;
 use types::agent::LlmConfig;
 use types::agent::document::each_llm;
 use types::conversation::ConversationRecord;
@@ -19,16 +20,19 @@ struct Glance {
 /// Which of the conversation's models a call is for. `None`: none of them, so it must not be made.
 pub(super) fn find(
     vault: &Vault,
-    mut record: ConversationRecord,
+    record: ConversationRecord,
     url: &str,
     body: &Bytes,
 ) -> Option<Destination> {
     let url = url.parse().ok()?;
     let Glance { model } = serde_json::from_slice(body).ok()?;
     let session = record.id.to_string();
-    Sealer::new(vault, record.id).open_object(&mut record.agent);
+    let title = record.titling.llm.map(|llm| ("llm".to_owned(), llm));
+    let all = [("agent".to_owned(), record.agent)].into_iter().chain(title);
+    let mut models = Value::Object(all.collect());
+    Sealer::new(vault, record.id).open_object(&mut models);
     let mut found = None;
-    each_llm(&record.agent, &mut |llm| {
+    each_llm(&models, &mut |llm| {
         let destination = serde_json::from_value::<LlmConfig>(llm.clone()).ok();
         let destination = destination.and_then(|llm| Destination::of(llm, &session).ok());
         found = found.take().or(destination.filter(|destination| destination.is(&url, &model)));

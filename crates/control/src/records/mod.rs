@@ -143,6 +143,12 @@ impl Records {
         let is_complete = sealer.open_object(&mut record.agent);
         let are_complete = sealer.open_sources(&mut record.secrets);
         self.leave_out_what_workers_may_not_know(&mut record.agent);
+        // One that does not open is none: the agent's own model is asked for a title.
+        let title_llm = record.titling.llm.take().and_then(|mut llm| {
+            let is_complete = sealer.open_object(&mut llm);
+            self.leave_out_what_workers_may_not_know(&mut llm);
+            is_complete.then_some(llm)
+        });
         WorkingCopy {
             conversation: record.id,
             created_at: record.created_at,
@@ -157,6 +163,8 @@ impl Records {
             past_secrets: sealer.open_past(&record.past_secrets),
             autotitle: record.autotitle,
             title: record.title,
+            title_llm,
+            title_prompt: record.titling.prompt,
             broken_secret: (!is_complete || !are_complete).then(|| BROKEN.to_owned()),
         }
     }

@@ -67,6 +67,12 @@ pub struct WorkingCopy {
     pub past_secrets: KnownValues,
     pub autotitle: bool,
     pub title: Option<String>,
+    /// The model that is asked for a title; `None`: the agent's own.
+    #[serde(default)]
+    pub title_llm: Option<Value>,
+    /// What asks for it, in the place of our own words.
+    #[serde(default)]
+    pub title_prompt: Option<String>,
     /// Why a stored secret cannot be had, for the user: runs end with it instead of going on without.
     #[serde(default)]
     pub broken_secret: Option<String>,

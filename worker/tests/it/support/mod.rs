@@ -150,6 +150,8 @@ impl World {
             past_secrets: KnownValues::default(),
             autotitle: false,
             title: None,
+            title_llm: None,
+            title_prompt: None,
             broken_secret: None,
         };
         change(&mut copy);
