@@ -30,7 +30,7 @@ use crate::feeds::Hub;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::git::Git;
-use crate::handles::{About, Editor, Facade, Files, Showing, Sockets};
+use crate::handles::{About, Editor, Facade, Files, Marketplaces, Showing, Sockets};
 use crate::idempotency::Idempotency;
 use crate::ingress::Ingress;
 use crate::offer::{Offer, Offered};
@@ -55,6 +55,7 @@ pub(crate) struct Handles {
     pub ingress: Ingress,
     pub init: Init,
     pub limits: Limits,
+    pub marketplaces: Marketplaces,
     pub metrics: Metrics,
     pub offer: Offer,
     pub readiness: Readiness,
@@ -135,6 +136,7 @@ impl App {
                 ping_every: config.limits.ping_every,
             },
             metrics: config.metrics,
+            marketplaces: Marketplaces(config.site.marketplaces.into()),
             showing: Showing { plain: config.site.plaintext_secrets },
             init: config.init,
             limits: config.limits,
@@ -186,6 +188,7 @@ handles! {
     JsonLimit = json_limit,
     Launch = rooms.launch,
     Logins = rooms.logins,
+    Marketplaces = marketplaces,
     McpServers = rooms.mcp,
     Metrics = metrics,
     Offer = offer,

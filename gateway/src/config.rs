@@ -1,11 +1,12 @@
 //! What the gateway is told at start.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use http::Uri;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
+use types::calls::Marketplace;
 
 use crate::ingress::Origin;
 
@@ -51,6 +52,8 @@ pub struct Site {
     pub app_backend_public_url: Option<String>,
     /// Where a proxy shows the server: its origin and the path.
     pub web_url: Option<String>,
+    /// Catalogues of skills beside those that clients name.
+    pub marketplaces: Vec<Marketplace>,
     /// Whether stored secrets are shown in plain text to who asks for that and may write.
     pub plaintext_secrets: bool,
     /// When the machine below is put to sleep, in seconds; only shown.
@@ -76,6 +79,24 @@ pub struct Init {
     pub has_waited: bool,
     /// What has to be shown; `None`: nothing. No key opens what has an empty set of them.
     pub key: Option<vault::Keys>,
+}
+
+/// A folder of a repository.
+///
+/// # Errors
+/// What is wrong with a path that leads out of it.
+pub fn check_repo_path(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        Err("must not be empty")
+    } else if path.contains('\\') {
+        Err("must use '/' separators")
+    } else if path.starts_with('/') {
+        Err("must be relative, not absolute")
+    } else if Path::new(path).components().any(|part| part == Component::ParentDir) {
+        Err("cannot contain '..' path traversal")
+    } else {
+        Ok(())
+    }
 }
 
 /// The editor in the browser.

@@ -10,6 +10,7 @@ use control::placement::{Runtimes, Workers};
 use control::setup::Setups;
 use control::{Activity, Tasks};
 use telemetry::metrics::Http;
+use types::calls::Marketplace;
 
 use crate::config;
 use crate::feeds::Hub;
@@ -54,6 +55,10 @@ pub struct Facade {
     pub reading: Reading,
     pub setups: Setups,
 }
+
+/// Catalogues of skills that the operator names. Cheap to clone.
+#[derive(Clone)]
+pub struct Marketplaces(pub Arc<[Marketplace]>);
 
 /// How much of secrets is shown to whoever may see it.
 #[derive(Clone, Copy)]

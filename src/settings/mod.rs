@@ -1,7 +1,9 @@
 //! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
 
 mod bearer;
+mod marketplaces;
 mod names;
+mod objects;
 mod page;
 mod source;
 mod table;
@@ -135,6 +137,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         docker_host: source.variable("DOCKER_HOST_ADDR").map(str::to_owned),
         trust_forwarded_headers: source.flag("trust_forwarded_headers")?.unwrap_or(false),
         app_backend_public_url: ingress(source)?,
+        marketplaces: marketplaces::read(source)?,
         plaintext_secrets: source.flag("plaintext_secrets")?.unwrap_or(true),
         root_path: root_path(source.text("web_url")?.as_deref()),
         web_url: source.text("web_url")?.as_deref().and_then(shown_at),
@@ -331,7 +334,9 @@ mod tests {
         let key = |variables| settings(variables, json!({})).unwrap().init.key;
         assert!(key(&[]).is_none());
         assert!(key(&[("OH_SECRET_KEY", " ")]).is_some_and(|keys| keys.is_empty()));
-        assert!(key(&[("OH_SECRET_KEY", ""), ("SESSION_API_KEY", "s")]).is_some_and(|keys| keys.accepts("s")));
+        assert!(
+            key(&[("OH_SECRET_KEY", ""), ("SESSION_API_KEY", "s")]).is_some_and(|keys| keys.accepts("s"))
+        );
         let both = [("OH_SECRET_KEY", "secret"), ("SESSION_API_KEY", "s")];
         assert!(key(&both).is_some_and(|keys| keys.accepts("secret") && !keys.accepts("s")));
     }

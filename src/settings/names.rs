@@ -29,7 +29,11 @@ fn refuse(given: &str, shown: &dyn Fn(&str) -> String) -> Result<(), Invalid> {
     if is_known(given) {
         return Ok(());
     }
-    let bare = given.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+    if let Some((fields, _)) = of_objects(given) {
+        let what = format!("is no setting: what it could end with is {}", fields.join(", "));
+        return Err(Invalid::named(shown(given), what));
+    }
+    let bare = bare(given);
     let nearest = table::all().map(|setting| setting.field).min_by_key(|field| distance(bare, field));
     match nearest.filter(|field| distance(bare, field) <= SLIPS) {
         Some(near) if near == bare && is_list(near) => {
@@ -43,18 +47,41 @@ fn refuse(given: &str, shown: &dyn Fn(&str) -> String) -> Result<(), Invalid> {
     }
 }
 
+/// What stands before a number.
+fn bare(given: &str) -> &str {
+    let mut end = 0;
+    for part in given.split('_') {
+        if end > 0 && !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) {
+            return given.get(..end - 1).unwrap_or(given);
+        }
+        end += part.len() + 1;
+    }
+    given.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_')
+}
+
 fn is_known(given: &str) -> bool {
     if table::find(given.strip_suffix("_is_none").unwrap_or(given)).is_some() {
         return true;
     }
-    given.rsplit_once('_').is_some_and(|(field, number)| {
-        let counts = number.parse::<usize>().is_ok_and(|parsed| parsed.to_string() == number);
-        counts && is_list(field)
+    given.rsplit_once('_').is_some_and(|(field, number)| is_number(number) && is_list(field))
+        || of_objects(given).is_some_and(|(fields, field)| fields.contains(&field))
+}
+
+/// Of `<list>_<number>_<field>`: which fields there are, and the one that is named.
+fn of_objects(given: &str) -> Option<(&'static [&'static str], &str)> {
+    table::all().find_map(|setting| {
+        let Kind::Objects(fields) = setting.kind else { return None };
+        let (number, field) = given.strip_prefix(setting.field)?.strip_prefix('_')?.split_once('_')?;
+        is_number(number).then_some((fields, field))
     })
 }
 
+fn is_number(text: &str) -> bool {
+    text.parse::<usize>().is_ok_and(|parsed| parsed.to_string() == text)
+}
+
 fn is_list(field: &str) -> bool {
-    table::find(field).is_some_and(|setting| setting.kind == Kind::List)
+    table::find(field).is_some_and(|setting| matches!(setting.kind, Kind::List | Kind::Objects(_)))
 }
 
 /// How many letters must be put in, left out, or changed to get from one name to the other.
@@ -101,6 +128,13 @@ mod tests {
             let text = refusal(&[(given, "value-of-it")], json!({})).expect(given);
             assert!(text.contains(given) && text.contains(meant) && !text.contains("value-of-it"), "{text}");
         }
+        for given in [
+            "OH_REGISTERED_MARKETPLACES_0_NAMES",
+            "OH_REGISTERED_MARKETPLACE_0_NAME",
+            "OH_REGISTERED_MARKETPLACES_00",
+        ] {
+            assert!(refusal(&[(given, "x")], json!({})).expect(given).contains(given));
+        }
         for given in ["OH_SESSION_API_KEYS_00", "OH_SESSION_API_KEYS_01", "OH_SECRET_KEY_0"] {
             assert!(refusal(&[(given, "x")], json!({})).expect(given).contains(given));
         }
@@ -109,14 +143,26 @@ mod tests {
 
     #[test]
     fn settings_of_other_servers_and_empty_ones_are_passed_over() {
-        let others =
-            ["OH_WEBHOOKS_0_BASE_URL", "OH_ENABLE_VSCODE", "OH_VSCODE_PORT", "OH_PRELOAD_TOOLS", "OTHER"];
+        let others = [
+            "OH_WEBHOOKS_0_BASE_URL",
+            "OH_TELEMETRY_ENABLED",
+            "OH_ENABLE_VSCODE",
+            "OH_VSCODE_PORT",
+            "OH_PRELOAD_TOOLS",
+            "OTHER",
+        ];
         for given in others {
             assert_eq!(refusal(&[(given, "x")], json!({})), None, "{given}");
         }
         assert_eq!(refusal(&[("OH_SESSION_API_KEY", "")], json!({"enable_vscode": true})), None);
-        let known =
-            [("OH_SESSION_API_KEYS_0", "x"), ("OH_SESSION_API_KEYS", "[]"), ("OH_WEB_URL_IS_NONE", "1")];
+        let known = [
+            ("OH_SESSION_API_KEYS_0", "x"),
+            ("OH_SESSION_API_KEYS", "[]"),
+            ("OH_WEB_URL_IS_NONE", "1"),
+            ("OH_REGISTERED_MARKETPLACES_0_NAME", "x"),
+            ("OH_REGISTERED_MARKETPLACES_12_AUTO_LOAD", "1"),
+            ("OH_REGISTERED_MARKETPLACES", "[]"),
+        ];
         assert_eq!(refusal(&known, json!({"fsync": "always"})), None);
     }
 

@@ -64,6 +64,7 @@ fn value(setting: &Setting) -> String {
         Kind::Flag => "`true` or `false`".to_owned(),
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::List => "list".to_owned(),
+        Kind::Objects(_) => "list of objects".to_owned(),
         Kind::Whole { least, most } => format!("{least} to {most}"),
         Kind::Amount { least, most } => format!("{least} to {most}"),
     }

@@ -164,7 +164,7 @@ impl Source {
         }
     }
 
-    fn is_none(&self, field: &str) -> Result<bool, Invalid> {
+    pub(super) fn is_none(&self, field: &str) -> Result<bool, Invalid> {
         let Some(text) = self.environment.get(&format!("{}_IS_NONE", variable_of(field))) else {
             return Ok(false);
         };
@@ -271,6 +271,7 @@ mod tests {
                     Kind::Flag => assert_eq!(empty.flag(field).unwrap(), None),
                     Kind::Choice(_) => assert_eq!(empty.choice(field).unwrap(), None),
                     Kind::List => assert_eq!(empty.list(field).unwrap(), [""; 0]),
+                    Kind::Objects(_) => assert!(empty.objects(field).unwrap().is_empty()),
                     Kind::Whole { .. } => assert_eq!(empty.whole(field).unwrap(), None),
                     Kind::Amount { .. } => assert_eq!(empty.amount(field).unwrap(), None),
                 }
@@ -288,7 +289,7 @@ mod tests {
                 Kind::Flag => &["yes", "2"],
                 Kind::Choice(_) => &["bogus"],
                 Kind::Name => &["a b", "-a", "a/b", "é", "0123456789012345678901234567890123456789x"],
-                Kind::Text | Kind::Path | Kind::List => &[],
+                Kind::Text | Kind::Path | Kind::List | Kind::Objects(_) => &[],
             };
             for value in wrong {
                 let variable = variable_of(setting.field);
@@ -315,7 +316,8 @@ mod tests {
 
     #[test]
     fn what_is_set_later_stands_in_the_place_of_all_that_was_said() {
-        let variables = [("OH_ALLOW_CORS_ORIGINS_0", "a"), ("OH_ALLOW_CORS_ORIGINS_1", "b"), ("OH_WEB_URL_IS_NONE", "1")];
+        let variables =
+            [("OH_ALLOW_CORS_ORIGINS_0", "a"), ("OH_ALLOW_CORS_ORIGINS_1", "b"), ("OH_WEB_URL_IS_NONE", "1")];
         let mut later = source(&variables, json!({"web_url": "https://file"}));
         later.set("allow_cors_origins", r#"["c"]"#);
         later.set("web_url", "https://later");

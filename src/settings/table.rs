@@ -2,7 +2,7 @@
 //! checked against this, and `docs/SETTINGS.md` is made from it. One rule holds for all: an empty value is an
 //! unset one, and a value that cannot be meant ends the start.
 
-use Kind::{Amount, Choice, Flag, List, Name, Path, Text, Whole};
+use Kind::{Amount, Choice, Flag, List, Name, Objects, Path, Text, Whole};
 
 /// One setting: `OH_` and its field in capitals, or the field in the config file.
 pub struct Setting {
@@ -24,6 +24,8 @@ pub enum Kind {
     Flag,
     Choice(&'static [&'static str]),
     List,
+    /// A list of objects with these fields.
+    Objects(&'static [&'static str]),
     /// A whole number in these bounds.
     Whole {
         least: u64,
@@ -237,6 +239,14 @@ pub const SECTIONS: &[Section] = &[
                 "`~/.openhands`",
                 "Where skills, plugins and extensions of the user interface that are installed are put, beside those that \
                  the user keeps there; by a server of one process.",
+            ),
+            setting(
+                "registered_marketplaces",
+                Objects(&["name", "source", "ref", "repo_path", "auto_load"]),
+                "none",
+                "Catalogues of skills that clients are shown beside those that they name themselves, which count more by name: \
+                 `OH_REGISTERED_MARKETPLACES_0_NAME` and the other fields of each, or all as one JSON array. `auto_load` is `true` \
+                 for all skills of it, or a JSON array of names.",
             ),
             setting(
                 "enable_vscode",

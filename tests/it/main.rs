@@ -24,6 +24,7 @@ mod image;
 mod inside;
 mod large;
 mod load;
+mod marketplaces;
 mod offspring;
 mod peer_flags;
 #[cfg(feature = "cluster")]

@@ -1,11 +1,10 @@
 //! What clients say of the skills that they want to see.
 
-use std::path::{Component, Path};
-
 use control::extensions::{Exposed, SkillsWanted};
 use serde::Deserialize;
 use types::calls::{Marketplace, SkillSources};
 
+use crate::config::check_repo_path;
 use crate::error::{ApiResult, Problem};
 use crate::extract::Object;
 
@@ -92,18 +91,27 @@ fn default_marketplace() -> Option<String> {
 }
 
 impl SkillsRequest {
+    /// `own`: catalogues of the server, of which those of the request take the places by name.
+    ///
     /// # Errors
     /// For paths that lead out of a repository, and more repositories than are fetched for one call.
-    pub fn into_wanted(self) -> ApiResult<SkillsWanted> {
+    pub fn into_wanted(self, own: &[Marketplace]) -> ApiResult<SkillsWanted> {
         let organizations = match self.org_configs {
             Some(configs) if self.load_org => Object::all(configs),
             _ => Vec::new(),
         };
-        let mut marketplaces = Vec::new();
+        let mut named: Vec<(String, Option<Marketplace>)> =
+            own.iter().map(|one| (one.name.clone(), Some(one.clone()))).collect();
         for (index, Object(registration)) in self.registered_marketplaces.into_iter().enumerate() {
             check_path(index, registration.repo_path.as_deref())?;
-            marketplaces.extend(registration.into_marketplace().filter(|_| self.load_public));
+            let (name, loaded) = (registration.name.clone(), registration.into_marketplace());
+            match named.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, kept)) => *kept = loaded,
+                None => named.push((name, loaded)),
+            }
         }
+        let loaded = named.into_iter().filter_map(|(_, loaded)| loaded);
+        let marketplaces: Vec<Marketplace> = loaded.filter(|_| self.load_public).collect();
         if organizations.len() + marketplaces.len() > MOST_REPOSITORIES {
             let msg = format!("Value error, at most {MOST_REPOSITORIES} repositories are loaded by one call");
             return Err(Problem::new("value_error", &["body"], msg).into());
@@ -141,19 +149,8 @@ impl MarketplaceRegistration {
 }
 
 fn check_path(index: usize, path: Option<&str>) -> ApiResult<()> {
-    let Some(path) = path else { return Ok(()) };
-    let says = if path.is_empty() {
-        "repo_path must not be empty"
-    } else if path.contains('\\') {
-        "repo_path must use '/' separators"
-    } else if path.starts_with('/') {
-        "repo_path must be relative, not absolute"
-    } else if Path::new(path).components().any(|part| part == Component::ParentDir) {
-        "repo_path cannot contain '..' path traversal"
-    } else {
-        return Ok(());
-    };
+    let Some(says) = path.and_then(|path| check_repo_path(path).err()) else { return Ok(()) };
     let loc = vec!["body".into(), "registered_marketplaces".into(), index.into(), "repo_path".into()];
-    let problem = Problem::new("value_error", &[], format!("Value error, {says}"));
+    let problem = Problem::new("value_error", &[], format!("Value error, repo_path {says}"));
     Err(Problem { loc, ..problem }.into())
 }

@@ -11,6 +11,7 @@ use super::body::SkillsRequest;
 use crate::auth::Caller;
 use crate::error::ApiResult;
 use crate::extract::Json;
+use crate::handles::Marketplaces;
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct SkillsResponse {
@@ -58,10 +59,11 @@ pub struct MarketplaceSkill {
     responses((status = 200, body = SkillsResponse)))]
 pub async fn get_skills(
     State(extensions): State<Extensions>,
+    State(Marketplaces(own)): State<Marketplaces>,
     caller: Caller,
     Json(body): Json<SkillsRequest>,
 ) -> ApiResult<Json<SkillsResponse>> {
-    let found = extensions.skills(&caller.tenant, body.into_wanted()?).await?;
+    let found = extensions.skills(&caller.tenant, body.into_wanted(&own)?).await?;
     let sources = [
         ("sandbox", found.sandbox),
         ("registered_marketplaces", found.marketplaces),
