@@ -9,7 +9,13 @@ use serde::Serialize;
 use crate::described::{Routes, routes};
 
 /// What `/server_info` says of it.
-pub const CAPABILITIES: &[&str] = &[];
+pub const CAPABILITIES: &[&str] = &[
+    "profile_secret_scope_v1",
+    "profile_persona_v1",
+    "agent_profile_draft_materialize_v1",
+    "agent_launch_pipeline_v1",
+    "profile_public_skills_v1",
+];
 
 pub fn routes() -> Routes {
     Routes::new()

@@ -7,7 +7,7 @@ mod installed;
 use crate::described::{Routes, routes};
 
 /// What `/server_info` says of it.
-pub const CAPABILITIES: &[&str] = &[];
+pub const CAPABILITIES: &[&str] = &["skill_catalog_v1"];
 
 pub fn routes() -> Routes {
     Routes::new()

@@ -401,3 +401,26 @@ async fn a_model_for_titles_is_given_to_the_worker_and_stored_without_its_key() 
     let copied = server.worker.working_copy(copy["id"].as_str().unwrap().parse().unwrap()).await;
     assert_eq!(copied.title_llm.unwrap()["api_key"], "sk-marked");
 }
+
+/// Of the peer's, all but those of what is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_told_what_can_be_done_with_profiles_and_skills() {
+    let server = start().await;
+    let (_, info) = server.get("/server_info").await;
+    let told = info["capabilities"].as_array().unwrap();
+    let has = |name: &str| told.iter().any(|told| told == name);
+    for name in [
+        "conversation_runtime_routes_v1",
+        "profile_secret_scope_v1",
+        "profile_persona_v1",
+        "idempotent_conversation_create_v1",
+        "tool_catalog_v1",
+        "agent_profile_draft_materialize_v1",
+        "agent_launch_pipeline_v1",
+        "profile_public_skills_v1",
+        "skill_catalog_v1",
+    ] {
+        assert!(has(name), "{name}: {told:?}");
+    }
+    assert!(!told.iter().any(|told| told.as_str().unwrap().starts_with("credential_binding")), "{told:?}");
+}
