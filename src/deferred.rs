@@ -1,11 +1,12 @@
 //! A server that is started without its settings: it waits until they are told, and then begins as any other. What it answers
 //! until then is in [`gateway::dormant`].
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use child_environment::{Rule, Verdict};
-use gateway::dormant::{InitRequest, Waiting};
+use gateway::dormant::{Asked, InitRequest, Waiting};
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,15 @@ use crate::serve::{self, Options, Prepared};
 use crate::settings::{Settings, Source};
 use crate::signals::stop_on_signal;
 use crate::{Environment, banner, observe, serving};
+
+/// What the server was started with.
+struct Boot {
+    options: Options,
+    source: Source,
+    own: Environment,
+    files: Descriptors,
+    bound: SocketAddr,
+}
 
 /// The settings that a call has told, and the environment that goes with them.
 struct Told {
@@ -48,57 +58,75 @@ async fn wait(options: Options, boot: Settings, source: Source, own: Environment
     let bound = listener.local_addr()?;
     let mut waiting = Waiting::on(listener, checked, &stop);
     banner::of_waiting(bound);
-    while let Some(asked) = next(&mut waiting, &stop).await {
-        let prepared = match tell(&source, &own, asked.request()) {
-            Ok(Told { settings, own }) => match serving::check_reach(bound.ip(), &options, &settings) {
-                Ok(()) => Prepared::of(settings, files)
-                    .await
-                    .map_err(Refusal::Failed)
-                    .map(|prepared| (prepared, own)),
-                Err(error) => Err(Refusal::Unfit(error.to_string())),
-            },
-            Err(refusal) => Err(refusal),
-        };
-        let (prepared, own) = match prepared {
-            Ok(prepared) => prepared,
-            Err(Refusal::Unfit(why)) => {
-                asked.refuse(why);
-                continue;
-            }
-            Err(Refusal::Failed(error)) => {
-                asked.fail(format!("{error:#}"));
-                continue;
-            }
-        };
-        // From here on there is no way back: what programs inherit is chosen once.
-        child_environment::choose(&prepared.settings().inherited, own);
-        return match prepared.start(&stop).await {
-            Ok(running) => {
-                tracing::info!("the settings are told, serving");
-                let listener = waiting.end(asked).await.context("waiting for settings has panicked")?;
-                running.serve(listener).await
-            }
-            Err(error) => {
-                asked.fail(format!("{error:#}"));
-                waiting.close().await;
-                Err(error)
-            }
-        };
-    }
-    waiting.close().await;
-    Ok(())
+    let boot = Boot { options, source, own, files, bound };
+    let Some((asked, prepared, own)) = told(&mut waiting, &boot, &stop).await else {
+        waiting.close().await;
+        return Ok(());
+    };
+    // They hold keys, and nobody needs them any more.
+    drop(boot);
+    serve_told(waiting, asked, prepared, own, &stop).await
 }
 
-async fn next(waiting: &mut Waiting, stop: &CancellationToken) -> Option<gateway::dormant::Asked> {
+/// The first call by whose settings a server can start. `None`: it is to stop.
+async fn told(
+    waiting: &mut Waiting,
+    boot: &Boot,
+    stop: &CancellationToken,
+) -> Option<(Asked, Prepared, Environment)> {
+    while let Some(asked) = next(waiting, stop).await {
+        match prepare(boot, asked.request()).await {
+            Ok((prepared, own)) => return Some((asked, prepared, own)),
+            Err(Refusal::Unfit(why)) => asked.refuse(why),
+            Err(Refusal::Failed(error)) => asked.fail(format!("{error:#}")),
+        }
+    }
+    None
+}
+
+async fn prepare(boot: &Boot, request: &InitRequest) -> Result<(Prepared, Environment), Refusal> {
+    let Told { settings, own } = tell(&boot.source, &boot.own, request)?;
+    serving::check_reach(boot.bound.ip(), &boot.options, settings.is_open())
+        .map_err(|error| Refusal::Unfit(error.to_string()))?;
+    let prepared = Prepared::of(settings, boot.files).await.map_err(Refusal::Failed)?;
+    Ok((prepared, own))
+}
+
+/// From here on there is no way back: what programs inherit is chosen once.
+async fn serve_told(
+    waiting: Waiting,
+    asked: Asked,
+    prepared: Prepared,
+    own: Environment,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    child_environment::choose(&prepared.settings().inherited, own);
+    match prepared.start(stop).await {
+        Ok(running) => {
+            let listener = waiting.end(asked).await.context("waiting for settings has panicked")?;
+            tracing::info!("the settings are told, serving");
+            running.serve(listener).await
+        }
+        Err(error) => {
+            asked.give_up(format!("{error:#}"));
+            waiting.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn next(waiting: &mut Waiting, stop: &CancellationToken) -> Option<Asked> {
     stop.run_until_cancelled(waiting.asked()).await.flatten()
 }
 
-/// Who has the key is no stranger: what guards a server without keys against pages is not needed.
+/// Who has the key is no stranger: what guards a server without keys against pages is not needed. Without one it is: tokens count
+/// only when there are settings.
 fn until_told(boot: &Settings, files: Descriptors) -> anyhow::Result<gateway::Config> {
     let workspace_path = std::path::absolute(&boot.workspace_path)?;
     // Nothing is signed or sealed until then.
     let no_key = SecretString::from("");
     let mut config = serving::gateway(no_key, boot, Metrics::of_gateway(), files, workspace_path, true);
+    config.site.bearer = None;
     if let Some(keys) = &boot.init.key {
         config.keys = keys.clone();
     }
@@ -132,6 +160,8 @@ fn tell(source: &Source, own: &Environment, request: &InitRequest) -> Result<Tol
     let mut settings = Settings::from_source(&source).map_err(|error| unfit(&error))?;
     passed.extend_from_slice(settings.inherited.further());
     settings.inherited = Rule::new(&passed).map_err(|error| unfit(&error))?;
+    // Also where what is told says otherwise.
+    settings.init.has_waited = true;
     Ok(Told { settings, own })
 }
 
@@ -146,7 +176,6 @@ fn settings_in(request: &InitRequest) -> impl Iterator<Item = (&'static str, Str
         ("conversations_path", request.conversations_path.clone()),
         ("bash_events_dir", request.bash_events_dir.clone()),
         ("conversation_worktree_root", request.conversation_worktree_root.clone()),
-        ("webhooks", request.webhooks.as_ref().map(|hooks| serde_json::json!(hooks).to_string())),
         ("web_url", request.web_url.clone()),
         ("allow_cors_origins", list(&request.allow_cors_origins)),
         ("max_concurrent_runs", request.max_concurrent_runs.map(|runs| runs.to_string())),

@@ -150,6 +150,7 @@ impl Told {
         let own = environment::whole(&variables);
         let source = settings::load(variables).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
+        settings.check_waiting().context(BadSettings)?;
         Ok(Self { settings, source, own })
     }
 

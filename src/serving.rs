@@ -15,10 +15,10 @@ use crate::descriptors::Descriptors;
 use crate::serve::Options;
 use crate::settings::Settings;
 
-/// Loopback unless there are keys, or the operator insists.
+/// Loopback unless there are keys, or the operator insists. One that waits for its settings asks for a key of its own.
 pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
-    let open = settings.is_open();
-    let host = options.host.as_deref().unwrap_or(if open { "127.0.0.1" } else { "0.0.0.0" });
+    let is_open = settings.lets_everyone();
+    let host = options.host.as_deref().unwrap_or(if is_open { "127.0.0.1" } else { "0.0.0.0" });
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -28,18 +28,15 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
-    // One that waits for its settings asks for a key of its own, and runs nothing until it has them.
-    if !(settings.init.has_waited && settings.init.key.is_some()) {
-        check_reach(ip, options, settings)?;
-    }
+    check_reach(ip, options, is_open)?;
     Ok(SocketAddr::new(ip, options.port))
 }
 
 /// # Errors
 /// A sentence, where everyone could run commands.
-pub fn check_reach(ip: IpAddr, options: &Options, settings: &Settings) -> anyhow::Result<()> {
+pub fn check_reach(ip: IpAddr, options: &Options, is_open: bool) -> anyhow::Result<()> {
     ensure!(
-        !settings.is_open() || ip.is_loopback() || options.allow_open_server,
+        !is_open || ip.is_loopback() || options.allow_open_server,
         "refusing to listen on {ip} without a session key or bearer tokens: everyone who reaches it could run commands here. \
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );

@@ -7,12 +7,18 @@ use types::calls::Marketplace;
 use super::objects::Object;
 use super::{Invalid, Source};
 
+/// Each of them may be a repository that is fetched for one call.
+const MOST: usize = 8;
+
 /// Those of which something is loaded.
 ///
 /// # Errors
 /// What cannot be used; never its value.
 pub fn read(source: &Source) -> Result<Vec<Marketplace>, Invalid> {
     let all = source.objects("registered_marketplaces")?;
+    if all.len() > MOST {
+        return Err(Invalid::new("registered_marketplaces", format!("may have at most {MOST} items")));
+    }
     all.iter().filter_map(|object| marketplace(object).transpose()).collect()
 }
 
@@ -25,12 +31,25 @@ fn marketplace(object: &Object) -> Result<Option<Marketplace>, Invalid> {
         check_repo_path(path).map_err(|what| object.invalid("repo_path", what))?;
     }
     let (name, source) = (needed("name")?, needed("source")?);
+    if holds_a_key(&source) {
+        let what = "must not have a user, a password or a token in it: programs of agents could read it";
+        return Err(object.invalid("source", what));
+    }
     let only = match loaded(object)? {
         Loaded::None => return Ok(None),
         Loaded::All => None,
         Loaded::Some(names) => Some(names),
     };
     Ok(Some(Marketplace { name, source, reference: text("ref")?, repo_path, only }))
+}
+
+/// Whether the address holds what opens it. `git@host:path`, and the same as `ssh://`, says only how to sign in.
+fn holds_a_key(source: &str) -> bool {
+    let Some((scheme, rest)) = source.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_harmless =
+        |(user, _): (&str, &str)| scheme.to_ascii_lowercase().ends_with("ssh") && !user.contains(':');
+    rest.contains('?') || !authority.rsplit_once('@').is_none_or(is_harmless)
 }
 
 /// Which skills of it.
@@ -117,6 +136,23 @@ mod tests {
                 marketplaces(&[base[0], base[1], (&variable, value)], json!({})).err().unwrap().to_string();
             assert!(text.starts_with(&variable) && !text.contains("value-of-it"), "{text}");
         }
+        for source in [
+            "https://user:value-of-it@host/r",
+            "https://value-of-it@host/r",
+            "ssh://git:value-of-it@host/r",
+            "https://host/r?token=value-of-it",
+        ] {
+            let variable = "OH_REGISTERED_MARKETPLACES_0_SOURCE";
+            let text = marketplaces(&[base[0], (variable, source)], json!({})).err().unwrap().to_string();
+            assert!(text.starts_with(variable) && !text.contains("value-of-it"), "{text}");
+        }
+        for source in ["git@host:o/r", "ssh://git@host/o/r", "https://host/o@1/r", "/folder"] {
+            assert!(
+                marketplaces(&[base[0], ("OH_REGISTERED_MARKETPLACES_0_SOURCE", source)], json!({})).is_ok()
+            );
+        }
+        let many = vec![json!({"name": "n", "source": "s"}); MOST + 1];
+        assert!(marketplaces(&[], json!({ "registered_marketplaces": many })).is_err());
         assert!(marketplaces(&base[1..], json!({})).is_err() && marketplaces(&base[..1], json!({})).is_err());
     }
 }

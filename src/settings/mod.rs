@@ -120,6 +120,27 @@ impl Settings {
         self.session_api_keys.is_empty() && self.site.bearer.is_none()
     }
 
+    /// # Errors
+    /// A server that waits for its settings without a key, and would yet not be guarded as one that is open: it has tokens.
+    pub fn check_waiting(&self) -> Result<(), Invalid> {
+        let is_unguarded = self.init.has_waited && self.init.key.is_none() && !self.is_open();
+        match is_unguarded {
+            true => Err(Invalid::new(
+                "deferred_init",
+                "needs OH_SECRET_KEY or a session key beside bearer tokens: nobody can show a token before there are settings",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Whoever reaches it may do all, or say who may.
+    pub fn lets_everyone(&self) -> bool {
+        match self.init.has_waited {
+            true => self.init.key.is_none(),
+            false => self.is_open(),
+        }
+    }
+
     /// Where the server keeps what clients have no business with: journal, records, keys, lock.
     pub fn state_dir(&self) -> PathBuf {
         self.conversations_path.parent().unwrap_or(Path::new(".")).join(".manyhands")
@@ -339,6 +360,28 @@ mod tests {
         );
         let both = [("OH_SECRET_KEY", "secret"), ("SESSION_API_KEY", "s")];
         assert!(key(&both).is_some_and(|keys| keys.accepts("secret") && !keys.accepts("s")));
+    }
+
+    #[test]
+    fn a_server_that_waits_is_not_guarded_by_tokens() {
+        let waiting = |more: &[(&str, &str)]| {
+            let secret = "s".repeat(32);
+            let tokens = [
+                ("OH_DEFERRED_INIT", "1"),
+                ("OH_JWT_ALGORITHM", "HS256"),
+                ("OH_JWT_SECRET", &secret),
+                ("OH_JWT_ISSUER", "i"),
+                ("OH_JWT_AUDIENCE", "a"),
+            ];
+            settings(&[&tokens, more].concat(), json!({})).unwrap()
+        };
+        let unguarded = waiting(&[]);
+        assert!(unguarded.lets_everyone() && !unguarded.is_open());
+        assert!(unguarded.check_waiting().unwrap_err().to_string().starts_with("OH_DEFERRED_INIT "));
+        for key in [("OH_SECRET_KEY", "k"), ("OH_SESSION_API_KEYS_0", "k")] {
+            let guarded = waiting(&[key]);
+            assert!(!guarded.lets_everyone() && guarded.check_waiting().is_ok());
+        }
     }
 
     #[test]

@@ -246,7 +246,7 @@ pub const SECTIONS: &[Section] = &[
                 "none",
                 "Catalogues of skills that clients are shown beside those that they name themselves, which count more by name: \
                  `OH_REGISTERED_MARKETPLACES_0_NAME` and the other fields of each, or all as one JSON array. `auto_load` is `true` \
-                 for all skills of it, or a JSON array of names.",
+                 for all skills of it, or a JSON array of names. At most 8, and none with a secret in its address: workers get it.",
             ),
             setting(
                 "enable_vscode",
@@ -281,7 +281,8 @@ pub const SECTIONS: &[Section] = &[
                 "false",
                 "Whether a server of one process is started without its settings, answers probes alone, and waits for them: \
                  `POST /api/init` brings them, with the secret key (or else the first session key) that it was started with in \
-                 `X-Init-API-Key`.",
+                 `X-Init-API-Key`. Variables that it brings are for programs of agents: proxies, logs and traces of the server itself are \
+                 as they were at the start.",
             ),
             setting(
                 "fsync",

@@ -35,8 +35,9 @@ pub enum Verdict {
 /// A name or pattern that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    #[error("must be a name, or a pattern with one *, without = and blanks: `{0}`")]
-    NoName(String),
+    /// By its place: what stands there may be a name with its value.
+    #[error("must be names, or patterns with one *, without = and blanks: number {0} is none")]
+    NoName(usize),
     #[error("variables of the server itself are never passed on: `{0}`")]
     OfTheServer(String),
 }
@@ -48,24 +49,24 @@ impl Rule {
     /// The first that can be no variable's.
     pub fn new(further: &[String]) -> Result<Self, Unusable> {
         let mut rule = Self { further: further.to_vec(), ..Self::default() };
-        for text in further {
-            rule.add(text)?;
+        for (place, text) in further.iter().enumerate() {
+            rule.add(place, text)?;
         }
         Ok(rule)
     }
 
-    fn add(&mut self, text: &str) -> Result<(), Unusable> {
+    fn add(&mut self, place: usize, text: &str) -> Result<(), Unusable> {
         let is_name =
             !text.is_empty() && !text.contains(|c: char| c == '=' || c.is_whitespace() || c == '\0');
         if !is_name {
-            return Err(Unusable::NoName(text.to_owned()));
+            return Err(Unusable::NoName(place));
         }
         if names::is_of_the_server(text) {
             return Err(Unusable::OfTheServer(text.to_owned()));
         }
         match text.split_once('*') {
             None => drop(self.exact.insert(text.to_owned())),
-            Some((_, end)) if end.contains('*') => return Err(Unusable::NoName(text.to_owned())),
+            Some((_, end)) if end.contains('*') => return Err(Unusable::NoName(place)),
             Some((start, end)) => {
                 self.patterns.push(Pattern { start: start.to_owned(), end: end.to_owned() });
             }

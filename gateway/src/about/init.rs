@@ -30,7 +30,9 @@ pub async fn get_init_status(State(init): State<Init>) -> ApiResult<Json<InitSta
         (status = 400, description = "The server has its settings already"),
         (status = 401, description = "The key is not shown"),
         (status = 404, description = "The server was told its settings when it was started"),
-        (status = 500, description = "It cannot start with these settings, and waits for others")))]
+        (status = 422, description = "The settings cannot be meant, and it waits for others"),
+        (status = 500, description = "It cannot start with these settings. It waits for others, or ends: its state tells"),
+        (status = 503, description = "It is stopping")))]
 pub async fn initialize_server(State(init): State<Init>, headers: HeaderMap) -> ApiError {
     if let Err(refusal) = init_key::check(&init, &headers) {
         return refusal;

@@ -7,10 +7,12 @@
 //! ```text
 //! dormant ──POST /api/init──▶ initializing ──it can start──▶ ready
 //!    ▲                             │
-//!    └────── it cannot start ──────┘   (`error` says that, and the call is answered 422 or 500)
+//!    ├──── it cannot be meant ─────┤   the call is answered 422 and why, `error` only that it was refused
+//!    └───── nothing of it runs ────┤   500; `error` says that the server cannot start
+//!                                  └─ parts of it run, and not all can: 500, and the process ends
 //! ```
 //!
-//! Three parties take part. The **routes** ([`routes`]) see calls and decide whether one may be made: they hold the state
+//! Three parties take part. The **routes** see calls and decide whether one may be made: they hold the state
 //! behind a lock that is never held over an await, move it to *initializing*, and hand the call over. Of such calls there is
 //! one at a time, so the queue has one place. Whoever started the server takes it as [`Asked`], tries to start what was asked
 //! for, and says what came of it; only that moves the state on. The **reception** is the one that a server has, with
@@ -21,7 +23,8 @@
 //! that are open end after the answer that is under way, so that nobody keeps one to a server that is no more.
 //!
 //! A client that does not wait for the answer changes nothing: what it asked for is begun all the same, and
-//! `GET /api/init` tells. Should the server be stopped meanwhile, calls are answered 503.
+//! `GET /api/init` tells. Should the server be stopped meanwhile, calls are answered 503, also one that is under way. What is told
+//! may hold secrets, also where it is refused, and `GET /api/init` asks for no key: so a sentence about it goes to who told it.
 
 mod routes;
 
@@ -81,15 +84,20 @@ impl Waiting {
         self.asks.recv().await
     }
 
-    /// Accepts nothing more, says to who `asked` that the server is ready, and gives the listener to the server that is.
+    /// Accepts nothing more, says to who `asked` that the server is ready, and gives the listener to the server that is. Where that is
+    /// to stop by now, it is not ready.
     ///
     /// # Errors
     /// When accepting has panicked.
     pub async fn end(self, asked: Asked) -> Result<TcpListener, JoinError> {
         let Self { reception, abort, accepting, .. } = self;
+        let is_stopping = reception.tasks.drain.is_cancelled();
         reception.tasks.drain.cancel();
         let listener = accepting.await?;
-        asked.become_ready();
+        match is_stopping {
+            true => drop(asked),
+            false => asked.become_ready(),
+        }
         // What is under way here ends beside the server.
         tokio::spawn(async move { reception.empty(&abort).await });
         Ok(listener)
@@ -111,14 +119,21 @@ impl Asked {
 
     /// The settings cannot be meant: 422. The server waits for others.
     pub fn refuse(self, why: String) {
-        self.dormant.wait_again(why.clone());
+        self.dormant.wait_again(routes::REFUSED);
         self.say(Became::Refused(why));
     }
 
     /// The server cannot start with them: 500, and `cause` is for the log alone. The server waits for others.
     pub fn fail(self, cause: String) {
-        self.dormant.wait_again(routes::FAILED.to_owned());
+        self.dormant.wait_again(routes::FAILED);
         self.say(Became::Failed(cause));
+    }
+
+    /// A part of the server could not start after others had: 500, and the server waits for nothing more. `cause` is for the log
+    /// alone.
+    pub fn give_up(self, cause: String) {
+        self.dormant.give_up();
+        self.say(Became::Ending(cause));
     }
 
     fn become_ready(self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRef, FromRequest, Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Asked;
+use crate::admission::Admission;
 use crate::config::Init;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, JsonLimit};
@@ -23,12 +25,20 @@ const MOST_BODY: usize = 1 << 20;
 /// What is said of a start that failed; the log has the cause.
 pub(super) const FAILED: &str = "The server cannot start with these settings; its log says why";
 
+/// The same, where it cannot go on either.
+const ENDING: &str = "The server cannot start with these settings, and ends; its log says why";
+
+/// All that is said to others than the one who told them.
+pub(super) const REFUSED: &str = "The settings were refused";
+
 /// What came of a call.
 pub(super) enum Became {
     Ready,
     Refused(String),
     /// For the log.
     Failed(String),
+    /// For the log.
+    Ending(String),
 }
 
 /// Cheap to clone.
@@ -64,12 +74,20 @@ impl Dormant {
         Self(Arc::new(Inner { init, status, asking }))
     }
 
-    pub(super) fn wait_again(&self, error: String) {
-        *self.0.status.lock() = InitStatus { state: InitState::Dormant, error: Some(error) };
+    pub(super) fn wait_again(&self, error: &str) {
+        self.move_to(InitState::Dormant, error);
+    }
+
+    pub(super) fn give_up(&self) {
+        self.move_to(InitState::Initializing, ENDING);
     }
 
     pub(super) fn become_ready(&self) {
         *self.0.status.lock() = InitStatus::READY;
+    }
+
+    fn move_to(&self, state: InitState, error: &str) {
+        *self.0.status.lock() = InitStatus { state, error: Some(error.to_owned()) };
     }
 
     fn state(&self) -> InitState {
@@ -99,21 +117,27 @@ async fn status(State(dormant): State<Dormant>) -> Json<InitStatus> {
 }
 
 /// The key is asked for before the body is read.
-async fn initialize(State(dormant): State<Dormant>, request: Request) -> ApiResult<Json<InitStatus>> {
+async fn initialize(State(dormant): State<Dormant>, request: Request) -> ApiResult<Response> {
     init_key::check(&dormant.0.init, request.headers())?;
+    // What follows may take long, and who has the key does not make room for strangers.
+    if let Some(admission) = request.extensions().get::<Admission>() {
+        admission.prove();
+    }
     let Json(told) = Json::<InitRequest>::from_request(request, &dormant).await?;
     told.check()?;
     match dormant.hand_over(told)?.await {
-        Ok(Became::Ready) => Ok(Json(InitStatus::READY)),
+        // The next call is for another server, which gets connections of its own.
+        Ok(Became::Ready) => Ok(([(header::CONNECTION, "close")], Json(InitStatus::READY)).into_response()),
         Ok(Became::Refused(why)) => Err(ApiError::unprocessable(why)),
-        Ok(Became::Failed(cause)) => Err(ApiError::Failed {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            detail: FAILED.into(),
-            cause: Some(cause),
-            again: false,
-        }),
+        Ok(Became::Failed(cause)) => Err(failed(FAILED, cause)),
+        Ok(Became::Ending(cause)) => Err(failed(ENDING, cause)),
         Err(_) => Err(stopping()),
     }
+}
+
+fn failed(detail: &'static str, cause: String) -> ApiError {
+    let (status, cause) = (StatusCode::INTERNAL_SERVER_ERROR, Some(cause));
+    ApiError::Failed { status, detail: detail.into(), cause, again: false }
 }
 
 fn stopping() -> ApiError {

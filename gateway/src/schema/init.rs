@@ -7,6 +7,11 @@ use serde_json::Value;
 
 use crate::error::{ApiError, ApiResult};
 
+/// Bytes of a variable. No program starts with one of more than twice that.
+const MOST_OF_A_VARIABLE: usize = 64 << 10;
+/// Bytes of all of them.
+const MOST_OF_VARIABLES: usize = 256 << 10;
+
 /// What a server that waits is told. What is left out stays as it was when the server was started.
 #[derive(Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,11 +23,13 @@ pub struct InitRequest {
     pub conversations_path: Option<String>,
     pub bash_events_dir: Option<String>,
     pub conversation_worktree_root: Option<String>,
+    /// Taken and not acted on: this server calls nobody.
     pub webhooks: Option<Vec<Value>>,
     pub web_url: Option<String>,
     pub allow_cors_origins: Option<Vec<String>>,
     pub max_concurrent_runs: Option<u64>,
-    /// What programs of agents inherit beside the usual. Of this server's own variables its settings are read.
+    /// What programs of agents inherit beside the usual: 64 KiB a variable, 256 KiB in all. Of this server's own variables its
+    /// settings are read; no other changes what the server itself does.
     pub env: Option<BTreeMap<String, String>>,
     /// Taken and not acted on: this server tells nobody of its use.
     pub telemetry: Option<Value>,
@@ -30,11 +37,16 @@ pub struct InitRequest {
 
 impl InitRequest {
     /// # Errors
-    /// 422 for a key that would open the server to whoever sends none.
+    /// 422 for a key that would open the server to whoever sends none, and for variables with which no program could start.
     pub fn check(&self) -> ApiResult<()> {
-        match self.session_api_keys.iter().flatten().any(|key| key.trim().is_empty()) {
-            true => Err(ApiError::unprocessable("session_api_keys cannot contain empty keys")),
-            false => Ok(()),
+        if self.session_api_keys.iter().flatten().any(|key| key.trim().is_empty()) {
+            return Err(ApiError::unprocessable("session_api_keys cannot contain empty keys"));
+        }
+        let sizes = self.env.iter().flatten().map(|(name, value)| name.len() + value.len());
+        let is_bounded = sizes.clone().all(|size| size <= MOST_OF_A_VARIABLE);
+        match is_bounded && sizes.sum::<usize>() <= MOST_OF_VARIABLES {
+            true => Ok(()),
+            false => Err(ApiError::unprocessable("env may hold 64 KiB a variable, and 256 KiB in all")),
         }
     }
 }

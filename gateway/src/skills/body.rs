@@ -94,12 +94,19 @@ impl SkillsRequest {
     /// `own`: catalogues of the server, of which those of the request take the places by name.
     ///
     /// # Errors
-    /// For paths that lead out of a repository, and more repositories than are fetched for one call.
+    /// For paths that lead out of a repository, and more repositories than are fetched for one call. Those of the server, which are
+    /// few, are not counted.
     pub fn into_wanted(self, own: &[Marketplace]) -> ApiResult<SkillsWanted> {
         let organizations = match self.org_configs {
             Some(configs) if self.load_org => Object::all(configs),
             _ => Vec::new(),
         };
+        let asked =
+            self.registered_marketplaces.iter().filter(|Object(one)| self.load_public && one.is_loaded());
+        if organizations.len() + asked.count() > MOST_REPOSITORIES {
+            let msg = format!("Value error, at most {MOST_REPOSITORIES} repositories are loaded by one call");
+            return Err(Problem::new("value_error", &["body"], msg).into());
+        }
         let mut named: Vec<(String, Option<Marketplace>)> =
             own.iter().map(|one| (one.name.clone(), Some(one.clone()))).collect();
         for (index, Object(registration)) in self.registered_marketplaces.into_iter().enumerate() {
@@ -111,17 +118,14 @@ impl SkillsRequest {
             }
         }
         let loaded = named.into_iter().filter_map(|(_, loaded)| loaded);
-        let marketplaces: Vec<Marketplace> = loaded.filter(|_| self.load_public).collect();
-        if organizations.len() + marketplaces.len() > MOST_REPOSITORIES {
-            let msg = format!("Value error, at most {MOST_REPOSITORIES} repositories are loaded by one call");
-            return Err(Problem::new("value_error", &["body"], msg).into());
-        }
+        let marketplaces = loaded.filter(|_| self.load_public).collect();
         let exposed = self.sandbox_config.map(|Object(config)| config.exposed_urls).unwrap_or_default();
         Ok(SkillsWanted {
             sources: SkillSources {
                 project_dir: self.project_dir.filter(|dir| self.load_project && !dir.is_empty()),
                 user: self.load_user,
                 public: self.load_public,
+                only_kept: false,
                 marketplace_path: self.marketplace_path,
                 marketplaces,
                 organizations: organizations.into_iter().map(|config| config.org_repo_url).collect(),
@@ -135,16 +139,22 @@ impl SkillsRequest {
 }
 
 impl MarketplaceRegistration {
+    fn is_loaded(&self) -> bool {
+        match &self.auto_load {
+            AutoLoad::All(all) => *all,
+            AutoLoad::Some(names) => !names.is_empty(),
+        }
+    }
+
     /// `None` where nothing of it is loaded.
     fn into_marketplace(self) -> Option<Marketplace> {
-        let only = match self.auto_load {
-            AutoLoad::All(false) => return None,
-            AutoLoad::All(true) => None,
-            AutoLoad::Some(names) if names.is_empty() => return None,
+        let is_loaded = self.is_loaded();
+        let Self { name, source, r#ref: reference, repo_path, auto_load } = self;
+        let only = match auto_load {
+            AutoLoad::All(_) => None,
             AutoLoad::Some(names) => Some(names),
         };
-        let Self { name, source, r#ref: reference, repo_path, .. } = self;
-        Some(Marketplace { name, source, reference, repo_path, only })
+        is_loaded.then_some(Marketplace { name, source, reference, repo_path, only })
     }
 }
 

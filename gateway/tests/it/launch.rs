@@ -1,17 +1,22 @@
 //! Conversations are made from agent profiles, and get what those refer to and nothing else.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use ports::rpc::{self, Address, Call, Code, Limits};
+use ports::Expect;
+use ports::rpc::{self, Address, Call, Code, Limits, Reason};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::calls::{ExtensionAnswer, ExtensionCall, SkillsFound};
+use types::buckets::EXTENSIONS;
+use types::calls::{ExtensionAnswer, ExtensionCall, SkillSources, SkillsFound};
 use types::extensions::{Skill, SkillKind};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
 
+use crate::harness::tokens::{bearer, token};
 use crate::harness::worker::Worker;
-use crate::harness::{Server, start, start_with};
+use crate::harness::{Server, start, start_with, status_and_json};
 
 const PROFILES: &str = "/api/agent-profiles";
 
@@ -318,26 +323,35 @@ fn skill(name: &str) -> Skill {
     }
 }
 
-/// Its worker finds a skill of the user and two public ones.
-async fn with_skills(server: &Server) {
-    let found = SkillsFound {
-        user: vec![skill("own")],
-        public: vec![skill("one"), skill("two")],
-        ..SkillsFound::default()
-    };
-    let answer = move |_: Call<ExtensionCall>| {
-        let found = found.clone();
-        async move { Ok((ExtensionAnswer::Skills(found), Bytes::new())) }
+/// The worker of a sandbox answers what `answer` says when it is asked for skills.
+async fn with_worker<F: Future<Output = SkillsFound> + Send + 'static>(
+    server: &Server,
+    sandbox: &SandboxId,
+    answer: impl Fn(SkillSources) -> F + Clone + Send + Sync + 'static,
+) {
+    let answer = move |call: Call<ExtensionCall>| {
+        let answer = answer.clone();
+        async move {
+            let ExtensionCall::Skills(sources) = call.body else { return Err(Reason::OtherRelease.into()) };
+            Ok((ExtensionAnswer::Skills(answer(sources).await), Bytes::new()))
+        }
     };
     let calls = rpc::Server::new(server.ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
-    let address = Address::of_worker(&SandboxId::shared(), None);
-    calls.serve(&address, None, Limits::new(64, 1 << 20), answer).await.unwrap();
+    calls.serve(&Address::of_worker(sandbox, None), None, Limits::new(64, 1 << 20), answer).await.unwrap();
+}
+
+fn found(user: &[Skill], public: &[Skill]) -> SkillsFound {
+    SkillsFound { user: user.to_vec(), public: public.to_vec(), ..SkillsFound::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_launched_agent_has_the_skills_that_its_profile_leaves_it() {
     let (server, profile) = set_up().await;
-    with_skills(&server).await;
+    with_worker(&server, &SandboxId::shared(), async |sources| {
+        assert!(sources.only_kept, "a launch waits for no catalogue");
+        found(&[skill("own")], &[skill("one"), skill("two")])
+    })
+    .await;
     for (wanted, names) in [
         (json!({"disabled_skills": [], "public_skills": null}), vec!["one", "two", "own"]),
         (json!({"disabled_skills": ["one", "gone"], "public_skills": null}), vec!["two", "own"]),
@@ -351,6 +365,77 @@ async fn a_launched_agent_has_the_skills_that_its_profile_leaves_it() {
         let skills = copy.agent["agent_context"]["skills"].as_array().unwrap();
         assert_eq!(skills.iter().map(|skill| skill["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
         assert_eq!(skills[0]["content"], json!(format!("what {} knows", names[0])));
+    }
+}
+
+/// The skills of a new conversation, and what it came to.
+async fn launched(server: &Server, profile: &str) -> Vec<Value> {
+    let id = server.create_from(body(profile, json!({}))).await;
+    let copy = server.worker.working_copy(id.parse().unwrap()).await;
+    copy.agent["agent_context"]["skills"].as_array().cloned().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launch_goes_on_without_a_worker_that_does_not_answer() {
+    let (server, profile) = set_up().await;
+    with_worker(&server, &SandboxId::shared(), |_| std::future::pending()).await;
+    let launching = launched(&server, &profile);
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), launching).await.unwrap(), [json!(null); 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_does_not_hold_the_texts_of_a_whole_catalogue() {
+    let (server, profile) = set_up().await;
+    with_worker(&server, &SandboxId::shared(), async |_| {
+        let large = |at: usize, kind| Skill {
+            kind,
+            content: "long ".repeat(9 << 10),
+            is_agentskills_format: kind == SkillKind::AgentSkills,
+            ..skill(&format!("s-{at}"))
+        };
+        let followed = (0..20).map(|at| large(at, SkillKind::Repo));
+        let opened = (20..60).map(|at| large(at, SkillKind::AgentSkills));
+        found(&[], &followed.chain(opened).collect::<Vec<_>>())
+    })
+    .await;
+    let skills = launched(&server, &profile).await;
+    assert!(json!(skills).to_string().len() < 300 << 10, "{}", json!(skills).to_string().len());
+    let opened: Vec<&Value> = skills.iter().filter(|skill| skill["is_agentskills_format"] == true).collect();
+    assert_eq!(opened.len(), 40, "they are small without their texts");
+    assert!(opened.iter().all(|skill| skill["content"] == ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_launch_goes_on_where_what_is_installed_cannot_be_read() {
+    let (server, profile) = set_up().await;
+    server.ports.kv.put(EXTENSIONS, "default", Bytes::from_static(b"{"), Expect::Anything).await.unwrap();
+    assert_eq!(launched(&server, &profile).await, [json!(null); 0]);
+    assert_eq!(preview(&server, "default", None).await.1["valid"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_has_no_skills_of_another_tenant() {
+    let server = start_with(|config| config.site.bearer = Some(bearer())).await;
+    for tenant in ["a", "b"] {
+        let own = skill(&format!("of-{tenant}"));
+        let answer = move |_| std::future::ready(found(std::slice::from_ref(&own), &[]));
+        with_worker(&server, &SandboxId::parse(tenant).unwrap(), answer).await;
+    }
+    for tenant in ["a", "b"] {
+        let ask = async |method: Method, path: &str, body: Option<&Value>| {
+            let request = server.request(method, path).bearer_auth(token(tenant, "read write"));
+            let request = match body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            status_and_json(request.send().await.unwrap()).await
+        };
+        let llm = json!({"model": "openai/m", "api_key": "sk", "base_url": "http://127.0.0.1:9/v1"});
+        let llm = json!({"agent_settings_diff": { "llm": llm }});
+        assert_eq!(ask(Method::PATCH, "/api/settings", Some(&llm)).await.0, 200);
+        assert_eq!(ask(Method::GET, PROFILES, None).await.0, 200);
+        let (_, previewed) = ask(Method::POST, &format!("{PROFILES}/default/materialize"), None).await;
+        assert_eq!(previewed["resolved_skills"], json!([format!("of-{tenant}")]), "{previewed}");
     }
 }
 

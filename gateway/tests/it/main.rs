@@ -14,6 +14,7 @@ mod conversations;
 mod copies;
 mod deleting;
 mod described;
+mod dormant;
 mod edge;
 mod editor;
 mod events;

@@ -20,6 +20,7 @@ pub struct Start {
     key: Option<String>,
     folder: Arc<TempDir>,
     nats: String,
+    host: &'static str,
 }
 
 impl Start {
@@ -27,7 +28,8 @@ impl Start {
     #[must_use]
     pub fn new(program: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { program: program.into(), variables: Vec::new(), key: None, folder, nats: String::new() }
+        let (variables, nats) = (Vec::new(), String::new());
+        Self { program: program.into(), variables, key: None, folder, nats, host: "127.0.0.1" }
     }
 
     #[must_use]
@@ -46,6 +48,13 @@ impl Start {
     #[must_use]
     pub fn with_nats(mut self, configuration: &str) -> Self {
         configuration.clone_into(&mut self.nats);
+        self
+    }
+
+    /// Of a server of one process; by default on loopback.
+    #[must_use]
+    pub fn listening_on(mut self, host: &'static str) -> Self {
+        self.host = host;
         self
     }
 
@@ -79,7 +88,7 @@ impl Start {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+            .args(["serve", "--host", self.host, "--port", "0"])
             .current_dir(self.folder())
             .stdin(Stdio::null());
         for (name, _) in

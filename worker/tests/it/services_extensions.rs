@@ -79,6 +79,17 @@ async fn nobody_waits_for_a_repository_that_does_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_what_is_kept_has_nobody_called() {
+    let catalogue = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    catalogue.set_nonblocking(true).unwrap();
+    let world = World::with_catalogue(&format!("http://{}/a.git", catalogue.local_addr().unwrap())).await;
+    let sources = SkillSources { public: true, only_kept: true, ..SkillSources::default() };
+    let answer = ask(&world, ExtensionCall::Skills(sources)).await;
+    assert_eq!(answer, ExtensionAnswer::Skills(Default::default()));
+    assert_eq!(catalogue.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it was called");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_fetched_is_read_in_pieces_until_it_is_dropped() {
     let world = World::start().await;
     let large: String = (0..700_000).map(|at| char::from(b'a' + u8::try_from(at % 23).unwrap())).collect();

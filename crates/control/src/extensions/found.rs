@@ -1,12 +1,14 @@
 //! What is found in folders, together with what is installed.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use types::calls::{ExtensionAnswer, ExtensionCall, SkillSources, SkillsFound};
 use types::extensions::{Contents, ExtensionKind, Offered, Plugin, Skill, SkillKind, SubAgent};
 use types::secrets::MASK;
 use types::{SandboxId, TenantId};
 
-use super::{Extensions, built_in, hooks, strange};
+use super::{Extensions, GLANCE, built_in, hooks, strange};
 use crate::Refusal;
 
 /// Names of addresses that an agent is told of.
@@ -14,6 +16,9 @@ const FOR_AGENTS: &str = "WORKER_";
 
 /// The file of the public catalogue that names its skills, where nobody says another.
 const DEFAULT_CATALOGUE: &str = "marketplaces/default.json";
+
+/// What a launch waits for a worker.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Which skills somebody wants to see.
 #[derive(Default)]
@@ -79,10 +84,26 @@ impl Extensions {
     /// # Errors
     /// Those of the store.
     pub async fn catalogue(&self, tenant: &TenantId) -> Result<Vec<(Skill, bool)>, Refusal> {
+        self.seen_in(GLANCE, tenant, everywhere()).await
+    }
+
+    /// Those of them that are at hand, for who is to go on at once: nothing is fetched for it, and a worker that does not answer
+    /// soon has none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn at_hand(&self, tenant: &TenantId) -> Result<Vec<(Skill, bool)>, Refusal> {
+        self.seen_in(AT_ONCE, tenant, SkillSources { only_kept: true, ..everywhere() }).await
+    }
+
+    async fn seen_in(
+        &self,
+        patience: Duration,
+        tenant: &TenantId,
+        sources: SkillSources,
+    ) -> Result<Vec<(Skill, bool)>, Refusal> {
         let sandbox = self.ground.workers.placement().seen_at(tenant, "").await?;
-        let marketplace_path = Some(DEFAULT_CATALOGUE.to_owned());
-        let sources = SkillSources { user: true, public: true, marketplace_path, ..SkillSources::default() };
-        let mut found = match self.glance(&sandbox, &ExtensionCall::Skills(sources)).await {
+        let mut found = match self.glance_for(patience, &sandbox, &ExtensionCall::Skills(sources)).await {
             Ok(ExtensionAnswer::Skills(found)) => found,
             _ => SkillsFound::default(),
         };
@@ -212,6 +233,12 @@ impl Extensions {
     async fn at(&self, tenant: &TenantId, project_dir: Option<&str>) -> Result<SandboxId, Refusal> {
         Ok(self.ground.workers.placement().at(tenant, project_dir.unwrap_or_default()).await?)
     }
+}
+
+/// Wherever skills are found that belong to no project.
+fn everywhere() -> SkillSources {
+    let marketplace_path = Some(DEFAULT_CATALOGUE.to_owned());
+    SkillSources { user: true, public: true, marketplace_path, ..SkillSources::default() }
 }
 
 /// A later one takes the place of an earlier one of its name.

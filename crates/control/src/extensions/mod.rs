@@ -168,7 +168,16 @@ impl Extensions {
 
     /// Asks it only if it is awake.
     async fn glance(&self, sandbox: &SandboxId, call: &ExtensionCall) -> Result<ExtensionAnswer, Fault> {
-        Ok(self.ground.workers.call_if_awake(sandbox, call, GLANCE).await?.0)
+        self.glance_for(GLANCE, sandbox, call).await
+    }
+
+    async fn glance_for(
+        &self,
+        patience: Duration,
+        sandbox: &SandboxId,
+        call: &ExtensionCall,
+    ) -> Result<ExtensionAnswer, Fault> {
+        Ok(self.ground.workers.call_if_awake(sandbox, call, patience).await?.0)
     }
 }
 

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use types::TenantId;
 use types::conversation::LaunchedAgentProfile;
+use types::extensions::Skill;
 use uuid::Uuid;
 
 use crate::Refusal;
@@ -59,7 +60,7 @@ impl Launch {
         let setup = self.shelves.read::<Setup>(tenant).await?;
         let missing = || Refusal::Missing(format!("Agent profile with id '{id}' not found"));
         let (_, profile) = profile_of(&setup, id).ok_or_else(missing)?;
-        let catalogue = self.extensions.catalogue(tenant).await?;
+        let catalogue = self.catalogue(tenant, profile).await;
         let mut settings = resolve::resolve(&setup, profile, model, tools, &catalogue)?;
         self.shelves.sealing::<Setup>(tenant).show(agent_form(&settings), &mut settings, Expose::Plain)?;
         let profile = LaunchedAgentProfile {
@@ -69,6 +70,17 @@ impl Launch {
             llm_profile_ref: model.map(str::to_owned),
         };
         Ok(Launched { settings, profile })
+    }
+
+    /// The skills that an agent of this profile may have: none is no failure.
+    async fn catalogue(&self, tenant: &TenantId, profile: &Value) -> Vec<(Skill, bool)> {
+        if another::is_another(profile) {
+            return Vec::new();
+        }
+        self.extensions.at_hand(tenant).await.unwrap_or_else(|refusal| {
+            tracing::warn!(%tenant, ?refusal, "an agent is made without skills");
+            Vec::new()
+        })
     }
 
     /// The model of an LLM profile, with what its provider connection has, secrets in plain text.

@@ -60,7 +60,7 @@ impl Launch {
             Some(draft) => draft,
             None => setup.agent_profiles.remove(canonical(name)).ok_or_else(missing)?,
         };
-        let catalogue = self.extensions.catalogue(tenant).await?;
+        let catalogue = self.catalogue(tenant, &profile).await;
         Ok(previewed(&setup, &profile, tools, &catalogue, &self.shelves.sealing::<Setup>(tenant)))
     }
 }

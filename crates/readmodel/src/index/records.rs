@@ -7,7 +7,7 @@ use ports::retry::{Backoff, while_unavailable};
 use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::conversation::{ConversationRecord, Projection};
+use types::conversation::{ConversationRecord, Projection, Titling};
 use types::{BashScope, ConversationId, LogId, TenantId};
 
 use super::behind::Wish;
@@ -253,7 +253,7 @@ impl Drop for Hidden<'_> {
 }
 
 /// A record as it is stored, without its agent object; and that as text, for it is by far the larger part and rarely
-/// read.
+/// read. How its title is made nobody asks here: who does reads the store.
 pub(super) struct Sighting {
     pub(super) record: ConversationRecord,
     pub(super) agent: Box<RawValue>,
@@ -264,6 +264,7 @@ impl Sighting {
     fn of(stored: Versioned<ConversationRecord>) -> ports::Result<Self> {
         let Versioned { value: mut record, revision } = stored;
         let agent = serde_json::value::to_raw_value(&record.agent.take()).map_err(damaged)?;
+        record.titling = Titling::default();
         Ok(Self { record, agent, revision })
     }
 
@@ -287,6 +288,8 @@ fn decode(value: &[u8]) -> ports::Result<(ConversationRecord, Box<RawValue>)> {
     let start = agent.get().as_ptr() as usize - value.as_ptr() as usize;
     let before = value.get(..start).unwrap_or_default();
     let after = value.get(start + agent.get().len()..).unwrap_or_default();
-    let record = serde_json::from_slice(&[before, b"null", after].concat()).map_err(damaged)?;
+    let mut record: ConversationRecord =
+        serde_json::from_slice(&[before, b"null", after].concat()).map_err(damaged)?;
+    record.titling = Titling::default();
     Ok((record, agent.to_owned()))
 }

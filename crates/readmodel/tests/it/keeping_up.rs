@@ -3,7 +3,7 @@
 use manyhands_readmodel::index::ConversationState;
 use ports::Expect;
 use types::buckets::CONVERSATIONS;
-use types::conversation::ConversationRecord;
+use types::conversation::{ConversationRecord, Titling};
 use types::{LogId, SandboxId, Seq, TenantId};
 
 use crate::doubles::{World, message, record, until, until_folded};
@@ -161,6 +161,27 @@ async fn the_conversations_of_a_sandbox_are_those_that_are_in_it() {
     assert!(world.index.delete(&TenantId::default(), records[2].id, forget).await.unwrap());
     assert_eq!((ids(&sandboxes[0]), ids(&sandboxes[1])), (expected(&[0, 4]), expected(&[1, 3, 5])));
     assert_eq!(world.index.in_sandbox(&SandboxId::parse("three").unwrap()).len(), 0);
+}
+
+#[tokio::test]
+async fn how_titles_are_made_is_in_the_store_and_not_in_the_memory() {
+    let world = World::start().await;
+    let titling = Titling { prompt: Some("p".repeat(2_000)), ..Titling::default() };
+    let own = ConversationRecord { titling: titling.clone(), ..record(&SandboxId::shared()) };
+    let other = ConversationRecord { titling: titling.clone(), ..record(&SandboxId::shared()) };
+    world.index.create(&own).await.unwrap();
+    made_elsewhere(&world, &other).await;
+    let other = until("the conversation is there", || world.index.any(other.id)).await;
+    let own = world.index.any(own.id).unwrap();
+    world
+        .index
+        .update(&own, |record| record.tags.insert("a".to_owned(), "b".to_owned()).is_none())
+        .await
+        .unwrap();
+    for entry in [own, other] {
+        assert_eq!(entry.record().titling, Titling::default());
+        assert_eq!(world.index.read(entry.id).await.unwrap().unwrap().titling, titling);
+    }
 }
 
 /// Another replica stores the record of a conversation.

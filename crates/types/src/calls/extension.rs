@@ -56,6 +56,9 @@ pub struct SkillSources {
     pub project_dir: Option<String>,
     pub user: bool,
     pub public: bool,
+    /// Of the public ones those of the copy that is kept: nobody waits for where it comes from, and nobody is called.
+    #[serde(default)]
+    pub only_kept: bool,
     /// Of the public ones those that this file of the catalogue names; `None`: all.
     pub marketplace_path: Option<String>,
     pub marketplaces: Vec<Marketplace>,

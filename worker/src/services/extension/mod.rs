@@ -238,7 +238,13 @@ impl Service {
             skill::put(&mut found.organizations, skill);
         }
         if sources.public {
-            found.public = self.public_skills(sources.marketplace_path.as_deref()).await;
+            let folder = match sources.only_kept {
+                true => self.public.kept(),
+                false => self.public.folder().await,
+            };
+            found.public = folder
+                .map(|folder| public_skills(&folder, sources.marketplace_path.as_deref()))
+                .unwrap_or_default();
         }
         if sources.user {
             found.user = project::skills_of_home(&self.config.home);
@@ -249,23 +255,6 @@ impl Service {
             found.project = project::skills(&project, tracked.as_deref());
         }
         bounded(found)
-    }
-
-    async fn public_skills(&self, marketplace_path: Option<&str>) -> Vec<Skill> {
-        let Some(folder) = self.public.folder().await else { return Vec::new() };
-        match marketplace_path {
-            Some(file) => match Catalogue::load_file(&folder, file) {
-                Ok(catalogue) => catalogue.public_skills(),
-                Err(_) if file == tools::extensions::marketplace::DEFAULT => {
-                    all_in(&folder.join("skills"), Names::Strict)
-                }
-                Err(why) => {
-                    tracing::warn!(%why, "the catalogue of public skills cannot be read");
-                    Vec::new()
-                }
-            },
-            None => all_in(&folder.join("skills"), Names::Strict),
-        }
     }
 
     async fn of_organization(&self, url: &str) -> Vec<Skill> {
@@ -382,6 +371,20 @@ fn answered<T>(
 
 fn invalid_source() -> NotFetched {
     NotFetched { why: WhyNotFetched::InvalidSource, says: "Invalid plugin source.".to_owned() }
+}
+
+/// Of a copy of the public catalogue.
+fn public_skills(folder: &Path, marketplace_path: Option<&str>) -> Vec<Skill> {
+    let all = || all_in(&folder.join("skills"), Names::Strict);
+    let Some(file) = marketplace_path else { return all() };
+    match Catalogue::load_file(folder, file) {
+        Ok(catalogue) => catalogue.public_skills(),
+        Err(_) if file == tools::extensions::marketplace::DEFAULT => all(),
+        Err(why) => {
+            tracing::warn!(%why, "the catalogue of public skills cannot be read");
+            Vec::new()
+        }
+    }
 }
 
 fn all_in(folder: &Path, names: Names) -> Vec<Skill> {

@@ -40,10 +40,19 @@ impl Public {
         Self { source, folder: cache.join("public-skills"), checkouts, tried: Mutex::default() }
     }
 
+    /// Where it is already; nothing is fetched, and nobody waited for.
+    pub(super) fn kept(&self) -> Option<PathBuf> {
+        let folder = match &self.source {
+            PublicSource::Folder(folder) => folder,
+            PublicSource::Repository { .. } => &self.folder,
+        };
+        folder.is_dir().then(|| folder.clone())
+    }
+
     /// Where it is; `None` where it cannot be had.
     pub(super) async fn folder(&self) -> Option<PathBuf> {
         let (url, reference) = match &self.source {
-            PublicSource::Folder(folder) => return folder.is_dir().then(|| folder.clone()),
+            PublicSource::Folder(_) => return self.kept(),
             PublicSource::Repository { url, reference } => (url, reference),
         };
         let mut tried = self.tried.lock().await;
@@ -53,7 +62,7 @@ impl Public {
             let has_it = self.fetch(url, reference, PATIENCE).await;
             *tried = Some(Tried { at: Instant::now(), has_it });
         }
-        self.folder.is_dir().then(|| self.folder.clone())
+        self.kept()
     }
 
     /// Fetches it now. Whether that was done.

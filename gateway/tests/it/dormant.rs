@@ -1,0 +1,83 @@
+//! A server that waits for its settings: one call at a time tells them, and it is answered what came of it.
+
+use manyhands_gateway::dormant::{Asked, Waiting};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Client, config};
+
+struct World {
+    client: Client,
+    waiting: Waiting,
+    stop: CancellationToken,
+}
+
+impl World {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::of(listener.local_addr().unwrap().to_string());
+        let stop = CancellationToken::new();
+        let checked = manyhands_gateway::check(config().gateway).unwrap();
+        let waiting = Waiting::on(listener, checked, &stop);
+        Self { client, waiting, stop }
+    }
+
+    /// A call that tells settings, as far as it has come, and its answer.
+    async fn asked(&mut self) -> (Asked, JoinHandle<(u16, Value)>) {
+        let client = Client::of(self.client.address.clone());
+        let answer = tokio::spawn(async move { client.post("/api/init", json!({})).await });
+        (self.waiting.asked().await.unwrap(), answer)
+    }
+
+    async fn state(&self) -> Value {
+        self.client.get("/api/init").await.1
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_settings_are_tried_no_others_are_taken() {
+    let mut world = World::start().await;
+    let (asked, answer) = world.asked().await;
+    assert_eq!(world.state().await, json!({"state": "initializing", "error": null}));
+    let second = world.client.post("/api/init", json!({})).await;
+    assert_eq!(second, (400, json!({"detail": "server already in state: initializing"})));
+    asked.refuse("what is wrong with them".to_owned());
+    assert_eq!(answer.await.unwrap(), (422, json!({"detail": "what is wrong with them"})));
+    let (asked, answer) = world.asked().await;
+    assert!(world.waiting.end(asked).await.is_ok());
+    assert_eq!(answer.await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_settings_are_refused_is_told_to_who_told_them_alone() {
+    let mut world = World::start().await;
+    let (asked, answer) = world.asked().await;
+    asked.refuse("a marked value".to_owned());
+    assert_eq!(answer.await.unwrap().0, 422);
+    assert_eq!(world.state().await, json!({"state": "dormant", "error": "The settings were refused"}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_stopped_while_settings_are_tried_does_not_say_that_it_is_ready() {
+    let mut world = World::start().await;
+    let (asked, answer) = world.asked().await;
+    world.stop.cancel();
+    assert!(world.waiting.end(asked).await.is_ok());
+    assert_eq!(answer.await.unwrap(), (503, json!({"detail": "The server is stopping"})));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_by_settings_does_not_say_that_it_waits_for_others() {
+    let mut world = World::start().await;
+    let (asked, answer) = world.asked().await;
+    asked.give_up("a marked cause".to_owned());
+    let (status, told) = answer.await.unwrap();
+    assert_eq!(
+        (status, &told["detail"]),
+        (500, &json!("The server cannot start with these settings, and ends; its log says why"))
+    );
+    assert_eq!(world.state().await, json!({"state": "initializing", "error": told["detail"]}));
+    assert_eq!(world.client.post("/api/init", json!({})).await.0, 400);
+}
