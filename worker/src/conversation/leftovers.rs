@@ -2,6 +2,8 @@
 //!
 //! A worker that begins looks which conversations have a folder, asks which of them there are, and removes what was kept for
 //! the others. It listens first: one that is deleted from then on is removed by the call that says so.
+//!
+//! What another agent server has written in the same place, and was not brought in yet, is not ours to remove.
 
 use std::collections::HashSet;
 use std::fs;
@@ -24,6 +26,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// For a control plane that begins after the worker.
 const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+
+/// What other agent servers keep in the folder of each conversation, and this one never does.
+const OF_ANOTHER_SERVER: [&str; 2] = ["meta.json", "base_state.json"];
 
 pub(super) async fn remove(bus: &dyn Bus, sandbox: &SandboxId) {
     match try_to_remove(bus, sandbox).await {
@@ -78,7 +83,7 @@ async fn ask(bus: &dyn Bus, sandbox: &SandboxId, some: &[ConversationId]) -> Res
 
 /// The conversations that have a folder.
 fn with_folders(root: PathBuf) -> io::Result<Vec<ConversationId>> {
-    let entries = match fs::read_dir(root) {
+    let entries = match fs::read_dir(&root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -87,6 +92,10 @@ fn with_folders(root: PathBuf) -> io::Result<Vec<ConversationId>> {
     for entry in entries {
         let name = entry?.file_name();
         let Some(name) = name.to_str() else { continue };
+        let folder = root.join(name);
+        if OF_ANOTHER_SERVER.iter().any(|file| folder.join(file).symlink_metadata().is_ok()) {
+            continue;
+        }
         found.extend(name.parse().ok().filter(|id: &ConversationId| id.hex() == name));
     }
     Ok(found)

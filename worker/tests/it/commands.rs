@@ -234,6 +234,25 @@ async fn what_was_kept_for_conversations_that_went_without_a_worker_is_removed_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_server_has_written_in_the_same_place_is_not_removed() {
+    let mut world = World::start().await;
+    let (gone, foreign) = (world.create(), ConversationId::random());
+    let root = world.dir.path().join("observations");
+    let kept = |id: ConversationId| root.join(id.hex()).join("observations");
+    world.stop_worker().await;
+    for id in [gone, foreign] {
+        std::fs::create_dir_all(kept(id)).unwrap();
+        std::fs::write(kept(id).join("1.txt"), "all of an output").unwrap();
+    }
+    std::fs::write(root.join(foreign.hex()).join("meta.json"), "{}").unwrap();
+    world.records.lock().unwrap().copies.remove(&gone);
+    world.start_worker().await;
+    // All that are to go are asked for at once, and go together.
+    until(async || !root.join(gone.hex()).exists()).await;
+    assert!(kept(foreign).join("1.txt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delete_removes_no_folder_but_that_of_the_conversation() {
     let world = World::start().await;
     let (id, other) = (world.create(), world.create());
