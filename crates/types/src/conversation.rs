@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::announced;
+use crate::brought::Brought;
 use crate::content::Message;
 use crate::event::{Event, EventBody, Head, StateUpdate};
 use crate::goal::Goal;
@@ -288,8 +289,24 @@ impl Projection {
                 self.last_user_message_id = None;
                 self.tags = None;
             }
+            LogRecord::Control(Control::Brought(brought)) => self.begin_with(brought),
             LogRecord::Control(Control::Fence { .. } | Control::RunEnded {}) => {}
         }
+    }
+
+    /// What is said of a conversation that was brought here counts, and not what its events say.
+    fn begin_with(&mut self, brought: &Brought) {
+        let id = |id: &Option<String>| id.as_deref().and_then(announced::name);
+        self.status = brought.status;
+        self.last_user_message_id = id(&brought.last_user_message_id);
+        self.leaf_event_id = id(&brought.leaf_event_id).or(self.leaf_event_id.take());
+        self.stats = brought.stats.bounded();
+        (self.confirmation_policy, self.security_analyzer, self.tags) = (None, None, None);
+        let is_kept = |key: &String, value: &Value| {
+            announced::KEYS.contains(&key.as_str()) && announced::bounded(value).is_some()
+        };
+        let kept = brought.announced.iter().filter(|(key, value)| is_kept(key, value));
+        self.other = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
     }
 
     /// A tree event.
@@ -377,6 +394,27 @@ mod tests {
             apply(&LogRecord::Control(Control::Models { usage_to_model: vec![(usage_id, long.clone())] }));
         }
         apply(&event(0, json!({"id": long, "timestamp": long, "kind": "MessageEvent"})));
+        let mut stats = projection.stats.clone();
+        let name = "m".repeat(1 << 10);
+        for i in 0..500 {
+            let usage = crate::stats::TokenUsage { model: name.clone(), ..Default::default() };
+            let metrics =
+                crate::stats::Metrics { token_usages: vec![usage; 100], ..crate::stats::Metrics::new(&name) };
+            stats.usage_to_metrics.insert(format!("{i}-{name}"), metrics);
+        }
+        let announced =
+            announced::KEYS.into_iter().chain(["of_no_answer"]).map(|key| (key.to_owned(), big.clone()));
+        n += 1;
+        projection.apply(
+            Seq(n),
+            &LogRecord::Control(Control::Brought(Box::new(Brought {
+                last_user_message_id: Some(long.clone()),
+                leaf_event_id: Some(long.clone()),
+                stats,
+                announced: announced.collect(),
+                ..Brought::default()
+            }))),
+        );
 
         let stored = serde_json::to_vec(&projection).unwrap();
         assert!(stored.len() < MOST, "{} bytes", stored.len());
@@ -403,6 +441,31 @@ mod tests {
             .apply(Seq(3), &update(2, "invoked_skills", &Value::from("x".repeat(announced::MOST_BYTES))));
         let kept = Map::from_iter([("invoked_skills".to_owned(), json!(["a"]))]);
         assert_eq!(projection.other, kept, "what has no room changes nothing");
+    }
+
+    #[test]
+    fn what_is_said_of_a_conversation_that_was_brought_here_counts_and_not_what_its_events_say() {
+        let mut projection = Projection::default();
+        let message =
+            event(0, json!({"id": "m", "timestamp": "2026-11-23T00:00:01", "kind": "MessageEvent"}));
+        projection.apply(Seq(1), &message);
+        projection.apply(Seq(2), &update(1, "execution_status", &json!("running")));
+        projection.apply(Seq(3), &update(2, "tags", &json!({"a": "b"})));
+        let mut stats = Stats::default();
+        stats.register("agent", "m");
+        let brought = Brought {
+            status: Status::Paused,
+            leaf_event_id: Some("m".to_owned()),
+            stats: stats.clone(),
+            announced: Map::from_iter([("invoked_skills".to_owned(), json!(["s"]))]),
+            ..Brought::default()
+        };
+        projection.apply(Seq(4), &LogRecord::Control(Control::Brought(Box::new(brought))));
+        assert_eq!((projection.status, projection.tags.as_ref()), (Status::Paused, None));
+        assert_eq!((projection.events, projection.stats.clone()), (3, stats));
+        assert_eq!(projection.other, Map::from_iter([("invoked_skills".to_owned(), json!(["s"]))]));
+        projection.apply(Seq(5), &update(3, "execution_status", &json!("finished")));
+        assert_eq!(projection.status, Status::Finished, "and what comes after it counts again");
     }
 
     fn event(n: u64, event: Value) -> LogRecord {

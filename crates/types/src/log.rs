@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::brought::Brought;
 use crate::ids::{Epoch, EventId};
 use crate::stats::Usage;
 
@@ -36,6 +37,8 @@ pub enum Control {
     Head { event: Option<EventId> },
     /// Before and behind what was copied from another conversation, which had a status, tags and a last message of its own.
     Forked {},
+    /// What stands before this was brought here from another server.
+    Brought(Box<Brought>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +113,10 @@ mod tests {
             r#"{"control":{"type":"head","event":"x"}}"#,
             r#"{"control":{"type":"head","event":null}}"#,
             r#"{"control":{"type":"forked"}}"#,
+            concat!(
+                r#"{"control":{"type":"brought","status":"paused","last_user_message_id":null,"leaf_event_id":"e","#,
+                r#""stats":{"usage_to_metrics":{}},"announced":{},"meta":{"prompt":"1.0"},"state":{}}}"#
+            ),
         ] {
             let record = LogRecord::decode(text.as_bytes()).unwrap();
             assert_eq!(LogRecord::is_control(text.as_bytes()), matches!(record, LogRecord::Control(_)));

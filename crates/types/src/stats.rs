@@ -48,6 +48,23 @@ pub struct TokenUsage {
     pub response_id: String,
 }
 
+impl TokenUsage {
+    /// With no more of its names than is kept.
+    fn cut(&self) -> Self {
+        Self {
+            model: cut(&self.model).to_owned(),
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            cache_read_tokens: self.cache_read_tokens,
+            cache_write_tokens: self.cache_write_tokens,
+            reasoning_tokens: self.reasoning_tokens,
+            context_window: self.context_window,
+            per_turn_token: self.per_turn_token,
+            response_id: cut(&self.response_id).to_owned(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cost {
@@ -138,6 +155,26 @@ impl Metrics {
         push_bounded(&mut self.token_usages, TokenUsage { model, response_id, ..one.clone() }, room);
     }
 
+    /// Takes over what was counted elsewhere, with at most `room` single calls.
+    fn take(&mut self, given: &Self, room: usize) {
+        self.accumulated_cost = add_cost(self.accumulated_cost, given.accumulated_cost);
+        self.max_budget_per_task = given.max_budget_per_task.filter(|budget| budget.is_finite());
+        self.accumulated_token_usage = given.accumulated_token_usage.cut();
+        let cost = |one: &Cost| Cost {
+            model: cut(&one.model).to_owned(),
+            cost: add_cost(0.0, one.cost),
+            timestamp: one.timestamp,
+        };
+        self.costs = newest(&given.costs, room).iter().map(cost).collect();
+        let latency = |one: &ResponseLatency| ResponseLatency {
+            model: cut(&one.model).to_owned(),
+            latency: one.latency,
+            response_id: cut(&one.response_id).to_owned(),
+        };
+        self.response_latencies = newest(&given.response_latencies, room).iter().map(latency).collect();
+        self.token_usages = newest(&given.token_usages, room).iter().map(TokenUsage::cut).collect();
+    }
+
     fn forget_beyond(&mut self, room: usize) {
         keep_newest(&mut self.costs, room);
         keep_newest(&mut self.response_latencies, room);
@@ -158,6 +195,10 @@ impl Metrics {
 fn push_bounded<T>(list: &mut Vec<T>, item: T, room: usize) {
     list.push(item);
     keep_newest(list, room);
+}
+
+fn newest<T>(list: &[T], room: usize) -> &[T] {
+    list.get(list.len().saturating_sub(room)..).unwrap_or_default()
 }
 
 fn keep_newest<T>(list: &mut Vec<T>, room: usize) {
@@ -190,6 +231,20 @@ impl Stats {
         if let Some(metrics) = self.usage_to_metrics.get_mut(usage_id) {
             metrics.add(usage, room);
         }
+    }
+
+    /// The same within the bounds that these have here: another server may have written them.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        let mut bounded = Self::default();
+        for (usage_id, given) in &self.usage_to_metrics {
+            bounded.register(usage_id, &given.model_name);
+            let (usage_id, room) = (bounded.told_apart(usage_id), bounded.room());
+            if let Some(metrics) = bounded.usage_to_metrics.get_mut(usage_id) {
+                metrics.take(given, room);
+            }
+        }
+        bounded
     }
 
     /// The id that an id is counted under.

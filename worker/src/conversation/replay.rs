@@ -103,7 +103,9 @@ impl Replay {
             }
             LogRecord::Control(Control::Head { .. }) => return true,
             LogRecord::Control(Control::Forked {}) => self.past.go_back(),
-            LogRecord::Control(Control::RunEnded {} | Control::Usage(_) | Control::Models { .. }) => {}
+            LogRecord::Control(
+                Control::RunEnded {} | Control::Usage(_) | Control::Models { .. } | Control::Brought(_),
+            ) => {}
         }
         false
     }
