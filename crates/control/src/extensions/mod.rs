@@ -21,6 +21,7 @@ mod document;
 mod found;
 mod hooks;
 mod install;
+pub mod moving;
 mod pieces;
 mod sweep;
 mod words;

@@ -11,7 +11,7 @@ use super::{Connection, Setup, Setups};
 use crate::Refusal;
 use crate::shelf::{Change, Sealing};
 
-const MOST_CONNECTIONS: usize = 64;
+pub(super) const MOST_CONNECTIONS: usize = 64;
 
 /// A connection without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]

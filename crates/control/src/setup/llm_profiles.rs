@@ -8,7 +8,7 @@ use super::{Setup, Setups, apply_llm, canonical, linked, model, profile_llm, ref
 use crate::Refusal;
 use crate::shelf::{Change, Expose};
 
-const MOST_PROFILES: usize = 50;
+pub(super) const MOST_PROFILES: usize = 50;
 
 /// A profile in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ fn has_key(setup: &Setup, llm: &Value) -> bool {
     is_own || connection_id(llm).is_some_and(|id| connection(setup, id).is_some())
 }
 
-fn connection_id(llm: &Value) -> Option<&str> {
+pub(super) fn connection_id(llm: &Value) -> Option<&str> {
     llm.get("provider_connection_id").and_then(Value::as_str)
 }
 
@@ -205,7 +205,7 @@ fn is_active(setup: &Setup, name: &str) -> bool {
     setup.active_profile.as_deref().map(canonical) == Some(canonical(name))
 }
 
-fn clear(llm: &mut Value, field: &str) {
+pub(super) fn clear(llm: &mut Value, field: &str) {
     if let Some(fields) = llm.as_object_mut() {
         fields.insert(field.to_owned(), Value::Null);
     }

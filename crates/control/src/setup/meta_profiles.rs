@@ -119,7 +119,7 @@ fn stored(setup: &Setup, name: &str) -> Result<Value, Refusal> {
 }
 
 /// A whole meta-profile as it was sent.
-fn whole(given: Value) -> Result<Value, Refusal> {
+pub(super) fn whole(given: Value) -> Result<Value, Refusal> {
     if given.to_string().len() > MOST_BYTES {
         return Err(Refusal::TooLarge("A meta-profile may have at most 256 KiB."));
     }

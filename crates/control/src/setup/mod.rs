@@ -14,6 +14,7 @@ mod llm_profiles;
 mod mcp_servers;
 mod meta_profiles;
 mod model;
+pub mod moving;
 mod rules;
 mod settings;
 mod shared;

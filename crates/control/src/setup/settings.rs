@@ -160,7 +160,7 @@ fn set_llm(setup: &mut Setup, llm: Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn conversation(stored: &Value) -> Value {
+pub(super) fn conversation(stored: &Value) -> Value {
     let stored = if stored.is_null() { Map::new().into() } else { stored.clone() };
     forms::conversation_settings().fill(stored.clone()).unwrap_or(stored)
 }

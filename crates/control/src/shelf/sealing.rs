@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use types::TenantId;
 use types::secrets::MASK;
-use vault::Vault;
+use vault::{PEERS_TENANT, Vault};
 
 use super::SecretHealth;
 use crate::Refusal;
@@ -77,8 +77,22 @@ impl<'a> Sealing<'a> {
     /// # Errors
     /// `Unopenable`.
     pub fn take(&self, form: &Form, given: &mut Value) -> Result<(), Unopenable> {
+        self.take_of(&self.tenant, form, given)
+    }
+
+    /// The same of what stands in files of the peer, whose tokens are those of its one tenant. A mask in them stands for nothing.
+    ///
+    /// # Errors
+    /// `Unopenable`.
+    pub fn take_brought(&self, form: &Form, given: &mut Value) -> Result<(), Unopenable> {
+        self.take_of(PEERS_TENANT, form, given)?;
+        self.keep_masked(form, given, &Value::Null);
+        Ok(())
+    }
+
+    fn take_of(&self, tenant: &str, form: &Form, given: &mut Value) -> Result<(), Unopenable> {
         let mut outcome = Ok(());
-        form.map_secrets(given, &mut |_, text| match self.taken(text) {
+        form.map_secrets(given, &mut |_, text| match self.taken(tenant, text) {
             Ok(taken) => taken,
             Err(unopenable) => {
                 outcome = Err(unopenable);
@@ -88,7 +102,7 @@ impl<'a> Sealing<'a> {
         outcome
     }
 
-    fn taken(&self, text: &str) -> Result<Value, Unopenable> {
+    fn taken(&self, tenant: &str, text: &str) -> Result<Value, Unopenable> {
         if text == MASK {
             return Ok(MASK.into());
         }
@@ -96,7 +110,7 @@ impl<'a> Sealing<'a> {
             return Ok(Value::Null);
         }
         if Vault::is_token(text) {
-            let plain = self.vault.open_token(text, &self.tenant).map_err(|_| Unopenable)?;
+            let plain = self.vault.open_token(text, tenant).map_err(|_| Unopenable)?;
             return Ok(self.seal(plain.expose_secret()).into());
         }
         Ok(self.seal(text).into())
@@ -114,15 +128,15 @@ impl<'a> Sealing<'a> {
     /// # Errors
     /// `WrongKey`; a mask needs no key.
     pub fn show(&self, form: &Form, value: &mut Value, how: Expose) -> Result<(), WrongKey> {
-        let mut outcome = Ok(());
-        form.map_secrets(value, &mut |_, sealed| match self.shown(sealed, how) {
-            Ok(shown) => shown.into(),
-            Err(wrong_key) => {
-                outcome = Err(wrong_key);
-                Value::Null
-            }
-        });
-        outcome
+        each(form, value, |sealed| self.shown(sealed, how))
+    }
+
+    /// The secrets of what is stored as files of the peer have them.
+    ///
+    /// # Errors
+    /// `WrongKey`.
+    pub fn carry(&self, form: &Form, value: &mut Value) -> Result<(), WrongKey> {
+        each(form, value, |sealed| Ok(self.vault.token(self.open(sealed)?.expose_secret(), PEERS_TENANT)))
     }
 
     fn shown(&self, sealed: &str, how: Expose) -> Result<String, WrongKey> {
@@ -132,6 +146,23 @@ impl<'a> Sealing<'a> {
             Expose::Plain => Ok(self.open(sealed)?.expose_secret().to_owned()),
         }
     }
+}
+
+/// Puts another text in the place of every secret.
+fn each(
+    form: &Form,
+    value: &mut Value,
+    mut other: impl FnMut(&str) -> Result<String, WrongKey>,
+) -> Result<(), WrongKey> {
+    let mut outcome = Ok(());
+    form.map_secrets(value, &mut |_, sealed| match other(sealed) {
+        Ok(text) => text.into(),
+        Err(wrong_key) => {
+            outcome = Err(wrong_key);
+            Value::Null
+        }
+    });
+    outcome
 }
 
 fn below<'a>(value: &'a Value, at: &[Step]) -> Option<&'a Value> {

@@ -22,7 +22,8 @@ impl TenantSecrets {
         Self::on(ground.shelves.clone())
     }
 
-    pub(crate) fn on(shelves: Shelves) -> Self {
+    #[must_use]
+    pub fn on(shelves: Shelves) -> Self {
         Self { shelves }
     }
 

@@ -31,7 +31,12 @@ pub enum List {
 
 impl Workspaces {
     pub(crate) fn new(ground: &Ground) -> Self {
-        Self { shelves: ground.shelves.clone() }
+        Self::on(ground.shelves.clone())
+    }
+
+    #[must_use]
+    pub fn on(shelves: Shelves) -> Self {
+        Self { shelves }
     }
 
     /// # Errors

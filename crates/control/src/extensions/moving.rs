@@ -1,0 +1,135 @@
+//! What is installed elsewhere on its way in, and what is installed here on its way out. No worker takes part in either.
+
+use bytes::Bytes;
+use serde_json::Map;
+use types::TenantId;
+use types::extensions::{Contents, ExtensionKind, without_credentials};
+
+use super::document::{Installations, Installed, MOST};
+use super::pieces::{self, Part};
+use super::words;
+use crate::Refusal;
+use crate::shelf::{Change, Shelves};
+
+/// Bytes of a pack.
+const MOST_PACKED: usize = 16 << 20;
+
+/// What is installed on another server.
+#[derive(Clone, Debug)]
+pub struct Arriving {
+    pub name: String,
+    pub version: String,
+    pub description: String,
+    pub enabled: bool,
+    /// May hold credentials.
+    pub source: String,
+    pub requested_ref: Option<String>,
+    pub resolved_ref: Option<String>,
+    pub repo_path: Option<String>,
+    pub installed_at: String,
+    pub install_path: String,
+    pub contents: Contents,
+    /// All of it.
+    pub pack: Bytes,
+}
+
+/// What is installed here, with all of it where that can be read.
+pub struct Carried {
+    pub kind: ExtensionKind,
+    pub installed: Installed,
+    pub pack: Option<Bytes>,
+}
+
+/// Takes it, unless there is one of its name. Whether it was taken.
+///
+/// # Errors
+/// `TooLarge`, those of the store.
+pub async fn bring(
+    shelves: &Shelves,
+    tenant: &TenantId,
+    kind: ExtensionKind,
+    arriving: &Arriving,
+) -> Result<bool, Refusal> {
+    let known: Installations = shelves.read(tenant).await?;
+    if known.of(kind).iter().any(|one| one.name == arriving.name) {
+        return Ok(false);
+    }
+    if arriving.pack.len() > MOST_PACKED {
+        return Err(Refusal::TooLarge("An extension may have at most 16 MiB when it is packed."));
+    }
+    let source = without_credentials(&arriving.source);
+    let has_credentials = source != arriving.source;
+    let sealing = shelves.sealing::<Installations>(tenant);
+    let mut one = Installed {
+        name: arriving.name.clone(),
+        version: arriving.version.clone(),
+        description: arriving.description.clone(),
+        enabled: arriving.enabled,
+        source,
+        sealed_source: has_credentials.then(|| sealing.seal(&arriving.source)),
+        requested_ref: arriving.requested_ref.clone(),
+        resolved_ref: arriving.resolved_ref.clone(),
+        repo_path: arriving.repo_path.clone(),
+        installed_at: arriving.installed_at.clone(),
+        install_path: arriving.install_path.clone(),
+        id: pieces::fresh_id(),
+        pieces: Map::new(),
+        bundle_name: String::new(),
+        rest: Map::new(),
+    };
+    let listed = match write(shelves, tenant, &mut one, arriving).await {
+        Ok(()) => list(shelves, tenant, kind, &one).await,
+        Err(refusal) => Err(refusal),
+    };
+    if !matches!(listed, Ok(true)) {
+        pieces::remove(shelves.kv(), tenant, &one).await;
+    }
+    listed
+}
+
+/// Everything that a tenant has installed.
+///
+/// # Errors
+/// Those of the store.
+pub async fn carry(shelves: &Shelves, tenant: &TenantId) -> Result<Vec<Carried>, Refusal> {
+    let installations: Installations = shelves.read(tenant).await?;
+    let mut carried = Vec::new();
+    for kind in [ExtensionKind::Skill, ExtensionKind::Plugin, ExtensionKind::Canvas] {
+        for installed in installations.of(kind) {
+            let pack = pieces::get(shelves.kv(), tenant, installed, Part::Pack).await?;
+            carried.push(Carried { kind, installed: installed.clone(), pack });
+        }
+    }
+    Ok(carried)
+}
+
+/// Every part into the store, before the list names any.
+async fn write(
+    shelves: &Shelves,
+    tenant: &TenantId,
+    one: &mut Installed,
+    arriving: &Arriving,
+) -> Result<(), Refusal> {
+    let contents = serde_json::to_vec(&arriving.contents).map_err(ports::rpc::Fault::internal)?;
+    pieces::add(shelves.kv(), tenant, one, Part::Contents, contents.into()).await?;
+    pieces::add(shelves.kv(), tenant, one, Part::Pack, arriving.pack.clone()).await
+}
+
+async fn list(
+    shelves: &Shelves,
+    tenant: &TenantId,
+    kind: ExtensionKind,
+    one: &Installed,
+) -> Result<bool, Refusal> {
+    let change = |installations: &mut Installations| {
+        if installations.find(kind, &one.name).is_some() {
+            return Ok(Change::Nothing(false));
+        }
+        if installations.of(kind).len() >= MOST {
+            return Err(Refusal::TooLarge(words::TOO_MANY));
+        }
+        installations.put(kind, one.clone());
+        Ok(Change::Write(true))
+    };
+    shelves.change(tenant, change).await
+}
