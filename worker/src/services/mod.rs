@@ -30,7 +30,7 @@ use types::{BashScope, ConversationId, Epoch, SandboxId};
 use crate::{Activity, rest};
 use aside::Aside;
 pub use editor::EditorConfig;
-pub use extension::{CATALOGUE, ExtensionConfig, PublicSource};
+pub use extension::{CATALOGUE, ExtensionConfig, PublicSource, carry as extensions};
 use gone::Gone;
 
 /// Commands bound themselves; a call is over when its command has begun.

@@ -20,6 +20,7 @@
 //! placed. Where commands run as another user than the worker nothing is placed: a folder of that user could lead the worker
 //! elsewhere.
 
+pub mod carry;
 mod checkout;
 mod copying;
 mod public;

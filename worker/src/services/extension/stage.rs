@@ -23,6 +23,7 @@ use types::hex;
 use uuid::Uuid;
 
 use super::super::fault::not_found;
+use super::carry::Packed;
 use super::checkout::Checkouts;
 use super::copying::{self, Bounds, Failure};
 use super::source::{Source, not};
@@ -119,16 +120,9 @@ impl Stages {
         copying::copy(from, &folder, &Bounds::OF_AN_EXTENSION).map_err(stop)?;
         let read = read(call.kind, &folder)?;
         let stage = Stage { kind: call.kind, name: read.name.clone(), folder, since: Instant::now() };
-        pack(&stage)?;
+        pack(&stage.folder, &stage.pack())?;
         let install_path = self.installed(call.kind).join(&read.name);
-        let contents = match read.contents {
-            Contents::Skill(mut skill) => {
-                let file = skill.source.as_deref().and_then(|path| Path::new(path).file_name());
-                skill.source = file.map(|file| install_path.join(file).to_string_lossy().into_owned());
-                Contents::Skill(skill)
-            }
-            contents => contents,
-        };
+        let contents = placed_at(read.contents, &install_path);
         self.all.lock().insert(ticket.to_owned(), stage);
         Ok(Fetched {
             ticket: ticket.to_owned(),
@@ -253,6 +247,35 @@ impl Stages {
     }
 }
 
+/// The copy of an extension, read and packed. `installed` is the folder that it is said to be installed in.
+pub(super) fn packed(kind: ExtensionKind, folder: &Path, installed: &Path) -> Result<Packed, Stop> {
+    has_manifest(kind, folder)?;
+    let read = read(kind, folder)?;
+    let file = folder.with_file_name(format!("..{}.pack", read.name));
+    pack(folder, &file)?;
+    let packed = std::fs::read(&file).map_err(Fault::internal)?;
+    let contents = placed_at(read.contents, &installed.join(&read.name));
+    Ok(Packed {
+        name: read.name,
+        version: read.version,
+        description: read.description,
+        contents,
+        pack: packed,
+    })
+}
+
+/// A skill names the file that it is from.
+fn placed_at(contents: Contents, install_path: &Path) -> Contents {
+    match contents {
+        Contents::Skill(mut skill) => {
+            let file = skill.source.as_deref().and_then(|path| Path::new(path).file_name());
+            skill.source = file.map(|file| install_path.join(file).to_string_lossy().into_owned());
+            Contents::Skill(skill)
+        }
+        contents => contents,
+    }
+}
+
 /// What a folder was found to be.
 struct Found {
     name: String,
@@ -323,14 +346,14 @@ fn is_inside(file: &str) -> bool {
         && Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-fn pack(stage: &Stage) -> Result<(), Stop> {
+fn pack(folder: &Path, file: &Path) -> Result<(), Stop> {
     let write = || -> io::Result<u64> {
-        let file = File::create_new(stage.pack())?;
+        let file = File::create_new(file)?;
         let packed = GzEncoder::new(BufWriter::new(file), Compression::default());
         let mut tar = Builder::new(packed);
         tar.follow_symlinks(false);
         tar.mode(HeaderMode::Deterministic);
-        tar.append_dir_all(".", &stage.folder)?;
+        tar.append_dir_all(".", folder)?;
         let mut file = tar.into_inner()?.finish()?;
         file.flush()?;
         Ok(file.get_ref().metadata()?.len())
