@@ -253,7 +253,7 @@ pub(super) fn packed(kind: ExtensionKind, folder: &Path, installed: &Path) -> Re
     let read = read(kind, folder)?;
     let file = folder.with_file_name(format!("..{}.pack", read.name));
     pack(folder, &file)?;
-    let packed = std::fs::read(&file).map_err(Fault::internal)?;
+    let packed = open::content(&file, Symlink::Refuse, MOST_PACKED).map_err(Fault::internal)?;
     let contents = placed_at(read.contents, &installed.join(&read.name));
     Ok(Packed {
         name: read.name,
