@@ -9,6 +9,7 @@ mod descriptors;
 mod doctor;
 mod environment;
 mod in_process;
+mod moving;
 mod observe;
 mod peer_flags;
 mod probe;
@@ -50,6 +51,10 @@ enum Command {
     Settings,
     /// Asks a server whether it is well, for health checks.
     Probe(probe::Options),
+    /// Takes over what another agent server has kept in its folders.
+    Import(moving::ImportOptions),
+    /// Writes what is kept here into folders that such a server reads.
+    Export(moving::ExportOptions),
     /// Runs a cluster's edge; any number of them serve the same conversations.
     #[cfg(feature = "cluster")]
     Gateway(serve::Options),
@@ -98,6 +103,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Probe(options) => probe::run(&options),
+        Command::Import(options) => {
+            let (settings, to) = Told::by_environment()?.store()?;
+            moving::import(&options, settings, to)
+        }
+        Command::Export(options) => {
+            let (settings, from) = Told::by_environment()?.store()?;
+            moving::export(&options, settings, from)
+        }
         #[cfg(feature = "cluster")]
         Command::Gateway(options) => {
             if let Some(status) = options.peer.answered() {
@@ -166,6 +179,16 @@ impl Told {
             return Err(settings::Invalid::new("deferred_init", what)).context(BadSettings);
         }
         cluster::settings::Cluster::from_source(&self.source, role).context(BadSettings)
+    }
+
+    /// Where what is kept is: on NATS, where that is set.
+    fn store(self) -> anyhow::Result<(Settings, moving::Where)> {
+        #[cfg(feature = "cluster")]
+        if cluster::settings::is_set(&self.source) {
+            let cluster = self.in_cluster("gateway")?;
+            return Ok((self.settings, moving::Where::Cluster(Box::new(cluster))));
+        }
+        Ok((self.settings, moving::Where::Files))
     }
 
     fn diagnose(&self, options: &serve::Options) -> anyhow::Result<ExitCode> {

@@ -233,7 +233,11 @@ fn spawn_part<T: Send + 'static>(
     })
 }
 
-fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
+/// The key that is set, or this machine's own.
+///
+/// # Errors
+/// The file of that cannot be read or made.
+pub fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
     if let Some(key) = &settings.secret_key {
         return Ok(key.clone());
     }

@@ -4,6 +4,7 @@ pub mod door;
 pub mod gateway;
 pub mod init;
 mod listener;
+pub mod moving;
 pub mod revoke;
 pub mod settings;
 pub mod supervisor;

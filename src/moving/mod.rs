@@ -1,0 +1,153 @@
+//! `manyhands import` and `manyhands export`: from the folders of the peer into our store, and from our store into such folders.
+//!
+//! ```text
+//!   conversations/<hex>/meta.json, base_state.json ─┐   types::peer    ┌─▶ CONVERSATIONS: the record, last
+//!   conversations/<hex>/events/event-00000-<id>.json ┼─────────────────▶ the log: events, then what was said of them
+//!   bash_events/<stamp>_<kind>_…                     ┘                 └─▶ the log of the sandbox's commands
+//!   settings.json, profiles/, provider-connections/ … ── control::setup::moving ─────▶ SETTINGS
+//!   secrets.json, workspaces.json, {skills,plugins}/installed ── their shelves ──────▶ SECRETS, WORKSPACES, EXTENSIONS
+//! ```
+//!
+//! Everything goes through the ports that a server uses, so it lands in files of one process or in NATS alike. Files belong
+//! to one process: while a server has them, nothing is moved. In a cluster this is one more gateway for as long as it takes.
+//!
+//! **Twice is once.** What is here stays as it is, and what is there already is passed over, so the same command can be given
+//! again: after it was cut off, or when a key is known that it had lacked. Of a conversation the log is written first, by
+//! [`ports::log::LogWriter`] with an epoch before that of any worker, and the record last: until then nobody sees it. What an
+//! earlier attempt has stored of the log is compared with the files, event by event; where it is something else, or a worker
+//! has written, the conversation is left alone. Nothing is ever removed here: the peer's own files may lie in the same folder.
+//!
+//! **What is read is not trusted.** Files are opened without following a link at their end, folders likewise, and read up to a
+//! bound. What cannot be read is told by its name and left out; of a conversation that is an event, or all of it where
+//! it has no agent or a key that does not open. All else goes on. The command then ends with a status other than 0.
+//!
+//! **What is kept of what we do not know**: events byte for byte (but for white space between their parts, for a record is a
+//! line), fields of `meta.json` and `base_state.json` in the log's last record, opaque settings as they are.
+
+mod files;
+mod folder;
+mod incoming;
+mod outgoing;
+mod progress;
+mod report;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use types::TenantId;
+use types::extensions::ExtensionKind;
+
+use crate::settings::Settings;
+use report::Report;
+use store::Store;
+pub use store::Where;
+
+#[derive(clap::Args)]
+pub struct ImportOptions {
+    /// The folder with `conversations` and `bash_events` of the other server; as a rule `workspace`
+    workspace: PathBuf,
+    /// Its settings, profiles, secrets and extensions [default: .openhands in the workspace, else OH_PERSISTENCE_DIR, else
+    /// ~/.openhands]
+    #[arg(long)]
+    home: Option<PathBuf>,
+    /// Its conversations, where they are elsewhere
+    #[arg(long)]
+    conversations: Option<PathBuf>,
+    /// Its bash events, where they are elsewhere
+    #[arg(long)]
+    bash_events: Option<PathBuf>,
+    /// Whose all of it is to be here
+    #[arg(long, default_value = "default", value_parser = tenant)]
+    tenant: TenantId,
+}
+
+#[derive(clap::Args)]
+pub struct ExportOptions {
+    /// Where to write: a new or empty folder, or one that was exported to before
+    folder: PathBuf,
+    /// Whose things are written
+    #[arg(long, default_value = "default", value_parser = tenant)]
+    tenant: TenantId,
+}
+
+fn tenant(name: &str) -> Result<TenantId, String> {
+    TenantId::try_from(name.to_owned()).map_err(str::to_owned)
+}
+
+/// What is installed and moves, each with the name of its folder.
+const KINDS: [(ExtensionKind, &str); 2] =
+    [(ExtensionKind::Skill, "skills"), (ExtensionKind::Plugin, "plugins")];
+
+/// The list of what is installed, beside its folders.
+const INSTALLED: &str = ".installed.json";
+
+/// Where the other server has what.
+struct Source {
+    conversations: PathBuf,
+    bash_events: PathBuf,
+    home: PathBuf,
+    /// Where a list of folders may be: the first that is there counts.
+    places: [PathBuf; 2],
+}
+
+impl Source {
+    fn of(options: &ImportOptions, settings: &Settings) -> Self {
+        let workspace = &options.workspace;
+        let within = workspace.join(".openhands");
+        let usual = settings.extensions.home.persistence.clone();
+        let has_settings =
+            ["settings.json", "secrets.json", "profiles"].iter().any(|name| within.join(name).exists());
+        let home = options.home.clone().unwrap_or(if has_settings { within.clone() } else { usual });
+        Self {
+            conversations: options.conversations.clone().unwrap_or_else(|| workspace.join("conversations")),
+            bash_events: options.bash_events.clone().unwrap_or_else(|| workspace.join("bash_events")),
+            places: [home.join("workspaces.json"), within.join("workspaces.json")],
+            home,
+        }
+    }
+}
+
+/// Brings everything here that is not here yet.
+///
+/// # Errors
+/// The store or the folder cannot be used.
+pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(options.workspace.is_dir(), "{} is no folder", options.workspace.display());
+    let source = Source::of(options, &settings);
+    moved(settings, to, async |store| incoming::bring(store, &source, &options.tenant).await)
+}
+
+/// Writes everything into a folder.
+///
+/// # Errors
+/// The store or the folder cannot be used.
+pub fn export(options: &ExportOptions, settings: Settings, from: Where) -> anyhow::Result<ExitCode> {
+    outgoing::check(&options.folder)?;
+    let folder = std::path::absolute(&options.folder)?;
+    moved(settings, from, async |store| outgoing::carry(store, &folder, &options.tenant).await)
+}
+
+fn moved(
+    settings: Settings,
+    at: Where,
+    work: impl AsyncFnOnce(&Store) -> anyhow::Result<Report>,
+) -> anyhow::Result<ExitCode> {
+    let _traces = crate::observe::start("manyhands-moving", &settings)?;
+    let runtime = crate::runtime::start()?;
+    runtime.block_on(async {
+        let store = Store::open(settings, at).await?;
+        let report = work(&store).await;
+        // What was moved until then is on the disk, whatever came after.
+        store.close().await;
+        let report = report.context("not everything was moved; the same command goes on")?;
+        report.print();
+        Ok(report.status())
+    })
+}
+
+/// Whether two paths lead to the same place.
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
