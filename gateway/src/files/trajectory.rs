@@ -1,4 +1,4 @@
-//! A conversation as a zip archive.
+//! A conversation as a zip archive, laid out as the peer keeps one: whoever reads the one reads the other.
 
 use std::sync::Arc;
 
@@ -10,12 +10,15 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use ports::EventLog;
 use ports::log::Pages;
+use readmodel::index::persistence_dir;
 use serde_json::value::RawValue;
 use types::agent::document::mask;
 use types::conversation::ConversationRecord;
 use types::event::Head;
 use types::known_values::KnownValues;
 use types::log::LogRecord;
+use types::peer::{self, Files, Written};
+use types::time::local_as_utc;
 use types::{LogId, Seq};
 
 use super::cage;
@@ -30,7 +33,7 @@ use crate::scope::Target;
 /// Records read at once.
 const STEP: usize = 64;
 
-/// A conversation's record and events as a zip archive, without secrets.
+/// What a conversation is, and its events, as a zip archive without secrets.
 #[utoipa::path(get, path = "/download-trajectory/{conversation_id}", tag = "Files",
     params(("conversation_id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The archive", content_type = "application/zip"),
@@ -44,12 +47,22 @@ pub(super) async fn download_trajectory(
     if target.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
         return Err(ApiError::unprocessable("The trajectory is another conversation's"));
     }
-    reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id)?;
     let record = reading.index.read(id).await?.ok_or_else(ApiError::not_found)?;
+    let record = without_secrets(record);
     let log = LogId::conversation(&record.sandbox, id);
-    let meta = serde_json::to_vec_pretty(&without_secrets(record))?;
+    let projection = entry.with_projection(Clone::clone);
+    let touched = projection.touched.as_deref().and_then(local_as_utc);
+    let files = peer::write(&Written {
+        record: &record,
+        projection: &projection,
+        // What nobody here has read may hold anything, secrets too.
+        brought: None,
+        persistence_dir: &persistence_dir(&reading.conversations_path, id),
+        updated_at: touched.as_deref().unwrap_or(&record.created_at),
+    })?;
     let disposition = attachment(&format!("{}.zip", id.hex()));
-    let body = Body::from_stream(Trajectory::new(reading.log, log, meta).stream());
+    let body = Body::from_stream(Trajectory::new(reading.log, log, id.hex(), files).stream());
     let kind = HeaderValue::from_static("application/zip");
     let mut headers =
         HeaderMap::from_iter([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)]);
@@ -69,8 +82,10 @@ fn without_secrets(mut record: ConversationRecord) -> ConversationRecord {
 struct Trajectory {
     events: Arc<dyn EventLog>,
     log: LogId,
-    /// Until it has been sent.
-    meta: Option<Vec<u8>>,
+    /// That everything is in.
+    folder: String,
+    /// Until they have been sent.
+    files: Option<Files>,
     at: Seq,
     /// Where records are that cannot be read, until they have been named.
     unreadable: Vec<Seq>,
@@ -78,15 +93,17 @@ struct Trajectory {
 }
 
 impl Trajectory {
-    fn new(events: Arc<dyn EventLog>, log: LogId, meta: Vec<u8>) -> Self {
-        Self { events, log, meta: Some(meta), at: Seq::ZERO, unreadable: Vec::new(), zip: Zip::default() }
+    fn new(events: Arc<dyn EventLog>, log: LogId, folder: String, files: Files) -> Self {
+        let (at, unreadable, zip) = (Seq::ZERO, Vec::new(), Zip::default());
+        Self { events, log, folder, files: Some(files), at, unreadable, zip }
     }
 
     fn stream(self) -> impl futures_util::Stream<Item = ApiResult<Bytes>> + Send {
         stream::try_unfold(Some(self), |state| async move {
             let Some(mut state) = state else { return Ok(None) };
-            if let Some(meta) = state.meta.take() {
-                let bytes = state.pack("meta.json", &meta)?;
+            if let Some(files) = state.files.take() {
+                let mut bytes = state.pack("meta.json", files.meta.as_bytes())?;
+                bytes.extend(state.pack("base_state.json", files.state.as_bytes())?);
                 return Ok(Some((bytes.into(), Some(state))));
             }
             if let Some(bytes) = state.events().await? {
@@ -127,7 +144,8 @@ impl Trajectory {
     }
 
     fn pack(&mut self, name: &str, content: &[u8]) -> ApiResult<Vec<u8>> {
-        self.zip.file(name, content).ok_or_else(|| ApiError::internal("a file is too large for the archive"))
+        let name = format!("{}/{name}", self.folder);
+        self.zip.file(&name, content).ok_or_else(|| ApiError::internal("a file is too large for the archive"))
     }
 }
 
@@ -135,11 +153,5 @@ impl Trajectory {
 fn name_and_event(record: &[u8]) -> serde_json::Result<Option<(String, &RawValue)>> {
     let LogRecord::Event { n, event } = LogRecord::<&RawValue>::decode_as(record)? else { return Ok(None) };
     let head = Head::of(event.get())?;
-    Ok(Some((format!("events/event-{n:05}-{}.json", plain(&head.id)), event)))
-}
-
-/// What is safe as part of a file's name.
-fn plain(id: &str) -> String {
-    let safe = |c: &char| c.is_ascii_alphanumeric() || *c == '-' || *c == '_';
-    id.chars().filter(safe).take(64).collect()
+    Ok(Some((format!("events/{}", peer::event_file(n, &head.id)), event)))
 }

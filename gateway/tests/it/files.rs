@@ -250,10 +250,13 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
                   print(json.dumps({n: json.loads(z.read(n)) for n in z.namelist()}))";
     let output = std::process::Command::new("python3").args(["-c", script, &file]).output().unwrap();
     let files: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    assert_eq!(files["events/event-00002-e2.json"]["id"], "e/2");
-    assert_eq!(files.as_object().unwrap().len(), 4);
-    assert_eq!(files["meta.json"]["agent"]["llm"]["api_key"], "**********");
-    assert!(!files["meta.json"].to_string().contains("sealed-"), "{}", files["meta.json"]);
+    let file = |name: &str| &files[format!("{}/{name}", id.hex())];
+    assert_eq!(file("events/event-00002-e2.json")["id"], "e/2");
+    assert_eq!(files.as_object().unwrap().len(), 5);
+    assert_eq!(file("meta.json")["id"], id.hex());
+    assert_eq!(file("base_state.json")["agent"]["llm"]["api_key"], "**********");
+    assert_eq!(file("base_state.json")["execution_status"], "idle");
+    assert!(!files.to_string().contains("sealed-"), "{files}");
     for (other, status) in [("00000000-0000-0000-0000-000000000009", 404), ("x", 422)] {
         assert_eq!(server.fetch(&format!("/api/file/download-trajectory/{other}")).await.status(), status);
     }

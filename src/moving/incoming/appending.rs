@@ -38,7 +38,8 @@ pub enum Stop {
 
 /// A log that is written from its beginning to its end; what an earlier attempt has stored is compared and passed over.
 pub struct Appending {
-    writer: LogWriter,
+    /// `None` where a worker has written: then it is only compared.
+    writer: Option<LogWriter>,
     /// Of the records that are there and were not come to yet, but for fences.
     there: VecDeque<u64>,
     waiting: Vec<Vec<u8>>,
@@ -47,7 +48,7 @@ pub struct Appending {
 
 impl Appending {
     /// # Errors
-    /// `Used` where a worker has written it; those of the store.
+    /// Those of the store.
     pub async fn open(log: Arc<dyn EventLog>, id: LogId) -> Result<Self, Stop> {
         let mut there = VecDeque::new();
         let visit = |record: &ports::Record| {
@@ -55,18 +56,24 @@ impl Appending {
                 there.push_back(hash(&record.payload));
             }
         };
-        let opened = LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await;
-        let writer = opened.map_err(stop)?;
+        let writer = match LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await {
+            Ok(writer) => Some(writer),
+            Err(Trouble::Lost(Loss::Fenced)) => None,
+            Err(trouble) => return Err(stop(trouble)),
+        };
         Ok(Self { writer, there, waiting: Vec::new(), size: 0 })
     }
 
     /// The next record. It is stored with others, at [`Appending::end`] at the latest. Whether it was not there yet.
     ///
     /// # Errors
-    /// `Other` where another one is in its place; those of the store.
+    /// `Other` where another one is in its place, `Used` where it belongs to a worker; those of the store.
     pub async fn add(&mut self, record: Vec<u8>) -> Result<bool, Stop> {
-        if let Some(there) = self.there.pop_front() {
-            return if there == hash(&record) { Ok(false) } else { Err(Stop::Other) };
+        match self.there.pop_front() {
+            Some(there) if there == hash(&record) => return Ok(false),
+            _ if self.writer.is_none() => return Err(Stop::Used),
+            Some(_) => return Err(Stop::Other),
+            None => {}
         }
         let is_full = self.waiting.len() >= MOST_RECORDS || self.size + record.len() > MOST_BYTES;
         if is_full {
@@ -78,22 +85,20 @@ impl Appending {
     }
 
     /// # Errors
-    /// `Other` where more is stored than was to be; those of the store.
+    /// `Other` where more is stored than was to be, and not by a worker; those of the store.
     pub async fn end(mut self) -> Result<(), Stop> {
         self.flush().await?;
-        if self.there.is_empty() { Ok(()) } else { Err(Stop::Other) }
+        if self.there.is_empty() || self.writer.is_none() { Ok(()) } else { Err(Stop::Other) }
     }
 
     async fn flush(&mut self) -> Result<(), Stop> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
+        let Some(writer) = self.writer.as_mut().filter(|_| !self.waiting.is_empty()) else { return Ok(()) };
         self.size = 0;
         let records = self.waiting.drain(..).map(Into::into).collect();
-        let batch = self.writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
+        let batch = writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
         let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
         loop {
-            match self.writer.store(&batch).await {
+            match writer.store(&batch).await {
                 Ok(_) => return Ok(()),
                 Err(Trouble::NotNow(_)) if Instant::now() < give_up => {
                     tokio::time::sleep(pauses.pause()).await
