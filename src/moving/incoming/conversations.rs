@@ -27,6 +27,9 @@ const MOST_STATE: u64 = LARGEST as u64;
 /// Of an event; what a record adds to it is little.
 const MOST_EVENT: u64 = LARGEST as u64;
 
+/// As deep as JSON is read, less what is around an event in a page of them.
+const DEEPEST: usize = 120;
+
 /// Why a conversation is left out, or everything that follows.
 enum Failure {
     LeftOut(String),
@@ -181,6 +184,9 @@ fn event(path: &Path, number: u64) -> Result<Vec<u8>, String> {
     let is_event = Head::of(&text).is_ok();
     if !is_event {
         return Err("it is no event".to_owned());
+    }
+    if peer::depth(&text) > DEEPEST {
+        return Err("it is nested more deeply than clients read".to_owned());
     }
     let record = format!(r#"{{"n":{number},"event":{text}}}"#).into_bytes();
     fits(record.len()).map_err(|why| why.to_string())?;

@@ -9,6 +9,6 @@ mod fields;
 mod read;
 mod write;
 
-pub use fields::{compact, event_file, event_of_file};
+pub use fields::{compact, depth, event_file, event_of_file};
 pub use read::{Moved, Unreadable, read};
 pub use write::{Files, Written, write};
