@@ -405,16 +405,14 @@ mod tests {
         let announced =
             announced::KEYS.into_iter().chain(["of_no_answer"]).map(|key| (key.to_owned(), big.clone()));
         n += 1;
-        projection.apply(
-            Seq(n),
-            &LogRecord::Control(Control::Brought(Box::new(Brought {
-                last_user_message_id: Some(long.clone()),
-                leaf_event_id: Some(long.clone()),
-                stats,
-                announced: announced.collect(),
-                ..Brought::default()
-            }))),
-        );
+        let said: LogRecord = LogRecord::Control(Control::Brought(Box::new(Brought {
+            last_user_message_id: Some(long.clone()),
+            leaf_event_id: Some(long.clone()),
+            stats,
+            announced: announced.collect(),
+            ..Brought::default()
+        })));
+        projection.apply(Seq(n), &said);
 
         let stored = serde_json::to_vec(&projection).unwrap();
         assert!(stored.len() < MOST, "{} bytes", stored.len());
@@ -460,7 +458,8 @@ mod tests {
             announced: Map::from_iter([("invoked_skills".to_owned(), json!(["s"]))]),
             ..Brought::default()
         };
-        projection.apply(Seq(4), &LogRecord::Control(Control::Brought(Box::new(brought))));
+        let said: LogRecord = LogRecord::Control(Control::Brought(Box::new(brought)));
+        projection.apply(Seq(4), &said);
         assert_eq!((projection.status, projection.tags.as_ref()), (Status::Paused, None));
         assert_eq!((projection.events, projection.stats.clone()), (3, stats));
         assert_eq!(projection.other, Map::from_iter([("invoked_skills".to_owned(), json!(["s"]))]));

@@ -114,7 +114,8 @@ async fn one(
     let mut said = control(&Control::Brought(Box::new(brought.clone())))?;
     if fits(said.len()).is_err() {
         report.note(&format!("conversation {id}"), "what is not known here is more than is kept of it");
-        (brought.meta, brought.state) = Default::default();
+        brought.meta.clear();
+        brought.state.clear();
         said = control(&Control::Brought(Box::new(brought)))?;
     }
     fits(said.len())?;

@@ -190,7 +190,7 @@ fn analyzer(
     state: &mut Fields,
     notes: &mut Vec<&'static str>,
 ) -> Option<SecurityAnalyzer> {
-    let asked = meta.take_if("security_analyzer");
+    let asked = meta.take_if::<SecurityAnalyzer>("security_analyzer");
     match (state.take_if("security_analyzer"), asked) {
         (Ok(Some(analyzer)), _) => Some(analyzer),
         // The state leaves out what is null.

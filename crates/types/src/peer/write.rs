@@ -158,7 +158,8 @@ mod tests {
 
     fn projection(brought: &Brought) -> Projection {
         let mut projection = Projection::default();
-        projection.apply(Seq(1), &LogRecord::Control(Control::Brought(Box::new(brought.clone()))));
+        let said: LogRecord = LogRecord::Control(Control::Brought(Box::new(brought.clone())));
+        projection.apply(Seq(1), &said);
         projection
     }
 
