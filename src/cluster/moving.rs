@@ -1,6 +1,7 @@
 //! A part of the cluster for as long as something is moved in or out: one more gateway that serves no clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use control::placement::Cluster as Placing;
@@ -18,6 +19,8 @@ use super::settings::Cluster;
 use crate::descriptors::Descriptors;
 use crate::serving;
 use crate::settings::Settings;
+
+const LEAVING: Duration = Duration::from_secs(10);
 
 pub struct Member {
     control: Control,
@@ -77,7 +80,8 @@ impl Member {
     pub async fn leave(self) {
         self.stop.cancel();
         self.control.tasks.tracker.close();
-        self.control.tasks.tracker.wait().await;
+        // What does not end by itself is nothing that was moved.
+        let _ = tokio::time::timeout(LEAVING, self.control.tasks.tracker.wait()).await;
         self.connection.drain().await;
     }
 }

@@ -1,6 +1,8 @@
 //! Moving in from the peer and out to it: the fixture is what a real server of 1.58.2 has written (`tests/moving/record.py`
 //! makes it anew), with what it answered then.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod damaged;
 mod folders;
 mod python;

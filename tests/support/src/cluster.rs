@@ -102,6 +102,12 @@ impl Cluster {
         format!("http://{}", self.door.address())
     }
 
+    /// The program as the cluster's operator would run it.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        command(&self.program, &self.folder, &self.variables)
+    }
+
     /// One more; it waits for its turn.
     ///
     /// # Panics
