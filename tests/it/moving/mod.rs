@@ -5,6 +5,7 @@
 mod cluster;
 mod damaged;
 mod folders;
+mod in_place;
 mod python;
 mod there;
 mod twice;
