@@ -1,16 +1,19 @@
 //! What lies beside a conversation's events and is meant for its tools: outputs that were too long for an event, and its plan.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use worker::services::extensions;
+use tools::open::{self, Opened, Symlink};
 
 use super::{folder, is_same};
 
 const OUTPUTS: &str = "observations";
 const PLAN: &str = "TASKS.json";
-const MOST_PLAN: u64 = 4 << 20;
+
+/// Bytes of one of them.
+const MOST: u64 = 1 << 30;
 
 /// Copies what is there and not here yet. Nothing to do where both are the same folder.
 ///
@@ -20,37 +23,35 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
     if is_same(from, to) {
         return Ok(());
     }
-    let has_outputs = folder::is_folder(&from.join(OUTPUTS)) && !to.join(OUTPUTS).exists();
-    let plan = match folder::text(&from.join(PLAN), MOST_PLAN) {
-        Ok(plan) if !to.join(PLAN).exists() => Some(plan),
-        Ok(_) | Err(folder::Unread::Missing) => None,
-        Err(why) => return Err(format!("its plan is not copied: {why}")),
-    };
-    if !has_outputs && plan.is_none() {
-        return Ok(());
+    let outputs = folder::names(&from.join(OUTPUTS)).map_err(|why| format!("{OUTPUTS}: {why}"))?;
+    let outputs = outputs.iter().map(|name| format!("{OUTPUTS}/{name}"));
+    for name in outputs.chain([PLAN.to_owned()]) {
+        one(&from.join(&name), &to.join(&name)).map_err(|error| format!("{name} is not copied: {error}"))?;
     }
-    let told = |error: std::io::Error| format!("its files are not copied: {error}");
-    DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(told)?;
-    if has_outputs {
-        // Whole or not at all: what was cut off is copied again.
-        let draft = to.join(format!(".{OUTPUTS}.new"));
-        remove(&draft).map_err(told)?;
-        extensions::copy(&from.join(OUTPUTS), &draft)
-            .map_err(|why| format!("its outputs are not copied: {why}"))?;
-        std::fs::rename(&draft, to.join(OUTPUTS)).map_err(told)?;
-    }
-    match plan {
-        Some(plan) => std::fs::write(to.join(PLAN), plan).map_err(told),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-/// A draft of ours: it has nothing but what was copied.
-fn remove(draft: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Whole or not at all; what is no file is left out.
+fn one(from: &Path, to: &Path) -> io::Result<()> {
+    if to.symlink_metadata().is_ok() {
+        return Ok(());
     }
+    let file = match open::path(from, Symlink::Refuse) {
+        Ok(Opened::File(file)) => file,
+        Ok(Opened::Folder | Opened::Other) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (Some(folder), Some(name)) = (to.parent(), to.file_name()) else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let draft = folder.join(format!(".{}.new", name.to_string_lossy()));
+    let mut copy: File =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    if io::copy(&mut file.take(MOST + 1), &mut copy)? > MOST {
+        std::fs::remove_file(&draft)?;
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    std::fs::rename(draft, to)
 }
 
 #[cfg(test)]
@@ -58,24 +59,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_and_the_plan_come_along_once_and_no_link_does() {
+    fn outputs_and_the_plan_come_along_and_no_link_does() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-        std::fs::create_dir_all(from.join(OUTPUTS)).unwrap();
-        std::fs::write(from.join(OUTPUTS).join("terminal_output_1.txt"), "all").unwrap();
+        std::fs::create_dir_all(from.join(OUTPUTS).join("folder")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", from.join(OUTPUTS).join("out")).unwrap();
         std::fs::write(from.join(PLAN), "[]").unwrap();
         std::fs::write(from.join("acp"), "secret").unwrap();
-        for _ in 0..2 {
+        let mut names = Vec::new();
+        for name in ["1.txt", "2.txt"] {
+            std::fs::write(from.join(OUTPUTS).join(name), name).unwrap();
+            names.push(name);
             copy(&from, &to).unwrap();
-            assert_eq!(
-                std::fs::read_to_string(to.join(OUTPUTS).join("terminal_output_1.txt")).unwrap(),
-                "all"
-            );
-            assert_eq!(std::fs::read_to_string(to.join(PLAN)).unwrap(), "[]");
             assert_eq!(folder::names(&to).unwrap(), [PLAN, OUTPUTS]);
-            assert_eq!(folder::names(&to.join(OUTPUTS)).unwrap(), ["terminal_output_1.txt"]);
+            assert_eq!(folder::names(&to.join(OUTPUTS)).unwrap(), names);
+            assert_eq!(std::fs::read_to_string(to.join(OUTPUTS).join(name)).unwrap(), name);
         }
         copy(&from, &from).unwrap();
+        copy(&dir.path().join("none"), &dir.path().join("other")).unwrap();
+        assert!(!dir.path().join("other").exists());
     }
 }
