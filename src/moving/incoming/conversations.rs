@@ -9,6 +9,7 @@ use types::conversation::ConversationRecord;
 use types::event::Head;
 use types::log::{Control, LogRecord};
 use types::peer::{self, Moved};
+use types::time::unix_ms;
 use types::{ConversationId, LogId, TenantId};
 
 use super::appending::{Appending, Stop};
@@ -26,6 +27,8 @@ const EVENTS: &str = "events";
 const MOST_STATE: u64 = LARGEST as u64;
 /// Of an event; what a record adds to it is little.
 const MOST_EVENT: u64 = LARGEST as u64;
+
+const MOST_LEASE: u64 = 64 << 10;
 
 /// As deep as JSON is read, less what is around an event in a page of them.
 const DEEPEST: usize = 120;
@@ -100,6 +103,10 @@ async fn one(
     if !folder::is_folder(from) {
         return Err(Failure::LeftOut("it is no folder".to_owned()));
     }
+    if is_held(from) {
+        let why = "the other server has it still: stop that one, and bring it again a minute later";
+        return Err(Failure::LeftOut(why.to_owned()));
+    }
     let Moved { mut record, mut brought, notes } = read(from, id)?;
     record.tenant = tenant.clone();
     opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)?;
@@ -133,6 +140,14 @@ async fn one(
         store.keep(&record).await?;
     }
     Ok(is_new)
+}
+
+/// Whether the peer may write it: until its lease ends.
+fn is_held(from: &Path) -> bool {
+    let Ok(lease) = folder::text(&from.join("owner_lease.json"), MOST_LEASE) else { return false };
+    let lease = serde_json::from_str::<serde_json::Value>(&lease).unwrap_or_default();
+    let until = lease.get("expires_at").and_then(serde_json::Value::as_f64);
+    until.is_some_and(|until| until * 1_000.0 > unix_ms() as f64)
 }
 
 fn read(from: &Path, id: ConversationId) -> Result<Moved, Failure> {
@@ -217,6 +232,20 @@ mod tests {
         assert_eq!(String::from_utf8(record).unwrap(), wanted);
         for (name, text) in [("torn", "{\"id\": \"e\""), ("none", "{}"), ("list", "[]"), ("two", "{} {}")] {
             assert_eq!(event(&at(name, text), 0).unwrap_err(), "it is no event", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_peer_has_still_is_told_by_its_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_held(dir.path()));
+        for (lease, is_so) in [
+            ("{\"owner_instance_id\": \"a\", \"generation\": 1, \"expires_at\": 1.5}", false),
+            ("{\"owner_instance_id\": \"a\", \"generation\": 1, \"expires_at\": 99999999999.5}", true),
+            ("torn", false),
+        ] {
+            std::fs::write(dir.path().join("owner_lease.json"), lease).unwrap();
+            assert_eq!(is_held(dir.path()), is_so, "{lease}");
         }
     }
 
