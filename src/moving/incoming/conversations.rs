@@ -43,7 +43,14 @@ impl From<ports::Error> for Failure {
     fn from(error: ports::Error) -> Self {
         match error {
             ports::Error::TooLarge(why) => Self::LeftOut(format!("it is more than is taken: {why}")),
-            error => Self::Over(error),
+            // Of one key alone: others may be whole.
+            ports::Error::Internal(why) => {
+                Self::LeftOut(format!("what is stored under its id cannot be used: {why}"))
+            }
+            error @ (ports::Error::Conflict { .. }
+            | ports::Error::NotFound
+            | ports::Error::Unavailable(_)
+            | ports::Error::Full(_)) => Self::Over(error),
         }
     }
 }
