@@ -42,10 +42,12 @@ pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
+        sandbox_storage: cluster.sandbox_storage,
     });
     let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
     let conversations = cluster.workspaces_root.join(".manyhands/conversations");
-    let config = serving::control(&config, conversations, mode, cluster.tenant_budget_usd, outbound);
+    let (budget, worktrees) = (cluster.tenant_budget_usd, settings.conversation_worktree_root.clone());
+    let config = serving::control(&config, conversations, worktrees, mode, budget, outbound);
     let connection = super::connect(&cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;

@@ -8,7 +8,7 @@ use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
 use types::event::Head;
 use types::log::{Control, LogRecord};
-use types::peer::{self, Moved};
+use types::peer::{self, Lineage, Moved};
 use types::time::unix_ms;
 use types::{ConversationId, LogId, TenantId};
 
@@ -114,7 +114,7 @@ async fn one(
         let why = "the other server has it still: stop that one, and bring it again a minute later";
         return Err(Failure::LeftOut(why.to_owned()));
     }
-    let Moved { mut record, mut brought, notes } = read(from, id)?;
+    let Moved { head_is_empty, mut record, mut brought, notes } = read(from, id)?;
     record.tenant = tenant.clone();
     opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)?;
     record.sandbox = store.sandbox_of(&record).await?;
@@ -124,7 +124,18 @@ async fn one(
 
     let log = LogId::conversation(&record.sandbox, id);
     let mut appending = Appending::open(store.ports.log.clone(), log).await?;
-    events(&mut appending, &from.join(EVENTS), id, report).await?;
+    let mut lineage = Lineage::new(brought.leaf_event_id.as_deref(), head_is_empty);
+    events(&mut appending, &from.join(EVENTS), id, &mut lineage, report).await?;
+    if lineage.has_lost_head() {
+        report.note(
+            &format!("conversation {id}"),
+            "where it stands is not among its events: it goes on from the last one",
+        );
+        brought.leaf_event_id = None;
+    }
+    if let Some(moved) = lineage.moved() {
+        appending.add(control(&moved)?).await?;
+    }
     let mut said = control(&Control::Brought(Box::new(brought.clone())))?;
     if fits(said.len()).is_err() {
         report.note(&format!("conversation {id}"), "what is not known here is more than is kept of it");
@@ -171,6 +182,7 @@ async fn events(
     appending: &mut Appending,
     from: &Path,
     id: ConversationId,
+    lineage: &mut Lineage,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let names = folder::names(from).map_err(|why| Failure::LeftOut(format!("{EVENTS}: {why}")))?;
@@ -188,7 +200,7 @@ async fn events(
     let mut progress = Progress::new("events", numbered.len());
     let mut count = 0;
     for name in numbered.values() {
-        match event(&from.join(name), count) {
+        match event(&from.join(name), count, lineage) {
             Ok(record) => {
                 appending.add(record).await?;
                 count += 1;
@@ -201,7 +213,7 @@ async fn events(
 }
 
 /// The record of an event, its text as it was written.
-fn event(path: &Path, number: u64) -> Result<Vec<u8>, String> {
+fn event(path: &Path, number: u64, lineage: &mut Lineage) -> Result<Vec<u8>, String> {
     let text = folder::text(path, MOST_EVENT).map_err(|why: Unread| why.to_string())?;
     let text = peer::compact(&text);
     let is_event = Head::of(&text).is_ok();
@@ -213,6 +225,7 @@ fn event(path: &Path, number: u64) -> Result<Vec<u8>, String> {
     }
     let record = format!(r#"{{"n":{number},"event":{text}}}"#).into_bytes();
     fits(record.len()).map_err(|why| why.to_string())?;
+    lineage.add(&text);
     Ok(record)
 }
 
@@ -233,12 +246,13 @@ mod tests {
             dir.path().join(name)
         };
         let written = "{\n \"id\": \"e\", \"kind\": \"FromTheFuture\", \"timestamp\": \"t\", \"n\": 1.50, \"é\": \"\\u00e9 \"\n}";
-        let record = event(&at("a", written), 3).unwrap();
+        let mut lineage = Lineage::new(None, false);
+        let record = event(&at("a", written), 3, &mut lineage).unwrap();
         let wanted =
             r#"{"n":3,"event":{"id":"e","kind":"FromTheFuture","timestamp":"t","n":1.50,"é":"\u00e9 "}}"#;
         assert_eq!(String::from_utf8(record).unwrap(), wanted);
         for (name, text) in [("torn", "{\"id\": \"e\""), ("none", "{}"), ("list", "[]"), ("two", "{} {}")] {
-            assert_eq!(event(&at(name, text), 0).unwrap_err(), "it is no event", "{name}");
+            assert_eq!(event(&at(name, text), 0, &mut lineage).unwrap_err(), "it is no event", "{name}");
         }
     }
 

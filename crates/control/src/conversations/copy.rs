@@ -225,6 +225,8 @@ impl Which {
     fn has_control(&self, control: &Control) -> bool {
         match control {
             Control::Usage(_) | Control::Models { .. } => self.has_costs,
+            // What another server said of all of it.
+            Control::Brought(_) => self.has_costs && self.branch.is_none(),
             // A branch alone ends with its head.
             Control::Head { .. } => self.branch.is_none(),
             // They are of the workers that wrote them, and of an earlier copy.

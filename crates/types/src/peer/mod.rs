@@ -6,9 +6,11 @@
 //! out again in the same file. Secrets pass through as they are: who calls opens and seals them.
 
 mod fields;
+mod lineage;
 mod read;
 mod write;
 
 pub use fields::{compact, depth, event_file, event_of_file};
+pub use lineage::Lineage;
 pub use read::{Moved, Unreadable, read};
 pub use write::{Files, Written, write};

@@ -23,6 +23,8 @@ const MAX_ITERATIONS: u64 = 500;
 /// A conversation on its way in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moved {
+    /// Whether it stands before its first event, with others behind.
+    pub head_is_empty: bool,
     /// Secrets as they are in the files. Its tenant and its sandbox are the default ones.
     pub record: ConversationRecord,
     pub brought: Brought,
@@ -113,9 +115,11 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
         forked_from_conversation_id: meta.take("forked_from_conversation_id"),
         forked_from_event_id: meta.take("forked_from_event_id"),
         launched_agent_profile: launched,
+        worktree: None,
         undelivered: None,
         refused: None,
     };
+    let head_is_empty = state.take("head_is_empty").unwrap_or(false);
     let announced = announced(&mut state);
     let brought = Brought {
         status: state.take::<Status>("execution_status").unwrap_or_default(),
@@ -124,9 +128,9 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
         stats: state.take("stats").unwrap_or_default(),
         announced,
         meta: without(meta, &["updated_at", "conversation_id"]),
-        state: without(state, &["persistence_dir", "head_is_empty"]),
+        state: without(state, &["persistence_dir"]),
     };
-    Ok(Moved { record, brought, notes })
+    Ok(Moved { head_is_empty, record, brought, notes })
 }
 
 /// What is now stands in the one file, and what was asked for in the other.

@@ -93,7 +93,7 @@ fn state(conversation: &Written<'_>) -> Result<String> {
     state.some("hook_config", &hooks(conversation))?;
     state.some("last_user_message_id", &projection.last_user_message_id)?;
     state.some("leaf_event_id", &projection.leaf_event_id)?;
-    state.field("head_is_empty", &false)?;
+    state.field("head_is_empty", &projection.head_is_empty)?;
     state.field("stats", &projection.stats)?;
     state.field("secret_registry", &json!({"secret_sources": record.secrets}))?;
     state.field("tags", tags(conversation))?;
