@@ -20,6 +20,11 @@ pub struct Brought {
     pub stats: Stats,
     /// Of [`crate::announced::KEYS`].
     pub announced: Map<String, Value>,
+    /// Tools of its agent that are not there here, with the parameters that they had; and those that are named by a class alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub built_in_tools: Vec<Value>,
     /// What else stood in the other server's files, as it was written there: nothing here reads it, and it goes along when the
     /// conversation moves out again.
     pub meta: BTreeMap<String, String>,

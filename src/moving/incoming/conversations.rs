@@ -14,7 +14,7 @@ use types::{ConversationId, LogId, TenantId};
 
 use super::appending::{Appending, Stop};
 use super::folder::{self, Unread};
-use super::opened;
+use super::{opened, unknown_tools};
 use crate::moving::files;
 use crate::moving::progress::Progress;
 use crate::moving::report::Report;
@@ -116,6 +116,11 @@ async fn one(
     }
     let Moved { head_is_empty, mut record, mut brought, notes } = read(from, id)?;
     record.tenant = tenant.clone();
+    let unknown = unknown_tools::leave_out(&mut record.agent, &mut brought);
+    if !unknown.is_empty() {
+        report
+            .note(&format!("conversation {id}"), format!("its agent goes on without {}", unknown.join(", ")));
+    }
     opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)?;
     record.sandbox = store.sandbox_of(&record).await?;
     for note in notes {

@@ -6,6 +6,7 @@ mod conversations;
 mod extensions;
 mod kept;
 mod opened;
+mod unknown_tools;
 
 use types::TenantId;
 

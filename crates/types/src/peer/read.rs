@@ -127,6 +127,8 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
         leaf_event_id: state.take("leaf_event_id"),
         stats: state.take("stats").unwrap_or_default(),
         announced,
+        tools: Vec::new(),
+        built_in_tools: Vec::new(),
         meta: without(meta, &["updated_at", "conversation_id"]),
         state: without(state, &["persistence_dir"]),
     };

@@ -74,7 +74,7 @@ fn state(conversation: &Written<'_>) -> Result<String> {
     let rest = brought.map(|brought| &brought.state);
     let mut state = Object::default();
     state.field("id", &record.id)?;
-    state.field("agent", &record.agent)?;
+    state.field("agent", &with_all_tools(&record.agent, *brought))?;
     state.field("workspace", &record.workspace)?;
     state.field("persistence_dir", persistence_dir)?;
     state.field("max_iterations", &record.max_iterations)?;
@@ -98,6 +98,18 @@ fn state(conversation: &Written<'_>) -> Result<String> {
     state.field("secret_registry", &json!({"secret_sources": record.secrets}))?;
     state.field("tags", tags(conversation))?;
     end(state, rest, &["confirmation_policy", "security_analyzer"])
+}
+
+/// Also with those that were not there here.
+fn with_all_tools(agent: &Value, brought: Option<&Brought>) -> Value {
+    let mut agent = agent.clone();
+    let Some(brought) = brought else { return agent };
+    for (list, more) in [("tools", &brought.tools), ("include_default_tools", &brought.built_in_tools)] {
+        if let Some(tools) = agent.get_mut(list).and_then(Value::as_array_mut) {
+            tools.extend(more.iter().filter(|tool| !tools.contains(tool)).cloned().collect::<Vec<_>>());
+        }
+    }
+    agent
 }
 
 fn end(mut object: Object, rest: Option<&BTreeMap<String, String>>, said: &[&str]) -> Result<String> {
@@ -176,6 +188,22 @@ mod tests {
         });
         let files = written.unwrap();
         assert_eq!(read(moved.record.id, &files.meta, &files.state), Ok(moved));
+    }
+
+    #[test]
+    fn tools_that_were_not_there_here_go_out_again() {
+        let mut moved = moved();
+        moved.brought.tools = vec![json!({"name": "of_the_future", "params": {}})];
+        let projection = projection(&moved.brought);
+        let written = Written {
+            record: &moved.record,
+            projection: &projection,
+            brought: Some(&moved.brought),
+            persistence_dir: "x",
+            updated_at: "y",
+        };
+        let state: Value = serde_json::from_str(&write(&written).unwrap().state).unwrap();
+        assert_eq!(state["agent"]["tools"], json!([{"name": "of_the_future", "params": {}}]));
     }
 
     #[test]
