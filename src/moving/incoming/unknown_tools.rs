@@ -11,7 +11,7 @@ pub fn leave_out(agent: &mut Value, brought: &mut Brought) -> Vec<String> {
     let mut split = |list: &str, left_out: &mut Vec<Value>| {
         let Some(tools) = agent.get_mut(list).and_then(Value::as_array_mut) else { return };
         let (known, unknown): (Vec<Value>, Vec<Value>) =
-            tools.drain(..).partition(|tool| name_of(tool).is_none_or(|name| catalogue.find(name).is_ok()));
+            tools.drain(..).partition(|tool| name_of(tool).is_none_or(|name| catalogue.has(name)));
         names.extend(unknown.iter().filter_map(name_of).map(str::to_owned));
         (*tools, *left_out) = (known, unknown);
     };

@@ -106,7 +106,8 @@ fn with_all_tools(agent: &Value, brought: Option<&Brought>) -> Value {
     let Some(brought) = brought else { return agent };
     for (list, more) in [("tools", &brought.tools), ("include_default_tools", &brought.built_in_tools)] {
         if let Some(tools) = agent.get_mut(list).and_then(Value::as_array_mut) {
-            tools.extend(more.iter().filter(|tool| !tools.contains(tool)).cloned().collect::<Vec<_>>());
+            let missing: Vec<Value> = more.iter().filter(|tool| !tools.contains(tool)).cloned().collect();
+            tools.extend(missing);
         }
     }
     agent
