@@ -136,6 +136,7 @@ def main(output: Path) -> None:
     peer.stop()
     model.shutdown()
     copy(folder, output, expected, f"http://127.0.0.1:{model.server_port}/v1")
+    shutil.rmtree(folder)
 
 
 def keep(peer: Peer, folder: Path, llm: dict) -> None:

@@ -61,13 +61,13 @@ impl Catalogue {
         &self.0
     }
 
-    /// The tool of this registry name (`file_editor`) or class name (`FileEditorTool`).
     /// Whether an agent can have a tool of this name, or of this class.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_ok()
     }
 
+    /// The tool of this registry name (`file_editor`) or class name (`FileEditorTool`).
     pub(crate) fn find(&self, name: &str) -> Result<&Entry, Error> {
         let class = name.strip_suffix("Tool");
         let found = self.0.iter().find(|entry| entry.name == name || Some(entry.class) == class);
