@@ -58,8 +58,12 @@ impl EventSummary {
     /// `None` for a record that is no bash event.
     pub fn of(prev: Seq, seq: Seq, record: &[u8]) -> Option<Self> {
         let mut head = [0; LONGEST_HEAD];
-        let glance: Glance =
-            serde_json::from_slice(head_of_output(record, &mut head).unwrap_or(record)).ok()?;
+        let head = head_of_output(record, &mut head).and_then(|head| serde_json::from_slice(head).ok());
+        // What was brought from another server has its fields in another order.
+        let glance: Glance = match head {
+            Some(glance) => glance,
+            None => serde_json::from_slice(record).ok()?,
+        };
         Some(Self {
             seq,
             prev,
@@ -100,6 +104,11 @@ mod tests {
             "exit_code":0,"stdout":"x","stderr":null}"#;
         let entry = EventSummary::of(Seq(1), Seq(2), output).unwrap();
         assert!(entry.last && entry.order == 2 && entry.command.is_some());
+        let of_another = br#"{"id":"07ac6a83849c480d8f581bedf4fb69a1","timestamp":"2026-11-23T00:56:05.462770Z",
+            "command_id":"5a502812f4634d7eafd6bc0b11d74ecf","order":2,"exit_code":0,"stdout":"x","stderr":null,"kind":"BashOutput"}"#;
+        let brought =
+            EventSummary { len: output.len(), ..EventSummary::of(Seq(1), Seq(2), of_another).unwrap() };
+        assert_eq!(brought, entry);
         assert_eq!(EventSummary::of(Seq(1), Seq(2), b"{}"), None);
         assert_eq!(EventSummary::of(Seq(1), Seq(2), br#"{"order":2,"stdout":"x"}"#), None);
         assert_eq!(EventSummary::of(Seq(1), Seq(2), b"{"), None);
