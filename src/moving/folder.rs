@@ -1,7 +1,9 @@
-//! Reading folders of another server: up to a bound, and following no link.
+//! Folders of another server: read up to a bound, and written into, following no link below their root.
 
+use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use tools::open::{self, Symlink};
 
@@ -22,7 +24,7 @@ pub enum Unread {
     #[error("it is no text")]
     NoText,
     #[error("it cannot be read: {0}")]
-    Io(io::Error),
+    Io(#[from] io::Error),
 }
 
 impl Unread {
@@ -36,26 +38,51 @@ impl Unread {
     }
 }
 
+/// The path `inside` of a folder, where all above it are folders and none a link to one.
+///
+/// # Errors
+/// One is missing, or is something else.
+pub fn below(root: &Path, inside: &str) -> Result<PathBuf, Unread> {
+    let mut path = root.to_owned();
+    for (above, part) in Path::new(inside).iter().enumerate() {
+        if above > 0 {
+            look(&path)?;
+        }
+        path.push(part);
+    }
+    Ok(path)
+}
+
+fn look(folder: &Path) -> Result<(), Unread> {
+    match folder.symlink_metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Unread::NoFile),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(Unread::Missing),
+        Err(error) => Err(Unread::Io(error)),
+    }
+}
+
 /// A text file of at most `most` bytes.
 ///
 /// # Errors
 /// Why it is left out.
-pub fn text(path: &Path, most: u64) -> Result<String, Unread> {
-    let bytes = open::content(path, Symlink::Refuse, most).map_err(|error| Unread::of(error, most))?;
+pub fn text(root: &Path, inside: &str, most: u64) -> Result<String, Unread> {
+    let path = below(root, inside)?;
+    let bytes = open::content(&path, Symlink::Refuse, most).map_err(|error| Unread::of(error, most))?;
     String::from_utf8(bytes).map_err(|_| Unread::NoText)
 }
 
-/// The names in a folder, sorted; none where there is no folder. Names that are no text are left out.
+/// The names in a folder, sorted; none where there is no folder. Names that are no text are left out. `inside` may be empty.
 ///
 /// # Errors
 /// Why they are left out.
-pub fn names(folder: &Path) -> Result<Vec<String>, Unread> {
-    match folder.symlink_metadata() {
-        Ok(found) if found.is_dir() => {}
-        Ok(_) => return Err(Unread::NoFile),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Unread::Io(error)),
-    }
+pub fn names(root: &Path, inside: &str) -> Result<Vec<String>, Unread> {
+    let found = below(root, inside).and_then(|folder| look(&folder).map(|()| folder));
+    let folder = match found {
+        Ok(folder) => folder,
+        Err(Unread::Missing) => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Unread::Io)? {
         let entry = entry.map_err(Unread::Io)?;
@@ -66,6 +93,24 @@ pub fn names(folder: &Path) -> Result<Vec<String>, Unread> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Makes the folders of `inside` that are missing, for their owner alone; `root` as well, wherever that leads.
+///
+/// # Errors
+/// Those of the system; one of them is something else.
+pub fn make(root: &Path, inside: &str) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+    let mut path = root.to_owned();
+    for part in Path::new(inside) {
+        path.push(part);
+        match look(&path) {
+            Ok(()) => {}
+            Err(Unread::Missing) => DirBuilder::new().mode(0o700).create(&path)?,
+            Err(why) => return Err(io::Error::other(format!("{}: {why}", path.display()))),
+        }
+    }
+    Ok(path)
 }
 
 /// Whether it is a folder itself, and no link to one.
@@ -87,15 +132,19 @@ mod tests {
         let huge = std::fs::File::create(at("huge")).unwrap();
         huge.set_len(2 << 30).unwrap();
         std::fs::write(at("bytes"), [0xff]).unwrap();
-        assert_eq!(text(&at("a"), 4).unwrap(), "text");
-        assert!(matches!(text(&at("a"), 3), Err(Unread::TooLarge(3))));
-        assert!(matches!(text(&at("link"), 4), Err(Unread::NoFile)));
-        assert!(matches!(text(&at("huge"), 1 << 20), Err(Unread::TooLarge(_))));
-        assert!(matches!(text(&at("bytes"), 4), Err(Unread::NoText)));
-        assert!(matches!(text(&at("none"), 4), Err(Unread::Missing)));
-        assert!(matches!(names(&at("folder")), Err(Unread::NoFile)));
-        assert_eq!(names(dir.path()).unwrap(), ["a", "bytes", "folder", "huge", "link"]);
-        assert_eq!(names(&at("none")).unwrap(), Vec::<String>::new());
+        let root = dir.path();
+        assert_eq!(text(root, "a", 4).unwrap(), "text");
+        assert!(matches!(text(root, "a", 3), Err(Unread::TooLarge(3))));
+        assert!(matches!(text(root, "link", 4), Err(Unread::NoFile)));
+        assert!(matches!(text(root, "folder/a", 4), Err(Unread::NoFile)), "a link on the way");
+        assert!(matches!(text(root, "huge", 1 << 20), Err(Unread::TooLarge(_))));
+        assert!(matches!(text(root, "bytes", 4), Err(Unread::NoText)));
+        assert!(matches!(text(root, "none/at/all", 4), Err(Unread::Missing)));
+        assert!(matches!(names(root, "folder"), Err(Unread::NoFile)));
+        assert_eq!(names(root, "").unwrap(), ["a", "bytes", "folder", "huge", "link"]);
+        assert_eq!(names(root, "none").unwrap(), Vec::<String>::new());
+        assert!(make(root, "folder/new").is_err() && !at("new").exists());
+        assert!(make(root, "b/c").unwrap().is_dir() && make(root, "b/c").is_ok());
         assert!(is_folder(dir.path()) && !is_folder(&at("folder")));
     }
 }

@@ -9,15 +9,19 @@
 //! ```
 //!
 //! Everything goes through the ports that a server uses, so it lands in files of one process or in NATS alike. Files belong
-//! to one process: while a server has them, nothing is moved. In a cluster this is one more gateway for as long as it takes.
+//! to one process: while a server has them, nothing is moved. In a cluster this has a gateway's part of the store, and serves
+//! nobody.
 //!
 //! **Twice is once.** What is here stays as it is, and what is there already is passed over, so the same command can be given
 //! again: after it was cut off, or when a key is known that it had lacked. Of a conversation the log is written first, by
-//! [`ports::log::LogWriter`] with an epoch before that of any worker, and the record last: until then nobody sees it. What an
-//! earlier attempt has stored of the log is compared with the files, event by event; where it is something else, or a worker
-//! has written, the conversation is left alone. Nothing is ever removed here: the peer's own files may lie in the same folder.
+//! [`ports::log::LogWriter`] with an epoch before that of any worker, and the record last: until then nobody sees it, and
+//! what a cut-off attempt has left of the log is written anew. Where a worker has written, the conversation is left alone. No
+//! file is removed: the peer's own may lie in the same folder. What goes out twice is compared with what was written the
+//! first time (`outgoing/ledger.rs`): the peer may have gone on there.
 //!
-//! **What is read is not trusted.** Files are opened without following a link at their end, folders likewise, and read up to a
+//! **Keys.** Nothing comes in where the secret key that is set is not that of the server here (`keys.rs`).
+//!
+//! **What is read is not trusted.** Below the folders that are named no link is followed, and files are read up to a
 //! bound. What cannot be read is told by its name and left out; of a conversation that is an event, or all of it where
 //! it has no agent or a key that does not open. All else goes on. The command then ends with a status other than 0.
 //!
@@ -27,6 +31,7 @@
 mod files;
 mod folder;
 mod incoming;
+mod keys;
 mod outgoing;
 mod progress;
 mod report;
@@ -48,8 +53,8 @@ pub use store::Where;
 pub struct ImportOptions {
     /// The folder with `conversations` and `bash_events` of the other server; as a rule `workspace`
     workspace: PathBuf,
-    /// Its settings, profiles, secrets and extensions [default: .openhands in the workspace, else OH_PERSISTENCE_DIR, else
-    /// ~/.openhands]
+    /// Its settings, profiles, secrets and extensions [default: .openhands in the workspace; where that has none and
+    /// the tenant is the default one, OH_PERSISTENCE_DIR, else ~/.openhands]
     #[arg(long)]
     home: Option<PathBuf>,
     /// Its conversations, where they are elsewhere
@@ -65,7 +70,7 @@ pub struct ImportOptions {
 
 #[derive(clap::Args)]
 pub struct ExportOptions {
-    /// Where to write: a new or empty folder, or one that was exported to before
+    /// Where to write: a new or empty folder, or one that the same tenant was exported to before
     folder: PathBuf,
     /// Whose things are written
     #[arg(long, default_value = "default", value_parser = tenant)]
@@ -80,6 +85,12 @@ fn tenant(name: &str) -> Result<TenantId, String> {
 const KINDS: [(ExtensionKind, &str); 2] =
     [(ExtensionKind::Skill, "skills"), (ExtensionKind::Plugin, "plugins")];
 
+const CONVERSATIONS: &str = "conversations";
+const BASH_EVENTS: &str = "bash_events";
+/// What the peer calls `OH_PERSISTENCE_DIR`, and what it has there where it is that.
+const HOME: &str = ".openhands";
+const SETTINGS: [&str; 3] = ["settings.json", "secrets.json", "profiles"];
+
 /// The list of what is installed, beside its folders.
 const INSTALLED: &str = ".installed.json";
 
@@ -93,20 +104,41 @@ struct Source {
 }
 
 impl Source {
-    fn of(options: &ImportOptions, settings: &Settings) -> Self {
-        let workspace = &options.workspace;
-        let within = workspace.join(".openhands");
-        let usual = settings.extensions.home.persistence.clone();
-        let has_settings =
-            ["settings.json", "secrets.json", "profiles"].iter().any(|name| within.join(name).exists());
-        let home = options.home.clone().unwrap_or(if has_settings { within.clone() } else { usual });
-        Self {
-            conversations: options.conversations.clone().unwrap_or_else(|| workspace.join("conversations")),
-            bash_events: options.bash_events.clone().unwrap_or_else(|| workspace.join("bash_events")),
-            places: [home.join("workspaces.json"), within.join("workspaces.json")],
+    fn of(options: &ImportOptions, settings: &Settings) -> anyhow::Result<Self> {
+        // Whoever names a link means where it leads.
+        let named = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+        let workspace = named(&options.workspace)?;
+        let given = |path: &Option<PathBuf>, name: &str| match path {
+            Some(path) => named(path),
+            None => Ok(workspace.join(name)),
+        };
+        let within = workspace.join(HOME);
+        let home = match &options.home {
+            Some(home) => named(home)?,
+            None => home_of(&workspace, &options.tenant, settings),
+        };
+        Ok(Self {
+            conversations: given(&options.conversations, CONVERSATIONS)?,
+            bash_events: given(&options.bash_events, BASH_EVENTS)?,
+            places: [home.clone(), within],
             home,
-        }
+        })
     }
+}
+
+/// Where settings and secrets are that nobody has named. Those of whoever gives the command are nobody else's: they are taken for
+/// the one tenant that the peer has, and not where an export says that it has none.
+fn home_of(workspace: &Path, tenant: &TenantId, settings: &Settings) -> PathBuf {
+    let within = workspace.join(HOME);
+    let has_settings = SETTINGS
+        .iter()
+        .any(|name| folder::is_folder(&within) && within.join(name).symlink_metadata().is_ok());
+    let is_export = workspace.join(outgoing::MARK).symlink_metadata().is_ok();
+    if has_settings || is_export || *tenant != TenantId::default() {
+        return within;
+    }
+    let usual = &settings.extensions.home.persistence;
+    usual.canonicalize().unwrap_or_else(|_| usual.clone())
 }
 
 /// Brings everything here that is not here yet.
@@ -115,7 +147,8 @@ impl Source {
 /// The store or the folder cannot be used.
 pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(options.workspace.is_dir(), "{} is no folder", options.workspace.display());
-    let source = Source::of(options, &settings);
+    let source = Source::of(options, &settings)?;
+    eprintln!("settings, secrets and extensions are those in {}", source.home.display());
     moved(settings, to, async |store| incoming::bring(store, &source, &options.tenant).await)
 }
 
@@ -124,8 +157,8 @@ pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow:
 /// # Errors
 /// The store or the folder cannot be used.
 pub fn export(options: &ExportOptions, settings: Settings, from: Where) -> anyhow::Result<ExitCode> {
-    outgoing::check(&options.folder)?;
     let folder = std::path::absolute(&options.folder)?;
+    outgoing::check(&folder, &options.tenant)?;
     moved(settings, from, async |store| outgoing::carry(store, &folder, &options.tenant).await)
 }
 

@@ -40,6 +40,18 @@ impl Report {
         self.tell(format!("left out: {name}: {why}"));
     }
 
+    /// What the store does not take: that thing is left out, unless the store takes nothing at all.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn refused(&mut self, kind: &'static str, name: &str, refusal: &Refusal) -> anyhow::Result<()> {
+        if matches!(refusal, Refusal::Fault(_) | Refusal::Damaged | Refusal::WrongKey) {
+            return Err(over(refusal));
+        }
+        self.left_out(kind, name, over(refusal));
+        Ok(())
+    }
+
     /// Something about a thing that was moved.
     pub fn note(&mut self, name: &str, what: impl std::fmt::Display) {
         self.tell(format!("note: {name}: {what}"));

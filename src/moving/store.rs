@@ -103,13 +103,13 @@ impl Store {
         }
     }
 
-    /// To be called when its record is stored.
+    /// To be called when its record is stored. Whether its sandbox stays for it: it may be on the point of being deleted.
     ///
     /// # Errors
-    /// Those of the store; `Unavailable` where its sandbox is being deleted.
-    pub async fn keep(&self, record: &ConversationRecord) -> ports::Result<()> {
+    /// Those of the store.
+    pub async fn keep(&self, record: &ConversationRecord) -> ports::Result<bool> {
         match &self.kind {
-            Kind::Files(_) => Ok(()),
+            Kind::Files(_) => Ok(true),
             #[cfg(feature = "cluster")]
             Kind::Cluster(member) => member.keep(record).await,
         }

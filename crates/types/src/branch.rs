@@ -24,7 +24,7 @@ pub struct Branch(HashSet<Key>);
 
 /// An id, or the digest of one that is no UUID. Who makes two ids of one digest deceives nobody but himself: each log is
 /// compared with itself.
-type Key = u128;
+pub(crate) type Key = u128;
 
 impl Tree {
     /// Takes in the next event of the log, as it is stored. What has no id is no event.
@@ -89,7 +89,7 @@ impl Branch {
     }
 }
 
-fn key(id: &str) -> Key {
+pub(crate) fn key(id: &str) -> Key {
     let mut buffer = Uuid::encode_buffer();
     match Uuid::parse_str(id) {
         Ok(uuid) if *uuid.hyphenated().encode_lower(&mut buffer) == *id => uuid.as_u128(),

@@ -1,13 +1,16 @@
-//! Appending to a log what is not in it yet, as the writer before all workers.
+//! Appending to a log as the writer before all workers.
+//!
+//! An import that is cut off leaves a part of a log, with a fence of this writer at its front and of no other. Of a conversation
+//! that part is dropped, and the log written anew: until its record is there nobody has seen any of it. So it does not matter
+//! whether the files were changed in between. Commands have no record that says that all of them came; they are added behind
+//! those that are there, as long as no worker has written any.
 
-use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::EventLog;
 use ports::log::{LogWriter, Loss, Trouble};
 use ports::retry::Backoff;
+use ports::{EventLog, Record};
 use tokio::time::Instant;
 use types::log::{Control, LogRecord};
 use types::{Epoch, LogId};
@@ -28,7 +31,7 @@ const BEFORE_ALL_WORKERS: Epoch = Epoch(0);
 pub enum Stop {
     #[error("it was used here already, and stays as it is")]
     Used,
-    #[error("something else is stored under its id")]
+    #[error("somebody else writes it at the same time")]
     Other,
     #[error("it is more than is taken: {0}")]
     Refused(String),
@@ -36,75 +39,111 @@ pub enum Stop {
     Store(#[from] ports::Error),
 }
 
-/// A log that is written from its beginning to its end; what an earlier attempt has stored is compared and passed over.
 pub struct Appending {
-    /// `None` where a worker has written: then it is only compared.
-    writer: Option<LogWriter>,
-    /// Of the records that are there and were not come to yet, but for fences.
-    there: VecDeque<u64>,
+    writer: LogWriter,
     waiting: Vec<Vec<u8>>,
     size: usize,
 }
 
 impl Appending {
-    /// # Errors
-    /// Those of the store.
-    pub async fn open(log: Arc<dyn EventLog>, id: LogId) -> Result<Self, Stop> {
-        let mut there = VecDeque::new();
-        let visit = |record: &ports::Record| {
-            if !is_fence(&record.payload) {
-                there.push_back(hash(&record.payload));
-            }
-        };
-        let writer = match LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await {
-            Ok(writer) => Some(writer),
-            Err(Trouble::Lost(Loss::Fenced)) => None,
-            Err(trouble) => return Err(stop(trouble)),
-        };
-        Ok(Self { writer, there, waiting: Vec::new(), size: 0 })
-    }
-
-    /// The next record. It is stored with others, at [`Appending::end`] at the latest. Whether it was not there yet.
+    /// A log from its beginning: what an earlier attempt has left of it is dropped.
     ///
     /// # Errors
-    /// `Other` where another one is in its place, `Used` where it belongs to a worker; those of the store.
-    pub async fn add(&mut self, record: Vec<u8>) -> Result<bool, Stop> {
-        match self.there.pop_front() {
-            Some(there) if there == hash(&record) => return Ok(false),
-            _ if self.writer.is_none() => return Err(Stop::Used),
-            Some(_) => return Err(Stop::Other),
-            None => {}
+    /// `Used` where somebody else has written; those of the store.
+    pub async fn anew(log: Arc<dyn EventLog>, id: LogId) -> Result<Self, Stop> {
+        let (mut records, mut is_ours) = (0_usize, true);
+        let visit = |record: &Record| {
+            is_ours &= records > 0 || is_fence(&record.payload);
+            records += 1;
+        };
+        let mut writer = LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await.map_err(stop)?;
+        if !is_ours {
+            return Err(Stop::Used);
         }
+        if records > 1 {
+            in_time(&mut writer, async |writer| writer.drop_front(None).await).await?;
+        }
+        Ok(Self::with(writer))
+    }
+
+    /// A log behind what is there, each record of which is shown to `visit`; `None` where a worker has written it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn behind(
+        log: Arc<dyn EventLog>,
+        id: LogId,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Self>, Stop> {
+        let visit = |record: &Record| {
+            if !LogRecord::is_control(&record.payload) {
+                visit(&record.payload);
+            }
+        };
+        match LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await {
+            Ok(writer) => Ok(Some(Self::with(writer))),
+            Err(Trouble::Lost(Loss::Fenced)) => Ok(None),
+            Err(trouble) => Err(stop(trouble)),
+        }
+    }
+
+    fn with(writer: LogWriter) -> Self {
+        Self { writer, waiting: Vec::new(), size: 0 }
+    }
+
+    /// The next record. It is stored with others, at [`Appending::end`] at the latest.
+    ///
+    /// # Errors
+    /// Those of the store, and what else keeps it from being stored.
+    pub async fn add(&mut self, record: Vec<u8>) -> Result<(), Stop> {
         let is_full = self.waiting.len() >= MOST_RECORDS || self.size + record.len() > MOST_BYTES;
         if is_full {
             self.flush().await?;
         }
         self.size += record.len();
         self.waiting.push(record);
-        Ok(true)
+        Ok(())
     }
 
     /// # Errors
-    /// `Other` where more is stored than was to be, and not by a worker; those of the store.
+    /// As [`Appending::add`].
     pub async fn end(mut self) -> Result<(), Stop> {
-        self.flush().await?;
-        if self.there.is_empty() || self.writer.is_none() { Ok(()) } else { Err(Stop::Other) }
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<(), Stop> {
-        let Some(writer) = self.writer.as_mut().filter(|_| !self.waiting.is_empty()) else { return Ok(()) };
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
         self.size = 0;
         let records = self.waiting.drain(..).map(Into::into).collect();
-        let batch = writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
-        let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
-        loop {
-            match writer.store(&batch).await {
-                Ok(_) => return Ok(()),
-                Err(Trouble::NotNow(_)) if Instant::now() < give_up => {
-                    tokio::time::sleep(pauses.pause()).await
-                }
-                Err(trouble) => return Err(stop(trouble)),
-            }
+        let batch = self.writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
+        in_time(&mut self.writer, async |writer| writer.store(&batch).await.map(drop)).await
+    }
+}
+
+/// Whether no worker has written a log.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_unused(log: Arc<dyn EventLog>, id: LogId) -> Result<bool, Stop> {
+    match LogWriter::open(log, id, BEFORE_ALL_WORKERS, |_| {}).await {
+        Ok(_) => Ok(true),
+        Err(Trouble::Lost(Loss::Fenced)) => Ok(false),
+        Err(trouble) => Err(stop(trouble)),
+    }
+}
+
+/// Tries again what does not work now, until it has taken too long.
+async fn in_time(
+    writer: &mut LogWriter,
+    mut work: impl AsyncFnMut(&mut LogWriter) -> Result<(), Trouble>,
+) -> Result<(), Stop> {
+    let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
+    loop {
+        match work(writer).await {
+            Err(Trouble::NotNow(_)) if Instant::now() < give_up => tokio::time::sleep(pauses.pause()).await,
+            outcome => return outcome.map_err(stop),
         }
     }
 }
@@ -124,8 +163,116 @@ fn is_fence(record: &[u8]) -> bool {
         && matches!(LogRecord::decode(record), Ok(LogRecord::Control(Control::Fence { .. })))
 }
 
-fn hash(record: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(record);
-    hasher.finish()
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use ports::doubles::LogDouble;
+    use ports::{Appended, Error};
+    use types::{BashScope, ConversationId, SandboxId, Seq};
+
+    use super::*;
+
+    /// Takes so many appends, and then no more.
+    struct Ending {
+        inner: Arc<dyn EventLog>,
+        appends: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl LogDouble for Ending {
+        fn inner(&self) -> ports::Result<&dyn EventLog> {
+            Ok(&*self.inner)
+        }
+
+        async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> ports::Result<Appended> {
+            let left =
+                self.appends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            left.map_err(|_| Error::Full("the disk is full".to_owned()))?;
+            self.inner.append(log, after, records).await
+        }
+    }
+
+    async fn store() -> (Arc<dyn EventLog>, embedded::Guard, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = embedded::Options::within(dir.path(), embedded::Fsync::Always);
+        let (ports, guard) = embedded::open(options).await.unwrap();
+        (ports.log, guard, dir)
+    }
+
+    fn record(of: &str, n: usize) -> Vec<u8> {
+        format!(r#"{{"n":{n},"event":{{"id":"{of}{n}","kind":"X","timestamp":"t"}}}}"#).into_bytes()
+    }
+
+    async fn events(log: &Arc<dyn EventLog>, id: &LogId) -> Vec<Vec<u8>> {
+        let all = log.read_all(id, Seq::ZERO).await.unwrap();
+        let all = all.into_iter().map(|record| record.payload.to_vec());
+        all.filter(|record| !LogRecord::is_control(record)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_cut_off_is_written_anew_whatever_came_between() {
+        let (log, _guard, _dir) = store().await;
+        let id = LogId::conversation(&SandboxId::shared(), ConversationId::random());
+        let ending = Arc::new(Ending { inner: log.clone(), appends: AtomicUsize::new(2) });
+        let mut cut = Appending::anew(ending, id.clone()).await.unwrap();
+        let mut outcome = Ok(());
+        for n in 0..500 {
+            outcome = outcome.and(cut.add(record("old", n)).await);
+        }
+        assert!(outcome.and(cut.end().await).is_err());
+        assert_eq!(events(&log, &id).await.len(), 400);
+
+        let wanted: Vec<Vec<u8>> = (0..450).map(|n| record("new", n)).collect();
+        for _ in 0..2 {
+            let mut whole = Appending::anew(log.clone(), id.clone()).await.unwrap();
+            for record in &wanted {
+                whole.add(record.clone()).await.unwrap();
+            }
+            whole.end().await.unwrap();
+            assert_eq!(events(&log, &id).await, wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_somebody_else_has_written_is_left_alone() {
+        let (log, _guard, _dir) = store().await;
+        let of = || LogId::conversation(&SandboxId::shared(), ConversationId::random());
+        let copied = of();
+        log.append(&copied, Seq::ZERO, vec![record("copy", 0).into()]).await.unwrap();
+        let worked = of();
+        let mut worker = LogWriter::open(log.clone(), worked.clone(), Epoch(1), |_| {}).await.unwrap();
+        let batch = worker.batch(vec![record("w", 0).into()]).unwrap();
+        worker.store(&batch).await.unwrap();
+        for id in [copied, worked] {
+            let before = log.read_all(&id, Seq::ZERO).await.unwrap();
+            assert!(matches!(Appending::anew(log.clone(), id.clone()).await, Err(Stop::Used)));
+            assert_eq!(log.read_all(&id, Seq::ZERO).await.unwrap(), before);
+        }
+    }
+
+    #[tokio::test]
+    async fn behind_what_a_worker_has_written_nothing_is_added() {
+        let (log, _guard, _dir) = store().await;
+        let id = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+        let mut first = Appending::behind(log.clone(), id.clone(), |_| {}).await.unwrap().unwrap();
+        first.add(record("a", 0)).await.unwrap();
+        first.end().await.unwrap();
+        let mut seen = Vec::new();
+        let mut second = Appending::behind(log.clone(), id.clone(), |record| seen.push(record.to_vec()))
+            .await
+            .unwrap()
+            .unwrap();
+        second.add(record("a", 1)).await.unwrap();
+        second.end().await.unwrap();
+        assert_eq!(seen, [record("a", 0)]);
+        let mut worker = LogWriter::open(log.clone(), id.clone(), Epoch(1), |_| {}).await.unwrap();
+        let batch = worker.batch(vec![record("w", 0).into()]).unwrap();
+        worker.store(&batch).await.unwrap();
+        let mut seen = 0;
+        assert!(Appending::behind(log.clone(), id, |_| seen += 1).await.unwrap().is_none());
+        assert_eq!(seen, 3);
+    }
 }

@@ -1,5 +1,7 @@
 //! Commands that were run over the API, and what they printed.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use serde_json::Value;
@@ -23,7 +25,7 @@ const STAMP: usize = 27;
 /// # Errors
 /// Those of the store.
 pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut Report) -> anyhow::Result<()> {
-    let names = match folder::names(from) {
+    let names = match folder::names(from, "") {
         Ok(names) => names,
         Err(why) => {
             report.left_out(KIND, &from.to_string_lossy(), why);
@@ -37,7 +39,6 @@ pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut R
     match all(store, from, &names, tenant, report).await {
         Ok(()) => Ok(()),
         Err(Stop::Store(error)) => Err(error.into()),
-        // Those of both would not be in the order of their time.
         Err(stop) => {
             report.left_out(KIND, &from.to_string_lossy(), stop);
             Ok(())
@@ -45,7 +46,7 @@ pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut R
     }
 }
 
-/// In the order of their names, which begin with their time.
+/// In the order of their names, which begin with their time. What is older than what is here cannot come before it any more.
 async fn all(
     store: &Store,
     from: &Path,
@@ -55,19 +56,47 @@ async fn all(
 ) -> Result<(), Stop> {
     let sandbox = store.default_sandbox(tenant).await?;
     let log = LogId::bash(&sandbox, BashScope::Sandbox);
-    let mut appending = Appending::open(store.ports.log.clone(), log).await?;
+    let (mut there, mut last) = (HashSet::new(), Vec::new());
+    let visit = |record: &[u8]| {
+        there.insert(hash(record));
+        last = record.to_vec();
+    };
+    let mut appending = Appending::behind(store.ports.log.clone(), log, visit).await?;
+    let newest = serde_json::from_slice::<Value>(&last).ok().and_then(|event| stamp(&event));
     let mut progress = Progress::new(KIND, names.len());
+    let mut late = 0_usize;
     for name in names {
-        match event(&from.join(name)) {
-            Ok(record) => match appending.add(record).await? {
-                true => report.moved(KIND),
-                false => report.there(KIND),
-            },
-            Err(why) => report.left_out(KIND, name, why),
-        }
         progress.step();
+        let (record, at) = match event(from, name) {
+            Ok(read) => read,
+            Err(why) => {
+                report.left_out(KIND, name, why);
+                continue;
+            }
+        };
+        match appending.as_mut().filter(|_| newest.as_ref().is_none_or(|newest| at >= *newest)) {
+            _ if there.contains(&hash(&record)) => report.there(KIND),
+            Some(appending) => {
+                appending.add(record).await?;
+                report.moved(KIND);
+            }
+            None => late += 1,
+        }
     }
-    appending.end().await
+    if late > 0 {
+        let why = format!("{late} of them are older than what was run here, and cannot come before it");
+        report.left_out(KIND, &from.to_string_lossy(), why);
+    }
+    match appending {
+        Some(appending) => appending.end().await,
+        None => Ok(()),
+    }
+}
+
+fn hash(record: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(record);
+    hasher.finish()
 }
 
 /// `<20 digits>_BashCommand_<id>` or `<20 digits>_BashOutput_<id of the command>_<id>`.
@@ -76,12 +105,12 @@ fn is_event(name: &str) -> bool {
     stamp.len() == 20 && stamp.bytes().all(|byte| byte.is_ascii_digit()) && rest.contains('_')
 }
 
-fn event(path: &Path) -> Result<Vec<u8>, String> {
-    let text = folder::text(path, MOST).map_err(|why| why.to_string())?;
-    let mut text = types::peer::compact(&text);
+/// An event as it is kept, and its time.
+fn event(from: &Path, name: &str) -> Result<(Vec<u8>, String), String> {
+    let text = folder::text(from, name, MOST).map_err(|why| why.to_string())?;
     let mut event: Value = serde_json::from_str(&text).map_err(|_| "it is no JSON".to_owned())?;
-    let stamp = event.get("timestamp").and_then(Value::as_str).and_then(bound_as_utc);
-    let stamp = stamp.ok_or("it has no time")?;
+    let mut text = types::peer::compact(&text);
+    let stamp = stamp(&event).ok_or("it has no time")?;
     let is_named =
         event.get("id").is_some_and(Value::is_string) && event.get("kind").is_some_and(Value::is_string);
     if !is_named {
@@ -89,11 +118,15 @@ fn event(path: &Path) -> Result<Vec<u8>, String> {
     }
     let is_usual = event.get("timestamp").and_then(Value::as_str).is_some_and(|text| text.len() == STAMP);
     if let Some(fields) = event.as_object_mut().filter(|_| !is_usual) {
-        fields.insert("timestamp".to_owned(), stamp.into());
+        fields.insert("timestamp".to_owned(), stamp.as_str().into());
         text = event.to_string();
     }
     ports::fits(text.len()).map_err(|why| why.to_string())?;
-    Ok(text.into_bytes())
+    Ok((text.into_bytes(), stamp))
+}
+
+fn stamp(event: &Value) -> Option<String> {
+    event.get("timestamp").and_then(Value::as_str).and_then(bound_as_utc)
 }
 
 #[cfg(test)]
@@ -113,7 +146,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let of = |text: &str| {
             std::fs::write(dir.path().join("e"), text).unwrap();
-            event(&dir.path().join("e")).map(|record| String::from_utf8(record).unwrap())
+            event(dir.path(), "e").map(|(record, _)| String::from_utf8(record).unwrap())
         };
         let usual = "{\n \"id\": \"i\",\n \"kind\": \"FromTheFuture\", \"timestamp\": \"2026-11-29T18:10:02.366245Z\", \"x\": 1.0}";
         assert_eq!(
@@ -122,7 +155,8 @@ mod tests {
         );
         let whole = of(r#"{"id":"i","kind":"BashCommand","timestamp":"2026-11-29T18:10:02Z"}"#).unwrap();
         assert!(whole.contains("2026-11-29T18:10:02.000000Z"), "{whole}");
-        for bad in ["{", "{}", r#"{"timestamp":"2026-11-29T18:10:02Z"}"#] {
+        let torn = r#"{"id":"i","kind":"BashOutput","timestamp":"2026-11-29T18:10:02Z","x":1 2}"#;
+        for bad in ["{", "{}", r#"{"timestamp":"2026-11-29T18:10:02Z"}"#, torn] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

@@ -1,40 +1,36 @@
 //! Conversations: of each the log first, then its record, with which it is there.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use ports::{Bucket, LARGEST, fits};
+use ports::{Bucket, Expect, LARGEST, fits};
+use types::brought::Brought;
 use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
-use types::event::Head;
 use types::log::{Control, LogRecord};
 use types::peer::{self, Lineage, Moved};
 use types::time::unix_ms;
 use types::{ConversationId, LogId, TenantId};
 
-use super::appending::{Appending, Stop};
-use super::folder::{self, Unread};
-use super::{opened, unknown_tools};
+use super::appending::{Appending, Stop, is_unused};
+use super::{events, folder, opened, unknown_tools};
 use crate::moving::files;
 use crate::moving::progress::Progress;
 use crate::moving::report::Report;
 use crate::moving::store::Store;
 
 const KIND: &str = "conversations";
-const EVENTS: &str = "events";
+const META: &str = "meta.json";
 
 /// Bytes of `meta.json` and of `base_state.json`.
 const MOST_STATE: u64 = LARGEST as u64;
-/// Of an event; what a record adds to it is little.
-const MOST_EVENT: u64 = LARGEST as u64;
 
 const MOST_LEASE: u64 = 64 << 10;
 
 /// As deep as JSON is read, less what is around an event in a page of them.
-const DEEPEST: usize = 120;
+pub(super) const DEEPEST: usize = 120;
 
 /// Why a conversation is left out, or everything that follows.
-enum Failure {
+pub(super) enum Failure {
     LeftOut(String),
     Over(ports::Error),
 }
@@ -67,7 +63,7 @@ impl From<Stop> for Failure {
 /// # Errors
 /// Those of the store.
 pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut Report) -> anyhow::Result<()> {
-    let names = match folder::names(from) {
+    let names = match folder::names(from, "") {
         Ok(names) => names,
         Err(why) => {
             report.left_out(KIND, &from.to_string_lossy(), why);
@@ -102,72 +98,118 @@ async fn one(
     tenant: &TenantId,
     report: &mut Report,
 ) -> Result<bool, Failure> {
+    let left_out = |why: &str| Err(Failure::LeftOut(why.to_owned()));
     let records = Bucket::<ConversationRecord>::new(&*store.ports.kv, CONVERSATIONS);
     if let Some(there) = records.get(&id.hex()).await? {
-        let is_own = there.value.tenant == *tenant;
-        return if is_own { Ok(false) } else { Err(Failure::LeftOut("its id is taken".to_owned())) };
+        if there.value.tenant != *tenant {
+            return left_out("its id is taken");
+        }
+        if is_another(from, &there.value) {
+            return left_out("another conversation has its id here");
+        }
+        if !is_lost(store, &there.value).await? {
+            outputs(store, from, id, report);
+            return Ok(false);
+        }
+        records.remove(&id.hex(), Expect::Revision(there.revision)).await?;
     }
     if !folder::is_folder(from) {
-        return Err(Failure::LeftOut("it is no folder".to_owned()));
+        return left_out("it is no folder");
     }
     if is_held(from) {
-        let why = "the other server has it still: stop that one, and bring it again a minute later";
-        return Err(Failure::LeftOut(why.to_owned()));
+        return left_out("the other server has it still: stop that one, and bring it again a minute later");
     }
+    let named = format!("conversation {id}");
     let Moved { head_is_empty, mut record, mut brought, notes } = read(from, id)?;
     record.tenant = tenant.clone();
     let unknown = unknown_tools::leave_out(&mut record.agent, &mut brought);
     if !unknown.is_empty() {
-        report
-            .note(&format!("conversation {id}"), format!("its agent goes on without {}", unknown.join(", ")));
+        report.note(&named, format!("its agent goes on without {}", unknown.join(", ")));
     }
-    opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)?;
+    if opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)? {
+        report.note(&named, "a secret of it is masked in its files, and is not there here");
+    }
     record.sandbox = store.sandbox_of(&record).await?;
-    for note in notes {
-        report.note(&format!("conversation {id}"), note);
-    }
+    can_be_read(&record)?;
+    notes.into_iter().for_each(|note| report.note(&named, note));
 
     let log = LogId::conversation(&record.sandbox, id);
-    let mut appending = Appending::open(store.ports.log.clone(), log).await?;
+    let mut appending = Appending::anew(store.ports.log.clone(), log).await?;
     let mut lineage = Lineage::new(brought.leaf_event_id.as_deref(), head_is_empty);
-    events(&mut appending, &from.join(EVENTS), id, &mut lineage, report).await?;
+    events::bring(&mut appending, from, id, &mut lineage, report).await?;
     if lineage.has_lost_head() {
-        report.note(
-            &format!("conversation {id}"),
-            "where it stands is not among its events: it goes on from the last one",
-        );
+        report.note(&named, "where it stands is not among its events: it goes on from the last one");
         brought.leaf_event_id = None;
     }
     if let Some(moved) = lineage.moved() {
         appending.add(control(&moved)?).await?;
     }
-    let mut said = control(&Control::Brought(Box::new(brought.clone())))?;
-    if fits(said.len()).is_err() {
-        report.note(&format!("conversation {id}"), "what is not known here is more than is kept of it");
-        brought.meta.clear();
-        brought.state.clear();
-        said = control(&Control::Brought(Box::new(brought)))?;
-    }
-    fits(said.len())?;
-    appending.add(said).await?;
+    appending.add(said(brought, &named, report)?).await?;
     appending.end().await?;
 
-    if let Some(to) = store.files_of_conversations()
-        && let Err(why) = files::copy(from, &to.join(id.hex()))
-    {
-        report.note(&format!("conversation {id}"), why);
-    }
+    outputs(store, from, id, report);
     // Somebody else may have made it meanwhile, from the same files.
-    let is_new = records.make(&id.hex(), &record).await?.is_some();
-    if is_new {
-        store.keep(&record).await?;
+    let Some(revision) = records.make(&id.hex(), &record).await? else { return Ok(false) };
+    if !store.keep(&record).await? {
+        records.remove(&id.hex(), Expect::Revision(revision)).await?;
+        return left_out("its sandbox is being deleted: bring it again");
     }
-    Ok(is_new)
+    Ok(true)
+}
+
+/// Whether its sandbox was deleted before whoever brought it could keep that. Nothing of one that has been used is brought again.
+async fn is_lost(store: &Store, record: &ConversationRecord) -> Result<bool, Failure> {
+    let log = LogId::conversation(&record.sandbox, record.id);
+    Ok(!store.keep(record).await? && is_unused(store.ports.log.clone(), log).await?)
+}
+
+/// What is copied again where it was not all there.
+fn outputs(store: &Store, from: &Path, id: ConversationId, report: &mut Report) {
+    let Some(to) = store.files_of_conversations() else { return };
+    for (name, why) in files::copy(from, &to.join(id.hex())) {
+        report.left_out("outputs", &format!("{}/{name}", id.hex()), why);
+    }
+}
+
+/// Whether the files are those of another one than is here: both have the time when they were made.
+fn is_another(from: &Path, record: &ConversationRecord) -> bool {
+    let made = folder::text(from, META, MOST_STATE).ok().and_then(|meta| peer::created_at(&meta));
+    made.is_some_and(|made| made != record.created_at)
+}
+
+/// What is too deep or too large could be written, and never be read again.
+fn can_be_read(record: &ConversationRecord) -> Result<(), Failure> {
+    let text = serde_json::to_string(record).map_err(|error| Failure::LeftOut(error.to_string()))?;
+    if peer::depth(&text) > DEEPEST {
+        return Err(Failure::LeftOut("it is nested more deeply than is read".to_owned()));
+    }
+    Ok(fits(text.len())?)
+}
+
+/// The last record of the log; without what of it could not be read again.
+fn said(mut brought: Brought, named: &str, report: &mut Report) -> Result<Vec<u8>, Failure> {
+    let encoded = |brought: &Brought| control(&Control::Brought(Box::new(brought.clone())));
+    let mut said = encoded(&brought)?;
+    if peer::depth(&String::from_utf8_lossy(&said)) > DEEPEST {
+        report.left_out("fields", named, "some are nested more deeply than is read");
+        brought.announced.clear();
+        brought.tools.clear();
+        brought.built_in_tools.clear();
+        said = encoded(&brought)?;
+    }
+    if fits(said.len()).is_err() {
+        report.left_out("fields", named, "what is not known here is more than is kept of it");
+        brought.meta.clear();
+        brought.state.clear();
+        said = encoded(&brought)?;
+    }
+    fits(said.len())?;
+    Ok(said)
 }
 
 /// Whether the peer may write it: until its lease ends.
 fn is_held(from: &Path) -> bool {
-    let Ok(lease) = folder::text(&from.join("owner_lease.json"), MOST_LEASE) else { return false };
+    let Ok(lease) = folder::text(from, "owner_lease.json", MOST_LEASE) else { return false };
     let lease = serde_json::from_str::<serde_json::Value>(&lease).unwrap_or_default();
     let until = lease.get("expires_at").and_then(serde_json::Value::as_f64);
     until.is_some_and(|until| until * 1_000.0 > unix_ms() as f64)
@@ -175,63 +217,11 @@ fn is_held(from: &Path) -> bool {
 
 fn read(from: &Path, id: ConversationId) -> Result<Moved, Failure> {
     let text = |name: &str| {
-        let read = folder::text(&from.join(name), MOST_STATE);
+        let read = folder::text(from, name, MOST_STATE);
         read.map_err(|why| Failure::LeftOut(format!("{name}: {why}")))
     };
-    let (meta, state) = (text("meta.json")?, text("base_state.json")?);
+    let (meta, state) = (text(META)?, text("base_state.json")?);
     peer::read(id, &meta, &state).map_err(|why| Failure::LeftOut(why.to_string()))
-}
-
-/// All that can be read, numbered without a gap.
-async fn events(
-    appending: &mut Appending,
-    from: &Path,
-    id: ConversationId,
-    lineage: &mut Lineage,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let names = folder::names(from).map_err(|why| Failure::LeftOut(format!("{EVENTS}: {why}")))?;
-    let mut numbered: BTreeMap<u64, &String> = BTreeMap::new();
-    for name in &names {
-        let Some(number) = peer::event_of_file(name) else { continue };
-        if let Some(other) = numbered.insert(number, name) {
-            report.left_out(
-                "events",
-                &format!("{}/{EVENTS}/{other}", id.hex()),
-                "another one has its number",
-            );
-        }
-    }
-    let mut progress = Progress::new("events", numbered.len());
-    let mut count = 0;
-    for name in numbered.values() {
-        match event(&from.join(name), count, lineage) {
-            Ok(record) => {
-                appending.add(record).await?;
-                count += 1;
-            }
-            Err(why) => report.left_out("events", &format!("{}/{EVENTS}/{name}", id.hex()), why),
-        }
-        progress.step();
-    }
-    Ok(())
-}
-
-/// The record of an event, its text as it was written.
-fn event(path: &Path, number: u64, lineage: &mut Lineage) -> Result<Vec<u8>, String> {
-    let text = folder::text(path, MOST_EVENT).map_err(|why: Unread| why.to_string())?;
-    let text = peer::compact(&text);
-    let is_event = Head::of(&text).is_ok();
-    if !is_event {
-        return Err("it is no event".to_owned());
-    }
-    if peer::depth(&text) > DEEPEST {
-        return Err("it is nested more deeply than clients read".to_owned());
-    }
-    let record = format!(r#"{{"n":{number},"event":{text}}}"#).into_bytes();
-    fits(record.len()).map_err(|why| why.to_string())?;
-    lineage.add(&text);
-    Ok(record)
 }
 
 fn control(control: &Control) -> Result<Vec<u8>, Failure> {
@@ -242,24 +232,6 @@ fn control(control: &Control) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_event_becomes_a_record_byte_for_byte_but_for_white_space() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str, text: &str| {
-            std::fs::write(dir.path().join(name), text).unwrap();
-            dir.path().join(name)
-        };
-        let written = "{\n \"id\": \"e\", \"kind\": \"FromTheFuture\", \"timestamp\": \"t\", \"n\": 1.50, \"é\": \"\\u00e9 \"\n}";
-        let mut lineage = Lineage::new(None, false);
-        let record = event(&at("a", written), 3, &mut lineage).unwrap();
-        let wanted =
-            r#"{"n":3,"event":{"id":"e","kind":"FromTheFuture","timestamp":"t","n":1.50,"é":"\u00e9 "}}"#;
-        assert_eq!(String::from_utf8(record).unwrap(), wanted);
-        for (name, text) in [("torn", "{\"id\": \"e\""), ("none", "{}"), ("list", "[]"), ("two", "{} {}")] {
-            assert_eq!(event(&at(name, text), 0, &mut lineage).unwrap_err(), "it is no event", "{name}");
-        }
-    }
 
     #[test]
     fn what_the_peer_has_still_is_told_by_its_lease() {

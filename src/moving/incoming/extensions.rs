@@ -19,9 +19,9 @@ const MOST_LIST: u64 = 4 << 20;
 /// Those of the store.
 pub async fn bring(store: &Store, home: &Path, tenant: &TenantId, report: &mut Report) -> anyhow::Result<()> {
     for (kind, told) in KINDS {
-        let from = home.join(told).join("installed");
-        for (name, about) in listed(&from, told, report) {
-            match one(store, kind, &from, &name, &about, tenant).await {
+        let installed = format!("{told}/installed");
+        for (name, about) in listed(home, &installed, told, report) {
+            match one(store, kind, home, &format!("{installed}/{name}"), &about, tenant).await {
                 Ok(true) => report.moved(told),
                 Ok(false) => report.there(told),
                 Err(Failure::LeftOut(why)) => report.left_out(told, &name, why),
@@ -29,8 +29,7 @@ pub async fn bring(store: &Store, home: &Path, tenant: &TenantId, report: &mut R
             }
         }
     }
-    let canvas = home.join("canvas-extensions/installed");
-    for (name, _) in listed(&canvas, "canvas extensions", report) {
+    for (name, _) in listed(home, "canvas-extensions/installed", "canvas extensions", report) {
         report.left_out("canvas extensions", &name, "install it again: these are not moved");
     }
     Ok(())
@@ -41,43 +40,44 @@ enum Failure {
     Over(anyhow::Error),
 }
 
-fn listed(installed: &Path, told: &'static str, report: &mut Report) -> Vec<(String, Value)> {
-    let path = installed.join(LIST);
-    let text = match folder::text(&path, MOST_LIST) {
+fn listed(home: &Path, installed: &str, told: &'static str, report: &mut Report) -> Vec<(String, Value)> {
+    let list = format!("{installed}/{LIST}");
+    let text = match folder::text(home, &list, MOST_LIST) {
         Ok(text) => text,
         Err(folder::Unread::Missing) => return Vec::new(),
         Err(why) => {
-            report.left_out(told, &path.to_string_lossy(), why);
+            report.left_out(told, &list, why);
             return Vec::new();
         }
     };
-    let list = serde_json::from_str::<Map<String, Value>>(&text).ok();
-    let Some(Value::Object(extensions)) = list.and_then(|mut list| list.remove("extensions")) else {
-        report.left_out(told, &path.to_string_lossy(), "it holds no list of extensions");
+    let read = serde_json::from_str::<Map<String, Value>>(&text).ok();
+    let Some(Value::Object(extensions)) = read.and_then(|mut read| read.remove("extensions")) else {
+        report.left_out(told, &list, "it holds no list of extensions");
         return Vec::new();
     };
-    extensions.into_iter().collect()
+    // A name that leads elsewhere is none.
+    let is_plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    let (plain, odd): (Vec<_>, Vec<_>) = extensions.into_iter().partition(|(name, _)| is_plain(name));
+    odd.iter().for_each(|(name, _)| report.left_out(told, name, "no folder can have this name"));
+    plain
 }
 
 async fn one(
     store: &Store,
     kind: ExtensionKind,
-    from: &Path,
-    name: &str,
+    home: &Path,
+    inside: &str,
     about: &Value,
     tenant: &TenantId,
 ) -> Result<bool, Failure> {
     let left_out = |why: &str| Failure::LeftOut(why.to_owned());
-    // A name that leads elsewhere is none.
-    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-    let folder = from.join(name);
-    if !is_plain || !folder::is_folder(&folder) {
-        return Err(left_out("there is no such folder"));
-    }
+    let folder = folder::below(home, inside).ok().filter(|folder| folder::is_folder(folder));
+    let folder = folder.ok_or(left_out("there is no such folder"))?;
+    let from = folder.parent().unwrap_or(home).to_owned();
     let scratch = tempdir().map_err(|error| Failure::Over(error.into()))?;
     let text = |field: &str| about.get(field).and_then(Value::as_str).map(str::to_owned);
     let installed = store.home().map(|home| home.join(kind_folder(kind)).join("installed"));
-    let said = installed.clone().unwrap_or_else(|| from.to_owned());
+    let said = installed.clone().unwrap_or(from);
     let packed =
         extensions::pack(kind, &folder, scratch.path(), &said).map_err(|why| left_out(&why.to_string()))?;
     let arriving = Arriving {
@@ -99,20 +99,15 @@ async fn one(
         Err(Refusal::TooLarge(why)) => return Err(left_out(why)),
         Err(refusal) => return Err(Failure::Over(over(&refusal))),
     };
-    if let Some(installed) = installed {
-        place(&folder, &installed, &arriving.name).map_err(Failure::LeftOut)?;
+    if let Some(installed) = installed.filter(|_| store.settings.extensions.places) {
+        let to = installed.join(&arriving.name);
+        // Where programs look for it. What is there is whole: it is that of the list, unless this one is new on it.
+        if !is_same(&folder, &to) && (is_new || to.symlink_metadata().is_err()) {
+            let placed = extensions::place(&folder, &installed, &arriving.name);
+            placed.map_err(|error| Failure::LeftOut(error.to_string()))?;
+        }
     }
     Ok(is_new)
-}
-
-/// Puts it where programs look for it, unless it is there.
-fn place(folder: &Path, installed: &Path, name: &str) -> Result<(), String> {
-    let to = installed.join(name);
-    if is_same(folder, &to) || to.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(installed).map_err(|error| error.to_string())?;
-    extensions::copy(folder, &to).map_err(|why| why.to_string())
 }
 
 fn kind_folder(kind: ExtensionKind) -> &'static str {

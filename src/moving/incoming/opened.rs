@@ -11,14 +11,19 @@ use vault::Vault;
 const UNOPENABLE: &str = "a secret of it does not open with this server's key: set the key of the other server as \
                           OH_PREVIOUS_SECRET_KEYS_0 and bring it again";
 
-/// Opens what the peer has sealed, and seals it for the store.
+/// Opens what the peer has sealed, and seals it for the store. Whether there was a secret of which only a mask is left.
 ///
 /// # Errors
 /// One does not open, or there are more than a conversation may have. Nothing is told of a value.
-pub fn seal(vault: &Vault, record: &mut ConversationRecord) -> Result<(), String> {
+pub fn seal(vault: &Vault, record: &mut ConversationRecord) -> Result<bool, String> {
     // The peer writes a mask where it has no key: the secret is lost.
-    map_secrets(&mut record.agent, &mut |text| if text == MASK { Value::Null } else { text.into() });
-    record.secrets.values_mut().for_each(without_mask);
+    let mut has_mask = false;
+    let mut is_mask = |text: &str| {
+        has_mask |= text == MASK;
+        text == MASK
+    };
+    map_secrets(&mut record.agent, &mut |text| if is_mask(text) { Value::Null } else { text.into() });
+    record.secrets.values_mut().for_each(|source| without_mask(source, &mut is_mask));
     let peer = TenantId::default();
     open_returned(vault, &peer, &mut record.agent).map_err(|_| UNOPENABLE)?;
     open_returned_sources(vault, &peer, &mut record.secrets).map_err(|_| UNOPENABLE)?;
@@ -26,13 +31,13 @@ pub fn seal(vault: &Vault, record: &mut ConversationRecord) -> Result<(), String
     let sealer = Sealer::new(vault, record.id);
     sealer.seal_object(&mut record.agent);
     sealer.seal_sources(&mut record.secrets);
-    Ok(())
+    Ok(has_mask)
 }
 
-fn without_mask(source: &mut SecretSource) {
+fn without_mask(source: &mut SecretSource, is_mask: &mut impl FnMut(&str) -> bool) {
     match source {
-        SecretSource::StaticSecret { value, .. } => *value = value.take().filter(|value| value != MASK),
-        SecretSource::LookupSecret { headers, .. } => headers.retain(|_, value| value != MASK),
+        SecretSource::StaticSecret { value, .. } => *value = value.take().filter(|value| !is_mask(value)),
+        SecretSource::LookupSecret { headers, .. } => headers.retain(|_, value| !is_mask(value)),
     }
 }
 
@@ -57,7 +62,7 @@ mod tests {
         let vault = Vault::new(&"new".into(), &["old".into()]);
         let token = Vault::new(&"old".into(), &[]).token("sk-1", PEERS_TENANT);
         let mut sealed = record(&json!({"llm": {"api_key": token, "aws_access_key_id": MASK}}));
-        seal(&vault, &mut sealed).unwrap();
+        assert_eq!(seal(&vault, &mut sealed), Ok(true));
         assert_eq!(sealed.agent["llm"]["aws_access_key_id"], Value::Null);
         assert_eq!(sealed.secrets["A"], SecretSource::StaticSecret { description: None, value: None });
         assert!(!sealed.agent.to_string().contains("gAAAAA") && !sealed.agent.to_string().contains("sk-1"));

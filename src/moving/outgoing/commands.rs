@@ -7,7 +7,7 @@ use serde_json::Value;
 use types::log::LogRecord;
 use types::{BashScope, LogId, Seq, TenantId};
 
-use super::write;
+use super::{BASH_EVENTS, write};
 use crate::moving::report::Report;
 use crate::moving::store::Store;
 
@@ -21,12 +21,11 @@ pub async fn carry(store: &Store, to: &Path, tenant: &TenantId, report: &mut Rep
     let log = LogId::bash(&store.default_sandbox(tenant).await?, BashScope::Sandbox);
     let mut pages = Pages::new(&*store.ports.log, &log, Seq::ZERO, PAGE);
     while let Some(page) = pages.next().await? {
-        write::folder(to)?;
         for entry in page.iter().filter(|entry| !LogRecord::is_control(&entry.payload)) {
             let event = serde_json::from_slice::<Value>(&entry.payload).ok();
             match event.as_ref().and_then(name_of) {
                 Some(name) => {
-                    write::file(&to.join(name), &entry.payload)?;
+                    write::file(to, &format!("{BASH_EVENTS}/{name}"), &entry.payload)?;
                     report.moved(KIND);
                 }
                 None => report.left_out(KIND, &format!("the record at {}", entry.seq.0), "it cannot be read"),

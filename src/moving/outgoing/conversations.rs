@@ -19,7 +19,10 @@ use types::time::local_as_utc;
 use types::{ConversationId, LogId, Seq, TenantId};
 use vault::{PEERS_TENANT, Vault};
 
-use super::write;
+use super::ledger::Ledger;
+use super::{CONVERSATIONS as FOLDER, write};
+use crate::moving::files;
+use crate::moving::folder::{self, Unread};
 use crate::moving::progress::Progress;
 use crate::moving::report::Report;
 use crate::moving::store::Store;
@@ -27,6 +30,10 @@ use crate::moving::store::Store;
 const KIND: &str = "conversations";
 /// Records in memory at once.
 const PAGE: usize = 100;
+
+const EVENTS: &str = "events";
+const STATE: &str = "base_state.json";
+const META: &str = "meta.json";
 
 /// # Errors
 /// Those of the store, and of writing.
@@ -69,42 +76,79 @@ async fn one(store: &Store, to: &Path, id: ConversationId, report: &mut Report) 
         report.left_out(KIND, &format!("conversation {id}"), "its secrets were sealed with another key");
         return Ok(());
     }
-    let folder = to.join(id.hex());
-    write::folder(&folder.join("events"))?;
-    let Folded { mut projection, brought } = events(store, &record, &folder, report).await?;
+    let root = folder::make(to, &format!("{FOLDER}/{}", id.hex()))?;
+    let mut ledger = Ledger::of(&root)?;
+    if let Err(why) = is_as_written(&root, &ledger) {
+        report.left_out(KIND, &format!("conversation {id}"), why);
+        return Ok(());
+    }
+    if !ledger.is_new() {
+        // What is to be there is noted before any of it is.
+        let mut unread = Report::default();
+        let count = events(store, &record, None, &mut unread).await?.count;
+        ledger.set_count(EVENTS, count)?;
+    }
+    let Folded { mut projection, brought, count } = events(store, &record, Some(&root), report).await?;
+    ledger.set_count(EVENTS, count)?;
     if projection.status == Status::Running {
         // Nobody runs it any more.
         projection.status = Status::Paused;
     }
     let touched = projection.touched.as_deref().and_then(local_as_utc);
-    let files = peer::write(&Written {
+    let written = peer::write(&Written {
         record: &record,
         projection: &projection,
         brought: brought.as_ref(),
-        persistence_dir: &folder.to_string_lossy(),
+        persistence_dir: &root.to_string_lossy(),
         updated_at: touched.as_deref().unwrap_or(&record.created_at),
     })?;
-    if let Some(kept) = store.files_of_conversations()
-        && let Err(why) = crate::moving::files::copy(&kept.join(id.hex()), &folder)
-    {
-        report.note(&format!("conversation {id}"), why);
+    if let Some(kept) = store.files_of_conversations() {
+        // It changes as the conversation goes on.
+        files::remove(&root.join(files::PLAN))?;
+        for (name, why) in files::copy(&kept.join(id.hex()), &root) {
+            report.left_out("outputs", &format!("{}/{name}", id.hex()), why);
+        }
     }
-    // The peer knows a conversation by this file, so it comes last.
-    write::file(&folder.join("base_state.json"), files.state.as_bytes())?;
-    write::file(&folder.join("meta.json"), files.meta.as_bytes())?;
+    // The peer knows a conversation by the last of these.
+    for (name, content) in [(STATE, written.state), (META, written.meta)] {
+        if let Err(why) = ledger.write(name, content.as_bytes())? {
+            report.left_out(KIND, &format!("conversation {id}"), why);
+            return Ok(());
+        }
+    }
     report.moved(KIND);
+    Ok(())
+}
+
+/// Whether nobody has used what was exported before: its files are as they were written, and there is no event but those.
+fn is_as_written(root: &Path, ledger: &Ledger) -> Result<(), String> {
+    let is_there = |name: &str| root.join(name).symlink_metadata().is_ok();
+    if is_there("owner_lease.json") {
+        return Err("the other server has had it since it was exported: it stays as it is there".to_owned());
+    }
+    if !is_there(STATE) && !is_there(META) {
+        return Ok(());
+    }
+    let names = folder::names(root, EVENTS).map_err(|why: Unread| why.to_string())?;
+    let last = names.iter().filter_map(|name| peer::event_of_file(name)).max();
+    let is_longer = last.is_some_and(|last| last >= ledger.count(EVENTS));
+    if is_longer || !ledger.is_ours(STATE) || !ledger.is_ours(META) {
+        return Err("it has gone on there since it was exported, and stays as it is".to_owned());
+    }
     Ok(())
 }
 
 struct Folded {
     projection: Projection,
     brought: Option<Brought>,
+    count: u64,
 }
 
+/// What the log comes to. Its events go into files below `root`, where there is one.
 async fn events(
     store: &Store,
     record: &ConversationRecord,
-    folder: &Path,
+    root: Option<&Path>,
     report: &mut Report,
 ) -> anyhow::Result<Folded> {
     let log = LogId::conversation(&record.sandbox, record.id);
@@ -119,8 +163,10 @@ async fn events(
             });
             match (&read, head) {
                 (Ok(LogRecord::Event { .. }), Some((head, event))) => {
-                    let name = peer::event_file(count, &head.id);
-                    write::file(&folder.join("events").join(name), event.get().as_bytes())?;
+                    let name = format!("{EVENTS}/{}", peer::event_file(count, &head.id));
+                    if let Some(root) = root {
+                        write::file(root, &name, event.get().as_bytes())?;
+                    }
                     count += 1;
                 }
                 (Ok(LogRecord::Control(Control::Brought(said))), _) => brought = Some((**said).clone()),
@@ -135,7 +181,7 @@ async fn events(
             }
         }
     }
-    Ok(Folded { projection, brought })
+    Ok(Folded { projection, brought, count })
 }
 
 /// With the peer's tokens in the place of our own seals. False where one does not open.

@@ -7,19 +7,28 @@ use serde_json::{Map, Value, json};
 use types::TenantId;
 use worker::services::extensions;
 
-use super::{INSTALLED, KINDS, write};
+use super::ledger::Ledger;
+use super::{HOME, INSTALLED, KINDS, write};
+use crate::moving::folder;
 use crate::moving::report::{Report, over};
 use crate::moving::store::Store;
 
 /// # Errors
 /// Those of the store, and of writing.
-pub async fn carry(store: &Store, home: &Path, tenant: &TenantId, report: &mut Report) -> anyhow::Result<()> {
+pub async fn carry(
+    store: &Store,
+    ledger: &mut Ledger,
+    to: &Path,
+    tenant: &TenantId,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let carried = moving::carry(&store.shelves, tenant).await.map_err(|refusal| over(&refusal))?;
     for (kind, name) in KINDS {
-        let folder = home.join(name).join("installed");
+        let inside = format!("{HOME}/{name}/installed");
+        let folder = to.join(&inside);
         let mut list = Map::new();
         for one in carried.iter().filter(|one| one.kind == kind) {
-            match place(one, &folder) {
+            match place(one, to, &inside) {
                 Ok(()) => {
                     list.insert(one.installed.name.clone(), about(one, &folder));
                     report.moved(name);
@@ -28,7 +37,10 @@ pub async fn carry(store: &Store, home: &Path, tenant: &TenantId, report: &mut R
             }
         }
         if !list.is_empty() {
-            write::json(&folder.join(INSTALLED), &json!({"extensions": list}))?;
+            let written = ledger.json(&format!("{inside}/{INSTALLED}"), &json!({"extensions": list}))?;
+            if let Err(why) = written {
+                report.left_out(name, INSTALLED, why);
+            }
         }
     }
     let is_moved = |one: &&Carried| KINDS.iter().any(|(kind, _)| *kind == one.kind);
@@ -38,19 +50,21 @@ pub async fn carry(store: &Store, home: &Path, tenant: &TenantId, report: &mut R
     Ok(())
 }
 
-fn place(one: &Carried, folder: &Path) -> Result<(), String> {
+fn place(one: &Carried, to: &Path, inside: &str) -> Result<(), String> {
     let name = &one.installed.name;
     let pack = one.pack.as_ref().ok_or("not all of it is there")?;
     if !write::is_name(name) {
         return Err("no folder can have this name".to_owned());
     }
+    let told = |error: std::io::Error| error.to_string();
+    let folder = folder::make(to, inside).map_err(told)?;
     let to = folder.join(name);
     if to.symlink_metadata().is_ok() {
         return Ok(());
     }
-    let told = |error: std::io::Error| error.to_string();
-    let draft = folder.join(format!(".{name}.new"));
-    write::folder(&draft).map_err(told)?;
+    // Another one at each call: what a cut-off one has left is nothing to build on.
+    let draft = folder.join(format!(".{}", types::ConversationId::random().hex()));
+    std::fs::create_dir(&draft).map_err(told)?;
     extensions::unpack(pack, &draft).map_err(told)?;
     std::fs::rename(draft, to).map_err(told)
 }
@@ -67,6 +81,6 @@ fn about(one: &Carried, folder: &Path) -> Value {
         "resolved_ref": installed.resolved_ref,
         "repo_path": installed.repo_path,
         "installed_at": installed.installed_at,
-        "install_path": folder.join(&installed.name),
+        "install_path": folder.join(&installed.name).to_string_lossy(),
     })
 }

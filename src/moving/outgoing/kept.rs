@@ -1,7 +1,6 @@
 //! What is kept beside conversations, as the peer's files have it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use control::setup::moving::SetupFiles;
 use control::tenant_secrets::TenantSecrets;
@@ -11,7 +10,8 @@ use serde_json::{Map, Value, json};
 use types::TenantId;
 use vault::PEERS_TENANT;
 
-use super::write;
+use super::ledger::Ledger;
+use super::{HOME, write};
 use crate::moving::report::{Report, over};
 use crate::moving::store::Store;
 
@@ -23,7 +23,7 @@ const PLACES: &str = "workspaces";
 /// Those of the store, and of writing.
 pub async fn settings(
     store: &Store,
-    home: &Path,
+    ledger: &mut Ledger,
     tenant: &TenantId,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -31,32 +31,47 @@ pub async fn settings(
     let SetupFiles { settings, llm_profiles, agent_profiles, meta_profiles, connections } =
         carried.map_err(|refusal| over(&refusal))?;
     if let Some(settings) = settings {
-        write::folder(home)?;
-        write::json(&home.join("settings.json"), &settings.into())?;
-        report.moved(SETTINGS);
+        wrote(ledger, "settings.json", &settings.into(), SETTINGS, 1, report)?;
     }
-    profiles(&home.join("profiles"), llm_profiles, report)?;
-    profiles(&home.join("agent-profiles"), agent_profiles, report)?;
-    profiles(&home.join("meta-profiles"), meta_profiles, report)?;
+    profiles(ledger, "profiles", llm_profiles, report)?;
+    profiles(ledger, "agent-profiles", agent_profiles, report)?;
+    profiles(ledger, "meta-profiles", meta_profiles, report)?;
     if !connections.is_empty() {
-        let folder = home.join("provider-connections");
-        write::folder(&folder)?;
-        connections.iter().for_each(|_| report.moved(SETTINGS));
+        let (count, path) = (connections.len(), "provider-connections/provider_connections.json");
         let list = json!({"schema_version": 1, "connections": connections});
-        write::json(&folder.join("provider_connections.json"), &list)?;
+        wrote(ledger, path, &list, SETTINGS, count, report)?;
     }
     Ok(())
 }
 
-fn profiles(folder: &Path, profiles: BTreeMap<String, Value>, report: &mut Report) -> std::io::Result<()> {
+/// Writes a file that holds so many things.
+fn wrote(
+    ledger: &mut Ledger,
+    name: &str,
+    value: &Value,
+    kind: &'static str,
+    things: usize,
+    report: &mut Report,
+) -> std::io::Result<()> {
+    match ledger.json(&format!("{HOME}/{name}"), value)? {
+        Ok(()) => (0..things).for_each(|_| report.moved(kind)),
+        Err(why) => report.left_out(kind, name, why),
+    }
+    Ok(())
+}
+
+fn profiles(
+    ledger: &mut Ledger,
+    folder: &str,
+    profiles: BTreeMap<String, Value>,
+    report: &mut Report,
+) -> std::io::Result<()> {
     for (name, profile) in profiles {
         if !write::is_name(&name) {
             report.left_out(SETTINGS, &name, "no file can have this name");
             continue;
         }
-        write::folder(folder)?;
-        write::json(&folder.join(format!("{name}.json")), &profile)?;
-        report.moved(SETTINGS);
+        wrote(ledger, &format!("{folder}/{name}.json"), &profile, SETTINGS, 1, report)?;
     }
     Ok(())
 }
@@ -65,7 +80,7 @@ fn profiles(folder: &Path, profiles: BTreeMap<String, Value>, report: &mut Repor
 /// Those of the store, and of writing.
 pub async fn secrets(
     store: &Store,
-    home: &Path,
+    ledger: &mut Ledger,
     tenant: &TenantId,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -76,11 +91,10 @@ pub async fn secrets(
         let token = store.vault.token(value.expose_secret(), PEERS_TENANT);
         let secret = json!({"name": listed.name, "secret": token, "description": listed.description});
         secrets.insert(listed.name, secret);
-        report.moved(SECRETS);
     }
     if !secrets.is_empty() {
-        write::folder(home)?;
-        write::json(&home.join("secrets.json"), &json!({"custom_secrets": secrets}))?;
+        let count = secrets.len();
+        wrote(ledger, "secrets.json", &json!({"custom_secrets": secrets}), SECRETS, count, report)?;
     }
     Ok(())
 }
@@ -89,7 +103,7 @@ pub async fn secrets(
 /// Those of the store, and of writing.
 pub async fn places(
     store: &Store,
-    home: &Path,
+    ledger: &mut Ledger,
     tenant: &TenantId,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -103,10 +117,8 @@ pub async fn places(
         "workspaces": listed(&all.workspaces),
         "workspaceParents": listed(&all.parents),
     });
-    write::folder(home)?;
-    write::json(&home.join("workspaces.json"), &list)?;
-    all.workspaces.iter().chain(&all.parents).for_each(|_| report.moved(PLACES));
-    Ok(())
+    let count = all.workspaces.len() + all.parents.len();
+    Ok(wrote(ledger, "workspaces.json", &list, PLACES, count, report)?)
 }
 
 fn place(folder: &Folder) -> Value {

@@ -1,42 +1,36 @@
 //! Files that are whole or not there, and nobody else's.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use serde_json::Value;
+use tools::open::{self, Symlink};
 
-/// # Errors
-/// Those of the system.
-pub fn folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
+use crate::moving::{files, folder};
 
-/// Writes a file into a folder that is there, unless it has this content.
+/// Writes a file, unless it has this content. Folders below `root` that are missing are made; no link below it is followed.
+/// It outlives the machine when [`sync`] has returned.
 ///
 /// # Errors
 /// Those of the system.
-pub fn file(path: &Path, content: &[u8]) -> io::Result<()> {
-    if std::fs::read(path).is_ok_and(|there| there == content) {
+pub fn file(root: &Path, inside: &str, content: &[u8]) -> io::Result<()> {
+    let (above, name) = inside.rsplit_once('/').unwrap_or(("", inside));
+    let folder = folder::make(root, above)?;
+    let path = folder.join(name);
+    let there = open::content(&path, Symlink::Refuse, content.len() as u64);
+    if there.is_ok_and(|there| there == content) {
         return Ok(());
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = path.with_file_name(format!(".{name}.new"));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(content)?;
+    let draft = folder.join(format!(".{name}.new"));
+    files::remove(&draft)?;
+    open::fresh(&draft, 0o600)?.write_all(content)?;
     std::fs::rename(draft, path)
 }
 
-/// The same of JSON that people may look at.
-///
 /// # Errors
 /// Those of the system.
-pub fn json(path: &Path, value: &Value) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    file(path, &text)
+pub fn sync(root: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(root)?)?)
 }
 
 /// Whether a name can be that of a file, and of none that is hidden or elsewhere.
@@ -55,14 +49,29 @@ mod tests {
     fn a_file_is_its_owners_alone_and_is_replaced_whole() {
         let dir = tempfile::tempdir().unwrap();
         let inside = dir.path().join("a/b");
-        folder(&inside).unwrap();
         for content in [b"one".as_slice(), b"other", b"other"] {
-            file(&inside.join("f"), content).unwrap();
+            file(dir.path(), "a/b/f", content).unwrap();
             assert_eq!(std::fs::read(inside.join("f")).unwrap(), content);
         }
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&inside.join("f")), mode(&inside)), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(&inside).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (dir.path().join("root"), dir.path().join("elsewhere"));
+        for folder in [&root, &elsewhere] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        std::fs::write(elsewhere.join("f"), "theirs").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, root.join("a")).unwrap();
+        assert!(file(&root, "a/f", b"ours").is_err());
+        std::os::unix::fs::symlink(elsewhere.join("f"), root.join(".f.new")).unwrap();
+        file(&root, "f", b"ours").unwrap();
+        assert_eq!(std::fs::read(elsewhere.join("f")).unwrap(), b"theirs");
+        assert_eq!(std::fs::read(root.join("f")).unwrap(), b"ours");
     }
 
     #[test]

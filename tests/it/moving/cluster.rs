@@ -1,25 +1,67 @@
 //! Moving into a cluster, beside its gateways.
 
+use ports::{Bucket, Ports};
 use testing::client::Client;
+use testing::cluster::Cluster;
 use testing::eventually;
 use testing::model::Model;
 
-use super::{FORKED, Mover, Told, WAITING, WORKING};
+use types::buckets::{CONVERSATIONS, SANDBOXES};
+use types::conversation::ConversationRecord;
+use types::placement::{Want, Wanted};
+
+use super::{FORKED, KEY, Mover, Told, WAITING, WORKING};
+
+fn import(mover: &Mover, cluster: &Cluster) -> Told {
+    let mut command = cluster.command();
+    command.arg("import").arg(mover.peer().join("workspace")).arg("--home").arg(mover.peer().join("home"));
+    Told::of(command.output().unwrap())
+}
+
+/// What gateways have of the store.
+async fn ports(mover: &Mover, cluster: &Cluster) -> Ports {
+    let credentials = credentials::load(&mover.start.folder().join("keys/gateway/credentials.json")).unwrap();
+    let options = nats::Options {
+        urls: vec![format!("nats://127.0.0.1:{}", cluster.nats.port())],
+        credentials: Some(credentials),
+        ca: None,
+        name: "test".to_owned(),
+        inbox: None,
+    };
+    nats::connect(options).await.unwrap().control().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_conversation_that_lost_its_sandbox_before_it_was_kept_comes_again() {
+    let mover = Mover::new("http://127.0.0.1:9/v1");
+    let cluster = mover.start.start_cluster();
+    import(&mover, &cluster).whole();
+    let ports = ports(&mover, &cluster).await;
+    let records = Bucket::<ConversationRecord>::new(&*ports.kv, CONVERSATIONS);
+    let record = records.get(&WORKING.replace('-', "")).await.unwrap().unwrap().value;
+    // As who has deleted the last conversation in it gives it up, while another is brought there.
+    let give_up = |wanted: &mut Option<Wanted>| {
+        wanted.as_mut().is_some_and(|wanted| {
+            wanted.want = Want::Deleted;
+            true
+        })
+    };
+    Bucket::new(&*ports.kv, SANDBOXES).change(record.sandbox.as_str(), give_up).await.unwrap();
+    let told = import(&mover, &cluster).whole();
+    assert_eq!(told.count("conversations"), (1, 2, 0), "{told:#?}");
+    let client = Client::new(&cluster.url(), None);
+    for _ in 0..cluster.gateways.len() {
+        let path = format!("/api/conversations/{WORKING}/events/count");
+        eventually("the conversation", async || (client.get(&path).await.1 == 16).then_some(())).await;
+    }
+}
 
 #[tokio::test]
 async fn what_is_moved_into_a_cluster_is_there_on_every_gateway_and_goes_on() {
     let model = Model::start(0, Vec::new()).await.unwrap();
     let mover = Mover::new(&model.base_url());
     let cluster = mover.start.start_cluster();
-    let import = || {
-        let mut command = cluster.command();
-        command
-            .arg("import")
-            .arg(mover.peer().join("workspace"))
-            .arg("--home")
-            .arg(mover.peer().join("home"));
-        Told::of(command.output().unwrap()).whole()
-    };
+    let import = || import(&mover, &cluster).whole();
     let told = import();
     assert_eq!((told.count("conversations"), told.count("secrets")), ((3, 0, 0), (2, 0, 0)), "{told:#?}");
 
@@ -37,6 +79,15 @@ async fn what_is_moved_into_a_cluster_is_there_on_every_gateway_and_goes_on() {
         let secrets = client.get_ok("/api/settings/secrets").await;
         assert_eq!(secrets["secrets"].as_array().unwrap().len(), 2);
     }
+    // With the keys the wrong way round nothing is written, and least of all what the gateways have is sealed anew.
+    let mut wrong = cluster.command();
+    wrong.arg("import").arg(mover.peer().join("workspace")).arg("--home").arg(mover.peer().join("home"));
+    wrong.env("OH_SECRET_KEY", "another key").env("OH_PREVIOUS_SECRET_KEYS_0", KEY);
+    let told = Told::of(wrong.output().unwrap());
+    assert!(!told.is_success && told.errors.contains("OH_PREVIOUS_SECRET_KEYS_0"), "{told:#?}");
+    let secret = client.request(reqwest::Method::GET, "/api/settings/secrets/TOKEN_A").send().await.unwrap();
+    assert_eq!(secret.text().await.unwrap(), "secret-fixture-a");
+
     client.send(WORKING, "Go on.", true).await;
     client.wait_for_status(WORKING, "finished").await;
     let told = import();

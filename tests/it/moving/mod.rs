@@ -1,10 +1,12 @@
 //! Moving in from the peer and out to it: the fixture is what a real server of 1.58.2 has written (`tests/moving/record.py`
 //! makes it anew), with what it answered then.
 
+mod again;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod damaged;
 mod folders;
+mod homes;
 mod in_place;
 mod python;
 mod there;

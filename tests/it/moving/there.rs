@@ -59,7 +59,7 @@ fn expected(mover: &Mover, model: &str) -> Value {
 }
 
 /// Without nulls, and numbers as numbers: `8` and `8.0` are one.
-fn plain(value: &Value) -> Value {
+pub fn plain(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Mover, WORKING, folders};
+use super::{FORKED, Mover, WAITING, WORKING, folders};
 
 const NOWHERE: &str = "http://127.0.0.1:9/v1";
 
@@ -49,10 +49,14 @@ async fn a_second_import_changes_nothing() {
 #[tokio::test]
 async fn an_import_that_was_cut_off_goes_on() {
     let mover = Mover::new(NOWHERE);
-    for milliseconds in [1, 5, 10, 20, 40, 80] {
+    let stored = mover.start.folder().join("workspace");
+    let log = |id: &str| stored.join("conversations").join(id.replace('-', "")).join("events.jsonl");
+    for begun in [stored.join(".manyhands"), log(WORKING), log(WAITING), log(FORKED)] {
         let mut process = mover.import_command().stdout(std::process::Stdio::null()).spawn().unwrap();
         // Wherever it is then, the next one goes on from there.
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        while !begun.exists() && process.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let _ = process.kill();
         process.wait().unwrap();
     }
@@ -60,7 +64,9 @@ async fn an_import_that_was_cut_off_goes_on() {
     let (moved, there, left_out) = told.count("conversations");
     assert_eq!((moved + there, left_out), (3, 0), "{told:#?}");
     let server = mover.start.start();
-    assert_eq!(server.client.events(WORKING).await.len(), 16);
+    for (id, count) in [(WORKING, 16), (WAITING, 9), (FORKED, 16)] {
+        assert_eq!(server.client.events(id).await.len(), count);
+    }
     let commands = server.client.get_ok("/api/bash/bash_events/search?limit=100").await;
     assert_eq!(commands["items"].as_array().unwrap().len(), 2);
 }

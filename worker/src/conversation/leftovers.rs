@@ -3,7 +3,8 @@
 //! A worker that begins looks which conversations have a folder, asks which of them there are, and removes what was kept for
 //! the others. It listens first: one that is deleted from then on is removed by the call that says so.
 //!
-//! What another agent server has written in the same place, and was not brought in yet, is not ours to remove.
+//! What another agent server has written in the same place is not ours to remove, also where the conversation was brought here
+//! and is gone again: whether it was, or was only begun to be brought, cannot be told from its folder.
 
 use std::collections::HashSet;
 use std::fs;

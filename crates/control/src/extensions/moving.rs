@@ -1,6 +1,8 @@
 //! What is installed elsewhere on its way in, and what is installed here on its way out. No worker takes part in either.
 
 use bytes::Bytes;
+use ports::rpc::Code;
+use secrecy::ExposeSecret;
 use serde_json::Map;
 use types::TenantId;
 use types::extensions::{Contents, ExtensionKind, without_credentials};
@@ -81,23 +83,35 @@ pub async fn bring(
         Ok(()) => list(shelves, tenant, kind, &one).await,
         Err(refusal) => Err(refusal),
     };
-    if !matches!(listed, Ok(true)) {
+    // What is perhaps listed keeps its pieces; if it is not, they are swept.
+    let may_be_listed = match &listed {
+        Ok(is_new) => *is_new,
+        Err(Refusal::Fault(fault)) => fault.code == Code::Unavailable,
+        Err(_) => false,
+    };
+    if !may_be_listed {
         pieces::remove(shelves.kv(), tenant, &one).await;
     }
     listed
 }
 
-/// Everything that a tenant has installed.
+/// Everything that a tenant has installed, with its source as it was given.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn carry(shelves: &Shelves, tenant: &TenantId) -> Result<Vec<Carried>, Refusal> {
     let installations: Installations = shelves.read(tenant).await?;
+    let sealing = shelves.sealing::<Installations>(tenant);
     let mut carried = Vec::new();
     for kind in [ExtensionKind::Skill, ExtensionKind::Plugin, ExtensionKind::Canvas] {
         for installed in installations.of(kind) {
             let pack = pieces::get(shelves.kv(), tenant, installed, Part::Pack).await?;
-            carried.push(Carried { kind, installed: installed.clone(), pack });
+            let mut installed = installed.clone();
+            let sealed = installed.sealed_source.as_deref();
+            if let Some(Ok(source)) = sealed.map(|sealed| sealing.open(sealed)) {
+                source.expose_secret().clone_into(&mut installed.source);
+            }
+            carried.push(Carried { kind, installed, pack });
         }
     }
     Ok(carried)

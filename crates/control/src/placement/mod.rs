@@ -18,10 +18,12 @@ mod single;
 mod workers;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use ports::Ports;
 use ports::rpc::Fault;
-use readmodel::index::{RuntimeError, RuntimeInfo, RuntimeStatus};
+use readmodel::index::{Index, RuntimeError, RuntimeInfo, RuntimeStatus};
 use types::conversation::ConversationRecord;
 use types::placement::{Allocation, Failure, FailureReason, Lease, Want};
 use types::{ConversationId, Epoch, SandboxId, TenantId};
@@ -33,6 +35,17 @@ pub(crate) use recover::{follow as close_cut_off_runs, follow_fleet as close_cut
 pub use settings::Cluster;
 pub(crate) use single::Single;
 pub use workers::Workers;
+
+use crate::Tasks;
+
+/// Where a cluster places what is brought into it, for who serves neither clients nor workers; until `tasks` are drained.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn of_cluster(cluster: Cluster, ports: &Ports, tasks: &Tasks) -> ports::Result<Arc<dyn Placement>> {
+    let index = Index::start(ports, &tasks.tracker, &tasks.drain).await?;
+    Ok(Arc::new(Fleet::start(cluster, ports, &index, tasks).await?))
+}
 
 /// Which sandbox serves whom, and its workers.
 ///

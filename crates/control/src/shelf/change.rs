@@ -73,6 +73,14 @@ impl Shelves {
     }
 }
 
+/// Whether a value could be kept as it is.
+///
+/// # Errors
+/// `TooLarge`; `Unfit` where it is too deep to be read again.
+pub fn fits<T: Kept>(value: &T) -> Result<(), Refusal> {
+    check::<T>(&serde_json::to_vec(value).map_err(ports::rpc::Fault::internal)?)
+}
+
 /// Whether it may be written. What was read as a part of a request lies deeper in the document: what is too deep there could
 /// be written, and never be read again.
 fn check<T: Kept>(encoded: &[u8]) -> Result<(), Refusal> {

@@ -32,6 +32,7 @@
 mod change;
 mod document;
 mod health;
+mod keys;
 mod merge;
 mod rotate;
 mod sealing;
@@ -45,9 +46,10 @@ use telemetry::metrics::Work;
 use types::TenantId;
 use vault::Vault;
 
-pub use change::Change;
+pub use change::{Change, fits};
 pub use document::{Kept, Version};
 pub use health::SecretHealth;
+pub use keys::SealedWith;
 pub use merge::{deep_merge, merge_patch};
 pub use rotate::Rotated;
 pub use sealing::{Expose, Sealing, Unopenable, WrongKey};

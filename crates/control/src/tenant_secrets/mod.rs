@@ -70,18 +70,41 @@ impl TenantSecrets {
         value: &SecretString,
         description: Option<&str>,
     ) -> Result<(), Refusal> {
+        let secret = self.named(tenant, name, value, description)?;
+        self.shelves.change(tenant, |kept: &mut NamedSecrets| with(kept, &secret)).await
+    }
+
+    /// Makes a secret, unless there is one of its name, which stays. Whether it was made.
+    ///
+    /// # Errors
+    /// `TooLarge`, those of the shelf.
+    pub async fn make(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &SecretString,
+        description: Option<&str>,
+    ) -> Result<bool, Refusal> {
+        let secret = self.named(tenant, name, value, description)?;
+        let make = |kept: &mut NamedSecrets| match kept.get(name) {
+            Some(_) => Ok(Change::Nothing(false)),
+            None => with(kept, &secret).map(|_| Change::Write(true)),
+        };
+        self.shelves.change(tenant, make).await
+    }
+
+    fn named(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        value: &SecretString,
+        description: Option<&str>,
+    ) -> Result<Named, Refusal> {
         if value.expose_secret().len() > MOST_BYTES {
             return Err(Refusal::TooLarge("A secret may have at most 64 KiB."));
         }
         let sealed = self.shelves.sealing::<NamedSecrets>(tenant).seal(value.expose_secret());
-        let put = |kept: &mut NamedSecrets| {
-            kept.put(Named::new(name, &sealed, description));
-            if kept.len() > MOST_SECRETS {
-                return Err(Refusal::TooLarge("A tenant may keep at most 1,000 secrets."));
-            }
-            Ok(Change::Write(()))
-        };
-        self.shelves.change(tenant, put).await
+        Ok(Named::new(name, &sealed, description))
     }
 
     /// # Errors
@@ -93,6 +116,14 @@ impl TenantSecrets {
         };
         self.shelves.change(tenant, delete).await
     }
+}
+
+fn with(kept: &mut NamedSecrets, secret: &Named) -> Result<Change<()>, Refusal> {
+    kept.put(secret.clone());
+    if kept.len() > MOST_SECRETS {
+        return Err(Refusal::TooLarge("A tenant may keep at most 1,000 secrets."));
+    }
+    Ok(Change::Write(()))
 }
 
 fn missing() -> Refusal {

@@ -32,6 +32,10 @@ impl Fields {
         Ok(read)
     }
 
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// What was not taken, as it was written but for white space.
     pub fn rest(self) -> BTreeMap<String, String> {
         self.0.into_iter().map(|(name, raw)| (name, compact(raw.get()))).collect()
@@ -76,8 +80,7 @@ impl Object {
     }
 }
 
-/// The same JSON without white space between its parts, all else byte for byte. What is no JSON comes out as something that is
-/// none, too.
+/// The same JSON without white space between its parts, all else byte for byte. Of what is no JSON it could make some: `1 2`.
 #[must_use]
 pub fn compact(json: &str) -> String {
     let (mut is_in_text, mut is_escaped) = (false, false);

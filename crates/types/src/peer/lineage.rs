@@ -1,7 +1,11 @@
 //! Whether events that come in follow each other in one line, as they do unless HEAD was moved.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
+use super::fields::{Fields, Object};
+use crate::branch::{Key, key};
 use crate::event::ROOT;
 use crate::log::Control;
 
@@ -13,6 +17,8 @@ pub struct Lineage {
     head_is_empty: bool,
     /// The last event that others hang below.
     last: Option<String>,
+    /// Those that others can hang below.
+    known: HashSet<Key>,
     is_branched: bool,
     has_head: bool,
 }
@@ -20,12 +26,13 @@ pub struct Lineage {
 impl Lineage {
     #[must_use]
     pub fn new(head: Option<&str>, head_is_empty: bool) -> Self {
-        let head = head.map(str::to_owned);
-        Self { head, head_is_empty, last: None, is_branched: false, has_head: false }
+        let (head, known) = (head.map(str::to_owned), HashSet::new());
+        Self { head, head_is_empty, last: None, known, is_branched: false, has_head: false }
     }
 
-    /// The next event, as it was written.
-    pub fn add(&mut self, event: &str) {
+    /// The next event, as it was written. Where it hangs below one that did not come, all before that would be lost to the
+    /// agent: then the same event is answered, below the last one that came.
+    pub fn add(&mut self, event: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Link {
             id: String,
@@ -33,16 +40,25 @@ impl Lineage {
             #[serde(default)]
             parent_id: Option<String>,
         }
-        let Ok(Link { id, kind, parent_id }) = serde_json::from_str(event) else { return };
+        let Link { id, kind, parent_id } = serde_json::from_str(event).ok()?;
         if kind == "ConversationStateUpdateEvent" {
-            return;
+            return None;
         }
+        let mut mended = None;
         self.is_branched |= match (parent_id.as_deref(), self.last.as_deref()) {
             (None, _) | (Some(ROOT), None) => false,
-            (Some(parent), last) => last != Some(parent),
+            (Some(parent), last) if parent == ROOT || self.known.contains(&key(parent)) => {
+                last != Some(parent)
+            }
+            (Some(_), last) => {
+                mended = below(event, last.unwrap_or(ROOT)).ok();
+                false
+            }
         };
         self.has_head |= self.head.as_ref() == Some(&id);
+        self.known.insert(key(&id));
         self.last = Some(id);
+        mended
     }
 
     /// Whether HEAD is said to be at an event that did not come.
@@ -61,6 +77,18 @@ impl Lineage {
         let is_simple = !self.is_branched && self.last.as_ref() == Some(head);
         (!is_simple).then(|| Control::Head { event: Some(head.as_str().into()) })
     }
+}
+
+/// The event with another parent, its other fields as they were written.
+fn below(event: &str, parent: &str) -> serde_json::Result<String> {
+    let mut fields = Fields::of(event)?;
+    fields.remove("parent_id");
+    let mut mended = Object::default();
+    for (name, raw) in fields.rest() {
+        mended.raw(&name, &raw)?;
+    }
+    mended.field("parent_id", &parent)?;
+    Ok(mended.end())
 }
 
 #[cfg(test)]
@@ -96,7 +124,26 @@ mod tests {
         assert_eq!(of(None, true, &[]).moved(), None);
         let branched = [("a", None), ("b", Some("a")), ("c", Some("a"))];
         assert_eq!(of(Some("c"), false, &branched).moved(), head(Some("c")));
+        assert_eq!(of(Some("c"), false, &[("a", None), ("c", Some("b"))]).moved(), None, "b did not come");
         let lost = of(Some("z"), false, &line);
         assert_eq!((lost.moved(), lost.has_lost_head()), (None, true));
+    }
+
+    #[test]
+    fn what_hangs_below_an_event_that_did_not_come_hangs_below_the_one_before_that() {
+        let written = |id: &str, parent: &str| {
+            format!(
+                r#"{{"parent_id":"{parent}","id":"{id}","kind":"MessageEvent","timestamp":"t","n":1.50}}"#
+            )
+        };
+        let mut lineage = Lineage::new(None, false);
+        assert_eq!(
+            lineage.add(&written("b", "a")).unwrap(),
+            format!(r#"{{"id":"b","kind":"MessageEvent","n":1.50,"timestamp":"t","parent_id":"{ROOT}"}}"#)
+        );
+        assert_eq!(lineage.add(&written("c", "b")), None);
+        let mended = lineage.add(&written("e", "d")).unwrap();
+        assert!(mended.contains(r#""parent_id":"c""#) && mended.contains(r#""n":1.50"#), "{mended}");
+        assert_eq!(lineage.moved(), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::agent::AgentConfig;
 use crate::agent::document::take_context_secrets;
 use crate::announced;
 use crate::brought::Brought;
-use crate::conversation::{ConversationRecord, Status, TITLE_CHARS, Workspace};
+use crate::conversation::{ConversationRecord, Status, TITLE_CHARS, Titling, Workspace};
 use crate::known_values::KnownValues;
 use crate::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use crate::secrets::SecretSource;
@@ -77,14 +77,10 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
     let agent = complete(agent, &mut notes);
     let workspace: Option<Workspace> = meta.take("workspace");
     let workspace = state.take("workspace").or(workspace).ok_or(missing(META, "workspace"))?;
-    let created_at: Option<String> = meta.take("created_at");
-    let created_at = created_at.and_then(|text| bound_as_utc(&text)).ok_or(missing(META, "created_at"))?;
+    let created_at = made_at(&mut meta).ok_or(missing(META, "created_at"))?;
     let policy = policy(&mut meta, &mut state, &mut notes);
     let analyzer = analyzer(&mut meta, &mut state, &mut notes);
-    let launched = match meta.take_if("launched_agent_profile") {
-        Ok(launched) => launched,
-        Err(Odd) => None,
-    };
+    let launched = meta.take_if("launched_agent_profile").unwrap_or_default();
     let tags: Option<BTreeMap<String, String>> = meta.take("tags");
     let tags = state.take("tags").or(tags).unwrap_or_default();
     let max_iterations = either(&mut meta, &mut state, "max_iterations").unwrap_or(MAX_ITERATIONS);
@@ -118,6 +114,7 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
         worktree: None,
         undelivered: None,
         refused: None,
+        titling: Titling::default(),
     };
     let head_is_empty = state.take("head_is_empty").unwrap_or(false);
     let announced = announced(&mut state);
@@ -133,6 +130,16 @@ pub fn read(id: ConversationId, meta: &str, state: &str) -> Result<Moved, Unread
         state: without(state, &["persistence_dir"]),
     };
     Ok(Moved { head_is_empty, record, brought, notes })
+}
+
+/// When a conversation was made, by its `meta.json`; `None` where that cannot be read.
+#[must_use]
+pub fn created_at(meta: &str) -> Option<String> {
+    made_at(&mut Fields::of(meta).ok()?)
+}
+
+fn made_at(meta: &mut Fields) -> Option<String> {
+    bound_as_utc(&meta.take::<String>("created_at")?)
 }
 
 /// What is now stands in the one file, and what was asked for in the other.

@@ -60,7 +60,7 @@ fn meta(conversation: &Written<'_>) -> Result<String> {
     meta.field("title", &record.title)?;
     meta.field("created_at", &record.created_at)?;
     meta.field("updated_at", updated_at)?;
-    meta.field("forked_from_conversation_id", &record.forked_from_conversation_id)?;
+    meta.field("forked_from_conversation_id", &record.forked_from_conversation_id.map(|id| id.hex()))?;
     meta.field("forked_from_event_id", &record.forked_from_event_id)?;
     match (&record.launched_agent_profile, rest.and_then(|rest| rest.get("launched_agent_profile"))) {
         (None, Some(raw)) => meta.raw("launched_agent_profile", raw)?,
@@ -158,15 +158,20 @@ mod tests {
     use crate::{ConversationId, Seq};
 
     fn moved() -> super::super::Moved {
+        let (id, [meta, state]) = given();
+        read(id, &meta.to_string(), &state.to_string()).unwrap()
+    }
+
+    fn given() -> (ConversationId, [Value; 2]) {
         let id = ConversationId::random();
         let meta = json!({"id": id.hex(), "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "title": "t",
             "created_at": "2026-11-23T00:00:00.000001Z", "confirmation_policy": {"kind": "FromTheFuture", "x": 1},
             "tags": {"a": "b"}, "prompt": null, "added": {"deep": [1, 2]}});
         let state = json!({"id": id, "agent": {"kind": "Agent", "llm": {"model": "m"}}, "execution_status": "finished",
             "confirmation_policy": {"kind": "FromTheFuture", "x": 1}, "invoked_skills": ["s"], "agent_state": {"n": 1},
-            "secret_registry": {"secret_sources": {"A": {"kind": "StaticSecret", "value": "gAAAAA"}}}, "tags": {"a": "b"},
+            "secret_registry": {"secret_sources": {"A": {"kind": "StaticSecret", "description": null, "value": "gAAAAA"}}}, "tags": {"a": "b"},
             "stats": {"usage_to_metrics": {"agent": {"model_name": "m", "accumulated_cost": 0.5}}}});
-        read(id, &meta.to_string(), &state.to_string()).unwrap()
+        (id, [meta, state])
     }
 
     fn projection(brought: &Brought) -> Projection {
@@ -178,7 +183,8 @@ mod tests {
 
     #[test]
     fn what_came_in_goes_out_again() {
-        let moved = moved();
+        let (id, [meta, state]) = given();
+        let moved = read(id, &meta.to_string(), &state.to_string()).unwrap();
         let projection = projection(&moved.brought);
         let written = write(&Written {
             record: &moved.record,
@@ -188,6 +194,14 @@ mod tests {
             updated_at: "2026-11-23T00:00:02Z",
         });
         let files = written.unwrap();
+        for (given, written) in [(&meta, &files.meta), (&state, &files.state)] {
+            let written: Value = serde_json::from_str(written).unwrap();
+            // An agent and what it cost are written out in full.
+            let is_whole = |field: &String| !["agent", "stats"].contains(&field.as_str());
+            for (field, value) in given.as_object().unwrap().iter().filter(|(field, _)| is_whole(field)) {
+                assert_eq!(&written[field], value, "{field}");
+            }
+        }
         assert_eq!(read(moved.record.id, &files.meta, &files.state), Ok(moved));
     }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use tar::{Archive, EntryType};
 use types::extensions::{Contents, ExtensionKind};
+use uuid::Uuid;
 
-use super::copying::{self, Bounds};
+use super::copying::{self, Bounds, Failure};
 use super::stage;
 
 /// Bytes of a pack when it is unpacked: those of the files, and a head for each.
@@ -38,12 +39,28 @@ pub fn pack(kind: ExtensionKind, from: &Path, scratch: &Path, installed: &Path) 
     stage::packed(kind, &folder, installed).map_err(|_| Unfit)
 }
 
-/// Copies what is installed in the folder `from` to `to`, which must not be there.
+/// Copies what is installed in the folder `from` into the folder `installed`, whole or not at all, in the place of what is
+/// called so there.
 ///
 /// # Errors
-/// [`Unfit`]: then a part is there.
-pub fn copy(from: &Path, to: &Path) -> Result<(), Unfit> {
-    copying::copy(from, to, &Bounds::OF_AN_EXTENSION).map_err(|_| Unfit)
+/// Those of reading and writing; [`Unfit`] within one.
+pub fn place(from: &Path, installed: &Path, name: &str) -> io::Result<()> {
+    let next = installed.join(format!(".{}", Uuid::new_v4().simple()));
+    let at = installed.join(name);
+    std::fs::create_dir_all(installed)?;
+    let copied = copying::copy(from, &next, &Bounds::OF_AN_EXTENSION).map_err(|failure| match failure {
+        Failure::Io(error) => error,
+        Failure::TooMany | Failure::TooLarge => io::Error::other(Unfit),
+    });
+    let placed = copied.and_then(|()| {
+        trees::remove(&at)?;
+        std::fs::rename(&next, &at)
+    });
+    if placed.is_err() {
+        // What stays is hidden, and nobody's.
+        let _ = trees::remove(&next);
+    }
+    placed
 }
 
 /// Unpacks files and folders of a pack into `to`, and nothing beside it.
@@ -86,5 +103,24 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("more/x")).unwrap(), "x");
         assert!(!to.join("out").exists());
         assert!(pack(ExtensionKind::Skill, &from.join("more"), &scratch, Path::new("/h")).is_err());
+    }
+
+    #[test]
+    fn what_is_placed_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, installed) = (dir.path().join("greeter"), dir.path().join("installed"));
+        fs::create_dir_all(&from).unwrap();
+        fs::write(from.join("SKILL.md"), "new").unwrap();
+        fs::create_dir_all(installed.join("greeter")).unwrap();
+        fs::write(installed.join("greeter/half"), "old").unwrap();
+        let names = |folder: &Path| {
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+        };
+        place(&from, &installed, "greeter").unwrap();
+        assert_eq!(names(&installed.join("greeter")), ["SKILL.md"]);
+        fs::File::create(from.join("huge")).unwrap().set_len(65 << 20).unwrap();
+        assert!(place(&from, &installed, "greeter").is_err() && place(&from, &installed, "other").is_err());
+        assert_eq!(names(&installed), ["greeter"]);
+        assert_eq!(names(&installed.join("greeter")), ["SKILL.md"]);
     }
 }

@@ -18,7 +18,7 @@ use super::meta_profiles::whole as whole_meta_profile;
 use super::settings::{conversation, refused};
 use super::{Connection, Setup, agent_form, canonical, model, read_agent_profile};
 use crate::Refusal;
-use crate::shelf::{Change, Sealing, Shelves};
+use crate::shelf::{Change, Sealing, Shelves, fits};
 
 /// Of the peer's `settings.json`.
 const SCHEMA_VERSION: u64 = 6;
@@ -57,27 +57,30 @@ pub async fn bring(
     let sealing = shelves.sealing::<Setup>(tenant);
     let change = |setup: &mut Setup| {
         let mut outcomes = Vec::new();
-        for connection in &files.connections {
-            outcomes.push(bring_connection(&sealing, setup, connection));
+        for given in &files.connections {
+            let name = format!("provider connection {}", display_name(given));
+            outcomes.push((name, attempt(setup, |setup| bring_connection(&sealing, setup, given))));
         }
         for (name, given) in &files.llm_profiles {
-            let came = bring_one(&mut setup.llm_profiles, MOST_MODELS, name, || llm_profile(&sealing, given));
+            let made = || llm_profile(&sealing, given);
+            let came = attempt(setup, |setup| bring_one(&mut setup.llm_profiles, MOST_MODELS, name, made));
             outcomes.push((format!("LLM profile {name}"), came));
         }
         for (name, given) in &files.meta_profiles {
             let made = || whole_meta_profile(given.clone());
-            let came = bring_one(&mut setup.meta_profiles, MOST_MODELS, name, made);
+            let came = attempt(setup, |setup| bring_one(&mut setup.meta_profiles, MOST_MODELS, name, made));
             outcomes.push((format!("meta-profile {name}"), came));
         }
         for (name, given) in &files.agent_profiles {
             let made = || read_agent_profile(canonical(name), object(given)?);
-            let came = bring_one(&mut setup.agent_profiles, MOST_AGENTS, name, made);
+            let came = attempt(setup, |setup| bring_one(&mut setup.agent_profiles, MOST_AGENTS, name, made));
             outcomes.push((format!("agent profile {name}"), came));
         }
         if let Some(settings) = &files.settings {
-            let came = bring_settings(&sealing, setup, settings);
-            outcomes
-                .push(("settings".to_owned(), came.unwrap_or_else(|refusal| Came::Refused(says(refusal)))));
+            for (name, part) in PARTS {
+                let came = attempt(setup, |setup| part(&sealing, setup, settings));
+                outcomes.push((name.to_owned(), came));
+            }
         }
         let writes = outcomes.iter().any(|(_, came)| *came == Came::New);
         Ok(if writes { Change::Write(outcomes) } else { Change::Nothing(outcomes) })
@@ -138,62 +141,90 @@ fn carried_settings(sealing: &Sealing<'_>, setup: &Setup) -> Result<Map<String, 
     object(&settings)
 }
 
-fn bring_settings(
+/// What of one thing, and nothing of it where what is kept would then be too much: one that does not fit keeps no other out.
+fn attempt(setup: &mut Setup, take: impl FnOnce(&mut Setup) -> Result<Came, Refusal>) -> Came {
+    let before = setup.clone();
+    let taken = take(setup).and_then(|came| match came {
+        Came::New => fits(setup).map(|()| came),
+        Came::There | Came::Refused(_) => Ok(came),
+    });
+    taken.unwrap_or_else(|refusal| {
+        *setup = before;
+        Came::Refused(says(refusal))
+    })
+}
+
+type Part = fn(&Sealing<'_>, &mut Setup, &Map<String, Value>) -> Result<Came, Refusal>;
+
+/// Of `settings.json`.
+const PARTS: [(&str, Part); 3] = [
+    ("agent settings", bring_agent_settings),
+    ("conversation settings", bring_conversation_settings),
+    ("other settings", bring_misc_settings),
+];
+
+/// With the profiles that they are said to be from: beside other settings those would be wrong.
+fn bring_agent_settings(
     sealing: &Sealing<'_>,
     setup: &mut Setup,
     given: &Map<String, Value>,
 ) -> Result<Came, Refusal> {
+    let Some(settings) = part_of(given, "agent_settings")? else { return Ok(Came::There) };
+    if !setup.agent_settings.is_null() {
+        return Ok(Came::There);
+    }
+    setup.agent_settings = agent_settings(sealing, settings)?;
+    let text = |name: &str| given.get(name).and_then(Value::as_str).map(str::to_owned);
+    let wanted = text("active_profile").filter(|name| setup.llm_profiles.contains_key(canonical(name)));
+    point(&mut setup.active_profile, wanted);
+    let wanted = text("active_agent_profile_id").and_then(|id| Uuid::parse_str(&id).ok());
+    let wanted = wanted.filter(|id| profile_of(setup, *id).is_some());
+    point(&mut setup.active_agent_profile_id, wanted);
+    let wanted = text("active_meta_profile").filter(|name| setup.meta_profiles.contains_key(canonical(name)));
+    point(&mut setup.active_meta_profile, wanted);
+    Ok(Came::New)
+}
+
+fn bring_conversation_settings(
+    _: &Sealing<'_>,
+    setup: &mut Setup,
+    given: &Map<String, Value>,
+) -> Result<Came, Refusal> {
+    match part_of(given, "conversation_settings")? {
+        Some(settings) if setup.conversation_settings.is_null() => {
+            setup.conversation_settings = conversation_settings(settings)?;
+            Ok(Came::New)
+        }
+        _ => Ok(Came::There),
+    }
+}
+
+fn bring_misc_settings(
+    _: &Sealing<'_>,
+    setup: &mut Setup,
+    given: &Map<String, Value>,
+) -> Result<Came, Refusal> {
+    match part_of(given, "misc_settings")? {
+        Some(Value::Object(misc)) if setup.misc_settings.is_empty() && !misc.is_empty() => {
+            setup.misc_settings = misc;
+            Ok(Came::New)
+        }
+        _ => Ok(Came::There),
+    }
+}
+
+fn part_of(given: &Map<String, Value>, name: &str) -> Result<Option<Value>, Refusal> {
     let is_newer = given.get("schema_version").and_then(Value::as_u64).is_some_and(|v| v > SCHEMA_VERSION);
     if is_newer {
         return Err(Refusal::Unfit("they are of a newer release".to_owned()));
     }
-    let of = |name: &str| given.get(name).filter(|value| !value.is_null()).cloned();
-    // All of it is read before any of it is taken.
-    let agent = of("agent_settings").map(|given| agent_settings(sealing, given)).transpose()?;
-    let conversation = of("conversation_settings").map(conversation_settings).transpose()?;
-    let mut came = Came::There;
-    let mut note = |is_new: bool| {
-        if is_new {
-            came = Came::New;
-        }
-    };
-    note(fill(&mut setup.agent_settings, agent));
-    note(fill(&mut setup.conversation_settings, conversation));
-    if let Some(Value::Object(misc)) = of("misc_settings")
-        && setup.misc_settings.is_empty()
-        && !misc.is_empty()
-    {
-        setup.misc_settings = misc;
-        note(true);
-    }
-    let text = |name: &str| given.get(name).and_then(Value::as_str).map(str::to_owned);
-    let wanted = text("active_profile").filter(|name| setup.llm_profiles.contains_key(canonical(name)));
-    note(point(&mut setup.active_profile, wanted));
-    let wanted = text("active_agent_profile_id").and_then(|id| Uuid::parse_str(&id).ok());
-    let wanted = wanted.filter(|id| profile_of(setup, *id).is_some());
-    note(point(&mut setup.active_agent_profile_id, wanted));
-    let wanted = text("active_meta_profile").filter(|name| setup.meta_profiles.contains_key(canonical(name)));
-    note(point(&mut setup.active_meta_profile, wanted));
-    Ok(came)
+    Ok(given.get(name).filter(|value| !value.is_null()).cloned())
 }
 
-/// Whether there was room for it.
-fn fill(place: &mut Value, given: Option<Value>) -> bool {
-    match given {
-        Some(given) if place.is_null() => {
-            *place = given;
-            true
-        }
-        _ => false,
-    }
-}
-
-fn point<T>(place: &mut Option<T>, wanted: Option<T>) -> bool {
-    let is_new = place.is_none() && wanted.is_some();
-    if is_new {
+fn point<T>(place: &mut Option<T>, wanted: Option<T>) {
+    if place.is_none() {
         *place = wanted;
     }
-    is_new
 }
 
 fn agent_settings(sealing: &Sealing<'_>, mut given: Value) -> Result<Value, Refusal> {
@@ -215,25 +246,24 @@ fn llm_profile(sealing: &Sealing<'_>, given: &Value) -> Result<Value, Refusal> {
     Ok(llm)
 }
 
-fn bring_connection(sealing: &Sealing<'_>, setup: &mut Setup, given: &Value) -> (String, Came) {
+fn bring_connection(sealing: &Sealing<'_>, setup: &mut Setup, given: &Value) -> Result<Came, Refusal> {
+    if setup.connections.iter().any(|there| given.get("id").and_then(Value::as_str) == Some(&there.id)) {
+        return Ok(Came::There);
+    }
     let mut given = given.clone();
     // Its key stands where that of a model does.
-    let opened = sealing.take_brought(forms::llm(), &mut given);
-    let Ok(connection) = serde_json::from_value::<Connection>(given) else {
-        return ("a provider connection".to_owned(), Came::Refused("it is not whole".to_owned()));
-    };
-    let name = format!("provider connection {}", connection.display_name);
-    if setup.connections.iter().any(|there| there.id == connection.id) {
-        return (name, Came::There);
-    }
-    if opened.is_err() {
-        return (name, Came::Refused(says(unopenable())));
-    }
+    sealing.take_brought(forms::llm(), &mut given).map_err(|_| unopenable())?;
+    let connection = serde_json::from_value::<Connection>(given);
+    let connection = connection.map_err(|_| Refusal::Unfit("it is not whole".to_owned()))?;
     if setup.connections.len() >= MOST_CONNECTIONS {
-        return (name, Came::Refused(format!("there may be {MOST_CONNECTIONS} connections")));
+        return Err(Refusal::Unfit(format!("there may be {MOST_CONNECTIONS} connections")));
     }
     setup.connections.push(connection);
-    (name, Came::New)
+    Ok(Came::New)
+}
+
+fn display_name(connection: &Value) -> &str {
+    connection.get("display_name").and_then(Value::as_str).unwrap_or("without a name")
 }
 
 fn bring_one(
@@ -241,21 +271,16 @@ fn bring_one(
     most: usize,
     name: &str,
     made: impl FnOnce() -> Result<Value, Refusal>,
-) -> Came {
+) -> Result<Came, Refusal> {
     let name = canonical(name);
     if kept.contains_key(name) {
-        return Came::There;
+        return Ok(Came::There);
     }
     if kept.len() >= most {
-        return Came::Refused(format!("there may be {most} of a kind"));
+        return Err(Refusal::Unfit(format!("there may be {most} of a kind")));
     }
-    match made() {
-        Ok(profile) => {
-            kept.insert(name.to_owned(), profile);
-            Came::New
-        }
-        Err(refusal) => Came::Refused(says(refusal)),
-    }
+    kept.insert(name.to_owned(), made()?);
+    Ok(Came::New)
 }
 
 fn object(given: &Value) -> Result<Map<String, Value>, Refusal> {
@@ -292,93 +317,4 @@ fn trouble(trouble: &Trouble) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use secrecy::ExposeSecret;
-    use telemetry::metrics::Metrics;
-    use vault::{PEERS_TENANT, Vault};
-
-    use super::*;
-
-    struct World {
-        shelves: Shelves,
-        vault: Arc<Vault>,
-        tenant: TenantId,
-        _store: embedded::Guard,
-        _dir: tempfile::TempDir,
-    }
-
-    async fn world() -> World {
-        let dir = tempfile::tempdir().unwrap();
-        let options = embedded::Options::within(dir.path(), embedded::Fsync::Always);
-        let (ports, store) = embedded::open(options).await.unwrap();
-        let vault = Arc::new(Vault::new(&"k".into(), &[]));
-        let shelves = Shelves::new(ports.kv.clone(), vault.clone(), Metrics::default().work);
-        World { shelves, vault, tenant: TenantId::parse("b").unwrap(), _store: store, _dir: dir }
-    }
-
-    fn files(vault: &Vault) -> SetupFiles {
-        let key = vault.token("sk-1", PEERS_TENANT);
-        SetupFiles {
-            settings: json!({"schema_version": 6, "agent_settings": {"llm": {"model": "m", "api_key": key}},
-                "conversation_settings": {"max_iterations": 7}, "misc_settings": {"a": 1}, "active_profile": "own"})
-            .as_object()
-            .cloned(),
-            llm_profiles: BTreeMap::from([
-                ("own".to_owned(), json!({"model": "m", "api_key": key, "schema_version": 1})),
-                ("foreign".to_owned(), json!({"model": "m", "api_key": Vault::new(&"o".into(), &[]).token("x", PEERS_TENANT)})),
-            ]),
-            connections: vec![json!({"id": "c", "display_name": "C", "provider": "p", "api_key": key, "base_url": null,
-                "created_at": 1, "updated_at": 2, "added": true})],
-            ..SetupFiles::default()
-        }
-    }
-
-    fn came(outcomes: &[(String, Came)], name: &str) -> Came {
-        outcomes.iter().find(|(named, _)| named == name).unwrap().1.clone()
-    }
-
-    #[tokio::test]
-    async fn what_is_brought_twice_is_brought_once_and_goes_out_as_it_came() {
-        let world = world().await;
-        let files = files(&world.vault);
-        let outcomes = bring(&world.shelves, &world.tenant, &files).await.unwrap();
-        assert_eq!(came(&outcomes, "settings"), Came::New);
-        assert_eq!(came(&outcomes, "LLM profile own"), Came::New);
-        let Came::Refused(why) = came(&outcomes, "LLM profile foreign") else { panic!("{outcomes:?}") };
-        assert!(why.contains("OH_PREVIOUS_SECRET_KEYS_0") && !why.contains("gAAAAA"), "{why}");
-
-        let again = bring(&world.shelves, &world.tenant, &files).await.unwrap();
-        assert!(again.iter().all(|(_, came)| *came != Came::New), "{again:?}");
-
-        let out = carry(&world.shelves, &world.tenant).await.unwrap();
-        let open = |token: &Value| {
-            world.vault.open_token(token.as_str().unwrap(), PEERS_TENANT).unwrap().expose_secret().to_owned()
-        };
-        assert_eq!(open(&out.llm_profiles["own"]["api_key"]), "sk-1");
-        assert_eq!(open(&out.connections[0]["api_key"]), "sk-1");
-        assert_eq!(out.connections[0]["added"], true);
-        let settings = out.settings.unwrap();
-        assert_eq!(open(&settings["agent_settings"]["llm"]["api_key"]), "sk-1");
-        assert_eq!(settings["conversation_settings"]["max_iterations"], 7);
-        assert_eq!(
-            (&settings["misc_settings"], &settings["active_profile"]),
-            (&json!({"a": 1}), &json!("own"))
-        );
-    }
-
-    #[tokio::test]
-    async fn what_was_set_here_stays() {
-        let world = world().await;
-        let set = |setup: &mut Setup| {
-            setup.conversation_settings = json!({"max_iterations": 9});
-            Ok(Change::Write(()))
-        };
-        world.shelves.change(&world.tenant, set).await.unwrap();
-        bring(&world.shelves, &world.tenant, &files(&world.vault)).await.unwrap();
-        let settings = carry(&world.shelves, &world.tenant).await.unwrap().settings.unwrap();
-        assert_eq!(settings["conversation_settings"]["max_iterations"], 9);
-        assert_eq!(settings["agent_settings"]["llm"]["model"], "m");
-    }
-}
+mod tests;
