@@ -54,6 +54,7 @@ async fn wait(options: Options, boot: Settings, source: Source, own: Environment
     let address = serving::address(&options, &boot).await?;
     let stop = stop_on_signal()?;
     let checked = gateway::check(until_told(&boot, files)?)?;
+    drop(boot);
     let listener = serve::listen(address).await?;
     let bound = listener.local_addr()?;
     let mut waiting = Waiting::on(listener, checked, &stop);

@@ -191,10 +191,10 @@ impl Told {
         Ok((self.settings, moving::Where::Files))
     }
 
-    fn diagnose(&self, options: &serve::Options) -> anyhow::Result<ExitCode> {
+    fn diagnose(self, options: &serve::Options) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "cluster")]
         if cluster::settings::is_set(&self.source) {
-            return doctor::run_in_cluster(&self.settings, &self.source);
+            return doctor::run_in_cluster(self.settings, &self.source);
         }
         doctor::run(options, &self.settings)
     }

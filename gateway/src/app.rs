@@ -108,14 +108,7 @@ impl App {
             conversations_path,
         };
         Self(Arc::new(Handles {
-            about: About {
-                offer: offer.clone(),
-                runtimes,
-                runtime_idle_timeout_seconds: config.site.runtime_idle_timeout_seconds,
-                build_git_sha: config.site.build_git_sha.into(),
-                build_git_ref: config.site.build_git_ref.into(),
-                ingress: ingress.clone(),
-            },
+            about: About::new(&config.site, offer.clone(), runtimes, ingress.clone()),
             editor: Editor { config: config.editor, workers: workers.clone() },
             facade: Facade {
                 conversations: conversations.clone(),

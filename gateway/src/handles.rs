@@ -12,7 +12,7 @@ use control::{Activity, Tasks};
 use telemetry::metrics::Http;
 use types::calls::Marketplace;
 
-use crate::config;
+use crate::config::{self, Site};
 use crate::feeds::Hub;
 use crate::ingress::Ingress;
 use crate::offer::Offer;
@@ -28,6 +28,19 @@ pub struct About {
     pub build_git_sha: Arc<str>,
     pub build_git_ref: Arc<str>,
     pub ingress: Ingress,
+}
+
+impl About {
+    pub fn new(site: &Site, offer: Offer, runtimes: Runtimes, ingress: Ingress) -> Self {
+        Self {
+            offer,
+            runtimes,
+            runtime_idle_timeout_seconds: site.runtime_idle_timeout_seconds,
+            build_git_sha: site.build_git_sha.as_str().into(),
+            build_git_ref: site.build_git_ref.as_str().into(),
+            ingress,
+        }
+    }
 }
 
 /// Asks workers for files. Cheap to clone.

@@ -41,7 +41,10 @@ pub fn run(
 }
 
 /// Keys that are not set are those that `init` made.
-pub(super) fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
+///
+/// # Errors
+/// A file that is there and cannot be read.
+pub fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
     let Some(keys) = &cluster.keys_dir else { return Ok(()) };
     let read = |name: &str| {
         let path = keys.join("gateway").join(name);

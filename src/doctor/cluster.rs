@@ -8,19 +8,20 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use nats::{Connection, Error, Probe};
 use ports::Ports;
-use secrecy::SecretString;
 use supervisor::drivers::docker::Containers;
 use vault::Vault;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
 use super::single;
 use crate::cluster::settings::{Cluster, Driver};
-use crate::cluster::{connect, supervisor::containers};
+use crate::cluster::{connect, gateway::take_keys, supervisor::containers};
 use crate::serving;
 use crate::settings::{Settings, Source};
 
 /// For a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For all that is stored.
+const READING: Duration = Duration::from_secs(60);
 /// A message that takes longer to be stored makes every event slow.
 const SLOW_STORE: Duration = Duration::from_millis(20);
 /// Tokens begin and end by the clock.
@@ -28,7 +29,7 @@ const LARGE_SKEW: Duration = Duration::from_secs(5);
 
 type Findings = Vec<(&'static str, Finding)>;
 
-pub async fn findings(settings: &Settings, source: &Source) -> anyhow::Result<Findings> {
+pub async fn findings(settings: Settings, source: &Source) -> anyhow::Result<Findings> {
     let roles =
         ["gateway", "supervisor"].map(|role| Cluster::from_source(source, role).map(|own| (role, own)));
     let [gateway, supervisor] = roles;
@@ -37,7 +38,7 @@ pub async fn findings(settings: &Settings, source: &Source) -> anyhow::Result<Fi
     let is_supervisor = is_there(&supervisor.1);
     let mut findings = vec![("keys", keys(&gateway.1, is_gateway, is_supervisor))];
     if is_gateway {
-        findings.push(("secrets", secrets(settings, &gateway.1)));
+        findings.push(("secrets", secrets(&settings, &gateway.1)));
     }
     if is_supervisor {
         findings.push(("minter", minter(&supervisor.1)));
@@ -98,23 +99,23 @@ fn secrets(settings: &Settings, cluster: &Cluster) -> Finding {
 }
 
 /// What a gateway opens secrets with, where it has a key.
-fn vault(settings: &Settings, cluster: &Cluster) -> Option<Vault> {
-    let kept = || {
-        let path = cluster.keys_dir.as_ref()?.join("gateway/secret_key");
-        std::fs::read_to_string(path).ok().map(|key| SecretString::from(key.trim()))
-    };
-    let key = settings.secret_key.clone().or_else(kept)?;
-    Some(serving::vault(&key, settings))
+fn vault(mut settings: Settings, cluster: &Cluster) -> Option<Vault> {
+    take_keys(&mut settings, cluster).ok()?;
+    Some(serving::vault(settings.secret_key.as_ref()?, &settings))
 }
 
 /// Secrets that a gateway would not be able to open.
 async fn sealed(ports: Ports, vault: Vault) -> Finding {
-    match control::unreadable_secrets(ports.kv, Arc::new(vault)).await {
-        Ok(unreadable) if unreadable.is_empty() => {
+    let looking = control::unreadable_secrets(ports.kv, Arc::new(vault));
+    match tokio::time::timeout(READING, looking).await {
+        Ok(Ok(unreadable)) if unreadable.is_empty() => {
             Fine("no secret is stored that the keys do not open".to_owned())
         }
-        Ok(unreadable) => single::unopened(&unreadable, true),
-        Err(refusal) => Broken(format!("what is stored cannot be read: {refusal:?}")),
+        Ok(Ok(unreadable)) => single::unopened(&unreadable, true),
+        Ok(Err(refusal)) => Broken(format!("what is stored cannot be read: {refusal:?}")),
+        Err(_) => Doubtful(format!(
+            "what is stored could not be read in {READING:?}: whether keys open it is not known"
+        )),
     }
 }
 

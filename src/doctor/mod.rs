@@ -29,7 +29,7 @@ pub fn run(options: &Options, settings: &Settings) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When the checks themselves cannot run.
 #[cfg(feature = "cluster")]
-pub fn run_in_cluster(settings: &Settings, source: &crate::settings::Source) -> anyhow::Result<ExitCode> {
+pub fn run_in_cluster(settings: Settings, source: &crate::settings::Source) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(report(runtime.block_on(cluster::findings(settings, source))?))
 }

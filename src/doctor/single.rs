@@ -153,11 +153,20 @@ fn stored_secrets(settings: &Settings) -> anyhow::Result<Finding> {
     let found = runtime.block_on(control::unreadable_secrets(looking, Arc::new(vault)));
     Ok(match found {
         Ok(unreadable) if unreadable.is_empty() => {
-            Fine("none is stored that the keys do not open".to_owned())
+            let but = if has_journal(&data) { "; what is still in the journal is not looked at" } else { "" };
+            Fine(format!("none is stored that the keys do not open{but}"))
         }
         Ok(unreadable) => unopened(&unreadable, has_key),
         Err(refusal) => Broken(format!("what is stored cannot be read: {refusal:?}")),
     })
+}
+
+/// Beside a server that runs, or after one that was killed.
+fn has_journal(data: &Path) -> bool {
+    let Ok(segments) = std::fs::read_dir(data.join("journal")) else { return false };
+    segments
+        .flatten()
+        .any(|segment| segment.metadata().is_ok_and(|segment| segment.is_file() && segment.len() > 0))
 }
 
 pub fn unopened(unreadable: &[String], has_key: bool) -> Finding {

@@ -279,10 +279,10 @@ pub const SECTIONS: &[Section] = &[
                 "deferred_init",
                 Flag,
                 "false",
-                "Whether a server of one process is started without its settings, answers probes alone, and waits for them: \
-                 `POST /api/init` brings them, with the secret key (or else the first session key) that it was started with in \
+                "Whether a server of one process is started without its settings, answers probes and `/server_info` alone, and waits \
+                 for them: `POST /api/init` brings them, with the secret key (or else the first session key) that it was started with in \
                  `X-Init-API-Key`. Variables that it brings are for programs of agents: proxies, logs and traces of the server itself are \
-                 as they were at the start.",
+                 as they were at the start. With such a key it listens beyond loopback.",
             ),
             setting(
                 "fsync",

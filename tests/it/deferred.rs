@@ -38,12 +38,16 @@ fn state(state: &str, error: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_dormant_server_answers_probes_and_nothing_else() {
+async fn a_dormant_server_answers_probes_says_what_it_is_and_does_nothing_else() {
     let (_start, server) = dormant();
     for (path, status) in [("/alive", "ok"), ("/health", "ok"), ("/ready", "ready")] {
         assert_eq!(server.client.get_ok(path).await, json!({ "status": status }), "{path}");
     }
     assert_eq!(server.client.get_ok("/api/init").await, state("dormant", Value::Null));
+    for path in ["/server_info", "/"] {
+        let told = server.client.get_ok(path).await;
+        assert!(told["capabilities"].as_array().is_some_and(|all| !all.is_empty()), "{told}");
+    }
     let refused =
         json!({ "detail": "server is in deferred-init state 'dormant'; call POST /api/init first" });
     for path in ["/api/conversations/count", "/api/settings", "/v1/models", "/api/nothing"] {

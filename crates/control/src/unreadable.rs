@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use ports::{Change, Kv};
 use telemetry::metrics::Metrics;
+use types::TenantId;
 use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
 use vault::Vault;
@@ -40,14 +41,25 @@ async fn named(shelves: &Shelves) -> Result<Vec<String>, Refusal> {
     let secrets = TenantSecrets::on(shelves.clone());
     let mut told = Vec::new();
     for (tenant, names) in secrets.unopened().await? {
-        told.push(format!("{} of the tenant {tenant}", names.join(", ")));
+        told.push(match names {
+            Some(names) => format!("{} of the tenant {tenant}", names.join(", ")),
+            None => damaged("among the named secrets", &tenant),
+        });
     }
     Ok(told)
 }
 
 async fn counted<T: Kept>(shelves: &Shelves, place: &str) -> Result<Vec<String>, Refusal> {
     let found = shelves.unopened::<T>().await?;
-    Ok(found.into_iter().map(|(tenant, count)| format!("{count} {place} of the tenant {tenant}")).collect())
+    let told = |(tenant, count): (TenantId, Option<u64>)| match count {
+        Some(count) => format!("{count} {place} of the tenant {tenant}"),
+        None => damaged(place, &tenant),
+    };
+    Ok(found.into_iter().map(told).collect())
+}
+
+fn damaged(what: &str, tenant: &TenantId) -> String {
+    format!("anything {what} of the tenant {tenant} (damaged, or of a newer release)")
 }
 
 /// How many conversations have one.

@@ -6,9 +6,13 @@ mod metrics;
 mod probes;
 mod tools;
 
+use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::get;
+use control::Activity;
 
 use crate::described::{Routes, routes};
+use crate::handles::About;
 
 pub(crate) use info::API_LEVEL;
 
@@ -21,6 +25,15 @@ pub fn open_routes() -> Routes {
         .routes(routes!(info::get_server_info))
         .routes(routes!(info::get_root))
         .routes(routes!(init::get_init_status, init::initialize_server))
+}
+
+/// What is said of a server before it is one.
+pub fn bare_routes<S: Clone + Send + Sync + 'static>() -> Router<S>
+where
+    About: FromRef<S>,
+    Activity: FromRef<S>,
+{
+    Router::new().route("/", get(info::get_root)).route("/server_info", get(info::get_server_info))
 }
 
 /// Behind the key.

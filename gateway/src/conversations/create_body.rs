@@ -161,7 +161,7 @@ impl StartConversation {
         launch
             .model(tenant, name)
             .await
-            .inspect_err(|refusal| tracing::warn!(%tenant, ?refusal, "a model for titles cannot be had"))
+            .inspect_err(|refusal| tracing::debug!(%tenant, ?refusal, "a model for titles cannot be had"))
             .ok()
     }
 

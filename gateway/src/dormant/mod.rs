@@ -1,8 +1,8 @@
 //! A server that was started without its settings, and waits for them.
 //!
 //! Who keeps servers warm does not know yet whom they will serve: keys, paths and whatever else belongs to a user come
-//! later, with `POST /api/init`. Until then the server is *dormant*. It answers probes, says what state it is in, and is 503
-//! for all else; sockets are refused. Nothing of it runs: no store is open, no worker has begun.
+//! later, with `POST /api/init`. Until then the server is *dormant*. It answers probes, says what it is and in what state, and is
+//! 503 for all else; sockets are refused. Nothing of it runs: no store is open, no worker has begun.
 //!
 //! ```text
 //! dormant ──POST /api/init──▶ initializing ──it can start──▶ ready
@@ -34,8 +34,12 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use control::Tasks;
+use control::placement::Runtimes;
 
 use crate::edge::Edge;
+use crate::handles::About;
+use crate::ingress::Ingress;
+use crate::offer::{Offer, Offered};
 use crate::server::{Checked, Reception};
 use routes::{Became, Dormant};
 
@@ -61,7 +65,14 @@ impl Waiting {
     #[must_use]
     pub fn on(listener: TcpListener, Checked { config, gate }: Checked, stop: &CancellationToken) -> Self {
         let (asking, asks) = mpsc::channel(1);
-        let dormant = Dormant::new(config.init, asking);
+        let offer = Offer::new(Offered {
+            tools: config.tools,
+            workspace_path: config.workspace_path,
+            has_containers: false,
+        });
+        let ingress = Ingress::new(config.site.app_backend_public_url.as_deref());
+        let about = About::new(&config.site, offer, Runtimes::LOCAL, ingress);
+        let dormant = Dormant::new(config.init, about, asking);
         let edge = Edge::of(gate, config.metrics.http, routes::build(dormant));
         let tasks = Tasks::until(stop.child_token());
         let reception = Reception { limits: config.limits, tasks, edge };

@@ -6,16 +6,19 @@ use axum::Router;
 use axum::extract::{FromRef, FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use control::Activity;
 use http::{StatusCode, header};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Asked;
+use crate::about;
 use crate::admission::Admission;
 use crate::config::Init;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, JsonLimit};
+use crate::handles::About;
 use crate::init_key;
 use crate::schema::init::{InitRequest, InitState, InitStatus};
 
@@ -47,8 +50,22 @@ pub(super) struct Dormant(Arc<Inner>);
 
 struct Inner {
     init: Init,
+    about: About,
+    activity: Activity,
     status: Mutex<InitStatus>,
     asking: mpsc::Sender<Asked>,
+}
+
+impl FromRef<Dormant> for About {
+    fn from_ref(dormant: &Dormant) -> Self {
+        dormant.0.about.clone()
+    }
+}
+
+impl FromRef<Dormant> for Activity {
+    fn from_ref(dormant: &Dormant) -> Self {
+        dormant.0.activity.clone()
+    }
 }
 
 impl FromRef<Dormant> for JsonLimit {
@@ -62,6 +79,7 @@ pub(super) fn build(dormant: Dormant) -> Router {
         .route("/alive", get(async || says("ok")))
         .route("/health", get(async || says("ok")))
         .route("/ready", get(async || says("ready")))
+        .merge(about::bare_routes())
         .route("/api/init", get(status).post(initialize))
         .fallback(not_yet)
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
@@ -69,9 +87,9 @@ pub(super) fn build(dormant: Dormant) -> Router {
 }
 
 impl Dormant {
-    pub(super) fn new(init: Init, asking: mpsc::Sender<Asked>) -> Self {
+    pub(super) fn new(init: Init, about: About, asking: mpsc::Sender<Asked>) -> Self {
         let status = Mutex::new(InitStatus { state: InitState::Dormant, error: None });
-        Self(Arc::new(Inner { init, status, asking }))
+        Self(Arc::new(Inner { init, about, activity: Activity::default(), status, asking }))
     }
 
     pub(super) fn wait_again(&self, error: &str) {

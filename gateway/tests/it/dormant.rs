@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Client, config};
+use crate::harness::{Client, Config, config};
 
 struct World {
     client: Client,
@@ -16,10 +16,16 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config();
+        change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::of(listener.local_addr().unwrap().to_string());
         let stop = CancellationToken::new();
-        let checked = manyhands_gateway::check(config().gateway).unwrap();
+        let checked = manyhands_gateway::check(config.gateway).unwrap();
         let waiting = Waiting::on(listener, checked, &stop);
         Self { client, waiting, stop }
     }
@@ -80,4 +86,17 @@ async fn a_server_that_ends_by_settings_does_not_say_that_it_waits_for_others() 
     );
     assert_eq!(world.state().await, json!({"state": "initializing", "error": told["detail"]}));
     assert_eq!(world.client.post("/api/init", json!({})).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_told_settings_makes_no_room_for_strangers() {
+    let mut world = World::start_with(|config| config.limits.strangers_of_a_peer = 1).await;
+    let (asked, answer) = world.asked().await;
+    // Each on a connection of its own, which is kept open.
+    let strangers = [0; 3].map(|_| Client::of(world.client.address.clone()));
+    for stranger in &strangers {
+        assert_eq!(stranger.get("/alive").await.0, 200);
+    }
+    assert!(world.waiting.end(asked).await.is_ok());
+    assert_eq!(answer.await.unwrap().0, 200);
 }

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
 use types::buckets::{EXTENSION_PARTS, EXTENSIONS};
-use types::calls::{ExtensionAnswer, ExtensionCall, FetchCall, Fetched, NotFetched, WhyNotFetched};
+use types::calls::{
+    ExtensionAnswer, ExtensionCall, FetchCall, Fetched, Marketplace, NotFetched, WhyNotFetched,
+};
 use types::extensions::{Brief, Contents, ExtensionKind, Skill, SkillKind};
 
 use crate::harness::tokens::{bearer, token};
@@ -29,7 +31,16 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let server = start_with(|config| config.site.bearer = Some(bearer())).await;
+        Self::start_with(Vec::new()).await
+    }
+
+    /// With catalogues of the operator.
+    async fn start_with(marketplaces: Vec<Marketplace>) -> Self {
+        let server = start_with(|config| {
+            config.site.bearer = Some(bearer());
+            config.site.marketplaces = marketplaces;
+        })
+        .await;
         let calls = rpc::Server::new(server.ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
         let count = Arc::new(AtomicUsize::default());
         for tenant in ["default", "a", "b"] {
@@ -246,4 +257,25 @@ async fn no_more_than_two_hundred_of_a_kind_are_installed() {
         (pieces.len() == 402).then_some(pieces)
     });
     pieces.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn catalogues_of_the_operator_take_no_room_from_those_of_a_client() {
+    let own = |at| Marketplace {
+        name: format!("own-{at}"),
+        source: "github:o/r".to_owned(),
+        reference: None,
+        repo_path: None,
+        only: None,
+    };
+    let world = World::start_with((0..8).map(own).collect()).await;
+    let named = |at| json!({"name": format!("m-{at}"), "source": "github:o/r", "auto_load": true});
+    for (count, status) in [(16, 200), (17, 422)] {
+        let body = json!({ "registered_marketplaces": (0..count).map(named).collect::<Vec<_>>() });
+        assert_eq!(
+            call(&world.server, "a", Method::POST, "/api/skills", Some(body)).await.0,
+            status,
+            "{count}"
+        );
+    }
 }

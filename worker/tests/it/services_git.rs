@@ -169,6 +169,16 @@ async fn a_folder_that_holds_repositories_shows_what_has_changed_in_each() {
     assert_eq!(world.changes(&world.text(""), None).await, ["U one/a", "U two/a"]);
     assert_eq!(world.changes(&world.text(""), Some("HEAD")).await, ["U one/a", "U two/a"]);
     assert_eq!(world.changes(&world.text(""), Some("known")).await, ["U one/a"], "only one has it");
+    let path = world.text("");
+    let unknown = GitCall::Changes { scope: Scope::default(), path, reference: Some("unknown".into()) };
+    assert_eq!(world.git(unknown).await.unwrap_err().code, Code::BadRequest, "none has it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_very_many_repositories_beside_each_other_a_bounded_number_is_looked_at() {
+    let world = World::start().await;
+    world.sh("git init -q first; echo 1 > first/a; for at in $(seq 100 200); do cp -r first n$at; done");
+    assert_eq!(world.changes(&world.text(""), None).await.len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]

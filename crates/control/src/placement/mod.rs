@@ -148,6 +148,11 @@ pub struct Runtimes {
     pub has_containers: bool,
 }
 
+impl Runtimes {
+    /// Of a server that is one process.
+    pub const LOCAL: Self = Self { default: "local", choice: &[], has_containers: false };
+}
+
 /// When a new conversation is there for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {

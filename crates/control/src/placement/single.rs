@@ -15,7 +15,7 @@ pub struct Single;
 #[async_trait]
 impl Placement for Single {
     fn runtimes(&self) -> Runtimes {
-        Runtimes { default: "local", choice: &[], has_containers: false }
+        Runtimes::LOCAL
     }
 
     fn creation(&self) -> Creation {

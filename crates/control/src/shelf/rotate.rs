@@ -41,23 +41,33 @@ impl Shelves {
         Ok(rotated)
     }
 
-    /// The tenants of whose secrets some do not open, and how many. Nothing is written.
+    /// The tenants of whose secrets some do not open, and how many; `None`: what they keep cannot be read at all. Nothing is written.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn unopened<T: Kept>(&self) -> Result<Vec<(TenantId, u64)>, Refusal> {
+    pub async fn unopened<T: Kept>(&self) -> Result<Vec<(TenantId, Option<u64>)>, Refusal> {
+        let bucket = self.bucket::<T>();
+        let mut stored = bucket.scan();
         let mut found = Vec::new();
-        for tenant in self.tenants::<T>().await? {
-            let sealing = self.sealing::<T>(&tenant);
-            let mut count = 0;
-            self.read::<T>(&tenant).await?.each_sealed(&mut |sealed| {
-                count += u64::from(sealing.open(sealed).is_err());
-            });
-            if count > 0 {
+        while let Some(update) = stored.try_next().await? {
+            let Update::Put { key, stored } = update else { continue };
+            let Some(tenant) = TenantId::parse(&key) else { continue };
+            let count = match stored.value {
+                Stored::Whole(mut kept) => Some(self.unopened_of(&tenant, &mut kept)),
+                Stored::Unreadable => None,
+            };
+            if count != Some(0) {
                 found.push((tenant, count));
             }
         }
         Ok(found)
+    }
+
+    fn unopened_of<T: Kept>(&self, tenant: &TenantId, kept: &mut T) -> u64 {
+        let sealing = self.sealing::<T>(tenant);
+        let mut count = 0;
+        kept.each_sealed(&mut |sealed| count += u64::from(sealing.open(sealed).is_err()));
+        count
     }
 
     /// Those who keep something of this kind.

@@ -43,18 +43,22 @@ impl TenantSecrets {
         Ok(self.shelves.sealing::<NamedSecrets>(tenant).open(&secret.value)?)
     }
 
-    /// The names of all secrets that do not open, by tenant.
+    /// The names of all secrets that do not open, by tenant; `None`: what it keeps cannot be read at all.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn unopened(&self) -> Result<Vec<(TenantId, Vec<String>)>, Refusal> {
+    pub async fn unopened(&self) -> Result<Vec<(TenantId, Option<Vec<String>>)>, Refusal> {
         let mut found = Vec::new();
-        for (tenant, _) in self.shelves.unopened::<NamedSecrets>().await? {
+        for (tenant, count) in self.shelves.unopened::<NamedSecrets>().await? {
+            if count.is_none() {
+                found.push((tenant, None));
+                continue;
+            }
             let sealing = self.shelves.sealing::<NamedSecrets>(&tenant);
             let kept = self.shelves.read::<NamedSecrets>(&tenant).await?;
             let names = kept.all().filter(|secret| sealing.open(&secret.value).is_err());
             let names = names.map(|secret| secret.name.clone()).collect();
-            found.push((tenant, names));
+            found.push((tenant, Some(names)));
         }
         Ok(found)
     }

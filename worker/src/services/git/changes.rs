@@ -16,6 +16,9 @@ pub(crate) const NOT_INTO_SUBMODULES: &str = "--ignore-submodules=dirty";
 
 type Changes = BTreeMap<String, GitChangeStatus>;
 
+/// Beside each other, outside any repository: a folder with all that somebody ever cloned is not looked through.
+const MOST_BESIDE: usize = 100;
+
 /// Changes of the working tree below `folder`, also in repositories directly in it, whether it is in one itself or not.
 pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<Vec<GitChange>, Fault> {
     let outer = Repository::of(folder).await?;
@@ -23,7 +26,16 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
         Some(repository) => of_repository(repository, reference).await?,
         None => Changes::new(),
     };
-    for name in nested(folder) {
+    let mut names = nested(folder);
+    if outer.is_none() && names.len() > MOST_BESIDE {
+        tracing::warn!(
+            left_out = names.len() - MOST_BESIDE,
+            "there are more repositories than are looked at"
+        );
+        names.truncate(MOST_BESIDE);
+    }
+    let (mut refusal, mut has_answer) = (None, outer.is_some());
+    for name in names {
         let repository = match Repository::of(&folder.join(&name)).await {
             Ok(Some(repository)) => repository,
             Ok(None) => continue,
@@ -39,19 +51,23 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
         let reference = reference.filter(|name| *name == "HEAD" || outer.is_none());
         let changes = match of_repository(&repository, reference).await {
             // Of several beside each other, some have it.
-            Err(Failure::Refused { complaint, .. }) if outer.is_none() => {
-                tracing::debug!(%name, %complaint, "a repository does not have what is asked for");
+            Err(refused @ Failure::Refused { .. }) if outer.is_none() => {
+                refusal = Some(refused);
                 continue;
             }
             changes => changes?,
         };
+        has_answer = true;
         all.extend(changes.into_iter().map(|(path, status)| (format!("{inside}{path}"), status)));
         let bytes: usize = all.keys().map(String::len).sum();
         if bytes as u64 > LONGEST_OUTPUT {
             return Err(bad_request("More files have changed than can be listed"));
         }
     }
-    Ok(listed(all))
+    match refusal {
+        Some(refusal) if !has_answer => Err(refusal.into()),
+        _ => Ok(listed(all)),
+    }
 }
 
 /// What a commit changed against its first parent, below `folder`. Outside a repository: nothing.
