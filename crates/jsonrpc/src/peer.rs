@@ -2,25 +2,30 @@
 
 use serde_json::Value;
 
-use crate::Wire;
 use crate::message::{Message, answer_to, notification, request};
+use crate::{Broken, Wire};
+
+/// Questions of the other side that are answered: over HTTP each answer is a call, with the headers of whoever asks here.
+const MOST_QUESTIONS: u32 = 100;
 
 /// The other side of a wire.
 pub struct Peer<W> {
     wire: W,
     last: u64,
+    /// Questions of the other side that may still come.
+    left: u32,
 }
 
 impl<W: Wire> Peer<W> {
     #[must_use]
     pub fn new(wire: W) -> Self {
-        Self { wire, last: 0 }
+        Self { wire, last: 0, left: MOST_QUESTIONS }
     }
 
     /// The answer to a question.
     ///
     /// # Errors
-    /// Where the other side refuses, or there is no answer.
+    /// Where the other side refuses, asks too much itself, or there is no answer.
     ///
     /// # Cancel safety
     /// Not safe: the wire is of no more use.
@@ -31,7 +36,10 @@ impl<W: Wire> Peer<W> {
         loop {
             match Message::read(self.wire.next().await?) {
                 Message::Answer { id, outcome } if id == own => return Ok(outcome?),
-                Message::Request { id, method } => self.wire.send(&answer_to(&id, &method)).await?,
+                Message::Request { id, method } => {
+                    self.left = self.left.checked_sub(1).ok_or(Broken::TooLarge)?;
+                    self.wire.send(&answer_to(&id, &method)).await?;
+                }
                 Message::Answer { .. } | Message::Told => {}
             }
         }
@@ -102,6 +110,16 @@ mod tests {
         assert_eq!(heard.len(), 3, "{heard:?}");
         assert_eq!(heard[1]["result"], json!({}));
         assert_eq!((&heard[2]["id"], &heard[2]["error"]["code"]), (&json!("b"), &json!(-32601)));
+    }
+
+    #[tokio::test]
+    async fn who_asks_back_without_end_is_not_answered_any_more() {
+        let mut peer = peer(Value::from(vec![json!({"id": "a", "method": "ping"}); 40_000]));
+        assert_eq!(peer.call("m", &json!({})).await, Err(Broken::TooLarge));
+        assert_eq!(peer.wire().heard.len(), 101, "a question and a hundred answers");
+        // Nor in a later question of ours.
+        assert_eq!(peer.call("m", &json!({})).await, Err(Broken::TooLarge));
+        assert_eq!(peer.wire().heard.len(), 102);
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! What a server says when it refuses who has not logged in.
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use std::net::IpAddr;
+
+use reqwest::Response;
+use reqwest::header::WWW_AUTHENTICATE;
 
 /// The parts of a refusal that tell how to log in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,12 +11,19 @@ pub struct Challenge {
     /// Where the server describes itself.
     pub metadata: Option<String>,
     pub scope: Option<String>,
+    /// Where the server is that has said it, if that is known.
+    pub from: Option<IpAddr>,
 }
 
 impl Challenge {
-    pub(crate) fn read(headers: &HeaderMap) -> Self {
-        let said = headers.get(WWW_AUTHENTICATE).and_then(|said| said.to_str().ok()).unwrap_or_default();
-        Self { metadata: parameter(said, "resource_metadata"), scope: parameter(said, "scope") }
+    pub(crate) fn read(response: &Response) -> Self {
+        let said = response.headers().get(WWW_AUTHENTICATE).and_then(|said| said.to_str().ok());
+        let said = said.unwrap_or_default();
+        Self {
+            metadata: parameter(said, "resource_metadata"),
+            scope: parameter(said, "scope"),
+            from: response.remote_addr().map(|address| address.ip()),
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub enum Error {
     /// What it does, in the third person.
     #[error("The provider of the login {0}.")]
     Login(String),
+    /// The same, where it has refused what it was asked, and would again.
+    #[error("The provider of the login {0}.")]
+    Denied(String),
 }
 
 impl Error {
@@ -48,6 +51,7 @@ impl Error {
             | Self::Status(_)
             | Self::Unauthorized(_)
             | Self::Login(_)
+            | Self::Denied(_)
             | Self::Ended
             | Self::Strange
             | Self::TooLarge

@@ -139,7 +139,7 @@ fn next_url(from: &Url, response: &Response) -> Option<Url> {
 pub(crate) fn check(response: &Response) -> Result<(), Error> {
     match response.status() {
         status if status.is_success() => Ok(()),
-        StatusCode::UNAUTHORIZED => Err(Error::Unauthorized(Challenge::read(response.headers()))),
+        StatusCode::UNAUTHORIZED => Err(Error::Unauthorized(Challenge::read(response))),
         status => Err(Error::Status(status.as_u16())),
     }
 }

@@ -13,6 +13,9 @@ use types::mcp::{McpFound, ToolCall};
 
 use crate::{Error, Http, Sse, probe};
 
+/// What holds headers panics at some tens of thousands.
+const MOST_HEADERS: usize = 100;
+
 /// Where a server is, and with what it is asked.
 #[derive(Clone)]
 pub struct Remote {
@@ -78,6 +81,9 @@ impl Remote {
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        if self.headers.len() >= MOST_HEADERS {
+            return Err(Error::Invalid);
+        }
         let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
         let mut value = HeaderValue::from_str(value).map_err(|_| Error::Invalid)?;
         value.set_sensitive(true);
@@ -137,6 +143,20 @@ mod tests {
         for auth in [json!({"strategy": "none"}), json!({"strategy": "oauth2"}), json!(null)] {
             assert!(headers(&json!({"url": "http://x", "auth": auth})).is_empty(), "{auth}");
         }
+    }
+
+    #[test]
+    fn no_number_of_headers_is_too_much_for_the_server() {
+        let many = |number: usize| Value::from_iter((0..number).map(|name| (format!("x{name}"), "v")));
+        for number in [MOST_HEADERS + 1, 30_000] {
+            for server in [
+                json!({"url": "http://x", "headers": many(number)}),
+                json!({"url": "http://x", "auth": {"strategy": "header", "headers": many(number)}}),
+            ] {
+                assert!(matches!(Remote::read(&server), Err(Error::Invalid)), "{number}");
+            }
+        }
+        assert_eq!(headers(&json!({"url": "http://x", "headers": many(MOST_HEADERS)})).len(), MOST_HEADERS);
     }
 
     #[test]

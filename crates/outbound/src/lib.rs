@@ -10,6 +10,9 @@
 //! | the machine itself and its own network | where [`Private::Allowed`] |
 //! | everything else | yes |
 //!
+//! What a server names itself, and not its user, is a server's wish: it is private only where the server's own address is
+//! ([`Outbound::named_by`]).
+//!
 //! An address in the URL is looked at at once; a name when it is connected to, each of its addresses, so that nobody can
 //! answer the check with one and the connection with another. Clients follow no redirects: who wants to go on asks again,
 //! with the URL that the answer names, and it is looked at like the first.

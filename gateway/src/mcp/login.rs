@@ -58,7 +58,7 @@ impl From<JobStatus> for StatusResponse {
         let (ok, status) = match &job.outcome {
             None => (true, "authorizing"),
             Some(Tried::Found { .. }) => (true, "succeeded"),
-            Some(Tried::Failed(_)) => (false, "failed"),
+            Some(Tried::Failed { .. }) => (false, "failed"),
         };
         Self {
             ok,
@@ -80,7 +80,8 @@ pub(super) struct CallbackRequest {
 
 /// Begins a login with an MCP server. What is answered within seconds is the address that the user's browser is to open.
 #[utoipa::path(post, path = "/api/mcp/oauth/start", tag = "MCP", request_body = MCPTestRequest,
-    responses((status = 200, body = StartResponse), (status = 400, description = "The server has no login")))]
+    responses((status = 200, body = StartResponse), (status = 400, description = "The server has no login"),
+        (status = 429, description = "Others are tried or logged in to already")))]
 pub(super) async fn start_mcp_oauth(
     State(servers): State<McpServers>,
     caller: Caller,
@@ -103,8 +104,10 @@ pub(super) async fn get_mcp_oauth_status(
 /// Finishes a login with the address that the browser has come back to.
 #[utoipa::path(post, path = "/api/mcp/oauth/callback/{job_id}", tag = "MCP", params(("job_id" = String, Path)),
     request_body = CallbackRequest,
-    responses((status = 200, body = MCPOAuthStatusResponse), (status = 400, description = "It is not the address of this login"),
-        (status = 404, description = "No such login, or it is over"), (status = 409, description = "No address is waited for")))]
+    responses((status = 200, body = MCPOAuthStatusResponse),
+        (status = 400, description = "It is not the address of this login, or not the answer to it: the login goes on"),
+        (status = 404, description = "No such login, or it is over"), (status = 409, description = "No address is waited for"),
+        (status = 429, description = "Others are tried or logged in to already: the address is still good")))]
 pub(super) async fn submit_mcp_oauth_callback(
     State(servers): State<McpServers>,
     caller: Caller,

@@ -28,7 +28,7 @@ struct Outcome {
     tools: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_result: Option<ToolResult>,
-    /// What a login has come to: to be kept under the server's `auth.state`.
+    /// What a login has come to: to be kept under the server's `auth.state`, also where the server does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     oauth_state: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,15 +43,22 @@ impl From<Tried> for Outcome {
             Tried::Found { found, oauth_state } => Self {
                 tools: Some(found.tools),
                 tool_result: found.tool_result,
-                oauth_state: oauth_state.and_then(|state| match state {
-                    Value::Object(state) => Some(state),
-                    _ => None,
-                }),
+                oauth_state: oauth_state.and_then(object),
                 ..Self::default()
             },
-            Tried::Failed(failure) => {
-                Self { error: Some(failure.error), error_kind: Some(failure.kind), ..Self::default() }
-            }
+            Tried::Failed { failure, oauth_state } => Self {
+                oauth_state: oauth_state.and_then(object),
+                error: Some(failure.error),
+                error_kind: Some(failure.kind),
+                ..Self::default()
+            },
         }
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
     }
 }

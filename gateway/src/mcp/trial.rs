@@ -20,7 +20,7 @@ pub(super) struct Answer {
 }
 
 /// Tries an MCP server out: connects, lists its tools, and calls one if that is asked for. Nothing of it is kept. A server that
-/// does not work is an answer with `ok: false`, and no error.
+/// does not work is an answer with `ok: false`, and no error; a login that was renewed is in the answer in any case.
 #[utoipa::path(post, path = "/api/mcp/test", tag = "MCP", request_body = MCPTestRequest,
     responses((status = 200, body = MCPTestResponse), (status = 429, description = "Others are tried already")))]
 pub(super) async fn test_mcp_server(

@@ -11,9 +11,10 @@ use tokio::time::{sleep, timeout};
 use types::TenantId;
 
 use super::door::{self, Listener};
+use super::finish::WAIT_FOR_END;
 use super::jobs::LIFE;
-use super::login::WAIT_FOR_END;
 use super::{McpServers, Tried};
+use crate::Refusal;
 
 /// What a browser may take to ask.
 const BROWSER: Duration = Duration::from_secs(10);
@@ -71,7 +72,11 @@ impl McpServers {
         let (status, sentence) = match finished.map(|status| status.outcome) {
             Ok(Some(Tried::Found { .. })) => ("200 OK", "You are logged in. This window can be closed."),
             Ok(None) => ("200 OK", "The login goes on. This window can be closed."),
-            Ok(Some(Tried::Failed(_))) => ("400 Bad Request", "The login has failed."),
+            Ok(Some(Tried::Failed { .. })) => ("400 Bad Request", "The login has failed."),
+            Err(Refusal::Fault(_)) => (
+                "503 Service Unavailable",
+                "This is not possible just now. Load this page again in a moment.",
+            ),
             Err(_) => ("400 Bad Request", "This login cannot be finished."),
         };
         door::show(&mut stream, status, sentence).await.ok()

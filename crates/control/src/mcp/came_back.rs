@@ -5,18 +5,15 @@ use reqwest::Url;
 
 use crate::Refusal;
 
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum CameBack {
     Code(String),
     /// The user or the provider has refused, for a reason in one word.
     Refused(String),
-    /// It is not the answer to what was asked: somebody else's, or a guess.
-    Strange,
 }
 
 impl CameBack {
     /// # Errors
-    /// For a URL that is not that of this job.
+    /// For a URL that is not that of this job, or not the answer to what was asked there: somebody else's, or a guess.
     pub fn read(url: &str, pending: Option<&Pending>) -> Result<Self, Refusal> {
         let invalid = || Refusal::Bad("Invalid OAuth callback URL".to_owned());
         let url = Url::parse(url).map_err(|_| invalid())?;
@@ -28,22 +25,21 @@ impl CameBack {
             return Err(Refusal::Taken("OAuth callback is not ready".to_owned()));
         };
         let expected = Url::parse(&pending.redirect).map_err(|_| invalid())?;
+        let unexpected = || Refusal::Bad("Unexpected OAuth callback URL".to_owned());
         if url.port_or_known_default() != expected.port_or_known_default() || url.path() != expected.path() {
-            return Err(Refusal::Bad("Unexpected OAuth callback URL".to_owned()));
+            return Err(unexpected());
         }
         let value =
             |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        if value("state").as_deref() != Some(pending.state.as_str()) {
-            return Ok(Self::Strange);
+        let is_asked = value("state").as_deref() == Some(pending.state.as_str());
+        if !is_asked || !pending.is_answer_of(value("iss").as_deref()) {
+            return Err(unexpected());
         }
-        if value("iss").is_some_and(|issuer| !pending.is_answer_of(&issuer)) {
-            return Ok(Self::Strange);
+        match (value("error"), value("code").filter(|code| !code.is_empty())) {
+            (Some(error), _) => Ok(Self::Refused(word(&error))),
+            (None, Some(code)) => Ok(Self::Code(code)),
+            (None, None) => Err(unexpected()),
         }
-        Ok(match (value("error"), value("code").filter(|code| !code.is_empty())) {
-            (Some(error), _) => Self::Refused(word(&error)),
-            (None, Some(code)) => Self::Code(code),
-            (None, None) => Self::Strange,
-        })
     }
 }
 

@@ -26,7 +26,15 @@ const TRIES: usize = 16;
 
 pub(super) struct Door {
     pub redirect: Url,
-    pub listener: Option<Listener>,
+    way: Way,
+}
+
+enum Way {
+    /// Nobody waits there.
+    Told,
+    Free(Listener),
+    /// An earlier login of the tenant waits there, until this one is under way.
+    Taken(u16),
 }
 
 /// Both ways to this machine: a browser that is sent to `localhost` takes either, and must find nobody else there.
@@ -37,12 +45,11 @@ pub(super) struct Listener {
 }
 
 impl Door {
-    /// At the port of an earlier login, if that can be had: its provider may know no other. One that still waits there is
-    /// over then.
+    /// At the port of an earlier login, if that can be had: its provider may know no other.
     ///
     /// # Errors
     /// Where no port can be had.
-    pub async fn open(
+    pub async fn find(
         doors: &Doors,
         tenant: &TenantId,
         known: Option<&Map<String, Value>>,
@@ -50,22 +57,37 @@ impl Door {
     ) -> io::Result<Self> {
         let earlier = known.and_then(earlier_port);
         if !listens {
-            return Self::at(earlier.unwrap_or_else(some_port), None);
+            return Self::at(earlier.unwrap_or_else(some_port), Way::Told);
+        }
+        if let Some(port) = earlier.filter(|port| doors.has(tenant, *port)) {
+            return Self::at(port, Way::Taken(port));
         }
         let listener = match earlier {
-            Some(port) => listen_again(port, doors.close_at(tenant, port)).await,
+            Some(port) => Listener::at(port).await.ok(),
             None => None,
         };
         let listener = match listener {
             Some(listener) => listener,
             None => Listener::anywhere().await?,
         };
-        Self::at(listener.port()?, Some(listener))
+        Self::at(listener.port()?, Way::Free(listener))
     }
 
-    fn at(port: u16, listener: Option<Listener>) -> io::Result<Self> {
+    fn at(port: u16, way: Way) -> io::Result<Self> {
         let redirect = Url::parse(&format!("http://localhost:{port}/callback")).map_err(io::Error::other)?;
-        Ok(Self { redirect, listener })
+        Ok(Self { redirect, way })
+    }
+
+    /// The login is under way: an earlier one that still waits at this port is over.
+    pub async fn open(self, doors: &Doors, tenant: &TenantId) -> Option<Listener> {
+        match self.way {
+            Way::Told => None,
+            Way::Free(listener) => Some(listener),
+            Way::Taken(port) => {
+                doors.close_at(tenant, port);
+                listen_again(port).await
+            }
+        }
     }
 }
 
@@ -109,12 +131,12 @@ impl Listener {
 }
 
 /// `None` where somebody else has the port, and keeps it.
-async fn listen_again(port: u16, is_closing: bool) -> Option<Listener> {
+async fn listen_again(port: u16) -> Option<Listener> {
     let give_up = Instant::now() + CLOSING;
     loop {
         match Listener::at(port).await {
             Ok(listener) => return Some(listener),
-            Err(_) if is_closing && Instant::now() < give_up => sleep(PAUSE).await,
+            Err(_) if Instant::now() < give_up => sleep(PAUSE).await,
             Err(_) => return None,
         }
     }
@@ -182,15 +204,17 @@ mod tests {
         }
         let known = json!({"redirect_uris": ["http://localhost:5123/callback"]});
         let (doors, tenant) = (Doors::default(), TenantId::default());
-        let door = Door::open(&doors, &tenant, known.as_object(), false).await.unwrap();
+        let door = Door::find(&doors, &tenant, known.as_object(), false).await.unwrap();
         assert_eq!(door.redirect.as_str(), "http://localhost:5123/callback");
         assert!(some_port() >= 49_152);
     }
 
     #[tokio::test]
     async fn a_door_is_open_both_ways_to_this_machine() {
-        let door = Door::open(&Doors::default(), &TenantId::default(), None, true).await.unwrap();
-        let (listener, port) = (door.listener.unwrap(), door.redirect.port().unwrap());
+        let (doors, tenant) = (Doors::default(), TenantId::default());
+        let door = Door::find(&doors, &tenant, None, true).await.unwrap();
+        let port = door.redirect.port().unwrap();
+        let listener = door.open(&doors, &tenant).await.unwrap();
         let mut ways = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
         if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_ok() {
             ways.push(SocketAddr::from((Ipv6Addr::LOCALHOST, port)));

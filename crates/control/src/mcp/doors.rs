@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use types::TenantId;
 
-/// Of all tenants. Beyond it users give the address that the browser shows to the page that has begun the login.
-const MOST: usize = 64;
+/// Of all tenants, for each takes some of the files that a process may have open. Beyond it users give the address that the browser shows to the page that has begun the login.
+const MOST: usize = 16;
 
 /// By the ids of their logins. Cheap to clone.
 #[derive(Clone, Default)]
@@ -46,11 +46,16 @@ impl Doors {
         }
     }
 
-    /// Whether the tenant has one at this port, which will be free soon.
-    pub fn close_at(&self, tenant: &TenantId, port: u16) -> bool {
+    /// Whether the tenant has one at this port.
+    pub fn has(&self, tenant: &TenantId, port: u16) -> bool {
+        self.0.lock().values().any(|door| door.port == port && door.tenant == *tenant)
+    }
+
+    /// The port will be free soon.
+    pub fn close_at(&self, tenant: &TenantId, port: u16) {
         let doors = self.0.lock();
-        let found = doors.values().find(|door| door.port == port && door.tenant == *tenant);
-        found.inspect(|door| door.over.cancel()).is_some()
+        let found = doors.values().filter(|door| door.port == port && door.tenant == *tenant);
+        found.for_each(|door| door.over.cancel());
     }
 }
 
@@ -75,7 +80,10 @@ mod tests {
         drop(open);
         let last = doors.open(&tenant, "more", 7).unwrap();
         let other = TenantId::parse("other").unwrap();
-        assert!(!doors.close_at(&tenant, 8) && !doors.close_at(&other, 7) && !last.over.is_cancelled());
-        assert!(doors.close_at(&tenant, 7) && last.over.is_cancelled());
+        doors.close_at(&tenant, 8);
+        doors.close_at(&other, 7);
+        assert!(doors.has(&tenant, 7) && !doors.has(&other, 7) && !last.over.is_cancelled());
+        doors.close_at(&tenant, 7);
+        assert!(last.over.is_cancelled());
     }
 }

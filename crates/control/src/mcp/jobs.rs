@@ -22,6 +22,8 @@ const MOST_JOBS: usize = 16;
 const MOST_BYTES: usize = 768 << 10;
 /// Who finishes a login has died if that takes so long.
 const FINISHING: Duration = Duration::from_secs(5 * 60);
+/// In place of the time at which it was taken: nobody takes it once more.
+const OVER: u64 = u64::MAX;
 
 /// Of the shelf of logins the part that has those with MCP servers. What others keep on it is passed through.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ pub struct McpLogins {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct StoredJob {
     id: String,
-    /// Seconds since 1970.
+    /// Seconds since 1970. Finishing takes its own time: it counts from then on.
     made_at: u64,
     /// When somebody has come back for it, to finish it.
     #[serde(default)]
@@ -63,17 +65,25 @@ impl McpLogins {
         self.make_room()
     }
 
-    /// The newest has room in any case.
+    /// The newest has room in any case, and so have those that are being finished: their codes are spent.
     fn make_room(&mut self) -> Vec<String> {
         let now = now();
-        let (mut count, mut bytes) = (0, 0);
+        let held = self.mcp_jobs.iter().filter(|job| job.is_held(now));
+        let (mut count, mut bytes) =
+            held.fold((0, 0), |(count, bytes), job| (count + 1, bytes + job.job.len()));
+        let newest = self.mcp_jobs.last().map(|job| job.id.clone());
         let mut gone = Vec::new();
         self.mcp_jobs.reverse();
         self.mcp_jobs.retain(|job| {
-            bytes += job.job.len();
-            let stays = job.is_alive(now) && (count == 0 || (count < MOST_JOBS && bytes <= MOST_BYTES));
-            count += usize::from(stays);
-            if !stays {
+            if job.is_held(now) {
+                return true;
+            }
+            let fits = count < MOST_JOBS && bytes + job.job.len() <= MOST_BYTES;
+            let stays = job.is_alive(now) && (fits || newest.as_ref() == Some(&job.id));
+            if stays {
+                count += 1;
+                bytes += job.job.len();
+            } else {
                 gone.push(job.id.clone());
             }
             stays
@@ -82,38 +92,53 @@ impl McpLogins {
         gone
     }
 
-    /// The sealed job.
-    pub(super) fn get(&self, id: &str) -> Option<&str> {
+    /// The sealed job, and whether somebody is about to finish it.
+    pub(super) fn get(&self, id: &str) -> Option<(&str, bool)> {
         let now = now();
         let found = self.mcp_jobs.iter().find(|job| job.id == id && job.is_alive(now));
-        found.map(|job| job.job.as_str())
+        found.map(|job| (job.job.as_str(), job.is_held(now)))
     }
 
     /// False where somebody else has it, and may still finish it.
     pub(super) fn take(&mut self, id: &str) -> bool {
         let now = now();
-        let is_free =
-            |job: &StoredJob| job.taken_at.is_none_or(|at| now > at.saturating_add(FINISHING.as_secs()));
+        let is_free = |job: &StoredJob| job.taken_at != Some(OVER) && !job.is_held(now);
         let free = self.mcp_jobs.iter_mut().find(|job| job.id == id && job.is_alive(now) && is_free(job));
         free.is_some_and(|job| {
             job.taken_at = Some(now);
+            job.made_at = now;
             true
         })
     }
 
-    /// What came of it. One that is gone meanwhile stays so.
+    /// What has come of it so far: that is shown, should who finishes it not come to an end.
+    pub(super) fn note(&mut self, id: &str, sealed: &str) -> Vec<String> {
+        self.replace(id, sealed, |_| {})
+    }
+
+    /// What came of it.
     pub(super) fn put(&mut self, id: &str, sealed: &str) -> Vec<String> {
+        self.replace(id, sealed, |job| job.taken_at = Some(OVER))
+    }
+
+    /// One that is gone meanwhile stays so.
+    fn replace(&mut self, id: &str, sealed: &str, change: impl FnOnce(&mut StoredJob)) -> Vec<String> {
         let Some(at) = self.mcp_jobs.iter().position(|job| job.id == id) else { return Vec::new() };
         let mut job = self.mcp_jobs.remove(at);
         sealed.clone_into(&mut job.job);
-        // It is over: nobody takes it once more.
-        job.taken_at = Some(u64::MAX);
+        change(&mut job);
         self.mcp_jobs.push(job);
         self.make_room()
     }
 }
 
 impl StoredJob {
+    /// Whether somebody has come back for it and may still finish it.
+    fn is_held(&self, now: u64) -> bool {
+        let end = |at: u64| at.saturating_add(FINISHING.as_secs());
+        self.taken_at.is_some_and(|at| at != OVER && now <= end(at))
+    }
+
     fn is_alive(&self, now: u64) -> bool {
         now <= self.made_at.saturating_add(LIFE.as_secs())
     }
@@ -146,10 +171,14 @@ impl Kept for McpLogins {
         self.v
     }
 
-    fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String)) {
-        // What nobody is shown any more needs no key.
-        let now = now();
+    /// Jobs whose users did not come back.
+    fn drop_what_is_over(&mut self) -> bool {
+        let (now, before) = (now(), self.mcp_jobs.len());
         self.mcp_jobs.retain(|job| job.is_alive(now));
+        self.mcp_jobs.len() < before
+    }
+
+    fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String)) {
         self.mcp_jobs.iter_mut().for_each(|job| change(&mut job.job));
     }
 }
@@ -198,6 +227,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_being_finished_makes_no_way_and_is_not_too_late() {
+        let mut logins = McpLogins::default();
+        logins.add("first", String::new());
+        logins.mcp_jobs[0].made_at -= LIFE.as_secs() - 10;
+        assert!(logins.take("first"));
+        let gone: Vec<_> =
+            (0..40).flat_map(|number| logins.add(&number.to_string(), String::new())).collect();
+        assert!(!gone.contains(&"first".to_owned()), "{gone:?}");
+        assert_eq!(logins.mcp_jobs.len(), MOST_JOBS);
+        assert!(now() - logins.mcp_jobs[0].made_at < 10, "there is time for what is to come");
+        logins.put("first", "done");
+        assert_eq!(logins.get("first"), Some(("done", false)));
+    }
+
+    #[test]
+    fn what_has_come_of_a_job_so_far_is_shown_once_who_finishes_it_is_dead() {
+        let mut logins = McpLogins::default();
+        logins.add("j", "asked".to_owned());
+        assert_eq!(logins.get("j"), Some(("asked", false)));
+        assert!(logins.take("j"));
+        logins.note("j", "tokens");
+        assert_eq!(logins.get("j"), Some(("tokens", true)));
+        logins.mcp_jobs[0].taken_at = Some(now() - FINISHING.as_secs() - 1);
+        assert_eq!(logins.get("j"), Some(("tokens", false)));
+    }
+
+    #[test]
     fn a_job_is_finished_by_one() {
         let mut logins = McpLogins::default();
         logins.add("j", String::new());
@@ -206,6 +262,6 @@ mod tests {
         logins.mcp_jobs[0].taken_at = Some(now() - FINISHING.as_secs() - 1);
         assert!(logins.take("j"), "who had it is dead");
         logins.put("j", "done");
-        assert!(!logins.take("j") && logins.get("j") == Some("done"));
+        assert!(!logins.take("j") && logins.get("j") == Some(("done", false)));
     }
 }

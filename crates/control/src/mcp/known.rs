@@ -34,12 +34,12 @@ impl Known {
         let hidden = Hidden::new(self.0.iter().cloned());
         let text = |text: String| hidden.in_text(text);
         match tried {
-            Tried::Failed(McpFailure { kind, error }) => {
-                Tried::Failed(McpFailure { kind, error: text(error) })
+            Tried::Failed { failure: McpFailure { kind, error }, oauth_state } => {
+                Tried::Failed { failure: McpFailure { kind, error: text(error) }, oauth_state }
             }
             Tried::Found { found: McpFound { tools, tool_result }, oauth_state } => {
                 let result = |result: ToolResult| ToolResult { text: text(result.text), ..result };
-                let tools = tools.into_iter().map(text).collect();
+                let tools = tools.into_iter().filter(|tool| hidden.may_name(tool)).collect();
                 Tried::Found { found: McpFound { tools, tool_result: tool_result.map(result) }, oauth_state }
             }
         }
@@ -59,8 +59,21 @@ mod tests {
         let server = json!({"url": "http://x", "headers": {"X-Key": "marked-words"},
             "auth": {"strategy": "oauth2", "state": {"tokens": {"access_token": "marked-token"}}}});
         let error = "marked-words, marked-token".to_owned();
-        let said = Tried::Failed(McpFailure { kind: McpFailureKind::Unknown, error });
-        let Tried::Failed(failure) = Known::of(&server).hidden_in(said) else { panic!("it is a failure") };
-        assert_eq!(failure.error, format!("{MASK}, {MASK}"));
+        let said = Tried::failed(McpFailure { kind: McpFailureKind::Unknown, error });
+        let hidden =
+            Tried::failed(McpFailure { kind: McpFailureKind::Unknown, error: format!("{MASK}, {MASK}") });
+        assert_eq!(Known::of(&server).hidden_in(said), hidden);
+    }
+
+    #[test]
+    fn a_tool_can_be_called_by_the_name_that_is_told() {
+        let headers = json!({"X-MCP-Toolsets": "issues", "X-Key": "a-marked-key-of-a-user"});
+        let said = |tools: &[&str]| Tried::Found {
+            found: McpFound { tools: tools.iter().map(|&tool| tool.to_owned()).collect(), tool_result: None },
+            oauth_state: None,
+        };
+        let known = Known::of(&json!({"url": "http://x", "headers": headers}));
+        let told = known.hidden_in(said(&["list_issues", "show_a-marked-key-of-a-user", "show_a-mark"]));
+        assert_eq!(told, said(&["list_issues", "show_a-mark"]));
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! A server that is a program runs where the conversations of its tenant would run it, in a worker; one on the network is
 //! called from here, for workers of a cluster have no network. Nothing of a trial is kept; a login is, for as long as its user
-//! may take (`login`).
+//! may take (`login`, `finish`).
 
 mod browser;
 mod came_back;
 mod door;
 mod doors;
+mod finish;
 mod jobs;
 mod known;
 mod login;
@@ -34,7 +35,7 @@ pub use login::{JobStatus, Started};
 use place::Place;
 pub use request::Request;
 
-/// Trials of a tenant at one time.
+/// Trials of a tenant at one time, and logins that are begun or finished.
 const MOST_AT_ONCE: usize = 4;
 
 /// MCP servers, as far as they are tried out and logged in to before a conversation uses them. Cheap to clone.
@@ -57,13 +58,31 @@ pub enum Tried {
         /// What a login has come to, its secrets as tokens.
         oauth_state: Option<Value>,
     },
-    Failed(McpFailure),
+    Failed {
+        #[serde(flatten)]
+        failure: McpFailure,
+        /// The same, where there is a new one in spite of that: the one before it may be good no more.
+        #[serde(default)]
+        oauth_state: Option<Value>,
+    },
 }
 
 /// Bytes of a tool's text, and of all names of tools, that are stored with a login.
 const MOST_STORED: usize = 16 << 10;
 
 impl Tried {
+    fn failed(failure: impl Into<McpFailure>) -> Self {
+        Self::Failed { failure: failure.into(), oauth_state: None }
+    }
+
+    /// With what a login has come to.
+    fn with_login(self, oauth_state: Option<Value>) -> Self {
+        match self {
+            Self::Found { found, .. } => Self::Found { found, oauth_state },
+            Self::Failed { failure, .. } => Self::Failed { failure, oauth_state },
+        }
+    }
+
     /// As much of it as is stored with a login.
     fn shortened(self) -> Self {
         let Self::Found { mut found, oauth_state } = self else { return self };
@@ -84,7 +103,8 @@ impl McpServers {
     pub(crate) fn new(ground: &Ground) -> Self {
         Self {
             shelves: ground.shelves.clone(),
-            outbound: ground.outbound.clone(),
+            // Tenants name one server after another.
+            outbound: ground.outbound.without_idle(),
             workers: ground.workers.clone(),
             slots: Slots::new(MOST_AT_ONCE),
             doors: Doors::default(),
@@ -103,7 +123,7 @@ impl McpServers {
         let tried = match Place::of(&request.server) {
             Ok(Place::Program(program)) => self.try_program(tenant, program, &request).await?,
             Ok(Place::Remote(remote)) => self.try_remote(tenant, &remote, &request, &mut known).await?,
-            Err(error) => Tried::Failed((&error).into()),
+            Err(error) => Tried::failed(&error),
         };
         Ok(known.hidden_in(tried))
     }

@@ -5,17 +5,36 @@ use std::time::Duration;
 use ::mcp::oauth::{State, refresh};
 use ::mcp::{Challenge, Error, Remote, probe_remote};
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use types::TenantId;
 use types::calls::{McpCall, McpProbed};
-use types::mcp::{McpFound, McpProgram};
+use types::mcp::{McpFailure, McpFound, McpProgram, ToolResult};
 
 use super::jobs::McpLogins;
 use super::{Known, McpServers, Request, Tried};
 use crate::Refusal;
 use crate::shelf::{Expose, Sealing};
 
-/// What a worker takes beside the trial: to start a program and to end it.
+/// What a worker takes beside the trial: to start a program and to end it. Of a server on the network, to come and go.
 const AROUND: Duration = Duration::from_secs(15);
+
+/// Of what a worker says so much is told: it is not trusted.
+const MOST_TOOLS: usize = 1_000;
+const MOST_WORDS: usize = 1_000;
+const MOST_TEXT: usize = 1 << 20;
+
+/// Why a server that is logged in to does not work.
+pub(super) struct Unusable {
+    pub why: Error,
+    /// What it says of logins, where only a new one helps.
+    pub challenge: Option<Challenge>,
+}
+
+impl From<Error> for Unusable {
+    fn from(why: Error) -> Self {
+        Self { why, challenge: None }
+    }
+}
 
 impl McpServers {
     pub(super) fn sealing(&self, tenant: &TenantId) -> Sealing<'_> {
@@ -36,8 +55,10 @@ impl McpServers {
             timeout_ms: u64::try_from(request.patience.as_millis()).unwrap_or(u64::MAX),
         };
         match self.workers.call_within(&sandbox, &call, request.patience * 2 + AROUND).await? {
-            McpProbed::Found(found) => Ok(Tried::Found { found, oauth_state: None }),
-            McpProbed::Failed(failure) => Ok(Tried::Failed(failure)),
+            McpProbed::Found(found) => Ok(Tried::Found { found: bounded(found), oauth_state: None }),
+            McpProbed::Failed(McpFailure { kind, error }) => {
+                Ok(Tried::failed(McpFailure { kind, error: cut(error, MOST_WORDS) }))
+            }
         }
     }
 
@@ -52,68 +73,88 @@ impl McpServers {
             let asked = probe_remote(&self.outbound, remote, request.tool_call.as_ref(), request.patience);
             return Ok(match asked.await {
                 Ok(found) => Tried::Found { found, oauth_state: None },
-                Err(error) => Tried::Failed((&error).into()),
+                Err(error) => Tried::failed(&error),
             });
         }
-        match self.try_logged_in(remote, State::of(&request.server), request, known).await {
-            Ok((found, state)) => self.found(tenant, found, &state),
-            Err(error) => Ok(Tried::Failed((&error).into())),
+        let before = State::of(&request.server);
+        let (mut state, give_up) = (before.clone(), Instant::now() + request.patience * 2 + AROUND);
+        match self.try_logged_in(remote, &mut state, request, known, give_up).await {
+            Ok(found) => Ok(Tried::Found { found, oauth_state: self.told(tenant, &state)? }),
+            Err(unusable) => {
+                Ok(Tried::failed(&unusable.why).with_login(self.told_if_new(tenant, &before, &state)?))
+            }
         }
     }
 
-    /// With the token of a login, which is renewed where that is needed and possible.
+    /// With the token of a login, which is renewed where that is needed and possible: `state` is then the new one, also where
+    /// the server does not work with that. Renewing is not cut off by the end of all waiting: what renews a token may be good
+    /// once.
     ///
     /// # Errors
-    /// `Unauthorized` where a new login is needed; those of the trial.
+    /// Those of the trial, with the challenge where a new login is needed.
     pub(super) async fn try_logged_in(
         &self,
         remote: &Remote,
-        mut state: State,
+        state: &mut State,
         request: &Request,
         known: &mut Known,
-    ) -> Result<(McpFound, State), Error> {
+        give_up: Instant,
+    ) -> Result<McpFound, Unusable> {
         let mut may_renew = state.refresh_token().is_some();
-        if state.is_over() && may_renew {
-            state = self.renewed(remote, &state).await?;
-            known.learn(&state);
-            may_renew = false;
-        }
         loop {
             let mut remote = remote.clone();
             if let Some(token) = state.access_token() {
                 remote.bear(token)?;
             }
-            let tool_call = request.tool_call.as_ref();
-            match probe_remote(&self.outbound, &remote, tool_call, request.patience).await {
-                Err(Error::Unauthorized(_)) if may_renew => {
-                    state = self.renewed(&remote, &state).await?;
-                    known.learn(&state);
-                    may_renew = false;
-                }
-                tried => return tried.map(|found| (found, state)),
+            let asking = probe_remote(&self.outbound, &remote, request.tool_call.as_ref(), request.patience);
+            let tried = timeout_at(give_up, asking).await;
+            let challenge = match tried.unwrap_or(Err(Error::TooSlow(request.patience))) {
+                Ok(found) => return Ok(found),
+                Err(Error::Unauthorized(challenge)) => challenge,
+                Err(error) => return Err(error.into()),
+            };
+            if !std::mem::take(&mut may_renew) {
+                let why = Error::Unauthorized(challenge.clone());
+                return Err(Unusable { why, challenge: Some(challenge) });
             }
+            match refresh(&self.outbound, challenge.from, state).await {
+                Ok(renewed) => *state = renewed,
+                Err(why) => return Err(Unusable { why, challenge: Some(challenge) }),
+            }
+            known.learn(state);
         }
     }
 
-    /// # Errors
-    /// `Unauthorized` where the provider does not renew it.
-    async fn renewed(&self, remote: &Remote, state: &State) -> Result<State, Error> {
-        refresh(&self.outbound, &remote.url, state).await.map_err(|error| match error {
-            Error::Login(_) => Error::Unauthorized(Challenge::default()),
-            other => other,
-        })
+    /// What a login has come to, where it is not what it was.
+    pub(super) fn told_if_new(
+        &self,
+        tenant: &TenantId,
+        before: &State,
+        now: &State,
+    ) -> Result<Option<Value>, Refusal> {
+        if before == now { Ok(None) } else { self.told(tenant, now) }
     }
 
-    /// What was found, with what the login has come to as clients may carry it.
-    pub(super) fn found(&self, tenant: &TenantId, found: McpFound, state: &State) -> Result<Tried, Refusal> {
+    /// What a login has come to, as clients may carry it.
+    pub(super) fn told(&self, tenant: &TenantId, state: &State) -> Result<Option<Value>, Refusal> {
         let (form, sealing) = (forms::mcp_server(), self.sealing(tenant));
         let mut server = logged_in(&json!({"auth": {"strategy": "oauth2"}}), state);
         form.map_secrets(&mut server, &mut |_, text| sealing.seal(text).into());
         sealing.show(form, &mut server, Expose::Encrypted)?;
         let state = server.pointer_mut("/auth/state").map(Value::take);
-        let oauth_state = state.filter(|state| state.get("tokens").is_some());
-        Ok(Tried::Found { found, oauth_state })
+        Ok(state.filter(|state| state.get("tokens").is_some()))
     }
+}
+
+fn bounded(found: McpFound) -> McpFound {
+    let tools = found.tools.into_iter().take(MOST_TOOLS).filter(|tool| tool.len() <= MOST_WORDS).collect();
+    let result = |result: ToolResult| ToolResult { text: cut(result.text, MOST_TEXT), ..result };
+    McpFound { tools, tool_result: found.tool_result.map(result) }
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 /// The server with what a login has come to.

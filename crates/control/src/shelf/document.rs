@@ -17,6 +17,11 @@ pub trait Kept: Serialize + DeserializeOwned + Default + Send + Sync + 'static {
 
     fn version(&self) -> Version;
 
+    /// Drops what nobody is shown any more; whether there was such.
+    fn drop_what_is_over(&mut self) -> bool {
+        false
+    }
+
     /// Calls `change` with every sealed text.
     fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String));
 }

@@ -1,5 +1,5 @@
 //! After the secret key was changed: what only a previous one opens is sealed with the current one, so that the previous one can
-//! be given up.
+//! be given up. What is over is dropped.
 
 use std::future::ready;
 
@@ -84,6 +84,8 @@ impl Shelves {
         let sealing = self.sealing::<T>(tenant);
         self.change(tenant, |kept: &mut T| {
             let mut rotated = Rotated::default();
+            // What nobody is shown any more needs no key.
+            let has_dropped = kept.drop_what_is_over();
             kept.each_sealed(&mut |sealed| match sealing.renewed(sealed) {
                 Ok(None) => {}
                 Ok(Some(renewed)) => {
@@ -92,7 +94,8 @@ impl Shelves {
                 }
                 Err(_) => rotated.unopened += 1,
             });
-            Ok(if rotated.renewed > 0 { Change::Write(rotated) } else { Change::Nothing(rotated) })
+            let writes = rotated.renewed > 0 || has_dropped;
+            Ok(if writes { Change::Write(rotated) } else { Change::Nothing(rotated) })
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outbound::Outbound;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -19,8 +19,8 @@ const MOST: usize = 256 << 10;
 /// # Errors
 /// Where the provider fails.
 pub(super) async fn fetch(outbound: &Outbound, url: &Url) -> Result<Option<Map<String, Value>>, Error> {
-    let request = outbound.client(url)?.get(url.clone()).header("mcp-protocol-version", VERSION);
-    let response = request.header(ACCEPT, "application/json").timeout(PATIENCE).send().await?;
+    let request = client(outbound, url)?.get(url.clone()).header("mcp-protocol-version", VERSION);
+    let response = sent(request.header(ACCEPT, "application/json")).await?;
     match response.status() {
         StatusCode::OK => Ok(serde_json::from_slice(&read(response, MOST).await?).ok()),
         status if status.is_server_error() => Err(Error::Login(format!("answered HTTP {}", status.as_u16()))),
@@ -38,8 +38,8 @@ pub(super) async fn post_json(
     body: &Map<String, Value>,
 ) -> Result<Map<String, Value>, Error> {
     let body = serde_json::to_string(body).map_err(|_| Error::Invalid)?;
-    let request = outbound.client(url)?.post(url.clone()).header(CONTENT_TYPE, "application/json");
-    answer(request.header(ACCEPT, "application/json").timeout(PATIENCE).body(body).send().await?).await
+    let request = client(outbound, url)?.post(url.clone()).header(CONTENT_TYPE, "application/json");
+    answer(sent(request.header(ACCEPT, "application/json").body(body)).await?).await
 }
 
 /// Asks for tokens: answered with an object.
@@ -56,18 +56,33 @@ pub(super) async fn post_form(
     let mut form = url.clone();
     form.query_pairs_mut().clear().extend_pairs(fields);
     let body = form.query().unwrap_or_default().to_owned();
-    let request = outbound.client(url)?.post(url.clone());
+    let request = client(outbound, url)?.post(url.clone());
     let mut request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    answer(request.header(ACCEPT, "application/json").timeout(PATIENCE).body(body).send().await?).await
+    answer(sent(request.header(ACCEPT, "application/json").body(body)).await?).await
 }
 
 /// The status of a page that a browser would see; `None` where it cannot be seen from here.
 pub(super) async fn look(outbound: &Outbound, url: &Url) -> Option<StatusCode> {
-    let client = outbound.client(url).ok()?;
-    Some(client.get(url.clone()).timeout(PATIENCE).send().await.ok()?.status())
+    Some(sent(client(outbound, url).ok()?.get(url.clone())).await.ok()?.status())
+}
+
+fn client<'a>(outbound: &'a Outbound, url: &Url) -> Result<&'a Client, Error> {
+    outbound.client(url).map_err(|error| told(error.into()))
+}
+
+async fn sent(request: RequestBuilder) -> Result<Response, Error> {
+    request.timeout(PATIENCE).send().await.map_err(|error| told(error.into()))
+}
+
+/// What is not called here is an address that the server or its provider has named, and not the user.
+fn told(error: Error) -> Error {
+    match error {
+        Error::NotCalled(_) => Error::Login("is at an address that is not called for this server".to_owned()),
+        other => other,
+    }
 }
 
 async fn answer(response: Response) -> Result<Map<String, Value>, Error> {
@@ -79,7 +94,9 @@ async fn answer(response: Response) -> Result<Map<String, Value>, Error> {
     }
     let code = said.as_ref().and_then(|said| said.get("error")?.as_str()).filter(|code| is_code(code));
     let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-    Err(Error::Login(format!("answered HTTP {}{code}", status.as_u16())))
+    let words = format!("answered HTTP {}{code}", status.as_u16());
+    let may_change = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    Err(if status.is_client_error() && !may_change { Error::Denied(words) } else { Error::Login(words) })
 }
 
 /// A word like `invalid_grant`: what else a provider says may hold anything.

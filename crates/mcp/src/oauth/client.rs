@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::call::post_json;
-use super::state::{client_info, is_of};
+use super::state::{TOKEN_ENDPOINT, client_fits, client_info, is_of};
 use super::{Provider, Wish};
 use crate::Error;
 
@@ -27,23 +27,33 @@ pub struct Client {
 
 impl Client {
     /// One that stands in settings: named by the user, or left by an earlier login with this provider.
-    pub(super) fn kept(wish: &Wish<'_>, provider: &Provider) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Where the user has named one that an earlier login was made with at another provider: its secret is for that.
+    pub(super) fn kept(wish: &Wish<'_>, provider: &Provider) -> Result<Option<Self>, Error> {
         if let Some(id) = wish.setting("client_id") {
+            let known =
+                wish.known.as_ref().filter(|info| info.get("client_id").and_then(Value::as_str) == Some(id));
+            if known.is_some_and(|info| info.contains_key(TOKEN_ENDPOINT) && !is_of(info, &provider.token)) {
+                return Err(Error::Login("is another one than that which knows the client".to_owned()));
+            }
             let mut info = described(wish, None);
             info.insert("client_id".to_owned(), id.into());
             let secret = wish.setting("client_secret");
             info.extend(secret.map(|secret| ("client_secret".to_owned(), secret.into())));
             let method = if secret.is_some() { "client_secret_post" } else { "none" };
             info.entry("token_endpoint_auth_method").or_insert_with(|| method.into());
-            return Some(Self { info });
+            return Ok(Some(Self { info }));
         }
-        let info = wish.known.as_ref().filter(|info| is_of(info, &provider.token))?;
-        let info = Some(info).filter(|info| info.get("client_id").is_some_and(Value::is_string))?;
         let comes_back = |uri: &Value| uri.as_str() == Some(wish.redirect.as_str());
-        let redirects = info.get("redirect_uris").and_then(Value::as_array);
-        // Of one that says nothing about it the provider has to decide.
-        let fits = redirects.is_none_or(|redirects| redirects.iter().any(comes_back));
-        fits.then(|| Self { info: info.clone() })
+        let fits = |info: &&Map<String, Value>| {
+            let redirects = info.get("redirect_uris").and_then(Value::as_array);
+            is_of(info, &provider.token)
+                && info.get("client_id").is_some_and(Value::is_string)
+                // Of one that says nothing about it the provider has to decide.
+                && redirects.is_none_or(|redirects| redirects.iter().any(comes_back))
+        };
+        Ok(wish.known.as_ref().filter(fits).map(|info| Self { info: info.clone() }))
     }
 
     /// Makes one.
@@ -74,6 +84,9 @@ impl Client {
         }
         let mut info = asked;
         info.extend(made);
+        if !client_fits(&info) {
+            return Err(Error::Login("describes a client at too great a length".to_owned()));
+        }
         Ok(Self { info: client_info(info) })
     }
 

@@ -1,5 +1,7 @@
 //! A login, in two halves, and its renewal.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use outbound::Outbound;
@@ -11,7 +13,7 @@ use uuid::Uuid;
 
 use super::call::{look, post_form};
 use super::client::Proof;
-use super::state::{TOKEN_ENDPOINT, client_info};
+use super::state::{RESOURCE, TOKEN_ENDPOINT, client_info, tokens_fit};
 use super::{Client, Provider, State};
 use crate::{Challenge, Error};
 
@@ -47,11 +49,14 @@ impl Pending {
         Self { client: Client { info: Map::new() }, verifier: String::new(), ..self }
     }
 
-    /// Whether an answer that says from whom it comes is from the provider that was asked.
+    /// Whether an answer is from the provider that was asked, by whom it says that it comes from.
     #[must_use]
-    pub fn is_answer_of(&self, issuer: &str) -> bool {
-        let expected = self.provider.issuer.as_deref();
-        expected.is_none_or(|expected| expected.trim_end_matches('/') == issuer.trim_end_matches('/'))
+    pub fn is_answer_of(&self, issuer: Option<&str>) -> bool {
+        match (issuer, &self.provider.issuer) {
+            (None, _) => !self.provider.signs_answers,
+            (Some(_), None) => true,
+            (Some(said), Some(expected)) => expected.trim_end_matches('/') == said.trim_end_matches('/'),
+        }
     }
 }
 
@@ -78,7 +83,8 @@ impl Wish<'_> {
 /// Where that does not succeed.
 pub async fn begin(outbound: &Outbound, wish: Wish<'_>) -> Result<Pending, Error> {
     let provider = Provider::of(outbound, wish.server, &wish.challenge).await?;
-    if let Some(client) = Client::kept(&wish, &provider) {
+    let outbound = &outbound.named_by(provider.named_from);
+    if let Some(client) = Client::kept(&wish, &provider)? {
         let pending = Pending::new(&provider, client, &wish)?;
         let is_known = check(outbound, &pending).await?;
         if is_known {
@@ -107,29 +113,36 @@ pub async fn finish(outbound: &Outbound, pending: &Pending, code: &str) -> Resul
         ("redirect_uri", pending.redirect.as_str()),
         ("code_verifier", pending.verifier.as_str()),
     ];
-    let tokens = tokens(outbound, &pending.provider, &pending.client, &fields).await?;
+    let Provider { token, resource, named_from, .. } = &pending.provider;
+    let outbound = outbound.named_by(*named_from);
+    let tokens = tokens(&outbound, token, Some(resource.as_str()), &pending.client, &fields).await?;
     let mut info = client_info(pending.client.info.clone());
-    info.insert(TOKEN_ENDPOINT.to_owned(), pending.provider.token.as_str().into());
+    info.insert(TOKEN_ENDPOINT.to_owned(), token.as_str().into());
+    info.insert(RESOURCE.to_owned(), resource.as_str().into());
     let mut state = State { client_info: Some(info), ..State::default() };
     state.renew(tokens);
     Ok(state)
 }
 
-/// New tokens in place of those that are over.
+/// New tokens in place of those that are over, from where those came from: whom the server names today is of no interest.
+/// `from` is where the server is.
 ///
 /// # Errors
-/// Where nothing can renew them, or the provider does not.
-pub async fn refresh(outbound: &Outbound, server: &Url, state: &State) -> Result<State, Error> {
-    let (Some(token), Some(info)) = (state.refresh_token(), &state.client_info) else {
+/// `Unauthorized` where nothing can renew them, or the provider refuses it; those of the provider.
+pub async fn refresh(outbound: &Outbound, from: Option<IpAddr>, state: &State) -> Result<State, Error> {
+    let known = |field: &str| state.client_info.as_ref()?.get(field)?.as_str();
+    let (Some(token), Some(info), Some(url)) =
+        (state.refresh_token(), &state.client_info, known(TOKEN_ENDPOINT))
+    else {
         return Err(Error::Unauthorized(Challenge::default()));
     };
-    let provider = Provider::of(outbound, server, &Challenge::default()).await?;
-    if !state.is_of(&provider.token) {
-        return Err(Error::Unauthorized(Challenge::default()));
-    }
     let client = Client { info: info.clone() };
     let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
-    let tokens = tokens(outbound, &provider, &client, &fields).await?;
+    let asked = tokens(&outbound.named_by(from), url, known(RESOURCE), &client, &fields).await;
+    let tokens = asked.map_err(|error| match error {
+        Error::Denied(_) => Error::Unauthorized(Challenge::default()),
+        other => other,
+    })?;
     let mut renewed = state.clone();
     renewed.renew(tokens);
     Ok(renewed)
@@ -148,10 +161,8 @@ impl Pending {
                 .append_pair("redirect_uri", wish.redirect.as_str())
                 .append_pair("state", &state)
                 .append_pair("code_challenge", &challenge)
-                .append_pair("code_challenge_method", "S256");
-            if let Some(resource) = &provider.resource {
-                query.append_pair("resource", resource);
-            }
+                .append_pair("code_challenge_method", "S256")
+                .append_pair("resource", &provider.resource);
             if let Some(scope) = wish.scope().or_else(|| provider.scope.clone()) {
                 query.append_pair("scope", &scope);
             }
@@ -175,13 +186,14 @@ async fn check(outbound: &Outbound, pending: &Pending) -> Result<bool, Error> {
 
 async fn tokens(
     outbound: &Outbound,
-    provider: &Provider,
+    url: &str,
+    resource: Option<&str>,
     client: &Client,
     fields: &[(&str, &str)],
 ) -> Result<Map<String, Value>, Error> {
-    let url = Url::parse(&provider.token).map_err(|_| Error::Invalid)?;
+    let url = Url::parse(url).map_err(|_| Error::Invalid)?;
     let mut fields = fields.to_vec();
-    fields.extend(provider.resource.as_deref().map(|resource| ("resource", resource)));
+    fields.extend(resource.map(|resource| ("resource", resource)));
     let header = match client.proof()? {
         // A header says who we are; a form beside it that says so, too, is refused by some.
         Proof::Header(header) => Some(header),
@@ -195,9 +207,12 @@ async fn tokens(
         }
     };
     let tokens = post_form(outbound, &url, &fields, header).await?;
-    match tokens.get("access_token").is_some_and(Value::is_string) {
+    if !tokens.get("access_token").is_some_and(Value::is_string) {
+        return Err(Error::Login("gives no token".to_owned()));
+    }
+    match tokens_fit(&tokens) {
         true => Ok(tokens),
-        false => Err(Error::Login("gives no token".to_owned())),
+        false => Err(Error::Login("gives a token that is too long".to_owned())),
     }
 }
 

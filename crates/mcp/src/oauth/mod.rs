@@ -6,15 +6,20 @@
 //!   finish  the browser comes back with a code ─▶ tokens (State)
 //! ```
 //!
-//! What is discovered is what the server says, so everything is called through `outbound`, and only an `http` or `https`
-//! address is given to a browser. The provider must be the one that the server names, and the server the one whose tokens it
-//! gives out: otherwise a server could have a user log in for it somewhere else.
+//! What is discovered is what the server says, so everything is called through `outbound`, at private addresses only where the
+//! server is at one itself, and only an `http` or `https` address is given to a browser. The provider must be the one that the
+//! server names, and the server the one whose tokens it gives out: otherwise a server could have a user log in for it somewhere
+//! else. A server that names no provider is its own.
+//!
+//! Tokens are renewed where they came from. Nobody is asked where that is: what a login has left says it.
 
 mod call;
 mod client;
 mod login;
 mod provider;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use client::Client;
 pub use login::{Pending, Wish, begin, finish, refresh};

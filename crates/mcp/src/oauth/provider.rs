@@ -1,5 +1,7 @@
 //! Who gives out tokens for a server.
 
+use std::net::IpAddr;
+
 use outbound::Outbound;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -27,8 +29,14 @@ pub struct Provider {
     pub(super) methods: Vec<String>,
     /// What is asked for where nobody says otherwise.
     pub(super) scope: Option<String>,
-    /// What tokens are for, where the server says that.
-    pub(super) resource: Option<String>,
+    /// What tokens are for.
+    pub(super) resource: String,
+    /// Where the server is that has named it.
+    #[serde(default)]
+    pub(super) named_from: Option<IpAddr>,
+    /// Whether it says of each answer that it is its own.
+    #[serde(default)]
+    pub(super) signs_answers: bool,
     /// Whether an address at which a client describes itself will do for its id.
     pub(super) takes_documents: bool,
 }
@@ -43,6 +51,7 @@ impl Provider {
         let resource = resource(outbound, server, challenge).await?;
         let named = resource.as_ref().and_then(|resource| first_text(resource, "authorization_servers"));
         let issuer = named.map(|named| Url::parse(named).map_err(|_| strange())).transpose()?;
+        let outbound = &outbound.named_by(challenge.from);
         let mut found = None;
         for url in places(issuer.as_ref(), server) {
             found = fetch(outbound, &url).await?;
@@ -51,13 +60,20 @@ impl Provider {
             }
         }
         let found = found.unwrap_or_default();
-        if !is_named(named, &found) {
+        if !is_named(named, server, &found) {
             return Err(Error::Login("is not the one that the server names".to_owned()));
         }
         let base = issuer.as_ref().unwrap_or(server);
-        let endpoint = |name: &str, otherwise: &str| match text(&found, name) {
-            Some(url) => Url::parse(url).map_err(|_| strange()).and_then(only_http),
-            None => base.join(otherwise).map_err(|_| strange()),
+        let endpoint = |name: &str, otherwise: &str| {
+            let url = match text(&found, name) {
+                Some(url) => Url::parse(url).map_err(|_| strange()).and_then(only_http)?,
+                None => base.join(otherwise).map_err(|_| strange())?,
+            };
+            // A server that names nobody speaks for itself alone: for others they have to.
+            match named.is_some() || url.origin() == server.origin() {
+                true => Ok(url),
+                false => Err(Error::Login("is elsewhere, and the server does not name it".to_owned())),
+            }
         };
         let scopes = resource.as_ref().and_then(|resource| texts(resource, "scopes_supported"));
         let scopes = scopes.or_else(|| texts(&found, "scopes_supported")).map(|scopes| scopes.join(" "));
@@ -75,8 +91,14 @@ impl Provider {
             },
             methods,
             scope: challenge.scope.clone().or(scopes).filter(fits),
-            resource: resource.as_ref().and_then(|resource| text(resource, "resource")).map(str::to_owned),
-            takes_documents: found.get("client_id_metadata_document_supported") == Some(&Value::Bool(true)),
+            resource: resource
+                .as_ref()
+                .and_then(|resource| text(resource, "resource"))
+                .unwrap_or(server.as_str())
+                .to_owned(),
+            named_from: challenge.from,
+            signs_answers: says(&found, "authorization_response_iss_parameter_supported"),
+            takes_documents: says(&found, "client_id_metadata_document_supported"),
         })
     }
 }
@@ -89,7 +111,8 @@ async fn resource(
 ) -> Result<Option<Map<String, Value>>, Error> {
     const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
     let mut places = Vec::new();
-    places.extend(challenge.metadata.as_ref().and_then(|url| Url::parse(url).ok()));
+    let told = challenge.metadata.as_ref().and_then(|url| Url::parse(url).ok());
+    places.extend(told.filter(|url| url.origin() == server.origin()));
     if server.path() != "/" {
         places.extend(server.join(&format!("{WELL_KNOWN}{}", server.path())).ok());
     }
@@ -115,10 +138,14 @@ fn bare(server: &Url) -> Url {
     bare
 }
 
-/// Whether a provider that describes itself is the one that a server has named.
-fn is_named(named: Option<&str>, found: &Map<String, Value>) -> bool {
-    let Some(named) = named.filter(|_| !found.is_empty()) else { return true };
-    text(found, "issuer").is_some_and(|said| said.trim_end_matches('/') == named.trim_end_matches('/'))
+/// Whether a provider is the one that a server has named, by what it says of itself. Where the server has named none it is
+/// that itself.
+fn is_named(named: Option<&str>, server: &Url, found: &Map<String, Value>) -> bool {
+    let issuer = text(found, "issuer");
+    match named {
+        Some(named) => issuer.is_some_and(|said| said.trim_end_matches('/') == named.trim_end_matches('/')),
+        None => issuer.is_none_or(|said| Url::parse(said).is_ok_and(|said| said.origin() == server.origin())),
+    }
 }
 
 /// Whether tokens for `resource` are meant for `server`.
@@ -146,6 +173,10 @@ fn only_http(url: Url) -> Result<Url, Error> {
 
 fn strange() -> Error {
     Error::Login("does not describe itself".to_owned())
+}
+
+fn says(object: &Map<String, Value>, field: &str) -> bool {
+    object.get(field) == Some(&Value::Bool(true))
 }
 
 fn text<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
@@ -207,12 +238,15 @@ mod tests {
     #[test]
     fn a_provider_says_that_it_is_the_one_that_was_named() {
         let found = |issuer: Value| serde_json::json!({"issuer": issuer}).as_object().unwrap().clone();
-        let named = Some("https://a.example");
-        assert!(is_named(named, &found("https://a.example/".into())) && is_named(None, &found("x".into())));
-        assert!(
-            !is_named(named, &found("https://b.example".into())) && !is_named(named, &found(Value::Null))
-        );
-        assert!(is_named(named, &Map::new()), "it does not describe itself");
+        let (named, server) = (Some("https://a.example"), &url("https://s.example/mcp"));
+        assert!(is_named(named, server, &found("https://a.example/".into())));
+        for other in ["https://b.example".into(), Value::Null] {
+            assert!(!is_named(named, server, &found(other.clone())), "{other}");
+        }
+        assert!(!is_named(named, server, &Map::new()), "it does not describe itself");
+        assert!(is_named(None, server, &found("https://s.example".into())));
+        assert!(is_named(None, server, &Map::new()));
+        assert!(!is_named(None, server, &found("https://a.example".into())), "nobody has named it");
     }
 
     #[test]

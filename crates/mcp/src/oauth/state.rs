@@ -4,14 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::time::unix_seconds;
 
-/// A token that is over so soon is renewed before it is shown.
-const MARGIN: f64 = 10.0;
-
 /// What is kept of an answer with tokens. Whatever else a provider says may hold anything, also what is as good as a token.
 const OF_TOKENS: [&str; 5] = ["access_token", "token_type", "expires_in", "scope", "refresh_token"];
 
-/// What is kept of a client. The last is ours: where its secret and its tokens may be sent.
-const OF_CLIENTS: [&str; 11] = [
+/// What is kept of a client. The last two are ours: where its secret and its tokens may be sent, and for what they are.
+const OF_CLIENTS: [&str; 12] = [
     "client_id",
     "client_secret",
     "client_id_issued_at",
@@ -23,9 +20,11 @@ const OF_CLIENTS: [&str; 11] = [
     "scope",
     "token_endpoint_auth_method",
     TOKEN_ENDPOINT,
+    RESOURCE,
 ];
 
 pub(super) const TOKEN_ENDPOINT: &str = "token_endpoint";
+pub(super) const RESOURCE: &str = "resource";
 
 /// Bytes of one of these, as JSON.
 const MOST_FIELD: usize = 8 << 10;
@@ -53,13 +52,6 @@ impl State {
         state
     }
 
-    /// Whether what it holds came from the provider that gives out tokens here. A server that names another one today must
-    /// not have them.
-    #[must_use]
-    pub(super) fn is_of(&self, token_endpoint: &str) -> bool {
-        self.client_info.as_ref().is_some_and(|info| is_of(info, token_endpoint))
-    }
-
     #[must_use]
     pub fn access_token(&self) -> Option<&str> {
         self.token("access_token")
@@ -72,11 +64,6 @@ impl State {
 
     fn token(&self, name: &str) -> Option<&str> {
         self.tokens.as_ref()?.get(name)?.as_str()
-    }
-
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.token_expires_at.is_some_and(|end| end < unix_seconds() + MARGIN)
     }
 
     /// New tokens in place of the old; one to renew them with stays where no other is given.
@@ -101,9 +88,27 @@ pub(super) fn is_of(client: &Map<String, Value>, token_endpoint: &str) -> bool {
     client.get(TOKEN_ENDPOINT).and_then(Value::as_str) == Some(token_endpoint)
 }
 
+/// Whether nothing of an answer with tokens is too long to be kept.
+pub(super) fn tokens_fit(tokens: &Map<String, Value>) -> bool {
+    fit(tokens, &OF_TOKENS)
+}
+
+/// The same of who we are to a provider.
+pub(super) fn client_fits(client: &Map<String, Value>) -> bool {
+    fit(client, &OF_CLIENTS)
+}
+
+fn fit(object: &Map<String, Value>, fields: &[&str]) -> bool {
+    fields.iter().filter_map(|&field| object.get(field)).all(is_short)
+}
+
 fn only(mut object: Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
-    object.retain(|name, value| fields.contains(&name.as_str()) && value.to_string().len() <= MOST_FIELD);
+    object.retain(|name, value| fields.contains(&name.as_str()) && is_short(value));
     object
+}
+
+fn is_short(value: &Value) -> bool {
+    value.to_string().len() <= MOST_FIELD
 }
 
 #[cfg(test)]
@@ -131,12 +136,10 @@ mod tests {
     fn what_renews_a_token_stays_until_there_is_another() {
         let tokens = |value: Value| value.as_object().unwrap().clone();
         let mut state = State::default();
-        assert!(!state.is_over());
         state.renew(tokens(json!({"access_token": "a", "refresh_token": "r", "expires_in": 5})));
-        assert!(state.is_over(), "it is good for less than it takes to use it");
         state.renew(tokens(json!({"access_token": "b", "expires_in": 3600})));
         assert_eq!((state.access_token(), state.refresh_token()), (Some("b"), Some("r")));
-        assert!(!state.is_over());
+        assert!(state.token_expires_at.is_some_and(|end| end > unix_seconds() + 3_000.0));
         state.renew(tokens(json!({"access_token": "c", "refresh_token": "s"})));
         assert_eq!((state.refresh_token(), state.token_expires_at), (Some("s"), None));
     }

@@ -1,6 +1,6 @@
 //! An MCP server on loopback, and the provider of its logins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 pub const CODE: &str = "the-code";
 
@@ -51,10 +52,31 @@ struct Inner {
     tokens: u32,
     /// The number of the oldest token that is good.
     oldest: u32,
+    /// What renews a token does that once.
+    spent: HashSet<String>,
     /// Whether who is logged in is refused, with what he was told.
     is_rude: bool,
+    /// Whether who is logged in waits for an answer until this is over.
+    is_slow: watch::Sender<bool>,
+    describes: Describes,
     /// Who gives out tokens, if somebody else does now.
     provider: Option<String>,
+    /// What it says of itself as a provider beside what it is.
+    of_provider: Value,
+    /// The token endpoint answers nothing else.
+    refusal: Option<StatusCode>,
+    /// At the end of tokens.
+    padding: String,
+}
+
+/// Where the server says what its tokens are for, and who gives them out.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Describes {
+    #[default]
+    Well,
+    /// Where its refusal says, and not at a place that anybody knows.
+    InChallenge,
+    Nowhere,
 }
 
 impl Fake {
@@ -65,7 +87,8 @@ impl Fake {
         let app = Router::new()
             .route("/mcp", post(message).delete(|| async { StatusCode::OK }))
             .route("/sse", get(sse))
-            .route("/.well-known/oauth-protected-resource/mcp", get(resource))
+            .route("/.well-known/oauth-protected-resource/mcp", get(well_known_resource))
+            .route("/described", get(described_resource))
             .route("/.well-known/oauth-authorization-server", get(provider))
             .route("/register", post(register))
             .route("/authorize", get(authorize))
@@ -95,8 +118,37 @@ impl Fake {
     }
 
     /// From now on those who are logged in are refused, with all that they said.
-    pub fn be_rude(&self) {
-        self.inner.lock().unwrap().is_rude = true;
+    pub fn be_rude(&self, is_rude: bool) {
+        self.inner.lock().unwrap().is_rude = is_rude;
+    }
+
+    /// From now on those who are logged in wait until it is over.
+    pub fn be_slow(&self, is_slow: bool) {
+        self.inner.lock().unwrap().is_slow.send_replace(is_slow);
+    }
+
+    pub fn describe(&self, describes: Describes) {
+        self.inner.lock().unwrap().describes = describes;
+    }
+
+    /// As a provider it says this, too.
+    pub fn say_as_provider(&self, fields: Value) {
+        self.inner.lock().unwrap().of_provider = fields;
+    }
+
+    /// Gives no tokens from now on.
+    pub fn refuse_tokens(&self, status: Option<u16>) {
+        self.inner.lock().unwrap().refusal = status.map(|status| StatusCode::from_u16(status).unwrap());
+    }
+
+    /// Gives tokens from now on that are as long as this more.
+    pub fn pad_tokens(&self, bytes: usize) {
+        self.inner.lock().unwrap().padding = "x".repeat(bytes);
+    }
+
+    /// Exchanges of a code or renewals so far.
+    pub fn tokens_asked(&self) -> usize {
+        self.asked().iter().filter(|asked| asked.contains("/token")).count()
     }
 
     /// From now on somebody else is said to give out tokens.
@@ -111,7 +163,7 @@ impl Fake {
     fn new_token(&self) -> Value {
         let mut inner = self.inner.lock().unwrap();
         inner.tokens += 1;
-        json!({"access_token": format!("good-token-{}", inner.tokens), "token_type": "Bearer", "expires_in": 3600,
+        json!({"access_token": format!("good-token-{}{}", inner.tokens, inner.padding), "token_type": "Bearer", "expires_in": 3600,
             "refresh_token": format!("renewing-token-{}", inner.tokens), "id_token": "marked-identity"})
     }
 
@@ -129,7 +181,12 @@ async fn message(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: B
     fake.inner.lock().unwrap().headers.push(headers.clone());
     match fake.way {
         Way::Login if !fake.is_good(&headers) => {
-            let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", fake.address);
+            let place = match fake.inner.lock().unwrap().describes {
+                Describes::Well => ".well-known/oauth-protected-resource/mcp",
+                Describes::InChallenge => "described",
+                Describes::Nowhere => "nowhere",
+            };
+            let metadata = format!("{}/{place}", fake.address);
             let said = format!("Bearer error=\"invalid_token\", resource_metadata=\"{metadata}\"");
             return (StatusCode::UNAUTHORIZED, [("www-authenticate", said)]).into_response();
         }
@@ -140,6 +197,8 @@ async fn message(State(fake): State<Fake>, uri: Uri, headers: HeaderMap, body: B
         Way::Hangs => std::future::pending().await,
         _ => {}
     }
+    let mut is_slow = fake.inner.lock().unwrap().is_slow.subscribe();
+    is_slow.wait_for(|is_slow| !is_slow).await.unwrap();
     let Some(id) = question.get("id") else { return StatusCode::ACCEPTED.into_response() };
     let is_rude = fake.inner.lock().unwrap().is_rude;
     let answer = match headers.get("authorization").filter(|_| is_rude) {
@@ -191,7 +250,20 @@ async fn sse(State(fake): State<Fake>) -> Response {
     ([("content-type", "text/event-stream")], stream).into_response()
 }
 
-async fn resource(State(fake): State<Fake>) -> Json<Value> {
+async fn well_known_resource(State(fake): State<Fake>) -> Response {
+    let describes = fake.inner.lock().unwrap().describes;
+    if describes == Describes::Well {
+        resource(&fake).into_response()
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
+
+async fn described_resource(State(fake): State<Fake>) -> Json<Value> {
+    resource(&fake)
+}
+
+fn resource(fake: &Fake) -> Json<Value> {
     fake.note("GET", "resource");
     let provider = fake.inner.lock().unwrap().provider.clone().unwrap_or_else(|| fake.address.clone());
     Json(json!({"resource": fake.url(), "authorization_servers": [provider], "scopes_supported": ["tools"]}))
@@ -199,10 +271,12 @@ async fn resource(State(fake): State<Fake>) -> Json<Value> {
 
 async fn provider(State(fake): State<Fake>) -> Json<Value> {
     let at = |path: &str| format!("{}{path}", fake.address);
-    Json(
-        json!({"issuer": fake.address, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
-        "registration_endpoint": at("/register"), "token_endpoint_auth_methods_supported": ["client_secret_post"]}),
-    )
+    let mut said = json!({"issuer": fake.address, "authorization_endpoint": at("/authorize"),
+        "token_endpoint": at("/token"), "registration_endpoint": at("/register"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post"]});
+    let more = fake.inner.lock().unwrap().of_provider.clone();
+    said.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    Json(said)
 }
 
 async fn register(State(fake): State<Fake>, Json(mut client): Json<Value>) -> (StatusCode, Json<Value>) {
@@ -219,8 +293,11 @@ async fn authorize(State(fake): State<Fake>, Query(asked): Query<HashMap<String,
     if asked["client_id"] != "client-1" {
         return StatusCode::BAD_REQUEST.into_response();
     }
-    assert_eq!((asked["response_type"].as_str(), asked["scope"].as_str()), ("code", "tools"));
-    assert_eq!(asked["resource"], fake.url());
+    assert_eq!(asked["response_type"], "code");
+    assert!(asked["resource"].ends_with("/mcp"));
+    if fake.inner.lock().unwrap().describes != Describes::Nowhere {
+        assert_eq!(asked["scope"], "tools");
+    }
     fake.inner.lock().unwrap().challenges.push(asked["code_challenge"].clone());
     (StatusCode::FOUND, [("location", asked["redirect_uri"].clone())]).into_response()
 }
@@ -231,10 +308,16 @@ async fn token(State(fake): State<Fake>, method: Method, body: String) -> Respon
         fields.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
     };
     fake.note(method.as_str(), &format!("/token {}", field("grant_type").unwrap()));
+    if let Some(refusal) = fake.inner.lock().unwrap().refusal {
+        return refusal.into_response();
+    }
     assert_eq!(field("client_secret").as_deref(), Some("the-client-secret"));
+    assert!(field("resource").is_some_and(|resource| resource.ends_with("/mcp")));
     let proven = field("code_verifier").map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)));
     let challenges = fake.inner.lock().unwrap().challenges.clone();
-    let renews = field("refresh_token").is_some_and(|token| token.starts_with("renewing-token-"));
+    let is_unspent = |token: String| fake.inner.lock().unwrap().spent.insert(token);
+    let renews =
+        field("refresh_token").is_some_and(|token| token.starts_with("renewing-token-") && is_unspent(token));
     let has_code =
         field("code").as_deref() == Some(CODE) && proven.is_some_and(|proven| challenges.contains(&proven));
     if renews || has_code {

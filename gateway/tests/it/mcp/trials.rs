@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ports::rpc::{self, Address, Call, Limits};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
@@ -136,6 +137,22 @@ async fn who_asks_for_more_trials_than_there_are_at_once_is_told_so() {
         post(&server, "/api/mcp/test", quick).await.0 == 200
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trial_leaves_no_connection_behind() {
+    let server = start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let hung_up = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 8 << 10];
+        assert!(stream.read(&mut asked).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        while stream.read(&mut asked).await.unwrap() > 0 {}
+    });
+    assert_eq!(test(&server, json!({"server": {"url": url}})).await["ok"], false);
+    tokio::time::timeout(testing::PATIENCE, hung_up).await.unwrap().unwrap();
 }
 
 /// A worker that answers for each program by its name.
