@@ -177,7 +177,8 @@ pub async fn serve(
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, EXTENSIONS, answer).await?;
 
-    let editor = Arc::new(editor::Service::new(config.editor.clone(), bash.mark(BashScope::Sandbox)));
+    let kin = bash.mark(BashScope::Sandbox);
+    let editor = Arc::new(editor::Service::new(config.editor.clone(), kin.clone()));
     let answer = {
         let (editor, activity) = (Arc::clone(&editor), config.activity.clone());
         move |call: Call<_>| {
@@ -195,7 +196,7 @@ pub async fn serve(
         editor.end().await;
     });
 
-    let mcp = Arc::new(mcp::Service::new(config.default_cwd.clone(), shutdown.clone()));
+    let mcp = Arc::new(mcp::Service::new(config.default_cwd.clone(), kin.clone(), shutdown.clone()));
     let answer = {
         let activity = config.activity.clone();
         move |call: Call<_>| {
@@ -208,7 +209,7 @@ pub async fn serve(
     };
     server.serve(&Address::of_worker(sandbox, incarnation), group, MCP, answer).await?;
 
-    let acp = Arc::new(acp::Service::new(&config.scratch, shutdown.clone()));
+    let acp = Arc::new(acp::Service::new(&config.scratch, kin, shutdown.clone()));
     tracker.spawn_blocking(acp.sweep());
     let answer = {
         let activity = config.activity.clone();

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::time::Duration;
 
 use bytes::Bytes;
+use testing::eventually;
 use tokio::time::timeout;
 use types::acp::{AcpDiscovery, AcpFile, AcpProgram};
 use types::calls::AcpCall;
@@ -145,4 +146,19 @@ async fn nothing_is_left_of_an_agent_that_has_failed() {
         let pid = std::fs::read_to_string(format!("{note}.pid")).unwrap();
         assert!(!is_there(&pid), "{then}: {pid} goes on");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_of_a_killed_worker_has_left_ends_with_the_next_one() {
+    let mut world = World::start().await;
+    let note = world.text("note");
+    // It is not found by what an orderly end looks for, as if there were none.
+    let leaving =
+        "env -u MANYHANDS_ACP setsid sh -c 'echo $$ > \"$NOTE\"; exec sleep 1000' < /dev/null > /dev/null &
+        while [ ! -s \"$NOTE\" ]; do sleep 0.01; done";
+    ask(&world, shell(leaving, &[("NOTE", &note)]), 10_000).await;
+    let left = std::fs::read_to_string(&note).unwrap();
+    assert!(is_there(&left), "{left}");
+    world.restart().await;
+    eventually("it ends", async || (!is_there(&left)).then_some(())).await;
 }

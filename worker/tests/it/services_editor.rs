@@ -96,10 +96,13 @@ async fn where_there_is_no_editor_none_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_editor_of_a_killed_worker_has_left_ends_with_the_next_one() {
     // It is not found by what an orderly end looks for, as if there were none.
-    let script = EDITOR.replace("sleep 1000 &", "env -u MANYHANDS_EDITOR sleep 1000 &");
+    let script = EDITOR.replace("sleep 1000 &", "env -u MANYHANDS_EDITOR setsid sleep 1000 &");
     let mut world = World::with_editor(&script).await;
     ask(&world, EditorCall::Start {}).await;
     let helper = noted(&world, "helper");
+    let comm = format!("/proc/{}/comm", helper.trim());
+    let is_on_its_own = async || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(());
+    eventually("it is on its own", is_on_its_own).await;
     world.stop().await;
     assert!(is_there(&helper), "{helper}");
     (world.shutdown, world.tracker) = Default::default();
@@ -114,4 +117,14 @@ async fn an_editor_that_says_too_much_is_not_waited_for() {
     let world = World::with_editor(script).await;
     assert!(!ask(&world, EditorCall::Start {}).await.running);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_editor_has_started_ends_with_it_though_its_mark_is_gone() {
+    let world = World::with_editor(&EDITOR.replace("sleep 1000 &", "env -i sleep 1000 &")).await;
+    ask(&world, EditorCall::Start {}).await;
+    let helper = noted(&world, "helper");
+    assert!(is_there(&helper), "{helper}");
+    world.stop().await;
+    assert!(!is_there(&helper), "{helper}");
 }

@@ -136,3 +136,18 @@ async fn a_trial_ends_with_the_worker() {
     let (_, pid) = tokio::join!(trial, stopping);
     assert!(!is_there(&pid));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_trial_of_a_killed_worker_has_left_ends_with_the_next_one() {
+    let mut world = World::start().await;
+    let note = world.text("note");
+    // It is not found by what an orderly end looks for, as if there were none.
+    let leaving =
+        "env -u MANYHANDS_MCP setsid sh -c 'echo $$ > \"$NOTE\"; exec sleep 1000' < /dev/null > /dev/null &
+        while [ ! -s \"$NOTE\" ]; do sleep 0.01; done";
+    probe(&world, shell(leaving, &[("NOTE", &note)]), None, 10_000).await;
+    let left = std::fs::read_to_string(&note).unwrap();
+    assert!(is_there(&left), "{left}");
+    world.restart().await;
+    eventually("it ends", async || (!is_there(&left)).then_some(())).await;
+}

@@ -37,18 +37,20 @@ const GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Service {
     folders: Folders,
+    kin: (String, String),
     shutdown: CancellationToken,
 }
 
 impl Service {
-    /// `own`: a folder that is this worker's, and was that of those before it.
-    pub fn new(own: &Path, shutdown: CancellationToken) -> Self {
-        Self { folders: Folders::of(own), shutdown }
+    /// `own`: a folder that is this worker's, and was that of those before it; `kin`: the variable by which a later worker finds
+    /// what this one could not end.
+    pub fn new(own: &Path, kin: (String, String), shutdown: CancellationToken) -> Self {
+        Self { folders: Folders::of(own), kin, shutdown }
     }
 
     /// Removes what an earlier worker that was killed has left.
     pub fn sweep(&self) -> impl FnOnce() + Send + use<> {
-        self.folders.sweep()
+        self.folders.sweep(&self.shutdown)
     }
 
     /// # Errors
@@ -57,7 +59,7 @@ impl Service {
         let AcpCall::Models { program, timeout_ms } = call;
         let folder = self.folders.make().map_err(Fault::internal)?;
         let asked = self.ask(&program, &folder, Duration::from_millis(timeout_ms).min(LONGEST)).await;
-        folder.remove().await;
+        folder.remove(&self.shutdown).await;
         asked
     }
 
@@ -67,7 +69,7 @@ impl Service {
         folder: &Folder,
         patience: Duration,
     ) -> Result<AcpDiscovery, Fault> {
-        let (environment, mut started) = match start(program, folder) {
+        let (environment, mut started) = match self.start(program, folder) {
             Ok(started) => started,
             Err(error) => return Ok(words::not_started(&error)),
         };
@@ -86,14 +88,21 @@ impl Service {
         started.end(GRACE).await;
         asked.unwrap_or_else(|| Err(Reason::ShuttingDown.into()))
     }
-}
 
-fn start(program: &AcpProgram, folder: &Folder) -> io::Result<(Environment, Program)> {
-    let environment = Environment::of(program, folder)?;
-    let preferred = program.preferred.as_deref().filter(|command| environment.has_program(command));
-    let (name, args) = preferred.unwrap_or(&program.command).split_first().ok_or(io::ErrorKind::NotFound)?;
-    let mut command = Command::new(name);
-    command.args(args).current_dir(folder.workspace()).env_clear().envs(environment.variables());
-    let started = Program::start(command, Mark::unique(MARK), Stdio::null())?;
-    Ok((environment, started))
+    fn start(&self, program: &AcpProgram, folder: &Folder) -> io::Result<(Environment, Program)> {
+        let environment = Environment::of(program, folder)?;
+        folder.give()?;
+        let preferred = program.preferred.as_deref().filter(|command| environment.has_program(command));
+        let (name, args) =
+            preferred.unwrap_or(&program.command).split_first().ok_or(io::ErrorKind::NotFound)?;
+        let mut command = Command::new(name);
+        command
+            .args(args)
+            .current_dir(folder.workspace())
+            .env_clear()
+            .envs(environment.variables())
+            .env(&self.kin.0, &self.kin.1);
+        let started = Program::start(command, Mark::unique(MARK), Stdio::null())?;
+        Ok((environment, started))
+    }
 }

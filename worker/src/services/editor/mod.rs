@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use types::calls::{EditorCall, EditorState};
 
-use program::Program;
+use program::Editor;
 
 /// Where an editor is, and how it is reached.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Service {
     /// `None`: there is none.
     config: Option<EditorConfig>,
     kin: (String, String),
-    running: Mutex<Option<Program>>,
+    running: Mutex<Option<Editor>>,
     /// Nothing is started any more.
     ended: CancellationToken,
 }
@@ -41,21 +41,21 @@ impl Service {
 
     pub(super) async fn answer(&self, call: EditorCall) -> Result<EditorState, Fault> {
         let mut running = self.running.lock().await;
-        if running.as_mut().is_some_and(|program| !program.is_running()) {
+        if running.as_ref().is_some_and(|editor| !editor.is_running()) {
             *running = None;
         }
         if running.is_none() && call == (EditorCall::Start {}) {
             *running = self.ended.run_until_cancelled(self.start()).await.flatten();
         }
-        let token = running.as_ref().map(|program| program.token().to_owned());
+        let token = running.as_ref().map(|editor| editor.token().to_owned());
         Ok(EditorState { running: token.is_some(), token })
     }
 
     /// `None` where there is none, or it does not come up: whoever asked can do nothing about it.
-    async fn start(&self) -> Option<Program> {
+    async fn start(&self) -> Option<Editor> {
         let config = self.config.as_ref().filter(|config| config.program.is_file())?;
-        match Program::start(config, &self.kin).await {
-            Ok(program) => Some(program),
+        match Editor::start(config, &self.kin).await {
+            Ok(editor) => Some(editor),
             Err(error) => {
                 tracing::warn!(%error, "the editor does not start");
                 None
@@ -66,10 +66,9 @@ impl Service {
     /// Also of calls that wait by then nothing is started any more, and none is waited for.
     pub(super) async fn end(&self) {
         self.ended.cancel();
-        let program = self.running.lock().await.take();
-        let Some(program) = program else { return };
-        if tokio::task::spawn_blocking(move || program.end()).await.is_err() {
-            tracing::warn!("the editor has not ended in order");
+        let editor = self.running.lock().await.take();
+        if let Some(editor) = editor {
+            editor.end().await;
         }
     }
 }

@@ -1,17 +1,18 @@
 //! The program that is the editor's server.
 
 use std::io::{self, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, copy, sink};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::ChildStdout;
 use tokio::time::timeout;
 use tools::hands;
-use tools::offspring::{Mark, Offspring};
+use tools::offspring::Mark;
 use uuid::Uuid;
 
+use super::super::program::Program;
 use super::EditorConfig;
 
 /// The variable by which what it has started is found.
@@ -24,13 +25,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_SAID: u64 = 1 << 20;
 
 /// Ends when it is dropped.
-pub(super) struct Program {
-    child: Child,
-    offspring: Offspring,
+pub(super) struct Editor {
+    program: Program,
     token: String,
 }
 
-impl Program {
+impl Editor {
     /// `kin`: the variable by which a later worker finds what this one could not end.
     ///
     /// # Errors
@@ -38,8 +38,7 @@ impl Program {
     pub async fn start(config: &EditorConfig, kin: &(String, String)) -> io::Result<Self> {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let token_file = private_file(&token)?;
-        let mark = Mark::unique(MARK);
-        let mut command = std::process::Command::new(&config.program);
+        let mut command = Command::new(&config.program);
         command
             .args(["--host", "0.0.0.0", "--disable-workspace-trust"])
             .args(["--port", &config.port.to_string()])
@@ -47,18 +46,12 @@ impl Program {
             .arg(token_file.path())
             .env_clear()
             .envs(child_environment::inherited())
-            .env(&kin.0, &kin.1)
-            .env(mark.name, &mark.value)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .env(&kin.0, &kin.1);
         if let Some(base_path) = &config.base_path {
             command.args(["--server-base-path", base_path]);
         }
-        hands::lend(&mut command);
-        let offspring = Offspring::of(mark);
-        let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let output = child.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
+        let mut program = Program::start(command, Mark::unique(MARK), Stdio::null())?;
+        let (output, _input) = program.pipes()?;
         let mut output = BufReader::new(output);
         let is_ready = timeout(PATIENCE, is_ready(&mut output)).await.unwrap_or(Ok(false))?;
         if !is_ready {
@@ -66,20 +59,20 @@ impl Program {
         }
         // Its output is taken all the time: a full pipe would stop it.
         tokio::spawn(async move { copy(&mut output, &mut sink()).await });
-        Ok(Self { child, offspring, token })
+        Ok(Self { program, token })
     }
 
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_running(&self) -> bool {
+        self.program.end_code().is_none()
     }
 
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Blocks for some seconds at most.
-    pub fn end(self) {
-        self.offspring.end();
+    /// Takes some seconds at most.
+    pub async fn end(self) {
+        self.program.end(Duration::ZERO).await;
     }
 }
 

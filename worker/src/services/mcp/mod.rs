@@ -26,12 +26,14 @@ const MOST_OUTPUT: usize = 1 << 20;
 pub(super) struct Service {
     /// Where programs start that are not told.
     default_cwd: PathBuf,
+    kin: (String, String),
     shutdown: CancellationToken,
 }
 
 impl Service {
-    pub fn new(default_cwd: PathBuf, shutdown: CancellationToken) -> Self {
-        Self { default_cwd, shutdown }
+    /// `kin`: the variable by which a later worker finds what this one could not end.
+    pub fn new(default_cwd: PathBuf, kin: (String, String), shutdown: CancellationToken) -> Self {
+        Self { default_cwd, kin, shutdown }
     }
 
     /// # Errors
@@ -56,7 +58,8 @@ impl Service {
             .current_dir(program.cwd.as_deref().map_or(self.default_cwd.as_path(), Path::new))
             .env_clear()
             .envs(child_environment::inherited())
-            .envs(&program.env);
+            .envs(&program.env)
+            .env(&self.kin.0, &self.kin.1);
         Program::start(command, Mark::unique(MARK), Stdio::null())
     }
 }

@@ -126,6 +126,13 @@ impl World {
         self.tracker.wait().await;
     }
 
+    /// Another worker in the place of this one.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        (self.shutdown, self.tracker) = Default::default();
+        self.serve(None).await;
+    }
+
     /// A path in the workspace folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().canonicalize().unwrap().join("w").join(name)
