@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+const MOST_MODELS: usize = 1_000;
+/// Bytes that all models together take in memory.
+const MOST_OF_MODELS: usize = 256 << 10;
+/// Characters of a text.
+const MOST_WORDS: usize = 1_000;
+
 /// How an agent is started, its secrets in plain text.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcpProgram {
@@ -61,4 +67,90 @@ pub struct AcpFailure {
     /// `ACPAuthRequired`, `ACPStartupTimeout`, `ACPSpawnError` or `ACPInitError`.
     pub code: String,
     pub detail: String,
+}
+
+impl AcpDiscovery {
+    /// As much of it as is told and remembered. An agent chooses what there is, and so does a sandbox that hands it on.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let mut left = MOST_OF_MODELS;
+        let has_room = |model: &AcpModel| {
+            let rest = left.checked_sub(model.size());
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        };
+        let models = self.available_models.into_iter().take(MOST_MODELS).map(AcpModel::bounded);
+        let mut available_models: Vec<_> = models.take_while(has_room).collect();
+        // It may be the place in which all of them were.
+        available_models.shrink_to_fit();
+        Self {
+            agent_name: self.agent_name.map(cut),
+            agent_version: self.agent_version.map(cut),
+            current_model_id: self.current_model_id.map(cut),
+            available_models,
+            supports_runtime_model_switch: self.supports_runtime_model_switch,
+            error: self
+                .error
+                .map(|AcpFailure { code, detail }| AcpFailure { code: cut(code), detail: cut(detail) }),
+        }
+    }
+}
+
+impl AcpModel {
+    fn bounded(self) -> Self {
+        Self {
+            model_id: cut(self.model_id),
+            name: self.name.map(cut),
+            description: self.description.map(cut),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let texts = [Some(&self.model_id), self.name.as_ref(), self.description.as_ref()];
+        size_of::<Self>() + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MOST_WORDS) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(text: String) -> AcpModel {
+        AcpModel { model_id: text.clone(), name: Some(text.clone()), description: Some(text) }
+    }
+
+    #[test]
+    fn of_what_an_agent_says_no_more_is_kept_than_one_needs() {
+        let (long, longer) = ("ä".repeat(MOST_WORDS), "ä".repeat(2 * MOST_WORDS));
+        let said = AcpDiscovery {
+            agent_name: Some(longer.clone()),
+            agent_version: Some(longer.clone()),
+            current_model_id: Some(longer.clone()),
+            available_models: vec![model(longer.clone())],
+            error: Some(AcpFailure { code: longer.clone(), detail: longer }),
+            ..AcpDiscovery::default()
+        };
+        let kept = AcpDiscovery {
+            agent_name: Some(long.clone()),
+            agent_version: Some(long.clone()),
+            current_model_id: Some(long.clone()),
+            available_models: vec![model(long.clone())],
+            error: Some(AcpFailure { code: long.clone(), detail: long }),
+            ..AcpDiscovery::default()
+        };
+        assert_eq!(said.bounded(), kept);
+        for (number, text, most) in [(100_000, "", MOST_MODELS), (1_000, &*"x".repeat(1_000), 85)] {
+            let available_models = vec![model(text.to_owned()); number];
+            let kept = AcpDiscovery { available_models, ..AcpDiscovery::default() }.bounded();
+            assert_eq!(kept.available_models.len(), most);
+            assert!(kept.available_models.capacity() <= MOST_MODELS);
+        }
+    }
 }

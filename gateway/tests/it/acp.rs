@@ -1,8 +1,10 @@
 //! Models of agents behind the Agent Client Protocol.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
+use control::placement::Policy;
 use ports::rpc::{self, Address, Call, Limits};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,6 +15,8 @@ use types::SandboxId;
 use types::acp::{AcpDiscovery, AcpFailure, AcpModel, AcpProgram};
 use types::calls::AcpCall;
 
+use crate::harness::cluster::start_idle;
+use crate::harness::tokens::{bearer, token};
 use crate::harness::{Server, start};
 
 /// A worker whose agents answer when they may.
@@ -55,6 +59,13 @@ fn found(program: &AcpProgram) -> AcpDiscovery {
         return AcpDiscovery { error: Some(error), ..AcpDiscovery::default() };
     }
     let model = AcpModel { model_id: "m".to_owned(), name: Some("M".to_owned()), description: None };
+    if program.command == ["floods"] {
+        return AcpDiscovery {
+            agent_name: Some("x".repeat(1 << 20)),
+            available_models: vec![model; 50_000],
+            ..AcpDiscovery::default()
+        };
+    }
     AcpDiscovery {
         agent_name: Some("codex-acp".to_owned()),
         agent_version: Some("1".to_owned()),
@@ -114,6 +125,60 @@ async fn what_has_failed_is_told_without_secrets_and_asked_again() {
         assert_eq!((status, &answer["error"], &answer["available_models"]), (200, &error, &json!([])));
         assert_eq!(agents.asked().len(), times);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_is_told_and_remembered_than_an_agent_has_to_say_whatever_its_worker_answers() {
+    let server = start().await;
+    let agents = Agents::of(&server, 9).await;
+    for _ in 0..2 {
+        let (status, answer) = ask(&server, agent("floods", json!({}))).await;
+        assert_eq!((status, answer["available_models"].as_array().unwrap().len()), (200, 1_000));
+        assert_eq!(answer["agent_name"].as_str().unwrap().len(), 1_000);
+    }
+    assert_eq!(agents.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_so_many_wait_for_secrets_that_are_elsewhere() {
+    let server = start().await;
+    let _agents = Agents::of(&server, 9).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/secret", silent.local_addr().unwrap());
+    let secrets = json!({"A": {"kind": "LookupSecret", "url": url}});
+    let asking =
+        futures_util::future::join_all((0..8).map(|_| ask(&server, agent("works", secrets.clone()))));
+    let refusing = async {
+        let mut waiting = Vec::new();
+        while waiting.len() < 8 {
+            waiting.push(silent.accept().await.unwrap());
+        }
+        let one_more = ask(&server, agent("works", secrets.clone()));
+        assert_eq!(tokio::time::timeout(Duration::from_secs(10), one_more).await.expect("it waits").0, 429);
+        assert_eq!(ask(&server, agent("works", json!({"A": "at hand"}))).await.0, 200);
+    };
+    tokio::select! { _ = asking => panic!("nobody has answered"), () = refusing => {} }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_no_tenants_keep_the_agents_from_another_one() {
+    let world = start_idle(Policy::Shared, 1, |config| config.site.bearer = Some(bearer())).await;
+    world.supervisor.begin().await;
+    let ask = async |tenant: &str, command: &str, number: usize| {
+        let request = world.gateway().request(Method::POST, "/api/acp/models");
+        let body = agent(command, json!({ "KEY": number.to_string() }));
+        let response = request.bearer_auth(token(tenant, "read write")).json(&body).send().await.unwrap();
+        response.status().as_u16()
+    };
+    let asking = (0..8).map(|number| ask(if number < 4 { "a" } else { "b" }, "sleeps", number));
+    let asking = futures_util::future::join_all(asking);
+    let another = async {
+        testing::until(async || world.supervisor.agents_asked() == 8).await;
+        tokio::time::timeout(Duration::from_secs(15), ask("c", "works", 0))
+            .await
+            .expect("it waits for others")
+    };
+    tokio::select! { _ = asking => panic!("they sleep"), status = another => assert_eq!(status, 200) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use types::acp::{AcpDiscovery, AcpProgram};
 
 const LIFE: Duration = Duration::from_secs(300);
 const MOST: usize = 256;
+const MOST_OF_TENANT: usize = 32;
 
 /// Whose question it is, and what of: secrets stand in it as a digest.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -45,8 +46,11 @@ impl Memory {
         {
             return Arc::clone(answer);
         }
-        if answers.len() >= MOST {
-            let oldest = answers.iter().min_by_key(|(_, (asked, _))| *asked).map(|(key, _)| key.clone());
+        let is_own = |other: &Key| other.tenant == key.tenant;
+        let has_its_share = answers.keys().filter(|other| is_own(other)).count() >= MOST_OF_TENANT;
+        if has_its_share || answers.len() >= MOST {
+            let may_go = answers.iter().filter(|(other, _)| !has_its_share || is_own(other));
+            let oldest = may_go.min_by_key(|(_, (asked, _))| *asked).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 answers.remove(&oldest);
             }
@@ -88,12 +92,21 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_are_remembered() {
+    fn no_more_than_so_many_are_remembered_and_of_no_tenant_more_than_its_share() {
         let memory = Memory::default();
+        let of = |tenant: usize, number: u8| Key {
+            tenant: TenantId::parse(&format!("t{tenant}")).unwrap(),
+            digest: [number; 32],
+        };
+        let others = memory.answer(&of(0, 0), false);
         for number in 0..=u8::MAX {
-            for tenant in ["a", "b"] {
-                let tenant = TenantId::parse(tenant).unwrap();
-                memory.answer(&Key { tenant, digest: [number; 32] }, false);
+            memory.answer(&of(1, number), false);
+        }
+        assert_eq!(memory.0.lock().len(), 1 + MOST_OF_TENANT);
+        assert!(Arc::ptr_eq(&others, &memory.answer(&of(0, 0), false)), "another's has stayed");
+        for tenant in 1..20 {
+            for number in 0..=u8::MAX {
+                memory.answer(&of(tenant, number), false);
             }
         }
         assert_eq!(memory.0.lock().len(), MOST);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ports::rpc::{Fault, Reason};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use types::TenantId;
 use types::acp::{AcpDiscovery, AcpProgram};
@@ -24,7 +24,7 @@ use types::calls::AcpCall;
 
 use crate::Refusal;
 use crate::ground::Ground;
-use crate::placement::Workers;
+use crate::placement::{Creation, Workers};
 use crate::slots::Slots;
 use memory::{Key, Memory};
 use question::Question;
@@ -32,7 +32,7 @@ use values::Values;
 
 /// Agents of a tenant that are asked at one time; more are refused.
 const MOST_AT_ONCE: usize = 4;
-/// Those of all tenants, and how long one more waits for its turn.
+/// Those of all tenants on a server of one process, whose machine they share; how long one more waits for its turn.
 const MOST_OF_ALL: usize = 8;
 const TURN: Duration = Duration::from_secs(30);
 
@@ -40,6 +40,8 @@ const TURN: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(90);
 /// What a worker takes beside that.
 const AROUND: Duration = Duration::from_secs(15);
+/// Where several ask the same they may wait for each other, and each of them in vain.
+const WAITING: Duration = Duration::from_secs(4 * 60);
 
 /// The models that agents behind the Agent Client Protocol offer. Cheap to clone.
 #[derive(Clone)]
@@ -75,8 +77,9 @@ impl AcpModels {
         let program = program::of(&question.settings, secrets)?;
         let key = Key::of(tenant, &program);
         let answer = self.memory.answer(&key, question.refresh);
-        let asked = answer.get_or_try_init(|| self.ask(tenant, program, patience)).await;
-        let found = asked.cloned();
+        let asking = answer.get_or_try_init(|| self.ask(tenant, program, patience));
+        let asked = timeout(WAITING, asking).await;
+        let found = asked.map_err(|_| Fault::from(Reason::Overloaded))?.cloned();
         if !found.as_ref().is_ok_and(|found| found.error.is_none()) {
             self.memory.forget(&key, &answer);
         }
@@ -90,8 +93,10 @@ impl AcpModels {
         patience: Duration,
     ) -> Result<AcpDiscovery, Refusal> {
         let _slot = self.slots.take(tenant)?;
-        let turn = timeout(TURN, self.turns.acquire()).await.map_err(|_| Fault::from(Reason::Overloaded))?;
-        let _turn = turn.map_err(|error| ports::Error::Internal(error.to_string()))?;
+        let _turn = match self.workers.placement().creation() {
+            Creation::Complete => Some(self.turn().await?),
+            Creation::BeforeItsWorker => None,
+        };
         let sandbox = self.workers.placement().at(tenant, "").await?;
         let hidden = told::hidden(&program);
         let timeout_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
@@ -99,5 +104,10 @@ impl AcpModels {
         let found: AcpDiscovery = self.workers.call_within(&sandbox, &call, patience + AROUND).await?;
         let switches = found.agent_name.as_deref().is_some_and(providers::switches_models);
         Ok(AcpDiscovery { supports_runtime_model_switch: switches, ..told::without(&hidden, found) })
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let turn = timeout(TURN, self.turns.acquire()).await.map_err(|_| Fault::from(Reason::Overloaded))?;
+        Ok(turn.map_err(|error| ports::Error::Internal(error.to_string()))?)
     }
 }

@@ -21,18 +21,22 @@ pub(super) fn hidden(program: &AcpProgram) -> Hidden {
     Hidden::new(values)
 }
 
+/// No more of it than is remembered: a worker may have said anything.
 pub(super) fn without(hidden: &Hidden, found: AcpDiscovery) -> AcpDiscovery {
+    let found = found.bounded();
     let text = |text: String| hidden.in_text(text);
+    let may_name = |model: &String| hidden.may_name(model);
     let model = |AcpModel { model_id, name, description }: AcpModel| AcpModel {
-        model_id: text(model_id),
+        model_id,
         name: name.map(text),
         description: description.map(text),
     };
+    let models = found.available_models.into_iter().filter(|model| may_name(&model.model_id));
     AcpDiscovery {
         agent_name: found.agent_name.map(text),
         agent_version: found.agent_version.map(text),
-        current_model_id: found.current_model_id.map(text),
-        available_models: found.available_models.into_iter().map(model).collect(),
+        current_model_id: found.current_model_id.filter(may_name),
+        available_models: models.map(model).collect(),
         error: found.error.map(|AcpFailure { code, detail }| AcpFailure { code, detail: text(detail) }),
         supports_runtime_model_switch: found.supports_runtime_model_switch,
     }
@@ -63,14 +67,14 @@ mod tests {
             is_folder_named: false,
             text: r#"{"mode": "chatgpt", "tokens": {"access_token": "marked-token-of-a-file"}}"#.to_owned(),
         };
-        let variables = [("KEY", "marked-words"), ("ANTHROPIC_MODEL", "a-model")];
+        let variables = [("KEY", "marked-words"), ("PROVIDER", "openai"), ("ANTHROPIC_MODEL", "a-model")];
         let program = AcpProgram {
             env: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             files: vec![file],
             ..AcpProgram::default()
         };
-        let model = |text: &str| AcpModel {
-            model_id: text.to_owned(),
+        let model = |id: &str, text: &str| AcpModel {
+            model_id: id.to_owned(),
             name: Some(text.to_owned()),
             description: Some(text.to_owned()),
         };
@@ -78,12 +82,15 @@ mod tests {
             agent_name: Some("marked-words".to_owned()),
             agent_version: Some("marked-token-of-a-file".to_owned()),
             current_model_id: Some("a-model of chatgpt".to_owned()),
-            available_models: vec![model("x marked-words")],
+            available_models: vec![
+                model("openai/gpt-5", "x marked-words"),
+                model("of marked-token-of-a-file", "x"),
+            ],
             ..AcpDiscovery::default()
         };
         let told = without(&hidden(&program), said);
         assert_eq!((told.agent_name.as_deref(), told.agent_version.as_deref()), (Some(MASK), Some(MASK)));
         assert_eq!(told.current_model_id.as_deref(), Some("a-model of chatgpt"));
-        assert_eq!(told.available_models, [model(&format!("x {MASK}"))]);
+        assert_eq!(told.available_models, [model("openai/gpt-5", &format!("x {MASK}"))]);
     }
 }

@@ -17,38 +17,58 @@ use types::secrets::SecretSource;
 
 use crate::Refusal;
 use crate::ground::Ground;
+use crate::slots::Slots;
 use crate::tenant_secrets::TenantSecrets;
 
 /// For all that are with other servers.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 64 * 1024;
+/// Bytes of all of them together.
+const MOST: usize = 256 << 10;
+/// Requests of a tenant that wait for other servers at one time; more are refused.
+const MOST_AT_ONCE: usize = 8;
 /// Where this server gives out secrets.
 const OWN_PATH: &str = "/api/settings/secrets/";
 /// A login with ChatGPT, which stays with this server.
 const RENEWED_BEFORE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 const KEPT_LOGIN: &str = "CODEX_AUTH_JSON";
 
+const TOO_LARGE: Refusal = Refusal::TooLarge("The secrets of an agent may have at most 256 KiB together.");
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Values {
     outbound: Outbound,
     stored: TenantSecrets,
+    slots: Slots,
 }
 
 impl Values {
     pub fn new(ground: &Ground) -> Self {
-        Self { outbound: ground.outbound.clone(), stored: TenantSecrets::new(ground) }
+        Self {
+            outbound: ground.outbound.clone(),
+            stored: TenantSecrets::new(ground),
+            slots: Slots::new(MOST_AT_ONCE),
+        }
     }
 
     /// # Errors
-    /// Those of the shelf.
+    /// Those of the shelf; `TooLarge`; `Overloaded` where too many wait for other servers.
     pub async fn of(
         &self,
         tenant: &TenantId,
         sources: &BTreeMap<String, SecretSource>,
         own: &str,
     ) -> Result<BTreeMap<String, String>, Refusal> {
-        let mut values = BTreeMap::new();
+        let is_elsewhere = |source: &SecretSource| match source {
+            SecretSource::StaticSecret { .. } => false,
+            SecretSource::LookupSecret { url, .. } => stored_name(url, own).is_none(),
+        };
+        let _slot = match sources.values().any(is_elsewhere) {
+            true => Some(self.slots.take(tenant)?),
+            false => None,
+        };
+        let (mut values, mut left) = (BTreeMap::new(), MOST);
         let give_up = Instant::now() + PATIENCE;
         for (name, source) in sources {
             let value = match source {
@@ -61,6 +81,8 @@ impl Values {
             if value.is_none() {
                 tracing::warn!(secret = %name, "a secret of an agent cannot be had");
             }
+            left =
+                value.as_ref().map_or(Some(left), |value| left.checked_sub(value.len())).ok_or(TOO_LARGE)?;
             values.extend(value.map(|value| (name.clone(), value)));
         }
         Ok(values)

@@ -59,6 +59,11 @@ impl Supervisor {
         self.workers().get(sandbox).cloned()
     }
 
+    /// By all workers together.
+    pub fn agents_asked(&self) -> usize {
+        self.workers().values().map(Worker::agents_asked).sum()
+    }
+
     /// A worker without an owner, as the warm pool has them.
     pub async fn add_to_pool(&self, name: &str) -> SandboxId {
         let sandbox = SandboxId::parse(name).unwrap();

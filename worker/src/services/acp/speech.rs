@@ -10,9 +10,6 @@ use types::acp::{AcpDiscovery, AcpModel};
 use super::environment::Environment;
 use super::login;
 
-const MOST_MODELS: usize = 1_000;
-const MOST_WORDS: usize = 1_000;
-
 /// # Errors
 /// Where the agent refuses or does not answer.
 pub(super) async fn discover<W: Wire<Error = Broken>>(
@@ -34,13 +31,14 @@ pub(super) async fn discover<W: Wire<Error = Broken>>(
     let session =
         agent.call("session/new", &json!({"cwd": workspace.to_string_lossy(), "mcpServers": []})).await?;
     let (current_model_id, available_models) = models(&session);
-    Ok(AcpDiscovery {
+    let discovery = AcpDiscovery {
         agent_name: said.pointer("/agentInfo/name").and_then(text),
         agent_version: said.pointer("/agentInfo/version").and_then(text),
         current_model_id,
         available_models,
         ..AcpDiscovery::default()
-    })
+    };
+    Ok(discovery.bounded())
 }
 
 /// The model of a session and those there are: an option that is called so, else what older agents say.
@@ -67,13 +65,12 @@ fn list(models: Option<&Value>, id: &str) -> Vec<AcpModel> {
             description: model.get("description").and_then(text),
         })
     };
-    models.filter_map(read).take(MOST_MODELS).collect()
+    models.filter_map(read).collect()
 }
 
-/// A text that is not blank, and not too long.
+/// A text that is not blank.
 fn text(value: &Value) -> Option<String> {
-    let text = value.as_str().filter(|text| !text.is_empty())?;
-    Some(text.chars().take(MOST_WORDS).collect())
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::calls::{BashCall, Command, ConversationCall, FileCall, GitAnswer, GitCall};
+use types::acp::AcpDiscovery;
+use types::calls::{AcpCall, BashCall, Command, ConversationCall, FileCall, GitAnswer, GitCall};
 use types::git::{GitChange, GitChangeStatus};
 use types::service::OfWorker;
 use types::worktree::Worktree;
@@ -43,6 +44,7 @@ struct Shared {
     seen: Mutex<Vec<Command>>,
     bash_calls: AtomicUsize,
     git_calls: AtomicUsize,
+    agents_asked: AtomicUsize,
     stop: CancellationToken,
 }
 
@@ -66,6 +68,7 @@ impl Worker {
             seen: Mutex::default(),
             bash_calls: AtomicUsize::default(),
             git_calls: AtomicUsize::default(),
+            agents_asked: AtomicUsize::default(),
             stop: CancellationToken::new(),
         }));
         let (server, serving) = (worker.server(), worker.clone());
@@ -80,6 +83,21 @@ impl Worker {
             async move { worker.bash(call.body).await }
         };
         server.serve(&worker.address(), None, LIMITS, bash).await.unwrap();
+        let serving = worker.clone();
+        let agents = move |call: Call<AcpCall>| {
+            serving.0.agents_asked.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let AcpCall::Models { program, .. } = call.body;
+                if program.command == ["sleeps"] {
+                    std::future::pending::<()>().await;
+                }
+                Ok((AcpDiscovery::default(), Bytes::new()))
+            }
+        };
+        // Tests of a server of one process bring their own.
+        if incarnation.is_some() {
+            server.serve(&worker.address(), None, LIMITS, agents).await.unwrap();
+        }
         let serving = worker.clone();
         let git = move |call: Call<GitCall>| {
             serving.0.git_calls.fetch_add(1, Ordering::Relaxed);
@@ -119,6 +137,10 @@ impl Worker {
     /// The commands that came.
     pub fn seen(&self) -> MutexGuard<'_, Vec<Command>> {
         self.0.seen.lock().unwrap()
+    }
+
+    pub fn agents_asked(&self) -> usize {
+        self.0.agents_asked.load(Ordering::Relaxed)
     }
 
     /// How many git calls came.
