@@ -13,8 +13,8 @@ use control::Tasks;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, COOKIE, DATE, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    SERVER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -30,10 +30,11 @@ use crate::ingress::Session;
 const CONNECTING: Duration = Duration::from_secs(10);
 
 /// What is between two neighbours, for this server alone, or about the whole origin, which one program shares with others.
-const NOT_FORWARDED: [HeaderName; 19] = [
+const NOT_FORWARDED: [HeaderName; 21] = [
     AUTHORIZATION,
     CONNECTION,
     COOKIE,
+    FORWARDED,
     HOST,
     SET_COOKIE,
     TE,
@@ -49,8 +50,11 @@ const NOT_FORWARDED: [HeaderName; 19] = [
     HeaderName::from_static("set-cookie2"),
     HeaderName::from_static("strict-transport-security"),
     HeaderName::from_static("x-expose-secrets"),
+    HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-session-api-key"),
 ];
+/// What a proxy says of whom it asks for; a browser can say it as well.
+const OF_PROXIES: &str = "x-forwarded-";
 
 /// Asks the program of the session for `target`, a path with its query. `seat` is kept as long as the connection to it.
 ///
@@ -158,6 +162,9 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
         forwarded.remove(name.trim());
     }
     for name in NOT_FORWARDED {
+        forwarded.remove(name);
+    }
+    for name in headers.keys().filter(|name| name.as_str().starts_with(OF_PROXIES)) {
         forwarded.remove(name);
     }
     forwarded

@@ -33,7 +33,14 @@ pub(super) fn without_keys(query: &str) -> String {
         let name = decoded(pair.split('=').next().unwrap_or_default().as_bytes());
         KEYS.iter().any(|key| name.eq_ignore_ascii_case(key))
     };
-    query.split('&').filter(|pair| !is_key(pair)).collect::<Vec<_>>().join("&")
+    // Some take a semicolon for an end, too.
+    const ENDS: [char; 2] = ['&', ';'];
+    let pairs = query.split_inclusive(ENDS).filter(|pair| !is_key(&pair.trim_end_matches(ENDS)));
+    let kept: String = pairs.collect();
+    match query.ends_with(ENDS) {
+        true => kept,
+        false => kept.trim_end_matches(ENDS).to_owned(),
+    }
 }
 
 fn decoded(text: &[u8]) -> Vec<u8> {
@@ -95,6 +102,9 @@ mod tests {
             without_keys("a=1&session_api_key=k&b=2&X-Session-API-Key=k&%61uthorization=k"),
             "a=1&b=2"
         );
+        assert_eq!(without_keys("a=1;session_api_key=k;b=2&c=%3B;authorization=k"), "a=1;b=2&c=%3B");
+        assert_eq!(without_keys("session_api_key=k;"), "");
+        assert_eq!(without_keys("a=1;&b;"), "a=1;&b;");
         assert_eq!(without_keys(""), "");
     }
 }

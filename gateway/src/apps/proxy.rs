@@ -10,7 +10,7 @@ use http::header::{HeaderMap, ORIGIN};
 use http::{Method, StatusCode};
 
 use super::forward;
-use super::session::{asked_at, not_allowed, not_ready, token};
+use super::session::{asked_at, not_allowed, not_ready, tokens};
 use super::{check_name, path};
 use crate::admission::Admission;
 use crate::error::{ApiError, ApiResult};
@@ -40,7 +40,7 @@ pub(super) async fn proxy(
     if (!is_safe || is_websocket(request.headers())) && !is_own_page(request.headers(), public) {
         return Err(not_allowed());
     }
-    let session = token(request.headers()).and_then(|token| ingress.find(token, name));
+    let session = tokens(request.headers()).find_map(|token| ingress.find(token, name));
     let session = session.ok_or_else(|| ApiError::plain(StatusCode::UNAUTHORIZED))?;
     if let Some(admission) = request.extensions().get::<Admission>() {
         admission.prove();

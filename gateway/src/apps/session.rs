@@ -70,19 +70,18 @@ pub(super) async fn delete_app_backend_session(
 ) -> ApiResult<Response> {
     check_name(&name)?;
     asked_from_outside(&ingress, &gate, &headers)?;
-    if let Some(token) = token(&headers) {
-        ingress.end(token);
-    }
+    tokens(&headers)
+        .filter(|token| ingress.find(token, &name).is_some())
+        .for_each(|token| ingress.end(token));
     let cookie = cookie(&gate.front, &headers, &name, "", 0)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
 
-/// What the cookie of a request holds.
-pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+/// What the cookies of a request hold. Pages of another program may have set one of the same name.
+pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut pairs =
-        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, token)| token).filter(|token| !token.is_empty())
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == NAME).map(|(_, token)| token)
 }
 
 /// The ingress, if the request has come to it.

@@ -84,7 +84,7 @@ pub async fn install_canvas_extension(
     }
     let one = extensions.install(&caller.tenant, Canvas, &order).await?;
     // What was approved of an earlier one was that one; and one may have been about to start.
-    apps.forget(&caller.tenant, &one.name).await?;
+    forget(&apps, &caller, &one.name).await;
     Ok(Json(shown(&extensions, &caller, one).await?))
 }
 
@@ -153,10 +153,15 @@ pub async fn uninstall_canvas_extension(
     stop(&apps, &ingress, &caller, &name).await?;
     let answer = installing::uninstall(&extensions, &caller, Canvas, &name).await?;
     ingress.end_all(&caller.tenant, &name);
-    if let Err(refusal) = apps.forget(&caller.tenant, &name).await {
-        tracing::warn!(?refusal, "the program of an extension that is gone is left");
-    }
+    forget(&apps, &caller, &name).await;
     Ok(answer)
+}
+
+/// What is installed or gone is so, whether its worker can be told or not.
+async fn forget(apps: &Apps, caller: &Caller, name: &str) {
+    if let Err(refusal) = apps.forget(&caller.tenant, name).await {
+        tracing::warn!(?refusal, "the program of an extension that is another one now or gone is left");
+    }
 }
 
 /// Its program does not outlive its use. What that has written stays.

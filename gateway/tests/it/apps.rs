@@ -1,7 +1,7 @@
 //! Programs that extensions of the user interface bring along: what is told of them, and their pages.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use control::placement::Policy;
@@ -13,8 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::SandboxId;
-use types::calls::{AppAnswer, AppCall, ExtensionAnswer, ExtensionCall, Fetched};
-use types::extensions::Contents;
+use types::calls::{AppAnswer, AppCall};
 
 use crate::harness::cluster::start_idle;
 use crate::harness::{KEY, Server, start, start_keyed, start_with};
@@ -185,6 +184,35 @@ async fn a_program_is_shown_to_who_has_its_cookie() {
     assert!(head.starts_with("get /a%20b?x=1 http/1.1"), "{head}");
     assert_eq!(world.get("/app-backends/my-app", &token).await.status(), 200);
     assert_eq!(world.get("/app-backends/my-app/", &token).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_that_a_page_of_another_program_has_set_keeps_nobody_out() {
+    let world = World::start().await;
+    let token = world.begin().await;
+    let both = format!("oh_app_backend_session=x; oh_app_backend_session=; oh_app_backend_session={token}");
+    let shown = async || {
+        let request = world.request(Method::GET, "/app-backends/my-app/").header("cookie", &both);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(shown().await, 200);
+    let taken_back = world.session(Method::DELETE).header("cookie", &both).send().await.unwrap();
+    assert_eq!((taken_back.status().as_u16(), shown().await.as_u16()), (204, 401));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_browser_speaks_for_a_proxy() {
+    let world = World::start().await;
+    let token = world.begin().await;
+    let names = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-user", "x-real-ip"];
+    let mut request = world.request(Method::GET, "/app-backends/my-app/");
+    for name in names {
+        request = request.header(name, "marked");
+    }
+    let cookie = format!("oh_app_backend_session={token}");
+    let shown = request.header("x-own", "kept").header("cookie", cookie).send().await.unwrap();
+    let head = shown.text().await.unwrap();
+    assert!(head.contains("x-own: kept") && !head.contains("marked"), "{head}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -452,73 +480,4 @@ async fn hidden_operations_of_the_peer_are_not_there() {
         let (status, _) = server.send(method, &path, Some(&json!({}))).await;
         assert!(matches!(status, 404 | 405), "{path}: {status}");
     }
-}
-
-/// `my-app`, as a worker has fetched it.
-fn fetched() -> ExtensionAnswer {
-    let pages = json!([{"id": "home", "title": "Home", "path": "/home"}]);
-    let manifest = json!({"schema_version": 1, "name": "my-app", "display_name": "My App", "version": "1",
-        "entrypoint": "index.js", "contributes": {"pages": pages}});
-    ExtensionAnswer::Fetched(Box::new(Fetched {
-        ticket: "t".to_owned(),
-        name: "my-app".to_owned(),
-        version: "1".to_owned(),
-        description: String::new(),
-        resolved_ref: None,
-        install_path: "/home/my-app".to_owned(),
-        contents: Contents::Canvas { manifest },
-    }))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_program_of_an_extension_is_ended_again_once_that_is_installed_anew_off_or_gone() {
-    let server = start().await;
-    let calls = rpc::Server::new(server.ports.bus.clone(), TaskTracker::new(), CancellationToken::new());
-    let (sandbox, limits) = (SandboxId::shared(), Limits::new(8, 1 << 20));
-    let fetching = |call: Call<ExtensionCall>| async move {
-        Ok(match call.body {
-            ExtensionCall::Fetch(_) => (fetched(), Bytes::new()),
-            ExtensionCall::Read { .. } => (ExtensionAnswer::Piece { of: 1 }, Bytes::from_static(b"x")),
-            _ => (ExtensionAnswer::Done, Bytes::new()),
-        })
-    };
-    calls.serve(&Address::of_worker(&sandbox, None), None, limits, fetching).await.unwrap();
-    // What the worker is told, and what was installed then.
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (noted, url) =
-        (Arc::clone(&told), format!("http://{}/api/canvas-extensions/installed", server.address));
-    let noting = move |call: Call<AppCall>| {
-        let (noted, url) = (Arc::clone(&noted), url.clone());
-        async move {
-            let operation = match call.body {
-                AppCall::Running {} => return Ok((AppAnswer::Running(false), Bytes::new())),
-                AppCall::Stop { .. } => "stop",
-                AppCall::Forget { .. } => "forget",
-                other => panic!("{other:?}"),
-            };
-            let seen: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-            let enabled = seen["canvas_extensions"].get(0).map(|one| one["enabled"] == true);
-            noted.lock().unwrap().push((operation, enabled));
-            Ok((AppAnswer::Stopped, Bytes::new()))
-        }
-    };
-    calls.serve(&Address::of_worker(&sandbox, None), None, limits, noting).await.unwrap();
-    let at = "/api/canvas-extensions/installed/my-app";
-    for force in [false, true] {
-        let order = json!({"source": "/my-app", "force": force});
-        assert_eq!(server.post("/api/canvas-extensions/install", order).await.0, 200);
-    }
-    for enabled in [true, false] {
-        assert_eq!(server.send(Method::PATCH, at, Some(&json!({ "enabled": enabled }))).await.0, 200);
-    }
-    assert_eq!(server.delete(at).await.0, 200);
-    let expected = [
-        ("forget", Some(false)),
-        ("forget", Some(false)),
-        ("stop", Some(true)),
-        ("stop", Some(false)),
-        ("stop", Some(false)),
-        ("forget", None),
-    ];
-    assert_eq!(*told.lock().unwrap(), expected);
 }

@@ -4,6 +4,7 @@
 mod acp;
 mod agent_profiles;
 mod apps;
+mod apps_installed;
 mod auth;
 mod bash;
 mod branches;

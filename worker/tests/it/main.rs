@@ -16,6 +16,7 @@ mod services;
 mod services_acp;
 mod services_app;
 mod services_app_kept;
+mod services_app_places;
 mod services_archive;
 mod services_bash;
 mod services_bash_ends;

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use testing::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use types::app::{App, AppPhase};
 use types::calls::{AppAnswer, AppCall};
 
@@ -16,13 +14,6 @@ use crate::services::World;
 use crate::services_app::{
     app, ask, checksum, fetched, is_there, packed, prepare, refusal, serving, start, started, state, status,
 };
-
-/// Another worker in the place of this one.
-async fn begin_anew(world: &mut World) {
-    world.stop().await;
-    (world.shutdown, world.tracker) = (CancellationToken::new(), TaskTracker::new());
-    world.serve(None).await;
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_unpacked_is_what_was_approved_whatever_is_put_in_its_place() {
@@ -56,6 +47,13 @@ async fn what_is_unpacked_is_what_was_approved_whatever_is_put_in_its_place() {
     assert_eq!(found, vec!["good"; 20]);
 }
 
+/// The names of what is in a folder, once nothing is being removed there.
+async fn settled(folder: &Path) -> Vec<String> {
+    let settled =
+        async || Some(names(folder)).filter(|names| names.iter().all(|name| !name.starts_with('.')));
+    eventually("what goes is removed", settled).await
+}
+
 /// The names of what is in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
@@ -74,20 +72,20 @@ async fn of_an_extension_only_what_is_approved_and_what_runs_is_kept() {
     let world = World::start().await;
     let (first, artifacts) = (serving(&world), world.path("../apps/artifacts/my-app"));
     started(&world, &first).await;
-    let running = names(&artifacts);
+    let running = settled(&artifacts).await;
     assert_eq!(running.len(), 1);
     let second = packed(&[("bin/run", "#!/bin/sh\nexit 2\n", true)]);
     state(&world, prepare(&app(&world, "r2", &second), "r2")).await;
     let mut both = [running, vec![checksum(&second)]].concat();
     both.sort();
-    assert_eq!(names(&artifacts), both);
+    assert_eq!(settled(&artifacts).await, both);
     ask(&world, AppCall::Stop { name: "my-app".to_owned() }).await.unwrap();
     let third = packed(&[("bin/run", "#!/bin/sh\nexit 3\n", true)]);
     let last = app(&world, "r3", &third);
     state(&world, prepare(&last, "r3")).await;
-    assert_eq!(names(&artifacts), [checksum(&third)]);
+    assert_eq!(settled(&artifacts).await, [checksum(&third)]);
     assert_eq!(ask(&world, forget()).await.unwrap(), AppAnswer::Stopped);
-    assert_eq!(names(&artifacts), [""; 0]);
+    assert_eq!(settled(&artifacts).await, [""; 0]);
     assert_eq!(refusal(&world, start(&last, "r3")).await, "backend revision must be prepared before start");
     assert!(world.path("../apps/data/my-app/note").exists(), "its data stays");
 }
@@ -144,7 +142,7 @@ async fn what_a_killed_worker_has_left_ends_when_the_next_one_begins_though_nobo
         .env("MANYHANDS_APP", format!("{server}-earlier"))
         .spawn()
         .unwrap();
-    begin_anew(&mut world).await;
+    world.restart().await;
     let pid = u64::from(left.id());
     eventually("it ends", async || (!is_there(pid)).then_some(())).await;
     left.wait().unwrap();
@@ -161,7 +159,7 @@ async fn what_a_killed_worker_was_about_to_put_in_its_place_is_removed() {
         "for at in artifacts/my-app data approvals; do mkdir -p ../apps/$at/{half}/a ../apps/$at/.own; done"
     ));
     world.sh(&format!("mkdir -p elsewhere/{half}; ln -s ../../w/elsewhere ../apps/artifacts/link"));
-    begin_anew(&mut world).await;
+    world.restart().await;
     for folder in ["artifacts/my-app", "data", "approvals"] {
         let folder = world.path("../apps").join(folder);
         eventually("it is removed", async || (names(&folder) == [".own"]).then_some(())).await;

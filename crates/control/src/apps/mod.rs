@@ -49,7 +49,17 @@ impl Apps {
     /// # Errors
     /// The worker's `Conflict` with the reason; as [`Apps::status`].
     pub async fn prepare(&self, tenant: &TenantId, name: &str, revision: &str) -> Result<AppState, Refusal> {
-        self.of_installed(tenant, name, |app| AppCall::Prepare { app, revision: revision.to_owned() }).await
+        let call = |app| AppCall::Prepare { app, revision: revision.to_owned() };
+        let prepared = self.of_installed(tenant, name, call).await?;
+        if prepared.state == AppPhase::Missing {
+            return Ok(prepared);
+        }
+        // Its worker may have been told that it is gone before it was told to make it ready.
+        if installed::find(&self.extensions, tenant, name).await?.is_none() {
+            self.forget(tenant, name).await?;
+            return Ok(nothing(name, AppPhase::Missing, None, MISSING));
+        }
+        Ok(prepared)
     }
 
     /// Starts what is ready.

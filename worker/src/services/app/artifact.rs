@@ -17,7 +17,7 @@ use types::app::{App, AppArtifact, AppState};
 use super::approval::Approval;
 use super::bounds::Bounds;
 use super::folders::{MOST_LEFT, beside, contained_file, entries, is_beside, is_checksum, take_away};
-use super::runtime::{Slot, parts};
+use super::runtime::{Runtime, Slot, parts};
 use super::unpack::{self, unpack};
 use super::{Service, conflict};
 
@@ -105,7 +105,12 @@ impl Service {
     /// Removes an extension's artifacts but that which is approved and that which runs. One that was made ready just now is not
     /// approved yet: who wants to keep it holds that lock.
     pub(super) async fn tidy(&self, name: &str, slot: &Slot) {
-        let runtime = slot.runtime.lock().await;
+        let unused = self.take_unused(name, &*slot.runtime.lock().await);
+        self.remove(unused);
+    }
+
+    /// Takes them out of their places, to be removed.
+    pub(super) fn take_unused(&self, name: &str, runtime: &Runtime) -> Vec<PathBuf> {
         let approval = Approval::read(&self.folders.approval(name));
         let approved = approval.map(|approval| self.folders.artifact(name, &approval.sha256));
         let runs = runtime.running.as_ref().map(|running| running.artifact.clone());
@@ -113,9 +118,7 @@ impl Service {
         let is_kept = |path: &PathBuf| is_beside(path) || kept.iter().flatten().any(|kept| kept == path);
         let others: Vec<_> =
             entries(&self.folders.artifacts(name)).filter(|path| !is_kept(path)).take(MOST_LEFT).collect();
-        let taken_away = others.iter().filter_map(|path| take_away(path).ok().flatten()).collect();
-        drop(runtime);
-        self.remove(taken_away).await;
+        others.iter().filter_map(|path| take_away(path).ok().flatten()).collect()
     }
 }
 

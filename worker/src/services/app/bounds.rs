@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 const MOST_BYTES: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 100_000;
+const MOST_OF_PATHS: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 pub(super) struct Bounds {
@@ -14,6 +15,8 @@ pub(super) struct Bounds {
     pub bytes: u64,
     /// Of the archive, and as many folders above them.
     pub entries: usize,
+    /// Of the paths of all of these together.
+    pub path_bytes: usize,
     pub until: Instant,
     /// Nobody waits for it any more.
     pub ended: CancellationToken,
@@ -40,7 +43,8 @@ pub(super) struct Bounded<R> {
 
 impl Bounds {
     pub fn usual(ended: CancellationToken) -> Self {
-        Self { bytes: MOST_BYTES, entries: MOST_ENTRIES, until: Instant::now() + PATIENCE, ended }
+        let until = Instant::now() + PATIENCE;
+        Self { bytes: MOST_BYTES, entries: MOST_ENTRIES, path_bytes: MOST_OF_PATHS, until, ended }
     }
 }
 

@@ -12,6 +12,10 @@ use super::super::fault::bad_request;
 /// Of what is to be removed at one time.
 pub(super) const MOST_LEFT: usize = 10_000;
 
+/// Of the name of a file in bytes, as most file systems have it, and what of it an ending leaves.
+const LONGEST: usize = 255;
+const LONGEST_STEM: usize = LONGEST - ".json".len();
+
 pub(super) struct Folders {
     root: PathBuf,
 }
@@ -44,8 +48,14 @@ impl Folders {
         self.root.join("data").join(name)
     }
 
+    /// A name may itself be as long as that of a file can be.
     pub fn approval(&self, name: &str) -> PathBuf {
-        self.root.join("approvals").join(format!("{name}.json"))
+        let file = match name.len() <= LONGEST_STEM {
+            true => format!("{name}.json"),
+            // No extension is called so.
+            false => format!("_{}.json", types::hex(&Sha256::digest(name))),
+        };
+        self.root.join("approvals").join(file)
     }
 
     /// The same for every worker that has these folders, one after the other.
@@ -63,7 +73,7 @@ pub(super) fn check(name: &str) -> Result<(), Fault> {
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
-    let fits = name.len() <= 200 && name.split('-').all(is_part);
+    let fits = name.len() <= LONGEST && name.split('-').all(is_part);
     if fits { Ok(()) } else { Err(bad_request("this is no name of an extension")) }
 }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tools::offspring::Mark;
 use types::app::{App, AppArtifact, AppBackend, AppPhase, AppState};
 
 use super::super::program::Program;
-use super::GRACE;
 use super::approval::{Approval, platform};
 use super::folders::Folders;
 use super::health::is_healthy;
@@ -39,6 +39,8 @@ pub(super) struct Runtime {
 
 pub(super) struct Running {
     pub program: Program,
+    /// By which what it has started is found.
+    pub mark: Mark,
     pub port: u16,
     pub health_path: String,
     pub artifact: PathBuf,
@@ -54,8 +56,8 @@ pub(super) fn parts(app: &App) -> Result<(&AppBackend, &AppArtifact, &'static st
 }
 
 impl Slot {
-    pub async fn stop(&self) {
-        self.runtime.lock().await.stop().await;
+    pub async fn stop(&self, grace: Duration) {
+        self.runtime.lock().await.stop(grace).await;
     }
 
     pub fn logs(&self, most: usize) -> (String, bool) {
@@ -76,14 +78,18 @@ impl Runtime {
         self.running.is_some()
     }
 
-    /// Looks at the program: one that has ended is cleaned up after, one that missed a look gets another.
-    pub async fn refresh(&mut self) {
-        let Some(running) = &self.running else { return };
-        if let Some(code) = running.program.end_code() {
+    /// Cleans up after a program that has ended.
+    pub async fn clear(&mut self) {
+        if let Some(code) = self.running.as_ref().and_then(|running| running.program.end_code()) {
             self.fail(format!("Backend exited with code {code}"));
             self.end(Duration::ZERO).await;
-            return;
         }
+    }
+
+    /// Looks at the program: one that has ended is cleaned up after, one that missed a look gets another.
+    pub async fn refresh(&mut self) {
+        self.clear().await;
+        let Some(running) = &self.running else { return };
         let has_missed = self.phase == AppPhase::Unhealthy && self.detail.as_deref() == Some(NO_ANSWER);
         if self.phase == AppPhase::Ready || has_missed {
             match is_healthy(running.port, &running.health_path).await {
@@ -97,9 +103,9 @@ impl Runtime {
         (self.phase, self.detail) = (AppPhase::Unhealthy, Some(why));
     }
 
-    pub async fn stop(&mut self) {
+    pub async fn stop(&mut self, grace: Duration) {
         self.turn += 1;
-        self.end(GRACE).await;
+        self.end(grace).await;
         (self.phase, self.detail) = (AppPhase::Stopped, None);
     }
 

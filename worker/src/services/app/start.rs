@@ -5,19 +5,19 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ports::rpc::{Fault, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
+use tools::offspring::Mark;
 use types::app::{App, AppBackend, AppHealth, AppPhase, AppState};
 
 use super::super::program::Program;
 use super::approval::Approval;
 use super::health::is_healthy;
 use super::runtime::{Running, Runtime, Slot, parts};
-use super::{Service, conflict};
+use super::{Service, conflict, listener};
 
 /// What a program may inherit.
 const INHERITABLE: [&str; 6] = ["LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ"];
@@ -48,8 +48,10 @@ impl Service {
             let artifact = self.approved(app, revision)?;
             // What has ended makes way, to others too.
             runtime.refresh().await;
-            let place = Arc::clone(&self.places).try_acquire_owned();
-            let place = place.map_err(|_| conflict("At most 8 Canvas App backends run at one time."))?;
+            let place = self
+                .place()
+                .await
+                .ok_or_else(|| conflict("At most 8 Canvas App backends run at one time."))?;
             runtime.turn += 1;
             runtime.revision = Some(revision.to_owned());
             slot.logs.clear();
@@ -69,7 +71,7 @@ impl Service {
         if let Ok(_preparing) = slot.preparing.try_lock() {
             self.tidy(&app.name, &slot).await;
         }
-        come_up(&slot, turn, &backend.health).await;
+        self.over.run_until_cancelled(come_up(&slot, turn, &backend.health)).await;
         let mut runtime = slot.runtime.lock().await;
         if runtime.turn == turn && runtime.phase == AppPhase::Unhealthy {
             runtime.end(super::GRACE).await;
@@ -118,14 +120,15 @@ impl Service {
             .env_clear()
             .envs(inherited.filter(|(name, _)| name.to_str().is_some_and(is_inherited)))
             .env("HOME", home);
-        let mut program = Program::start(command, self.mark(), Stdio::piped())?;
+        let mark = self.mark();
+        let mut program = Program::start(command, mark.clone(), Stdio::piped())?;
         let (output, _input) = program.pipes()?;
         tokio::spawn(slot.logs.clone().take(output, b"[stdout] "));
         if let Some(complaints) = program.complaints() {
             tokio::spawn(slot.logs.clone().take(complaints, b"[stderr] "));
         }
         let (artifact, health_path) = (artifact.to_owned(), backend.health.path.clone());
-        Ok(Running { program, port, health_path, artifact, _place: place })
+        Ok(Running { program, mark, port, health_path, artifact, _place: place })
     }
 }
 
@@ -146,8 +149,9 @@ async fn come_up(slot: &Slot, turn: u64, health: &AppHealth) {
     let give_up = Instant::now() + seconds(health.timeout_seconds).min(LONGEST_WAIT);
     let pause = seconds(health.interval_seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     loop {
-        let Some(port) = still_coming(&mut *slot.runtime.lock().await, turn, give_up) else { return };
-        if is_healthy(port, &health.path).await {
+        let coming = still_coming(&mut *slot.runtime.lock().await, turn, give_up);
+        let Some(Coming { group, mark, port }) = coming else { return };
+        if is_healthy(port, &health.path).await && listens(group, mark, port).await {
             let mut runtime = slot.runtime.lock().await;
             if runtime.turn == turn && runtime.phase == AppPhase::Starting {
                 (runtime.phase, runtime.detail) = (AppPhase::Ready, None);
@@ -158,14 +162,24 @@ async fn come_up(slot: &Slot, turn: u64, health: &AppHealth) {
     }
 }
 
-/// The port of a program that may still get ready.
-fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<u16> {
+/// A program that may still get ready, and where.
+struct Coming {
+    group: u32,
+    mark: Mark,
+    port: u16,
+}
+
+async fn listens(group: u32, mark: Mark, port: u16) -> bool {
+    tokio::task::spawn_blocking(move || listener::is_of(group, &mark, port)).await.unwrap_or_default()
+}
+
+fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<Coming> {
     if runtime.turn != turn || runtime.phase != AppPhase::Starting {
         return None;
     }
     let running = runtime.running.as_ref()?;
-    let (port, ended) = (running.port, running.program.end_code());
-    if let Some(code) = ended {
+    let coming = Coming { group: running.program.id(), mark: running.mark.clone(), port: running.port };
+    if let Some(code) = running.program.end_code() {
         runtime.fail(format!("backend exited with code {code}"));
         return None;
     }
@@ -173,7 +187,7 @@ fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<u1
         runtime.fail("backend health check timed out".to_owned());
         return None;
     }
-    Some(port)
+    Some(coming)
 }
 
 /// Nobody holds it until the program does: another one may take it meanwhile, and then this one does not get ready.
@@ -205,43 +219,4 @@ fn expanded(argv: &[String], port: u16, data: &Path, artifact: &Path) -> io::Res
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use outbound::Outbound;
-    use types::app::AppArtifact;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_start_that_comes_when_the_worker_ends_starts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let service = Service::new(folder.path().to_owned(), Outbound::default());
-        let artifact = AppArtifact {
-            path: "app.tar.gz".to_owned(),
-            url: None,
-            sha256: "0".repeat(64),
-            strip_components: 0,
-        };
-        let platforms =
-            ["linux-amd64", "linux-arm64"].map(|platform| (platform.to_owned(), artifact.clone()));
-        let backend = AppBackend {
-            artifacts: BTreeMap::from(platforms),
-            argv: vec!["{artifact_dir}/run".to_owned()],
-            health: AppHealth::default(),
-            inherit_environment: Vec::new(),
-        };
-        let app = App {
-            name: "my-app".to_owned(),
-            revision: "r1".to_owned(),
-            package: folder.path().to_str().unwrap().to_owned(),
-            backend: Some(backend),
-        };
-        service.end().await;
-        let fault = service.start(&app, "r1").await.unwrap_err();
-        assert_eq!(fault.reason, Some(Reason::ShuttingDown));
-    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry};
 
 use super::bounds::{Bound, Bounded, Bounds};
@@ -51,22 +51,28 @@ impl Error {
 /// # Errors
 /// Where it is not all of that, or more than its bounds. What was unpacked before is left.
 pub(super) fn unpack(packed: &File, folder: &Path, strip: usize, bounds: &Bounds) -> Result<(), Error> {
-    let mut archive = Archive::new(Bounded::new(GzDecoder::new(BufReader::new(packed)), bounds));
+    let mut archive = Archive::new(Bounded::new(MultiGzDecoder::new(BufReader::new(packed)), bounds));
     let mut entries = Walk::through(&mut archive, bounds.entries, bounds.bytes)?;
     let (mut seen, mut folders) = (BTreeSet::new(), BTreeSet::new());
+    let mut path_bytes = bounds.path_bytes;
+    let mut keep = |path: &Path| -> Result<PathBuf, Error> {
+        path_bytes = path_bytes.checked_sub(path.as_os_str().len()).ok_or(Error::TooLarge)?;
+        Ok(path.to_owned())
+    };
     while let Some((path, mut entry)) = entries.next_entry()? {
         let Some(path) = inside(&path, strip)? else { continue };
         let (place, kind) = (folder.join(&path), entry.header().entry_type());
         let above = if kind.is_dir() { Some(path.as_path()) } else { path.parent() };
         for folder in above.into_iter().flat_map(Path::ancestors) {
-            if !folders.insert(folder.to_owned()) {
+            if folders.contains(folder) {
                 break;
             }
+            folders.insert(keep(folder)?);
         }
         if folders.len() > bounds.entries {
             return Err(Error::TooLarge);
         }
-        if !seen.insert(path) {
+        if !seen.insert(keep(&path)?) {
             return Err(Error::Unsafe);
         }
         if kind.is_dir() {
@@ -117,6 +123,7 @@ fn write(entry: &mut Entry<'_, impl Read>, place: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::time::{Duration, Instant};
 
     use flate2::Compression;
@@ -149,7 +156,7 @@ mod tests {
 
     fn bounds() -> Bounds {
         let until = Instant::now() + Duration::from_secs(60);
-        Bounds { bytes: 1 << 20, entries: 10, until, ended: CancellationToken::new() }
+        Bounds { bytes: 1 << 20, entries: 10, path_bytes: 1_000, until, ended: CancellationToken::new() }
     }
 
     /// An entry of so many zeros.
@@ -225,12 +232,40 @@ mod tests {
         let folder = |packing: &mut Packing| add(packing, EntryType::Directory, "a/", large);
         let many = |packing: &mut Packing| (0..11).for_each(|_| file(packing, "a", 0));
         let deep = |packing: &mut Packing| file(packing, &"a/".repeat(11).as_str()[..21], 0);
-        let cases: [(Pack<'_>, usize); 5] =
-            [(&kept, 0), (&passed_over, 1), (&folder, 0), (&many, 1), (&deep, 0)];
+        let named = |packing: &mut Packing| {
+            ('a'..='g').for_each(|name| file(packing, &format!("{0}/{0}", name.to_string().repeat(49)), 0));
+        };
+        let cases: [(Pack<'_>, usize); 6] =
+            [(&kept, 0), (&passed_over, 1), (&folder, 0), (&many, 1), (&deep, 0), (&named, 0)];
         for (case, (pack, strip)) in cases.into_iter().enumerate() {
             let (result, _world) = unpacked(pack, strip, &bounds());
             assert!(matches!(result, Err(Error::TooLarge)), "{case}: {result:?}");
         }
+    }
+
+    #[test]
+    fn an_archive_that_was_packed_in_pieces_is_unpacked_whole() {
+        let world = tempfile::tempdir().unwrap();
+        let (packed, folder) = (world.path().join("packed"), world.path().join("folder"));
+        let mut archive = Builder::new(Vec::new());
+        for name in ["a", "b"] {
+            let mut header = Header::new_gnu();
+            header.set_size(0);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, name, io::empty()).unwrap();
+        }
+        let archive = archive.into_inner().unwrap();
+        // Between the entries.
+        let pieces = archive.split_at(512);
+        let mut packing = File::create(&packed).unwrap();
+        for piece in [pieces.0, pieces.1] {
+            let mut piece_packing = GzEncoder::new(&mut packing, Compression::fast());
+            piece_packing.write_all(piece).unwrap();
+            piece_packing.finish().unwrap();
+        }
+        std::fs::create_dir(&folder).unwrap();
+        unpack(&File::open(&packed).unwrap(), &folder, 0, &bounds()).unwrap();
+        assert!(folder.join("a").exists() && folder.join("b").exists());
     }
 
     #[test]
