@@ -1,5 +1,5 @@
-//! Programs that users name and that speak over pipes, and the editor. Each is started in a process group of its own and with a mark, so that
-//! whatever it begins ends with it, also where the program itself has ended before.
+//! Programs that users name and that speak over pipes, and the editor. Each is started in a process group of its own and with a
+//! mark, so that whatever it begins ends with it, also where the program itself has ended before.
 
 use std::io;
 use std::os::unix::process::CommandExt;
