@@ -162,11 +162,13 @@ impl Agent {
         draft.finish()
     }
 
-    /// As [`Self::recover`], of a log that refused what came next: says `why` in an event.
+    /// As [`Self::recover`], of a log that refused what came next: says `why` in an event. It may have little room: so this is
+    /// several appends, each of few bytes, and the goal, which has most of them, comes last.
     pub fn give_up(&mut self, why: &GivenUp<'_>, env: &mut dyn Env) -> Vec<Effect> {
         let mut draft = Draft::new(env);
-        self.interrupt_goal(&mut draft);
         recover::close_what_was_refused(self, &mut draft, why);
+        draft.cut();
+        self.interrupt_goal(&mut draft);
         draft.finish()
     }
 
@@ -188,8 +190,8 @@ impl Agent {
             Input::SetTags(tags) => settings::set_tags(self, &mut draft, &tags),
             Input::SwitchLlm { llm, vision } => settings::switch_llm(self, &mut draft, llm, vision),
             Input::Condense => self.condense_now(&mut draft)?,
-            Input::StartGoal { objective, max_iterations } => {
-                self.start_goal(&mut draft, objective, max_iterations)?;
+            Input::StartGoal { objective, max_iterations, id } => {
+                self.start_goal(&mut draft, objective, max_iterations, id)?;
             }
             Input::StopGoal => self.interrupt_goal(&mut draft),
             Input::ResumeGoal => self.resume_goal(&mut draft)?,

@@ -1,6 +1,7 @@
 //! Going on from another event: the agent knows the branch of that one from then on, and nothing of the one it leaves.
 
 use types::EventId;
+use types::conversation::Status;
 use types::event::Classification;
 use types::log::Control;
 
@@ -29,6 +30,10 @@ impl Agent {
         self.run = Run::default();
         self.position.move_to(to.clone());
         draft.control(Control::Head { event: to });
+        // What is open there may have been carried out on another branch, and is not carried out now.
+        if self.status == Status::WaitingForConfirmation {
+            self.set_status(draft, Status::Idle);
+        }
         Ok(())
     }
 

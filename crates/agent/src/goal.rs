@@ -11,7 +11,8 @@
 //! history of the branch, of which the end is kept. It counts when the judge has answered. A run that is stuck is judged like
 //! one that is finished: a message with what is missing may help it on.
 //!
-//! **It is interrupted** where a run is paused, ends in an error or waits for the user, who alone confirms; by a message of the
+//! **It is interrupted** where a run is paused, ends in an error or waits for the user, who alone confirms: until he has, no goal
+//! is begun or gone on with; by a message of the
 //! user, who wants something else now; by whoever stops it, which leaves the run under way as it is; and when the judge
 //! cannot be asked. It can be gone on with. All of this is told in state updates, and the newest one is all that is kept of a
 //! goal: whoever opens the conversation after a crash finds one that is worked on by nobody, and notes that it is interrupted.
@@ -24,7 +25,7 @@ use types::content::joined_text;
 use types::conversation::Status;
 use types::goal::Goal;
 use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
-use types::{Message, Role};
+use types::{EventId, Message, Role};
 
 use crate::agent::{Agent, Phase};
 use crate::answer::usage_of;
@@ -51,27 +52,38 @@ impl Agent {
         draft: &mut Draft<'_>,
         objective: String,
         max_iterations: u32,
+        id: Option<EventId>,
     ) -> Result<(), Refusal> {
         if objective.trim().is_empty() {
             return Err(Refusal::Invalid("Goal objective must not be empty.".to_owned()));
         }
         let message = objective.clone();
-        self.pursue(draft, Goal::new(objective, max_iterations.max(1)), message)
+        self.pursue(draft, Goal::new(objective, max_iterations.max(1)), message, id)
     }
 
     pub(crate) fn resume_goal(&mut self, draft: &mut Draft<'_>) -> Result<(), Refusal> {
         let goal = self.goal.as_ref().and_then(Goal::resumed);
         let goal = goal.ok_or_else(|| Refusal::Invalid("no_resumable_goal".to_owned()))?;
-        self.pursue(draft, goal, GO_ON.to_owned())
+        self.pursue(draft, goal, GO_ON.to_owned(), None)
     }
 
-    fn pursue(&mut self, draft: &mut Draft<'_>, goal: Goal, message: String) -> Result<(), Refusal> {
+    fn pursue(
+        &mut self,
+        draft: &mut Draft<'_>,
+        goal: Goal,
+        message: String,
+        id: Option<EventId>,
+    ) -> Result<(), Refusal> {
         if self.has_goal() || !matches!(self.phase, Phase::Resting) {
             return Err(Refusal::AlreadyRunning);
         }
+        // A run would carry out what waits.
+        if self.status == Status::WaitingForConfirmation {
+            return Err(Refusal::AwaitsConfirmation);
+        }
         self.open(draft);
         self.tell_goal(draft, goal);
-        self.next_round(draft, message);
+        self.next_round(draft, message, id);
         Ok(())
     }
 
@@ -148,7 +160,7 @@ impl Agent {
         let follow_up = goal.active.then(|| follow_up(&goal));
         self.tell_goal(draft, goal);
         if let Some(message) = follow_up {
-            self.next_round(draft, message);
+            self.next_round(draft, message, None);
         }
     }
 
@@ -161,8 +173,8 @@ impl Agent {
         self.goal = Some(goal);
     }
 
-    fn next_round(&mut self, draft: &mut Draft<'_>, message: String) {
-        self.hear(draft, Message::new(Role::User, message), None, None);
+    fn next_round(&mut self, draft: &mut Draft<'_>, message: String, id: Option<EventId>) {
+        self.hear(draft, Message::new(Role::User, message), None, id);
         // The only refusal of a run is that there is one.
         let _ = self.start_run(draft);
     }

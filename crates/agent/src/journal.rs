@@ -84,16 +84,17 @@ impl<'a> Draft<'a> {
 
     /// Adds an effect that may only be performed once all records so far are durable.
     pub fn effect(&mut self, effect: Effect) {
-        self.flush();
+        self.cut();
         self.effects.push(effect);
     }
 
     pub fn finish(mut self) -> Vec<Effect> {
-        self.flush();
+        self.cut();
         self.effects
     }
 
-    fn flush(&mut self) {
+    /// What comes next goes into another append.
+    pub fn cut(&mut self) {
         if !self.items.is_empty() {
             self.effects.push(Effect::Append(std::mem::take(&mut self.items)));
         }

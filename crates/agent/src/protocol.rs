@@ -73,6 +73,8 @@ pub enum Input {
     StartGoal {
         objective: String,
         max_iterations: u32,
+        /// Of the message that tells it, where that is not for the agent to choose.
+        id: Option<EventId>,
     },
     /// Works towards no goal any more; a run under way goes on.
     StopGoal,
@@ -147,6 +149,8 @@ pub enum LogItem {
 pub enum Refusal {
     /// A run is active.
     AlreadyRunning,
+    /// Actions wait for the user, who alone confirms them.
+    AwaitsConfirmation,
     /// The text is for the client.
     Invalid(String),
 }

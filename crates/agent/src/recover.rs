@@ -12,6 +12,9 @@ its outcome is unknown: it may have taken effect in part or as a whole. Check be
 
 const NOT_STORED: &str = "The result of this tool call could not be stored. It may have taken effect.";
 
+/// Calls that are closed with one append in a log that has little room.
+const TOGETHER: usize = 8;
+
 /// Why a log does not take what a run would add, in words for the user.
 pub enum GivenUp<'a> {
     NoRoom(&'a str),
@@ -52,7 +55,10 @@ fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, why: Option<&G
     if agent.status == Status::Running {
         agent.set_status(draft, Status::Error);
     }
-    for (tool, call_id) in open {
+    for (at, (tool, call_id)) in open.into_iter().enumerate() {
+        if why.is_some() && at > 0 && at % TOGETHER == 0 {
+            draft.cut();
+        }
         let classification = Classification::new("internal", false, "none");
         agent.close_call_as(draft, &tool, &call_id, outcome, classification);
     }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use control::conversations::Conversations;
 use http::StatusCode;
-use ports::rpc::{Code, Fault};
+use ports::rpc::{Code, Fault, Reason};
 use serde::Deserialize;
 use serde_json::json;
 use types::calls::Command;
@@ -13,6 +13,7 @@ use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json};
+use crate::idempotency::Attempt;
 use crate::words;
 
 const MOST_ROUNDS: u32 = 1_000;
@@ -33,11 +34,12 @@ pub(super) struct StartGoalRequest {
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/goal", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)), request_body = StartGoalRequest,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
-        (status = 409, description = "A run is active, or a goal is worked on"),
+        (status = 409, description = "A run is active, a goal is worked on, or actions wait for confirmation"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn start_goal(
     State(conversations): State<Conversations>,
     caller: Caller,
+    attempt: Attempt,
     ConversationPath(id): ConversationPath,
     Json(body): Json<StartGoalRequest>,
 ) -> ApiResult<Json<Success>> {
@@ -51,7 +53,7 @@ pub(super) async fn start_goal(
         let text = "A goal has at most 8 KiB: put what is longer into a file.";
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
-    conversations.start_goal(&entry, body.objective, rounds).await.map_err(refused)?;
+    conversations.start_goal(&entry, body.objective, rounds, attempt.event()).await.map_err(refused)?;
     Ok(Json(Success::YES))
 }
 
@@ -74,7 +76,7 @@ pub(super) async fn stop_goal(
     params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Success), (status = 400, description = "There is none"),
         (status = 404, description = "No such conversation"),
-        (status = 409, description = "A run is active, or a goal is worked on"),
+        (status = 409, description = "A run is active, a goal is worked on, or actions wait for confirmation"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn resume_goal(
     State(conversations): State<Conversations>,
@@ -105,7 +107,7 @@ fn rounds(given: i64) -> ApiResult<u32> {
 
 fn refused(fault: Fault) -> ApiError {
     match fault.code {
-        Code::Conflict => {
+        Code::Conflict if fault.reason == Some(Reason::AlreadyRunning) => {
             ApiError::new(StatusCode::CONFLICT, "Conversation run or goal loop already running.")
         }
         Code::Invalid => ApiError::bad_request(words::of(&fault)),

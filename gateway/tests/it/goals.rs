@@ -22,7 +22,8 @@ async fn a_goal_is_begun_and_stopped() {
         (200, json!({"success": true}))
     );
     server.until_status(&id, "finished").await;
-    let begun = Command::StartGoal { objective: "All tests pass.".to_owned(), max_iterations: 10 };
+    let begun =
+        Command::StartGoal { objective: "All tests pass.".to_owned(), max_iterations: 10, once: None };
     assert!(server.worker.seen().contains(&begun));
     let path = format!("/api/conversations/{id}/goal/stop");
     assert_eq!(server.send(reqwest::Method::POST, &path, None).await, (200, json!({"success": true})));

@@ -16,6 +16,8 @@ use types::secrets::SecretSource;
 use super::actor::{Actor, End, RunSlot};
 use super::registry::{Reply, Request};
 
+const WAITING: &str = "Actions of this conversation wait for confirmation. Confirm or reject them first.";
+
 /// Questions beside the run that may be under way at once.
 const SIDES: usize = 4;
 
@@ -32,9 +34,7 @@ impl Actor {
     async fn execute(&mut self, command: Command, reply: Reply) -> Result<(), End> {
         match command {
             Command::Message { message, sender, run, once, only_with_slot } => {
-                if let Some(Once { id, again: true }) = &once
-                    && self.agent.has_message(id)
-                {
+                if self.has_been_told(once.as_ref()) {
                     return self.accept(reply);
                 }
                 if run && only_with_slot && !self.take_slot() {
@@ -66,10 +66,14 @@ impl Actor {
             Command::AddSecrets { secrets } => self.add_secrets(secrets, reply).await,
             Command::SwitchLlm { llm } => self.switch_llm(llm, reply).await,
             Command::Ask { question } => self.ask(&question, reply),
-            Command::StartGoal { objective, max_iterations } => {
-                let text = objective.clone();
-                self.start(Input::StartGoal { objective, max_iterations }, reply).await?;
-                if self.agent.is_running() {
+            Command::StartGoal { objective, max_iterations, once } => {
+                if self.has_been_told(once.as_ref()) {
+                    return self.accept(reply);
+                }
+                let (text, id) = (objective.clone(), once.map(|once| once.id));
+                let rested = !self.agent.is_running();
+                self.start(Input::StartGoal { objective, max_iterations, id }, reply).await?;
+                if rested && self.agent.is_running() {
                     self.name_after(&text);
                 }
                 Ok(())
@@ -111,7 +115,7 @@ impl Actor {
                 match self.agent.handle(Input::Run, &mut self.env()) {
                     Ok(more) => effects.extend(more),
                     Err(Refusal::AlreadyRunning) => {}
-                    Err(Refusal::Invalid(why)) => fault = Some(Fault::new(Code::Invalid, why)),
+                    Err(refusal) => fault = Some(fault_of(refusal)),
                 }
             } else {
                 fault = Some(Reason::MessageSaved.into());
@@ -175,6 +179,11 @@ impl Actor {
         Ok(())
     }
 
+    /// Whether the log has the message of an earlier call that was the same.
+    fn has_been_told(&self, once: Option<&Once>) -> bool {
+        once.is_some_and(|once| once.again && self.agent.has_message(&once.id))
+    }
+
     fn accept(&mut self, reply: Reply) -> Result<(), End> {
         let _ = reply.send(Ok(self.position()));
         Ok(())
@@ -197,9 +206,13 @@ impl Actor {
 }
 
 pub(super) fn refuse(reply: Reply, refusal: Refusal) {
-    let fault = match refusal {
+    let _ = reply.send(Err(fault_of(refusal)));
+}
+
+fn fault_of(refusal: Refusal) -> Fault {
+    match refusal {
         Refusal::AlreadyRunning => Reason::AlreadyRunning.into(),
+        Refusal::AwaitsConfirmation => Fault::new(Code::Conflict, WAITING),
         Refusal::Invalid(why) => Fault::new(Code::Invalid, why),
-    };
-    let _ = reply.send(Err(fault));
+    }
 }

@@ -10,7 +10,11 @@ use super::command::refuse;
 use super::registry::Reply;
 
 impl Actor {
-    pub(super) async fn navigate(&mut self, to: Option<EventId>, reply: Reply) -> Result<(), End> {
+    pub(super) async fn navigate(&mut self, to: Option<EventId>, mut reply: Reply) -> Result<(), End> {
+        // It may have waited for others for long.
+        if reply.is_closed() {
+            return Ok(());
+        }
         if self.agent.is_running() {
             refuse(reply, Refusal::AlreadyRunning);
             return Ok(());
@@ -21,6 +25,7 @@ impl Actor {
         let read = branch::past(store.as_ref(), &id, head, self.journal.tail());
         let past = tokio::select! {
             past = read => past,
+            () = reply.closed() => return Ok(()),
             () = self.seat.forget.cancelled() => return self.give_up_answer(reply, End::Forgotten),
             () = self.shared.shutdown.cancelled() => return self.give_up_answer(reply, End::ShutDown),
         };

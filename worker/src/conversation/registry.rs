@@ -25,6 +25,9 @@ const MAILBOX: usize = 256;
 /// How long an interrupt is waited for; it goes on after that.
 const INTERRUPT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long HEAD is waited for to be moved. The log is read for it, and for nobody who has stopped waiting.
+const NAVIGATE_DEADLINE: Duration = Duration::from_secs(60);
+
 /// How long a conversation may take to stop writing when it is deleted, and the files of its tools to be set aside.
 const FORGET_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -74,18 +77,19 @@ impl Registry {
     pub(super) async fn command(self: &Arc<Self>, call: ConversationCall) -> Result<CommandDone, Fault> {
         let ConversationCall { conversation, created_at, command } = call;
         let life = Life { id: conversation, created_at };
-        let patience = match command {
+        let when_late = match command {
             Command::Forget { persistence_dir } => {
                 return self.forget(life, PathBuf::from(persistence_dir)).await;
             }
-            Command::Interrupt {} => Some(INTERRUPT_DEADLINE),
+            Command::Interrupt {} => Some((INTERRUPT_DEADLINE, Ok(CommandDone::default()))),
+            Command::Navigate { .. } => Some((NAVIGATE_DEADLINE, Err(Reason::TooSlow.into()))),
             _ => None,
         };
         let (reply, answer) = oneshot::channel();
         self.post(Request { command, life, reply, span: Span::current() })?;
         let answer = async { answer.await.unwrap_or_else(|_| Err(ended())) };
-        let Some(patience) = patience else { return answer.await };
-        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(CommandDone::default()))
+        let Some((patience, late)) = when_late else { return answer.await };
+        tokio::time::timeout(patience, answer).await.unwrap_or(late)
     }
 
     fn post(self: &Arc<Self>, request: Request) -> Result<(), Fault> {

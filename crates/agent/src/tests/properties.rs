@@ -89,7 +89,8 @@ fn play(sim: &mut Sim, number: usize, one: Move) {
         }
         Move::Condense => drop(sim.input(Input::Condense)),
         Move::StartGoal => {
-            drop(sim.input(Input::StartGoal { objective: "A goal.".to_owned(), max_iterations: 2 }));
+            let objective = "A goal.".to_owned();
+            drop(sim.input(Input::StartGoal { objective, max_iterations: 2, id: None }));
         }
         Move::StopGoal => sim.input(Input::StopGoal).unwrap(),
         Move::ResumeGoal => drop(sim.input(Input::ResumeGoal)),

@@ -12,7 +12,7 @@ use crate::protocol::{Input, Refusal};
 
 fn start(sim: &mut Sim, max_iterations: u32) {
     let objective = "All tests pass.".to_owned();
-    sim.input(Input::StartGoal { objective, max_iterations }).unwrap();
+    sim.input(Input::StartGoal { objective, max_iterations, id: None }).unwrap();
 }
 
 fn started(max_iterations: u32) -> Sim {
@@ -175,7 +175,7 @@ fn a_message_of_the_user_ends_the_goal_and_not_the_run() {
 #[test]
 fn while_a_goal_is_worked_on_no_other_is_started() {
     let mut sim = started(3);
-    let again = || Input::StartGoal { objective: "Another.".to_owned(), max_iterations: 1 };
+    let again = || Input::StartGoal { objective: "Another.".to_owned(), max_iterations: 1, id: None };
     assert_eq!(sim.input(again()), Err(Refusal::AlreadyRunning));
     sim.answer("Done.", vec![]);
     assert!(sim.is_judging());
@@ -212,9 +212,27 @@ fn a_goal_goes_on_where_it_was_after_a_kill() {
 #[test]
 fn a_goal_needs_words_and_there_is_nothing_to_go_on_with_at_first() {
     let mut sim = Sim::new(copy());
-    let blank = Input::StartGoal { objective: " \n".to_owned(), max_iterations: 1 };
+    let blank = Input::StartGoal { objective: " \n".to_owned(), max_iterations: 1, id: None };
     assert_eq!(sim.input(blank), Err(Refusal::Invalid("Goal objective must not be empty.".to_owned())));
     assert_eq!(sim.input(Input::ResumeGoal), Err(Refusal::Invalid("no_resumable_goal".to_owned())));
     sim.input(Input::StopGoal).unwrap();
     assert_eq!(sim.news(), Vec::<String>::new());
+}
+
+#[test]
+fn while_actions_wait_for_the_user_no_goal_is_begun_or_gone_on_with() {
+    let mut copy = copy();
+    copy.confirmation_policy = ConfirmationPolicy::AlwaysConfirm;
+    let mut sim = Sim::new(copy);
+    start(&mut sim, 3);
+    sim.answer("", vec![shell("c1", "rm -r /")]);
+    sim.news();
+    let begin = Input::StartGoal { objective: "Another.".to_owned(), max_iterations: 1, id: None };
+    for input in [Input::ResumeGoal, begin] {
+        assert_eq!(sim.input(input), Err(Refusal::AwaitsConfirmation));
+    }
+    assert_eq!((sim.news(), sim.running.len()), (Vec::new(), 0), "the user has said nothing");
+    sim.input(Input::Respond { accept: false, reason: "No.".to_owned() }).unwrap();
+    sim.input(Input::ResumeGoal).unwrap();
+    assert_eq!(standing(&sim), is("running", true, 0));
 }

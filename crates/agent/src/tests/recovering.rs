@@ -4,8 +4,10 @@ use types::conversation::Status;
 use types::event::{Classification, EventBody};
 
 use super::sim::Sim;
-use super::support::{copy, shell};
-use crate::protocol::Input;
+use super::support::{copy, setup, shell};
+use crate::agent::Agent;
+use crate::protocol::{Effect, Input, LogItem};
+use crate::recover::GivenUp;
 use types::policy::ConfirmationPolicy;
 
 #[test]
@@ -68,4 +70,35 @@ fn an_untouched_conversation_needs_no_recovery() {
     sim.news();
     sim.crash();
     assert_eq!(sim.news(), Vec::<String>::new());
+}
+
+/// What a log takes that is full.
+const LITTLE: usize = 16 << 10;
+
+#[test]
+fn however_many_calls_are_under_way_the_end_of_a_run_fits_into_a_full_log() {
+    let mut sim = Sim::new(copy());
+    let objective = "o".repeat(8_000);
+    sim.input(Input::StartGoal { objective, max_iterations: 3, id: None }).unwrap();
+    sim.answer("", (0..40).map(|at| shell(&format!("c{at}"), &format!("echo {at}"))).collect());
+    sim.running.clear();
+    sim.agent = Agent::new(setup(sim.copy.clone(), &sim.log));
+    let effects = sim.agent.give_up(&GivenUp::NoRoom("There is no room."), &mut sim.env);
+    let sizes = effects.iter().map(|effect| match effect {
+        Effect::Append(items) => items.iter().map(size).sum::<usize>(),
+        other => panic!("{other:?}"),
+    });
+    assert!(sizes.clone().all(|size| size < LITTLE), "{:?}", sizes.collect::<Vec<_>>());
+    sim.news();
+    sim.perform(effects);
+    let news = sim.news();
+    assert_eq!(news.iter().filter(|one| one.starts_with("AgentError(")).count(), 40);
+    assert_eq!(news[news.len() - 2..], ["run_ended", "goal"]);
+}
+
+fn size(item: &LogItem) -> usize {
+    match item {
+        LogItem::Event(event) => serde_json::to_vec(event).unwrap().len(),
+        LogItem::Control(control) => serde_json::to_vec(control).unwrap().len(),
+    }
 }

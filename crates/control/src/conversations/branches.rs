@@ -21,6 +21,10 @@ impl Conversations {
     pub async fn navigate(&self, entry: &Arc<ConversationState>, to: Option<EventId>) -> Result<(), Fault> {
         self.deliver_waiting(entry).await?;
         entry.pulse.touch();
-        self.command(entry, Command::Navigate { event: to }, READING).await.map(drop)
+        self.command(entry, Command::Navigate { event: to }, READING).await?;
+        // Sockets are told by a snapshot of a conversation that rests. Whoever starts a run next must not take it for its end.
+        entry.pulse.repeated();
+        tokio::time::sleep(entry.pulse.until_settled()).await;
+        Ok(())
     }
 }

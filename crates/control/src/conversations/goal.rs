@@ -4,23 +4,24 @@ use std::sync::Arc;
 
 use ports::rpc::Fault;
 use readmodel::index::ConversationState;
-use types::calls::Command;
+use types::calls::{Command, Once};
 
 use super::Conversations;
 
 impl Conversations {
-    /// Has the agent work towards a goal, after a first message that still waits.
+    /// Has the agent work towards a goal, after a first message that still waits; with `once`, only if that is not told yet.
     ///
     /// # Errors
-    /// `Conflict`: a run is active, or a goal is worked on. `Busy`: no run slot is free. As [`Conversations::command`].
+    /// `Conflict`: a run is active, a goal is worked on, or, with a text, actions wait for confirmation. `Busy`: no run slot is free. As [`Conversations::command`].
     pub async fn start_goal(
         &self,
         entry: &Arc<ConversationState>,
         objective: String,
         max_iterations: u32,
+        once: Option<Once>,
     ) -> Result<(), Fault> {
         self.deliver_waiting(entry).await?;
-        self.command_that_runs(entry, Command::StartGoal { objective, max_iterations }).await.map(drop)
+        self.command_that_runs(entry, Command::StartGoal { objective, max_iterations, once }).await.map(drop)
     }
 
     /// As [`Conversations::start_goal`], with the goal that was interrupted.

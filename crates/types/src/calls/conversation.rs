@@ -73,10 +73,14 @@ pub enum Command {
     },
     /// Asks the condenser now. Invalid: there is none.
     Condense {},
-    /// Starts to work towards a goal. Conflict: a run is active, or a goal is worked on. Busy: no run slot is free.
+    /// Starts to work towards a goal. Conflict: a run is active, a goal is worked on, or, with a text, actions wait for the user.
+    /// Busy: no run slot is free.
     StartGoal {
         objective: String,
         max_iterations: u32,
+        /// Of the message that tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        once: Option<Once>,
     },
     /// Nobody works towards a goal any more; a run under way goes on.
     StopGoal {},
