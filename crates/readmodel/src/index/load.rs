@@ -75,8 +75,7 @@ fn decode_chunk(
 }
 
 fn saved_projection(saved: Option<&Saved>, created_at: &str) -> Projection {
-    let saved = saved.filter(|saved| saved.created_at == created_at);
-    saved.map(|saved| saved.projection.clone()).unwrap_or_default()
+    saved.and_then(|saved| saved.of(created_at)).cloned().unwrap_or_default()
 }
 
 async fn load_one(index: &Index, entry: ConversationState) -> ports::Result<()> {

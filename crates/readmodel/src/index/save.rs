@@ -16,12 +16,25 @@ use crate::vital;
 /// How long a conversation must have been quiet, and how often that is looked at.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// Of the folds that this release stores. It goes up whenever a field is added that the log says something of: a gateway of the
+/// release before, which runs beside this one for a while, knows nothing of it.
+const VERSION: u32 = 1;
+
 /// A value of the bucket `PROJECTIONS`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Saved {
+    #[serde(default)]
+    version: u32,
     /// Of the record: tells a conversation from an earlier one with its id.
-    pub(super) created_at: String,
-    pub(super) projection: Projection,
+    created_at: String,
+    projection: Projection,
+}
+
+impl Saved {
+    /// What is stored of the conversation that was made then, if this release can go on from it.
+    pub(super) fn of(&self, created_at: &str) -> Option<&Projection> {
+        (self.version == VERSION && self.created_at == created_at).then_some(&self.projection)
+    }
 }
 
 pub(super) fn spawn(index: &Index, tasks: &TaskTracker, drain: &CancellationToken) {
@@ -41,7 +54,7 @@ impl Index {
         stream::iter(due)
             .for_each_concurrent(PARALLEL_READS, async |(projection, entry)| {
                 let seq = projection.seq;
-                let saved = Saved { created_at: entry.created_at.to_string(), projection };
+                let saved = Saved { version: VERSION, created_at: entry.created_at.to_string(), projection };
                 let Ok(value) = serde_json::to_vec(&saved) else { return };
                 let key = entry.id.hex();
                 match self.0.ports.kv.put(PROJECTIONS, &key, value.into(), Expect::Anything).await {

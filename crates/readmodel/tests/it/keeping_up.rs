@@ -1,8 +1,10 @@
 //! The index keeps up: what is late holds up nothing that is fresh, and nothing is missed.
 
-use manyhands_readmodel::index::ConversationState;
+use manyhands_readmodel::index::{ConversationState, Index};
 use ports::Expect;
-use types::buckets::CONVERSATIONS;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::buckets::{CONVERSATIONS, PROJECTIONS};
 use types::conversation::{ConversationRecord, Titling};
 use types::{LogId, SandboxId, Seq, TenantId};
 
@@ -188,4 +190,23 @@ async fn how_titles_are_made_is_in_the_store_and_not_in_the_memory() {
 pub async fn made_elsewhere(world: &World, record: &ConversationRecord) {
     let value = serde_json::to_vec(record).unwrap();
     world.ports.kv.put(CONVERSATIONS, &record.id.hex(), value.into(), Expect::Absent).await.unwrap();
+}
+
+/// A gateway of the release before runs beside this one for a while.
+#[tokio::test]
+async fn a_fold_that_another_release_has_stored_is_not_believed() {
+    let world = World::start().await;
+    let entry = world.conversation().await;
+    let seq = world.append(&entry.log).await;
+    until_folded(&entry, seq).await;
+    let mut projection = entry.with_projection(|projection| serde_json::to_value(projection).unwrap());
+    let known = projection["leaf_event_id"].clone();
+    projection["leaf_event_id"] = "of a branch that was left".into();
+    let saved = serde_json::json!({"created_at": *entry.created_at(), "projection": projection});
+    let value = serde_json::to_vec(&saved).unwrap().into();
+    world.ports.kv.put(PROJECTIONS, &entry.id.hex(), value, Expect::Anything).await.unwrap();
+    let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+    let index = Index::start(&world.ports, &tasks, &drain).await.unwrap();
+    let entry = index.any(entry.id).unwrap();
+    assert_eq!(entry.with_projection(|projection| serde_json::json!(projection.leaf_event_id)), known);
 }
