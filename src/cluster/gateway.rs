@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use control::placement::Cluster;
+use control::storage::Books;
 use control::{Control, Mode};
 use outbound::{Outbound, Private};
+use ports::Kv;
 use ports::retry::Backoff;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -63,6 +65,11 @@ pub fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow
     Ok(())
 }
 
+fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc<Books> {
+    let work = metrics.work.clone();
+    Books::new(kv, cluster.sandbox_storage, move |records| work.appended(records))
+}
+
 async fn serve(options: &Options, settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
     let address = serving::address(options, settings).await?;
     let stop = stop_on_signal()?;
@@ -78,7 +85,6 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
         policy: cluster.policy,
         root: cluster.workspaces_root.clone(),
         patience: cluster.start_patience,
-        sandbox_storage: cluster.sandbox_storage,
     });
     let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
     let budget = cluster.tenant_budget_usd;
@@ -87,27 +93,25 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let config = gateway::check(config)?;
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;
-    let ports = connection.control().await?;
+    let books = books(cluster, &metrics, connection.control().await?.kv);
+    // What the control plane stores for a sandbox counts as what its worker does.
+    let ports = connection.control_at_cost(books.clone()).await?;
     let shown = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let storage = tokio::spawn({
         let (connection, ports) = (connection.clone(), ports.clone());
-        let (work, stop) = (metrics.work.clone(), stop.clone());
+        let stop = stop.clone();
         // Should it panic, nobody else serves workers here: the gateway ends with it.
         let ending = stop.clone().drop_guard();
         let limits = control::storage::Limits {
-            most: cluster.sandbox_storage,
             bash_retention: settings.bash_events_retention,
-            settling: control::storage::SETTLING,
-            sweep_every: control::storage::SWEEP_EVERY,
+            ..control::storage::Limits::default()
         };
         let watch = control::watched(metrics.calls.clone());
         async move {
             let _ending = ending;
-            let count = move |records| work.appended(records);
             let serve = async || -> anyhow::Result<()> {
                 let storage = connection.storage().await?;
-                let (count, watch) = (count.clone(), watch.clone());
-                Ok(control::storage::serve(&*storage, &ports, limits, count, watch, &stop).await?)
+                Ok(control::storage::serve(&*storage, &ports, limits, &books, watch.clone(), &stop).await?)
             };
             let mut pauses = SERVING_AGAIN;
             while let Err(error) = serve().await {

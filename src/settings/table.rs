@@ -174,7 +174,7 @@ pub const SECTIONS: &[Section] = &[
                 "conversation_worktree_root",
                 Path,
                 "`/tmp/conversation-worktrees`",
-                "Has the working trees that conversations have for themselves. In a cluster those of workspaces lie in `.worktrees` beside them.",
+                "Has the working trees that conversations have for themselves. In a cluster those of workspaces lie in `.worktrees` beside them. Name one elsewhere on a machine of several users, or one that clears its temporary folder: what is not committed goes with it.",
             ),
             setting(
                 "bash_events_dir",

@@ -54,3 +54,32 @@ async fn a_sandbox_without_room_ends_its_run_with_the_reason_and_others_go_on() 
     let output = client.post_ok("/api/bash/execute_bash_command", &json!({ "command": "echo again" })).await;
     assert_eq!(output["stdout"], "again\n");
 }
+
+/// Forks are stored by gateways, each of which may have a portion that it has not told the other of.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_often_a_conversation_is_forked_its_sandbox_stores_no_more_than_it_may() {
+    const MIB: usize = 1 << 20;
+    let model = Model::start(0, Vec::new()).await.unwrap();
+    let start = Start::new(env!("CARGO_BIN_EXE_manyhands"))
+        .with("OH_SANDBOX_POLICY", "conversation")
+        .with("OH_SANDBOX_STORAGE_MIB", "2");
+    let cluster = start.start_cluster();
+    let client = Client::new(&cluster.url(), None);
+    let directory = start.folder().join("workspace/project").display().to_string();
+    let source = client.create(&model.base_url(), &directory).await;
+    let text = "word ".repeat(20_000);
+    for _ in 0..10 {
+        client.send(&source, &text, false).await;
+    }
+    let fork = format!("/api/conversations/{source}/fork");
+    let (mut made, mut refused) = (0, 0);
+    for at in 0..40 {
+        match client.post(&fork, &json!({})).await.0 {
+            StatusCode::CREATED => made += 1,
+            StatusCode::INSUFFICIENT_STORAGE => refused += 1,
+            status => panic!("{status} for the fork number {at}"),
+        }
+    }
+    let most = (2 + 2) * MIB / (10 * text.len());
+    assert!(refused > 0 && (1 + made) <= most, "{made} forks, {refused} refused");
+}

@@ -44,6 +44,7 @@ use readmodel::bashlog::Tails;
 use readmodel::history::History;
 use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
+use types::SandboxId;
 use vault::Vault;
 
 pub use activity::Activity;
@@ -57,10 +58,14 @@ use records::Records;
 pub use refusal::Refusal;
 pub use rooms::Rooms;
 use shelf::Shelves;
+use slots::Slots;
 pub use tasks::Tasks;
 use tenant_secrets::TenantSecrets;
 pub use unreadable::unreadable_secrets;
 pub use watch::watched;
+
+/// Conversations that a tenant has copied at once.
+const COPIES: usize = 8;
 
 /// The control plane of one process. Cheap to clone.
 #[derive(Clone)]
@@ -107,10 +112,6 @@ impl Control {
         let server = server.watched(watched(config.calls.clone()));
         records.clone().serve(&server).await?;
         let is_cluster = matches!(config.mode, Mode::Cluster(_));
-        let most_stored = match &config.mode {
-            Mode::Single => None,
-            Mode::Cluster(cluster) => cluster.sandbox_storage,
-        };
         let (workers, settled) = match config.mode {
             Mode::Single => {
                 let workers = Workers::new(ports.bus.clone(), Arc::new(Single));
@@ -136,9 +137,10 @@ impl Control {
             bus: ports.bus.clone(),
             log: ports.log.clone(),
             kv: ports.kv.clone(),
-            most_stored,
             worktree_root,
             in_hand: InHand::default(),
+            apart: InHand::default(),
+            copies: Slots::new(COPIES),
             workers: workers.clone(),
             records,
             models,
@@ -159,6 +161,8 @@ impl Control {
         if is_cluster {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);
+        } else {
+            tasks.spawn_until_drain(conversations.clone().remove_left_copies(SandboxId::shared()));
         }
         Ok(Self {
             tasks: tasks.clone(),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use control::storage::{Books, Limits};
 use futures_util::StreamExt;
 use manyhands_nats::{Options, connect};
 use ports::rpc::unwatched;
@@ -42,7 +43,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let serving = tokio::spawn({
         let (storage, ports, shutdown) = (control.storage().await?, ports.clone(), shutdown.clone());
         async move {
-            control::storage::serve(&*storage, &ports, Some(4 << 30), |_| (), unwatched(), &shutdown).await
+            let books = Books::new(ports.kv.clone(), Some(4 << 30), |_| ());
+            control::storage::serve(&*storage, &ports, Limits::default(), &books, unwatched(), &shutdown)
+                .await
         }
     });
     let inbox = subjects::inbox(&SandboxId::shared(), Epoch(1));

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::storage::Storage;
+use ports::storage::{Ledger, Storage};
 use ports::{Kv, Ports};
 use types::placement::Credentials;
 use types::{Epoch, SandboxId, subjects};
 
-use crate::archive::Direct;
+use crate::archive::{Archive, Direct};
+use crate::charged::Charged;
 use crate::connect::Renewable;
 use crate::error::Error;
 use crate::jetstream::JetStream;
@@ -45,12 +46,17 @@ impl Connection {
     /// # Errors
     /// `NoJetStream`, `NotSetUp`, `Newer`, `Storage`.
     pub async fn control(&self) -> Result<Ports, Error> {
+        let archive = self.direct(PAGE_BYTES).await?;
+        Ok(self.ports_on(Arc::new(archive)))
+    }
+
+    /// The same, for who stores in logs at the cost of their sandboxes.
+    ///
+    /// # Errors
+    /// As [`Connection::control`].
+    pub async fn control_at_cost(&self, ledger: Arc<dyn Ledger>) -> Result<Ports, Error> {
         let archive = Arc::new(self.direct(PAGE_BYTES).await?);
-        Ok(Ports {
-            bus: Arc::new(self.link.clone()),
-            log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
-            kv: Arc::new(NatsKv { jetstream: self.jetstream() }),
-        })
+        Ok(self.ports_on(Arc::new(Charged { archive, ledger })))
     }
 
     /// The ports of one incarnation of a worker: the bus, the logs of its sandbox, and its lease. There must be somebody who serves
@@ -130,6 +136,14 @@ impl Connection {
     #[must_use]
     pub fn server_version(&self) -> String {
         self.link.client.server_info().version
+    }
+
+    fn ports_on(&self, archive: Arc<dyn Archive>) -> Ports {
+        Ports {
+            bus: Arc::new(self.link.clone()),
+            log: Arc::new(NatsLog::new(archive, self.link.client.max_payload())),
+            kv: Arc::new(NatsKv { jetstream: self.jetstream() }),
+        }
     }
 
     fn jetstream(&self) -> JetStream {

@@ -12,6 +12,7 @@
 mod archive;
 mod body;
 mod bus;
+mod charged;
 mod connect;
 mod connection;
 mod error;

@@ -84,7 +84,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// Decides what workers may store, and counts it.
+/// Decides what may be stored for a sandbox, and counts it.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Counts `bytes` that are about to be stored in a log. `records` gives what is stored, and nothing where that cannot be

@@ -53,17 +53,6 @@ impl Tree {
         self.last = Some(id);
     }
 
-    /// How many events it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.parents.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.parents.is_empty()
-    }
-
     /// The branch that ends with `head`; without one, that of an empty tree. `None`: no event is called so.
     #[must_use]
     pub fn branch(&self, head: Option<&str>) -> Option<Branch> {

@@ -36,7 +36,11 @@ pub enum Control {
     /// below it.
     Head { event: Option<EventId> },
     /// Before and behind what was copied from another conversation, which had a status, tags and a last message of its own.
-    Forked {},
+    Forked {
+        /// Of the one before it: when the copy was begun, in Unix milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u64>,
+    },
     /// What stands before this was brought here from another server.
     Brought(Box<Brought>),
 }
@@ -113,6 +117,7 @@ mod tests {
             r#"{"control":{"type":"head","event":"x"}}"#,
             r#"{"control":{"type":"head","event":null}}"#,
             r#"{"control":{"type":"forked"}}"#,
+            r#"{"control":{"type":"forked","at":1}}"#,
             concat!(
                 r#"{"control":{"type":"brought","status":"paused","last_user_message_id":null,"leaf_event_id":"e","#,
                 r#""stats":{"usage_to_metrics":{}},"announced":{},"meta":{"prompt":"1.0"},"state":{}}}"#

@@ -1,6 +1,7 @@
 //! Branches of a conversation: going on from another of its events, in it or in a copy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -85,6 +86,7 @@ pub(super) struct ForkConversationRequest {
     responses((status = 201, body = ConversationInfo<'static>),
         (status = 404, description = "No such conversation, or no such event in it"),
         (status = 409, description = "There is a conversation with this id"),
+        (status = 503, description = "A conversation of this id is being made, or was cut off while it was"),
         (status = 507, description = "There is no room for it")))]
 pub(super) async fn fork_conversation(
     State(conversations): State<Conversations>,
@@ -99,24 +101,20 @@ pub(super) async fn fork_conversation(
     let source = conversations.get(&caller.tenant, id);
     let source =
         source.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Source conversation not found"))?;
-    // One that an earlier attempt made.
-    let made = body.id.map(ConversationId).filter(|_| attempt.is_repeated()).or(attempt.conversation());
-    if let Some(made) = made
-        && let Some(entry) = conversations.get_stored(&caller.tenant, made).await?
-        && entry.record().forked_from_conversation_id == Some(id)
-    {
+    let of_attempts =
+        body.id.map(ConversationId).filter(|_| attempt.is_repeated()).or(attempt.conversation());
+    let made_before = async || made(&conversations, &caller, id, of_attempts).await;
+    if let Some(entry) = made_before().await? {
         return answer(&reading, &entry, StatusCode::CREATED, shape.include_skills);
     }
-    let is_named = body.id.is_some();
     let fork = body.into_fork(attempt.conversation())?;
-    let mut forked = conversations.fork(&source, fork.clone()).await.map_err(run_fault)?;
-    // The gateway of an earlier attempt has died while it copied.
-    if matches!(forked, Forked::Taken(_)) && !is_named {
-        forked = conversations.fork(&source, Fork { id: None, ..fork }).await.map_err(run_fault)?;
-    }
-    match forked {
+    match conversations.fork(&source, fork).await.map_err(run_fault)? {
         Forked::Made(entry) => answer(&reading, &entry, StatusCode::CREATED, shape.include_skills),
         Forked::Taken(id) => {
+            // An earlier attempt may have ended meanwhile.
+            if let Some(entry) = made_before().await? {
+                return answer(&reading, &entry, StatusCode::CREATED, shape.include_skills);
+            }
             let taken = format!("Conversation with id {id} already exists");
             Err(ApiError::new(StatusCode::CONFLICT, taken))
         }
@@ -124,6 +122,18 @@ pub(super) async fn fork_conversation(
             Err(ApiError::new(StatusCode::NOT_FOUND, format!("Unknown from_event_id: {id}")))
         }
     }
+}
+
+/// The copy that an earlier attempt has made.
+async fn made(
+    conversations: &Conversations,
+    caller: &Caller,
+    source: ConversationId,
+    copy: Option<ConversationId>,
+) -> ApiResult<Option<Arc<ConversationState>>> {
+    let Some(copy) = copy else { return Ok(None) };
+    let stored = conversations.get_stored(&caller.tenant, copy).await?;
+    Ok(stored.filter(|entry| entry.record().forked_from_conversation_id == Some(source)))
 }
 
 impl ForkConversationRequest {

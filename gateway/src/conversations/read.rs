@@ -5,13 +5,13 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use readmodel::index::{ConversationInfo, ConversationState, Index, Sort};
 use serde::{Deserialize, Serialize};
+use types::ConversationId;
 use types::conversation::Status;
-use types::{ConversationId, EventId};
 use uuid::Uuid;
 
 use crate::answer::json_bytes;
 use crate::auth::Caller;
-use crate::error::{ApiResult, Problem};
+use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, choice, flag, limit, query_values};
 use crate::reading::{Detail, Reading};
 use crate::schema::conversation::ConversationPage;
@@ -170,7 +170,8 @@ pub(super) struct AgentResponse {
 /// The agent's last word: how it finished, or what it said last; empty if it has said nothing.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/agent_final_response", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)),
-    responses((status = 200, body = AgentResponse), (status = 404, description = "No such conversation")))]
+    responses((status = 200, body = AgentResponse), (status = 404, description = "No such conversation"),
+        (status = 413, description = "The conversation is too long for it to be looked for")))]
 pub(super) async fn get_agent_final_response(
     State(reading): State<Reading>,
     caller: Caller,
@@ -181,20 +182,20 @@ pub(super) async fn get_agent_final_response(
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }
 
+const TOO_LONG: &str = "This conversation is too long for the agent's last word to be looked for.";
+
 /// The last word of the agent on the branch that the conversation goes on with.
 pub(crate) async fn last_word(reading: &Reading, entry: &ConversationState) -> ApiResult<Option<String>> {
     let branch = reading.history.branch(entry).await?;
-    let is_on_it = |id: &EventId| branch.as_ref().is_none_or(|branch| branch.contains(id.as_str()));
-    let word = |event: &[u8]| word(event, is_on_it);
-    Ok(reading.history.newest(entry, &["ActionEvent", "MessageEvent"], word).await?)
+    match reading.history.newest(entry, &["ActionEvent", "MessageEvent"], branch.as_ref(), word).await {
+        Err(ports::Error::TooLarge(_)) => Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LONG)),
+        newest => Ok(newest?),
+    }
 }
 
 /// The agent's last word, if an event is one.
-fn word(event: &[u8], is_wanted: impl Fn(&EventId) -> bool) -> Option<String> {
+fn word(event: &[u8]) -> Option<String> {
     let event: types::Event = serde_json::from_slice(event).ok()?;
-    if !is_wanted(&event.id) {
-        return None;
-    }
     match event.body {
         types::EventBody::ActionEvent(action) if action.tool_name == "finish" => {
             action.action?.get("message")?.as_str().map(str::to_owned)

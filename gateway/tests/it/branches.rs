@@ -191,3 +191,21 @@ async fn a_socket_is_told_that_the_conversation_goes_on_from_elsewhere() {
     navigate(&server, &id, json!({ "event_id": first })).await;
     socket.until(went).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_is_called_by_what_can_be_seen_of_its_title() {
+    let (server, id, _) = talked().await;
+    let (_, made) = fork(&server, &id, json!({"title": "\u{1b}[31mTwo\u{202e}\nlines"})).await;
+    assert_eq!(made["title"], "[31mTwo lines");
+    let (_, made) = fork(&server, &id, json!({"title": " \n"})).await;
+    assert_eq!(made["title"], Value::Null);
+}
+
+/// Whoever starts a run next would take a snapshot of the conversation that rests for its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_head_is_moved_its_snapshot_is_waited_for() {
+    let (server, id, ids) = talked().await;
+    let begun = std::time::Instant::now();
+    assert_eq!(navigate(&server, &id, json!({"event_id": ids[0]})).await.0, 200);
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(25), "{:?}", begun.elapsed());
+}

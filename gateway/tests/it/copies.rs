@@ -1,26 +1,30 @@
-//! What others do while a conversation is copied, and what a copying that was cut off leaves.
+//! What others do while a conversation is copied.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use ports::doubles::LogDouble;
-use ports::{Appended, EventLog, Ports, Record, Result};
+use ports::{Appended, Error, EventLog, Expect, Ports, Record, Result};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use types::buckets::CONVERSATIONS;
 use types::{ConversationId, LogId, SandboxId, Seq};
 
 use crate::harness::events::agent_message;
 use crate::harness::{Client, Gateway, Server, config, create_body, start, until};
 
-const COPY: &str = "00000000-0000-4000-8000-000000000002";
+pub const COPY: &str = "00000000-0000-4000-8000-000000000002";
 
-fn id_of(text: &str) -> ConversationId {
+pub fn id_of(text: &str) -> ConversationId {
     text.parse().unwrap()
 }
 
-fn log_of(id: &str) -> LogId {
+pub fn log_of(id: &str) -> LogId {
     LogId::conversation(&SandboxId::shared(), id_of(id))
 }
 
@@ -33,6 +37,8 @@ struct Meanwhile {
     appends: AtomicUsize,
     before_append: Mutex<Option<Work>>,
     before_read: Mutex<Option<(LogId, Work)>>,
+    /// Whether the next answer about what is copied is lost.
+    loses: AtomicBool,
 }
 
 #[async_trait]
@@ -47,7 +53,12 @@ impl LogDouble for Meanwhile {
         if let Some(work) = work {
             work.await;
         }
-        self.log.append(log, after, records).await
+        let appended = self.log.append(log, after, records).await;
+        let is_copied = *log == log_of(COPY) && after > Seq::ZERO;
+        match is_copied && self.loses.swap(false, Ordering::SeqCst) {
+            true => Err(Error::Unavailable("the answer is lost".to_owned())),
+            false => appended,
+        }
     }
 
     async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
@@ -76,6 +87,7 @@ impl World {
             appends: AtomicUsize::default(),
             before_append: Mutex::default(),
             before_read: Mutex::default(),
+            loses: AtomicBool::default(),
         });
         let ports = Ports { log: meanwhile.clone(), ..server.ports.clone() };
         let gateway = Gateway::start(ports, config()).await;
@@ -96,26 +108,31 @@ impl World {
         Client::of(self.gateway.address.clone())
     }
 
+    /// Of the other gateway.
+    fn other(&self) -> Client {
+        Client::of(self.server.address.clone())
+    }
+
     async fn fork(&self) -> (u16, Value) {
         let path = format!("/api/conversations/{}/fork", self.source);
         self.gateway.post(&path, json!({ "id": COPY })).await
     }
 }
 
-async fn count(client: &Client, id: &str) -> u64 {
+pub async fn count(client: &Client, id: &str) -> u64 {
     let (_, count) = client.get(&format!("/api/conversations/{id}/events/count")).await;
     count.as_u64().unwrap_or_default()
 }
 
-fn with_the_id_of_the_copy() -> Value {
+pub fn with_the_id_of_the_copy() -> Value {
     let mut body = create_body();
     body["conversation_id"] = COPY.into();
     body
 }
 
 /// Creates the conversation, and puts the status somewhere.
-fn create(world: &World) -> (Arc<Mutex<u16>>, impl Future<Output = ()> + Send + 'static) {
-    let (status, client) = (Arc::new(Mutex::default()), world.client());
+fn create(client: Client) -> (Arc<Mutex<u16>>, impl Future<Output = ()> + Send + 'static) {
+    let status = Arc::new(Mutex::default());
     let told = status.clone();
     let creating = async move {
         *told.lock() = client.post("/api/conversations", with_the_id_of_the_copy()).await.0;
@@ -126,7 +143,7 @@ fn create(world: &World) -> (Arc<Mutex<u16>>, impl Future<Output = ()> + Send + 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_that_was_made_before_a_copy_is_begun_has_its_id() {
     let world = World::of(create_body()).await;
-    let (created, creating) = create(&world);
+    let (created, creating) = create(world.other());
     world.before_append(0, creating);
     let (status, refused) = world.fork().await;
     assert_eq!((status, *created.lock()), (409, 201), "{refused}");
@@ -137,10 +154,10 @@ async fn a_conversation_that_was_made_before_a_copy_is_begun_has_its_id() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_conversation_is_copied_none_is_made_under_the_id_of_the_copy() {
     let world = World::of(create_body()).await;
-    let (created, creating) = create(&world);
+    let (created, creating) = create(world.client());
     world.before_append(1, creating);
     let (status, made) = world.fork().await;
-    assert_eq!((status, *created.lock()), (201, 409), "{made}");
+    assert_eq!((status, *created.lock()), (201, 503), "{made}");
     assert_eq!(count(&world.gateway, COPY).await, 2);
     assert_eq!(made["forked_from_conversation_id"], json!(world.source));
 }
@@ -157,7 +174,7 @@ async fn a_copy_that_another_has_written_into_is_left_to_him() {
     };
     world.before_append(1, written);
     let (status, _) = world.fork().await;
-    assert_eq!(status, 409);
+    assert_eq!(status, 503);
     assert_eq!(world.server.ports.log.read(&log_of(COPY), Seq::ZERO, 10).await.unwrap().len(), 2);
 }
 
@@ -185,24 +202,89 @@ async fn no_copy_works_in_a_working_tree_that_went_with_its_source() {
     assert_eq!(world.gateway.get("/api/conversations/count").await.1, 0);
 }
 
-/// As a server that was killed over a copy leaves it.
-async fn cut_off(server: &Server) {
-    let event = json!({"n": 0, "event": agent_message("of the source")}).to_string();
-    let records = vec![r#"{"control":{"type":"forked"}}"#.into(), event.into()];
-    server.ports.log.append(&log_of(COPY), Seq::ZERO, records).await.unwrap();
+/// Another gateway has stored it, and has not looked yet whether one is copied there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_withdrawn_takes_no_id_from_a_copy() {
+    let world = World::of(create_body()).await;
+    let (kv, source) = (world.server.ports.kv.clone(), world.source.clone());
+    let key = id_of(COPY).hex();
+    let stored = async move {
+        let record = kv.get(CONVERSATIONS, &id_of(&source).hex()).await.unwrap().unwrap();
+        let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+        record["id"] = COPY.into();
+        kv.put(CONVERSATIONS, &key, record.to_string().into(), Expect::Absent).await.unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            kv.delete(CONVERSATIONS, &key, Expect::Anything).await.unwrap();
+        });
+    };
+    world.before_append(1, stored);
+    let (status, made) = world.fork().await;
+    assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{made}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_was_cut_off_is_in_nobodys_way() {
-    let server = start().await;
-    let source = server.create().await;
-    cut_off(&server).await;
-    let path = format!("/api/conversations/{source}/fork");
-    let (status, made) = server.post(&path, json!({ "id": COPY })).await;
-    assert_eq!((status, count(&server, COPY).await), (201, 0), "{made}");
+async fn an_answer_that_is_lost_ends_no_copying_and_doubles_nothing() {
+    let world = World::of(create_body()).await;
+    world.meanwhile.loses.store(true, Ordering::SeqCst);
+    let (status, made) = world.fork().await;
+    assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{made}");
+}
 
-    let server = start().await;
-    cut_off(&server).await;
-    let (status, _) = server.post("/api/conversations", with_the_id_of_the_copy()).await;
-    assert_eq!((status, count(&server, COPY).await), (201, 0));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copying_ends_when_the_server_stops_and_leaves_nothing() {
+    let world = World::of(create_body()).await;
+    let (begun, reached) = oneshot::channel();
+    world.before_append(1, async move {
+        begun.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let stopping = async {
+        reached.await.unwrap();
+        world.gateway.begin_stop();
+    };
+    let ((status, _), ()) = tokio::join!(world.fork(), stopping);
+    assert_eq!(status, 503);
+    assert_eq!(world.server.ports.log.tail(&log_of(COPY)).await.unwrap(), Seq::ZERO);
+}
+
+/// Else the copy would ask the earlier model about thoughts that the later one has signed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_has_the_model_that_its_source_has_when_all_is_copied() {
+    let world = World::of(create_body()).await;
+    let (client, path) = (world.client(), format!("/api/conversations/{}/switch_llm", world.source));
+    let switched = async move {
+        let llm = json!({"llm": {"model": "openai/later", "api_key": "sk-later"}});
+        assert_eq!(client.post(&path, llm).await.0, 200);
+    };
+    world.before_append(1, switched);
+    let (status, made) = world.fork().await;
+    assert_eq!(status, 201, "{made}");
+    let copy = world.server.worker.working_copy(id_of(COPY)).await;
+    assert_eq!(
+        (&copy.agent["llm"]["model"], &copy.agent["llm"]["api_key"]),
+        (&json!("openai/later"), &json!("sk-later"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_has_so_many_copied_at_once() {
+    let world = World::of(create_body()).await;
+    let (begun, reached) = oneshot::channel();
+    let (go_on, held) = oneshot::channel::<()>();
+    world.before_append(1, async move {
+        begun.send(()).unwrap();
+        held.await.unwrap();
+    });
+    let path = format!("/api/conversations/{}/fork", world.source);
+    let others = async {
+        reached.await.unwrap();
+        // They wait for the id.
+        let waiting = join_all((0..8).map(|_| world.gateway.post(&path, json!({ "id": COPY }))));
+        let statuses = waiting.await.into_iter().filter(|(status, _)| *status == 429).count();
+        go_on.send(()).unwrap();
+        statuses
+    };
+    let ((status, _), refused) = tokio::join!(world.fork(), others);
+    assert_eq!((status, refused), (201, 1));
 }

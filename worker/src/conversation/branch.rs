@@ -36,7 +36,7 @@ pub(super) async fn past(
             past.absorb(&event);
         }
         Ok(LogRecord::Event { event, .. }) => past.leave_out(&event),
-        Ok(LogRecord::Control(Control::Head { .. } | Control::Forked {})) => past.go_back(),
+        Ok(LogRecord::Control(Control::Head { .. } | Control::Forked { .. })) => past.go_back(),
         Ok(LogRecord::Control(_)) | Err(_) => {}
     };
     each(log, id, end, absorb).await?;

@@ -102,7 +102,7 @@ impl Replay {
                 self.newest_fence = self.newest_fence.max(Some(epoch));
             }
             LogRecord::Control(Control::Head { .. }) => return true,
-            LogRecord::Control(Control::Forked {}) => self.past.go_back(),
+            LogRecord::Control(Control::Forked { .. }) => self.past.go_back(),
             LogRecord::Control(
                 Control::RunEnded {} | Control::Usage(_) | Control::Models { .. } | Control::Brought(_),
             ) => {}

@@ -11,7 +11,7 @@ use ports::{Appended, EventLog, Extent, Record, Result};
 use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::Scope;
 use types::time::utc_ago;
-use types::{BashScope, LogId, SandboxId, Seq};
+use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 
 use crate::services::{World, eventually, is_alive};
 use crate::support::faulty::{Faults, Faulty};
@@ -76,6 +76,10 @@ impl EventLog for Overtaken {
 
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
         self.inner.bash_logs(sandbox).await
+    }
+
+    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
+        self.inner.conversation_logs(sandbox).await
     }
 }
 

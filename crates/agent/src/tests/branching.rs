@@ -143,11 +143,39 @@ fn a_call_that_was_under_way_where_a_copy_was_made_is_not_carried_out_in_it() {
     let mut sim = Sim::started(copy());
     sim.answer("", vec![shell("c1", "sleep 25")]);
     sim.running.clear();
-    sim.log.push(LogItem::Control(Control::Forked {}));
+    sim.log.push(LogItem::Control(Control::Forked { at: None }));
     sim.news();
     sim.crash();
     assert_eq!((sim.news(), sim.status()), (Vec::new(), Status::Idle));
     sim.run();
     assert!(sim.running.is_empty());
     assert!(sim.conversation()[3].contains("not carried out now"));
+}
+
+#[test]
+fn who_goes_elsewhere_is_not_asked_any_more_what_waited() {
+    let mut copy = condensing_copy(80, 1);
+    copy.confirmation_policy = ConfirmationPolicy::AlwaysConfirm;
+    let mut sim = Sim::new(copy);
+    for at in 0..10 {
+        sim.say(&format!("message {at}"));
+    }
+    let first =
+        sim.events().find(|event| matches!(event.body, EventBody::MessageEvent(_))).unwrap().id.clone();
+    sim.run();
+    sim.answer("", vec![shell("c1", "rm -r /")]);
+    let waits = called(&sim);
+    for to in [&first, &waits] {
+        go_to(&mut sim, Some(&waits)).unwrap();
+        sim.agent.status = Status::WaitingForConfirmation;
+        sim.news();
+        go_to(&mut sim, Some(to)).unwrap();
+        assert_eq!(
+            (sim.news(), sim.status()),
+            (vec!["head".to_owned(), "status=idle".to_owned()], Status::Idle)
+        );
+    }
+    sim.input(Input::Condense).unwrap();
+    assert!(sim.calling.is_some(), "nothing keeps it waiting");
+    assert!(sim.running.is_empty());
 }

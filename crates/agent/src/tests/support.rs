@@ -144,7 +144,7 @@ pub fn setup(copy: WorkingCopy, log: &[LogItem]) -> Setup {
         projection.apply(types::Seq(at as u64 + 1), &record);
     }
     let has_moved =
-        |item: &LogItem| matches!(item, LogItem::Control(Control::Head { .. } | Control::Forked {}));
+        |item: &LogItem| matches!(item, LogItem::Control(Control::Head { .. } | Control::Forked { .. }));
     if log.iter().any(has_moved) {
         past = past_of(log, projection.leaf_event_id.as_deref());
     }
@@ -167,7 +167,7 @@ pub fn past_of(log: &[LogItem], head: Option<&str>) -> Past {
                 past.absorb(&read_back(event));
             }
             LogItem::Event(event) => past.leave_out(event),
-            LogItem::Control(Control::Head { .. } | Control::Forked {}) => past.go_back(),
+            LogItem::Control(Control::Head { .. } | Control::Forked { .. }) => past.go_back(),
             LogItem::Control(_) => {}
         }
     }

@@ -4,22 +4,30 @@
 //! to one log one is refused, with nothing mixed. The first `forked` also keeps a copy and a conversation that somebody else
 //! makes under its id apart: the copy is begun and then the record looked for, a record is stored and then the log looked at. So
 //! at least one of the two sees the other, and gives way: the copy ends where it has begun, or the record is withdrawn.
+//! Within a process one of them waits for the other (`in_hand`).
 //!
-//! **What a crash leaves** is a copy without a record. In one process it is removed by who needs its id; in a cluster another
-//! gateway may be copying this moment, so the id is taken until the store is swept.
+//! **It ends in time**, or when the server stops: who copies gives up after [`COPYING`], and an answer that is lost is no
+//! reason, for it is found out whether it was stored.
+//!
+//! **What a crash leaves** is a copy without a record. In one process it is removed when the server starts again, in a cluster
+//! when the store is swept. Whoever needs the id before is told to try again later, and removes it once it is [`LEFT`]: nobody
+//! copies for so long. Should he do so all the same, the store refuses what he adds, since the log does not end there.
 
 use std::mem::take;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use ports::log::Pages;
-use ports::storage::Sums;
+use ports::log::{Batch, LogWriter, Loss, Pages, Trouble};
+use ports::retry::Backoff;
 use ports::{Error, Record, Result};
+use readmodel::history::Branch;
 use serde::Deserialize;
-use types::announced;
-use types::branch::Branch;
+use tokio::time::{sleep, timeout};
 use types::event::Head;
 use types::log::{Control, LogRecord};
-use types::{ConversationId, LogId, SandboxId, Seq};
+use types::time::unix_ms;
+use types::{ConversationId, Epoch, LogId, SandboxId, Seq, announced};
 
 use super::Conversations;
 use crate::placement::Creation;
@@ -29,8 +37,18 @@ const PAGE: usize = 256;
 /// Bytes of records that are stored together, unless a single one has more.
 const TOGETHER: usize = 256 * 1024;
 
-const FULL: &str = "There is no room for a copy of this conversation: its sandbox stores as much as it may. Delete \
-conversations of it first.";
+/// What copying may take.
+const COPYING: Duration = Duration::from_secs(5 * 60);
+/// A copy that was begun so long ago and has no record is one that nobody makes any more.
+const LEFT: Duration = Duration::from_secs(15 * 60);
+
+/// Between two tries to store something.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+/// So many are made of each.
+const TRIES: usize = 8;
+
+/// Copies have no incarnations, and no fences.
+const NONE: Epoch = Epoch(0);
 
 /// What of a log is copied.
 pub(super) struct Which {
@@ -41,23 +59,26 @@ pub(super) struct Which {
 }
 
 /// How far a copy has come.
-struct Copy<'a> {
-    to: &'a LogId,
-    tail: Seq,
+struct Copy {
+    writer: LogWriter,
+    parts: Parts,
+}
+
+/// What of it is to be stored next.
+#[derive(Default)]
+struct Parts {
     events: u64,
-    stored: u64,
-    /// To be stored next.
     records: Vec<Bytes>,
     bytes: usize,
 }
 
 impl Conversations {
     /// Copies what `from` has now to `to`, the log of the conversation `id`. Where it ends. What goes wrong on the way leaves
-    /// nothing.
+    /// nothing. Whoever calls it has the id in hand.
     ///
     /// # Errors
-    /// `Conflict`: that conversation is there, or somebody else makes it. `NotFound`: the source was deleted meanwhile. `Full`:
-    /// there is no room. Those of the store.
+    /// `Conflict`: that conversation is there. `Unavailable`: somebody else makes it, or the store is slow or away. `NotFound`: the
+    /// source was deleted meanwhile. `Full`: there is no room. Those of the store.
     pub(super) async fn copy_log(
         &self,
         from: &LogId,
@@ -65,27 +86,31 @@ impl Conversations {
         to: &LogId,
         which: &Which,
     ) -> Result<Seq> {
-        let mut copy = Copy { to, tail: Seq::ZERO, events: 0, stored: 0, records: Vec::new(), bytes: 0 };
         self.remove_left_copy(id, to).await?;
-        if let Err(error) = self.begin_copy(&mut copy).await {
-            if matches!(error, Error::Unavailable(_)) {
+        let mut copy = match self.begin_copy(to).await {
+            Ok(copy) => copy,
+            Err(Error::Conflict { .. }) => return Err(self.taken(id).await?),
+            Err(error) => {
                 // Perhaps it is begun all the same.
                 self.discard_copy(to).await;
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         // Whoever has stored it before the copy was begun may have opened it by now. The mark says nothing there.
         if self.0.index.read(id).await?.is_some() {
-            return Err(Error::Conflict { tail: Some(copy.tail) });
+            return Err(Error::Conflict { tail: Some(copy.writer.tail()) });
         }
-        let copied = self.copy_all(from, &mut copy, which).await;
+        let copying = timeout(COPYING, self.copy_all(from, &mut copy, which));
+        let copied = tokio::select! {
+            copied = copying => copied.unwrap_or_else(|_| Err(away("copying takes too long"))),
+            () = self.0.tasks.drain.cancelled() => Err(away("the server stops")),
+        };
         match copied {
-            Ok(()) => Ok(copy.tail),
+            Ok(()) => Ok(copy.writer.tail()),
             // Somebody else has written there.
-            Err(Error::Conflict { tail }) => Err(Error::Conflict { tail }),
+            Err(Error::Conflict { .. }) => Err(self.taken(id).await?),
             Err(error) => {
                 self.discard_copy(to).await;
-                self.count(to.sandbox(), -signed(copy.stored)).await;
                 Err(error)
             }
         }
@@ -93,21 +118,36 @@ impl Conversations {
 
     /// Whether the log begins as a copy does.
     pub(super) async fn is_copy(&self, log: &LogId) -> Result<bool> {
-        let first = self.0.log.read(log, Seq::ZERO, 1).await?;
-        let is_mark = |record: &Record| {
-            matches!(LogRecord::decode(&record.payload), Ok(LogRecord::Control(Control::Forked {})))
-        };
-        Ok(first.first().is_some_and(is_mark))
+        Ok(self.mark_of(log).await?.is_some())
     }
 
-    /// Removes a copy to this log that a crash has left, where nobody else can be making one. Whoever calls it has the id
-    /// in hand.
+    /// Removes a copy to this log that nobody makes any more and that no conversation has. Whoever calls it has the id in hand.
     pub(super) async fn remove_left_copy(&self, id: ConversationId, log: &LogId) -> Result<()> {
+        let extent = self.0.log.extent(log).await?;
+        let Some(mark) = self.mark_of(log).await? else { return Ok(()) };
         let is_alone = self.placement().creation() == Creation::Complete;
-        if is_alone && self.is_copy(log).await? && self.0.index.read(id).await?.is_none() {
-            self.0.log.delete(log).await?;
+        if (is_alone || mark.is_left()) && self.0.index.read(id).await?.is_none() {
+            self.0.log.remove(log, extent).await?;
         }
         Ok(())
+    }
+
+    /// Removes what an earlier process that was alone has left of its copies.
+    pub(crate) async fn remove_left_copies(self, sandbox: SandboxId) {
+        let removed = async {
+            for id in self.0.log.conversation_logs(&sandbox).await? {
+                let log = LogId::conversation(&sandbox, id);
+                if self.0.index.any(id).is_none()
+                    && let Some(_turn) = self.0.in_hand.take(id)
+                {
+                    self.remove_left_copy(id, &log).await?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "copies that were cut off are left for now");
+        }
     }
 
     /// Removes what was copied, unless a conversation has it.
@@ -125,21 +165,38 @@ impl Conversations {
         }
     }
 
-    async fn begin_copy(&self, copy: &mut Copy<'_>) -> Result<()> {
-        copy.push(LogRecord::Control(Control::Forked {}))?;
-        self.store_copied(copy).await
+    /// What is told of an id under which something is stored.
+    async fn taken(&self, id: ConversationId) -> Result<Error> {
+        Ok(match self.0.index.read(id).await? {
+            Some(_) => Error::Conflict { tail: None },
+            None => away("another copy is made to this id, or was cut off"),
+        })
     }
 
-    async fn copy_all(&self, from: &LogId, copy: &mut Copy<'_>, which: &Which) -> Result<()> {
+    async fn mark_of(&self, log: &LogId) -> Result<Option<Mark>> {
+        let first = self.0.log.read(log, Seq::ZERO, 1).await?;
+        Ok(first.first().and_then(Mark::of))
+    }
+
+    /// Stored once and not tried again: nothing tells one's own mark from another's.
+    async fn begin_copy(&self, to: &LogId) -> Result<Copy> {
+        let mark = encoded(LogRecord::Control(Control::Forked { at: Some(unix_ms()) }))?;
+        let tail = self.0.log.append(to, Seq::ZERO, vec![mark]).await?.tail();
+        let writer = LogWriter::new(Arc::clone(&self.0.log), to.clone(), NONE, tail, Some(NONE));
+        let writer = writer.map_err(|loss| Error::Internal(format!("{loss:?}")))?;
+        Ok(Copy { writer, parts: Parts::default() })
+    }
+
+    async fn copy_all(&self, from: &LogId, copy: &mut Copy, which: &Which) -> Result<()> {
         let end = self.0.log.tail(from).await?;
         let mut read = Seq::ZERO;
         let mut pages = Pages::new(self.0.log.as_ref(), from, Seq::ZERO, PAGE);
         while let Some(page) = pages.next().await? {
             for record in page.iter().take_while(|record| record.seq <= end) {
-                if copy.is_full_with(record.payload.len()) {
-                    self.store_copied(copy).await?;
+                if copy.parts.are_full_with(record.payload.len()) {
+                    copy.store().await?;
                 }
-                copy.take(&record.payload, which)?;
+                copy.parts.take(record, which)?;
                 read = record.seq;
             }
             // What is added meanwhile is not part of it.
@@ -151,50 +208,48 @@ impl Conversations {
         if read < end || self.0.log.tail(from).await? < end {
             return Err(Error::NotFound);
         }
-        if copy.is_full_with(0) {
-            self.store_copied(copy).await?;
+        if copy.parts.are_full_with(0) {
+            copy.store().await?;
         }
-        copy.push(LogRecord::Control(Control::Forked {}))?;
-        self.store_copied(copy).await
+        copy.parts.push(LogRecord::Control(Control::Forked { at: None }))?;
+        copy.store().await
     }
+}
 
-    async fn store_copied(&self, copy: &mut Copy<'_>) -> Result<()> {
-        let bytes = copy.bytes as u64;
-        if let Some(most) = self.0.most_stored {
-            let sum = Sums::of(self.0.kv.as_ref()).get(copy.to.sandbox()).await?.unwrap_or_default();
-            if sum.saturating_add(signed(bytes)) > signed(most) {
-                return Err(Error::Full(FULL.to_owned()));
+impl Copy {
+    async fn store(&mut self) -> Result<()> {
+        self.parts.bytes = 0;
+        let batch = self.writer.batch(take(&mut self.parts.records)).map_err(error_of)?;
+        let mut pauses = PAUSES;
+        for _ in 1..TRIES {
+            match self.try_to_store(&batch).await {
+                Err(Error::Unavailable(_)) => sleep(pauses.pause()).await,
+                stored => return stored,
             }
         }
-        copy.tail = self.0.log.append(copy.to, copy.tail, take(&mut copy.records)).await?.tail();
-        copy.bytes = 0;
-        copy.stored += bytes;
-        self.count(copy.to.sandbox(), signed(bytes)).await;
-        Ok(())
+        self.try_to_store(&batch).await
     }
 
-    /// The sum is put right when the sandbox is weighed, whatever becomes of this.
-    async fn count(&self, sandbox: &SandboxId, bytes: i64) {
-        if self.0.most_stored.is_none() {
-            return;
-        }
-        if let Err(error) = Sums::of(self.0.kv.as_ref()).add(sandbox, bytes).await {
-            tracing::warn!(sandbox.id = %sandbox, %error, "what was copied is not counted");
+    async fn try_to_store(&mut self, batch: &Batch) -> Result<()> {
+        match self.writer.store(batch).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::NotNow(error)) => Err(away(&error.to_string())),
+            Err(Trouble::Lost(loss)) => Err(error_of(loss)),
         }
     }
 }
 
-impl Copy<'_> {
+impl Parts {
     /// Whether what is to be stored next has no room for a record of so many bytes.
-    fn is_full_with(&self, bytes: usize) -> bool {
+    fn are_full_with(&self, bytes: usize) -> bool {
         !self.records.is_empty() && self.bytes.saturating_add(bytes) > TOGETHER
     }
 
     /// What cannot be read is not copied.
-    fn take(&mut self, payload: &[u8], which: &Which) -> Result<()> {
-        let Ok(record) = LogRecord::decode(payload) else { return Ok(()) };
-        match record {
-            LogRecord::Event { event, .. } if which.has(event.get()) => {
+    fn take(&mut self, record: &Record, which: &Which) -> Result<()> {
+        let Ok(read) = LogRecord::decode(&record.payload) else { return Ok(()) };
+        match read {
+            LogRecord::Event { event, .. } if which.has(record.seq, event.get()) => {
                 let n = self.events;
                 self.events += 1;
                 self.push(LogRecord::Event { n, event })
@@ -207,19 +262,38 @@ impl Copy<'_> {
     }
 
     fn push(&mut self, record: LogRecord) -> Result<()> {
-        let record = record.encode().map_err(|error| Error::Internal(error.to_string()))?;
+        let record = encoded(record)?;
         self.bytes += record.len();
-        self.records.push(record.into());
+        self.records.push(record);
         Ok(())
+    }
+}
+
+/// When a copy was begun; of one that an earlier release has begun it is not known.
+struct Mark(Option<u64>);
+
+impl Mark {
+    fn of(first: &Record) -> Option<Self> {
+        match LogRecord::decode(&first.payload) {
+            Ok(LogRecord::Control(Control::Forked { at })) => Some(Self(at)),
+            _ => None,
+        }
+    }
+
+    fn is_left(&self) -> bool {
+        self.0.is_some_and(|at| Duration::from_millis(unix_ms().saturating_sub(at)) >= LEFT)
     }
 }
 
 impl Which {
     /// What of a conversation's state has no place in its record is told by state updates, which are on no branch.
-    fn has(&self, event: &str) -> bool {
+    fn has(&self, seq: Seq, event: &str) -> bool {
         let Some(branch) = &self.branch else { return true };
+        if branch.contains(seq) {
+            return true;
+        }
         let Ok(head) = Head::of(event) else { return false };
-        branch.contains(&head.id) || head.kind == "ConversationStateUpdateEvent" && is_of_the_agent(event)
+        head.kind == "ConversationStateUpdateEvent" && is_of_the_agent(event)
     }
 
     fn has_control(&self, control: &Control) -> bool {
@@ -230,7 +304,7 @@ impl Which {
             // A branch alone ends with its head.
             Control::Head { .. } => self.branch.is_none(),
             // They are of the workers that wrote them, and of an earlier copy.
-            Control::Fence { .. } | Control::RunEnded {} | Control::Forked {} => false,
+            Control::Fence { .. } | Control::RunEnded {} | Control::Forked { .. } => false,
         }
     }
 }
@@ -244,15 +318,25 @@ fn is_of_the_agent(update: &str) -> bool {
     update.is_some_and(|Update { key }| key == "agent" || announced::KEYS.contains(&key.as_str()))
 }
 
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
+fn encoded(record: LogRecord) -> Result<Bytes> {
+    record.encode().map(Bytes::from).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn error_of(loss: Loss) -> Error {
+    match loss {
+        Loss::Refused(error) => error,
+        Loss::Fenced | Loss::Changed => Error::Conflict { tail: None },
+    }
+}
+
+fn away(why: &str) -> Error {
+    Error::Unavailable(why.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use types::branch::Tree;
-    use types::{Epoch, stats};
+    use types::stats;
 
     use super::*;
 
@@ -284,9 +368,11 @@ mod tests {
 
     /// What stands in the copy, in short.
     fn copied(which: &Which) -> Vec<String> {
-        let to = LogId::conversation(&SandboxId::shared(), types::ConversationId::random());
-        let mut copy = Copy { to: &to, tail: Seq::ZERO, events: 0, stored: 0, records: Vec::new(), bytes: 0 };
-        log().iter().for_each(|record| copy.take(record, which).unwrap());
+        let mut copy = Parts::default();
+        for (at, record) in log().into_iter().enumerate() {
+            let record = Record { seq: Seq(at as u64 + 1), payload: record.into() };
+            copy.take(&record, which).unwrap();
+        }
         let short = |record: &Bytes| match LogRecord::decode(record).unwrap() {
             LogRecord::Event { n, event } => format!("{n}{}", Head::of(event.get()).unwrap().id),
             LogRecord::Control(control) => {
@@ -313,17 +399,18 @@ mod tests {
             update.to_string()
         };
         let which = Which { branch: Some(Branch::default()), has_costs: false };
-        assert!(which.has(&update("u", "agent")) && which.has(&update("v", "invoked_skills")));
-        assert!(!which.has(&update("w", "tags")));
+        let has = |update: &str| which.has(Seq(1), update);
+        assert!(has(&update("u", "agent")) && has(&update("v", "invoked_skills")));
+        assert!(!has(&update("w", "tags")));
     }
 
     #[test]
-    fn a_branch_has_its_events_numbered_anew() {
-        let mut tree = Tree::default();
-        tree.add("a", None);
-        tree.add("b", Some("a"));
-        tree.add("c", Some("a"));
-        let which = Which { branch: tree.branch(Some("c")), has_costs: false };
-        assert_eq!(copied(&which), ["0a", "1c"]);
+    fn a_copy_is_left_once_nobody_can_be_making_it() {
+        let begun = |at: Option<u64>| {
+            let mark = encoded(LogRecord::Control(Control::Forked { at })).unwrap();
+            Mark::of(&Record { seq: Seq(1), payload: mark }).unwrap().is_left()
+        };
+        let ago = |passed: Duration| Some(unix_ms() - u64::try_from(passed.as_millis()).unwrap());
+        assert!(begun(ago(LEFT)) && !begun(ago(COPYING)) && !begun(None));
     }
 }

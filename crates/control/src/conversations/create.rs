@@ -10,6 +10,7 @@ use types::conversation::ConversationRecord;
 use types::{LogId, SandboxId, Seq, TenantId};
 
 use super::Conversations;
+use super::in_hand::being_made;
 use crate::placement::Creation;
 
 /// What creation waits for a sandbox that has to be started. Most are there by then.
@@ -27,7 +28,7 @@ pub enum CreateOutcome {
     New(Arc<ConversationState>),
     /// Its tenant has one with this id.
     Existing(Arc<ConversationState>),
-    /// Another tenant has one with this id, or one is being copied to it.
+    /// Another tenant has one with this id.
     Taken,
 }
 
@@ -65,10 +66,9 @@ impl Conversations {
             return self.create_first(record, alone, knows_its_id).await;
         }
         let (created, ()) = tokio::join!(self.store(&record), self.prepare(&record));
-        let Some(created) = created? else { return Ok(CreateOutcome::Taken) };
-        let entry = match created {
+        let entry = match created? {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
-            Created::New(entry) => entry,
+            Created::New(entry) => self.in_its_tree(&record, entry).await?,
         };
         if let Err(fault) = self.deliver(&entry).await {
             if !knows_its_id {
@@ -125,20 +125,19 @@ impl Conversations {
         {
             tracing::warn!(conversation.id = %record.id, %error, "a conversation of which its client was not told stays");
         }
-        let Some(placed) = placed? else { return Ok(CreateOutcome::Taken) };
-        let entry = match placed {
+        let entry = match placed? {
             Created::Existing(entry) => return self.theirs(&record.tenant, entry).await,
-            Created::New(entry) => entry,
+            Created::New(entry) => self.in_its_tree(&record, entry).await?,
         };
         // A client may use the workspace as soon as it has the answer: one that is there in a moment is waited for.
         let _ = tokio::time::timeout(MOMENT, self.begin(&entry)).await;
         Ok(CreateOutcome::New(entry))
     }
 
-    /// Stores the record of a conversation in a sandbox that stays for it. `None`: another one is being copied to its id.
-    async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Option<Created>, Fault> {
+    /// Stores the record of a conversation in a sandbox that stays for it.
+    async fn place(&self, record: &mut ConversationRecord, alone: bool) -> Result<Created, Fault> {
         for _ in 0..PLACINGS {
-            let Some(created) = self.store(record).await? else { return Ok(None) };
+            let created = self.store(record).await?;
             let is_lost = match &created {
                 Created::New(_) => !self.placement().kept(record).await?,
                 Created::Existing(entry) if entry.tenant != record.tenant => false,
@@ -146,12 +145,16 @@ impl Conversations {
             };
             let (Created::New(entry) | Created::Existing(entry)) = &created;
             if !is_lost {
-                return Ok(Some(created));
+                return Ok(created);
             }
             // The last conversation that was in it has just been deleted, and the sandbox with it.
             self.0.index.withdraw(&entry.record()).await?;
             if record.worktree.is_some() {
-                break;
+                match created {
+                    Created::New(_) => break,
+                    // Another one's: its own has the working tree.
+                    Created::Existing(_) => continue,
+                }
             }
             tokio::time::sleep(HEARD_OF).await;
             record.sandbox = self.sandbox_for(record, alone).await?;
@@ -159,23 +162,25 @@ impl Conversations {
         Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
     }
 
-    /// `None`: another conversation is being copied to its id.
-    async fn store(&self, record: &ConversationRecord) -> Result<Option<Created>, Fault> {
+    /// Stores the record, in nobody's way who makes, copies to or deletes the conversation.
+    ///
+    /// # Errors
+    /// `Unavailable`: somebody else has it, or another one is being copied to its id. Those of the store.
+    async fn store(&self, record: &ConversationRecord) -> Result<Created, Fault> {
+        let _turn = self.0.in_hand.wait(record.id).await?;
         let log = LogId::conversation(&record.sandbox, record.id);
-        let turn = self.0.in_hand.take(record.id);
-        if turn.is_some() {
-            self.remove_left_copy(record.id, &log).await?;
-        }
+        self.remove_left_copy(record.id, &log).await?;
         let created = self.0.index.create(record).await?;
-        let is_copied_to = match &created {
-            Created::New(entry) => entry.seq() > Seq::ZERO && self.is_copy(&log).await?,
-            Created::Existing(_) => false,
-        };
-        if !is_copied_to {
-            return Ok(Some(created));
+        let (Created::New(entry) | Created::Existing(entry)) = &created;
+        // Who copies sees the record, too, and may have removed his copy before it is looked for here.
+        let gives_way = matches!(created, Created::New(_))
+            && entry.seq() > Seq::ZERO
+            && (self.is_copy(&log).await? || self.0.log.tail(&log).await? < entry.seq());
+        if gives_way {
+            self.0.index.withdraw(record).await?;
+            return Err(being_made());
         }
-        self.0.index.withdraw(record).await?;
-        Ok(None)
+        Ok(created)
     }
 
     pub(super) async fn sandbox_for(
@@ -220,7 +225,11 @@ impl Conversations {
     }
 
     /// The conversation that has the id already, if it is the tenant's.
-    async fn theirs(&self, tenant: &TenantId, entry: Arc<ConversationState>) -> Result<CreateOutcome, Fault> {
+    pub(super) async fn theirs(
+        &self,
+        tenant: &TenantId,
+        entry: Arc<ConversationState>,
+    ) -> Result<CreateOutcome, Fault> {
         if entry.tenant != *tenant {
             return Ok(CreateOutcome::Taken);
         }
@@ -228,8 +237,11 @@ impl Conversations {
         Ok(CreateOutcome::Existing(entry))
     }
 
-    /// Makes the workspace. What goes wrong shows when a tool needs it.
+    /// Makes the workspace. What goes wrong shows when a tool needs it. A working tree has been made, or there is none to make.
     async fn prepare(&self, record: &ConversationRecord) {
+        if record.worktree.is_some() {
+            return;
+        }
         let call = GitCall::Prepare { path: record.workspace.working_dir.clone() };
         let prepared = self.0.workers.call_within::<_, GitAnswer>(&record.sandbox, &call, PREPARING).await;
         if let Err(fault) = prepared {

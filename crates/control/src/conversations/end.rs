@@ -33,13 +33,14 @@ impl Conversations {
         let present = self.placement().stored_incarnation(sandbox).await;
         let is_told = present.is_ok_and(|present| told == Some(Told(present)));
         self.0.models.forget(&entry.record()).await;
-        self.leave_worktree(&entry).await;
-        match self.placement().left(sandbox, id).await {
-            Ok(false) => {}
-            Ok(true) => self.rest_empty(sandbox.clone()),
-            Err(error) => {
-                tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
+        match entry.record().worktree.is_some() {
+            // Its files may be many: nobody waits until they are removed.
+            true => {
+                let (conversations, entry) = (self.clone(), entry.clone());
+                conversations.leave_worktree(&entry).await;
+                conversations.leave_sandbox(entry.log.sandbox(), entry.id).await;
             }
+            false => self.leave_sandbox(sandbox, id).await,
         }
         if !is_told {
             self.delete_late(&entry).await;
@@ -47,11 +48,23 @@ impl Conversations {
         Ok(true)
     }
 
+    async fn leave_sandbox(&self, sandbox: &SandboxId, id: ConversationId) {
+        match self.placement().left(sandbox, id).await {
+            Ok(false) => {}
+            Ok(true) => self.rest_empty(sandbox.clone()),
+            Err(error) => {
+                tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
+            }
+        }
+    }
+
     /// A worker that came while the conversation was deleted, also after one that was told, may have opened it, and have
     /// written; from now on none can.
     async fn delete_late(&self, entry: &ConversationState) {
         let removed = async {
             self.forget(entry).await?;
+            // Its record is gone: another one may be copied to its id.
+            let _turn = self.0.in_hand.wait(entry.id).await?;
             Ok::<_, Fault>(self.0.index.remove_late(entry).await?)
         };
         if let Err(fault) = removed.await {

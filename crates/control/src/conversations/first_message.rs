@@ -87,7 +87,8 @@ impl Conversations {
                 _ => (event.id == *id).then_some(false),
             }
         };
-        let newest = self.0.history.newest(entry, &["MessageEvent", "ConversationStateUpdateEvent"], which);
+        let newest =
+            self.0.history.newest(entry, &["MessageEvent", "ConversationStateUpdateEvent"], None, which);
         Ok(newest.await? == Some(true))
     }
 

@@ -1,21 +1,26 @@
 //! A conversation that begins with what another one has said.
 //!
 //! Its log comes before its record: until the record is there nobody knows of it, and a crash leaves a log that no
-//! conversation has, which is swept. It is in the sandbox of its source, for it has the same workspace. Secrets are sealed for
+//! conversation has, which is removed (`copy`). It is in the sandbox of its source, for it has the same workspace. Secrets are sealed for
 //! the conversation they are in, so they are opened and sealed anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ports::Error;
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::{ConversationState, Created};
 use types::calls::Command;
-use types::conversation::{ConversationRecord, Projection};
+use types::conversation::{ConversationRecord, Projection, clean_title};
 use types::{ConversationId, EventId, LogId, Seq, time};
 
 use super::copy::Which;
 use super::{Conversations, QUICK};
+
+/// Between two looks at whether somebody has withdrawn what he has stored under the id of a copy, and how often that is looked.
+const WITHDRAWING: Duration = Duration::from_millis(100);
+const WITHDRAWALS: usize = 20;
 
 /// What a copy is to be.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +37,7 @@ pub struct Fork {
 /// What came of the wish for a copy.
 pub enum Forked {
     Made(Arc<ConversationState>),
-    /// There is one with this id, or there will be.
+    /// There is one with this id.
     Taken(ConversationId),
     UnknownEvent(EventId),
 }
@@ -42,11 +47,16 @@ impl Conversations {
     /// for it.
     ///
     /// # Errors
-    /// `Conflict`, with a text: a secret does not open. `Full`: there is no room. Those of the store.
+    /// `Conflict`, with a text: a secret does not open. `Full`: there is no room. `Unavailable`: somebody else makes a conversation
+    /// of this id. `Overloaded`: the tenant has many copied at once. Those of the store.
     pub async fn fork(&self, entry: &Arc<ConversationState>, fork: Fork) -> Result<Forked, Fault> {
         self.0.activity.touch();
+        let slot = self.0.copies.take(&entry.tenant)?;
         let (conversations, entry) = (self.clone(), entry.clone());
-        let forking = async move { conversations.fork_now(&entry, fork).await };
+        let forking = async move {
+            let _slot = slot;
+            conversations.fork_now(&entry, fork).await
+        };
         self.0.tasks.spawn(forking).await.map_err(Fault::internal)?
     }
 
@@ -54,32 +64,53 @@ impl Conversations {
         // What was said at creation is a part of the conversation.
         self.deliver_waiting(entry).await?;
         let id = fork.id.unwrap_or_else(ConversationId::random);
-        let Some(_turn) = self.0.in_hand.take(id) else { return Ok(Forked::Taken(id)) };
+        let _turn = self.0.in_hand.wait(id).await?;
         if self.0.index.read(id).await?.is_some() {
             return Ok(Forked::Taken(id));
         }
         let branch = match &fork.from_event {
             None => None,
-            Some(event) => match self.0.history.branch_of(entry, Some(event.as_str())).await? {
+            Some(event) => match self.0.history.branch_of(entry, event.as_str()).await? {
                 None => return Ok(Forked::UnknownEvent(event.clone())),
                 branch => branch,
             },
         };
+        // What it fails for is known before anything is copied.
+        self.record_of_copy(entry, id, &fork).await?;
+        let log = LogId::conversation(entry.log.sandbox(), id);
+        let which = Which { branch, has_costs: fork.keeps_costs };
+        let tail = match self.copy_log(&entry.log, id, &log, &which).await {
+            Ok(tail) => tail,
+            Err(Error::Conflict { .. }) => return Ok(Forked::Taken(id)),
+            Err(error) => return Err(error.into()),
+        };
+        // Its model may have been switched since, and what the new one has said be in the copy. Fails where the source is gone by
+        // now: then what was copied may be torn, and its working tree be removed.
+        match self.record_of_copy(entry, id, &fork).await {
+            Ok(record) => self.publish_copy(entry, &record, &log, tail).await,
+            Err(fault) => {
+                self.discard_copy(&log).await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// The record of the copy `id` by what the source's is now, secrets sealed.
+    async fn record_of_copy(
+        &self,
+        entry: &ConversationState,
+        id: ConversationId,
+        fork: &Fork,
+    ) -> Result<ConversationRecord, Fault> {
         let mut record = self.stored_record(entry).await?;
         record.forked_from_conversation_id = Some(entry.id);
-        record.forked_from_event_id = fork.from_event.map(|event| event.0);
+        record.forked_from_event_id = fork.from_event.as_ref().map(|event| event.0.clone());
         record.parent_conversation_id = None;
-        record.title = fork.title;
-        record.tags = fork.tags;
+        record.title = fork.title.as_deref().and_then(clean_title);
+        record.tags.clone_from(&fork.tags);
         let mut record = self.opened_for(record, id)?;
         self.seal(&mut record);
-        let log = LogId::conversation(&record.sandbox, id);
-        let which = Which { branch, has_costs: fork.keeps_costs };
-        match self.copy_log(&entry.log, id, &log, &which).await {
-            Ok(tail) => self.publish_copy(entry, &record, &log, tail).await,
-            Err(Error::Conflict { .. }) => Ok(Forked::Taken(id)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(record)
     }
 
     /// The record as it is stored, with the settings that were changed since it was made; made now, and without what only
@@ -108,7 +139,6 @@ impl Conversations {
         Ok(record)
     }
 
-    /// Fails where the source is gone by now: then what was copied may be torn, and its working tree be removed.
     async fn publish_copy(
         &self,
         source: &ConversationState,
@@ -116,14 +146,18 @@ impl Conversations {
         log: &LogId,
         tail: Seq,
     ) -> Result<Forked, Fault> {
-        if !self.is_stored_still(source).await? {
-            self.discard_copy(log).await;
-            return Err(Reason::Missing.into());
+        let mut created = self.0.index.create(record).await?;
+        for _ in 0..WITHDRAWALS {
+            if matches!(created, Created::New(_)) {
+                break;
+            }
+            // Who has stored it sees the copy, and withdraws his record.
+            tokio::time::sleep(WITHDRAWING).await;
+            created = self.0.index.create(record).await?;
         }
-        let entry = match self.0.index.create(record).await? {
+        let entry = match created {
             Created::New(entry) => entry,
             Created::Existing(entry) => {
-                // Who has stored it sees the copy, and withdraws his record.
                 self.discard_copy(log).await;
                 return Ok(Forked::Taken(entry.id));
             }

@@ -15,6 +15,7 @@ mod following;
 mod fork;
 mod goal;
 mod in_hand;
+mod left_trees;
 mod marketplaces;
 mod secrets;
 mod waiting;
@@ -34,6 +35,7 @@ use vault::Vault;
 use crate::models::Models;
 use crate::placement::{Placement, Workers};
 use crate::records::Records;
+use crate::slots::Slots;
 use crate::{Activity, Tasks};
 pub use children::{Child, Isolation};
 pub use create::CreateOutcome;
@@ -53,11 +55,13 @@ pub(crate) struct Inner {
     pub bus: Arc<dyn Bus>,
     pub log: Arc<dyn EventLog>,
     pub kv: Arc<dyn Kv>,
-    /// Bytes that the logs of a sandbox may hold; `None`: whatever there is room for.
-    pub most_stored: Option<u64>,
     /// The folder of working trees that may be anywhere.
     pub worktree_root: PathBuf,
     pub in_hand: InHand,
+    /// Those that are made in working trees of their own, from before there is one.
+    pub apart: InHand,
+    /// Copies that a tenant has made at once.
+    pub copies: Slots,
     pub workers: Workers,
     pub records: Records,
     pub models: Models,

@@ -153,8 +153,7 @@ mod tests {
         let tasks = Tasks::default();
         let index = Index::start(&ports, &tasks.tracker, &tasks.drain).await.unwrap();
         let root = PathBuf::from("/workspace");
-        let (patience, sandbox_storage) = (Duration::from_secs(1), None);
-        let cluster = Cluster { policy, root, patience, sandbox_storage };
+        let cluster = Cluster { policy, root, patience: Duration::from_secs(1) };
         let fleet = Fleet::start(cluster, &ports, &index, &tasks).await.unwrap();
         World { ports, fleet, index, _store: (guard, folder) }
     }

@@ -13,6 +13,4 @@ pub struct Cluster {
     pub root: PathBuf,
     /// What a worker may take to start before a call that waits for it is given up.
     pub patience: Duration,
-    /// Bytes that the logs of a sandbox may hold; `None`: whatever there is room for.
-    pub sandbox_storage: Option<u64>,
 }

@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::rpc::{Server, Watch};
 use ports::storage::{Ledger, Storage};
-use ports::{Error, Ports, Result};
+use ports::{Error, Kv, Ports, Result};
 use readmodel::vital::contained;
+use tokio::sync::{Mutex as Turn, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{LogId, SandboxId};
@@ -27,11 +28,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a sandbox stores that has stored nothing for so long need not be at hand.
 const IDLE: Duration = Duration::from_secs(3_600);
 
-/// What sandboxes may store, and for how long.
+/// For how long what sandboxes store is kept, and how that is watched over.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes; `None`: whatever they like.
-    pub most: Option<u64>,
     /// Bash events older than this are forgotten; `None` keeps them. A worker sees to that itself.
     pub bash_retention: Option<Duration>,
     /// For which what is counted of a sandbox must not change after it was weighed: as long as it may take until the room
@@ -45,37 +44,35 @@ pub struct Limits {
 pub const SETTLING: Duration = Duration::from_secs(60);
 pub const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
-impl From<Option<u64>> for Limits {
-    fn from(most: Option<u64>) -> Self {
-        Self { most, bash_retention: None, settling: Duration::ZERO, sweep_every: SWEEP_EVERY }
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bash_retention: None, settling: SETTLING, sweep_every: SWEEP_EVERY }
     }
 }
 
-/// Has workers served until `shutdown`. `appended` is told how many records were stored, `watch` of the calls.
+/// Has workers served until `shutdown`, what they store written into `books`, and watches over what is stored. `watch` is told of
+/// the calls.
 ///
 /// # Errors
 /// `Unavailable`: nothing can be heard of workers.
 pub async fn serve(
     storage: &dyn Storage,
     ports: &Ports,
-    limits: impl Into<Limits>,
-    appended: impl Fn(usize) + Send + Sync + 'static,
+    limits: Limits,
+    books: &Arc<Books>,
     watch: Watch,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let limits = limits.into();
-    let (quota, refused) = limits.most.map(|most| Quota::new(ports.kv.clone(), most)).unzip();
-    let books = Arc::new(Books { quota, appended });
-    let housekeeping = async {
-        let Some((quota, refused)) = books.quota.as_ref().zip(refused) else {
-            return std::future::pending().await;
-        };
+    let counting = async {
+        let Some(counted) = &books.counted else { return std::future::pending().await };
+        let mut refused = counted.refused.lock().await;
         tokio::join!(
-            sweep::keep_swept(storage, ports, limits.sweep_every),
-            weighing::keep_right(storage, quota, refused, limits.settling),
-            keep_few_accounts(quota),
+            weighing::keep_right(storage, &counted.quota, &mut refused, limits.settling),
+            keep_few_accounts(&counted.quota),
         );
     };
+    let housekeeping =
+        async { tokio::join!(sweep::keep_swept(storage, ports, limits.sweep_every), counting) };
     let forgetting = async {
         match limits.bash_retention {
             Some(retention) => {
@@ -90,7 +87,7 @@ pub async fn serve(
     let served = tokio::select! {
         biased;
         () = shutdown.cancelled() => Ok(()),
-        () = housekeeping => Ok(()),
+        _ = housekeeping => Ok(()),
         () = forgetting => Ok(()),
         served = storage.serve(&server, books.clone()) => {
             served.and_then(|()| Err(Error::Unavailable("workers are not served any more".to_owned())))
@@ -100,8 +97,8 @@ pub async fn serve(
     if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
         tracing::warn!(calls = calls.len(), "calls of workers do not end in time");
     }
-    if let Some(quota) = &books.quota {
-        quota.save_all().await;
+    if let Some(counted) = &books.counted {
+        counted.quota.save_all().await;
     }
     served
 }
@@ -114,23 +111,48 @@ async fn keep_few_accounts(quota: &Arc<Quota>) {
     }
 }
 
-/// What is stored, as far as it is counted.
-struct Books<F> {
-    quota: Option<Arc<Quota>>,
-    appended: F,
+/// What is stored, as far as it is counted: by workers, and by the control plane for their sandboxes.
+pub struct Books {
+    /// `None`: they may store whatever they like.
+    counted: Option<Counted>,
+    appended: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+struct Counted {
+    quota: Arc<Quota>,
+    /// Those that are to be weighed.
+    refused: Turn<mpsc::Receiver<SandboxId>>,
+}
+
+impl Books {
+    /// `most`: bytes a sandbox. `appended` is told how many records workers have stored.
+    #[must_use]
+    pub fn new(
+        kv: Arc<dyn Kv>,
+        most: Option<u64>,
+        appended: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let counted = most.map(|most| {
+            let (quota, refused) = Quota::new(kv, most);
+            Counted { quota, refused: Turn::new(refused) }
+        });
+        Arc::new(Self { counted, appended: Box::new(appended) })
+    }
 }
 
 #[async_trait]
-impl<F: Fn(usize) + Send + Sync> Ledger for Books<F> {
+impl Ledger for Books {
     async fn charge(&self, log: &LogId, bytes: u64, records: &(dyn Fn() -> Vec<Bytes> + Sync)) -> Result<()> {
-        match &self.quota {
-            Some(quota) => quota.charge(log.sandbox(), bytes, || is_ending(log, &records())).await,
+        match &self.counted {
+            Some(Counted { quota, .. }) => {
+                quota.charge(log.sandbox(), bytes, || is_ending(log, &records())).await
+            }
             None => Ok(()),
         }
     }
 
     fn refund(&self, sandbox: &SandboxId, bytes: u64) {
-        if let Some(quota) = &self.quota {
+        if let Some(Counted { quota, .. }) = &self.counted {
             quota.refund(sandbox, bytes);
         }
     }

@@ -85,8 +85,10 @@ async fn sweep_logs(storage: &dyn Storage, ports: &Ports, suspects: &Suspects) -
     if is_empty(ports.kv.as_ref(), CONVERSATIONS).await? {
         return Ok(found);
     }
-    let sandboxes = keys(ports.kv.as_ref(), STORED).await?;
-    for sandbox in sandboxes.iter().filter_map(|key| SandboxId::parse(key)) {
+    // What is stored is counted only where there is a limit.
+    let (counted, known) =
+        (keys(ports.kv.as_ref(), STORED).await?, keys(ports.kv.as_ref(), SANDBOXES).await?);
+    for sandbox in counted.union(&known).filter_map(|key| SandboxId::parse(key)) {
         match sweep_logs_of(&sandbox, storage, ports, suspects).await {
             Ok(of_sandbox) => found.extend(of_sandbox),
             Err(error) => {
@@ -294,6 +296,21 @@ mod tests {
             let is_left = log.of_conversation().is_some_and(|id| id == deleted || id == elsewhere);
             assert_eq!(is_gone(&ports, log).await, is_left, "{log}");
         }
+    }
+
+    /// Without a limit nothing is counted, and no sum names the sandbox.
+    #[tokio::test]
+    async fn logs_are_swept_also_where_nothing_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
+        ports.kv.put(SANDBOXES, "a", "{}".into(), Expect::Absent).await.unwrap();
+        keep_record(&ports, ConversationId::random(), r#"{"sandbox":"b"}"#).await;
+        let log = LogId::conversation(&sandbox(), ConversationId::random());
+        write(&ports, &log).await;
+        let storage = having(std::slice::from_ref(&log));
+        let suspects = sweep_logs(&storage, &ports, &Suspects::new()).await.unwrap();
+        sweep_logs(&storage, &ports, &suspects).await.unwrap();
+        assert!(is_gone(&ports, &log).await);
     }
 
     #[tokio::test]

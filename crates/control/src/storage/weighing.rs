@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 pub async fn keep_right(
     storage: &dyn Storage,
     quota: &Arc<Quota>,
-    mut refused: mpsc::Receiver<SandboxId>,
+    refused: &mut mpsc::Receiver<SandboxId>,
     settling: Duration,
 ) {
     let turns = Mutex::new((Allowance::new(IN_A_ROW, EVERY), BTreeSet::<SandboxId>::new()));
@@ -134,7 +134,7 @@ mod tests {
         let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
         let (quota, _refused) = Quota::new(ports.kv, 1_000);
         let [busy, other] = ["busy", "other"].map(|name| SandboxId::parse(name).unwrap());
-        let (doubted, refused) = mpsc::channel(1);
+        let (doubted, mut refused) = mpsc::channel(1);
         for sandbox in [&busy, &other] {
             quota.charge(sandbox, 1_000, || false).await.unwrap();
         }
@@ -152,7 +152,7 @@ mod tests {
             }
             drop(doubted);
         };
-        tokio::join!(keep_right(&scales, &quota, refused, Duration::ZERO), refusing);
+        tokio::join!(keep_right(&scales, &quota, &mut refused, Duration::ZERO), refusing);
         assert_eq!(scales.asked.load(Ordering::Relaxed), 2);
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let (ports, _guard) = embedded::open(Options::within(folder.path(), Fsync::Interval)).await.unwrap();
         let (quota, _refused) = Quota::new(ports.kv.clone(), 1_000);
         let [first, second] = ["first", "second"].map(|name| SandboxId::parse(name).unwrap());
-        let (doubted, refused) = mpsc::channel(2);
+        let (doubted, mut refused) = mpsc::channel(2);
         for sandbox in [&first, &second] {
             quota.charge(sandbox, 1_000, || false).await.unwrap();
             doubted.send(sandbox.clone()).await.unwrap();
@@ -180,7 +180,8 @@ mod tests {
             }
             drop(doubted);
         };
-        let both = async { tokio::join!(keep_right(&scales, &quota, refused, Duration::ZERO), removing) };
+        let both =
+            async { tokio::join!(keep_right(&scales, &quota, &mut refused, Duration::ZERO), removing) };
         tokio::time::timeout(Duration::from_secs(10), both).await.expect("it has room again");
     }
 }

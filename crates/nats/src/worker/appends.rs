@@ -11,20 +11,20 @@ use types::{Epoch, LogId};
 
 use crate::archive::{Archive, Direct};
 use crate::body::{self, Body, Digest, LARGEST, PIECE};
-use crate::message::{LOG_WEIGHT, NewMessage, piece_weight};
+use crate::charged::Charged;
+use crate::message::NewMessage;
 
 /// Bodies are read whole, so that few of them may be at the same time, and of one sandbox fewer.
 const BODIES: Limits = Limits::new(64, 128 << 20).for_each_subject(8, 32 << 20);
 
 pub struct Appends {
-    archive: Arc<Direct>,
-    ledger: Arc<dyn Ledger>,
+    storage: Charged,
     bodies: Room,
 }
 
 impl Appends {
     pub fn new(archive: Arc<Direct>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { archive, ledger, bodies: Room::new(BODIES) }
+        Self { storage: Charged { archive, ledger }, bodies: Room::new(BODIES) }
     }
 
     /// Stores a message of the incarnation `epoch` after message `last` of a log, and answers its number.
@@ -42,11 +42,8 @@ impl Appends {
         if records.iter().any(|record| is_foreign(record, epoch)) {
             return Err(invalid("a fence of another incarnation"));
         }
-        let bytes = message.weight() + if last == 0 { LOG_WEIGHT } else { 0 };
-        self.ledger.charge(log, bytes, &|| message.shown()).await?;
-        let appended = self.archive.append(log, last, message).await;
-        let number = self.unless_stored(log, bytes, appended)?;
-        self.ledger.appended(records.len());
+        let number = self.storage.store(log, last, message, NewMessage::shown).await?;
+        self.storage.ledger.appended(records.len());
         Ok(number)
     }
 
@@ -64,14 +61,7 @@ impl Appends {
         if piece.len() as u64 > PIECE || index >= LARGEST.div_ceil(PIECE) {
             return Err(invalid("no body has such a piece"));
         }
-        let bytes = piece_weight(&piece);
-        self.ledger.charge(log, bytes, &Vec::new).await?;
-        match self.archive.put_new_piece(log, digest, index, piece).await {
-            // Whoever stored it has paid for it.
-            Err(ports::Error::Conflict { .. }) => self.ledger.refund(log.sandbox(), bytes),
-            outcome => self.unless_stored(log, bytes, outcome)?,
-        }
-        Ok(())
+        Ok(self.storage.put_piece(log, digest, index, piece).await?)
     }
 
     /// The records of a message that is what it says to be.
@@ -90,11 +80,11 @@ impl Appends {
         let size = usize::try_from(body.size).unwrap_or(usize::MAX);
         let room = self.bodies.take(log.sandbox().as_str(), size);
         let _room = room.ok_or_else(|| Fault::new(Code::Busy, "Too many large records at once."))?;
-        if !self.archive.has_body(log, body).await? {
+        if !self.storage.archive.has_body(log, body).await? {
             return Err(invalid("its body is not stored"));
         }
         let pieces = body.pieces(&(0..body.size));
-        let bytes = body::read(pieces, |index| self.archive.piece(log, &body.digest, index)).await;
+        let bytes = body::read(pieces, |index| self.storage.piece(log, &body.digest, index)).await;
         let bytes = bytes.map_err(|error| match error {
             // The leader has it; who was asked does not have it yet.
             ports::Error::NotFound => Fault::new(Code::Unavailable, "The body cannot be read yet."),
@@ -104,16 +94,6 @@ impl Appends {
             true => Ok(bytes),
             false => Err(invalid("its body is another one")),
         }
-    }
-
-    /// Gives back what was charged for what is certainly not stored.
-    fn unless_stored<T>(&self, log: &LogId, bytes: u64, outcome: ports::Result<T>) -> ports::Result<T> {
-        if let Err(error) = &outcome
-            && !matches!(error, ports::Error::Unavailable(_))
-        {
-            self.ledger.refund(log.sandbox(), bytes);
-        }
-        outcome
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a sandbox may store, whoever stores it for its worker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{cluster, connection, options, serve_storage};
+use crate::common::{at_once, cluster, connection, options, serve_with};
 use bytes::Bytes;
-use control::storage::Limits;
+use control::storage::{Books, Limits};
 use futures_util::future::join_all;
 use manyhands_nats::{Connection, Options, connect};
 use ports::{Error, Expect, Ports, Result};
@@ -22,22 +23,24 @@ const RECORD: usize = 100 << 10;
 
 struct Gateway {
     control: Connection,
+    books: Arc<Books>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
 
 impl Gateway {
     async fn start(server: &Nats) -> Self {
-        Self::start_with(server, Some(QUOTA).into()).await
+        Self::start_with(server, at_once()).await
     }
 
     async fn start_with(server: &Nats, limits: Limits) -> Self {
         let (control, stop) = (connection(server.url()).await, CancellationToken::new());
+        let books = Books::new(control.control().await.unwrap().kv, Some(QUOTA), |_| ());
         let serving = tokio::spawn({
-            let (control, stop) = (control.clone(), stop.clone());
-            async move { serve_storage(&control, limits, |_| (), &stop).await.unwrap() }
+            let (control, books, stop) = (control.clone(), books.clone(), stop.clone());
+            async move { serve_with(&control, limits, &books, &stop).await.unwrap() }
         });
-        Self { control, stop, serving }
+        Self { control, books, stop, serving }
     }
 
     async fn end(self) {
@@ -238,7 +241,7 @@ async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
         append(&ports, &log_of(name, "of-its-own"), "x").await.unwrap();
     }
     gateways.remove(0).end().await;
-    let limits = Limits { sweep_every: Duration::from_millis(100), ..Some(QUOTA).into() };
+    let limits = Limits { sweep_every: Duration::from_millis(100), ..at_once() };
     gateways.push(Gateway::start_with(&server, limits).await);
     testing::until(async || control.kv.get(STORED, "gone").await.unwrap().is_none()).await;
     for name in &names {
@@ -249,4 +252,53 @@ async fn what_a_deleted_sandbox_has_left_is_removed_and_nothing_else() {
         testing::until(async || is_empty(log_of(name, "of-its-own")).await).await;
         assert_eq!(control.kv.get(STORED, name.as_str()).await.unwrap().is_none(), name.as_str() == "gone");
     }
+}
+
+/// What is counted of the sandbox, all that gateways know told.
+async fn counted(server: &Nats, gateway: Gateway) -> i64 {
+    gateway.end().await;
+    let kv = connection(server.url()).await.control().await.unwrap().kv;
+    serde_json::from_slice(&kv.get(STORED, "a").await.unwrap().unwrap().value).unwrap()
+}
+
+/// As the control plane copies conversations.
+async fn copy(ports: &Ports, log: &LogId, appends: usize) -> Result<Seq> {
+    let mut tail = Seq::ZERO;
+    for _ in 0..appends {
+        let records = vec![Bytes::from_static(b"a short record"); 40];
+        tail = ports.log.append(log, tail, records).await?.tail();
+    }
+    Ok(tail)
+}
+
+#[tokio::test]
+async fn what_the_control_plane_stores_costs_what_comes_back_when_it_is_removed() {
+    let (server, mut gateways) = start(1).await;
+    let ports = worker(&server, &sandbox("a")).await;
+    for _ in 0..20 {
+        append(&ports, &log("one"), &"x".repeat(RECORD)).await.unwrap();
+    }
+    let before = counted(&server, gateways.remove(0)).await;
+    let gateway = Gateway::start(&server).await;
+    let control = gateway.control.control_at_cost(gateway.books.clone()).await.unwrap();
+    for _ in 0..5 {
+        copy(&control, &log("two"), 20).await.unwrap();
+        // A large one lies aside.
+        let tail = control.log.tail(&log("two")).await.unwrap();
+        control.log.append(&log("two"), tail, vec!["x".repeat(MIB as usize).into()]).await.unwrap();
+        control.log.delete(&log("two")).await.unwrap();
+    }
+    assert_eq!(counted(&server, gateway).await, before);
+}
+
+#[tokio::test]
+async fn a_sandbox_that_has_no_room_for_what_the_control_plane_stores_is_weighed() {
+    let (_server, gateways) = start(1).await;
+    let gateway = &gateways[0];
+    let control = gateway.control.control_at_cost(gateway.books.clone()).await.unwrap();
+    let wrong = (2 * QUOTA).to_string();
+    control.kv.put(STORED, "a", wrong.into(), Expect::Absent).await.unwrap();
+    let refused = copy(&control, &log("two"), 1).await;
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    testing::until(async || copy(&control, &log("two"), 1).await.is_ok()).await;
 }

@@ -3,16 +3,21 @@
 //! A row has the same few bytes for every event, whatever a worker calls it: kinds and ids that are no UUID are kept as
 //! digests. So who counts rows counts memory.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use ports::log::Pages;
 use ports::{EventLog, Result};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use types::Seq;
-use types::event::Head;
+use types::event::ROOT;
 use uuid::Uuid;
 
+use super::branch::Branch;
 use super::cache::Held;
 use super::moment::Moment;
 use super::record::{Shown, shown};
@@ -44,6 +49,8 @@ struct Rows {
 pub(super) struct Row {
     pub(super) place: RecordOffset,
     pub(super) id: EventKey,
+    /// What it hangs below.
+    parent: Option<NonZeroU64>,
     pub(super) at: Moment,
     pub(super) kind: KindKey,
     pub(super) source: EventSource,
@@ -101,6 +108,18 @@ impl EventKey {
             Ok(uuid) if *uuid.hyphenated().encode_lower(&mut buffer) == *id => Self::Uuid(uuid),
             _ => Self::Other([digest(0, id), digest(1, id)]),
         }
+    }
+
+    /// As others say that they hang below it.
+    fn link(self) -> NonZeroU64 {
+        let digest = match self {
+            Self::Uuid(id) => {
+                let (high, low) = id.as_u64_pair();
+                high ^ low.rotate_left(32)
+            }
+            Self::Other([first, _]) => first,
+        };
+        NonZeroU64::new(digest).unwrap_or(NonZeroU64::MIN)
     }
 }
 
@@ -173,6 +192,25 @@ impl Offsets {
         self.rows.lock().rows.iter().filter(|row| wanted(row)).count()
     }
 
+    /// The events from the one called `head` up to the first of its branch; `None` if no event is called so.
+    pub(super) fn branch(&self, head: &str) -> Option<Branch> {
+        let rows = self.rows.lock();
+        let (mut branch, mut next) = (Branch::default(), Some(EventKey::new(head).link()));
+        let mut is_next_to_last = false;
+        for row in rows.rows.iter().rev() {
+            let is_on_it = next == Some(row.id.link());
+            if is_on_it {
+                branch.add_before(row.place.seq, is_next_to_last);
+                next = row.parent;
+                if next.is_none() {
+                    break;
+                }
+            }
+            is_next_to_last = is_on_it;
+        }
+        (!branch.is_empty()).then(|| branch.in_order())
+    }
+
     pub(super) fn get(&self, n: usize) -> Option<Row> {
         self.rows.lock().rows.get(n).copied()
     }
@@ -194,8 +232,45 @@ impl Rows {
         let place = RecordOffset { prev: self.seq, seq, ordinal: self.records, len };
         self.seq = seq;
         self.records = self.records.saturating_add(1);
-        if let Some(Glance { id, at, kind, source }) = glance {
-            self.rows.push(Row { place, id, at, kind, source });
+        if let Some(Glance { id, parent, at, kind, source }) = glance {
+            // One that names no parent hangs below the event before it, as all did before there were branches.
+            let parent = match parent {
+                Parent::Root => None,
+                Parent::Named(parent) => Some(parent.link()),
+                Parent::Unnamed => self.rows.last().map(|last| last.id.link()),
+            };
+            self.rows.push(Row { place, id, parent, at, kind, source });
+        }
+    }
+}
+
+/// As [`types::event::Head`], and what the event hangs below.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    #[serde(borrow, default)]
+    source: Cow<'a, str>,
+    #[serde(borrow, default)]
+    parent_id: Option<&'a RawValue>,
+}
+
+enum Parent {
+    Root,
+    Named(EventKey),
+    Unnamed,
+}
+
+impl Parent {
+    fn of(text: &RawValue) -> Self {
+        match serde_json::from_str::<Cow<'_, str>>(text.get()) {
+            Ok(id) if id == ROOT => Self::Root,
+            Ok(id) => Self::Named(EventKey::new(&id)),
+            Err(_) => Self::Unnamed,
         }
     }
 }
@@ -203,6 +278,7 @@ impl Rows {
 /// The few fields of an event that matter here.
 struct Glance {
     id: EventKey,
+    parent: Parent,
     at: Moment,
     kind: KindKey,
     source: EventSource,
@@ -212,9 +288,10 @@ impl Glance {
     /// `None` for a record that is not an event.
     fn of(payload: &bytes::Bytes) -> Option<Self> {
         let Shown::Event { text, .. } = shown(payload) else { return None };
-        let head = Head::of(std::str::from_utf8(&text).ok()?).ok()?;
+        let head: Head<'_> = serde_json::from_slice(&text).ok()?;
         Some(Self {
             id: EventKey::new(&head.id),
+            parent: head.parent_id.map_or(Parent::Unnamed, Parent::of),
             at: Moment::of_event(&head.timestamp),
             kind: KindKey::new(&head.kind),
             source: EventSource::of(&head.source),

@@ -184,7 +184,7 @@ impl Search<'_> {
 }
 
 /// How many of the first rows have no more than so many bytes together; one at least.
-fn within(rows: &[Row], most_bytes: usize) -> usize {
+pub(super) fn within(rows: &[Row], most_bytes: usize) -> usize {
     let mut bytes = 0_usize;
     let fits = rows.iter().take_while(|row| {
         bytes = bytes.saturating_add(row.place.len as usize);

@@ -284,7 +284,7 @@ impl Projection {
                 self.head_is_empty = event.is_none();
                 self.navigated = true;
             }
-            LogRecord::Control(Control::Forked {}) => {
+            LogRecord::Control(Control::Forked { .. }) => {
                 self.status = Status::Idle;
                 self.last_user_message_id = None;
                 self.tags = None;

@@ -86,7 +86,7 @@ pub fn config() -> Config {
 pub fn of_cluster(policy: Policy) -> Config {
     let mut config = config();
     let (root, patience) = ("/workspace".into(), Duration::from_secs(10));
-    config.control.mode = Mode::Cluster(Cluster { policy, root, patience, sandbox_storage: None });
+    config.control.mode = Mode::Cluster(Cluster { policy, root, patience });
     config
 }
 

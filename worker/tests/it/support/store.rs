@@ -1,5 +1,6 @@
 //! What a world stores in: files, or NATS behind a control plane, as in a cluster.
 
+use control::storage::Books;
 use embedded::{Fsync, Guard, Options};
 use nats::{Connection, connect};
 use ports::Ports;
@@ -30,7 +31,9 @@ pub async fn nats() -> (Ports, Ports, Store) {
     let (served, until) = (ports.clone(), stop.clone());
     tokio::spawn(async move {
         let unwatched = ports::rpc::unwatched();
-        control::storage::serve(&*storage, &served, Some(1 << 40), |_| (), unwatched, &until).await.unwrap();
+        let books = Books::new(served.kv.clone(), Some(1 << 40), |_| ());
+        let limits = control::storage::Limits::default();
+        control::storage::serve(&*storage, &served, limits, &books, unwatched, &until).await.unwrap();
     });
     let (sandbox, epoch) = (SandboxId::shared(), Epoch(1));
     let worker = connection(&server, Some(subjects::inbox(&sandbox, epoch))).await;

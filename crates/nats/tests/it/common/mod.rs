@@ -3,9 +3,11 @@
 pub mod operator;
 pub mod removing;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use control::storage::{Books, Limits};
 use futures_util::{Stream, StreamExt};
 use manyhands_nats::{Connection, Options, connect};
 use ports::Ports;
@@ -34,15 +36,30 @@ pub async fn cluster() -> (Nats, Connection) {
     (server, connection)
 }
 
-/// Answers workers until `stop`.
+/// Answers workers until `stop`. `most`: bytes that a sandbox may store.
 pub async fn serve_storage(
     control: &Connection,
-    limits: impl Into<control::storage::Limits>,
+    most: Option<u64>,
     appended: impl Fn(usize) + Send + Sync + 'static,
     stop: &CancellationToken,
 ) -> ports::Result<()> {
+    let books = Books::new(control.control().await.unwrap().kv, most, appended);
+    serve_with(control, at_once(), &books, stop).await
+}
+
+/// Nothing has to settle before it is weighed.
+pub fn at_once() -> Limits {
+    Limits { settling: Duration::ZERO, ..Limits::default() }
+}
+
+pub async fn serve_with(
+    control: &Connection,
+    limits: Limits,
+    books: &Arc<Books>,
+    stop: &CancellationToken,
+) -> ports::Result<()> {
     let (storage, ports) = (control.storage().await.unwrap(), control.control().await.unwrap());
-    control::storage::serve(&*storage, &ports, limits, appended, ports::rpc::unwatched(), stop).await
+    control::storage::serve(&*storage, &ports, limits, books, ports::rpc::unwatched(), stop).await
 }
 
 /// What a worker asks of the storage that is not ours, and what it is answered.
