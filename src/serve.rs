@@ -257,7 +257,7 @@ fn in_process(
     let observations_root = std::path::absolute(&settings.conversations_path)?;
     let project_dir = std::path::absolute(&settings.workspace_path)?;
     let state = std::path::absolute(settings.state_dir())?;
-    let (scratch, apps) = (state.join("scratch"), state.join("apps"));
+    let (scratch, apps, worktrees) = (state.join("scratch"), state.join("apps"), state.join("worktrees"));
     let max_concurrent_runs = settings.max_concurrent_runs;
     let bash_retention = settings.bash_events_retention;
     let (outbound, extensions) = (outbound.clone(), settings.extensions.clone());
@@ -278,6 +278,7 @@ fn in_process(
         outbound: outbound.clone(),
         scratch: scratch.clone(),
         apps: apps.clone(),
+        worktrees: worktrees.clone(),
         work: work.clone(),
         watch: watch.clone(),
         ..worker::Config::new(

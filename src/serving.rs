@@ -1,7 +1,8 @@
 //! What a gateway and the control plane beside it are given, from the settings.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use control::Mode;
@@ -101,7 +102,7 @@ pub fn control(
     control::Config {
         conversations_path,
         // Of this process, and not of where each worker stands.
-        worktree_root: std::path::absolute(&worktree_root).unwrap_or(worktree_root),
+        worktree_root: plain(&worktree_root).unwrap_or(worktree_root),
         mode,
         tenant_budget_usd,
         outbound,
@@ -113,6 +114,18 @@ pub fn control(
     }
 }
 
+/// The absolute path without `..`: of what workers make, only that is believed.
+fn plain(path: &Path) -> io::Result<PathBuf> {
+    let mut plain = PathBuf::new();
+    for step in std::path::absolute(path)?.components() {
+        match step {
+            Component::ParentDir => drop(plain.pop()),
+            step => plain.push(step),
+        }
+    }
+    Ok(plain)
+}
+
 /// Strangers may hold half of the connections, and one of them half of that.
 fn limits(files: Descriptors) -> gateway::config::Limits {
     let (usual, connections) = (gateway::config::Limits::default(), files.connections());
@@ -121,5 +134,22 @@ fn limits(files: Descriptors) -> gateway::config::Limits {
         strangers: usual.strangers.min((connections / 2).max(1)),
         strangers_of_a_peer: usual.strangers_of_a_peer.min((connections / 4).max(1)),
         ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_working_trees_may_be_named_from_where_the_server_stands() {
+        let stands = std::env::current_dir().unwrap();
+        for (named, meant) in [
+            ("../trees", stands.parent().unwrap().join("trees")),
+            ("./trees/a/..", stands.join("trees")),
+            ("/a/../../trees", PathBuf::from("/trees")),
+        ] {
+            assert_eq!(plain(Path::new(named)).unwrap(), meant, "{named}");
+        }
     }
 }

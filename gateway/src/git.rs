@@ -183,6 +183,7 @@ fn unexpected(answer: &GitAnswer) -> ApiError {
         GitAnswer::Prepared => "a prepared directory",
         GitAnswer::Worktree(_) => "a working tree",
         GitAnswer::Removed => "a removed working tree",
+        GitAnswer::OldWorktrees(_) => "working trees",
     };
     ApiError::internal(format!("the worker answered with {kind}"))
 }

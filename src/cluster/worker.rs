@@ -96,6 +96,7 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
         leased: true,
         command_user: spec.command_user,
         scratch: state.join("scratch"),
+        worktrees: state.join("worktrees"),
         bash_retention: spec.bash_retention.map(Duration::from_secs),
         ..worker::Config::new(
             spec.sandbox.clone(),

@@ -53,6 +53,8 @@ pub struct Config {
     pub leased: bool,
     /// A folder for programs of extensions of the user interface and what they write. It outlives the worker.
     pub apps: PathBuf,
+    /// A folder for notes of the working trees that conversations have. It outlives the worker. Nobody else's.
+    pub worktrees: PathBuf,
     /// An editor in the browser, where there may be one.
     pub editor: Option<EditorConfig>,
     /// Where skills and plugins are.
@@ -80,6 +82,7 @@ impl Config {
             max_concurrent_runs: Self::CONCURRENT_RUNS,
             scratch: observations_root.join(".scratch"),
             apps: observations_root.join(".apps"),
+            worktrees: observations_root.join(".worktrees"),
             most_commands: 1_000,
             most_shells: 1_000,
             observations_root,

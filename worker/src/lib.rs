@@ -81,6 +81,7 @@ pub async fn run(
         bash_retention: config.bash_retention,
         editor: config.editor.clone(),
         apps: config.apps.clone(),
+        worktrees: config.worktrees.clone(),
         extensions: config.extensions.clone(),
         outbound: config.outbound.clone(),
         activity: activity.clone(),

@@ -16,6 +16,8 @@ use std::sync::OnceLock;
 use rustix::fs::{AtFlags, Gid, Uid, chownat};
 use types::placement::CommandUser;
 
+use crate::folder::Folder;
+
 static USER: OnceLock<CommandUser> = OnceLock::new();
 
 /// Chooses the user. The worker needs the capabilities to change its own and files' owners.
@@ -72,12 +74,15 @@ pub fn give_path(path: &Path) -> io::Result<()> {
 /// Makes a folder and those above it that are missing, and gives the new ones to the user.
 ///
 /// # Errors
-/// As [`std::fs::create_dir_all`] and [`give_path`].
+/// As [`std::fs::create_dir_all`], and as [`Folder::make`] where any are missing.
 pub fn make_folders(path: &Path) -> io::Result<()> {
     if USER.get().is_none() {
         return std::fs::create_dir_all(path);
     }
-    let missing: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    std::fs::create_dir_all(path)?;
-    missing.into_iter().filter(|folder| !folder.as_os_str().is_empty()).try_for_each(give_path)
+    if path.is_dir() { Ok(()) } else { Folder::make(path).map(drop) }
+}
+
+/// Whom commands run as, where that is not who the worker runs as.
+pub(crate) fn user() -> Option<&'static CommandUser> {
+    USER.get()
 }

@@ -14,6 +14,7 @@ mod error;
 pub mod exit;
 pub mod extensions;
 mod file_editor;
+pub mod folder;
 pub mod hands;
 mod notes;
 mod observation;

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use types::ConversationId;
-use types::calls::Command;
 
 use crate::harness::{Server, create_body, start};
 
@@ -84,8 +83,9 @@ async fn a_child_works_in_a_working_tree_of_its_own_unless_it_is_to_share() {
     let parent = server.create_from(in_repository()).await;
     let (_, made) = start_child(&server, &parent, json!({"task": "t"})).await;
     let child = made["conversation_id"].as_str().unwrap();
-    let folder = format!("/worktrees/{child}/repository");
-    assert_eq!((&made["isolation"], &made["workspace"]), (&json!("worktree"), &json!(folder)));
+    let folder = made["workspace"].as_str().unwrap();
+    assert_eq!(made["isolation"], "worktree");
+    assert!(folder.starts_with(&format!("/worktrees/{child}-")), "{folder}");
     assert_eq!(server.worker.working_copy(id_of(child)).await.working_dir, folder);
     assert!(suffix(&server, child).await.contains(&format!("Branch: openhands/{child}")));
     let (_, made) = start_child(&server, &parent, json!({"task": "t", "isolation": "shared"})).await;
@@ -101,7 +101,8 @@ async fn a_conversation_can_be_made_in_a_working_tree_of_its_own() {
     body["worktree_options"] = json!({"base": "ref", "ref": "v1", "branch_prefix": "mine/"});
     let id = server.create_from(body.clone()).await;
     let info = server.info(&id).await;
-    assert_eq!(info["workspace"]["working_dir"], format!("/worktrees/{id}/repository"));
+    let folder = info["workspace"]["working_dir"].as_str().unwrap();
+    assert!(folder.starts_with(&format!("/worktrees/{id}-")) && folder.ends_with("/repository"), "{folder}");
     let told = suffix(&server, &id).await;
     assert!(told.contains(&format!("Branch: mine/{id}")) && told.contains("`v1`"), "{told}");
 
@@ -120,22 +121,4 @@ async fn a_conversation_can_be_made_in_a_working_tree_of_its_own() {
         let (status, refused) = server.post("/api/conversations", body.clone()).await;
         assert_eq!((status, &refused["detail"][0]["loc"]), (422, &loc), "{refused}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worktree_goes_with_its_last_conversation() {
-    let server = start().await;
-    let mut body = in_repository();
-    body["worktree"] = true.into();
-    let id = server.create_from(body).await;
-    let (status, copy) = server.post(&format!("/api/conversations/{id}/fork"), json!({})).await;
-    assert_eq!(status, 201, "{copy}");
-    let before = server.worker.git_calls();
-    assert_eq!(server.delete(&format!("/api/conversations/{id}")).await.0, 200);
-    assert_eq!(server.worker.git_calls(), before, "the copy still works there");
-    let copy = copy["id"].as_str().unwrap();
-    assert_eq!(server.delete(&format!("/api/conversations/{copy}")).await.0, 200);
-    assert_eq!(server.worker.git_calls(), before + 1);
-    let forgotten = server.worker.seen().iter().filter(|one| matches!(one, Command::Forget { .. })).count();
-    assert_eq!(forgotten, 2);
 }

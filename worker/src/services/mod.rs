@@ -69,6 +69,8 @@ pub struct ServicesConfig {
     pub editor: Option<EditorConfig>,
     /// A folder for programs of extensions and what they write. It outlives the worker.
     pub apps: PathBuf,
+    /// A folder for notes of the working trees that are made here. It outlives the worker. Nobody else's.
+    pub worktrees: PathBuf,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
     /// Says which addresses may be called, and calls them.
@@ -148,7 +150,7 @@ pub async fn serve(
     server.serve(&Address::of_worker(sandbox, incarnation), group, FILES, answer).await?;
     tracker.spawn(files.sweep(shutdown.clone()));
 
-    let git = Arc::new(git::Service::new(config.default_cwd.clone()));
+    let git = Arc::new(git::Service::new(config.default_cwd.clone(), config.worktrees.clone()));
     let (activity, aside) = (config.activity.clone(), Aside::new(GIT_CALLS));
     let answer = move |call: Call<_>| {
         let (git, aside, busy) = (Arc::clone(&git), aside.clone(), activity.call());

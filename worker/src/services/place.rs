@@ -68,6 +68,10 @@ impl FolderEntry {
     /// root of the scope, which is in no folder of it.
     pub(super) fn of(scope: &Scope, path: &Path, missing: Missing) -> Result<Option<Self>, Fault> {
         let resolved = within(scope, path)?;
+        if let Some(workspace) = scope.workspace.as_ref().filter(|_| missing == Missing::Make) {
+            // By its name: where its links lead may be nobody's to give away. The walk says what is missing then.
+            let _ = hands::make_folders(&Path::new("/").join(&workspace.root));
+        }
         let root = root(scope)?;
         let inside = resolved.strip_prefix(&root).map_err(|_| outside())?.to_owned();
         let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else {
@@ -81,9 +85,6 @@ impl FolderEntry {
 /// Opens the folder `inside` a `root` that has no symlinks.
 fn walk(root: &Path, inside: &Path, missing: Missing) -> io::Result<OwnedFd> {
     const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-    if missing == Missing::Make {
-        hands::make_folders(root)?;
-    }
     let mut folder = openat(CWD, root, FOLDER, Mode::empty())?;
     for name in inside {
         let enter = || openat(&folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());

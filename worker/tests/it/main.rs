@@ -25,6 +25,8 @@ mod services_extensions;
 mod services_files;
 mod services_git;
 mod services_git_hostile;
+mod services_git_links;
+mod services_git_makings;
 mod services_git_worktrees;
 mod services_mcp;
 mod snapshots;

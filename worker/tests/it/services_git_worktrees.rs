@@ -6,39 +6,56 @@ use std::path::Path;
 use ports::rpc::{Code, Fault};
 use types::ConversationId;
 use types::calls::{GitAnswer, GitCall};
-use types::worktree::{Worktree, WorktreeBase};
+use types::worktree::{Place, Worktree, WorktreeBase};
 
 use crate::services::World;
 
-const REPOSITORY: &str =
+pub const REPOSITORY: &str =
     "git init -q -b main repo; cd repo; mkdir sub; echo 1 > sub/a.txt; git add .; git commit -qm first";
 
-async fn add(
+pub async fn add_at(
     world: &World,
     source: &str,
-    conversation: ConversationId,
+    place: Place,
     base: WorktreeBase,
 ) -> Result<Option<Worktree>, Fault> {
     let (source, parent) = (world.text(source), world.text("trees"));
-    let branch = format!("openhands/{conversation}");
-    let call = GitCall::AddWorktree { source, parent, conversation, base, branch };
-    match world.git(call).await? {
+    let branch = format!("openhands/{}", place.conversation);
+    match world.git(GitCall::AddWorktree { source, parent, place, base, branch }).await? {
         GitAnswer::Worktree(worktree) => Ok(worktree),
         other => panic!("{other:?}"),
     }
 }
 
-async fn remove(world: &World, worktree: &Worktree) {
-    world.git(GitCall::RemoveWorktree { worktree: worktree.clone() }).await.unwrap();
+async fn add(world: &World, source: &str, base: WorktreeBase) -> Result<Option<Worktree>, Fault> {
+    add_at(world, source, Place::fresh(ConversationId::random()), base).await
+}
+
+pub async fn remove(world: &World, worktree: &Worktree) {
+    let place = worktree.place().unwrap();
+    world.git(GitCall::RemoveWorktree { place }).await.unwrap();
+}
+
+async fn old(world: &World) -> Vec<Place> {
+    match world.git(GitCall::OldWorktrees {}).await.unwrap() {
+        GitAnswer::OldWorktrees(old) => old,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How many working trees git knows of, with the first.
+pub fn known(world: &World) -> String {
+    world.sh("cd repo; git worktree list | wc -l").trim().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_working_tree_is_one_that_git_can_work_in_and_is_gone_when_it_is_removed() {
     let world = World::start().await;
     world.sh(REPOSITORY);
-    let id = ConversationId::random();
-    let made = add(&world, "repo/sub", id, WorktreeBase::DefaultBranch).await.unwrap().unwrap();
-    assert_eq!(made.root, world.text(&format!("trees/{id}/repo")));
+    let place = Place::fresh(ConversationId::random());
+    let id = place.conversation;
+    let made = add_at(&world, "repo/sub", place, WorktreeBase::DefaultBranch).await.unwrap().unwrap();
+    assert_eq!(made.root, world.text(&format!("trees/{place}/repo")));
     assert_eq!(made.folder, format!("{}/sub", made.root));
     assert_eq!((made.conversation, made.branch.clone()), (id, format!("openhands/{id}")));
     let in_it = |script: &str| world.sh(&format!("cd '{}'; {script}", made.folder));
@@ -48,8 +65,8 @@ async fn a_working_tree_is_one_that_git_can_work_in_and_is_gone_when_it_is_remov
     assert_eq!(world.sh(&format!("cd repo; git log -1 --format=%s openhands/{id}")).trim(), "second");
 
     remove(&world, &made).await;
-    assert!(!Path::new(&made.root).exists());
-    assert_eq!(world.sh("cd repo; git worktree list | wc -l").trim(), "1");
+    assert!(!world.path(&format!("trees/{place}")).exists());
+    assert_eq!(known(&world), "1");
     assert_eq!(world.sh(&format!("cd repo; git log -1 --format=%s openhands/{id}")).trim(), "second");
     remove(&world, &made).await;
     assert!(world.path("repo/sub/a.txt").exists());
@@ -61,8 +78,7 @@ async fn a_repository_without_a_commit_is_shared() {
     let world = World::start().await;
     world.sh("git init -q empty; mkdir none");
     for source in ["empty", "none", "nowhere"] {
-        let id = ConversationId::random();
-        assert_eq!(add(&world, source, id, WorktreeBase::DefaultBranch).await.unwrap(), None, "{source}");
+        assert_eq!(add(&world, source, WorktreeBase::DefaultBranch).await.unwrap(), None, "{source}");
     }
     assert!(!world.path("trees").exists());
 }
@@ -78,62 +94,107 @@ async fn a_working_tree_begins_with_the_base_that_is_wished_for() {
         (WorktreeBase::Ref("v1".to_owned()), "1"),
         (WorktreeBase::Ref("other".to_owned()), "2"),
     ] {
-        let made = add(&world, "repo", ConversationId::random(), base.clone()).await.unwrap().unwrap();
+        let made = add(&world, "repo", base.clone()).await.unwrap().unwrap();
         let found = fs::read_to_string(Path::new(&made.folder).join("sub/a.txt")).unwrap();
         assert_eq!(found.trim(), content, "{base:?}");
     }
     let unknown = WorktreeBase::Ref("nowhere".to_owned());
-    let refused = add(&world, "repo", ConversationId::random(), unknown).await.unwrap_err();
+    let refused = add(&world, "repo", unknown).await.unwrap_err();
     assert_eq!(refused.code, Code::Invalid);
 }
 
-/// A creation is repeated, and the conversation of the first one is at work.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_working_tree_that_is_there_is_not_made_anew() {
+async fn what_an_earlier_conversation_of_the_id_has_committed_stays_in_its_branch() {
     let world = World::start().await;
     world.sh(REPOSITORY);
-    let id = ConversationId::random();
-    let made = add(&world, "repo/sub", id, WorktreeBase::Head).await.unwrap().unwrap();
-    world.sh(&format!("cd '{}'; echo 2 > a.txt; git commit -qam second; echo 3 > a.txt", made.folder));
-    assert_eq!(add(&world, "repo/sub", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
-    let left = world.sh(&format!("cd '{}'; cat a.txt; git log -1 --format=%s", made.folder));
-    assert_eq!(left.trim(), "3\nsecond");
+    let (id, made_for) = (ConversationId::random(), async |id| {
+        add_at(&world, "repo", Place::fresh(id), WorktreeBase::DefaultBranch).await.unwrap().unwrap()
+    });
+    let earlier = made_for(id).await;
+    world.sh(&format!(
+        "cd '{}'; echo 2 > sub/a.txt; git commit -qam second; echo 3 > sub/b.txt",
+        earlier.root
+    ));
+    remove(&world, &earlier).await;
+    let later = made_for(id).await;
+    let seen = world.sh(&format!("cd '{}'; git log -1 --format=%s; git status --porcelain", later.root));
+    assert_eq!(seen.trim(), "first", "it begins with what was wished for");
+    assert_eq!(world.sh(&format!("cd repo; git log -1 --format=%s {}", earlier.branch)).trim(), "second");
+    assert!(later.branch.starts_with(&format!("{}-", earlier.branch)), "{}", later.branch);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_working_tree_that_is_made_from_another_one_outlives_it() {
     let world = World::start().await;
     world.sh(REPOSITORY);
-    let first = add(&world, "repo", ConversationId::random(), WorktreeBase::Head).await.unwrap().unwrap();
-    let source = format!("trees/{}/repo", first.conversation);
-    let second = add(&world, &source, ConversationId::random(), WorktreeBase::Head).await.unwrap().unwrap();
+    let first = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+    let source = format!("trees/{}/repo", first.place().unwrap());
+    let second = add(&world, &source, WorktreeBase::Head).await.unwrap().unwrap();
     remove(&world, &first).await;
     world.sh(&format!("cd '{}'; echo 2 > sub/a.txt; git commit -qam second", second.folder));
     remove(&world, &second).await;
     assert!(!Path::new(&second.root).exists());
+    assert_eq!(known(&world), "1", "git knows of none that is gone");
 }
 
 /// Git locks a working tree until it is whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_worker_has_left_is_made_anew_and_can_be_removed() {
+async fn what_a_killed_worker_has_left_can_be_removed() {
     let world = World::start().await;
     world.sh(REPOSITORY);
-    let id = ConversationId::random();
-    let made = add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
+    let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
     assert_eq!(made.folder, made.root);
-    let half = format!(
+    world.sh(&format!(
         "echo initializing > repo/.git/worktrees/repo/locked; echo half > '{0}/left.txt'
         echo 'gitdir: /tmp/gone/worktrees/repo' > '{0}/.git'",
         made.root
-    );
-    world.sh(&half);
-    assert_eq!(add(&world, "repo", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
-    assert!(!Path::new(&made.folder).join("left.txt").exists());
-    fs::remove_dir_all(&made.root).unwrap();
-    assert_eq!(add(&world, "repo", id, WorktreeBase::Head).await.unwrap().as_ref(), Some(&made));
-    world.sh(&half);
+    ));
     remove(&world, &made).await;
-    assert_eq!(world.sh("cd repo; git worktree list | wc -l").trim(), "1");
+    assert!(!Path::new(&made.root).exists());
+    assert_eq!(known(&world), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_making_that_goes_wrong_leaves_nothing_and_may_be_tried_again() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let place = Place::fresh(ConversationId::random());
+    // Git begins the branch, and then cannot write the file.
+    world.sh("cd repo; mv .git/objects/$(git rev-parse HEAD:sub/a.txt | sed 's|..|&/|') ../object");
+    let refused = add_at(&world, "repo", place, WorktreeBase::Head).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
+    assert!(!refused.public.contains('/'), "{}", refused.public);
+    assert!(!world.path(&format!("trees/{place}")).exists());
+    assert_eq!((known(&world).as_str(), world.sh("cd repo; git branch").trim()), ("1", "* main"));
+    world.sh("cd repo; git hash-object -w sub/a.txt");
+    let made = add_at(&world, "repo", place, WorktreeBase::Head).await.unwrap().unwrap();
+    assert_eq!(made.branch, format!("openhands/{}", place.conversation));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_branch_can_have_is_the_clients_mistake() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    world.sh("cd repo; git branch openhands");
+    let refused = add(&world, "repo", WorktreeBase::Head).await.unwrap_err();
+    assert_eq!(refused.code, Code::Invalid);
+    assert!(refused.public.contains("There is a branch 'openhands'"), "{}", refused.public);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_were_made_long_ago_are_told_until_they_are_removed() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let [left, fresh] = [(); 2].map(|()| Place::fresh(ConversationId::random()));
+    for place in [left, fresh] {
+        add_at(&world, "repo", place, WorktreeBase::Head).await.unwrap().unwrap();
+    }
+    assert_eq!(old(&world).await, []);
+    world.sh(&format!("touch -d '2 hours ago' ../worktrees/{left}"));
+    assert_eq!(old(&world).await, [left]);
+    world.git(GitCall::RemoveWorktree { place: left }).await.unwrap();
+    assert_eq!(old(&world).await, []);
+    assert!(!world.path(&format!("trees/{left}")).exists() && world.path(&format!("trees/{fresh}")).exists());
 }
 
 /// Whoever works in it could have others' files removed, or written.
@@ -141,17 +202,16 @@ async fn what_a_killed_worker_has_left_is_made_anew_and_can_be_removed() {
 async fn links_in_the_place_of_a_working_tree_are_not_followed() {
     let world = World::start().await;
     world.sh(REPOSITORY);
-    let id = ConversationId::random();
-    let made = add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
+    let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+    let place = made.place().unwrap();
     world.sh(&format!(
-        "mkdir -p others/repo; echo 1 > others/repo/kept; rm -r trees/{id}; ln -s ../others trees/{id}"
+        "mkdir -p others/repo; echo 1 > others/repo/kept; rm -r trees/{place}; ln -s ../others trees/{place}"
     ));
     remove(&world, &made).await;
     assert!(world.path("others/repo/kept").exists());
-    world
-        .sh(&format!("ln -s ../others trees/{id}; rm trees/.gitignore; ln -s ../elsewhere trees/.gitignore"));
-    add(&world, "repo", id, WorktreeBase::Head).await.unwrap().unwrap();
-    assert!(world.path("others/repo/kept").exists() && !world.path("elsewhere").exists());
+    world.sh("rm trees/.gitignore; ln -s ../elsewhere trees/.gitignore");
+    add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+    assert!(!world.path("elsewhere").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +224,7 @@ async fn no_hook_and_no_filter_of_a_repository_runs() {
         git config filter.evil.smudge "touch $here/ran; cat"
         git config core.fsmonitor "touch $here/ran"; rm -f $here/ran"#;
     world.sh(evil);
-    let made = add(&world, "repo", ConversationId::random(), WorktreeBase::Head).await.unwrap().unwrap();
+    let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
     remove(&world, &made).await;
     assert!(!world.path("ran").exists());
 }
@@ -175,14 +235,9 @@ async fn a_repository_does_not_take_working_trees_inside_for_its_files() {
     let world = World::start().await;
     world.sh("git init -q .; echo 1 > a; git add a; git commit -qm first");
     let (source, parent) = (world.text(""), world.text(".worktrees"));
-    let conversation = ConversationId::random();
-    let call = GitCall::AddWorktree {
-        source,
-        parent,
-        conversation,
-        base: WorktreeBase::Head,
-        branch: "b".to_owned(),
-    };
+    let place = Place::fresh(ConversationId::random());
+    let call =
+        GitCall::AddWorktree { source, parent, place, base: WorktreeBase::Head, branch: "b".to_owned() };
     world.git(call).await.unwrap();
     assert_eq!(world.sh("git status --porcelain"), "");
 }

@@ -37,8 +37,10 @@ impl Conversations {
             // Its files may be many: nobody waits until they are removed.
             true => {
                 let (conversations, entry) = (self.clone(), entry.clone());
-                conversations.leave_worktree(&entry).await;
-                conversations.leave_sandbox(entry.log.sandbox(), entry.id).await;
+                self.0.tasks.spawn_until_drain(async move {
+                    conversations.leave_worktree(&entry).await;
+                    conversations.leave_sandbox(entry.log.sandbox(), entry.id).await;
+                });
             }
             false => self.leave_sandbox(sandbox, id).await,
         }

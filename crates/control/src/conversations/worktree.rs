@@ -1,31 +1,26 @@
 //! Conversations in working trees of their own, so that they do not get into each other's way in one repository.
 //!
 //! The working tree is made before the conversation is stored: it is where the conversation works from then on, and the
-//! worker that makes it keeps nobody else waiting. It goes with the last conversation that works in it, of those that the store
-//! has when the record of this one is gone; its branch stays. One that is there already is not made anew: somebody may work in
-//! it. What a crash has left of one is.
+//! worker that makes it keeps nobody else waiting. It is made anew for every wish, in a place of its own
+//! ([`types::worktree::Place`]), so it does not matter who else makes the same conversation at the same time, or has its id
+//! later. Whoever does not store the conversation in the end has removed what he has made ([`super::left_trees`]).
 
-use std::collections::HashSet;
 use std::path::{Component, Path};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use ports::rpc::{Code, Fault};
-use ports::{Change, Error, KvEntry};
+use ports::rpc::{Fault, Reason};
 use readmodel::index::ConversationState;
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use types::buckets::CONVERSATIONS;
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::ConversationRecord;
-use types::worktree::{Worktree, WorktreeBase};
-use types::{LogId, SandboxId};
+use types::worktree::{Place, Worktree, WorktreeBase};
 
+use super::in_hand::being_made;
 use super::{Conversations, CreateOutcome};
 
-/// All files of a repository are written.
-const MAKING: Duration = Duration::from_secs(90);
-const REMOVING: Duration = Duration::from_secs(60);
+/// All files of a repository are written; longer than a worker tries.
+const MAKING: Duration = Duration::from_secs(5 * 60);
 
 /// Bytes of a path that is believed.
 const LONGEST: usize = 4_096;
@@ -57,61 +52,61 @@ impl Conversations {
     /// no conversation. `Unavailable`: it is being made by another call.
     pub async fn create_apart(
         &self,
-        mut record: ConversationRecord,
+        record: ConversationRecord,
         alone: bool,
         knows_its_id: bool,
         apart: Apart,
     ) -> Result<CreateOutcome, Fault> {
         self.0.activity.touch();
         let conversations = self.clone();
-        let creating = async move {
-            let Some(_turn) = conversations.0.in_hand.take(record.id) else {
-                return Err(Fault::new(
-                    Code::Unavailable,
-                    "This conversation is being made. Try again later.",
-                ));
-            };
-            record.sandbox = conversations.sandbox_for(&record, alone).await?;
-            let log = LogId::conversation(&record.sandbox, record.id);
-            conversations.remove_left_copy(record.id, &log).await?;
-            // One that is there works in its own by now.
-            if conversations.0.index.read(record.id).await?.is_none() {
-                conversations.set_apart(&mut record, &apart).await?;
-            }
-            let (sandbox, made) = (record.sandbox.clone(), record.worktree.clone());
-            let created = conversations.create_now(record, alone, knows_its_id).await;
-            if let (Some(made), Err(_) | Ok(CreateOutcome::Taken)) = (made, &created) {
-                conversations.remove_unused(&sandbox, made).await;
-            }
-            created
-        };
+        let creating =
+            async move { conversations.create_apart_now(record, alone, knows_its_id, &apart).await };
         self.0.tasks.spawn(creating).await.map_err(Fault::internal)?
     }
 
-    /// Whether the record of a conversation names it: what is known here lags.
-    async fn is_used(&self, worktree: &Worktree) -> ports::Result<bool> {
-        let (mut users, mut records) = (HashSet::new(), self.0.kv.scan(CONVERSATIONS));
-        while let Some(change) = records.try_next().await? {
-            match change {
-                Change::Put { key, entry } => match root_of(&entry)? {
-                    Some(root) if root == worktree.root => drop(users.insert(key)),
-                    _ => drop(users.remove(&key)),
-                },
-                Change::Deleted { key } => drop(users.remove(&key)),
-                Change::Lagged => {}
+    async fn create_apart_now(
+        &self,
+        mut record: ConversationRecord,
+        alone: bool,
+        knows_its_id: bool,
+        apart: &Apart,
+    ) -> Result<CreateOutcome, Fault> {
+        // A client that does not wait asks again: one making is enough.
+        let _turn = self.0.apart.take(record.id).ok_or_else(being_made)?;
+        // One that is there works in its own. One that is about to be gone is not there.
+        if let Some(entry) = self.get_stored(&record.tenant, record.id).await?
+            && !self.is_without_sandbox(&entry).await?
+        {
+            return self.theirs(&record.tenant, entry).await;
+        }
+        record.sandbox = self.sandbox_for(&record, alone).await?;
+        let (id, sandbox, place) = (record.id, record.sandbox.clone(), Place::fresh(record.id));
+        let created = match self.set_apart(&mut record, place, apart).await {
+            Ok(()) => self.create_now(record, alone, knows_its_id).await,
+            Err(fault) => Err(fault),
+        };
+        match &created {
+            Ok(CreateOutcome::New(_)) => self.sweep_worktrees(sandbox),
+            Ok(CreateOutcome::Existing(_) | CreateOutcome::Taken) | Err(_) => {
+                self.undo_worktree(sandbox, place, id);
             }
         }
-        Ok(!users.is_empty())
+        created
     }
 
-    async fn set_apart(&self, record: &mut ConversationRecord, apart: &Apart) -> Result<(), Fault> {
+    async fn set_apart(
+        &self,
+        record: &mut ConversationRecord,
+        place: Place,
+        apart: &Apart,
+    ) -> Result<(), Fault> {
         let source = record.workspace.working_dir.clone();
         let parent = self.placement().worktrees_of(&source).unwrap_or_else(|| self.0.worktree_root.clone());
         let branch = format!("{}{}", apart.branch_prefix, record.id);
         let call = GitCall::AddWorktree {
             source: source.clone(),
             parent: parent.to_string_lossy().into_owned(),
-            conversation: record.id,
+            place,
             base: apart.base.clone(),
             branch: branch.clone(),
         };
@@ -120,7 +115,8 @@ impl Conversations {
             return Err(Fault::internal("a worker answers a wish for a working tree with something else"));
         };
         let Some(worktree) = worktree else { return Ok(()) };
-        if worktree.conversation != record.id || worktree.branch != branch || !is_below(&parent, &worktree) {
+        let is_its_branch = worktree.branch == branch || worktree.branch == place.other_branch(&branch);
+        if !is_its_branch || !is_below(&parent, place, &worktree) {
             return Err(Fault::internal("a worker has made another working tree than was wished for"));
         }
         tell(&mut record.agent, &guidance(&source, &worktree, &apart.base));
@@ -129,57 +125,37 @@ impl Conversations {
         Ok(())
     }
 
-    /// Removes the working tree of a conversation that is deleted, unless others work in it. Where no worker is awake it stays
-    /// in the sandbox, which nobody is woken in for that.
-    pub(super) async fn leave_worktree(&self, entry: &ConversationState) {
-        let Some(worktree) = entry.record().worktree.clone() else { return };
-        // Whoever makes the conversation anew has it made for himself.
-        let Some(_turn) = self.0.in_hand.take(worktree.conversation) else { return };
-        self.remove_unused(entry.log.sandbox(), worktree).await;
-    }
-
-    async fn remove_unused(&self, sandbox: &SandboxId, worktree: Worktree) {
-        let id = worktree.conversation;
-        let removed = async {
-            if self.is_used(&worktree).await? {
-                return Ok(());
-            }
-            let call = GitCall::RemoveWorktree { worktree };
-            self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, REMOVING).await.map(drop)
-        };
-        if let Err(fault) = removed.await {
-            let fault: Fault = fault;
-            tracing::warn!(conversation.id = %id, %fault, "a working tree that nobody has stays");
+    /// Takes a new conversation back that works in the working tree of its parent where that may be gone. Whoever has deleted the
+    /// last one that worked there has either seen the record of this one, or is seen here.
+    ///
+    /// # Errors
+    /// `NotFound`: it may. Those of the store.
+    pub(super) async fn in_its_tree(
+        &self,
+        record: &ConversationRecord,
+        entry: Arc<ConversationState>,
+    ) -> Result<Arc<ConversationState>, Fault> {
+        let shared = record.worktree.as_ref().filter(|worktree| worktree.conversation != record.id);
+        let (Some(shared), Some(parent)) = (shared, record.parent_conversation_id) else { return Ok(entry) };
+        let stored = self.0.index.read(parent).await?;
+        if stored.is_some_and(|parent| parent.worktree.as_ref() == Some(shared)) {
+            return Ok(entry);
         }
+        self.0.index.withdraw(record).await?;
+        Err(Reason::Missing.into())
     }
 }
 
-/// The top of the working tree of a conversation, if it has one.
-fn root_of(record: &KvEntry) -> ports::Result<Option<String>> {
-    #[derive(Deserialize)]
-    struct Place {
-        root: String,
-    }
-    #[derive(Deserialize)]
-    struct Placed {
-        #[serde(default)]
-        worktree: Option<Place>,
-    }
-    let placed: Placed =
-        serde_json::from_slice(&record.value).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(placed.worktree.map(|place| place.root))
-}
-
-/// Whether it is where working trees of its conversation are: workers are not believed.
-fn is_below(parent: &Path, worktree: &Worktree) -> bool {
-    let Worktree { conversation, root, folder, source, .. } = worktree;
+/// Whether it is at its place: workers are not believed.
+fn is_below(parent: &Path, place: Place, worktree: &Worktree) -> bool {
+    let Worktree { conversation, root, folder, .. } = worktree;
     let is_plain = |path: &str| {
         let mut steps = Path::new(path).components();
         path.len() <= LONGEST && steps.all(|step| matches!(step, Component::RootDir | Component::Normal(_)))
     };
-    let own = parent.join(conversation.to_string());
+    let own = parent.join(place.to_string());
     let is_own = Path::new(root).parent() == Some(&own) && Path::new(folder).starts_with(root);
-    is_own && is_plain(root) && is_plain(folder) && source.len() <= LONGEST
+    is_own && *conversation == place.conversation && is_plain(root) && is_plain(folder)
 }
 
 /// What the agent is to know of where it works.
@@ -221,27 +197,29 @@ mod tests {
 
     #[test]
     fn a_working_tree_that_is_elsewhere_is_not_believed() {
-        let conversation = types::ConversationId::random();
-        let parent = Path::new("/trees");
+        let (place, parent) = (Place::fresh(types::ConversationId::random()), Path::new("/trees"));
+        let other = Place::fresh(place.conversation);
         let is_believed = |root: &str, folder: &str| {
-            let [root, folder] = [root, folder].map(|path| path.replace("ID", &conversation.to_string()));
-            let (source, branch) = ("/repo".to_owned(), "b".to_owned());
-            is_below(parent, &Worktree { conversation, source, root, folder, branch })
+            let named =
+                |path: &str| path.replace("OTHER", &other.to_string()).replace("OWN", &place.to_string());
+            let (root, folder, branch) = (named(root), named(folder), "b".to_owned());
+            is_below(parent, place, &Worktree { conversation: place.conversation, root, folder, branch })
         };
-        assert!(is_believed("/trees/ID/repo", "/trees/ID/repo"));
-        assert!(is_believed("/trees/ID/repo", "/trees/ID/repo/sub/folder"));
+        assert!(is_believed("/trees/OWN/repo", "/trees/OWN/repo"));
+        assert!(is_believed("/trees/OWN/repo", "/trees/OWN/repo/sub/folder"));
         for (root, folder) in [
             ("/trees/repo", "/trees/repo"),
-            ("/other/ID/repo", "/other/ID/repo"),
-            ("/trees/ID", "/trees/ID"),
-            ("/trees/ID/repo", "/elsewhere"),
-            ("/trees/ID/repo", "/trees/ID/repository"),
-            ("/trees/ID/repo", "/trees/ID/repo/../../../etc"),
-            ("/trees/ID/..", "/trees/ID/.."),
+            ("/trees/OTHER/repo", "/trees/OTHER/repo"),
+            ("/other/OWN/repo", "/other/OWN/repo"),
+            ("/trees/OWN", "/trees/OWN"),
+            ("/trees/OWN/repo", "/elsewhere"),
+            ("/trees/OWN/repo", "/trees/OWN/repository"),
+            ("/trees/OWN/repo", "/trees/OWN/repo/../../../etc"),
+            ("/trees/OWN/..", "/trees/OWN/.."),
         ] {
             assert!(!is_believed(root, folder), "{root} {folder}");
         }
-        assert!(!is_believed("/trees/ID/repo", &format!("/trees/ID/repo/{}", "x".repeat(LONGEST))));
+        assert!(!is_believed("/trees/OWN/repo", &format!("/trees/OWN/repo/{}", "x".repeat(LONGEST))));
     }
 
     #[test]

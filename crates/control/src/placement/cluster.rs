@@ -119,6 +119,17 @@ impl Placement for Fleet {
         Err(Error::Unavailable("the sandbox is changed too often".to_owned()))
     }
 
+    async fn unused(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()> {
+        let stored = records::sandboxes(self.kv.as_ref()).get(sandbox.as_str()).await?;
+        // Where sandboxes are named after directories it may be that of one.
+        let is_own = self.cluster.policy != Policy::Workspace
+            && stored.is_some_and(|stored| stored.value.place == id.hex());
+        if is_own {
+            self.left(sandbox, id).await?;
+        }
+        Ok(())
+    }
+
     async fn rest_empty(&self, sandbox: &SandboxId) -> ports::Result<()> {
         let seen = self.touched(sandbox);
         let quiet = self.quiet(sandbox, |lease| lease.runs == 0 && lease.idle_seconds > 0);

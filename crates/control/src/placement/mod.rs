@@ -119,6 +119,12 @@ pub trait Placement: Send + Sync {
     /// Those of the store.
     async fn left(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<bool>;
 
+    /// A conversation that a sandbox was chosen for is not made after all: one that was for it alone is given back.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn unused(&self, sandbox: &SandboxId, id: ConversationId) -> ports::Result<()>;
+
     /// Stops the worker of a sandbox that no conversation is in, once it has nothing to do.
     ///
     /// # Errors

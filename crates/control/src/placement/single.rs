@@ -62,6 +62,10 @@ impl Placement for Single {
         Ok(false)
     }
 
+    async fn unused(&self, _sandbox: &SandboxId, _id: ConversationId) -> ports::Result<()> {
+        Ok(())
+    }
+
     async fn rest_empty(&self, _sandbox: &SandboxId) -> ports::Result<()> {
         Ok(())
     }

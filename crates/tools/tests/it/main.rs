@@ -5,6 +5,7 @@ mod catalogue;
 mod cost;
 mod extensions;
 mod file_editor;
+mod folder;
 mod healing;
 mod interrupt;
 mod kept;

@@ -4,9 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Scope;
 use crate::git::{GitChange, GitCommitsPage, GitDiff};
-use crate::ids::ConversationId;
 use crate::service::{AnswerTo, OfWorker, Service};
-use crate::worktree::{Worktree, WorktreeBase};
+use crate::worktree::{Place, Worktree, WorktreeBase};
 
 /// Gateway to worker, `mh.cmd.<sandbox>.git`. Answered with [`GitAnswer`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,19 +36,22 @@ pub enum GitCall {
     Prepare {
         path: String,
     },
-    /// Makes a working tree of the repository of `source` in a folder of the conversation below `parent`, with a branch of
-    /// its own; none where there is no commit. Invalid: `base` is no commit.
+    /// Makes a working tree of the repository of `source` in a folder of its own below `parent`, with a branch of its own:
+    /// `branch`, or where there is one, [`Place::other_branch`]. None where there is no commit. Invalid: `base` is no commit,
+    /// or no branch can be called so. What goes wrong leaves nothing.
     AddWorktree {
         source: String,
         parent: String,
-        conversation: ConversationId,
+        place: Place,
         base: WorktreeBase,
         branch: String,
     },
-    /// Removes one; its branch stays.
+    /// Removes what was made there, once that is over; the branch stays.
     RemoveWorktree {
-        worktree: Worktree,
+        place: Place,
     },
+    /// The places that were made in this sandbox longer ago than any making takes.
+    OldWorktrees {},
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,7 @@ pub enum GitAnswer {
     Prepared,
     Worktree(Option<Worktree>),
     Removed,
+    OldWorktrees(Vec<Place>),
 }
 
 impl Service for GitCall {
@@ -72,6 +75,7 @@ impl Service for GitCall {
                 true
             }
             Self::Prepare { .. } | Self::AddWorktree { .. } | Self::RemoveWorktree { .. } => false,
+            Self::OldWorktrees {} => true,
         }
     }
 }

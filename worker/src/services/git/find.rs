@@ -49,6 +49,12 @@ pub(super) fn around(folder: &Path) -> io::Result<Around> {
     Ok(Around::Nothing)
 }
 
+/// What is at the folder that all working trees of a repository share, which need not be in one.
+pub(super) fn shared(common: &Path) -> Option<Tree> {
+    let folder = || common.to_owned();
+    is_git_dir(common).then(|| Tree { top: folder(), git_dir: folder(), common: folder() })
+}
+
 /// The git folder of a working tree with this top.
 fn git_dir(top: &Path) -> io::Result<Option<PathBuf>> {
     let path = top.join(".git");

@@ -5,9 +5,11 @@ mod changes;
 mod commits;
 mod diff;
 mod find;
+mod places;
 mod prepare;
 mod program;
 mod repository;
+mod turns;
 mod view;
 mod worktree;
 
@@ -20,6 +22,7 @@ use types::git::GitCommitsPage;
 
 use super::place;
 use prepare::Template;
+use worktree::{Wish, Worktrees};
 
 pub(super) use base::{Base, automatic as automatic_base, commit as commit_base};
 pub(super) use changes::NOT_INTO_SUBMODULES;
@@ -34,11 +37,14 @@ pub(super) struct Service {
     default_cwd: PathBuf,
     template: Template,
     lists: Semaphore,
+    worktrees: Worktrees,
 }
 
 impl Service {
-    pub(super) fn new(default_cwd: PathBuf) -> Self {
-        Self { default_cwd, template: Template::default(), lists: Semaphore::new(MOST_LISTS) }
+    /// `worktrees`: a folder for notes of working trees, which outlives the worker.
+    pub(super) fn new(default_cwd: PathBuf, worktrees: PathBuf) -> Self {
+        let (template, lists) = (Template::default(), Semaphore::new(MOST_LISTS));
+        Self { default_cwd, template, lists, worktrees: Worktrees::new(worktrees) }
     }
 
     /// Looks at files without regard for others: on a thread that serves nobody else (`aside`).
@@ -72,17 +78,18 @@ impl Service {
                 self.template.prepare(&path).await?;
                 Ok(GitAnswer::Prepared)
             }
-            GitCall::AddWorktree { source, parent, conversation, base, branch } => {
+            GitCall::AddWorktree { source, parent, place, base, branch } => {
                 let (source, parent) = (self.default_cwd.join(source), self.default_cwd.join(parent));
                 place::check(&source)?;
                 place::check(&parent)?;
-                let wish = worktree::Wish { source, parent, conversation, base, branch };
-                Ok(GitAnswer::Worktree(worktree::add(wish).await?))
+                let wish = Wish { source, parent, place, base, branch };
+                Ok(GitAnswer::Worktree(self.worktrees.add(wish).await?))
             }
-            GitCall::RemoveWorktree { worktree } => {
-                worktree::remove(&worktree).await?;
+            GitCall::RemoveWorktree { place } => {
+                self.worktrees.remove(place).await?;
                 Ok(GitAnswer::Removed)
             }
+            GitCall::OldWorktrees {} => Ok(GitAnswer::OldWorktrees(self.worktrees.old())),
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ports::rpc::Fault;
 use tokio::sync::OnceCell;
+use tools::folder::Folder;
 use tools::hands;
 use tools::open::{self, Symlink};
 use uuid::Uuid;
@@ -61,7 +62,8 @@ impl Template {
 /// Lets git make a repository in a temporary folder.
 async fn look_like() -> io::Result<Vec<Item>> {
     let folder = std::env::temp_dir().join(format!("manyhands-init-{}", Uuid::new_v4().simple()));
-    make_folder(&folder)?;
+    fs::create_dir(&folder)?;
+    hands::give_path(&folder)?;
     let made = Git::as_user(&folder).args(["init", "--quiet"]).output().await;
     let mut items = Vec::new();
     let read = made
@@ -99,40 +101,38 @@ fn read(root: &Path, inside: &Path, levels: usize, items: &mut Vec<Item>) -> io:
 }
 
 /// Written beside and renamed, so that nobody meets half a repository.
-fn copy(items: &[Item], folder: &Path) -> io::Result<()> {
-    let unfinished = folder.join(format!(".git-{}", Uuid::new_v4().simple()));
-    let written = write(items, &unfinished).and_then(|()| fs::rename(&unfinished, folder.join(".git")));
+fn copy(items: &[Item], at: &Path) -> io::Result<()> {
+    let folder = Folder::open(at)?;
+    let name = format!(".git-{}", Uuid::new_v4().simple());
+    let unfinished = folder.fresh(name.as_ref())?;
+    let path = folder.path().join(name);
+    let written = write(items, &unfinished).and_then(|()| fs::rename(&path, folder.path().join(".git")));
     let Err(error) = written else { return Ok(()) };
-    let _ = trees::remove(&unfinished);
+    let _ = trees::remove(&path);
     // Somebody was faster.
-    if matches!(find::around(folder), Ok(Around::Tree(_))) { Ok(()) } else { Err(error) }
+    if matches!(find::around(at), Ok(Around::Tree(_))) { Ok(()) } else { Err(error) }
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir(path)?;
-    hands::give_path(path)
-}
-
-fn write(items: &[Item], root: &Path) -> io::Result<()> {
-    make_folder(root)?;
+/// Nothing is the user's before it is whole: he could put links in the place of folders that are written to.
+fn write(items: &[Item], folder: &Folder) -> io::Result<()> {
+    let root = folder.path();
     for item in items {
         match item {
-            Item::Folder(path) => make_folder(&root.join(path))?,
+            Item::Folder(path) => fs::create_dir(root.join(path))?,
             Item::File { path, content, mode } => {
-                let path = root.join(path);
-                let mut file = open::fresh(&path, 0o666)?;
+                let mut file = open::fresh(&root.join(path), 0o666)?;
                 file.write_all(content)?;
-                hands::give(&file)?;
                 if mode & 0o111 != 0 {
                     file.set_permissions(Permissions::from_mode(*mode))?;
                 }
             }
-            Item::Link { path, target } => {
-                let path = root.join(path);
-                symlink(target, &path)?;
-                hands::give_path(&path)?;
-            }
+            Item::Link { path, target } => symlink(target, root.join(path))?,
         }
     }
-    Ok(())
+    // What is in a folder comes behind it.
+    for item in items.iter().rev() {
+        let (Item::Folder(path) | Item::File { path, .. } | Item::Link { path, .. }) = item;
+        hands::give_path(&root.join(path))?;
+    }
+    folder.give()
 }

@@ -1,4 +1,5 @@
-//! Running the git program.
+//! Running the git program, in a process group of its own: what it has started ends with it, and both before who gives it up
+//! goes on.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -7,9 +8,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ports::rpc::Fault;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
 use tools::hands;
 
 use super::super::fault::bad_request;
@@ -18,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// No answer can hold more.
 pub(crate) const LONGEST_OUTPUT: u64 = 8 * 1024 * 1024;
 const LONGEST_COMPLAINT: u64 = 8 * 1024;
+/// Programs that were killed are over at once, unless the kernel keeps them.
+const DEATH: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(5);
 
 /// Git is an ordinary program for the user's settings, and reads none of them for a repository.
 const WITHOUT_SETTINGS: [(&str, &str); 5] = [
@@ -114,7 +119,8 @@ impl Git {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .kill_on_drop(true)
+            .process_group(0);
         hands::lend(command.as_std_mut());
         Self {
             command,
@@ -164,9 +170,12 @@ impl Git {
     }
 
     /// What it printed.
-    pub(crate) async fn output(self) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn output(mut self) -> Result<Vec<u8>, Failure> {
         let (patience, shown) = (self.patience, self.shown.clone());
-        timeout(patience, self.run()).await.unwrap_or(Err(Failure::TimedOut(shown)))
+        let mut group = Group(self.command.spawn()?);
+        let done = timeout(patience, self.run(&mut group.0)).await.unwrap_or(Err(Failure::TimedOut(shown)));
+        group.end().await;
+        done
     }
 
     /// The only line that it printed; `None` if it said no without a complaint.
@@ -178,8 +187,7 @@ impl Git {
         }
     }
 
-    async fn run(mut self) -> Result<Vec<u8>, Failure> {
-        let mut child = self.command.spawn()?;
+    async fn run(self, child: &mut Child) -> Result<Vec<u8>, Failure> {
         let stdin = child.stdin.take();
         let input = self.input;
         let fed = async {
@@ -211,6 +219,37 @@ impl Git {
     }
 }
 
+/// Git and what it has started. Killed when it is dropped.
+struct Group(Child);
+
+impl Group {
+    /// Its number is nobody else's until git is reaped: `None` then.
+    fn id(&self) -> Option<Pid> {
+        self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
+    /// Kills what is left of a git that has not ended by itself. It is over when this returns.
+    async fn end(mut self) {
+        let Some(group) = self.id() else { return };
+        let _ = kill_process_group(group, Signal::KILL);
+        let over = async {
+            let _ = self.0.wait().await;
+            while test_kill_process_group(group).is_ok() {
+                sleep(STEP).await;
+            }
+        };
+        let _ = timeout(DEATH, over).await;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.id() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// Copies at most `most` bytes; for a longer output the pipe is closed.
 async fn up_to(
     pipe: Option<impl AsyncRead + Unpin>,
@@ -235,4 +274,21 @@ pub(crate) fn parts(output: &[u8]) -> Vec<String> {
 /// Such a variable would lead git elsewhere, or change what it prints.
 fn is_of_git(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"GIT_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_git_has_started_is_over_before_who_gives_it_up_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let alias = "alias.slow=!echo $$ > started; exec sleep 1000";
+        let git = Git::as_user(folder.path()).args(["-c", alias, "slow"]).patience(Duration::from_secs(2));
+        assert!(matches!(git.output().await, Err(Failure::TimedOut(_))));
+        let started = std::fs::read_to_string(folder.path().join("started")).unwrap();
+        // One that nobody has reaped yet has ended, too.
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", started.trim())).unwrap_or_default();
+        assert!(status.is_empty() || status.contains(") Z "), "{status}");
+    }
 }

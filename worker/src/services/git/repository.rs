@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::find::{self, Around};
+use super::find::{self, Around, Tree};
 use super::program::{Failure, Git};
 use super::view::View;
 
@@ -27,6 +27,21 @@ impl Repository {
             return Ok(None);
         }
         let Around::Tree(tree) = find::around(folder).map_err(Failure::Unreadable)? else { return Ok(None) };
+        Self::in_tree(folder, tree).await
+    }
+
+    /// By what all its working trees share: none of them need be there.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub(super) async fn sharing(common: &Path) -> Result<Option<Self>, Failure> {
+        match find::shared(common) {
+            Some(tree) => Self::in_tree(common, tree).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn in_tree(folder: &Path, tree: Tree) -> Result<Option<Self>, Failure> {
         let view = match View::of(tree).await {
             // There is no git here, so there are no repositories.
             Err(Failure::Unusable(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -64,14 +79,19 @@ impl Repository {
         self.view.origin.as_deref()
     }
 
-    /// Has git see its working trees, and make new ones.
+    /// What all its working trees share.
+    pub(super) fn common(&self) -> &Path {
+        self.view.common()
+    }
+
+    /// Has git see its working trees.
     pub(super) fn show_worktrees(&self) -> io::Result<()> {
         self.view.with_worktrees()
     }
 
-    /// Whether a whole working tree of it is at `root`.
-    pub(super) fn has_worktree(&self, root: &Path) -> bool {
-        self.view.has_worktree(root)
+    /// The same, and make new ones.
+    pub(super) fn take_worktrees(&self) -> io::Result<()> {
+        self.view.with_new_worktrees()
     }
 
     /// Has the new working tree at `root` know where it belongs.

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::find::Tree;
 use super::program::{Failure, Git, parts};
+use tools::folder::Folder;
 use tools::hands;
 use tools::open::{self, Symlink};
 
@@ -95,29 +96,35 @@ impl View {
         Ok(())
     }
 
-    /// Has git see the working trees of the repository, and make new ones.
+    /// Has git see the working trees of the repository.
     pub(super) fn with_worktrees(&self) -> io::Result<()> {
-        let worktrees = self.worktrees();
-        hands::make_folders(&worktrees)?;
-        match symlink(worktrees, self.folder.join(WORKTREES)) {
+        match symlink(self.worktrees(), self.folder.join(WORKTREES)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             linked => linked,
         }
     }
 
-    /// Whether there is a working tree of the repository at `root` whose link was put right.
-    pub(super) fn has_worktree(&self, root: &Path) -> bool {
-        let linked = linked(&root.join(".git")).unwrap_or_default();
-        linked.parent() == Some(&self.worktrees()) && linked.is_dir()
+    /// The same, and make new ones. The repository says where it is: others' folders are left as they are.
+    pub(super) fn with_new_worktrees(&self) -> io::Result<()> {
+        if !self.worktrees().is_dir() {
+            let common = Folder::of_user(self.common())?;
+            match common.fresh(WORKTREES.as_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?.give()?,
+            }
+        }
+        self.with_worktrees()
     }
 
     /// The link of a new working tree leads to this view, which will be gone.
     pub(super) fn put_link_right(&self, root: &Path) -> io::Result<()> {
-        let link = root.join(".git");
+        // Whoever works there may put a link to another folder in the place of this one.
+        let folder = Folder::open(root)?;
+        let link = folder.path().join(".git");
         let linked = linked(&link)?;
         let place = self.worktrees().join(linked.file_name().ok_or(io::ErrorKind::InvalidData)?);
-        // Written beside and renamed: whoever works there may put a link to another file in the place of this one.
-        let unfinished = root.join(format!(".git-{}", Uuid::new_v4().simple()));
+        // The same of a file: written beside and renamed.
+        let unfinished = folder.path().join(format!(".git-{}", Uuid::new_v4().simple()));
         let mut file = open::fresh(&unfinished, 0o644)?;
         file.write_all(format!("gitdir: {}\n", place.display()).as_bytes())?;
         hands::give(&file)?;
@@ -125,7 +132,12 @@ impl View {
     }
 
     fn worktrees(&self) -> PathBuf {
-        self.objects.with_file_name(WORKTREES)
+        self.common().join(WORKTREES)
+    }
+
+    /// What all working trees of the repository share.
+    pub(super) fn common(&self) -> &Path {
+        self.objects.parent().unwrap_or(&self.objects)
     }
 
     /// Git on this view, in a folder of the working tree.

@@ -100,6 +100,7 @@ impl World {
             bash_retention,
             editor: self.editor.clone(),
             apps: self.path("../apps"),
+            worktrees: self.path("../worktrees"),
             extensions: self.extensions(),
             outbound: Default::default(),
             activity: Default::default(),

@@ -4,6 +4,7 @@ mod bash;
 mod control_plane;
 mod conversations;
 mod files;
+mod git;
 mod script;
 
 use std::collections::HashMap;
@@ -18,10 +19,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::acp::AcpDiscovery;
-use types::calls::{AcpCall, BashCall, Command, ConversationCall, FileCall, GitAnswer, GitCall};
-use types::git::{GitChange, GitChangeStatus};
+use types::calls::{AcpCall, BashCall, Command, ConversationCall, FileCall, GitCall};
 use types::service::OfWorker;
-use types::worktree::Worktree;
+use types::worktree::Place;
 use types::{ConversationId, Epoch, SandboxId};
 
 use conversations::State;
@@ -45,6 +45,7 @@ struct Shared {
     bash_calls: AtomicUsize,
     git_calls: AtomicUsize,
     agents_asked: AtomicUsize,
+    removed: Mutex<Vec<Place>>,
     stop: CancellationToken,
 }
 
@@ -68,6 +69,7 @@ impl Worker {
             seen: Mutex::default(),
             bash_calls: AtomicUsize::default(),
             git_calls: AtomicUsize::default(),
+            removed: Mutex::default(),
             agents_asked: AtomicUsize::default(),
             stop: CancellationToken::new(),
         }));
@@ -101,7 +103,8 @@ impl Worker {
         let serving = worker.clone();
         let git = move |call: Call<GitCall>| {
             serving.0.git_calls.fetch_add(1, Ordering::Relaxed);
-            async move { git(call.body) }
+            let worker = serving.clone();
+            async move { worker.git(call.body).await }
         };
         server.serve(&worker.address(), None, LIMITS, git).await.unwrap();
         worker
@@ -148,28 +151,14 @@ impl Worker {
         self.0.git_calls.load(Ordering::Relaxed)
     }
 
+    /// The working trees that were to be removed.
+    pub fn removed(&self) -> Vec<Place> {
+        self.0.removed.lock().unwrap().clone()
+    }
+
     /// How many bash calls came.
     pub fn bash_calls(&self) -> usize {
         self.0.bash_calls.load(Ordering::Relaxed)
-    }
-}
-
-fn git(call: GitCall) -> Answer {
-    match call {
-        GitCall::Prepare { .. } => ok(GitAnswer::Prepared),
-        GitCall::Changes { path, reference, .. } => {
-            let path = format!("{path} {}", reference.unwrap_or_default());
-            ok(GitAnswer::Changes(vec![GitChange { status: GitChangeStatus::Added, path }]))
-        }
-        // There is a repository where the path says so.
-        GitCall::AddWorktree { source, parent, conversation, branch, .. } => {
-            let root = format!("{parent}/{conversation}/repository");
-            let is_there = source.starts_with("/repository");
-            let made = Worktree { conversation, folder: root.clone(), root, source, branch };
-            ok(GitAnswer::Worktree(is_there.then_some(made)))
-        }
-        GitCall::RemoveWorktree { .. } => ok(GitAnswer::Removed),
-        _ => Err(Fault::internal("secret text about the inside")),
     }
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::rpc::Code;
 use tokio::sync::Notify;
 use types::calls::Live;
+use types::worktree::Place;
 
 #[derive(Clone)]
 pub struct Script {
@@ -31,6 +33,14 @@ pub struct Script {
     pub mute: bool,
     /// Conversations do not stop writing when they are to be forgotten.
     pub clings: bool,
+    /// Each working tree is made once this is notified.
+    pub makes: Option<Arc<Notify>>,
+    /// Each is removed once this is.
+    pub removes: Option<Arc<Notify>>,
+    /// None is made.
+    pub makes_no_tree: Option<Code>,
+    /// Places of working trees that were made long ago.
+    pub old_trees: Vec<Place>,
 }
 
 impl Default for Script {
@@ -48,6 +58,10 @@ impl Default for Script {
             held: None,
             mute: false,
             clings: false,
+            makes: None,
+            removes: None,
+            makes_no_tree: None,
+            old_trees: Vec::new(),
         }
     }
 }

@@ -1,0 +1,84 @@
+//! Which places of working trees were made in this sandbox, and of which repositories: a note for each, from before it is made
+//! until it is removed. They lie where no agent writes. So whatever becomes of the folder, of the worker or of the gateway
+//! that wished for it, it is known what there is to remove.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tools::open::{self, Symlink};
+use types::worktree::Place;
+
+/// Longer than any making takes, with what waits for it.
+const OLD: Duration = Duration::from_secs(3_600);
+/// That are told at once.
+const MOST: usize = 1_000;
+const LONGEST: u64 = 64 * 1024;
+
+pub(super) struct Places {
+    /// Has the notes.
+    folder: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Note {
+    /// The folder that is the place.
+    pub(super) folder: PathBuf,
+    /// What all working trees of its repository share.
+    pub(super) repository: PathBuf,
+}
+
+impl Places {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// # Errors
+    /// `AlreadyExists`; those of the file system.
+    pub(super) fn note(&self, place: Place, note: &Note) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let mut file = open::fresh(&self.at(place), 0o600)?;
+        file.write_all(&serde_json::to_vec(note)?)
+    }
+
+    /// What was noted of it; nothing where a crash has cut that off, before anything was made.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn noted(&self, place: Place) -> io::Result<Option<Note>> {
+        match open::content(&self.at(place), Symlink::Refuse, LONGEST) {
+            Ok(note) => {
+                let note: Option<Note> = serde_json::from_slice(&note).ok();
+                Ok(note.filter(|note| note.folder.ends_with(place.to_string())))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn forget(&self, place: Place) -> io::Result<()> {
+        match fs::remove_file(self.at(place)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Those that were noted long ago.
+    pub(super) fn old(&self) -> Vec<Place> {
+        let Ok(notes) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let is_old = |path: &Path| {
+            let noted = fs::symlink_metadata(path).and_then(|note| note.modified());
+            noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age >= OLD))
+        };
+        let notes = notes.flatten().filter(|note| is_old(&note.path()));
+        notes.filter_map(|note| note.file_name().to_str()?.parse().ok()).take(MOST).collect()
+    }
+
+    fn at(&self, place: Place) -> PathBuf {
+        self.folder.join(place.to_string())
+    }
+}
