@@ -64,7 +64,7 @@ pub struct JobStatus {
 
 enum Begun {
     Needless(McpFound),
-    Pending(Pending),
+    Pending(Box<Pending>),
 }
 
 impl McpServers {
@@ -91,7 +91,7 @@ impl McpServers {
         let begun = self.begin(&request, &door.redirect, &mut state, &mut known).await;
         let mut job = Job { request, pending: None, outcome: None };
         match begun {
-            Ok(Begun::Pending(pending)) => job.pending = Some(pending),
+            Ok(Begun::Pending(pending)) => job.pending = Some(*pending),
             Ok(Begun::Needless(found)) => {
                 let found = Tried::Found { found, oauth_state: self.told(tenant, &state)? };
                 job.outcome = Some(known.hidden_in(found).shortened());
@@ -157,14 +157,15 @@ impl McpServers {
         let Place::Remote(remote) = Place::of(&request.server)? else { return Err(Error::Invalid) };
         let challenge = match self.try_logged_in(&remote, state, request, known, give_up).await {
             Ok(found) => return Ok(Begun::Needless(found)),
-            Err(Unusable { challenge: Some(challenge), .. }) => challenge,
+            Err(Unusable { challenge: Some(challenge), .. }) => *challenge,
             Err(Unusable { why, challenge: None }) => return Err(why),
         };
         let authentication = request.server.pointer("/auth/authentication").unwrap_or(&Value::Null);
         let (server, client) = (&remote.url, state.client_info.clone());
         let wish = Wish { server, authentication, known: client, challenge, redirect };
         let begun = timeout_at(give_up, oauth::begin(&self.outbound, wish)).await;
-        begun.unwrap_or(Err(Error::TooSlow(request.patience))).map(Begun::Pending)
+        let pending = begun.unwrap_or(Err(Error::TooSlow(request.patience)))?;
+        Ok(Begun::Pending(Box::new(pending)))
     }
 
     /// Changes what is kept of logins. Those that make way lose their doors.

@@ -27,7 +27,7 @@ const MOST_TEXT: usize = 1 << 20;
 pub(super) struct Unusable {
     pub why: Error,
     /// What it says of logins, where only a new one helps.
-    pub challenge: Option<Challenge>,
+    pub challenge: Option<Box<Challenge>>,
 }
 
 impl From<Error> for Unusable {
@@ -110,11 +110,11 @@ impl McpServers {
             let tried = timeout_at(give_up, asking).await;
             let challenge = match tried.unwrap_or(Err(Error::TooSlow(request.patience))) {
                 Ok(found) => return Ok(found),
-                Err(Error::Unauthorized(challenge)) => challenge,
+                Err(Error::Unauthorized(challenge)) => Box::new(challenge),
                 Err(error) => return Err(error.into()),
             };
             if !std::mem::take(&mut may_renew) {
-                let why = Error::Unauthorized(challenge.clone());
+                let why = Error::Unauthorized(*challenge.clone());
                 return Err(Unusable { why, challenge: Some(challenge) });
             }
             match refresh(&self.outbound, challenge.from, state).await {
