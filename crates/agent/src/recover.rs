@@ -56,7 +56,7 @@ fn close(agent: &mut Agent, draft: &mut Draft<'_>, outcome: &str, why: Option<&G
         agent.set_status(draft, Status::Error);
     }
     for (at, (tool, call_id)) in open.into_iter().enumerate() {
-        if why.is_some() && at > 0 && at % TOGETHER == 0 {
+        if why.is_some() && at > 0 && at.is_multiple_of(TOGETHER) {
             draft.cut();
         }
         let classification = Classification::new("internal", false, "none");
