@@ -39,7 +39,6 @@ pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(
         policy: cluster.policy,
         root: cluster.workspaces_root,
         patience: cluster.start_patience,
-        sandbox_storage: cluster.sandbox_storage,
     };
     let tasks = Tasks::until(CancellationToken::new());
     let placement = of_cluster(placing, &ports, &tasks).await;
