@@ -8,6 +8,7 @@ mod deferred;
 mod descriptors;
 mod doctor;
 mod environment;
+mod first_process;
 mod in_process;
 mod moving;
 mod observe;
@@ -77,10 +78,18 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    run(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
+    start(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
         if error.is::<BadSettings>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
     })
+}
+
+fn start(command: Command) -> anyhow::Result<ExitCode> {
+    let ended = match command {
+        Command::Serve(_) => first_process::stand_before_server()?,
+        _ => None,
+    };
+    ended.map_or_else(|| run(command), Ok)
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

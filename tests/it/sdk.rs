@@ -13,9 +13,10 @@ const SCENARIOS: &str = include_str!("../sdk/scenarios.py");
 /// Also in the scenarios.
 const SECRET: &str = "the secret of the server";
 
-async fn python() -> Vec<String> {
+/// The command of a Python that has the SDK.
+pub fn python() -> Vec<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/environment.sh");
-    let output = Command::new(script).stderr(Stdio::inherit()).output().await.unwrap();
+    let output = std::process::Command::new(script).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "no Python with the SDK");
     let command = String::from_utf8(output.stdout).unwrap();
     command.split_whitespace().map(str::to_owned).collect()
@@ -30,7 +31,7 @@ async fn passes(scenario: &str, key: Option<&str>) {
     };
     let model = Model::start(0, Vec::new()).await.unwrap();
     let work = tempfile::tempdir().unwrap();
-    let python = python().await;
+    let python = python();
     let mut command = Command::new(&python[0]);
     command
         .args(&python[1..])

@@ -4,6 +4,7 @@
 mod canaries;
 mod hostile;
 mod own_files;
+mod server_image;
 
 use testing::server::{Server, Start};
 
