@@ -25,6 +25,7 @@ mod inside;
 mod large;
 mod load;
 mod marketplaces;
+mod logs;
 mod moving;
 mod offspring;
 mod peer_flags;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use readmodel::index::{ConversationInfo, ConversationState, Index, Sort};
+use readmodel::index::{ConversationInfo, ConversationState, Cursor, Index, Sort};
 use serde::{Deserialize, Serialize};
 use types::ConversationId;
 use types::conversation::Status;
@@ -115,7 +115,7 @@ pub(super) struct Search {
 
 /// A page of the list of conversations.
 #[utoipa::path(get, path = "/api/conversations/search", tag = "Conversations",
-    params(("page_id" = Option<String>, Query, description = "The first item's id in hex"),
+    params(("page_id" = Option<String>, Query, description = "Where the page begins: what the page before it said, or the first item's id in hex"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
         ("status" = Option<Status>, Query), ("sort_order" = Option<String>, Query),
         ("include_skills" = Option<bool>, Query)),
@@ -128,7 +128,7 @@ pub(super) async fn search_conversations(
     let status = choice("status", search.status.as_deref(), &STATUSES)?;
     let sort = choice("sort_order", search.sort_order.as_deref(), &SORTS)?.unwrap_or_default();
     let limit = limit(search.limit)?;
-    let from = search.page_id.and_then(|id| Uuid::parse_str(&id).ok()).map(ConversationId);
+    let from = search.page_id.as_deref().and_then(Cursor::parse);
     let (entries, next) = reading.index.page(&caller.tenant, sort, from, status, limit);
     let detail = Detail { include_skills: search.include_skills, runtime: true };
     let mut out = Vec::with_capacity(entries.len() * 8 * 1024);
@@ -139,7 +139,7 @@ pub(super) async fn search_conversations(
         }
         reading.write_info(entry, detail, &mut out)?;
     }
-    let next = next.map_or("null".to_owned(), |id| format!("\"{}\"", id.hex()));
+    let next = next.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
     out.extend_from_slice(format!("],\"next_page_id\":{next}}}").as_bytes());
     Ok(json_bytes(StatusCode::OK, out))
 }

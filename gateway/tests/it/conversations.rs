@@ -232,7 +232,6 @@ async fn the_list_is_paged_counted_and_filtered() {
             page["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()),
         );
         let Some(next) = page["next_page_id"].as_str() else { break };
-        assert_eq!(next.len(), 32);
         path = format!("/api/conversations/search?limit=2&page_id={next}");
     }
     ids.reverse();

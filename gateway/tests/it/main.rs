@@ -37,6 +37,7 @@ mod lenient;
 mod mcp;
 mod metrics;
 mod other_agents;
+mod paging;
 mod placing;
 mod profiles;
 mod repositories;

@@ -30,3 +30,28 @@ fn every_setting_of_the_page_is_read() {
     let unread: Vec<String> = fields.into_iter().filter(|field| !is_read(field)).collect();
     assert!(unread.is_empty(), "settings that nothing reads: {unread:?}");
 }
+
+#[test]
+fn every_fault_of_the_peer_has_tests_that_are_there() {
+    let page = std::fs::read_to_string("docs/peer.md").unwrap();
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| A") || line.starts_with("| B") || line.starts_with("| C"));
+    let mut rows: Vec<(&str, &str)> = rows
+        .filter_map(|row| {
+            let mut cells = row.split('|').skip(1);
+            Some((cells.next()?.trim(), cells.nth(1)?))
+        })
+        .collect();
+    // Nothing here uses a browser that it could happen with.
+    rows.retain(|(fault, _)| *fault != "C13");
+    assert_eq!(rows.len(), 17 + 30 + 12);
+    let code: Vec<String> = sources().into_iter().map(|(_, text)| text).collect();
+    let is_there = |test: &str| code.iter().any(|text| text.contains(&format!("fn {test}(")));
+    for (fault, tests) in rows {
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{fault} has no test");
+        let missing: Vec<_> = tests.into_iter().filter(|test| !is_there(test)).collect();
+        assert!(missing.is_empty(), "{fault}: there is no test {missing:?}");
+    }
+}

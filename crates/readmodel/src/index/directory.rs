@@ -8,6 +8,7 @@ use types::conversation::Status;
 use types::{ConversationId, SandboxId, TenantId};
 
 use super::conversation::ConversationState;
+use super::cursor::Cursor;
 
 /// How a list is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,16 +170,16 @@ impl Directory {
         }
     }
 
-    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that is not there), and the id of the
-    /// one after them.
+    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that names nothing), and where those
+    /// after them begin.
     pub(super) fn page(
         &self,
         tenant: &TenantId,
         sort: Sort,
-        from: Option<ConversationId>,
+        from: Option<Cursor>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<Cursor>) {
         let Some(shelf) = self.shelves.get(tenant) else { return (Vec::new(), None) };
         let (order, descending) = match sort {
             Sort::Created => (&shelf.created, false),
@@ -186,13 +187,9 @@ impl Directory {
             Sort::Updated => (&shelf.updated, false),
             Sort::UpdatedDesc => (&shelf.updated, true),
         };
-        let of_tenant = |slot: &&Slot| slot.entry.tenant == *tenant;
-        let start = from.and_then(|id| self.slots.get(&id)).filter(of_tenant).map(|slot| {
-            let at = match sort {
-                Sort::Created | Sort::CreatedDesc => &slot.created,
-                Sort::Updated | Sort::UpdatedDesc => &slot.updated,
-            };
-            (at.clone(), slot.entry.id)
+        let start = from.and_then(|cursor| match cursor.at {
+            Some(at) => Some((at, cursor.id)),
+            None => self.place_of(tenant, sort, cursor.id),
         });
         let bound = start.map_or(Bound::Unbounded, Bound::Included);
         if descending {
@@ -202,17 +199,26 @@ impl Directory {
         }
     }
 
+    fn place_of(&self, tenant: &TenantId, sort: Sort, id: ConversationId) -> Option<Key> {
+        let slot = self.slots.get(&id).filter(|slot| slot.entry.tenant == *tenant)?;
+        let at = match sort {
+            Sort::Created | Sort::CreatedDesc => &slot.created,
+            Sort::Updated | Sort::UpdatedDesc => &slot.updated,
+        };
+        Some((at.clone(), id))
+    }
+
     fn take<'a>(
         &self,
         keys: impl Iterator<Item = &'a Key>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<Cursor>) {
         let mut matching = keys
-            .filter_map(|(_, id)| self.slots.get(id))
-            .filter(|slot| status.is_none_or(|status| slot.status == status));
-        let items = matching.by_ref().take(limit).map(|slot| slot.entry.clone()).collect();
-        (items, matching.next().map(|slot| slot.entry.id))
+            .filter_map(|key| Some((key, self.slots.get(&key.1)?)))
+            .filter(|(_, slot)| status.is_none_or(|status| slot.status == status));
+        let items = matching.by_ref().take(limit).map(|(_, slot)| slot.entry.clone()).collect();
+        (items, matching.next().map(|((at, id), _)| Cursor { id: *id, at: Some(at.clone()) }))
     }
 }
 

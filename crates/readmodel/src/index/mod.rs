@@ -40,6 +40,7 @@
 mod agent_text;
 mod behind;
 mod conversation;
+mod cursor;
 mod directory;
 mod follow;
 mod info;
@@ -62,6 +63,7 @@ use types::{ConversationId, SandboxId, Seq, TenantId};
 use agent_text::SharedTexts;
 use behind::Behind;
 pub use conversation::ConversationState;
+pub use cursor::Cursor;
 use directory::Directory;
 pub use directory::Sort;
 pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, persistence_dir};
@@ -129,17 +131,17 @@ impl Index {
         self.directory().count(tenant, status)
     }
 
-    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that is not there), and
-    /// the id of the one after them.
+    /// Up to `limit` of a tenant's conversations from `from` on (from the start, if that names nothing), and where
+    /// those after them begin.
     #[must_use]
     pub fn page(
         &self,
         tenant: &TenantId,
         sort: Sort,
-        from: Option<ConversationId>,
+        from: Option<Cursor>,
         status: Option<Status>,
         limit: usize,
-    ) -> (Vec<Arc<ConversationState>>, Option<ConversationId>) {
+    ) -> (Vec<Arc<ConversationState>>, Option<Cursor>) {
         self.directory().page(tenant, sort, from, status, limit)
     }
 
