@@ -16,6 +16,7 @@ mod bash;
 mod canvas;
 pub mod config;
 mod connections;
+mod console;
 mod conversations;
 mod cors;
 mod described;

@@ -66,7 +66,8 @@ export async function setUp() {
     fetch(new URL("/_scripts", model), {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(list),
     });
-  return { page, troubles, model, url: `http://127.0.0.1:${ui}`, folder, api, scripts, tearDown };
+  const urls = { url: `http://127.0.0.1:${ui}`, server: `http://127.0.0.1:${server}` };
+  return { page, troubles, model, ...urls, key: KEY, folder, api, scripts, tearDown };
 }
 
 // Fails in a browser that has no internet, so what comes from elsewhere is answered here, or not at all.

@@ -69,6 +69,55 @@ async fn what_is_served_has_the_peers_structure() {
     assert_eq!(served.into_iter().collect::<BTreeSet<_>>(), peer.keys().collect(), "all of it is served");
 }
 
+/// `MANYHANDS_WRITE_PAGES=1` writes the page anew.
+#[tokio::test]
+async fn the_page_of_operations_is_what_is_served() {
+    let server = Start::new(env!("CARGO_BIN_EXE_manyhands")).start();
+    let document = server.client.get_ok("/openapi.json").await;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONTRACT.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (head, _) = page.split_once(OPERATIONS).expect("a list of operations");
+    let wanted = format!("{head}{OPERATIONS}{}", operations(&document));
+    if std::env::var_os("MANYHANDS_WRITE_PAGES").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    assert_eq!(page, wanted, "MANYHANDS_WRITE_PAGES=1 writes it anew");
+}
+
+const OPERATIONS: &str = "## Operations\n";
+
+fn operations(document: &Value) -> String {
+    let peer: BTreeMap<String, Operation> = serde_json::from_str(PEER).unwrap();
+    let ours = structure(document);
+    let served = ours.keys().filter(|key| peer.contains_key(*key)).count();
+    let mut text = format!(
+        "\n{served} of the peer's {} operations are served.\n\n| operation | answers | more than the peer describes |\n\
+         | --- | --- | --- |\n",
+        peer.len()
+    );
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in METHODS.into_iter().filter(|method| item.get(method).is_some()) {
+            let method = method.to_uppercase();
+            let key = format!("{method} {}", without_names(path));
+            let answers = ours[&key].statuses.iter().cloned().collect::<Vec<_>>().join(", ");
+            let more = if peer.contains_key(&key) { more(&key) } else { "all of it".to_owned() };
+            text += &format!("| `{method} {path}` | {answers} | {more} |\n");
+        }
+    }
+    text
+}
+
+fn more(key: &str) -> String {
+    let added = ADDITIONS.iter().filter(|(operation, ..)| *operation == key);
+    let added = added.map(|(_, part, name, why)| {
+        let part = format!("{part:?}").to_lowercase();
+        format!("{part} `{name}`: {why}")
+    });
+    added.collect::<Vec<_>>().join("; ")
+}
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
 /// What `one` has of an operation and `other` has not.
 fn differences<'a>(
     key: &'a str,
@@ -91,7 +140,7 @@ fn structure(document: &Value) -> BTreeMap<String, Operation> {
     let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
     let mut operations = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in ["get", "post", "put", "patch", "delete"] {
+        for method in METHODS {
             if let Some(operation) = item.get(method) {
                 let key = format!("{} {}", method.to_uppercase(), without_names(path));
                 operations.insert(key, reduce(item, operation, &schemas));

@@ -1,9 +1,12 @@
 //! What the server says about itself.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use control::Activity;
+use http::{HeaderMap, header};
 use serde::Serialize;
 
+use crate::console;
 use crate::extract::Json;
 use crate::handles::About;
 use crate::rooms;
@@ -55,10 +58,17 @@ pub async fn get_server_info(
     Json(describe(&about, &activity))
 }
 
-/// What this server is and can do.
+/// What this server is and can do; browsers are shown the console.
 #[utoipa::path(get, path = "/", operation_id = "get_server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
-pub async fn get_root(State(about): State<About>, State(activity): State<Activity>) -> Json<ServerInfo> {
-    Json(describe(&about, &activity))
+pub async fn get_root(
+    State(about): State<About>,
+    State(activity): State<Activity>,
+    headers: HeaderMap,
+) -> Response {
+    if console::is_wanted(&headers) {
+        return console::page();
+    }
+    ([(header::VARY, "accept")], Json(describe(&about, &activity))).into_response()
 }
 
 fn describe(about: &About, activity: &Activity) -> ServerInfo {
