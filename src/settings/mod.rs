@@ -1,6 +1,8 @@
 //! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
 
 mod bearer;
+#[cfg(test)]
+mod fuzz;
 mod marketplaces;
 mod names;
 mod objects;

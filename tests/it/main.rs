@@ -24,9 +24,9 @@ mod image;
 mod inside;
 mod large;
 mod load;
-mod marketplaces;
 mod logs;
 mod moving;
+mod marketplaces;
 mod offspring;
 mod peer_flags;
 #[cfg(feature = "cluster")]

@@ -20,6 +20,8 @@
 //! Where the environment names a proxy, the proxy resolves names: it has to keep to the same rule itself.
 
 mod client;
+#[cfg(test)]
+mod fuzz;
 mod resolver;
 mod rule;
 

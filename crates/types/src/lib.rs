@@ -18,6 +18,8 @@ pub mod conversation;
 pub mod event;
 pub mod extensions;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod git;
 pub mod goal;
 mod hex;

@@ -65,6 +65,10 @@ fn decoded(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -106,5 +110,33 @@ mod tests {
         assert_eq!(without_keys("session_api_key=k;"), "");
         assert_eq!(without_keys("a=1;&b;"), "a=1;&b;");
         assert_eq!(without_keys(""), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_that_is_passed_on_leads_out_for_whoever_decodes_it(
+            parts in vec(select(&["/", ".", "..", "%2e", "%2E", "%252e", "%2f", "%5c", "\\", "a", "%", "%25", ";", "ä"][..]), 0..12),
+        ) {
+            let path = format!("/{}", parts.concat());
+            if stays(&path) {
+                let mut given = path.into_bytes();
+                for _ in 0..4 {
+                    let text = String::from_utf8_lossy(&given).into_owned();
+                    let url = reqwest::Url::parse(&format!("http://host/base{text}")).unwrap();
+                    prop_assert!(url.path().starts_with("/base/"), "{text} leads to {url}");
+                    given = decoded(&given);
+                }
+            }
+        }
+
+        #[test]
+        fn no_key_goes_on_however_it_is_spelled(
+            before in "[a-z=&]{0,8}",
+            name in select(&["session_api_key", "X-Session-API-Key", "authorization", "Session%5fapi_key", "%73ession_api_key"][..]),
+            after in "[a-z=&]{0,8}",
+        ) {
+            let kept = without_keys(&format!("{before}&{name}=SECRET&{after}"));
+            prop_assert!(!kept.contains("SECRET"), "{}", kept);
+        }
     }
 }

@@ -102,3 +102,52 @@ fn algorithm(signature: Signature) -> Algorithm {
         Signature::Rs256 => Algorithm::RS256,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const SECRET: &str = "a secret of an issuer that is long enough";
+
+    fn bearer() -> Bearer {
+        let config = config::Bearer {
+            keys: BearerKeys::Secrets(vec![SECRET.into()]),
+            issuer: "issuer".to_owned(),
+            audience: "audience".to_owned(),
+            leeway: Duration::ZERO,
+        };
+        Bearer::open(&config).unwrap()
+    }
+
+    fn token() -> String {
+        let claims = json!({"exp": 4_000_000_000_u64, "iss": "issuer", "aud": "audience", "tenant": "a", "scope": "read"});
+        encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_in_which_anything_was_changed_is_none(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let (bearer, token) = (bearer(), token());
+            prop_assert!(bearer.caller(&token).is_some());
+            let mut changed = token.clone().into_bytes();
+            let at = at.index(changed.len());
+            if cut {
+                changed.truncate(at);
+            } else {
+                changed[at] = byte;
+            }
+            let changed = String::from_utf8_lossy(&changed).into_owned();
+            prop_assert_eq!(bearer.caller(&changed).is_some(), changed == token, "{}", changed);
+        }
+
+        #[test]
+        fn no_text_is_a_token(text in any::<String>(), parts in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,50}") {
+            prop_assert!(bearer().caller(&text).is_none());
+            prop_assert!(bearer().caller(&parts).is_none());
+        }
+    }
+}

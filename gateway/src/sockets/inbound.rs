@@ -154,6 +154,9 @@ fn content(fields: &mut Map<String, Value>) -> Result<Vec<Content>, Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -179,5 +182,26 @@ mod tests {
         let message =
             message(r#"{"role":"user","content":"hi","run":true}"#).unwrap_or_else(|_| panic!("refused"));
         assert_eq!(message.content, [Content::text("hi")]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_frame_is_a_message_of_a_user_or_is_refused_without_repeating_it(
+            role in select(&["\"user\"", "\"assistant\"", "\"secret-role\"", "null", "7", "{}"][..]),
+            content in select(&[
+                "\"secret\"", "[]", "[{\"type\":\"text\",\"text\":\"secret\"}]", "[{\"type\":\"secret\"}]", "[\"secret\"]", "{\"secret\":1}",
+                "[{\"type\":\"image\",\"image_urls\":[\"secret\"]}]", "1e400",
+            ][..]),
+            more in "[,}\\]a-z\":]{0,6}",
+            text in any::<String>(),
+        ) {
+            for frame in [format!("{{\"role\":{role},\"content\":{content}{more}}}"), text] {
+                let _ = is_late_auth(&frame);
+                match message(&frame) {
+                    Ok(message) => prop_assert_eq!(message.role, Role::User),
+                    Err(complaint) => prop_assert!(!complaint.detail.contains("secret"), "{}", complaint.detail),
+                }
+            }
+        }
     }
 }

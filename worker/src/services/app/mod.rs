@@ -27,6 +27,8 @@ mod bounds;
 mod download;
 mod entries;
 mod folders;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod listener;
 mod logs;

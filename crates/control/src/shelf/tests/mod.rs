@@ -1,6 +1,7 @@
 //! Shelves on real stores, with a toy document.
 
 mod changing;
+mod merging;
 mod sealing;
 
 use std::path::Path;
