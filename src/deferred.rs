@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use child_environment::{Rule, Verdict};
 use gateway::dormant::{Asked, InitRequest, Waiting};
 use secrecy::SecretString;
@@ -52,6 +52,10 @@ pub fn run(options: Options, boot: Settings, source: Source, own: Environment) -
 async fn wait(options: Options, boot: Settings, source: Source, own: Environment) -> anyhow::Result<()> {
     let files = Descriptors::raise();
     let address = serving::address(&options, &boot).await?;
+    ensure!(
+        options.static_dir.is_none(),
+        "--static-dir goes with a server that has its settings from the start"
+    );
     let stop = stop_on_signal()?;
     let checked = gateway::check(until_told(&boot, files)?)?;
     drop(boot);

@@ -1,6 +1,7 @@
 //! `manyhands serve`: gateway, supervisor and worker in one process, on files and channels.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,12 @@ pub struct Options {
     /// Listen beyond loopback without any session key: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
+    /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console
+    #[arg(long, value_name = "DIR")]
+    pub static_dir: Option<PathBuf>,
+    /// Give that page the session key: for browsers of this machine, on loopback alone
+    #[arg(long, requires = "static_dir")]
+    pub static_with_key: bool,
     #[command(flatten)]
     pub peer: PeerFlags,
 }
@@ -99,9 +106,10 @@ pub fn to_its_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::
     served.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(options: Options, settings: Settings) -> anyhow::Result<()> {
+async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
     let address = serving::address(&options, &settings).await?;
+    settings.site.ui = serving::ui(&options, &settings, address.ip())?;
     let stop = stop_on_signal()?;
     let prepared = Prepared::of(settings, files).await?;
     let listener = listen(address).await?;

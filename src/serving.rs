@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use control::Mode;
+use gateway::config::Ui;
 use outbound::Outbound;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -42,6 +43,23 @@ pub fn check_reach(ip: IpAddr, options: &Options, is_open: bool) -> anyhow::Resu
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );
     Ok(())
+}
+
+/// The user interface that is shown from the server's own origin.
+///
+/// # Errors
+/// A sentence, where there is none, or its page would give the key to others than browsers of this machine.
+pub fn ui(options: &Options, settings: &Settings, ip: IpAddr) -> anyhow::Result<Option<Ui>> {
+    let Some(folder) = &options.static_dir else { return Ok(None) };
+    let folder = std::path::absolute(folder)?;
+    let first = folder.join("index.html");
+    ensure!(first.is_file(), "--static-dir has no page to show: {} is no file", first.display());
+    ensure!(
+        !options.static_with_key || ip.is_loopback(),
+        "--static-with-key gives the session key to whoever loads the page: it goes with a loopback --host alone"
+    );
+    let key = settings.session_api_keys.first().filter(|_| options.static_with_key).cloned();
+    Ok(Some(Ui { folder, key }))
 }
 
 /// Where the key is that a machine makes for itself.

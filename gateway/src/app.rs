@@ -36,6 +36,7 @@ use crate::ingress::Ingress;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
 use crate::reading::Reading;
+use crate::ui::Ui;
 
 /// All handles. Cheap to clone.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ pub(crate) struct Handles {
     pub tasks: Tasks,
     pub workers: Workers,
     pub activity: Activity,
+    pub ui: Ui,
 }
 
 impl App {
@@ -136,14 +138,15 @@ impl App {
             activity,
             commands,
             conversations,
-            gate,
             json_limit,
             ingress,
             offer,
             reading,
             rooms,
             tasks,
+            ui: Ui::new(config.site.ui, &gate.auth),
             workers,
+            gate,
         }))
     }
 }
@@ -194,6 +197,7 @@ handles! {
     Sockets = sockets,
     Tasks = tasks,
     TenantSecrets = rooms.secrets,
+    Ui = ui,
     Workers = workers,
     Workspaces = rooms.workspaces,
 }

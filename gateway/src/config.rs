@@ -60,6 +60,16 @@ pub struct Site {
     pub runtime_idle_timeout_seconds: Option<f64>,
     pub build_git_sha: String,
     pub build_git_ref: String,
+    /// Shown in place of the console.
+    pub ui: Option<Ui>,
+}
+
+/// A user interface that is shown from the server's own origin.
+#[derive(Clone)]
+pub struct Ui {
+    pub folder: PathBuf,
+    /// Given to its first page, for browsers of this machine.
+    pub key: Option<SecretString>,
 }
 
 /// Whether a text is an http or https URL with a host, and with nothing else but a port.

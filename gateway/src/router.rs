@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::described::{Described, Routes};
 use crate::error::ApiError;
 use crate::front::Front;
+use crate::ui::Ui;
 use crate::{
     App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, rooms, session,
     sockets, workspace,
@@ -22,8 +23,11 @@ pub fn build(app: &App) -> Router {
     routes
         .merge(docs::routes(described))
         .route_layer(from_fn(measure::note_route))
-        .fallback(move |State(front): State<Front>, request: Request| async move {
-            no_route(&front, &known, &request)
+        .fallback(move |State(front): State<Front>, State(ui): State<Ui>, request: Request| async move {
+            match ui.answer(request.method(), request.uri().path(), request.headers()).await {
+                Some(page) => page,
+                None => no_route(&front, &known, &request),
+            }
         })
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(app.clone())

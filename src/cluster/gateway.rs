@@ -78,8 +78,9 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let metrics = Metrics::of_gateway();
     let vault = Arc::new(serving::vault(&secret_key, settings));
     let workspace_path = cluster.workspaces_root.join("project");
-    let config =
+    let mut config =
         serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path, false);
+    config.site.ui = serving::ui(options, settings, address.ip())?;
     let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     let mode = Mode::Cluster(Cluster {
         policy: cluster.policy,

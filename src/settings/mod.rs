@@ -166,6 +166,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         web_url: source.text("web_url")?.as_deref().and_then(shown_at),
         runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
         build_git_sha: build("OPENHANDS_BUILD_GIT_SHA"),
+        ui: None,
         build_git_ref: build("OPENHANDS_BUILD_GIT_REF"),
     })
 }

@@ -10,6 +10,7 @@ use crate::console;
 use crate::extract::Json;
 use crate::handles::About;
 use crate::rooms;
+use crate::ui::Ui;
 
 /// The version of the API that is spoken here; clients compare it.
 pub(crate) const API_LEVEL: &str = "1.58.2";
@@ -58,15 +59,16 @@ pub async fn get_server_info(
     Json(describe(&about, &activity))
 }
 
-/// What this server is and can do; browsers are shown the console.
+/// What this server is and can do; browsers are shown the console, or the interface that the operator has named.
 #[utoipa::path(get, path = "/", operation_id = "get_server_info", tag = "Server Details", security(()), responses((status = 200, body = ServerInfo)))]
 pub async fn get_root(
     State(about): State<About>,
     State(activity): State<Activity>,
+    State(ui): State<Ui>,
     headers: HeaderMap,
 ) -> Response {
     if console::is_wanted(&headers) {
-        return console::page();
+        return ui.first_page(&headers).await.unwrap_or_else(console::page);
     }
     ([(header::VARY, "accept")], Json(describe(&about, &activity))).into_response()
 }

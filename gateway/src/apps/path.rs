@@ -1,5 +1,7 @@
 //! What of a path goes on to a program.
 
+use crate::percent::decoded;
+
 /// Between its slashes a path may be encoded again and again; each round makes it shorter.
 const MOST_ROUNDS: usize = 64;
 
@@ -41,26 +43,6 @@ pub(super) fn without_keys(query: &str) -> String {
         true => kept,
         false => kept.trim_end_matches(ENDS).to_owned(),
     }
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let pair =
-            after.get(..2).and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-        match pair.filter(|_| byte == b'%') {
-            Some(value) => {
-                decoded.push(value);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]

@@ -52,5 +52,6 @@ mod sweep;
 mod tenants;
 mod trees;
 mod trees_placed;
+mod ui;
 mod unheard;
 mod workspaces;

@@ -1,0 +1,117 @@
+//! A user interface in a folder, shown from the server's own origin.
+
+use std::path::Path;
+
+use gateway::config::Ui;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+
+use crate::harness::{KEY, Server, start_with};
+
+const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+fn build(folder: &Path) {
+    std::fs::create_dir_all(folder.join("build/assets")).unwrap();
+    std::fs::write(folder.join("build/index.html"), "<html><head><title>UI</title></head></html>").unwrap();
+    std::fs::write(folder.join("build/assets/a.js"), "a()").unwrap();
+    std::fs::write(folder.join("secret.txt"), "not of the interface").unwrap();
+    std::os::unix::fs::symlink(folder.join("secret.txt"), folder.join("build/link.txt")).unwrap();
+}
+
+async fn shown(folder: &Path, gives_key: bool, is_keyed: bool) -> Server {
+    build(folder);
+    let ui = Ui { folder: folder.join("build"), key: gives_key.then(|| KEY.into()) };
+    start_with(|config| {
+        config.site.ui = Some(ui);
+        if is_keyed {
+            config.keys = vault::Keys::new(&[KEY.into()]);
+        }
+    })
+    .await
+}
+
+async fn page(server: &Server, path: &str, headers: &[(&'static str, &str)]) -> (u16, HeaderMap, String) {
+    let named =
+        headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
+    let headers: HeaderMap =
+        [("accept".parse().unwrap(), HeaderValue::from_static(HTML))].into_iter().chain(named).collect();
+    let answer = server.request(Method::GET, path).headers(headers).send().await.unwrap();
+    (answer.status().as_u16(), answer.headers().clone(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_shown_and_what_is_no_file_and_no_route_is_the_first_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), false, true).await;
+    let (status, headers, text) = page(&server, "/assets/a.js", &[]).await;
+    assert_eq!(
+        (status, text.as_str(), &headers["x-content-type-options"]),
+        (200, "a()", &HeaderValue::from_static("nosniff"))
+    );
+    assert!(headers["content-type"].to_str().unwrap().contains("javascript"));
+    let tag = headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(page(&server, "/assets/a.js", &[("if-none-match", &tag)]).await.0, 304);
+    for path in ["/", "/conversations/1", "/settings"] {
+        assert!(page(&server, path, &[]).await.2.contains("<title>UI</title>"), "{path}");
+    }
+    for path in ["/assets/b.js", "/api/nothing", "/v1/nothing", "/sockets/nothing"] {
+        assert_eq!(page(&server, path, &[]).await.0, 404, "{path}");
+    }
+    let (_, info): (u16, serde_json::Value) = server.get("/").await;
+    assert_eq!(info["version"], "1.58.2", "clients of the API are told what the server is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_outside_of_the_folder_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), false, false).await;
+    for path in [
+        "/link.txt",
+        "/..%2fsecret.txt",
+        "/%2e%2e/secret.txt",
+        "/assets/..%2F..%2Fsecret.txt",
+        "/a%00.txt",
+        "/%5c..%5csecret.txt",
+    ] {
+        let (status, _, text) = page(&server, path, &[]).await;
+        assert!(status == 404 && !text.contains("not of the interface"), "{path}: {status} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_is_given_to_who_goes_to_the_page_and_to_nothing_that_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), true, true).await;
+    let visit = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let (_, headers, text) = page(&server, "/", &visit).await;
+    assert!(
+        text.contains(&format!(
+            "<head><script>window.__AGENT_CANVAS_SESSION_API_KEY__=\"{KEY}\"</script><title>"
+        )),
+        "{text}"
+    );
+    assert_eq!(headers["cache-control"], "no-store");
+    for others in [
+        &[("origin", "http://localhost:3000")][..],
+        &[("sec-fetch-mode", "cors")],
+        &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+        &[("x-forwarded-for", "203.0.113.7")],
+        &[("host", "rebound.example")],
+    ] {
+        for path in ["/", "/index.html", "/settings"] {
+            let (_, _, text) = page(&server, path, others).await;
+            assert!(!text.contains(KEY), "{path} {others:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_given_the_key_is_asked_for_it_where_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), false, true).await;
+    assert!(page(&server, "/", &[]).await.2.contains("__AGENT_CANVAS_AUTH_REQUIRED__=true"));
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), false, false).await;
+    let (_, _, text) = page(&server, "/", &[]).await;
+    assert!(text.contains("__AGENT_CANVAS_SESSION_API_KEY__") && !text.contains("AUTH_REQUIRED"), "{text}");
+}
