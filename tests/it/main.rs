@@ -25,8 +25,8 @@ mod inside;
 mod large;
 mod load;
 mod logs;
-mod moving;
 mod marketplaces;
+mod moving;
 mod offspring;
 mod peer_flags;
 #[cfg(feature = "cluster")]

@@ -33,7 +33,7 @@ where
     About: FromRef<S>,
     Activity: FromRef<S>,
 {
-    Router::new().route("/", get(info::get_root)).route("/server_info", get(info::get_server_info))
+    Router::new().route("/", get(info::get_server_info)).route("/server_info", get(info::get_server_info))
 }
 
 /// Behind the key.
