@@ -35,11 +35,8 @@ pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(
     let connection = super::connect(&cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;
-    let placing = Placing {
-        policy: cluster.policy,
-        root: cluster.workspaces_root,
-        patience: cluster.start_patience,
-    };
+    let placing =
+        Placing { policy: cluster.policy, root: cluster.workspaces_root, patience: cluster.start_patience };
     let tasks = Tasks::until(CancellationToken::new());
     let placement = of_cluster(placing, &ports, &tasks).await;
     let placement = placement.context("the stored conversations cannot be read")?;

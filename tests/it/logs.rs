@@ -33,10 +33,7 @@ async fn a_key_in_an_address_is_in_no_log() {
     let client = Client::new(&url, Some(KEY));
     assert_eq!(client.printed(None, "echo works").await, "works\n");
     let stranger = Client::new(&url, None);
-    assert_eq!(
-        stranger.get(&format!("/api/bash/bash_events/search?session_api_key={WRONG}")).await.status,
-        401
-    );
+    assert_eq!(stranger.get(&format!("/api/bash/bash_events/search?session_api_key={WRONG}")).await.0, 401);
     server.end(Signal::TERM, Duration::from_secs(20));
 
     let log = logged();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gateway::config::Ui;
+use manyhands_gateway::config::Ui;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 

@@ -34,7 +34,7 @@ fn any_path() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn any_piece() -> impl Strategy<Value = Piece> {
-    let kind = prop::sample::select(&b"0\05123467LKgxSVZ"[..]);
+    let kind = prop::sample::select(&b"\x005123467LKgxSVZ0"[..]);
     let size = prop::option::weighted(0.1, any::<u64>());
     (any_path(), any_path(), kind, any::<u32>(), vec(any::<u8>(), 0..600), size)
         .prop_map(|(path, link, kind, mode, data, size)| Piece { path, link, kind, mode, data, size })
@@ -92,6 +92,7 @@ proptest! {
         let bounds = Bounds {
             bytes: 1 << 20,
             entries: 100,
+            path_bytes: 1 << 16,
             until: Instant::now() + Duration::from_secs(60),
             ended: CancellationToken::new(),
         };
