@@ -107,6 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the store.
+    #[cfg_attr(not(feature = "cluster"), expect(unused_variables, reason = "files stay by themselves"))]
     pub async fn keep(&self, record: &ConversationRecord) -> ports::Result<bool> {
         match &self.kind {
             Kind::Files(_) => Ok(true),
