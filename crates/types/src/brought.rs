@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::conversation::Status;
 use crate::stats::Stats;
+use crate::status::Status;
 
 /// The last record of a log that was brought here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

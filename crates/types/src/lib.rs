@@ -35,6 +35,7 @@ pub mod policy;
 pub mod secrets;
 pub mod service;
 pub mod stats;
+mod status;
 pub mod subjects;
 pub mod time;
 pub mod tool;

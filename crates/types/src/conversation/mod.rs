@@ -21,20 +21,7 @@ use crate::secrets::SecretSource;
 use crate::stats::Stats;
 use crate::worktree::Worktree;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    #[default]
-    Idle,
-    Running,
-    Paused,
-    WaitingForConfirmation,
-    Finished,
-    Error,
-    Stuck,
-    Deleting,
-}
+pub use crate::status::Status;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -101,7 +101,7 @@ proptest! {
         let mut beside: Vec<_> = std::fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         beside.sort();
         prop_assert_eq!(beside, ["canary", "folder", "packed"]);
-        prop_assert_eq!(std::fs::read_to_string(&canary).unwrap(), "untouched");
+        prop_assert_eq!(std::io::read_to_string(File::open(&canary).unwrap()).unwrap(), "untouched");
         // Whatever modes it has, it can be removed again.
         trees::remove(&folder).unwrap();
     }
