@@ -49,9 +49,6 @@ pub struct Options {
     /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console
     #[arg(long, value_name = "DIR")]
     pub static_dir: Option<PathBuf>,
-    /// Give that page the session key: for browsers of this machine, on loopback alone
-    #[arg(long, requires = "static_dir")]
-    pub static_with_key: bool,
     #[command(flatten)]
     pub peer: PeerFlags,
 }
@@ -109,7 +106,7 @@ pub fn to_its_end(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::
 async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
     let address = serving::address(&options, &settings).await?;
-    settings.site.ui = serving::ui(&options, &settings, address.ip())?;
+    settings.site.ui = serving::ui(&options)?;
     let stop = stop_on_signal()?;
     let prepared = Prepared::of(settings, files).await?;
     let listener = listen(address).await?;

@@ -48,18 +48,13 @@ pub fn check_reach(ip: IpAddr, options: &Options, is_open: bool) -> anyhow::Resu
 /// The user interface that is shown from the server's own origin.
 ///
 /// # Errors
-/// A sentence, where there is none, or its page would give the key to others than browsers of this machine.
-pub fn ui(options: &Options, settings: &Settings, ip: IpAddr) -> anyhow::Result<Option<Ui>> {
+/// A sentence, where there is none.
+pub fn ui(options: &Options) -> anyhow::Result<Option<Ui>> {
     let Some(folder) = &options.static_dir else { return Ok(None) };
     let folder = std::path::absolute(folder)?;
     let first = folder.join("index.html");
     ensure!(first.is_file(), "--static-dir has no page to show: {} is no file", first.display());
-    ensure!(
-        !options.static_with_key || ip.is_loopback(),
-        "--static-with-key gives the session key to whoever loads the page: it goes with a loopback --host alone"
-    );
-    let key = settings.session_api_keys.first().filter(|_| options.static_with_key).cloned();
-    Ok(Some(Ui { folder, key }))
+    Ok(Some(Ui { folder }))
 }
 
 /// Where the key is that a machine makes for itself.

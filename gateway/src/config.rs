@@ -68,8 +68,6 @@ pub struct Site {
 #[derive(Clone)]
 pub struct Ui {
     pub folder: PathBuf,
-    /// Given to its first page, for browsers of this machine.
-    pub key: Option<SecretString>,
 }
 
 /// Whether a text is an http or https URL with a host, and with nothing else but a port.

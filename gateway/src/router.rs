@@ -24,10 +24,11 @@ pub fn build(app: &App) -> Router {
         .merge(docs::routes(described))
         .route_layer(from_fn(measure::note_route))
         .fallback(move |State(front): State<Front>, State(ui): State<Ui>, request: Request| async move {
-            match ui.answer(request.method(), request.uri().path(), request.headers()).await {
-                Some(page) => page,
-                None => no_route(&front, &known, &request),
+            let answer = no_route(&front, &known, &request);
+            if answer.status() != StatusCode::NOT_FOUND {
+                return answer;
             }
+            ui.answer(request.method(), request.uri().path(), request.headers()).await.unwrap_or(answer)
         })
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(app.clone())

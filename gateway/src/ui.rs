@@ -2,23 +2,19 @@
 //! with a second server and a proxy. Whatever is no file and no route of the API is its first page, which finds its way
 //! by the path.
 //!
-//! The first page may be given the session key (`--static-with-key`), as the launcher of Agent Canvas does, so that
-//! nobody has to paste it. It is given to who goes to the page by a loopback name, and not to what fetches it: pages of other
-//! origins on this machine may call the API, and must not read the key from there. Who else can load the page, as other
-//! users of the machine can, has the key; so it is given only where that was asked for, on loopback.
+//! The first page is not given the session key: programs of agents on this machine can load it as well. It asks for it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use crate::auth::Auth;
 use crate::error::ApiError;
-use crate::{config, cors, etag, percent};
+use crate::{config, etag, percent};
 
 /// What is never a page of it.
 const OURS: [&str; 5] = ["/api", "/v1", "/sockets", "/app-backends", "/metrics"];
@@ -37,14 +33,12 @@ pub struct Ui(Option<Arc<Inner>>);
 
 struct Inner {
     folder: PathBuf,
-    key: Option<SecretString>,
     is_open: bool,
 }
 
 impl Ui {
     pub fn new(config: Option<config::Ui>, auth: &Auth) -> Self {
-        let inner =
-            |config: config::Ui| Inner { folder: config.folder, key: config.key, is_open: auth.is_open() };
+        let inner = |config: config::Ui| Inner { folder: config.folder, is_open: auth.is_open() };
         Self(config.map(inner).map(Arc::new))
     }
 
@@ -94,18 +88,16 @@ impl Inner {
         };
         let kind = mime_guess::from_path(file).first_or_octet_stream().to_string();
         let is_first = file.file_name().is_some_and(|name| name == FIRST_PAGE);
-        let text = if is_first { self.introduced(text, headers) } else { text };
+        let text = if is_first { self.introduced(text) } else { text };
         let tag = format!("\"{}\"", types::hex(&Sha256::digest(&text)));
-        let has_key = is_first && self.key.is_some();
-        let keep = if has_key { "no-store" } else { "no-cache" };
         let common = [
-            (header::CACHE_CONTROL, keep),
+            (header::CACHE_CONTROL, "no-cache"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
             (header::REFERRER_POLICY, "same-origin"),
-            (header::VARY, "accept, sec-fetch-mode, sec-fetch-dest"),
+            (header::VARY, "accept"),
         ];
-        let is_known = !has_key && etag::is_known(headers, &tag) == Some(true);
+        let is_known = etag::is_known(headers, &tag) == Some(true);
         let own = [(header::CONTENT_TYPE, kind), (header::ETAG, tag)];
         if is_known {
             (StatusCode::NOT_MODIFIED, common, own).into_response()
@@ -115,14 +107,10 @@ impl Inner {
     }
 
     /// The first page with what it is to know, ahead of its own scripts.
-    fn introduced(&self, page: Vec<u8>, headers: &HeaderMap) -> Vec<u8> {
-        let known = match &self.key {
-            Some(key) if is_visit(headers) => Some(key.expose_secret()),
-            _ => self.is_open.then_some(NO_KEY_IS_NEEDED),
-        };
-        let words = match known {
-            Some(key) => format!("window.__AGENT_CANVAS_SESSION_API_KEY__={}", in_script(key)),
-            None => "window.__AGENT_CANVAS_AUTH_REQUIRED__=true".to_owned(),
+    fn introduced(&self, page: Vec<u8>) -> Vec<u8> {
+        let words = match self.is_open {
+            true => format!("window.__AGENT_CANVAS_SESSION_API_KEY__=\"{NO_KEY_IS_NEEDED}\""),
+            false => "window.__AGENT_CANVAS_AUTH_REQUIRED__=true".to_owned(),
         };
         let Ok(page) = String::from_utf8(page) else { return Vec::new() };
         let script = format!("<script>{words}</script>");
@@ -131,30 +119,6 @@ impl Inner {
             None => (script + &page).into_bytes(),
         }
     }
-}
-
-/// A text of JavaScript that ends no script, whatever is in it.
-fn in_script(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('<', "\\u003c")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-}
-
-/// A browser on this machine goes to the page, rather than that a script reads it or another page shows it.
-fn is_visit(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(cors::without_port);
-    let is_local = matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"));
-    let says = |name: &str, wanted: &[u8]| text(name).is_none_or(|said| said == wanted);
-    let is_forwarded =
-        headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || name == header::FORWARDED);
-    is_local
-        && !is_forwarded
-        && text("origin").is_none()
-        && says("sec-fetch-mode", b"navigate")
-        && says("sec-fetch-dest", b"document")
 }
 
 /// Whether a path that is no file is one that the interface knows itself: its last part has no ending.
@@ -188,11 +152,6 @@ fn unreadable(error: &io::Error) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_ends_no_script() {
-        assert_eq!(in_script("</script>\"'\\"), r#""\u003c/script>\"'\\""#);
-    }
 
     #[test]
     fn a_page_is_told_from_a_file_that_is_not_there() {

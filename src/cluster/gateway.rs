@@ -80,7 +80,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let workspace_path = cluster.workspaces_root.join("project");
     let mut config =
         serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path, false);
-    config.site.ui = serving::ui(options, settings, address.ip())?;
+    config.site.ui = serving::ui(options)?;
     let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     let mode = Mode::Cluster(Cluster {
         policy: cluster.policy,

@@ -5,6 +5,7 @@ const byId = (id) => document.getElementById(id);
 const STATUSES = ["idle", "running", "paused", "waiting_for_confirmation", "finished", "error", "stuck"];
 const PAGE = 50;
 const REFRESH = 5000;
+const MOST_LINES = 5000;
 
 let key = sessionStorage.getItem("manyhands-key") || "";
 let conversations = new Map();
@@ -208,13 +209,17 @@ class Conversation {
       if (event.kind === "ConversationStateUpdateEvent" && event.key === "execution_status") this.about().catch(told);
       this.plot();
     });
-    this.socket.addEventListener("close", () => {
+    this.socket.addEventListener("close", (event) => {
+      if (event.code === 4001) told(new Refused("a key is needed"));
+      // That conversation is gone, or the key is.
+      if ([4001, 4004].includes(event.code)) return;
       if (!this.over) setTimeout(() => this.over || this.follow(), 1000 + Math.random() * 2000);
     });
   }
 
   take(event) {
-    if (!event.id || this.seen.has(event.id)) return null;
+    // What is not stored has no place among the others.
+    if (!event.id || event.kind === "StreamingDeltaEvent" || event.key === "full_state" || this.seen.has(event.id)) return null;
     this.seen.add(event.id);
     if (event.timestamp > (this.last ?? "")) this.last = event.timestamp;
     const at = moment(event.timestamp).getTime();
@@ -290,7 +295,6 @@ function told_of(event) {
     case "AgentErrorEvent": case "ConversationErrorEvent": return ["bad", event.code ? "error " + event.code : "error", prose(event.error ?? event.detail ?? "")];
     case "PauseEvent": return ["", "paused"];
     case "Condensation": return ["", "history condensed", event.summary ? prose(event.summary) : null];
-    case "StreamingDeltaEvent": return ["", ""];
     default: return ["", event.kind ?? "event", make("details", {}, make("summary", { textContent: "show" }), pre(JSON.stringify(event, null, 1)))];
   }
 }
@@ -322,7 +326,10 @@ function diff(before, after) {
   const lines = [...old.slice(Math.max(0, start - 3), start).map((line) => [" ", line]), ...changes(old.slice(start, old.length - end), now.slice(start, now.length - end)),
     ...(end ? old.slice(old.length - end, old.length - end + 3) : []).map((line) => [" ", line])];
   const classes = { "+": "added", "-": "removed", " ": "soft" };
-  return make("pre", {}, ...lines.map(([mark, line]) => make("span", { className: classes[mark], textContent: mark + line + "\n" })));
+  const shown = make("pre");
+  for (const [mark, line] of lines.slice(0, MOST_LINES)) shown.append(make("span", { className: classes[mark], textContent: mark + line + "\n" }));
+  if (lines.length > MOST_LINES) shown.append(`… ${lines.length - MOST_LINES} more lines`);
+  return shown;
 }
 
 function changes(old, now) {
@@ -392,10 +399,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 byId("ask").addEventListener("close", () => {
-  key = byId("secret").value;
-  sessionStorage.setItem("manyhands-key", key);
+  const given = byId("secret").value;
   byId("secret").value = "";
-  refresh().then(() => open?.begin().catch(told));
+  // Escape closes it as well.
+  if (!given) return;
+  key = given;
+  sessionStorage.setItem("manyhands-key", key);
+  refresh().then(() => open && choose(open.id).catch(told));
 });
 byId("key").addEventListener("click", () => byId("ask").showModal());
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
