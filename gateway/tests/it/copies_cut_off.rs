@@ -43,8 +43,15 @@ async fn what_a_killed_server_has_left_of_a_copy_goes_with_the_next_start() {
     let events = vec![agent_message("first")];
     server.worker.append_events(id_of(&kept), events, 1).await;
     cut_off(&server).await;
+    // A copy that was finished is the history of a conversation, whose record may be brought back.
+    let mark: bytes::Bytes = r#"{"control":{"type":"forked"}}"#.into();
+    let event = json!({"n": 0, "event": agent_message("of the source")}).to_string();
+    let whole = "00000000-0000-4000-8000-000000000001";
+    let records = vec![mark.clone(), event.into(), mark];
+    server.ports.log.append(&log_of(whole), Seq::ZERO, records).await.unwrap();
     let server = server.restart().await;
     until(async || server.ports.log.tail(&log_of(COPY)).await.unwrap() == Seq::ZERO).await;
+    assert_eq!(server.ports.log.tail(&log_of(whole)).await.unwrap(), Seq(3));
     assert!(server.ports.log.tail(&log_of(&kept)).await.unwrap() > Seq::ZERO);
 }
 

@@ -26,6 +26,9 @@ use super::Conversations;
 const REMOVING: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
+/// Of those that a worker calls old, at a time.
+const MOST: usize = 1_000;
+
 impl Conversations {
     /// Removes the working tree of a conversation that is deleted, unless others work in it. Where no worker is awake it stays
     /// in the sandbox for now, which nobody is woken in for that.
@@ -62,7 +65,7 @@ impl Conversations {
         let (GitAnswer::OldWorktrees(old), _) = asked.await? else {
             return Err(Fault::internal("a worker answers with something else than old working trees"));
         };
-        let mut old: HashSet<Place> = old.into_iter().collect();
+        let mut old: HashSet<Place> = old.into_iter().take(MOST).collect();
         // Most are: that is known without asking the store.
         for entry in self.0.index.in_sandbox(sandbox) {
             if let Some(place) = entry.record().worktree.as_ref().and_then(Worktree::place) {
@@ -113,10 +116,12 @@ impl Conversations {
         let (mut users, mut records) = (HashMap::new(), self.0.kv.scan(CONVERSATIONS));
         while let Some(change) = records.try_next().await? {
             match change {
-                Change::Put { key, entry } => match place_of(&entry).filter(|place| places.contains(place)) {
-                    Some(place) => drop(users.insert(key, place)),
-                    None => drop(users.remove(&key)),
-                },
+                Change::Put { key, entry } => {
+                    match place_of(&entry)?.filter(|place| places.contains(place)) {
+                        Some(place) => drop(users.insert(key, place)),
+                        None => drop(users.remove(&key)),
+                    }
+                }
                 Change::Deleted { key } => drop(users.remove(&key)),
                 Change::Lagged => {}
             }
@@ -126,12 +131,17 @@ impl Conversations {
     }
 }
 
-/// Where the conversation of a stored record works, if it has a working tree. Nobody works by a record that cannot be read.
-fn place_of(record: &KvEntry) -> Option<Place> {
+/// Where the conversation of a stored record works, if it has a working tree. Nobody works by a record that is damaged.
+///
+/// # Errors
+/// Where it says so in words of another release: then nobody knows.
+fn place_of(record: &KvEntry) -> Result<Option<Place>, Fault> {
     #[derive(Deserialize)]
     struct Placed {
         #[serde(default)]
-        worktree: Option<Worktree>,
+        worktree: serde_json::Value,
     }
-    serde_json::from_slice::<Placed>(&record.value).ok()?.worktree?.place()
+    let Ok(Placed { worktree }) = serde_json::from_slice::<Placed>(&record.value) else { return Ok(None) };
+    let worktree: Option<Worktree> = serde_json::from_value(worktree).map_err(Fault::internal)?;
+    Ok(worktree.as_ref().and_then(Worktree::place))
 }
