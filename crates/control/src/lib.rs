@@ -44,7 +44,6 @@ use readmodel::bashlog::Tails;
 use readmodel::history::History;
 use readmodel::index::Index;
 use tokio_util::sync::CancellationToken;
-use types::SandboxId;
 use vault::Vault;
 
 pub use activity::Activity;
@@ -161,8 +160,6 @@ impl Control {
         if is_cluster {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);
-        } else {
-            tasks.spawn_until_drain(conversations.clone().remove_left_copies(SandboxId::shared()));
         }
         Ok(Self {
             tasks: tasks.clone(),

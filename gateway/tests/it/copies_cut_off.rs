@@ -10,9 +10,9 @@ use types::Seq;
 use types::buckets::IDEMPOTENCY;
 use types::time::{millis, unix_ms};
 
-use crate::copies::{COPY, count, id_of, log_of, with_the_id_of_the_copy};
+use crate::copies::{COPY, count, log_of, with_the_id_of_the_copy};
 use crate::harness::events::agent_message;
-use crate::harness::{Server, cluster, start, status_and_json, until};
+use crate::harness::{Server, cluster, start, status_and_json};
 
 /// As a server that was killed over a copy leaves it.
 async fn cut_off(server: &Server) {
@@ -34,25 +34,6 @@ async fn a_copy_that_was_cut_off_is_in_nobodys_way() {
     cut_off(&server).await;
     let (status, _) = server.post("/api/conversations", with_the_id_of_the_copy()).await;
     assert_eq!((status, count(&server, COPY).await), (201, 0));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_server_has_left_of_a_copy_goes_with_the_next_start() {
-    let server = start().await;
-    let kept = server.create().await;
-    let events = vec![agent_message("first")];
-    server.worker.append_events(id_of(&kept), events, 1).await;
-    cut_off(&server).await;
-    // A copy that was finished is the history of a conversation, whose record may be brought back.
-    let mark: bytes::Bytes = r#"{"control":{"type":"forked"}}"#.into();
-    let event = json!({"n": 0, "event": agent_message("of the source")}).to_string();
-    let whole = "00000000-0000-4000-8000-000000000001";
-    let records = vec![mark.clone(), event.into(), mark];
-    server.ports.log.append(&log_of(whole), Seq::ZERO, records).await.unwrap();
-    let server = server.restart().await;
-    until(async || server.ports.log.tail(&log_of(COPY)).await.unwrap() == Seq::ZERO).await;
-    assert_eq!(server.ports.log.tail(&log_of(whole)).await.unwrap(), Seq(3));
-    assert!(server.ports.log.tail(&log_of(&kept)).await.unwrap() > Seq::ZERO);
 }
 
 /// A cluster in which a copy was begun so long ago, by a gateway that has died since.

@@ -27,7 +27,7 @@ use tokio::time::{sleep, timeout};
 use types::event::Head;
 use types::log::{Control, LogRecord};
 use types::time::unix_ms;
-use types::{ConversationId, Epoch, LogId, SandboxId, Seq, announced};
+use types::{ConversationId, Epoch, LogId, Seq, announced};
 
 use super::Conversations;
 use crate::placement::Creation;
@@ -130,43 +130,6 @@ impl Conversations {
             self.0.log.remove(log, extent).await?;
         }
         Ok(())
-    }
-
-    /// Removes what an earlier process that was alone has left of its copies. A whole one stays: it is the history of a
-    /// conversation whose record was lost, or is brought back later.
-    pub(crate) async fn remove_left_copies(self, sandbox: SandboxId) {
-        let logs = match self.0.log.conversation_logs(&sandbox).await {
-            Ok(logs) => logs,
-            Err(error) => return tracing::warn!(%error, "copies that were cut off are left for now"),
-        };
-        for id in logs.into_iter().filter(|id| self.0.index.any(*id).is_none()) {
-            let Some(_turn) = self.0.in_hand.take(id) else { continue };
-            let log = LogId::conversation(&sandbox, id);
-            let removed = async {
-                match self.is_whole_copy(&log).await? {
-                    true => Ok(()),
-                    false => self.remove_left_copy(id, &log).await,
-                }
-            };
-            if let Err(error) = removed.await {
-                tracing::warn!(conversation.id = %id, %error, "a copy that was cut off is left for now");
-            }
-        }
-    }
-
-    /// Whether there is a second mark behind the first.
-    async fn is_whole_copy(&self, log: &LogId) -> Result<bool> {
-        if !self.is_copy(log).await? {
-            return Ok(false);
-        }
-        let mut pages = Pages::new(self.0.log.as_ref(), log, Seq(1), PAGE);
-        while let Some(page) = pages.next().await? {
-            if page.iter().any(|record| LogRecord::is_control(&record.payload) && Mark::of(record).is_some())
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Removes what was copied, unless a conversation has it.

@@ -1,7 +1,7 @@
 //! Archives of any content: what is unpacked stays in its folder, and is files and folders alone.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,7 @@ proptest! {
         let mut beside: Vec<_> = std::fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         beside.sort();
         prop_assert_eq!(beside, ["canary", "folder", "packed"]);
-        prop_assert_eq!(std::io::read_to_string(File::open(&canary).unwrap()).unwrap(), "untouched");
+        prop_assert_eq!(std::io::read_to_string(File::open(&canary).unwrap().take(64)).unwrap(), "untouched");
         // Whatever modes it has, it can be removed again.
         trees::remove(&folder).unwrap();
     }
