@@ -4,6 +4,7 @@ use serde_json::json;
 use testing::eventually;
 use testing::history::{Tally, id_of};
 use testing::model::Model;
+use testing::process::is_alive;
 use testing::random::Random;
 use testing::script::{Script, Turn};
 use testing::server::{Server, Start};
@@ -121,10 +122,6 @@ async fn a_command_has_one_end_and_nothing_of_it_runs_whenever_the_server_is_kil
         let pid = items[0]["stdout"].as_str().and_then(|text| text.lines().next()).unwrap_or("none");
         assert!(server.is_in_containers() || !is_alive(pid), "{items:?}");
     }
-}
-
-fn is_alive(pid: &str) -> bool {
-    pid.parse().is_ok_and(testing::process::is_alive)
 }
 
 /// The ids of the stored events that the socket brought, until it has brought `enough` observations.

@@ -1,5 +1,6 @@
 //! Processes that a test starts, kills, stops and counts.
 
+use std::fmt::Display;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -67,9 +68,12 @@ pub fn children_of(parent: u32) -> Vec<u32> {
     children.filter(|pid| is_alive(*pid)).collect()
 }
 
-/// Whether there is such a process that has not ended.
+/// Whether there is such a process that has not ended. One whose first thread alone has ended still is: nobody who waits
+/// for it is told before its last thread.
 #[must_use]
-pub fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+pub fn is_alive(pid: impl Display) -> bool {
+    let process = format!("/proc/{}", pid.to_string().trim());
+    let Ok(stat) = std::fs::read_to_string(format!("{process}/stat")) else { return false };
+    let threads = std::fs::read_dir(format!("{process}/task")).map_or(0, Iterator::count);
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| threads > 1 || !rest.starts_with(['Z', 'X']))
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::services::is_alive;
 use crate::support::faulty::{Faults, Faulty};
 use crate::support::{PATIENCE, World, finish, terminal, until};
 use bytes::Bytes;
 use ports::rpc::{self, Address, Code};
+use testing::process::is_alive;
 use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::log::LogRecord;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use testing::eventually;
+use testing::process::is_alive;
 use tokio::time::timeout;
 use types::acp::{AcpDiscovery, AcpFile, AcpProgram};
 use types::calls::AcpCall;
@@ -43,11 +44,6 @@ async fn ask(world: &World, program: AcpProgram, timeout_ms: u64) -> AcpDiscover
     world.call(&AcpCall::Models { program, timeout_ms }, Bytes::new()).await.unwrap().0
 }
 
-fn is_there(pid: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    status.is_ok_and(|status| !status.contains(") Z "))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_is_started_aside_logged_in_to_and_thrown_away() {
     let world = World::start().await;
@@ -71,7 +67,7 @@ async fn an_agent_is_started_aside_logged_in_to_and_thrown_away() {
     let folder = noted.lines().next().unwrap();
     assert!(!std::path::Path::new(folder).exists(), "{folder} is left");
     let pid = std::fs::read_to_string(format!("{note}.pid")).unwrap();
-    assert!(!is_there(&pid), "it is over before the answer");
+    assert!(!is_alive(&pid), "it is over before the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +124,7 @@ async fn what_a_program_has_started_is_over_before_the_answer_though_it_has_ende
     let error = ask(&world, shell(script, &[("NOTE", &note)]), 10_000).await.error.unwrap();
     assert_eq!(error.code, "ACPInitError");
     let started = std::fs::read_to_string(&note).unwrap();
-    assert!(!is_there(&started), "{started} goes on");
+    assert!(!is_alive(&started), "{started} goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +140,7 @@ async fn nothing_is_left_of_an_agent_that_has_failed() {
         let folder = std::fs::read_to_string(&note).unwrap();
         assert!(!std::path::Path::new(folder.trim()).exists(), "{then}: {folder} is left");
         let pid = std::fs::read_to_string(format!("{note}.pid")).unwrap();
-        assert!(!is_there(&pid), "{then}: {pid} goes on");
+        assert!(!is_alive(&pid), "{then}: {pid} goes on");
     }
 }
 
@@ -158,7 +154,7 @@ async fn what_an_agent_of_a_killed_worker_has_left_ends_with_the_next_one() {
         while [ ! -s \"$NOTE\" ]; do sleep 0.01; done";
     ask(&world, shell(leaving, &[("NOTE", &note)]), 10_000).await;
     let left = std::fs::read_to_string(&note).unwrap();
-    assert!(is_there(&left), "{left}");
+    assert!(is_alive(&left), "{left}");
     world.restart().await;
-    eventually("it ends", async || (!is_there(&left)).then_some(())).await;
+    eventually("it ends", async || (!is_alive(&left)).then_some(())).await;
 }

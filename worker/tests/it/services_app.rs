@@ -14,6 +14,7 @@ use ports::rpc::{Code, Fault};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use testing::eventually;
+use testing::process::is_alive;
 use tokio::time::timeout;
 use types::app::{App, AppArtifact, AppBackend, AppHealth, AppLogs, AppPhase, AppState};
 use types::calls::{AppAnswer, AppCall};
@@ -138,11 +139,6 @@ fn note(world: &World) -> Value {
     serde_json::from_slice(&std::fs::read(data(world).join("note")).unwrap()).unwrap()
 }
 
-pub fn is_there(pid: u64) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    status.is_ok_and(|status| !status.contains(") Z "))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_is_prepared_started_and_stopped() {
     let world = World::start().await;
@@ -164,7 +160,7 @@ async fn a_program_is_prepared_started_and_stopped() {
     ask(&world, AppCall::Stop { name: "my-app".to_owned() }).await.unwrap();
     let stopped = state(&world, status(&app)).await;
     assert_eq!((stopped.state, stopped.pid, stopped.port), (AppPhase::Stopped, None, None));
-    assert!(!is_there(ready.pid.unwrap().into()));
+    assert!(!is_alive(ready.pid.unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,7 +219,7 @@ async fn a_program_that_does_not_get_ready_can_be_stopped() {
     };
     let (told, pid) = tokio::join!(state(&world, start(&silent, "r1")), stopping);
     assert_eq!((told.state, told.detail), (AppPhase::Stopped, None));
-    assert!(!is_there(pid.into()));
+    assert!(!is_alive(pid));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,13 +255,13 @@ async fn what_a_backend_started_ends_with_it() {
     let app = serving(&world);
     started(&world, &app).await;
     let helper = note(&world)["helper"].as_u64().unwrap();
-    assert!(is_there(helper));
+    assert!(is_alive(helper));
     ask(&world, AppCall::Stop { name: "my-app".to_owned() }).await.unwrap();
-    assert!(!is_there(helper));
+    assert!(!is_alive(helper));
     let ready = started(&world, &app).await;
     let helper = note(&world)["helper"].as_u64().unwrap();
     world.stop().await;
-    assert!(!is_there(helper) && !is_there(ready.pid.unwrap().into()), "the worker has ended");
+    assert!(!is_alive(helper) && !is_alive(ready.pid.unwrap()), "the worker has ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -417,7 +413,7 @@ async fn while_an_artifact_is_fetched_its_program_can_be_seen_and_stopped() {
         assert_eq!(endpoint, AppAnswer::Endpoint(ready.port));
         assert_eq!(state(&world, status(&app)).await.state, AppPhase::Ready);
         ask(&world, AppCall::Stop { name: "my-app".to_owned() }).await.unwrap();
-        assert!(!is_there(ready.pid.unwrap().into()));
+        assert!(!is_alive(ready.pid.unwrap()));
         let running = ask(&world, AppCall::Running {}).await.unwrap();
         assert_eq!(running, AppAnswer::Running(false), "to be made ready is not to run");
         world.stop().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use testing::eventually;
+use testing::process::is_alive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use types::app::{App, AppPhase};
@@ -12,7 +13,7 @@ use types::calls::{AppAnswer, AppCall};
 
 use crate::services::World;
 use crate::services_app::{
-    app, ask, checksum, fetched, is_there, packed, prepare, refusal, serving, start, started, state, status,
+    app, ask, checksum, fetched, packed, prepare, refusal, serving, start, started, state, status,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +103,7 @@ async fn no_start_wins_against_the_end_of_its_extension() {
     };
     let (told, pid) = tokio::join!(state(&world, start(&silent, "r1")), forgetting);
     assert_eq!((told.state, told.prepared_revision), (AppPhase::Stopped, None));
-    assert!(!is_there(pid.into()));
+    assert!(!is_alive(pid));
     assert_eq!(refusal(&world, start(&silent, "r1")).await, "backend revision must be prepared before start");
 }
 
@@ -144,7 +145,7 @@ async fn what_a_killed_worker_has_left_ends_when_the_next_one_begins_though_nobo
         .unwrap();
     world.restart().await;
     let pid = u64::from(left.id());
-    eventually("it ends", async || (!is_there(pid)).then_some(())).await;
+    eventually("it ends", async || (!is_alive(pid)).then_some(())).await;
     left.wait().unwrap();
     world.stop().await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ports::rpc::Code;
 use testing::eventually;
+use testing::process::is_alive;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -11,9 +12,7 @@ use types::app::{App, AppPhase};
 use types::calls::{AppAnswer, AppCall};
 
 use crate::services::World;
-use crate::services_app::{
-    app, ask, data, is_there, packed, prepare, serving, start, started, state, status,
-};
+use crate::services_app::{app, ask, data, packed, prepare, serving, start, started, state, status};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_that_have_ended_keep_no_place() {
@@ -23,7 +22,7 @@ async fn programs_that_have_ended_keep_no_place() {
     let kill = async |pid: Option<u32>| {
         let pid = pid.unwrap();
         world.sh(&format!("kill -KILL {pid}"));
-        eventually("it ends", async || (!is_there(pid.into())).then_some(())).await;
+        eventually("it ends", async || (!is_alive(pid)).then_some(())).await;
     };
     for number in 0..8 {
         let ready = started(&world, &numbered(number)).await;

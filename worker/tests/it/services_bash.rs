@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::services::{World, eventually, is_alive};
+use crate::services::{World, eventually};
 use crate::support::faulty::{Faults, Faulty};
 use ports::rpc::{Code, Fault, Reason};
+use testing::process::is_alive;
 use types::bash::{BashCommand, BashEvent, BashOutput, ExecuteBashRequest};
 use types::calls::{BashCall, BashCleared, BashStarted, Scope, ScopedWorkspace};
 use types::time::utc_ago;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, EventLog, Extent, Record, Result};
+use testing::process::is_alive;
 use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::Scope;
 use types::time::utc_ago;
 use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 
-use crate::services::{World, eventually, is_alive};
+use crate::services::{World, eventually};
 use crate::support::faulty::{Faults, Faulty};
 
 const ID: &str = "5a502812f4634d7eafd6bc0b11d74ecf";

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use bytes::Bytes;
 use testing::eventually;
+use testing::process::is_alive;
 use types::calls::{EditorCall, EditorState};
 
 use crate::services::World;
@@ -27,11 +28,6 @@ async fn ask(world: &World, call: EditorCall) -> EditorState {
 
 fn noted(world: &World, name: &str) -> String {
     std::fs::read_to_string(world.path("..").join(name)).unwrap_or_default()
-}
-
-fn is_there(pid: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    status.is_ok_and(|status| !status.contains(") Z "))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,9 +63,9 @@ async fn what_an_editor_has_started_ends_with_the_worker() {
     let world = World::with_editor(EDITOR).await;
     ask(&world, EditorCall::Start {}).await;
     let helper = noted(&world, "helper");
-    assert!(is_there(&helper), "{helper}");
+    assert!(is_alive(&helper), "{helper}");
     world.stop().await;
-    eventually("the helper ends", async || (!is_there(&helper)).then_some(())).await;
+    eventually("the helper ends", async || (!is_alive(&helper)).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,10 +100,10 @@ async fn what_the_editor_of_a_killed_worker_has_left_ends_with_the_next_one() {
     let is_on_its_own = async || (std::fs::read_to_string(&comm).ok()? == "sleep\n").then_some(());
     eventually("it is on its own", is_on_its_own).await;
     world.stop().await;
-    assert!(is_there(&helper), "{helper}");
+    assert!(is_alive(&helper), "{helper}");
     (world.shutdown, world.tracker) = Default::default();
     world.serve(None).await;
-    eventually("the helper ends", async || (!is_there(&helper)).then_some(())).await;
+    eventually("the helper ends", async || (!is_alive(&helper)).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +120,7 @@ async fn what_an_editor_has_started_ends_with_it_though_its_mark_is_gone() {
     let world = World::with_editor(&EDITOR.replace("sleep 1000 &", "env -i sleep 1000 &")).await;
     ask(&world, EditorCall::Start {}).await;
     let helper = noted(&world, "helper");
-    assert!(is_there(&helper), "{helper}");
+    assert!(is_alive(&helper), "{helper}");
     world.stop().await;
-    assert!(!is_there(&helper), "{helper}");
+    assert!(!is_alive(&helper), "{helper}");
 }

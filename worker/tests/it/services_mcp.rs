@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::Map;
 use testing::eventually;
+use testing::process::is_alive;
 use types::calls::{McpCall, McpProbed};
 use types::mcp::{McpFailureKind, McpProgram, ToolCall, ToolResult};
 
@@ -42,11 +43,6 @@ async fn probe(world: &World, program: McpProgram, tool: Option<&str>, timeout_m
     world.call(&McpCall::Probe { program, tool_call, timeout_ms }, Bytes::new()).await.unwrap().0
 }
 
-fn is_there(pid: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    status.is_ok_and(|status| !status.contains(") Z "))
-}
-
 /// What the server has noted of itself, and who its helper is.
 fn noted(world: &World) -> (String, String) {
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
@@ -67,7 +63,7 @@ async fn a_program_is_asked_for_its_tools_where_commands_run() {
     let expected = format!(" {} k none", folder.trim_end_matches('/'));
     assert!(note.trim_end().ends_with(&expected), "{note} is not {expected}");
     let pid = note.split(' ').next().unwrap();
-    assert!(!is_there(pid) && !is_there(&helper), "it is over before the answer");
+    assert!(!is_alive(pid) && !is_alive(&helper), "it is over before the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +76,7 @@ async fn an_mcp_server_that_hangs_is_told_and_ended() {
     assert_eq!(failure.kind, McpFailureKind::Timeout);
     assert_eq!(failure.error, "The server did not list its tools within 1.0 seconds.");
     let (pid, helper) = noted(&world);
-    assert!(!is_there(&pid) && !is_there(&helper), "it is over before the answer");
+    assert!(!is_alive(&pid) && !is_alive(&helper), "it is over before the answer");
     let hangs = shell(SERVER, &[("NOTE", &note)]);
     let McpProbed::Found(found) = probe(&world, hangs, Some("hang"), 2_000).await else {
         panic!("not found")
@@ -96,7 +92,7 @@ async fn what_a_program_has_left_ends_though_it_has_ended_itself_and_its_mark_is
     let leaving = shell("env -i sleep 1000 > /dev/null & echo $! > \"$NOTE\"; exit 0", &[("NOTE", &note)]);
     let McpProbed::Failed(failure) = probe(&world, leaving, None, 10_000).await else { panic!("found") };
     assert_eq!(failure.error, "The server closed the connection.");
-    assert!(!is_there(&std::fs::read_to_string(&note).unwrap()), "it is over before the answer");
+    assert!(!is_alive(&std::fs::read_to_string(&note).unwrap()), "it is over before the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +130,7 @@ async fn a_trial_ends_with_the_worker() {
         pid
     };
     let (_, pid) = tokio::join!(trial, stopping);
-    assert!(!is_there(&pid));
+    assert!(!is_alive(&pid));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +143,7 @@ async fn what_a_trial_of_a_killed_worker_has_left_ends_with_the_next_one() {
         while [ ! -s \"$NOTE\" ]; do sleep 0.01; done";
     probe(&world, shell(leaving, &[("NOTE", &note)]), None, 10_000).await;
     let left = std::fs::read_to_string(&note).unwrap();
-    assert!(is_there(&left), "{left}");
+    assert!(is_alive(&left), "{left}");
     world.restart().await;
-    eventually("it ends", async || (!is_there(&left)).then_some(())).await;
+    eventually("it ends", async || (!is_alive(&left)).then_some(())).await;
 }

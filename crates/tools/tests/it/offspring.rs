@@ -6,6 +6,7 @@ use std::time::Duration;
 use manyhands_tools::{Catalogue, ToolContext, ToolSet};
 use serde_json::json;
 use tempfile::TempDir;
+use testing::process::is_alive;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::Toolbox as _;
@@ -41,12 +42,6 @@ impl Bench {
         }
         panic!("{} is not written", file.display());
     }
-}
-
-fn is_alive(pid: &str) -> bool {
-    let stat = std::fs::read(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }
 
 /// The most memory that this process has had, in MiB.

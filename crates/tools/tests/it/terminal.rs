@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use manyhands_tools::{Boxed, Catalogue, NoSecrets, Screen, Secrets, ToolContext, ToolSet};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use testing::process::is_alive;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::Toolbox as _;
@@ -76,11 +77,6 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what} did not come true");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn is_alive(pid: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
-        .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with('Z'))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -305,12 +305,6 @@ pub async fn eventually<T>(probe: impl AsyncFnMut() -> Option<T>) -> T {
     testing::eventually("what the test asks for", probe).await
 }
 
-/// Whether a process runs; one that has ended and waits to be reaped does not.
-pub fn is_alive(pid: &str) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
-}
-
 /// What a record says that a command has printed.
 fn output_of(command: &str, record: &[u8]) -> Option<BashOutput> {
     if LogRecord::is_control(record) {
