@@ -3,10 +3,7 @@
 use std::ops::Add;
 
 use futures_util::TryStreamExt;
-use ports::Update;
-use types::TenantId;
 
-use super::document::Stored;
 use super::{Kept, Shelves};
 use crate::Refusal;
 
@@ -44,16 +41,12 @@ impl Shelves {
     /// # Errors
     /// Those of the store.
     pub async fn sealed_with<T: Kept>(&self) -> Result<SealedWith, Refusal> {
-        let bucket = self.bucket::<T>();
-        let mut scan = bucket.scan();
+        let mut each = self.each::<T>();
         let mut all = SealedWith::default();
-        while let Some(update) = scan.try_next().await? {
-            let Update::Put { key, stored } = update else { continue };
-            let (Some(tenant), Stored::Whole(mut value)) = (TenantId::parse(&key), stored.value) else {
-                continue;
-            };
+        while let Some((tenant, kept)) = each.try_next().await? {
+            let Some(mut kept) = kept else { continue };
             let sealing = self.sealing::<T>(&tenant);
-            value.each_sealed(&mut |sealed| match sealing.renewed(sealed) {
+            kept.each_sealed(&mut |sealed| match sealing.renewed(sealed) {
                 Ok(None) => all.current += 1,
                 Ok(Some(_)) => all.previous += 1,
                 Err(_) => all.unknown += 1,
