@@ -161,15 +161,6 @@ async fn only_so_many_wait_for_the_same_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_number_of_headers_of_a_secret_is_too_much_for_the_server() {
-    let server = start().await;
-    let _agents = Agents::of(&server, 9).await;
-    let headers = Value::from_iter((0..40_000).map(|name| (format!("x{name}"), "v")));
-    let secrets = json!({"A": {"kind": "LookupSecret", "url": "http://127.0.0.1:9/", "headers": headers}});
-    assert_eq!(ask(&server, agent("works", secrets)).await.0, 200, "the agent may do without");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_so_many_wait_for_secrets_that_are_elsewhere() {
     let server = start().await;
     let _agents = Agents::of(&server, 9).await;
