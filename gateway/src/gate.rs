@@ -89,10 +89,14 @@ impl Gate {
         (acts || is_websocket(headers)).then(|| ApiError::new(StatusCode::FORBIDDEN, "Origin not allowed"))
     }
 
-    /// Whether a page at the ingress origin asks for what is not below it.
+    /// Whether a page at the ingress origin asks for what is not below it. What is shown in a frame is of the origin where it was
+    /// found, and pages of that read it; a page can have another one, which is of no origin, lead a frame there. So of what is
+    /// shown only what the user has asked for himself is.
     fn is_of_program(&self, request: &Request<Body>) -> bool {
         let headers = request.headers();
-        let is_of_page = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+        let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
+        let is_shown = says("sec-fetch-mode", "navigate") && !says("sec-fetch-site", "none");
+        let is_of_page = is_shown || says("sec-fetch-site", "same-origin");
         let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).and_then(Origin::of);
         let asks = |ingress: &Origin| {
             let is_asked = is_of_page && Origin::asked(&self.front, headers).as_ref() == Some(ingress);

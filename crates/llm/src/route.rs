@@ -2,6 +2,7 @@
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use outbound::MOST_HEADERS;
 use reqwest::Url;
 use serde_json::Value;
 use types::agent::LlmConfig;
@@ -83,6 +84,9 @@ impl Route {
             headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
         }
         for (name, value) in llm.extra_headers.iter().flatten() {
+            if headers.len() >= MOST_HEADERS {
+                return Err(Problem::config("The model has too many extra_headers."));
+            }
             let (name, value) = extra_header(name, value)?;
             headers.insert(name, value);
         }
@@ -286,6 +290,17 @@ mod tests {
         let headers = headers(&llm);
         assert!(!headers.contains_key("http-referer") && !headers.contains_key("x-title"));
         assert!(!headers.contains_key("authorization"));
+    }
+
+    #[test]
+    fn no_number_of_extra_headers_is_too_much_for_the_server() {
+        for number in [MOST_HEADERS + 1, 40_000] {
+            let extra = (0..number).map(|name| (format!("x{name}"), json!("v"))).collect();
+            let llm = LlmConfig { extra_headers: Some(extra), ..llm("openai/x", "") };
+            let route = Route::of(&llm).unwrap();
+            let traits = Traits::of(&llm, route.provider);
+            assert!(route.headers(&llm, &traits, "session").is_err(), "{number}");
+        }
     }
 
     #[test]

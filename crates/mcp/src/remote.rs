@@ -4,17 +4,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use outbound::Outbound;
+use outbound::{Outbound, add_headers};
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use types::mcp::{McpFound, ToolCall};
 
 use crate::{Error, Http, Sse, probe};
-
-/// What holds headers panics at some tens of thousands.
-const MOST_HEADERS: usize = 100;
 
 /// Where a server is, and with what it is asked.
 #[derive(Clone)]
@@ -73,22 +70,13 @@ impl Remote {
     }
 
     fn add_all(&mut self, headers: Option<&Value>) -> Result<(), Error> {
-        let headers = headers.and_then(Value::as_object).cloned().unwrap_or_default();
-        headers.iter().try_for_each(|(name, value)| match value.as_str() {
-            Some(value) => self.add(name, value),
-            None => Ok(()),
-        })
+        let named = headers.and_then(Value::as_object).into_iter().flatten();
+        let named = named.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        add_headers(&mut self.headers, named).map_err(|_| Error::Invalid)
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        if self.headers.len() >= MOST_HEADERS {
-            return Err(Error::Invalid);
-        }
-        let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
-        let mut value = HeaderValue::from_str(value).map_err(|_| Error::Invalid)?;
-        value.set_sensitive(true);
-        self.headers.insert(name, value);
-        Ok(())
+        add_headers(&mut self.headers, [(name, value)]).map_err(|_| Error::Invalid)
     }
 }
 
@@ -118,6 +106,8 @@ fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use outbound::MOST_HEADERS;
+    use reqwest::header::HeaderValue;
     use serde_json::json;
 
     use super::*;

@@ -66,10 +66,16 @@ impl Outbound {
     /// of which it is not known where it is counts as a public one.
     #[must_use]
     pub fn named_by(&self, from: Option<IpAddr>) -> Self {
-        match from.is_some_and(|from| Private::Refused.check_address(from).is_err()) {
+        match is_near(from) {
             true => self.clone(),
             false => self.0.public.get_or_init(|| Self::with(Private::Refused, self.0.idle)).clone(),
         }
+    }
+
+    /// Of two who name addresses together the one whose word counts for less: one that is not on the own network.
+    #[must_use]
+    pub fn less_trusted(one: Option<IpAddr>, other: Option<IpAddr>) -> Option<IpAddr> {
+        if is_near(one) { other } else { one }
     }
 
     /// What `url` may be called with: it follows no redirects, sends no referer, and has no time limit of its own but for
@@ -106,6 +112,10 @@ impl Outbound {
     }
 }
 
+fn is_near(address: Option<IpAddr>) -> bool {
+    address.is_some_and(|address| Private::Refused.check_address(address).is_err())
+}
+
 /// Whether a call failed because a name leads where nothing is called.
 #[must_use]
 pub fn cause_of_refusal(error: &reqwest::Error) -> Option<Refused> {
@@ -135,6 +145,16 @@ mod tests {
         }
         let strict = Outbound::new(Private::Refused);
         assert!(strict.named_by(Some("127.0.0.1".parse().unwrap())).client(&here).is_err());
+    }
+
+    #[test]
+    fn of_those_who_name_an_address_together_each_has_to_be_on_the_own_network() {
+        let [near, far] = ["10.0.0.1", "1.1.1.1"].map(|address| Some(address.parse().unwrap()));
+        for (one, other, counts) in
+            [(near, near, near), (near, far, far), (far, near, far), (near, None, None), (None, near, None)]
+        {
+            assert_eq!(Outbound::less_trusted(one, other), counts);
+        }
     }
 
     #[tokio::test]

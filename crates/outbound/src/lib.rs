@@ -17,13 +17,17 @@
 //! answer the check with one and the connection with another. Clients follow no redirects: who wants to go on asks again,
 //! with the URL that the answer names, and it is looked at like the first.
 //!
+//! Headers that others name are a hundred at most ([`add_headers`]), and are shown in no log.
+//!
 //! Where the environment names a proxy, the proxy resolves names: it has to keep to the same rule itself.
 
 mod client;
 #[cfg(test)]
 mod fuzz;
+mod headers;
 mod resolver;
 mod rule;
 
 pub use client::{Error, Outbound, cause_of_refusal};
+pub use headers::{BadHeaders, MOST_HEADERS, add_headers};
 pub use rule::{Private, Refused};

@@ -30,7 +30,7 @@ use crate::ingress::Session;
 const CONNECTING: Duration = Duration::from_secs(10);
 
 /// What is between two neighbours, for this server alone, or about the whole origin, which one program shares with others.
-const NOT_FORWARDED: [HeaderName; 21] = [
+const NOT_FORWARDED: [HeaderName; 23] = [
     AUTHORIZATION,
     CONNECTION,
     COOKIE,
@@ -44,8 +44,10 @@ const NOT_FORWARDED: [HeaderName; 21] = [
     HeaderName::from_static("alt-svc"),
     HeaderName::from_static("clear-site-data"),
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("nel"),
     HeaderName::from_static("proxy-authenticate"),
     HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("report-to"),
     HeaderName::from_static("service-worker-allowed"),
     HeaderName::from_static("set-cookie2"),
     HeaderName::from_static("strict-transport-security"),
@@ -59,7 +61,7 @@ const OF_PROXIES: &str = "x-forwarded-";
 /// Asks the program of the session for `target`, a path with its query. `seat` is kept as long as the connection to it.
 ///
 /// # Errors
-/// 502 where it does not answer, or leads elsewhere; 401 once the session is over.
+/// 502 where it does not answer, leads elsewhere, or speaks otherwise than it was asked to; 401 once the session is over.
 pub(super) async fn forward(
     mut request: Request,
     target: &str,
@@ -101,6 +103,10 @@ pub(super) async fn forward(
     headers.remove(DATE);
     headers.remove(SERVER);
     let is_switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    // Who stands between would take what comes next for something else than we do.
+    if is_switched && switching.is_none() {
+        return Err(unreachable());
+    }
     if let Some(browser) = switching.filter(|_| is_switched) {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -1,5 +1,6 @@
 //! Models of agents behind the Agent Client Protocol.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -137,6 +138,26 @@ async fn no_more_is_told_and_remembered_than_an_agent_has_to_say_whatever_its_wo
         assert_eq!(answer["agent_name"].as_str().unwrap().len(), 1_000);
     }
     assert_eq!(agents.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_so_many_wait_for_the_same_answer() {
+    let server = start().await;
+    let agents = Agents::of(&server, 0).await;
+    let refused = AtomicUsize::new(0);
+    let one = async || {
+        let (status, _) = ask(&server, agent("works", json!({}))).await;
+        refused.fetch_add(usize::from(status == 429), Ordering::Relaxed);
+        status
+    };
+    let asking = futures_util::future::join_all((0..40).map(|_| one()));
+    let letting = async {
+        testing::until(async || refused.load(Ordering::Relaxed) == 8).await;
+        agents.may_answer.add_permits(1);
+    };
+    let (answers, ()) = tokio::join!(asking, letting);
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 32, "{answers:?}");
+    assert_eq!(ask(&server, agent("works", json!({}))).await.0, 200, "there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,6 +133,13 @@ async fn answer(mut stream: TcpStream) {
         let _ = stream.read_u8().await;
         return;
     }
+    if text.contains(" /switches") {
+        let _ = stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+            .await;
+        let _ = stream.read_u8().await;
+        return;
+    }
     if text.contains(" /pieces") {
         let piece = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
         stream.write_all(piece).await.unwrap();
@@ -145,7 +152,7 @@ async fn answer(mut stream: TcpStream) {
         true => "HTTP/1.1 302 Found\r\nLocation: http://x.example/\r\nContent-Length: 0\r\n\r\n".to_owned(),
         false => format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nSet-Cookie: a=b\r\nServer: s\r\nService-Worker-Allowed: /\r\n\
-             Clear-Site-Data: \"*\"\r\nConnection: x-hop\r\nX-Hop: y\r\nX-Own: y\r\nX-Method: {method}\r\n\r\n{body}",
+             Clear-Site-Data: \"*\"\r\nNEL: {{}}\r\nReport-To: {{}}\r\nConnection: x-hop\r\nX-Hop: y\r\nX-Own: y\r\nX-Method: {method}\r\n\r\n{body}",
             text.len()
         ),
     };
@@ -177,7 +184,7 @@ async fn a_program_is_shown_to_who_has_its_cookie() {
     let path = "/app-backends/my-app/a%20b?x=1&session_api_key=k";
     let shown = world.get(path, &token).await;
     assert_eq!((shown.status().as_u16(), shown.headers()["x-own"].to_str().unwrap()), (200, "y"));
-    for kept in ["set-cookie", "server", "service-worker-allowed", "clear-site-data"] {
+    for kept in ["set-cookie", "server", "service-worker-allowed", "clear-site-data", "nel", "report-to"] {
         assert!(shown.headers().get(kept).is_none(), "{kept}");
     }
     let head = shown.text().await.unwrap();
@@ -341,6 +348,13 @@ async fn an_answer_that_is_cut_off_is_not_taken_for_a_whole_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_program_switches_to_another_protocol_that_nobody_has_asked_for() {
+    let world = World::start().await;
+    let token = world.begin().await;
+    assert_eq!(world.get("/app-backends/my-app/switches", &token).await.status(), 502);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_open_is_cut_off_when_the_program_is_stopped() {
     let world = World::start().await;
     let token = world.begin().await;
@@ -404,6 +418,15 @@ async fn on_an_open_server_pages_of_programs_reach_nothing_else() {
     assert_eq!(at_ingress("/api/settings").send().await.unwrap().status(), 200, "it is no page that asks");
     let by_page = at_ingress("/api/settings").header("sec-fetch-site", "same-origin");
     assert_eq!(by_page.send().await.unwrap().status(), 403);
+    let shown = |site: &'static str| {
+        let request = at_ingress("/api/settings").header("sec-fetch-mode", "navigate");
+        request.header("sec-fetch-site", site)
+    };
+    assert_eq!(shown("cross-site").send().await.unwrap().status(), 403, "by a page in a frame of the page's");
+    assert_eq!(shown("none").send().await.unwrap().status(), 200, "the user himself has asked for it");
+    let by_user_interface = at_ingress("/api/settings").header("sec-fetch-site", "same-site");
+    let by_user_interface = by_user_interface.header("sec-fetch-mode", "cors").header("origin", PAGE);
+    assert_eq!(by_user_interface.send().await.unwrap().status(), 200);
     let by_other_name =
         server.request(Method::GET, "/api/settings").header("origin", "http://apps.example:9999");
     assert_eq!(by_other_name.send().await.unwrap().status(), 403);

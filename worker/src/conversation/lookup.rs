@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outbound::{Outbound, Refused, cause_of_refusal};
+use outbound::{Outbound, Refused, add_headers, cause_of_refusal};
 use ports::Bus;
 use ports::rpc::{self, Address};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use types::calls::{LookedUp, RecordCall};
 use types::{ConversationId, SandboxId};
 
@@ -62,10 +62,8 @@ impl Lookups {
     pub(super) async fn get(&self, url: &str, headers: &BTreeMap<String, String>) -> Result<String, Error> {
         let url = reqwest::Url::parse(url).map_err(|_| Error::Invalid)?;
         let mut fields = HeaderMap::new();
-        for (name, value) in headers {
-            let name: HeaderName = name.parse().map_err(|_| Error::Invalid)?;
-            fields.insert(name, HeaderValue::from_str(value).map_err(|_| Error::Invalid)?);
-        }
+        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        add_headers(&mut fields, named).map_err(|_| Error::Invalid)?;
         let client = self.outbound.client(&url).map_err(|error| match error {
             outbound::Error::Refused(why) => Error::NotCalled(why),
             outbound::Error::Setup(_) => Error::Unreachable,

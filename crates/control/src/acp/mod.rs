@@ -32,6 +32,8 @@ use values::Values;
 
 /// Agents of a tenant that are asked at one time; more are refused.
 const MOST_AT_ONCE: usize = 4;
+/// Questions of a tenant that wait for whatever it may be; more are refused.
+const MOST_WAITING: usize = 32;
 /// Those of all tenants on a server of one process, whose machine they share; how long one more waits for its turn.
 const MOST_OF_ALL: usize = 8;
 const TURN: Duration = Duration::from_secs(30);
@@ -50,6 +52,7 @@ pub struct AcpModels {
     values: Values,
     memory: Memory,
     slots: Slots,
+    waiting: Slots,
     turns: Arc<Semaphore>,
 }
 
@@ -60,6 +63,7 @@ impl AcpModels {
             values: Values::new(ground),
             memory: Memory::default(),
             slots: Slots::new(MOST_AT_ONCE),
+            waiting: Slots::new(MOST_WAITING),
             turns: Arc::new(Semaphore::new(MOST_OF_ALL)),
         }
     }
@@ -70,6 +74,7 @@ impl AcpModels {
     /// # Errors
     /// `Troubles`, `Unfit`; a fault where nobody can ask it now.
     pub async fn discover(&self, tenant: &TenantId, body: Value, own: &str) -> Result<AcpDiscovery, Refusal> {
+        let _waiting = self.waiting.take(tenant)?;
         let question = Question::read(body)?;
         let mut secrets = self.values.of(tenant, &question.secrets, own).await?;
         self.values.add_kept_login(tenant, &question.settings, &mut secrets).await?;

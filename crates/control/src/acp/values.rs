@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use outbound::Outbound;
+use outbound::{Outbound, add_headers};
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -121,9 +121,8 @@ impl Values {
     async fn look_up(&self, url: &str, headers: &BTreeMap<String, String>) -> Option<String> {
         let url = Url::parse(url).ok()?;
         let mut fields = HeaderMap::new();
-        for (name, value) in headers {
-            fields.insert(name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?);
-        }
+        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        add_headers(&mut fields, named).ok()?;
         let request = self.outbound.client(&url).ok()?.get(url).headers(fields);
         let mut answer = request.send().await.ok().filter(|answer| answer.status().is_success())?;
         let mut body = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ports::rpc::Code;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 use serde_json::json;
 use types::TenantId;
@@ -78,9 +78,8 @@ impl Extensions {
     async fn looked_up(&self, url: &str, headers: &BTreeMap<String, String>) -> Option<String> {
         let url = Url::parse(url).ok()?;
         let mut fields = HeaderMap::new();
-        for (name, value) in headers {
-            fields.insert(name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?);
-        }
+        let named = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        outbound::add_headers(&mut fields, named).ok()?;
         let client: &Client = self.ground.outbound.client(&url).ok()?;
         let mut answer = client.get(url).headers(fields).timeout(LOOK_UP).send().await.ok()?;
         if !answer.status().is_success() {

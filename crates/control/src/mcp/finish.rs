@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ::mcp::oauth::{self, State};
 use ::mcp::{Error, Remote, probe_remote};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use types::TenantId;
 use types::mcp::{McpFailure, McpFailureKind, McpFound};
 
 use super::came_back::CameBack;
-use super::jobs::{Job, McpLogins};
+use super::jobs::{FINISHING, Job, McpLogins};
 use super::known::Known;
 use super::login::{JobStatus, status};
 use super::{McpServers, Tried};
@@ -19,6 +19,8 @@ use crate::slots::Slot;
 
 /// How long who brings a code waits for what comes of it.
 pub(super) const WAIT_FOR_END: Duration = Duration::from_secs(5);
+/// Of the time for finishing this much is left for what comes around it.
+const AROUND: Duration = Duration::from_secs(15);
 
 /// A login that somebody has come back for, and who that is.
 struct Finishing {
@@ -26,6 +28,8 @@ struct Finishing {
     id: String,
     job: Job,
     came_back: CameBack,
+    /// Until when the store may take to be there again: then another one may finish it.
+    give_up: Instant,
     /// Nobody's connection holds it back: its place does.
     _slot: Slot,
 }
@@ -42,7 +46,9 @@ impl McpServers {
             return Ok(status(id, job));
         }
         let _slot = self.slots.take(tenant)?;
-        let finishing = Finishing { tenant: tenant.clone(), id: id.to_owned(), job, came_back, _slot };
+        let give_up = Instant::now() + FINISHING - AROUND;
+        let finishing =
+            Finishing { tenant: tenant.clone(), id: id.to_owned(), job, came_back, give_up, _slot };
         // It goes on where nobody waits for it any more: whoever has taken it finishes it, and the code is good once.
         let finished = self.tasks.spawn(self.clone().take_and_finish(finishing));
         if let Ok(finished) = timeout(WAIT_FOR_END, finished).await {
@@ -71,7 +77,7 @@ impl McpServers {
         });
         let stored = async {
             let sealed = finishing.job.clone().over(outcome.shortened()).sealed(&self.sealing(tenant))?;
-            self.keep(tenant, |logins| logins.put(id, &sealed)).await
+            self.keep_at_last(tenant, finishing.give_up, |logins| logins.put(id, &sealed)).await
         };
         if let Err(refusal) = stored.await {
             tracing::warn!(?refusal, "what came of a login with an MCP server is not stored");
@@ -114,10 +120,10 @@ impl McpServers {
 
     /// The code is spent: should nothing more come of it, its tokens are there.
     async fn note(&self, finishing: &Finishing, logged_in: Tried) {
-        let Finishing { tenant, id, job, .. } = finishing;
+        let Finishing { tenant, id, job, give_up, .. } = finishing;
         let noted = async {
             let sealed = job.clone().over(logged_in).sealed(&self.sealing(tenant))?;
-            self.keep(tenant, |logins| logins.note(id, &sealed)).await
+            self.keep_at_last(tenant, *give_up, |logins| logins.note(id, &sealed)).await
         };
         if let Err(refusal) = noted.await {
             tracing::warn!(?refusal, "the tokens of a login with an MCP server are not noted");

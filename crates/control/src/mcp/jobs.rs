@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use types::buckets::LOGINS;
 use types::time::unix_ms;
 
+use super::renewals::Renewals;
 use super::{Request, Tried};
 use crate::Refusal;
 use crate::logins;
@@ -19,9 +20,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(15 * 60);
 /// The oldest make way.
 const MOST_JOBS: usize = 16;
 /// Bytes of all of them, so that others on the shelf have room, too.
-const MOST_BYTES: usize = 768 << 10;
+const MOST_BYTES: usize = 672 << 10;
 /// Who finishes a login has died if that takes so long.
-const FINISHING: Duration = Duration::from_secs(5 * 60);
+pub(super) const FINISHING: Duration = Duration::from_secs(5 * 60);
 /// In place of the time at which it was taken: nobody takes it once more.
 const OVER: u64 = u64::MAX;
 
@@ -31,6 +32,8 @@ const OVER: u64 = u64::MAX;
 pub struct McpLogins {
     v: Version,
     mcp_jobs: Vec<StoredJob>,
+    #[serde(rename = "mcp_renewals", skip_serializing_if = "Renewals::is_empty")]
+    pub(super) renewals: Renewals,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -60,6 +63,8 @@ pub(super) struct Job {
 impl McpLogins {
     /// The ids of those that made way.
     pub(super) fn add(&mut self, id: &str, sealed: String) -> Vec<String> {
+        // A write that was not answered may have been one.
+        self.mcp_jobs.retain(|job| job.id != id);
         let (id, rest) = (id.to_owned(), Map::new());
         self.mcp_jobs.push(StoredJob { id, made_at: now(), taken_at: None, job: sealed, rest });
         self.make_room()
@@ -171,15 +176,16 @@ impl Kept for McpLogins {
         self.v
     }
 
-    /// Jobs whose users did not come back.
+    /// Jobs whose users did not come back, and tokens that were renewed some time ago.
     fn drop_what_is_over(&mut self) -> bool {
         let (now, before) = (now(), self.mcp_jobs.len());
         self.mcp_jobs.retain(|job| job.is_alive(now));
-        self.mcp_jobs.len() < before
+        self.renewals.drop_what_is_over() || self.mcp_jobs.len() < before
     }
 
     fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String)) {
         self.mcp_jobs.iter_mut().for_each(|job| change(&mut job.job));
+        self.renewals.each_sealed(change);
     }
 }
 

@@ -14,7 +14,8 @@
 //! succeeded, some minutes later. An answer that is not of this job changes nothing: a guess must not end somebody's login.
 //!
 //! Work of a tenant is bounded by its places (`Slots`), for it goes on where its client hangs up. All that is waited for has an
-//! end, but tokens that are being renewed are waited for in any case, and told also where the server then does not work.
+//! end, but tokens that are being renewed are waited for in any case, and told also where the server then does not work. Where the
+//! store is away when there are tokens to keep, they are kept when it is back.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use ::mcp::Error;
 use ::mcp::oauth::{self, Pending, State, Wish};
 use reqwest::Url;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use types::TenantId;
 use types::mcp::{McpFailure, McpFailureKind, McpFound};
 use uuid::Uuid;
@@ -42,6 +43,9 @@ const MOST_SERVER: usize = 16 << 10;
 /// Bounds of what is waited for the provider.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 const MOST_WAIT: Duration = Duration::from_secs(30);
+/// Between two tries to keep what came of a login.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A login that was begun, or was not needed, or could not be begun.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +92,7 @@ impl McpServers {
             .await
             .map_err(|error| ports::Error::Unavailable(error.to_string()))?;
         let (mut state, mut known) = (before.clone(), Known::of(&request.server));
-        let begun = self.begin(&request, &door.redirect, &mut state, &mut known).await;
+        let begun = self.begin(tenant, &request, &door.redirect, &mut state, &mut known).await;
         let mut job = Job { request, pending: None, outcome: None };
         match begun {
             Ok(Begun::Pending(pending)) => job.pending = Some(*pending),
@@ -96,7 +100,8 @@ impl McpServers {
                 let found = Tried::Found { found, oauth_state: self.told(tenant, &state)? };
                 job.outcome = Some(known.hidden_in(found).shortened());
             }
-            Err(error) => {
+            Err(Unusable::Here(refusal)) => return Err(refusal),
+            Err(Unusable::Fails(error) | Unusable::AsksForLogin(error, _)) => {
                 let failed = Tried::failed(failure(&error));
                 let failed = failed.with_login(self.told_if_new(tenant, &before, &state)?);
                 job.outcome = Some(known.hidden_in(failed));
@@ -104,7 +109,9 @@ impl McpServers {
         }
         let id = Uuid::new_v4().simple().to_string();
         let sealed = job.sealed(&self.sealing(tenant))?;
-        self.keep(tenant, |logins| logins.add(&id, sealed.clone())).await?;
+        // Tokens that were renewed are nowhere else.
+        let give_up = Instant::now() + if state == before { Duration::ZERO } else { MOST_WAIT };
+        self.keep_at_last(tenant, give_up, |logins| logins.add(&id, sealed.clone())).await?;
         if job.pending.is_some() {
             let redirect = door.redirect.clone();
             if let Some(listener) = door.open(&self.doors, tenant).await {
@@ -148,17 +155,18 @@ impl McpServers {
 
     async fn begin(
         &self,
+        tenant: &TenantId,
         request: &Request,
         redirect: &Url,
         state: &mut State,
         known: &mut Known,
-    ) -> Result<Begun, Error> {
+    ) -> Result<Begun, Unusable> {
         let give_up = Instant::now() + request.patience.clamp(LEAST_WAIT, MOST_WAIT);
-        let Place::Remote(remote) = Place::of(&request.server)? else { return Err(Error::Invalid) };
-        let challenge = match self.try_logged_in(&remote, state, request, known, give_up).await {
+        let Place::Remote(remote) = Place::of(&request.server)? else { return Err(Error::Invalid.into()) };
+        let challenge = match self.try_logged_in(tenant, &remote, state, request, known, give_up).await {
             Ok(found) => return Ok(Begun::Needless(found)),
-            Err(Unusable { challenge: Some(challenge), .. }) => *challenge,
-            Err(Unusable { why, challenge: None }) => return Err(why),
+            Err(Unusable::AsksForLogin(_, challenge)) => *challenge,
+            Err(other) => return Err(other),
         };
         let authentication = request.server.pointer("/auth/authentication").unwrap_or(&Value::Null);
         let (server, client) = (&remote.url, state.client_info.clone());
@@ -166,6 +174,29 @@ impl McpServers {
         let begun = timeout_at(give_up, oauth::begin(&self.outbound, wish)).await;
         let pending = begun.unwrap_or(Err(Error::TooSlow(request.patience)))?;
         Ok(Begun::Pending(Box::new(pending)))
+    }
+
+    /// As [`McpServers::keep`], until the store is there to take it: what is to be kept is nowhere else.
+    ///
+    /// # Errors
+    /// Those of the shelf, those of the store only from then on.
+    pub(super) async fn keep_at_last(
+        &self,
+        tenant: &TenantId,
+        give_up: Instant,
+        change: impl Fn(&mut McpLogins) -> Vec<String> + Send + Sync,
+    ) -> Result<(), Refusal> {
+        let mut pause = PAUSE;
+        loop {
+            match self.keep(tenant, &change).await {
+                Err(Refusal::Fault(fault)) if Instant::now() < give_up => {
+                    tracing::warn!(?fault, "what came of a login is kept once the store takes it");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                kept => return kept,
+            }
+        }
     }
 
     /// Changes what is kept of logins. Those that make way lose their doors.

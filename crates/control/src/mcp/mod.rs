@@ -13,6 +13,7 @@ mod jobs;
 mod known;
 mod login;
 mod place;
+mod renewals;
 mod request;
 mod trial;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::mcp::oauth::{State, refresh};
+use ::mcp::oauth::State;
 use ::mcp::{Challenge, Error, Remote, probe_remote};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -23,16 +23,34 @@ const MOST_TOOLS: usize = 1_000;
 const MOST_WORDS: usize = 1_000;
 const MOST_TEXT: usize = 1 << 20;
 
-/// Why a server that is logged in to does not work.
-pub(super) struct Unusable {
-    pub why: Error,
-    /// What it says of logins, where only a new one helps.
-    pub challenge: Option<Box<Challenge>>,
+/// Tokens that others have renewed before are taken so often: they may be over, too.
+const MOST_ROUNDS: usize = 4;
+
+/// Why a server that is logged in to cannot be used.
+pub(super) enum Unusable {
+    /// It does not work.
+    Fails(Error),
+    /// Only a new login helps, of which it says this.
+    AsksForLogin(Error, Box<Challenge>),
+    /// Nobody can see to it now.
+    Here(Refusal),
 }
 
 impl From<Error> for Unusable {
     fn from(why: Error) -> Self {
-        Self { why, challenge: None }
+        Self::Fails(why)
+    }
+}
+
+impl From<Refusal> for Unusable {
+    fn from(refusal: Refusal) -> Self {
+        Self::Here(refusal)
+    }
+}
+
+impl From<ports::Error> for Unusable {
+    fn from(error: ports::Error) -> Self {
+        Self::Here(error.into())
     }
 }
 
@@ -78,11 +96,12 @@ impl McpServers {
         }
         let before = State::of(&request.server);
         let (mut state, give_up) = (before.clone(), Instant::now() + request.patience * 2 + AROUND);
-        match self.try_logged_in(remote, &mut state, request, known, give_up).await {
+        match self.try_logged_in(tenant, remote, &mut state, request, known, give_up).await {
             Ok(found) => Ok(Tried::Found { found, oauth_state: self.told(tenant, &state)? }),
-            Err(unusable) => {
-                Ok(Tried::failed(&unusable.why).with_login(self.told_if_new(tenant, &before, &state)?))
+            Err(Unusable::Fails(why) | Unusable::AsksForLogin(why, _)) => {
+                Ok(Tried::failed(&why).with_login(self.told_if_new(tenant, &before, &state)?))
             }
+            Err(Unusable::Here(refusal)) => Err(refusal),
         }
     }
 
@@ -91,16 +110,17 @@ impl McpServers {
     /// once.
     ///
     /// # Errors
-    /// Those of the trial, with the challenge where a new login is needed.
+    /// Those of the trial, with the challenge where a new login is needed; those of the shelf.
     pub(super) async fn try_logged_in(
         &self,
+        tenant: &TenantId,
         remote: &Remote,
         state: &mut State,
         request: &Request,
         known: &mut Known,
         give_up: Instant,
     ) -> Result<McpFound, Unusable> {
-        let mut may_renew = state.refresh_token().is_some();
+        let mut rounds = if state.refresh_token().is_some() { MOST_ROUNDS } else { 0 };
         loop {
             let mut remote = remote.clone();
             if let Some(token) = state.access_token() {
@@ -113,14 +133,17 @@ impl McpServers {
                 Err(Error::Unauthorized(challenge)) => Box::new(challenge),
                 Err(error) => return Err(error.into()),
             };
-            if !std::mem::take(&mut may_renew) {
-                let why = Error::Unauthorized(*challenge.clone());
-                return Err(Unusable { why, challenge: Some(challenge) });
+            if rounds == 0 {
+                return Err(Unusable::AsksForLogin(Error::Unauthorized(*challenge.clone()), challenge));
             }
-            match refresh(&self.outbound, challenge.from, state).await {
-                Ok(renewed) => *state = renewed,
-                Err(why) => return Err(Unusable { why, challenge: Some(challenge) }),
-            }
+            rounds = match self.renewed(tenant, challenge.from, state).await {
+                Ok((renewed, was_known)) => {
+                    *state = renewed;
+                    if was_known { rounds - 1 } else { 0 }
+                }
+                Err(Unusable::Fails(why)) => return Err(Unusable::AsksForLogin(why, challenge)),
+                Err(other) => return Err(other),
+            };
             known.learn(state);
         }
     }

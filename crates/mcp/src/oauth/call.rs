@@ -1,5 +1,6 @@
 //! Calls to providers of logins.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use outbound::Outbound;
@@ -14,15 +15,26 @@ use crate::session::VERSION;
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: usize = 256 << 10;
 
-/// An object that is served at `url`; `None` where none is.
+/// An object that somebody serves.
+pub(super) struct Found {
+    pub says: Map<String, Value>,
+    /// Where that is, if it is known.
+    pub from: Option<IpAddr>,
+}
+
+/// What is served at `url`; `None` where that is no object.
 ///
 /// # Errors
 /// Where the provider fails.
-pub(super) async fn fetch(outbound: &Outbound, url: &Url) -> Result<Option<Map<String, Value>>, Error> {
+pub(super) async fn fetch(outbound: &Outbound, url: &Url) -> Result<Option<Found>, Error> {
     let request = client(outbound, url)?.get(url.clone()).header("mcp-protocol-version", VERSION);
     let response = sent(request.header(ACCEPT, "application/json")).await?;
     match response.status() {
-        StatusCode::OK => Ok(serde_json::from_slice(&read(response, MOST).await?).ok()),
+        StatusCode::OK => {
+            let from = response.remote_addr().map(|address| address.ip());
+            let says = serde_json::from_slice(&read(response, MOST).await?).ok();
+            Ok(says.map(|says| Found { says, from }))
+        }
         status if status.is_server_error() => Err(Error::Login(format!("answered HTTP {}", status.as_u16()))),
         _ => Ok(None),
     }

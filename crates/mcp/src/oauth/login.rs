@@ -52,10 +52,12 @@ impl Pending {
     /// Whether an answer is from the provider that was asked, by whom it says that it comes from.
     #[must_use]
     pub fn is_answer_of(&self, issuer: Option<&str>) -> bool {
-        match (issuer, &self.provider.issuer) {
-            (None, _) => !self.provider.signs_answers,
-            (Some(_), None) => true,
-            (Some(said), Some(expected)) => expected.trim_end_matches('/') == said.trim_end_matches('/'),
+        match issuer {
+            None => !self.provider.signs_answers,
+            Some(said) => {
+                let expected = self.provider.issuer.as_deref();
+                expected.is_some_and(|expected| expected.trim_end_matches('/') == said.trim_end_matches('/'))
+            }
         }
     }
 }

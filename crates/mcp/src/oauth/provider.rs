@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::call::fetch;
+use super::call::{Found, fetch};
 use crate::{Challenge, Error};
 
 /// Bytes of an address or of a scope that a provider names: what is kept of one must not be large.
@@ -19,7 +19,7 @@ const METHODS: [&str; 4] = ["none", "client_secret_post", "client_secret_basic",
 /// Where a login is made, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provider {
-    /// What it calls itself, where that is known.
+    /// What it calls itself; a server that is its own and says nothing of that is called by its origin.
     #[serde(default)]
     pub(super) issuer: Option<String>,
     pub(super) authorization: String,
@@ -31,7 +31,8 @@ pub struct Provider {
     pub(super) scope: Option<String>,
     /// What tokens are for.
     pub(super) resource: String,
-    /// Where the server is that has named it.
+    /// Where those are who have named it and its places: the server, whoever has described that, and it itself. Of these the one
+    /// whose word counts for the least.
     #[serde(default)]
     pub(super) named_from: Option<IpAddr>,
     /// Whether it says of each answer that it is its own.
@@ -48,10 +49,16 @@ impl Provider {
     /// Where the server or the provider cannot be asked, or one does not belong to the other.
     pub async fn of(outbound: &Outbound, server: &Url, challenge: &Challenge) -> Result<Self, Error> {
         let server = &bare(server);
-        let resource = resource(outbound, server, challenge).await?;
+        let described = resource(outbound, server, challenge).await?;
+        let mut named_from = challenge.from;
+        if let Some(Found { from, .. }) = described {
+            named_from = Outbound::less_trusted(named_from, from);
+        }
+        let resource = described.map(|found| found.says);
         let named = resource.as_ref().and_then(|resource| first_text(resource, "authorization_servers"));
-        let issuer = named.map(|named| Url::parse(named).map_err(|_| strange())).transpose()?;
-        let outbound = &outbound.named_by(challenge.from);
+        let issuer = named.map(|named| as_safe_as(server, Url::parse(named).map_err(|_| strange())?));
+        let issuer = issuer.transpose()?;
+        let outbound = &outbound.named_by(named_from);
         let mut found = None;
         for url in places(issuer.as_ref(), server) {
             found = fetch(outbound, &url).await?;
@@ -59,14 +66,17 @@ impl Provider {
                 break;
             }
         }
-        let found = found.unwrap_or_default();
+        if let Some(Found { from, .. }) = found {
+            named_from = Outbound::less_trusted(named_from, from);
+        }
+        let found = found.map(|found| found.says).unwrap_or_default();
         if !is_named(named, server, &found) {
             return Err(Error::Login("is not the one that the server names".to_owned()));
         }
         let base = issuer.as_ref().unwrap_or(server);
         let endpoint = |name: &str, otherwise: &str| {
             let url = match text(&found, name) {
-                Some(url) => Url::parse(url).map_err(|_| strange()).and_then(only_http)?,
+                Some(url) => as_safe_as(server, Url::parse(url).map_err(|_| strange())?)?,
                 None => base.join(otherwise).map_err(|_| strange())?,
             };
             // A server that names nobody speaks for itself alone: for others they have to.
@@ -82,7 +92,10 @@ impl Provider {
         methods.retain(|method| METHODS.contains(&method.as_str()));
         methods.truncate(METHODS.len());
         Ok(Self {
-            issuer: text(&found, "issuer").or(named).map(str::to_owned),
+            issuer: match text(&found, "issuer").or(named) {
+                Some(issuer) => Some(issuer.to_owned()),
+                None => Some(server.origin().ascii_serialization()),
+            },
             authorization: endpoint("authorization_endpoint", "/authorize")?.into(),
             token: endpoint("token_endpoint", "/token")?.into(),
             registration: match found.is_empty() || found.contains_key("registration_endpoint") {
@@ -96,7 +109,7 @@ impl Provider {
                 .and_then(|resource| text(resource, "resource"))
                 .unwrap_or(server.as_str())
                 .to_owned(),
-            named_from: challenge.from,
+            named_from,
             signs_answers: says(&found, "authorization_response_iss_parameter_supported"),
             takes_documents: says(&found, "client_id_metadata_document_supported"),
         })
@@ -104,11 +117,7 @@ impl Provider {
 }
 
 /// How the server describes itself; `None` where it does not.
-async fn resource(
-    outbound: &Outbound,
-    server: &Url,
-    challenge: &Challenge,
-) -> Result<Option<Map<String, Value>>, Error> {
+async fn resource(outbound: &Outbound, server: &Url, challenge: &Challenge) -> Result<Option<Found>, Error> {
     const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
     let mut places = Vec::new();
     let told = challenge.metadata.as_ref().and_then(|url| Url::parse(url).ok());
@@ -119,7 +128,7 @@ async fn resource(
     places.extend(server.join(WELL_KNOWN).ok());
     for place in places {
         let Some(found) = fetch(outbound, &place).await? else { continue };
-        let said = text(&found, "resource").and_then(|url| Url::parse(url).ok());
+        let said = text(&found.says, "resource").and_then(|url| Url::parse(url).ok());
         return match said.is_some_and(|said| is_part_of(server, &said)) {
             true => Ok(Some(found)),
             false => Err(Error::Login("gives out tokens for another server".to_owned())),
@@ -149,7 +158,7 @@ fn is_named(named: Option<&str>, server: &Url, found: &Map<String, Value>) -> bo
 }
 
 /// Whether tokens for `resource` are meant for `server`.
-fn is_part_of(server: &Url, resource: &Url) -> bool {
+pub(super) fn is_part_of(server: &Url, resource: &Url) -> bool {
     let with_slash = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
     server.origin() == resource.origin() && with_slash(server).starts_with(&with_slash(resource))
 }
@@ -167,8 +176,13 @@ fn places(issuer: Option<&Url>, server: &Url) -> Vec<Url> {
     places.iter().filter_map(|place| issuer.join(place).ok()).collect()
 }
 
-fn only_http(url: Url) -> Result<Url, Error> {
-    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(strange()) }
+/// Codes and tokens go nowhere where others can read them, unless those of the server do so anyway.
+fn as_safe_as(server: &Url, url: Url) -> Result<Url, Error> {
+    match (url.scheme(), server.scheme()) {
+        ("https", _) | ("http", "http") => Ok(url),
+        ("http", _) => Err(Error::Login("is not reached by https, as the server is".to_owned())),
+        _ => Err(strange()),
+    }
 }
 
 fn strange() -> Error {
@@ -256,7 +270,16 @@ mod tests {
 
     #[test]
     fn a_browser_is_sent_to_pages_alone() {
-        assert!(only_http(url("javascript:alert(1)")).is_err());
-        assert!(only_http(url("https://a.example/authorize")).is_ok());
+        for server in ["http://s.example", "https://s.example"] {
+            assert!(as_safe_as(&url(server), url("javascript:alert(1)")).is_err());
+            assert!(as_safe_as(&url(server), url("https://a.example/authorize")).is_ok());
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_login_goes_in_the_clear_where_the_server_does_not() {
+        let plain = || url("http://a.example/token");
+        assert!(as_safe_as(&url("http://s.example"), plain()).is_ok());
+        assert!(matches!(as_safe_as(&url("https://s.example"), plain()), Err(Error::Login(_))));
     }
 }

@@ -1,8 +1,11 @@
 //! What a login has come to, in the form in which settings keep it.
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use types::time::unix_seconds;
+
+use super::provider::is_part_of;
 
 /// What is kept of an answer with tokens. Whatever else a provider says may hold anything, also what is as good as a token.
 const OF_TOKENS: [&str; 5] = ["access_token", "token_type", "expires_in", "scope", "refresh_token"];
@@ -42,14 +45,25 @@ pub struct State {
 }
 
 impl State {
-    /// That of a server as the form has it.
+    /// That of a server as the form has it, without tokens that are for another one: somebody has changed the address since.
     #[must_use]
     pub fn of(server: &Value) -> Self {
         let state = server.pointer("/auth/state").cloned().unwrap_or_default();
         let mut state: Self = serde_json::from_value(state).unwrap_or_default();
         state.tokens = state.tokens.map(|tokens| only(tokens, &OF_TOKENS));
         state.client_info = state.client_info.map(client_info);
+        let url = server.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
+        if url.is_some_and(|url| !state.is_for(&url)) {
+            return Self { tokens: None, token_expires_at: None, ..state };
+        }
         state
+    }
+
+    /// Whether its tokens may be shown to `server`: one that they were not given out for could use them elsewhere. A login that
+    /// was not made here does not say what it is for.
+    fn is_for(&self, server: &Url) -> bool {
+        let known = self.client_info.as_ref().and_then(|info| info.get(RESOURCE)?.as_str());
+        known.is_none_or(|resource| Url::parse(resource).is_ok_and(|resource| is_part_of(server, &resource)))
     }
 
     #[must_use]
@@ -130,6 +144,18 @@ mod tests {
             assert_eq!(Value::from(tokens), json!({"access_token": "a", "token_type": "Bearer"}));
         }
         assert_eq!(Value::from(kept.client_info.unwrap()), json!({"client_id": "c", "scope": "s"}));
+    }
+
+    #[test]
+    fn tokens_are_for_the_server_that_they_were_given_out_for() {
+        let server = |url: &str| Url::parse(url).unwrap();
+        let info = json!({"client_id": "c", RESOURCE: "https://s.example/mcp"}).as_object().cloned();
+        let state = State { client_info: info, ..State::default() };
+        assert!(state.is_for(&server("https://s.example/mcp?key=k")));
+        for other in ["https://t.example/mcp", "http://s.example/mcp", "https://s.example/other"] {
+            assert!(!state.is_for(&server(other)), "{other}");
+        }
+        assert!(State::default().is_for(&server("https://s.example/mcp")), "it is not known");
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! Nothing that a login takes or gives is lost, and nothing of it stays, whoever goes away.
 
-use ports::Expect;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ports::doubles::KvDouble;
+use ports::{Error, Expect, Kv};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::fake::{CODE, Fake, Way};
 use super::{asking, begun, begun_from, call_back, logged_in, post, status, test};
-use crate::harness::{Client, Server, start};
+use crate::harness::{Client, Gateway, Server, config, start};
 
 /// Whoever brings the code hangs up as soon as it is spent.
 async fn bring_code(client: &Client, fake: &Fake, job: &str, back: &str) {
@@ -137,6 +144,87 @@ async fn nothing_stays_of_a_login_whose_user_has_not_come_back() {
     grow_old(&server).await;
     let server = server.restart().await;
     testing::until(async || jobs(&server).await == json!([])).await;
+}
+
+/// A store that is away for some of the writes of logins, which are counted.
+struct Away {
+    inner: Arc<dyn Kv>,
+    writes: AtomicUsize,
+    refused: Range<usize>,
+}
+
+impl Away {
+    /// A gateway on the stores of a server, but for that.
+    async fn beside(server: &Server, refused: Range<usize>) -> Gateway {
+        let mut ports = server.ports.clone();
+        let (inner, writes) = (Arc::clone(&ports.kv), AtomicUsize::default());
+        ports.kv = Arc::new(Self { inner, writes, refused });
+        Gateway::start(ports, config()).await
+    }
+}
+
+#[async_trait]
+impl KvDouble for Away {
+    fn inner(&self) -> ports::Result<&dyn Kv> {
+        Ok(self.inner.as_ref())
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
+        let is_away =
+            bucket == "LOGINS" && self.refused.contains(&self.writes.fetch_add(1, Ordering::Relaxed));
+        match is_away {
+            true => Err(Error::Unavailable("a test has taken it away".to_owned())),
+            false => self.inner.put(bucket, key, value, expect).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_kept_although_the_store_is_away_when_the_code_is_spent() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    let (job, back) = begun(&server, &fake, CODE).await;
+    // The first write takes the job.
+    let other = Away::beside(&server, 1..4).await;
+    call_back(&other, &job, &back).await;
+    let ended = testing::eventually("they are kept", async || {
+        let (_, now) = status(&server, &job).await;
+        (now["status"] == "succeeded").then_some(now)
+    });
+    assert_eq!(test(&server, logged_in(&fake, &ended.await["oauth_state"])).await["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_token_is_kept_although_the_store_is_away_then() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    let (job, back) = begun(&server, &fake, CODE).await;
+    let (_, ended) = call_back(&server, &job, &back).await;
+    fake.forget_tokens();
+    // The first write says that it is renewed, the second that it was, the third keeps the job.
+    let other = Away::beside(&server, 2..4).await;
+    let (code, started) = post(&other, "/api/mcp/oauth/start", logged_in(&fake, &ended["oauth_state"])).await;
+    assert_eq!((code, &started["ok"]), (200, &json!(true)), "{started}");
+    let (_, now) = status(&server, started["job_id"].as_str().unwrap()).await;
+    assert_eq!(test(&server, logged_in(&fake, &now["oauth_state"])).await["ok"], true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_several_want_to_renew_are_renewed_once_whichever_gateway_they_ask() {
+    let server = start().await;
+    let other = server.replica().await;
+    let fake = Fake::start(Way::Login).await;
+    let (job, back) = begun(&server, &fake, CODE).await;
+    let (_, ended) = call_back(&server, &job, &back).await;
+    let body = logged_in(&fake, &ended["oauth_state"]);
+    let renewals = || fake.asked().iter().filter(|asked| *asked == "POST /token refresh_token").count();
+    fake.forget_tokens();
+    let (one, another) = tokio::join!(test(&server, body.clone()), test(&other, body.clone()));
+    assert_eq!((&one["ok"], &another["ok"], renewals()), (&json!(true), &json!(true), 1), "{one} {another}");
+    // Nor is anything lost to one whose answer was.
+    assert_eq!((&test(&server, body.clone()).await["ok"], renewals()), (&json!(true), 1));
+    fake.forget_tokens();
+    assert_eq!((&test(&other, body).await["ok"], renewals()), (&json!(true), 2));
 }
 
 /// A quarter of an hour and more has passed.

@@ -29,6 +29,7 @@ async fn tokens_are_renewed_where_they_came_from_whomever_the_server_names_today
     assert!(thief.asked().is_empty(), "{:?}", thief.asked());
     // A new login makes a new client there.
     fake.forget_tokens();
+    fake.refuse_tokens(Some(400));
     let (_, started) = post(&server, START, logged_in(&fake, &state)).await;
     assert_eq!(started["ok"], true, "{started}");
     assert!(thief.asked().contains(&"POST /register".to_owned()));
@@ -123,6 +124,30 @@ async fn an_answer_of_another_provider_or_of_nobody_is_refused() {
     let (job, back) = begun(&server, &fake, CODE).await;
     assert_eq!(call_back(&server, &job, &back).await, refused);
     assert_eq!(call_back(&server, &job, &own(&back)).await.1["status"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_another_provider_is_refused_also_where_the_server_is_its_own() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    fake.describe(Describes::Nowhere);
+    fake.say_as_provider(json!({"issuer": null}));
+    let (job, back) = begun(&server, &fake, CODE).await;
+    let others = format!("{back}&iss=http%3A%2F%2Fother.example");
+    assert_eq!(call_back(&server, &job, &others).await.0, 400);
+    assert_eq!(call_back(&server, &job, &back).await.1["status"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_shown_to_no_other_server_than_that_which_it_is_for() {
+    let server = start().await;
+    let (fake, thief) = (Fake::start(Way::Login).await, Fake::start(Way::Login).await);
+    let state = login(&server, &fake).await;
+    let asked = fake.tokens_asked();
+    let answer = test(&server, logged_in(&thief, &state)).await;
+    assert_eq!(answer["error"], "The server asks for an authorization.");
+    let shown = thief.headers().iter().filter(|headers| headers.contains_key("authorization")).count();
+    assert_eq!((shown, thief.headers().is_empty(), fake.tokens_asked()), (0, false, asked));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,18 +15,39 @@ pub(super) fn is_of(group: u32, mark: &Mark, port: u16) -> bool {
     members(group).chain(with_mark).any(|process| has_any(process, &sockets))
 }
 
-/// The sockets that listen on a port, as the links to them are written.
+/// Where one listens who is reached at 127.0.0.1, as the table of this machine writes it: that itself, all addresses, and both in
+/// the newer form. Another one may listen on the same port elsewhere on loopback.
+const REACHED: [[u8; 16]; 3] = [
+    [0; 16],
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1],
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+];
+
+/// The sockets that listen on a port where it is reached, as the links to them are written.
 fn listening(port: u16) -> Vec<String> {
     let tables =
         ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
-    let end = format!(":{port:04X}");
+    let port = format!("{port:04X}");
     let socket = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
         let inode = fields.nth(5)?;
-        (local.ends_with(&end) && state == LISTENS).then(|| format!("socket:[{inode}]"))
+        let (address, at) = local.rsplit_once(':')?;
+        let is_meant = at == port && state == LISTENS && is_reached(address)?;
+        is_meant.then(|| format!("socket:[{inode}]"))
     };
     tables.iter().flat_map(|table| table.lines().filter_map(socket)).collect()
+}
+
+/// `None` for what is no address. The table writes words of four bytes, each as this machine has numbers.
+fn is_reached(address: &str) -> Option<bool> {
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let words: Vec<_> = (0..address.len()).step_by(8).map(word).collect::<Option<_>>()?;
+    let whole = match words.as_slice() {
+        [four] => [[0; 4], [0; 4], [0, 0, 0xff, 0xff], *four].concat(),
+        six => six.concat(),
+    };
+    Some(REACHED.iter().any(|reached| reached == whole.as_slice()))
 }
 
 fn members(group: u32) -> impl Iterator<Item = Pid> {
@@ -47,4 +68,29 @@ fn has_any(process: Pid, sockets: &[String]) -> bool {
     let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
     let mut targets = open.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
     targets.any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn only_who_is_reached_at_the_address_that_is_called_is_found_on_its_port() {
+        let (group, mark) = (group_of(rustix::process::getpid()).unwrap(), Mark::unique("LISTENER_TEST"));
+        for (address, is_found) in [
+            ("127.0.0.1", true),
+            ("0.0.0.0", true),
+            ("127.0.0.2", false),
+            ("[::]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("[::1]", false),
+        ] {
+            // Machines without the newer addresses have nobody there.
+            let Ok(listener) = TcpListener::bind(format!("{address}:0")) else { continue };
+            let port = listener.local_addr().unwrap().port();
+            assert_eq!(is_of(group, &mark, port), is_found, "{address}");
+        }
+    }
 }

@@ -314,6 +314,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_goes_while_it_is_made_ready_is_not_approved() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = Service::new(folder.path().to_owned(), Outbound::default());
+        let (app, artifact) = (app(folder.path()), service.folders.artifact("my-app", CHECKSUM));
+        std::fs::create_dir_all(&artifact).unwrap();
+        let slot = service.slot("my-app").unwrap();
+        let held = slot.runtime.lock().await;
+        // It is found to be there, then it goes, then it would be approved.
+        let releasing = async { drop(held) };
+        let (prepared, forgotten, ()) =
+            tokio::join!(service.prepare(&app, "r1"), service.forget("my-app"), releasing);
+        forgotten.unwrap();
+        let refused = prepared.unwrap_err();
+        assert_eq!(refused.public, "the extension was installed anew or removed meanwhile");
+        assert!(!artifact.exists());
+        assert_eq!(Approval::read(&service.folders.approval("my-app")), None);
+    }
+
+    #[tokio::test]
     async fn nothing_is_remembered_of_extensions_that_are_gone() {
         let folder = tempfile::tempdir().unwrap();
         let service = Service::new(folder.path().to_owned(), Outbound::default());
