@@ -112,9 +112,26 @@ mod tests {
             r#"{"n":1,"event":{"id":"e","kind":"FromTheFuture","timestamp":"t","n":1.50,"é":"\u00e9 "}}"#;
         assert_eq!(String::from_utf8(of(written).unwrap()).unwrap(), wanted);
         assert_eq!(of(written).unwrap_err(), "one before it has its id");
+        let deep =
+            format!(r#"{{"id":"d","kind":"X","timestamp":"t","v":{}{}}}"#, "[".repeat(122), "]".repeat(122));
+        assert_eq!(of(&deep).unwrap_err(), "it is nested more deeply than clients read");
         let torn = r#"{"id": "e", "kind": "X", "timestamp": "t", "n": 1 2}"#;
         for text in ["{\"id\": \"e\"", "{}", "[]", "{} {}", torn] {
             assert_eq!(of(text).unwrap_err(), "it is no event", "{text}");
         }
+    }
+
+    #[test]
+    fn an_event_below_one_that_did_not_come_hangs_below_the_one_before_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut known, mut lineage) = (Known::default(), Lineage::new(None, false));
+        let mut of = |id: &str, parent: &str| {
+            let text = format!(r#"{{"id":"{id}","kind":"X","timestamp":"t","parent_id":"{parent}"}}"#);
+            std::fs::write(dir.path().join("e"), text).unwrap();
+            String::from_utf8(event(dir.path(), "e", &mut known, &mut lineage).unwrap()).unwrap()
+        };
+        of("a", "__root__");
+        assert!(of("c", "b").contains(r#""parent_id":"a""#));
+        assert!(of("d", "a").contains(r#""parent_id":"a""#));
     }
 }

@@ -44,6 +44,37 @@ async fn what_is_there_twice_comes_once() {
 }
 
 #[tokio::test]
+async fn an_event_that_no_file_can_be_called_by_is_told_and_the_peer_finds_all_others() {
+    let mover = Mover::new(NOWHERE);
+    let read = |number| -> Value {
+        serde_json::from_str(&fs::read_to_string(event(&mover, WORKING, number)).unwrap()).unwrap()
+    };
+    let (before, odd) = (read(6)["id"].clone(), read(7)["id"].clone());
+    let is_below =
+        |number: &usize| read(*number)["kind"] == "ActionEvent" && read(*number)["parent_id"] == odd;
+    let below = (8..16).find(is_below).unwrap();
+    for number in 7..16 {
+        let (path, text) = (event(&mover, WORKING, number), read(number).to_string());
+        fs::write(path, text.replace(odd.as_str().unwrap(), "no digits")).unwrap();
+    }
+    mover.import().whole();
+    let out = mover.start.folder().join("out");
+    let told = mover.export(&out);
+    assert_eq!((told.is_success, told.count("events")), (false, (0, 0, 1)), "{told:#?}");
+    assert_eq!(told.count("conversations"), (3, 0, 0), "{told:#?}");
+    let events = out.join("conversations").join(WORKING.replace('-', "")).join("events");
+    let mut names: Vec<String> = fs::read_dir(&events)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 15);
+    assert!(names.iter().enumerate().all(|(number, name)| name.starts_with(&format!("event-{number:05}-"))));
+    let text = fs::read_to_string(events.join(&names[below - 1])).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["parent_id"], before);
+}
+
+#[tokio::test]
 async fn no_link_is_followed_whoever_it_is_brought_for_and_whatever_is_here() {
     let mover = Mover::new(NOWHERE);
     mover.import().whole();
