@@ -68,6 +68,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether a file was written, whatever became of it.
+    pub fn has_written(&self, inside: &str) -> bool {
+        !self.digests(inside).is_empty()
+    }
+
     /// Whether a file is not there, or as it was written.
     pub fn is_ours(&self, inside: &str) -> bool {
         match self.digest_of(inside) {

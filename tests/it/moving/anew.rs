@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::small_disk::SmallDisk;
 
@@ -109,6 +109,23 @@ async fn one_folder_that_cannot_be_written_to_costs_no_other_conversation() {
     assert!(told.errors.contains(WORKING) && told.errors.contains(WAITING), "{told:#?}");
     assert_eq!(told.count("bash events"), (2, 0, 0), "{told:#?}");
     assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_deleted_here_goes_from_what_was_exported() {
+    let mover = Mover::new(NOWHERE);
+    mover.import().whole();
+    let out = mover.start.folder().join("out");
+    mover.export(&out).whole();
+    let mut server = mover.start.start();
+    for name in ["TOKEN_A", "TOKEN_B"] {
+        let (status, answer) = server.client.delete(&format!("/api/settings/secrets/{name}")).await;
+        assert!(status.is_success(), "{answer}");
+    }
+    assert!(server.terminate().success());
+    mover.export(&out).whole();
+    let kept = fs::read_to_string(out.join(".openhands/secrets.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), json!({"custom_secrets": {}}));
 }
 
 #[tokio::test]

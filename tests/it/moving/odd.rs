@@ -98,6 +98,18 @@ async fn no_link_is_followed_whoever_it_is_brought_for_and_whatever_is_here() {
 }
 
 #[tokio::test]
+async fn what_the_peer_has_still_is_brought_when_it_has_let_go() {
+    let mover = Mover::new(NOWHERE);
+    let lease = mover.conversation(WORKING).join("owner_lease.json");
+    fs::write(&lease, r#"{"owner_instance_id": "a", "generation": 1, "expires_at": 99999999999.5}"#).unwrap();
+    let told = mover.import();
+    assert_eq!((told.is_success, told.count("conversations")), (false, (2, 0, 1)), "{told:#?}");
+    assert!(told.errors.contains("stop that one"), "{told:#?}");
+    fs::remove_file(lease).unwrap();
+    assert_eq!(mover.import().whole().count("conversations"), (1, 2, 0));
+}
+
+#[tokio::test]
 async fn a_folder_that_spells_its_id_otherwise_is_brought() {
     let mover = Mover::new(NOWHERE);
     let folder = mover.conversation(WAITING);
