@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use child_environment::{Rule, Verdict};
+use child_environment::{Rule, Verdict, is_variable};
 use gateway::dormant::{Asked, InitRequest, Waiting};
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -187,9 +187,4 @@ fn settings_in(request: &InitRequest) -> impl Iterator<Item = (&'static str, Str
     ]
     .into_iter()
     .filter_map(|(field, value)| Some((field, value?)))
-}
-
-fn is_variable(name: &str) -> bool {
-    let is_inside = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    name.chars().all(is_inside) && name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
 }

@@ -74,6 +74,19 @@ impl Problem {
         Self::new("string_too_short", loc, "String should have at least 1 character")
     }
 
+    /// A text with more characters than `most`.
+    #[must_use]
+    pub fn too_long(loc: &[&str], most: usize) -> Self {
+        let msg = format!("String should have at most {most} characters");
+        Self { ctx: Some(json!({ "max_length": most })), ..Self::new("string_too_long", loc, msg) }
+    }
+
+    /// A list with more items than `most`.
+    #[must_use]
+    pub fn too_many(loc: &[&str], most: usize) -> Self {
+        Self::new("too_long", loc, format!("List should have at most {most} items"))
+    }
+
     /// Something else where only an object says what is meant.
     #[must_use]
     pub fn object_needed(loc: &[&str]) -> Self {

@@ -113,7 +113,5 @@ pub fn check_length(field: &str, text: Option<&str>) -> ApiResult<()> {
     if text.is_none_or(|text| text.len() <= MOST) {
         return Ok(());
     }
-    let msg = format!("String should have at most {MOST} characters");
-    let ctx = Some(json!({"max_length": MOST}));
-    Err(Problem { ctx, ..Problem::new("string_too_long", &["body", field], msg) }.into())
+    Err(Problem::too_long(&["body", field], MOST).into())
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
+use types::percent_decoded;
 
 use crate::auth::Auth;
 use crate::error::ApiError;
-use crate::{config, etag, percent};
+use crate::{config, etag};
 
 /// What is never a page of it.
 const OURS: [&str; 5] = ["/api", "/v1", "/sockets", "/app-backends", "/metrics"];
@@ -65,7 +66,7 @@ impl Ui {
 impl Inner {
     /// The file that a path names; it lies in the folder, also where links lead to it.
     async fn file(&self, path: &str) -> io::Result<Option<PathBuf>> {
-        let Ok(path) = String::from_utf8(percent::decoded(path.as_bytes())) else { return Ok(None) };
+        let Ok(path) = String::from_utf8(percent_decoded(path.as_bytes())) else { return Ok(None) };
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let leads_off = |part: &&str| *part == "." || *part == ".." || part.contains(['\\', '\0']);
         if parts.is_empty() || parts.iter().any(leads_off) {

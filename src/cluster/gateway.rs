@@ -65,6 +65,15 @@ pub fn take_keys(settings: &mut Settings, cluster: &settings::Cluster) -> anyhow
     Ok(())
 }
 
+/// The key that all gateways of a cluster share.
+///
+/// # Errors
+/// It is not set: unlike a server of one process, a gateway makes none of its own.
+pub fn secret_key(settings: &Settings) -> anyhow::Result<SecretString> {
+    let key = settings.secret_key.clone();
+    key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")
+}
+
 fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc<Books> {
     let work = metrics.work.clone();
     Books::new(kv, cluster.sandbox_storage, move |records| work.appended(records))
@@ -73,8 +82,7 @@ fn books(cluster: &settings::Cluster, metrics: &Metrics, kv: Arc<dyn Kv>) -> Arc
 async fn serve(options: &Options, settings: &Settings, cluster: &settings::Cluster) -> anyhow::Result<()> {
     let address = serving::address(options, settings).await?;
     let stop = stop_on_signal()?;
-    let secret_key = settings.secret_key.clone();
-    let secret_key = secret_key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")?;
+    let secret_key = secret_key(settings)?;
     let metrics = Metrics::of_gateway();
     let vault = Arc::new(serving::vault(&secret_key, settings));
     let workspace_path = cluster.workspaces_root.join("project");

@@ -12,7 +12,7 @@ use types::conversation::ConversationRecord;
 use types::{SandboxId, TenantId};
 use vault::Vault;
 
-use super::gateway::take_keys;
+use super::gateway::{secret_key, take_keys};
 use super::settings::Cluster;
 use crate::serving;
 use crate::settings::Settings;
@@ -29,9 +29,7 @@ pub struct Member {
 /// There is no secret key, or NATS cannot be reached.
 pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(Member, Ports, Arc<Vault>)> {
     take_keys(settings, &cluster)?;
-    let secret_key = settings.secret_key.clone();
-    let secret_key = secret_key.context("OH_SECRET_KEY must be set: all gateways of a cluster share it")?;
-    let vault = Arc::new(serving::vault(&secret_key, settings));
+    let vault = Arc::new(serving::vault(&secret_key(settings)?, settings));
     let connection = super::connect(&cluster, "gateway").await?;
     connection.set_up(None).await?;
     let ports = connection.control().await?;

@@ -108,11 +108,7 @@ fn vault(mut settings: Settings, cluster: &Cluster) -> Option<Vault> {
 async fn sealed(ports: Ports, vault: Vault) -> Finding {
     let looking = control::unreadable_secrets(ports.kv, Arc::new(vault));
     match tokio::time::timeout(READING, looking).await {
-        Ok(Ok(unreadable)) if unreadable.is_empty() => {
-            Fine("no secret is stored that the keys do not open".to_owned())
-        }
-        Ok(Ok(unreadable)) => single::unopened(&unreadable, true),
-        Ok(Err(refusal)) => Broken(format!("what is stored cannot be read: {refusal:?}")),
+        Ok(found) => single::judged(found, true, "no secret is stored that the keys do not open".to_owned()),
         Err(_) => Doubtful(format!(
             "what is stored could not be read in {READING:?}: whether keys open it is not known"
         )),

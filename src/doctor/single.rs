@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use control::Refusal;
 use secrecy::SecretString;
 
 use super::Finding::{self, Broken, Doubtful, Fine};
@@ -151,14 +152,9 @@ fn stored_secrets(settings: &Settings) -> anyhow::Result<Finding> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let looking = Arc::new(embedded::Looking::at(&data));
     let found = runtime.block_on(control::unreadable_secrets(looking, Arc::new(vault)));
-    Ok(match found {
-        Ok(unreadable) if unreadable.is_empty() => {
-            let but = if has_journal(&data) { "; what is still in the journal is not looked at" } else { "" };
-            Fine(format!("none is stored that the keys do not open{but}"))
-        }
-        Ok(unreadable) => unopened(&unreadable, has_key),
-        Err(refusal) => Broken(format!("what is stored cannot be read: {refusal:?}")),
-    })
+    let but = if has_journal(&data) { "; what is still in the journal is not looked at" } else { "" };
+    let fine = format!("none is stored that the keys do not open{but}");
+    Ok(judged(found, has_key, fine))
 }
 
 /// Beside a server that runs, or after one that was killed.
@@ -169,7 +165,13 @@ fn has_journal(data: &Path) -> bool {
         .any(|segment| segment.metadata().is_ok_and(|segment| segment.is_file() && segment.len() > 0))
 }
 
-pub fn unopened(unreadable: &[String], has_key: bool) -> Finding {
+/// What it means that these stored secrets do not open; `fine` where there is none.
+pub fn judged(unreadable: Result<Vec<String>, Refusal>, has_key: bool, fine: String) -> Finding {
+    let unreadable = match unreadable {
+        Ok(unreadable) if unreadable.is_empty() => return Fine(fine),
+        Ok(unreadable) => unreadable,
+        Err(refusal) => return Broken(format!("what is stored cannot be read: {refusal:?}")),
+    };
     let advice = match has_key {
         true => {
             "set the key that they were sealed with as OH_SECRET_KEY, or add it to OH_PREVIOUS_SECRET_KEYS"

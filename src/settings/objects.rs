@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::source::variable_of;
+use super::source::{check_no_gap, variable_of};
 use super::table::{self, Kind};
 use super::{Invalid, Source};
 
@@ -73,17 +73,9 @@ impl Source {
             }
         }
         found.retain(|_, object| !object.is_empty());
-        match found.keys().zip(0..).find(|(number, expected)| **number != *expected) {
-            Some((number, expected)) => {
-                let what =
-                    format!("is set and {prefix}{expected} is not: the numbers go on from 0 without a gap");
-                Err(Invalid::named(format!("{prefix}{number}"), what))
-            }
-            None => Ok(found
-                .into_iter()
-                .map(|(number, fields)| Object { name: format!("{prefix}{number}"), fields })
-                .collect()),
-        }
+        check_no_gap(&prefix, found.keys())?;
+        let object = |(number, fields)| Object { name: format!("{prefix}{number}"), fields };
+        Ok(found.into_iter().map(object).collect())
     }
 }
 

@@ -154,14 +154,8 @@ impl Source {
             .filter(|(_, text)| !text.trim().is_empty())
             .filter_map(|(name, text)| Some((name.strip_prefix(&prefix)?.parse().ok()?, text)))
             .collect();
-        match set.keys().zip(0..).find(|(number, expected)| **number != *expected) {
-            Some((number, expected)) => {
-                let what =
-                    format!("is set and {prefix}{expected} is not: the numbers go on from 0 without a gap");
-                Err(Invalid::named(format!("{prefix}{number}"), what))
-            }
-            None => Ok(set.into_values().cloned().collect()),
-        }
+        check_no_gap(&prefix, set.keys())?;
+        Ok(set.into_values().cloned().collect())
     }
 
     pub(super) fn is_none(&self, field: &str) -> Result<bool, Invalid> {
@@ -175,6 +169,18 @@ impl Source {
 
 pub(super) fn variable_of(field: &str) -> String {
     format!("OH_{}", field.to_uppercase())
+}
+
+/// Whether the numbers behind `prefix` go on from 0: whoever dropped one of them meant to keep the rest.
+pub(super) fn check_no_gap<'a>(
+    prefix: &str,
+    numbers: impl Iterator<Item = &'a usize>,
+) -> Result<(), Invalid> {
+    let Some((number, expected)) = numbers.zip(0..).find(|(number, expected)| **number != *expected) else {
+        return Ok(());
+    };
+    let what = format!("is set and {prefix}{expected} is not: the numbers go on from 0 without a gap");
+    Err(Invalid::named(format!("{prefix}{number}"), what))
 }
 
 /// What is not in the table cannot be read: it would be in no document and under no rule.

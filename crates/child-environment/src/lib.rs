@@ -26,6 +26,7 @@ mod secret;
 use std::ffi::OsString;
 use std::sync::OnceLock;
 
+pub use names::is_variable;
 pub use rule::{Rule, Unusable, Verdict};
 
 pub type Variable = (OsString, OsString);

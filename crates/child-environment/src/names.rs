@@ -141,6 +141,13 @@ const PACKAGES: [&str; 16] = [
     "CONDA_CHANNELS",
 ];
 
+/// Whether a shell can hold a variable of this name.
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 pub fn is_of_the_server(name: &str) -> bool {
     OF_THE_SERVER.iter().any(|start| name.starts_with(start))
 }

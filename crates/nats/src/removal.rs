@@ -16,14 +16,12 @@
 //! *Turns.* Few logs are removed or weighed at once ([`AT_ONCE`]): a server hangs up on who is sent more than it can take. Of one
 //! sandbox one log is cut at a time by one process, so that a worker cannot take the turns of others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use ports::storage::Sums;
 use ports::{Extent, Result};
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard, Semaphore};
+use tokio::sync::Semaphore;
 use types::subjects::store::{self, BODY_STREAM};
 use types::{LogId, SandboxId};
 
@@ -43,7 +41,7 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Who may remove something now.
 pub struct Turns {
     all: Semaphore,
-    sandboxes: Mutex<HashMap<SandboxId, Arc<Turn<()>>>>,
+    sandboxes: ports::Turns<SandboxId>,
 }
 
 /// What storing messages was counted as.
@@ -55,18 +53,7 @@ struct Load {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { all: Semaphore::new(AT_ONCE), sandboxes: Mutex::default() }
-    }
-}
-
-impl Turns {
-    async fn of_sandbox(&self, sandbox: &SandboxId) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut sandboxes = self.sandboxes.lock();
-            sandboxes.retain(|_, turn| Arc::strong_count(turn) > 1);
-            sandboxes.entry(sandbox.clone()).or_default().clone()
-        };
-        turn.lock_owned().await
+        Self { all: Semaphore::new(AT_ONCE), sandboxes: ports::Turns::default() }
     }
 }
 
@@ -119,7 +106,7 @@ impl Direct {
         if !self.begins_before(filter, first).await? {
             return Ok(());
         }
-        let _own = self.turns.of_sandbox(log.sandbox()).await;
+        let _own = self.turns.sandboxes.wait(log.sandbox().clone()).await;
         let _turn = self.turns.all.acquire().await;
         let is_counted = self.is_counted(log).await?;
         let mut room = 0;
@@ -275,26 +262,4 @@ impl Direct {
 
 fn weight_in(filter: StreamFilter<'_>, message: &LogMessage) -> u64 {
     if filter.stream == BODY_STREAM { piece_weight(&message.payload) } else { message.weight() }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn of_a_sandbox_one_has_its_turn_and_others_wait_for_none_of_it() {
-        let turns = Turns::default();
-        let [greedy, other] = ["greedy", "other"].map(|name| SandboxId::parse(name).unwrap());
-        let first = turns.of_sandbox(&greedy).now_or_never().unwrap();
-        let mut second = Box::pin(turns.of_sandbox(&greedy));
-        assert!(second.as_mut().now_or_never().is_none());
-        drop(turns.of_sandbox(&other).now_or_never().unwrap());
-        assert!(second.as_mut().now_or_never().is_none());
-        drop(first);
-        drop(second.now_or_never().unwrap());
-        drop(turns.of_sandbox(&other).now_or_never().unwrap());
-        assert_eq!(turns.sandboxes.lock().len(), 1, "nothing is kept of who had its turn");
-    }
 }

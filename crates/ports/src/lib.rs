@@ -19,6 +19,7 @@ pub mod log;
 pub mod retry;
 pub mod rpc;
 pub mod storage;
+mod turns;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use bus::{Bus, Delivery, LARGEST, Message, Parcel, Subscription, fits};
 pub use error::{Error, Result};
 pub use event_log::{Appended, EventLog, Extent, Record, Stored};
 pub use kv::{Change, Changes, Expect, Kv, KvEntry, Scan};
+pub use turns::{Turn, Turns};
 
 /// Everything a service is given. Cheap to clone.
 #[derive(Clone)]

@@ -3,6 +3,18 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Bytes of the name of what is installed.
+pub const MOST_NAME: usize = 255;
+
+/// `^[a-z0-9]+(-[a-z0-9]+)*$`: what is installed can have such a name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    name.len() <= MOST_NAME && name.split('-').all(is_part)
+}
+
 /// Knowledge for agents, in the words of the API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

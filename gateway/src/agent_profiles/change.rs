@@ -4,7 +4,7 @@ use axum::extract::State;
 use control::setup::Setups;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::AgentProfileMutationResponse;
 use crate::auth::Caller;
@@ -87,9 +87,7 @@ pub(super) async fn activate_agent_profile(
     Path(id): Path<String>,
 ) -> ApiResult<Json<ActivateAgentProfileResponse>> {
     if id.chars().count() > MOST_ID {
-        let msg = format!("String should have at most {MOST_ID} characters");
-        let problem = Problem::new("string_too_long", &["path", "profile_id"], msg);
-        return Err(Problem { ctx: Some(json!({ "max_length": MOST_ID })), ..problem }.into());
+        return Err(Problem::too_long(&["path", "profile_id"], MOST_ID).into());
     }
     setups.activate_agent_profile(&caller.tenant, &id).await?;
     let message = format!("Agent profile '{id}' activated");

@@ -1,6 +1,6 @@
 //! What of a path goes on to a program.
 
-use crate::percent::decoded;
+use types::percent_decoded;
 
 /// Between its slashes a path may be encoded again and again; each round makes it shorter.
 const MOST_ROUNDS: usize = 64;
@@ -18,7 +18,7 @@ pub(super) fn split(path: &str) -> Option<(&str, &str)> {
 pub(super) fn stays(path: &str) -> bool {
     let mut path = path.as_bytes().to_vec();
     for _ in 0..MOST_ROUNDS {
-        let decoded = decoded(&path);
+        let decoded = percent_decoded(&path);
         if decoded == path {
             let leads_off = |part: &[u8]| part == b"." || part == b"..";
             return !path.contains(&b'\\') && !path.split(|&byte| byte == b'/').any(leads_off);
@@ -32,7 +32,7 @@ pub(super) fn stays(path: &str) -> bool {
 pub(super) fn without_keys(query: &str) -> String {
     const KEYS: [&[u8]; 3] = [b"session_api_key", b"x-session-api-key", b"authorization"];
     let is_key = |pair: &&str| {
-        let name = decoded(pair.split('=').next().unwrap_or_default().as_bytes());
+        let name = percent_decoded(pair.split('=').next().unwrap_or_default().as_bytes());
         KEYS.iter().any(|key| name.eq_ignore_ascii_case(key))
     };
     // Some take a semicolon for an end, too.
@@ -106,7 +106,7 @@ mod tests {
                     let text = String::from_utf8_lossy(&given).into_owned();
                     let url = reqwest::Url::parse(&format!("http://host/base{text}")).unwrap();
                     prop_assert!(url.path().starts_with("/base/"), "{text} leads to {url}");
-                    given = decoded(&given);
+                    given = percent_decoded(&given);
                 }
             }
         }

@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control::apps::Apps;
-use http::header::{COOKIE, ORIGIN, SET_COOKIE};
+use http::header::{ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::check_name;
-use crate::auth::Caller;
+use crate::auth::{Caller, cookies};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Path};
 use crate::front::Front;
@@ -77,11 +77,9 @@ pub(super) async fn delete_app_backend_session(
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
 
-/// What the cookies of a request hold. Pages of another program may have set one of the same name.
+/// What its own cookies of a request hold.
 pub(super) fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == NAME).map(|(_, token)| token)
+    cookies(headers, NAME)
 }
 
 /// The ingress, if the request has come to it.

@@ -6,6 +6,7 @@
 
 mod bearer;
 mod caller;
+mod cookies;
 mod guard;
 mod key_file;
 mod sessions;
@@ -19,6 +20,7 @@ use crate::config::Config;
 
 pub use bearer::Bearer;
 pub use caller::{Caller, Right};
+pub use cookies::cookies;
 pub use guard::{facade_guard, guard, workspace_guard};
 pub use key_file::Error as KeyError;
 use sessions::Sessions;

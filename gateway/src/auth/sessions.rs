@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
-use http::header::COOKIE;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use types::TenantId;
 
+use super::cookies::cookies;
 use super::{Caller, Right};
 use crate::tokens::Signer;
 
@@ -49,14 +49,7 @@ impl Sessions {
     /// Whom a cookie of the request lets read.
     #[must_use]
     pub fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let claims = pairs.find_map(
-            |(name, value)| {
-                if name == NAME { self.signer.open::<Claims>(value) } else { None }
-            },
-        )?;
+        let claims = cookies(headers, NAME).find_map(|token| self.signer.open::<Claims>(token))?;
         let until = UNIX_EPOCH + Duration::from_secs(claims.exp);
         Some(Caller {
             tenant: claims.tenant,
@@ -69,6 +62,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::COOKIE;
 
     use super::*;
 

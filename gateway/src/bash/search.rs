@@ -129,7 +129,7 @@ pub(super) async fn batch_get_bash_events(
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Response> {
     if ids.len() > 100 {
-        return Err(Problem::new("too_long", &["body"], "List should have at most 100 items").into());
+        return Err(Problem::too_many(&["body"], 100).into());
     }
     let tail = commands.tail(&target.sandbox, &target.scope);
     let ids: Vec<Option<Uuid>> = ids.iter().map(|id| Uuid::parse_str(id).ok()).collect();

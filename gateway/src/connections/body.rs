@@ -103,12 +103,7 @@ fn check_length(field: &str, text: &str, most: usize) -> ApiResult<()> {
     if text.chars().count() <= most {
         return Ok(());
     }
-    let problem = Problem::new(
-        "string_too_long",
-        &["body", field],
-        format!("String should have at most {most} characters"),
-    );
-    Err(Problem { ctx: Some(json!({ "max_length": most })), ..problem }.into())
+    Err(Problem::too_long(&["body", field], most).into())
 }
 
 /// A mask would keep a key where there is none, or only seem to change one.

@@ -289,9 +289,7 @@ fn titling_prompt(given: Option<String>) -> ApiResult<Option<String>> {
     if given.as_ref().is_none_or(|prompt| prompt.chars().count() <= MOST_PROMPT) {
         return Ok(given);
     }
-    let msg = format!("String should have at most {MOST_PROMPT} characters");
-    let problem = Problem::new("string_too_long", &["body", "prompt"], msg);
-    Err(Problem { ctx: Some(json!({"max_length": MOST_PROMPT})), ..problem }.into())
+    Err(Problem::too_long(&["body", "prompt"], MOST_PROMPT).into())
 }
 
 fn max_iterations(given: Option<u64>) -> ApiResult<u64> {

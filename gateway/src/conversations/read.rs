@@ -81,8 +81,7 @@ pub(super) async fn batch_get_conversations(
         return Err(Problem::missing(&["query", "ids"]).into());
     }
     if ids.len() > MOST_IDS {
-        let msg = format!("List should have at most {MOST_IDS} items");
-        return Err(Problem::new("too_long", &["query", "ids"], msg).into());
+        return Err(Problem::too_many(&["query", "ids"], MOST_IDS).into());
     }
     let mut out = vec![b'['];
     for (i, id) in ids.iter().enumerate() {

@@ -156,8 +156,7 @@ pub(super) async fn batch_get_events(
 ) -> ApiResult<Response> {
     let entry = conversation(&reading.index, &caller, path)?;
     if ids.len() > MOST_IDS {
-        let msg = format!("List should have at most {MOST_IDS} items");
-        return Err(Problem::new("too_long", &["body"], msg).into());
+        return Err(Problem::too_many(&["body"], MOST_IDS).into());
     }
     let mut out = vec![b'['];
     for (i, id) in ids.iter().enumerate() {

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{describe, lax, shape};
 use crate::error::{ApiError, Problem};
+use crate::media_type::media_type;
 
 /// Until a JSON body has arrived.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -88,10 +89,11 @@ where
 
 /// No content type counts as JSON, as in the peer.
 fn says_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
-    let Ok(value) = value.to_str() else { return false };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let Some((kind, subtype)) = essence.split_once('/') else { return false };
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        return true;
+    }
+    let kind = media_type(headers).and_then(|(kind, _)| kind.split_once('/'));
+    let Some((kind, subtype)) = kind else { return false };
     let subtype = subtype.to_ascii_lowercase();
     kind.eq_ignore_ascii_case("application") && (subtype == "json" || subtype.ends_with("+json"))
 }

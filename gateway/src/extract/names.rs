@@ -1,13 +1,12 @@
 //! Names of profiles, of secrets and of extensions, in paths and bodies.
 
-use serde_json::json;
+use types::extensions::{self, MOST_NAME};
 
 use crate::error::{ApiError, Problem};
 
 /// What names of profiles look like.
 pub const PROFILE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
 const MOST: usize = 64;
-const MOST_OF_AN_EXTENSION: usize = 255;
 
 /// # Errors
 /// For what is no name of a profile.
@@ -24,15 +23,10 @@ pub fn check_extension_name(name: &str, parameter: &str, pattern: &str) -> Resul
         return Err(ApiError::not_found());
     }
     let loc = ["path", parameter];
-    if name.len() > MOST_OF_AN_EXTENSION {
-        let msg = format!("String should have at most {MOST_OF_AN_EXTENSION} characters");
-        let ctx = Some(json!({"max_length": MOST_OF_AN_EXTENSION}));
-        return Err(Problem { ctx, ..Problem::new("string_too_long", &loc, msg) }.into());
+    if name.len() > MOST_NAME {
+        return Err(Problem::too_long(&loc, MOST_NAME).into());
     }
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    if name.split('-').all(is_part) { Ok(()) } else { Err(Problem::mismatch(&loc, pattern).into()) }
+    if extensions::is_name(name) { Ok(()) } else { Err(Problem::mismatch(&loc, pattern).into()) }
 }
 
 /// The same of a name in the path. One with a slash, which can only come escaped, names nothing at all.

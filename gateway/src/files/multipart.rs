@@ -8,10 +8,11 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use memchr::memmem::{Finder, find};
 
 use crate::error::{ApiError, ApiResult, Problem};
+use crate::media_type::media_type;
 
 /// Bytes of a part's headers, and of what stands before the first part.
 const LONGEST_HEAD: usize = 64 * 1024;
@@ -122,9 +123,8 @@ impl FilePart {
 }
 
 fn boundary(headers: &HeaderMap) -> Option<String> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let (essence, parameters) = kind.split_once(';')?;
-    if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+    let (kind, parameters) = media_type(headers)?;
+    if !kind.eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
     let boundary = parameter(parameters, "boundary")?;
@@ -153,6 +153,7 @@ fn parameter<'a>(parameters: &'a str, wanted: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use futures_util::stream;
+    use http::header;
 
     const HEAD: &str = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use child_environment::is_variable;
 use parking_lot::Mutex;
 use types::ConversationId;
 use types::known_values::KnownValues;
@@ -165,12 +166,6 @@ fn static_value(source: &SecretSource) -> Option<String> {
         SecretSource::StaticSecret { value, .. } => value.clone(),
         SecretSource::LookupSecret { .. } => None,
     }
-}
-
-/// Whether a shell can export a variable of this name.
-fn is_variable(name: &str) -> bool {
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    starts_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use types::calls::{Command, Once};
 use types::{ConversationId, EventId, Message, Role};
 
 use crate::support::counted::Counts;
-use crate::support::{World, finish, message, sleep, until};
+use crate::support::{World, finish, message, sleep};
 
 fn navigate(to: Option<&str>) -> Command {
     Command::Navigate { event: to.map(Into::into) }
@@ -20,15 +20,6 @@ async fn message_of(world: &World, id: ConversationId, text: &str) -> String {
     let messages = world.kinds(id, "MessageEvent").await;
     let says = |event: &&Value| event["llm_message"].to_string().contains(text);
     messages.iter().rev().find(says).expect("nobody said that")["id"].as_str().unwrap().to_owned()
-}
-
-/// What the model is asked about the conversation now.
-async fn asked(world: &World, id: ConversationId) -> String {
-    world.model.will([finish()]);
-    let ended = world.ended_runs(id).await;
-    world.say(id, "and now?", true).await.unwrap();
-    until(async || world.ended_runs(id).await > ended).await;
-    world.model.requests().pop().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,21 +38,21 @@ async fn a_branch_survives_a_rest_a_restart_and_a_snapshot() {
         assert!(request.contains("the first") && !request.contains("zebra"), "{request}");
         more.iter().for_each(|said| assert!(request.contains(said), "{said} is not in {request}"));
     };
-    fits(&asked(&world, id).await, &[]);
+    fits(&world.asked_now(id).await, &[]);
 
     world.after_a_rest(id, || message("after the rest", false)).await;
-    fits(&asked(&world, id).await, &["after the rest"]);
+    fits(&world.asked_now(id).await, &["after the rest"]);
 
     world.stop_worker().await;
     world.start_worker().await;
-    fits(&asked(&world, id).await, &["after the rest"]);
+    fits(&world.asked_now(id).await, &["after the rest"]);
 
     for at in 0..20 {
         world.say(id, &format!("later {at:02}"), false).await.unwrap();
     }
     world.stop_worker().await;
     world.start_worker().await;
-    fits(&asked(&world, id).await, &["after the rest", "later 00", "later 19"]);
+    fits(&world.asked_now(id).await, &["after the rest", "later 00", "later 19"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,15 +65,6 @@ async fn restart(world: &mut World) {
     world.start_worker().await;
 }
 
-/// What the model is asked about the conversation now.
-async fn asked(world: &World, id: ConversationId) -> String {
-    world.model.will([finish()]);
-    let ended = world.ended_runs(id).await;
-    world.say(id, "and now?", true).await.unwrap();
-    until(async || world.ended_runs(id).await > ended).await;
-    world.model.requests().pop().unwrap().to_string()
-}
-
 /// Writes the log anew, as `change` makes it of what was there.
 async fn rewrite(world: &World, id: ConversationId, change: impl FnOnce(Vec<String>) -> Vec<String>) {
     let log = world.log(id);
@@ -92,7 +83,7 @@ async fn reads_only_what_came_after(mut world: World, counts: &Counts) {
     world.say(id, "after the start", false).await.unwrap();
     let read = counts.records();
     assert!(read < 40, "{read} records of more than 60 and a snapshot");
-    let request = asked(&world, id).await;
+    let request = world.asked_now(id).await;
     for said in ["message 00", "message 29", "after the start"] {
         assert!(request.contains(said), "{said} is not in {request}");
     }
@@ -146,7 +137,7 @@ async fn a_snapshot_that_does_not_fit_is_passed_over() {
         world.stop_worker().await;
         put(&world, id, wrong.clone()).await;
         world.start_worker().await;
-        let request = asked(&world, id).await;
+        let request = world.asked_now(id).await;
         assert!(request.contains("message 00"), "believed {}", &wrong[..wrong.len().min(1_000)]);
     }
 }
@@ -179,7 +170,7 @@ async fn a_snapshot_of_another_log_of_that_id_is_passed_over() {
     };
     rewrite(&world, id, |records| records.iter().map(at_another_time).collect()).await;
     world.start_worker().await;
-    let request = asked(&world, id).await;
+    let request = world.asked_now(id).await;
     assert!(request.contains("massage 00") && !request.contains("message 00"), "{request}");
 }
 
@@ -194,7 +185,7 @@ async fn a_log_that_was_cut_before_its_snapshot_is_read_as_it_is() {
     })
     .await;
     world.start_worker().await;
-    let request = asked(&world, id).await;
+    let request = world.asked_now(id).await;
     assert!(request.contains("message 00") && !request.contains("message 29"), "{request}");
 }
 
@@ -213,7 +204,7 @@ async fn what_a_superseded_worker_keeps_late_costs_only_reading() {
     put(&world, id, old).await;
     world.config.epoch = Epoch(3);
     world.start_worker().await;
-    let request = asked(&world, id).await;
+    let request = world.asked_now(id).await;
     for said in ["message 00", "message 29", "later 00", "later 29"] {
         assert_eq!(request.matches(said).count(), 1, "{said} in {request}");
     }
@@ -228,7 +219,7 @@ async fn a_store_that_takes_no_snapshots_costs_only_reading() {
         world.say(id, &format!("message {at:02}"), false).await.unwrap();
     }
     restart(&mut world).await;
-    let request = asked(&world, id).await;
+    let request = world.asked_now(id).await;
     assert!(request.contains("message 00") && request.contains("message 29"), "{request}");
     counts.without_snapshots.store(false, Ordering::SeqCst);
     assert_eq!(kept(&world, id).await, Vec::<Bytes>::new());

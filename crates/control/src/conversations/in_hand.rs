@@ -1,30 +1,22 @@
 //! Ids of conversations that are being made or copied to in this process at this moment, or of which the last is removed: by
 //! one at a time.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
-use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
+use ports::{Turn, Turns};
 use types::ConversationId;
 
 /// What is waited for whoever has an id.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
-pub struct InHand(Mutex<HashMap<ConversationId, Arc<Lock<()>>>>);
-
-/// The only one to make this conversation, or to remove what is left of it, as long as it is there. Nobody waits for another one meanwhile.
-pub(super) struct Turn {
-    _held: OwnedMutexGuard<()>,
-}
+pub struct InHand(Turns<ConversationId>);
 
 impl InHand {
     /// `None`: somebody else has it.
     pub(super) fn take(&self, id: ConversationId) -> Option<Turn> {
-        self.of(id).try_lock_owned().ok().map(|held| Turn { _held: held })
+        self.0.take(id)
     }
 
     /// Waits for whoever has it.
@@ -32,14 +24,7 @@ impl InHand {
     /// # Errors
     /// `Unavailable`: that takes long.
     pub(super) async fn wait(&self, id: ConversationId) -> Result<Turn, Fault> {
-        let held = tokio::time::timeout(PATIENCE, self.of(id).lock_owned()).await;
-        held.map(|held| Turn { _held: held }).map_err(|_| being_made())
-    }
-
-    fn of(&self, id: ConversationId) -> Arc<Lock<()>> {
-        let mut all = self.0.lock();
-        all.retain(|_, lock| Arc::strong_count(lock) > 1);
-        all.entry(id).or_default().clone()
+        tokio::time::timeout(PATIENCE, self.0.wait(id)).await.map_err(|_| being_made())
     }
 }
 
@@ -62,7 +47,6 @@ mod tests {
         assert!(in_hand.take(ConversationId::random()).is_some(), "another one is nobody's");
         drop(turn);
         assert!(in_hand.take(id).is_some());
-        assert_eq!(in_hand.0.lock().len(), 1, "nothing is kept of who had its turn");
     }
 
     #[tokio::test(start_paused = true)]

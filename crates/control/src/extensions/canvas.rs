@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use reqwest::Url;
 use serde_json::{Map, Value};
+use types::extensions::is_name;
 
 /// It does not fit.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,14 +107,6 @@ fn is_artifact_url(url: &str) -> bool {
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
     fields.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Small letters, digits and single hyphens between them.
-pub(super) fn is_name(name: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    name.len() <= 255 && name.split('-').all(is_part)
 }
 
 /// `/dashboard/settings`.

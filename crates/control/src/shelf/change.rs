@@ -1,9 +1,12 @@
 //! Reading a shelf, and changing it.
 
+use std::future::ready;
 use std::time::Duration;
 
-use ports::{Bucket, Value as _};
-use types::TenantId;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use ports::{Bucket, Update, Value as _};
+use types::{TenantId, depth};
 
 use super::Shelves;
 use super::document::{Kept, Stored};
@@ -68,9 +71,23 @@ impl Shelves {
         answer.unwrap_or_else(|| Err(ports::Error::Internal("nothing was decided".to_owned()).into()))
     }
 
-    pub(super) fn bucket<T: Kept>(&self) -> Bucket<'_, Stored<T>> {
+    /// What each tenant keeps of one kind, `None` where that cannot be read. Writes nothing.
+    pub(super) fn each<T: Kept>(&self) -> BoxStream<'_, ports::Result<(TenantId, Option<T>)>> {
+        self.bucket().scan().try_filter_map(|update| ready(Ok(told_of(update)))).boxed()
+    }
+
+    fn bucket<T: Kept>(&self) -> Bucket<'_, Stored<T>> {
         Bucket::new(&*self.kv, T::BUCKET).in_time(PATIENCE)
     }
+}
+
+fn told_of<T>(update: Update<Stored<T>>) -> Option<(TenantId, Option<T>)> {
+    let Update::Put { key, stored } = update else { return None };
+    let kept = match stored.value {
+        Stored::Whole(kept) => Some(kept),
+        Stored::Unreadable => None,
+    };
+    Some((TenantId::parse(&key)?, kept))
 }
 
 /// Whether a value could be kept as it is.
@@ -91,25 +108,6 @@ fn check<T: Kept>(encoded: &[u8]) -> Result<(), Refusal> {
         return Err(Refusal::Unfit(TOO_DEEP.to_owned()));
     }
     Ok(())
-}
-
-/// How many lists and objects lie in each other at most.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut is_in_text, mut is_escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => is_in_text = !is_in_text,
-            b'{' | b'[' if !is_in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !is_in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@
 use std::future::ready;
 
 use futures_util::TryStreamExt;
-use ports::Update;
 use types::TenantId;
 
-use super::document::Stored;
 use super::{Change, Kept, Shelves};
 use crate::Refusal;
 
@@ -46,16 +44,10 @@ impl Shelves {
     /// # Errors
     /// Those of the store.
     pub async fn unopened<T: Kept>(&self) -> Result<Vec<(TenantId, Option<u64>)>, Refusal> {
-        let bucket = self.bucket::<T>();
-        let mut stored = bucket.scan();
+        let mut each = self.each::<T>();
         let mut found = Vec::new();
-        while let Some(update) = stored.try_next().await? {
-            let Update::Put { key, stored } = update else { continue };
-            let Some(tenant) = TenantId::parse(&key) else { continue };
-            let count = match stored.value {
-                Stored::Whole(mut kept) => Some(self.unopened_of(&tenant, &mut kept)),
-                Stored::Unreadable => None,
-            };
+        while let Some((tenant, kept)) = each.try_next().await? {
+            let count = kept.map(|mut kept| self.unopened_of(&tenant, &mut kept));
             if count != Some(0) {
                 found.push((tenant, count));
             }
@@ -70,13 +62,12 @@ impl Shelves {
         count
     }
 
-    /// Those who keep something of this kind.
+    /// Those who keep something of this kind; who keeps what cannot be read is left out.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn tenants<T: Kept>(&self) -> Result<Vec<TenantId>, Refusal> {
-        let bucket = self.bucket::<T>();
-        let tenants = bucket.scan().try_filter_map(|update| ready(Ok(tenant_of(update))));
+        let tenants = self.each::<T>().try_filter_map(|(tenant, kept)| ready(Ok(kept.map(|_| tenant))));
         Ok(tenants.try_collect().await?)
     }
 
@@ -98,13 +89,5 @@ impl Shelves {
             Ok(if writes { Change::Write(rotated) } else { Change::Nothing(rotated) })
         })
         .await
-    }
-}
-
-/// Whose shelf it is; one that cannot be read is left out.
-fn tenant_of<T>(update: Update<Stored<T>>) -> Option<TenantId> {
-    match update {
-        Update::Put { key, stored } if matches!(stored.value, Stored::Whole(_)) => TenantId::parse(&key),
-        _ => None,
     }
 }

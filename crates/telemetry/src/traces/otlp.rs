@@ -13,6 +13,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
+use types::percent_decoded;
 
 use crate::Config;
 
@@ -65,27 +66,8 @@ where
 /// The headers of `name=value,name=value`, as the OpenTelemetry specification writes them.
 fn headers(text: &str) -> HashMap<String, String> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.trim().to_owned(), percent_decoded(value.trim()))).collect()
-}
-
-/// A `%` that no two hexadecimal digits follow stays.
-fn percent_decoded(text: &str) -> String {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    let decoded = |value: &str| String::from_utf8_lossy(&percent_decoded(value.as_bytes())).into_owned();
+    pairs.map(|(name, value)| (name.trim().to_owned(), decoded(value.trim()))).collect()
 }
 
 /// Sends nothing and begins no trace, but goes on with those of callers: a worker without a network calls back

@@ -244,13 +244,10 @@ pub(super) fn of_other_tools(path: &Path) -> Option<&'static str> {
     OF_OTHER_TOOLS.iter().find(|(file, _)| *file == name).map(|(_, skill)| *skill)
 }
 
-/// `^[a-z0-9]+(-[a-z0-9]+)*$`, of at most 64 characters.
+/// As of all that is installed, but of at most 64 characters.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    name.len() <= LONGEST_NAME && name.split('-').all(is_part)
+    name.len() <= LONGEST_NAME && types::extensions::is_name(name)
 }
 
 fn stem(path: &Path) -> String {

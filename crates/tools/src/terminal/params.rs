@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use child_environment::is_variable;
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -34,7 +35,7 @@ pub fn variables(params: &Map<String, Value>) -> Result<Vec<(String, String)>, E
     let fields = value.as_object().ok_or_else(|| invalid("env", "it must be an object of texts"))?;
     let mut variables = Vec::with_capacity(fields.len());
     for (name, value) in fields {
-        let text = value.as_str().filter(|text| is_name(name) && !text.contains('\0'));
+        let text = value.as_str().filter(|text| is_variable(name) && !text.contains('\0'));
         let text = text.ok_or_else(|| invalid("env", &format!("`{name}` is not a variable with a text")))?;
         variables.push((name.clone(), text.to_owned()));
     }
@@ -43,13 +44,7 @@ pub fn variables(params: &Map<String, Value>) -> Result<Vec<(String, String)>, E
 
 /// Those of `exports` that a shell can hold.
 pub fn exportable(exports: Vec<(String, String)>) -> Vec<(String, String)> {
-    exports.into_iter().filter(|(name, value)| is_name(name) && !value.contains('\0')).collect()
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    exports.into_iter().filter(|(name, value)| is_variable(name) && !value.contains('\0')).collect()
 }
 
 fn given<'a>(params: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use manyhands_tools::{Catalogue, ToolContext, ToolSet};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testing::until;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::Toolbox as _;
@@ -60,7 +61,7 @@ impl Bench {
         let cancel = CancellationToken::new();
         let call = self.call(json!({"command": command}), cancel.clone());
         let stop = async {
-            eventually("the command starts", || started.exists()).await;
+            until(async || started.exists()).await;
             cancel.cancel();
             Instant::now()
         };
@@ -76,14 +77,6 @@ struct Seen {
     exit_code: i64,
     prefix: String,
     suffix: String,
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +246,7 @@ async fn a_command_that_is_cut_short_leaves_nothing_of_the_machinery_behind() {
         let bench = Bench::new();
         let command = format!("{command}; : > started; sleep 60");
         let begun = bench.call(json!({"command": command, "timeout": 0.2}), CancellationToken::new()).await;
-        eventually("the command starts", || bench.path().join("started").exists()).await;
+        until(async || bench.path().join("started").exists()).await;
         let ended = bench.call(json!({"command": "C-c", "is_input": true}), CancellationToken::new()).await;
         let (begun, ended) = (begun.unwrap(), ended.unwrap());
         assert_eq!(ended["exit_code"], 130, "{command}: {ended}");

@@ -1,6 +1,5 @@
 //! What a shell has started ends with it, whatever it says of itself, and costs little to find.
 
-use std::path::Path;
 use std::time::Duration;
 
 use manyhands_tools::{Catalogue, ToolContext, ToolSet};

@@ -8,6 +8,7 @@ use manyhands_tools::{Boxed, Catalogue, NoSecrets, Screen, Secrets, ToolContext,
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use testing::process::is_alive;
+use testing::until;
 use tokio_util::sync::CancellationToken;
 use types::agent::ToolSpec;
 use types::tool::Toolbox as _;
@@ -69,14 +70,6 @@ fn exit_code(observation: &Value) -> i64 {
 
 fn suffix(observation: &Value) -> &str {
     observation["metadata"]["suffix"].as_str().unwrap()
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -352,7 +345,7 @@ async fn cancelling_interrupts_the_command_and_keeps_the_shell() {
     let cancel = CancellationToken::new();
     let call = bench.call_until(json!({"command": ": > started; echo x; sleep 60"}), cancel.clone());
     let stop = async {
-        eventually("the command starts", || bench.path().join("started").exists()).await;
+        until(async || bench.path().join("started").exists()).await;
         cancel.cancel();
     };
     let (result, ()) = tokio::join!(call, stop);
@@ -383,7 +376,7 @@ async fn dropping_the_tools_ends_every_process() {
     assert_eq!(pids.len(), 2);
     let Bench { set, folder } = bench;
     drop(set);
-    eventually("every process is gone", || !pids.iter().any(|pid| is_alive(pid))).await;
+    until(async || !pids.iter().any(|pid| is_alive(pid))).await;
     drop(folder);
 }
 
@@ -392,7 +385,7 @@ async fn closing_answers_a_waiting_call() {
     let bench = Bench::new();
     let call = bench.call(json!({"command": ": > started; sleep 60"}));
     let stop = async {
-        eventually("the command starts", || bench.path().join("started").exists()).await;
+        until(async || bench.path().join("started").exists()).await;
         bench.set.close().await;
     };
     let (seen, ()) = tokio::join!(call, stop);

@@ -18,7 +18,7 @@ use tools::extensions::plugin;
 use tools::extensions::skill::{self, Names};
 use tools::open::{self, Opened, Symlink};
 use types::calls::{FetchCall, Fetched, NotFetched, WhyNotFetched};
-use types::extensions::{Contents, ExtensionKind};
+use types::extensions::{Contents, ExtensionKind, is_name};
 use types::hex;
 use uuid::Uuid;
 
@@ -327,14 +327,6 @@ fn read(kind: ExtensionKind, folder: &Path) -> Result<Found, NotFetched> {
         }
     }
     .and_then(|read| if is_name(&read.name) { Ok(read) } else { Err(invalid()) })
-}
-
-/// As names of all extensions are.
-fn is_name(name: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
-    name.len() <= 255 && name.split('-').all(is_part)
 }
 
 fn invalid() -> NotFetched {

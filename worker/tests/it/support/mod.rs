@@ -226,6 +226,15 @@ impl World {
         records.iter().filter(|record| matches!(record, LogRecord::Control(Control::RunEnded {}))).count()
     }
 
+    /// What the model is asked about the conversation now.
+    pub async fn asked_now(&self, id: ConversationId) -> String {
+        self.model.will([finish()]);
+        let ended = self.ended_runs(id).await;
+        self.say(id, "and now?", true).await.unwrap();
+        until(async || self.ended_runs(id).await > ended).await;
+        self.model.requests().pop().unwrap().to_string()
+    }
+
     /// The newest `execution_status` in the log.
     pub async fn status(&self, id: ConversationId) -> String {
         let events = self.events(id).await;

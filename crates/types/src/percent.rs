@@ -1,7 +1,8 @@
-//! Percent-encoding, as paths and queries have it.
+//! Percent-encoding, as paths, queries and headers have it.
 
 /// What stands behind each `%` and two digits; a `%` without them is itself.
-pub fn decoded(text: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -19,4 +20,17 @@ pub fn decoded(text: &[u8]) -> Vec<u8> {
         }
     }
     decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decoded;
+
+    #[test]
+    fn a_percent_sign_without_two_digits_is_itself() {
+        for (text, decoded) in [("a%20b", "a b"), ("%zz%", "%zz%"), ("%2", "%2"), ("%2525", "%25"), ("", "")]
+        {
+            assert_eq!(percent_decoded(text.as_bytes()), decoded.as_bytes(), "{text}");
+        }
+    }
 }

@@ -1,0 +1,10 @@
+//! What a request says its body is.
+
+use http::{HeaderMap, header};
+
+/// The kind, and its parameters. `None` where no text says it.
+pub fn media_type(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let (kind, parameters) = given.split_once(';').unwrap_or((given, ""));
+    Some((kind.trim(), parameters))
+}
