@@ -62,7 +62,8 @@ fn write(file: File, to: &Path, name: &str, room: u64) -> io::Result<u64> {
     remove(&draft)?;
     let mut copy = open::fresh(&draft, 0o600)?;
     let copied = io::copy(&mut file.take(room + 1), &mut copy);
-    match copied {
+    // What is there is not copied again: it has to be whole after the machine went down, too.
+    match copied.and_then(|bytes| copy.sync_all().map(|()| bytes)) {
         Ok(bytes) if bytes <= room => std::fs::rename(draft, folder.join(name)).map(|()| bytes),
         unfinished => {
             remove(&draft)?;

@@ -38,16 +38,14 @@ impl Unread {
     }
 }
 
-/// The path `inside` of a folder, where all above it are folders and none a link to one.
+/// The path `inside` of a folder, where all above it, the folder too, are folders and none a link to one.
 ///
 /// # Errors
 /// One is missing, or is something else.
 pub fn below(root: &Path, inside: &str) -> Result<PathBuf, Unread> {
     let mut path = root.to_owned();
-    for (above, part) in Path::new(inside).iter().enumerate() {
-        if above > 0 {
-            look(&path)?;
-        }
+    for part in Path::new(inside) {
+        look(&path)?;
         path.push(part);
     }
     Ok(path)
@@ -137,6 +135,7 @@ mod tests {
         assert!(matches!(text(root, "a", 3), Err(Unread::TooLarge(3))));
         assert!(matches!(text(root, "link", 4), Err(Unread::NoFile)));
         assert!(matches!(text(root, "folder/a", 4), Err(Unread::NoFile)), "a link on the way");
+        assert!(matches!(text(&at("folder"), "a", 4), Err(Unread::NoFile)), "a link at its beginning");
         assert!(matches!(text(root, "huge", 1 << 20), Err(Unread::TooLarge(_))));
         assert!(matches!(text(root, "bytes", 4), Err(Unread::NoText)));
         assert!(matches!(text(root, "none/at/all", 4), Err(Unread::Missing)));

@@ -19,7 +19,8 @@
 //! file is removed: the peer's own may lie in the same folder. What goes out twice is compared with what was written the
 //! first time (`outgoing/ledger.rs`): the peer may have gone on there.
 //!
-//! **Keys.** Nothing comes in where the secret key that is set is not that of the server here (`keys.rs`).
+//! **Keys.** Nothing comes in where the secret key that is set is not that of the server here (`keys.rs`), which each server
+//! notes at its start.
 //!
 //! **What is read is not trusted.** Below the folders that are named no link is followed, and files are read up to a
 //! bound. What cannot be read is told by its name and left out; of a conversation that is an event, or all of it where
@@ -37,6 +38,7 @@ mod progress;
 mod report;
 mod store;
 
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -148,7 +150,8 @@ fn home_of(workspace: &Path, tenant: &TenantId, settings: &Settings) -> PathBuf 
 pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(options.workspace.is_dir(), "{} is no folder", options.workspace.display());
     let source = Source::of(options, &settings)?;
-    eprintln!("settings, secrets and extensions are those in {}", source.home.display());
+    // Nobody may look any more.
+    let _ = writeln!(stderr(), "settings, secrets and extensions are those in {}", source.home.display());
     moved(settings, to, async |store| incoming::bring(store, &source, &options.tenant).await)
 }
 

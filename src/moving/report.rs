@@ -1,6 +1,7 @@
 //! What came of it, for whoever gave the command: counts of each kind, and by its name whatever was left out.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -66,16 +67,27 @@ impl Report {
         }
     }
 
+    /// Whoever would read it may be gone: everything was moved all the same.
     pub fn print(&self) {
+        let _ = self.tell_all(&mut io::stderr().lock());
+        let _ = self.count_all(&mut io::stdout().lock());
+    }
+
+    fn tell_all(&self, to: &mut impl Write) -> io::Result<()> {
         for line in &self.told {
-            eprintln!("{line}");
+            writeln!(to, "{line}")?;
         }
         if self.untold > 0 {
-            eprintln!("and {} more", self.untold);
+            writeln!(to, "and {} more", self.untold)?;
         }
+        Ok(())
+    }
+
+    fn count_all(&self, to: &mut impl Write) -> io::Result<()> {
         for (kind, Counts { moved, there, left_out }) in &self.counts {
-            println!("{kind}: {moved} moved, {there} there already, {left_out} left out");
+            writeln!(to, "{kind}: {moved} moved, {there} there already, {left_out} left out")?;
         }
+        Ok(())
     }
 
     /// Whether everything is where it should be.

@@ -35,6 +35,7 @@ mod revocation;
 mod rights;
 mod sdk;
 mod single;
+mod small_disk;
 #[cfg(feature = "cluster")]
 mod storage;
 mod traces;

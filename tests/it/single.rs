@@ -2,14 +2,14 @@
 //! orderly end.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use testing::client::message;
 use testing::model::Model;
 use testing::script::{Script, Turn};
 use testing::server::Start;
+
+use super::small_disk::SmallDisk;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_manyhands");
 
@@ -66,28 +66,10 @@ async fn an_orderly_stop_pauses_runs_and_closes_sockets_with_1012() {
     assert_eq!(info["execution_status"], "paused");
 }
 
-/// A file system of its own with little room.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where we may not mount.
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(at).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_new_messages_and_keeps_the_acknowledged_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(&folder.path().join("disk")) else {
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), "48m") else {
         testing::may_skip("the full disk", "mounting a small file system needs root");
         return;
     };

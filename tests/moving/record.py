@@ -74,18 +74,19 @@ class Model(BaseHTTPRequestHandler):
 
 
 class Peer:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, home: Path | None = None):
         self.folder = folder
+        home = home or folder / "home"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(folder / "user"), "OH_PERSISTENCE_DIR": str(folder / "home"),
+            "PATH": os.environ["PATH"], "HOME": str(folder / "user"), "OH_PERSISTENCE_DIR": str(home),
             "OH_SECRET_KEY": SECRET_KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENHANDS_SUPPRESS_BANNER": "1",
             "OH_ENABLE_VSCODE": "false", "OH_ENABLE_VNC": "false", "DO_NOT_TRACK": "1", "EXTENSIONS_PATH": str(folder / "none"),
         }
         for name in ("user", "home", "project", "none"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(exist_ok=True)
         command = [sys.executable, "-m", "openhands.agent_server", "--host", "127.0.0.1", "--port", str(self.port)]
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=self.log, stderr=self.log)

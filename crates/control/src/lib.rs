@@ -155,6 +155,9 @@ impl Control {
             workers: workers.clone(),
             tasks: tasks.clone(),
         });
+        if let Err(error) = rooms.shelves.note_key().await {
+            tracing::warn!(%error, "which secret key is set could not be noted; the next start tries again");
+        }
         tasks.spawn_until_drain(rooms.clone().seal_anew());
         tasks.spawn_until_drain(rooms.clone().sweep());
         if is_cluster {

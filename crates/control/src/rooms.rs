@@ -1,7 +1,6 @@
 //! The rooms of the control plane: one handle for each kind of thing that clients keep or have looked at beside conversations
 //! and commands. All are made from the same ground.
 
-use crate::Refusal;
 use crate::acp::AcpModels;
 use crate::apps::Apps;
 use crate::catalogue::Catalogue;
@@ -12,7 +11,7 @@ use crate::logins::{Logins, OpenAiLogins};
 use crate::mcp::{McpLogins, McpServers};
 use crate::repositories::Repositories;
 use crate::setup::{Setup, Setups};
-use crate::shelf::{SealedWith, Shelves};
+use crate::shelf::Shelves;
 use crate::tenant_secrets::{NamedSecrets, TenantSecrets};
 use crate::workspaces::Workspaces;
 
@@ -64,19 +63,6 @@ impl Rooms {
         for failed in failed.into_iter().flatten() {
             tracing::warn!(?failed, "stored secrets could not be looked through; the next start tries again");
         }
-    }
-
-    /// Which keys open what all tenants keep.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn sealed_with(shelves: &Shelves) -> Result<SealedWith, Refusal> {
-        let settings = shelves.sealed_with::<Setup>().await?;
-        let secrets = shelves.sealed_with::<NamedSecrets>().await?;
-        let openai = shelves.sealed_with::<OpenAiLogins>().await?;
-        let mcp = shelves.sealed_with::<McpLogins>().await?;
-        let sources = shelves.sealed_with::<Installations>().await?;
-        Ok(settings + secrets + openai + mcp + sources)
     }
 
     /// Removes what installations that were cut off have left.

@@ -35,6 +35,8 @@ pub const LOGINS: &str = "LOGINS";
 
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
+/// Which secret key gateways have, in [`PROBE`].
+pub const KEY_NOTE: &str = "secret_key";
 
 /// Which supervisor schedules, in [`LEASES`].
 pub const SUPERVISOR_KEY: &str = "_supervisor";

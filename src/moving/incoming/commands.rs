@@ -62,7 +62,7 @@ async fn all(
         last = record.to_vec();
     };
     let mut appending = Appending::behind(store.ports.log.clone(), log, visit).await?;
-    let newest = serde_json::from_slice::<Value>(&last).ok().and_then(|event| stamp(&event));
+    let mut newest = serde_json::from_slice::<Value>(&last).ok().and_then(|event| stamp(&event));
     let mut progress = Progress::new(KIND, names.len());
     let mut late = 0_usize;
     for name in names {
@@ -74,9 +74,14 @@ async fn all(
                 continue;
             }
         };
+        if there.contains(&hash(&record)) {
+            report.there(KIND);
+            continue;
+        }
         match appending.as_mut().filter(|_| newest.as_ref().is_none_or(|newest| at >= *newest)) {
-            _ if there.contains(&hash(&record)) => report.there(KIND),
             Some(appending) => {
+                there.insert(hash(&record));
+                newest = Some(at);
                 appending.add(record).await?;
                 report.moved(KIND);
             }
@@ -84,7 +89,7 @@ async fn all(
         }
     }
     if late > 0 {
-        let why = format!("{late} of them are older than what was run here, and cannot come before it");
+        let why = format!("{late} of them are older than one that is here, and cannot come before it");
         report.left_out(KIND, &from.to_string_lossy(), why);
     }
     match appending {

@@ -1,5 +1,7 @@
 //! Conversations: of each the log first, then its record, with which it is there.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use ports::{Bucket, Expect, LARGEST, fits};
@@ -70,10 +72,9 @@ pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut R
             return Ok(());
         }
     };
-    let named = names.iter().filter_map(|name| Some((name, id_of(name)?)));
-    let named: Vec<(&String, ConversationId)> = named.collect();
+    let named = named(from, &names, report);
     let mut progress = Progress::new(KIND, named.len());
-    for (name, id) in named {
+    for (id, name) in named {
         match one(store, &from.join(name), id, tenant, report).await {
             Ok(true) => report.moved(KIND),
             Ok(false) => report.there(KIND),
@@ -85,9 +86,27 @@ pub async fn bring(store: &Store, from: &Path, tenant: &TenantId, report: &mut R
     Ok(())
 }
 
-/// Folders of conversations are called by their digits; all else is none.
-fn id_of(name: &str) -> Option<ConversationId> {
-    name.parse().ok().filter(|id: &ConversationId| id.hex() == name)
+/// Folders of conversations are called by their ids, as a rule by the digits alone. What has another name is told where it
+/// looks like one.
+fn named<'a>(from: &Path, names: &'a [String], report: &mut Report) -> BTreeMap<ConversationId, &'a str> {
+    let mut named = BTreeMap::new();
+    let (usual, unusual): (Vec<_>, Vec<_>) = names.iter().partition(|name| is_usual(name));
+    for name in usual.into_iter().chain(unusual) {
+        let id = name.parse::<ConversationId>().ok();
+        match id.map(|id| named.entry(id)) {
+            Some(Entry::Vacant(entry)) => drop(entry.insert(name.as_str())),
+            Some(Entry::Occupied(_)) => report.left_out(KIND, name, "another folder has its id"),
+            None if !name.starts_with('.') && from.join(name).join(META).symlink_metadata().is_ok() => {
+                report.left_out(KIND, name, "a folder of a conversation is called by its id");
+            }
+            None => {}
+        }
+    }
+    named
+}
+
+fn is_usual(name: &str) -> bool {
+    name.parse().is_ok_and(|id: ConversationId| id.hex() == name)
 }
 
 /// Whether it was not here before.
@@ -99,6 +118,9 @@ async fn one(
     report: &mut Report,
 ) -> Result<bool, Failure> {
     let left_out = |why: &str| Err(Failure::LeftOut(why.to_owned()));
+    if !folder::is_folder(from) {
+        return left_out("it is no folder");
+    }
     let records = Bucket::<ConversationRecord>::new(&*store.ports.kv, CONVERSATIONS);
     if let Some(there) = records.get(&id.hex()).await? {
         if there.value.tenant != *tenant {
@@ -112,9 +134,6 @@ async fn one(
             return Ok(false);
         }
         records.remove(&id.hex(), Expect::Revision(there.revision)).await?;
-    }
-    if !folder::is_folder(from) {
-        return left_out("it is no folder");
     }
     if is_held(from) {
         return left_out("the other server has it still: stop that one, and bring it again a minute later");
@@ -248,11 +267,25 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_that_are_called_by_digits_are_conversations() {
-        let id = ConversationId::random();
-        assert_eq!(id_of(&id.hex()), Some(id));
-        for other in [id.to_string(), id.hex().to_uppercase() + "x", ".trash".to_owned(), "..".to_owned()] {
-            assert_eq!(id_of(&other), None, "{other}");
+    fn a_folder_is_that_of_its_id_however_it_is_spelled_and_is_never_passed_over_in_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (ConversationId::random(), ConversationId::random());
+        let upper = one.to_string().to_uppercase();
+        let names =
+            [upper.clone(), one.hex(), two.to_string(), ".trash".into(), "backup".into(), "none".into()];
+        for name in names.iter().filter(|name| *name != "none") {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join(META), "{}").unwrap();
         }
+        let mut report = Report::default();
+        let found = named(dir.path(), &names, &mut report);
+        assert_eq!(found, BTreeMap::from([(one, one.hex().as_str()), (two, two.to_string().as_str())]));
+        let told = format!("{report:?}");
+        assert_eq!(
+            (told.matches("left out: ").count(), told.contains("left out: backup")),
+            (2, true),
+            "{told}"
+        );
+        assert!(told.contains(&upper), "{told}");
     }
 }

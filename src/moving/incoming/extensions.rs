@@ -1,6 +1,6 @@
 //! Skills and plugins that are installed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use control::Refusal;
 use control::extensions::moving::{self, Arriving};
@@ -80,6 +80,20 @@ async fn one(
     let said = installed.clone().unwrap_or(from);
     let packed =
         extensions::pack(kind, &folder, scratch.path(), &said).map_err(|why| left_out(&why.to_string()))?;
+    let over = |refusal: &Refusal| Failure::Over(over(refusal));
+    let listed = moving::is_listed(&store.shelves, tenant, kind, &packed.name).await;
+    let is_listed = listed.map_err(|refusal| over(&refusal))?;
+    // Where programs look for it.
+    let installed = installed.filter(|_| store.settings.extensions.places);
+    let place = installed.filter(|installed| !is_same(&folder, &installed.join(&packed.name)));
+    let is_there = |installed: &PathBuf| installed.join(&packed.name).symlink_metadata().is_ok();
+    // What is there and on no list is the user's own.
+    if let Some(own) = place.as_ref().filter(|place| !is_listed && is_there(place)) {
+        let at = own.join(&packed.name);
+        let why = format!("there is another one in {}: move that away, and bring it again", at.display());
+        return Err(Failure::LeftOut(why));
+    }
+    let missing = place.filter(|place| !is_there(place));
     let arriving = Arriving {
         install_path: said.join(&packed.name).to_string_lossy().into_owned(),
         name: packed.name,
@@ -97,15 +111,11 @@ async fn one(
     let is_new = match moving::bring(&store.shelves, tenant, kind, &arriving).await {
         Ok(is_new) => is_new,
         Err(Refusal::TooLarge(why)) => return Err(left_out(why)),
-        Err(refusal) => return Err(Failure::Over(over(&refusal))),
+        Err(refusal) => return Err(over(&refusal)),
     };
-    if let Some(installed) = installed.filter(|_| store.settings.extensions.places) {
-        let to = installed.join(&arriving.name);
-        // Where programs look for it. What is there is whole: it is that of the list, unless this one is new on it.
-        if !is_same(&folder, &to) && (is_new || to.symlink_metadata().is_err()) {
-            let placed = extensions::place(&folder, &installed, &arriving.name);
-            placed.map_err(|error| Failure::LeftOut(error.to_string()))?;
-        }
+    if let Some(installed) = missing {
+        let placed = extensions::place(&folder, &installed, &arriving.name);
+        placed.map_err(|error| Failure::LeftOut(error.to_string()))?;
     }
     Ok(is_new)
 }

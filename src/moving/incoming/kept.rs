@@ -9,6 +9,7 @@ use control::workspaces::{Folder, List, Workspaces};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use types::TenantId;
+use types::secrets::MASK;
 use vault::{PEERS_TENANT, Vault};
 
 use super::folder::{self, Unread};
@@ -99,6 +100,10 @@ pub async fn secrets(
         };
         if !is_name(&name) {
             report.left_out(SECRETS, &told, "no secret can have this name");
+            continue;
+        }
+        if value == MASK {
+            report.left_out(SECRETS, &told, "its file has only a mask of it");
             continue;
         }
         let Some(value) = opened(&store.vault, value) else {

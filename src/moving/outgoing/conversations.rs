@@ -1,5 +1,7 @@
 //! Conversations: each event as a file, and what the log comes to in two others.
 
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use control::records::Sealer;
@@ -13,7 +15,7 @@ use types::buckets::CONVERSATIONS;
 use types::conversation::{ConversationRecord, Projection, Status};
 use types::event::Head;
 use types::log::{Control, LogRecord};
-use types::peer::{self, Written};
+use types::peer::{self, Lineage, Written};
 use types::secrets::SecretSource;
 use types::time::local_as_utc;
 use types::{ConversationId, LogId, Seq, TenantId};
@@ -41,10 +43,25 @@ pub async fn carry(store: &Store, to: &Path, tenant: &TenantId, report: &mut Rep
     let ids = all_of(store, tenant, report).await?;
     let mut progress = Progress::new(KIND, ids.len());
     for id in ids {
-        one(store, to, id, report).await?;
+        match one(store, to, id, report).await {
+            Err(error) if is_its_own(&error) => {
+                report.left_out(KIND, &format!("conversation {id}"), format!("{error:#}"));
+            }
+            outcome => outcome?,
+        }
         progress.step();
     }
     Ok(())
+}
+
+/// Whether what stands in the way is in its folder alone: others may be whole.
+fn is_its_own(error: &anyhow::Error) -> bool {
+    const OF_ALL: [ErrorKind; 3] =
+        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem];
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => !OF_ALL.contains(&error.kind()),
+        None => error.is::<Unread>() || error.is::<serde_json::Error>(),
+    }
 }
 
 async fn all_of(
@@ -78,18 +95,12 @@ async fn one(store: &Store, to: &Path, id: ConversationId, report: &mut Report) 
     }
     let root = folder::make(to, &format!("{FOLDER}/{}", id.hex()))?;
     let mut ledger = Ledger::of(&root)?;
-    if let Err(why) = is_as_written(&root, &ledger) {
+    if let Err(why) = is_as_written(store, &record, &root, &ledger).await? {
         report.left_out(KIND, &format!("conversation {id}"), why);
         return Ok(());
     }
-    if !ledger.is_new() {
-        // What is to be there is noted before any of it is.
-        let mut unread = Report::default();
-        let count = events(store, &record, None, &mut unread).await?.count;
-        ledger.set_count(EVENTS, count)?;
-    }
-    let Folded { mut projection, brought, count } = events(store, &record, Some(&root), report).await?;
-    ledger.set_count(EVENTS, count)?;
+    let write = |name: &str, event: &str| write::file(&root, &format!("{EVENTS}/{name}"), event.as_bytes());
+    let Folded { mut projection, brought } = events(store, &record, write, report).await?;
     if projection.status == Status::Running {
         // Nobody runs it any more.
         projection.status = Status::Paused;
@@ -120,68 +131,88 @@ async fn one(store: &Store, to: &Path, id: ConversationId, report: &mut Report) 
     Ok(())
 }
 
-/// Whether nobody has used what was exported before: its files are as they were written, and there is no event but those.
-fn is_as_written(root: &Path, ledger: &Ledger) -> Result<(), String> {
-    let is_there = |name: &str| root.join(name).symlink_metadata().is_ok();
-    if is_there("owner_lease.json") {
-        return Err("the other server has had it since it was exported: it stays as it is there".to_owned());
+/// Whether nobody has used what was exported before: its files are as they were written, and there is no event but those of
+/// this conversation, which may be another one than was exported under its id.
+async fn is_as_written(
+    store: &Store,
+    record: &ConversationRecord,
+    root: &Path,
+    ledger: &Ledger,
+) -> anyhow::Result<Result<(), &'static str>> {
+    if root.join("owner_lease.json").symlink_metadata().is_ok() {
+        return Ok(Err("the other server has had it since it was exported: it stays as it is there"));
     }
-    if !is_there(STATE) && !is_there(META) {
-        return Ok(());
+    if !ledger.is_ours(STATE) || !ledger.is_ours(META) {
+        return Ok(Err("it has gone on there since it was exported, and stays as it is"));
     }
-    let names = folder::names(root, EVENTS).map_err(|why: Unread| why.to_string())?;
-    let last = names.iter().filter_map(|name| peer::event_of_file(name)).max();
-    let is_longer = last.is_some_and(|last| last >= ledger.count(EVENTS));
-    if is_longer || !ledger.is_ours(STATE) || !ledger.is_ours(META) {
-        return Err("it has gone on there since it was exported, and stays as it is".to_owned());
+    let mut others: HashSet<String> = folder::names(root, EVENTS)?.into_iter().collect();
+    others.retain(|name| peer::event_of_file(name).is_some());
+    if !others.is_empty() {
+        let ours = |name: &str, _: &str| {
+            others.remove(name);
+            Ok(())
+        };
+        events(store, record, ours, &mut Report::default()).await?;
     }
-    Ok(())
+    match others.is_empty() {
+        true => Ok(Ok(())),
+        false => Ok(Err(
+            "it has events there that it has not here, and stays as it is: export it to another folder",
+        )),
+    }
 }
 
 struct Folded {
     projection: Projection,
     brought: Option<Brought>,
-    count: u64,
 }
 
-/// What the log comes to. Its events go into files below `root`, where there is one.
+/// What the log comes to. Each event is given to `take`, with the name of its file.
 async fn events(
     store: &Store,
     record: &ConversationRecord,
-    root: Option<&Path>,
+    mut take: impl FnMut(&str, &str) -> io::Result<()>,
     report: &mut Report,
 ) -> anyhow::Result<Folded> {
     let log = LogId::conversation(&record.sandbox, record.id);
     let mut pages = Pages::new(&*store.ports.log, &log, Seq::ZERO, PAGE);
     let (mut projection, mut brought, mut count) = (Projection::default(), None, 0);
+    // What hangs below an event that does not go out hangs below the one before that.
+    let mut lineage = Lineage::new(None, false);
     while let Some(page) = pages.next().await? {
         for entry in &page {
             let read = LogRecord::<&RawValue>::decode_as(&entry.payload);
-            let head = read.as_ref().ok().and_then(|read| match read {
-                LogRecord::Event { event, .. } => Head::of(event.get()).ok().map(|head| (head, *event)),
-                LogRecord::Control(_) => None,
-            });
-            match (&read, head) {
-                (Ok(LogRecord::Event { .. }), Some((head, event))) => {
-                    let name = format!("{EVENTS}/{}", peer::event_file(count, &head.id));
-                    if let Some(root) = root {
-                        write::file(root, &name, event.get().as_bytes())?;
+            match &read {
+                Ok(LogRecord::Event { event, .. }) => match file_of(event.get(), count) {
+                    Ok(name) => {
+                        let mended = lineage.add(event.get());
+                        take(&name, mended.as_deref().unwrap_or(event.get()))?;
+                        count += 1;
                     }
-                    count += 1;
-                }
-                (Ok(LogRecord::Control(Control::Brought(said))), _) => brought = Some((**said).clone()),
-                (Ok(LogRecord::Control(_)), _) => {}
-                (Ok(LogRecord::Event { .. }), None) | (Err(_), _) => {
-                    let name = format!("the record at {} of conversation {}", entry.seq.0, record.id);
-                    report.left_out("events", &name, "it cannot be read");
-                }
+                    Err(why) => report.left_out("events", &at(entry.seq, record), why),
+                },
+                Ok(LogRecord::Control(Control::Brought(said))) => brought = Some((**said).clone()),
+                Ok(LogRecord::Control(_)) => {}
+                Err(_) => report.left_out("events", &at(entry.seq, record), "it cannot be read"),
             }
             if let Ok(read) = &read {
                 projection.apply(entry.seq, read);
             }
         }
     }
-    Ok(Folded { projection, brought, count })
+    Ok(Folded { projection, brought })
+}
+
+fn at(seq: Seq, record: &ConversationRecord) -> String {
+    format!("the record at {} of conversation {}", seq.0, record.id)
+}
+
+/// Under a name that is none of an event the peer would find neither this one nor any behind it.
+fn file_of(event: &str, number: u64) -> Result<String, &'static str> {
+    let head = Head::of(event).map_err(|_| "it cannot be read")?;
+    let name = peer::event_file(number, &head.id);
+    let is_known = peer::event_of_file(&name).is_some() && name.ends_with(&format!("-{}.json", head.id));
+    if is_known { Ok(name) } else { Err("no file can be called by its id") }
 }
 
 /// With the peer's tokens in the place of our own seals. False where one does not open.

@@ -13,6 +13,9 @@ use crate::moving::folder;
 use crate::moving::report::{Report, over};
 use crate::moving::store::Store;
 
+/// Bytes of a list.
+const MOST_LIST: u64 = 4 << 20;
+
 /// # Errors
 /// Those of the store, and of writing.
 pub async fn carry(
@@ -26,14 +29,18 @@ pub async fn carry(
     for (kind, name) in KINDS {
         let inside = format!("{HOME}/{name}/installed");
         let folder = to.join(&inside);
-        let mut list = Map::new();
+        let (known, mut list) = (listed(to, &inside), Map::new());
         for one in carried.iter().filter(|one| one.kind == kind) {
-            match place(one, to, &inside) {
+            let called = &one.installed.name;
+            match place(one, ledger, to, &inside) {
                 Ok(()) => {
-                    list.insert(one.installed.name.clone(), about(one, &folder));
+                    list.insert(called.clone(), about(one, &folder));
                     report.moved(name);
                 }
-                Err(why) => report.left_out(name, &one.installed.name, why),
+                Err(why) => {
+                    list.extend(known.get(called).map(|there| (called.clone(), there.clone())));
+                    report.left_out(name, called, why);
+                }
             }
         }
         if !list.is_empty() {
@@ -50,7 +57,18 @@ pub async fn carry(
     Ok(())
 }
 
-fn place(one: &Carried, to: &Path, inside: &str) -> Result<(), String> {
+/// What was on the list that is there.
+fn listed(to: &Path, inside: &str) -> Map<String, Value> {
+    let list = folder::text(to, &format!("{inside}/{INSTALLED}"), MOST_LIST).unwrap_or_default();
+    let read = serde_json::from_str::<Map<String, Value>>(&list).unwrap_or_default().remove("extensions");
+    match read {
+        Some(Value::Object(extensions)) => extensions,
+        _ => Map::new(),
+    }
+}
+
+/// What is there under its name is left as it is.
+fn place(one: &Carried, ledger: &mut Ledger, to: &Path, inside: &str) -> Result<(), String> {
     let name = &one.installed.name;
     let pack = one.pack.as_ref().ok_or("not all of it is there")?;
     if !write::is_name(name) {
@@ -59,9 +77,12 @@ fn place(one: &Carried, to: &Path, inside: &str) -> Result<(), String> {
     let told = |error: std::io::Error| error.to_string();
     let folder = folder::make(to, inside).map_err(told)?;
     let to = folder.join(name);
+    let noted = format!("{inside}/{name}");
     if to.symlink_metadata().is_ok() {
-        return Ok(());
+        let is_this = ledger.has_noted(&noted, pack);
+        return is_this.then_some(()).ok_or_else(|| "another one is there, and stays as it is".to_owned());
     }
+    ledger.note_as(&noted, pack).map_err(told)?;
     // Another one at each call: what a cut-off one has left is nothing to build on.
     let draft = folder.join(format!(".{}", types::ConversationId::random().hex()));
     std::fs::create_dir(&draft).map_err(told)?;

@@ -36,15 +36,12 @@ pub async fn settings(
     profiles(ledger, "profiles", llm_profiles, report)?;
     profiles(ledger, "agent-profiles", agent_profiles, report)?;
     profiles(ledger, "meta-profiles", meta_profiles, report)?;
-    if !connections.is_empty() {
-        let (count, path) = (connections.len(), "provider-connections/provider_connections.json");
-        let list = json!({"schema_version": 1, "connections": connections});
-        wrote(ledger, path, &list, SETTINGS, count, report)?;
-    }
-    Ok(())
+    let (count, path) = (connections.len(), "provider-connections/provider_connections.json");
+    let list = json!({"schema_version": 1, "connections": connections});
+    Ok(wrote(ledger, path, &list, SETTINGS, count, report)?)
 }
 
-/// Writes a file that holds so many things.
+/// Writes a file that holds so many things: none where it had some, for what was deleted here goes from there as well.
 fn wrote(
     ledger: &mut Ledger,
     name: &str,
@@ -53,7 +50,11 @@ fn wrote(
     things: usize,
     report: &mut Report,
 ) -> std::io::Result<()> {
-    match ledger.json(&format!("{HOME}/{name}"), value)? {
+    let inside = format!("{HOME}/{name}");
+    if things == 0 && !ledger.has_written(&inside) {
+        return Ok(());
+    }
+    match ledger.json(&inside, value)? {
         Ok(()) => (0..things).for_each(|_| report.moved(kind)),
         Err(why) => report.left_out(kind, name, why),
     }
@@ -92,11 +93,8 @@ pub async fn secrets(
         let secret = json!({"name": listed.name, "secret": token, "description": listed.description});
         secrets.insert(listed.name, secret);
     }
-    if !secrets.is_empty() {
-        let count = secrets.len();
-        wrote(ledger, "secrets.json", &json!({"custom_secrets": secrets}), SECRETS, count, report)?;
-    }
-    Ok(())
+    let count = secrets.len();
+    Ok(wrote(ledger, "secrets.json", &json!({"custom_secrets": secrets}), SECRETS, count, report)?)
 }
 
 /// # Errors
@@ -108,9 +106,6 @@ pub async fn places(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let all = Workspaces::on(store.shelves.clone()).all(tenant).await.map_err(|refusal| over(&refusal))?;
-    if all.workspaces.is_empty() && all.parents.is_empty() {
-        return Ok(());
-    }
     let listed = |folders: &[Folder]| folders.iter().map(place).collect::<Vec<Value>>();
     let list = json!({
         "schema_version": 1,

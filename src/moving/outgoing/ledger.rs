@@ -47,10 +47,6 @@ impl Ledger {
         Ok(Self { root: root.to_owned(), says })
     }
 
-    pub fn is_new(&self) -> bool {
-        self.says.is_empty()
-    }
-
     /// # Errors
     /// It is somebody else's.
     pub fn check(&self, tenant: &TenantId) -> anyhow::Result<()> {
@@ -66,23 +62,15 @@ impl Ledger {
     /// As [`Ledger::check`]; those of the system.
     pub fn begin(&mut self, tenant: &TenantId) -> anyhow::Result<()> {
         self.check(tenant)?;
-        if self.is_new() {
+        if self.says.is_empty() {
             self.note("tenant", tenant.as_str().into())?;
         }
         Ok(())
     }
 
-    /// How many of a kind were written, or were going to be.
-    pub fn count(&self, kind: &str) -> u64 {
-        self.says.get(kind).and_then(Value::as_u64).unwrap_or_default()
-    }
-
-    /// Notes that.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn set_count(&mut self, kind: &str, count: u64) -> std::io::Result<()> {
-        if self.count(kind) == count { Ok(()) } else { self.note(kind, count.into()) }
+    /// Whether a file was written, whatever became of it.
+    pub fn has_written(&self, inside: &str) -> bool {
+        !self.digests(inside).is_empty()
     }
 
     /// Whether a file is not there, or as it was written.
@@ -127,6 +115,19 @@ impl Ledger {
         let mut text = serde_json::to_vec_pretty(value)?;
         text.push(b'\n');
         self.write(inside, &text)
+    }
+
+    /// Whether this is what was noted of `inside`; see [`Ledger::note_as`].
+    pub fn has_noted(&self, inside: &str, content: &[u8]) -> bool {
+        self.digests(inside) == [types::hex(&Sha256::digest(content))]
+    }
+
+    /// Notes that `inside`, which is a folder, is made of this.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn note_as(&mut self, inside: &str, content: &[u8]) -> std::io::Result<()> {
+        self.note_file(inside, vec![types::hex(&Sha256::digest(content))])
     }
 
     fn digest_of(&self, inside: &str) -> Result<Option<String>, Unread> {

@@ -12,7 +12,7 @@ use super::{FORKED, KEY, Mover, WAITING, WORKING};
 const NOWHERE: &str = "http://127.0.0.1:9/v1";
 
 /// The file of an event, by its number.
-fn event(mover: &Mover, id: &str, number: usize) -> std::path::PathBuf {
+pub fn event(mover: &Mover, id: &str, number: usize) -> std::path::PathBuf {
     let folder = mover.conversation(id).join("events");
     let begin = format!("event-{number:05}-");
     let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

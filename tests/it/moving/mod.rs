@@ -2,12 +2,16 @@
 //! makes it anew), with what it answered then.
 
 mod again;
+mod anew;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod damaged;
 mod folders;
 mod homes;
 mod in_place;
+mod odd;
+mod own;
+mod peer;
 mod python;
 mod there;
 mod twice;
@@ -35,10 +39,14 @@ struct Mover {
 impl Mover {
     /// `model`: the address that the peer's models have.
     fn new(model: &str) -> Self {
+        Self::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/moving/peer-1.58.2"), model)
+    }
+
+    /// Beside folders that `record.py` has made.
+    fn of(fixture: &Path, model: &str) -> Self {
         let start = Start::new(BINARY);
         let home = start.folder().join("user").display().to_string();
         let mover = Self { start: start.with("HOME", &home).with("OH_SECRET_KEY", KEY) };
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/moving/peer-1.58.2");
         let peer = mover.peer();
         for folder in ["workspace", "home"] {
             folders::copy(&fixture.join(folder), &peer.join(folder), &|text| {

@@ -8,8 +8,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 const SCRIPT: &str = include_str!("../../moving/open.py");
+const RECORD: &str = include_str!("../../moving/record.py");
+const GO_ON: &str = include_str!("../../moving/go_on.py");
 
-/// A Python with the peer's SDK.
+/// A Python with the peer's SDK, or with its server.
 pub struct Python {
     command: Vec<String>,
     /// What it takes for `/`; empty: the same.
@@ -22,9 +24,24 @@ impl Python {
     /// # Panics
     /// When there is none and none can be made.
     pub async fn find() -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/environment.sh");
+        Self::by(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/environment.sh")).await
+    }
+
+    /// One that can start the peer.
+    ///
+    /// # Panics
+    /// As [`Python::find`].
+    pub async fn with_the_peer() -> Self {
+        let python = Self::by(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/moving/environment.sh")).await;
+        for (name, script) in [("record.py", RECORD), ("go_on.py", GO_ON)] {
+            std::fs::write(python.folder.path().join(name), script).unwrap();
+        }
+        python
+    }
+
+    async fn by(script: &str) -> Self {
         let output = Command::new(script).stderr(Stdio::inherit()).output().await.unwrap();
-        assert!(output.status.success(), "no Python with the SDK");
+        assert!(output.status.success(), "{script}: no Python");
         let command = String::from_utf8(output.stdout).unwrap();
         let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         let root = if command[0] == "chroot" { command[1].clone() } else { String::new() };
@@ -37,12 +54,46 @@ impl Python {
         self.folder.path().join("out")
     }
 
+    /// What the peer has written into a new folder.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn record(&self) -> PathBuf {
+        let recorded = self.folder.path().join("recorded");
+        self.run("record.py", &[self.seen(&recorded)]).await;
+        recorded
+    }
+
+    /// What the peer answers on an exported folder, and what comes of `say` there.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn go_on(&self, folder: &Path, id: &str, say: &str) -> Value {
+        let told = self.run("go_on.py", &[self.seen(folder), id, say]).await;
+        serde_json::from_str(told.lines().last().unwrap()).unwrap()
+    }
+
+    async fn run(&self, script: &str, arguments: &[&str]) -> String {
+        let script = self.folder.path().join(script);
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).arg(self.seen(&script)).args(arguments);
+        let output = command.env("TMPDIR", "/tmp").kill_on_drop(true).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// As it is called there.
+    fn seen<'a>(&self, path: &'a Path) -> &'a str {
+        path.to_str().unwrap().strip_prefix(&self.root).unwrap()
+    }
+
     /// What the peer reads of a conversation in `folder`, and what comes of `say`.
     ///
     /// # Panics
     /// When it fails.
     pub async fn open(&self, folder: &Path, id: &str, key: &str, model: &str, say: Option<&str>) -> Value {
-        let seen = folder.to_str().unwrap().strip_prefix(&self.root).unwrap();
+        let seen = self.seen(folder);
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).args(["-", seen, id, key, model]).args(say);
         let mut process = command

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use testing::model::Model;
+use testing::server::Server;
 
 use super::python::Python;
 use super::{FORKED, KEY, Mover, WAITING, WORKING};
@@ -51,8 +52,7 @@ const WHOLE: [&str; 11] = [
 ];
 
 /// What the peer answered, with the names that it has here.
-fn expected(mover: &Mover, model: &str) -> Value {
-    let text = include_str!("../../moving/peer-1.58.2/expected.json");
+pub fn expected(text: &str, mover: &Mover, model: &str) -> Value {
     let text =
         text.replace("/peer", &mover.peer().display().to_string()).replace("http://model.invalid/v1", model);
     serde_json::from_str(&text).unwrap()
@@ -88,8 +88,16 @@ async fn what_was_moved_in_is_answered_as_the_peer_has_answered_it() {
     let told = mover.import().whole();
     assert_eq!(told.count("conversations"), (3, 0, 0), "{told:#?}");
     assert_eq!(told.count("secrets"), (2, 0, 0), "{told:#?}");
-    let expected = expected(&mover, model);
+    let recorded = include_str!("../../moving/peer-1.58.2/expected.json");
     let server = mover.start.start();
+    is_answered_as(&server, &expected(recorded, &mover, model)).await;
+    let secret =
+        server.client.request(reqwest::Method::GET, "/api/settings/secrets/TOKEN_A").send().await.unwrap();
+    assert_eq!(secret.text().await.unwrap(), "secret-fixture-a");
+    assert!(mover.start.folder().join("user/.openhands/skills/installed/greeter/SKILL.md").exists());
+}
+
+pub async fn is_answered_as(server: &Server, expected: &Value) {
     for id in [WORKING, WAITING, FORKED] {
         let path = format!("/api/conversations/{id}");
         let (ours, theirs) = (server.client.get_ok(&path).await, &expected[&path]);
@@ -112,10 +120,6 @@ async fn what_was_moved_in_is_answered_as_the_peer_has_answered_it() {
         };
         assert_eq!(names(&server.client.get_ok(path).await), names(&expected[path]), "{path}");
     }
-    let secret =
-        server.client.request(reqwest::Method::GET, "/api/settings/secrets/TOKEN_A").send().await.unwrap();
-    assert_eq!(secret.text().await.unwrap(), "secret-fixture-a");
-    assert!(mover.start.folder().join("user/.openhands/skills/installed/greeter/SKILL.md").exists());
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{FORKED, Mover, WAITING, WORKING, folders};
 
 const NOWHERE: &str = "http://127.0.0.1:9/v1";
@@ -69,6 +71,34 @@ async fn an_import_that_was_cut_off_goes_on() {
     }
     let commands = server.client.get_ok("/api/bash/bash_events/search?limit=100").await;
     assert_eq!(commands["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_sees_a_conversation_before_all_of_it_is_here() {
+    const EVENTS: usize = 3_000;
+    let mover = Mover::new(NOWHERE);
+    let events = mover.conversation(WORKING).join("events");
+    for number in 16..EVENTS {
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let event =
+            json!({"kind": "FromTheFuture", "id": id, "timestamp": "2026-11-29T18:39:12", "source": "user"});
+        std::fs::write(events.join(format!("event-{number:05}-{id}.json")), event.to_string()).unwrap();
+    }
+    let log = mover.start.folder().join("workspace/conversations").join(WORKING.replace('-', ""));
+    let is_begun = || log.join("events.jsonl").metadata().is_ok_and(|log| log.len() > 0);
+    let mut process = mover.import_command().stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !is_begun() && process.try_wait().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let _ = process.kill();
+    process.wait().unwrap();
+    let path = format!("/api/conversations/{WORKING}/events/count");
+    let mut server = mover.start.start();
+    let (status, count) = server.client.get(&path).await;
+    assert!(status == 404 || count == EVENTS, "{status} {count}");
+    assert!(server.terminate().success());
+    mover.import().whole();
+    assert_eq!(mover.start.start().client.get_ok(&path).await, EVENTS);
 }
 
 #[tokio::test]

@@ -42,6 +42,20 @@ pub struct Carried {
     pub pack: Option<Bytes>,
 }
 
+/// Whether there is one of this name.
+///
+/// # Errors
+/// Those of the store.
+pub async fn is_listed(
+    shelves: &Shelves,
+    tenant: &TenantId,
+    kind: ExtensionKind,
+    name: &str,
+) -> Result<bool, Refusal> {
+    let known: Installations = shelves.read(tenant).await?;
+    Ok(known.of(kind).iter().any(|one| one.name == name))
+}
+
 /// Takes it, unless there is one of its name. Whether it was taken.
 ///
 /// # Errors
@@ -52,8 +66,7 @@ pub async fn bring(
     kind: ExtensionKind,
     arriving: &Arriving,
 ) -> Result<bool, Refusal> {
-    let known: Installations = shelves.read(tenant).await?;
-    if known.of(kind).iter().any(|one| one.name == arriving.name) {
+    if is_listed(shelves, tenant, kind, &arriving.name).await? {
         return Ok(false);
     }
     if arriving.pack.len() > MOST_PACKED {

@@ -1,57 +1,36 @@
-//! Which key what is kept was sealed with: who writes beside a server has to have the same one.
+//! Which secret key the server has: who writes beside one has to have the same, and can find that out where nothing is sealed.
+//!
+//! A server notes at its start a text that nobody knows anything by, sealed with its key. What opens that with a previous key,
+//! or not at all, is not the server of this store.
 
-use std::ops::Add;
+use ports::Expect;
+use types::buckets::{KEY_NOTE, PROBE};
 
-use futures_util::TryStreamExt;
+use super::Shelves;
 
-use super::{Kept, Shelves};
-use crate::Refusal;
-
-/// How many sealed texts there are, by what opens them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SealedWith {
-    pub current: u64,
-    pub previous: u64,
-    pub unknown: u64,
-}
-
-impl Add for SealedWith {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            current: self.current + other.current,
-            previous: self.previous + other.previous,
-            unknown: self.unknown + other.unknown,
-        }
-    }
-}
-
-impl SealedWith {
-    /// Whether there is something, and the current key has sealed nothing of it: then it is not the key of whoever wrote it.
-    #[must_use]
-    pub fn is_strange(&self) -> bool {
-        self.current == 0 && self.previous + self.unknown > 0
-    }
-}
+const TEXT: &str = "manyhands";
+const CONTEXT: &str = "the key of the server";
 
 impl Shelves {
-    /// What all tenants keep of one kind. Writes nothing.
+    /// Notes the key that is set, in the place of another.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn sealed_with<T: Kept>(&self) -> Result<SealedWith, Refusal> {
-        let mut each = self.each::<T>();
-        let mut all = SealedWith::default();
-        while let Some((tenant, kept)) = each.try_next().await? {
-            let Some(mut kept) = kept else { continue };
-            let sealing = self.sealing::<T>(&tenant);
-            kept.each_sealed(&mut |sealed| match sealing.renewed(sealed) {
-                Ok(None) => all.current += 1,
-                Ok(Some(_)) => all.previous += 1,
-                Err(_) => all.unknown += 1,
-            });
+    pub async fn note_key(&self) -> ports::Result<()> {
+        if self.has_noted_key().await? == Some(true) {
+            return Ok(());
         }
-        Ok(all)
+        let sealed = self.vault.seal(TEXT, CONTEXT);
+        self.kv.put(PROBE, KEY_NOTE, sealed.into(), Expect::Anything).await.map(drop)
+    }
+
+    /// Whether the key that is set is the one that was noted; `None` where none was.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn has_noted_key(&self) -> ports::Result<Option<bool>> {
+        let noted = self.kv.get(PROBE, KEY_NOTE).await?;
+        let is_current = |sealed: &str| matches!(self.vault.renewed(sealed, CONTEXT), Ok(None));
+        Ok(noted.map(|noted| std::str::from_utf8(&noted.value).is_ok_and(is_current)))
     }
 }

@@ -1,0 +1,61 @@
+//! What is the user's own here stays as it is, and its server's key is the only one that anything is sealed with.
+
+use std::fs;
+
+use super::{KEY, Mover, Told};
+
+const NOWHERE: &str = "http://127.0.0.1:9/v1";
+
+#[tokio::test]
+async fn keys_the_wrong_way_round_are_found_where_nothing_is_sealed_yet() {
+    let mover = Mover::new(NOWHERE);
+    let own = "the server's own key";
+    let mover = Mover { start: mover.start.with("OH_SECRET_KEY", own) };
+    let mut server = mover.start.start();
+    assert!(server.terminate().success());
+    let import = |key: &str, previous: &str| {
+        let mut command = mover.import_command();
+        command.env("OH_SECRET_KEY", key).env("OH_PREVIOUS_SECRET_KEYS_0", previous);
+        Told::of(command.output().unwrap())
+    };
+    let told = import(KEY, own);
+    assert!(!told.is_success && told.errors.contains("OH_PREVIOUS_SECRET_KEYS_0"), "{told:#?}");
+    assert_eq!(told.out, "", "nothing was moved");
+    let told = import(own, KEY).whole();
+    assert_eq!(told.count("secrets"), (2, 0, 0), "{told:#?}");
+    let server = mover.start.start();
+    let secret =
+        server.client.request(reqwest::Method::GET, "/api/settings/secrets/TOKEN_A").send().await.unwrap();
+    assert_eq!(secret.text().await.unwrap(), "secret-fixture-a");
+}
+
+#[tokio::test]
+async fn a_folder_of_the_users_own_is_not_replaced_by_what_is_installed_elsewhere() {
+    let mover = Mover::new(NOWHERE);
+    let own = mover.start.folder().join("user/.openhands/skills/installed/greeter");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("SKILL.md"), "mine").unwrap();
+    let told = mover.import();
+    assert_eq!((told.is_success, told.count("skills")), (false, (0, 0, 1)), "{told:#?}");
+    assert!(told.errors.contains(own.to_str().unwrap()), "{told:#?}");
+    assert_eq!(fs::read_to_string(own.join("SKILL.md")).unwrap(), "mine");
+    fs::rename(&own, own.with_file_name("mine")).unwrap();
+    let told = mover.import().whole();
+    assert_eq!(told.count("skills"), (1, 0, 0), "{told:#?}");
+    assert!(fs::read_to_string(own.join("SKILL.md")).unwrap().contains("Say hello."));
+    // One that is on the list comes back where its folder is gone, and nothing else is taken for it.
+    fs::remove_dir_all(&own).unwrap();
+    assert_eq!(mover.import().whole().count("skills"), (0, 1, 0));
+    assert!(own.join("SKILL.md").exists());
+}
+
+#[tokio::test]
+async fn a_mask_is_no_secret() {
+    let mover = Mover::new(NOWHERE);
+    let masked =
+        serde_json::json!({"custom_secrets": {"TOKEN_A": {"name": "TOKEN_A", "secret": "**********"}}});
+    fs::write(mover.peer().join("home/secrets.json"), masked.to_string()).unwrap();
+    let told = mover.import();
+    assert_eq!((told.is_success, told.count("secrets")), (false, (0, 0, 1)), "{told:#?}");
+    assert!(told.errors.contains("TOKEN_A"), "{told:#?}");
+}
