@@ -92,7 +92,7 @@ async fn what_a_program_has_left_ends_though_it_has_ended_itself_and_its_mark_is
     let leaving = shell("env -i sleep 1000 > /dev/null & echo $! > \"$NOTE\"; exit 0", &[("NOTE", &note)]);
     let McpProbed::Failed(failure) = probe(&world, leaving, None, 10_000).await else { panic!("found") };
     assert_eq!(failure.error, "The server closed the connection.");
-    assert!(!is_alive(&std::fs::read_to_string(&note).unwrap()), "it is over before the answer");
+    assert!(!is_alive(std::fs::read_to_string(&note).unwrap()), "it is over before the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
