@@ -19,7 +19,8 @@ use crate::{Environment, banner, observe, serving};
 
 /// What the server was started with.
 struct Boot {
-    options: Options,
+    /// What is told later does not say so.
+    may_be_open: bool,
     source: Source,
     own: Environment,
     files: Descriptors,
@@ -58,12 +59,13 @@ async fn wait(options: Options, boot: Settings, source: Source, own: Environment
     );
     let stop = stop_on_signal()?;
     let checked = gateway::check(until_told(&boot, files)?)?;
+    let may_be_open = serving::may_be_open(&options, &boot);
     drop(boot);
     let listener = serve::listen(address).await?;
     let bound = listener.local_addr()?;
     let mut waiting = Waiting::on(listener, checked, &stop);
     banner::of_waiting(bound);
-    let boot = Boot { options, source, own, files, bound };
+    let boot = Boot { may_be_open, source, own, files, bound };
     let Some((asked, prepared, own)) = told(&mut waiting, &boot, &stop).await else {
         waiting.close().await;
         return Ok(());
@@ -91,7 +93,7 @@ async fn told(
 
 async fn prepare(boot: &Boot, request: &InitRequest) -> Result<(Prepared, Environment), Refusal> {
     let Told { settings, own } = tell(&boot.source, &boot.own, request)?;
-    serving::check_reach(boot.bound.ip(), &boot.options, settings.is_open())
+    serving::check_reach(boot.bound.ip(), boot.may_be_open, settings.is_open())
         .map_err(|error| Refusal::Unfit(error.to_string()))?;
     let prepared = Prepared::of(settings, boot.files).await.map_err(Refusal::Failed)?;
     Ok((prepared, own))

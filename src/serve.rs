@@ -37,7 +37,7 @@ const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 
 #[derive(clap::Args, Clone)]
 pub struct Options {
-    /// Address to listen on [default: 127.0.0.1 without session keys, 0.0.0.0 with them]
+    /// Address to listen on [default: 0.0.0.0 with session keys or --allow-open-server, 127.0.0.1 without]
     #[arg(long)]
     pub host: Option<String>,
     /// TCP port; 0 takes a free one

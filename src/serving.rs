@@ -20,7 +20,9 @@ use crate::settings::Settings;
 /// Loopback unless there are keys, or the operator insists. One that waits for its settings asks for a key of its own.
 pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let is_open = settings.lets_everyone();
-    let host = options.host.as_deref().unwrap_or(if is_open { "127.0.0.1" } else { "0.0.0.0" });
+    let may_be_open = may_be_open(options, settings);
+    let usual = if is_open && !may_be_open { "127.0.0.1" } else { "0.0.0.0" };
+    let host = options.host.as_deref().unwrap_or(usual);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -30,15 +32,20 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
-    check_reach(ip, options, is_open)?;
+    check_reach(ip, may_be_open, is_open)?;
     Ok(SocketAddr::new(ip, options.port))
+}
+
+/// Whether the operator says that something else guards the port.
+pub fn may_be_open(options: &Options, settings: &Settings) -> bool {
+    options.allow_open_server || settings.allow_open_server
 }
 
 /// # Errors
 /// A sentence, where everyone could run commands.
-pub fn check_reach(ip: IpAddr, options: &Options, is_open: bool) -> anyhow::Result<()> {
+pub fn check_reach(ip: IpAddr, may_be_open: bool, is_open: bool) -> anyhow::Result<()> {
     ensure!(
-        !is_open || ip.is_loopback() || options.allow_open_server,
+        !is_open || ip.is_loopback() || may_be_open,
         "refusing to listen on {ip} without a session key or bearer tokens: everyone who reaches it could run commands here. \
          Set OH_SESSION_API_KEYS_0, or pass --allow-open-server if something else guards the port."
     );
@@ -87,7 +94,7 @@ pub fn gateway(
         workspace_path,
         tools: crate::catalogue::tools(),
         init: settings.init.clone(),
-        limits: limits(files),
+        limits: settings.bounds.over(limits(files)),
         metrics,
     }
 }
@@ -152,7 +159,49 @@ fn limits(files: Descriptors) -> gateway::config::Limits {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser;
+    use serde_json::json;
+
     use super::*;
+    use crate::settings::Source;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    async fn listens_on(arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
+        let line = Line::parse_from(["manyhands"].iter().chain(arguments));
+        let environment: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = Settings::from_source(&Source::new(environment, json!({}))).unwrap();
+        address(&line.options, &settings).await.ok().map(|address| address.ip().to_string())
+    }
+
+    #[tokio::test]
+    async fn without_keys_it_listens_beyond_loopback_only_where_it_is_told_that_it_may() {
+        let (key, may) = (("OH_SESSION_API_KEYS_0", "k"), ("OH_ALLOW_OPEN_SERVER", "true"));
+        for (arguments, variables, expected) in [
+            (&[][..], &[][..], Some("127.0.0.1")),
+            (&["--host", "0.0.0.0"], &[], None),
+            (&["--host", "0.0.0.0", "--allow-open-server"], &[], Some("0.0.0.0")),
+            (&["--allow-open-server"], &[], Some("0.0.0.0")),
+            (&["--host", "0.0.0.0", "--port", "9"], &[may], Some("0.0.0.0")),
+            (&["--port", "9"], &[may], Some("0.0.0.0")),
+            (&[], &[may], Some("0.0.0.0")),
+            (&["--host", "127.0.0.1"], &[may], Some("127.0.0.1")),
+            (&[], &[key], Some("0.0.0.0")),
+        ] {
+            assert_eq!(
+                listens_on(arguments, variables).await.as_deref(),
+                expected,
+                "{arguments:?} {variables:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_folder_of_working_trees_may_be_named_from_where_the_server_stands() {

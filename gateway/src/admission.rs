@@ -22,6 +22,7 @@
 
 mod seated;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -43,6 +44,7 @@ const FIRST_WORDS: usize = 8 * 1024;
 pub struct Room {
     seats: Arc<Semaphore>,
     strangers: Arc<Strangers>,
+    connections_of_a_peer: usize,
     write_timeout: Duration,
 }
 
@@ -65,10 +67,15 @@ struct Present {
     next: u64,
     all: BTreeMap<u64, IpAddr>,
     by_peer: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+    /// Also of those who are strangers no more.
+    connections: HashMap<IpAddr, usize>,
 }
 
 struct Stranger {
     number: u64,
+    peer: IpAddr,
+    /// Whether the peer had its fill of connections already.
+    is_surplus: bool,
     /// Of all connections.
     seats: Arc<Semaphore>,
     among: Arc<Strangers>,
@@ -90,6 +97,7 @@ impl Room {
         Self {
             seats: Arc::new(Semaphore::new(limits.connections)),
             strangers: Arc::new(strangers),
+            connections_of_a_peer: limits.connections_of_a_peer,
             write_timeout: limits.write_timeout,
         }
     }
@@ -108,10 +116,12 @@ impl Room {
     /// Seats a connection as that of a stranger.
     pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
         let cut_off = CancellationToken::new();
-        let number = self.strangers.enter(peer_of(peer), cut_off.clone());
+        let peer = peer_of(peer);
+        let (number, connections) = self.strangers.enter(peer, cut_off.clone());
+        let is_surplus = connections > self.connections_of_a_peer;
         let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
-        let stranger = Stranger { number, seats, among, allowance, is_known: false.into() };
+        let stranger = Stranger { number, peer, is_surplus, seats, among, allowance, is_known: false.into() };
         let admission = Admission(Arc::new(stranger));
         Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
@@ -125,6 +135,16 @@ impl Admission {
         }
         self.0.among.leave(self.0.number);
         self.0.allowance.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// Whose connection it is: an address, or a network that counts as one.
+    pub fn peer(&self) -> IpAddr {
+        self.0.peer
+    }
+
+    /// Whether the peer had its fill of connections when this one came. Nobody becomes known on such a one.
+    pub fn is_surplus(&self) -> bool {
+        self.0.is_surplus
     }
 
     /// The right to one more connection, to hand on what was asked on this one; `None` where all are taken.
@@ -147,8 +167,12 @@ impl Admission {
 }
 
 impl Strangers {
-    fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> u64 {
+    /// Its number, and how many connections the peer has with it.
+    fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> (u64, usize) {
         let mut present = self.present.lock();
+        let connections = present.connections.entry(peer).or_default();
+        *connections += 1;
+        let connections = *connections;
         let number = present.next;
         present.next += 1;
         present.all.insert(number, peer);
@@ -166,11 +190,22 @@ impl Strangers {
         if let Some(cut_off) = oldest.and_then(|number| present.remove(number)) {
             cut_off.cancel();
         }
-        number
+        (number, connections)
     }
 
     fn leave(&self, number: u64) {
         self.present.lock().remove(number);
+    }
+
+    fn hang_up(&self, number: u64, peer: IpAddr) {
+        let mut present = self.present.lock();
+        present.remove(number);
+        if let Entry::Occupied(mut connections) = present.connections.entry(peer) {
+            *connections.get_mut() -= 1;
+            if *connections.get() == 0 {
+                connections.remove();
+            }
+        }
     }
 }
 
@@ -203,12 +238,12 @@ impl Stranger {
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        self.among.leave(self.number);
+        self.among.hang_up(self.number, self.peer);
     }
 }
 
 /// What counts as one peer. Who has one address of version 6 has the 64 bits below it too.
-fn peer_of(address: IpAddr) -> IpAddr {
+pub fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -253,8 +288,12 @@ mod tests {
         strangers.leave(0);
         enter(&strangers, 1);
         assert!(!known.is_cancelled());
-        strangers.leave(1);
-        assert!(strangers.present.lock().all.is_empty() && strangers.present.lock().by_peer.is_empty());
+        let peer = |last| IpAddr::from([10, 0, 0, last]);
+        strangers.hang_up(0, peer(1));
+        assert_eq!(strangers.present.lock().connections.get(&peer(1)), Some(&1));
+        strangers.hang_up(1, peer(1));
+        let present = strangers.present.lock();
+        assert!(present.all.is_empty() && present.by_peer.is_empty() && present.connections.is_empty());
     }
 
     #[test]

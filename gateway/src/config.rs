@@ -165,6 +165,10 @@ pub struct Limits {
     pub strangers: usize,
     /// As many of them may come from one address.
     pub strangers_of_a_peer: usize,
+    /// Open connections from one address, whoever's they are; what is asked on more of them is answered 429.
+    pub connections_of_a_peer: usize,
+    /// How often may be called.
+    pub rates: Rates,
     /// Sockets on one conversation; more are closed with 1013.
     pub sockets_per_conversation: usize,
     pub headers: usize,
@@ -174,6 +178,8 @@ pub struct Limits {
     pub json_bytes: usize,
     /// Until a request's headers are complete.
     pub header_timeout: Duration,
+    /// How slowly a request's body may come.
+    pub body_rate: BodyRate,
     /// How long a client may take nothing of what it is sent.
     pub write_timeout: Duration,
     /// How often the client of a socket is asked whether it is there.
@@ -182,17 +188,44 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// Requests a second, of each; `None`: any number.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    pub of_an_address: Option<u32>,
+    /// Of a session key, or a bearer token.
+    pub of_a_key: Option<u32>,
+    pub of_a_tenant: Option<u32>,
+}
+
+/// What has to come of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyRate {
+    /// With 0 it may come as slowly as it likes.
+    pub bytes_per_second: u32,
+    /// How long nothing may come of one that has come fast enough so far.
+    pub patience: Duration,
+}
+
+impl Default for BodyRate {
+    fn default() -> Self {
+        Self { bytes_per_second: 256, patience: Duration::from_secs(30) }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
             strangers: 1_024,
             strangers_of_a_peer: 256,
+            connections_of_a_peer: usize::MAX,
+            rates: Rates::default(),
             sockets_per_conversation: 10_000,
             headers: 128,
             header_bytes: 64 * 1024,
             json_bytes: 32 * 1024 * 1024,
             header_timeout: Duration::from_secs(60),
+            body_rate: BodyRate::default(),
             write_timeout: Duration::from_secs(60),
             ping_every: Duration::from_secs(20),
             drain: Duration::from_secs(10),

@@ -76,6 +76,15 @@ impl Routes {
         self
     }
 
+    /// With layers around the routes, where there is a server to guard. Without one they are only described.
+    #[must_use]
+    pub fn guarded(self, app: Option<&App>, guard: impl FnOnce(Router<App>, App) -> Router<App>) -> Self {
+        match app.cloned() {
+            Some(app) => self.map(|router| guard(router, app)),
+            None => self,
+        }
+    }
+
     pub(crate) fn into_parts(self) -> (Router<App>, Vec<Described>) {
         (self.router, self.described)
     }

@@ -11,9 +11,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use telemetry::metrics::Http;
 use tower::Service as _;
 
-use crate::error::{failure, panic_text};
+use crate::error::{ApiError, failure, panic_text};
 use crate::gate::Gate;
 use crate::measure::measured;
+use crate::trickle::GivenUp;
 use crate::{App, cors, router};
 
 /// The whole server as a function from request to answer. Cheap to clone.
@@ -70,6 +71,7 @@ impl Edge {
         if !self.0.gate.front.root_path.is_empty() {
             self.strip_root(&mut request);
         }
+        let given_up = request.extensions().get::<GivenUp>().cloned();
         let head = request.method() == Method::HEAD;
         if head {
             // The router would answer it like GET; no route of the API has it.
@@ -81,6 +83,10 @@ impl Edge {
             Ok(Err(never)) => match never {},
             Err(panic) => failure(&panic_text(panic.as_ref())),
         };
+        // Whoever has read the body knows only that it ended early.
+        if given_up.is_some_and(|given_up| given_up.is_set()) && !response.status().is_success() {
+            return ApiError::plain(StatusCode::REQUEST_TIMEOUT).into_response();
+        }
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
             forget_head(response.headers_mut());
         }

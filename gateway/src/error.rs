@@ -1,11 +1,13 @@
 //! The one place where an error becomes an HTTP answer: `{"detail": …}`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use control::Refusal;
 use forms::Trouble;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 use ports::rpc::{Code, Fault};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use crate::words;
 
 /// Seconds until a worker that could not be had is worth another try.
-const RETRY_AFTER: http::HeaderValue = http::HeaderValue::from_static("5");
+const LATER: HeaderValue = HeaderValue::from_static("5");
 
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -29,6 +31,9 @@ pub enum ApiError {
     /// With more than a text, for programs to read.
     #[error("{status}")]
     Coded { status: StatusCode, detail: Value },
+    /// 429: the client is to come back later.
+    #[error("{detail}")]
+    TooOften { detail: &'static str, after: Duration },
     /// Not the client's doing: 500, 503 and the like. What it is told is `detail`, and an id to find `cause` by.
     #[error("{status}: {detail}")]
     Failed {
@@ -229,6 +234,11 @@ impl IntoResponse for ApiError {
             Self::Invalid(problems) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({"detail": problems}))).into_response()
             }
+            Self::TooOften { detail, after } => {
+                let seconds = (after.as_secs() + 1).to_string();
+                let body = axum::Json(json!({ "detail": detail }));
+                (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
+            }
             Self::Failed { status, detail, cause, again } => failed(status, &detail, cause.as_deref(), again),
         }
     }
@@ -257,7 +267,7 @@ fn failed(status: StatusCode, detail: &str, cause: Option<&str>, again: bool) ->
     };
     let mut response = (status, axum::Json(body)).into_response();
     if again {
-        response.headers_mut().insert(http::header::RETRY_AFTER, RETRY_AFTER);
+        response.headers_mut().insert(RETRY_AFTER, LATER);
     }
     response
 }

@@ -1,5 +1,6 @@
 //! How clients reach the server: directly, or by a proxy that says so.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -12,7 +13,7 @@ use crate::cors;
 pub struct Front {
     /// A path all routes are also found below, as `/prefix`; empty for none.
     pub root_path: Arc<str>,
-    /// Whether `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    /// Whether `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For` are believed.
     pub trust_forwarded_headers: bool,
     /// Where a proxy shows the server: its origin and the path.
     pub web_url: Option<Arc<str>>,
@@ -51,6 +52,15 @@ impl Front {
         path.strip_prefix(&*self.root_path).filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
 
+    /// Who has asked the proxy in front, as that one has added it to what it was told; without one, the `peer`.
+    #[must_use]
+    pub fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let mut lines = headers.get_all("x-forwarded-for").iter().filter(|_| self.trust_forwarded_headers);
+        let last =
+            lines.next_back().and_then(|line| line.to_str().ok()).and_then(|line| line.rsplit(',').next());
+        last.and_then(|last| address(last.trim())).unwrap_or(peer)
+    }
+
     fn host<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         self.forwarded(headers, "x-forwarded-host").or_else(|| text(headers, HOST.as_str()))
     }
@@ -60,6 +70,44 @@ impl Front {
     }
 }
 
+/// Some proxies add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn of_addresses_that_are_passed_on_the_last_one_counts_and_only_where_a_proxy_is_trusted() {
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let client = |trusted, lines: &[&str]| {
+            let front = Front { root_path: "".into(), trust_forwarded_headers: trusted, web_url: None };
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+            }
+            front.client(&headers, peer).to_string()
+        };
+        assert_eq!(client(false, &["1.2.3.4"]), "10.0.0.1");
+        for (lines, meant) in [
+            (&["9.9.9.9, 1.2.3.4"][..], "1.2.3.4"),
+            (&["9.9.9.9", "8.8.8.8,1.2.3.4:567"], "1.2.3.4"),
+            (&["2001:db8::1"], "2001:db8::1"),
+            (&["[2001:db8::1]:80"], "2001:db8::1"),
+            (&["[2001:db8::1]"], "2001:db8::1"),
+            (&["1.2.3.4, unknown"], "10.0.0.1"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(true, lines), meant, "{lines:?}");
+        }
+    }
 }

@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 
+use crate::admission::{Admission, peer_of};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::cors::{self, Origins};
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use crate::front::Front;
 use crate::ingress::Origin;
+use crate::rates::is_probe;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +26,7 @@ pub struct Gate {
     ingress: Option<Origin>,
     /// Names of this server, beside those of loopback hosts.
     hosts: Arc<[String]>,
+    headers: usize,
     /// Bytes of a request's line and headers.
     header_bytes: usize,
 }
@@ -46,6 +50,7 @@ impl Gate {
             origins: Arc::new(origins),
             ingress,
             hosts,
+            headers: config.limits.headers,
             header_bytes: config.limits.header_bytes,
         })
     }
@@ -68,7 +73,10 @@ impl Gate {
     #[must_use]
     pub fn refusal(&self, request: &Request<Body>, page: Option<&Page>) -> Option<ApiError> {
         let headers = request.headers();
-        if header_bytes(request) > self.header_bytes {
+        if let Err(too_much) = self.admit_peer(request) {
+            return Some(too_much);
+        }
+        if headers.len() > self.headers || header_bytes(request) > self.header_bytes {
             return Some(ApiError::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
         let open = self.auth.is_open();
@@ -87,6 +95,20 @@ impl Gate {
         // Browsers send these without asking first, and without a key nothing else would stop them.
         let acts = open && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         (acts || is_websocket(headers)).then(|| ApiError::new(StatusCode::FORBIDDEN, "Origin not allowed"))
+    }
+
+    /// Whoever watches the server is always answered.
+    fn admit_peer(&self, request: &Request<Body>) -> ApiResult<()> {
+        let Some(admission) = request.extensions().get::<Admission>() else { return Ok(()) };
+        if is_probe(self.front.below_root(request.uri().path())) {
+            return Ok(());
+        }
+        if admission.is_surplus() {
+            let detail = "Too many connections from this address";
+            return Err(ApiError::TooOften { detail, after: Duration::ZERO });
+        }
+        let client = peer_of(self.front.client(request.headers(), admission.peer()));
+        self.auth.rates().admit_address(client)
     }
 
     /// Whether a page at the ingress origin asks for what is not below it. What is shown in a frame is of the origin where it was

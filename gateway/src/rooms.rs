@@ -42,7 +42,7 @@ pub fn unkept_routes() -> Routes {
 }
 
 /// Those with guards of their own.
-pub fn own_routes(app: &App) -> Routes {
+pub fn own_routes(app: Option<&App>) -> Routes {
     apps::own_routes(app).merge(facade::own_routes(app))
 }
 

@@ -18,7 +18,7 @@ use crate::{
 
 /// All routes, and what answers where there is none.
 pub fn build(app: &App) -> Router {
-    let (routes, described) = routes(app).into_parts();
+    let (routes, described) = routes(Some(app)).into_parts();
     let known: Arc<[String]> = described.iter().map(Described::path).collect();
     routes
         .merge(docs::routes(described))
@@ -34,7 +34,12 @@ pub fn build(app: &App) -> Router {
         .with_state(app.clone())
 }
 
-fn routes(app: &App) -> Routes {
+/// What is served where there is a server.
+pub fn described() -> Vec<Described> {
+    routes(None).into_parts().1
+}
+
+fn routes(app: Option<&App>) -> Routes {
     let open = about::open_routes().merge(sockets::routes());
     let api = Routes::new()
         .merge(about::guarded_routes())
@@ -47,14 +52,14 @@ fn routes(app: &App) -> Routes {
         .nest("/api/conversations/{runtime_conversation_id}/bash", bash::routes())
         .nest("/api/conversations/{runtime_conversation_id}/file", files::routes())
         .nest("/api/conversations/{runtime_conversation_id}/git", git::routes())
-        .map(|router| router.route_layer(from_fn_with_state(app.clone(), idempotency::once)));
+        .guarded(app, |router, app| router.route_layer(from_fn_with_state(app, idempotency::once)));
     // A cookie is made anew each time: the answer holds it, and must not be kept.
     let guarded = api
         .merge(session::routes())
         .merge(rooms::unkept_routes())
-        .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
+        .guarded(app, |router, app| router.route_layer(from_fn_with_state(app, auth::guard)));
     let workspace = workspace::routes()
-        .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::workspace_guard)));
+        .guarded(app, |router, app| router.route_layer(from_fn_with_state(app, auth::workspace_guard)));
     open.merge(guarded).merge(workspace).merge(rooms::own_routes(app))
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use control::{Control, Tasks};
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,11 +25,15 @@ use crate::edge::Edge;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::linger::Lingering;
+use crate::trickle::{Awaited, GivenUp};
 use crate::{App, Config};
 
 /// Bytes by which a head may be too long and still be read to its end, for an answer that says so: what comes after
 /// them is not waited for.
 const REFUSABLE: usize = 16 * 1024;
+
+/// The same of their number.
+const REFUSABLE_HEADERS: usize = 64;
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -153,17 +159,22 @@ impl Reception {
         let drain = tasks.drain.child_token();
         let answering = service_fn(move |request: hyper::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
+            let given_up = GivenUp::default();
             let mut request = request.map(|body| match body.is_end_stream() {
                 true => Body::empty(),
-                false => Body::new(Lingering::new(body, lingering.tracker.clone())),
+                false => {
+                    let body = Lingering::new(body, lingering.tracker.clone());
+                    Body::new(Awaited::new(body, limits.body_rate, given_up.clone()))
+                }
             });
             request.extensions_mut().insert(admission.clone());
-            answer(edge.clone(), request)
+            request.extensions_mut().insert(given_up);
+            answer(edge.clone(), request, admission.is_surplus())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
-            .max_headers(limits.headers)
+            .max_headers(limits.headers + REFUSABLE_HEADERS)
             .max_header_size(limits.header_bytes + REFUSABLE)
             .serve_connection(TokioIo::new(stream), answering)
             .with_upgrades();
@@ -203,6 +214,15 @@ async fn rest_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn answer(edge: Edge, request: hyper::Request<Body>) -> Result<hyper::Response<Body>, Infallible> {
-    Ok(edge.serve(request).await)
+/// On a connection that is one too many there is no second answer.
+async fn answer(
+    edge: Edge,
+    request: hyper::Request<Body>,
+    is_last: bool,
+) -> Result<hyper::Response<Body>, Infallible> {
+    let mut response = edge.serve(request).await;
+    if is_last {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }

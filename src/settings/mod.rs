@@ -1,6 +1,7 @@
 //! The settings of `serve`: `OH_*` variables over a JSON file over defaults, checked before anything starts.
 
 mod bearer;
+mod bounds;
 #[cfg(test)]
 mod fuzz;
 mod marketplaces;
@@ -20,6 +21,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use worker::services::{CATALOGUE, ExtensionConfig, PublicSource};
 
+pub use bounds::Bounds;
 pub use page::page;
 pub use source::Source;
 
@@ -47,7 +49,11 @@ impl Invalid {
 
 pub struct Settings {
     pub session_api_keys: Vec<SecretString>,
+    /// Whether it may listen beyond loopback though nobody is asked for credentials.
+    pub allow_open_server: bool,
     pub site: gateway::config::Site,
+    /// What clients may ask for.
+    pub bounds: Bounds,
     /// `None`: a key of this machine's own is made and kept beside the data.
     pub secret_key: Option<SecretString>,
     pub conversations_path: PathBuf,
@@ -92,7 +98,9 @@ impl Settings {
         };
         Ok(Self {
             session_api_keys: session_api_keys(source)?,
+            allow_open_server: source.flag("allow_open_server")?.unwrap_or(false),
             site: site(source)?,
+            bounds: Bounds::read(source)?,
             secret_key: source.text("secret_key")?.map(Into::into),
             conversations_path: path("conversations_path", "workspace/conversations")?,
             conversation_worktree_root: path("conversation_worktree_root", "/tmp/conversation-worktrees")?,

@@ -237,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_the_environment_may_be_longer_than_the_files() {
+        let numbered: Vec<_> = (0..12).map(|n| (format!("OH_SESSION_API_KEYS_{n}"), n.to_string())).collect();
+        let numbered: Vec<_> = numbered.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        for file in [json!([]), json!(["old"]), json!(["old", "older"]), Value::Null] {
+            let both = source(&numbered, json!({"session_api_keys": file}));
+            let keys = both.list("session_api_keys").unwrap();
+            assert_eq!(keys, (0..12).map(|n| n.to_string()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn lists_come_as_json_or_numbered() {
         let origins = |variables: &[(&str, &str)]| source(variables, json!({})).list("allow_cors_origins");
         assert_eq!(origins(&[("OH_ALLOW_CORS_ORIGINS", r#"["a","b",""]"#)]).unwrap(), ["a", "b"]);

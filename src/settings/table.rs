@@ -70,6 +70,13 @@ pub const SECTIONS: &[Section] = &[
                only, unless it is started with `--allow-open-server`.",
         settings: &[
             setting(
+                "allow_open_server",
+                Flag,
+                "false (the server's images: `true`)",
+                "The same as `--allow-open-server`: listen on all addresses, also without keys and tokens. Everyone who reaches the \
+                 port can run commands.",
+            ),
+            setting(
                 "session_api_keys",
                 List,
                 "none",
@@ -144,7 +151,47 @@ pub const SECTIONS: &[Section] = &[
                 "trust_forwarded_headers",
                 Flag,
                 "false",
-                "Believe `X-Forwarded-Proto` and `X-Forwarded-Host` of a proxy in front.",
+                "Believe `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For` of a proxy in front, which has to set them: \
+                 of the last one, the address that it has added itself.",
+            ),
+        ],
+    },
+    Section {
+        title: "How much each may ask for",
+        says: "Who asks for more is answered 429, with `Retry-After`. `/health`, `/alive` and `/ready` are always answered. An address \
+               of version 6 counts with the 64 bits below it as one. In a cluster each gateway counts for itself.",
+        settings: &[
+            setting(
+                "max_requests_per_second_per_address",
+                Whole { least: 1, most: 1_000_000 },
+                "no limit",
+                "From one address, in the long run; ten times as many at once. Behind a proxy it takes `OH_TRUST_FORWARDED_HEADERS`: \
+                 all clients come from one address else.",
+            ),
+            setting(
+                "max_requests_per_second_per_key",
+                Whole { least: 1, most: 1_000_000 },
+                "no limit",
+                "The same with one session key, or one bearer token.",
+            ),
+            setting(
+                "max_requests_per_second_per_tenant",
+                Whole { least: 1, most: 1_000_000 },
+                "no limit",
+                "The same for one tenant, whatever its keys and tokens. All session keys are of one tenant.",
+            ),
+            setting(
+                "max_connections_per_address",
+                Whole { least: 1, most: 1_000_000 },
+                "no limit",
+                "How many connections, sockets among them, may be open from one address: of a proxy, from all that it serves.",
+            ),
+            setting(
+                "min_body_bytes_per_second",
+                Whole { least: 0, most: 1_000_000 },
+                "256",
+                "A body that comes more slowly is given up (408) after 30 seconds; as long may be the pauses of one that does not. \
+                 With `0` it may take any time.",
             ),
         ],
     },

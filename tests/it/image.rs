@@ -1,4 +1,4 @@
-//! What a worker asks of the image that it is started in.
+//! What a worker asks of the image that it is started in, and how the images of a server start it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -23,4 +23,53 @@ fn a_worker_without_bash_says_so_before_it_serves_anybody() {
     let said = String::from_utf8(ended.stderr).unwrap();
     let told = types::placement::told_to_clients(&said).unwrap_or_default();
     assert!(!ended.status.success() && told.contains("has no bash"), "{said}");
+}
+
+/// The instructions of a stage that say how its program is started.
+fn starting(dockerfile: &str, stage: &str) -> Vec<String> {
+    const SAY: [&str; 6] = ["USER", "WORKDIR", "ENV", "EXPOSE", "ENTRYPOINT", "CMD"];
+    let path = format!("{}/deploy/{dockerfile}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let begin = format!(" AS {stage}");
+    let of_stage =
+        text.lines().skip_while(|line| !(line.starts_with("FROM ") && line.ends_with(&begin))).skip(1);
+    let of_stage = of_stage.take_while(|line| !line.starts_with("FROM "));
+    of_stage.filter(|line| SAY.contains(&line.split(' ').next().unwrap())).map(str::to_owned).collect()
+}
+
+/// The list of an instruction.
+fn list(starting: &[String], instruction: &str) -> Vec<String> {
+    let line = starting.iter().find_map(|line| line.strip_prefix(&format!("{instruction} "))).unwrap();
+    serde_json::from_str(line).unwrap()
+}
+
+#[test]
+fn both_recipes_of_the_servers_image_start_it_alike() {
+    let server = starting("Dockerfile", "server");
+    assert_eq!(server, starting("Dockerfile.binary", "server"));
+    assert_eq!(list(&server, "CMD"), ["--host", "0.0.0.0", "--port", "8000"], "where the peer's listens");
+    // Nobody is asked for a key there, unless whoever starts it says so.
+    assert!(server.iter().any(|line| line.starts_with("ENV ") && line.contains("OH_ALLOW_OPEN_SERVER=true")));
+}
+
+/// As `docker run IMAGE …` starts it.
+#[test]
+fn the_servers_image_takes_subcommands_as_well_as_flags() {
+    let entry = list(&starting("Dockerfile", "server"), "ENTRYPOINT");
+    assert_eq!(entry[0], "/usr/local/bin/manyhands");
+    let run = |arguments: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_manyhands"));
+        command.args(&entry[1..]).args(arguments).current_dir(folder.path()).env("HOME", folder.path());
+        command.env("OH_ALLOW_OPEN_SERVER", "true").stdin(Stdio::null()).output().unwrap()
+    };
+    let said = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
+    assert!(said(&["settings"]).starts_with("# Settings\n"));
+    assert!(said(&["doctor", "--host", "127.0.0.1", "--port", "0"]).contains("ok   "));
+    assert!(said(&["--version"]).starts_with("manyhands "));
+    let probed = run(&["probe", "http://127.0.0.1:9"]);
+    assert!(!String::from_utf8_lossy(&probed.stderr).contains("Usage"), "{probed:?}");
+    // The peer's workspace classes give these, with nothing before them.
+    let served = run(&["--host", "0.0.0.0", "--port", "8000", "--help"]);
+    assert!(served.status.success(), "{served:?}");
 }

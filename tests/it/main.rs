@@ -28,6 +28,7 @@ mod logs;
 mod marketplaces;
 mod moving;
 mod offspring;
+mod peer_faults;
 mod peer_flags;
 #[cfg(feature = "cluster")]
 mod revocation;

@@ -1,48 +1,103 @@
 //! Events and records as anybody may have written them: reading ends, and what was read is written as it was.
 
+use std::collections::HashMap;
+
 use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::event::{Event, Head};
+use crate::event::{Event, EventBody, Head};
 use crate::log::LogRecord;
 
-const KINDS: [&str; 13] = [
-    "SystemPromptEvent",
-    "MessageEvent",
-    "ActionEvent",
-    "ObservationEvent",
-    "AgentErrorEvent",
-    "UserRejectObservation",
-    "ConversationStateUpdateEvent",
-    "ConversationErrorEvent",
-    "PauseEvent",
-    "CondensationRequest",
-    "Condensation",
-    "StreamingDeltaEvent",
-    "of another release",
+/// What a field has where it fits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Text,
+    Texts,
+    Contents,
+    Content,
+    Message,
+    Call,
+    Risk,
+    Classes,
+    Number,
+    Object,
+    Any,
+}
+
+use Shape::{Any, Call, Classes, Content, Contents, Message, Number, Object, Risk, Text, Texts};
+
+type Field = (&'static str, Shape);
+
+/// The kinds, with the fields that they must have, and those that they may.
+const KINDS: [(&str, &[Field], &[Field]); 15] = [
+    ("SystemPromptEvent", &[("system_prompt", Content)], &[("dynamic_context", Content)]),
+    (
+        "MessageEvent",
+        &[("llm_message", Message)],
+        &[
+            ("llm_response_id", Text),
+            ("activated_skills", Texts),
+            ("extended_content", Contents),
+            ("sender", Text),
+        ],
+    ),
+    (
+        "ActionEvent",
+        &[("tool_name", Text), ("tool_call_id", Text), ("tool_call", Call), ("llm_response_id", Text)],
+        &[
+            ("thought", Contents),
+            ("action", Any),
+            ("security_risk", Risk),
+            ("summary", Text),
+            ("reasoning_content", Text),
+        ],
+    ),
+    (
+        "ObservationEvent",
+        &[("tool_name", Text), ("tool_call_id", Text), ("observation", Any), ("action_id", Text)],
+        &[("extended_content", Contents)],
+    ),
+    (
+        "AgentErrorEvent",
+        &[("tool_name", Text), ("tool_call_id", Text), ("error", Text)],
+        &[("classification", Classes)],
+    ),
+    (
+        "UserRejectObservation",
+        &[
+            ("tool_name", Text),
+            ("tool_call_id", Text),
+            ("rejection_reason", Text),
+            ("rejection_source", Text),
+            ("action_id", Text),
+        ],
+        &[],
+    ),
+    (
+        "SecurityAnalysisEvent",
+        &[("analyzer", Text), ("policy", Text), ("risks", Object)],
+        &[("details", Object)],
+    ),
+    ("ConversationStateUpdateEvent", &[("key", Text)], &[("value", Any)]),
+    ("ConversationErrorEvent", &[("code", Text), ("detail", Text)], &[("classification", Classes)]),
+    ("PauseEvent", &[], &[]),
+    ("InterruptEvent", &[], &[]),
+    ("CondensationRequest", &[], &[]),
+    (
+        "Condensation",
+        &[("llm_response_id", Text)],
+        &[("forgotten_event_ids", Texts), ("summary", Text), ("summary_offset", Number)],
+    ),
+    ("StreamingDeltaEvent", &[], &[("content", Text), ("reasoning_content", Text)]),
+    ("ServerErrorEvent", &[("code", Text), ("detail", Text)], &[]),
 ];
 
-/// Of those kinds, and some more.
-const FIELDS: [&str; 16] = [
-    "llm_message",
-    "action",
-    "observation",
-    "value",
-    "key",
-    "thought",
-    "tool_name",
-    "tool_call_id",
-    "tool_call",
-    "parent_id",
-    "error",
-    "code",
-    "detail",
-    "forgotten_event_ids",
-    "summary",
-    "more",
-];
+/// Of another release.
+const UNKNOWN: &str = "EventOfAnotherRelease";
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -63,12 +118,59 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+fn fitting(shape: Shape) -> BoxedStrategy<Value> {
+    let text = any::<String>().prop_map(Value::from);
+    let content = text.clone().prop_map(|text| json!({"type": "text", "text": text}));
+    let contents = vec(content.clone(), 0..3).prop_map(Value::from);
+    match shape {
+        Text => text.boxed(),
+        Texts => vec(text, 0..3).prop_map(Value::from).boxed(),
+        Content => content.boxed(),
+        Contents => contents.boxed(),
+        Message => contents.prop_map(|content| json!({"role": "user", "content": content})).boxed(),
+        Call => text
+            .prop_map(|text| json!({"id": "c", "name": "n", "arguments": text, "origin": "completion"}))
+            .boxed(),
+        Risk => prop::sample::select(&["UNKNOWN", "LOW", "MEDIUM", "HIGH"][..]).prop_map(Value::from).boxed(),
+        Classes => {
+            text.prop_map(|text| json!({"kind": text, "retryable": true, "user_action": "none"})).boxed()
+        }
+        Number => any::<u32>().prop_map(Value::from).boxed(),
+        Object => hash_map("[a-z]{1,5}", any_json(), 0..3)
+            .prop_map(|fields| Value::Object(fields.into_iter().collect()))
+            .boxed(),
+        Any => any_json().boxed(),
+    }
+}
+
+/// As it should be most often; else of any kind, or not there.
+fn given(shape: Shape, times_present: u32) -> BoxedStrategy<Option<Value>> {
+    prop_oneof![
+        times_present => fitting(shape).prop_map(Some),
+        1 => any_json().prop_map(Some),
+        (20 - times_present) => Just(None),
+    ]
+    .boxed()
+}
+
 fn any_event() -> impl Strategy<Value = Value> {
-    let source = prop_oneof![Just("agent"), Just("user"), Just("environment"), Just("elsewhere")];
-    let fields = hash_map(prop::sample::select(&FIELDS[..]), any_json(), 0..8);
-    (prop::sample::select(&KINDS[..]), source, fields).prop_map(|(kind, source, fields)| {
-        let mut event: Map<String, Value> =
-            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let source = prop_oneof![
+        9 => prop::sample::select(&["agent", "user", "environment", "hook"][..]),
+        1 => Just("elsewhere"),
+    ];
+    let known = prop::sample::select(&KINDS[..]).prop_flat_map(|(kind, needed, possible)| {
+        let needed = needed.iter().map(|(name, shape)| (*name, *shape, 19));
+        let possible = possible.iter().map(|(name, shape)| (*name, *shape, 10));
+        let fields = needed.chain(possible).chain([("parent_id", Text, 10), ("more", Any, 2)]);
+        let fields =
+            fields.map(|(name, shape, times)| given(shape, times).prop_map(move |value| (name, value)));
+        (Just(kind), fields.collect::<Vec<_>>())
+    });
+    let unknown = vec(any_json().prop_map(|value| ("more", Some(value))), 0..2);
+    let any_kind = prop_oneof![15 => known, 1 => (Just(UNKNOWN), unknown)];
+    (any_kind, source).prop_map(|((kind, fields), source)| {
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut event: Map<String, Value> = given.collect();
         let id = "6cae84f6-64e0-4a4a-ae2e-587deab813d3";
         for (name, value) in
             [("kind", kind), ("id", id), ("timestamp", "2026-11-29T21:38:51.384730"), ("source", source)]
@@ -79,15 +181,44 @@ fn any_event() -> impl Strategy<Value = Value> {
     })
 }
 
+/// What has to be in what is written, just as it was read.
+fn kept(kind: &str) -> impl Iterator<Item = &'static str> {
+    let of_kind = KINDS.iter().filter(move |(known, ..)| *known == kind);
+    let fields = of_kind.flat_map(|(_, needed, possible)| needed.iter().chain(*possible));
+    fields.filter(|(_, shape)| matches!(shape, Text | Texts | Object | Number | Any)).map(|(name, _)| *name)
+}
+
+#[test]
+fn events_of_every_kind_are_among_those_that_are_read() {
+    let mut runner = TestRunner::deterministic();
+    let mut read: HashMap<String, usize> = HashMap::new();
+    for _ in 0..3_000 {
+        let value = any_event().new_tree(&mut runner).unwrap().current();
+        if let Ok(event) = serde_json::from_value::<Event>(value.clone()) {
+            assert_eq!(event.body == EventBody::Unknown, value["kind"] == UNKNOWN, "{value}");
+            *read.entry(value["kind"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    for kind in KINDS.iter().map(|(kind, ..)| *kind).chain([UNKNOWN]) {
+        assert!(read.get(kind).is_some_and(|times| *times >= 50), "{kind}: {read:?}");
+    }
+    assert!(read.values().sum::<usize>() < 2_900, "few are refused: {read:?}");
+}
+
 proptest! {
     #[test]
     fn an_event_that_is_read_is_written_as_it_was_read(value in any_event()) {
         let text = value.to_string();
         let head = Head::of(&text).unwrap();
-        prop_assert_eq!(head.kind, value["kind"].as_str().unwrap());
+        prop_assert_eq!(&*head.kind, value["kind"].as_str().unwrap());
         let Ok(event) = serde_json::from_str::<Event>(&text) else { return Ok(()) };
         let written = serde_json::to_string(&event).unwrap();
         prop_assert_eq!(serde_json::from_str::<Event>(&written).unwrap(), event);
+        let written: Value = serde_json::from_str(&written).unwrap();
+        let fields = kept(&head.kind).chain(["kind", "id", "timestamp", "source", "parent_id"]);
+        for field in fields.filter(|field| value.get(field).is_some_and(|given| !given.is_null())) {
+            prop_assert_eq!(&written[field], &value[field], "{}", field);
+        }
     }
 
     #[test]

@@ -19,10 +19,10 @@ use crate::{App, auth, installing};
 pub const CAPABILITIES: &[&str] = &[];
 
 /// Guarded here, for callers name themselves otherwise than to the rest.
-pub fn own_routes(app: &App) -> Routes {
+pub fn own_routes(app: Option<&App>) -> Routes {
     let sessions = Routes::new()
         .routes(routes!(session::create_app_backend_session, session::delete_app_backend_session))
-        .map(|router| router.route_layer(from_fn_with_state(app.clone(), auth::guard)));
+        .guarded(app, |router, app| router.route_layer(from_fn_with_state(app, auth::guard)));
     Routes::new()
         .route("/app-backends/{extension_name}", any(proxy::proxy))
         .route("/app-backends/{extension_name}/", any(proxy::proxy))

@@ -78,7 +78,7 @@ impl Bearer {
         let leeway = Duration::from_secs(self.validation.leeway);
         let until =
             Duration::try_from_secs_f64(exp).ok().and_then(|exp| UNIX_EPOCH.checked_add(exp + leeway));
-        Some(Caller { tenant, rights: scope, until: Some(until?) })
+        Some(Caller { tenant, rights: scope, key: None, until: Some(until?) })
     }
 
     /// Takes over what changes in the key file; never ends where there is one. A file that is no good is passed

@@ -15,6 +15,8 @@ pub struct Caller {
     /// Whose data is meant: nothing of another tenant is ever found.
     pub tenant: TenantId,
     pub rights: Rights,
+    /// What tells the credential from others, where it is a key or token; see [`crate::rates`].
+    pub key: Option<u64>,
     /// When the credential stops to count; `None`: never.
     pub until: Option<SystemTime>,
 }
@@ -38,7 +40,7 @@ impl Caller {
     #[must_use]
     pub fn operator() -> Self {
         let rights = [Right::Read, Right::Write, Right::Admin].into_iter().collect();
-        Self { tenant: TenantId::default(), rights, until: None }
+        Self { tenant: TenantId::default(), rights, key: None, until: None }
     }
 
     #[must_use]

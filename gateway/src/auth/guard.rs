@@ -5,7 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
-use super::{Auth, Caller, Named, Right};
+use super::{Auth, Caller, Right};
 use crate::admission::Admission;
 use crate::error::ApiError;
 
@@ -29,38 +29,38 @@ const ADMINISTERING: [&str; 1] = ["/metrics"];
 /// Lets a request through whose sender is known and may do it. Looks at headers alone, so the body of a
 /// refused request is not read.
 pub async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    match auth.named_by(request.headers()) {
-        Named::Known(caller) => admit(caller, request, next).await,
-        Named::Nobody | Named::Stranger => refuse(StatusCode::UNAUTHORIZED),
+    match auth.named_by(request.headers()).caller() {
+        Some(caller) => admit(&auth, caller, request, next).await,
+        None => refuse(StatusCode::UNAUTHORIZED),
     }
 }
 
 /// As [`guard`], and also for a session key that comes as a bearer token.
 pub async fn facade_guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    match auth.named_as_elsewhere(request.headers()) {
-        Named::Known(caller) => admit(caller, request, next).await,
-        Named::Nobody | Named::Stranger => refuse(StatusCode::UNAUTHORIZED),
+    match auth.named_as_elsewhere(request.headers()).caller() {
+        Some(caller) => admit(&auth, caller, request, next).await,
+        None => refuse(StatusCode::UNAUTHORIZED),
     }
 }
 
 /// As [`guard`], and also for the cookie of a workspace session: the files pages of a browser show.
 pub async fn workspace_guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    let by_header = match auth.named_by(request.headers()) {
-        Named::Known(caller) => Some(caller),
-        Named::Nobody | Named::Stranger => None,
-    };
+    let by_header = auth.named_by(request.headers()).caller();
     match by_header.or_else(|| auth.sessions().caller(request.headers())) {
-        Some(caller) => admit(caller, request, next).await,
+        Some(caller) => admit(&auth, caller, request, next).await,
         None => refuse(StatusCode::UNAUTHORIZED),
     }
 }
 
-async fn admit(caller: Caller, mut request: Request, next: Next) -> Response {
+async fn admit(auth: &Auth, caller: Caller, mut request: Request, next: Next) -> Response {
     if let Some(admission) = request.extensions().get::<Admission>() {
         admission.prove();
     }
     if !caller.may(needed(&request)) {
         return refuse(StatusCode::FORBIDDEN);
+    }
+    if let Err(too_often) = auth.admit(&caller) {
+        return too_often.into_response();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::config::Config;
+use crate::error::ApiResult;
+use crate::rates::Rates;
 
 pub use bearer::Bearer;
 pub use caller::{Caller, Right};
@@ -37,6 +39,15 @@ enum Named {
     Known(Caller),
 }
 
+impl Named {
+    fn caller(self) -> Option<Caller> {
+        match self {
+            Self::Known(caller) => Some(caller),
+            Self::Nobody | Self::Stranger => None,
+        }
+    }
+}
+
 /// What callers are known by. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth(Arc<Inner>);
@@ -45,6 +56,7 @@ struct Inner {
     keys: vault::Keys,
     bearer: Option<Arc<Bearer>>,
     sessions: Sessions,
+    rates: Rates,
 }
 
 impl Auth {
@@ -55,6 +67,7 @@ impl Auth {
             keys: config.keys.clone(),
             bearer: config.site.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new),
             sessions: Sessions::new(&config.secret_key, &config.site.previous_secret_keys),
+            rates: Rates::new(&config.limits.rates),
         })))
     }
 
@@ -74,6 +87,18 @@ impl Auth {
         &self.0.sessions
     }
 
+    /// How often may be called.
+    #[must_use]
+    pub fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    /// # Errors
+    /// 429 where the caller has called too often.
+    pub fn admit(&self, caller: &Caller) -> ApiResult<()> {
+        self.0.rates.admit_caller(caller.key, &caller.tenant)
+    }
+
     /// By the headers alone. Everybody is known to a server that asks for no credentials.
     fn named_by(&self, headers: &HeaderMap) -> Named {
         if self.is_open() {
@@ -83,8 +108,8 @@ impl Auth {
             return self.of_key(text(key));
         }
         let token = headers.get(http::header::AUTHORIZATION).and_then(|value| bearer_token(text(value)));
-        match (&self.0.bearer, token) {
-            (Some(bearer), Some(token)) => bearer.caller(token).map_or(Named::Stranger, Named::Known),
+        match token {
+            Some(token) if self.0.bearer.is_some() => self.of_token(token),
             _ => Named::Nobody,
         }
     }
@@ -96,7 +121,7 @@ impl Auth {
             Named::Known(caller) => Named::Known(caller),
             other => {
                 match headers.get(http::header::AUTHORIZATION).and_then(|value| bearer_token(text(value))) {
-                    Some(key) if self.0.keys.accepts(key) => Named::Known(Caller::operator()),
+                    Some(key) if self.0.keys.accepts(key) => self.of_key(key),
                     _ => other,
                 }
             }
@@ -104,7 +129,21 @@ impl Auth {
     }
 
     fn of_key(&self, key: &str) -> Named {
-        if self.0.keys.accepts(key) { Named::Known(Caller::operator()) } else { Named::Stranger }
+        match self.0.keys.accepts(key) {
+            true => self.known(Caller::operator(), key),
+            false => Named::Stranger,
+        }
+    }
+
+    fn of_token(&self, token: &str) -> Named {
+        match self.0.bearer.as_ref().and_then(|bearer| bearer.caller(token)) {
+            Some(caller) => self.known(caller, token),
+            None => Named::Stranger,
+        }
+    }
+
+    fn known(&self, caller: Caller, by: &str) -> Named {
+        Named::Known(Caller { key: Some(self.0.rates.mark(by)), ..caller })
     }
 }
 

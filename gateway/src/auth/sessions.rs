@@ -54,6 +54,7 @@ impl Sessions {
         Some(Caller {
             tenant: claims.tenant,
             rights: [Right::Read].into_iter().collect(),
+            key: None,
             until: Some(until),
         })
     }

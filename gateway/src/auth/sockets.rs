@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Auth, Caller, Named, Right};
 use crate::admission::Admission;
+use crate::error::ApiError;
 use crate::extract::query_values;
 use crate::pings::Pings;
 
@@ -33,9 +34,9 @@ impl<S: Sync> FromRequestParts<S> for SocketCredentials
 where
     Auth: FromRef<S>,
 {
-    type Rejection = StatusCode;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let auth = Auth::from_ref(state);
         let in_query = query_values(&parts.uri, "session_api_key").pop();
         let named = match in_query {
@@ -45,10 +46,11 @@ where
         let admission = parts.extensions.get::<Admission>().cloned();
         match named {
             Named::Known(caller) if caller.may(Right::Read) => {
+                auth.admit(&caller)?;
                 admission.iter().for_each(Admission::prove);
                 Ok(Self { auth, caller: Some(caller), admission })
             }
-            Named::Known(_) | Named::Stranger => Err(StatusCode::FORBIDDEN),
+            Named::Known(_) | Named::Stranger => Err(ApiError::plain(StatusCode::FORBIDDEN)),
             Named::Nobody => {
                 admission.iter().for_each(Admission::expect_first_words);
                 Ok(Self { auth, caller: None, admission })
@@ -83,6 +85,9 @@ impl SocketCredentials {
             _ => None,
         };
         match named {
+            Some(caller) if self.auth.admit(&caller).is_err() => {
+                close(socket, 1013, "Too many requests").await
+            }
             Some(caller) if caller.may(Right::Read) => {
                 self.admission.iter().for_each(Admission::prove);
                 Some(caller)
@@ -108,11 +113,8 @@ impl Auth {
     fn named_in(&self, text: &str) -> Option<Caller> {
         let frame: FirstFrame = serde_json::from_str(text).ok()?;
         match (frame.r#type.as_str(), frame.session_api_key, frame.token) {
-            ("auth", Some(key), None) => match self.of_key(&key) {
-                Named::Known(caller) => Some(caller),
-                Named::Nobody | Named::Stranger => None,
-            },
-            ("auth", None, Some(token)) => self.bearer()?.caller(&token),
+            ("auth", Some(key), None) => self.of_key(&key).caller(),
+            ("auth", None, Some(token)) => self.of_token(&token).caller(),
             _ => None,
         }
     }

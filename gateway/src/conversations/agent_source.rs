@@ -1,6 +1,6 @@
 //! Where the agent of a new conversation comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use control::launch::{BROWSER, is_same_tool};
 use serde::Deserialize;
@@ -226,14 +226,10 @@ pub(super) fn add(agent: &mut Value, additions: Additions, is_launched: bool) ->
     let disabled = context.get("disabled_skills").and_then(Value::as_array).cloned().unwrap_or_default();
     let skills = context.entry("skills").or_insert_with(|| json!([]));
     let Some(skills) = skills.as_array_mut() else { return Ok(()) };
-    for skill in added {
-        let is_taken = skill.get("name").is_some_and(|name| {
-            disabled.contains(name) || skills.iter().any(|own| own.get("name") == Some(name))
-        });
-        if !is_taken {
-            skills.push(skill);
-        }
-    }
+    let named = skills.iter().filter_map(|own| own.get("name")).chain(&disabled);
+    let taken: HashSet<String> = named.filter_map(Value::as_str).map(str::to_owned).collect();
+    let name = |skill: &Value| skill.get("name").and_then(Value::as_str).map(str::to_owned);
+    skills.extend(added.into_iter().filter(|skill| name(skill).is_none_or(|name| !taken.contains(&name))));
     Ok(())
 }
 

@@ -19,7 +19,6 @@ use utoipa::openapi::{
     Required, SchemaFormat, Type,
 };
 
-use crate::App;
 use crate::about::API_LEVEL;
 use crate::described::{Described, Schemas};
 
@@ -105,7 +104,7 @@ fn in_path(name: &str) -> Parameter {
 
 /// `/openapi.json`, `/docs` and `/redoc`. No route of them is described in the document, which is made when it
 /// is first asked for and kept then.
-pub(crate) fn routes(described: Vec<Described>) -> Router<App> {
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(described: Vec<Described>) -> Router<S> {
     let json: Arc<OnceLock<Bytes>> = Arc::default();
     let described: Arc<[Described]> = described.into();
     let make = move || Bytes::from(serde_json::to_vec(&document(&described)).unwrap_or_default());

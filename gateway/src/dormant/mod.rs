@@ -1,8 +1,8 @@
 //! A server that was started without its settings, and waits for them.
 //!
 //! Who keeps servers warm does not know yet whom they will serve: keys, paths and whatever else belongs to a user come
-//! later, with `POST /api/init`. Until then the server is *dormant*. It answers probes, says what it is and in what state, and is
-//! 503 for all else; sockets are refused. Nothing of it runs: no store is open, no worker has begun.
+//! later, with `POST /api/init`. Until then the server is *dormant*. It answers probes, says what it is and in what state, shows its
+//! documents, and is 503 for all else; sockets are refused. Nothing of it runs: no store is open, no worker has begun.
 //!
 //! ```text
 //! dormant ──POST /api/init──▶ initializing ──it can start──▶ ready

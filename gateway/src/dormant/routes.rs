@@ -13,14 +13,18 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Asked;
-use crate::about;
 use crate::admission::Admission;
 use crate::config::Init;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, JsonLimit};
+use crate::gate::is_websocket;
 use crate::handles::About;
 use crate::init_key;
 use crate::schema::init::{InitRequest, InitState, InitStatus};
+use crate::{about, docs, router};
+
+/// Below these is what there will be.
+const COMING: [&str; 2] = ["/api/", "/v1/"];
 
 /// Of settings.
 const MOST_BODY: usize = 1 << 20;
@@ -80,6 +84,7 @@ pub(super) fn build(dormant: Dormant) -> Router {
         .route("/health", get(async || says("ok")))
         .route("/ready", get(async || says("ready")))
         .merge(about::bare_routes())
+        .merge(docs::routes(router::described()))
         .route("/api/init", get(status).post(initialize))
         .fallback(not_yet)
         .method_not_allowed_fallback(async || ApiError::plain(StatusCode::METHOD_NOT_ALLOWED))
@@ -163,9 +168,13 @@ fn stopping() -> ApiError {
 }
 
 async fn not_yet(State(dormant): State<Dormant>, request: Request) -> ApiError {
+    let is_socket = is_websocket(request.headers());
+    if !is_socket && !COMING.iter().any(|below| request.uri().path().starts_with(below)) {
+        return ApiError::not_found();
+    }
     let state = dormant.state().name();
     let detail = format!("server is in deferred-init state '{state}'; call POST /api/init first");
-    match request.headers().contains_key(header::UPGRADE) {
+    match is_socket {
         true => ApiError::new(StatusCode::FORBIDDEN, detail),
         false => unavailable(detail),
     }

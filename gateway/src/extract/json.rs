@@ -17,8 +17,8 @@ use super::{describe, lax, shape};
 use crate::error::{ApiError, Problem};
 use crate::media_type::media_type;
 
-/// Until a JSON body has arrived.
-const DEADLINE: Duration = Duration::from_secs(120);
+/// Until a JSON body has arrived, which is in memory as far as it has; what comes slower than a little is given up long before.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that a JSON body may have: as the server is configured, or as an extension of the request says.
 #[derive(Clone, Copy)]

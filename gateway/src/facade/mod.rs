@@ -34,11 +34,13 @@ pub const CAPABILITIES: &[&str] = &[];
 const CONVERSATION: HeaderName = HeaderName::from_static("x-openhands-serverconversation-id");
 
 /// Guarded here, for callers name themselves otherwise than to the rest.
-pub fn own_routes(app: &App) -> Routes {
-    let guard = from_fn_with_state(app.clone(), auth::facade_guard);
+pub fn own_routes(app: Option<&App>) -> Routes {
     Routes::new()
         .routes(routes!(models::get_openai_models))
         .routes(routes!(chat::create_chat_completion))
         .routes(routes!(responses::create_response))
-        .map(|router| router.route_layer(guard).route_layer(from_fn(errors::in_its_form)))
+        .guarded(app, |router, app| {
+            let guard = from_fn_with_state(app, auth::facade_guard);
+            router.route_layer(guard).route_layer(from_fn(errors::in_its_form))
+        })
 }

@@ -3,12 +3,10 @@
 //! Own code, for an upload may be as large as the disk: the crate for it (multer) takes in whatever has arrived, headers
 //! of parts included, and bounds only a body as a whole. Here no more is in memory than was asked for.
 
-use std::time::Duration;
-
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use memchr::memmem::{Finder, find};
 
 use crate::error::{ApiError, ApiResult, Problem};
@@ -16,9 +14,6 @@ use crate::media_type::media_type;
 
 /// Bytes of a part's headers, and of what stands before the first part.
 const LONGEST_HEAD: usize = 64 * 1024;
-
-/// An upload of which nothing has come for so long is given up.
-const STALLED: Duration = Duration::from_secs(120);
 
 /// Reads the field `file` of a body, piece by piece.
 pub(super) struct FilePart {
@@ -110,10 +105,7 @@ impl FilePart {
     /// Takes the next bytes of the body. `room` is what the buffer will have to hold soon.
     async fn more(&mut self, room: usize) -> ApiResult<()> {
         let cut_off = || ApiError::bad_request("The body ended early");
-        let Ok(next) = tokio::time::timeout(STALLED, self.body.next()).await else {
-            return Err(ApiError::plain(StatusCode::REQUEST_TIMEOUT));
-        };
-        let bytes = next.ok_or_else(cut_off)?.map_err(|_| cut_off())?;
+        let bytes = self.body.next().await.ok_or_else(cut_off)?.map_err(|_| cut_off())?;
         if self.buffer.capacity() < self.buffer.len() + bytes.len() {
             self.buffer.reserve(bytes.len().max(room + room / 4));
         }

@@ -1,5 +1,7 @@
 //! Plugins that are found in folders, and those of the public catalogue.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use control::extensions::Extensions;
 use serde::{Deserialize, Serialize};
@@ -69,13 +71,14 @@ pub async fn get_plugin_marketplace(
 ) -> ApiResult<Json<PluginMarketplaceResponse>> {
     let offered = extensions.offered(&caller.tenant).await?;
     let known = extensions.installed(&caller.tenant, ExtensionKind::Plugin).await?;
+    let known: HashSet<&str> = known.iter().map(|one| one.name.as_str()).collect();
     let plugins = offered.into_iter().filter(|offered| offered.is_plugin).map(|offered| {
         let (path, skills, files) = match offered.contents {
             Some(Plugin { path, skills, files, .. }) => (Some(path), Some(skills), Some(files)),
             None => (None, None, None),
         };
         MarketplacePlugin {
-            installed: known.iter().any(|one| one.name == offered.name),
+            installed: known.contains(offered.name.as_str()),
             name: offered.name,
             description: offered.description,
             source: offered.source,

@@ -1,6 +1,6 @@
 //! Skills that are found in folders, and the public catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::extract::State;
 use control::extensions::Extensions;
@@ -109,8 +109,9 @@ pub async fn get_skill_marketplace(
 ) -> ApiResult<Json<SkillMarketplaceResponse>> {
     let offered = extensions.offered(&caller.tenant).await?;
     let known = extensions.installed(&caller.tenant, ExtensionKind::Skill).await?;
+    let known: HashSet<&str> = known.iter().map(|one| one.name.as_str()).collect();
     let skills = offered.into_iter().map(|offered| MarketplaceSkill {
-        installed: known.iter().any(|one| one.name == offered.name),
+        installed: known.contains(offered.name.as_str()),
         source: source_of(&offered.source, offered.reference.as_deref(), offered.repo_path.as_deref()),
         name: offered.name,
         description: offered.description,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::response::{IntoResponse, Response};
+use axum::extract::ws::{Utf8Bytes, WebSocket};
+use axum::response::Response;
 use control::placement::Workers;
 use futures_util::StreamExt;
-use http::{StatusCode, Uri};
+use http::Uri;
 use ports::Error;
 use ports::rpc::Code;
 use readmodel::bashlog::Listener;
@@ -19,9 +19,10 @@ use types::time;
 
 use super::conversation::close;
 use super::inbound::{Act, Complaint, listen};
-use super::upgrade;
 use super::wire::{Heard, Stop, Wire};
+use super::{Upgrade, refused, upgrade};
 use crate::auth::SocketCredentials;
+use crate::error::ApiResult;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Item, Outbox, text_of};
 use crate::handles::Sockets;
@@ -36,23 +37,23 @@ pub(super) async fn events(
     State(tails): State<control::commands::Commands>,
     credentials: SocketCredentials,
     uri: Uri,
-    request: WebSocketUpgrade,
-) -> Response {
+    request: Upgrade,
+) -> ApiResult<Response> {
     let value = |name: &str| query_values(&uri, name).pop();
     let resend_all = match value("resend_all").map(|text| truth(&text)) {
         None => false,
         Some(Some(said)) => said,
-        Some(None) => return StatusCode::FORBIDDEN.into_response(),
+        Some(None) => return Err(refused()),
     };
     let replay = match value("resend_mode").as_deref() {
         None => resend_all,
         Some("all") => true,
         Some("since") => false,
-        Some(_) => return StatusCode::FORBIDDEN.into_response(),
+        Some(_) => return Err(refused()),
     };
-    upgrade(&sockets.clone(), request, move |socket| async move {
+    Ok(upgrade(&sockets.clone(), request, move |socket| async move {
         serve(&sockets, &workers, &tails, credentials, socket, replay).await
-    })
+    }))
 }
 
 async fn serve(

@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::response::Response;
 use control::conversations::Conversations;
 use futures_util::StreamExt;
-use http::StatusCode;
 use http::request::Parts;
 use readmodel::history::Moment;
 use readmodel::index::ConversationState;
@@ -18,8 +17,9 @@ use types::{ConversationId, Seq};
 
 use super::inbound::{Messages, listen};
 use super::wire::{Heard, Stop, Wire};
-use super::{replay, upgrade};
+use super::{Upgrade, refused, replay, upgrade};
 use crate::auth::SocketCredentials;
+use crate::error::ApiError;
 use crate::extract::{query_values, truth};
 use crate::feeds::{Ending, Outbox, Protocol, Seat, text_of};
 use crate::handles::Sockets;
@@ -37,25 +37,24 @@ pub(super) struct Wishes {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Wishes {
-    type Rejection = StatusCode;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
-        let refused = StatusCode::FORBIDDEN;
-        let id = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refused)?;
-        let id = ConversationId::from_str(&id).map_err(|_| refused)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let id = Path::<String>::from_request_parts(parts, state).await.map_err(|_| refused())?;
+        let id = ConversationId::from_str(&id).map_err(|_| refused())?;
         let value = |name: &str| query_values(&parts.uri, name).pop();
         let after_seq =
-            value("after_seq").map(|text| text.parse::<i64>()).transpose().map_err(|_| refused)?;
+            value("after_seq").map(|text| text.parse::<i64>()).transpose().map_err(|_| refused())?;
         let since =
-            value("after_timestamp").map(|text| Moment::of_bound(&text).ok_or(refused)).transpose()?;
+            value("after_timestamp").map(|text| Moment::of_bound(&text).ok_or_else(refused)).transpose()?;
         let resend_all =
-            value("resend_all").map(|text| truth(&text).ok_or(refused)).transpose()?.unwrap_or_default();
+            value("resend_all").map(|text| truth(&text).ok_or_else(refused)).transpose()?.unwrap_or_default();
         let from = match value("resend_mode").as_deref() {
             Some("all") => replay::From::Start,
             Some("since") => since.map_or(replay::From::Nothing, replay::From::Time),
             None if resend_all => replay::From::Start,
             None => replay::From::Nothing,
-            Some(_) => return Err(refused),
+            Some(_) => return Err(refused()),
         };
         Ok(Self { id, from, after_seq })
     }
@@ -65,7 +64,7 @@ pub(super) async fn events(
     listening: Listening,
     credentials: SocketCredentials,
     wishes: Wishes,
-    request: WebSocketUpgrade,
+    request: Upgrade,
 ) -> Response {
     let Wishes { id, from, .. } = wishes;
     upgrade(&listening.sockets.clone(), request, move |socket| async move {
@@ -79,7 +78,7 @@ pub(super) async fn session(
     listening: Listening,
     credentials: SocketCredentials,
     wishes: Wishes,
-    request: WebSocketUpgrade,
+    request: Upgrade,
 ) -> Response {
     let Wishes { id, after_seq, .. } = wishes;
     let from = match after_seq.map(u64::try_from) {

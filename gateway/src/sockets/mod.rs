@@ -6,12 +6,18 @@ mod inbound;
 mod replay;
 mod wire;
 
+use axum::extract::FromRequestParts;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt;
+use http::StatusCode;
+use http::request::Parts;
 
 use crate::described::Routes;
+use crate::error::ApiError;
+use crate::gate::is_websocket;
 use crate::handles::Sockets;
 
 /// Bytes that are read at once. Each socket keeps so much in memory, also one whose client nobody knows.
@@ -30,10 +36,31 @@ pub fn routes() -> Routes {
         .route("/sockets/bash-events", get(bash::events))
 }
 
+/// A request that is to become a socket.
+struct Upgrade(WebSocketUpgrade);
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if !is_websocket(&parts.headers) {
+            return Err(ApiError::not_found());
+        }
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let unfit = |why: WebSocketUpgradeRejection| ApiError::new(why.status(), why.body_text());
+        upgrade.map(Self).map_err(unfit)
+    }
+}
+
+/// What is no wish that a socket can have.
+fn refused() -> ApiError {
+    ApiError::plain(StatusCode::FORBIDDEN)
+}
+
 /// Upgrades the request and runs `serve` as a task that the server's end waits for.
 fn upgrade<F>(
     sockets: &Sockets,
-    upgrade: WebSocketUpgrade,
+    Upgrade(upgrade): Upgrade,
     serve: impl FnOnce(axum::extract::ws::WebSocket) -> F + Send + 'static,
 ) -> Response
 where

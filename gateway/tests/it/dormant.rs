@@ -42,6 +42,27 @@ impl World {
     }
 }
 
+#[tokio::test]
+async fn a_server_that_waits_shows_its_documents_and_says_of_all_else_what_it_is() {
+    let World { client, waiting: _waiting, stop: _stop, .. } = World::start().await;
+    for page in ["/docs", "/redoc", "/openapi.json"] {
+        assert_eq!(client.fetch(page).await.status(), 200, "{page}");
+    }
+    let (_, document) = client.get("/openapi.json").await;
+    assert!(document["paths"]["/api/conversations"]["post"].is_object());
+    assert_eq!(client.get("/nothing").await, (404, json!({"detail": "Not Found"})));
+    let waits = json!({"detail": "server is in deferred-init state 'dormant'; call POST /api/init first"});
+    for path in ["/api/nothing", "/v1/models"] {
+        assert_eq!(client.get(path).await, (503, waits.clone()), "{path}");
+    }
+    // Some clients ask for a newer HTTP with every first request, and mean the request all the same.
+    for (protocol, status) in [("h2c", 503), ("websocket", 403)] {
+        let request = client.request(reqwest::Method::GET, "/api/settings").header("connection", "upgrade");
+        let answer = request.header("upgrade", protocol).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{protocol}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_settings_are_tried_no_others_are_taken() {
     let mut world = World::start().await;

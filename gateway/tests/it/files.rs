@@ -264,3 +264,41 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
     let path = format!("/api/conversations/{elsewhere}/file/download-trajectory/{id}");
     assert_eq!(server.fetch(&path).await.status(), 422);
 }
+
+/// Defect B19 of the peer, whose downloads share a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_download_a_trajectory_each_gets_all_of_it() {
+    const EVENTS: usize = 300;
+    let server = start_with_files().await;
+    let id = server.conversation("w").await;
+    let log = types::LogId::conversation(&types::SandboxId::shared(), id);
+    let event = |n: usize| {
+        let event = json!({"id": format!("e{n}"), "kind": "MessageEvent", "text": "x".repeat(3_000)});
+        Bytes::from(types::log::LogRecord::event(n as u64, &event).unwrap().encode().unwrap())
+    };
+    server.ports.log.append(&log, types::Seq::ZERO, (0..EVENTS).map(event).collect()).await.unwrap();
+    let path = format!("/api/file/download-trajectory/{id}");
+    let download = |number: usize| {
+        let (request, file) = (server.request(Method::GET, &path), server.path(&format!("{number}.zip")));
+        async move {
+            let mut response = request.send().await.unwrap();
+            // Some hang up in the middle, which takes nothing from the others.
+            if number % 3 == 0 {
+                return drop(response.chunk().await.unwrap());
+            }
+            std::fs::write(file, response.bytes().await.unwrap()).unwrap();
+        }
+    };
+    futures_util::future::join_all((0..24).map(download)).await;
+    let script = "import sys, zipfile\nfor name in sys.argv[1:]:\n z = zipfile.ZipFile(name)\n \
+                  assert z.testzip() is None\n print(len(z.namelist()))";
+    let files = (0..24).filter(|number| number % 3 != 0).map(|number| server.path(&format!("{number}.zip")));
+    let output = std::process::Command::new("python3").args(["-c", script]).args(files).output().unwrap();
+    let counted = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        counted,
+        format!("{}\n", EVENTS + 2).repeat(16),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

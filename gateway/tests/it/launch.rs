@@ -399,10 +399,11 @@ async fn a_conversation_does_not_hold_the_texts_of_a_whole_catalogue() {
     })
     .await;
     let skills = launched(&server, &profile).await;
-    assert!(json!(skills).to_string().len() < 300 << 10, "{}", json!(skills).to_string().len());
+    assert!(json!(skills).to_string().len() < 520 << 10, "{}", json!(skills).to_string().len());
     let opened: Vec<&Value> = skills.iter().filter(|skill| skill["is_agentskills_format"] == true).collect();
     assert_eq!(opened.len(), 40, "they are small without their texts");
-    assert!(opened.iter().all(|skill| skill["content"] == ""));
+    let with_text = opened.iter().filter(|skill| skill["content"] != "").count();
+    assert_eq!(with_text, 5, "as many texts as there is room for, for who takes the conversation elsewhere");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

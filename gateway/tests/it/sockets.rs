@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::events::agent_message;
-use crate::harness::{is_snapshot, start, start_with};
+use crate::harness::{is_snapshot, start, start_keyed, start_with};
 use serde_json::{Value, json};
 use testing::socket::Socket;
 use types::ConversationId;
@@ -163,6 +163,20 @@ async fn a_key_offered_late_is_no_message_and_bad_frames_are_answered() {
         assert_eq!((&answer["kind"], &answer["code"]), (&json!("ServerErrorEvent"), &json!(code)), "{frame}");
     }
     assert!(server.worker.seen().is_empty());
+}
+
+/// Defect B23 of the peer, which drops the connection without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binary_frame_closes_every_socket_and_says_why_also_as_the_first_frame() {
+    let (open, keyed) = (start().await, start_keyed().await);
+    let id = open.create().await;
+    for server in [&open, &keyed] {
+        for path in [format!("events/{id}"), format!("session/{id}"), "bash-events".to_owned()] {
+            let mut socket = server.socket(&format!("/sockets/{path}")).await;
+            socket.send_binary(vec![0, 159, 146, 150]).await;
+            assert_eq!(socket.close_code().await, 1003, "{path}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

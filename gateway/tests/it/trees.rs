@@ -45,6 +45,31 @@ async fn until_removed(server: &Server, places: &[Place]) {
     until(async || places.iter().all(|place| server.worker.removed().contains(place))).await;
 }
 
+/// Defect C4 of the peer, whose git runs in the way of everybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_working_tree_is_made_nobody_else_waits() {
+    let server = start().await;
+    let other = server.create().await;
+    let made = Arc::new(Notify::new());
+    server.worker.script(|script| script.makes = Some(made.clone()));
+    let making = tokio::spawn({
+        let client = Client::of(server.address.clone());
+        async move { client.post("/api/conversations", apart_with(ID)).await }
+    });
+    let others = async {
+        for _ in 0..10 {
+            server.create().await;
+            assert_eq!(server.say(&other, "hi", false).await.0, 200);
+            assert_eq!(server.get("/api/conversations/search").await.0, 200);
+            assert_eq!(server.bash("/api", None).await, 200);
+        }
+    };
+    tokio::time::timeout(testing::PATIENCE, others).await.expect("they wait");
+    assert!(!making.is_finished());
+    made.notify_one();
+    assert_eq!(making.await.unwrap().0, 201);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worktree_goes_with_its_last_conversation() {
     let server = start().await;

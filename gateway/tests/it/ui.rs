@@ -22,6 +22,7 @@ async fn shown(folder: &Path, is_keyed: bool) -> Server {
     build(folder);
     let ui = Ui { folder: folder.join("build") };
     start_with(|config| {
+        config.site.root_path = "/pre".to_owned();
         config.site.ui = Some(ui);
         if is_keyed {
             config.keys = vault::Keys::new(&[KEY.into()]);
@@ -65,6 +66,21 @@ async fn files_are_shown_and_what_is_no_file_and_no_route_is_the_first_page() {
     );
     let (_, info): (u16, serde_json::Value) = server.get("/").await;
     assert_eq!(info["version"], "1.58.2", "clients of the API are told what the server is");
+}
+
+/// Defect B20 of the peer, which leads to a page that is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn below_the_prefix_of_a_proxy_the_same_is_shown_as_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = shown(folder.path(), true).await;
+    for path in ["/", "/pre/", "/conversations/1", "/pre/conversations/1", "/pre/index.html"] {
+        let (status, _, text) = page(&server, path, &[]).await;
+        assert!(status == 200 && text.contains("<title>UI</title>"), "{path}: {status} {text}");
+    }
+    for path in ["/assets/a.js", "/pre/assets/a.js"] {
+        assert_eq!(page(&server, path, &[]).await.2, "a()", "{path}");
+    }
+    assert_eq!(page(&server, "/pre/api/nothing", &[]).await.0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

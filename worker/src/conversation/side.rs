@@ -14,7 +14,7 @@ use types::calls::{CommandDone, RecordCall, WorkingCopy};
 use types::classify::classify;
 use types::content::joined_text;
 use types::event::ConversationError;
-use types::model::{Completion, ModelFailure, ModelRequest};
+use types::model::{Completion, FailureKind, ModelFailure, ModelRequest};
 use types::stats::Usage;
 use types::time::unix_seconds;
 
@@ -79,13 +79,18 @@ impl Actor {
         llm.retry_min_wait = llm.retry_min_wait.min(1.0);
         llm.retry_max_wait = llm.retry_max_wait.min(2.0);
         let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
-        let cancel = self.cancel_sides.clone();
+        let (cancel, patience) = (self.cancel_sides.clone(), self.shared.config.aside_patience);
         self.sides += 1;
         let ask = async move {
             let answer = shared.ask_model(&llm, id, &request, None);
-            let answer = AssertUnwindSafe(answer).catch_unwind();
+            // A provider may ask for long pauses, and one that is not there may not say so.
+            let answer = tokio::time::timeout(patience, AssertUnwindSafe(answer).catch_unwind());
             let report = tokio::select! {
-                result = answer => report(result.unwrap_or_else(|_| Err(crashed()))),
+                result = answer => report(match result {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(_)) => Err(crashed()),
+                    Err(_) => Err(too_slow(patience)),
+                }),
                 () = cancel.cancelled() => Done::Cancelled,
             };
             let _ = done.send(report).await;
@@ -152,6 +157,14 @@ impl Actor {
             let _ = reply.send(Ok(CommandDone { text: Some(text), ..self.position() }));
         }
         Ok(())
+    }
+}
+
+fn too_slow(patience: Duration) -> ModelFailure {
+    ModelFailure {
+        kind: FailureKind::Other,
+        code: "LLMTimeoutError".to_owned(),
+        detail: format!("The model has not answered within {} seconds.", patience.as_secs()),
     }
 }
 

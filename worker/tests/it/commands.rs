@@ -444,6 +444,20 @@ async fn a_question_that_the_model_does_not_answer_is_told_why() {
     assert!(fault.public.starts_with("LLMAuthenticationError: "), "{}", fault.public);
 }
 
+/// Defect C8 of the peer, with whom it takes minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_is_not_waited_for_without_end() {
+    let patience = std::time::Duration::from_millis(300);
+    let world = World::with(|config| config.aside_patience = patience, |_| {}).await;
+    let id = world.create();
+    world.model.will([Turn::hang()]);
+    let fault = world.call(id, Command::Ask { question: "well?".to_owned() }).await.unwrap_err();
+    assert_eq!(fault.code, Code::UpstreamSlow, "{}", fault.public);
+    world.model.will([Turn::text("Here I am")]);
+    let done = world.call(id, Command::Ask { question: "and now?".to_owned() }).await.unwrap();
+    assert_eq!(done.text.as_deref(), Some("Here I am"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_model_ends_the_run_in_error() {
     let world = World::start().await;

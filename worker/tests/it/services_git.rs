@@ -39,6 +39,34 @@ async fn changes_of_the_working_tree_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_changes_than_anybody_would_look_at_are_refused_and_never_cut_off() {
+    let world = World::start().await;
+    let commit_of = |files: usize| {
+        let made = world.sh(&format!(
+            "git init -q .; blob=$(echo x | git hash-object -w --stdin); \
+             tree=$(seq {files} | sed \"s/.*/100644 blob $blob\t&/\" | git mktree); \
+             git update-ref HEAD $(git commit-tree -m many $tree); git read-tree HEAD; git rev-parse HEAD"
+        ));
+        made.trim().to_owned()
+    };
+    let sha = commit_of(50_000);
+    assert_eq!(world.changes(&world.text(""), Some("HEAD")).await.len(), 50_000);
+    assert_eq!(commit_changes(&world, &sha).await.len(), 50_000);
+    let sha = commit_of(50_001);
+    let (scope, path) = (Scope::default(), world.text(""));
+    for call in [
+        GitCall::Changes { scope: scope.clone(), path: path.clone(), reference: Some("HEAD".to_owned()) },
+        GitCall::CommitChanges { scope, path, sha },
+    ] {
+        let fault = world.git(call).await.unwrap_err();
+        assert_eq!(
+            (fault.code, fault.public.as_str()),
+            (Code::BadRequest, "More files have changed than can be listed")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_with_spaces_and_umlauts() {
     let world = World::start().await;
     let names = ["a b.txt", "ün i.txt", "tab\there", "new\nline", "qu\"ote", ":(top)x", "-dash"];

@@ -1,5 +1,6 @@
 //! What is found in folders, together with what is installed.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -108,7 +109,7 @@ impl Extensions {
             _ => SkillsFound::default(),
         };
         self.add_installed_skills(tenant, &mut found.user).await?;
-        let of_user: Vec<String> = found.user.iter().map(|skill| skill.name.clone()).collect();
+        let of_user: HashSet<String> = found.user.iter().map(|skill| skill.name.clone()).collect();
         let all = merged([found.public, found.user]);
         let told = |skill: Skill| {
             let is_public = !of_user.contains(&skill.name);
@@ -160,8 +161,9 @@ impl Extensions {
         if !user {
             return Ok(plugins);
         }
+        let known: HashSet<String> = plugins.iter().map(|plugin| plugin.name.clone()).collect();
         for one in self.installed(tenant, ExtensionKind::Plugin).await? {
-            if !one.enabled || plugins.iter().any(|known| known.name == one.name) {
+            if !one.enabled || known.contains(&one.name) {
                 continue;
             }
             if let Some(Contents::Plugin { skills, files }) = self.contents(tenant, &one).await? {
@@ -207,19 +209,16 @@ impl Extensions {
         if built_in {
             found.extend(built_in::all());
         }
-        let mut agents: Vec<SubAgent> = Vec::new();
-        for agent in found.into_iter().filter_map(shown) {
-            if agents.iter().all(|known| known.name != agent.name) {
-                agents.push(agent);
-            }
-        }
-        Ok(agents)
+        let mut known = HashSet::new();
+        let is_first = |agent: &SubAgent| known.insert(agent.name.clone());
+        Ok(found.into_iter().filter_map(shown).filter(is_first).collect())
     }
 
     /// Those whose names are not there yet.
     async fn add_installed_skills(&self, tenant: &TenantId, skills: &mut Vec<Skill>) -> Result<(), Refusal> {
+        let known: HashSet<String> = skills.iter().map(|skill| skill.name.clone()).collect();
         for one in self.installed(tenant, ExtensionKind::Skill).await?.iter().filter(|one| one.enabled) {
-            if skills.iter().any(|known| known.name == one.name) {
+            if known.contains(&one.name) {
                 continue;
             }
             if let Some(Contents::Skill(skill)) = self.contents(tenant, one).await? {
@@ -241,11 +240,13 @@ fn everywhere() -> SkillSources {
     SkillSources { user: true, public: true, marketplace_path, ..SkillSources::default() }
 }
 
-/// A later one takes the place of an earlier one of its name.
+/// A later one takes the place of an earlier one of its name. How many there are says a worker, which is not trusted.
 fn merged<const LISTS: usize>(lists: [Vec<Skill>; LISTS]) -> Vec<Skill> {
     let mut all: Vec<Skill> = Vec::new();
+    let mut places = HashMap::new();
     for skill in lists.into_iter().flatten() {
-        match all.iter_mut().find(|known| known.name == skill.name) {
+        let place = *places.entry(skill.name.clone()).or_insert(all.len());
+        match all.get_mut(place) {
             Some(known) => *known = skill,
             None => all.push(skill),
         }
@@ -290,4 +291,42 @@ fn shown(mut agent: SubAgent) -> Option<SubAgent> {
         }
     }
     Some(agent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn skill(name: String, content: &str) -> Skill {
+        Skill {
+            name,
+            kind: SkillKind::Repo,
+            content: content.to_owned(),
+            triggers: Vec::new(),
+            source: None,
+            description: None,
+            is_agentskills_format: false,
+            disable_model_invocation: false,
+        }
+    }
+
+    #[test]
+    fn a_later_skill_takes_the_place_of_an_earlier_one_of_its_name() {
+        let list =
+            |names: &[&str], content| names.iter().map(|name| skill((*name).to_owned(), content)).collect();
+        let all = merged([list(&["a", "b", "a"], "first"), list(&["c", "b"], "second")]);
+        let named: Vec<_> = all.iter().map(|skill| (skill.name.as_str(), skill.content.as_str())).collect();
+        assert_eq!(named, [("a", "first"), ("b", "second"), ("c", "second")]);
+    }
+
+    #[test]
+    fn as_many_skills_as_a_worker_can_name_keep_nobody_waiting() {
+        let list = || (0..100_000).map(|number| skill(number.to_string(), "")).collect();
+        let begun = Instant::now();
+        assert_eq!(merged([list(), list()]).len(), 100_000);
+        // Each compared with each takes minutes.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
 }

@@ -1,11 +1,15 @@
 //! The agent object of a conversation as text: made once, spliced into every answer.
 //!
-//! Most conversations have the agent of others, but for the secrets, which no text holds: those share one text.
+//! Most conversations have the agent of others, but for the secrets, which no text holds: those share one text. The skills of an agent
+//! are by far the largest part of it, and most often those of other agents as well: they are a text of their own.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use types::agent::document::{clear_secret_fields, mask};
@@ -13,52 +17,107 @@ use types::agent::document::{clear_secret_fields, mask};
 /// An agent object without its secrets. Rendered at first use, for most conversations are only counted.
 pub(super) struct AgentText {
     /// As stored, secrets sealed.
-    stored: Box<RawValue>,
+    stored: Parted,
     rendered: OnceLock<Arc<Rendered>>,
     shared: SharedTexts,
 }
 
 /// Texts that were made lately, each for as long as a conversation has it. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct SharedTexts(Arc<Mutex<VecDeque<Weak<Rendered>>>>);
+pub(super) struct SharedTexts(Arc<Shared>);
 
-/// Texts that are looked at for one that is the same.
-const LATELY: usize = 16;
-
-#[derive(PartialEq)]
-struct Rendered {
-    /// Nulls present, secret fields null, skills left out.
-    info: Text,
-    /// As `info` with the skills; only where there are any.
-    with_skills: Option<Text>,
+#[derive(Default)]
+struct Shared {
+    rendered: Lately<Rendered>,
+    skills: Lately<str>,
 }
 
-struct Text(Box<RawValue>);
+/// What is looked at for one that is the same.
+struct Lately<T: ?Sized>(Mutex<VecDeque<Weak<T>>>);
 
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
+const LATELY: usize = 16;
+
+/// An agent object as text, with the list of its skills apart.
+struct Parted {
+    /// With an empty list in the place of the skills, where there are any.
+    without: Box<RawValue>,
+    skills: Option<Skills>,
+}
+
+struct Skills {
+    /// Where the empty list is.
+    at: usize,
+    list: Arc<str>,
+}
+
+/// Nulls present, secret fields null.
+#[derive(PartialEq)]
+struct Rendered(Parted);
+
+#[derive(Deserialize)]
+struct Agent<'a> {
+    #[serde(borrow)]
+    agent_context: Option<Context<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Context<'a> {
+    #[serde(borrow)]
+    skills: Option<&'a RawValue>,
+}
+
+impl<T: ?Sized> Default for Lately<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
     }
 }
 
-impl SharedTexts {
-    /// The same text, if there was one lately.
-    fn share(&self, made: Rendered) -> Arc<Rendered> {
+impl<T: ?Sized + PartialEq> Lately<T> {
+    /// The same, if there was one lately.
+    fn share(&self, made: impl Deref<Target = T> + Into<Arc<T>>) -> Arc<T> {
         let mut lately = self.0.lock();
         lately.retain(|text| text.strong_count() > 0);
-        if let Some(same) = lately.iter().filter_map(Weak::upgrade).find(|text| **text == made) {
+        if let Some(same) = lately.iter().filter_map(Weak::upgrade).find(|text| **text == *made) {
             return same;
         }
         lately.truncate(LATELY - 1);
-        let made = Arc::new(made);
+        let made: Arc<T> = made.into();
         lately.push_front(Arc::downgrade(&made));
         made
     }
 }
 
+impl Parted {
+    fn of(whole: Box<RawValue>, shared: &SharedTexts) -> Self {
+        let Some((at, list)) = skills_in(whole.get()) else { return Self { without: whole, skills: None } };
+        let (before, rest) = whole.get().split_at(at);
+        let (_, after) = rest.split_at(list.len());
+        let without = RawValue::from_string(format!("{before}[]{after}"));
+        let list = shared.0.skills.share(Box::<str>::from(list));
+        match without {
+            Ok(without) => Self { without, skills: Some(Skills { at, list }) },
+            Err(_) => Self { without: whole, skills: None },
+        }
+    }
+
+    fn whole(&self) -> Box<RawValue> {
+        let Some(Skills { at, list }) = &self.skills else { return self.without.clone() };
+        let (before, rest) = self.without.get().split_at(*at);
+        let (_, after) = rest.split_at("[]".len());
+        RawValue::from_string(format!("{before}{list}{after}")).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Parted {
+    fn eq(&self, other: &Self) -> bool {
+        let skills = |parted: &Self| parted.skills.as_ref().map(|skills| (skills.at, skills.list.clone()));
+        self.without.get() == other.without.get() && skills(self) == skills(other)
+    }
+}
+
 impl AgentText {
     pub(super) fn new(stored: Box<RawValue>, shared: SharedTexts) -> Self {
-        Self { stored, rendered: OnceLock::new(), shared }
+        Self { stored: Parted::of(stored, &shared), rendered: OnceLock::new(), shared }
     }
 
     /// Of the same conversation, which has another agent now.
@@ -67,43 +126,36 @@ impl AgentText {
     }
 
     /// The form of `ConversationInfo`.
-    pub(super) fn info(&self, include_skills: bool) -> &RawValue {
-        let rendered = self.rendered.get_or_init(|| self.shared.share(render(&self.stored)));
-        match &rendered.with_skills {
-            Some(whole) if include_skills => &whole.0,
-            _ => &rendered.info.0,
+    pub(super) fn info(&self, include_skills: bool) -> Cow<'_, RawValue> {
+        let make = || self.shared.0.rendered.share(Box::new(Rendered(self.render())));
+        let Rendered(rendered) = &**self.rendered.get_or_init(make);
+        match include_skills && rendered.skills.is_some() {
+            true => Cow::Owned(rendered.whole()),
+            false => Cow::Borrowed(&rendered.without),
         }
     }
 
     /// The form of snapshots: secrets that are set are masked, the rest as stored.
     pub(super) fn masked(&self) -> Value {
-        let mut agent: Value = serde_json::from_str(self.stored.get()).unwrap_or_default();
+        let mut agent: Value = serde_json::from_str(self.stored.whole().get()).unwrap_or_default();
         mask(&mut agent);
         agent
     }
-}
 
-fn render(stored: &RawValue) -> Rendered {
-    let mut agent: Value = serde_json::from_str(stored.get()).unwrap_or_default();
-    mask(&mut agent);
-    clear_secret_fields(&mut agent);
-    let skills = agent.pointer_mut("/agent_context/skills").filter(|skills| !is_empty_list(skills));
-    let Some(skills) = skills else { return Rendered { info: raw(&agent), with_skills: None } };
-    let kept = std::mem::replace(skills, Value::Array(Vec::new()));
-    let info = raw(&agent);
-    if let Some(place) = agent.pointer_mut("/agent_context/skills") {
-        *place = kept;
+    fn render(&self) -> Parted {
+        let mut agent = self.masked();
+        clear_secret_fields(&mut agent);
+        // A `Value` always serializes.
+        let whole = serde_json::value::to_raw_value(&agent).unwrap_or_default();
+        Parted::of(whole, &self.shared)
     }
-    Rendered { info, with_skills: Some(raw(&agent)) }
 }
 
-fn is_empty_list(value: &Value) -> bool {
-    value.as_array().is_none_or(Vec::is_empty)
-}
-
-fn raw(value: &Value) -> Text {
-    // A `Value` always serializes.
-    Text(serde_json::value::to_raw_value(value).unwrap_or_default())
+/// Where the skills of an agent begin in its text, and they.
+fn skills_in(agent: &str) -> Option<(usize, &str)> {
+    let skills = serde_json::from_str::<Agent<'_>>(agent).ok()?.agent_context?.skills?.get();
+    let is_list = skills.starts_with('[') && skills.len() > "[]".len();
+    is_list.then(|| (skills.as_ptr() as usize - agent.as_ptr() as usize, skills))
 }
 
 #[cfg(test)]
@@ -113,15 +165,19 @@ mod tests {
     use types::agent::document::drop_nulls;
     use types::secrets::MASK;
 
+    fn raw(value: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(value).unwrap()
+    }
+
     fn text(agent: &Value) -> AgentText {
-        AgentText::new(raw(agent).0, SharedTexts::default())
+        AgentText::new(raw(agent), SharedTexts::default())
     }
 
     #[test]
     fn conversations_whose_agents_differ_in_secrets_alone_share_one_text() {
         let shared = SharedTexts::default();
         let agent = |model: &str, key: &str| {
-            AgentText::new(raw(&json!({"llm": {"model": model, "api_key": key}})).0, shared.clone())
+            AgentText::new(raw(&json!({"llm": {"model": model, "api_key": key}})), shared.clone())
         };
         let at = |agent: &AgentText| agent.info(false).get().as_ptr();
         let (one, same, other) = (agent("a", "sealed"), agent("a", "otherwise"), agent("b", "sealed"));
@@ -132,10 +188,33 @@ mod tests {
         for agent in &many {
             agent.info(false);
         }
-        assert_eq!(shared.0.lock().len(), LATELY);
+        assert_eq!(shared.0.rendered.0.lock().len(), LATELY);
         drop((one, same, other, many));
         agent("a", "sealed").info(false);
-        assert_eq!(shared.0.lock().len(), 1, "nothing is kept that nobody has");
+        assert_eq!(shared.0.rendered.0.lock().len(), 1, "nothing is kept that nobody has");
+    }
+
+    #[test]
+    fn conversations_whose_agents_have_the_same_skills_keep_them_once() {
+        let shared = SharedTexts::default();
+        let skills = json!([{"name": "a", "content": "c".repeat(100_000)}]);
+        let agent = |model: &str, key: &str| {
+            let whole = json!({"llm": {"model": model, "api_key": key},
+                "agent_context": {"skills": skills, "user": 1}, "kind": "Agent"});
+            (AgentText::new(raw(&whole), shared.clone()), whole)
+        };
+        let kept = |parted: &Parted| parted.skills.as_ref().map(|skills| skills.list.as_ptr());
+        let all: Vec<_> = ["x", "y", "z"].map(|model| agent(model, &format!("sealed {model}"))).into();
+        let first = kept(&all[0].0.stored);
+        assert!(first.is_some());
+        for (text, whole) in &all {
+            let shown: Value = serde_json::from_str(text.info(true).get()).unwrap();
+            assert_eq!(shown["agent_context"], whole["agent_context"]);
+            assert_eq!(text.masked()["agent_context"], whole["agent_context"]);
+            let rendered = &text.rendered.get().unwrap().0;
+            assert_eq!((kept(&text.stored), kept(rendered)), (first, first));
+            assert!(text.stored.without.get().len() + rendered.without.get().len() < 1_000);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A conversation as clients see it: `ConversationInfo` (nulls present, secrets null) and the snapshot of
 //! the sockets (nulls left out, secrets masked).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -74,7 +75,7 @@ pub struct ConversationInfo<'a> {
     launched_agent_profile: Option<&'a LaunchedAgentProfile>,
     /// As it was given, defaults put in, secrets null.
     #[schema(value_type = Object)]
-    agent: &'a RawValue,
+    agent: Cow<'a, RawValue>,
     client_tools: &'a [Value],
     tool_module_qualnames: &'a BTreeMap<String, String>,
     /// Null in the answer of a creation.

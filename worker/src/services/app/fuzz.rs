@@ -1,5 +1,6 @@
 //! Archives of any content: what is unpacked stays in its folder, and is files and folders alone.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use tar::Header;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,35 @@ fn packed(pieces: &[Piece], flipped: Option<(usize, u8)>) -> Vec<u8> {
     archive
 }
 
+fn write(place: &Path, archive: &[u8]) {
+    let mut packing = GzEncoder::new(File::create(place).unwrap(), Compression::fast());
+    packing.write_all(archive).unwrap();
+    packing.finish().unwrap();
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        bytes: 1 << 20,
+        entries: 100,
+        path_bytes: 1 << 16,
+        until: Instant::now() + Duration::from_secs(60),
+        ended: CancellationToken::new(),
+    }
+}
+
+/// All files by their paths.
+fn collect(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), &format!("{path}/"), found);
+        } else {
+            found.insert(path, std::fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
 fn assert_is_plain(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -86,23 +116,40 @@ proptest! {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(&canary, "untouched").unwrap();
         let file = world.path().join("packed");
-        let mut packing = GzEncoder::new(File::create(&file).unwrap(), Compression::fast());
-        packing.write_all(&packed(&pieces, flipped)).unwrap();
-        packing.finish().unwrap();
-        let bounds = Bounds {
-            bytes: 1 << 20,
-            entries: 100,
-            path_bytes: 1 << 16,
-            until: Instant::now() + Duration::from_secs(60),
-            ended: CancellationToken::new(),
-        };
-        let _ = unpack(&File::open(&file).unwrap(), &folder, strip, &bounds);
+        write(&file, &packed(&pieces, flipped));
+        let _ = unpack(&File::open(&file).unwrap(), &folder, strip, &bounds());
         assert_is_plain(&folder);
         let mut beside: Vec<_> = std::fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         beside.sort();
         prop_assert_eq!(beside, ["canary", "folder", "packed"]);
         prop_assert_eq!(std::io::read_to_string(File::open(&canary).unwrap().take(64)).unwrap(), "untouched");
         // Whatever modes it has, it can be removed again.
+        trees::remove(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_archive_of_files_alone_is_unpacked_whole(
+        // No file has the name of a folder.
+        files in btree_map("([a-cä ]{1,2}/){0,3}[a-cä ]{1,3}[.]f", vec(any::<u8>(), 0..1_500), 1..8),
+        mode in any::<u32>(),
+        strip in 0_usize..3,
+    ) {
+        let world = tempfile::tempdir().unwrap();
+        let (folder, file) = (world.path().join("folder"), world.path().join("packed"));
+        std::fs::create_dir(&folder).unwrap();
+        let piece = |(path, data): (&String, &Vec<u8>)| Piece {
+            path: format!("{}{path}", "top/".repeat(strip)).into_bytes(),
+            link: Vec::new(),
+            kind: b'0',
+            mode: mode | 0o444,
+            data: data.clone(),
+            size: None,
+        };
+        write(&file, &packed(&files.iter().map(piece).collect::<Vec<_>>(), None));
+        unpack(&File::open(&file).unwrap(), &folder, strip, &bounds()).unwrap();
+        let mut found = BTreeMap::new();
+        collect(&folder, "", &mut found);
+        prop_assert_eq!(found, files);
         trees::remove(&folder).unwrap();
     }
 }

@@ -240,7 +240,7 @@ impl Service {
         }
         if sources.public {
             let folder = match sources.only_kept {
-                true => self.public.kept(),
+                true => self.public.kept().await,
                 false => self.public.folder().await,
             };
             found.public = folder

@@ -3,10 +3,12 @@
 //! Nobody waits for a repository that does not answer: an attempt takes ten seconds at most, and after one that has failed none is
 //! made for a minute; what was fetched before is used meanwhile.
 
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedRwLockReadGuard, RwLock};
 use tools::hands;
 
 use super::PublicSource;
@@ -27,6 +29,14 @@ pub(super) struct Public {
     checkouts: Checkouts,
     /// Those who ask wait for the one attempt.
     tried: Mutex<Option<Tried>>,
+    /// Held for as long as it takes to put a new copy in the place of another, and by who reads in one.
+    in_place: Arc<RwLock<()>>,
+}
+
+/// The catalogue, of which nobody takes anything away meanwhile.
+pub(super) struct Reading {
+    folder: PathBuf,
+    _in_place: OwnedRwLockReadGuard<()>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,22 +47,29 @@ struct Tried {
 
 impl Public {
     pub(super) fn new(source: PublicSource, cache: PathBuf, checkouts: Checkouts) -> Self {
-        Self { source, folder: cache.join("public-skills"), checkouts, tried: Mutex::default() }
+        Self {
+            source,
+            folder: cache.join("public-skills"),
+            checkouts,
+            tried: Mutex::default(),
+            in_place: Arc::default(),
+        }
     }
 
-    /// Where it is already; nothing is fetched, and nobody waited for.
-    pub(super) fn kept(&self) -> Option<PathBuf> {
+    /// Where it is already; nothing is fetched.
+    pub(super) async fn kept(&self) -> Option<Reading> {
         let folder = match &self.source {
             PublicSource::Folder(folder) => folder,
             PublicSource::Repository { .. } => &self.folder,
         };
-        folder.is_dir().then(|| folder.clone())
+        let _in_place = self.in_place.clone().read_owned().await;
+        folder.is_dir().then(|| Reading { folder: folder.clone(), _in_place })
     }
 
     /// Where it is; `None` where it cannot be had.
-    pub(super) async fn folder(&self) -> Option<PathBuf> {
+    pub(super) async fn folder(&self) -> Option<Reading> {
         let (url, reference) = match &self.source {
-            PublicSource::Folder(_) => return self.kept(),
+            PublicSource::Folder(_) => return self.kept().await,
             PublicSource::Repository { url, reference } => (url, reference),
         };
         let mut tried = self.tried.lock().await;
@@ -62,7 +79,8 @@ impl Public {
             let has_it = self.fetch(url, reference, PATIENCE).await;
             *tried = Some(Tried { at: Instant::now(), has_it });
         }
-        self.kept()
+        drop(tried);
+        self.kept().await
     }
 
     /// Fetches it now. Whether that was done.
@@ -81,19 +99,74 @@ impl Public {
             tracing::warn!("the public catalogue of skills cannot be fetched");
             return false;
         };
-        let next = self.folder.with_extension("next");
-        let swap = || {
-            if let Some(parent) = self.folder.parent() {
-                hands::make_folders(parent)?;
-            }
-            let _ = trees::remove(&next);
-            copying::copy(&checkout.folder, &next, &copying::Bounds::OF_A_CATALOGUE)
-                .map_err(std::io::Error::other)?;
-            let _ = trees::remove(&self.folder);
-            std::fs::rename(&next, &self.folder)
-        };
-        swap()
+        self.put_in_place(&checkout.folder)
+            .await
             .inspect_err(|error| tracing::warn!(%error, "the public catalogue of skills cannot be kept"))
             .is_ok()
+    }
+
+    /// Makes a copy of `fetched` the catalogue; who reads in the one before reads it to the end.
+    async fn put_in_place(&self, fetched: &Path) -> std::io::Result<()> {
+        let next = self.folder.with_extension("next");
+        if let Some(parent) = self.folder.parent() {
+            hands::make_folders(parent)?;
+        }
+        let _ = trees::remove(&next);
+        copying::copy(fetched, &next, &copying::Bounds::OF_A_CATALOGUE).map_err(std::io::Error::other)?;
+        let _nobody_reads = self.in_place.write().await;
+        let _ = trees::remove(&self.folder);
+        std::fs::rename(&next, &self.folder)
+    }
+}
+
+impl Deref for Reading {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const FILES: usize = 20;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_reads_in_the_catalogue_finds_all_of_it_while_a_new_one_is_put_in_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let fetched = home.path().join("fetched");
+        std::fs::create_dir(&fetched).unwrap();
+        for number in 0..FILES {
+            std::fs::write(fetched.join(number.to_string()), "skill").unwrap();
+        }
+        let url = "https://catalogue.example".to_owned();
+        let source = PublicSource::Repository { url, reference: "main".to_owned() };
+        let checkouts = Checkouts::new(outbound::Outbound::default());
+        let public = Arc::new(Public::new(source, home.path().join("cache"), checkouts));
+        assert!(public.kept().await.is_none());
+        public.put_in_place(&fetched).await.unwrap();
+
+        let done = Arc::new(AtomicBool::new(false));
+        let reading = tokio::spawn({
+            let (public, done) = (public.clone(), done.clone());
+            async move {
+                while !done.load(Ordering::Relaxed) {
+                    let catalogue = public.kept().await.expect("there is none");
+                    for number in 0..FILES {
+                        assert!(catalogue.join(number.to_string()).is_file(), "a part of it is missing");
+                    }
+                }
+            }
+        });
+        for _ in 0..200 {
+            public.put_in_place(&fetched).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        done.store(true, Ordering::Relaxed);
+        reading.await.unwrap();
     }
 }

@@ -8,13 +8,17 @@ use types::git::{GitChange, GitChangeStatus};
 
 use super::super::fault::bad_request;
 use super::base;
-use super::program::{Failure, LONGEST_OUTPUT, parts};
+use super::program::{Failure, parts};
 use super::repository::Repository;
 
 /// Git would look into a submodule with the settings of that one.
 pub(crate) const NOT_INTO_SUBMODULES: &str = "--ignore-submodules=dirty";
 
 type Changes = BTreeMap<String, GitChangeStatus>;
+
+/// Files of one answer, and bytes of their names. What cannot be listed whole is refused: nobody would see that some are missing.
+const MOST_CHANGES: usize = 50_000;
+const MOST_BYTES: usize = 4 << 20;
 
 /// Beside each other, outside any repository: a folder with all that somebody ever cloned is not looked through.
 const MOST_BESIDE: usize = 100;
@@ -59,14 +63,11 @@ pub(super) async fn of_folder(folder: &Path, reference: Option<&str>) -> Result<
         };
         has_answer = true;
         all.extend(changes.into_iter().map(|(path, status)| (format!("{inside}{path}"), status)));
-        let bytes: usize = all.keys().map(String::len).sum();
-        if bytes as u64 > LONGEST_OUTPUT {
-            return Err(bad_request("More files have changed than can be listed"));
-        }
+        check_bounds(&all)?;
     }
     match refusal {
         Some(refusal) if !has_answer => Err(refusal.into()),
-        _ => Ok(listed(all)),
+        _ => listed(all),
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn of_commit(folder: &Path, sha: &str) -> Result<Vec<GitChange>
     let commit = repository.commit(sha).await?;
     let parent = parent(&repository, &commit).await?;
     let command = ["diff-tree", "-r", "--name-status", "-z", "--no-renames", "--relative", &parent, &commit];
-    Ok(listed(named(&repository.git(command).output().await?)))
+    listed(named(&repository.git(command).output().await?))
 }
 
 /// The tree before a commit: that of its first parent, or the empty one.
@@ -134,6 +135,15 @@ fn nested(folder: &Path) -> Vec<String> {
     names
 }
 
-fn listed(changes: Changes) -> Vec<GitChange> {
-    changes.into_iter().map(|(path, status)| GitChange { status, path }).collect()
+fn listed(changes: Changes) -> Result<Vec<GitChange>, Fault> {
+    check_bounds(&changes)?;
+    Ok(changes.into_iter().map(|(path, status)| GitChange { status, path }).collect())
+}
+
+fn check_bounds(changes: &Changes) -> Result<(), Fault> {
+    let bytes: usize = changes.keys().map(String::len).sum();
+    match changes.len() > MOST_CHANGES || bytes > MOST_BYTES {
+        true => Err(bad_request("More files have changed than can be listed")),
+        false => Ok(()),
+    }
 }
