@@ -33,6 +33,7 @@ mod peer_flags;
 mod revocation;
 #[cfg(feature = "cluster")]
 mod rights;
+mod schemathesis;
 mod sdk;
 mod single;
 #[cfg(feature = "cluster")]
