@@ -31,7 +31,8 @@ pub(super) fn schema() -> RefOr<Schema> {
 /// Adds the failures that follow from where an operation is and what it takes, and says what all failures
 /// look like.
 pub(super) fn describe(path: &str, changes: bool, operation: &mut Operation) {
-    let takes_json = operation.request_body.as_ref().is_some_and(|body| body.content.contains_key(JSON));
+    let takes_json =
+        matches!(&operation.request_body, Some(RefOr::T(body)) if body.content.contains_key(JSON));
     let takes_body = operation.request_body.is_some();
     let takes_input =
         takes_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());

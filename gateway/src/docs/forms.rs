@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// Schemas, and the forms that they are.
 const FORMS: [(&str, Text); 4] = [
-    ("LLM", Text::Llm),
+    ("Llm", Text::Llm),
     ("McpServer", Text::McpServer),
     ("McpServerPatch", Text::McpServerPatch),
     ("MetaProfile", Text::MetaProfile),

@@ -9,11 +9,11 @@ use serde_json::Value;
 use crate::auth::Caller;
 use crate::error::ApiResult;
 use crate::extract::{Json, Path, check_profile_name, check_profile_path};
-use crate::schema::llm::Model;
+use crate::schema::llm::Llm;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SaveProfileRequest {
-    #[schema(value_type = Model)]
+    #[schema(value_type = Llm)]
     llm: Value,
     /// Whether its secrets are kept, too.
     #[serde(default = "yes")]

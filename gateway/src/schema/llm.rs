@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 /// A model, and how it is called.
 #[derive(utoipa::ToSchema)]
-#[schema(as = LLM)]
-pub struct Model;
+pub struct Llm;
 
 #[derive(utoipa::ToSchema)]
 pub struct ProvidersResponse {
