@@ -116,7 +116,8 @@ struct CommitsQuery {
 }
 
 /// The newest commits.
-#[utoipa::path(get, path = "/commits", tag = "Git", params(CommitsQuery), responses((status = 200, body = GitCommitsPage)))]
+#[utoipa::path(get, path = "/commits", tag = "Git", params(CommitsQuery),
+    responses((status = 200, body = GitCommitsPage), (status = 400, description = "Not a path")))]
 async fn git_commits_query(
     State(git): State<Git>,
     target: Target,

@@ -15,10 +15,13 @@ const MOST: usize = 4_096;
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct InstallExtensionRequest {
     /// An address of a repository, `github:owner/repo`, or a folder.
+    #[schema(min_length = 1, max_length = 4096)]
     source: String,
     /// A branch, a tag or a commit.
+    #[schema(max_length = 4096)]
     r#ref: Option<String>,
     /// A folder of the repository.
+    #[schema(max_length = 4096)]
     repo_path: Option<String>,
     /// Whether it may take the place of what is installed.
     #[serde(default)]

@@ -8,3 +8,9 @@ pub fn media_type(headers: &HeaderMap) -> Option<(&str, &str)> {
     let (kind, parameters) = given.split_once(';').unwrap_or((given, ""));
     Some((kind.trim(), parameters))
 }
+
+/// Whether it has parts, of which one may be a file.
+pub fn is_multipart(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers).and_then(|(kind, _)| kind.split_once('/'));
+    kind.is_some_and(|(kind, _)| kind.eq_ignore_ascii_case("multipart"))
+}

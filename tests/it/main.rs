@@ -34,6 +34,7 @@ mod peer_flags;
 mod revocation;
 #[cfg(feature = "cluster")]
 mod rights;
+mod schemathesis;
 mod sdk;
 mod single;
 mod small_disk;

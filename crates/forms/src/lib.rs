@@ -34,7 +34,7 @@ mod union;
 use serde_json::Value;
 
 pub use known::{
-    acp_profile, acp_settings, canvas_manifest, conversation_settings, hook_config, llm, mcp_server,
+    Text, acp_profile, acp_settings, canvas_manifest, conversation_settings, hook_config, llm, mcp_server,
     mcp_server_patch, meta_profile, openhands_profile, openhands_settings,
 };
 use rule::Rule;

@@ -6,8 +6,9 @@ pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
-        let pair =
-            after.get(..2).and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        // A sign before a digit would be taken for a part of the number.
+        let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let pair = digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
         match pair.filter(|_| byte == b'%') {
             Some(value) => {
                 decoded.push(value);
@@ -28,8 +29,14 @@ mod tests {
 
     #[test]
     fn a_percent_sign_without_two_digits_is_itself() {
-        for (text, decoded) in [("a%20b", "a b"), ("%zz%", "%zz%"), ("%2", "%2"), ("%2525", "%25"), ("", "")]
-        {
+        for (text, decoded) in [
+            ("a%20b", "a b"),
+            ("%zz%", "%zz%"),
+            ("%2", "%2"),
+            ("%+f%-1% 1", "%+f%-1% 1"),
+            ("%2525", "%25"),
+            ("", ""),
+        ] {
             assert_eq!(percent_decoded(text.as_bytes()), decoded.as_bytes(), "{text}");
         }
     }

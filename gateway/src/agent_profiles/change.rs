@@ -15,6 +15,7 @@ const MOST_ID: usize = 128;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct RenameAgentProfileRequest {
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     new_name: String,
 }
 

@@ -18,6 +18,7 @@ const MOST_LOGS: usize = 256 * 1024;
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = BackendRevisionRequest)]
 pub(super) struct RevisionRequest {
+    #[schema(min_length = 1)]
     revision: String,
 }
 
@@ -25,6 +26,7 @@ pub(super) struct RevisionRequest {
 #[into_params(parameter_in = Query)]
 pub(super) struct LogsQuery {
     /// Bytes of the end that are wanted, 262,144 at most.
+    #[param(minimum = 1, maximum = 262_144)]
     limit_bytes: Option<usize>,
 }
 

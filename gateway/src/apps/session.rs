@@ -35,6 +35,7 @@ pub(super) struct SessionResponse {
     params(("extension_name" = String, Path)),
     responses((status = 200, body = SessionResponse), (status = 401, description = "No valid key"),
         (status = 403, description = "Pages of this origin may not"), (status = 409, description = "The ingress is no other origin"),
+        (status = 421, description = "Not asked at the ingress"),
         (status = 503, description = "There is no ingress, or the program is not ready")))]
 pub(super) async fn create_app_backend_session(
     State(apps): State<Apps>,
@@ -61,7 +62,8 @@ pub(super) async fn create_app_backend_session(
 #[utoipa::path(delete, path = "/app-backends/{extension_name}/session", tag = "Canvas App Backends",
     params(("extension_name" = String, Path)),
     responses((status = 204, description = "It has ended"), (status = 401, description = "No valid key"),
-        (status = 403, description = "Pages of this origin may not")))]
+        (status = 403, description = "Pages of this origin may not"), (status = 409, description = "The ingress is no other origin"),
+        (status = 421, description = "Not asked at the ingress"), (status = 503, description = "There is no ingress")))]
 pub(super) async fn delete_app_backend_session(
     State(ingress): State<Ingress>,
     State(gate): State<Gate>,

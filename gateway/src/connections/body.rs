@@ -15,11 +15,14 @@ const NO_KEY: &str = "api_key must be a real key, not blank or redacted";
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConnectionCreateRequest {
+    #[schema(min_length = 1, max_length = 128)]
     display_name: String,
     #[serde(default = "custom")]
-    #[schema(required = false)]
+    #[schema(required = false, min_length = 1, max_length = 128)]
     provider: String,
+    #[schema(min_length = 1)]
     api_key: String,
+    #[schema(max_length = 2048)]
     base_url: Option<String>,
 }
 
@@ -27,17 +30,17 @@ pub struct ProviderConnectionCreateRequest {
 #[serde(deny_unknown_fields)]
 pub struct ProviderConnectionUpdateRequest {
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     display_name: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 128)]
     provider: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     api_key: Option<Option<String>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 2048)]
     base_url: Option<Option<String>>,
 }
 

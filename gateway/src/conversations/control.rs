@@ -76,6 +76,7 @@ async fn stop(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SetConfirmationPolicy {
+    #[schema(value_type = ConfirmationPolicy)]
     policy: Object<ConfirmationPolicy>,
 }
 
@@ -96,7 +97,8 @@ pub(super) async fn set_confirmation_policy(
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SetSecurityAnalyzer {
-    /// An object with its `kind`, or null; the key is required.
+    /// The key is required.
+    #[schema(value_type = Option<SecurityAnalyzer>, required = true)]
     security_analyzer: Value,
 }
 

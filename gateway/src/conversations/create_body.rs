@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use types::conversation::{ConversationRecord, FirstMessage, Titling, Workspace};
 use types::known_values::KnownValues;
-use types::policy::ConfirmationPolicy;
+use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
+use types::secrets::SecretSource;
 use types::{Content, ConversationId, Message, Role, SandboxId, TenantId, time};
 use uuid::Uuid;
 
@@ -39,6 +40,7 @@ pub(super) struct StartConversationRequest {
 /// Fields this server does not act on are passed over.
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct StartConversation {
+    #[schema(value_type = StartWorkspace)]
     workspace: Object<StartWorkspace>,
     #[serde(default)]
     pub(super) conversation_id: Option<Uuid>,
@@ -49,22 +51,28 @@ pub(super) struct StartConversation {
     #[serde(default)]
     agent_profile_id: Option<Uuid>,
     #[serde(default)]
+    #[schema(value_type = Option<Additions>)]
     agent_launch_additions: Option<Object<Additions>>,
     #[serde(default)]
     parent_conversation_id: Option<Uuid>,
     #[serde(default)]
+    #[schema(value_type = Option<InitialMessage>)]
     initial_message: Option<Object<InitialMessage>>,
     #[serde(default)]
+    #[schema(value_type = Option<ConfirmationPolicy>)]
     confirmation_policy: Option<Object<ConfirmationPolicy>>,
     #[serde(default)]
+    #[schema(value_type = Option<SecurityAnalyzer>)]
     security_analyzer: Option<Value>,
     #[serde(default)]
+    #[schema(minimum = 1)]
     max_iterations: Option<u64>,
     #[serde(default)]
     stuck_detection: Option<bool>,
     #[serde(default)]
     autotitle: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, SecretSource>>)]
     secrets: Option<BTreeMap<String, Value>>,
     /// Secrets are given as the sealed texts that the settings routes hand out.
     #[serde(default)]
@@ -83,14 +91,18 @@ pub(super) struct StartConversation {
     #[serde(default)]
     worktree: bool,
     #[serde(default)]
+    #[schema(value_type = Option<ConversationWorktreeOptions>)]
     worktree_options: Option<Object<ConversationWorktreeOptions>>,
     #[serde(default)]
     user_id: Option<String>,
+    /// `local` or `docker`.
     #[serde(default)]
+    #[schema(pattern = "^(local|docker)$")]
     conversation_runtime: Option<String>,
     /// Checked and not used: agents of this server delegate to none.
     #[serde(default)]
     #[expect(dead_code, reason = "only whether they can be read is of interest")]
+    #[schema(value_type = Option<Vec<AgentDefinition>>)]
     agent_definitions: Option<Vec<Object<AgentDefinition>>>,
     /// The LLM profile whose model makes the title; one that is not there is none.
     #[serde(default)]
@@ -125,6 +137,7 @@ struct InitialMessage {
     #[serde(default)]
     role: Role,
     #[serde(default)]
+    #[schema(value_type = Vec<Content>)]
     content: Vec<Object<Content>>,
     /// True if it is not given.
     #[serde(default)]

@@ -15,6 +15,7 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Query, choice, flag, limit, query_values};
 use crate::reading::{Detail, Reading};
 use crate::schema::conversation::ConversationPage;
+use crate::schema::order::ConversationSortOrder;
 
 const STATUSES: [(&str, Status); 8] = [
     ("idle", Status::Idle),
@@ -116,7 +117,7 @@ pub(super) struct Search {
 #[utoipa::path(get, path = "/api/conversations/search", tag = "Conversations",
     params(("page_id" = Option<String>, Query, description = "Where the page begins: what the page before it said, or the first item's id in hex"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
-        ("status" = Option<Status>, Query), ("sort_order" = Option<String>, Query),
+        ("status" = Option<Status>, Query), ("sort_order" = inline(Option<ConversationSortOrder>), Query),
         ("include_skills" = Option<bool>, Query)),
     responses((status = 200, body = ConversationPage)))]
 pub(super) async fn search_conversations(

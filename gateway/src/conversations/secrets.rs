@@ -14,10 +14,12 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, is_secret_name};
 use crate::front::Front;
+use crate::schema::conversation::GivenSecret;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct UpdateSecrets {
     /// A text, `{value}`, or a source with its `kind`, by name.
+    #[schema(value_type = BTreeMap<String, GivenSecret>)]
     secrets: BTreeMap<String, Value>,
 }
 

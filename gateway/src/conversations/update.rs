@@ -21,6 +21,7 @@ const TAG_OVERHEAD: usize = 64;
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct UpdateConversation {
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 200)]
     title: Option<String>,
     /// Replace all tags.
     #[serde(default)]

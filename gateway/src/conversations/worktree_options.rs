@@ -18,9 +18,11 @@ pub(super) struct ConversationWorktreeOptions {
     base: Base,
     /// A branch, a tag or a commit.
     #[serde(default, rename = "ref")]
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length = 200)]
     reference: Option<String>,
     /// What its branch is called before the conversation's id; `openhands/` if it is not given.
     #[serde(default)]
+    #[schema(pattern = "^([A-Za-z0-9][A-Za-z0-9._/-]*)?$", max_length = 200)]
     branch_prefix: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the routes, and a page that shows it without any other server.
 
 mod errors;
+mod forms;
 mod limits;
 
 use std::sync::{Arc, OnceLock};
@@ -10,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use http::header;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
@@ -32,6 +34,15 @@ const TOKEN: &str = "BearerToken";
 
 const DESCRIPTION: &str = "Coding-agent conversations, their events, and the workspaces they act in. Calls that \
     change something take a header `Idempotency-Key`: sent again, they act once.";
+
+/// The document as it is answered.
+fn text(described: &[Described]) -> serde_json::Result<Vec<u8>> {
+    let mut document = serde_json::to_value(document(described))?;
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        forms::put_into(schemas)?;
+    }
+    serde_json::to_vec(&document)
+}
 
 /// The document that the paths make together.
 fn document(described: &[Described]) -> OpenApi {
@@ -86,7 +97,7 @@ fn complete(path: &str, item: &mut PathItem) {
                 limits::describe(path, parameter);
             }
         }
-        errors::describe(path, operation);
+        errors::describe(path, method != "get", operation);
     }
 }
 
@@ -107,7 +118,7 @@ fn in_path(name: &str) -> Parameter {
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(described: Vec<Described>) -> Router<S> {
     let json: Arc<OnceLock<Bytes>> = Arc::default();
     let described: Arc<[Described]> = described.into();
-    let make = move || Bytes::from(serde_json::to_vec(&document(&described)).unwrap_or_default());
+    let make = move || Bytes::from(text(&described).unwrap_or_default());
     let answer = move || async move {
         ([(header::CONTENT_TYPE, "application/json")], json.get_or_init(make).clone()).into_response()
     };

@@ -16,6 +16,7 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{ConversationPath, Json, Path, Query, choice, limit, moment};
 use crate::reading::Reading;
 use crate::schema::event::{Event, EventPage};
+use crate::schema::order::EventSortOrder;
 
 const ORDERS: [(&str, Order); 2] = [("TIMESTAMP", Order::Forward), ("TIMESTAMP_DESC", Order::Backward)];
 
@@ -62,8 +63,8 @@ pub(super) struct Paging {
     params(("conversation_id" = Uuid, Path),
         ("page_id" = Option<String>, Query, description = "The first item's id"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
-        ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
-        ("sort_order" = Option<String>, Query),
+        ("kind" = Option<String>, Query), ("source" = Option<Source>, Query), ("body" = Option<String>, Query),
+        ("sort_order" = inline(Option<EventSortOrder>), Query),
         ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
     responses((status = 200, body = EventPage),
         (status = 404, description = "No such conversation")))]
@@ -100,7 +101,7 @@ fn join(items: &[Bytes], out: &mut Vec<u8>) {
 /// How many events there are.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/events/count", tag = "Events",
     params(("conversation_id" = Uuid, Path),
-        ("kind" = Option<String>, Query), ("source" = Option<String>, Query), ("body" = Option<String>, Query),
+        ("kind" = Option<String>, Query), ("source" = Option<Source>, Query), ("body" = Option<String>, Query),
         ("timestamp__gte" = Option<String>, Query), ("timestamp__lt" = Option<String>, Query)),
     responses((status = 200, body = u64, content_type = "application/json"),
         (status = 404, description = "No such conversation")))]

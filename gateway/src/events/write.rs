@@ -23,6 +23,7 @@ pub(super) struct SendMessage {
     #[serde(default)]
     role: Role,
     #[serde(default)]
+    #[schema(value_type = Vec<Content>)]
     content: Vec<Object<Content>>,
     #[serde(default)]
     sender: Option<String>,

@@ -12,7 +12,7 @@ mod shape;
 pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
 pub use names::{
-    PROFILE_NAME, check_extension_name, check_profile_name, check_profile_path, is_profile_name,
+    PROFILE_NAME, SECRET_NAME, check_extension_name, check_profile_name, check_profile_path, is_profile_name,
     is_secret_name,
 };
 pub use object::Object;

@@ -6,6 +6,8 @@ use crate::error::{ApiError, Problem};
 
 /// What names of profiles look like.
 pub const PROFILE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+/// What names of secrets that are kept look like.
+pub const SECRET_NAME: &str = "^[A-Za-z][A-Za-z0-9_]{0,63}$";
 const MOST: usize = 64;
 
 /// # Errors

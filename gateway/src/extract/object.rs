@@ -10,7 +10,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 /// How a failure says that an object was wanted.
 pub(super) const EXPECTED: &str = "an object with fields";
 
-/// Read from an object only.
+/// Read from an object only. What derives `ToSchema` takes its name for any object, so a field of this type says what is in it:
+/// `#[schema(value_type = T)]`.
 pub struct Object<T>(pub T);
 
 impl<T> Object<T> {
@@ -40,22 +41,5 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map))
-    }
-}
-
-impl<T: utoipa::ToSchema> utoipa::PartialSchema for Object<T> {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        utoipa::openapi::Ref::from_schema_name(T::name()).into()
-    }
-}
-
-impl<T: utoipa::ToSchema> utoipa::ToSchema for Object<T> {
-    fn name() -> std::borrow::Cow<'static, str> {
-        T::name()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
     }
 }

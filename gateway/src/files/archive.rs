@@ -61,7 +61,7 @@ fn yes() -> bool {
 /// A directory as a patch of what has changed in it, or as a packed file.
 #[utoipa::path(get, path = "/archive", tag = "Files",
     params(ArchiveQuery, ("exclude" = Option<Vec<String>>, Query, description = "Further patterns to leave out")),
-    responses((status = 200, description = "The archive", content_type = "application/octet-stream"),
+    responses((status = 200, description = "The archive", content((String = "application/gzip"), (String = "text/x-patch"))),
         (status = 400, description = "Not a repository, or an unknown reference"),
         (status = 404, description = "No such directory")))]
 pub(super) async fn archive_directory(

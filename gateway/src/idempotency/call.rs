@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::read_body;
+use crate::media_type::is_multipart;
 
 const HEADER: &str = "idempotency-key";
 const LONGEST: usize = 255;
@@ -50,7 +51,7 @@ impl Call {
         let name = digest([tenant.as_str(), request.method().as_str(), target, key].map(str::as_bytes));
         let (parts, body) = request.into_parts();
         let header = |name| parts.headers.get(name).map_or(&[][..], |value| value.as_bytes());
-        let is_streamed = header(header::CONTENT_TYPE).starts_with(b"multipart/");
+        let is_streamed = is_multipart(&parts.headers);
         if is_streamed {
             let fingerprint = digest([b"streamed", header(header::CONTENT_LENGTH)]);
             return Ok((Self { name, fingerprint, is_streamed }, Request::from_parts(parts, body)));
@@ -81,6 +82,23 @@ mod tests {
             request = request.header(HEADER, *key);
         }
         key(&request.body(Body::empty()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_not_read_however_its_kind_is_written() {
+        for (kind, is_streamed) in [
+            ("multipart/form-data; boundary=b", true),
+            ("Multipart/Form-Data; boundary=b", true),
+            (" multipart/mixed", true),
+            ("application/json", false),
+            ("multipart", false),
+        ] {
+            let request = http::Request::post("/api/file/upload").header(header::CONTENT_TYPE, kind);
+            let mut request = request.body(Body::from("more than is read")).unwrap();
+            request.extensions_mut().insert(Caller::operator());
+            let call = Call::read(4, "key", request).await;
+            assert_eq!(call.is_ok_and(|(call, _)| call.is_streamed), is_streamed, "{kind}");
+        }
     }
 
     #[test]

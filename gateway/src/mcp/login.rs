@@ -75,6 +75,7 @@ impl From<JobStatus> for StatusResponse {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[schema(as = MCPOAuthCallbackRequest)]
 pub(super) struct CallbackRequest {
+    #[schema(min_length = 1)]
     callback_url: String,
 }
 

@@ -12,24 +12,30 @@ use crate::auth::Caller;
 use crate::error::{ApiResult, Problem};
 use crate::extract::{Json, Object};
 use crate::installing::{check_length, check_source};
+use crate::schema::conversation::GivenSecret;
 
 const LONGEST_SECONDS: i64 = 600;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct FetchPluginRequest {
     /// An address of a repository, `github:owner/repo`, or a folder; with `${NAME}` where a secret belongs.
+    #[schema(min_length = 1, max_length = 4096)]
     source: String,
+    #[schema(max_length = 4096)]
     r#ref: Option<String>,
+    #[schema(max_length = 4096)]
     repo_path: Option<String>,
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, GivenSecret>)]
     secrets: BTreeMap<String, Given>,
     /// Seconds.
     #[serde(default = "default_timeout")]
+    #[schema(minimum = 1, maximum = 600)]
     timeout: i64,
 }
 
 /// A secret with its source, or its value alone.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Given {
     Value(String),

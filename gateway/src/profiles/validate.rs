@@ -8,9 +8,11 @@ use serde_json::Value;
 use crate::auth::Caller;
 use crate::error::ApiResult;
 use crate::extract::{Json, Path, check_profile_path};
+use crate::schema::llm::Llm;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct ValidateProfileRequest {
+    #[schema(value_type = Llm)]
     llm: Value,
 }
 

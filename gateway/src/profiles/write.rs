@@ -9,9 +9,11 @@ use serde_json::Value;
 use crate::auth::Caller;
 use crate::error::ApiResult;
 use crate::extract::{Json, Path, check_profile_name, check_profile_path};
+use crate::schema::llm::Llm;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SaveProfileRequest {
+    #[schema(value_type = Llm)]
     llm: Value,
     /// Whether its secrets are kept, too.
     #[serde(default = "yes")]
@@ -21,6 +23,7 @@ pub(super) struct SaveProfileRequest {
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct RenameProfileRequest {
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     new_name: String,
 }
 

@@ -8,6 +8,7 @@ use crate::auth::Caller;
 use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query, choice, limit};
+use crate::schema::order::GitProvider;
 
 /// What `/server_info` says of it.
 pub const CAPABILITIES: &[&str] = &[];
@@ -59,7 +60,9 @@ struct GitProviderRepositoryPage {
 
 /// The repositories that the tenant's token reaches.
 #[utoipa::path(get, path = "/api/git/repositories/search", tag = "Git",
-    params(("provider" = String, Query), ("query" = Option<String>, Query), ("limit" = Option<u32>, Query), ("page_id" = Option<String>, Query)),
+    params(("provider" = inline(GitProvider), Query), ("query" = Option<String>, Query),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100),
+        ("page_id" = Option<String>, Query, pattern = "^[1-9][0-9]{0,8}(:[0-9]{1,9})?$")),
     responses((status = 200, body = GitProviderRepositoryPage), (status = 400, description = "Not of this provider"),
         (status = 502, description = "The provider has failed"), (status = 504, description = "The provider does not answer")))]
 async fn git_repositories_search(

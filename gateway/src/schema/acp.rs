@@ -9,7 +9,9 @@ use types::secrets::SecretSource;
 #[derive(utoipa::ToSchema)]
 pub struct ACPModelDiscoveryRequest {
     agent_settings: Map<String, Value>,
-    secrets: Option<BTreeMap<String, SecretSource>>,
+    #[schema(required = false)]
+    secrets: BTreeMap<String, SecretSource>,
     /// Whether what was answered lately will not do.
-    refresh: Option<bool>,
+    #[schema(required = false)]
+    refresh: bool,
 }

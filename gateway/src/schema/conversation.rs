@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use readmodel::index::ConversationInfo;
+use types::secrets::SecretSource;
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ConversationPage {
@@ -11,6 +12,14 @@ pub struct ConversationPage {
     pub items: Vec<ConversationInfo<'static>>,
     /// The first conversation of the next page.
     pub next_page_id: Option<String>,
+}
+
+/// A secret with its source, or its value alone.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum GivenSecret {
+    Value(String),
+    Source(SecretSource),
 }
 
 /// Fields of a creation that are accepted and change nothing on this server.
@@ -33,7 +42,7 @@ pub struct PassedOver {
 #[into_params(parameter_in = Header)]
 pub struct TraceHeaders {
     /// At most 128 letters, digits and `. _ : / -`. Not used.
-    #[param(rename = "X-OpenHands-Observability-Span-Name")]
+    #[param(rename = "X-OpenHands-Observability-Span-Name", pattern = "^[A-Za-z0-9._:/-]{1,128}$")]
     pub span_name: Option<String>,
     /// A list with commas. Not used.
     #[param(rename = "X-OpenHands-Observability-Tags")]

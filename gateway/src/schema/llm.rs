@@ -1,6 +1,11 @@
-//! What there is to choose from, as the document describes it: the answers are kept as bytes.
+//! Models, as the document describes them: the answers about what there is to choose from are kept as bytes, and a model is checked by
+//! its form.
 
 use std::collections::BTreeMap;
+
+/// A model, and how it is called.
+#[derive(utoipa::ToSchema)]
+pub struct Llm;
 
 #[derive(utoipa::ToSchema)]
 pub struct ProvidersResponse {

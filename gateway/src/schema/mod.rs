@@ -11,4 +11,5 @@ pub mod init;
 pub mod llm;
 pub mod mcp;
 pub mod meta_profile;
+pub mod order;
 pub mod settings;

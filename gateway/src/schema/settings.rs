@@ -1,6 +1,4 @@
-//! Settings, as the document describes them: their values are checked by forms.
-
-use std::collections::BTreeMap;
+//! Settings, as the document describes them: their values are checked by forms. What has no fields here is described by its form.
 
 use serde_json::Value;
 
@@ -13,40 +11,8 @@ pub struct SettingsSchema {
 
 /// An MCP server: reached by a `command`, or at a `url`.
 #[derive(utoipa::ToSchema)]
-pub struct McpServer {
-    url: Option<String>,
-    transport: Option<String>,
-    command: Option<String>,
-    args: Option<Vec<String>>,
-    /// Values are secrets.
-    env: Option<BTreeMap<String, String>>,
-    cwd: Option<String>,
-    description: Option<String>,
-    icon: Option<String>,
-    timeout: Option<f64>,
-    sse_read_timeout: Option<f64>,
-    keep_alive: Option<bool>,
-    /// Values are secrets.
-    headers: Option<BTreeMap<String, String>>,
-    auth: Option<Value>,
-    enabled: Option<bool>,
-}
+pub struct McpServer;
 
 /// What is to change of an MCP server.
 #[derive(utoipa::ToSchema)]
-pub struct McpServerPatch {
-    url: Option<String>,
-    transport: Option<String>,
-    command: Option<String>,
-    args: Option<Vec<String>>,
-    env: Option<BTreeMap<String, Option<String>>>,
-    cwd: Option<String>,
-    description: Option<String>,
-    icon: Option<String>,
-    timeout: Option<f64>,
-    sse_read_timeout: Option<f64>,
-    keep_alive: Option<bool>,
-    headers: Option<BTreeMap<String, Option<String>>>,
-    auth: Option<Value>,
-    enabled: Option<bool>,
-}
+pub struct McpServerPatch;

@@ -17,8 +17,12 @@ const MOST_DESCRIPTION: usize = 1_024;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct SecretCreateRequest {
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_]{0,63}$")]
     name: String,
+    /// Not blank.
+    #[schema(min_length = 1)]
     value: String,
+    #[schema(max_length = 1024)]
     description: Option<String>,
 }
 

@@ -24,11 +24,14 @@ pub struct SkillsRequest {
     #[serde(default = "default_marketplace")]
     marketplace_path: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Vec<MarketplaceRegistration>)]
     registered_marketplaces: Vec<Object<MarketplaceRegistration>>,
     /// The folder of the project.
     project_dir: Option<String>,
     /// Repositories of organizations.
+    #[schema(value_type = Option<Vec<OrgConfig>>)]
     org_configs: Option<Vec<Object<OrgConfig>>>,
+    #[schema(value_type = Option<SandboxConfig>)]
     sandbox_config: Option<Object<SandboxConfig>>,
 }
 
@@ -72,6 +75,7 @@ pub struct OrgConfig {
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct SandboxConfig {
     #[serde(default)]
+    #[schema(value_type = Vec<ExposedUrl>)]
     exposed_urls: Vec<Object<ExposedUrl>>,
 }
 

@@ -12,11 +12,13 @@ const MOST_NAME: usize = 256;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct AddWorkspacesRequest {
+    #[schema(value_type = Vec<WorkspaceItem>)]
     workspaces: Vec<Object<WorkspaceItem>>,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub struct AddWorkspaceParentsRequest {
+    #[schema(value_type = Vec<WorkspaceParent>)]
     parents: Vec<Object<WorkspaceParent>>,
 }
 
@@ -30,18 +32,25 @@ pub struct WorkspacesResponse {
 /// A folder that is offered.
 #[derive(Deserialize, Serialize, utoipa::ToSchema)]
 pub struct WorkspaceItem {
+    #[schema(min_length = 1, max_length = 4096)]
     id: String,
+    #[schema(min_length = 1, max_length = 256)]
     name: String,
+    #[schema(min_length = 1, max_length = 4096)]
     path: String,
     #[serde(default, rename = "parentPath", alias = "parent_path", skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 4096)]
     parent_path: Option<String>,
 }
 
 /// A folder whose folders are offered.
 #[derive(Deserialize, Serialize, utoipa::ToSchema)]
 pub struct WorkspaceParent {
+    #[schema(min_length = 1, max_length = 4096)]
     id: String,
+    #[schema(min_length = 1, max_length = 256)]
     name: String,
+    #[schema(min_length = 1, max_length = 4096)]
     path: String,
 }
 

@@ -52,6 +52,62 @@ async fn refusals_are_described_as_they_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_of_a_body_is_described() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let url = json!({"url": "http://127.0.0.1:9"});
+    for (call, body, field, wrong, limit) in [
+        ("PATCH /api/settings", json!({}), "active_profile", json!(""), "SettingsUpdateRequest/pattern"),
+        ("POST /api/profiles/a/rename", json!({}), "new_name", json!("."), "RenameProfileRequest/pattern"),
+        ("POST /api/skills/install", json!({}), "source", json!(""), "InstallExtensionRequest/minLength"),
+        (
+            "POST /api/plugins/fetch",
+            json!({"source": "a"}),
+            "timeout",
+            json!(0),
+            "FetchPluginRequest/minimum",
+        ),
+        (
+            "POST /api/llm/provider-connections",
+            json!({"api_key": "k"}),
+            "display_name",
+            json!("n".repeat(129)),
+            "ProviderConnectionCreateRequest/maxLength",
+        ),
+        ("POST /api/mcp/test", json!({"server": url}), "timeout", json!(121), "MCPTestRequest/maximum"),
+        ("POST /api/settings/mcp/a", url.clone(), "command", json!(""), "McpServer/anyOf/0/minLength"),
+        ("POST /api/meta-profiles/a", json!({}), "classifier_model", json!(1), "MetaProfile/type"),
+        (
+            "POST /api/bash/start_bash_command",
+            json!({}),
+            "command",
+            json!("\0"),
+            "ExecuteBashRequest/pattern",
+        ),
+    ] {
+        let (method, path) = call.split_once(' ').unwrap();
+        let mut body = body;
+        body[field] = wrong;
+        let request = server.request(method.parse().unwrap(), path).json(&body);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 422, "{call}: {body}");
+        let (schema, limit) = limit.split_once('/').unwrap();
+        let place = format!("/components/schemas/{schema}/properties/{field}/{limit}");
+        assert!(document.pointer(&place).is_some(), "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_a_typed_object_is_described() {
+    let server = start().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let schemas = &document["components"]["schemas"];
+    let content = &schemas["SendMessage"]["properties"]["content"]["items"];
+    assert_eq!(content["$ref"], "#/components/schemas/Content");
+    let workspace = &schemas["StartConversation"]["properties"]["workspace"];
+    assert_eq!(workspace["$ref"], "#/components/schemas/StartWorkspace");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fields_that_change_nothing_are_accepted() {
     let server = start().await;
     let (_, document) = server.get("/openapi.json").await;

@@ -1,11 +1,14 @@
 //! A server process of our own in a temporary folder.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -21,7 +24,11 @@ pub struct Start {
     folder: Arc<TempDir>,
     nats: String,
     host: &'static str,
+    user: Option<u32>,
 }
+
+/// The user that every system has for what may do nothing.
+const NOBODY: u32 = 65_534;
 
 impl Start {
     /// In a folder of its own, which later starts of the same `Start` share.
@@ -29,7 +36,7 @@ impl Start {
     pub fn new(program: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let (variables, nats) = (Vec::new(), String::new());
-        Self { program: program.into(), variables, key: None, folder, nats, host: "127.0.0.1" }
+        Self { program: program.into(), variables, key: None, folder, nats, host: "127.0.0.1", user: None }
     }
 
     #[must_use]
@@ -55,6 +62,21 @@ impl Start {
     #[must_use]
     pub fn listening_on(mut self, host: &'static str) -> Self {
         self.host = host;
+        self
+    }
+
+    /// Where this process may do all, a server of one process runs as a user who may do nothing; its folder is that user's.
+    ///
+    /// # Panics
+    /// When the program cannot be copied there: on the way to it there may be folders that are root's alone.
+    #[must_use]
+    pub fn as_nobody(mut self) -> Self {
+        if geteuid().is_root() {
+            let program = self.folder().join("manyhands");
+            std::fs::copy(&self.program, &program).unwrap();
+            chown(self.folder(), Some(NOBODY), Some(NOBODY)).unwrap();
+            (self.program, self.user) = (program, Some(NOBODY));
+        }
         self
     }
 
@@ -96,6 +118,9 @@ impl Start {
         {
             command.env_remove(name);
         }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command.env("LOG_LEVEL", "warn").env_remove("CI").envs(self.variables.iter().map(|(k, v)| (k, v)));
         command
     }
@@ -108,10 +133,18 @@ impl Start {
     #[must_use]
     pub fn start(&self) -> Server {
         match std::env::var_os("MANYHANDS_TEST_CLUSTER") {
-            Some(kind) if kind == "docker" => return self.start_containers(),
-            Some(_) => return self.served_by(self.start_cluster()),
-            None => {}
+            Some(kind) if kind == "docker" => self.start_containers(),
+            Some(_) => self.served_by(self.start_cluster()),
+            None => self.start_alone(),
         }
+    }
+
+    /// Starts it as one process, whatever `MANYHANDS_TEST_CLUSTER` says.
+    ///
+    /// # Panics
+    /// When it ends before it is ready.
+    #[must_use]
+    pub fn start_alone(&self) -> Server {
         let (process, url) = until_ready(self.command());
         let client = Client::new(&url, self.key.as_deref());
         Server { running: Running::One(process), url, client, start: self.clone() }
