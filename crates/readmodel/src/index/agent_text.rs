@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use types::agent::document::{clear_secret_fields, mask};
@@ -15,6 +16,7 @@ pub(super) struct AgentText {
     /// As stored, secrets sealed.
     stored: Box<RawValue>,
     rendered: OnceLock<Arc<Rendered>>,
+    model: OnceLock<Option<Box<str>>>,
     shared: SharedTexts,
 }
 
@@ -58,7 +60,7 @@ impl SharedTexts {
 
 impl AgentText {
     pub(super) fn new(stored: Box<RawValue>, shared: SharedTexts) -> Self {
-        Self { stored, rendered: OnceLock::new(), shared }
+        Self { stored, rendered: OnceLock::new(), model: OnceLock::new(), shared }
     }
 
     /// Of the same conversation, which has another agent now.
@@ -73,6 +75,11 @@ impl AgentText {
             Some(whole) if include_skills => &whole.0,
             _ => &rendered.info.0,
         }
+    }
+
+    /// The model that it calls, if it calls one by itself.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.get_or_init(|| model(&self.stored)).as_deref()
     }
 
     /// The form of snapshots: secrets that are set are masked, the rest as stored.
@@ -95,6 +102,18 @@ fn render(stored: &RawValue) -> Rendered {
         *place = kept;
     }
     Rendered { info, with_skills: Some(raw(&agent)) }
+}
+
+fn model(stored: &RawValue) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    struct Agent {
+        llm: Llm,
+    }
+    #[derive(Deserialize)]
+    struct Llm {
+        model: Box<str>,
+    }
+    serde_json::from_str::<Agent>(stored.get()).ok().map(|agent| agent.llm.model)
 }
 
 fn is_empty_list(value: &Value) -> bool {
