@@ -69,6 +69,7 @@ struct Present {
 
 struct Stranger {
     number: u64,
+    peer: IpAddr,
     /// Of all connections.
     seats: Arc<Semaphore>,
     among: Arc<Strangers>,
@@ -111,7 +112,7 @@ impl Room {
         let number = self.strangers.enter(peer_of(peer), cut_off.clone());
         let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
-        let stranger = Stranger { number, seats, among, allowance, is_known: false.into() };
+        let stranger = Stranger { number, peer, seats, among, allowance, is_known: false.into() };
         let admission = Admission(Arc::new(stranger));
         Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
@@ -130,6 +131,11 @@ impl Admission {
     /// The right to one more connection, to hand on what was asked on this one; `None` where all are taken.
     pub fn one_more(&self) -> Option<Ticket> {
         self.0.seats.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether the connection comes from this machine.
+    pub fn is_of_loopback(&self) -> bool {
+        self.0.peer.to_canonical().is_loopback()
     }
 
     /// Nobody cuts off who is known.
