@@ -75,7 +75,7 @@ impl Stamps {
 
     #[must_use]
     pub fn is_of(&self, given: &[u8], parts: &[&[u8]]) -> bool {
-        self.accepted.iter().any(|key| bool::from(stamp(key, parts).ct_eq(given)))
+        self.accepted.iter().any(|key| bool::from(stamp(key, parts).as_slice().ct_eq(given)))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What a client that comes back has of the conversations as they are now.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -15,20 +14,28 @@ use super::known::{Known, Life, Place, weight};
 const MOST_NEW: usize = 1_000;
 
 /// What the client has, and which conversations are to be looked at; `None` when more has changed than the cursor can tell.
-/// `present`: all of the tenant.
-pub fn resumed(cursor: &Cursor, present: &[Arc<ConversationState>]) -> Option<(Known, Vec<ConversationId>)> {
+/// `youngest_first`: all of the tenant.
+pub fn resumed(
+    cursor: &Cursor,
+    youngest_first: &[Arc<ConversationState>],
+) -> Option<(Known, Vec<ConversationId>)> {
     let named: HashSet<ConversationId> = cursor.lately.iter().map(|(id, ..)| *id).collect();
-    let mut others: Vec<Other> =
-        present.iter().filter(|entry| !named.contains(&entry.id)).map(|entry| Other::of(entry)).collect();
-    others.sort_by_cached_key(|other| Reverse(other.entry.created_at()));
+    let others: Vec<Other> = youngest_first
+        .iter()
+        .filter(|entry| !named.contains(&entry.id))
+        .map(|entry| Other::of(entry))
+        .collect();
     let (made, rested) = others.split_at_checked(made_since(cursor.rest, &others)?)?;
 
     let mut known = Known::default();
     for Other { entry, life, place, .. } in rested {
         known.put_at_rest(entry.id, *life, *place);
     }
-    let running: HashSet<ConversationId> =
-        present.iter().filter(|entry| entry.status() == Status::Running).map(|entry| entry.id).collect();
+    let running: HashSet<ConversationId> = youngest_first
+        .iter()
+        .filter(|entry| entry.status() == Status::Running)
+        .map(|entry| entry.id)
+        .collect();
     for (id, life, place) in &cursor.lately {
         known.put(*id, *life, *place, running.contains(id));
     }

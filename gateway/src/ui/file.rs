@@ -88,15 +88,15 @@ impl Found {
 }
 
 fn pieces(file: io::Take<File>) -> Body {
-    Body::from_stream(stream::try_unfold(file, async |mut file| {
+    let next = |mut file: io::Take<File>| {
         off_the_runtime(move || {
             let mut piece = vec![0; PIECE];
             let read = file.read(&mut piece)?;
             piece.truncate(read);
             Ok((read > 0).then(|| (Bytes::from(piece), file)))
         })
-        .await
-    }))
+    };
+    Body::from_stream(stream::try_unfold(file, next))
 }
 
 /// Files may be slow, and a slow one keeps nobody else waiting.
