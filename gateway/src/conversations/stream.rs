@@ -30,7 +30,6 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// One thing that the stream says; which fields there are depends on `type`.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConversationNews)]
-#[expect(dead_code, reason = "it describes what frames are written by hand")]
 struct News<'a> {
     /// `reset`, then `listed` in pages, then `ready`: all conversations there are. Or `resumed`: only what follows is new.
     /// Then `created`, `changed`, `deleted` and, if asked for, `event`.

@@ -176,8 +176,9 @@ async fn a_cursor_that_cannot_tell_what_was_missed_is_answered_with_the_whole_li
     let frames = until_ready(&mut socket).await;
     assert_eq!((&frames[0]["type"], &frames[0]["reason"]), (&json!("reset"), &json!("outdated")));
     assert_eq!(listed(&frames).len(), 41);
-    // That one is named by now, and what was made while nobody looked is found without it.
-    let had = cursor(&frames);
+    // One that has changed under its client's eyes is named, and what was made while nobody looked is found without it.
+    patch_title(&server, &quiet, "once").await;
+    let had = cursor(&socket.until(|frame| frame["conversation"]["title"] == "once").await);
     drop(socket);
     patch_title(&server, &quiet, "twice").await;
     let made = server.create().await;
