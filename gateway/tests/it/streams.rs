@@ -368,7 +368,7 @@ async fn streams_end_when_the_server_stops() {
     until_ready(&mut socket).await;
     let mut lines = Lines::open(&server, "", None).await;
     lines.until("ready").await;
-    server.stop().await;
+    server.begin_stop();
     assert_eq!(socket.close_code().await, 1012);
     let rest = tokio::time::timeout(testing::PATIENCE, lines.answer.chunk()).await.expect("it goes on");
     assert!(!matches!(rest, Ok(Some(_))), "{rest:?}");
