@@ -16,8 +16,8 @@ use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::auth::Auth;
-use crate::config;
 use crate::error::ApiError;
+use crate::{config, percent};
 use file::{Found, find};
 use first_page::FirstPage;
 
@@ -79,7 +79,9 @@ impl Inner {
 
 /// Whether a path that is no file is one that the interface knows itself: its last part has no ending, and none is hidden.
 fn is_page(path: &str) -> bool {
-    !path.rsplit('/').next().unwrap_or_default().contains('.') && !path.contains("/.")
+    let path = percent::decoded(path.as_bytes());
+    let mut parts = path.split(|byte| *byte == b'/').rev();
+    parts.next().is_some_and(|last| !last.contains(&b'.')) && !parts.any(|part| part.starts_with(b"."))
 }
 
 fn unreadable(error: &io::Error) -> Response {
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn a_page_is_told_from_a_file_that_is_not_there() {
         assert!(is_page("/conversations/1") && is_page("/"));
-        for path in ["/assets/a.js", "/favicon.ico", "/.git/config", "/a/.env"] {
+        for path in ["/assets/a.js", "/favicon.ico", "/.git/config", "/a/.env", "/%2eenv", "/%2Egit/config"] {
             assert!(!is_page(path), "{path}");
         }
     }
