@@ -1,8 +1,9 @@
 //! What the server says on standard output once it takes requests.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use embedded::Fsync;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::Settings;
 
@@ -17,6 +18,13 @@ pub fn of_gateway(address: SocketAddr, settings: &Settings) {
     println!("  url    http://{address}");
     println!("  docs   http://{address}/docs");
     println!("  keys   {}", keys(settings));
+}
+
+/// Where the page opens with the session key, once.
+pub fn link(address: SocketAddr, settings: &Settings, ticket: &SecretString) {
+    let ip = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let (here, path) = (SocketAddr::new(ip, address.port()), &settings.site.root_path);
+    println!("  open   http://{here}{path}/#ticket={}", ticket.expose_secret());
 }
 
 /// What a server says that waits for its settings.

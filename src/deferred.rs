@@ -54,8 +54,8 @@ async fn wait(options: Options, boot: Settings, source: Source, own: Environment
     let files = Descriptors::raise();
     let address = serving::address(&options, &boot).await?;
     ensure!(
-        options.static_dir.is_none(),
-        "--static-dir goes with a server that has its settings from the start"
+        options.static_dir.is_none() && !options.ticket,
+        "--static-dir and --ticket go with a server that has its settings from the start"
     );
     let stop = stop_on_signal()?;
     let checked = gateway::check(until_told(&boot, files)?)?;

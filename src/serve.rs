@@ -49,6 +49,9 @@ pub struct Options {
     /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console
     #[arg(long, value_name = "DIR")]
     pub static_dir: Option<PathBuf>,
+    /// Print a link that opens the page at / with the session key: once, within five minutes, from this machine
+    #[arg(long)]
+    pub ticket: bool,
     #[command(flatten)]
     pub peer: PeerFlags,
 }
@@ -107,12 +110,16 @@ async fn serve(options: Options, mut settings: Settings) -> anyhow::Result<()> {
     let files = Descriptors::raise();
     let address = serving::address(&options, &settings).await?;
     settings.site.ui = serving::ui(&options)?;
+    let ticket = serving::ticket(&options, &mut settings, address.ip())?;
     let stop = stop_on_signal()?;
     let prepared = Prepared::of(settings, files).await?;
     let listener = listen(address).await?;
     let bound = listener.local_addr()?;
     let running = prepared.start(&stop).await?;
     banner::print(bound, &running.settings);
+    if let Some(ticket) = ticket {
+        banner::link(bound, &running.settings, &ticket);
+    }
     running.serve(listener).await
 }
 

@@ -1,12 +1,13 @@
 //! What a gateway and the control plane beside it are given, from the settings.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use control::Mode;
 use gateway::config::Ui;
+use gateway::ticket::Ticket;
 use outbound::Outbound;
 use secrecy::SecretString;
 use telemetry::metrics::Metrics;
@@ -62,6 +63,32 @@ pub fn ui(options: &Options) -> anyhow::Result<Option<Ui>> {
     let first = folder.join("index.html");
     ensure!(first.is_file(), "--static-dir has no page to show: {} is no file", first.display());
     Ok(Some(Ui { folder }))
+}
+
+/// The text of a ticket for the first session key, which the gateway is given with the settings.
+///
+/// # Errors
+/// A sentence, where there is nothing that it could open, or nobody to read it.
+pub fn ticket(
+    options: &Options,
+    settings: &mut Settings,
+    ip: IpAddr,
+) -> anyhow::Result<Option<SecretString>> {
+    if !options.ticket {
+        return Ok(None);
+    }
+    let key = settings
+        .session_api_keys
+        .first()
+        .context("--ticket needs a session key: set OH_SESSION_API_KEYS_0")?;
+    ensure!(
+        ip.is_loopback() || ip.is_unspecified(),
+        "--ticket needs a server that listens on loopback: what it shows must not be listened to"
+    );
+    ensure!(io::stdout().is_terminal(), "--ticket shows a key to who reads the terminal, and this is none");
+    let (ticket, text) = Ticket::issue(key.clone());
+    settings.site.ticket = ticket;
+    Ok(Some(text))
 }
 
 /// Where the key is that a machine makes for itself.

@@ -152,6 +152,11 @@ impl Admission {
         self.0.seats.clone().try_acquire_owned().ok()
     }
 
+    /// Whether the connection comes from this machine.
+    pub fn is_of_loopback(&self) -> bool {
+        self.0.peer.to_canonical().is_loopback()
+    }
+
     /// Nobody cuts off who is known.
     fn is_known(&self) -> bool {
         self.0.is_known.load(Ordering::Relaxed)

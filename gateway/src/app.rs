@@ -24,6 +24,7 @@ use readmodel::index::Index;
 use telemetry::metrics::Metrics;
 
 use crate::auth::Auth;
+use crate::changes::Streams;
 use crate::config::{Config, Init, Limits};
 use crate::extract::JsonLimit;
 use crate::feeds::Hub;
@@ -36,6 +37,7 @@ use crate::ingress::Ingress;
 use crate::offer::{Offer, Offered};
 use crate::readiness::Readiness;
 use crate::reading::Reading;
+use crate::ticket::Ticket;
 use crate::ui::Ui;
 
 /// All handles. Cheap to clone.
@@ -65,9 +67,11 @@ pub(crate) struct Handles {
     pub rooms: Rooms,
     pub showing: Showing,
     pub sockets: Sockets,
+    pub streams: Streams,
     pub tasks: Tasks,
     pub workers: Workers,
     pub activity: Activity,
+    pub ticket: Ticket,
     pub ui: Ui,
 }
 
@@ -85,6 +89,7 @@ impl App {
             activity,
             settled,
         } = control;
+        let streams = Streams::new(&config);
         let runtimes = workers.placement().runtimes();
         let offer = Offer::new(Offered {
             tools: config.tools,
@@ -130,6 +135,7 @@ impl App {
                 metrics: config.metrics.http.clone(),
                 ping_every: config.limits.ping_every,
             },
+            streams,
             metrics: config.metrics,
             marketplaces: Marketplaces(config.site.marketplaces.into()),
             showing: Showing { plain: config.site.plaintext_secrets },
@@ -144,7 +150,8 @@ impl App {
             reading,
             rooms,
             tasks,
-            ui: Ui::new(config.site.ui, &gate.auth),
+            ui: Ui::new(config.site.ui, &gate.auth, &gate.front.root_path),
+            ticket: config.site.ticket,
             workers,
             gate,
         }))
@@ -195,8 +202,10 @@ handles! {
     Setups = rooms.setups,
     Showing = showing,
     Sockets = sockets,
+    Streams = streams,
     Tasks = tasks,
     TenantSecrets = rooms.secrets,
+    Ticket = ticket,
     Ui = ui,
     Workers = workers,
     Workspaces = rooms.workspaces,

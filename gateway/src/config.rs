@@ -9,6 +9,7 @@ use telemetry::metrics::Metrics;
 use types::calls::Marketplace;
 
 use crate::ingress::Origin;
+use crate::ticket::Ticket;
 
 /// What the gateway is told at start.
 pub struct Config {
@@ -62,6 +63,8 @@ pub struct Site {
     pub build_git_ref: String,
     /// Shown in place of the console.
     pub ui: Option<Ui>,
+    /// What the page at `/` is given the session key for.
+    pub ticket: Ticket,
 }
 
 /// A user interface that is shown from the server's own origin.
@@ -171,6 +174,8 @@ pub struct Limits {
     pub rates: Rates,
     /// Sockets on one conversation; more are closed with 1013.
     pub sockets_per_conversation: usize,
+    /// Streams of all conversations of one tenant; more are refused, or closed with 1013.
+    pub streams_per_tenant: usize,
     pub headers: usize,
     /// Bytes of a request's line and headers.
     pub header_bytes: usize,
@@ -221,6 +226,7 @@ impl Default for Limits {
             connections_of_a_peer: usize::MAX,
             rates: Rates::default(),
             sockets_per_conversation: 10_000,
+            streams_per_tenant: 100,
             headers: 128,
             header_bytes: 64 * 1024,
             json_bytes: 32 * 1024 * 1024,

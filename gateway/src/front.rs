@@ -40,10 +40,15 @@ impl Front {
     /// Whether the browser takes the connection for a secure one: https in front of us, or loopback.
     #[must_use]
     pub fn is_secure(&self, headers: &HeaderMap) -> bool {
-        let proto = self.forwarded(headers, "x-forwarded-proto");
         let host = self.host(headers).map(cors::without_port);
+        self.is_encrypted(headers) || matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"))
+    }
+
+    /// Whether a proxy that is believed says that it was asked over https.
+    #[must_use]
+    pub fn is_encrypted(&self, headers: &HeaderMap) -> bool {
+        let proto = self.forwarded(headers, "x-forwarded-proto");
         proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
-            || matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
     /// A path without the root path, if it has it.

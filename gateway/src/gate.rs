@@ -150,7 +150,8 @@ pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+/// Whether a page of this very server asks.
+pub(crate) fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return false };
     let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
     authority.is_some_and(|authority| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))

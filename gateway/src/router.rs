@@ -12,8 +12,8 @@ use crate::error::ApiError;
 use crate::front::Front;
 use crate::ui::Ui;
 use crate::{
-    App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, rooms, session,
-    sockets, workspace,
+    App, about, auth, bash, conversations, docs, events, files, git, idempotency, measure, redeem, rooms,
+    session, sockets, workspace,
 };
 
 /// All routes, and what answers where there is none.
@@ -40,7 +40,7 @@ pub fn described() -> Vec<Described> {
 }
 
 fn routes(app: Option<&App>) -> Routes {
-    let open = about::open_routes().merge(sockets::routes());
+    let open = about::open_routes().merge(sockets::routes()).merge(redeem::routes());
     let api = Routes::new()
         .merge(about::guarded_routes())
         .merge(conversations::routes())

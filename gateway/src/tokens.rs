@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// Signs and opens the tokens of one purpose.
 pub struct Signer {
@@ -49,6 +50,47 @@ impl Signer {
     }
 }
 
+/// Says of bytes that they were made here and for one purpose: shorter than a token, and without an end.
+pub struct Stamps {
+    current: [u8; 32],
+    /// The current key and those before it.
+    accepted: Vec<[u8; 32]>,
+}
+
+/// Bytes of a stamp.
+pub const STAMP: usize = 8;
+
+impl Stamps {
+    /// Accepts also what was stamped under one of `previous`.
+    #[must_use]
+    pub fn new(purpose: &str, current: &SecretString, previous: &[SecretString]) -> Self {
+        let accepted = std::iter::once(current).chain(previous).map(|secret| key(purpose, secret)).collect();
+        Self { current: key(purpose, current), accepted }
+    }
+
+    #[must_use]
+    pub fn of(&self, parts: &[&[u8]]) -> [u8; STAMP] {
+        stamp(&self.current, parts)
+    }
+
+    #[must_use]
+    pub fn is_of(&self, given: &[u8], parts: &[&[u8]]) -> bool {
+        self.accepted.iter().any(|key| bool::from(stamp(key, parts).as_slice().ct_eq(given)))
+    }
+}
+
+/// Hashed twice, so that nothing can be added to what was stamped.
+fn stamp(key: &[u8; 32], parts: &[&[u8]]) -> [u8; STAMP] {
+    let mut inner = Sha256::new();
+    inner.update(key);
+    for part in parts {
+        inner.update((part.len() as u64).to_le_bytes());
+        inner.update(part);
+    }
+    let outer = Sha256::new().chain_update(key).chain_update(inner.finalize()).finalize();
+    std::array::from_fn(|at| outer.get(at).copied().unwrap_or_default())
+}
+
 fn key(purpose: &str, secret: &SecretString) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(format!("manyhands {purpose}\0"));
@@ -73,6 +115,19 @@ mod tests {
         let expired = ours.sign(&json!({"exp": 1})).unwrap();
         assert_eq!(ours.open::<Value>(&expired), None);
         assert_eq!(ours.open::<Value>(&ours.sign(&json!({})).unwrap()), None);
+    }
+
+    #[test]
+    fn a_stamp_is_good_for_its_bytes_its_purpose_and_its_secrets() {
+        let stamps =
+            |purpose, secret: &str, previous: &[SecretString]| Stamps::new(purpose, &secret.into(), previous);
+        let ours = stamps("cursor", "one", &[]);
+        let stamp = ours.of(&[b"ab", b"c"]);
+        assert!(ours.is_of(&stamp, &[b"ab", b"c"]));
+        assert!(!ours.is_of(&stamp, &[b"a", b"bc"]) && !ours.is_of(&stamp[1..], &[b"ab", b"c"]));
+        assert!(!stamps("other", "one", &[]).is_of(&stamp, &[b"ab", b"c"]));
+        assert!(!stamps("cursor", "two", &[]).is_of(&stamp, &[b"ab", b"c"]));
+        assert!(stamps("cursor", "two", &["one".into()]).is_of(&stamp, &[b"ab", b"c"]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use control::placement::Cluster;
 use control::storage::Books;
 use control::{Control, Mode};
@@ -89,6 +89,7 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let mut config =
         serving::gateway(secret_key, settings, metrics.clone(), Descriptors::raise(), workspace_path, false);
     config.site.ui = serving::ui(options)?;
+    ensure!(!options.ticket, "--ticket goes with a server of one process: another gateway would not know it");
     let conversations_path = cluster.workspaces_root.join(".manyhands/conversations");
     let mode = Mode::Cluster(Cluster {
         policy: cluster.policy,

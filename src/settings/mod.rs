@@ -175,6 +175,7 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
         runtime_idle_timeout_seconds: source.amount("runtime_idle_timeout_seconds")?,
         build_git_sha: build("OPENHANDS_BUILD_GIT_SHA"),
         ui: None,
+        ticket: gateway::ticket::Ticket::default(),
         build_git_ref: build("OPENHANDS_BUILD_GIT_REF"),
     })
 }

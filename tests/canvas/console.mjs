@@ -110,6 +110,28 @@ await step("it can be used without a mouse", async () => {
   await shown("All of it is done.");
 });
 
+await step("the list tells of what comes and keeps its place", async () => {
+  await page.fill("#search", "");
+  const list = page.locator("#conversations");
+  await list.focus();
+  await page.locator(`#c-${made.id}`).click();
+  await list.focus();
+  const later = await create("[[more]] later");
+  await page.locator(`#c-${later.id}`).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "conversations");
+  assert.equal(await list.getAttribute("aria-activedescendant"), `c-${made.id}`);
+  await page.locator(`#c-${later.id} .chip.finished`).waitFor();
+  await api("DELETE", `/api/conversations/${later.id}`);
+  await page.locator(`#c-${later.id}`).waitFor({ state: "detached" });
+});
+
+await step("the choice of a status has its own keys", async () => {
+  await page.locator("#status").focus();
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await page.locator("#status").inputValue(), "idle");
+  await page.selectOption("#status", "");
+});
+
 await step("it fits a narrow screen in the dark", async () => {
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 380, height: 800 });

@@ -27,7 +27,7 @@ const ADDITIONS: &[(&str, Part, &str, &str)] = &[
 ];
 
 /// Operations of our own.
-const OURS: &[&str] = &["GET /api/conversations/{}/why"];
+const OURS: &[&str] = &["GET /api/conversations/stream", "GET /api/conversations/{}/why"];
 
 const ANSWERED: &str = "the peer answers it too and does not describe it";
 

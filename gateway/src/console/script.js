@@ -3,14 +3,20 @@
 const root = location.pathname.replace(/\/?$/, "/");
 const byId = (id) => document.getElementById(id);
 const STATUSES = ["idle", "running", "paused", "waiting_for_confirmation", "finished", "error", "stuck"];
-const PAGE = 50;
-const REFRESH = 5000;
+const PAGE = 100;
+const REFRESH = 15000;
 const MOST_LINES = 5000;
 
+/// A session key, or a bearer token: that has three parts, of which the first begins an object.
 let key = sessionStorage.getItem("manyhands-key") || "";
+const isToken = () => /^eyJ[\w-]*\.[\w-]+\.[\w-]*$/.test(key);
+/// In brief, by id; `order` has their ids, those that changed last first.
 let conversations = new Map();
-let next = null;
-let cursor = 0;
+let order = [];
+let total = 0;
+let most = PAGE;
+/// Of the conversation that Enter would open: it stays where it is in the list, wherever that goes.
+let at = null;
 let open = null;
 
 function make(tag, properties = {}, ...children) {
@@ -23,9 +29,9 @@ class Refused extends Error {}
 
 async function call(path) {
   const headers = { accept: "application/json" };
-  if (key) headers["X-Session-API-Key"] = key;
+  if (key) Object.assign(headers, isToken() ? { authorization: "Bearer " + key } : { "X-Session-API-Key": key });
   const answer = await fetch(root + path, { headers, cache: "no-store" });
-  if (answer.status === 401) throw new Refused("a key is needed");
+  if (answer.status === 401) throw new Refused("a key or token is needed");
   const body = await answer.json();
   if (!answer.ok && path !== "ready") throw new Error(typeof body.detail === "string" ? body.detail : answer.statusText);
   return body;
@@ -39,6 +45,22 @@ const dollars = (value) => (value ? "$" + value.toFixed(value < 1 ? 4 : 2) : "$0
 let zone = 0;
 const moment = (text) => (/Z|[+-]\d\d:\d\d$/.test(text) ? new Date(text) : new Date(Date.parse(text + "Z") + zone));
 const QUARTER = 15 * 60 * 1000;
+
+/// Opens a socket and says there who asks; what it tells goes to `take`.
+function socket(path, take, closed) {
+  const address = new URL(root + path, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const opened = new WebSocket(address);
+  if (key) opened.addEventListener("open", () => opened.send(JSON.stringify({ type: "auth", [isToken() ? "token" : "session_api_key"]: key })));
+  opened.addEventListener("message", (message) => take(JSON.parse(message.data)));
+  opened.addEventListener("close", (event) => {
+    if (event.code === 4001) told(new Refused("a key or token is needed"));
+    closed(event.code);
+  });
+  return opened;
+}
+
+const soon = () => 1000 + Math.random() * 2000;
 
 function ago(text) {
   const seconds = Math.max(0, (Date.now() - moment(text)) / 1000);
@@ -68,58 +90,97 @@ async function showHealth() {
   byId("health").textContent = text + (ready.secrets ? ` · secrets: ${ready.secrets}` : "");
 }
 
-async function showOverview() {
-  const count = (status) => call("api/conversations/count" + (status ? "?status=" + status : ""));
-  const wanted = ["running", "waiting_for_confirmation", "error"];
-  const [all, ...some] = await Promise.all([count(), ...wanted.map(count)]);
-  const sums = [...conversations.values()].map(totals);
-  const tokens = sums.reduce((sum, one) => sum + one.tokens, 0), cost = sums.reduce((sum, one) => sum + one.cost, 0);
-  const tiles = [["conversations", number(all)], ["running", number(some[0])], ["wait for consent", number(some[1])], ["in error", number(some[2])],
-    ["tokens, shown ones", number(tokens)], ["cost, shown ones", dollars(cost)]];
+function showOverview() {
+  const all = [...conversations.values()];
+  const count = (status) => all.filter((info) => info.execution_status === status).length;
+  const sum = (of) => all.reduce((sum, info) => sum + of(info), 0);
+  const tiles = [["conversations", number(Math.max(total, all.length))], ["running", number(count("running"))], ["wait for consent", number(count("waiting_for_confirmation"))],
+    ["in error", number(count("error"))], ["tokens", number(sum(tokens))], ["cost", dollars(sum((info) => info.cost))]];
   byId("overview").replaceChildren(...tiles.map(([name, value]) => make("div", {}, make("strong", { textContent: value }), name)));
 }
 
-// The list.
+// The list: the server tells what becomes of it.
 
-async function load(from) {
-  const status = byId("status").value;
-  const query = new URLSearchParams({ limit: PAGE, sort_order: "UPDATED_AT_DESC" });
-  if (status) query.set("status", status);
-  if (from) query.set("page_id", from);
-  const page = await call("api/conversations/search?" + query);
-  if (!from) conversations = new Map();
-  for (const info of page.items) conversations.set(info.id, info);
-  next = page.next_page_id;
+const tokens = (info) => info.prompt_tokens + info.completion_tokens;
+let stream = null, cursor = "", waiting = 0;
+
+function follow() {
+  clearTimeout(waiting);
+  stream?.close();
+  const own = socket("sockets/conversations" + (cursor ? "?cursor=" + cursor : ""), (news) => own === stream && heard(news), (code) => {
+    if (own === stream && code !== 4001) waiting = setTimeout(follow, soon());
+  });
+  stream = own;
+}
+
+function heard(news) {
+  switch (news.type) {
+    case "reset": conversations = new Map(); total = news.total; break;
+    case "listed": news.conversations.forEach((info) => conversations.set(info.id, info)); break;
+    case "created": total++; // fall through
+    case "changed": conversations.set(news.conversation.id, news.conversation); break;
+    case "deleted": total--; conversations.delete(news.conversation_id); break;
+  }
+  if (news.cursor) cursor = news.cursor;
+  if (news.conversation && news.conversation.id === open?.id) open.changed(news.conversation);
+  if (news.type === "deleted" && news.conversation_id === open?.id) open.parts.why.textContent = "This conversation was deleted.";
+  show();
+}
+
+let drawn = 0;
+function show() {
+  drawn ||= requestAnimationFrame(() => {
+    drawn = 0;
+    order = [...conversations.values()].sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1)).map((info) => info.id);
+    showList();
+    showOverview();
+  });
 }
 
 function shown() {
-  const wanted = byId("search").value.toLowerCase();
-  const text = (info) => [info.title, info.id, info.agent?.llm?.model, info.workspace?.working_dir].join(" ").toLowerCase();
-  return [...conversations.values()].filter((info) => text(info).includes(wanted));
+  const wanted = byId("search").value.toLowerCase(), status = byId("status").value;
+  const text = (info) => [info.title, info.id, info.model, info.working_dir].join(" ").toLowerCase();
+  const fits = (info) => info && (!status || info.execution_status === status) && text(info).includes(wanted);
+  return order.map((id) => conversations.get(id)).filter(fits);
 }
 
 const fact = (text) => make("span", { textContent: text });
 const chip = (status) => make("span", { className: "chip " + status, textContent: status.replaceAll("_", " ") });
 
+function item(id) {
+  const item = make("li", { id: "c-" + id });
+  item.setAttribute("role", "option");
+  item.addEventListener("click", () => { at = id; choose(id).catch(told); });
+  return item;
+}
+
+/// Items stay the same ones, so that what is pointed at, or read aloud, is not made anew under it.
 function showList() {
-  const items = shown();
-  cursor = Math.min(cursor, Math.max(0, items.length - 1));
-  byId("conversations").replaceChildren(...items.map((info, at) => {
-    const sum = totals(info);
-    const row = make("div", { className: "row soft" }, chip(info.execution_status), fact(ago(info.updated_at)), fact(number(sum.tokens) + " tokens"), fact(dollars(sum.cost)));
-    const item = make("li", { id: "c-" + info.id, className: at === cursor ? "at" : "" }, make("b", { textContent: info.title || info.id }), row);
-    item.setAttribute("role", "option");
-    item.setAttribute("aria-selected", String(open?.id === info.id));
-    item.addEventListener("click", () => { cursor = at; choose(info.id); });
-    return item;
-  }));
-  if (items[cursor]) byId("conversations").setAttribute("aria-activedescendant", "c-" + items[cursor].id);
-  byId("more").hidden = !next;
+  const all = shown(), items = all.slice(0, most), list = byId("conversations");
+  if (!items.some((info) => info.id === at)) at = items[0]?.id ?? null;
+  const gone = new Map([...list.children].map((element) => [element.id, element]));
+  items.forEach((info, place) => {
+    const element = gone.get("c-" + info.id) ?? item(info.id);
+    gone.delete(element.id);
+    const text = [ago(info.updated_at), number(tokens(info)) + " tokens", dollars(info.cost)];
+    const says = JSON.stringify([info.title, info.execution_status, text]);
+    if (element.dataset.says !== says) {
+      element.replaceChildren(make("b", { textContent: info.title || info.id }), make("div", { className: "row soft" }, chip(info.execution_status), ...text.map(fact)));
+      element.dataset.says = says;
+    }
+    element.className = info.id === at ? "at" : "";
+    element.setAttribute("aria-selected", String(open?.id === info.id));
+    if (list.children[place] !== element) list.insertBefore(element, list.children[place] ?? null);
+  });
+  gone.forEach((element) => element.remove());
+  if (at) list.setAttribute("aria-activedescendant", "c-" + at);
+  else list.removeAttribute("aria-activedescendant");
+  byId("more").hidden = all.length <= most;
 }
 
 async function showSandboxes() {
   if (!byId("sandboxes").open) return;
-  const told = await Promise.all([...conversations.keys()].map((id) => call(`api/conversations/${id}/why`).catch(() => null)));
+  const told = await Promise.all(order.slice(0, PAGE).map((id) => call(`api/conversations/${id}/why`).catch(() => null)));
   const sandboxes = new Map();
   for (const why of told.filter(Boolean)) {
     const seen = sandboxes.get(why.sandbox) ?? { count: 0, running: 0, why };
@@ -175,7 +236,11 @@ class Conversation {
     const since = why.since ? ` (since ${ago(why.since)})` : "";
     this.parts.why.textContent = why.detail + since;
     this.updated = info.updated_at;
-    conversations.set(this.id, { ...conversations.get(this.id), ...info });
+    this.status = info.execution_status;
+  }
+
+  changed(info) {
+    if (info.execution_status !== this.status) this.about().catch(told);
   }
 
   async earlier() {
@@ -197,23 +262,15 @@ class Conversation {
 
   // From now on: what was stored meanwhile is sent again, and known by its id.
   follow() {
-    const address = new URL(`${root}sockets/events/${this.id}?resend_mode=since&after_timestamp=${encodeURIComponent(this.last ?? "")}`, location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    if (!this.last) address.search = "?resend_mode=all";
-    this.socket = new WebSocket(address);
-    if (key) this.socket.addEventListener("open", () => this.socket.send(JSON.stringify({ type: "auth", session_api_key: key })));
-    this.socket.addEventListener("message", (message) => {
-      const event = JSON.parse(message.data);
+    const from = this.last ? `resend_mode=since&after_timestamp=${encodeURIComponent(this.last)}` : "resend_mode=all";
+    this.socket = socket(`sockets/events/${this.id}?${from}`, (event) => {
       const shown = this.take(event);
       if (shown) this.list.append(shown);
       if (event.kind === "ConversationStateUpdateEvent" && event.key === "execution_status") this.about().catch(told);
       this.plot();
-    });
-    this.socket.addEventListener("close", (event) => {
-      if (event.code === 4001) told(new Refused("a key is needed"));
+    }, (code) => {
       // That conversation is gone, or the key is.
-      if ([4001, 4004].includes(event.code)) return;
-      if (!this.over) setTimeout(() => this.over || this.follow(), 1000 + Math.random() * 2000);
+      if (![4001, 4004].includes(code) && !this.over) setTimeout(() => this.over || this.follow(), soon());
     });
   }
 
@@ -364,9 +421,8 @@ async function refresh() {
   refreshing = true;
   try {
     await showHealth();
-    if (conversations.size <= PAGE) await load(null);
-    showList();
-    await Promise.all([showOverview(), showSandboxes()]);
+    show();
+    await showSandboxes();
   } catch (error) {
     told(error);
   } finally {
@@ -376,17 +432,19 @@ async function refresh() {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("ask").open) return;
+  // It has keys of its own.
+  if (event.target.matches("select") && event.key !== "Escape") return;
   const typing = event.target.matches("input, select, textarea");
   if (event.key === "Escape" && typing) return event.target.blur();
-  if (typing && event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
-  const items = shown();
+  if (typing && !["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) return;
+  const items = shown().slice(0, most), place = items.findIndex((info) => info.id === at);
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
   if (step && (event.key.length === 1 || typing || document.activeElement === byId("conversations"))) {
-    cursor = Math.min(Math.max(cursor + step, 0), Math.max(items.length - 1, 0));
+    at = items[Math.min(Math.max(place + step, 0), items.length - 1)]?.id ?? null;
     showList();
     document.querySelector("#conversations .at")?.scrollIntoView({ block: "nearest" });
-  } else if (event.key === "Enter" && items[cursor] && !event.target.matches("button, summary, a")) {
-    choose(items[cursor].id).catch(told);
+  } else if (event.key === "Enter" && at && !event.target.matches("button, summary, a")) {
+    choose(at).catch(told);
     byId("conversation").focus();
   } else if (event.key === "/") {
     byId("search").focus();
@@ -405,18 +463,41 @@ byId("ask").addEventListener("close", () => {
   if (!given) return;
   key = given;
   sessionStorage.setItem("manyhands-key", key);
-  refresh().then(() => open && choose(open.id).catch(told));
+  begin();
 });
 byId("key").addEventListener("click", () => byId("ask").showModal());
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
-byId("search").addEventListener("input", () => { cursor = 0; showList(); });
+byId("search").addEventListener("input", () => { at = null; showList(); });
 byId("status").append(make("option", { value: "", textContent: "any status" }), ...STATUSES.map((status) => make("option", { value: status, textContent: status.replaceAll("_", " ") })));
-byId("status").addEventListener("change", () => { cursor = 0; conversations = new Map(); refresh(); });
-byId("more").addEventListener("click", () => load(next).then(showList).catch(told));
+byId("status").addEventListener("change", () => { at = null; showList(); });
+byId("more").addEventListener("click", () => { most += PAGE; showList(); });
 byId("sandboxes").addEventListener("toggle", () => showSandboxes().catch(told));
 document.addEventListener("visibilitychange", refresh);
 setInterval(refresh, REFRESH);
-refresh().then(() => {
-  const wanted = location.hash.slice(1);
+
+/// A link from the terminal has a ticket, which is exchanged for the key once.
+async function redeem() {
+  const ticket = /^#ticket=([0-9a-f]+)$/.exec(location.hash)?.[1];
+  if (!ticket) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  const answer = await fetch(root + "ticket", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ticket }) });
+  if (!answer.ok) return;
+  key = (await answer.json()).session_api_key;
+  sessionStorage.setItem("manyhands-key", key);
+}
+
+/// Nothing is asked for before it is known whether it would be answered: whose key is wrong is asked once.
+async function begin() {
+  try {
+    await call("api/conversations/count");
+  } catch (error) {
+    if (!(error instanceof Refused)) setTimeout(begin, soon());
+    return told(error);
+  }
+  follow();
+  refresh();
+  const wanted = open?.id ?? location.hash.slice(1);
   if (/^[0-9a-f-]{32,36}$/.test(wanted)) choose(wanted).catch(told);
-});
+}
+
+redeem().catch(told).then(begin);

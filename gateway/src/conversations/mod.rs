@@ -13,6 +13,7 @@ mod other_agents;
 mod read;
 mod runtime;
 mod secrets;
+mod stream;
 mod trace_headers;
 mod update;
 mod why;
@@ -30,6 +31,7 @@ pub fn routes() -> Routes {
         .routes(routes!(create::start_conversation, read::batch_get_conversations))
         .routes(routes!(read::search_conversations))
         .routes(routes!(read::count_conversations))
+        .routes(routes!(stream::stream_conversations))
         .routes(routes!(read::get_conversation, update::update_conversation, update::delete_conversation))
         .routes(routes!(read::get_agent_final_response))
         .routes(routes!(runtime::get_runtime))

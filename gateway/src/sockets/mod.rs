@@ -1,7 +1,9 @@
-//! WebSockets: a conversation's events as they happen, its session protocol, and the bash events.
+//! WebSockets: a conversation's events as they happen, its session protocol, what becomes of all conversations, and the bash
+//! events.
 
 mod bash;
 mod conversation;
+mod conversations;
 mod inbound;
 mod replay;
 mod wire;
@@ -33,6 +35,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .route("/sockets/events/{conversation_id}", get(conversation::events))
         .route("/sockets/session/{conversation_id}", get(conversation::session))
+        .route("/sockets/conversations", get(conversations::conversations))
         .route("/sockets/bash-events", get(bash::events))
 }
 

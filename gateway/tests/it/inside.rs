@@ -73,6 +73,8 @@ async fn whatever_fails_inside_no_answer_holds_a_text_of_the_inside() {
 
     let (_, document) = server.get("/openapi.json").await;
     let mut named = operations(&document);
+    // Its answer has no end.
+    named.retain(|(_, path)| path != "/api/conversations/stream");
     // The one that leaves nothing to be found comes last.
     named.sort_by_key(|(method, path)| method == Method::DELETE && path.ends_with("_id}"));
     let inside = || INSIDE.to_owned();

@@ -50,6 +50,7 @@ mod settings;
 mod sockets;
 mod sockets_bash;
 mod sockets_closing;
+mod streams;
 mod subscription;
 mod sweep;
 mod tenants;

@@ -19,6 +19,7 @@ pub(super) struct AgentText {
     /// As stored, secrets sealed.
     stored: Parted,
     rendered: OnceLock<Arc<Rendered>>,
+    model: OnceLock<Option<Box<str>>>,
     shared: SharedTexts,
 }
 
@@ -117,7 +118,8 @@ impl PartialEq for Parted {
 
 impl AgentText {
     pub(super) fn new(stored: Box<RawValue>, shared: SharedTexts) -> Self {
-        Self { stored: Parted::of(stored, &shared), rendered: OnceLock::new(), shared }
+        let stored = Parted::of(stored, &shared);
+        Self { stored, rendered: OnceLock::new(), model: OnceLock::new(), shared }
     }
 
     /// Of the same conversation, which has another agent now.
@@ -133,6 +135,11 @@ impl AgentText {
             true => Cow::Owned(rendered.whole()),
             false => Cow::Borrowed(&rendered.without),
         }
+    }
+
+    /// The model that it calls, if it calls one by itself.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.get_or_init(|| model(&self.stored.without)).as_deref()
     }
 
     /// The form of snapshots: secrets that are set are masked, the rest as stored.
@@ -156,6 +163,18 @@ fn skills_in(agent: &str) -> Option<(usize, &str)> {
     let skills = serde_json::from_str::<Agent<'_>>(agent).ok()?.agent_context?.skills?.get();
     let is_list = skills.starts_with('[') && skills.len() > "[]".len();
     is_list.then(|| (skills.as_ptr() as usize - agent.as_ptr() as usize, skills))
+}
+
+fn model(stored: &RawValue) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    struct Agent {
+        llm: Llm,
+    }
+    #[derive(Deserialize)]
+    struct Llm {
+        model: Box<str>,
+    }
+    serde_json::from_str::<Agent>(stored.get()).ok().map(|agent| agent.llm.model)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use types::{ConversationId, SandboxId, TenantId};
 
 use super::conversation::ConversationState;
 use super::cursor::Cursor;
+use super::news::Followers;
 
 /// How a list is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(super) struct Directory {
     sandboxes: HashMap<SandboxId, HashSet<ConversationId>>,
     /// Being deleted: not let in again before that is done.
     hidden: HashSet<ConversationId>,
+    pub(super) followers: Followers,
 }
 
 /// A tenant's conversations.
@@ -118,6 +120,7 @@ impl Directory {
         }
         self.sandboxes.entry(entry.log.sandbox().clone()).or_default().insert(entry.id);
         self.slots.insert(entry.id, slot);
+        self.tell(&entry);
         entry
     }
 
@@ -146,11 +149,18 @@ impl Directory {
                 self.sandboxes.remove(sandbox);
             }
         }
+        self.tell(&slot.entry);
         Some(slot.entry)
     }
 
-    /// Brings the orders in line with what `entry` says now.
+    /// Tells those who follow the tenant's conversations that this one is not as it was.
+    pub(super) fn tell(&self, entry: &ConversationState) {
+        self.followers.tell(&entry.tenant, entry.id);
+    }
+
+    /// Brings the orders in line with what `entry` says now, which may be news.
     pub(super) fn reorder(&mut self, entry: &Arc<ConversationState>) {
+        self.tell(entry);
         let Some(slot) = self.slots.get_mut(&entry.id) else { return };
         let Some(shelf) = self.shelves.get_mut(&entry.tenant) else { return };
         if !Arc::ptr_eq(&slot.entry, entry) {

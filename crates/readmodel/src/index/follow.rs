@@ -161,7 +161,8 @@ impl Index {
         let Some(entry) = self.any(*id).filter(|entry| entry.log == *log) else { return };
         match entry.followed.take_message(message) {
             Taken::New(true) => self.directory_mut().reorder(&entry),
-            Taken::New(false) | Taken::Known | Taken::First => {}
+            Taken::New(false) => self.directory().tell(&entry),
+            Taken::Known | Taken::First => {}
             Taken::Gap => self.bring_in_line(*id, Wish::LOG),
         }
     }

@@ -32,6 +32,9 @@
 //!
 //! **It goes** when its record does. While it is deleted here it is hidden, and nobody puts it in again.
 //!
+//! **Who follows all** conversations of a tenant is told which of them are not as they were ([`Index::news`]), whatever has changed
+//! them, and looks at those when he gets to it.
+//!
 //! **Who waits** for a write to be visible watches the position ([`Index::wait_for`]), and reads the log himself when the
 //! bus is late. **At start** all is loaded from the bucket, the saved folds and what the logs have beyond them, with the
 //! subscriptions made before. **It ends** when `drain` is cancelled: all of its tasks stop where they wait. A panic over one
@@ -39,12 +42,14 @@
 
 mod agent_text;
 mod behind;
+mod brief;
 mod conversation;
 mod cursor;
 mod directory;
 mod follow;
 mod info;
 mod load;
+mod news;
 mod pulse;
 mod records;
 mod save;
@@ -62,11 +67,13 @@ use types::{ConversationId, SandboxId, Seq, TenantId};
 
 use agent_text::SharedTexts;
 use behind::Behind;
+pub use brief::{Brief, ConversationBrief};
 pub use conversation::ConversationState;
 pub use cursor::Cursor;
 use directory::Directory;
 pub use directory::Sort;
 pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, persistence_dir};
+pub use news::News;
 pub use records::Created;
 
 use crate::vital;

@@ -148,7 +148,7 @@ impl Index {
         while_unavailable(PAUSES, PATIENCE, is_there).await?;
         // Somebody else may have deleted it meanwhile, and another one have its id.
         let Some(entry) = self.directory_mut().hide(&entry) else { return Ok(false) };
-        let mut hidden = Hidden { index: self, id, restored: Some(entry.clone()) };
+        let mut hidden = Hidden { index: self, entry: &entry, is_gone: false };
         forget(&entry).await?;
         // Whoever was made to forget it answers for it no more.
         match self.delete_stored(&entry).await {
@@ -157,7 +157,7 @@ impl Index {
             }
             deleted => deleted?,
         }
-        hidden.restored = None;
+        hidden.is_gone = true;
         Ok(true)
     }
 
@@ -236,19 +236,23 @@ impl Index {
 /// A conversation that is being deleted, for as long.
 struct Hidden<'a> {
     index: &'a Index,
-    id: ConversationId,
-    /// `None` once it is gone.
-    restored: Option<Arc<ConversationState>>,
+    entry: &'a Arc<ConversationState>,
+    is_gone: bool,
 }
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
         let mut directory = self.index.directory_mut();
-        directory.unhide(self.id);
-        let restored = self.restored.take().map(|entry| directory.insert(entry));
+        directory.unhide(self.entry.id);
+        if self.is_gone {
+            // Those who were told that it was hidden have still found it in the store.
+            directory.tell(self.entry);
+        } else {
+            directory.insert(self.entry.clone());
+        }
         drop(directory);
         // What was told of the id meanwhile was passed over: there may be another conversation, or more of this one.
-        self.index.bring_in_line(self.id, if restored.is_some() { Wish::ALL } else { Wish::RECORD });
+        self.index.bring_in_line(self.entry.id, if self.is_gone { Wish::RECORD } else { Wish::ALL });
     }
 }
 

@@ -4,6 +4,7 @@
 mod doubles;
 mod faults;
 mod keeping_up;
+mod news;
 mod pages;
 mod sharing;
 mod tails;

@@ -1,0 +1,249 @@
+//! Tells one client what it does not have.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use readmodel::history::{READ_RECORDS, Shown, shown};
+use readmodel::index::{ConversationState, News, Sort};
+use types::conversation::Status;
+use types::{ConversationId, Seq, TenantId};
+
+use super::cursor::Cursor;
+use super::frames::{Form, Reset};
+use super::known::{Held, Known, Life, Place};
+use super::resume::resumed;
+use super::streams::Streams;
+use super::wishes::Wishes;
+use crate::feeds::{Ending, Item, Outbox};
+use crate::reading::Reading;
+
+/// Conversations that a list has; of others it is told when they change.
+const MOST_LISTED: usize = 10_000;
+/// Of them in one message.
+const PAGE: usize = 100;
+/// Of them that the first cursor names.
+const NEWEST: usize = 32;
+
+const UNREADABLE: Ending = Ending { code: 1011, reason: "The conversations cannot be read" };
+
+/// What it takes to follow all conversations of a tenant.
+pub struct Follower {
+    pub streams: Streams,
+    pub reading: Reading,
+    pub tenant: TenantId,
+    pub wishes: Wishes,
+    pub form: Form,
+}
+
+impl Follower {
+    /// Puts what the client is to be told into `outbox`, as fast as it is taken out, until that cannot go on.
+    pub async fn run(&self, outbox: &Outbox) -> Ending {
+        // From here on nothing is missed.
+        let news = self.reading.index.news(&self.tenant);
+        let mut telling = Telling { with: self, outbox, known: Known::default() };
+        match telling.tell(&news).await {
+            Ok(()) => Ending::TOO_SLOW,
+            Err(error) => {
+                tracing::warn!(%error, "a stream of conversations ends");
+                UNREADABLE
+            }
+        }
+    }
+}
+
+struct Telling<'a> {
+    with: &'a Follower,
+    outbox: &'a Outbox,
+    known: Known,
+}
+
+impl Telling<'_> {
+    /// Ends when more has changed than the client can be told.
+    async fn tell(&mut self, news: &News) -> ports::Result<()> {
+        self.begin(news).await?;
+        while let Some(id) = news.next().await {
+            self.look_at(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, news: &News) -> ports::Result<()> {
+        let Some(text) = &self.with.wishes.cursor else { return self.list(Reset::Begin).await };
+        let Some(cursor) = self.with.streams.cursors().read(&self.with.tenant, text) else {
+            return self.list(Reset::Unknown).await;
+        };
+        let present = self.present(Sort::CreatedDesc);
+        let Some((known, to_look_at)) = resumed(&cursor, &present) else {
+            return self.list(Reset::Outdated).await;
+        };
+        if self.is_cut(&cursor).await? {
+            return self.list(Reset::Outdated).await;
+        }
+        self.known = known;
+        to_look_at.into_iter().for_each(|id| news.add(id));
+        let cursor = self.cursor();
+        self.push(self.with.form.resumed(&cursor)).await;
+        Ok(())
+    }
+
+    /// Whether a log ends before what the client has of it. This gateway may only be behind.
+    async fn is_cut(&self, cursor: &Cursor) -> ports::Result<bool> {
+        for (id, life, place) in &cursor.lately {
+            let Some(entry) = self.get(*id).filter(|entry| Life::of(&entry.record()) == *life) else {
+                continue;
+            };
+            let reached = place.brief.max(place.events);
+            if reached > entry.seq() && self.with.reading.log.tail(&entry.log).await? < reached {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn list(&mut self, reason: Reset) -> ports::Result<()> {
+        let form = self.with.form;
+        let present = self.present(Sort::UpdatedDesc);
+        self.push(form.reset(reason, present.len())).await;
+        let (listed, others) = present.split_at(present.len().min(MOST_LISTED));
+        for page in listed.chunks(PAGE) {
+            let mut briefs = Vec::with_capacity(page.len());
+            for entry in page {
+                let brief = entry.brief().map_err(unwritten)?;
+                self.known.put_at_rest(entry.id, Life::of(&entry.record()), Place::whole(brief.version));
+                briefs.push(brief.text);
+            }
+            self.push(form.listed(&briefs)).await;
+        }
+        for entry in others {
+            self.known.put_at_rest(entry.id, Life::of(&entry.record()), Place::of(entry));
+        }
+        self.name_those_that_are_likely_to_change(&present);
+        let cursor = self.cursor();
+        self.push(form.ready(&cursor)).await;
+        Ok(())
+    }
+
+    fn name_those_that_are_likely_to_change(&mut self, newest_first: &[Arc<ConversationState>]) {
+        let newest = newest_first.iter().take(NEWEST).rev();
+        let running = newest_first.iter().filter(|entry| entry.status() == Status::Running).rev();
+        for entry in newest.chain(running) {
+            if let Some(Held { life, place, .. }) = self.known.get(entry.id) {
+                self.known.put(entry.id, life, place, entry.status() == Status::Running);
+            }
+        }
+    }
+
+    async fn look_at(&mut self, id: ConversationId) -> ports::Result<()> {
+        let Some(entry) = self.get(id) else { return self.look_whether_gone(id).await };
+        let life = Life::of(&entry.record());
+        if self.known.get(id).is_some_and(|held| held.life != life) {
+            self.say_deleted(id).await;
+        }
+        let place = match self.known.get(id) {
+            Some(held) => held.place,
+            None => self.say_created(&entry, life).await?,
+        };
+        let place = match self.with.wishes.events {
+            true => self.say_events(&entry, life, place).await?,
+            false => place,
+        };
+        self.say_changed(&entry, life, place).await
+    }
+
+    /// One that is not here may be about to come or to go; the store knows.
+    async fn look_whether_gone(&mut self, id: ConversationId) -> ports::Result<()> {
+        let Some(held) = self.known.get(id) else { return Ok(()) };
+        let stored = self.with.reading.index.read(id).await?;
+        if stored.is_none_or(|record| record.tenant != self.with.tenant || Life::of(&record) != held.life) {
+            self.say_deleted(id).await;
+        }
+        Ok(())
+    }
+
+    async fn say_deleted(&mut self, id: ConversationId) {
+        if self.known.forget(id) {
+            let cursor = self.cursor();
+            self.push(self.with.form.deleted(id, &cursor)).await;
+        }
+    }
+
+    async fn say_created(&mut self, entry: &ConversationState, life: Life) -> ports::Result<Place> {
+        let brief = entry.brief().map_err(unwritten)?;
+        let mut place = Place::whole(brief.version);
+        if self.with.wishes.events {
+            place.events = Seq::ZERO;
+        }
+        self.known.put(entry.id, life, place, brief.status == Status::Running);
+        let cursor = self.cursor();
+        self.push(self.with.form.created(&brief.text, &cursor)).await;
+        Ok(place)
+    }
+
+    async fn say_changed(&mut self, entry: &ConversationState, life: Life, had: Place) -> ports::Result<()> {
+        let (seq, revision) = entry.version();
+        // It may be behind what another gateway has told.
+        if seq <= had.brief && revision <= had.revision {
+            return Ok(());
+        }
+        let brief = entry.brief().map_err(unwritten)?;
+        let (seq, revision) = (brief.version.0.max(had.brief), brief.version.1.max(had.revision));
+        let events = if self.with.wishes.events { had.events } else { had.events.max(seq) };
+        self.known.put(
+            entry.id,
+            life,
+            Place { revision, brief: seq, events },
+            brief.status == Status::Running,
+        );
+        let cursor = self.cursor();
+        self.push(self.with.form.changed(&brief.text, &cursor)).await;
+        Ok(())
+    }
+
+    /// Those that are stored by now; of those that come meanwhile there is news again.
+    async fn say_events(
+        &mut self,
+        entry: &ConversationState,
+        life: Life,
+        mut place: Place,
+    ) -> ports::Result<Place> {
+        let (until, is_running) = (entry.seq(), entry.status() == Status::Running);
+        while place.events < until {
+            let records = entry.after(&*self.with.reading.log, place.events, READ_RECORDS).await?;
+            let Some(last) = records.last().map(|record| record.seq) else { break };
+            for record in &records {
+                let Shown::Event { n, text } = shown(&record.payload) else { continue };
+                let Ok(event) = str::from_utf8(&text) else { continue };
+                if self.with.wishes.wants(event) {
+                    place.events = record.seq;
+                    self.known.put(entry.id, life, place, is_running);
+                    let cursor = self.cursor();
+                    self.push(self.with.form.event(entry.id, n, event, &cursor)).await;
+                }
+            }
+            place.events = last;
+            self.known.put(entry.id, life, place, is_running);
+        }
+        Ok(place)
+    }
+
+    fn get(&self, id: ConversationId) -> Option<Arc<ConversationState>> {
+        self.with.reading.index.get(&self.with.tenant, id)
+    }
+
+    fn present(&self, sort: Sort) -> Vec<Arc<ConversationState>> {
+        self.with.reading.index.page(&self.with.tenant, sort, None, None, usize::MAX).0
+    }
+
+    fn cursor(&self) -> String {
+        self.with.streams.cursors().write(&self.with.tenant, &self.known.cursor())
+    }
+
+    async fn push(&self, text: Utf8Bytes) {
+        self.outbox.has_room().await;
+        self.outbox.push(Item::Frame(text));
+    }
+}
+
+fn unwritten(error: serde_json::Error) -> ports::Error {
+    ports::Error::Internal(error.to_string())
+}
