@@ -42,3 +42,4 @@ mod traces;
 mod tracing;
 #[cfg(feature = "cluster")]
 mod waiting;
+mod webhooks;

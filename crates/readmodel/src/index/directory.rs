@@ -7,6 +7,7 @@ use std::sync::Arc;
 use types::conversation::Status;
 use types::{ConversationId, SandboxId, TenantId};
 
+use super::changes::Followers;
 use super::conversation::ConversationState;
 use super::cursor::Cursor;
 
@@ -31,6 +32,7 @@ pub(super) struct Directory {
     sandboxes: HashMap<SandboxId, HashSet<ConversationId>>,
     /// Being deleted: not let in again before that is done.
     hidden: HashSet<ConversationId>,
+    pub(super) followers: Followers,
 }
 
 /// A tenant's conversations.
@@ -118,11 +120,13 @@ impl Directory {
         }
         self.sandboxes.entry(entry.log.sandbox().clone()).or_default().insert(entry.id);
         self.slots.insert(entry.id, slot);
+        self.followers.note(entry.id);
         entry
     }
 
     pub(super) fn remove(&mut self, id: ConversationId) -> Option<Arc<ConversationState>> {
         let slot = self.slots.remove(&id)?;
+        self.followers.note(id);
         if let Some(parent) = slot.entry.record().parent_conversation_id
             && let Some(siblings) = self.children.get_mut(&parent)
         {
@@ -156,6 +160,7 @@ impl Directory {
         if !Arc::ptr_eq(&slot.entry, entry) {
             return;
         }
+        self.followers.note(entry.id);
         let sort_key = entry.sort_key();
         if *slot.updated != *sort_key.updated {
             let key: Arc<str> = sort_key.updated.into();

@@ -39,6 +39,7 @@
 
 mod agent_text;
 mod behind;
+mod changes;
 mod conversation;
 mod cursor;
 mod directory;
@@ -62,11 +63,12 @@ use types::{ConversationId, SandboxId, Seq, TenantId};
 
 use agent_text::SharedTexts;
 use behind::Behind;
+pub use changes::Changes;
 pub use conversation::ConversationState;
 pub use cursor::Cursor;
 use directory::Directory;
 pub use directory::Sort;
-pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, persistence_dir};
+pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, full_state, persistence_dir};
 pub use records::Created;
 
 use crate::vital;
@@ -189,6 +191,12 @@ impl Index {
         let outcome = entry.followed.catch_up(self.0.ports.log.as_ref()).await;
         self.directory_mut().reorder(entry);
         outcome
+    }
+
+    /// Tells which conversations change from now on.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.directory_mut().followers.add()
     }
 
     /// Runs `work` until the server stops, or it ends.
