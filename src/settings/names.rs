@@ -143,13 +143,8 @@ mod tests {
 
     #[test]
     fn settings_of_other_servers_and_empty_ones_are_passed_over() {
-        let others = [
-            "OH_TELEMETRY_ENABLED",
-            "OH_ENABLE_VSCODE",
-            "OH_VSCODE_PORT",
-            "OH_PRELOAD_TOOLS",
-            "OTHER",
-        ];
+        let others =
+            ["OH_TELEMETRY_ENABLED", "OH_ENABLE_VSCODE", "OH_VSCODE_PORT", "OH_PRELOAD_TOOLS", "OTHER"];
         for given in others {
             assert_eq!(refusal(&[(given, "x")], json!({})), None, "{given}");
         }

@@ -63,7 +63,11 @@ fn with_headers(object: &Object, mut hook: Hook) -> Result<Hook, Invalid> {
     Ok(hook)
 }
 
-fn count(object: &Object, field: &str, bounds: std::ops::RangeInclusive<usize>) -> Result<Option<usize>, Invalid> {
+fn count(
+    object: &Object,
+    field: &str,
+    bounds: std::ops::RangeInclusive<usize>,
+) -> Result<Option<usize>, Invalid> {
     let Some(value) = object.value(field) else { return Ok(None) };
     let number = match value {
         Value::String(text) => text.trim().parse().ok(),
@@ -119,7 +123,10 @@ mod tests {
             let hooks = hooks(variables, file).unwrap();
             let [first, second] = &hooks[..] else { panic!("{} hooks", hooks.len()) };
             assert_eq!((first.event_buffer_size, first.flush_delay.as_millis()), (1, 500));
-            assert_eq!((second.event_buffer_size, second.flush_delay.as_secs(), second.num_retries), (5, 30, 3));
+            assert_eq!(
+                (second.event_buffer_size, second.flush_delay.as_secs(), second.num_retries),
+                (5, 30, 3)
+            );
             assert_eq!((second.retry_delay.as_secs(), second.max_queue_size), (5, 1_000));
             assert_eq!((second.max_batch_bytes, second.max_queue_bytes), (5 << 20, 50 << 20));
         }

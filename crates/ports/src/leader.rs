@@ -55,7 +55,12 @@ impl Value for Name {
 impl<'a> Candidate<'a> {
     /// For the record `key` of `bucket`.
     #[must_use]
-    pub fn new(kv: &'a dyn Kv, (bucket, key): (&'a str, &'a str), what: &'static str, timing: Timing) -> Self {
+    pub fn new(
+        kv: &'a dyn Kv,
+        (bucket, key): (&'a str, &'a str),
+        what: &'static str,
+        timing: Timing,
+    ) -> Self {
         let name = Name(uuid::Uuid::new_v4().simple().to_string().into());
         Self { leases: Bucket::new(kv, bucket), key, what, name, timing }
     }

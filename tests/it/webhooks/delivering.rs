@@ -69,7 +69,11 @@ async fn events_wait_for_others_until_there_are_enough_or_their_time_has_come() 
         server.client.send(&id, text, false).await;
     }
     eventually("full calls do not wait", async || {
-        receiver.calls().iter().any(|call| call.body.as_array().is_some_and(|events| events.len() == 6)).then_some(())
+        receiver
+            .calls()
+            .iter()
+            .any(|call| call.body.as_array().is_some_and(|events| events.len() == 6))
+            .then_some(())
     })
     .await;
     println!("a full call came after {:?}", before.elapsed());
@@ -79,7 +83,10 @@ async fn events_wait_for_others_until_there_are_enough_or_their_time_has_come() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_told_of_a_conversation_when_it_is_made_changed_paused_and_deleted() {
     let (receiver, model) = (Receiver::start().await, model(1).await);
-    model.add(testing::script::Script::new("[[long]]", vec![testing::script::Turn::terminal("c", "sleep 1000")]));
+    model.add(testing::script::Script::new(
+        "[[long]]",
+        vec![testing::script::Turn::terminal("c", "sleep 1000")],
+    ));
     let server = telling(Start::new(BINARY), &receiver).start();
     let id = server.client.create(&model.base_url(), "work").await;
     let path = format!("/api/conversations/{id}");
@@ -125,7 +132,8 @@ async fn kill_9_loses_no_event_for_a_webhook_and_keeps_their_order() {
     for _ in 0..5 {
         let id = begun(&server.client, &model, server.project()).await;
         let enough = 1 + random.below(30) as usize;
-        eventually("some are told", async || (told(&receiver, &id).len() >= enough.min(12)).then_some(())).await;
+        eventually("some are told", async || (told(&receiver, &id).len() >= enough.min(12)).then_some(()))
+            .await;
         tokio::time::sleep(std::time::Duration::from_millis(random.below(100))).await;
         server = server.killed_and_restarted();
         all.push(id);

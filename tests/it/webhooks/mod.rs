@@ -79,13 +79,17 @@ fn told_first(receiver: &Receiver, id: &str) -> Vec<String> {
 
 /// What was told of conversations themselves, in the calls that were taken.
 fn infos(receiver: &Receiver, id: &str) -> Vec<Value> {
-    let calls = receiver.calls().into_iter().filter(|call| call.is_taken && call.path.ends_with("/conversations"));
+    let calls =
+        receiver.calls().into_iter().filter(|call| call.is_taken && call.path.ends_with("/conversations"));
     calls.map(|call| call.body).filter(|info| info["id"] == id).collect()
 }
 
 /// Waits until all events of a conversation were told, and sees that they were in their order.
 async fn all_told(client: &Client, receiver: &Receiver, id: &str) {
     let stored: Vec<String> = client.events(id).await.iter().map(id_of).collect();
-    eventually("all events are told", async || (told_first(receiver, id).len() >= stored.len()).then_some(())).await;
+    eventually("all events are told", async || {
+        (told_first(receiver, id).len() >= stored.len()).then_some(())
+    })
+    .await;
     assert_eq!(told_first(receiver, id), stored);
 }

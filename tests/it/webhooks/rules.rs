@@ -34,7 +34,10 @@ async fn a_webhook_at_a_private_address_is_called_only_where_those_are() {
     }
     eventually("a call has failed", async || {
         let metrics = server.client.get_ok("/metrics").await;
-        metrics.as_str().is_some_and(|text| text.contains(r#"webhook_calls_total{kind="failed"}"#)).then_some(())
+        metrics
+            .as_str()
+            .is_some_and(|text| text.contains(r#"webhook_calls_total{kind="failed"}"#))
+            .then_some(())
     })
     .await;
     assert!(receiver.calls().is_empty());

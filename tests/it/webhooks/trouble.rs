@@ -69,7 +69,9 @@ async fn a_webhook_that_takes_no_conversations_is_told_events_and_the_other_way_
             server.client.send(&id, "hello", false).await;
             match refused {
                 "/conversations" => all_told(&server.client, &receiver, &id).await,
-                _ => eventually("it is told", async || (!infos(&receiver, &id).is_empty()).then_some(())).await,
+                _ => {
+                    eventually("it is told", async || (!infos(&receiver, &id).is_empty()).then_some(())).await
+                }
             }
         }
     }

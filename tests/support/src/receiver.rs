@@ -86,7 +86,8 @@ impl Call {
 
 async fn answer(shared: Arc<Shared>, request: Request<Value>) -> Answer {
     let headers = request.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
     let mut call = Call {
         path: request.uri().path().to_owned(),
         headers: headers.collect(),

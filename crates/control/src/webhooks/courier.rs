@@ -170,7 +170,8 @@ impl Courier {
         let Some((entry, known)) = self.present(turn.key, known) else {
             return Over { who: Who::Info(turn), ended: Ended::Done { delivered: false }, known: None };
         };
-        let told = contained("telling a webhook of a conversation", self.tell_info(&entry, known, &turn)).await;
+        let told =
+            contained("telling a webhook of a conversation", self.tell_info(&entry, known, &turn)).await;
         let (ended, known) = told.unwrap_or_else(|| (self.failed(&turn), None));
         Over { who: Who::Info(turn), ended, known: known.map(|known| (entry, known)) }
     }
@@ -298,7 +299,9 @@ impl Courier {
         while let Some(change) = scan.try_next().await? {
             let Change::Put { key, .. } = change else { continue };
             self.note_end(desk, &key);
-            pieces.extend(self.endings.record_of_piece(&key).map(|(id, record)| (id, record.to_owned(), key.clone())));
+            pieces.extend(
+                self.endings.record_of_piece(&key).map(|(id, record)| (id, record.to_owned(), key.clone())),
+            );
         }
         for (id, record, piece) in pieces {
             // A deletion was cut off before it could name them, or is about to.

@@ -88,7 +88,12 @@ impl Cursors {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn open(kv: Arc<dyn Kv>, log: Arc<dyn EventLog>, history: Arc<History>, hook: HookId) -> Result<Self> {
+    pub async fn open(
+        kv: Arc<dyn Kv>,
+        log: Arc<dyn EventLog>,
+        history: Arc<History>,
+        hook: HookId,
+    ) -> Result<Self> {
         let now = Since { since: types::time::utc_now() };
         let since = {
             let bucket = Bucket::<Since>::new(kv.as_ref(), WEBHOOKS);

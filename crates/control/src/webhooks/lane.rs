@@ -48,10 +48,18 @@ pub(super) struct Turn<K> {
 #[derive(Debug)]
 pub(super) enum Ended {
     /// Nothing is left to tell.
-    Done { delivered: bool },
+    Done {
+        delivered: bool,
+    },
     /// Something is left.
-    Again { delivered: bool, due: Instant, flush_at: Instant },
-    Failed { until: Instant },
+    Again {
+        delivered: bool,
+        due: Instant,
+        flush_at: Instant,
+    },
+    Failed {
+        until: Instant,
+    },
 }
 
 impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
@@ -90,10 +98,6 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
         for (key, wait) in waiting.into_iter().filter(|(_, wait)| wait.failures == 0) {
             self.put(key, Wait { due: now, flush_at: now, ..wait });
         }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.busy.is_empty()
     }
 
     pub fn is_busy(&self, key: &K) -> bool {

@@ -88,7 +88,7 @@ impl Webhooks {
         let work = |stop: CancellationToken| {
             let webhooks = self.clone();
             // What is under way when the turn is lost is dropped: another gateway tells it.
-            async move { drop(stop.run_until_cancelled(webhooks.tell_each(&stop, false)).await) }
+            async move { stop.run_until_cancelled(webhooks.tell_each(&stop, false)).await.unwrap_or_default() }
         };
         candidate.lead(&stop, work).await;
     }
@@ -115,7 +115,13 @@ impl Webhooks {
     }
 
     /// `None`: stopped before the store answered.
-    async fn courier(&self, number: usize, hook: &Hook, id: HookId, stop: &CancellationToken) -> Option<Courier> {
+    async fn courier(
+        &self,
+        number: usize,
+        hook: &Hook,
+        id: HookId,
+        stop: &CancellationToken,
+    ) -> Option<Courier> {
         let mut pauses = ports::retry::Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let cursors = loop {
             match self.cursors(id.clone()).await {

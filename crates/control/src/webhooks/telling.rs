@@ -183,7 +183,12 @@ impl Courier {
         let delivered = deliver(&self.outbound, &self.hook, path, body).await;
         self.work.hook_called(delivered.is_ok());
         delivered.map_err(|why| {
-            tracing::warn!(hook = self.number, path, why, "a webhook does not take what it is told, trying again");
+            tracing::warn!(
+                hook = self.number,
+                path,
+                why,
+                "a webhook does not take what it is told, trying again"
+            );
             Trouble::Hook
         })
     }

@@ -122,7 +122,12 @@ async fn of_an_older_conversation_what_came_since_the_hook_is_told() {
     let world = world().await;
     let older = world.conversation(EARLIER).await;
     let resting = world.conversation(EARLIER).await;
-    world.append(&older, vec![event(0, "before", "2020-01-01T00:00:00"), event(1, "after", "2999-01-01T00:00:00")]).await;
+    world
+        .append(
+            &older,
+            vec![event(0, "before", "2020-01-01T00:00:00"), event(1, "after", "2999-01-01T00:00:00")],
+        )
+        .await;
     world.append(&resting, vec![event(0, "before", "2020-01-01T00:00:00")]).await;
     let cursors = world.cursors().await;
     assert!(cursors.may_be_new(&older) && !cursors.may_be_new(&resting));
@@ -169,7 +174,10 @@ async fn what_is_put_aside_of_a_deleted_conversation_is_bounded_and_goes_with_it
     let key = key(&world.id(), &entry);
     let ending = endings.get(&key).await.unwrap().unwrap();
     assert!(ending.is_of(&entry.created_at()) && !ending.is_of("another"));
-    assert_eq!((&ending.info["execution_status"], &ending.info["id"]), (&json!("deleting"), &json!(entry.id)));
+    assert_eq!(
+        (&ending.info["execution_status"], &ending.info["id"]),
+        (&json!("deleting"), &json!(entry.id))
+    );
     let mut told = Vec::new();
     for number in ending.pieces() {
         told.extend(ids(&endings.piece(&key, number).await.unwrap().unwrap()));

@@ -12,7 +12,11 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// Those of the serializer.
-pub(super) fn conversation(entry: &ConversationState, path: &Path, include_skills: bool) -> serde_json::Result<Vec<u8>> {
+pub(super) fn conversation(
+    entry: &ConversationState,
+    path: &Path,
+    include_skills: bool,
+) -> serde_json::Result<Vec<u8>> {
     let view = View { conversations_path: path, include_skills, runtime: None };
     let mut body = Vec::new();
     entry.write_info(view, &[], &mut body)?;

@@ -68,7 +68,9 @@ pub use conversation::ConversationState;
 pub use cursor::Cursor;
 use directory::Directory;
 pub use directory::Sort;
-pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, full_state, persistence_dir};
+pub use info::{
+    ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, full_state, persistence_dir,
+};
 pub use records::Created;
 
 use crate::vital;
