@@ -15,6 +15,7 @@ pub(super) struct Bounds {
 /// Some events as a JSON array, and how far the log is told with them.
 pub(super) struct Batch {
     pub body: Bytes,
+    /// Of the log.
     pub count: usize,
     pub at: Seq,
     /// Events before the next one.
@@ -34,8 +35,8 @@ pub(super) async fn next(
 ) -> Result<Batch> {
     let mut body = vec![b'['];
     body.extend_from_slice(first.unwrap_or_default().as_bytes());
-    let mut batch = Batch { body: Bytes::new(), count: usize::from(first.is_some()), at, events };
-    let most = bounds.events.max(batch.count + 1);
+    let mut batch = Batch { body: Bytes::new(), count: 0, at, events };
+    let most = bounds.events.saturating_sub(usize::from(first.is_some())).max(1);
     'log: while batch.count < most {
         let page = log.read(id, batch.at, READ_RECORDS.min(most + 16)).await?;
         if page.is_empty() {
@@ -43,8 +44,8 @@ pub(super) async fn next(
         }
         for record in page {
             if let Shown::Event { n, text } = shown(&record.payload) {
-                let before = body.len();
-                if batch.count > 0 {
+                let (before, is_first) = (body.len(), body.len() == 1);
+                if !is_first {
                     body.push(b',');
                 }
                 let begin = body.len();

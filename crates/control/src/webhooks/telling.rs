@@ -70,8 +70,8 @@ impl Courier {
         let Cursor { at, events, .. } = known.cursor;
         let first = (at == Seq::ZERO).then(|| told::snapshot(entry, &self.conversations_path));
         let batch = batch::next(&*self.log, &entry.log, (at, events), bounds, first.as_deref()).await?;
-        if batch.at == at {
-            // The log has gone.
+        if batch.count == 0 {
+            // The log has gone, or its worker counts wrongly.
             return Ok((Ended::Done { delivered: false }, Some(known)));
         }
         self.call(&told::events_path(entry.id), batch.body).await?;
