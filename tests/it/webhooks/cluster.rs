@@ -11,7 +11,8 @@ use super::{BINARY, all_told, begun, finished, infos, model, telling, told, told
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_gateways_one_tells_a_webhook_and_another_goes_on_when_that_dies() {
     let (receiver, model) = (Receiver::start().await, model(12).await);
-    let mut cluster = telling(Start::new(BINARY), &receiver).start_cluster();
+    let start = telling(Start::new(BINARY), &receiver);
+    let mut cluster = start.start_cluster();
     let client = Client::new(&cluster.url(), None);
     let work = cluster.workspaces().to_owned();
     let id = finished(&client, &model, &work).await;

@@ -17,7 +17,7 @@ async fn what_a_webhook_does_not_take_is_told_again_until_it_does() {
     receiver.answer(move |call| {
         let tries = tries.entry(call.path.clone()).or_default();
         *tries += 1;
-        Reply::Status(if *tries % 3 == 0 { 200 } else { 503 })
+        Reply::Status(if tries.is_multiple_of(3) { 200 } else { 503 })
     });
     let server = telling(Start::new(BINARY), &receiver).with("OH_WEBHOOKS_0_NUM_RETRIES", "5").start();
     let id = finished(&server.client, &model, server.project()).await;

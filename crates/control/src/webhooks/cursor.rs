@@ -76,6 +76,20 @@ impl Cursor {
         entry.events().saturating_sub(self.events)
     }
 
+    /// Moves on to behind what was delivered, and never back.
+    pub fn deliver(&mut self, at: Seq, events: u64) {
+        if self.at < at {
+            (self.at, self.events) = (at, events);
+        }
+    }
+
+    /// Notes as which the conversation was told, unless it was told as a later one.
+    pub fn tell(&mut self, told: &Told) {
+        if self.told.as_ref().is_none_or(|before| before.noted <= told.noted) {
+            self.told = Some(told.clone());
+        }
+    }
+
     /// Whether the conversation itself is to be told.
     pub fn is_untold(&self, entry: &ConversationState) -> bool {
         let now = Told::of(entry);

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use types::hex;
 
 /// Between two tries of what fails for long.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Somebody who is told of conversations.
 #[derive(Clone)]

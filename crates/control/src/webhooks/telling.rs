@@ -75,11 +75,7 @@ impl Courier {
             return Ok((Ended::Done { delivered: false }, Some(known)));
         }
         self.call(&told::events_path(entry.id), batch.body).await?;
-        let moved = self.cursors.change(entry, &known, |cursor| {
-            if cursor.at < batch.at {
-                (cursor.at, cursor.events) = (batch.at, batch.events);
-            }
-        });
+        let moved = self.cursors.change(entry, &known, |cursor| cursor.deliver(batch.at, batch.events));
         let Some(known) = moved.await? else { return Ok((Ended::Done { delivered: true }, None)) };
         let now = Instant::now();
         let flush_at = if is_time { turn.flush_at } else { now + self.hook.flush_delay };
@@ -119,7 +115,7 @@ impl Courier {
         let info = told::conversation(entry, &self.conversations_path, true);
         let info = info.map_err(|error| Error::Internal(error.to_string()))?;
         self.call(told::CONVERSATIONS, info.into()).await?;
-        let known = self.cursors.change(entry, &known, |cursor| cursor.told = Some(now.clone())).await?;
+        let known = self.cursors.change(entry, &known, |cursor| cursor.tell(&now)).await?;
         let is_untold = known.as_ref().is_some_and(|known| known.cursor.is_untold(entry));
         let (due, delivered) = (Instant::now(), true);
         let ended = match is_untold {

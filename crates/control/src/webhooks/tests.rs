@@ -89,11 +89,7 @@ async fn a_cursor_moves_on_and_never_back_whoever_moves_it_late() {
     let cursors = world.cursors().await;
     let known = cursors.known(&entry).await.unwrap();
     let to = async |at: u64| {
-        let moved = cursors.change(&entry, &known, |cursor| {
-            if cursor.at < Seq(at) {
-                (cursor.at, cursor.events) = (Seq(at), at);
-            }
-        });
+        let moved = cursors.change(&entry, &known, |cursor| cursor.deliver(Seq(at), at));
         moved.await.unwrap().unwrap().cursor.at
     };
     assert_eq!(to(5).await, Seq(5));
@@ -101,7 +97,7 @@ async fn a_cursor_moves_on_and_never_back_whoever_moves_it_late() {
     assert_eq!(to(7).await, Seq(9), "a gateway that has lost its turn takes nothing back");
     let stored = cursors.known(&entry).await.unwrap();
     assert_eq!((stored.cursor.at, stored.cursor.events), (Seq(9), 9));
-    cursors.change(&entry, &known, |cursor| cursor.told = Some(Told::of(&entry))).await.unwrap();
+    cursors.change(&entry, &known, |cursor| cursor.tell(&Told::of(&entry))).await.unwrap();
     assert_eq!(cursors.known(&entry).await.unwrap().cursor.at, Seq(9), "nor what the other lane has told");
 }
 
