@@ -183,6 +183,7 @@ fn settings_in(request: &InitRequest) -> impl Iterator<Item = (&'static str, Str
         ("conversations_path", request.conversations_path.clone()),
         ("bash_events_dir", request.bash_events_dir.clone()),
         ("conversation_worktree_root", request.conversation_worktree_root.clone()),
+        ("webhooks", request.webhooks.as_ref().map(|hooks| serde_json::json!(hooks).to_string())),
         ("web_url", request.web_url.clone()),
         ("allow_cors_origins", list(&request.allow_cors_origins)),
         ("max_concurrent_runs", request.max_concurrent_runs.map(|runs| runs.to_string())),

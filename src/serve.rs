@@ -228,6 +228,7 @@ async fn configure(settings: &Settings, files: Descriptors) -> anyhow::Result<Co
         Mode::Single,
         None,
         outbound.clone(),
+        serving::webhooks(settings)?,
     );
     let gateway = gateway::check(gateway_config)?;
     Ok(Configured { gateway, control: control_config, vault, metrics, outbound })

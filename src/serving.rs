@@ -6,10 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use control::Mode;
+use control::webhooks::Hook;
 use gateway::config::Ui;
 use gateway::ticket::Ticket;
 use outbound::Outbound;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use telemetry::metrics::Metrics;
 use tokio::net::lookup_host;
 use vault::Vault;
@@ -126,6 +127,18 @@ pub fn gateway(
     }
 }
 
+/// They are told with the first session key, as clients show it.
+///
+/// # Errors
+/// Where it cannot be sent.
+pub fn webhooks(settings: &Settings) -> anyhow::Result<Vec<Hook>> {
+    let hooks = settings.webhooks.iter().cloned();
+    let Some(key) = settings.session_api_keys.first() else { return Ok(hooks.collect()) };
+    let with_key = hooks.map(|hook| hook.with_header("X-Session-API-Key", key.expose_secret()));
+    let what = "OH_SESSION_API_KEYS_0 cannot be sent to webhooks: it has letters that no header may have";
+    with_key.collect::<Option<_>>().context(what)
+}
+
 /// In a cluster nobody reaches a port of a sandbox.
 fn editor(settings: &Settings, has_own_worker: bool) -> gateway::config::Editor {
     match &settings.editor {
@@ -145,6 +158,7 @@ pub fn control(
     mode: Mode,
     tenant_budget_usd: Option<f64>,
     outbound: Outbound,
+    webhooks: Vec<Hook>,
 ) -> control::Config {
     control::Config {
         conversations_path,
@@ -155,6 +169,7 @@ pub fn control(
         outbound,
         github_url: control::GITHUB.into(),
         openai: control::OpenAi::default(),
+        webhooks,
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

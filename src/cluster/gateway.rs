@@ -99,7 +99,9 @@ async fn serve(options: &Options, settings: &Settings, cluster: &settings::Clust
     let outbound = Outbound::new(settings.private_addresses.unwrap_or(Private::Refused));
     let budget = cluster.tenant_budget_usd;
     let worktree_root = settings.conversation_worktree_root.clone();
-    let control = serving::control(&config, conversations_path, worktree_root, mode, budget, outbound);
+    let webhooks = serving::webhooks(settings)?;
+    let control =
+        serving::control(&config, conversations_path, worktree_root, mode, budget, outbound, webhooks);
     let config = gateway::check(config)?;
     let connection = super::connect(cluster, "gateway").await?;
     connection.set_up(None).await?;

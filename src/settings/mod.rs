@@ -10,11 +10,13 @@ mod objects;
 mod page;
 mod source;
 mod table;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use control::webhooks::Hook;
 use embedded::Fsync;
 use outbound::Private;
 use secrecy::SecretString;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub init: gateway::config::Init,
     /// Where skills and plugins are.
     pub extensions: ExtensionConfig,
+    /// Who is told of conversations.
+    pub webhooks: Vec<Hook>,
     /// What programs that are started here inherit of the environment.
     pub inherited: child_environment::Rule,
     pub fsync: Fsync,
@@ -113,6 +117,7 @@ impl Settings {
             private_addresses: private_addresses(source)?,
             init: init(source)?,
             extensions: extensions(source)?,
+            webhooks: webhooks::read(source)?,
             inherited: child_environment::Rule::new(&source.list("pass_env")?)
                 .map_err(|error| Invalid::new("pass_env", error.to_string()))?,
             fsync: match source.choice("fsync")? {

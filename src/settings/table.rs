@@ -296,6 +296,24 @@ pub const SECTIONS: &[Section] = &[
                  for all skills of it, or a JSON array of names. At most 8, and none with a secret in its address: workers get it.",
             ),
             setting(
+                "webhooks",
+                Objects(&[
+                    "base_url",
+                    "headers",
+                    "event_buffer_size",
+                    "flush_delay",
+                    "num_retries",
+                    "retry_delay",
+                    "max_queue_size",
+                    "max_batch_bytes",
+                    "max_queue_bytes",
+                ]),
+                "none",
+                "Addresses that are told of conversations and of their events: `OH_WEBHOOKS_0_BASE_URL` and the other fields of each, \
+                 or all as one JSON array. `headers` is a JSON object. They get the first session key. docs/webhooks.md says what \
+                 each field does. At most 16.",
+            ),
+            setting(
                 "enable_vscode",
                 Flag,
                 "true",

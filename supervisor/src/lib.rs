@@ -12,7 +12,6 @@ mod driver;
 pub mod drivers;
 mod failures;
 mod hints;
-mod leader;
 mod memory;
 mod moment;
 mod pool;
@@ -30,9 +29,11 @@ use std::time::Duration;
 
 use futures_util::future;
 use ports::Ports;
+use ports::leader::{Candidate, Timing};
 use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
+use types::buckets::{LEASES, SUPERVISOR_KEY};
 
 pub use credentials::{LIFETIME as CREDENTIALS_LIFETIME, Minter, NoCredentials};
 pub use driver::{Driver, Found, Instance, InstanceState, Launch, StartError};
@@ -40,7 +41,6 @@ pub use room::Limits;
 
 use act::Actor;
 use hints::Hints;
-use leader::{Candidate, Timing};
 use moment::Moment;
 use reconcile::{Reconciler, Rules};
 use view::Demand;
@@ -90,7 +90,9 @@ pub async fn run(
             end_workers(driver.as_ref()).await?;
         }
         Config::Cluster(cluster) => {
-            let candidate = Candidate::new(ports.kv.as_ref(), Timing::default());
+            let record = (LEASES, SUPERVISOR_KEY);
+            let candidate =
+                Candidate::new(ports.kv.as_ref(), record, "scheduling sandboxes", Timing::default());
             // A new leader remembers nothing: what it finds is given time.
             let work = |stop| {
                 let (mut reconciler, ports) = (clustered(&cluster, &ports, driver.clone()), ports.clone());

@@ -45,3 +45,4 @@ mod traces;
 mod tracing;
 #[cfg(feature = "cluster")]
 mod waiting;
+mod webhooks;

@@ -8,6 +8,7 @@ use outbound::Outbound;
 use telemetry::metrics::{Calls, Work};
 
 use crate::placement::Cluster;
+use crate::webhooks::Hook;
 
 /// GitHub itself.
 pub const GITHUB: &str = "https://api.github.com";
@@ -44,6 +45,8 @@ pub struct Config {
     /// Where GitHub is asked for repositories.
     pub github_url: Arc<str>,
     pub openai: OpenAi,
+    /// Who is told of conversations.
+    pub webhooks: Vec<Hook>,
     /// What model calls under way get to finish when the server stops.
     pub drain: Duration,
     pub metrics: Work,

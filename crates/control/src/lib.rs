@@ -33,6 +33,7 @@ mod tasks;
 pub mod tenant_secrets;
 mod unreadable;
 mod watch;
+pub mod webhooks;
 pub mod workspaces;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ pub use tasks::Tasks;
 use tenant_secrets::TenantSecrets;
 pub use unreadable::unreadable_secrets;
 pub use watch::watched;
+use webhooks::Webhooks;
 
 /// Conversations that a tenant has copied at once.
 const COPIES: usize = 8;
@@ -101,7 +103,7 @@ impl Control {
         let (outbound, github_url, work) =
             (config.outbound.clone(), config.github_url.clone(), config.metrics.clone());
         let openai = config.openai.clone();
-        let conversations_path = config.conversations_path.as_path().into();
+        let conversations_path: Arc<Path> = config.conversations_path.as_path().into();
         let shelves = Shelves::new(ports.kv.clone(), vault.clone(), work);
         let secrets = TenantSecrets::on(shelves.clone());
         let records = Records::new(&config, vault.clone(), secrets, index);
@@ -130,7 +132,18 @@ impl Control {
         let (activity, history) = (Activity::default(), Arc::new(History::new(ports.log.clone())));
         let tails = Tails::new(ports, &tasks.tracker, &tasks.drain);
         let commands = Commands::new(tails, workers.clone(), activity.clone());
+        let webhooks = Webhooks::new(webhooks::Inner {
+            hooks: config.webhooks,
+            index: index.clone(),
+            history: history.clone(),
+            log: ports.log.clone(),
+            kv: ports.kv.clone(),
+            outbound: outbound.clone(),
+            conversations_path: conversations_path.clone(),
+            work: config.metrics,
+        });
         let conversations = Conversations::new(conversations::Inner {
+            webhooks: webhooks.clone(),
             index: index.clone(),
             history: history.clone(),
             bus: ports.bus.clone(),
@@ -160,6 +173,12 @@ impl Control {
         }
         tasks.spawn_until_drain(rooms.clone().seal_anew());
         tasks.spawn_until_drain(rooms.clone().sweep());
+        match is_cluster {
+            // A server without hooks does nothing for them.
+            _ if webhooks.is_empty() => {}
+            true => drop(tasks.spawn(webhooks.tell_in_turn(tasks.drain.clone()))),
+            false => drop(tasks.spawn(webhooks.tell(tasks.drain.clone()))),
+        }
         if is_cluster {
             let delivering = conversations.clone().keep_delivering();
             tasks.spawn_vital("delivering first messages", delivering);

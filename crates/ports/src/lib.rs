@@ -15,6 +15,7 @@ mod error;
 mod event_log;
 pub mod feed;
 mod kv;
+pub mod leader;
 pub mod log;
 pub mod retry;
 pub mod rpc;

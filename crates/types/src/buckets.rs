@@ -33,6 +33,12 @@ pub const EXTENSION_PARTS: &str = "EXTENSION_PARTS";
 /// What tenants keep, by tenant: logins with providers, and those under way.
 pub const LOGINS: &str = "LOGINS";
 
+/// How far each webhook was told of each conversation, since when there are webhooks, and which gateway tells them.
+pub const WEBHOOKS: &str = "WEBHOOKS";
+/// What webhooks are still to be told of conversations that were deleted: `<webhook>.<conversation>.<made at>`, and the pieces
+/// of it with a number behind that.
+pub const WEBHOOK_ENDS: &str = "WEBHOOK_ENDS";
+
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
 /// Which secret key gateways have, in [`PROBE`].
@@ -47,7 +53,7 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const PROBE_KEY: &str = "probe";
 
 /// All buckets of the port.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 18] = [
     CONVERSATIONS,
     PROJECTIONS,
     SANDBOXES,
@@ -63,6 +69,8 @@ pub const ALL: [&str; 16] = [
     EXTENSIONS,
     EXTENSION_PARTS,
     LOGINS,
+    WEBHOOKS,
+    WEBHOOK_ENDS,
     PROBE,
 ];
 

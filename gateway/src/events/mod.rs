@@ -1,6 +1,5 @@
 //! A conversation's events over REST, and what clients add to them.
 
-mod nulls;
 mod read;
 mod write;
 

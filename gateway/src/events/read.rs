@@ -4,12 +4,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use readmodel::history::{Filter, Order};
+use readmodel::history::{Filter, Order, write_whole};
 use serde::Deserialize;
-use serde_json::Value;
 use types::Source;
 
-use super::{conversation, nulls};
+use super::conversation;
 use crate::answer::json_bytes;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -142,9 +141,6 @@ pub(super) async fn get_event(
 const MOST_IDS: usize = 100;
 const MOST_BYTES: usize = 64 << 20;
 
-/// What no event of an honest worker has. Read as values it could be many times as large in memory.
-const LARGEST: usize = 2 << 20;
-
 /// Several events in the order asked for; null for those that do not exist. The ids are a list in the body.
 #[utoipa::path(get, path = "/api/conversations/{conversation_id}/events", tag = "Events",
     params(("conversation_id" = Uuid, Path)), request_body = Vec<String>,
@@ -175,14 +171,4 @@ pub(super) async fn batch_get_events(
     }
     out.push(b']');
     Ok(json_bytes(StatusCode::OK, out))
-}
-
-fn write_whole(event: &[u8], out: &mut Vec<u8>) -> ApiResult<()> {
-    if event.len() > LARGEST {
-        out.extend_from_slice(event);
-        return Ok(());
-    }
-    let mut event: Value = serde_json::from_slice(event)?;
-    nulls::fill(&mut event);
-    Ok(serde_json::to_writer(out, &event)?)
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
+use readmodel::index::full_state;
 use serde::Serialize;
 use serde_json::json;
 use types::calls::{DeltaKind, Live};
@@ -31,10 +32,7 @@ impl Protocol {
 
     /// A `full_state` update with this value, which is JSON.
     pub fn snapshot(self, value: &str) -> Utf8Bytes {
-        let (id, now) = (EventId::random(), time::event_now());
-        self.transient(format!(
-            r#"{{"id":"{id}","timestamp":"{now}","source":"environment","key":"full_state","value":{value},"kind":"ConversationStateUpdateEvent"}}"#
-        ))
+        self.transient(full_state(&EventId::random(), value))
     }
 
     /// What tells a client that its frame was no good.

@@ -23,7 +23,7 @@ pub struct InitRequest {
     pub conversations_path: Option<String>,
     pub bash_events_dir: Option<String>,
     pub conversation_worktree_root: Option<String>,
-    /// Taken and not acted on: this server calls nobody.
+    /// Who is told of conversations, as in the setting `OH_WEBHOOKS`.
     pub webhooks: Option<Vec<Value>>,
     pub web_url: Option<String>,
     pub allow_cors_origins: Option<Vec<String>>,

@@ -7,15 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::doubles::KvDouble;
+use ports::leader::{Candidate, Timing};
 use ports::{Error, Expect, Kv, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use types::buckets::LEASES;
+use types::buckets::{LEASES, SUPERVISOR_KEY};
 
 use super::{World, world};
-use crate::leader::{Candidate, Timing};
 
 const TIMING: Timing = Timing { lifetime: Duration::from_millis(600), renewal: Duration::from_millis(100) };
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl World {
                     let _ = news.send(News::Ends(name)).await;
                 }
             };
-            Candidate::new(kv.as_ref(), TIMING).lead(&stop, work).await;
+            Candidate::new(kv.as_ref(), (LEASES, SUPERVISOR_KEY), "testing", TIMING).lead(&stop, work).await;
         });
         Supervisor { shutdown, task }
     }

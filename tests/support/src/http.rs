@@ -1,4 +1,4 @@
-//! The smallest HTTP server that answers JSON requests: what stands in for a model provider.
+//! The smallest HTTP server that answers JSON requests: what stands in for a model provider, or for who is called.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,6 +22,19 @@ where
     H: Fn(Method, String, Value) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
+    serve_whole(port, move |request| {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        handler(method, path, request.into_body())
+    })
+    .await
+}
+
+/// The same, for who looks at the whole request.
+pub async fn serve_whole<H, F>(port: u16, handler: H) -> std::io::Result<SocketAddr>
+where
+    H: Fn(Request<Value>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -39,12 +52,12 @@ where
 
 async fn handle<H, F>(handler: H, request: Request<Incoming>) -> Result<Answer, Infallible>
 where
-    H: Fn(Method, String, Value) -> F,
+    H: Fn(Request<Value>) -> F,
     F: Future<Output = Answer>,
 {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Ok(handler(method, path, serde_json::from_slice(&body).unwrap_or(Value::Null)).await)
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Ok(handler(Request::from_parts(head, serde_json::from_slice(&body).unwrap_or(Value::Null))).await)
 }
 
 /// # Panics

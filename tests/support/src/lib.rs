@@ -13,6 +13,7 @@ pub mod nats;
 pub mod process;
 pub mod proxy;
 pub mod random;
+pub mod receiver;
 pub mod recorded;
 pub mod script;
 pub mod server;

@@ -24,6 +24,8 @@ impl Conversations {
         let mut told = None;
         let forget = async |entry: &ConversationState| {
             told = self.forget(entry).await?;
+            // Nobody writes its log any more.
+            self.0.webhooks.put_aside(entry).await?;
             Ok::<_, Fault>(())
         };
         if !self.0.index.delete(tenant, id, forget).await? {

@@ -36,6 +36,7 @@ use crate::models::Models;
 use crate::placement::{Placement, Workers};
 use crate::records::Records;
 use crate::slots::Slots;
+use crate::webhooks::Webhooks;
 use crate::{Activity, Tasks};
 pub use children::{Child, Isolation};
 pub use create::CreateOutcome;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub records: Records,
     pub models: Models,
     pub vault: Arc<Vault>,
+    pub webhooks: Webhooks,
     pub activity: Activity,
     pub tasks: Tasks,
 }

@@ -8,6 +8,7 @@ mod branch;
 mod cache;
 mod fetch;
 mod moment;
+mod nulls;
 mod offsets;
 mod record;
 mod search;
@@ -23,6 +24,7 @@ use types::Seq;
 pub use branch::Branch;
 pub use fetch::READ_RECORDS;
 pub use moment::Moment;
+pub use nulls::write_whole;
 pub use record::{Shown, shown};
 pub use search::{Filter, Order};
 

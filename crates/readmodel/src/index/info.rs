@@ -8,13 +8,13 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use types::ConversationId;
 use types::agent::document::drop_nulls;
 use types::conversation::{ConversationRecord, LaunchedAgentProfile, Projection, Status, Workspace};
 use types::placement::FailureReason;
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 use types::secrets::SecretSource;
 use types::stats::Stats;
+use types::{ConversationId, EventId};
 
 use super::conversation::{ConversationState, State};
 
@@ -214,6 +214,15 @@ impl ConversationState {
             "hook_config": shown.hook_config,
         })
     }
+}
+
+/// A `full_state` update with this value, which is JSON, as JSON text.
+#[must_use]
+pub fn full_state(id: &EventId, value: &str) -> String {
+    let now = types::time::event_now();
+    format!(
+        r#"{{"id":"{id}","timestamp":"{now}","source":"environment","key":"full_state","value":{value},"kind":"ConversationStateUpdateEvent"}}"#
+    )
 }
 
 /// Where a conversation's own folder is said to be.

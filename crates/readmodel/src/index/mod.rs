@@ -72,7 +72,9 @@ pub use conversation::ConversationState;
 pub use cursor::Cursor;
 use directory::Directory;
 pub use directory::Sort;
-pub use info::{ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, persistence_dir};
+pub use info::{
+    ConversationInfo, RuntimeError, RuntimeInfo, RuntimeStatus, View, full_state, persistence_dir,
+};
 pub use news::News;
 pub use records::Created;
 

@@ -1,4 +1,4 @@
-//! Which conversations of a tenant have changed since somebody looked, for those who follow all of them.
+//! Which conversations have changed since somebody looked, for those who follow all of a tenant, or all there are.
 //!
 //! A conversation that changes again before it is looked at is there once: who is slow finds less to look at, and misses
 //! nothing, for what he finds is as it is then. So nothing here grows but with the conversations themselves.
@@ -19,7 +19,8 @@ const MOST: usize = 1 << 17;
 /// Of one follower. Dropped, it is not told of anything any more.
 pub struct News {
     index: Index,
-    tenant: TenantId,
+    /// `None`: of all of them.
+    tenant: Option<TenantId>,
     heard: Arc<Heard>,
 }
 
@@ -37,17 +38,27 @@ struct Changed {
     is_full: bool,
 }
 
-/// Who is told, by tenant.
+/// Who is told, by tenant; below `None` those who are told of all.
 #[derive(Default)]
-pub(super) struct Followers(HashMap<TenantId, Vec<Arc<Heard>>>);
+pub(super) struct Followers(HashMap<Option<TenantId>, Vec<Arc<Heard>>>);
 
 impl Index {
     /// Tells of conversations of `tenant` that change, come or go from now on.
     #[must_use]
     pub fn news(&self, tenant: &TenantId) -> News {
+        self.news_below(Some(tenant.clone()))
+    }
+
+    /// The same of conversations of all tenants.
+    #[must_use]
+    pub fn news_of_all(&self) -> News {
+        self.news_below(None)
+    }
+
+    fn news_below(&self, tenant: Option<TenantId>) -> News {
         let heard = Arc::new(Heard::default());
         self.directory_mut().followers.0.entry(tenant.clone()).or_default().push(heard.clone());
-        News { index: self.clone(), tenant: tenant.clone(), heard }
+        News { index: self.clone(), tenant, heard }
     }
 }
 
@@ -77,7 +88,11 @@ impl Drop for News {
 
 impl Followers {
     pub(super) fn tell(&self, tenant: &TenantId, id: ConversationId) {
-        self.0.get(tenant).into_iter().flatten().for_each(|heard| heard.add(id));
+        if self.0.is_empty() {
+            return;
+        }
+        let followers = [Some(tenant.clone()), None];
+        followers.iter().filter_map(|below| self.0.get(below)).flatten().for_each(|heard| heard.add(id));
     }
 }
 

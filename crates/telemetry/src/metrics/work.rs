@@ -22,6 +22,7 @@ pub struct Work {
     runs: Gauge,
     waiting_calls: Gauge,
     unopened_secrets: Counter,
+    webhook_calls: Family<Kind, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +40,7 @@ impl Work {
             runs: Gauge::default(),
             waiting_calls: Gauge::default(),
             unopened_secrets: Counter::default(),
+            webhook_calls: Family::default(),
         };
         registry.register("appends", "Records appended to logs", new.appends.clone());
         registry.register("steps", "Answers of models", new.steps.clone());
@@ -53,6 +55,7 @@ impl Work {
         );
         let unopened = new.unopened_secrets.clone();
         registry.register("unopened_secrets", "Stored secrets that no known key has opened", unopened);
+        registry.register("webhook_calls", "Calls of webhooks", new.webhook_calls.clone());
         new
     }
 
@@ -79,6 +82,12 @@ impl Work {
     /// A stored secret was sealed with a key that is not known.
     pub fn secret_unopened(&self) {
         self.unopened_secrets.inc();
+    }
+
+    /// A webhook was called.
+    pub fn hook_called(&self, is_delivered: bool) {
+        let kind = if is_delivered { "delivered" } else { "failed" };
+        self.webhook_calls.get_or_create(&Kind { kind }).inc();
     }
 
     /// A run that is under way until this is dropped.

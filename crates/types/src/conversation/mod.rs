@@ -209,9 +209,15 @@ pub struct Projection {
     /// Those of [`announced::KEYS`] that state updates announced.
     #[serde(default)]
     pub other: Map<String, Value>,
+    /// The last record with which the conversation was paused, interrupted, or given other tags: of that webhooks are told.
+    #[serde(default)]
+    pub noted: Seq,
 }
 
 const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
+
+/// Kinds of events that say of a conversation what webhooks are told.
+const NOTED: [&str; 2] = ["PauseEvent", "InterruptEvent"];
 
 /// The keys of state updates with a field of their own.
 const FOLDED: [&str; 6] =
@@ -231,6 +237,9 @@ impl Projection {
     pub fn apply<E: Deref<Target = RawValue>>(&mut self, seq: Seq, record: &LogRecord<E>) {
         self.fold(seq, record, |projection, event| {
             let Ok(head) = Head::of(event.get()) else { return };
+            if NOTED.contains(&head.kind.as_ref()) {
+                projection.noted = seq;
+            }
             if head.kind != STATE_UPDATE {
                 return projection.grow(&head.id, &head.timestamp);
             }
@@ -246,6 +255,10 @@ impl Projection {
             EventBody::ConversationStateUpdateEvent(StateUpdate { key, value }) => {
                 let value = || announced::bounded(value.as_ref().unwrap_or(&Value::Null)).cloned();
                 projection.update(&event.timestamp, Some(key), value);
+            }
+            EventBody::PauseEvent(_) | EventBody::InterruptEvent(_) => {
+                projection.noted = seq;
+                projection.grow(&event.id.0, &event.timestamp);
             }
             _ => projection.grow(&event.id.0, &event.timestamp),
         });
@@ -318,7 +331,10 @@ impl Projection {
             }
             "confirmation_policy" => self.confirmation_policy = read(value),
             "security_analyzer" => self.security_analyzer = Some(read(value)),
-            "tags" => self.tags = read(value),
+            "tags" => {
+                self.tags = read(value);
+                self.noted = self.seq;
+            }
             "goal" => self.goal = read(value),
             key => {
                 self.other.insert(key.to_owned(), value);

@@ -212,3 +212,19 @@ fn a_replayed_record_changes_nothing() {
     assert_eq!((once.status, once.events), (Status::Running, 2));
     assert_eq!((once.leaf_event_id.as_deref(), once.touched.as_deref()), (Some("m"), Some("t1")));
 }
+
+#[test]
+fn pauses_interruptions_and_tags_are_noted_and_nothing_else() {
+    let mut projection = Projection::default();
+    let mut noted = |seq: u64, record: LogRecord| {
+        projection.apply(Seq(seq), &record);
+        projection.noted.0
+    };
+    let kind = |kind: &str| event(0, json!({"id": "e", "timestamp": "t", "kind": kind}));
+    assert_eq!(noted(1, kind("MessageEvent")), 0);
+    assert_eq!(noted(2, kind("PauseEvent")), 2);
+    assert_eq!(noted(3, update(0, "execution_status", &json!("paused"))), 2);
+    assert_eq!(noted(4, update(0, "tags", &json!({"a": "b"}))), 4);
+    assert_eq!(noted(5, kind("InterruptEvent")), 5);
+    assert_eq!(noted(6, LogRecord::Control(Control::RunEnded {})), 5);
+}

@@ -75,6 +75,7 @@ pub fn config() -> Config {
         outbound: Outbound::default(),
         github_url: control::GITHUB.into(),
         openai: control::OpenAi { login_url: NOBODY.into(), models_url: NOBODY.into() },
+        webhooks: Vec::new(),
         drain: gateway.limits.drain,
         metrics: gateway.metrics.work.clone(),
         calls: gateway.metrics.calls.clone(),

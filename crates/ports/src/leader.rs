@@ -1,4 +1,4 @@
-//! Of several supervisors one schedules: the one that holds `LEASES/_supervisor`.
+//! Of several processes one does what is to be done once: the one that holds a record of a bucket.
 //!
 //! The holder renews the record by compare-and-set; another takes it when it is gone, or has not changed for
 //! a lifetime on the other's own clock. A holder that cannot renew stops before anybody may take over. This
@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{Bucket, Expect, Kv, Result, Value, Versioned};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use types::buckets::{LEASES, SUPERVISOR_KEY};
+
+use crate::{Bucket, Expect, Kv, Result, Value, Versioned};
 
 /// In the time of a renewal.
 const TRIES: u32 = 5;
@@ -30,6 +30,9 @@ impl Default for Timing {
 
 pub struct Candidate<'a> {
     leases: Bucket<'a, Name>,
+    key: &'a str,
+    /// What it does when it has its turn, for the log.
+    what: &'static str,
     /// Different for every process.
     name: Name,
     timing: Timing,
@@ -50,9 +53,16 @@ impl Value for Name {
 }
 
 impl<'a> Candidate<'a> {
-    pub fn new(kv: &'a dyn Kv, timing: Timing) -> Self {
+    /// For the record `key` of `bucket`.
+    #[must_use]
+    pub fn new(
+        kv: &'a dyn Kv,
+        (bucket, key): (&'a str, &'a str),
+        what: &'static str,
+        timing: Timing,
+    ) -> Self {
         let name = Name(uuid::Uuid::new_v4().simple().to_string().into());
-        Self { leases: Bucket::new(kv, LEASES), name, timing }
+        Self { leases: Bucket::new(kv, bucket), key, what, name, timing }
     }
 
     /// Does `work` whenever this is the leader, until `shutdown`. The token `work` is given is cancelled
@@ -62,14 +72,14 @@ impl<'a> Candidate<'a> {
         W: Future<Output = ()>,
     {
         while let Some(revision) = self.wait_for_turn(shutdown).await {
-            tracing::info!("this supervisor schedules from now on");
+            tracing::info!(what = self.what, "this process has the turn from now on");
             let stop = shutdown.child_token();
             let (revision, ()) = tokio::join!(self.hold(revision, &stop), work(stop.clone()));
             if let Some(revision) = revision {
                 // Otherwise it runs out by itself.
-                let _ = self.leases.remove(SUPERVISOR_KEY, Expect::Revision(revision)).await;
+                let _ = self.leases.remove(self.key, Expect::Revision(revision)).await;
             }
-            tracing::info!("this supervisor schedules no longer");
+            tracing::info!(what = self.what, "this process has the turn no longer");
         }
     }
 
@@ -86,7 +96,7 @@ impl<'a> Candidate<'a> {
                 Err(error) => {
                     // Nobody can renew while the store is away.
                     seen = None;
-                    tracing::warn!(%error, "cannot find out who schedules");
+                    tracing::warn!(what = self.what, %error, "cannot find out who has the turn");
                 }
             }
             tokio::select! {
@@ -97,7 +107,7 @@ impl<'a> Candidate<'a> {
     }
 
     async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
-        let expect = match self.leases.get(SUPERVISOR_KEY).await? {
+        let expect = match self.leases.get(self.key).await? {
             None => Expect::Absent,
             Some(Versioned { revision, .. }) => match *seen {
                 Some((last, since)) if last == revision => {
@@ -112,7 +122,7 @@ impl<'a> Candidate<'a> {
                 }
             },
         };
-        self.leases.put(SUPERVISOR_KEY, &self.name, expect).await
+        self.leases.put(self.key, &self.name, expect).await
     }
 
     /// Renews until `stop`, answering the last revision; or cancels `stop` when that fails for too long.
@@ -130,15 +140,15 @@ impl<'a> Candidate<'a> {
             match timeout(left, self.renew(revision)).await {
                 Ok(Ok(Some(next))) => (revision, renewed, pause) = (next, asked, self.timing.renewal),
                 Ok(Ok(None)) => {
-                    tracing::warn!("another supervisor has taken over");
+                    tracing::warn!(what = self.what, "another process has taken over");
                     break;
                 }
                 Ok(Err(error)) if renewed.elapsed() < patience => {
-                    tracing::warn!(%error, "cannot renew the supervisor's lease yet");
+                    tracing::warn!(what = self.what, %error, "cannot renew the lease yet");
                     pause = self.timing.renewal / TRIES;
                 }
                 Ok(Err(_)) | Err(_) => {
-                    tracing::warn!("cannot renew the supervisor's lease in time");
+                    tracing::warn!(what = self.what, "cannot renew the lease in time");
                     break;
                 }
             }
@@ -155,7 +165,7 @@ impl<'a> Candidate<'a> {
             is_own = holder.as_ref() == Some(&self.name);
             is_own
         };
-        let stored = self.leases.change_from(Some(believed), SUPERVISOR_KEY, write).await?;
+        let stored = self.leases.change_from(Some(believed), self.key, write).await?;
         Ok(stored.filter(|_| is_own).map(|stored| stored.revision))
     }
 }

@@ -1,0 +1,187 @@
+//! Cursors, batches and ends on a real store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ports::{Expect, Ports};
+use readmodel::history::History;
+use readmodel::index::{ConversationState, Created, Index};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
+use types::log::LogRecord;
+use types::{ConversationId, Seq};
+
+use super::batch::{self, Bounds};
+use super::cursor::{Cursors, Told, key};
+use super::ending::Endings;
+use super::hook::{Hook, HookId};
+
+struct World {
+    ports: Ports,
+    index: Index,
+    hook: Hook,
+    _store: embedded::Guard,
+    _folder: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let options = embedded::Options::within(folder.path(), embedded::Fsync::Interval);
+    let (ports, store) = embedded::open(options).await.unwrap();
+    let index = Index::start(&ports, &TaskTracker::new(), &CancellationToken::new()).await.unwrap();
+    World { ports, index, hook: Hook::at("http://h").unwrap(), _store: store, _folder: folder }
+}
+
+fn event(n: u64, text: &str, at: &str) -> Bytes {
+    let event = json!({"id": format!("e{n}"), "timestamp": at, "kind": "MessageEvent", "source": "user", "text": text});
+    LogRecord::event(n, &event).unwrap().encode().unwrap().into()
+}
+
+impl World {
+    async fn conversation(&self, created_at: &str) -> Arc<ConversationState> {
+        let record = json!({"id": ConversationId::random(), "sandbox": "default", "created_at": created_at,
+            "title": null, "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "agent": {}, "max_iterations": 1,
+            "stuck_detection": true, "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null});
+        match self.index.create(&serde_json::from_value(record).unwrap()).await.unwrap() {
+            Created::New(entry) | Created::Existing(entry) => entry,
+        }
+    }
+
+    async fn append(&self, entry: &Arc<ConversationState>, records: Vec<Bytes>) {
+        let tail = self.ports.log.tail(&entry.log).await.unwrap();
+        self.ports.log.append(&entry.log, tail, records).await.unwrap();
+        self.index.catch_up(entry).await.unwrap();
+    }
+
+    async fn cursors(&self) -> Cursors {
+        let history = Arc::new(History::new(self.ports.log.clone()));
+        Cursors::open(self.ports.kv.clone(), self.ports.log.clone(), history, self.id()).await.unwrap()
+    }
+
+    fn id(&self) -> HookId {
+        self.hook.id(0)
+    }
+
+    fn endings(&self) -> Endings {
+        Endings { kv: self.ports.kv.clone(), hook: self.id() }
+    }
+
+    async fn batch(&self, entry: &ConversationState, at: Seq, events: usize, bytes: usize) -> batch::Batch {
+        batch::next(&*self.ports.log, &entry.log, (at, 0), Bounds { events, bytes }, None).await.unwrap()
+    }
+}
+
+const LATER: &str = "2999-01-01T00:00:00.000000Z";
+const EARLIER: &str = "2020-01-01T00:00:00.000000Z";
+
+fn ids(body: &[u8]) -> Vec<String> {
+    let events: Vec<Value> = serde_json::from_slice(body).unwrap();
+    events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_cursor_moves_on_and_never_back_whoever_moves_it_late() {
+    let world = world().await;
+    let entry = world.conversation(LATER).await;
+    let cursors = world.cursors().await;
+    let known = cursors.known(&entry).await.unwrap();
+    let to = async |at: u64| {
+        let moved = cursors.change(&entry, &known, |cursor| cursor.deliver(Seq(at), at));
+        moved.await.unwrap().unwrap().cursor.at
+    };
+    assert_eq!(to(5).await, Seq(5));
+    assert_eq!(to(9).await, Seq(9), "who believed that there was none sees what is stored");
+    assert_eq!(to(7).await, Seq(9), "a gateway that has lost its turn takes nothing back");
+    let stored = cursors.known(&entry).await.unwrap();
+    assert_eq!((stored.cursor.at, stored.cursor.events), (Seq(9), 9));
+    cursors.change(&entry, &known, |cursor| cursor.tell(&Told::of(&entry))).await.unwrap();
+    assert_eq!(cursors.known(&entry).await.unwrap().cursor.at, Seq(9), "nor what the other lane has told");
+}
+
+#[tokio::test]
+async fn a_cursor_that_has_gone_with_its_conversation_is_not_made_anew() {
+    let world = world().await;
+    let entry = world.conversation(LATER).await;
+    let cursors = world.cursors().await;
+    let known = cursors.known(&entry).await.unwrap();
+    let stored = cursors.change(&entry, &known, |cursor| cursor.at = Seq(1)).await.unwrap().unwrap();
+    world.ports.kv.delete(WEBHOOKS, &key(&world.id(), &entry), Expect::Anything).await.unwrap();
+    assert!(cursors.change(&entry, &stored, |cursor| cursor.at = Seq(2)).await.unwrap().is_none());
+    assert_eq!(world.ports.kv.get(WEBHOOKS, &key(&world.id(), &entry)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_an_older_conversation_what_came_since_the_hook_is_told() {
+    let world = world().await;
+    let older = world.conversation(EARLIER).await;
+    let resting = world.conversation(EARLIER).await;
+    world
+        .append(
+            &older,
+            vec![event(0, "before", "2020-01-01T00:00:00"), event(1, "after", "2999-01-01T00:00:00")],
+        )
+        .await;
+    world.append(&resting, vec![event(0, "before", "2020-01-01T00:00:00")]).await;
+    let cursors = world.cursors().await;
+    assert!(cursors.may_be_new(&older) && !cursors.may_be_new(&resting));
+    let known = cursors.known(&older).await.unwrap().cursor;
+    assert_eq!((known.events, known.unsent(&older), known.is_untold(&older)), (1, 1, true));
+    let batch = world.batch(&older, known.at, 5, 1_000).await;
+    assert_eq!(ids(&batch.body), ["e1"]);
+    assert_eq!(cursors.known(&resting).await.unwrap().cursor.unsent(&resting), 0);
+    let newer = world.conversation(LATER).await;
+    assert_eq!(cursors.known(&newer).await.unwrap().cursor.at, Seq::ZERO);
+}
+
+#[tokio::test]
+async fn a_batch_has_so_many_events_and_bytes_and_at_least_one() {
+    let world = world().await;
+    let entry = world.conversation(LATER).await;
+    let control = Bytes::from_static(br#"{"control":{"type":"run_ended"}}"#);
+    let large = "x".repeat(5_000);
+    let mut records: Vec<Bytes> = (0..4).map(|n| event(n, "small", "2999-01-01T00:00:00")).collect();
+    records.insert(2, control);
+    records.push(event(4, &large, "2999-01-01T00:00:00"));
+    world.append(&entry, records).await;
+    let first = world.batch(&entry, Seq::ZERO, 3, 1 << 20).await;
+    assert_eq!((ids(&first.body), first.events), (vec!["e0".into(), "e1".into(), "e2".into()], 3));
+    let second = world.batch(&entry, first.at, 3, 1_000).await;
+    assert_eq!(ids(&second.body), ["e3"]);
+    let third = world.batch(&entry, second.at, 3, 1_000).await;
+    assert_eq!((ids(&third.body), third.events), (vec!["e4".into()], 5), "larger than the bound, and alone");
+    let none = world.batch(&entry, third.at, 3, 1_000).await;
+    assert_eq!((none.count, none.at), (0, third.at));
+}
+
+#[tokio::test]
+async fn what_is_put_aside_of_a_deleted_conversation_is_bounded_and_goes_with_its_end() {
+    let mut world = world().await;
+    (world.hook.event_buffer_size, world.hook.max_queue_size) = (2, 5);
+    let entry = world.conversation(LATER).await;
+    world.append(&entry, (0..9).map(|n| event(n, "small", "2999-01-01T00:00:00")).collect()).await;
+    let (cursors, endings) = (world.cursors().await, world.endings());
+    // Twice: the first deletion was cut off.
+    for _ in 0..2 {
+        endings.put(&world.hook, &cursors, &*world.ports.log, &entry, Path::new("/c")).await.unwrap();
+    }
+    let key = key(&world.id(), &entry);
+    let ending = endings.get(&key).await.unwrap().unwrap();
+    assert!(ending.is_of(&entry.created_at()) && !ending.is_of("another"));
+    assert_eq!(
+        (&ending.info["execution_status"], &ending.info["id"]),
+        (&json!("deleting"), &json!(entry.id))
+    );
+    let mut told = Vec::new();
+    for number in ending.pieces() {
+        told.extend(ids(&endings.piece(&key, number).await.unwrap().unwrap()));
+    }
+    assert_eq!(told, ["e0", "e1", "e2", "e3"]);
+    let stored = world.ports.kv.list(WEBHOOK_ENDS).await.unwrap();
+    let records: Vec<_> = stored.iter().filter_map(|(key, _)| endings.conversation(key)).collect();
+    assert_eq!((stored.len(), records), (3, vec![entry.id]));
+    endings.remove(&key, &ending, true).await.unwrap();
+    assert!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().is_empty());
+}
