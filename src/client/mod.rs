@@ -80,10 +80,14 @@ fn to_its_end<F: Future<Output = anyhow::Result<ExitCode>>>(
     let ended = runtime.block_on(work(told));
     // A thread may wait for a file, or for what somebody types, for ever.
     runtime.shutdown_timeout(LEFTOVERS);
-    match ended {
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_unread) => Ok(ExitCode::FAILURE),
-        ended => ended,
-    }
+    ended.or_else(|error| {
+        if error.downcast_ref::<io::Error>().is_some_and(is_unread) {
+            return Ok(ExitCode::FAILURE);
+        }
+        // A server's own words may be in it.
+        let words = plain::block(&format!("{error:#}"));
+        Err(if error.is::<Usage>() { Usage(words).into() } else { anyhow::Error::msg(words) })
+    })
 }
 
 /// Nobody reads what is written, as after `| head`: there is nobody to tell, either.

@@ -28,7 +28,7 @@ pub fn manual(mut command: Command) -> anyhow::Result<ExitCode> {
     manual.render(&mut page)?;
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
         let name = format!("manyhands {}", subcommand.get_name());
-        let manual = clap_mangen::Man::new(subcommand.clone().display_name(name.clone()));
+        let manual = clap_mangen::Man::new(subcommand.clone());
         writeln!(page, ".SH {}", name.to_uppercase())?;
         manual.render_description_section(&mut page)?;
         manual.render_options_section(&mut page)?;

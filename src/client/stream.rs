@@ -23,7 +23,7 @@ const UNAUTHORIZED: u16 = 4001;
 const NOT_FOUND: u16 = 4004;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// The first event.
     Start,
     /// What happens from now on.
@@ -63,10 +63,10 @@ struct Loss {
 impl Stream {
     /// # Errors
     /// Where the socket cannot be opened.
-    pub async fn open(api: &Api, conversation: &str, from: From) -> Result<Self, Error> {
-        let told = match from {
-            From::Start => Some(-1),
-            From::Now => None,
+    pub async fn open(api: &Api, conversation: &str, since: Since) -> Result<Self, Error> {
+        let told = match since {
+            Since::Start => Some(-1),
+            Since::Now => None,
         };
         let path = format!("/sockets/session/{conversation}");
         let socket = Some(connect(api, &path, told).await?);

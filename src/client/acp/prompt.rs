@@ -12,7 +12,7 @@ use crate::client::pending::Pending;
 use crate::client::progress::{Progress, Step};
 use crate::client::seen::Seen;
 use crate::client::start::start;
-use crate::client::stream::{From, Stream};
+use crate::client::stream::{Since, Stream};
 use crate::client::values::text;
 
 const ALLOW: &str = "allow";
@@ -39,7 +39,7 @@ impl Prompt {
 
     /// The answer to `session/prompt`.
     pub async fn run(self, content: Value) -> Result<Value, Refusal> {
-        let stream = Stream::open(&self.api, &self.session, From::Now).await;
+        let stream = Stream::open(&self.api, &self.session, Since::Now).await;
         let stream = stream.map_err(|error| refusal(&error))?;
         let mut progress = Progress::new(&self.api, &self.session, stream);
         let started = start(&self.api, &self.session, Some(content)).await;

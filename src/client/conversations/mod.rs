@@ -13,7 +13,7 @@ use super::resolve::resolve;
 use super::seen::Seen;
 use super::start::start;
 use super::stops::Stops;
-use super::stream::{From, Heard, Stream};
+use super::stream::{Heard, Since, Stream};
 use super::told::{Manner, Screen, Shows, notice};
 use super::values::list as items;
 use list::Status;
@@ -132,7 +132,7 @@ async fn show(api: &Api, shown: &Shown, json: bool) -> anyhow::Result<()> {
 async fn follow(api: &Api, shown: &Shown, json: bool) -> anyhow::Result<()> {
     let id = resolve(api, &shown.id).await?;
     let (mut screen, mut stops) = (shown.screen(json), Stops::listen()?);
-    let mut stream = Stream::open(api, &id, From::Start).await?;
+    let mut stream = Stream::open(api, &id, Since::Start).await?;
     loop {
         let heard = tokio::select! {
             heard = stream.next() => heard?,

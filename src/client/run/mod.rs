@@ -22,7 +22,7 @@ use super::progress::{Progress, Rest, Step};
 use super::seen::Seen;
 use super::start::start;
 use super::stops::Stops;
-use super::stream::{From, Stream};
+use super::stream::{Since, Stream};
 use super::told::{Manner, Screen, Shows, notice};
 use super::values::list;
 use super::{Told, Usage};
@@ -133,8 +133,8 @@ async fn open(
     task: Option<&str>,
 ) -> anyhow::Result<Opened> {
     let begun = begin::conversation(options, connected, model, task).await?;
-    let from = if options.go_on.is_some() { From::Now } else { From::Start };
-    let stream = Stream::open(&connected.api, &begun.id, from).await?;
+    let since = if options.go_on.is_some() { Since::Now } else { Since::Start };
+    let stream = Stream::open(&connected.api, &begun.id, since).await?;
     Ok(Opened { begun, stream })
 }
 

@@ -174,7 +174,7 @@ impl<W: Write> Transcript<W> {
             return lines;
         }
         let note = self.paint.dim(&format!("… {more} more lines (--full shows them)"));
-        lines.splice(HEAD..HEAD + more, [note]);
+        drop(lines.splice(HEAD..HEAD + more, [note]));
         lines
     }
 }

@@ -114,10 +114,12 @@ async fn an_edit_is_shown_as_what_it_changes() {
 /// Also for the superuser, who may read it.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_find_no_key_of_the_model_in_any_environment() {
-    let look = "env; cat /proc/$PPID/environ /proc/$PPID/cmdline | tr '\\0' '\\n'; cat /proc/self/fd/* < /dev/null 2>/dev/null; true";
+    let look = "env; for file in /proc/$PPID/environ /proc/$PPID/cmdline $(find /proc/$$/fd -lname '*memfd*'); do \
+        tr '\\0' '\\n' < $file; done; echo looked";
     let user = User::with(vec![Turn::terminal("call_1", look), Turn::text("Nothing.")]).await;
     let ended = user.runs(&["run", "--full", "Look. [[task]]"]).await.with(0);
-    assert!(ended.out.contains("manyhands"), "the parent is the server: {}", ended.out);
+    assert!(ended.out.contains("manyhands\nrun\n"), "the parent is the server: {}", ended.out);
+    assert!(ended.out.contains("\nlooked\n"), "{}", ended.out);
     assert!(!ended.out.contains(KEY), "{}", ended.out);
 }
 
