@@ -16,6 +16,7 @@ mod fork;
 mod goal;
 mod in_hand;
 mod left_trees;
+mod mark;
 mod marketplaces;
 mod secrets;
 mod waiting;
