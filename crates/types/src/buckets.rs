@@ -32,6 +32,9 @@ pub const EXTENSIONS: &str = "EXTENSIONS";
 pub const EXTENSION_PARTS: &str = "EXTENSION_PARTS";
 /// What tenants keep, by tenant: logins with providers, and those under way.
 pub const LOGINS: &str = "LOGINS";
+/// Places of working trees ([`crate::worktree::Place`]) that are still to be removed, as their conversations are deleted: by
+/// sandbox. Written by gateways.
+pub const LEFT_TREES: &str = "LEFT_TREES";
 
 /// What gateways write and read to see whether the store works.
 pub const PROBE: &str = "PROBE";
@@ -45,7 +48,7 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const PROBE_KEY: &str = "probe";
 
 /// All buckets of the port.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     CONVERSATIONS,
     PROJECTIONS,
     SANDBOXES,
@@ -61,6 +64,7 @@ pub const ALL: [&str; 16] = [
     EXTENSIONS,
     EXTENSION_PARTS,
     LOGINS,
+    LEFT_TREES,
     PROBE,
 ];
 
@@ -71,6 +75,8 @@ pub fn lifetime(bucket: &str) -> Option<Duration> {
     match bucket {
         LEASES => Some(Duration::from_secs(15)),
         IDEMPOTENCY => Some(Duration::from_secs(24 * 3_600)),
+        // Of a sandbox that is gone nobody asks.
+        LEFT_TREES => Some(Duration::from_secs(90 * 24 * 3_600)),
         _ => None,
     }
 }

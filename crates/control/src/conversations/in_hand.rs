@@ -1,7 +1,8 @@
-//! Ids of conversations that are being made or copied to in this process at this moment, or of which the last is removed: by
-//! one at a time.
+//! What is in hand in this process at this moment, by one at a time: ids of conversations that are being made or copied to, or of
+//! which the last is removed; sandboxes that are swept.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +14,22 @@ use types::ConversationId;
 /// What is waited for whoever has an id.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
-pub struct InHand(Mutex<HashMap<ConversationId, Arc<Lock<()>>>>);
+pub struct InHand<K = ConversationId>(Mutex<HashMap<K, Arc<Lock<()>>>>);
 
-/// The only one to make this conversation, or to remove what is left of it, as long as it is there. Nobody waits for another one meanwhile.
+impl<K> Default for InHand<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// The only one who has it, as long as this is there. Nobody waits for another one meanwhile.
 pub(super) struct Turn {
     _held: OwnedMutexGuard<()>,
 }
 
-impl InHand {
+impl<K: Eq + Hash> InHand<K> {
     /// `None`: somebody else has it.
-    pub(super) fn take(&self, id: ConversationId) -> Option<Turn> {
+    pub(super) fn take(&self, id: K) -> Option<Turn> {
         self.of(id).try_lock_owned().ok().map(|held| Turn { _held: held })
     }
 
@@ -31,12 +37,12 @@ impl InHand {
     ///
     /// # Errors
     /// `Unavailable`: that takes long.
-    pub(super) async fn wait(&self, id: ConversationId) -> Result<Turn, Fault> {
+    pub(super) async fn wait(&self, id: K) -> Result<Turn, Fault> {
         let held = tokio::time::timeout(PATIENCE, self.of(id).lock_owned()).await;
         held.map(|held| Turn { _held: held }).map_err(|_| being_made())
     }
 
-    fn of(&self, id: ConversationId) -> Arc<Lock<()>> {
+    fn of(&self, id: K) -> Arc<Lock<()>> {
         let mut all = self.0.lock();
         all.retain(|_, lock| Arc::strong_count(lock) > 1);
         all.entry(id).or_default().clone()
@@ -56,7 +62,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time_has_a_conversation_and_who_waits_has_it_next() {
-        let (in_hand, id) = (InHand::default(), ConversationId::random());
+        let (in_hand, id) = (InHand::<ConversationId>::default(), ConversationId::random());
         let turn = in_hand.take(id);
         assert!(turn.is_some() && in_hand.take(id).is_none() && in_hand.take(id).is_none());
         assert!(in_hand.take(ConversationId::random()).is_some(), "another one is nobody's");
@@ -67,7 +73,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_conversation_has_it_next_and_does_not_wait_for_ever() {
-        let (in_hand, id) = (InHand::default(), ConversationId::random());
+        let (in_hand, id) = (InHand::<ConversationId>::default(), ConversationId::random());
         let first = in_hand.wait(id).await.unwrap();
         let mut second = Box::pin(in_hand.wait(id));
         assert!(second.as_mut().now_or_never().is_none());
