@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use control::Tasks;
 use control::placement::{Cluster as Placing, Placement, of_cluster};
+use control::storage::Books;
 use ports::Ports;
 use tokio_util::sync::CancellationToken;
 use types::conversation::ConversationRecord;
@@ -22,6 +23,7 @@ const LEAVING: Duration = Duration::from_secs(10);
 pub struct Member {
     placement: Arc<dyn Placement>,
     connection: nats::Connection,
+    books: Arc<Books>,
     tasks: Tasks,
 }
 
@@ -32,13 +34,15 @@ pub async fn join(settings: &mut Settings, cluster: Cluster) -> anyhow::Result<(
     let vault = Arc::new(serving::vault(&secret_key(settings)?, settings));
     let connection = super::connect(&cluster, "gateway").await?;
     connection.set_up(None).await?;
-    let ports = connection.control().await?;
+    let books = Books::new(connection.control().await?.kv, cluster.sandbox_storage, |_| ());
+    // What is brought into a sandbox counts as what its worker stores.
+    let ports = connection.control_at_cost(books.clone()).await?;
     let placing =
         Placing { policy: cluster.policy, root: cluster.workspaces_root, patience: cluster.start_patience };
     let tasks = Tasks::until(CancellationToken::new());
     let placement = of_cluster(placing, &ports, &tasks).await;
     let placement = placement.context("the stored conversations cannot be read")?;
-    Ok((Member { placement, connection, tasks }, ports, vault))
+    Ok((Member { placement, connection, books, tasks }, ports, vault))
 }
 
 impl Member {
@@ -67,6 +71,7 @@ impl Member {
         self.tasks.tracker.close();
         // What does not end by itself is nothing that was moved.
         let _ = tokio::time::timeout(LEAVING, self.tasks.tracker.wait()).await;
+        self.books.tell_all().await;
         self.connection.drain().await;
     }
 }

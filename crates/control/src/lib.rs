@@ -152,6 +152,7 @@ impl Control {
             worktree_root,
             in_hand: InHand::default(),
             apart: InHand::default(),
+            sweeps: InHand::default(),
             copies: Slots::new(COPIES),
             workers: workers.clone(),
             records,

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Error, EventLog, Extent, Parcel, Record, Result, Stored};
 use tokio::sync::oneshot;
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq, subjects};
+use types::{BashScope, LogId, SandboxId, Seq, subjects};
 
 use crate::blocking::{blocking, failed};
 use crate::bus::LocalBus;
 use crate::disk::Disk;
 use crate::journal::{Journal, MAX_BYTES, Stage, Transaction};
-use crate::place::{LOG_FILE, Place};
+use crate::place::Place;
 
 /// Logs as files with a record a line.
 pub struct FileLog {
@@ -73,12 +73,6 @@ impl EventLog for FileLog {
         let (disk, folder) = (self.disk.clone(), Place::bash_logs(sandbox));
         let names = blocking(move || disk.logs_in(&folder)).await?;
         Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.bash_scope()).collect())
-    }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        let (disk, folder) = (self.disk.clone(), Place::conversation_logs(sandbox));
-        let names = blocking(move || disk.folders_in(&folder, LOG_FILE)).await?;
-        Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.conversation_id()).collect())
     }
 }
 

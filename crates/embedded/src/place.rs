@@ -23,7 +23,7 @@ pub struct Place {
 const OWN: char = '%';
 const ESCAPED_DOT: &str = "%2E";
 /// The log in the folder of a conversation.
-pub const LOG_FILE: &str = "events.jsonl";
+const LOG_FILE: &str = "events.jsonl";
 
 impl Place {
     /// The file of a log. Logs of sandboxes other than the shared one are kept apart in a folder `@<sandbox>`.
@@ -41,11 +41,6 @@ impl Place {
     /// The folder that the bash logs of a sandbox are in.
     pub fn bash_logs(sandbox: &SandboxId) -> Self {
         Self { area: Area::BashEvents, path: apart(sandbox) }
-    }
-
-    /// The folder that the folders of a sandbox's conversations are in.
-    pub fn conversation_logs(sandbox: &SandboxId) -> Self {
-        Self { area: Area::Conversations, path: apart(sandbox) }
     }
 
     /// Where it is noted that a log has lost its front: beside the log, so that they move together.

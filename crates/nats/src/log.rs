@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{Appended, Error, EventLog, Extent, Record, Result};
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::archive::Archive;
 use crate::body::{self, Body, LARGEST};
@@ -98,11 +98,6 @@ impl EventLog for NatsLog {
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
         let names = self.archive.names(sandbox).await?;
         Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.bash_scope()).collect())
-    }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        let names = self.archive.names(sandbox).await?;
-        Ok(names.iter().filter_map(|name| LogId::of_name(sandbox, name)?.conversation_id()).collect())
     }
 }
 

@@ -90,7 +90,8 @@ impl Direct {
         let (stream, subject) = (self.layout.stream(log), self.layout.subject(log));
         let filter = StreamFilter { stream: &stream, subject: &subject };
         self.clear(filter, extent.last, is_counted, room).await?;
-        if *room > 0 {
+        // A log that goes on has its own weight still.
+        if *room > 0 && matches!(self.jetstream.last(filter).await, Ok(None)) {
             *room += LOG_WEIGHT;
         }
         let pieces = store::bodies(log);

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::ready;
 use futures_util::stream;
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::{Appended, Changes, EventLog, Expect, Extent, Kv, KvEntry, Record, Result, Scan};
 
@@ -45,10 +45,6 @@ pub trait LogDouble: Send + Sync {
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
         self.inner()?.bash_logs(sandbox).await
     }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        self.inner()?.conversation_logs(sandbox).await
-    }
 }
 
 #[async_trait]
@@ -79,10 +75,6 @@ impl<T: LogDouble> EventLog for T {
 
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
         LogDouble::bash_logs(self, sandbox).await
-    }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        LogDouble::conversation_logs(self, sandbox).await
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::Result;
 
@@ -113,10 +113,4 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Internal`.
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>>;
-
-    /// Which conversations of a sandbox have a log with records, in no order. Workers are not told.
-    ///
-    /// # Errors
-    /// `Unavailable`, `Internal`.
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>>;
 }

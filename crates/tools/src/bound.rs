@@ -4,14 +4,12 @@
 //! longest, and the whole of it is kept in a file that the result names. Tools that know better what to leave out do
 //! so themselves; nothing of theirs comes here then.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::hands;
+use crate::folder::fresh_file;
 
 /// Bytes of JSON a result may have; the rest of a frame is for the other fields of its event.
 pub const MAX_BYTES: usize = 960 * 1024;
@@ -64,13 +62,10 @@ fn bare(observation: &Value) -> Value {
 }
 
 fn save(observation: &Value, folder: &Path) -> io::Result<PathBuf> {
-    hands::make_folders(folder)?;
     let name = uuid::Uuid::new_v4().simple().to_string();
-    let path = folder.join(format!("result_{}.json", name.get(..8).unwrap_or(&name)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    hands::give(&file)?;
-    file.write_all(&serde_json::to_vec(observation)?)?;
-    Ok(path)
+    let name = format!("result_{}.json", name.get(..8).unwrap_or(&name));
+    fresh_file(folder, &name)?.write_all(&serde_json::to_vec(observation)?)?;
+    Ok(folder.join(name))
 }
 
 /// Cuts the middle out of every text longer than `limit` bytes. Half an image is none: it becomes a text.

@@ -7,16 +7,16 @@
 //! who could gain from a link, and all are followed.
 
 use std::ffi::OsStr;
-use std::fs::read_link;
+use std::fs::{File, read_link};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf, absolute};
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::hands;
+use crate::{hands, open};
 
 /// Enough to make something in it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -60,6 +60,14 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Opens one that is in it, and follows no link.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn enter(&self, name: &OsStr) -> io::Result<Self> {
+        Ok(Self(openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
+    }
+
     /// A new folder in it, which is the worker's until it is [given](Folder::give).
     ///
     /// # Errors
@@ -94,21 +102,44 @@ impl Folder {
         Err(Errno::ACCESS.into())
     }
 
-    fn is_users(&self) -> io::Result<bool> {
+    /// Whether it is the user's, who may then have anything made in it. Where there is none everything is.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn is_users(&self) -> io::Result<bool> {
         let Some(user) = hands::user() else { return Ok(true) };
         Ok(fstat(&self.0)?.st_uid == user.uid)
     }
 
-    fn enter_or_make(&self, name: &OsStr) -> io::Result<Self> {
+    /// The same, and makes it for the user where it is missing.
+    ///
+    /// # Errors
+    /// As [`Folder::fresh`]; without the right to give files away.
+    pub fn enter_or_make(&self, name: &OsStr) -> io::Result<Self> {
         match self.fresh(name) {
             Ok(made) => made.give().map(|()| made),
             // Somebody was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(Self(openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.enter(name),
             Err(error) => Err(error),
         }
     }
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A new file for the user, in a folder that is made where it is missing.
+///
+/// # Errors
+/// As [`Folder::make`]; `AlreadyExists`.
+pub(crate) fn fresh_file(folder: &Path, name: &str) -> io::Result<File> {
+    let folder = Folder::make(folder)?;
+    let file = open::fresh(&folder.path().join(name), 0o600)?;
+    hands::give(&file)?;
+    Ok(file)
 }
 
 /// The last folder on the way to `path` that is there.
@@ -121,4 +152,31 @@ fn nearest(path: &Path) -> io::Result<(Folder, &Path)> {
         }
     }
     Err(io::ErrorKind::NotFound.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+
+    use types::placement::CommandUser;
+
+    use super::*;
+
+    #[test]
+    fn what_tools_keep_for_the_user_lies_nowhere_that_his_links_lead() {
+        if !geteuid().is_root() {
+            return testing::may_skip("what_tools_keep_for_the_user", "only root may give files away");
+        }
+        hands::choose(CommandUser { uid: 10_001, gid: 10_001 }).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        chown(&root, Some(10_001), Some(10_001)).unwrap();
+        fs::create_dir(root.join("private")).unwrap();
+        symlink(root.join("private"), root.join("observations")).unwrap();
+        assert!(fresh_file(&root.join("observations"), "a").is_err());
+        assert_eq!(fs::read_dir(root.join("private")).unwrap().count(), 0);
+        fresh_file(&root.join("kept/observations"), "a").unwrap();
+        assert_eq!(fs::metadata(root.join("kept/observations/a")).unwrap().uid(), 10_001);
+    }
 }

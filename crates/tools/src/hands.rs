@@ -4,7 +4,6 @@
 //! and what the worker makes in a workspace is given to that user. Like a process' own user it is chosen
 //! once, at start; without a choice commands run as the worker does.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{fchown, lchown};
@@ -13,7 +12,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use rustix::fs::{AtFlags, Gid, Uid, chownat};
 use types::placement::CommandUser;
 
 use crate::folder::Folder;
@@ -50,16 +48,6 @@ pub(crate) fn lend_terminal(command: pty_process::Command) -> pty_process::Comma
 pub fn give(file: impl AsFd) -> io::Result<()> {
     let Some(user) = USER.get() else { return Ok(()) };
     fchown(file, Some(user.uid), Some(user.gid))
-}
-
-/// Gives what is called `name` in an open folder to the user; a symbolic link itself, not where it leads.
-///
-/// # Errors
-/// Without the right to give files away.
-pub fn give_at(folder: impl AsFd, name: &OsStr) -> io::Result<()> {
-    let Some(user) = USER.get() else { return Ok(()) };
-    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    Ok(chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Gives what is at `path` to the user; a symbolic link itself, not where it leads.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::context::{NEW_TASKS, TASKS, ToolContext};
 use crate::error::Error;
-use crate::hands;
+use crate::folder::Folder;
 use crate::observation::Observation;
 use crate::open::{self, Symlink};
 use crate::spec::{Annotations, Spec};
@@ -250,13 +250,13 @@ impl State {
     }
 
     fn save(&self, tasks: &[Task]) -> io::Result<()> {
-        hands::make_folders(&self.folder)?;
-        let fresh = self.folder.join(NEW_TASKS);
+        let folder = Folder::make(&self.folder)?;
+        let fresh = folder.path().join(NEW_TASKS);
         // Whatever is there, left or put there, is not written to.
         trees::remove(&fresh)?;
         let text = serde_json::to_vec_pretty(tasks)?;
         open::fresh(&fresh, MODE)?.write_all(&text)?;
-        std::fs::rename(&fresh, self.path())
+        std::fs::rename(&fresh, folder.path().join(TASKS))
     }
 }
 

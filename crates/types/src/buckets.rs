@@ -32,6 +32,9 @@ pub const EXTENSIONS: &str = "EXTENSIONS";
 pub const EXTENSION_PARTS: &str = "EXTENSION_PARTS";
 /// What tenants keep, by tenant: logins with providers, and those under way.
 pub const LOGINS: &str = "LOGINS";
+/// Places of working trees ([`crate::worktree::Place`]) that are still to be removed, as their conversations are deleted: by
+/// sandbox. Written by gateways.
+pub const LEFT_TREES: &str = "LEFT_TREES";
 
 /// How far each webhook was told of each conversation, since when there are webhooks, and which gateway tells them.
 pub const WEBHOOKS: &str = "WEBHOOKS";
@@ -53,7 +56,7 @@ pub const CLUSTER: &str = "CLUSTER";
 pub const PROBE_KEY: &str = "probe";
 
 /// All buckets of the port.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     CONVERSATIONS,
     PROJECTIONS,
     SANDBOXES,
@@ -71,6 +74,7 @@ pub const ALL: [&str; 18] = [
     LOGINS,
     WEBHOOKS,
     WEBHOOK_ENDS,
+    LEFT_TREES,
     PROBE,
 ];
 
@@ -81,6 +85,8 @@ pub fn lifetime(bucket: &str) -> Option<Duration> {
     match bucket {
         LEASES => Some(Duration::from_secs(15)),
         IDEMPOTENCY => Some(Duration::from_secs(24 * 3_600)),
+        // Of a sandbox that is gone nobody asks.
+        LEFT_TREES => Some(Duration::from_secs(90 * 24 * 3_600)),
         _ => None,
     }
 }

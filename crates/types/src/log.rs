@@ -3,6 +3,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::brought::Brought;
 use crate::ids::{Epoch, EventId};
@@ -40,6 +41,9 @@ pub enum Control {
         /// Of the one before it: when the copy was begun, in Unix milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<u64>,
+        /// The same: which copying it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Uuid>,
     },
     /// What stands before this was brought here from another server.
     Brought(Box<Brought>),
@@ -118,6 +122,7 @@ mod tests {
             r#"{"control":{"type":"head","event":null}}"#,
             r#"{"control":{"type":"forked"}}"#,
             r#"{"control":{"type":"forked","at":1}}"#,
+            r#"{"control":{"type":"forked","at":1,"by":"00000000-0000-4000-8000-000000000001"}}"#,
             concat!(
                 r#"{"control":{"type":"brought","status":"paused","last_user_message_id":null,"leaf_event_id":"e","#,
                 r#""stats":{"usage_to_metrics":{}},"announced":{},"meta":{"prompt":"1.0"},"state":{}}}"#

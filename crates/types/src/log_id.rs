@@ -83,15 +83,6 @@ impl LogId {
         }
     }
 
-    /// Of the log that is a conversation's own.
-    #[must_use]
-    pub fn conversation_id(&self) -> Option<ConversationId> {
-        match self {
-            Self::Conversation { id, .. } => Some(*id),
-            Self::Snapshots { .. } | Self::Bash { .. } => None,
-        }
-    }
-
     /// Of a bash log.
     #[must_use]
     pub fn bash_scope(&self) -> Option<BashScope> {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use ports::doubles::LogDouble;
-use ports::{Appended, Error, EventLog, Expect, Ports, Record, Result};
+use ports::doubles::{KvDouble, LogDouble};
+use ports::{Appended, Error, EventLog, Expect, Kv, Ports, Record, Result};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use types::buckets::CONVERSATIONS;
@@ -54,8 +54,7 @@ impl LogDouble for Meanwhile {
             work.await;
         }
         let appended = self.log.append(log, after, records).await;
-        let is_copied = *log == log_of(COPY) && after > Seq::ZERO;
-        match is_copied && self.loses.swap(false, Ordering::SeqCst) {
+        match *log == log_of(COPY) && self.loses.swap(false, Ordering::SeqCst) {
             true => Err(Error::Unavailable("the answer is lost".to_owned())),
             false => appended,
         }
@@ -70,11 +69,34 @@ impl LogDouble for Meanwhile {
     }
 }
 
+/// Stores what it is given, and loses the answer about the record of a copy once.
+struct Unheard {
+    kv: Arc<dyn Kv>,
+    loses: AtomicBool,
+}
+
+#[async_trait]
+impl KvDouble for Unheard {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.kv.as_ref())
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        let stored = self.kv.put(bucket, key, value, expect).await;
+        match bucket == CONVERSATIONS && key == id_of(COPY).hex() && self.loses.swap(false, Ordering::SeqCst)
+        {
+            true => Err(Error::Unavailable("the answer is lost".to_owned())),
+            false => stored,
+        }
+    }
+}
+
 /// A server, and a gateway on its store of which the copies can be met on their way.
 struct World {
     server: Server,
     gateway: Gateway,
     meanwhile: Arc<Meanwhile>,
+    unheard: Arc<Unheard>,
     source: String,
 }
 
@@ -89,13 +111,14 @@ impl World {
             before_read: Mutex::default(),
             loses: AtomicBool::default(),
         });
-        let ports = Ports { log: meanwhile.clone(), ..server.ports.clone() };
+        let unheard = Arc::new(Unheard { kv: server.ports.kv.clone(), loses: AtomicBool::default() });
+        let ports = Ports { log: meanwhile.clone(), kv: unheard.clone(), ..server.ports.clone() };
         let gateway = Gateway::start(ports, config()).await;
         let source = gateway.create_from(body).await;
         let events = vec![agent_message("first"), agent_message("second")];
         server.worker.append_events(id_of(&source), events, 2).await;
         until(async || count(&gateway, &source).await == 2).await;
-        Self { server, gateway, meanwhile, source }
+        Self { server, gateway, meanwhile, unheard, source }
     }
 
     /// Has this done before the copy is written to for the time after `appends`.
@@ -225,10 +248,52 @@ async fn a_record_that_is_withdrawn_takes_no_id_from_a_copy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_lost_ends_no_copying_and_doubles_nothing() {
+    for append in 0..2 {
+        let world = World::of(create_body()).await;
+        let meanwhile = world.meanwhile.clone();
+        world.before_append(append, async move { meanwhile.loses.store(true, Ordering::SeqCst) });
+        let (status, made) = world.fork().await;
+        assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{made}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_record_is_stored_is_made_also_where_the_answer_is_lost() {
     let world = World::of(create_body()).await;
-    world.meanwhile.loses.store(true, Ordering::SeqCst);
+    world.unheard.loses.store(true, Ordering::SeqCst);
     let (status, made) = world.fork().await;
     assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{made}");
+}
+
+/// Two gateways copy to one id, and the store gives one of them no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_fails_to_begin_a_copy_removes_nothing_of_the_one_that_another_has_begun() {
+    let world = World::of(create_body()).await;
+    let (log, meanwhile) = (world.server.ports.log.clone(), world.meanwhile.clone());
+    let begun = async move {
+        let mark = r#"{"control":{"type":"forked","at":1,"by":"00000000-0000-4000-8000-00000000000a"}}"#;
+        log.append(&log_of(COPY), Seq::ZERO, vec![mark.into(), "{}".into()]).await.unwrap();
+        meanwhile.loses.store(true, Ordering::SeqCst);
+    };
+    world.before_append(0, begun);
+    let (status, _) = world.fork().await;
+    assert_eq!(status, 503);
+    assert_eq!(world.server.ports.log.read(&log_of(COPY), Seq::ZERO, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_has_lost_its_front_is_none() {
+    let world = World::of(create_body()).await;
+    let (log, meanwhile) = (world.server.ports.log.clone(), world.meanwhile.clone());
+    let cut = async move {
+        let tail = log.tail(&log_of(COPY)).await.unwrap();
+        log.truncate_before(&log_of(COPY), tail).await.unwrap();
+    };
+    // When all of it is stored.
+    world
+        .before_append(1, async move { *meanwhile.before_read.lock() = Some((log_of(COPY), Box::pin(cut))) });
+    let (status, made) = world.fork().await;
+    assert_eq!((status, world.gateway.get("/api/conversations/count").await.1), (503, json!(1)), "{made}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,9 +318,11 @@ async fn a_copying_ends_when_the_server_stops_and_leaves_nothing() {
 async fn a_copy_has_the_model_that_its_source_has_when_all_is_copied() {
     let world = World::of(create_body()).await;
     let (client, path) = (world.client(), format!("/api/conversations/{}/switch_llm", world.source));
+    let (worker, source) = (world.server.worker.clone(), id_of(&world.source));
     let switched = async move {
         let llm = json!({"llm": {"model": "openai/later", "api_key": "sk-later"}});
         assert_eq!(client.post(&path, llm).await.0, 200);
+        worker.append_events(source, vec![agent_message("to the later one")], 1).await;
     };
     world.before_append(1, switched);
     let (status, made) = world.fork().await;
@@ -265,6 +332,7 @@ async fn a_copy_has_the_model_that_its_source_has_when_all_is_copied() {
         (&copy.agent["llm"]["model"], &copy.agent["llm"]["api_key"]),
         (&json!("openai/later"), &json!("sk-later"))
     );
+    assert_eq!(count(&world.gateway, COPY).await, 3, "what told its source of the later one is in it, too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

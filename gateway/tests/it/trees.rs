@@ -6,9 +6,10 @@ use futures_util::future::join_all;
 use ports::rpc::Code;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use types::ConversationId;
+use types::buckets::LEFT_TREES;
 use types::calls::Command;
 use types::worktree::Place;
+use types::{ConversationId, SandboxId};
 
 use crate::harness::{Client, Server, create_body, start, until};
 
@@ -162,6 +163,86 @@ async fn old_trees_that_nobody_works_in_are_removed_when_another_one_is_made() {
     server.create_from(apart()).await;
     until_removed(&server, &[left, earlier]).await;
     assert!(!server.worker.removed().contains(&used));
+}
+
+/// As where a store was put back that is older than they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_old_trees_that_nobody_knows_of_those_stay_with_something_in_them_that_is_not_committed() {
+    let server = start().await;
+    let [clean, unsaved] = [(); 2].map(|()| Place::fresh(ConversationId::random()));
+    server.worker.script(|script| {
+        script.old_trees = vec![clean, unsaved];
+        script.unsaved = vec![unsaved];
+    });
+    server.create_from(apart()).await;
+    until_removed(&server, &[clean]).await;
+    until(async || server.worker.spared() == [unsaved]).await;
+    assert_eq!(server.worker.removed(), [clean]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_very_many_old_trees_that_nobody_knows_of_none_goes() {
+    let server = start().await;
+    let places: Vec<Place> = (0..33).map(|_| Place::fresh(ConversationId::random())).collect();
+    server.worker.script(|script| script.old_trees = places.clone());
+    server.create_from(apart()).await;
+    until(async || server.worker.sweeps() == 1).await;
+    // Those of the sweep that found too many would be gone before these.
+    let [kept, few @ ..] = &places[..] else { panic!("there are some") };
+    server.worker.script(|script| script.old_trees = few.to_vec());
+    until(async || {
+        server.create_from(apart()).await;
+        few.iter().all(|place| server.worker.removed().contains(place))
+    })
+    .await;
+    assert!(!server.worker.removed().contains(kept));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_is_swept_by_one_at_a_time() {
+    let server = start().await;
+    let (left, held) = (Place::fresh(ConversationId::random()), Arc::new(Notify::new()));
+    server.worker.script(|script| {
+        script.old_trees = vec![left];
+        script.removes = Some(held.clone());
+    });
+    for _ in 0..4 {
+        server.create_from(apart()).await;
+        until(async || server.worker.sweeps() > 0).await;
+    }
+    held.notify_one();
+    until_removed(&server, &[left]).await;
+    server.worker.script(|script| script.old_trees = Vec::new());
+    let mut made = 0;
+    until(async || {
+        made += 1;
+        server.create_from(apart()).await;
+        server.worker.sweeps() > 1
+    })
+    .await;
+    assert!(server.worker.sweeps() <= 1 + made, "each of the first four has swept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_could_not_be_removed_with_its_conversation_goes_when_another_one_is_made() {
+    let server = start().await;
+    let id = server.create_from(apart()).await;
+    let tree = place(&folder(&server, &id).await);
+    server.worker.script(|script| script.removes_no_tree = Some(Code::Unavailable));
+    delete(&server, &id).await;
+    let noted = async || {
+        let noted = server.ports.kv.get(LEFT_TREES, SandboxId::shared().as_str()).await.unwrap();
+        noted.map(|noted| serde_json::from_slice::<Vec<Place>>(&noted.value).unwrap())
+    };
+    until(async || noted().await == Some(vec![tree])).await;
+    server.worker.script(|script| {
+        script.removes_no_tree = None;
+        // Whatever is in it: it was deleted.
+        (script.old_trees, script.unsaved) = (vec![tree], vec![tree]);
+    });
+    server.create_from(apart()).await;
+    until_removed(&server, &[tree]).await;
+    until(async || noted().await == Some(Vec::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

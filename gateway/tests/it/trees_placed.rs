@@ -1,5 +1,7 @@
 //! Working trees of conversations that come and go in the same moment, in a cluster.
 
+use std::sync::Arc;
+
 use control::placement::Policy;
 use serde_json::{Value, json};
 use types::ConversationId;
@@ -101,4 +103,36 @@ async fn a_sandbox_that_was_started_for_a_conversation_that_is_not_made_is_given
         own.all(|wanted| wanted.want == Want::Deleted)
     })
     .await;
+}
+
+/// A store that gives no answer may have taken it, or take it later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_stays_for_now_whose_conversation_may_yet_be_stored() {
+    let (world, store) = idle(Policy::Workspace).await;
+    world.supervisor.begin().await;
+    let other = world.gateway().create_from(create_body(FOLDER)).await;
+    let worker = world.supervisor.worker(&world.sandbox_of(&other).await).unwrap();
+    store.refuse_once(CONVERSATIONS);
+    let (status, refused) = world.gateway().post("/api/conversations", apart(ConversationId::random())).await;
+    assert_eq!(status, 503, "{refused}");
+    // What is certainly not made is removed, and would be so after that one.
+    let never = ConversationId::random();
+    let mut body = apart(never);
+    body["worktree_options"] = json!({"base": "ref", "ref": "nowhere"});
+    assert_eq!(world.gateway().post("/api/conversations", body).await.0, 422);
+    until(async || !worker.removed().is_empty()).await;
+    let removed: Vec<_> = worker.removed().iter().map(|place| place.conversation).collect();
+    assert_eq!(removed, [never]);
+}
+
+/// It takes its time, and ends with the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_is_given_back_before_the_tree_of_its_last_conversation_is_removed() {
+    let (world, _) = idle(Policy::Conversation).await;
+    world.supervisor.begin().await;
+    let id = world.gateway().create_from(apart(ConversationId::random())).await;
+    let sandbox = world.sandbox_of(&id).await;
+    world.supervisor.worker(&sandbox).unwrap().script(|script| script.removes = Some(Arc::default()));
+    assert_eq!(world.gateway().delete(&format!("/api/conversations/{id}")).await.0, 200);
+    assert_eq!(world.wanted(&sandbox).await.unwrap().want, Want::Deleted);
 }

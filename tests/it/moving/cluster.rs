@@ -1,5 +1,6 @@
 //! Moving into a cluster, beside its gateways.
 
+use ports::storage::Sums;
 use ports::{Bucket, Ports};
 use testing::client::Client;
 use testing::cluster::Cluster;
@@ -54,6 +55,18 @@ async fn a_conversation_that_lost_its_sandbox_before_it_was_kept_comes_again() {
         let path = format!("/api/conversations/{WORKING}/events/count");
         eventually("the conversation", async || (client.get(&path).await.1 == 16).then_some(())).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_moved_into_a_cluster_counts_as_what_its_sandboxes_store() {
+    let mover = Mover::new("http://127.0.0.1:9/v1");
+    let cluster = mover.start.start_cluster();
+    import(&mover, &cluster).whole();
+    let ports = ports(&mover, &cluster).await;
+    let records = Bucket::<ConversationRecord>::new(&*ports.kv, CONVERSATIONS);
+    let sandbox = records.get(&WORKING.replace('-', "")).await.unwrap().unwrap().value.sandbox;
+    let counted = Sums::of(&*ports.kv).get(&sandbox).await.unwrap().unwrap_or_default();
+    assert!(counted > 0);
 }
 
 #[tokio::test]

@@ -2,14 +2,13 @@
 //! being led elsewhere on the way.
 
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use ports::rpc::{Code, Fault};
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
+use tools::folder::Folder;
 use tools::hands;
 use types::calls::Scope;
 
@@ -51,7 +50,7 @@ pub(super) fn check(path: &Path) -> Result<(), Fault> {
 
 /// A name in an open folder.
 pub(super) struct FolderEntry {
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Folder,
     pub(super) name: OsString,
     pub(super) path: PathBuf,
 }
@@ -65,7 +64,8 @@ pub(super) enum Missing {
 
 impl FolderEntry {
     /// Goes to `path` folder by folder and follows no symlink that appears on the way meanwhile. `None` is the
-    /// root of the scope, which is in no folder of it.
+    /// root of the scope, which is in no folder of it. Where something is to be made, a link leads only into folders of the agent's
+    /// user, who may have put it there.
     pub(super) fn of(scope: &Scope, path: &Path, missing: Missing) -> Result<Option<Self>, Fault> {
         let resolved = within(scope, path)?;
         if let Some(workspace) = scope.workspace.as_ref().filter(|_| missing == Missing::Make) {
@@ -77,34 +77,45 @@ impl FolderEntry {
         let (Some(parent), Some(name)) = (inside.parent(), inside.file_name()) else {
             return Ok(None);
         };
-        let folder = walk(&root, parent, missing).map_err(|error| of_file(&error, "File not found"))?;
+        let makes = match missing {
+            Missing::Fail => Makes::Nothing,
+            Missing::Make if path.components().eq(resolved.components()) => Makes::Anywhere,
+            Missing::Make => Makes::WhatIsTheUsers,
+        };
+        let folder = walk(&root, parent, makes).map_err(|error| of_file(&error, "File not found"))?;
         Ok(Some(Self { folder, name: name.to_owned(), path: resolved }))
     }
 }
 
+/// Where something may be made.
+#[derive(Clone, Copy, PartialEq)]
+enum Makes {
+    Nothing,
+    Anywhere,
+    WhatIsTheUsers,
+}
+
 /// Opens the folder `inside` a `root` that has no symlinks.
-fn walk(root: &Path, inside: &Path, missing: Missing) -> io::Result<OwnedFd> {
-    const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-    let mut folder = openat(CWD, root, FOLDER, Mode::empty())?;
+fn walk(root: &Path, inside: &Path, makes: Makes) -> io::Result<Folder> {
+    let mut folder = Folder::open(root)?;
     for name in inside {
-        let enter = || openat(&folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());
-        let next = match enter() {
-            Err(Errno::NOENT) if missing == Missing::Make => {
-                make(&folder, name)?;
-                enter()?
+        let next = match folder.enter(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && makes != Makes::Nothing => {
+                check_owner(&folder, makes)?;
+                folder.enter_or_make(name)?
             }
             entered => entered?,
         };
         folder = next;
     }
+    check_owner(&folder, makes)?;
     Ok(folder)
 }
 
-fn make(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    match mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
-        Ok(()) => hands::give_at(folder, name),
-        Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
+fn check_owner(folder: &Folder, makes: Makes) -> io::Result<()> {
+    match makes != Makes::WhatIsTheUsers || folder.is_users()? {
+        true => Ok(()),
+        false => Err(Errno::ACCESS.into()),
     }
 }
 

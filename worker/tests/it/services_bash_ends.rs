@@ -12,7 +12,7 @@ use testing::process::is_alive;
 use types::bash::{BashCommand, BashEvent, BashOutput};
 use types::calls::Scope;
 use types::time::utc_ago;
-use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
+use types::{BashScope, LogId, SandboxId, Seq};
 
 use crate::services::{World, eventually};
 use crate::support::faulty::{Faults, Faulty};
@@ -77,10 +77,6 @@ impl EventLog for Overtaken {
 
     async fn bash_logs(&self, sandbox: &SandboxId) -> Result<Vec<BashScope>> {
         self.inner.bash_logs(sandbox).await
-    }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        self.inner.conversation_logs(sandbox).await
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use bytes::Bytes;
 use ports::rpc::Code;
 use tools::hands;
 use types::ConversationId;
-use types::calls::{GitAnswer, GitCall};
+use types::calls::{FileCall, GitAnswer, GitCall, Scope};
 use types::placement::CommandUser;
 use types::worktree::{Place, Worktree, WorktreeBase};
 
@@ -93,4 +94,37 @@ async fn a_repository_that_keeps_its_working_trees_in_a_folder_of_others_has_non
     world.sh("mv repo/.git ../private/repo; chown -R 0 ../private; ln -s ../../private/repo repo/.git");
     assert_eq!(add(&world, "repo").await, Err(Code::Forbidden));
     assert!(!world.path("../private/repo/worktrees").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_of_a_client_comes_where_a_link_of_the_user_leads() {
+    let Some(world) = world("no_file_of_a_client_comes_where_a_link_leads").await else { return };
+    world.sh(&format!(
+        "ln -s ../private link; echo 1 > ../private/there; mkdir own; chown {USER} own; ln -s own other"
+    ));
+    let in_workspace = world.scope();
+    let make = async |scope: &Scope, path: &str| {
+        let call = FileCall::MakeDirectory { scope: scope.clone(), path: world.text(path) };
+        world.file::<()>(call, Bytes::new()).await.map(drop).map_err(|fault| fault.code)
+    };
+    let upload = async |scope: &Scope, path: &str| {
+        world.upload(scope, &world.text(path), b"2").await.map(drop).map_err(|fault| fault.code)
+    };
+    let everywhere = Scope::default();
+    for path in ["link/new", "link/there", "link/deep/new"] {
+        assert_eq!(upload(&everywhere, path).await, Err(Code::Forbidden), "{path}");
+        assert!(upload(&in_workspace, path).await.is_err(), "{path}");
+    }
+    for path in ["link/new", "link/deep/new"] {
+        assert_eq!(make(&everywhere, path).await, Err(Code::Forbidden), "{path}");
+    }
+    assert_eq!(world.sh("ls -A ../private; cat ../private/there"), "there\n1");
+    for scope in [&everywhere, &in_workspace] {
+        upload(scope, "other/deep/new").await.unwrap();
+        make(scope, "other/folder").await.unwrap();
+        assert_eq!(world.sh(&format!("find own ! -user {USER}")), "", "his own folders are his");
+    }
+    let named = world.path("..").canonicalize().unwrap().join("private/there");
+    world.upload(&everywhere, named.to_str().unwrap(), b"2").await.unwrap();
+    assert_eq!(world.sh("cat ../private/there"), "2", "it was named itself");
 }

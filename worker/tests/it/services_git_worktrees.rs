@@ -197,6 +197,57 @@ async fn places_that_were_made_long_ago_are_told_until_they_are_removed() {
     assert!(!world.path(&format!("trees/{left}")).exists() && world.path(&format!("trees/{fresh}")).exists());
 }
 
+async fn sweep(world: &World, place: Place) -> Option<Code> {
+    world.git(GitCall::SweepWorktree { place }).await.err().map(|fault| fault.code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_leaves_a_working_tree_with_something_in_it_that_is_in_no_branch() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    for work in [
+        "echo 2 > sub/a.txt",
+        "echo 2 > new.txt",
+        "echo 2 > sub/a.txt; git add .",
+        "git checkout -q --detach; git commit -q --allow-empty -m lost",
+        "rm .git",
+        "echo 2 > ../beside",
+    ] {
+        let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+        world.sh(&format!("cd '{}'; {work}", made.root));
+        let place = made.place().unwrap();
+        assert_eq!(sweep(&world, place).await, Some(Code::Conflict), "{work}");
+        assert!(world.path(&format!("trees/{place}/repo/sub")).exists(), "{work}");
+        world.git(GitCall::RemoveWorktree { place }).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_removes_what_is_committed_and_what_a_crash_has_left() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    for left in [
+        "true",
+        "echo 2 > sub/a.txt; git commit -qam second",
+        "git commit -q --allow-empty -m kept; git tag kept; git checkout -q --detach",
+        // Git was killed over it, and nobody came to work in it.
+        "echo half > half.txt; echo 'gitdir: /tmp/manyhands-git-1/worktrees/repo' > .git",
+        // The worker was killed over its removal.
+        "rm -r sub",
+        "rm .git; echo 1 > part; sed -i 's/\"goes\":false/\"goes\":true/' $notes/$place",
+        "cd ..; rm -r repo",
+        "cd ..; cd ..; rm -r $place",
+        "cd ..; cd ..; rm -r $place; ln -s $notes $place",
+    ] {
+        let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+        let (place, notes) = (made.place().unwrap(), world.text("../worktrees"));
+        world.sh(&format!("place={place}; notes='{notes}'; cd '{}'; {left}", made.root));
+        assert_eq!(sweep(&world, place).await, None, "{left}");
+        assert!(world.path(&format!("trees/{place}")).symlink_metadata().is_err(), "{left}");
+        assert!(world.path("../worktrees").is_dir() && known(&world) == "1", "{left}");
+    }
+}
+
 /// Whoever works in it could have others' files removed, or written.
 #[tokio::test(flavor = "multi_thread")]
 async fn links_in_the_place_of_a_working_tree_are_not_followed() {

@@ -143,7 +143,7 @@ fn a_call_that_was_under_way_where_a_copy_was_made_is_not_carried_out_in_it() {
     let mut sim = Sim::started(copy());
     sim.answer("", vec![shell("c1", "sleep 25")]);
     sim.running.clear();
-    sim.log.push(LogItem::Control(Control::Forked { at: None }));
+    sim.log.push(LogItem::Control(Control::Forked { at: None, by: None }));
     sim.news();
     sim.crash();
     assert_eq!((sim.news(), sim.status()), (Vec::new(), Status::Idle));

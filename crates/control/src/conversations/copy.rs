@@ -6,12 +6,16 @@
 //! at least one of the two sees the other, and gives way: the copy ends where it has begun, or the record is withdrawn.
 //! Within a process one of them waits for the other (`in_hand`).
 //!
+//! **Each copying has a mark of its own**, the first `forked` of it. Who copies removes what stands behind his own mark and
+//! nothing else, and has finished a copy only if it still begins with that: a log loses its front first.
+//!
 //! **It ends in time**, or when the server stops: who copies gives up after [`COPYING`], and an answer that is lost is no
 //! reason, for it is found out whether it was stored.
 //!
-//! **What a crash leaves** is a copy without a record. In one process it is removed when the server starts again, in a cluster
-//! when the store is swept. Whoever needs the id before is told to try again later, and removes it once it is [`LEFT`]: nobody
-//! copies for so long. Should he do so all the same, the store refuses what he adds, since the log does not end there.
+//! **What a crash leaves** is a copy without a record. In a cluster it is removed when the store is swept; whoever needs the id
+//! before is told to try again later, and removes it once it [is left](Mark::is_left): nobody copies for so long. Should he do
+//! so all the same, the store refuses what he adds, since the log does not end there. In one process whoever needs the id removes
+//! it at once.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -20,27 +24,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use ports::log::{Batch, LogWriter, Loss, Pages, Trouble};
 use ports::retry::Backoff;
-use ports::{Error, Record, Result};
+use ports::{Error, EventLog, Record, Result};
 use readmodel::history::Branch;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use types::event::Head;
 use types::log::{Control, LogRecord};
-use types::time::unix_ms;
 use types::{ConversationId, Epoch, LogId, Seq, announced};
 
 use super::Conversations;
+use super::mark::{COPYING, Mark};
 use crate::placement::Creation;
 
 /// Records that are read at once.
 const PAGE: usize = 256;
 /// Bytes of records that are stored together, unless a single one has more.
 const TOGETHER: usize = 256 * 1024;
-
-/// What copying may take.
-const COPYING: Duration = Duration::from_secs(5 * 60);
-/// A copy that was begun so long ago and has no record is one that nobody makes any more.
-const LEFT: Duration = Duration::from_secs(15 * 60);
 
 /// Between two tries to store something.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -58,6 +57,13 @@ pub(super) struct Which {
     pub(super) has_costs: bool,
 }
 
+/// A whole copy that no conversation has yet.
+pub(super) struct Copied {
+    /// Where it ends.
+    tail: Seq,
+    mark: Mark,
+}
+
 /// How far a copy has come.
 struct Copy {
     writer: LogWriter,
@@ -73,8 +79,8 @@ struct Parts {
 }
 
 impl Conversations {
-    /// Copies what `from` has now to `to`, the log of the conversation `id`. Where it ends. What goes wrong on the way leaves
-    /// nothing. Whoever calls it has the id in hand.
+    /// Copies what `from` has now to `to`, the log of the conversation `id`. What goes wrong on the way leaves nothing. Whoever
+    /// calls it has the id in hand.
     ///
     /// # Errors
     /// `Conflict`: that conversation is there. `Unavailable`: somebody else makes it, or the store is slow or away. `NotFound`: the
@@ -85,32 +91,21 @@ impl Conversations {
         id: ConversationId,
         to: &LogId,
         which: &Which,
-    ) -> Result<Seq> {
+    ) -> Result<Copied> {
         self.remove_left_copy(id, to).await?;
-        let mut copy = match self.begin_copy(to).await {
-            Ok(copy) => copy,
-            Err(Error::Conflict { .. }) => return Err(self.taken(id).await?),
-            Err(error) => {
-                // Perhaps it is begun all the same.
-                self.discard_copy(to).await;
-                return Err(error);
-            }
-        };
-        // Whoever has stored it before the copy was begun may have opened it by now. The mark says nothing there.
-        if self.0.index.read(id).await?.is_some() {
-            return Err(Error::Conflict { tail: Some(copy.writer.tail()) });
-        }
-        let copying = timeout(COPYING, self.copy_all(from, &mut copy, which));
+        let mark = Mark::fresh();
+        let mut copy = Copy::begun(Arc::clone(&self.0.log), to, &mark)?;
+        let copying = timeout(COPYING, self.copy_all(from, id, &mut copy, which));
         let copied = tokio::select! {
             copied = copying => copied.unwrap_or_else(|_| Err(away("copying takes too long"))),
             () = self.0.tasks.drain.cancelled() => Err(away("the server stops")),
         };
         match copied {
-            Ok(()) => Ok(copy.writer.tail()),
+            Ok(()) => Ok(Copied { tail: copy.writer.tail(), mark }),
             // Somebody else has written there.
             Err(Error::Conflict { .. }) => Err(self.taken(id).await?),
             Err(error) => {
-                self.discard_copy(to).await;
+                self.discard(id, to, &mark).await;
                 Err(error)
             }
         }
@@ -121,29 +116,45 @@ impl Conversations {
         Ok(self.mark_of(log).await?.is_some())
     }
 
+    /// Whether all of it is there still.
+    pub(super) async fn is_whole(&self, log: &LogId, copied: &Copied) -> Result<bool> {
+        let (mark, tail) = tokio::try_join!(self.mark_of(log), self.0.log.tail(log))?;
+        Ok(mark.as_ref() == Some(&copied.mark) && tail >= copied.tail)
+    }
+
     /// Removes a copy to this log that nobody makes any more and that no conversation has. Whoever calls it has the id in hand.
     pub(super) async fn remove_left_copy(&self, id: ConversationId, log: &LogId) -> Result<()> {
-        let extent = self.0.log.extent(log).await?;
+        // Most logs are none, and of those nothing else is asked.
         let Some(mark) = self.mark_of(log).await? else { return Ok(()) };
         let is_alone = self.placement().creation() == Creation::Complete;
-        if (is_alone || mark.is_left()) && self.0.index.read(id).await?.is_none() {
-            self.0.log.remove(log, extent).await?;
+        match is_alone || mark.is_left() {
+            true => self.remove_copy(id, log, &mark).await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes what was copied, unless a conversation has it.
-    pub(super) async fn discard_copy(&self, log: &LogId) {
-        let discarded = async {
-            let extent = self.0.log.extent(log).await?;
-            let id = log.of_conversation().ok_or(Error::NotFound)?;
-            match self.0.index.read(id).await? {
-                Some(_) => Ok(()),
-                None => self.0.log.remove(log, extent).await,
-            }
-        };
-        if let Err(error) = discarded.await {
+    pub(super) async fn discard_copy(&self, id: ConversationId, log: &LogId, copied: &Copied) {
+        self.discard(id, log, &copied.mark).await;
+    }
+
+    async fn discard(&self, id: ConversationId, log: &LogId, mark: &Mark) {
+        if let Err(error) = self.remove_copy(id, log, mark).await {
             tracing::warn!(%log, %error, "a copy that nobody knows of is left for now");
+        }
+    }
+
+    /// Removes the copy with this mark, unless a conversation has it. Another one may have been begun in its place at any moment:
+    /// what was there before it was looked for is no part of that one.
+    async fn remove_copy(&self, id: ConversationId, log: &LogId, mark: &Mark) -> Result<()> {
+        let extent = self.0.log.extent(log).await?;
+        if self.mark_of(log).await?.as_ref() != Some(mark) {
+            return Ok(());
+        }
+        let record = self.0.index.read(id).await?;
+        match record.is_some_and(|record| record.sandbox == *log.sandbox()) {
+            true => Ok(()),
+            false => self.0.log.remove(log, extent).await,
         }
     }
 
@@ -160,16 +171,12 @@ impl Conversations {
         Ok(first.first().and_then(Mark::of))
     }
 
-    /// Stored once and not tried again: nothing tells one's own mark from another's.
-    async fn begin_copy(&self, to: &LogId) -> Result<Copy> {
-        let mark = encoded(LogRecord::Control(Control::Forked { at: Some(unix_ms()) }))?;
-        let tail = self.0.log.append(to, Seq::ZERO, vec![mark]).await?.tail();
-        let writer = LogWriter::new(Arc::clone(&self.0.log), to.clone(), NONE, tail, Some(NONE));
-        let writer = writer.map_err(|loss| Error::Internal(format!("{loss:?}")))?;
-        Ok(Copy { writer, parts: Parts::default() })
-    }
-
-    async fn copy_all(&self, from: &LogId, copy: &mut Copy, which: &Which) -> Result<()> {
+    async fn copy_all(&self, from: &LogId, id: ConversationId, copy: &mut Copy, which: &Which) -> Result<()> {
+        copy.store().await?;
+        // Whoever has stored it before the copy was begun may have opened it by now. The mark says nothing there.
+        if self.0.index.read(id).await?.is_some() {
+            return Err(Error::Conflict { tail: None });
+        }
         let end = self.0.log.tail(from).await?;
         let mut read = Seq::ZERO;
         let mut pages = Pages::new(self.0.log.as_ref(), from, Seq::ZERO, PAGE);
@@ -193,12 +200,20 @@ impl Conversations {
         if copy.parts.are_full_with(0) {
             copy.store().await?;
         }
-        copy.parts.push(LogRecord::Control(Control::Forked { at: None }))?;
+        copy.parts.push(LogRecord::Control(Control::Forked { at: None, by: None }))?;
         copy.store().await
     }
 }
 
 impl Copy {
+    /// With nothing stored yet; its mark comes first.
+    fn begun(log: Arc<dyn EventLog>, to: &LogId, mark: &Mark) -> Result<Self> {
+        let writer = LogWriter::new(log, to.clone(), NONE, Seq::ZERO, Some(NONE)).map_err(error_of)?;
+        let mut parts = Parts::default();
+        parts.push(mark.record())?;
+        Ok(Self { writer, parts })
+    }
+
     async fn store(&mut self) -> Result<()> {
         self.parts.bytes = 0;
         let batch = self.writer.batch(take(&mut self.parts.records)).map_err(error_of)?;
@@ -248,22 +263,6 @@ impl Parts {
         self.bytes += record.len();
         self.records.push(record);
         Ok(())
-    }
-}
-
-/// When a copy was begun; of one that an earlier release has begun it is not known.
-struct Mark(Option<u64>);
-
-impl Mark {
-    fn of(first: &Record) -> Option<Self> {
-        match LogRecord::decode(&first.payload) {
-            Ok(LogRecord::Control(Control::Forked { at })) => Some(Self(at)),
-            _ => None,
-        }
-    }
-
-    fn is_left(&self) -> bool {
-        self.0.is_some_and(|at| Duration::from_millis(unix_ms().saturating_sub(at)) >= LEFT)
     }
 }
 
@@ -384,15 +383,5 @@ mod tests {
         let has = |update: &str| which.has(Seq(1), update);
         assert!(has(&update("u", "agent")) && has(&update("v", "invoked_skills")));
         assert!(!has(&update("w", "tags")));
-    }
-
-    #[test]
-    fn a_copy_is_left_once_nobody_can_be_making_it() {
-        let begun = |at: Option<u64>| {
-            let mark = encoded(LogRecord::Control(Control::Forked { at })).unwrap();
-            Mark::of(&Record { seq: Seq(1), payload: mark }).unwrap().is_left()
-        };
-        let ago = |passed: Duration| Some(unix_ms() - u64::try_from(passed.as_millis()).unwrap());
-        assert!(begun(ago(LEFT)) && !begun(ago(COPYING)) && !begun(None));
     }
 }

@@ -1,5 +1,7 @@
 //! The rest of a conversation that is paused, and the end of one that is deleted.
 
+use std::sync::Arc;
+
 use ports::rpc::Fault;
 use readmodel::index::ConversationState;
 use types::{ConversationId, SandboxId, TenantId};
@@ -35,16 +37,10 @@ impl Conversations {
         let present = self.placement().stored_incarnation(sandbox).await;
         let is_told = present.is_ok_and(|present| told == Some(Told(present)));
         self.0.models.forget(&entry.record()).await;
-        match entry.record().worktree.is_some() {
-            // Its files may be many: nobody waits until they are removed.
-            true => {
-                let (conversations, entry) = (self.clone(), entry.clone());
-                self.0.tasks.spawn_until_drain(async move {
-                    conversations.leave_worktree(&entry).await;
-                    conversations.leave_sandbox(entry.log.sandbox(), entry.id).await;
-                });
-            }
-            false => self.leave_sandbox(sandbox, id).await,
+        // First: what takes its time may be cut off.
+        let may_rest = self.leave_sandbox(sandbox, id).await;
+        if may_rest || entry.record().worktree.is_some() {
+            self.rest_without(entry.clone(), may_rest);
         }
         if !is_told {
             self.delete_late(&entry).await;
@@ -52,14 +48,25 @@ impl Conversations {
         Ok(true)
     }
 
-    async fn leave_sandbox(&self, sandbox: &SandboxId, id: ConversationId) {
-        match self.placement().left(sandbox, id).await {
-            Ok(false) => {}
-            Ok(true) => self.rest_empty(sandbox.clone()),
-            Err(error) => {
-                tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
+    /// Whether the sandbox stays, and may rest.
+    async fn leave_sandbox(&self, sandbox: &SandboxId, id: ConversationId) -> bool {
+        self.placement().left(sandbox, id).await.unwrap_or_else(|error| {
+            tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
+            false
+        })
+    }
+
+    /// Removes the working tree that nobody is in any more, of which the files may be many, and lets the sandbox rest: its worker
+    /// removes them. Nobody waits for it.
+    fn rest_without(&self, entry: Arc<ConversationState>, may_rest: bool) {
+        let conversations = self.clone();
+        self.0.tasks.spawn_until_drain(async move {
+            conversations.leave_worktree(&entry).await;
+            let sandbox = entry.log.sandbox();
+            if may_rest && let Err(error) = conversations.placement().rest_empty(sandbox).await {
+                tracing::warn!(sandbox.id = %sandbox, %error, "a sandbox that may rest is not paused");
             }
-        }
+        });
     }
 
     /// A worker that came while the conversation was deleted, also after one that was told, may have opened it, and have
@@ -74,16 +81,6 @@ impl Conversations {
         if let Err(fault) = removed.await {
             tracing::warn!(conversation.id = %entry.id, %fault, "what was written while it was deleted may stay");
         }
-    }
-
-    /// Nobody waits for it.
-    fn rest_empty(&self, sandbox: SandboxId) {
-        let placement = self.0.workers.placement().clone();
-        self.0.tasks.spawn_until_drain(async move {
-            if let Err(error) = placement.rest_empty(&sandbox).await {
-                tracing::warn!(sandbox.id = %sandbox, %error, "a sandbox that may rest is not paused");
-            }
-        });
     }
 
     /// A conversation was paused: its sandbox may need no worker any more. Nobody waits for it.

@@ -9,18 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::Error;
+use ports::retry::{Backoff, while_unavailable};
 use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::{ConversationState, Created};
+use serde_json::Value;
 use types::calls::Command;
 use types::conversation::{ConversationRecord, Projection, clean_title};
-use types::{ConversationId, EventId, LogId, Seq, time};
+use types::{ConversationId, EventId, LogId, time};
 
-use super::copy::Which;
+use super::copy::{Copied, Which};
 use super::{Conversations, QUICK};
 
 /// Between two looks at whether somebody has withdrawn what he has stored under the id of a copy, and how often that is looked.
 const WITHDRAWING: Duration = Duration::from_millis(100);
 const WITHDRAWALS: usize = 20;
+
+/// How often a conversation is copied whose model is switched meanwhile.
+const SWITCHES: usize = 3;
+
+/// How long a store is waited for that is away when the record of a copy was stored.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// What a copy is to be.
 #[derive(Clone, Debug, Default)]
@@ -75,24 +84,30 @@ impl Conversations {
                 branch => branch,
             },
         };
-        // What it fails for is known before anything is copied.
-        self.record_of_copy(entry, id, &fork).await?;
         let log = LogId::conversation(entry.log.sandbox(), id);
         let which = Which { branch, has_costs: fork.keeps_costs };
-        let tail = match self.copy_log(&entry.log, id, &log, &which).await {
-            Ok(tail) => tail,
-            Err(Error::Conflict { .. }) => return Ok(Forked::Taken(id)),
-            Err(error) => return Err(error.into()),
-        };
-        // Its model may have been switched since, and what the new one has said be in the copy. Fails where the source is gone by
-        // now: then what was copied may be torn, and its working tree be removed.
-        match self.record_of_copy(entry, id, &fork).await {
-            Ok(record) => self.publish_copy(entry, &record, &log, tail).await,
-            Err(fault) => {
-                self.discard_copy(&log).await;
-                Err(fault)
+        for _ in 0..SWITCHES {
+            // What it fails for is known before anything is copied.
+            let before = self.record_of_copy(entry, id, &fork).await?;
+            let copied = match self.copy_log(&entry.log, id, &log, &which).await {
+                Ok(copied) => copied,
+                Err(Error::Conflict { .. }) => return Ok(Forked::Taken(id)),
+                Err(error) => return Err(error.into()),
+            };
+            // Fails where the source is gone by now: then what was copied may be torn, and its working tree be removed.
+            let record = self.record_of_copy(entry, id, &fork).await;
+            if record.as_ref().is_ok_and(|record| model_of(record) == model_of(&before)) {
+                return self.publish_copy(entry, &record?, &log, &copied).await;
             }
+            // Its model was switched meanwhile: what tells the copy of that, so that no model is asked about thoughts that
+            // another one has signed, may not be in it.
+            self.discard_copy(id, &log, &copied).await;
+            record?;
         }
+        Err(Fault::new(
+            Code::Unavailable,
+            "The model of this conversation is being switched. Try again later.",
+        ))
     }
 
     /// The record of the copy `id` by what the source's is now, secrets sealed.
@@ -144,35 +159,57 @@ impl Conversations {
         source: &ConversationState,
         record: &ConversationRecord,
         log: &LogId,
-        tail: Seq,
+        copied: &Copied,
     ) -> Result<Forked, Fault> {
-        let mut created = self.0.index.create(record).await?;
-        for _ in 0..WITHDRAWALS {
-            if matches!(created, Created::New(_)) {
-                break;
-            }
-            // Who has stored it sees the copy, and withdraws his record.
-            tokio::time::sleep(WITHDRAWING).await;
-            created = self.0.index.create(record).await?;
-        }
-        let entry = match created {
-            Created::New(entry) => entry,
-            Created::Existing(entry) => {
-                self.discard_copy(log).await;
+        let entry = match self.create_copy(record).await {
+            Ok(Created::New(entry)) => entry,
+            Ok(Created::Existing(entry)) => {
+                self.discard_copy(record.id, log, copied).await;
                 return Ok(Forked::Taken(entry.id));
             }
+            // Perhaps it is stored, and has the copy then. Else that is one that was cut off.
+            Err(error @ Error::Unavailable(_)) => return Err(error.into()),
+            Err(error) => {
+                self.discard_copy(record.id, log, copied).await;
+                return Err(error.into());
+            }
         };
-        // Whoever has deleted the source since either knows of the copy, or is known here. And whoever has deleted an earlier
-        // conversation of this id may have removed what came late.
-        let has_its_tree = record.worktree.is_none() || self.is_stored_still(source).await?;
-        let is_whole = has_its_tree && self.0.log.tail(log).await? >= tail;
-        if is_whole && self.placement().kept(record).await? {
+        let stays = while_unavailable(PAUSES, PATIENCE, || self.stays(source, record, log, copied)).await;
+        if matches!(stays, Ok(true)) {
             self.end_copied_goal(&entry).await;
             return Ok(Forked::Made(entry));
         }
         self.0.index.withdraw(record).await?;
-        self.discard_copy(log).await;
+        self.discard_copy(record.id, log, copied).await;
+        stays?;
         Err(Fault::new(Code::Unavailable, "The workspace is being deleted. Try again later."))
+    }
+
+    /// Stores the record of a copy, of which nobody else has the mark. So one that is there and is the same was stored before, by a
+    /// try whose answer was lost.
+    async fn create_copy(&self, record: &ConversationRecord) -> ports::Result<Created> {
+        let mut tries = 0..WITHDRAWALS;
+        loop {
+            match while_unavailable(PAUSES, PATIENCE, || self.0.index.create(record)).await? {
+                Created::Existing(entry) if entry.is_of(record) => return Ok(Created::New(entry)),
+                // Who has stored it sees the copy, and withdraws his record.
+                Created::Existing(_) if tries.next().is_some() => tokio::time::sleep(WITHDRAWING).await,
+                created => return Ok(created),
+            }
+        }
+    }
+
+    /// Whether a copy whose record is stored is one that can be worked in: whoever has deleted the source since either knows of the
+    /// copy, or is known here. And whoever has deleted an earlier conversation of this id may have removed what came late.
+    async fn stays(
+        &self,
+        source: &ConversationState,
+        record: &ConversationRecord,
+        log: &LogId,
+        copied: &Copied,
+    ) -> ports::Result<bool> {
+        let has_its_tree = record.worktree.is_none() || self.is_stored_still(source).await?;
+        Ok(has_its_tree && self.is_whole(log, copied).await? && self.placement().kept(record).await?)
     }
 
     async fn is_stored_still(&self, source: &ConversationState) -> ports::Result<bool> {
@@ -188,4 +225,9 @@ impl Conversations {
             tracing::warn!(conversation.id = %entry.id, %fault, "a copy says that a goal is worked on");
         }
     }
+}
+
+/// Which model is asked: of secrets in it nothing can be compared.
+fn model_of(record: &ConversationRecord) -> [Option<&Value>; 2] {
+    ["/llm/model", "/llm/base_url"].map(|field| record.agent.pointer(field))
 }

@@ -4,18 +4,22 @@
 //! of several that are deleted at once looks after its own record is gone, so the last of them finds nobody; and what two of
 //! them remove is removed once. Its branch stays.
 //!
-//! What is not removed then, for no worker was awake, or this process had ended, is removed when the next one is made in the
-//! sandbox: its worker tells which places are old, and those stay that a record names.
+//! What cannot be removed then, for no worker is awake, is noted in the store, and removed when the next one is made in the
+//! sandbox. So is what nobody has noted, since the process ended before or what was to be made never was: its worker tells which
+//! places are old, and those stay that a record names.
+//!
+//! **What is not noted may be somebody's all the same**, of whom a store that was put back does not know: those go only where
+//! everything in them is in a branch, and where there are very many nobody knows of, none goes.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::rpc::Fault;
-use ports::{Change, KvEntry};
+use ports::rpc::{Code, Fault};
+use ports::{Bucket, Change, KvEntry};
 use readmodel::index::ConversationState;
 use serde::Deserialize;
-use types::buckets::CONVERSATIONS;
+use types::buckets::{CONVERSATIONS, LEFT_TREES};
 use types::calls::{GitAnswer, GitCall};
 use types::worktree::{Place, Worktree};
 use types::{ConversationId, SandboxId};
@@ -26,15 +30,22 @@ use super::Conversations;
 const REMOVING: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
-/// Of those that a worker calls old, at a time.
+/// Of those that a worker calls old, or that are noted, at a time.
 const MOST: usize = 1_000;
+
+/// Of which nobody knows, and which are removed together: crashes leave few.
+const MOST_UNKNOWN: usize = 32;
 
 impl Conversations {
     /// Removes the working tree of a conversation that is deleted, unless others work in it. Where no worker is awake it stays
     /// in the sandbox for now, which nobody is woken in for that.
     pub(super) async fn leave_worktree(&self, entry: &ConversationState) {
-        if let Some(place) = entry.record().worktree.as_ref().and_then(Worktree::place) {
-            self.remove_unused(entry.log.sandbox(), place).await;
+        let Some(place) = entry.record().worktree.as_ref().and_then(Worktree::place) else { return };
+        let sandbox = entry.log.sandbox();
+        let Err(fault) = self.remove_unused(sandbox, place).await else { return };
+        tracing::info!(%place, %fault, "a working tree that nobody has stays for now");
+        if let Err(error) = self.note_left(sandbox, place).await {
+            tracing::warn!(%place, %error, "nobody will know that a working tree is to be removed");
         }
     }
 
@@ -43,17 +54,20 @@ impl Conversations {
     pub(super) fn undo_worktree(&self, sandbox: SandboxId, place: Place, id: ConversationId) {
         let conversations = self.clone();
         self.0.tasks.spawn_until_drain(async move {
-            conversations.remove_unused(&sandbox, place).await;
+            if let Err(fault) = conversations.remove_unused(&sandbox, place).await {
+                tracing::warn!(%place, %fault, "a working tree that nobody has stays for now");
+            }
             if let Err(error) = conversations.placement().unused(&sandbox, id).await {
                 tracing::warn!(conversation.id = %id, %error, "a sandbox that nobody needs is left behind for now");
             }
         });
     }
 
-    /// Removes what was left of others in the sandbox. Nobody waits for it.
+    /// Removes what was left of others in the sandbox, unless somebody does so already. Nobody waits for it.
     pub(super) fn sweep_worktrees(&self, sandbox: SandboxId) {
         let conversations = self.clone();
         self.0.tasks.spawn_until_drain(async move {
+            let Some(_turn) = conversations.0.sweeps.take(sandbox.clone()) else { return };
             if let Err(fault) = conversations.sweep_now(&sandbox).await {
                 tracing::warn!(sandbox.id = %sandbox, %fault, "old working trees that nobody has stay for now");
             }
@@ -65,35 +79,84 @@ impl Conversations {
         let (GitAnswer::OldWorktrees(old), _) = asked.await? else {
             return Err(Fault::internal("a worker answers with something else than old working trees"));
         };
-        let mut old: HashSet<Place> = old.into_iter().take(MOST).collect();
+        let noted: HashSet<Place> = self.left(sandbox).await?.into_iter().collect();
+        let mut found: HashSet<Place> = old.into_iter().take(MOST).chain(noted.iter().copied()).collect();
         // Most are: that is known without asking the store.
         for entry in self.0.index.in_sandbox(sandbox) {
             if let Some(place) = entry.record().worktree.as_ref().and_then(Worktree::place) {
-                old.remove(&place);
+                found.remove(&place);
             }
         }
-        let used = self.used(sandbox, &old).await?;
-        for place in old.difference(&used) {
-            self.remove_from(sandbox, *place).await?;
+        let used = self.used(sandbox, &found).await?;
+        let (deleted, unknown): (Vec<Place>, Vec<Place>) =
+            found.difference(&used).copied().partition(|place| noted.contains(place));
+        for place in deleted {
+            self.remove_from(sandbox, place).await?;
+        }
+        self.forget_left(sandbox, &noted).await?;
+        self.sweep_unknown(sandbox, &unknown).await
+    }
+
+    /// Removes those of which nobody knows.
+    async fn sweep_unknown(&self, sandbox: &SandboxId, unknown: &[Place]) -> Result<(), Fault> {
+        let count = unknown.len();
+        if count > MOST_UNKNOWN {
+            tracing::error!(sandbox.id = %sandbox, count, "there are very many old working trees of which no conversation \
+                is known, and none is removed: has an older store been put back? Remove by hand what nobody needs");
+            return Ok(());
+        }
+        let mut kept = 0;
+        for place in unknown {
+            let call = GitCall::SweepWorktree { place: *place };
+            match self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, REMOVING).await {
+                Err(fault) if fault.code == Code::Conflict => kept += 1,
+                swept => drop(swept?),
+            }
+        }
+        if kept > 0 {
+            tracing::warn!(sandbox.id = %sandbox, kept, "old working trees of which no conversation is known stay, as not \
+                all of what is in them is committed");
         }
         Ok(())
     }
 
-    async fn remove_unused(&self, sandbox: &SandboxId, place: Place) {
-        let removed = async {
-            match self.used(sandbox, &HashSet::from([place])).await?.is_empty() {
-                true => self.remove_from(sandbox, place).await,
-                false => Ok(()),
-            }
-        };
-        if let Err(fault) = removed.await {
-            tracing::warn!(%place, %fault, "a working tree that nobody has stays for now");
+    async fn remove_unused(&self, sandbox: &SandboxId, place: Place) -> Result<(), Fault> {
+        match self.used(sandbox, &HashSet::from([place])).await?.is_empty() {
+            true => self.remove_from(sandbox, place).await,
+            false => Ok(()),
         }
     }
 
     async fn remove_from(&self, sandbox: &SandboxId, place: Place) -> Result<(), Fault> {
         let call = GitCall::RemoveWorktree { place };
         self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, REMOVING).await.map(drop)
+    }
+
+    /// Those whose conversations were deleted when they could not be removed.
+    async fn left(&self, sandbox: &SandboxId) -> Result<Vec<Place>, Fault> {
+        Ok(self.noted().get(sandbox.as_str()).await?.map(|noted| noted.value).unwrap_or_default())
+    }
+
+    async fn note_left(&self, sandbox: &SandboxId, place: Place) -> ports::Result<()> {
+        let note = |left: &mut Vec<Place>| {
+            if !left.contains(&place) {
+                left.push(place);
+            }
+            left.drain(..left.len().saturating_sub(MOST));
+        };
+        self.noted().modify(sandbox.as_str(), note).await.map(drop)
+    }
+
+    async fn forget_left(&self, sandbox: &SandboxId, gone: &HashSet<Place>) -> ports::Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let forget = |left: &mut Vec<Place>| left.retain(|place| !gone.contains(place));
+        self.noted().modify(sandbox.as_str(), forget).await.map(drop)
+    }
+
+    fn noted(&self) -> Bucket<'_, Vec<Place>> {
+        Bucket::new(self.0.kv.as_ref(), LEFT_TREES)
     }
 
     /// The places of these that stored records name. What is known here lags, but says whom to ask first: all records are read

@@ -16,6 +16,7 @@ mod fork;
 mod goal;
 mod in_hand;
 mod left_trees;
+mod mark;
 mod marketplaces;
 mod secrets;
 mod waiting;
@@ -29,7 +30,7 @@ use ports::rpc::Fault;
 use ports::{Bus, EventLog, Kv};
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Index};
-use types::{ConversationId, TenantId};
+use types::{ConversationId, SandboxId, TenantId};
 use vault::Vault;
 
 use crate::models::Models;
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     pub in_hand: InHand,
     /// Those that are made in working trees of their own, from before there is one.
     pub apart: InHand,
+    /// Sandboxes from which old working trees are removed.
+    pub sweeps: InHand<SandboxId>,
     /// Copies that a tenant has made at once.
     pub copies: Slots,
     pub workers: Workers,

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::rpc::{Fault, Reason};
+use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use serde_json::{Map, Value};
 use types::calls::{GitAnswer, GitCall};
@@ -81,12 +81,15 @@ impl Conversations {
         }
         record.sandbox = self.sandbox_for(&record, alone).await?;
         let (id, sandbox, place) = (record.id, record.sandbox.clone(), Place::fresh(record.id));
-        let created = match self.set_apart(&mut record, place, apart).await {
-            Ok(()) => self.create_now(record, alone, knows_its_id).await,
-            Err(fault) => Err(fault),
-        };
+        if let Err(fault) = self.set_apart(&mut record, place, apart).await {
+            self.undo_worktree(sandbox, place, id);
+            return Err(fault);
+        }
+        let created = self.create_now(record, alone, knows_its_id).await;
         match &created {
             Ok(CreateOutcome::New(_)) => self.sweep_worktrees(sandbox),
+            // What is not answered may yet be stored. Once it is old, who sweeps knows.
+            Err(fault) if fault.code == Code::Unavailable => {}
             Ok(CreateOutcome::Existing(_) | CreateOutcome::Taken) | Err(_) => {
                 self.undo_worktree(sandbox, place, id);
             }

@@ -97,9 +97,7 @@ pub async fn serve(
     if tokio::time::timeout(DRAIN, calls.wait()).await.is_err() {
         tracing::warn!(calls = calls.len(), "calls of workers do not end in time");
     }
-    if let Some(counted) = &books.counted {
-        counted.quota.save_all().await;
-    }
+    books.tell_all().await;
     served
 }
 
@@ -137,6 +135,13 @@ impl Books {
             Counted { quota, refused: Turn::new(refused) }
         });
         Arc::new(Self { counted, appended: Box::new(appended) })
+    }
+
+    /// Tells other processes what is not in the store yet of what was counted here: for who stores nothing more.
+    pub async fn tell_all(&self) {
+        if let Some(counted) = &self.counted {
+            counted.quota.save_all().await;
+        }
     }
 }
 

@@ -110,22 +110,6 @@ impl Disk {
         Ok(names)
     }
 
-    /// The folders in a folder that have a file of this name.
-    pub fn folders_in(&self, folder: &Place, file: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.path(folder)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.path().join(file).is_file() {
-                names.extend(entry.file_name().to_str().map(str::to_owned));
-            }
-        }
-        Ok(names)
-    }
-
     /// The tail of a log that is open already, or known to be absent, without touching the disk.
     pub fn known_tail(&self, place: &Place) -> Option<u64> {
         self.logs.known_tail(place)

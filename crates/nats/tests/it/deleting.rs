@@ -91,3 +91,20 @@ async fn a_deletion_that_waits_for_its_turn_removes_nothing_of_a_conversation_ma
     assert_eq!(texts(&ports, &log).await, said);
     assert_eq!(other.read(id).await.unwrap(), Some(anew));
 }
+
+#[tokio::test]
+async fn what_comes_late_goes_and_a_copy_that_another_gateway_makes_to_the_id_stays() {
+    let (_server, connection) = crate::common::cluster().await;
+    let ports = connection.control().await.unwrap();
+    let (index, id) = (index(&ports).await, ConversationId::random());
+    let deleted = record(id, "2026-11-23T00:00:00.000000Z");
+    let Created::New(entry) = index.create(&deleted).await.unwrap() else { panic!("it is new") };
+    assert_eq!(delete(index.clone(), id).await, Ok(true));
+    let late = r#"{"control":{"type":"fence","epoch":1}}"#;
+    let copied = r#"{"control":{"type":"forked","at":1}}"#;
+    for (first, stays) in [(late, false), (copied, true)] {
+        ports.log.append(&entry.log, Seq::ZERO, vec![first.into()]).await.unwrap();
+        index.remove_late(&entry).await.unwrap();
+        assert_eq!(!texts(&ports, &entry.log).await.is_empty(), stays, "{first}");
+    }
+}

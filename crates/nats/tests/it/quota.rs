@@ -302,3 +302,20 @@ async fn a_sandbox_that_has_no_room_for_what_the_control_plane_stores_is_weighed
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
     testing::until(async || copy(&control, &log("two"), 1).await.is_ok()).await;
 }
+
+#[tokio::test]
+async fn a_log_of_which_a_part_is_removed_counts_as_what_is_left_of_it() {
+    let (_server, gateways) = start(1).await;
+    let gateway = &gateways[0];
+    let ports = gateway.control.control_at_cost(gateway.books.clone()).await.unwrap();
+    append(&ports, &log("one"), "first").await.unwrap();
+    for _ in 0..3 {
+        let extent = ports.log.extent(&log("one")).await.unwrap();
+        append(&ports, &log("one"), "next").await.unwrap();
+        ports.log.remove(&log("one"), extent).await.unwrap();
+    }
+    let weight = gateway.control.storage().await.unwrap().weigh(&sandbox("a")).await.unwrap();
+    gateway.books.tell_all().await;
+    let counted = ports.kv.get(STORED, "a").await.unwrap().unwrap().value;
+    assert_eq!(serde_json::from_slice::<u64>(&counted).unwrap(), weight);
+}

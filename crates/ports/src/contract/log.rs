@@ -269,22 +269,6 @@ pub async fn snapshots_are_stored_and_dropped_from_the_front_and_not_published(p
     assert_eq!(first_published, (Stored { seq: event[0], prev: Seq::ZERO }, "event".into()));
 }
 
-pub async fn a_sandbox_knows_the_logs_of_its_conversations(ports: Ports) {
-    let sandbox = SandboxId::shared();
-    assert_eq!(ports.log.conversation_logs(&sandbox).await, Ok(Vec::new()));
-    let mut ids = [ConversationId::random(), ConversationId::random()];
-    ids.sort();
-    let other = LogId::bash(&sandbox, BashScope::Conversation(ConversationId::random()));
-    for log in ids.map(|id| LogId::conversation(&sandbox, id)).iter().chain([&other]) {
-        append(&ports, log, Seq::ZERO, &["a", "b"]).await;
-    }
-    let mut listed = ports.log.conversation_logs(&sandbox).await.expect("a list");
-    listed.sort();
-    assert_eq!(listed, ids);
-    assert_eq!(ports.log.delete(&LogId::conversation(&sandbox, ids[0])).await, Ok(()));
-    assert_eq!(ports.log.conversation_logs(&sandbox).await, Ok(vec![ids[1]]));
-}
-
 pub async fn a_sandbox_knows_its_bash_logs(ports: Ports) {
     let (one, other) = (ConversationId::random(), ConversationId::random());
     // The one that a worker's store is about.

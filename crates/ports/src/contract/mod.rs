@@ -54,7 +54,6 @@ macro_rules! contract_tests {
             logs_do_not_mix,
             snapshots_are_stored_and_dropped_from_the_front_and_not_published,
             a_sandbox_knows_its_bash_logs,
-            a_sandbox_knows_the_logs_of_its_conversations,
             large_and_strange_records_come_back_unchanged,
         );
     };

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::retry::{Backoff, while_unavailable};
-use ports::{Bucket, Error, Expect, KvEntry, Versioned};
+use ports::{Bucket, Error, Expect, KvEntry, Record, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::conversation::{ConversationRecord, Projection, Titling};
-use types::{BashScope, ConversationId, LogId, TenantId};
+use types::log::{Control, LogRecord};
+use types::{BashScope, ConversationId, LogId, Seq, TenantId};
 
 use super::behind::Wish;
 use super::conversation::ConversationState;
@@ -164,7 +165,10 @@ impl Index {
     /// Somebody else may have deleted it, and another one have been made under its id, at any moment. So nothing is removed but
     /// what was stored while the record was this conversation's.
     async fn delete_stored(&self, entry: &ConversationState) -> ports::Result<()> {
-        let is_own = |record: Option<ConversationRecord>| record.is_some_and(|record| entry.is_of(&record));
+        let is_own = async || {
+            let record = self.read(entry.id).await?;
+            Ok(record.is_some_and(|record| entry.is_of(&record)))
+        };
         if !self.remove_logs_if(entry, is_own).await? {
             return Ok(());
         }
@@ -178,26 +182,32 @@ impl Index {
         Ok(())
     }
 
-    /// Removes what was written of a conversation while it was deleted, unless another one has its id.
+    /// Removes what was written of a conversation while it was deleted, unless another one has its id, or is being copied to it:
+    /// that has no record yet, and begins as nothing does that comes late.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn remove_late(&self, entry: &ConversationState) -> ports::Result<()> {
-        self.remove_logs_if(entry, |record| record.is_none()).await.map(drop)
+        self.remove_logs_if(entry, async || {
+            let first = self.0.ports.log.read(&entry.log, Seq::ZERO, 1).await?;
+            Ok(!first.first().is_some_and(is_copy) && self.read(entry.id).await?.is_none())
+        })
+        .await
+        .map(drop)
     }
 
-    /// Removes what the logs of a conversation had in them while its id had the record that `may_go` says so of. Whether it has.
+    /// Removes what the logs of a conversation had in them when `may_go` said so. Whether it has.
     async fn remove_logs_if(
         &self,
         entry: &ConversationState,
-        may_go: impl FnOnce(Option<ConversationRecord>) -> bool,
+        may_go: impl AsyncFnOnce() -> ports::Result<bool>,
     ) -> ports::Result<bool> {
         let commands = LogId::bash(entry.log.sandbox(), BashScope::Conversation(entry.id));
         let snapshots = LogId::snapshots(entry.log.sandbox(), entry.id);
         let log = &self.0.ports.log;
         let (events, others, kept) =
             tokio::try_join!(log.extent(&entry.log), log.extent(&commands), log.extent(&snapshots))?;
-        if !may_go(self.read(entry.id).await?) {
+        if !may_go().await? {
             return Ok(false);
         }
         tokio::try_join!(
@@ -276,6 +286,11 @@ impl Sighting {
         let (record, agent) = decode(&stored.value)?;
         Ok(Self { record, agent, revision: stored.revision })
     }
+}
+
+/// Whether a log that begins with this is a copy, of another conversation.
+fn is_copy(first: &Record) -> bool {
+    matches!(LogRecord::decode(&first.payload), Ok(LogRecord::Control(Control::Forked { .. })))
 }
 
 fn damaged(error: serde_json::Error) -> Error {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hands;
+use crate::folder::Folder;
 use crate::open::{self, Opened, Symlink};
 
 const PER_FILE: usize = 10;
@@ -62,9 +62,10 @@ impl History {
     pub fn push(&mut self, path: &Path, before: &[u8], after: &[u8]) -> io::Result<()> {
         let number = self.versions().back().map_or(0, |version| version.number + 1);
         let head = Head { path: path.to_owned(), length: before.len() as u64, after: fingerprint(after) };
-        hands::make_folders(&self.folder)?;
-        if let Err(error) = write(&self.place(number), &head, before) {
-            let _ = std::fs::remove_file(self.place(number));
+        let folder = Folder::make(&self.folder)?;
+        let place = place(&folder.path(), number);
+        if let Err(error) = write(&place, &head, before) {
+            let _ = std::fs::remove_file(place);
             return Err(error);
         }
         self.versions().push_back(Version { number, head });

@@ -1,15 +1,15 @@
 //! What a command has printed and nobody has reported yet: all of it in memory while it is small, its two
 //! ends in memory and the whole in a file when it is large. Secrets are hidden before any of it is cut or saved.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::clean::Cleaner;
-use crate::hands;
+use crate::folder::fresh_file;
 use crate::secrets::{Screen, Secrets};
 
 /// Characters an observation may hold.
@@ -181,12 +181,10 @@ impl Spill {
 
 impl Target {
     fn create(folder: &Path) -> io::Result<Self> {
-        hands::make_folders(folder)?;
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let path = folder.join(format!("terminal_output_{}.txt", name.get(..8).unwrap_or(&name)));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        hands::give(&file)?;
-        Ok(Self { file: Arc::new(file), path, length: 0 })
+        let name = format!("terminal_output_{}.txt", name.get(..8).unwrap_or(&name));
+        let file = fresh_file(folder, &name)?;
+        Ok(Self { file: Arc::new(file), path: folder.join(name), length: 0 })
     }
 }
 

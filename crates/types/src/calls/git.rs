@@ -50,6 +50,10 @@ pub enum GitCall {
     RemoveWorktree {
         place: Place,
     },
+    /// The same, unless something is in it that is in no branch: then it stays. Conflict.
+    SweepWorktree {
+        place: Place,
+    },
     /// The places that were made in this sandbox longer ago than any making takes.
     OldWorktrees {},
 }
@@ -74,7 +78,10 @@ impl Service for GitCall {
             Self::Changes { .. } | Self::Diff { .. } | Self::Commits { .. } | Self::CommitChanges { .. } => {
                 true
             }
-            Self::Prepare { .. } | Self::AddWorktree { .. } | Self::RemoveWorktree { .. } => false,
+            Self::Prepare { .. }
+            | Self::AddWorktree { .. }
+            | Self::RemoveWorktree { .. }
+            | Self::SweepWorktree { .. } => false,
             Self::OldWorktrees {} => true,
         }
     }

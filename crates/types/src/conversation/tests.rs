@@ -189,7 +189,7 @@ fn a_copy_has_no_status_and_no_tags_of_what_it_was_copied_from() {
     projection.apply(Seq(1), &update(0, "execution_status", &json!("running")));
     projection.apply(Seq(2), &update(1, "tags", &json!({"a": "b"})));
     projection.apply(Seq(3), &update(2, "confirmation_policy", &json!({"kind": "AlwaysConfirm"})));
-    let copied: LogRecord = LogRecord::Control(Control::Forked { at: None });
+    let copied: LogRecord = LogRecord::Control(Control::Forked { at: None, by: None });
     projection.apply(Seq(4), &copied);
     assert_eq!((projection.status, &projection.tags), (Status::Idle, &None));
     assert_eq!(projection.confirmation_policy, Some(ConfirmationPolicy::AlwaysConfirm));

@@ -123,6 +123,7 @@ fn stop(failure: Failure) -> Stop {
         }
         Failure::TimedOut(_) => not(WhyNotFetched::Timeout, "Git operation timed out.").into(),
         Failure::TooLong(_) => not(WhyNotFetched::SourceUnavailable, UNAVAILABLE).into(),
+        Failure::Killed(_) => Fault::from(failure).into(),
         Failure::Unusable(error) | Failure::Unreadable(error) => Fault::internal(error).into(),
     }
 }

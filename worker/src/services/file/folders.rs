@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ports::rpc::Fault;
-use rustix::fs::{AtFlags, FileType, Mode, mkdirat, statat};
-use rustix::io::Errno;
-use tools::hands;
+use rustix::fs::{AtFlags, FileType, statat};
 use types::calls::{HomeListing, Scope};
 use types::files::{FileBrowserEntry, SubdirectoryEntry, SubdirectoryPage};
 
@@ -22,17 +21,15 @@ const LONGEST_PAGE: usize = 1_000;
 /// One that exists already is no error.
 pub(super) fn make(scope: &Scope, path: &str) -> Result<(), Fault> {
     let Some(place) = FolderEntry::of(scope, Path::new(path), Missing::Make)? else { return Ok(()) };
-    match mkdirat(&place.folder, &place.name, Mode::from_raw_mode(0o777)) {
-        Ok(()) => {
-            hands::give_at(&place.folder, &place.name).map_err(|error| of_file(&error, "Path not found"))
-        }
-        Err(Errno::EXIST) => {
+    match place.folder.fresh(&place.name).and_then(|made| made.give()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW);
             let is_folder =
                 found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory);
             if is_folder { Ok(()) } else { Err(bad_request("Path exists and is not a directory")) }
         }
-        Err(error) => Err(of_file(&error.into(), "Path not found")),
+        Err(error) => Err(of_file(&error, "Path not found")),
     }
 }
 

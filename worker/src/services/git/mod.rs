@@ -10,6 +10,7 @@ mod prepare;
 mod program;
 mod repository;
 mod turns;
+mod unsaved;
 mod view;
 mod worktree;
 
@@ -87,6 +88,10 @@ impl Service {
             }
             GitCall::RemoveWorktree { place } => {
                 self.worktrees.remove(place).await?;
+                Ok(GitAnswer::Removed)
+            }
+            GitCall::SweepWorktree { place } => {
+                self.worktrees.sweep(place).await?;
                 Ok(GitAnswer::Removed)
             }
             GitCall::OldWorktrees {} => Ok(GitAnswer::OldWorktrees(self.worktrees.old())),

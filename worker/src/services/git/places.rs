@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tools::open::{self, Symlink};
 use types::worktree::Place;
+use uuid::Uuid;
 
 /// Longer than any making takes, with what waits for it.
 const OLD: Duration = Duration::from_secs(3_600);
@@ -22,12 +23,15 @@ pub(super) struct Places {
     folder: PathBuf,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Note {
     /// The folder that is the place.
     pub(super) folder: PathBuf,
     /// What all working trees of its repository share.
     pub(super) repository: PathBuf,
+    /// Whether it is being removed.
+    #[serde(default)]
+    pub(super) goes: bool,
 }
 
 impl Places {
@@ -41,6 +45,23 @@ impl Places {
         fs::create_dir_all(&self.folder)?;
         let mut file = open::fresh(&self.at(place), 0o600)?;
         file.write_all(&serde_json::to_vec(note)?)
+    }
+
+    /// That it is being removed, where that is not noted.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn note_going(&self, place: Place, note: &Note) -> io::Result<()> {
+        if note.goes {
+            return Ok(());
+        }
+        let going = Note { goes: true, ..note.clone() };
+        // Of no place, should it be left.
+        let beside = self.folder.join(format!("{place}.{}", Uuid::new_v4().simple()));
+        let text = serde_json::to_vec(&going)?;
+        let written = open::fresh(&beside, 0o600).and_then(|mut file| file.write_all(&text));
+        let noted = written.and_then(|()| fs::rename(&beside, self.at(place)));
+        noted.inspect_err(|_| drop(fs::remove_file(&beside)))
     }
 
     /// What was noted of it; nothing where a crash has cut that off, before anything was made.

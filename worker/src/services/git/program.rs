@@ -3,11 +3,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use ports::rpc::Fault;
+use ports::rpc::{Code, Fault};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -23,6 +24,8 @@ const LONGEST_COMPLAINT: u64 = 8 * 1024;
 /// Programs that were killed are over at once, unless the kernel keeps them.
 const DEATH: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
+
+const KILLED: &str = "git was ended before it was done, perhaps for want of memory. Try again later.";
 
 /// Git is an ordinary program for the user's settings, and reads none of them for a repository.
 const WITHOUT_SETTINGS: [(&str, &str); 5] = [
@@ -48,6 +51,8 @@ pub(crate) struct Git {
 pub(crate) enum Failure {
     #[error("Git command failed: {command}: {complaint}")]
     Refused { command: String, complaint: String },
+    #[error("Git command was ended before it was done: {0}")]
+    Killed(String),
     #[error("Git command took too long: {0}")]
     TimedOut(String),
     #[error("Git command printed too much: {0}")]
@@ -62,6 +67,7 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match &failure {
             Failure::Unusable(error) if !is_callers(error) => Self::internal(failure),
+            Failure::Killed(_) => Self::new(Code::Unavailable, KILLED).caused_by(failure),
             Failure::Unusable(_)
             | Failure::Unreadable(_)
             | Failure::Refused { .. }
@@ -211,8 +217,13 @@ impl Git {
         if length? > self.longest {
             return Err(Failure::TooLong(self.shown));
         }
-        if child.wait().await?.success() {
+        let ended = child.wait().await?;
+        if ended.success() {
             return Ok(output);
+        }
+        // One that complains on when nobody listens any more has said no.
+        if ended.signal().is_some_and(|signal| signal != Signal::PIPE.as_raw()) {
+            return Err(Failure::Killed(self.shown));
         }
         let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
         Err(Failure::Refused { command: self.shown, complaint })
@@ -279,6 +290,20 @@ fn is_of_git(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else a repository would be taken for none, or for one without a commit.
+    #[tokio::test]
+    async fn a_git_that_is_killed_has_not_said_no() {
+        let folder = tempfile::tempdir().unwrap();
+        let dies = |how: &str| {
+            let alias = format!("alias.dies=!{how}");
+            Git::as_user(folder.path()).args(["-c", &alias, "dies"]).line()
+        };
+        assert!(matches!(dies("kill -9 $PPID; sleep 1").await, Err(Failure::Killed(_))));
+        assert!(matches!(dies("exit 1").await, Ok(None)));
+        let complains = "yes complaint >&2; kill -PIPE $PPID; sleep 1";
+        assert!(matches!(dies(complains).await, Err(Failure::Refused { .. })));
+    }
 
     #[tokio::test]
     async fn what_git_has_started_is_over_before_who_gives_it_up_goes_on() {

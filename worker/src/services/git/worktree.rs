@@ -31,6 +31,7 @@ use super::places::{Note, Places};
 use super::program::Failure;
 use super::repository::Repository;
 use super::turns::Turns;
+use super::unsaved;
 
 /// All files are written.
 const PATIENCE: Duration = Duration::from_secs(4 * 60);
@@ -75,7 +76,8 @@ impl Worktrees {
         let Some(start) = start(&repository, &wish.base).await? else { return Ok(None) };
         let branch = free_branch(&repository, &wish).await?;
         let repository_is = fs::canonicalize(repository.common()).map_err(failed)?;
-        let note = Note { folder: wish.parent.join(wish.place.to_string()), repository: repository_is };
+        let folder = wish.parent.join(wish.place.to_string());
+        let note = Note { folder, repository: repository_is, goes: false };
         self.places.note(wish.place, &note).map_err(failed)?;
         let made = make(&repository, &source, &wish, &start, &branch).await;
         if made.is_err() {
@@ -98,13 +100,31 @@ impl Worktrees {
         self.clear(place).await
     }
 
+    /// The same where nothing would be lost.
+    ///
+    /// # Errors
+    /// `Conflict`: something would be. As [`Worktrees::remove`].
+    pub(super) async fn sweep(&self, place: Place) -> Result<(), Fault> {
+        let _turn = self.turns.take(place.conversation).await;
+        if let Some(note) = self.places.noted(place).map_err(failed)?
+            && !note.goes
+            && unsaved::is_in(&note.folder).await
+        {
+            return Err(Fault::new(Code::Conflict, "There is something in it that is not committed"));
+        }
+        self.clear(place).await
+    }
+
     /// The places that were made longer ago than any making takes.
     pub(super) fn old(&self) -> Vec<Place> {
         self.places.old()
     }
 
     async fn clear(&self, place: Place) -> Result<(), Fault> {
-        if let Some(Note { folder, repository }) = self.places.noted(place).map_err(failed)? {
+        if let Some(note) = self.places.noted(place).map_err(failed)? {
+            // Whoever goes on with it later finds a part alone. On a full disk it goes all the same.
+            let _ = self.places.note_going(place, &note);
+            let Note { folder, repository, .. } = note;
             // As a whole: whoever works in it may have put a link to elsewhere in its place, which would be followed on the way
             // to what is in it.
             trees::remove(&folder).map_err(failed)?;

@@ -1,12 +1,11 @@
-//! The log of a worker as the contract of logs wants it: what no worker may, to remove a log or to list those of others, the control
-//! plane does.
+//! The log of a worker as the contract of logs wants it: what no worker may, to remove a log, the control plane does.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ports::doubles::LogDouble;
 use ports::{EventLog, Extent, Result};
-use types::{ConversationId, LogId, SandboxId};
+use types::LogId;
 
 pub struct Removing {
     pub worker: Arc<dyn EventLog>,
@@ -25,9 +24,5 @@ impl LogDouble for Removing {
 
     async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
         self.control.remove(log, extent).await
-    }
-
-    async fn conversation_logs(&self, sandbox: &SandboxId) -> Result<Vec<ConversationId>> {
-        self.control.conversation_logs(sandbox).await
     }
 }

@@ -1,5 +1,7 @@
 //! Changes that are told by their path, and working trees of repositories that are where the path says so.
 
+use std::sync::atomic::Ordering;
+
 use ports::rpc::{Code, Fault};
 use types::calls::{GitAnswer, GitCall};
 use types::git::{GitChange, GitChangeStatus};
@@ -35,10 +37,27 @@ impl Worker {
                 if let Some(held) = script.removes {
                     held.notified().await;
                 }
+                if let Some(code) = script.removes_no_tree {
+                    return Err(Fault::new(code, "it stays"));
+                }
                 self.0.removed.lock().unwrap().push(place);
                 ok(GitAnswer::Removed)
             }
-            GitCall::OldWorktrees {} => ok(GitAnswer::OldWorktrees(script.old_trees)),
+            GitCall::SweepWorktree { place } => {
+                if let Some(held) = script.removes {
+                    held.notified().await;
+                }
+                if script.unsaved.contains(&place) {
+                    self.0.spared.lock().unwrap().push(place);
+                    return Err(Fault::new(Code::Conflict, "not all is committed"));
+                }
+                self.0.removed.lock().unwrap().push(place);
+                ok(GitAnswer::Removed)
+            }
+            GitCall::OldWorktrees {} => {
+                self.0.sweeps.fetch_add(1, Ordering::Relaxed);
+                ok(GitAnswer::OldWorktrees(script.old_trees))
+            }
             _ => Err(Fault::internal("secret text about the inside")),
         }
     }

@@ -46,6 +46,8 @@ struct Shared {
     git_calls: AtomicUsize,
     agents_asked: AtomicUsize,
     removed: Mutex<Vec<Place>>,
+    spared: Mutex<Vec<Place>>,
+    sweeps: AtomicUsize,
     stop: CancellationToken,
 }
 
@@ -70,6 +72,8 @@ impl Worker {
             bash_calls: AtomicUsize::default(),
             git_calls: AtomicUsize::default(),
             removed: Mutex::default(),
+            spared: Mutex::default(),
+            sweeps: AtomicUsize::default(),
             agents_asked: AtomicUsize::default(),
             stop: CancellationToken::new(),
         }));
@@ -154,6 +158,16 @@ impl Worker {
     /// The working trees that were to be removed.
     pub fn removed(&self) -> Vec<Place> {
         self.0.removed.lock().unwrap().clone()
+    }
+
+    /// Those that stayed because of what is in them.
+    pub fn spared(&self) -> Vec<Place> {
+        self.0.spared.lock().unwrap().clone()
+    }
+
+    /// How often it was asked for old ones.
+    pub fn sweeps(&self) -> usize {
+        self.0.sweeps.load(Ordering::Relaxed)
     }
 
     /// How many bash calls came.

@@ -39,8 +39,12 @@ pub struct Script {
     pub removes: Option<Arc<Notify>>,
     /// None is made.
     pub makes_no_tree: Option<Code>,
+    /// None is removed.
+    pub removes_no_tree: Option<Code>,
     /// Places of working trees that were made long ago.
     pub old_trees: Vec<Place>,
+    /// Those of which not all is committed.
+    pub unsaved: Vec<Place>,
 }
 
 impl Default for Script {
@@ -61,7 +65,9 @@ impl Default for Script {
             makes: None,
             removes: None,
             makes_no_tree: None,
+            removes_no_tree: None,
             old_trees: Vec::new(),
+            unsaved: Vec::new(),
         }
     }
 }

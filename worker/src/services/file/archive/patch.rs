@@ -137,6 +137,7 @@ impl Drop for Beside<'_> {
 fn late(failure: git::Failure) -> Fault {
     match failure {
         git::Failure::TimedOut(_) => Fault::internal(failure),
+        git::Failure::Killed(_) => failure.into(),
         failure => bad_request(failure.to_string()),
     }
 }
