@@ -35,7 +35,8 @@ async fn redeem(
     Json(given): Json<Given>,
 ) -> ApiResult<Response> {
     let is_near = admission.is_some_and(|Extension(admission)| admission.is_of_loopback());
-    if !front.is_encrypted(&headers) && !(is_near && front.is_secure(&headers)) {
+    let is_private = front.is_encrypted(&headers) || (is_near && front.is_secure(&headers));
+    if !is_private {
         return Err(refused("A ticket is good over loopback or https alone"));
     }
     if !headers.get(header::ORIGIN).is_some_and(|origin| is_same_origin(origin, &headers)) {

@@ -21,11 +21,11 @@ impl Wishes {
     ///
     /// # Errors
     /// When `events` is neither true nor false.
-    pub fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(uri: &Uri, headers: &HeaderMap) -> Result<Self, Box<Problem>> {
         let given = |name: &str| query_values(uri, name).pop().filter(|text| !text.is_empty());
         let newer = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
         let events = match given("events") {
-            Some(text) => truth(&text).ok_or_else(not_a_truth)?,
+            Some(text) => truth(&text).ok_or_else(|| Box::new(not_a_truth()))?,
             None => false,
         };
         let cursor = newer.map(str::to_owned).or_else(|| given("cursor"));

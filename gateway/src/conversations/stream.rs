@@ -67,7 +67,7 @@ pub(super) async fn stream_conversations(
     uri: Uri,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let wishes = Wishes::of(&uri, &headers)?;
+    let wishes = Wishes::of(&uri, &headers).map_err(|problem| *problem)?;
     let crowded = || ApiError::new(StatusCode::TOO_MANY_REQUESTS, CROWDED);
     let seat = streams.seat(&caller.tenant).ok_or_else(crowded)?;
     let (outbox, gone) = (Arc::new(Outbox::default()), CancellationToken::new());

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::extract::ws::{Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Utf8Bytes, WebSocket};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Uri};
 use serde_json::json;
 
 use super::conversation::close;
 use super::inbound::{Act, Complaint, listen};
-use super::upgrade;
 use super::wire::{Heard, Stop, Wire};
+use super::{Upgrade, refused, upgrade};
 use crate::auth::SocketCredentials;
 use crate::changes::{Follower, Form, Streams, Wishes};
 use crate::feeds::{Ending, Outbox, text_of};
@@ -27,10 +27,10 @@ pub(super) async fn conversations(
     State(reading): State<Reading>,
     credentials: SocketCredentials,
     uri: Uri,
-    request: WebSocketUpgrade,
+    request: Upgrade,
 ) -> Response {
     let Ok(wishes) = Wishes::of(&uri, &HeaderMap::new()) else {
-        return StatusCode::FORBIDDEN.into_response();
+        return refused().into_response();
     };
     upgrade(&sockets.clone(), request, move |socket| async move {
         serve(&sockets, streams, reading, credentials, socket, wishes).await;

@@ -16,8 +16,8 @@ use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::auth::Auth;
-use crate::error::ApiError;
 use crate::config;
+use crate::error::ApiError;
 use file::{Found, find};
 use first_page::FirstPage;
 
