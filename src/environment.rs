@@ -3,7 +3,8 @@
 //! `/proc/<pid>/environ` shows a process' first environment for as long as it lives, so unsetting a variable
 //! hides nothing. The server therefore replaces itself once: the same program with an environment that holds
 //! nothing but what may be inherited anyway and what libraries of the server read there themselves. All else is
-//! on its standard input, in a file without a name that is emptied after it was read.
+//! on its standard input, in a file without a name that is emptied after it was read; beside it, where standard
+//! input is for the user's own words. Children inherit that file then: it stays empty, whatever they do.
 //!
 //! Others of the same user cannot open that file of the process, its memory, or its environment: the process is
 //! not dumpable. Only who may trace any process (root outside of a container, as a rule) still can, and such a
@@ -12,16 +13,28 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 
 use anyhow::Context;
 use child_environment::{Rule, Verdict};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// Says to the replacement that its standard input holds the rest of the environment.
-const HANDED_OVER: &str = "MANYHANDS_ENVIRONMENT_ON_STDIN";
+/// Says to the replacement on which of its open files the rest of the environment is.
+const HANDED_OVER: &str = "MANYHANDS_ENVIRONMENT_ON";
+
+const STANDARD_INPUT: &str = "0";
+
+/// What the process wants its standard input for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum StandardInput {
+    Unused,
+    /// Its user's words are there: it stays as it is.
+    Read,
+}
 
 /// What libraries of this program read from the environment, beside what children inherit.
 const READ_BY_LIBRARIES: [&str; 8] = [
@@ -41,20 +54,20 @@ const PROXIES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
 ///
 /// # Errors
 /// When the program cannot be started again, or what was handed over cannot be read.
-pub fn take() -> anyhow::Result<BTreeMap<String, String>> {
+pub fn take(input: StandardInput) -> anyhow::Result<BTreeMap<String, String>> {
     // Other processes of this user may neither read the memory nor attach.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot protect the process")?;
     let mut variables: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    if variables.remove(HANDED_OVER).is_some() {
-        variables.extend(receive()?);
+    if let Some(on) = variables.remove(HANDED_OVER) {
+        variables.extend(receive(&on)?);
         return Ok(variables);
     }
     if std::env::vars_os().all(|(name, value)| may_show(&name, &value)) {
         return Ok(variables);
     }
-    hand_over(&variables)
+    hand_over(&variables, input)
 }
 
 /// `variables` and those that are no UTF-8.
@@ -72,27 +85,49 @@ fn may_show(name: &OsStr, value: &OsStr) -> bool {
     is_own || Rule::default().judge(name, value) == Verdict::Passes
 }
 
-fn hand_over(variables: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+fn hand_over(
+    variables: &BTreeMap<String, String>,
+    input: StandardInput,
+) -> anyhow::Result<BTreeMap<String, String>> {
     let hidden: BTreeMap<_, _> =
         variables.iter().filter(|(name, value)| !may_show(name.as_ref(), value.as_ref())).collect();
-    let mut file = std::fs::File::from(memfd_create("environment", MemfdFlags::CLOEXEC)?);
+    let survives = match input {
+        StandardInput::Unused => MemfdFlags::CLOEXEC,
+        StandardInput::Read => MemfdFlags::empty(),
+    };
+    let mut file = File::from(memfd_create("environment", MemfdFlags::ALLOW_SEALING | survives)?);
     file.write_all(&serde_json::to_vec(&hidden)?)?;
     file.rewind()?;
     let program = std::env::current_exe().context("cannot find the own program")?;
     let mut same = std::process::Command::new(program);
     same.args(std::env::args_os().skip(1))
-        .stdin(file)
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, value)| may_show(name, value)))
-        .env(HANDED_OVER, "1");
+        .envs(std::env::vars_os().filter(|(name, value)| may_show(name, value)));
+    match input {
+        StandardInput::Unused => same.env(HANDED_OVER, STANDARD_INPUT).stdin(file.try_clone()?),
+        StandardInput::Read => same.env(HANDED_OVER, file.as_raw_fd().to_string()),
+    };
     Err(same.exec()).context("cannot start again with a clean environment")
 }
 
-fn receive() -> anyhow::Result<BTreeMap<String, String>> {
+fn receive(on: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    if on == STANDARD_INPUT {
+        return read_and_empty(&mut std::io::stdin());
+    }
+    let number: u32 = on.parse().context("the handed over environment is nowhere")?;
+    let path = format!("/proc/self/fd/{number}");
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let mut file = opened.context("cannot open the handed over environment")?;
+    let variables = read_and_empty(&mut file)?;
+    let for_ever = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&file, for_ever).context("cannot seal the handed over environment")?;
+    Ok(variables)
+}
+
+fn read_and_empty(file: &mut (impl Read + AsFd)) -> anyhow::Result<BTreeMap<String, String>> {
     let mut text = String::new();
-    let stdin = std::io::stdin();
-    stdin.lock().read_to_string(&mut text).context("cannot read the handed over environment")?;
-    ftruncate(&stdin, 0).context("cannot empty the handed over environment")?;
+    file.read_to_string(&mut text).context("cannot read the handed over environment")?;
+    ftruncate(&*file, 0).context("cannot empty the handed over environment")?;
     serde_json::from_str(&text).context("the handed over environment is damaged")
 }
 

@@ -2,6 +2,7 @@
 
 mod banner;
 mod catalogue;
+mod client;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod deferred;
@@ -25,16 +26,25 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use environment::StandardInput;
 use settings::Settings;
 
 /// Exit status for unusable settings, of sysexits.h.
 const EX_USAGE: u8 = 64;
 
+const EXAMPLES: &str = "Examples:
+  manyhands                        start a server on http://127.0.0.1:8000
+  manyhands run \"Look around\"      see an agent work, without a server (LLM_MODEL and LLM_API_KEY name its model)
+  manyhands conversations          list what agents have worked on
+  manyhands acp                    be the agent of an editor
+  manyhands doctor                 check this machine
+  manyhands help run               more about one of them";
+
 /// A server for coding agents: conversations, their events, and the workspaces they work in.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -46,6 +56,9 @@ struct Arguments {
 enum Command {
     /// Runs the whole server in this process (what happens without a subcommand).
     Serve(serve::Options),
+    Run(client::RunOptions),
+    Conversations(client::ConversationsOptions),
+    Acp(client::AcpOptions),
     /// Checks what the server needs here and says what to do.
     Doctor(serve::Options),
     /// Prints all settings: what each may be, and what it does.
@@ -56,6 +69,12 @@ enum Command {
     Import(moving::ImportOptions),
     /// Writes what is kept here into folders that such a server reads.
     Export(moving::ExportOptions),
+    /// Prints completions for a shell
+    Completions {
+        shell: client::Shell,
+    },
+    /// Prints the manual page
+    Man,
     /// Runs a cluster's edge; any number of them serve the same conversations.
     #[cfg(feature = "cluster")]
     Gateway(serve::Options),
@@ -80,7 +99,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
-        if error.is::<BadSettings>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
+        match () {
+            () if error.is::<BadSettings>() => ExitCode::from(EX_USAGE),
+            () if error.is::<client::Usage>() => ExitCode::from(client::EX_USAGE),
+            () => ExitCode::FAILURE,
+        }
     })
 }
 
@@ -106,6 +129,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 false => serve::run(options, told.chosen().settings),
             }
         }
+        Command::Run(options) => client::run(options, Told::for_client()?),
+        Command::Conversations(options) => client::conversations(options, Told::for_client()?),
+        Command::Acp(options) => client::acp(options, Told::for_client()?),
+        Command::Completions { shell } => client::completions(shell, Arguments::command()),
+        Command::Man => client::manual(Arguments::command()),
         Command::Doctor(options) => Told::by_environment()?.diagnose(&options),
         Command::Settings => {
             print!("{}", settings::page());
@@ -166,9 +194,19 @@ impl Told {
         Ok(Self::unchosen()?.chosen())
     }
 
+    /// Of whoever is at the terminal: standard input is theirs.
+    fn for_client() -> anyhow::Result<client::Told> {
+        let Self { settings, source, .. } = Self::with(StandardInput::Read)?.chosen();
+        Ok(client::Told { settings, source })
+    }
+
     /// Before it is chosen what programs of agents inherit.
     fn unchosen() -> anyhow::Result<Self> {
-        let variables = environment::take().context(BadSettings)?;
+        Self::with(StandardInput::Unused)
+    }
+
+    fn with(input: StandardInput) -> anyhow::Result<Self> {
+        let variables = environment::take(input).context(BadSettings)?;
         let own = environment::whole(&variables);
         let source = settings::load(variables).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
@@ -220,8 +258,7 @@ impl std::fmt::Display for BadSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::Arguments;
-    use clap::CommandFactory;
+    use super::{Arguments, CommandFactory};
 
     #[test]
     fn the_command_line_is_well_defined() {

@@ -7,6 +7,7 @@ mod architecture;
 mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
+mod client;
 mod contract;
 mod deferred;
 mod dependencies;

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn nothing_of_the_server_passes_whatever_is_named() {
         let everything = rule(&["*"]);
-        for name in ["OH_SECRET_KEY", "OH_PORT", "SESSION_API_KEY", "MANYHANDS_ENVIRONMENT_ON_STDIN"] {
+        for name in ["OH_SECRET_KEY", "OH_PORT", "SESSION_API_KEY", "MANYHANDS_ENVIRONMENT_ON"] {
             assert_eq!(verdict(&everything, name, "1"), Verdict::OfTheServer, "{name}");
             assert!(Rule::new(&[name.to_owned()]).is_err(), "{name}");
         }

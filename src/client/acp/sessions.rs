@@ -1,0 +1,142 @@
+//! Sessions: each is a conversation of the server, and has one prompt under way at most.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::content;
+use super::message::Refusal;
+use super::prompt::Prompt;
+use super::wire::Wire;
+use super::words::Teller;
+use crate::client::agent::{AgentOptions, Model};
+use crate::client::api::{Api, Error};
+use crate::client::seen::Seen;
+use crate::client::values::{list, text};
+
+pub struct Sessions {
+    api: Api,
+    wire: Wire,
+    agent: AgentOptions,
+    model: Model,
+    open: Mutex<HashMap<String, Option<UnderWay>>>,
+}
+
+struct UnderWay {
+    ended: CancellationToken,
+    cancelled: CancellationToken,
+}
+
+/// A prompt that may begin: the session is taken until it is over.
+pub struct Begun {
+    prompt: Prompt,
+    content: Value,
+    _ended: DropGuard,
+}
+
+impl Begun {
+    pub async fn run(self) -> Result<Value, Refusal> {
+        self.prompt.run(self.content).await
+    }
+}
+
+impl Sessions {
+    pub fn new(api: Api, wire: Wire, agent: AgentOptions, model: Model) -> Self {
+        Self { api, wire, agent, model, open: Mutex::default() }
+    }
+
+    pub async fn make(&self, params: &Value) -> Result<Value, Refusal> {
+        let folder = text(params, "/cwd");
+        if !folder.starts_with('/') {
+            return Err(Refusal::unfit("cwd must be an absolute path"));
+        }
+        let servers = servers(params);
+        let body = self.agent.creation(&self.api, &self.model, Some(folder), servers).await;
+        let body = body.map_err(|error| Refusal::failed(format!("{error:#}")))?;
+        let info = self.api.post("/api/conversations", &body).await.map_err(|error| refusal(&error))?;
+        let id = text(&info, "/id").to_owned();
+        self.open.lock().insert(id.clone(), None);
+        Ok(json!({"sessionId": id}))
+    }
+
+    /// Tells all that was said and done before, then answers.
+    pub async fn load(&self, params: &Value) -> Result<Value, Refusal> {
+        let id = text(params, "/sessionId");
+        if Uuid::parse_str(id).is_err() {
+            return Err(Refusal::not_found(id));
+        }
+        let (mut teller, mut from) = (Teller::default(), String::new());
+        loop {
+            let path = format!("/api/conversations/{id}/events/search?limit=100{from}");
+            let page = self.api.get(&path).await.map_err(|error| match error.status() {
+                Some(404) => Refusal::not_found(id),
+                _ => refusal(&error),
+            })?;
+            for event in list(&page, "/items") {
+                for update in teller.event(&Seen::of(event)) {
+                    self.wire.update(id, update).await;
+                }
+            }
+            match page.get("next_page_id").and_then(Value::as_str) {
+                Some(next) => from = format!("&page_id={next}"),
+                None => break,
+            }
+        }
+        self.open.lock().entry(id.to_owned()).or_default();
+        Ok(json!({}))
+    }
+
+    /// Takes the session for a prompt, so that it can be cancelled from now on.
+    ///
+    /// # Errors
+    /// Where there is no such session, or it is taken.
+    pub fn begin(&self, params: &Value) -> Result<Begun, Refusal> {
+        let id = text(params, "/sessionId");
+        let content = content::of_prompt(params)?;
+        let mut open = self.open.lock();
+        let under_way = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
+        if under_way.as_ref().is_some_and(|prompt| !prompt.ended.is_cancelled()) {
+            return Err(Refusal::busy("A prompt of this session is under way"));
+        }
+        let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
+        *under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
+        let prompt = Prompt::new(self.api.clone(), self.wire.clone(), id, cancelled);
+        Ok(Begun { prompt, content, _ended: ended.drop_guard() })
+    }
+
+    pub fn cancel(&self, session: &str) {
+        if let Some(Some(prompt)) = self.open.lock().get(session) {
+            prompt.cancelled.cancel();
+        }
+    }
+
+    /// The editor has gone: nobody waits for what is under way.
+    pub fn cancel_all(&self) {
+        self.open.lock().values().flatten().for_each(|prompt| prompt.cancelled.cancel());
+    }
+}
+
+/// The servers of the Model Context Protocol that the editor has, as an agent's settings name them.
+fn servers(params: &Value) -> Option<Value> {
+    let pairs = |server: &Value, field: &str| -> Map<String, Value> {
+        let pairs = list(server, field).iter();
+        pairs.map(|pair| (text(pair, "/name").to_owned(), text(pair, "/value").into())).collect()
+    };
+    let of = |server: &Value| match text(server, "/url") {
+        "" => {
+            json!({"command": text(server, "/command"), "args": server.get("args"), "env": pairs(server, "/env")})
+        }
+        url => json!({"url": url, "transport": text(server, "/type"), "headers": pairs(server, "/headers")}),
+    };
+    let servers = list(params, "/mcpServers").iter();
+    let servers: Map<String, Value> =
+        servers.map(|server| (text(server, "/name").to_owned(), of(server))).collect();
+    (!servers.is_empty()).then_some(Value::Object(servers))
+}
+
+pub fn refusal(error: &Error) -> Refusal {
+    Refusal::failed(error.to_string())
+}

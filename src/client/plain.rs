@@ -1,0 +1,135 @@
+//! Text that a terminal shows and does not obey. Agents, commands and models write what they like: sequences that move the
+//! cursor, rename the window, fill the clipboard or turn the direction of what is read would act on whoever only looks.
+
+/// Takes text piece by piece; a sequence may be split over several.
+#[derive(Clone, Debug, Default)]
+pub struct Plain {
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum State {
+    #[default]
+    Text,
+    /// After `\r`: before `\n` it is a part of the line's end, elsewhere an end of its own.
+    Return,
+    Escape,
+    /// After an escape that takes one more character, such as the choice of a character set.
+    OneMore,
+    /// `ESC [` up to a letter.
+    Control,
+    /// A text for the terminal itself, up to BEL or `ESC \`.
+    Message,
+    MessageEscape,
+}
+
+impl Plain {
+    pub fn feed(&mut self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        for c in text.chars() {
+            self.take(c, &mut shown);
+        }
+        shown
+    }
+
+    fn take(&mut self, c: char, shown: &mut String) {
+        self.state = match (self.state, c) {
+            (State::Return, '\n') => {
+                shown.push('\n');
+                State::Text
+            }
+            (State::Return, '\r') => State::Return,
+            (State::Return, _) => {
+                shown.push('\n');
+                self.state = State::Text;
+                return self.take(c, shown);
+            }
+            // Cancels whatever was begun.
+            (_, '\u{18}' | '\u{1a}') => State::Text,
+            (State::Message, '\u{7}' | '\u{9c}') => State::Text,
+            (State::Message, '\u{1b}') => State::MessageEscape,
+            (State::Message, _) => State::Message,
+            (State::MessageEscape, '\\') => State::Text,
+            (_, '\u{1b}') => State::Escape,
+            (State::Escape | State::MessageEscape, '[') | (State::Text, '\u{9b}') => State::Control,
+            (State::Escape | State::MessageEscape, ']' | 'P' | 'X' | '^' | '_')
+            | (State::Text, '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}') => State::Message,
+            (State::Escape | State::MessageEscape, ' '..='/') => State::OneMore,
+            (State::Escape | State::MessageEscape | State::OneMore, _) => State::Text,
+            (State::Control, ' '..='?') => State::Control,
+            (State::Control, '@'..='~') => State::Text,
+            // No sequence after all: what broke it is shown like any other.
+            (State::Control, _) => {
+                self.state = State::Text;
+                return self.take(c, shown);
+            }
+            (State::Text, '\r') => State::Return,
+            (State::Text, '\n' | '\t') => {
+                shown.push(c);
+                State::Text
+            }
+            (State::Text, c) => {
+                if !c.is_control() && !turns_direction(c) {
+                    shown.push(c);
+                }
+                State::Text
+            }
+        };
+    }
+}
+
+/// Whether the character changes in which direction others are read.
+pub fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A whole text.
+pub fn block(text: &str) -> String {
+    Plain::default().feed(text)
+}
+
+/// A whole text on one line.
+pub fn line(text: &str) -> String {
+    block(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_left_out() {
+        for (written, shown) in [
+            ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("a\u{1b}]0;title\u{7}b", "ab"),
+            ("a\u{1b}]52;c;c2VjcmV0\u{1b}\\b", "ab"),
+            ("a\u{1b}P1$r\u{1b}\\b", "ab"),
+            ("\u{1b}(Bx\u{1b}=y\u{1b}cz", "xyz"),
+            ("a\u{9b}2Jb\u{9d}0;t\u{9c}c", "abc"),
+            ("one\r\ntwo\rthree\r", "one\ntwo\nthree"),
+            ("a\u{8}\u{0}\u{7f}b\tc", "ab\tc"),
+            ("user\u{202e}nimda\u{2066}", "usernimda"),
+            ("\u{1b}[12\u{1b}[31mx", "x"),
+            ("Grüße, 世界 🙂", "Grüße, 世界 🙂"),
+        ] {
+            assert_eq!(block(written), shown, "{written:?}");
+        }
+        assert_eq!(line(" a\u{1b}[1m\nb "), "a b");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_terminal_obeys_is_left_wherever_a_text_is_cut(
+            text in "([\u{1b}\u{9b}\u{9d}\u{90}\\[\\]();\\\\?0-9mKPx\u{7}\r\n\t\u{202e}]|\\PC){0,40}",
+            at in 0..40_usize,
+        ) {
+            let at = text.char_indices().map(|(at, _)| at).nth(at).unwrap_or(text.len());
+            let mut plain = Plain::default();
+            let pieces = plain.feed(&text[..at]) + &plain.feed(&text[at..]);
+            prop_assert_eq!(&pieces, &block(&text));
+            let obeyed = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns_direction(c);
+            prop_assert!(!pieces.contains(obeyed), "{:?}", pieces);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Who started an agent can stop it.
+
+use std::process::{Child, Stdio};
+
+use rustix::process::Signal;
+use testing::process::{children_of, signal};
+use testing::script::Turn;
+
+use super::{Ended, User};
+
+fn started(user: &User, arguments: &[&str]) -> Child {
+    let mut command = user.with_model(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+async fn ended(process: Child) -> Ended {
+    tokio::task::spawn_blocking(move || process.wait_with_output()).await.unwrap().unwrap().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_once_it_stops_the_run_and_says_how_to_go_on() {
+    let user =
+        User::with(vec![Turn::terminal("call_1", "touch begun; exec sleep 1000"), Turn::text("no")]).await;
+    let process = started(&user, &["run", "Wait. [[task]]"]);
+    let begun = user.work().join("begun");
+    testing::until(async || begun.exists()).await;
+    let shells = children_of(process.id());
+    signal(process.id(), Signal::INT);
+    let ended = ended(process).await.with(130);
+    assert!(ended.out.contains("(interrupted)") && ended.err.contains("--continue"), "{ended:?}");
+    testing::until(async || !shells.iter().any(testing::process::is_alive)).await;
+    let listed = user.runs(&["conversations", "--json"]).await.with(0).lines();
+    assert_eq!(listed[0]["execution_status"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_twice_it_ends_though_the_server_does_not_answer() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let server = testing::server::Start::new(super::BINARY).start();
+    let address = server.url.trim_start_matches("http://").parse().unwrap();
+    let proxy = testing::proxy::Proxy::to(vec![address]).unwrap();
+    let url = format!("http://{}", proxy.address());
+    let process = started(&user, &["run", "--server", &url, "Wait. [[task]]"]);
+    testing::until(async || user.model.asked() > 0).await;
+    proxy.close();
+    signal(process.id(), Signal::INT);
+    let pid = process.id();
+    let ended = tokio::spawn(ended(process));
+    testing::until(async || {
+        signal(pid, Signal::INT);
+        ended.is_finished()
+    })
+    .await;
+    ended.await.unwrap().with(130);
+}
