@@ -16,12 +16,15 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use uuid::Uuid;
+
 use super::Usage;
 use super::values::text;
 
 pub type Socket = WebSocketStream<reqwest::Upgraded>;
 
 const KEY: &str = "X-Session-API-Key";
+const ONCE: &str = "Idempotency-Key";
 const CONNECTING: Duration = Duration::from_secs(10);
 const ANSWERING: Duration = Duration::from_secs(120);
 const OPENING: Duration = Duration::from_secs(20);
@@ -85,11 +88,15 @@ impl Api {
         self.call(Method::DELETE, path, None).await
     }
 
-    /// Makes the call again while nobody has taken it: no connection, or an answer that says when to come again.
+    /// Makes the call again while nobody has taken it: no connection, or an answer that says when to come again. By its key a
+    /// server knows a call that it has taken after all.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let until = Instant::now() + PATIENCE;
+        let (until, once) = (Instant::now() + PATIENCE, Uuid::new_v4().to_string());
         loop {
             let mut request = self.request(method.clone(), path).timeout(ANSWERING);
+            if method != Method::GET {
+                request = request.header(ONCE, &once);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }
@@ -163,11 +170,10 @@ impl Api {
     }
 }
 
-/// How long to wait where a server says that it takes the call later.
+/// How long to wait where a server says that it takes the call later, or is about to answer it.
 fn comes_again(response: &Response) -> Option<Duration> {
-    let is_full =
-        matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    let after = response.headers().get(RETRY_AFTER).filter(|_| is_full)?;
+    let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::CONFLICT];
+    let after = response.headers().get(RETRY_AFTER).filter(|_| busy.contains(&response.status()))?;
     after.to_str().ok()?.parse().ok().map(|seconds: u64| Duration::from_secs(seconds).max(PAUSE))
 }
 

@@ -32,6 +32,9 @@ pub fn manual(mut command: Command) -> anyhow::Result<ExitCode> {
         writeln!(page, ".SH {}", name.to_uppercase())?;
         manual.render_description_section(&mut page)?;
         manual.render_options_section(&mut page)?;
+        if subcommand.has_subcommands() {
+            manual.render_subcommands_section(&mut page)?;
+        }
         if subcommand.get_after_help().is_some() || subcommand.get_after_long_help().is_some() {
             manual.render_extra_section(&mut page)?;
         }

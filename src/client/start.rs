@@ -24,6 +24,9 @@ pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Resul
 /// # Errors
 /// Where the server does not take it.
 pub async fn set_title(api: &Api, id: &str, title: &str) -> anyhow::Result<()> {
+    if title.trim().is_empty() {
+        return Ok(());
+    }
     api.patch(&format!("/api/conversations/{id}"), &json!({"title": title})).await?;
     Ok(())
 }

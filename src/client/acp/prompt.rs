@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::Refusal;
 use super::sessions::refusal;
 use super::wire::Wire;
-use super::words::{Teller, tool_call};
+use super::words::{Teller, begun, tool_call};
 use crate::client::api::{Api, Error};
 use crate::client::pending::Pending;
 use crate::client::progress::{Progress, Step};
@@ -22,6 +22,8 @@ pub struct Prompt {
     api: Api,
     wire: Wire,
     session: String,
+    /// Whether actions wait for a permission.
+    asks: bool,
     cancelled: CancellationToken,
 }
 
@@ -33,8 +35,8 @@ enum Permission {
 }
 
 impl Prompt {
-    pub fn new(api: Api, wire: Wire, session: &str, cancelled: CancellationToken) -> Self {
-        Self { api, wire, session: session.to_owned(), cancelled }
+    pub fn new(api: Api, wire: Wire, session: &str, asks: bool, cancelled: CancellationToken) -> Self {
+        Self { api, wire, session: session.to_owned(), asks, cancelled }
     }
 
     /// The answer to `session/prompt`.
@@ -44,7 +46,7 @@ impl Prompt {
         let mut progress = Progress::new(&self.api, &self.session, stream);
         let started = start(&self.api, &self.session, Some(content)).await;
         started.map_err(|error| Refusal::failed(format!("{error:#}")))?;
-        let (mut teller, mut pending) = (Teller::default(), Pending::default());
+        let (mut teller, mut pending) = (Teller::new(self.asks), Pending::default());
         let (mut failure, mut is_stopping) = (None, false);
         loop {
             let step = tokio::select! {
@@ -113,7 +115,12 @@ impl Prompt {
         };
         self.api.post(&path, &body).await?;
         match asked {
-            Permission::Given => Ok(true),
+            Permission::Given => {
+                for action in pending.actions() {
+                    self.wire.update(&self.session, begun(action)).await;
+                }
+                Ok(true)
+            }
             Permission::Cancelled => Ok(false),
             Permission::Refused => {
                 self.api.post(&format!("/api/conversations/{}/run", self.session), &json!({})).await?;

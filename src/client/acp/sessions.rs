@@ -103,7 +103,7 @@ impl Sessions {
         }
         let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
         *under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
-        let prompt = Prompt::new(self.api.clone(), self.wire.clone(), id, cancelled);
+        let prompt = Prompt::new(self.api.clone(), self.wire.clone(), id, self.agent.confirm, cancelled);
         Ok(Begun { prompt, content, _ended: ended.drop_guard() })
     }
 

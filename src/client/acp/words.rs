@@ -12,6 +12,8 @@ const TITLE: usize = 120;
 /// Tells an editor what happens: each word of the agent once, whether it was heard in pieces or not.
 #[derive(Default)]
 pub struct Teller {
+    /// Whether actions wait for a permission.
+    asks: bool,
     heard: Heard,
     /// The tool calls that are under way, by the name that the model has given them, which it may give again.
     calls: HashMap<String, String>,
@@ -26,6 +28,10 @@ struct Heard {
 }
 
 impl Teller {
+    pub fn new(asks: bool) -> Self {
+        Self { asks, ..Self::default() }
+    }
+
     /// The updates that an event makes.
     pub fn event(&mut self, seen: &Seen) -> Vec<Value> {
         match seen {
@@ -91,7 +97,10 @@ impl Teller {
                 let mut call = tool_call(action);
                 if let Some(fields) = call.as_object_mut() {
                     fields.insert("sessionUpdate".to_owned(), "tool_call".into());
-                    fields.insert("status".to_owned(), "pending".into());
+                    fields.insert(
+                        "status".to_owned(),
+                        if self.asks { "pending" } else { "in_progress" }.into(),
+                    );
                 }
                 Some(call)
             }
@@ -130,6 +139,11 @@ pub fn tool_call(action: &Action) -> Value {
         fields.insert("locations".to_owned(), json!([{"path": path}]));
     }
     call
+}
+
+/// The user has permitted the call.
+pub fn begun(action: &Action) -> Value {
+    json!({"sessionUpdate": "tool_call_update", "toolCallId": action.words.event, "status": "in_progress"})
 }
 
 fn chunk(kind: &str, text: &str) -> Value {

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::Told;
 use super::api::Api;
-use super::place::Place;
+use super::place::{Connected, Place};
 use super::resolve::resolve;
 use super::seen::Seen;
 use super::start::start;
@@ -16,6 +15,7 @@ use super::stops::Stops;
 use super::stream::{Heard, Since, Stream};
 use super::told::{Manner, Screen, Shows, notice};
 use super::values::list as items;
+use super::{Told, Usage};
 use list::Status;
 
 const EXAMPLES: &str = "Examples:
@@ -25,6 +25,9 @@ const EXAMPLES: &str = "Examples:
   manyhands conversations --json | jq -r .id
 
 The beginning of an id is enough where no other has it.";
+
+const HOW_TO_SEND: &str = "the agent works only as long as its server does, which is this process: \
+     say it with manyhands run --continue ID \"…\", or name a server with --server URL";
 
 /// Lists, shows, follows and removes conversations
 #[derive(clap::Args)]
@@ -80,19 +83,23 @@ struct Shown {
 /// What kept it from being done.
 pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
     let connected = options.place.connect(told).await?;
-    let done = done(&options, &connected.api).await;
+    let done = done(&options, &connected).await;
     let closed = connected.close().await;
     done?;
     closed?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn done(options: &Options, api: &Api) -> anyhow::Result<()> {
+async fn done(options: &Options, connected: &Connected) -> anyhow::Result<()> {
+    let api = &connected.api;
     match &options.what {
         None => list::list(api, options.listed.status, options.json).await,
         Some(What::List(listed)) => list::list(api, listed.status, options.json).await,
         Some(What::Show(shown)) => show(api, shown, options.json).await,
+        // This process alone has it: nothing happens there.
+        Some(What::Follow(shown)) if connected.is_own() => show(api, shown, options.json).await,
         Some(What::Follow(shown)) => follow(api, shown, options.json).await,
+        Some(What::Send { .. }) if connected.is_own() => Err(Usage(HOW_TO_SEND.to_owned()).into()),
         Some(What::Send { id, text }) => {
             let id = resolve(api, id).await?;
             start(api, &id, Some(json!([{"type": "text", "text": text}]))).await

@@ -150,7 +150,7 @@ async fn an_editor_sees_what_the_agent_says_runs_edits_and_plans() {
     let calls = editor.of_kind("tool_call");
     let told: Vec<_> =
         calls.iter().map(|call| (call["kind"].as_str().unwrap(), call["status"].as_str().unwrap())).collect();
-    assert_eq!(told, [("edit", "pending"), ("execute", "pending")]);
+    assert_eq!(told, [("edit", "in_progress"), ("execute", "in_progress")]);
     assert_eq!(calls[0]["locations"][0]["path"], path.as_str());
     let results = editor.of_kind("tool_call_update");
     assert_eq!(

@@ -44,6 +44,10 @@ async fn a_conversation_is_shown_and_removed_by_the_beginning_of_its_id() {
     let id = &row[..8];
     let shown = user.runs(&["conversations", "show", id]).await.with(0);
     assert_eq!(shown.out, "> Say hello. [[task]]\n$ echo hello\nhello\nDone.\n");
+    let followed = user.runs(&["conversations", "follow", id]).await.with(0);
+    assert_eq!(followed.out, shown.out, "nothing happens where nobody else has it");
+    let sent = user.runs(&["conversations", "send", id, "Go on."]).await.with(2);
+    assert!(sent.err.contains("--continue"), "{}", sent.err);
     user.runs(&["conversations", "remove", id, "ffffffff-0"]).await.with(2);
     user.runs(&["conversations", "show", id]).await.with(0);
     user.runs(&["conversations", "rm", id]).await.with(0);
