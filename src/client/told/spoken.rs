@@ -35,18 +35,30 @@ impl Spoken {
                     anew = self.forget() == Told::Anew;
                     (self.item, self.attempt) = (item.to_owned(), attempt);
                 }
-                let content = text(piece, "/content");
-                self.so_far.push_str(content);
-                let shown = self.plain.feed(content);
-                Told::More(if anew { format!("\n{shown}") } else { shown })
+                let shown = self.more(text(piece, "/content"));
+                match shown.is_empty() {
+                    true if anew => Told::Anew,
+                    true => Told::Nothing,
+                    false => Told::More(if anew { format!("\n{shown}") } else { shown }),
+                }
             }
             _ => Told::Nothing,
         }
     }
 
+    /// Nothing is shown of an answer before its first word: many have none.
+    fn more(&mut self, content: &str) -> String {
+        let was_open = self.is_open();
+        self.so_far.push_str(content);
+        match was_open {
+            true => self.plain.feed(content),
+            false => self.plain.feed(self.so_far.trim_start()),
+        }
+    }
+
     /// Whether there is an open line on the screen.
     pub fn is_open(&self) -> bool {
-        !self.so_far.is_empty()
+        !self.so_far.trim_start().is_empty()
     }
 
     /// What is left of `whole` to be told, that was stored as `event`; `None`: nothing of it was told. Then it is over.
@@ -85,6 +97,16 @@ mod tests {
         assert_eq!(spoken.hear(&delta("a", 1, "[1mlo")), Told::More("lo".to_owned()));
         assert_eq!(spoken.rest_of("a", "Hel\u{1b}[1mlo, you"), Some(", you".to_owned()));
         assert!(!spoken.is_open());
+    }
+
+    #[test]
+    fn an_answer_without_a_word_leaves_the_screen_as_it_is() {
+        let mut spoken = Spoken::default();
+        assert_eq!(spoken.hear(&delta("a", 1, "\n")), Told::Nothing);
+        assert_eq!(spoken.rest_of("a", "\n"), None);
+        assert_eq!(spoken.hear(&delta("b", 1, "\n ")), Told::Nothing);
+        assert_eq!(spoken.hear(&delta("b", 1, "\nHello\n")), Told::More("Hello\n".to_owned()));
+        assert_eq!(spoken.rest_of("b", "\n \nHello\n"), Some(String::new()));
     }
 
     #[test]
