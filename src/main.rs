@@ -99,10 +99,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start(arguments.command.unwrap_or(Command::Serve(arguments.serve))).unwrap_or_else(|error| {
         eprintln!("manyhands: {error:#}");
-        match () {
-            () if error.is::<BadSettings>() => ExitCode::from(EX_USAGE),
-            () if error.is::<client::Usage>() => ExitCode::from(client::EX_USAGE),
-            () => ExitCode::FAILURE,
+        match error.is::<BadSettings>() {
+            true => ExitCode::from(EX_USAGE),
+            false if error.is::<client::Usage>() => ExitCode::from(client::EX_USAGE),
+            false => ExitCode::FAILURE,
         }
     })
 }
