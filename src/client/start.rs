@@ -14,10 +14,16 @@ pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Resul
         let message = json!({"role": "user", "content": content, "run": false});
         api.post(&format!("{path}/events"), &message).await?;
     }
-    match api.post(&format!("{path}/run"), &json!({})).await {
-        // Somebody else has started it.
+    let path = format!("{path}/run");
+    let asked = match api.post(&path, &json!({})).await {
+        // The answer is lost, and nobody runs twice what runs already.
+        Err(error) if error.status().is_none() => api.post(&path, &json!({})).await,
+        asked => asked,
+    };
+    match asked {
+        // It runs: somebody else has started it, or the first call has.
         Err(error) if error.status() == Some(409) => Ok(()),
-        other => other.map(drop).map_err(Into::into),
+        asked => asked.map(drop).map_err(Into::into),
     }
 }
 

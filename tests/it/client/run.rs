@@ -147,6 +147,18 @@ async fn a_connection_that_is_lost_costs_no_event_and_doubles_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_beginning_is_told_to_nobody_is_followed_all_the_same() {
+    let user = User::with(two_steps()).await;
+    let server = Start::new(BINARY).start();
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    proxy.cut_after("/run HTTP/1.1");
+    let url = format!("http://{}", proxy.address());
+    let folder = server.project().display().to_string();
+    let ended = user.runs(&["run", "--server", &url, "-C", &folder, "Make it. [[task]]"]).await.with(0);
+    assert!(proxy.has_cut() && ended.out.ends_with("It is made.\n"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_wants_a_key_is_told_none_in_vain() {
     let user = User::with(two_steps()).await;
     let server = Start::new(BINARY).with_key("server-key").start();
