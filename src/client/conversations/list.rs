@@ -64,7 +64,10 @@ fn row(id: &str, status: &str, changed: &str, cost: &str, title: &str) -> String
 fn cost(info: &Value) -> String {
     let metrics = info.pointer("/stats/usage_to_metrics").and_then(Value::as_object);
     let one = |metrics: &Value| metrics.get("accumulated_cost").and_then(Value::as_f64).unwrap_or_default();
-    let cost: f64 = metrics.into_iter().flat_map(|all| all.values()).map(one).sum();
+    let mut cost = 0.0;
+    for metrics in metrics.into_iter().flat_map(|all| all.values()) {
+        cost += one(metrics);
+    }
     format!("${cost:.2}")
 }
 

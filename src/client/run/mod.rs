@@ -113,7 +113,7 @@ async fn work(
     };
     let end = match first {
         Some(end) => end,
-        None => work.to_its_end().await?,
+        None => work.follow().await?,
     };
     work.screen.end()?;
     summary::tell(api, &begun.id, end, options.json || options.quiet).await;
@@ -187,7 +187,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn to_its_end(&mut self) -> anyhow::Result<End> {
+    async fn follow(&mut self) -> anyhow::Result<End> {
         loop {
             let step = tokio::select! {
                 step = self.progress.next() => step?,
