@@ -1,10 +1,12 @@
 //! What the document says of the API is so, tried by [schemathesis](https://schemathesis.io) with thousands of requests made of it:
 //! no failure of the server's own, and no answer that is not described. `schemathesis/` has what is installed, and how it is set up.
 //!
-//! Commands and paths are made up, too. So the server has a folder of its own, which is its home, and runs as nobody
-//! where the tests run as root: what it is told to write elsewhere cannot be written.
+//! Commands and paths are made up, too. So the server has a home of its own, and runs as nobody where the tests run as root: what
+//! it is told to write elsewhere cannot be written.
 
 use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -22,7 +24,7 @@ fn program() -> Result<String, String> {
 }
 
 /// The same requests each time; with `MANYHANDS_API_SECONDS` others, for about so long.
-fn tried(program: &str, url: &str, work: &Path) -> Output {
+fn tried(program: &str, url: &str, home: &Path, work: &Path) -> Output {
     let mut command = Command::new(program);
     command.args(["--config-file", &format!("{FOLDER}/schemathesis.toml")]);
     command.args(["run", &format!("{url}/openapi.json")]);
@@ -31,7 +33,7 @@ fn tried(program: &str, url: &str, work: &Path) -> Output {
         Ok(seconds) => command.args(["--max-time", &seconds]),
         Err(_) => command.args(["--phases", "coverage", "--seed", "1", "--generation-deterministic"]),
     };
-    command.current_dir(work).stdin(Stdio::null()).output().unwrap()
+    command.env("MANYHANDS_API_HOME", home).current_dir(work).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -41,10 +43,12 @@ fn every_answer_is_one_that_the_document_describes() {
         Err(why) => return may_skip("schemathesis", &why),
     };
     let start = Start::new(env!("CARGO_BIN_EXE_manyhands")).with_key(KEY).as_nobody();
-    let home = start.folder().to_string_lossy().into_owned();
-    let server = start.with("HOME", &home).start_alone();
+    let home = start.folder().join("home");
+    fs::create_dir(&home).unwrap();
+    fs::set_permissions(&home, Permissions::from_mode(0o777)).unwrap();
+    let server = start.with("HOME", &home.to_string_lossy()).start_alone();
     let work = tempfile::tempdir().unwrap();
-    let output = tried(&program, &server.url, work.path());
+    let output = tried(&program, &server.url, &home, work.path());
     let told = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}\n{errors}");

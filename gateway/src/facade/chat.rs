@@ -92,7 +92,8 @@ pub(super) struct ConversationHeader {
 /// Gives the last message to the active agent, with the model's LLM profile, and answers with its last word.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "OpenAI Compatibility",
     params(ConversationHeader, TraceHeaders), request_body = OpenAIChatCompletionRequest,
-    responses((status = 200, body = OpenAIChatCompletion), (status = 400, description = "It says nothing, or what is not there"), (status = 404, description = "No such model"),
+    responses((status = 200, body = OpenAIChatCompletion), (status = 404, description = "No such model"),
+        (status = 400, description = "It says nothing, or asks for what is not there"),
         (status = 409, description = "No agent profile is active, or the run waits for the user"),
         (status = 429, description = "All run slots are taken"), (status = 504, description = "The run goes on")))]
 pub(super) async fn create_chat_completion(

@@ -80,7 +80,8 @@ struct OpenAIResponseUsage {
 /// Gives what is asked to the active agent, with the model's LLM profile, and answers with its last word.
 #[utoipa::path(post, path = "/v1/responses", tag = "OpenAI Compatibility", params(TraceHeaders),
     request_body = OpenAIResponseRequest,
-    responses((status = 200, body = OpenAIResponse), (status = 400, description = "It says nothing, or what is not there"), (status = 404, description = "No such model"),
+    responses((status = 200, body = OpenAIResponse), (status = 404, description = "No such model"),
+        (status = 400, description = "It says nothing, or asks for what is not there"),
         (status = 409, description = "No agent profile is active, or the run waits for the user"),
         (status = 429, description = "All run slots are taken"), (status = 504, description = "The run goes on")))]
 pub(super) async fn create_response(

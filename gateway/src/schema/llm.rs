@@ -1,5 +1,4 @@
-//! Models, as the document describes them: the answers about what there is to choose from are kept as bytes, and a model is checked by
-//! its form.
+//! Models, as the document describes them: a model is checked by its form, and what there is to choose from is kept as bytes.
 
 use std::collections::BTreeMap;
 
