@@ -12,6 +12,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use tar::Header;
 use tokio_util::sync::CancellationToken;
+use tools::open::{Symlink, content};
 
 use super::bounds::Bounds;
 use super::unpack::unpack;
@@ -88,7 +89,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
         if entry.file_type().unwrap().is_dir() {
             collect(&entry.path(), &format!("{path}/"), found);
         } else {
-            found.insert(path, std::fs::read(entry.path()).unwrap());
+            found.insert(path, content(&entry.path(), Symlink::Refuse, 1 << 20).unwrap());
         }
     }
 }
