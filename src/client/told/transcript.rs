@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::diff::{self, Line};
 use super::paint::Paint;
 use super::spoken::{Spoken, Told};
-use crate::client::plain::{block, line};
+use crate::client::plain::{block, line, visible, visible_line};
 use crate::client::seen::{Action, Deed, Edit, Outcome, Seen, Task, Words};
 use crate::client::values::cut;
 
@@ -94,13 +94,13 @@ impl<W: Write> Transcript<W> {
         let paint = self.paint;
         match &action.deed {
             Deed::Command { line, is_input } => {
-                let (mark, text) = (if *is_input { "<" } else { "$" }, block(line));
+                let (mark, text) = (if *is_input { "<" } else { "$" }, visible(line));
                 let lines = text.lines().map(|line| paint.cyan(&format!("{mark} {line}")));
                 self.paragraph(&lines.collect::<Vec<_>>())
             }
-            Deed::View { path } => self.paragraph(&[paint.cyan(&format!("view {}", line(path)))]),
+            Deed::View { path } => self.paragraph(&[paint.cyan(&format!("view {}", visible_line(path)))]),
             Deed::Edit { command, path } => {
-                self.paragraph(&[paint.cyan(&format!("{} {}", line(command), line(path)))])
+                self.paragraph(&[paint.cyan(&format!("{} {}", visible_line(command), visible_line(path)))])
             }
             Deed::Think { thought } => self.shown(thought, Paint::dim),
             Deed::Plan { tasks } => {
@@ -109,7 +109,7 @@ impl<W: Write> Transcript<W> {
             Deed::Finish { message } if message.trim().is_empty() => Ok(()),
             Deed::Finish { message } => self.paragraph(&[paint.bold(&block(message.trim_end()))]),
             Deed::Other => {
-                let arguments = cut(&line(&action.arguments.to_string()), ARGUMENTS);
+                let arguments = cut(&visible(&action.arguments.to_string()), ARGUMENTS);
                 self.paragraph(&[paint.cyan(&format!("{} {arguments}", line(&action.tool)))])
             }
         }
