@@ -283,7 +283,7 @@ async fn however_many_download_a_trajectory_each_gets_all_of_it() {
         async move {
             let mut response = request.send().await.unwrap();
             // Some hang up in the middle, which takes nothing from the others.
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 return drop(response.chunk().await.unwrap());
             }
             std::fs::write(file, response.bytes().await.unwrap()).unwrap();

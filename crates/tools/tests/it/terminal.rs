@@ -362,10 +362,10 @@ async fn background_children_die_with_close() {
         .await;
     let pids: Vec<_> = pids.lines().filter(|line| line.parse::<u32>().is_ok()).map(str::to_owned).collect();
     assert_eq!(pids.len(), 4, "{pids:?}");
-    assert!(pids.iter().all(|pid| is_alive(pid)));
+    assert!(pids.iter().all(is_alive));
     bench.set.close().await;
     assert!(!bench.set.has_live_shell());
-    assert!(!pids.iter().any(|pid| is_alive(pid)));
+    assert!(!pids.iter().any(is_alive));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,7 +376,7 @@ async fn dropping_the_tools_ends_every_process() {
     assert_eq!(pids.len(), 2);
     let Bench { set, folder } = bench;
     drop(set);
-    until(async || !pids.iter().any(|pid| is_alive(pid))).await;
+    until(async || !pids.iter().any(is_alive)).await;
     drop(folder);
 }
 
