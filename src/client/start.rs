@@ -1,12 +1,19 @@
 //! What lets an agent work.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Usage;
 use super::api::{Api, Error, Once};
 use super::waiting::{WAITING, status};
 
 const RUNNING: &str = "running";
+
+/// How long a server is sought that has taken a call and not answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
 
 const WAITS: &str =
     "the conversation waits for a confirmation, which this would be: manyhands run --continue ID asks for it";
@@ -38,11 +45,24 @@ async fn run(api: &Api, id: &str, before: &str) -> Result<(), Error> {
     let (path, once) = (format!("/api/conversations/{id}/run"), Once::new());
     match api.post_once(&path, &json!({}), &once).await {
         // The answer is lost, and perhaps the call. Not every server knows it again, and the run may have come to wait meanwhile.
-        Err(error) if error.status().is_none() && status(api, id).await? == before => {
-            api.post_once(&path, &json!({}), &once).await.map(drop)
-        }
-        Err(error) if error.status().is_none() => Ok(()),
+        Err(error) if error.status().is_none() => match status_at_last(api, id).await? == before {
+            true => api.post_once(&path, &json!({}), &once).await.map(drop),
+            false => Ok(()),
+        },
         asked => asked.map(drop),
+    }
+}
+
+/// Of a server that has just been away.
+async fn status_at_last(api: &Api, id: &str) -> Result<String, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match status(api, id).await {
+            Err(error) if error.status().is_none() && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await
+            }
+            asked => return asked,
+        }
     }
 }
 

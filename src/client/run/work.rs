@@ -132,10 +132,13 @@ impl<'a> Work<'a> {
         tokio::pin!(call);
         loop {
             tokio::select! {
-                done = &mut call => {
-                    done?;
-                    break;
-                }
+                done = &mut call => match done {
+                    Err(error) if self.stopping.is_some() => {
+                        notice(&format!("{error:#}"));
+                        break;
+                    }
+                    done => break done?,
+                },
                 end = told_to_stop(self.stops, self.deadline) => {
                     if let Some(end) = self.stop(end) {
                         return Ok(Some(end));

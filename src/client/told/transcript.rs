@@ -146,6 +146,9 @@ impl<W: Write> Transcript<W> {
             Line::New(text) => paint.green(&format!("+ {}", block(text))),
         });
         let lines = self.shortened(lines.collect());
+        if lines.is_empty() && before != edit.after {
+            return self.note("only ends of lines have changed");
+        }
         self.paragraph(&lines)
     }
 
@@ -237,8 +240,13 @@ mod tests {
 
     #[test]
     fn an_edit_is_a_diff_and_a_plan_a_list() {
-        let edit = json!({"kind": "ObservationEvent", "tool_name": "file_editor", "tool_call_id": "c",
-            "observation": {"path": "/a", "old_content": "1\n2\n", "new_content": "1\nzwei\n", "content": []}});
+        let edit = |old: &str, new: &str| {
+            json!({"kind": "ObservationEvent", "tool_name": "file_editor", "tool_call_id": "c",
+            "observation": {"path": "/a", "old_content": old, "new_content": new, "content": []}})
+        };
+        let ends = told(Shows::default(), &[edit("1\r\n2\n", "1\n2")]);
+        assert_eq!(ends, "(only ends of lines have changed)\n");
+        let edit = edit("1\n2\n", "1\nzwei\n");
         let plan = json!({"kind": "ActionEvent", "tool_name": "task_tracker", "tool_call_id": "p", "action": {"command": "plan",
             "task_list": [{"title": "a", "status": "done"}, {"title": "b", "status": "todo"}]}});
         assert_eq!(told(Shows::default(), &[edit, plan]), "  1\n- 2\n+ zwei\n[x] a\n[ ] b\n");
