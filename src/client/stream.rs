@@ -279,10 +279,42 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_server_that_ends_each_connection_is_sought_with_pauses() {
+    async fn listening() -> (Api, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        (Api::new(&url, None).unwrap(), listener)
+    }
+
+    /// To a server that says where its events begin, and then nothing.
+    async fn opened(since: Since) -> (Stream, impl Sized) {
+        let (api, listener) = listening().await;
+        let serving = tokio::spawn(async move {
+            let (connection, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(connection).await.unwrap();
+            socket.send(Message::text(r#"{"type": "sync", "through_seq": 7}"#)).await.unwrap();
+            socket
+        });
+        let stream = Stream::open(&api, "c", since).await.unwrap();
+        (stream, serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn where_now_is_is_known_before_anything_is_asked_for() {
+        let (stream, _socket) = opened(Since::Now).await;
+        assert_eq!(stream.told, Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up_however_often_a_call_was_dropped() {
+        let (mut stream, _socket) = opened(Since::Now).await;
+        stream.heard -= SILENCE * 2;
+        let heard = tokio::time::timeout(Duration::from_secs(5), stream.next()).await;
+        let Ok(Ok(Heard::Lost(_))) = heard else { panic!("{heard:?}") };
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_each_connection_is_sought_with_pauses() {
+        let (api, listener) = listening().await;
         let taken = Arc::new(AtomicUsize::new(0));
         let counted = taken.clone();
         tokio::spawn(async move {
@@ -292,7 +324,7 @@ mod tests {
                 let _ = socket.close(None).await;
             }
         });
-        let mut stream = Stream::open(&Api::new(&url, None).unwrap(), "c", Since::Start).await.unwrap();
+        let mut stream = Stream::open(&api, "c", Since::Start).await.unwrap();
         let seeking = async { while stream.next().await.is_ok() {} };
         assert!(tokio::time::timeout(Duration::from_secs(1), seeking).await.is_err());
         let taken = taken.load(Ordering::SeqCst);
