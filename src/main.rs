@@ -188,6 +188,7 @@ struct Told {
 }
 
 type Environment = BTreeMap<OsString, OsString>;
+type Load = fn(BTreeMap<String, String>) -> anyhow::Result<settings::Source>;
 
 impl Told {
     fn by_environment() -> anyhow::Result<Self> {
@@ -196,19 +197,19 @@ impl Told {
 
     /// Of whoever is at the terminal: standard input is theirs.
     fn for_client() -> anyhow::Result<client::Told> {
-        let Self { settings, source, .. } = Self::with(StandardInput::Read)?.chosen();
+        let Self { settings, source, .. } = Self::with(StandardInput::Read, settings::load_named)?.chosen();
         Ok(client::Told { settings, source })
     }
 
     /// Before it is chosen what programs of agents inherit.
     fn unchosen() -> anyhow::Result<Self> {
-        Self::with(StandardInput::Unused)
+        Self::with(StandardInput::Unused, settings::load)
     }
 
-    fn with(input: StandardInput) -> anyhow::Result<Self> {
+    fn with(input: StandardInput, load: Load) -> anyhow::Result<Self> {
         let variables = environment::take(input).context(BadSettings)?;
         let own = environment::whole(&variables);
-        let source = settings::load(variables).context(BadSettings)?;
+        let source = load(variables).context(BadSettings)?;
         let settings = Settings::from_source(&source).context(BadSettings)?;
         settings.check_waiting().context(BadSettings)?;
         Ok(Self { settings, source, own })

@@ -31,6 +31,8 @@ const OPENING: Duration = Duration::from_secs(20);
 /// How long a call is made again that a server could not take yet.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of an answer: a page of large events is in one.
+const LARGEST_ANSWER: usize = 256 << 20;
 /// Bytes of a frame: a snapshot of a long conversation is large.
 const LARGEST_FRAME: usize = 64 << 20;
 
@@ -40,6 +42,15 @@ pub struct Api {
     http: Client,
     base: String,
     key: Option<SecretString>,
+}
+
+/// By which a server knows a call that is made again.
+pub struct Once(String);
+
+impl Once {
+    pub fn new() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,29 +84,40 @@ impl Api {
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Error> {
-        self.call(Method::GET, path, None).await
+        self.call(Method::GET, path, None, &Once::new()).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
-        self.call(Method::POST, path, Some(body)).await
+        self.post_once(path, body, &Once::new()).await
+    }
+
+    /// A call that may be made again with the same `once`.
+    pub async fn post_once(&self, path: &str, body: &Value, once: &Once) -> Result<Value, Error> {
+        self.call(Method::POST, path, Some(body), once).await
     }
 
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Error> {
-        self.call(Method::PATCH, path, Some(body)).await
+        self.call(Method::PATCH, path, Some(body), &Once::new()).await
     }
 
     pub async fn delete(&self, path: &str) -> Result<Value, Error> {
-        self.call(Method::DELETE, path, None).await
+        self.call(Method::DELETE, path, None, &Once::new()).await
     }
 
     /// Makes the call again while nobody has taken it: no connection, or an answer that says when to come again. By its key a
     /// server knows a call that it has taken after all.
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let (until, once) = (Instant::now() + PATIENCE, Uuid::new_v4().to_string());
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        once: &Once,
+    ) -> Result<Value, Error> {
+        let until = Instant::now() + PATIENCE;
         loop {
             let mut request = self.request(method.clone(), path).timeout(ANSWERING);
             if method != Method::GET {
-                request = request.header(ONCE, &once);
+                request = request.header(ONCE, &once.0);
             }
             if let Some(body) = body {
                 request = request.json(body);
@@ -124,9 +146,14 @@ impl Api {
         }
     }
 
-    async fn read(&self, response: Response) -> Result<Value, Error> {
-        let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+    async fn read(&self, mut response: Response) -> Result<Value, Error> {
+        let (status, mut body) = (response.status(), Vec::new());
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            body.extend_from_slice(&piece);
+            if body.len() > LARGEST_ANSWER {
+                return Err(self.broken("its answer is too long"));
+            }
+        }
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         match status.is_success() {
             true => Ok(value),
@@ -140,10 +167,14 @@ impl Api {
         Error::Unreachable { base: self.base.clone(), cause }
     }
 
+    /// Of a server that does not do what one does.
+    pub fn broken(&self, cause: &str) -> Error {
+        Error::Unreachable { base: self.base.clone(), cause: cause.to_owned() }
+    }
+
     /// # Errors
     /// Where no socket is opened.
     pub async fn socket(&self, path: &str) -> Result<Socket, Error> {
-        let broken = |cause: &str| Error::Unreachable { base: self.base.clone(), cause: cause.to_owned() };
         let key = generate_key();
         let request = self
             .request(Method::GET, path)
@@ -153,14 +184,14 @@ impl Api {
             .header("Sec-WebSocket-Key", &key);
         let answered = tokio::time::timeout(OPENING, request.send()).await;
         let response =
-            answered.map_err(|_| broken("no answer"))?.map_err(|error| self.unreachable(&error))?;
+            answered.map_err(|_| self.broken("no answer"))?.map_err(|error| self.unreachable(&error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let status = response.status();
             return Err(refusal(status, &response.json().await.unwrap_or_default()));
         }
         let accepted = response.headers().get("sec-websocket-accept").map(HeaderValue::as_bytes);
         if accepted != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
-            return Err(broken("what answers speaks no WebSocket"));
+            return Err(self.broken("what answers speaks no WebSocket"));
         }
         let upgraded = response.upgrade().await.map_err(|error| self.unreachable(&error))?;
         let config = WebSocketConfig::default()
@@ -170,11 +201,12 @@ impl Api {
     }
 }
 
-/// How long to wait where a server says that it takes the call later, or is about to answer it.
+/// How long to wait where a server says that it takes the call later, or is about to answer it; at most as long as is waited at
+/// all, whatever it says.
 fn comes_again(response: &Response) -> Option<Duration> {
     let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::CONFLICT];
     let after = response.headers().get(RETRY_AFTER).filter(|_| busy.contains(&response.status()))?;
-    after.to_str().ok()?.parse().ok().map(|seconds: u64| Duration::from_secs(seconds).max(PAUSE))
+    after.to_str().ok()?.parse().ok().map(|seconds: u64| Duration::from_secs(seconds).clamp(PAUSE, PATIENCE))
 }
 
 /// What a server says of a call that it does not follow: a sentence, or what is wrong with each field.

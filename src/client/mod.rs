@@ -6,7 +6,7 @@ mod agent;
 mod api;
 mod conversations;
 mod embedded;
-mod pending;
+mod interrupt;
 mod place;
 mod plain;
 mod progress;
@@ -19,6 +19,7 @@ mod stops;
 mod stream;
 mod told;
 mod values;
+mod waiting;
 
 pub use acp::Options as AcpOptions;
 pub use conversations::Options as ConversationsOptions;

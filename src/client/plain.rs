@@ -93,6 +93,31 @@ pub fn line(text: &str) -> String {
     block(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A whole text of which nothing is left out, as where somebody decides about it: what a terminal would obey, and what nobody
+/// would see, is written down.
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => visible.push(c),
+            c if c.is_control() || turns_direction(c) || is_unseen(c) => visible.extend(c.escape_default()),
+            c => visible.push(c),
+        }
+    }
+    visible
+}
+
+/// The same on one line.
+pub fn visible_line(text: &str) -> String {
+    visible(text).replace('\n', "\\n")
+}
+
+/// Whether the character takes no place.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +155,10 @@ mod tests {
             prop_assert_eq!(&pieces, &block(&text));
             let obeyed = |c: char| (c.is_control() && c != '\n' && c != '\t') || turns_direction(c);
             prop_assert!(!pieces.contains(obeyed), "{:?}", pieces);
+            let all = visible(&text);
+            prop_assert!(!all.contains(obeyed), "{:?}", all);
+            let letters = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).count();
+            prop_assert!(letters(&all) >= letters(&text), "{:?}", all);
         }
     }
 }

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use tokio::time::Instant;
+
 use super::api::{Api, Error};
 use super::stream::{Heard, Stream};
 use super::values::text;
 
 /// After so long without a word the server is asked whether the run goes on: the word of its end may have been lost.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// What the answer may take: a connection that is dead is given up, and another one tried.
+const ANSWERING: Duration = Duration::from_secs(10);
 
 const RUNNING: &str = "running";
 
@@ -36,17 +41,24 @@ pub struct Progress {
     stream: Stream,
     /// Whether the run that is waited for was seen to have begun.
     has_begun: bool,
+    /// When the server is asked.
+    ask_at: Instant,
+    /// It rests, as it has said; what led to it may not be told yet.
+    resting: Option<Rest>,
 }
 
 impl Progress {
     pub fn new(api: &Api, conversation: &str, stream: Stream) -> Self {
         let path = format!("/api/conversations/{conversation}");
-        Self { api: api.clone(), path, stream, has_begun: false }
+        let ask_at = Instant::now() + QUIET;
+        Self { api: api.clone(), path, stream, has_begun: false, ask_at, resting: None }
     }
 
     /// What is asked for from now on is another run.
     pub fn expect_another(&mut self) {
         self.has_begun = false;
+        self.resting = None;
+        self.ask_at = Instant::now() + QUIET;
     }
 
     /// Call it once the server has taken the call that starts the run.
@@ -56,43 +68,60 @@ impl Progress {
     pub async fn next(&mut self) -> Result<Step, Error> {
         loop {
             let Some(heard) = self.heard().await? else {
-                if let Some(rest) = asked(&self.api, &self.path).await? {
-                    return Ok(Step::Rest(rest));
+                self.resting = asked(&self.api, &self.path).await?;
+                self.ask_at = Instant::now() + QUIET;
+                if self.resting.is_some() {
+                    self.stream.renew();
                 }
                 continue;
             };
+            if matches!(heard, Heard::Event(_) | Heard::Piece(_)) {
+                self.ask_at = Instant::now() + QUIET;
+            }
             match heard {
                 Heard::Event(event) => {
                     if text(&event, "/key") == "execution_status" && text(&event, "/value") == RUNNING {
                         self.has_begun = true;
+                        self.resting = None;
                     }
                     return Ok(Step::Event(event));
                 }
                 Heard::Piece(piece) => return Ok(Step::Piece(piece)),
-                Heard::State(state) if self.has_begun => {
+                Heard::State(state) if self.has_begun && self.stream.is_synced() => {
                     if let Some(rest) = resting(&state) {
                         return Ok(Step::Rest(rest));
                     }
                 }
                 Heard::State(_) => {}
+                Heard::Synced => {
+                    if let Some(rest) = self.resting.take() {
+                        return Ok(Step::Rest(rest));
+                    }
+                }
                 Heard::Lost(why) => return Ok(Step::Lost(why)),
+                // Nobody was told that it was given up.
+                Heard::Back if self.resting.is_some() => {}
                 Heard::Back => return Ok(Step::Back),
             }
         }
     }
 
-    /// `None`: it has been quiet. While the server is sought nobody is asked.
+    /// `None`: the server is to be asked. While it is sought nobody is.
     async fn heard(&mut self) -> Result<Option<Heard>, Error> {
+        if Instant::now() >= self.ask_at {
+            return Ok(None);
+        }
         if !self.stream.is_connected() {
             return self.stream.next().await.map(Some);
         }
-        tokio::time::timeout(QUIET, self.stream.next()).await.ok().transpose()
+        tokio::time::timeout_at(self.ask_at, self.stream.next()).await.ok().transpose()
     }
 }
 
 /// `None` as well where nobody can be asked: the stream seeks the server.
 async fn asked(api: &Api, path: &str) -> Result<Option<Rest>, Error> {
-    match api.get(path).await {
+    let Ok(answer) = tokio::time::timeout(ANSWERING, api.get(path)).await else { return Ok(None) };
+    match answer {
         Ok(info) => Ok(resting(&info)),
         Err(error) if error.status().is_some_and(|status| status < 500 && status != 429) => Err(error),
         Err(_) => Ok(None),

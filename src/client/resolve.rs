@@ -18,7 +18,10 @@ pub async fn resolve(api: &Api, beginning: &str) -> anyhow::Result<String> {
         return Err(Usage(format!("{beginning:?} is not the beginning of an id")).into());
     }
     if wanted.len() == WHOLE {
-        return Ok(wanted);
+        return match api.get(&format!("/api/conversations/{wanted}")).await {
+            Err(error) if error.status() == Some(404) => Err(none(beginning)),
+            found => found.map(|_| wanted).map_err(Into::into),
+        };
     }
     let mut found = Vec::new();
     pages(api, "", |info| {
@@ -30,7 +33,7 @@ pub async fn resolve(api: &Api, beginning: &str) -> anyhow::Result<String> {
     .await?;
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Usage(format!("no conversation has an id that begins with {beginning}")).into()),
+        [] => Err(none(beginning)),
         several => {
             let named: Vec<&str> = several.iter().take(NAMED).map(String::as_str).collect();
             let count = several.len();
@@ -61,6 +64,10 @@ pub async fn pages(
 
 pub fn id_of(info: &Value) -> &str {
     text(info, "/id")
+}
+
+fn none(beginning: &str) -> anyhow::Error {
+    Usage(format!("no conversation has an id that begins with {beginning}")).into()
 }
 
 fn hex(id: &str) -> String {

@@ -1,29 +1,75 @@
 //! What lets an agent work.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::api::Api;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Usage;
+use super::api::{Api, Error, Once};
+use super::waiting::{WAITING, status};
+
+const RUNNING: &str = "running";
+
+/// How long a server is sought that has taken a call and not answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+
+const WAITS: &str =
+    "the conversation waits for a confirmation, which this would be: manyhands run --continue ID asks for it";
 
 /// Says something to the agent, and lets it work.
 ///
 /// # Errors
-/// Where the server does not take it.
+/// Where the server does not take it, or actions wait: a run would carry them out, and nobody has confirmed them.
 pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Result<()> {
-    let path = format!("/api/conversations/{id}");
     if let Some(content) = content {
+        refuse_waiting(&status(api, id).await?)?;
         let message = json!({"role": "user", "content": content, "run": false});
-        api.post(&format!("{path}/events"), &message).await?;
+        api.post(&format!("/api/conversations/{id}/events"), &message).await?;
     }
-    let path = format!("{path}/run");
-    let asked = match api.post(&path, &json!({})).await {
-        // The answer is lost, and nobody runs twice what runs already.
-        Err(error) if error.status().is_none() => api.post(&path, &json!({})).await,
-        asked => asked,
-    };
-    match asked {
+    let before = status(api, id).await?;
+    refuse_waiting(&before)?;
+    if before == RUNNING {
+        // It takes up what was said; a run that is asked for now might find it waiting.
+        return Ok(());
+    }
+    match run(api, id, &before).await {
         // It runs: somebody else has started it, or the first call has.
         Err(error) if error.status() == Some(409) => Ok(()),
-        asked => asked.map(drop).map_err(Into::into),
+        asked => asked.map_err(Into::into),
+    }
+}
+
+async fn run(api: &Api, id: &str, before: &str) -> Result<(), Error> {
+    let (path, once) = (format!("/api/conversations/{id}/run"), Once::new());
+    match api.post_once(&path, &json!({}), &once).await {
+        // The answer is lost, and perhaps the call. Not every server knows it again, and the run may have come to wait meanwhile.
+        Err(error) if error.status().is_none() => match status_at_last(api, id).await? == before {
+            true => api.post_once(&path, &json!({}), &once).await.map(drop),
+            false => Ok(()),
+        },
+        asked => asked.map(drop),
+    }
+}
+
+/// Of a server that has just been away.
+async fn status_at_last(api: &Api, id: &str) -> Result<String, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match status(api, id).await {
+            Err(error) if error.status().is_none() && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await
+            }
+            asked => return asked,
+        }
+    }
+}
+
+fn refuse_waiting(status: &str) -> Result<(), Usage> {
+    match status {
+        WAITING => Err(Usage(WAITS.to_owned())),
+        _ => Ok(()),
     }
 }
 

@@ -190,10 +190,22 @@ fn site(source: &Source) -> Result<gateway::config::Site, Invalid> {
 /// # Errors
 /// A readable text about an unreadable file.
 pub fn load(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
-    let named = environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH");
-    let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), PathBuf::from);
+    let path = named_file(&environment).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let file = read_file(&path)?;
     Ok(Source::new(environment, file))
+}
+
+/// The same where the current folder is what an agent works on: a file that lies there says nothing of the server.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_named(environment: BTreeMap<String, String>) -> anyhow::Result<Source> {
+    let file = named_file(&environment).map_or_else(|| Ok(json!({})), |path| read_file(&path))?;
+    Ok(Source::new(environment, file))
+}
+
+fn named_file(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    environment.get("OPENHANDS_AGENT_SERVER_CONFIG_PATH").map(PathBuf::from)
 }
 
 /// `OH_SESSION_API_KEYS…`, else the older `SESSION_API_KEY`.

@@ -59,6 +59,7 @@ pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
         let line = tokio::select! {
             line = lines.recv() => line,
             () = stops.next() => None,
+            () = wire.is_unread() => None,
         };
         let Some(line) = line else { break };
         while answering.try_join_next().is_some() {}
@@ -81,7 +82,11 @@ pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
             }
             Message::Told { .. } => {}
             Message::Answer { id, outcome } => wire.answered(&id, outcome),
-            Message::Unfit { id, refusal } => wire.answer(&id, Err(refusal)).await,
+            Message::Unfit { id, refusal } => {
+                // Not waited for: an editor that does not read may still cancel.
+                let wire = wire.clone();
+                answering.spawn(async move { wire.answer(&id, Err(refusal)).await });
+            }
         }
     }
     sessions.cancel_all();

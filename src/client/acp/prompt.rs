@@ -1,5 +1,8 @@
 //! A prompt: a run, told to the editor as it goes, up to the reason why it stopped.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -7,13 +10,14 @@ use super::message::Refusal;
 use super::sessions::refusal;
 use super::wire::Wire;
 use super::words::{Teller, begun, tool_call};
-use crate::client::api::{Api, Error};
-use crate::client::pending::Pending;
+use crate::client::api::Api;
+use crate::client::interrupt::Interrupt;
 use crate::client::progress::{Progress, Step};
-use crate::client::seen::Seen;
+use crate::client::seen::{Action, Seen};
 use crate::client::start::start;
 use crate::client::stream::{Since, Stream};
 use crate::client::values::text;
+use crate::client::waiting::{self, Answer, WAITING, respond};
 
 const ALLOW: &str = "allow";
 const ALWAYS: &str = "allow_always";
@@ -24,19 +28,30 @@ pub struct Prompt {
     session: String,
     /// Whether actions wait for a permission.
     asks: bool,
+    permits: Permits,
     cancelled: CancellationToken,
 }
+
+/// Whether the user has permitted all of a session, for as long as the editor is here.
+pub type Permits = Arc<AtomicBool>;
 
 /// What the user says of actions that wait.
 enum Permission {
     Given,
-    Refused,
+    Refused(Option<&'static str>),
     Cancelled,
 }
 
 impl Prompt {
-    pub fn new(api: Api, wire: Wire, session: &str, asks: bool, cancelled: CancellationToken) -> Self {
-        Self { api, wire, session: session.to_owned(), asks, cancelled }
+    pub fn new(
+        api: Api,
+        wire: Wire,
+        session: &str,
+        asks: bool,
+        permits: Permits,
+        cancelled: CancellationToken,
+    ) -> Self {
+        Self { api, wire, session: session.to_owned(), asks, permits, cancelled }
     }
 
     /// The answer to `session/prompt`.
@@ -44,23 +59,21 @@ impl Prompt {
         let stream = Stream::open(&self.api, &self.session, Since::Now).await;
         let stream = stream.map_err(|error| refusal(&error))?;
         let mut progress = Progress::new(&self.api, &self.session, stream);
-        let started = start(&self.api, &self.session, Some(content)).await;
+        let started = self.start(content).await;
         started.map_err(|error| Refusal::failed(format!("{error:#}")))?;
-        let (mut teller, mut pending) = (Teller::new(self.asks), Pending::default());
-        let (mut failure, mut is_stopping) = (None, false);
+        let mut teller = Teller::new(self.asks);
+        let (mut failure, mut interrupt) = (None, None);
         loop {
             let step = tokio::select! {
                 step = progress.next() => step.map_err(|error| refusal(&error))?,
-                () = self.cancelled.cancelled(), if !is_stopping => {
-                    is_stopping = true;
-                    self.interrupt();
+                () = self.cancelled.cancelled(), if interrupt.is_none() => {
+                    interrupt = Some(Interrupt::of(&self.api, &self.session));
                     continue;
                 }
             };
             match step {
                 Step::Event(event) => {
                     let seen = Seen::of(&event);
-                    pending.note(&seen);
                     // The editor has shown what its user has just said.
                     if !matches!(seen, Seen::User(_)) {
                         for update in teller.event(&seen) {
@@ -78,9 +91,10 @@ impl Prompt {
                 }
                 Step::Lost(why) => tracing::warn!(why, "the server is sought again"),
                 Step::Back => {}
-                Step::Rest(rest) if rest.status == "waiting_for_confirmation" => {
+                Step::Rest(rest) if rest.status == WAITING => {
                     progress.expect_another();
-                    if !self.confirmed(&pending).await.map_err(|error| refusal(&error))? {
+                    let confirmed = self.confirmed().await;
+                    if !confirmed.map_err(|error| Refusal::failed(format!("{error:#}")))? {
                         return Ok(stopped("cancelled"));
                     }
                 }
@@ -90,68 +104,71 @@ impl Prompt {
         }
     }
 
-    /// Not waited for: the end of the run tells whether it came.
-    fn interrupt(&self) {
-        let (api, path) = (self.api.clone(), format!("/api/conversations/{}/interrupt", self.session));
-        tokio::spawn(async move {
-            if let Err(error) = api.post(&path, &json!({})).await {
-                tracing::warn!(%error, "a run cannot be stopped");
-            }
-        });
+    /// What has waited since an editor has gone is not what is asked for now, and would run with it.
+    async fn start(&self, content: Value) -> anyhow::Result<()> {
+        if waiting::status(&self.api, &self.session).await? == WAITING {
+            let reason = Answer::Reject(Some("The user has said something else instead."));
+            respond(&self.api, &self.session, reason).await?;
+        }
+        start(&self.api, &self.session, Some(content)).await
     }
 
     /// Whether the run goes on.
-    async fn confirmed(&self, pending: &Pending) -> Result<bool, Error> {
+    async fn confirmed(&self) -> anyhow::Result<bool> {
+        // As the server has them now: it is what runs.
+        let actions = waiting::actions(&self.api, &self.session).await?;
         let asked = tokio::select! {
-            asked = self.ask(pending) => asked?,
+            biased;
             () = self.cancelled.cancelled() => Permission::Cancelled,
+            asked = self.ask(&actions) => asked,
         };
-        let path = format!("/api/conversations/{}/events/respond_to_confirmation", self.session);
-        let body = match asked {
-            Permission::Given => json!({"accept": true}),
-            Permission::Refused => json!({"accept": false}),
+        let answer = match asked {
+            Permission::Given => Answer::Accept,
+            Permission::Refused(reason) => Answer::Reject(reason),
             // What waits would run with the next prompt otherwise.
-            Permission::Cancelled => json!({"accept": false, "reason": "The prompt was cancelled."}),
+            Permission::Cancelled => Answer::Reject(Some("The prompt was cancelled.")),
         };
-        self.api.post(&path, &body).await?;
+        respond(&self.api, &self.session, answer).await?;
         match asked {
             Permission::Given => {
-                for action in pending.actions() {
+                for action in &actions {
                     self.wire.update(&self.session, begun(action)).await;
                 }
                 Ok(true)
             }
             Permission::Cancelled => Ok(false),
-            Permission::Refused => {
-                self.api.post(&format!("/api/conversations/{}/run", self.session), &json!({})).await?;
+            Permission::Refused(_) => {
+                start(&self.api, &self.session, None).await?;
                 Ok(true)
             }
         }
     }
 
-    /// Asks for each action; the server takes one answer for all.
-    async fn ask(&self, pending: &Pending) -> Result<Permission, Error> {
-        for action in pending.actions() {
+    /// Asks for each action; the server takes one answer for all. Where there is nothing to ask about nothing is permitted.
+    async fn ask(&self, actions: &[Action]) -> Permission {
+        if actions.is_empty() {
+            return Permission::Refused(Some("What waits could not be shown to the user."));
+        }
+        for action in actions {
+            if self.permits.load(Ordering::Relaxed) {
+                return Permission::Given;
+            }
             let params = json!({"sessionId": self.session, "toolCall": tool_call(action), "options": [
                 {"optionId": ALLOW, "name": "Allow", "kind": "allow_once"},
                 {"optionId": ALWAYS, "name": "Allow all of this session", "kind": "allow_always"},
                 {"optionId": "reject", "name": "Reject", "kind": "reject_once"},
             ]});
             let Some(Ok(answer)) = self.wire.ask("session/request_permission", params).await else {
-                return Ok(Permission::Cancelled);
+                return Permission::Cancelled;
             };
             match (text(&answer, "/outcome/outcome"), text(&answer, "/outcome/optionId")) {
                 ("selected", ALLOW) => {}
-                ("selected", ALWAYS) => {
-                    let path = format!("/api/conversations/{}/confirmation_policy", self.session);
-                    self.api.post(&path, &json!({"policy": {"kind": "NeverConfirm"}})).await?;
-                    return Ok(Permission::Given);
-                }
-                ("cancelled", _) => return Ok(Permission::Cancelled),
-                _ => return Ok(Permission::Refused),
+                ("selected", ALWAYS) => self.permits.store(true, Ordering::Relaxed),
+                ("cancelled", _) => return Permission::Cancelled,
+                _ => return Permission::Refused(None),
             }
         }
-        Ok(Permission::Given)
+        Permission::Given
     }
 }
 

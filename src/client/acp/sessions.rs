@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::content;
 use super::message::Refusal;
-use super::prompt::Prompt;
+use super::prompt::{Permits, Prompt};
 use super::wire::Wire;
 use super::words::Teller;
 use crate::client::agent::{AgentOptions, Model};
@@ -22,7 +22,13 @@ pub struct Sessions {
     wire: Wire,
     agent: AgentOptions,
     model: Model,
-    open: Mutex<HashMap<String, Option<UnderWay>>>,
+    open: Mutex<HashMap<String, Session>>,
+}
+
+#[derive(Default)]
+struct Session {
+    permits: Permits,
+    under_way: Option<UnderWay>,
 }
 
 struct UnderWay {
@@ -58,7 +64,7 @@ impl Sessions {
         let body = body.map_err(|error| Refusal::failed(format!("{error:#}")))?;
         let info = self.api.post("/api/conversations", &body).await.map_err(|error| refusal(&error))?;
         let id = text(&info, "/id").to_owned();
-        self.open.lock().insert(id.clone(), None);
+        self.open.lock().insert(id.clone(), Session::default());
         Ok(json!({"sessionId": id}))
     }
 
@@ -85,6 +91,11 @@ impl Sessions {
                 None => break,
             }
         }
+        if self.agent.confirm {
+            let policy = json!({"policy": {"kind": "AlwaysConfirm"}});
+            let path = format!("/api/conversations/{id}/confirmation_policy");
+            self.api.post(&path, &policy).await.map_err(|error| refusal(&error))?;
+        }
         self.open.lock().entry(id.to_owned()).or_default();
         Ok(json!({}))
     }
@@ -97,25 +108,29 @@ impl Sessions {
         let id = text(params, "/sessionId");
         let content = content::of_prompt(params)?;
         let mut open = self.open.lock();
-        let under_way = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
+        let Session { permits, under_way } = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
         if under_way.as_ref().is_some_and(|prompt| !prompt.ended.is_cancelled()) {
             return Err(Refusal::busy("A prompt of this session is under way"));
         }
         let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
         *under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
-        let prompt = Prompt::new(self.api.clone(), self.wire.clone(), id, self.agent.confirm, cancelled);
+        let (api, wire, permits) = (self.api.clone(), self.wire.clone(), permits.clone());
+        let prompt = Prompt::new(api, wire, id, self.agent.confirm, permits, cancelled);
         Ok(Begun { prompt, content, _ended: ended.drop_guard() })
     }
 
     pub fn cancel(&self, session: &str) {
-        if let Some(Some(prompt)) = self.open.lock().get(session) {
+        if let Some(prompt) = self.open.lock().get(session).and_then(|session| session.under_way.as_ref()) {
             prompt.cancelled.cancel();
         }
     }
 
     /// The editor has gone: nobody waits for what is under way.
     pub fn cancel_all(&self) {
-        self.open.lock().values().flatten().for_each(|prompt| prompt.cancelled.cancel());
+        let open = self.open.lock();
+        open.values()
+            .filter_map(|session| session.under_way.as_ref())
+            .for_each(|prompt| prompt.cancelled.cancel());
     }
 }
 

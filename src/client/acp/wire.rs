@@ -52,6 +52,11 @@ impl Wire {
         .await;
     }
 
+    /// Until the editor reads nothing any more.
+    pub async fn is_unread(&self) {
+        self.lines.closed().await;
+    }
+
     /// `None`: the editor has gone. Who gives up drops the call.
     pub async fn ask(&self, method: &str, params: Value) -> Option<Answer> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -84,9 +89,15 @@ fn take_lines(mut input: impl BufRead, taken: &mpsc::Sender<Vec<u8>>) {
     loop {
         let mut line = Vec::new();
         let read = (&mut input).take(LONGEST).read_until(b'\n', &mut line);
-        let is_whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST;
-        if !matches!(read, Ok(read) if read > 0) || !is_whole {
+        if !matches!(read, Ok(read) if read > 0) {
             return;
+        }
+        if line.len() as u64 == LONGEST && !line.ends_with(b"\n") {
+            // What is left of it is no message, and answered as such.
+            line = b"too long".to_vec();
+            if input.skip_until(b'\n').is_err() {
+                return;
+            }
         }
         if !line.trim_ascii().is_empty() && taken.blocking_send(line).is_err() {
             return;
@@ -113,6 +124,9 @@ mod tests {
         take_lines(&b"{}\n\n  \n[1]"[..], &taken);
         assert_eq!(lines.blocking_recv().unwrap(), b"{}\n");
         assert_eq!(lines.blocking_recv().unwrap(), b"[1]");
+        take_lines(&[vec![b'x'; 33 << 20], b"\n[2]\n".to_vec()].concat()[..], &taken);
+        assert_eq!(lines.blocking_recv().unwrap(), b"too long");
+        assert_eq!(lines.blocking_recv().unwrap(), b"[2]\n", "the next one is heard");
         drop(taken);
         assert!(lines.blocking_recv().is_none());
     }

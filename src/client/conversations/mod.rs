@@ -148,7 +148,7 @@ async fn follow(api: &Api, shown: &Shown, json: bool) -> anyhow::Result<()> {
         match heard {
             Heard::Event(event) => screen.event(&event, &Seen::of(&event))?,
             Heard::Piece(piece) => screen.piece(&piece)?,
-            Heard::State(_) => {}
+            Heard::State(_) | Heard::Synced => {}
             Heard::Lost(why) => notice(&format!("{why}; trying again")),
             Heard::Back => notice("connected again"),
         }

@@ -9,6 +9,7 @@ use crate::client::place::Connected;
 use crate::client::resolve::resolve;
 use crate::client::start::set_title;
 use crate::client::values::{cut, text};
+use crate::client::waiting::WAITING;
 use crate::client::{Usage, plain};
 
 /// Characters of a title that is made of the task.
@@ -57,7 +58,7 @@ async fn found(options: &Options, api: &Api, id: &str, has_task: bool) -> anyhow
     let id = resolve(api, id).await?;
     let info = api.get(&format!("/api/conversations/{id}")).await?;
     let status = text(&info, "/execution_status").to_owned();
-    if has_task && status == "waiting_for_confirmation" {
+    if has_task && status == WAITING {
         let why = "the conversation waits for a confirmation: go on without a task, and answer that first";
         return Err(Usage(why.to_owned()).into());
     }

@@ -3,7 +3,8 @@
 use std::io::{self, BufRead, IsTerminal, Read};
 
 use anyhow::Context;
-use tokio::sync::mpsc;
+use rustix::termios::{QueueSelector, tcflush};
+use tokio::sync::oneshot;
 
 use crate::client::Usage;
 
@@ -32,34 +33,27 @@ pub fn task(given: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Lines that are typed. They are waited for by a thread, from the first question on.
-#[derive(Default)]
-pub struct Lines {
-    lines: Option<mpsc::Receiver<String>>,
+/// Whether there is a terminal, at which the questions are seen.
+pub fn can_be_typed() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-impl Lines {
-    pub fn can_be_typed() -> bool {
-        io::stdin().is_terminal() && io::stderr().is_terminal()
-    }
-
-    /// The next line; `None`: there is no more. Dropping the call loses nothing.
-    pub async fn next(&mut self) -> Option<String> {
-        self.lines.get_or_insert_with(read).recv().await
-    }
+/// Nobody means what was typed before a question for its answer.
+pub fn forget_typed() {
+    // Where it is no terminal, nobody is asked.
+    let _ = tcflush(io::stdin(), QueueSelector::IFlush);
 }
 
-fn read() -> mpsc::Receiver<String> {
-    let (typed, lines) = mpsc::channel(16);
+/// The next line; `None`: there is no more. No more than it is read: a terminal gives one at a time.
+pub async fn line() -> Option<String> {
+    let (typed, line) = oneshot::channel();
     std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        loop {
-            let mut line = String::new();
-            let read = (&mut input).take(LONGEST_LINE).read_line(&mut line);
-            if !matches!(read, Ok(read) if read > 0) || typed.blocking_send(line).is_err() {
-                return;
-            }
+        let mut line = String::new();
+        let read = io::stdin().lock().take(LONGEST_LINE).read_line(&mut line);
+        if matches!(read, Ok(read) if read > 0) {
+            // Whoever has asked may have gone.
+            let _ = typed.send(line);
         }
     });
-    lines
+    line.await.ok()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::diff::{self, Line};
 use super::paint::Paint;
 use super::spoken::{Spoken, Told};
-use crate::client::plain::{block, line};
+use crate::client::plain::{block, line, visible, visible_line};
 use crate::client::seen::{Action, Deed, Edit, Outcome, Seen, Task, Words};
 use crate::client::values::cut;
 
@@ -94,13 +94,13 @@ impl<W: Write> Transcript<W> {
         let paint = self.paint;
         match &action.deed {
             Deed::Command { line, is_input } => {
-                let (mark, text) = (if *is_input { "<" } else { "$" }, block(line));
+                let (mark, text) = (if *is_input { "<" } else { "$" }, visible(line));
                 let lines = text.lines().map(|line| paint.cyan(&format!("{mark} {line}")));
                 self.paragraph(&lines.collect::<Vec<_>>())
             }
-            Deed::View { path } => self.paragraph(&[paint.cyan(&format!("view {}", line(path)))]),
+            Deed::View { path } => self.paragraph(&[paint.cyan(&format!("view {}", visible_line(path)))]),
             Deed::Edit { command, path } => {
-                self.paragraph(&[paint.cyan(&format!("{} {}", line(command), line(path)))])
+                self.paragraph(&[paint.cyan(&format!("{} {}", visible_line(command), visible_line(path)))])
             }
             Deed::Think { thought } => self.shown(thought, Paint::dim),
             Deed::Plan { tasks } => {
@@ -109,7 +109,7 @@ impl<W: Write> Transcript<W> {
             Deed::Finish { message } if message.trim().is_empty() => Ok(()),
             Deed::Finish { message } => self.paragraph(&[paint.bold(&block(message.trim_end()))]),
             Deed::Other => {
-                let arguments = cut(&line(&action.arguments.to_string()), ARGUMENTS);
+                let arguments = cut(&visible(&action.arguments.to_string()), ARGUMENTS);
                 self.paragraph(&[paint.cyan(&format!("{} {arguments}", line(&action.tool)))])
             }
         }
@@ -146,6 +146,9 @@ impl<W: Write> Transcript<W> {
             Line::New(text) => paint.green(&format!("+ {}", block(text))),
         });
         let lines = self.shortened(lines.collect());
+        if lines.is_empty() && before != edit.after {
+            return self.note("only ends of lines have changed");
+        }
         self.paragraph(&lines)
     }
 
@@ -237,8 +240,13 @@ mod tests {
 
     #[test]
     fn an_edit_is_a_diff_and_a_plan_a_list() {
-        let edit = json!({"kind": "ObservationEvent", "tool_name": "file_editor", "tool_call_id": "c",
-            "observation": {"path": "/a", "old_content": "1\n2\n", "new_content": "1\nzwei\n", "content": []}});
+        let edit = |old: &str, new: &str| {
+            json!({"kind": "ObservationEvent", "tool_name": "file_editor", "tool_call_id": "c",
+            "observation": {"path": "/a", "old_content": old, "new_content": new, "content": []}})
+        };
+        let ends = told(Shows::default(), &[edit("1\r\n2\n", "1\n2")]);
+        assert_eq!(ends, "(only ends of lines have changed)\n");
+        let edit = edit("1\n2\n", "1\nzwei\n");
         let plan = json!({"kind": "ActionEvent", "tool_name": "task_tracker", "tool_call_id": "p", "action": {"command": "plan",
             "task_list": [{"title": "a", "status": "done"}, {"title": "b", "status": "todo"}]}});
         assert_eq!(told(Shows::default(), &[edit, plan]), "  1\n- 2\n+ zwei\n[x] a\n[ ] b\n");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
+use testing::proxy::Proxy;
 use testing::script::Turn;
 
 use super::{User, holds};
@@ -17,7 +18,7 @@ struct Editor {
     last: u64,
     /// What it has been told, in order.
     updates: Vec<Value>,
-    /// What it says of actions: one option after the other.
+    /// What it says of actions: one option after the other; then nothing.
     permissions: Vec<&'static str>,
     asked: Vec<Value>,
 }
@@ -60,6 +61,9 @@ impl Editor {
         }
         if message["method"] == "session/request_permission" {
             self.asked.push(message["params"].clone());
+            if self.permissions.is_empty() {
+                return message;
+            }
             let outcome = match self.permissions.remove(0) {
                 "cancelled" => json!({"outcome": "cancelled"}),
                 option => json!({"outcome": "selected", "optionId": option}),
@@ -97,6 +101,15 @@ impl Editor {
         self.call("session/prompt", &prompt(session, text))
     }
 
+    /// Opens a session of another editor; what was said in it is forgotten here.
+    fn load(&mut self, user: &User, session: &str) {
+        self.call("initialize", &json!({"protocolVersion": 1}));
+        let params = json!({"sessionId": session, "cwd": user.work(), "mcpServers": []});
+        let loaded = self.call("session/load", &params);
+        assert!(loaded.get("error").is_none(), "{loaded}");
+        self.updates.clear();
+    }
+
     fn of_kind(&self, kind: &str) -> Vec<&Value> {
         self.updates.iter().filter(|update| update["sessionUpdate"] == kind).collect()
     }
@@ -104,6 +117,17 @@ impl Editor {
     /// What was said in pieces.
     fn said(&self, kind: &str) -> String {
         self.of_kind(kind).iter().filter_map(|update| update["content"]["text"].as_str()).collect()
+    }
+
+    /// Waits until something is asked that is not answered.
+    fn until_asked(&mut self) {
+        while self.next()["method"] != "session/request_permission" {}
+    }
+
+    /// Ends without a word, and the agent with it.
+    fn dies(mut self) {
+        self.agent.kill().unwrap();
+        self.agent.wait().unwrap();
     }
 
     /// Hangs up, and waits for the agent's end.
@@ -227,6 +251,65 @@ async fn a_session_is_loaded_with_all_that_was_said() {
     assert_eq!(editor.of_kind("tool_call_update")[0]["status"], "completed");
     editor.prompt(&session, "Go on.");
     assert_eq!(editor.said("agent_message_chunk"), "First.Second.");
+    editor.leaves();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_since_an_editor_died_does_not_run_with_the_next_prompt() {
+    let user = User::with(Vec::new()).await;
+    user.model.will([Turn::terminal("c", "touch forgotten"), Turn::text("Something else.")]);
+    let mut editor = Editor::start(&user, &["--confirm"]);
+    let session = editor.session(&user.work());
+    editor.begin("session/prompt", &prompt(&session, "Make a file."));
+    editor.until_asked();
+    editor.dies();
+    let mut editor = Editor::start(&user, &[]);
+    editor.load(&user, &session);
+    assert_eq!(editor.prompt(&session, "Do something else.")["result"]["stopReason"], "end_turn");
+    assert_eq!(editor.said("agent_message_chunk"), "Something else.");
+    assert!(!holds(&user.work(), "forgotten"));
+    editor.leaves();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_in_a_session_that_is_loaded_is_asked_for_whatever_was_permitted_before() {
+    let touch = |name: &str| Turn::terminal("c", &format!("touch {name}"));
+    for (before, permissions) in [(&[][..], vec![]), (&["--confirm"], vec!["allow_always"])] {
+        let user = User::with(Vec::new()).await;
+        user.model.will([touch("before"), Turn::text("Done.")]);
+        let mut editor = Editor::start(&user, before);
+        editor.permissions = permissions;
+        let session = editor.session(&user.work());
+        editor.prompt(&session, "Make a file.");
+        assert!(holds(&user.work(), "before"));
+        editor.leaves();
+        let mut editor = Editor::start(&user, &["--confirm"]);
+        editor.load(&user, &session);
+        user.model.will([touch("after"), Turn::text("Done.")]);
+        editor.permissions = vec!["reject"];
+        editor.prompt(&session, "Another.");
+        assert_eq!(editor.asked.len(), 1);
+        assert!(!holds(&user.work(), "after"));
+        editor.leaves();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_is_asked_for_though_the_connection_has_told_nothing_of_it() {
+    let user = User::with(Vec::new()).await;
+    let server = testing::server::Start::new(super::BINARY).start();
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    let url = format!("http://{}", proxy.address());
+    user.model.will([Turn::terminal("c", "touch unseen").after(1_000), Turn::text("Done.")]);
+    let mut editor = Editor::start(&user, &["--confirm", "--server", &url]);
+    let session = editor.session(&user.work());
+    let asked = editor.begin("session/prompt", &prompt(&session, "Make a file."));
+    testing::until(async || user.model.asked() > 0).await;
+    assert!(proxy.mute_sockets() > 0);
+    editor.permissions = vec!["reject"];
+    assert_eq!(editor.answer_to(asked)["result"]["stopReason"], "end_turn");
+    assert_eq!(editor.asked[0]["toolCall"]["rawInput"]["command"], "touch unseen");
+    assert!(!holds(&user.work(), "unseen"));
     editor.leaves();
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use testing::script::Turn;
+use testing::server::Start;
 
 use super::{User, holds};
 
@@ -75,6 +76,43 @@ async fn at_a_terminal_each_action_is_asked_for_and_a_reason_reaches_the_model()
     assert_eq!(terminal.status(), Some(0));
     assert!(!holds(&user.work(), "second"));
     assert!(user.model.requests().pop().unwrap().to_string().contains("one is enough"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_was_typed_before_a_question_is_no_answer_to_it() {
+    let user = User::with(turns()).await;
+    let mut terminal = Terminal::of(user.with_model(&["run", "--confirm", "Make files. [[task]]"]));
+    terminal.until_shown("or why not: ");
+    terminal.says("y\ny\n");
+    terminal.until_shown("$ touch second");
+    terminal.until_shown("or why not: ");
+    terminal.says("n\n");
+    terminal.until_shown("Done.");
+    assert_eq!(terminal.status(), Some(0));
+    assert!(holds(&user.work(), "first") && !holds(&user.work(), "second"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_something_to_a_conversation_that_waits_confirms_nothing() {
+    let user = User::with(turns()).await;
+    let server = Start::new(super::BINARY).start();
+    let folder = user.work().display().to_string();
+    let there = ["--server", &server.url];
+    let arguments = [&["run", "--confirm", "-C", &folder, "Make files. [[task]]"], &there[..]].concat();
+    let mut terminal = Terminal::of(user.with_model(&arguments));
+    terminal.until_shown("or why not: ");
+    testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
+    assert_eq!(terminal.status(), Some(4));
+    let listed = user.runs(&[&["conversations", "--json"], &there[..]].concat()).await.with(0).lines();
+    let id = listed[0]["id"].as_str().unwrap();
+    let sent =
+        user.runs(&[&["conversations", "send", id, "No, not that."], &there[..]].concat()).await.with(2);
+    assert!(sent.err.contains("waits for a confirmation"), "{}", sent.err);
+    assert_eq!(
+        server.client.get_ok(&format!("/api/conversations/{id}")).await["execution_status"],
+        "waiting_for_confirmation"
+    );
+    assert!(!holds(&user.work(), "first"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

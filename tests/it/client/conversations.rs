@@ -48,7 +48,9 @@ async fn a_conversation_is_shown_and_removed_by_the_beginning_of_its_id() {
     assert_eq!(followed.out, shown.out, "nothing happens where nobody else has it");
     let sent = user.runs(&["conversations", "send", id, "Go on."]).await.with(2);
     assert!(sent.err.contains("--continue"), "{}", sent.err);
-    user.runs(&["conversations", "remove", id, "ffffffff-0"]).await.with(2);
+    for wrong in ["ffffffff-0", "ffffffff-0000-4000-8000-000000000000"] {
+        user.runs(&["conversations", "remove", id, wrong]).await.with(2);
+    }
     user.runs(&["conversations", "show", id]).await.with(0);
     user.runs(&["conversations", "rm", id]).await.with(0);
     let gone = user.runs(&["conversations", "show", id]).await.with(2);

@@ -1,5 +1,7 @@
 //! One command, and an agent is seen at work.
 
+use std::io::{Read, Write};
+
 use serde_json::json;
 use testing::proxy::Proxy;
 use testing::script::Turn;
@@ -144,6 +146,57 @@ async fn a_connection_that_is_lost_costs_no_event_and_doubles_none() {
     let stored: Vec<_> = server.client.events(id).await.iter().map(|event| event["id"].clone()).collect();
     assert_eq!(told, stored);
     assert!(ended.err.contains("connected again"), "{}", ended.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_run_is_told_before_its_end_though_the_connection_falls_silent() {
+    let steps = [Turn::terminal("call_1", "echo one"), Turn::terminal("call_2", "echo two").after(1_000)];
+    let user = User::with(steps.into_iter().chain([Turn::finish("Done.")]).collect()).await;
+    let server = Start::new(BINARY).start();
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    let url = format!("http://{}", proxy.address());
+    let folder = server.project().display().to_string();
+    let command = user.with_model(&["run", "--json", "--server", &url, "-C", &folder, "Count. [[task]]"]);
+    let running = tokio::spawn(super::ended(command));
+    testing::until(async || user.model.asked() > 1).await;
+    assert!(proxy.mute_sockets() > 0);
+    let ended = running.await.unwrap().with(0);
+    let told: Vec<_> = ended.lines().iter().map(|event| event["id"].clone()).collect();
+    let id = ended.err.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap();
+    let stored: Vec<_> = server.client.events(id).await.iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(told, stored);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_to_come_again_at_the_end_of_time_is_not_waited_for() {
+    let user = User::with(Vec::new()).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = connection.read(&mut [0; 4096]);
+            let answer =
+                "HTTP/1.1 503 Busy\r\nRetry-After: 18446744073709551615\r\nContent-Length: 0\r\n\r\n";
+            let _ = connection.write_all(answer.as_bytes());
+        }
+    });
+    let refused = user.runs(&["conversations", "--server", &url]).await.with(1);
+    assert!(refused.err.contains("503"), "{}", refused.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_worked_in_says_nothing_of_the_server() {
+    let user = User::with(two_steps()).await;
+    let folder = user.work().join("workspace");
+    std::fs::create_dir(&folder).unwrap();
+    let settings = r#"{"pass_env": ["A_SECRET"], "conversations_path": "workspace/conversations"}"#;
+    std::fs::write(folder.join("openhands_agent_server_config.json"), settings).unwrap();
+    user.model.will([Turn::terminal("call_1", "echo \"<$A_SECRET>\""), Turn::text("Done.")]);
+    let mut command = user.with_model(&["run", "Look."]);
+    command.env("A_SECRET", "of-the-user");
+    let ended = super::ended(command).await.with(0);
+    assert!(ended.out.contains("\n<>\n"), "{ended:?}");
+    assert!(!holds(&folder, "conversations"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,15 @@
 //! Who started an agent can stop it.
 
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use testing::process::{children_of, signal};
+use testing::proxy::Proxy;
 use testing::script::Turn;
+use testing::server::Start;
 
-use super::{Ended, User};
+use super::{BINARY, Ended, User};
 
 fn started(user: &User, arguments: &[&str]) -> Child {
     let mut command = user.with_model(arguments);
@@ -36,9 +39,9 @@ async fn interrupted_once_it_stops_the_run_and_says_how_to_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_twice_it_ends_though_the_server_does_not_answer() {
     let user = User::with(vec![Turn::hang()]).await;
-    let server = testing::server::Start::new(super::BINARY).start();
+    let server = Start::new(BINARY).start();
     let address = server.url.trim_start_matches("http://").parse().unwrap();
-    let proxy = testing::proxy::Proxy::to(vec![address]).unwrap();
+    let proxy = Proxy::to(vec![address]).unwrap();
     let url = format!("http://{}", proxy.address());
     let process = started(&user, &["run", "--server", &url, "Wait. [[task]]"]);
     testing::until(async || user.model.asked() > 0).await;
@@ -52,4 +55,55 @@ async fn interrupted_twice_it_ends_though_the_server_does_not_answer() {
     })
     .await;
     ended.await.unwrap().with(130);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_twice_it_ends_though_the_server_has_gone() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let server = Start::new(BINARY).start();
+    let process = started(&user, &["run", "--server", &server.url, "Wait. [[task]]"]);
+    testing::until(async || user.model.asked() > 0).await;
+    drop(server);
+    let pid = process.id();
+    signal(pid, Signal::INT);
+    let ended = tokio::spawn(ended(process));
+    testing::until(async || {
+        signal(pid, Signal::INT);
+        ended.is_finished()
+    })
+    .await;
+    ended.await.unwrap().with(130);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_while_the_run_is_asked_for_it_leaves_none_behind() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let server = Start::new(BINARY).start();
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    // The answers are under way for so long.
+    proxy.delay(Duration::from_millis(400));
+    let url = format!("http://{}", proxy.address());
+    let folder = server.project().display().to_string();
+    let process = started(&user, &["run", "--server", &url, "-C", &folder, "Wait. [[task]]"]);
+    testing::until(async || user.model.asked() > 0).await;
+    signal(process.id(), Signal::INT);
+    let ended = ended(process).await.with(130);
+    let id = ended.err.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap();
+    assert_eq!(server.client.get_ok(&format!("/api/conversations/{id}")).await["execution_status"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_does_not_reach_the_server_is_asked_for_again() {
+    let user = User::with(vec![Turn::hang()]).await;
+    let server = Start::new(BINARY).start();
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    proxy.cut_before("/interrupt HTTP/1.1");
+    let url = format!("http://{}", proxy.address());
+    let folder = server.project().display().to_string();
+    let process =
+        started(&user, &["run", "--server", &url, "-C", &folder, "--timeout", "3", "Wait. [[task]]"]);
+    let ended = ended(process).await.with(3);
+    assert!(proxy.has_cut(), "{ended:?}");
+    let id = ended.err.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap();
+    assert_eq!(server.client.get_ok(&format!("/api/conversations/{id}")).await["execution_status"], "paused");
 }

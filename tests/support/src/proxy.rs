@@ -35,6 +35,8 @@ struct Pair {
     client: TcpStream,
     server: TcpStream,
     has_met_fault: AtomicBool,
+    is_socket: AtomicBool,
+    is_mute: AtomicBool,
 }
 
 impl Proxy {
@@ -58,7 +60,7 @@ impl Proxy {
                 let (Ok(client), Some(server)) = (client, turns.flat_map(TcpStream::connect).next()) else {
                     continue;
                 };
-                let pair = Arc::new(Pair { client, server, has_met_fault: AtomicBool::new(false) });
+                let pair = Arc::new(Pair::new(client, server));
                 let connections = accepting.clone();
                 connections.open.lock().unwrap().insert(number, pair.clone());
                 thread::spawn(move || {
@@ -81,6 +83,13 @@ impl Proxy {
         cut.retain(|_| chosen());
         cut.iter().for_each(|pair| pair.end());
         cut.len()
+    }
+
+    /// Lets nothing through any more of what the server says on the WebSockets that are open, which stay so; answers how many.
+    pub fn mute_sockets(&self) -> usize {
+        let open = self.connections.open.lock().unwrap();
+        let sockets = open.values().filter(|pair| pair.is_socket.load(Ordering::SeqCst));
+        sockets.inspect(|pair| pair.is_mute.store(true, Ordering::SeqCst)).count()
     }
 
     /// Ends all connections and takes no new ones until [`Proxy::open`].
@@ -116,6 +125,11 @@ impl Proxy {
 }
 
 impl Pair {
+    fn new(client: TcpStream, server: TcpStream) -> Self {
+        let flag = || AtomicBool::new(false);
+        Self { client, server, has_met_fault: flag(), is_socket: flag(), is_mute: flag() }
+    }
+
     /// Until both directions have ended.
     fn join(&self, connections: &Connections) {
         for stream in [&self.client, &self.server] {
@@ -132,6 +146,9 @@ impl Pair {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(size @ 1..) = client.read(&mut buffer) {
             connections.delay();
+            if contains(&buffer[..size], "upgrade: websocket") {
+                self.is_socket.store(true, Ordering::SeqCst);
+            }
             let fault =
                 connections.fault.lock().unwrap().take_if(|fault| contains(&buffer[..size], fault.text));
             if fault.is_some() {
@@ -153,6 +170,9 @@ impl Pair {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(size @ 1..) = server.read(&mut buffer) {
             connections.delay();
+            if self.is_mute.load(Ordering::SeqCst) {
+                continue;
+            }
             // A connection closed with answers unread is reset, and what was sent on it perhaps lost.
             if client.write_all(&buffer[..size]).is_err() && !self.has_met_fault.load(Ordering::SeqCst) {
                 let _ = server.shutdown(Shutdown::Read);
