@@ -16,8 +16,6 @@ use super::ending::Ending;
 use super::lane::{Ended, Turn};
 use super::told;
 
-/// Until a store that has failed is asked again.
-const STORE: Duration = Duration::from_secs(2);
 /// A deletion that takes longer than this has failed, and the conversation stays.
 const DELETING: Duration = Duration::from_secs(120);
 const DELETED: Duration = Duration::from_millis(200);
@@ -194,7 +192,7 @@ impl Courier {
             Trouble::Hook => self.failed(turn),
             Trouble::Store(error) => {
                 tracing::warn!(hook = self.number, %error, "what a webhook is to be told cannot be looked up, trying again");
-                Ended::Again { delivered: false, due: Instant::now() + STORE, flush_at: turn.flush_at }
+                Ended::Stalled
             }
         }
     }
