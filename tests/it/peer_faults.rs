@@ -110,7 +110,8 @@ async fn whoever_locks_the_servers_files_keeps_nobody_waiting() {
     assert!(locked.len() > 3, "{locked:?}");
     in_time("health", server.client.get_ok("/health")).await;
     for number in 0..5 {
-        let changed = server.client.patch("/api/settings", &json!({"misc_settings_diff": {"a": number}}));
+        let change = json!({"misc_settings_diff": {"a": number}});
+        let changed = server.client.patch("/api/settings", &change);
         assert_eq!(in_time("a change of the settings", changed).await.0, 200);
         let secret = json!({"name": "A", "value": number.to_string()});
         let request =
@@ -159,7 +160,8 @@ async fn a_question_to_a_model_that_is_not_there_is_answered_soon_whatever_its_r
     body["agent"]["llm"]["retry_min_wait"] = json!(30);
     let created = server.client.post_ok("/api/conversations", &body).await;
     let ask = format!("/api/conversations/{}/ask_agent", created["id"].as_str().unwrap());
-    let asked = server.client.post(&ask, &json!({"question": "why?"}));
+    let question = json!({"question": "why?"});
+    let asked = server.client.post(&ask, &question);
     let (status, answer) = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("it waits");
     assert!(status.is_server_error() && answer["detail"].is_string(), "{status} {answer}");
 }
