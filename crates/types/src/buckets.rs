@@ -39,7 +39,7 @@ pub const LEFT_TREES: &str = "LEFT_TREES";
 /// How far each webhook was told of each conversation, since when there are webhooks, and which gateway tells them.
 pub const WEBHOOKS: &str = "WEBHOOKS";
 /// What webhooks are still to be told of conversations that were deleted: `<webhook>.<conversation>.<made at>`, and the pieces
-/// of it with a number behind that.
+/// of it with a name behind that.
 pub const WEBHOOK_ENDS: &str = "WEBHOOK_ENDS";
 
 /// What gateways write and read to see whether the store works.

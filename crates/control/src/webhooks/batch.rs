@@ -43,7 +43,11 @@ pub(super) async fn next(
             break;
         }
         for record in page {
+            // What is full takes in what follows it and is nobody's business.
             if let Shown::Event { n, text } = shown(&record.payload) {
+                if batch.count >= most {
+                    break 'log;
+                }
                 let (before, is_first) = (body.len(), body.len() == 1);
                 if !is_first {
                     body.push(b',');
@@ -62,9 +66,6 @@ pub(super) async fn next(
                 batch.events = n.saturating_add(1);
             }
             batch.at = record.seq;
-            if batch.count >= most {
-                break 'log;
-            }
         }
     }
     body.push(b']');

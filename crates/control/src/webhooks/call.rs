@@ -10,11 +10,12 @@ use reqwest::{Response, Url};
 
 use super::hook::Hook;
 
-/// From the connection to the end of the answer.
+/// From the connection to the status of the answer, with which all is said.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: usize = 3;
 /// What is read of an answer, so that its connection can be used again.
 const MOST_READ: usize = 64 << 10;
+const READING: Duration = Duration::from_secs(1);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -25,19 +26,22 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) async fn deliver(outbound: &Outbound, hook: &Hook, path: &str, body: Bytes) -> Result<(), String> {
     let url = hook.url(path).ok_or("it has no address that calls can go to")?;
     let called = tokio::time::timeout(PATIENCE, call(outbound, hook, url, body)).await;
-    called.unwrap_or_else(|_| Err(format!("no answer within {} seconds", PATIENCE.as_secs())))
+    let taken = called.unwrap_or_else(|_| Err(format!("no answer within {} seconds", PATIENCE.as_secs())))?;
+    let _ = tokio::time::timeout(READING, read_through(taken)).await;
+    Ok(())
 }
 
 /// Follows where the hook leads, as long as it is itself: the headers are not for others.
-async fn call(outbound: &Outbound, hook: &Hook, mut url: Url, body: Bytes) -> Result<(), String> {
+async fn call(outbound: &Outbound, hook: &Hook, mut url: Url, body: Bytes) -> Result<Response, String> {
+    let mut headers = hook.headers();
+    headers.entry(CONTENT_TYPE).or_insert(JSON);
     for _ in 0..=MOST_REDIRECTS {
         let client = outbound.client(&url).map_err(|error| error.to_string())?;
-        let request = client.post(url.clone()).headers(hook.headers()).header(CONTENT_TYPE, JSON);
+        let request = client.post(url.clone()).headers(headers.clone());
         let response = request.body(body.clone()).send().await.map_err(words)?;
         let status = response.status();
         if status.is_success() {
-            read_through(response).await;
-            return Ok(());
+            return Ok(response);
         }
         match next(&url, &response) {
             Some(next) => url = next,
@@ -78,4 +82,51 @@ fn words(error: reqwest::Error) -> String {
         () => "the connection broke",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one call, with a body that never ends; tells what the call was.
+    async fn endless() -> (Hook, tokio::task::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hook = Hook::at(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let serving = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut call = Vec::new();
+            while !call.ends_with(b"[]") {
+                assert!(socket.read_buf(&mut call).await.unwrap() > 0);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+            socket.write_all(answer).await.unwrap();
+            // Until it is hung up.
+            while matches!(socket.read_buf(&mut call).await, Ok(1..)) {}
+            String::from_utf8(call).unwrap().to_lowercase()
+        });
+        (hook, serving)
+    }
+
+    #[tokio::test]
+    async fn a_call_is_taken_with_its_status_however_long_the_body_is() {
+        let (hook, serving) = endless().await;
+        let begun = Instant::now();
+        deliver(&Outbound::default(), &hook, "events/1", Bytes::from_static(b"[]")).await.unwrap();
+        assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+        assert_eq!(serving.await.unwrap().matches("content-type: application/json").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_configured_content_type_is_sent_once() {
+        let (hook, serving) = endless().await;
+        let hook = hook.with_header("Content-Type", "application/x-of-mine").unwrap();
+        deliver(&Outbound::default(), &hook, "events/1", Bytes::from_static(b"[]")).await.unwrap();
+        let call = serving.await.unwrap();
+        assert_eq!((call.matches("content-type").count(), call.contains("application/x-of-mine")), (1, true));
+    }
 }

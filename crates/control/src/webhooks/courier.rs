@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt};
 use outbound::Outbound;
 use ports::retry::Backoff;
 use ports::{Change, Error, EventLog, Kv, Result};
@@ -27,16 +27,22 @@ use telemetry::metrics::Work;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::ConversationId;
-use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
+use types::buckets::WEBHOOK_ENDS;
 
-use super::cursor::{Cursor, Cursors, Known, conversation_of, key};
+use super::cursor::{Cursor, Cursors, Known};
 use super::ending::Endings;
 use super::hook::Hook;
 use super::lane::{Ended, Lane, Turn};
+use super::ledger::{Ledger, Waits};
+use super::look::Kept;
 
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// What the rest gets to be told when the server stops.
 const CLOSING: Duration = Duration::from_secs(5);
+/// Ends of a hook together, in what one of them may have.
+const ENDS: usize = 20;
+/// Until room is made again, where the store did not.
+const NO_ROOM: Duration = Duration::from_secs(5);
 /// Cursors that are kept in memory.
 const KNOWN: usize = 10_000;
 
@@ -54,13 +60,15 @@ pub(super) struct Courier {
     pub outbound: Outbound,
     pub conversations_path: Arc<Path>,
     pub work: Work,
+    pub waits: Arc<Waits>,
 }
 
 /// What one courier remembers.
 pub(super) struct Desk {
-    events: Lane<ConversationId>,
-    infos: Lane<ConversationId>,
+    pub events: Lane<ConversationId>,
+    pub infos: Lane<ConversationId>,
     ends: Lane<String>,
+    ledger: Ledger,
     /// Of conversations that were told something here.
     known: HashMap<ConversationId, (Arc<str>, Known)>,
 }
@@ -70,6 +78,13 @@ enum Who {
     Events(Turn<ConversationId>),
     Info(Turn<ConversationId>),
     End(Turn<String>),
+}
+
+/// What is done beside the turns.
+enum Chore {
+    Look(Result<Vec<Kept>>),
+    /// An end that is not to be counted any more.
+    Room(Option<String>),
 }
 
 /// A turn that is over.
@@ -99,11 +114,17 @@ impl Courier {
         // From here on nothing is missed.
         let news = self.index.news_of_all();
         let mut ends = self.kv.watch(WEBHOOK_ENDS).await?;
-        let mut desk = Desk::new();
+        let mut desk = Desk::new(self.hook.max_queue_bytes.saturating_mul(ENDS));
         self.look_through(&mut desk).await?;
         let mut turns: FuturesUnordered<BoxFuture<'_, Over>> = FuturesUnordered::new();
+        let mut chores: FuturesUnordered<BoxFuture<'_, Chore>> = FuturesUnordered::new();
         loop {
             self.begin(&mut desk, &turns);
+            if chores.is_empty()
+                && let Some(key) = desk.ledger.too_much()
+            {
+                chores.push(self.make_room(key).boxed());
+            }
             let wake = desk.next();
             tokio::select! {
                 biased;
@@ -114,10 +135,16 @@ impl Courier {
                     None => return Err(Error::Unavailable("more has changed than is waited for".to_owned())),
                 },
                 change = ends.next() => match change {
-                    Some(Change::Put { key, .. }) => self.note_end(&mut desk, &key),
-                    Some(Change::Deleted { .. }) => {}
-                    Some(Change::Lagged) => self.look_for_ends(&mut desk).await?,
+                    Some(Change::Put { key, entry }) => self.note_end(&mut desk, &key, entry.value.len()),
+                    Some(Change::Deleted { key }) => desk.ledger.remove(self.record_of(&key), &key),
+                    Some(Change::Lagged) => {
+                        chores.push(async { Chore::Look(self.find_ends().await) }.boxed());
+                    }
                     None => return Err(Error::Unavailable("the watch of the ends is over".to_owned())),
+                },
+                Some(chore) = chores.next(), if !chores.is_empty() => match chore {
+                    Chore::Look(found) => self.note_ends(&mut desk, found?),
+                    Chore::Room(key) => key.into_iter().for_each(|key| desk.ledger.forget(&key)),
                 },
                 () = sleep_until(wake), if wake.is_some() => {}
             }
@@ -193,6 +220,33 @@ impl Courier {
         Over { who: Who::End(turn), ended, known: None }
     }
 
+    /// There is more of ends than is kept: the one that has most loses its events.
+    async fn make_room(&self, key: String) -> Chore {
+        let gave_up = self.endings.give_up(&key).await;
+        let error = match gave_up {
+            Ok(was_there) => {
+                if was_there {
+                    tracing::warn!(
+                        hook = self.number,
+                        key,
+                        "too much waits for a webhook, the largest end is given up"
+                    );
+                    self.work.hook_gave_up();
+                }
+                return Chore::Room(Some(key));
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(hook = self.number, %error, "too much waits for a webhook, and no room can be made");
+        tokio::time::sleep(NO_ROOM).await;
+        Chore::Room(None)
+    }
+
+    /// The record of an end that a key belongs to.
+    fn record_of<'a>(&self, key: &'a str) -> &'a str {
+        self.endings.record_of_piece(key).map_or(key, |(record, _)| record)
+    }
+
     /// The conversation, and what is known of it, unless that is of an earlier one with its id.
     fn present(
         &self,
@@ -216,7 +270,14 @@ impl Courier {
         match over.who {
             Who::Events(turn) => desk.events.ended(turn, &over.ended, now),
             Who::Info(turn) => desk.infos.ended(turn, &over.ended, now),
-            Who::End(turn) => desk.ends.ended(turn, &over.ended, now),
+            Who::End(turn) => {
+                if matches!(over.ended, Ended::Done { .. }) {
+                    self.waits.forget(&turn.key);
+                    // Its cursor may have gone.
+                    self.endings.conversation(&turn.key).map(|id| desk.known.remove(&id));
+                }
+                desk.ends.ended(turn, &over.ended, now);
+            }
         }
     }
 
@@ -235,10 +296,12 @@ impl Courier {
     fn note_present(&self, desk: &mut Desk, entry: &ConversationState, cursor: Option<&Cursor>) {
         let now = Instant::now();
         let flush_at = now + self.hook.flush_delay;
-        match cursor.map(|cursor| cursor.unsent(entry)) {
-            Some(0) => {}
+        match cursor {
+            Some(cursor) if !cursor.is_behind(entry) => {}
             // Fewer than are told at once: they wait for more.
-            Some(unsent) if !self.is_full(unsent) => desk.events.touch(&entry.id, flush_at, flush_at),
+            Some(cursor) if !self.is_full(cursor.unsent(entry)) => {
+                desk.events.touch(&entry.id, flush_at, flush_at);
+            }
             Some(_) | None => desk.events.touch(&entry.id, now, flush_at),
         }
         if cursor.is_none_or(|cursor| cursor.is_untold(entry)) {
@@ -250,84 +313,22 @@ impl Courier {
         usize::try_from(unsent).unwrap_or(usize::MAX) >= self.hook.event_buffer_size
     }
 
-    fn note_end(&self, desk: &mut Desk, key: &str) {
+    pub(super) fn note_end(&self, desk: &mut Desk, key: &str, bytes: usize) {
+        if self.endings.conversation(self.record_of(key)).is_some() {
+            desk.ledger.put(self.record_of(key), key, bytes);
+        }
         if self.endings.conversation(key).is_some() {
             let now = Instant::now();
             desk.ends.touch(&key.to_owned(), now, now);
         }
     }
-
-    /// What was left to tell when there was nobody to tell it.
-    async fn look_through(&self, desk: &mut Desk) -> Result<()> {
-        let mut without = HashMap::new();
-        for entry in self.index.all() {
-            without.insert(key(&self.endings.hook, &entry), entry);
-        }
-        let mut orphans = Vec::new();
-        let mut scan = self.kv.scan(WEBHOOKS);
-        while let Some(change) = scan.try_next().await? {
-            let Change::Put { key, entry: stored } = change else { continue };
-            let Some(id) = conversation_of(&self.endings.hook, &key) else { continue };
-            match (without.remove(&key), serde_json::from_slice::<Cursor>(&stored.value)) {
-                (Some(entry), Ok(cursor)) => self.note_left(desk, &entry, Some(&cursor)),
-                (Some(entry), Err(_)) => self.note_left(desk, &entry, None),
-                (None, _) => orphans.push((id, key)),
-            }
-        }
-        drop(scan);
-        for entry in without.values().filter(|entry| self.cursors.may_be_new(entry)) {
-            self.note_left(desk, entry, None);
-        }
-        self.look_for_ends(desk).await?;
-        for (id, key) in orphans {
-            self.remove_orphan(id, &key).await?;
-        }
-        Ok(())
-    }
-
-    /// It has waited long enough.
-    fn note_left(&self, desk: &mut Desk, entry: &ConversationState, cursor: Option<&Cursor>) {
-        let now = Instant::now();
-        if cursor.is_none_or(|cursor| cursor.unsent(entry) > 0) {
-            desk.events.touch(&entry.id, now, now);
-        }
-        if cursor.is_none_or(|cursor| cursor.is_untold(entry)) {
-            desk.infos.touch(&entry.id, now, now);
-        }
-    }
-
-    async fn look_for_ends(&self, desk: &mut Desk) -> Result<()> {
-        let mut pieces = Vec::new();
-        let mut scan = self.kv.scan(WEBHOOK_ENDS);
-        while let Some(change) = scan.try_next().await? {
-            let Change::Put { key, .. } = change else { continue };
-            self.note_end(desk, &key);
-            pieces.extend(
-                self.endings.record_of_piece(&key).map(|(id, record)| (id, record.to_owned(), key.clone())),
-            );
-        }
-        for (id, record, piece) in pieces {
-            // A deletion was cut off before it could name them, or is about to.
-            if self.endings.get(&record).await?.is_none() && self.index.read(id).await?.is_none() {
-                self.kv.delete(WEBHOOK_ENDS, &piece, ports::Expect::Anything).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A cursor of a conversation that is not there, unless its end is still to be told, or it is only not known here yet.
-    async fn remove_orphan(&self, id: ConversationId, key: &str) -> Result<()> {
-        let is_there = self.index.read(id).await?.is_some() || self.endings.get(key).await?.is_some();
-        match is_there {
-            true => Ok(()),
-            false => self.kv.delete(WEBHOOKS, key, ports::Expect::Anything).await,
-        }
-    }
 }
 
 impl Desk {
-    fn new() -> Self {
-        Self { events: Lane::new(), infos: Lane::new(), ends: Lane::new(), known: HashMap::new() }
+    /// `most`: bytes of ends.
+    fn new(most: usize) -> Self {
+        let (events, infos, ends) = (Lane::new(), Lane::new(), Lane::new());
+        Self { events, infos, ends, ledger: Ledger::new(most), known: HashMap::new() }
     }
 
     fn next(&self) -> Option<Instant> {
@@ -338,13 +339,10 @@ impl Desk {
         self.known.get(id).cloned()
     }
 
-    /// Of what both lanes have learned, the newer counts.
     fn learn(&mut self, entry: &ConversationState, known: Known) {
         let made_at = entry.created_at();
         let before = self.known.get(&entry.id).filter(|(before, _)| *before == made_at);
-        if before.is_some_and(|(_, before)| before.revision > known.revision) {
-            return;
-        }
+        let known = before.map_or(known.clone(), |(_, before)| before.clone().and(known));
         if self.known.len() >= KNOWN && !self.known.contains_key(&entry.id) {
             // They are in the store.
             self.known.clear();

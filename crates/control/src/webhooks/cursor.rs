@@ -44,6 +44,8 @@ pub(super) struct Told {
 pub(super) struct Known {
     pub cursor: Cursor,
     pub revision: Option<u64>,
+    /// The store has not taken yet how far it was moved.
+    pub is_owed: bool,
 }
 
 /// Since when a hook is told.
@@ -71,7 +73,12 @@ impl Told {
 }
 
 impl Cursor {
-    /// Events that are to be delivered.
+    /// Whether there is something behind it.
+    pub fn is_behind(&self, entry: &ConversationState) -> bool {
+        self.at < entry.seq()
+    }
+
+    /// Events behind it, as the worker numbers them: good to guess whether they fill a call, and for nothing else.
     pub fn unsent(&self, entry: &ConversationState) -> u64 {
         entry.events().saturating_sub(self.events)
     }
@@ -90,10 +97,31 @@ impl Cursor {
         }
     }
 
+    /// What another one knows, too.
+    pub fn take_over(&mut self, other: &Self) {
+        self.deliver(other.at, other.events);
+        if let Some(told) = &other.told {
+            self.tell(told);
+        }
+    }
+
     /// Whether the conversation itself is to be told.
     pub fn is_untold(&self, entry: &ConversationState) -> bool {
         let now = Told::of(entry);
         self.told.as_ref().is_none_or(|told| told.noted < now.noted || told.title != now.title)
+    }
+}
+
+impl Known {
+    /// What both know of one conversation.
+    pub fn and(self, other: Self) -> Self {
+        let (newer, older) = if self.revision > other.revision { (self, other) } else { (other, self) };
+        if !older.is_owed {
+            return newer;
+        }
+        let mut cursor = newer.cursor.clone();
+        cursor.take_over(&older.cursor);
+        Self { cursor, is_owed: true, ..newer }
     }
 }
 
@@ -135,10 +163,18 @@ impl Cursors {
     /// # Errors
     /// Those of the store.
     pub async fn known(&self, entry: &ConversationState) -> Result<Known> {
-        match self.bucket().get(&key(&self.hook, entry)).await? {
-            Some(Versioned { value, revision }) => Ok(Known { cursor: value, revision: Some(revision) }),
-            None => Ok(Known { cursor: self.first(entry).await?, revision: None }),
-        }
+        let stored = self.kv.get(WEBHOOKS, &key(&self.hook, entry)).await?;
+        let revision = stored.as_ref().map(|stored| stored.revision);
+        let cursor = match stored.map(|stored| serde_json::from_slice(&stored.value)) {
+            Some(Ok(cursor)) => cursor,
+            None => self.first(entry).await?,
+            Some(Err(error)) => {
+                tracing::warn!(conversation.id = %entry.id, %error,
+                    "it cannot be read how far a webhook was told, it is told from the beginning");
+                self.first(entry).await?
+            }
+        };
+        Ok(Known { cursor, revision, is_owed: false })
     }
 
     /// Moves a cursor; `change` only ever moves it on. `None`: the conversation was deleted meanwhile, and the cursor with it.
@@ -161,10 +197,11 @@ impl Cursors {
             let cursor = cursor.get_or_insert_with(|| known.cursor.clone());
             let before = cursor.clone();
             change(cursor);
-            *cursor != before || !is_stored
+            *cursor != before || !is_stored || known.is_owed
         });
-        let changed = changed.await?;
-        Ok(changed.map(|Versioned { value, revision }| Known { cursor: value, revision: Some(revision) }))
+        let known =
+            |Versioned { value, revision }| Known { cursor: value, revision: Some(revision), is_owed: false };
+        Ok(changed.await?.map(known))
     }
 
     /// Where a hook begins that was never told of the conversation: with its first event, or with the first one since there
@@ -173,7 +210,10 @@ impl Cursors {
         if !self.is_older(entry) {
             return Ok(Cursor::default());
         }
-        let end = Cursor { at: entry.seq(), events: entry.events(), told: None };
+        let end = entry.with_projection(|end| Cursor { at: end.seq, events: end.events, told: None });
+        if !self.may_be_new(entry) {
+            return Ok(end);
+        }
         let Some(since) = Moment::of_bound(&self.since) else { return Ok(end) };
         let Some(at) = self.history.before_time(entry, since).await? else { return Ok(end) };
         let next = self.log.read(&entry.log, at, 1).await?;

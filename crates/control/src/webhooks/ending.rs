@@ -1,46 +1,111 @@
-//! What webhooks are still to be told of conversations that are deleted: the events that were not delivered yet, then that
-//! it goes. Who deletes one puts that aside before the log goes; the gateway that delivers takes it from there.
+//! What webhooks are still to be told of conversations that are deleted, as it is stored: the events that were not delivered
+//! yet, then that it goes.
 //!
-//! The events lie in pieces of one call each, the record that names them is written last. What a deletion that was cut off
-//! has left is found with the conversation still there, and goes.
+//! The events lie in pieces of one call each, in runs: one run for each try to delete the conversation. A piece is written once
+//! and under a name that no other try uses; the record that names the runs is written behind them, by its revision. So no try
+//! takes anything from another one, and pieces that no record names were left by a try that was cut off.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{Bucket, Error, EventLog, Expect, Kv, LARGEST, Result};
-use readmodel::index::ConversationState;
+use ports::{Bucket, Error, Expect, Kv, Result, Versioned};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use types::ConversationId;
 use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
+use types::{ConversationId, Seq, hex};
 
-use super::batch::{self, Bounds};
-use super::cursor::{self, Cursors, conversation_of};
-use super::hook::{Hook, HookId};
-use super::told;
+use super::cursor::conversation_of;
+use super::hook::HookId;
 
-/// What is left for the names of a store around a piece.
-const MARGIN: usize = 4 << 10;
+/// A try to delete a conversation has come to its end by then, by whichever clock.
+const TRYING: Duration = Duration::from_secs(3_600);
+/// An end that could not be told for so long is given up.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What is to be told of a conversation that is deleted.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Ending {
-    /// So many calls with events, and then the conversation itself.
-    pieces: usize,
+    /// Calls with events, and then the conversation itself.
+    runs: Vec<Run>,
+    /// How far the log is told with them.
+    pub at: Seq,
+    /// What they hold.
+    pub events: usize,
+    pub bytes: usize,
     pub info: Value,
     /// Of the record: tells the conversation from another one with its id.
     created_at: String,
+    /// In milliseconds from the beginning of 1970.
+    put_at: u64,
+}
+
+/// The pieces of one try.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Run {
+    name: String,
+    pub pieces: usize,
 }
 
 impl Ending {
-    pub fn pieces(&self) -> impl Iterator<Item = usize> + use<> {
-        0..self.pieces
+    /// Without events, from `at` on.
+    pub fn new(info: Value, created_at: &str, at: Seq) -> Self {
+        let (created_at, put_at) = (created_at.to_owned(), types::time::unix_ms());
+        Self { runs: Vec::new(), at, events: 0, bytes: 0, info, created_at, put_at }
+    }
+
+    /// The same, as what is told now, and goes on in another run.
+    pub fn again(self, info: Value, run: Run) -> Self {
+        let runs = self.runs.into_iter().filter(|run| run.pieces > 0).chain([run]).collect();
+        Self { runs, info, put_at: types::time::unix_ms(), ..self }
+    }
+
+    /// There is one more piece in the last run.
+    pub fn add(&mut self, at: Seq, events: usize, bytes: usize) {
+        if let Some(run) = self.runs.last_mut() {
+            run.pieces += 1;
+        }
+        self.at = at;
+        self.events += events;
+        self.bytes += bytes;
+    }
+
+    /// Its pieces in the order in which they are told, by the names behind that of the record.
+    pub fn pieces(&self) -> impl Iterator<Item = String> + '_ {
+        self.runs.iter().flat_map(Run::names)
+    }
+
+    pub fn last_run(&self) -> Option<&Run> {
+        self.runs.last()
     }
 
     /// Whether it is the end of this conversation.
     pub fn is_of(&self, created_at: &str) -> bool {
         self.created_at == created_at
+    }
+
+    pub fn is_too_old(&self) -> bool {
+        u128::from(types::time::unix_ms()) > u128::from(self.put_at) + KEPT.as_millis()
+    }
+}
+
+impl Run {
+    /// Of a try that begins now.
+    pub fn new() -> Self {
+        let chance = hex(uuid::Uuid::new_v4().as_bytes().get(..6).unwrap_or_default());
+        Self { name: format!("{:x}-{chance}", types::time::unix_ms()), pieces: 0 }
+    }
+
+    pub fn next(&self) -> String {
+        self.name_of(self.pieces)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.pieces).map(|number| self.name_of(number))
+    }
+
+    fn name_of(&self, number: usize) -> String {
+        format!("{}-{number}", self.name)
     }
 }
 
@@ -52,83 +117,73 @@ pub(super) struct Endings {
 }
 
 impl Endings {
-    /// Puts aside what `hook` is still to be told of a conversation.
+    /// # Errors
+    /// Those of the store.
+    pub async fn get(&self, key: &str) -> Result<Option<Versioned<Ending>>> {
+        self.bucket().get(key).await
+    }
+
+    /// False where `expect` does not hold.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn put(
-        &self,
-        hook: &Hook,
-        cursors: &Cursors,
-        log: &dyn EventLog,
-        entry: &ConversationState,
-        path: &Path,
-    ) -> Result<()> {
-        let key = cursor::key(&self.hook, entry);
-        let cursor = cursors.known(entry).await?.cursor;
-        let bounds = Bounds {
-            events: hook.event_buffer_size,
-            bytes: hook.max_batch_bytes.min(LARGEST.saturating_sub(MARGIN)),
-        };
-        let (mut at, mut pieces, mut events, mut bytes) = ((cursor.at, cursor.events), 0, 0, 0);
-        loop {
-            let batch = batch::next(log, &entry.log, at, bounds, None).await?;
-            events += batch.count;
-            bytes += batch.body.len();
-            if batch.count == 0 {
-                break;
-            }
-            if events > hook.max_queue_size || bytes > hook.max_queue_bytes {
-                tracing::warn!(conversation.id = %entry.id, hook = self.hook.0,
-                    "a conversation is deleted with more events than are kept for its webhook");
-                break;
-            }
-            match self.kv.put(WEBHOOK_ENDS, &piece(&key, pieces), batch.body, Expect::Anything).await {
-                Ok(_) => pieces += 1,
-                Err(Error::TooLarge(_)) => {
-                    tracing::warn!(conversation.id = %entry.id, hook = self.hook.0,
-                        "an event of a conversation that is deleted is too large to be kept for its webhook");
-                }
-                Err(error) => return Err(error),
-            }
-            at = (batch.at, batch.events);
-        }
-        let info = told::end(entry, path).map_err(|error| Error::Internal(error.to_string()))?;
-        let created_at = entry.created_at().to_string();
-        let ending = Ending { pieces, info, created_at };
-        self.bucket().put(&key, &ending, Expect::Anything).await.map(drop)
+    pub async fn put(&self, key: &str, ending: &Ending, expect: Expect) -> Result<bool> {
+        Ok(self.bucket().put(key, ending, expect).await?.is_some())
     }
 
     /// # Errors
     /// Those of the store.
-    pub async fn get(&self, key: &str) -> Result<Option<Ending>> {
-        Ok(self.bucket().get(key).await?.map(|stored| stored.value))
+    pub async fn put_piece(&self, key: &str, name: &str, events: Bytes) -> Result<()> {
+        self.kv.put(WEBHOOK_ENDS, &piece(key, name), events, Expect::Absent).await.map(drop)
     }
 
     /// # Errors
     /// Those of the store.
-    pub async fn piece(&self, key: &str, number: usize) -> Result<Option<Bytes>> {
-        Ok(self.kv.get(WEBHOOK_ENDS, &piece(key, number)).await?.map(|stored| stored.value))
+    pub async fn piece(&self, key: &str, name: &str) -> Result<Option<Bytes>> {
+        Ok(self.kv.get(WEBHOOK_ENDS, &piece(key, name)).await?.map(|stored| stored.value))
     }
 
     /// # Errors
     /// Those of the store.
-    pub async fn remove_piece(&self, key: &str, number: usize) -> Result<()> {
-        self.kv.delete(WEBHOOK_ENDS, &piece(key, number), Expect::Anything).await
+    pub async fn remove_piece(&self, key: &str, name: &str) -> Result<()> {
+        self.kv.delete(WEBHOOK_ENDS, &piece(key, name), Expect::Anything).await
     }
 
-    /// All is told, or nothing is to be: the record goes last. With `cursor`: that of the conversation, too.
+    /// All is told, or nothing is to be, unless it was put aside anew meanwhile. With `with_cursor`, that of the conversation
+    /// goes, too. The record goes first: what it has named nobody misses.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn remove(&self, key: &str, ending: &Ending, with_cursor: bool) -> Result<()> {
-        for number in ending.pieces() {
-            self.remove_piece(key, number).await?;
+    pub async fn remove(&self, key: &str, ending: &Versioned<Ending>, with_cursor: bool) -> Result<bool> {
+        if !self.bucket().remove(key, Expect::Revision(ending.revision)).await? {
+            return Ok(false);
         }
         if with_cursor {
             self.kv.delete(WEBHOOKS, key, Expect::Anything).await?;
         }
-        self.kv.delete(WEBHOOK_ENDS, key, Expect::Anything).await
+        for name in ending.value.pieces() {
+            self.remove_piece(key, &name).await?;
+        }
+        Ok(true)
+    }
+
+    /// Makes room: the events of an end go, or all of it if it has none. Whether there was an end.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn give_up(&self, key: &str) -> Result<bool> {
+        let Some(stored) = self.get(key).await? else { return Ok(false) };
+        if stored.value.runs.is_empty() {
+            return self.remove(key, &stored, true).await;
+        }
+        let without = Ending { runs: Vec::new(), bytes: 0, ..stored.value.clone() };
+        if !self.put(key, &without, Expect::Revision(stored.revision)).await? {
+            return Err(Error::Conflict { tail: None });
+        }
+        for name in stored.value.pieces() {
+            self.remove_piece(key, &name).await?;
+        }
+        Ok(true)
     }
 
     /// The conversation of a record that names an end for this hook; `None` for pieces and for what is another's.
@@ -137,10 +192,10 @@ impl Endings {
         conversation_of(&self.hook, key).filter(|_| is_record)
     }
 
-    /// Of a piece for this hook, the conversation and the record that names it.
-    pub fn record_of_piece<'a>(&self, key: &'a str) -> Option<(ConversationId, &'a str)> {
-        let (record, _) = key.rsplit_once('.')?;
-        Some((self.conversation(record)?, record))
+    /// Of a piece for this hook, the record that may name it, and its name there.
+    pub fn record_of_piece<'a>(&self, key: &'a str) -> Option<(&'a str, &'a str)> {
+        let (record, name) = key.rsplit_once('.')?;
+        self.conversation(record).map(|_| (record, name))
     }
 
     fn bucket(&self) -> Bucket<'_, Ending> {
@@ -148,6 +203,12 @@ impl Endings {
     }
 }
 
-fn piece(key: &str, number: usize) -> String {
-    format!("{key}.{number}")
+/// Whether the try that has left a piece of this name is surely over.
+pub(super) fn is_left(name: &str) -> bool {
+    let begun = name.split('-').next().and_then(|begun| u64::from_str_radix(begun, 16).ok());
+    begun.is_none_or(|begun| u128::from(types::time::unix_ms().abs_diff(begun)) > TRYING.as_millis())
+}
+
+fn piece(key: &str, name: &str) -> String {
+    format!("{key}.{name}")
 }

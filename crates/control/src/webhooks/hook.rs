@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ports::retry::Backoff;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use types::hex;
+
+/// Headers of a connection and of how bodies are sent over it.
+const FRAMING: [HeaderName; 7] =
+    [CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
 /// Between two tries of what fails for long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -57,10 +62,11 @@ impl Hook {
         })
     }
 
-    /// Sends a header with each call, in the place of an earlier one of this name. `None`: there is no such header.
+    /// Sends a header with each call, in the place of an earlier one of this name. `None`: there is no such header, or it says
+    /// how the call itself is sent.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Option<Self> {
-        let name = HeaderName::try_from(name).ok()?;
+        let name = HeaderName::try_from(name).ok().filter(|name| !FRAMING.contains(name))?;
         let mut value = HeaderValue::from_str(value).ok()?;
         value.set_sensitive(true);
         self.headers.insert(name, value);
@@ -128,6 +134,9 @@ mod tests {
             assert!(Hook::at(url).is_none(), "{url}");
         }
         assert!(hook("http://h").with_header("a b", "x").is_none());
+        for framing in ["Content-Length", "transfer-encoding", "Connection"] {
+            assert!(hook("http://h").with_header(framing, "1").is_none(), "{framing}");
+        }
         assert!(hook("http://h").with_header("a", "x\ny").is_none());
     }
 

@@ -3,6 +3,8 @@
 //! One whose call failed waits for itself; the others go on. Where many failed and none was delivered since, the hook is
 //! *away*: then one is tried at a time, with pauses, and first those that have not failed yet. So a hook that is gone for
 //! days costs a call in half a minute, and a place in memory for each conversation that has something to tell.
+//!
+//! Where the store is the one that fails, the conversation waits as well, and the hook is not blamed for it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -14,13 +16,15 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 8;
 /// So many that failed, with nothing delivered in between, and the hook is away.
 const AWAY: usize = 8;
-/// How many are looked at for one that has not failed.
-const LOOKED_AT: usize = 64;
 const PROBES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// Until a store that has failed is asked again.
+const STALLS: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
 
 pub(super) struct Lane<K> {
     waiting: BTreeMap<K, Wait>,
-    order: BTreeSet<(Instant, K)>,
+    /// Those that have not failed, and those that have, by when they are due.
+    fresh: BTreeSet<(Instant, K)>,
+    tried: BTreeSet<(Instant, K)>,
     /// Those that have their turn, and whether there is more since.
     busy: BTreeMap<K, Option<Wait>>,
     /// Since something was delivered; as many as are counted.
@@ -34,6 +38,8 @@ struct Wait {
     due: Instant,
     flush_at: Instant,
     failures: usize,
+    /// How often in a row the store has failed it.
+    stalls: usize,
 }
 
 /// Who has its turn now.
@@ -42,6 +48,7 @@ pub(super) struct Turn<K> {
     /// From when on all is told, however little it is.
     pub flush_at: Instant,
     pub failures: usize,
+    stalls: usize,
 }
 
 /// What came of a turn.
@@ -60,32 +67,33 @@ pub(super) enum Ended {
     Failed {
         until: Instant,
     },
+    /// The store has failed.
+    Stalled,
 }
 
 impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
     pub fn new() -> Self {
-        let (waiting, order, busy) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { waiting, order, busy, failed: HashSet::new(), probes: 0, next_probe: None }
+        let (waiting, busy, failed) = (BTreeMap::new(), BTreeMap::new(), HashSet::new());
+        let (fresh, tried) = (BTreeSet::new(), BTreeSet::new());
+        Self { waiting, fresh, tried, busy, failed, probes: 0, next_probe: None }
     }
 
     /// There is something to tell, at `due` at the latest. What has failed waits all the same.
     pub fn touch(&mut self, key: &K, due: Instant, flush_at: Instant) {
-        let new = Wait { due, flush_at, failures: 0 };
+        let new = Wait { due, flush_at, failures: 0, stalls: 0 };
         if let Some(more) = self.busy.get_mut(key) {
             *more = Some(sooner(*more, new));
             return;
         }
         let known = self.waiting.get(key).copied();
-        if known.is_none_or(|known| known.failures == 0) {
+        if known.is_none_or(|known| known.is_well()) {
             self.put(key.clone(), sooner(known, new));
         }
     }
 
     /// There is nothing to tell any more.
     pub fn forget(&mut self, key: &K) {
-        if let Some(wait) = self.waiting.remove(key) {
-            self.order.remove(&(wait.due, key.clone()));
-        }
+        self.withdraw(key);
         if let Some(more) = self.busy.get_mut(key) {
             *more = None;
         }
@@ -94,8 +102,9 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
     /// All is told now that has not failed, and nothing else.
     pub fn hurry(&mut self, now: Instant) {
         let waiting = std::mem::take(&mut self.waiting);
-        self.order.clear();
-        for (key, wait) in waiting.into_iter().filter(|(_, wait)| wait.failures == 0) {
+        self.fresh.clear();
+        self.tried.clear();
+        for (key, wait) in waiting.into_iter().filter(|(_, wait)| wait.is_well()) {
             self.put(key, Wait { due: now, flush_at: now, ..wait });
         }
     }
@@ -113,19 +122,17 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
         if self.next().is_none_or(|next| next > now) {
             return None;
         }
-        let due = || self.order.iter().take_while(|(due, _)| *due <= now).map(|(_, key)| key);
-        let is_fresh = |key: &&K| self.waiting.get(*key).is_some_and(|wait| wait.failures == 0);
-        let fresh = self.is_away().then(|| due().take(LOOKED_AT).find(is_fresh)).flatten();
-        let key = fresh.or_else(|| due().next())?.clone();
-        let wait = self.waiting.remove(&key)?;
-        self.order.remove(&(wait.due, key.clone()));
+        let fresh = self.fresh.first().filter(|(due, _)| *due <= now);
+        let first = if self.is_away() { fresh.or(self.tried.first()) } else { self.first() };
+        let key = first?.1.clone();
+        let wait = self.withdraw(&key)?;
         self.busy.insert(key.clone(), None);
-        Some(Turn { key, flush_at: wait.flush_at, failures: wait.failures })
+        Some(Turn { key, flush_at: wait.flush_at, failures: wait.failures, stalls: wait.stalls })
     }
 
     /// When somebody is to have a turn next; `None`: not before something else happens.
     pub fn next(&self) -> Option<Instant> {
-        let (first, _) = self.order.first()?;
+        let (first, _) = self.first()?;
         match self.is_away() {
             true if !self.busy.is_empty() => None,
             true => Some(self.next_probe.map_or(*first, |probe| probe.max(*first))),
@@ -144,7 +151,7 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
             }
             Ended::Again { delivered, due, flush_at } => {
                 self.note(delivered);
-                self.put(turn.key, sooner(more, Wait { due, flush_at, failures: 0 }));
+                self.put(turn.key, sooner(more, Wait { due, flush_at, failures: 0, stalls: 0 }));
             }
             Ended::Failed { until } => {
                 if !self.is_away() {
@@ -155,7 +162,13 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
                     self.next_probe = Some(now + PROBES.after(self.probes));
                 }
                 let failures = turn.failures.saturating_add(1);
-                self.put(turn.key, Wait { due: until, flush_at: turn.flush_at, failures });
+                self.put(turn.key, Wait { due: until, flush_at: turn.flush_at, failures, stalls: 0 });
+            }
+            Ended::Stalled => {
+                let stalls = turn.stalls.saturating_add(1);
+                let due = now + STALLS.after(stalls);
+                let wait = Wait { due, flush_at: turn.flush_at, failures: turn.failures, stalls };
+                self.put(turn.key, wait);
             }
         }
     }
@@ -168,18 +181,34 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
     }
 
     fn put(&mut self, key: K, wait: Wait) {
-        self.order.insert((wait.due, key.clone()));
-        if let Some(before) = self.waiting.insert(key.clone(), wait)
-            && before.due != wait.due
-        {
-            self.order.remove(&(before.due, key));
-        }
+        self.withdraw(&key);
+        let order = if wait.failures == 0 { &mut self.fresh } else { &mut self.tried };
+        order.insert((wait.due, key.clone()));
+        self.waiting.insert(key, wait);
+    }
+
+    fn withdraw(&mut self, key: &K) -> Option<Wait> {
+        let (key, wait) = self.waiting.remove_entry(key)?;
+        let order = if wait.failures == 0 { &mut self.fresh } else { &mut self.tried };
+        order.remove(&(wait.due, key));
+        Some(wait)
+    }
+
+    /// Whoever is due first, failed or not.
+    fn first(&self) -> Option<&(Instant, K)> {
+        self.fresh.first().into_iter().chain(self.tried.first()).min()
+    }
+}
+
+impl Wait {
+    const fn is_well(&self) -> bool {
+        self.failures == 0 && self.stalls == 0
     }
 }
 
 fn sooner(known: Option<Wait>, new: Wait) -> Wait {
     let Some(known) = known else { return new };
-    Wait { due: known.due.min(new.due), flush_at: known.flush_at.min(new.flush_at), failures: known.failures }
+    Wait { due: known.due.min(new.due), flush_at: known.flush_at.min(new.flush_at), ..known }
 }
 
 #[cfg(test)]
@@ -228,21 +257,45 @@ mod tests {
     async fn a_hook_that_is_away_is_tried_now_and_then_and_first_with_what_has_not_failed() {
         let (mut lane, mut now) = (Lane::new(), Instant::now());
         (0..1_000).for_each(|key| lane.touch(&key, now, now));
-        while fail(&mut lane, now).is_some() {}
+        // All of them, those that are tried while it is away as well.
+        while (0..1_000).any(|key| lane.waiting[&key].failures == 0) {
+            now = lane.next().unwrap().max(now);
+            fail(&mut lane, now).unwrap();
+        }
         assert!(lane.is_away());
         let mut tries = 0;
         let begun = now;
         while now < begun + 3_600 * SECOND {
-            now = lane.next().unwrap();
+            now = lane.next().unwrap().max(now);
             tries += usize::from(fail(&mut lane, now).is_some());
         }
         assert!((100..300).contains(&tries), "{tries} in an hour");
         lane.touch(&5_000, now, now);
         let turn = lane.take(lane.next().unwrap().max(now)).unwrap();
-        assert_eq!(turn.failures, 0);
+        assert_eq!((turn.key, turn.failures), (5_000, 0));
         assert!(lane.next().is_none(), "one at a time");
         lane.ended(turn, &Ended::Done { delivered: true }, now);
         let at_once = std::iter::from_fn(|| lane.take(now + 3_600 * SECOND)).count();
         assert_eq!(at_once, AT_ONCE, "it is back");
+    }
+
+    #[tokio::test]
+    async fn what_the_store_fails_waits_longer_each_time_whatever_happens_and_blames_no_hook() {
+        let (mut lane, begun) = (Lane::new(), Instant::now());
+        let mut now = begun;
+        lane.touch(&1, now, now);
+        let mut turns = 0;
+        while now < begun + 3_600 * SECOND {
+            let turn = lane.take(now).unwrap();
+            assert_eq!((turn.failures, turn.flush_at), (0, begun));
+            turns += 1;
+            lane.touch(&1, now, now);
+            lane.ended(turn, &Ended::Stalled, now);
+            lane.touch(&1, now, now);
+            assert!(lane.take(now).is_none());
+            now = lane.next().unwrap();
+        }
+        assert!((50..150).contains(&turns), "{turns} in an hour");
+        assert!(!lane.is_away());
     }
 }

@@ -1,19 +1,20 @@
 //! Webhooks: addresses of the operator's that are told of conversations and of their events.
 //!
 //! What a hook is told follows from the log and from a cursor, which says how far it was told; nothing else is kept. So it is
-//! told everything at least once and in order, over restarts and whoever is killed, and no conversation waits for a hook:
-//! none of them knows that there is one. [docs/webhooks.md](../../../../docs/webhooks.md) says what is promised.
+//! told everything at least once and in order, over restarts and whoever is killed, and no conversation waits for a hook. [docs/webhooks.md](../../../../docs/webhooks.md) says what is promised.
 //!
 //! | file | says |
 //! | --- | --- |
 //! | `hook` | what the operator has described |
 //! | `cursor` | how far a hook was told of a conversation |
 //! | `batch`, `told` | what it is told |
-//! | `ending` | what it is still to be told of one that is deleted |
+//! | `aside`, `ending` | what it is still to be told of one that is deleted |
+//! | `ledger` | how much is kept of those |
 //! | `lane` | who has a turn, and when |
-//! | `courier`, `telling` | the task of a hook, and one turn |
+//! | `courier`, `look`, `telling` | the task of a hook, what it finds when it begins, and one turn |
 //! | `call` | one call |
 
+mod aside;
 mod batch;
 mod call;
 mod courier;
@@ -21,6 +22,8 @@ mod cursor;
 mod ending;
 mod hook;
 mod lane;
+mod ledger;
+mod look;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -31,25 +34,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use outbound::Outbound;
 use ports::leader::{Candidate, Timing};
 use ports::rpc::Fault;
-use ports::{EventLog, Kv};
+use ports::{Error, EventLog, Kv};
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Index};
 use telemetry::metrics::Work;
 use tokio_util::sync::CancellationToken;
 use types::buckets::WEBHOOKS;
 
+use aside::Aside;
 use courier::Courier;
 use cursor::{Cursors, LEASE};
 use ending::Endings;
 pub use hook::Hook;
 use hook::HookId;
+use ledger::Waits;
 
 /// Another gateway takes over when the one that delivers has said nothing for so long.
 const TIMING: Timing = Timing { lifetime: Duration::from_secs(12), renewal: Duration::from_secs(4) };
+
+/// A deletion that takes longer than this has failed, and the conversation stays.
+const DELETING: Duration = Duration::from_secs(120);
 
 /// The webhooks of this server. Cheap to clone.
 #[derive(Clone)]
@@ -93,17 +101,31 @@ impl Webhooks {
         candidate.lead(&stop, work).await;
     }
 
-    /// A conversation is being deleted, and nobody writes its log any more: what hooks are still to be told is put aside.
+    /// A conversation is being deleted, and nobody writes its log any more: what hooks are still to be told is put aside, as
+    /// much as there is room for.
     ///
     /// # Errors
-    /// Those of the store: then it must not go.
+    /// The store is away: then it must not go.
     pub(crate) async fn put_aside(&self, entry: &ConversationState) -> Result<(), Fault> {
-        for (hook, id) in self.named() {
-            let endings = self.endings(id.clone());
-            let cursors = self.cursors(id).await?;
-            endings.put(hook, &cursors, &*self.0.log, entry, &self.0.conversations_path).await?;
-        }
-        Ok(())
+        let all = self.named().enumerate().map(|(number, (hook, id))| async move {
+            match self.put_aside_for(hook, id, entry).await {
+                Ok(true) => return Ok(()),
+                Err(error @ Error::Unavailable(_)) => return Err(Fault::from(error)),
+                Err(error) => tracing::warn!(hook = number, %error, "an end cannot be put aside"),
+                Ok(false) => {}
+            }
+            tracing::warn!(conversation.id = %entry.id, hook = number,
+                "of a conversation that is deleted not all is kept for a webhook");
+            self.0.work.hook_gave_up();
+            Ok(())
+        });
+        try_join_all(all).await.map(drop)
+    }
+
+    async fn put_aside_for(&self, hook: &Hook, id: HookId, entry: &ConversationState) -> ports::Result<bool> {
+        let (cursors, endings) = (self.cursors(id.clone()).await?, self.endings(id));
+        let (log, path) = (&*self.0.log, &*self.0.conversations_path);
+        Aside { hook, cursors: &cursors, endings: &endings, log, path }.put(entry).await
     }
 
     async fn tell_each(&self, stop: &CancellationToken, closes: bool) {
@@ -141,6 +163,7 @@ impl Webhooks {
             outbound: self.0.outbound.clone(),
             conversations_path: self.0.conversations_path.clone(),
             work: self.0.work.clone(),
+            waits: Arc::new(Waits::of(DELETING)),
         })
     }
 

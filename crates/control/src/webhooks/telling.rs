@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ports::{Error, Result};
+use ports::{Error, Result, Versioned};
 use readmodel::index::ConversationState;
 use tokio::time::Instant;
-use types::{ConversationId, Seq};
+use types::conversation::ConversationRecord;
+use types::{ConversationId, LogId, Seq};
 
 use super::batch::{self, Bounds};
 use super::call::deliver;
@@ -16,10 +17,6 @@ use super::ending::Ending;
 use super::lane::{Ended, Turn};
 use super::told;
 
-/// Until a store that has failed is asked again.
-const STORE: Duration = Duration::from_secs(2);
-/// A deletion that takes longer than this has failed, and the conversation stays.
-const DELETING: Duration = Duration::from_secs(120);
 const DELETED: Duration = Duration::from_millis(200);
 
 /// Why a turn did not come to its end.
@@ -39,90 +36,121 @@ impl Courier {
     pub(super) async fn tell_events(
         &self,
         entry: &ConversationState,
-        known: Option<Known>,
+        mut known: Option<Known>,
         turn: &Turn<ConversationId>,
     ) -> (Ended, Option<Known>) {
-        match self.try_events(entry, known, turn).await {
-            Ok((ended, known)) => (ended, known),
-            Err(trouble) => (self.ended_by(turn, trouble), None),
-        }
+        let told = self.try_events(entry, &mut known, turn).await;
+        (told.unwrap_or_else(|trouble| self.ended_by(turn, trouble)), known)
     }
 
     async fn try_events(
         &self,
         entry: &ConversationState,
-        known: Option<Known>,
+        known: &mut Option<Known>,
         turn: &Turn<ConversationId>,
-    ) -> std::result::Result<(Ended, Option<Known>), Trouble> {
-        let known = self.known(entry, known).await?;
-        let unsent = known.cursor.unsent(entry);
+    ) -> std::result::Result<Ended, Trouble> {
+        let cursor = self.known(entry, known).await?;
         let is_time = turn.flush_at <= Instant::now();
-        if unsent == 0 {
-            return Ok((Ended::Done { delivered: false }, Some(known)));
+        if !cursor.is_behind(entry) {
+            return Ok(Ended::Done { delivered: false });
         }
-        if !is_time && !self.is_full(unsent) {
+        if !is_time && !self.is_full(cursor.unsent(entry)) {
             let (due, flush_at) = (turn.flush_at, turn.flush_at);
-            return Ok((Ended::Again { delivered: false, due, flush_at }, Some(known)));
+            return Ok(Ended::Again { delivered: false, due, flush_at });
         }
         // Where they are not taken together, one by one: so the one is found that is not.
         let events = if turn.failures > self.hook.num_retries { 1 } else { self.hook.event_buffer_size };
         let bounds = Bounds { events, bytes: self.hook.max_batch_bytes };
-        let Cursor { at, events, .. } = known.cursor;
+        let Cursor { at, events, .. } = cursor;
         let first = (at == Seq::ZERO).then(|| told::snapshot(entry, &self.conversations_path));
         let batch = batch::next(&*self.log, &entry.log, (at, events), bounds, first.as_deref()).await?;
-        if batch.count == 0 {
-            // The log has gone, or its worker counts wrongly.
-            return Ok((Ended::Done { delivered: false }, Some(known)));
+        let delivered = batch.count > 0;
+        if delivered {
+            self.call(&told::events_path(entry.id), batch.body).await?;
+        } else if batch.at == at || at == Seq::ZERO {
+            // The log has gone, or there is nothing yet that the whole state could go before.
+            return Ok(Ended::Done { delivered });
         }
-        self.call(&told::events_path(entry.id), batch.body).await?;
-        let moved = self.cursors.change(entry, &known, |cursor| cursor.deliver(batch.at, batch.events));
-        let Some(known) = moved.await? else { return Ok((Ended::Done { delivered: true }, None)) };
+        self.move_on(entry, known, |cursor| cursor.deliver(batch.at, batch.events)).await?;
+        let Some(Known { cursor, .. }) = known else { return Ok(Ended::Done { delivered }) };
+        if !cursor.is_behind(entry) {
+            return Ok(Ended::Done { delivered });
+        }
         let now = Instant::now();
         let flush_at = if is_time { turn.flush_at } else { now + self.hook.flush_delay };
-        let unsent = known.cursor.unsent(entry);
-        let due = if is_time || self.is_full(unsent) { now } else { flush_at };
-        let ended = match unsent {
-            0 => Ended::Done { delivered: true },
-            _ => Ended::Again { delivered: true, due, flush_at },
-        };
-        Ok((ended, Some(known)))
+        let due = if is_time || self.is_full(cursor.unsent(entry)) { now } else { flush_at };
+        Ok(Ended::Again { delivered, due, flush_at })
     }
 
     /// Tells of the conversation itself, if it has changed in a way that hooks are told of.
     pub(super) async fn tell_info(
         &self,
         entry: &ConversationState,
-        known: Option<Known>,
+        mut known: Option<Known>,
         turn: &Turn<ConversationId>,
     ) -> (Ended, Option<Known>) {
-        match self.try_info(entry, known).await {
-            Ok((ended, known)) => (ended, known),
-            Err(trouble) => (self.ended_by(turn, trouble), None),
-        }
+        let told = self.try_info(entry, &mut known).await;
+        (told.unwrap_or_else(|trouble| self.ended_by(turn, trouble)), known)
     }
 
     async fn try_info(
         &self,
         entry: &ConversationState,
-        known: Option<Known>,
-    ) -> std::result::Result<(Ended, Option<Known>), Trouble> {
-        let known = self.known(entry, known).await?;
-        if !known.cursor.is_untold(entry) {
-            return Ok((Ended::Done { delivered: false }, Some(known)));
+        known: &mut Option<Known>,
+    ) -> std::result::Result<Ended, Trouble> {
+        let done = Ended::Done { delivered: false };
+        if !self.known(entry, known).await?.is_untold(entry) {
+            return Ok(done);
+        }
+        // Another gateway may have deleted it, and its end be told: after that nothing is.
+        if !self.index.read(entry.id).await?.is_some_and(|record| entry.is_of(&record)) {
+            return Ok(done);
         }
         // In this order: what is told is at least as new as what is noted of it.
         let now = Told::of(entry);
         let info = told::conversation(entry, &self.conversations_path, true);
         let info = info.map_err(|error| Error::Internal(error.to_string()))?;
         self.call(told::CONVERSATIONS, info.into()).await?;
-        let known = self.cursors.change(entry, &known, |cursor| cursor.tell(&now)).await?;
+        self.move_on(entry, known, |cursor| cursor.tell(&now)).await?;
         let is_untold = known.as_ref().is_some_and(|known| known.cursor.is_untold(entry));
         let (due, delivered) = (Instant::now(), true);
-        let ended = match is_untold {
+        Ok(match is_untold {
             true => Ended::Again { delivered, due, flush_at: due },
             false => Ended::Done { delivered },
-        };
-        Ok((ended, known))
+        })
+    }
+
+    /// How far it was told, once the store knows as well: until it does, nothing more is told.
+    async fn known(&self, entry: &ConversationState, known: &mut Option<Known>) -> Result<Cursor> {
+        if known.as_ref().is_some_and(|known| known.is_owed) {
+            self.move_on(entry, known, |_| {}).await?;
+        }
+        match known {
+            Some(known) => Ok(known.cursor.clone()),
+            None => Ok(known.insert(self.cursors.known(entry).await?).cursor.clone()),
+        }
+    }
+
+    /// Moves the cursor on, and has the store note that. A store that does not is owed it: what was taken is not told again.
+    async fn move_on(
+        &self,
+        entry: &ConversationState,
+        known: &mut Option<Known>,
+        change: impl Fn(&mut Cursor),
+    ) -> Result<()> {
+        let Some(owed) = known else { return Ok(()) };
+        let owed_before = owed.is_owed.then(|| owed.cursor.clone());
+        let believed = owed.clone();
+        change(&mut owed.cursor);
+        owed.is_owed = true;
+        let stored = self.cursors.change(entry, &believed, |cursor| {
+            if let Some(before) = &owed_before {
+                cursor.take_over(before);
+            }
+            change(cursor);
+        });
+        *known = stored.await?;
+        Ok(())
     }
 
     /// Tells what is left of a conversation that was deleted, and that it was.
@@ -134,45 +162,61 @@ impl Courier {
         let Some(id) = self.endings.conversation(&turn.key) else {
             return Ok(Ended::Done { delivered: false });
         };
-        let Some(ending) = self.endings.get(&turn.key).await? else {
+        let Some(stored) = self.endings.get(&turn.key).await? else {
             return Ok(Ended::Done { delivered: false });
         };
-        if self.is_there(id, &ending).await? {
-            return self.wait_for_deletion(turn, &ending).await;
+        let ending = &stored.value;
+        if ending.is_too_old() {
+            tracing::warn!(hook = self.number, conversation.id = %id, "an end that a webhook has never taken is given up");
+            self.work.hook_gave_up();
+            self.endings.remove(&turn.key, &stored, true).await?;
+            return Ok(Ended::Done { delivered: false });
         }
-        for number in ending.pieces() {
-            let Some(events) = self.endings.piece(&turn.key, number).await? else { continue };
-            self.call(&told::events_path(id), events).await?;
-            self.endings.remove_piece(&turn.key, number).await?;
+        if let Some(record) = self.index.read(id).await?.filter(|record| ending.is_of(&record.created_at)) {
+            return self.wait_for_deletion(turn, &stored, &record).await;
         }
+        self.tell_pieces(&turn.key, id, ending).await?;
         self.call(told::CONVERSATIONS, ending.info.to_string().into()).await?;
-        self.endings.remove(&turn.key, &ending, true).await?;
+        // If somebody has put it aside again, that is told as well.
+        self.endings.remove(&turn.key, &stored, true).await?;
         Ok(Ended::Done { delivered: true })
     }
 
-    /// A deletion may fail, or be cut off: then the conversation is not told as one that went.
+    /// A piece that is not there was told.
+    async fn tell_pieces(
+        &self,
+        key: &str,
+        id: ConversationId,
+        ending: &Ending,
+    ) -> std::result::Result<(), Trouble> {
+        for name in ending.pieces() {
+            let Some(events) = self.endings.piece(key, &name).await? else { continue };
+            self.call(&told::events_path(id), events).await?;
+            self.endings.remove_piece(key, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// A deletion may fail, or be cut off: then the conversation is not told as one that went. If its log went already, what
+    /// was put aside of it is all there is.
     async fn wait_for_deletion(
         &self,
         turn: &Turn<String>,
-        ending: &Ending,
+        stored: &Versioned<Ending>,
+        record: &ConversationRecord,
     ) -> std::result::Result<Ended, Trouble> {
         let now = Instant::now();
-        if now >= turn.flush_at + DELETING {
-            self.endings.remove(&turn.key, ending, false).await?;
-            return Ok(Ended::Done { delivered: false });
+        if !self.waits.is_over(&turn.key, stored.revision, now) {
+            return Ok(Ended::Again { delivered: false, due: now + DELETED, flush_at: turn.flush_at });
         }
-        Ok(Ended::Again { delivered: false, due: now + DELETED, flush_at: turn.flush_at })
-    }
-
-    async fn is_there(&self, id: ConversationId, ending: &Ending) -> Result<bool> {
-        Ok(self.index.read(id).await?.is_some_and(|record| ending.is_of(&record.created_at)))
-    }
-
-    async fn known(&self, entry: &ConversationState, known: Option<Known>) -> Result<Known> {
-        match known {
-            Some(known) => Ok(known),
-            None => self.cursors.known(entry).await,
+        let log = LogId::conversation(&record.sandbox, record.id);
+        let is_cut_off = self.log.tail(&log).await? < stored.value.at;
+        if is_cut_off {
+            self.tell_pieces(&turn.key, record.id, &stored.value).await?;
         }
+        // What is written to such a log is told from its beginning.
+        self.endings.remove(&turn.key, stored, is_cut_off).await?;
+        Ok(Ended::Done { delivered: is_cut_off })
     }
 
     async fn call(&self, path: &str, body: Bytes) -> std::result::Result<(), Trouble> {
@@ -194,7 +238,7 @@ impl Courier {
             Trouble::Hook => self.failed(turn),
             Trouble::Store(error) => {
                 tracing::warn!(hook = self.number, %error, "what a webhook is to be told cannot be looked up, trying again");
-                Ended::Again { delivered: false, due: Instant::now() + STORE, flush_at: turn.flush_at }
+                Ended::Stalled
             }
         }
     }

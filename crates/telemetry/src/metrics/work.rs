@@ -90,6 +90,11 @@ impl Work {
         self.webhook_calls.get_or_create(&Kind { kind }).inc();
     }
 
+    /// Something that a webhook was still to be told is given up.
+    pub fn hook_gave_up(&self) {
+        self.webhook_calls.get_or_create(&Kind { kind: "given_up" }).inc();
+    }
+
     /// A run that is under way until this is dropped.
     pub fn run(&self) -> Present {
         Present::new(&self.runs)

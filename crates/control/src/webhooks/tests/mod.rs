@@ -1,5 +1,7 @@
 //! Cursors, batches and ends on a real store.
 
+mod telling;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
 use types::log::LogRecord;
 use types::{ConversationId, Seq};
 
+use super::aside::Aside;
 use super::batch::{self, Bounds};
 use super::cursor::{Cursors, Told, key};
 use super::ending::Endings;
@@ -128,10 +131,10 @@ async fn of_an_older_conversation_what_came_since_the_hook_is_told() {
     let cursors = world.cursors().await;
     assert!(cursors.may_be_new(&older) && !cursors.may_be_new(&resting));
     let known = cursors.known(&older).await.unwrap().cursor;
-    assert_eq!((known.events, known.unsent(&older), known.is_untold(&older)), (1, 1, true));
+    assert_eq!((known.events, known.is_behind(&older), known.is_untold(&older)), (1, true, true));
     let batch = world.batch(&older, known.at, 5, 1_000).await;
     assert_eq!(ids(&batch.body), ["e1"]);
-    assert_eq!(cursors.known(&resting).await.unwrap().cursor.unsent(&resting), 0);
+    assert!(!cursors.known(&resting).await.unwrap().cursor.is_behind(&resting));
     let newer = world.conversation(LATER).await;
     assert_eq!(cursors.known(&newer).await.unwrap().cursor.at, Seq::ZERO);
 }
@@ -157,31 +160,135 @@ async fn a_batch_has_so_many_events_and_bytes_and_at_least_one() {
 }
 
 #[tokio::test]
+async fn what_a_worker_numbers_wrongly_is_told_all_the_same() {
+    let world = world().await;
+    for numbers in [[u64::MAX - 1, 0, 0], [0, 0, 0]] {
+        let entry = world.conversation(LATER).await;
+        let cursors = world.cursors().await;
+        let mut cursor = cursors.known(&entry).await.unwrap().cursor;
+        for (i, n) in numbers.into_iter().enumerate() {
+            world.append(&entry, vec![event(n, "small", "2999-01-01T00:00:00")]).await;
+            assert!(cursor.is_behind(&entry), "event {i}");
+            let batch = world.batch(&entry, cursor.at, 5, 1_000).await;
+            assert_eq!(batch.count, 1);
+            cursor.deliver(batch.at, batch.events);
+            assert!(!cursor.is_behind(&entry));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_cannot_be_read_is_made_anew() {
+    let world = world().await;
+    let entry = world.conversation(LATER).await;
+    let key = key(&world.id(), &entry);
+    world.ports.kv.put(WEBHOOKS, &key, Bytes::from_static(b"{torn"), Expect::Anything).await.unwrap();
+    let cursors = world.cursors().await;
+    let known = cursors.known(&entry).await.unwrap();
+    assert_eq!(known.cursor.at, Seq::ZERO);
+    cursors.change(&entry, &known, |cursor| cursor.deliver(Seq(3), 1)).await.unwrap();
+    assert_eq!(cursors.known(&entry).await.unwrap().cursor.at, Seq(3));
+}
+
+impl World {
+    async fn put_aside(&self, entry: &ConversationState) -> bool {
+        let (cursors, endings) = (self.cursors().await, self.endings());
+        let (hook, log, path) = (&self.hook, &*self.ports.log, Path::new("/c"));
+        Aside { hook, cursors: &cursors, endings: &endings, log, path }.put(entry).await.unwrap()
+    }
+
+    /// What is to be told at the end of a conversation.
+    async fn told_at_the_end(&self, entry: &ConversationState) -> Vec<String> {
+        let key = key(&self.id(), entry);
+        let ending = self.endings().get(&key).await.unwrap().unwrap().value;
+        let mut told = Vec::new();
+        for name in ending.pieces() {
+            told.extend(ids(&self.endings().piece(&key, &name).await.unwrap().unwrap()));
+        }
+        told
+    }
+
+    async fn ended(&self, events: u64) -> Arc<ConversationState> {
+        let entry = self.conversation(LATER).await;
+        let events = (0..events).map(|n| event(n, "small", "2999-01-01T00:00:00"));
+        self.append(&entry, events.collect()).await;
+        entry
+    }
+}
+
+#[tokio::test]
 async fn what_is_put_aside_of_a_deleted_conversation_is_bounded_and_goes_with_its_end() {
     let mut world = world().await;
     (world.hook.event_buffer_size, world.hook.max_queue_size) = (2, 5);
-    let entry = world.conversation(LATER).await;
-    world.append(&entry, (0..9).map(|n| event(n, "small", "2999-01-01T00:00:00")).collect()).await;
-    let (cursors, endings) = (world.cursors().await, world.endings());
-    // Twice: the first deletion was cut off.
-    for _ in 0..2 {
-        endings.put(&world.hook, &cursors, &*world.ports.log, &entry, Path::new("/c")).await.unwrap();
-    }
-    let key = key(&world.id(), &entry);
+    let entry = world.ended(9).await;
+    assert!(!world.put_aside(&entry).await, "not all is kept");
+    let (key, endings) = (key(&world.id(), &entry), world.endings());
     let ending = endings.get(&key).await.unwrap().unwrap();
-    assert!(ending.is_of(&entry.created_at()) && !ending.is_of("another"));
-    assert_eq!(
-        (&ending.info["execution_status"], &ending.info["id"]),
-        (&json!("deleting"), &json!(entry.id))
-    );
-    let mut told = Vec::new();
-    for number in ending.pieces() {
-        told.extend(ids(&endings.piece(&key, number).await.unwrap().unwrap()));
-    }
-    assert_eq!(told, ["e0", "e1", "e2", "e3"]);
+    assert!(ending.value.is_of(&entry.created_at()) && !ending.value.is_of("another"));
+    let info = &ending.value.info;
+    assert_eq!((&info["execution_status"], &info["id"]), (&json!("deleting"), &json!(entry.id)));
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2", "e3", "e4"]);
     let stored = world.ports.kv.list(WEBHOOK_ENDS).await.unwrap();
     let records: Vec<_> = stored.iter().filter_map(|(key, _)| endings.conversation(key)).collect();
-    assert_eq!((stored.len(), records), (3, vec![entry.id]));
-    endings.remove(&key, &ending, true).await.unwrap();
+    assert_eq!((stored.len(), records), (4, vec![entry.id]));
+    assert!(endings.remove(&key, &ending, true).await.unwrap());
     assert!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_larger_than_what_is_kept_loses_only_what_is_too_much() {
+    let mut world = world().await;
+    (world.hook.event_buffer_size, world.hook.max_queue_size) = (100, 3);
+    let entry = world.ended(9).await;
+    assert!(!world.put_aside(&entry).await);
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
+    let entry = world.ended(9).await;
+    let two = world.batch(&entry, Seq::ZERO, 2, 1 << 20).await.body.len();
+    (world.hook.max_queue_size, world.hook.max_queue_bytes) = (100, two);
+    assert!(!world.put_aside(&entry).await);
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1"]);
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_cut_off_when_the_log_had_gone_takes_nothing_from_what_was_put_aside() {
+    let world = world().await;
+    let entry = world.ended(7).await;
+    assert!(world.put_aside(&entry).await);
+    let extent = world.ports.log.extent(&entry.log).await.unwrap();
+    world.ports.log.remove(&entry.log, extent).await.unwrap();
+    assert!(world.put_aside(&entry).await);
+    let all: Vec<String> = (0..7).map(|n| format!("e{n}")).collect();
+    assert_eq!(world.told_at_the_end(&entry).await, all);
+    // Whoever has looked before that takes nothing of it with him.
+    let (key, endings) = (key(&world.id(), &entry), world.endings());
+    let before = endings.get(&key).await.unwrap().unwrap();
+    world.put_aside(&entry).await;
+    assert!(!endings.remove(&key, &before, true).await.unwrap());
+    assert_eq!(world.told_at_the_end(&entry).await, all);
+}
+
+#[tokio::test]
+async fn several_that_delete_one_conversation_put_everything_aside_once() {
+    let mut world = world().await;
+    world.hook.event_buffer_size = 1;
+    let entry = world.ended(20).await;
+    let tries = futures_util::future::join_all((0..4).map(|_| world.put_aside(&entry))).await;
+    assert_eq!(tries, [true; 4]);
+    let all: Vec<String> = (0..20).map(|n| format!("e{n}")).collect();
+    assert_eq!(world.told_at_the_end(&entry).await, all);
+    assert_eq!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().len(), 21, "and leave nothing else behind");
+}
+
+#[tokio::test]
+async fn an_end_makes_room_with_its_events_first_and_then_goes() {
+    let world = world().await;
+    let entry = world.ended(7).await;
+    world.put_aside(&entry).await;
+    let (key, endings) = (key(&world.id(), &entry), world.endings());
+    assert!(endings.give_up(&key).await.unwrap());
+    assert_eq!(world.told_at_the_end(&entry).await, Vec::<String>::new());
+    assert_eq!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().len(), 1);
+    assert!(endings.give_up(&key).await.unwrap());
+    assert!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().is_empty());
+    assert!(!endings.give_up(&key).await.unwrap());
 }
