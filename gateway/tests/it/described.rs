@@ -77,13 +77,6 @@ async fn what_is_refused_of_a_body_is_described() {
         ("POST /api/mcp/test", json!({"server": url}), "timeout", json!(121), "MCPTestRequest/maximum"),
         ("POST /api/settings/mcp/a", url.clone(), "command", json!(""), "McpServer/anyOf/0/minLength"),
         ("POST /api/meta-profiles/a", json!({}), "classifier_model", json!(1), "MetaProfile/type"),
-        (
-            "POST /api/bash/start_bash_command",
-            json!({}),
-            "command",
-            json!("\0"),
-            "ExecuteBashRequest/pattern",
-        ),
     ] {
         let (method, path) = call.split_once(' ').unwrap();
         let mut body = body;

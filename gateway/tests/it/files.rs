@@ -1,6 +1,7 @@
 //! Files up and down, archives, git.
 
-use crate::harness::{Server, eventually, start_with_files, status_and_json};
+use crate::harness::events::agent_message;
+use crate::harness::{Server, eventually, start_with_files, status_and_json, until};
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::multipart::{Form, Part};
@@ -270,13 +271,11 @@ async fn a_trajectory_is_a_readable_archive_without_secrets() {
 async fn however_many_download_a_trajectory_each_gets_all_of_it() {
     const EVENTS: usize = 300;
     let server = start_with_files().await;
-    let id = server.conversation("w").await;
-    let log = types::LogId::conversation(&types::SandboxId::shared(), id);
-    let event = |n: usize| {
-        let event = json!({"id": format!("e{n}"), "kind": "MessageEvent", "text": "x".repeat(3_000)});
-        Bytes::from(types::log::LogRecord::event(n as u64, &event).unwrap().encode().unwrap())
-    };
-    server.ports.log.append(&log, types::Seq::ZERO, (0..EVENTS).map(event).collect()).await.unwrap();
+    let id = server.create().await;
+    let events = (0..EVENTS).map(|_| agent_message(&"x".repeat(3_000))).collect();
+    server.worker.append_events(id.parse().unwrap(), events, 100).await;
+    let count = format!("/api/conversations/{id}/events/count");
+    until(async || server.get(&count).await.1 == EVENTS).await;
     let path = format!("/api/file/download-trajectory/{id}");
     let download = |number: usize| {
         let (request, file) = (server.request(Method::GET, &path), server.path(&format!("{number}.zip")));

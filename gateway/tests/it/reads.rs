@@ -68,7 +68,7 @@ async fn for_a_page_of_outputs_of_commands_not_all_of_them_are_read() {
     let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
     let event = |number: usize| {
         let event = json!({"kind": "BashOutput", "id": uuid_of(number), "command_id": uuid_of(0), "order": number,
-            "timestamp": "2026-11-23T00:00:00", "exit_code": null, "stdout": "x", "stderr": null});
+            "timestamp": "2026-11-23T00:00:00.000000Z", "exit_code": null, "stdout": "x", "stderr": null});
         Bytes::from(serde_json::to_vec(&event).unwrap())
     };
     server.ports.log.append(&log, Seq::ZERO, (0..STORED).map(event).collect()).await.unwrap();

@@ -65,7 +65,7 @@ async fn every_kind_of_refusal_says_why_in_one_form_to_pages_as_well() {
     let conversation = format!("/api/conversations/{id}");
     let command = "/api/bash/start_bash_command";
 
-    refused(get(&server, "/api/file/download?path=relative"), 400).await;
+    refused(server.request(Method::PATCH, "/api/settings").json(&json!({})), 400).await;
     refused(get(&server, "/api/nothing"), 404).await;
     refused(get(&server, "/api/conversations/00000000-0000-4000-8000-000000000009"), 404).await;
     refused(server.request(Method::POST, "/health"), 405).await;

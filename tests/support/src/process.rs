@@ -73,7 +73,9 @@ pub fn children_of(parent: u32) -> Vec<u32> {
 #[must_use]
 pub fn is_alive(pid: impl Display) -> bool {
     let process = format!("/proc/{}", pid.to_string().trim());
-    let Ok(stat) = std::fs::read_to_string(format!("{process}/stat")) else { return false };
+    // The name that stands in it may be any bytes.
+    let Ok(stat) = std::fs::read(format!("{process}/stat")) else { return false };
+    let stat = String::from_utf8_lossy(&stat);
     let threads = std::fs::read_dir(format!("{process}/task")).map_or(0, Iterator::count);
     stat.rsplit_once(") ").is_some_and(|(_, rest)| threads > 1 || !rest.starts_with(['Z', 'X']))
 }
