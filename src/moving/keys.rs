@@ -2,6 +2,7 @@
 //! brought.
 
 use anyhow::ensure;
+use control::{is_the_servers_key, note_server_key};
 use secrecy::ExposeSecret;
 
 use super::store::Store;
@@ -13,14 +14,15 @@ const STRANGE: &str = "the server here has another secret key: set its own as OH
 /// Of a store that no server has used the key is noted, for the next time.
 ///
 /// # Errors
-/// It is another one, by what the server has noted or by the key that it has made for itself; those of the store.
+/// It is another one, by what the server has noted or sealed, or by the key that it has made for itself; those of the store.
 pub async fn check(store: &Store) -> anyhow::Result<()> {
-    if let Some(is_noted) = store.shelves.has_noted_key().await? {
-        ensure!(is_noted, STRANGE);
-        return Ok(());
+    match is_the_servers_key(&store.shelves).await? {
+        Some(is_its_own) => ensure!(is_its_own, STRANGE),
+        None => is_not_beside_another(store)?,
     }
-    is_not_beside_another(store)?;
-    Ok(store.shelves.note_key().await?)
+    // A server may have started meanwhile.
+    ensure!(note_server_key(&store.shelves).await?, STRANGE);
+    Ok(())
 }
 
 /// A server that was started without a key has one of its own.
@@ -33,7 +35,8 @@ fn is_not_beside_another(store: &Store) -> anyhow::Result<()> {
     ensure!(
         key.expose_secret() == made.trim(),
         "the server here has a key of its own in {}: unset OH_SECRET_KEY, and set the key of the other server as \
-         OH_PREVIOUS_SECRET_KEYS_0; or remove that file, if the server is to have OH_SECRET_KEY from now on",
+         OH_PREVIOUS_SECRET_KEYS_0; or, if the server is to have OH_SECRET_KEY from now on, start it once with that before, \
+         and with the key in that file as OH_PREVIOUS_SECRET_KEYS_0",
         file.display()
     );
     Ok(())

@@ -10,7 +10,7 @@
 //!
 //! Everything goes through the ports that a server uses, so it lands in files of one process or in NATS alike. Files belong
 //! to one process: while a server has them, nothing is moved. In a cluster this has a gateway's part of the store, and serves
-//! nobody.
+//! nobody; one import goes on at a time there (`Store::alone`), for a log that has no record yet is written anew.
 //!
 //! **Twice is once.** What is here stays as it is, and what is there already is passed over, so the same command can be given
 //! again: after it was cut off, or when a key is known that it had lacked. Of a conversation the log is written first, by
@@ -152,7 +152,9 @@ pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow:
     let source = Source::of(options, &settings)?;
     // Nobody may look any more.
     let _ = writeln!(stderr(), "settings, secrets and extensions are those in {}", source.home.display());
-    moved(settings, to, async |store| incoming::bring(store, &source, &options.tenant).await)
+    moved(settings, to, async |store| {
+        store.alone(Box::pin(incoming::bring(store, &source, &options.tenant))).await
+    })
 }
 
 /// Writes everything into a folder.

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "cluster")]
+use anyhow::Context;
 use control::shelf::Shelves;
 use embedded::OpenError;
 use ports::Ports;
+#[cfg(feature = "cluster")]
+use ports::leader::{Candidate, Timing};
 use telemetry::metrics::Metrics;
 use types::conversation::ConversationRecord;
 use types::{SandboxId, TenantId};
@@ -76,6 +80,23 @@ impl Store {
             Kind::Files(guard) => guard.close().await,
             #[cfg(feature = "cluster")]
             Kind::Cluster(member) => member.leave().await,
+        }
+    }
+
+    /// Does that when nobody else does it in this store: files belong to one process, and in a cluster one waits for another.
+    ///
+    /// # Errors
+    /// Those of the work; its turn was lost before the end.
+    pub async fn alone<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        match &self.kind {
+            Kind::Files(_) => work.await,
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(_) => {
+                let turns = (types::buckets::PROBE, types::buckets::IMPORT);
+                let candidate = Candidate::new(&*self.ports.kv, turns, "importing", Timing::default());
+                let done = candidate.once(work).await;
+                done.context("the store was away for too long, and another import may have begun")?
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 mod cluster;
 
-use Kind::{Amount, Choice, Flag, List, Name, Objects, Path, Text, Whole};
+use Kind::{Amount, Choice, Flag, List, Objects, Path, Text, Whole};
 
 /// One setting: `OH_` and its field in capitals, or the field in the config file.
 pub struct Setting {

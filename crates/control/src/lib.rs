@@ -25,6 +25,7 @@ pub mod records;
 mod refusal;
 pub mod repositories;
 mod rooms;
+mod server_key;
 pub mod setup;
 pub mod shelf;
 mod slots;
@@ -57,6 +58,7 @@ use placement::{Fleet, Single, Workers};
 use records::Records;
 pub use refusal::Refusal;
 pub use rooms::Rooms;
+pub use server_key::{is_the_servers_key, note_server_key};
 use shelf::Shelves;
 use slots::Slots;
 pub use tasks::Tasks;
@@ -169,8 +171,8 @@ impl Control {
             workers: workers.clone(),
             tasks: tasks.clone(),
         });
-        if let Err(error) = rooms.shelves.note_key().await {
-            tracing::warn!(%error, "which secret key is set could not be noted; the next start tries again");
+        if !server_key::note_at_start(&rooms.shelves).await {
+            tasks.spawn_until_drain(server_key::keep_noting(rooms.shelves.clone()));
         }
         tasks.spawn_until_drain(rooms.clone().seal_anew());
         tasks.spawn_until_drain(rooms.clone().sweep());

@@ -11,7 +11,7 @@ use crate::logins::{Logins, OpenAiLogins};
 use crate::mcp::{McpLogins, McpServers};
 use crate::repositories::Repositories;
 use crate::setup::{Setup, Setups};
-use crate::shelf::Shelves;
+use crate::shelf::{SealedWith, Shelves};
 use crate::tenant_secrets::{NamedSecrets, TenantSecrets};
 use crate::workspaces::Workspaces;
 
@@ -49,6 +49,19 @@ impl Rooms {
             setups: Setups::new(ground),
             workspaces: Workspaces::new(ground),
         }
+    }
+
+    /// Which keys open what all tenants keep.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn sealed_with(shelves: &Shelves) -> ports::Result<SealedWith> {
+        let mut with = shelves.sealed_with::<Setup>().await?;
+        with += shelves.sealed_with::<NamedSecrets>().await?;
+        with += shelves.sealed_with::<OpenAiLogins>().await?;
+        with += shelves.sealed_with::<McpLogins>().await?;
+        with += shelves.sealed_with::<Installations>().await?;
+        Ok(with)
     }
 
     /// After a start with a new secret key: what only a previous one opens is sealed with it. What cannot be opened at all is

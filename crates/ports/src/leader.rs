@@ -75,11 +75,29 @@ impl<'a> Candidate<'a> {
             tracing::info!(what = self.what, "this process has the turn from now on");
             let stop = shutdown.child_token();
             let (revision, ()) = tokio::join!(self.hold(revision, &stop), work(stop.clone()));
-            if let Some(revision) = revision {
-                // Otherwise it runs out by itself.
-                let _ = self.leases.remove(self.key, Expect::Revision(revision)).await;
-            }
+            self.give_back(revision).await;
             tracing::info!(what = self.what, "this process has the turn no longer");
+        }
+    }
+
+    /// Does `work` once, as soon as this has its turn; `None` where that was lost before the end, with which the work was dropped.
+    pub async fn once<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let stop = CancellationToken::new();
+        let revision = self.wait_for_turn(&stop).await?;
+        let working = async {
+            let done = stop.run_until_cancelled(work).await;
+            stop.cancel();
+            done
+        };
+        let (revision, done) = tokio::join!(self.hold(revision, &stop), working);
+        self.give_back(revision).await;
+        done
+    }
+
+    async fn give_back(&self, revision: Option<u64>) {
+        if let Some(revision) = revision {
+            // Otherwise it runs out by itself.
+            let _ = self.leases.remove(self.key, Expect::Revision(revision)).await;
         }
     }
 

@@ -46,6 +46,8 @@ pub const WEBHOOK_ENDS: &str = "WEBHOOK_ENDS";
 pub const PROBE: &str = "PROBE";
 /// Which secret key gateways have, in [`PROBE`].
 pub const KEY_NOTE: &str = "secret_key";
+/// Which import goes on in a cluster, in [`PROBE`].
+pub const IMPORT: &str = "import";
 
 /// Which supervisor schedules, in [`LEASES`].
 pub const SUPERVISOR_KEY: &str = "_supervisor";

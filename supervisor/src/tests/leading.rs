@@ -1,7 +1,7 @@
 //! Of several supervisors one schedules.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -130,4 +130,25 @@ async fn a_leader_that_was_replaced_stops_and_waits_for_its_turn() {
     world.ports.kv.put(LEASES, "_supervisor", "usurper".into(), Expect::Anything).await.unwrap();
     assert_eq!(next(&mut news).await, News::Ends("first"));
     assert_eq!(next(&mut news).await, News::Begins("first"), "the usurper never renews");
+}
+
+#[tokio::test]
+async fn what_is_done_once_is_done_by_one_at_a_time_and_dropped_when_the_turn_is_lost() {
+    let world = world().await;
+    let candidate = || Candidate::new(world.ports.kv.as_ref(), (LEASES, SUPERVISOR_KEY), "testing", TIMING);
+    let at_once = AtomicUsize::new(0);
+    let work = async || {
+        let others = at_once.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(TIMING.renewal).await;
+        at_once.fetch_sub(1, Ordering::Relaxed);
+        others
+    };
+    let (one, other) = (candidate(), candidate());
+    assert_eq!(tokio::join!(one.once(work()), other.once(work())), (Some(0), Some(0)));
+    let lost = one.once(async {
+        let usurped = world.ports.kv.put(LEASES, SUPERVISOR_KEY, "usurper".into(), Expect::Anything);
+        usurped.await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(timeout(PATIENCE, lost).await.unwrap(), None);
 }

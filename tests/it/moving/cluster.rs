@@ -1,5 +1,9 @@
 //! Moving into a cluster, beside its gateways.
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ports::leader::{Candidate, Timing};
 use ports::storage::Sums;
 use ports::{Bucket, Ports};
 use testing::client::Client;
@@ -7,16 +11,20 @@ use testing::cluster::Cluster;
 use testing::eventually;
 use testing::model::Model;
 
-use types::buckets::{CONVERSATIONS, SANDBOXES};
+use types::buckets::{CONVERSATIONS, IMPORT, PROBE, SANDBOXES};
 use types::conversation::ConversationRecord;
 use types::placement::{Want, Wanted};
 
 use super::{FORKED, KEY, Mover, Told, WAITING, WORKING};
 
 fn import(mover: &Mover, cluster: &Cluster) -> Told {
+    Told::of(import_command(mover, cluster).output().unwrap())
+}
+
+fn import_command(mover: &Mover, cluster: &Cluster) -> Command {
     let mut command = cluster.command();
     command.arg("import").arg(mover.peer().join("workspace")).arg("--home").arg(mover.peer().join("home"));
-    Told::of(command.output().unwrap())
+    command
 }
 
 /// What gateways have of the store.
@@ -58,6 +66,26 @@ async fn a_conversation_that_lost_its_sandbox_before_it_was_kept_comes_again() {
 }
 
 #[tokio::test]
+async fn one_import_into_a_cluster_goes_on_at_a_time() {
+    let mover = Mover::new("http://127.0.0.1:9/v1");
+    let cluster = mover.start.start_cluster();
+    let ports = ports(&mover, &cluster).await;
+    let another = Candidate::new(&*ports.kv, (PROBE, IMPORT), "importing", Timing::default());
+    let records = Bucket::<ConversationRecord>::new(&*ports.kv, CONVERSATIONS);
+    let waiting = another.once(async {
+        let mut waiting = import_command(&mover, &cluster).stdout(Stdio::piped()).spawn().unwrap();
+        // Alone it takes a part of this.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        assert!(waiting.try_wait().unwrap().is_none(), "it does not wait");
+        assert!(records.get(&WORKING.replace('-', "")).await.unwrap().is_none());
+        waiting
+    });
+    let waiting = waiting.await.unwrap();
+    let told = Told::of(tokio::task::spawn_blocking(|| waiting.wait_with_output().unwrap()).await.unwrap());
+    assert_eq!(told.whole().count("conversations"), (3, 0, 0));
+}
+
+#[tokio::test]
 async fn what_is_moved_into_a_cluster_counts_as_what_its_sandboxes_store() {
     let mover = Mover::new("http://127.0.0.1:9/v1");
     let cluster = mover.start.start_cluster();
@@ -93,8 +121,7 @@ async fn what_is_moved_into_a_cluster_is_there_on_every_gateway_and_goes_on() {
         assert_eq!(secrets["secrets"].as_array().unwrap().len(), 2);
     }
     // With the keys the wrong way round nothing is written, and least of all what the gateways have is sealed anew.
-    let mut wrong = cluster.command();
-    wrong.arg("import").arg(mover.peer().join("workspace")).arg("--home").arg(mover.peer().join("home"));
+    let mut wrong = import_command(&mover, &cluster);
     wrong.env("OH_SECRET_KEY", "another key").env("OH_PREVIOUS_SECRET_KEYS_0", KEY);
     let told = Told::of(wrong.output().unwrap());
     assert!(!told.is_success && told.errors.contains("OH_PREVIOUS_SECRET_KEYS_0"), "{told:#?}");

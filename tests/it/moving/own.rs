@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use ports::Expect;
+use types::buckets::{KEY_NOTE, PROBE};
+
 use super::{KEY, Mover, Told};
 
 const NOWHERE: &str = "http://127.0.0.1:9/v1";
@@ -27,6 +30,35 @@ async fn keys_the_wrong_way_round_are_found_where_nothing_is_sealed_yet() {
     let secret =
         server.client.request(reqwest::Method::GET, "/api/settings/secrets/TOKEN_A").send().await.unwrap();
     assert_eq!(secret.text().await.unwrap(), "secret-fixture-a");
+}
+
+#[tokio::test]
+async fn keys_the_wrong_way_round_are_found_in_a_store_that_has_none_noted() {
+    let mover = Mover::new(NOWHERE);
+    let own = "the server's own key";
+    let import = |key: &str, previous: &str| {
+        let mut command = mover.import_command();
+        command.env("OH_SECRET_KEY", key).env("OH_PREVIOUS_SECRET_KEYS_0", previous);
+        Told::of(command.output().unwrap())
+    };
+    import(own, KEY).whole();
+    // As a release before notes has left it.
+    let workspace = mover.start.folder().join("workspace");
+    let options = embedded::Options {
+        root: workspace.join(".manyhands"),
+        conversations: workspace.join("conversations"),
+        bash_events: workspace.join("bash_events"),
+        fsync: embedded::Fsync::Always,
+    };
+    let (ports, guard) = embedded::open(options).await.unwrap();
+    assert!(ports.kv.get(PROBE, KEY_NOTE).await.unwrap().is_some());
+    ports.kv.delete(PROBE, KEY_NOTE, Expect::Anything).await.unwrap();
+    guard.close().await;
+    let told = import(KEY, own);
+    assert!(!told.is_success && told.errors.contains("OH_PREVIOUS_SECRET_KEYS_0"), "{told:#?}");
+    assert_eq!(told.out, "", "nothing was moved");
+    let told = import(own, KEY).whole();
+    assert_eq!(told.count("secrets"), (0, 2, 0), "{told:#?}");
 }
 
 #[tokio::test]

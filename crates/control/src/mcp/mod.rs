@@ -36,7 +36,7 @@ pub use login::{JobStatus, Started};
 use place::Place;
 pub use request::Request;
 
-/// Trials of a tenant at one time, and logins that are begun or finished.
+/// Trials of a tenant at one time, and logins that are begun or finished; and as many tokens that are renewed.
 const MOST_AT_ONCE: usize = 4;
 
 /// MCP servers, as far as they are tried out and logged in to before a conversation uses them. Cheap to clone.
@@ -46,6 +46,7 @@ pub struct McpServers {
     outbound: Outbound,
     workers: Workers,
     slots: Slots,
+    renewing: Slots,
     doors: Doors,
     tasks: Tasks,
 }
@@ -108,6 +109,7 @@ impl McpServers {
             outbound: ground.outbound.without_idle(),
             workers: ground.workers.clone(),
             slots: Slots::new(MOST_AT_ONCE),
+            renewing: Slots::new(MOST_AT_ONCE),
             doors: Doors::default(),
             tasks: ground.tasks.clone(),
         }

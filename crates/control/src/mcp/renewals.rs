@@ -7,12 +7,14 @@
 //!                        └─ renewed: taken from there
 //! ```
 //!
-//! So one whose answer was lost gets the new tokens for the old ones, too, for a quarter of an hour.
+//! So one whose answer was lost gets the new tokens for the old ones, too, for a quarter of an hour. Who renews has a place of
+//! his tenant for it until he is done, whoever hangs up, and is done long before another one takes him for dead.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ::mcp::oauth::{State, refresh};
+use ports::retry::Backoff;
 use ports::rpc::{Fault, Reason};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -20,21 +22,26 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 use types::TenantId;
 use types::time::unix_ms;
+use uuid::Uuid;
 
 use super::McpServers;
-use super::jobs::{LIFE, McpLogins};
+use super::jobs::{FINISHING, LIFE, McpLogins};
 use super::trial::Unusable;
 use crate::Refusal;
 use crate::shelf::Change;
+use crate::slots::Slot;
 
-/// The oldest make way.
+/// The oldest make way, but for those that are under way: of these there are no more.
 const MOST: usize = 16;
 /// Bytes of all of them. One that is larger is not remembered.
 const MOST_BYTES: usize = 96 << 10;
-/// A provider takes less: who is longer about it has died.
-const RENEWING: Duration = Duration::from_secs(30);
-/// Between two looks at what another one does.
-const PAUSE: Duration = Duration::from_millis(50);
+/// From its beginning on: what the provider takes, and a store that is away. It is far less than after which another one begins, as
+/// the clocks of two gateways differ.
+const RENEWING: Duration = Duration::from_secs(60);
+/// How long one waits for what another one does.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at that.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
 
 /// As the shelf has them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +54,9 @@ struct Renewal {
     of: String,
     /// Milliseconds since 1970: when it was begun, or was over.
     at: u64,
+    /// Who renews it, or did: a name of his own for each time.
+    #[serde(default)]
+    by: String,
     /// A [`State`], sealed; `None` while it is asked for.
     #[serde(default)]
     state: Option<String>,
@@ -58,6 +68,8 @@ enum Turn {
     Ours,
     Anothers,
     Renewed(String),
+    /// So many are under way.
+    None,
 }
 
 impl Renewals {
@@ -75,28 +87,41 @@ impl Renewals {
         self.0.iter_mut().filter_map(|renewal| renewal.state.as_mut()).for_each(change);
     }
 
-    fn take_turn(&mut self, of: &str) -> Turn {
+    fn take_turn(&mut self, of: &str, by: &str) -> Turn {
         self.drop_what_is_over();
         match self.0.iter().find(|renewal| renewal.of == of) {
             Some(Renewal { state: Some(state), .. }) => Turn::Renewed(state.clone()),
+            // An answer of the store was lost.
+            Some(renewal) if renewal.by == by => Turn::Ours,
             Some(_) => Turn::Anothers,
+            None if self.0.iter().filter(|renewal| renewal.is_under_way()).count() >= MOST => Turn::None,
             None => {
-                self.put(of, None);
+                self.add(of, by, None);
                 Turn::Ours
             }
         }
     }
 
-    fn put(&mut self, of: &str, state: Option<String>) {
-        self.forget(of);
-        self.0.push(Renewal { of: of.to_owned(), at: unix_ms(), state });
-        while self.0.len() > MOST || self.bytes() > MOST_BYTES {
-            self.0.remove(0);
+    fn put(&mut self, of: &str, by: &str, state: String) {
+        self.0.retain(|renewal| renewal.of != of || !renewal.is_under_way());
+        // Another one took this for dead, and came first.
+        if state.len() <= MOST_BYTES && self.0.iter().all(|renewal| renewal.of != of) {
+            self.add(of, by, Some(state));
         }
     }
 
-    fn forget(&mut self, of: &str) {
-        self.0.retain(|renewal| renewal.of != of);
+    /// What is one's own.
+    fn forget(&mut self, of: &str, by: &str) {
+        self.0.retain(|renewal| renewal.of != of || renewal.by != by);
+    }
+
+    fn add(&mut self, of: &str, by: &str, state: Option<String>) {
+        let (of, by) = (of.to_owned(), by.to_owned());
+        self.0.push(Renewal { of, at: unix_ms(), by, state });
+        while self.0.len() > MOST || self.bytes() > MOST_BYTES {
+            let Some(oldest) = self.0.iter().position(|renewal| !renewal.is_under_way()) else { return };
+            self.0.remove(oldest);
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -105,10 +130,26 @@ impl Renewals {
 }
 
 impl Renewal {
+    fn is_under_way(&self) -> bool {
+        self.state.is_none()
+    }
+
     fn is_alive(&self, now: u64) -> bool {
-        let life = if self.state.is_some() { LIFE } else { RENEWING };
+        let life = if self.is_under_way() { FINISHING } else { LIFE };
         now <= self.at.saturating_add(types::time::millis(life))
     }
+}
+
+/// Tokens that somebody wants to be renewed.
+struct Wish {
+    tenant: TenantId,
+    state: State,
+    /// Where the server is.
+    from: Option<IpAddr>,
+    of: String,
+    by: String,
+    /// Nobody's connection holds it back: its place does.
+    _slot: Slot,
 }
 
 impl McpServers {
@@ -116,45 +157,59 @@ impl McpServers {
     /// it any more. `from` is where the server is.
     ///
     /// # Errors
-    /// Those of the provider and of the shelf.
+    /// `Overloaded`; those of the provider and of the shelf.
     pub(super) async fn renewed(
         &self,
         tenant: &TenantId,
         from: Option<IpAddr>,
         state: &State,
     ) -> Result<(State, bool), Unusable> {
-        let of = digest(state);
-        let give_up = Instant::now() + RENEWING;
-        loop {
-            match self.turn(tenant, &of).await? {
-                Turn::Ours => break,
-                Turn::Renewed(sealed) => return Ok((self.opened(tenant, &sealed)?, true)),
-                Turn::Anothers if Instant::now() < give_up => sleep(PAUSE).await,
-                Turn::Anothers => return Err(Refusal::from(Fault::from(Reason::Overloaded)).into()),
-            }
-        }
-        let (servers, tenant, state) = (self.clone(), tenant.clone(), state.clone());
-        let renewing = self.tasks.spawn(async move { servers.renew(&tenant, &of, from, &state).await });
-        let renewed = renewing.await.map_err(|error| ports::Error::Internal(error.to_string()))?;
-        Ok((renewed?, false))
+        let wish = Wish {
+            _slot: self.renewing.take(tenant).map_err(Refusal::from)?,
+            tenant: tenant.clone(),
+            of: digest(state),
+            by: Uuid::new_v4().simple().to_string(),
+            from,
+            state: state.clone(),
+        };
+        let renewing = self.tasks.spawn(self.clone().renew_in_turn(wish));
+        renewing.await.map_err(|error| ports::Error::Internal(error.to_string()))?
     }
 
-    async fn renew(
-        &self,
-        tenant: &TenantId,
-        of: &str,
-        from: Option<IpAddr>,
-        state: &State,
-    ) -> Result<State, Unusable> {
-        let renewed = refresh(&self.outbound, from, state).await;
+    async fn renew_in_turn(self, wish: Wish) -> Result<(State, bool), Unusable> {
+        let (mut pauses, give_up) = (PAUSES, Instant::now() + PATIENCE);
+        loop {
+            let over = Instant::now() + RENEWING;
+            match self.turn(&wish).await {
+                Ok(Turn::Ours) => return Ok((self.renew(&wish, over).await?, false)),
+                Ok(Turn::Renewed(sealed)) => return Ok((self.opened(&wish.tenant, &sealed)?, true)),
+                Ok(Turn::Anothers) if Instant::now() < give_up && !self.tasks.drain.is_cancelled() => {
+                    sleep(pauses.pause()).await;
+                }
+                Ok(Turn::Anothers | Turn::None) => {
+                    return Err(Refusal::from(Fault::from(Reason::Overloaded)).into());
+                }
+                Err(refusal) => {
+                    // It may be noted in spite of that, and whoever waits is told now.
+                    self.tasks.spawn(self.clone().give_up(wish, over));
+                    return Err(refusal.into());
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, wish: &Wish, over: Instant) -> Result<State, Unusable> {
+        let Wish { tenant, of, by, .. } = wish;
+        let renewed = refresh(&self.outbound, wish.from, &wish.state).await;
         let sealed = match &renewed {
-            Ok(state) => Some(self.sealed(tenant, state)?),
-            Err(_) => None,
+            // Some providers only make it last longer: it may be over once more.
+            Ok(state) if digest(state) != *of => Some(self.sealed(tenant, state)?),
+            Ok(_) | Err(_) => None,
         };
-        let noted = self.keep_at_last(tenant, Instant::now() + RENEWING, |logins| {
+        let noted = self.keep_at_last(tenant, over, |logins| {
             match &sealed {
-                Some(sealed) => logins.renewals.put(of, Some(sealed.clone())),
-                None => logins.renewals.forget(of),
+                Some(sealed) => logins.renewals.put(of, by, sealed.clone()),
+                None => logins.renewals.forget(of, by),
             }
             Vec::new()
         });
@@ -164,14 +219,24 @@ impl McpServers {
         Ok(renewed?)
     }
 
-    async fn turn(&self, tenant: &TenantId, of: &str) -> Result<Turn, Refusal> {
+    async fn give_up(self, wish: Wish, over: Instant) {
+        let forget = |logins: &mut McpLogins| {
+            logins.renewals.forget(&wish.of, &wish.by);
+            Vec::new()
+        };
+        if let Err(refusal) = self.keep_at_last(&wish.tenant, over, forget).await {
+            tracing::warn!(?refusal, "that a token is not renewed is not noted");
+        }
+    }
+
+    async fn turn(&self, wish: &Wish) -> Result<Turn, Refusal> {
         let take = |logins: &mut McpLogins| {
-            Ok(match logins.renewals.take_turn(of) {
+            Ok(match logins.renewals.take_turn(&wish.of, &wish.by) {
                 Turn::Ours => Change::Write(Turn::Ours),
                 turn => Change::Nothing(turn),
             })
         };
-        self.shelves.change(tenant, take).await
+        self.shelves.change(&wish.tenant, take).await
     }
 
     fn sealed(&self, tenant: &TenantId, state: &State) -> Result<String, Refusal> {
@@ -198,35 +263,71 @@ mod tests {
     #[test]
     fn a_token_is_renewed_by_one_and_all_others_get_what_he_got() {
         let mut renewals = Renewals::default();
-        assert_eq!(renewals.take_turn("a"), Turn::Ours);
-        assert_eq!(renewals.take_turn("a"), Turn::Anothers);
-        assert_eq!(renewals.take_turn("b"), Turn::Ours);
-        renewals.put("a", Some("new".to_owned()));
-        assert_eq!(renewals.take_turn("a"), Turn::Renewed("new".to_owned()));
-        renewals.forget("b");
-        assert_eq!(renewals.take_turn("b"), Turn::Ours, "it was refused");
+        assert_eq!(renewals.take_turn("a", "one"), Turn::Ours);
+        assert_eq!(renewals.take_turn("a", "one"), Turn::Ours, "he has not heard of it");
+        assert_eq!(renewals.take_turn("a", "other"), Turn::Anothers);
+        assert_eq!(renewals.take_turn("b", "other"), Turn::Ours);
+        renewals.put("a", "one", "new".to_owned());
+        assert_eq!(renewals.take_turn("a", "other"), Turn::Renewed("new".to_owned()));
+        renewals.forget("b", "other");
+        assert_eq!(renewals.take_turn("b", "one"), Turn::Ours, "it was refused");
     }
 
     #[test]
     fn who_dies_while_he_renews_a_token_keeps_nobody_from_it() {
         let mut renewals = Renewals::default();
-        renewals.take_turn("a");
-        renewals.0[0].at -= types::time::millis(RENEWING) + 1;
-        assert_eq!(renewals.take_turn("a"), Turn::Ours);
-        renewals.put("a", Some("new".to_owned()));
+        renewals.take_turn("a", "one");
+        renewals.0[0].at -= types::time::millis(FINISHING) + 1;
+        assert_eq!(renewals.take_turn("a", "other"), Turn::Ours);
+        renewals.put("a", "other", "new".to_owned());
         renewals.0[0].at -= types::time::millis(LIFE) + 1;
         assert!(renewals.drop_what_is_over() && renewals.is_empty());
+    }
+
+    #[test]
+    fn who_is_late_takes_nothing_from_who_was_first() {
+        let mut renewals = Renewals::default();
+        renewals.take_turn("a", "late");
+        renewals.0[0].at -= types::time::millis(FINISHING) + 1;
+        renewals.take_turn("a", "first");
+        renewals.put("a", "late", "new".to_owned());
+        renewals.forget("a", "first");
+        assert_eq!(renewals.take_turn("a", "third"), Turn::Renewed("new".to_owned()));
+        renewals.put("a", "first", "newer".to_owned());
+        assert_eq!(renewals.take_turn("a", "third"), Turn::Renewed("new".to_owned()));
+    }
+
+    #[test]
+    fn who_renews_a_token_may_be_as_long_about_it_as_he_may_try_to_keep_it() {
+        let mut renewals = Renewals::default();
+        renewals.take_turn("a", "one");
+        renewals.0[0].at -= types::time::millis(RENEWING + Duration::from_secs(60));
+        assert_eq!(renewals.take_turn("a", "other"), Turn::Anothers);
     }
 
     #[test]
     fn what_is_remembered_of_renewed_tokens_is_bounded() {
         let mut renewals = Renewals::default();
         for number in 0..40 {
-            renewals.put(&number.to_string(), Some("x".repeat(10 << 10)));
+            renewals.put(&number.to_string(), "one", "x".repeat(10 << 10));
         }
         assert!(renewals.bytes() <= MOST_BYTES && renewals.0.len() <= MOST);
-        assert_eq!(renewals.take_turn("39"), Turn::Renewed("x".repeat(10 << 10)));
-        renewals.put("large", Some("x".repeat(MOST_BYTES + 1)));
-        assert!(renewals.is_empty());
+        assert_eq!(renewals.take_turn("39", "other"), Turn::Renewed("x".repeat(10 << 10)));
+        renewals.put("large", "one", "x".repeat(MOST_BYTES + 1));
+        assert_eq!(renewals.take_turn("39", "other"), Turn::Renewed("x".repeat(10 << 10)));
+        assert_eq!(renewals.take_turn("large", "other"), Turn::Ours);
+    }
+
+    #[test]
+    fn what_is_under_way_makes_no_way() {
+        let mut renewals = Renewals::default();
+        renewals.put("before", "one", "new".to_owned());
+        for number in 0..MOST {
+            assert_eq!(renewals.take_turn(&number.to_string(), "one"), Turn::Ours);
+        }
+        assert_eq!(renewals.take_turn("more", "one"), Turn::None);
+        assert_eq!(renewals.take_turn("0", "other"), Turn::Anothers);
+        renewals.put("0", "one", "new".to_owned());
+        assert_eq!(renewals.take_turn("more", "one"), Turn::Ours);
     }
 }

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use types::agent::document::map_secrets;
+use types::conversation::ConversationRecord;
 use types::secrets::SecretSource;
 use types::{ConversationId, TenantId};
 use vault::Vault;
+
+use crate::shelf::SealedWith;
 
 /// Seals and opens what one conversation's record holds.
 pub struct Sealer<'a> {
@@ -49,6 +52,23 @@ impl<'a> Sealer<'a> {
             plain
         });
         complete
+    }
+
+    /// Which keys open what a record holds.
+    pub(crate) fn count(&self, mut record: ConversationRecord, with: &mut SealedWith) {
+        let mut count = |sealed: &str| with.count(self.vault, sealed, &self.context);
+        let mut count_in = |object: &mut Value| {
+            map_secrets(object, &mut |sealed| {
+                count(sealed);
+                Value::Null
+            });
+        };
+        count_in(&mut record.agent);
+        record.titling.llm.iter_mut().for_each(count_in);
+        map_sources(&mut record.secrets, &mut |sealed| {
+            count(sealed);
+            None
+        });
     }
 
     pub(super) fn seal(&self, plain: &str) -> String {

@@ -1,36 +1,105 @@
-//! Which secret key the server has: who writes beside one has to have the same, and can find that out where nothing is sealed.
+//! Which keys open what is stored, and which one the server has noted.
 //!
-//! A server notes at its start a text that nobody knows anything by, sealed with its key. What opens that with a previous key,
-//! or not at all, is not the server of this store.
+//! A server notes a text that nobody knows anything by, sealed with its key: what does not open that with its current key is not
+//! the server of this store.
 
+use std::ops::AddAssign;
+
+use futures_util::TryStreamExt;
 use ports::Expect;
 use types::buckets::{KEY_NOTE, PROBE};
+use vault::Vault;
 
-use super::Shelves;
+use super::{Kept, Shelves};
 
 const TEXT: &str = "manyhands";
 const CONTEXT: &str = "the key of the server";
 
+/// How many sealed texts there are, by what opens them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SealedWith {
+    pub current: u64,
+    pub previous: u64,
+    pub unknown: u64,
+}
+
+impl SealedWith {
+    /// Counts one. What is no sealed text is none.
+    pub fn count(&mut self, vault: &Vault, sealed: &str, context: &str) {
+        match vault.renewed(sealed, context) {
+            Ok(None) => self.current += 1,
+            Ok(Some(_)) => self.previous += 1,
+            Err(vault::Error::WrongKey) => self.unknown += 1,
+            Err(vault::Error::Malformed) => {}
+        }
+    }
+}
+
+impl AddAssign for SealedWith {
+    fn add_assign(&mut self, other: Self) {
+        self.current += other.current;
+        self.previous += other.previous;
+        self.unknown += other.unknown;
+    }
+}
+
+/// The key that a server has noted, as far as it is known here.
+pub(crate) struct Noted {
+    pub by: NotedBy,
+    expect: Expect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotedBy {
+    Nobody,
+    Current,
+    Previous,
+    Unknown,
+}
+
 impl Shelves {
-    /// Notes the key that is set, in the place of another.
-    ///
     /// # Errors
     /// Those of the store.
-    pub async fn note_key(&self) -> ports::Result<()> {
-        if self.has_noted_key().await? == Some(true) {
-            return Ok(());
-        }
-        let sealed = self.vault.seal(TEXT, CONTEXT);
-        self.kv.put(PROBE, KEY_NOTE, sealed.into(), Expect::Anything).await.map(drop)
+    pub(crate) async fn noted_key(&self) -> ports::Result<Noted> {
+        let Some(noted) = self.kv.get(PROBE, KEY_NOTE).await? else {
+            return Ok(Noted { by: NotedBy::Nobody, expect: Expect::Absent });
+        };
+        let by = match self.vault.renewed(&String::from_utf8_lossy(&noted.value), CONTEXT) {
+            Ok(None) => NotedBy::Current,
+            Ok(Some(_)) => NotedBy::Previous,
+            Err(_) => NotedBy::Unknown,
+        };
+        Ok(Noted { by, expect: Expect::Revision(noted.revision) })
     }
 
-    /// Whether the key that is set is the one that was noted; `None` where none was.
+    /// Notes the key that is set in the place of what was found. False where another one was noted meanwhile.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn has_noted_key(&self) -> ports::Result<Option<bool>> {
-        let noted = self.kv.get(PROBE, KEY_NOTE).await?;
-        let is_current = |sealed: &str| matches!(self.vault.renewed(sealed, CONTEXT), Ok(None));
-        Ok(noted.map(|noted| std::str::from_utf8(&noted.value).is_ok_and(is_current)))
+    pub(crate) async fn note_key(&self, found: &Noted) -> ports::Result<bool> {
+        let sealed = self.vault.seal(TEXT, CONTEXT);
+        match self.kv.put(PROBE, KEY_NOTE, sealed.into(), found.expect).await {
+            Ok(_) => Ok(true),
+            Err(ports::Error::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What all tenants keep of one kind. Writes nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn sealed_with<T: Kept>(&self) -> ports::Result<SealedWith> {
+        let (mut each, mut with) = (self.each::<T>(), SealedWith::default());
+        while let Some((tenant, kept)) = each.try_next().await? {
+            let Some(mut kept) = kept else { continue };
+            let sealing = self.sealing::<T>(&tenant);
+            kept.each_sealed(&mut |sealed| sealing.count(sealed, &mut with));
+        }
+        Ok(with)
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
     }
 }

@@ -49,6 +49,7 @@ use vault::Vault;
 pub use change::{Change, fits};
 pub use document::{Kept, Version};
 pub use health::SecretHealth;
+pub(crate) use keys::{NotedBy, SealedWith};
 pub use merge::{deep_merge, merge_patch};
 pub use rotate::Rotated;
 pub use sealing::{Expose, Sealing, Unopenable, WrongKey};

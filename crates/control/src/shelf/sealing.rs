@@ -8,6 +8,7 @@ use types::secrets::MASK;
 use vault::{PEERS_TENANT, Vault};
 
 use super::SecretHealth;
+use super::keys::SealedWith;
 use crate::Refusal;
 
 /// How secrets are shown.
@@ -69,6 +70,10 @@ impl<'a> Sealing<'a> {
             self.health.note_unopened();
             WrongKey
         })
+    }
+
+    pub(super) fn count(&self, sealed: &str, with: &mut SealedWith) {
+        with.count(self.vault, sealed, &self.context);
     }
 
     /// What a client has sent becomes what is stored: a token is opened and sealed, a blank text is none, and a mask stays

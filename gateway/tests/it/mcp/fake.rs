@@ -58,6 +58,8 @@ struct Inner {
     is_rude: bool,
     /// Whether who is logged in waits for an answer until this is over.
     is_slow: watch::Sender<bool>,
+    /// Whether the token endpoint answers nobody until this is over.
+    holds_tokens: watch::Sender<bool>,
     describes: Describes,
     /// Who gives out tokens, if somebody else does now.
     provider: Option<String>,
@@ -125,6 +127,11 @@ impl Fake {
     /// From now on those who are logged in wait until it is over.
     pub fn be_slow(&self, is_slow: bool) {
         self.inner.lock().unwrap().is_slow.send_replace(is_slow);
+    }
+
+    /// From now on who asks for tokens waits until it is over.
+    pub fn hold_tokens(&self, holds: bool) {
+        self.inner.lock().unwrap().holds_tokens.send_replace(holds);
     }
 
     pub fn describe(&self, describes: Describes) {
@@ -308,6 +315,8 @@ async fn token(State(fake): State<Fake>, method: Method, body: String) -> Respon
         fields.query_pairs().find(|(field, _)| field == name).map(|(_, value)| value.into_owned())
     };
     fake.note(method.as_str(), &format!("/token {}", field("grant_type").unwrap()));
+    let mut holds_tokens = fake.inner.lock().unwrap().holds_tokens.subscribe();
+    holds_tokens.wait_for(|holds| !holds).await.unwrap();
     if let Some(refusal) = fake.inner.lock().unwrap().refusal {
         return refusal.into_response();
     }

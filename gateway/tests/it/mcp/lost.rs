@@ -201,12 +201,49 @@ async fn a_renewed_token_is_kept_although_the_store_is_away_then() {
     let (job, back) = begun(&server, &fake, CODE).await;
     let (_, ended) = call_back(&server, &job, &back).await;
     fake.forget_tokens();
-    // The first write says that it is renewed, the second that it was, the third keeps the job.
-    let other = Away::beside(&server, 2..4).await;
-    let (code, started) = post(&other, "/api/mcp/oauth/start", logged_in(&fake, &ended["oauth_state"])).await;
+    // The first write says that it is renewed.
+    let other = Away::beside(&server, 1..4).await;
+    let body = logged_in(&fake, &ended["oauth_state"]);
+    let (code, started) = post(&other, "/api/mcp/oauth/start", body.clone()).await;
     assert_eq!((code, &started["ok"]), (200, &json!(true)), "{started}");
     let (_, now) = status(&server, started["job_id"].as_str().unwrap()).await;
     assert_eq!(test(&server, logged_in(&fake, &now["oauth_state"])).await["ok"], true);
+    assert_eq!(
+        test(&server, body).await["ok"],
+        true,
+        "what renews it is spent, and what came of it is noted"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_a_few_are_renewed_at_once_whoever_hangs_up() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    let (job, back) = begun(&server, &fake, CODE).await;
+    let (_, ended) = call_back(&server, &job, &back).await;
+    fake.forget_tokens();
+    fake.hold_tokens(true);
+    let with = |renewing: &str| {
+        let mut state = ended["oauth_state"].clone();
+        state["tokens"]["refresh_token"] = json!(renewing);
+        logged_in(&fake, &state)
+    };
+    for number in 0..4 {
+        let asked = fake.tokens_asked() + 1;
+        let body = with(&format!("renewing-token-a{number}"));
+        let trial = tokio::spawn(server.request(Method::POST, "/api/mcp/test").json(&body).send());
+        testing::until(async || fake.tokens_asked() == asked).await;
+        trial.abort();
+        let _ = trial.await;
+    }
+    // The places of those trials are free.
+    testing::until(async || post(&server, "/api/mcp/test", asking(&fake)).await.0 == 200).await;
+    let asked = fake.tokens_asked();
+    assert_eq!(post(&server, "/api/mcp/test", with("renewing-token-b")).await.0, 429);
+    assert_eq!(fake.tokens_asked(), asked);
+    fake.hold_tokens(false);
+    testing::until(async || post(&server, "/api/mcp/test", with("renewing-token-b")).await.1["ok"] == true)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

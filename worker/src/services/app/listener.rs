@@ -15,12 +15,13 @@ pub(super) fn is_of(group: u32, mark: &Mark, port: u16) -> bool {
     members(group).chain(with_mark).any(|process| has_any(process, &sockets))
 }
 
-/// Where one listens who is reached at 127.0.0.1, as the table of this machine writes it: that itself, all addresses, and both in
-/// the newer form. Another one may listen on the same port elsewhere on loopback.
+/// Where one listens who is reached at 127.0.0.1, in the newer form: that itself, all addresses, and all newer ones. Another one
+/// may listen on the same port elsewhere on loopback. Where several of them have a listener, the first of these is called; who
+/// listens at all newer addresses may have said that he means no other.
 const REACHED: [[u8; 16]; 3] = [
-    [0; 16],
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1],
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+    [0; 16],
 ];
 
 /// The sockets that listen on a port where it is reached, as the links to them are written.
@@ -33,21 +34,23 @@ fn listening(port: u16) -> Vec<String> {
         let (local, state) = (fields.nth(1)?, fields.nth(1)?);
         let inode = fields.nth(5)?;
         let (address, at) = local.rsplit_once(':')?;
-        let is_meant = at == port && state == LISTENS && is_reached(address)?;
-        is_meant.then(|| format!("socket:[{inode}]"))
+        let is_meant = at == port && state == LISTENS;
+        is_meant.then(|| Some((place(address)?, format!("socket:[{inode}]"))))?
     };
-    tables.iter().flat_map(|table| table.lines().filter_map(socket)).collect()
+    let all: Vec<_> = tables.iter().flat_map(|table| table.lines().filter_map(socket)).collect();
+    let first = all.iter().map(|(place, _)| *place).min();
+    all.into_iter().filter(|(place, _)| Some(*place) == first).map(|(_, socket)| socket).collect()
 }
 
-/// `None` for what is no address. The table writes words of four bytes, each as this machine has numbers.
-fn is_reached(address: &str) -> Option<bool> {
+/// Among those that are reached. The table writes words of four bytes, each as this machine has numbers.
+fn place(address: &str) -> Option<usize> {
     let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     let words: Vec<_> = (0..address.len()).step_by(8).map(word).collect::<Option<_>>()?;
     let whole = match words.as_slice() {
         [four] => [[0; 4], [0; 4], [0, 0, 0xff, 0xff], *four].concat(),
         six => six.concat(),
     };
-    Some(REACHED.iter().any(|reached| reached == whole.as_slice()))
+    REACHED.iter().position(|reached| reached == whole.as_slice())
 }
 
 fn members(group: u32) -> impl Iterator<Item = Pid> {
@@ -72,7 +75,11 @@ fn has_any(process: Pid, sockets: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
+    use std::os::fd::AsRawFd;
+
+    use rustix::net::sockopt::set_ipv6_v6only;
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 
     use super::*;
 
@@ -92,5 +99,24 @@ mod tests {
             let port = listener.local_addr().unwrap().port();
             assert_eq!(is_of(group, &mark, port), is_found, "{address}");
         }
+    }
+
+    #[test]
+    fn who_listens_at_newer_addresses_alone_is_not_who_is_reached() {
+        let Ok(newer) = socket(AddressFamily::INET6, SocketType::STREAM, None) else { return };
+        set_ipv6_v6only(&newer, true).unwrap();
+        // Machines without the newer addresses have nobody there.
+        let Ok(()) = bind(&newer, &"[::]:0".parse::<SocketAddr>().unwrap()) else { return };
+        listen(&newer, 1).unwrap();
+        let newer = TcpListener::from(newer);
+        let port = newer.local_addr().unwrap().port();
+        assert_eq!(listening(port), [link_of(&newer)]);
+        let stranger = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert_eq!(listening(port), [link_of(&stranger)]);
+    }
+
+    fn link_of(socket: &TcpListener) -> String {
+        let link = fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+        link.into_os_string().into_string().unwrap()
     }
 }

@@ -108,22 +108,6 @@ async fn a_wrong_key_is_one_error_and_no_value_is_lost() {
 }
 
 #[tokio::test]
-async fn whether_a_key_is_that_of_the_server_is_known_where_nothing_is_sealed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (ports, _store) = open(folder.path()).await;
-    let own = shelves(&ports, "own", &[]);
-    assert_eq!(own.has_noted_key().await.unwrap(), None);
-    own.note_key().await.unwrap();
-    let round = shelves(&ports, "source", &["own"]);
-    assert_eq!(round.has_noted_key().await.unwrap(), Some(false), "the keys the wrong way round");
-    assert_eq!(shelves(&ports, "own", &["source"]).has_noted_key().await.unwrap(), Some(true));
-    // A server that was started with another key has that from then on.
-    round.note_key().await.unwrap();
-    assert_eq!(round.has_noted_key().await.unwrap(), Some(true));
-    assert_eq!(own.has_noted_key().await.unwrap(), Some(false));
-}
-
-#[tokio::test]
 async fn after_the_key_was_changed_everything_is_sealed_with_the_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let (ports, _store) = open(folder.path()).await;
