@@ -37,13 +37,13 @@ const SUPERVISOR_PANICKED: &str = "the supervisor has panicked";
 
 #[derive(clap::Args, Clone)]
 pub struct Options {
-    /// Address to listen on [default: 0.0.0.0 with session keys or --allow-open-server, 127.0.0.1 without]
+    /// Address to listen on [default: OH_HOST, else 0.0.0.0 with session keys, 127.0.0.1 without]
     #[arg(long)]
     pub host: Option<String>,
     /// TCP port; 0 takes a free one
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
-    /// Listen beyond loopback without any session key: everyone who reaches the port can run commands
+    /// Let --host be beyond loopback without any session key: everyone who reaches the port can run commands
     #[arg(long)]
     pub allow_open_server: bool,
     /// Show browsers the user interface in this folder, say the build of Agent Canvas, in place of the console

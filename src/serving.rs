@@ -19,12 +19,11 @@ use crate::descriptors::Descriptors;
 use crate::serve::Options;
 use crate::settings::Settings;
 
-/// Loopback unless there are keys, or the operator insists. One that waits for its settings asks for a key of its own.
+/// Where it is said, on the command line first; else loopback unless there are keys. One that waits for its settings asks for a key of its own.
 pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<SocketAddr> {
     let is_open = settings.lets_everyone();
-    let may_be_open = may_be_open(options, settings);
-    let usual = if is_open && !may_be_open { "127.0.0.1" } else { "0.0.0.0" };
-    let host = options.host.as_deref().unwrap_or(usual);
+    let usual = if is_open { "127.0.0.1" } else { "0.0.0.0" };
+    let host = options.host.as_deref().or(settings.host.as_deref()).unwrap_or(usual);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare.parse::<IpAddr>() {
         Ok(ip) => ip,
@@ -34,7 +33,7 @@ pub async fn address(options: &Options, settings: &Settings) -> anyhow::Result<S
             found.next().with_context(|| format!("the host {host} has no address"))?.ip()
         }
     };
-    check_reach(ip, may_be_open, is_open)?;
+    check_reach(ip, may_be_open(options, settings), is_open)?;
     Ok(SocketAddr::new(ip, options.port))
 }
 
@@ -226,16 +225,20 @@ mod tests {
     #[tokio::test]
     async fn without_keys_it_listens_beyond_loopback_only_where_it_is_told_that_it_may() {
         let (key, may) = (("OH_SESSION_API_KEYS_0", "k"), ("OH_ALLOW_OPEN_SERVER", "true"));
+        let all = ("OH_HOST", "0.0.0.0");
         for (arguments, variables, expected) in [
             (&[][..], &[][..], Some("127.0.0.1")),
             (&["--host", "0.0.0.0"], &[], None),
             (&["--host", "0.0.0.0", "--allow-open-server"], &[], Some("0.0.0.0")),
-            (&["--allow-open-server"], &[], Some("0.0.0.0")),
-            (&["--host", "0.0.0.0", "--port", "9"], &[may], Some("0.0.0.0")),
-            (&["--port", "9"], &[may], Some("0.0.0.0")),
-            (&[], &[may], Some("0.0.0.0")),
-            (&["--host", "127.0.0.1"], &[may], Some("127.0.0.1")),
+            (&["--allow-open-server"], &[], Some("127.0.0.1")),
+            (&["--port", "9"], &[may], Some("127.0.0.1")),
+            (&["--host", "0.0.0.0"], &[may], Some("0.0.0.0")),
+            (&[], &[all], None),
+            (&["--port", "9"], &[all, may], Some("0.0.0.0")),
+            (&["--allow-open-server"], &[all], Some("0.0.0.0")),
+            (&["--host", "127.0.0.1"], &[all, may], Some("127.0.0.1")),
             (&[], &[key], Some("0.0.0.0")),
+            (&[], &[key, ("OH_HOST", "127.0.0.1")], Some("127.0.0.1")),
         ] {
             assert_eq!(
                 listens_on(arguments, variables).await.as_deref(),

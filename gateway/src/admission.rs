@@ -11,6 +11,9 @@
 //! the oldest. A proxy is one peer; its connections are kept open and stop to be strange with the first call that
 //! goes through.
 //!
+//! Where the connections of one address are bounded, those of strangers make way in the same manner: only who is known can
+//! fill an address, and then a newcomer is told so.
+//!
 //! Strangers are also bounded in what they may say on an upgraded connection: a socket that is to name its key in
 //! the first frame may send [`FIRST_WORDS`] bytes until it has.
 //!
@@ -44,7 +47,6 @@ const FIRST_WORDS: usize = 8 * 1024;
 pub struct Room {
     seats: Arc<Semaphore>,
     strangers: Arc<Strangers>,
-    connections_of_a_peer: usize,
     write_timeout: Duration,
 }
 
@@ -58,6 +60,8 @@ pub struct Admission(Arc<Stranger>);
 struct Strangers {
     most: usize,
     most_of_a_peer: usize,
+    /// Also of those who are known.
+    connections_of_a_peer: usize,
     present: Mutex<Present>,
 }
 
@@ -67,14 +71,15 @@ struct Present {
     next: u64,
     all: BTreeMap<u64, IpAddr>,
     by_peer: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
-    /// Also of those who are strangers no more.
+    /// Also of those who are strangers no more, but not of who was cut off.
     connections: HashMap<IpAddr, usize>,
 }
 
 struct Stranger {
     number: u64,
     peer: IpAddr,
-    /// Whether the peer had its fill of connections already.
+    cut_off: CancellationToken,
+    /// Whether known connections of the peer were its fill already.
     is_surplus: bool,
     /// Of all connections.
     seats: Arc<Semaphore>,
@@ -92,12 +97,12 @@ impl Room {
         let strangers = Strangers {
             most,
             most_of_a_peer: limits.strangers_of_a_peer.clamp(1, most),
+            connections_of_a_peer: limits.connections_of_a_peer,
             present: Mutex::default(),
         };
         Self {
             seats: Arc::new(Semaphore::new(limits.connections)),
             strangers: Arc::new(strangers),
-            connections_of_a_peer: limits.connections_of_a_peer,
             write_timeout: limits.write_timeout,
         }
     }
@@ -117,12 +122,19 @@ impl Room {
     pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
         let cut_off = CancellationToken::new();
         let peer = peer_of(peer);
-        let (number, connections) = self.strangers.enter(peer, cut_off.clone());
-        let is_surplus = connections > self.connections_of_a_peer;
+        let (number, is_surplus) = self.strangers.enter(peer, cut_off.clone());
         let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
-        let stranger = Stranger { number, peer, is_surplus, seats, among, allowance, is_known: false.into() };
-        let admission = Admission(Arc::new(stranger));
+        let admission = Admission(Arc::new(Stranger {
+            number,
+            peer,
+            cut_off: cut_off.clone(),
+            is_surplus,
+            seats,
+            among,
+            allowance,
+            is_known: false.into(),
+        }));
         Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
 }
@@ -142,7 +154,7 @@ impl Admission {
         self.0.peer
     }
 
-    /// Whether the peer had its fill of connections when this one came. Nobody becomes known on such a one.
+    /// Whether known connections of the peer were its fill when this one came. Nobody becomes known on such a one.
     pub fn is_surplus(&self) -> bool {
         self.0.is_surplus
     }
@@ -172,49 +184,70 @@ impl Admission {
 }
 
 impl Strangers {
-    /// Its number, and how many connections the peer has with it.
-    fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> (u64, usize) {
+    /// Its number, and whether the peer has its fill of connections without it.
+    fn enter(&self, peer: IpAddr, cut_off: CancellationToken) -> (u64, bool) {
         let mut present = self.present.lock();
-        let connections = present.connections.entry(peer).or_default();
-        *connections += 1;
-        let connections = *connections;
+        *present.connections.entry(peer).or_default() += 1;
         let number = present.next;
         present.next += 1;
         present.all.insert(number, peer);
-        let of_peer = present.by_peer.entry(peer).or_default();
-        of_peer.insert(number, cut_off);
-        let too_many_of_peer = of_peer.len() > self.most_of_a_peer;
-        let first_of_peer = of_peer.first_key_value().map(|(&number, _)| number);
-        let oldest = match too_many_of_peer {
-            true => first_of_peer,
-            false if present.all.len() > self.most => {
-                present.all.first_key_value().map(|(&number, _)| number)
-            }
-            false => None,
-        };
-        if let Some(cut_off) = oldest.and_then(|number| present.remove(number)) {
-            cut_off.cancel();
+        present.by_peer.entry(peer).or_default().insert(number, cut_off);
+        let fills = |present: &Present| present.connections_of(peer) > self.connections_of_a_peer;
+        if fills(&present) || present.strangers_of(peer) > self.most_of_a_peer {
+            let oldest = present.oldest_of(peer);
+            present.cut_off(oldest.filter(|&oldest| oldest != number));
+        } else if present.all.len() > self.most {
+            let oldest = present.all.first_key_value().map(|(&number, _)| number);
+            present.cut_off(oldest);
         }
-        (number, connections)
+        (number, fills(&present))
     }
 
     fn leave(&self, number: u64) {
         self.present.lock().remove(number);
     }
 
-    fn hang_up(&self, number: u64, peer: IpAddr) {
+    fn hang_up(&self, number: u64, peer: IpAddr, cut_off: &CancellationToken) {
         let mut present = self.present.lock();
         present.remove(number);
-        if let Entry::Occupied(mut connections) = present.connections.entry(peer) {
+        if !cut_off.is_cancelled() {
+            present.discount(peer);
+        }
+    }
+}
+
+impl Present {
+    fn connections_of(&self, peer: IpAddr) -> usize {
+        self.connections.get(&peer).copied().unwrap_or_default()
+    }
+
+    fn strangers_of(&self, peer: IpAddr) -> usize {
+        self.by_peer.get(&peer).map_or(0, BTreeMap::len)
+    }
+
+    fn oldest_of(&self, peer: IpAddr) -> Option<u64> {
+        self.by_peer.get(&peer)?.first_key_value().map(|(&number, _)| number)
+    }
+
+    /// From now on it does not count, though it may take a moment to be closed.
+    fn cut_off(&mut self, number: Option<u64>) {
+        let Some((number, peer)) = number.and_then(|number| Some((number, *self.all.get(&number)?))) else {
+            return;
+        };
+        let Some(cut_off) = self.remove(number) else { return };
+        cut_off.cancel();
+        self.discount(peer);
+    }
+
+    fn discount(&mut self, peer: IpAddr) {
+        if let Entry::Occupied(mut connections) = self.connections.entry(peer) {
             *connections.get_mut() -= 1;
             if *connections.get() == 0 {
                 connections.remove();
             }
         }
     }
-}
 
-impl Present {
     fn remove(&mut self, number: u64) -> Option<CancellationToken> {
         let peer = self.all.remove(&number)?;
         let of_peer = self.by_peer.get_mut(&peer)?;
@@ -243,7 +276,7 @@ impl Stranger {
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        self.among.hang_up(self.number, self.peer);
+        self.among.hang_up(self.number, self.peer, &self.cut_off);
     }
 }
 
@@ -260,13 +293,22 @@ mod tests {
     use super::*;
 
     fn strangers(most: usize, most_of_a_peer: usize) -> Strangers {
-        Strangers { most, most_of_a_peer, present: Mutex::default() }
+        Strangers { most, most_of_a_peer, connections_of_a_peer: usize::MAX, present: Mutex::default() }
     }
 
-    fn enter(strangers: &Strangers, peer: u8) -> CancellationToken {
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    fn enter(strangers: &Strangers, last: u8) -> CancellationToken {
         let cut_off = CancellationToken::new();
-        strangers.enter(IpAddr::from([10, 0, 0, peer]), cut_off.clone());
+        strangers.enter(peer(last), cut_off.clone());
         cut_off
+    }
+
+    fn is_empty(strangers: &Strangers) -> bool {
+        let present = strangers.present.lock();
+        present.all.is_empty() && present.by_peer.is_empty() && present.connections.is_empty()
     }
 
     #[test]
@@ -291,14 +333,34 @@ mod tests {
         let strangers = strangers(1, 1);
         let known = enter(&strangers, 1);
         strangers.leave(0);
-        enter(&strangers, 1);
+        let other = enter(&strangers, 1);
         assert!(!known.is_cancelled());
-        let peer = |last| IpAddr::from([10, 0, 0, last]);
-        strangers.hang_up(0, peer(1));
+        strangers.hang_up(0, peer(1), &known);
         assert_eq!(strangers.present.lock().connections.get(&peer(1)), Some(&1));
-        strangers.hang_up(1, peer(1));
-        let present = strangers.present.lock();
-        assert!(present.all.is_empty() && present.by_peer.is_empty() && present.connections.is_empty());
+        strangers.hang_up(1, peer(1), &other);
+        assert!(is_empty(&strangers));
+    }
+
+    #[test]
+    fn only_who_is_known_fills_an_address() {
+        let strangers = Strangers { connections_of_a_peer: 2, ..strangers(10, 10) };
+        let come = || {
+            let cut_off = CancellationToken::new();
+            let (number, is_surplus) = strangers.enter(peer(1), cut_off.clone());
+            (number, is_surplus, cut_off)
+        };
+        let all: Vec<_> = (0..5).map(|_| come()).collect();
+        assert!(all.iter().all(|(_, is_surplus, _)| !is_surplus));
+        let cut_off: Vec<_> = all.iter().map(|(_, _, cut_off)| cut_off.is_cancelled()).collect();
+        assert_eq!(cut_off, [true, true, true, false, false]);
+        strangers.leave(3);
+        strangers.leave(4);
+        let surplus = come();
+        assert!(surplus.1 && !surplus.2.is_cancelled() && !all[3].2.is_cancelled());
+        for (number, _, cut_off) in all.iter().chain([&surplus]) {
+            strangers.hang_up(*number, peer(1), cut_off);
+        }
+        assert!(is_empty(&strangers));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub fn run(
     cluster: &settings::Cluster,
 ) -> anyhow::Result<ExitCode> {
     take_keys(&mut settings, cluster)?;
+    // The variable is also set in images, where it is meant for the server of one process.
+    settings.allow_open_server = false;
     let _traces = observe::start("manyhands-gateway", &settings)?;
     let runtime = crate::runtime::start()?;
     runtime.block_on(serve(options, &settings, cluster)).map(|()| ExitCode::SUCCESS)

@@ -50,6 +50,8 @@ impl Invalid {
 }
 
 pub struct Settings {
+    /// Where it listens, unless the command line says.
+    pub host: Option<String>,
     pub session_api_keys: Vec<SecretString>,
     /// Whether it may listen beyond loopback though nobody is asked for credentials.
     pub allow_open_server: bool,
@@ -101,6 +103,7 @@ impl Settings {
             source.text(field).map(|text| text.map_or_else(|| PathBuf::from(default), PathBuf::from))
         };
         Ok(Self {
+            host: source.text("host")?,
             session_api_keys: session_api_keys(source)?,
             allow_open_server: source.flag("allow_open_server")?.unwrap_or(false),
             site: site(source)?,

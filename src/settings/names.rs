@@ -5,7 +5,7 @@ use super::source::variable_of;
 use super::table::{self, Kind};
 use super::{Invalid, Source};
 
-/// Letters by which a name may differ from one that it is mistaken for.
+/// Letters by which a name may differ from one that it is mistaken for, and no more than a third of it.
 const SLIPS: usize = 2;
 
 impl Source {
@@ -35,7 +35,7 @@ fn refuse(given: &str, shown: &dyn Fn(&str) -> String) -> Result<(), Invalid> {
     }
     let bare = bare(given);
     let nearest = table::all().map(|setting| setting.field).min_by_key(|field| distance(bare, field));
-    match nearest.filter(|field| distance(bare, field) <= SLIPS) {
+    match nearest.filter(|field| distance(bare, field) <= SLIPS.min(field.len() / 3)) {
         Some(near) if near == bare && is_list(near) => {
             Err(Invalid::named(shown(given), "has no number that counts: they are 0, 1, 2 and so on"))
         }
@@ -143,8 +143,14 @@ mod tests {
 
     #[test]
     fn settings_of_other_servers_and_empty_ones_are_passed_over() {
-        let others =
-            ["OH_TELEMETRY_ENABLED", "OH_ENABLE_VSCODE", "OH_VSCODE_PORT", "OH_PRELOAD_TOOLS", "OTHER"];
+        let others = [
+            "OH_TELEMETRY_ENABLED",
+            "OH_ENABLE_VSCODE",
+            "OH_VSCODE_PORT",
+            "OH_PRELOAD_TOOLS",
+            "OH_PORT",
+            "OTHER",
+        ];
         for given in others {
             assert_eq!(refusal(&[(given, "x")], json!({})), None, "{given}");
         }

@@ -17,8 +17,8 @@ wins, and a list in it replaces the whole list of the file.
 - A value that cannot be meant ends the start with exit status 64 and a sentence, and so does a name that is nearly one of
   those below. Other names that begin with `OH_` are passed over.
 
-Where to listen is said on the command line: `--host` (by default `127.0.0.1`, with keys or tokens `0.0.0.0`) and `--port`
-(`8000`; `0` takes a free one). Further options of the server that this one replaces are taken, too: `--check-browser` says
+Where to listen is said on the command line: `--host` (by default what `OH_HOST` says) and `--port` (`8000`; `0` takes a free
+one). Further options of the server that this one replaces are taken, too: `--check-browser` says
 whether agents can have a browser, and `--reload`, `--import-modules` and `--extra-python-path` say why they have no effect.
 ";
 

@@ -69,14 +69,20 @@ pub const SECTIONS: &[Section] = &[
     Section {
         title: "Who may call",
         says: "Without keys and tokens the server is open to whoever reaches it, and then it listens on loopback \
-               only, unless it is started with `--allow-open-server`.",
+               only. Another `OH_HOST` takes `OH_ALLOW_OPEN_SERVER` then.",
         settings: &[
+            setting(
+                "host",
+                Text,
+                "`127.0.0.1`, with keys or tokens `0.0.0.0` (the server's images: `0.0.0.0`)",
+                "Where to listen: an address of this machine, or a name that has one. `--host` counts more.",
+            ),
             setting(
                 "allow_open_server",
                 Flag,
                 "false (the server's images: `true`)",
-                "The same as `--allow-open-server`: listen on all addresses, also without keys and tokens. Everyone who reaches the \
-                 port can run commands.",
+                "The same as `--allow-open-server`: it may listen beyond loopback without keys and tokens, where `OH_HOST` or \
+                 `--host` says so. Everyone who reaches the port can run commands. A gateway of a cluster takes the flag alone.",
             ),
             setting(
                 "session_api_keys",

@@ -49,7 +49,11 @@ fn both_recipes_of_the_servers_image_start_it_alike() {
     assert_eq!(server, starting("Dockerfile.binary", "server"));
     assert_eq!(list(&server, "CMD"), ["--host", "0.0.0.0", "--port", "8000"], "where the peer's listens");
     // Nobody is asked for a key there, unless whoever starts it says so.
-    assert!(server.iter().any(|line| line.starts_with("ENV ") && line.contains("OH_ALLOW_OPEN_SERVER=true")));
+    assert!(
+        server.iter().any(
+            |line| line.starts_with("ENV ") && line.contains("OH_HOST=0.0.0.0 OH_ALLOW_OPEN_SERVER=true")
+        )
+    );
 }
 
 /// As `docker run IMAGE …` starts it.

@@ -45,7 +45,7 @@ pub struct Config {
     pub snapshot_every: u64,
     /// How long the shell of a conversation out of memory stays alive.
     pub shell_idle: Duration,
-    /// What a question or a title waits for its model, with all attempts.
+    /// What a question or a title waits for its model at most, with all attempts: not as long as clients wait for the answer.
     pub aside_patience: Duration,
     /// How long a step may go on after shutdown was asked for, before it is interrupted.
     pub drain: Duration,
@@ -96,7 +96,7 @@ impl Config {
             remembered_from: 200,
             snapshot_every: 500,
             shell_idle: Duration::from_secs(20 * 60),
-            aside_patience: Duration::from_secs(100),
+            aside_patience: Duration::from_secs(550),
             drain: Duration::from_secs(2),
             command_user: None,
             leased: false,

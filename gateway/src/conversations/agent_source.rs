@@ -227,9 +227,9 @@ pub(super) fn add(agent: &mut Value, additions: Additions, is_launched: bool) ->
     let skills = context.entry("skills").or_insert_with(|| json!([]));
     let Some(skills) = skills.as_array_mut() else { return Ok(()) };
     let named = skills.iter().filter_map(|own| own.get("name")).chain(&disabled);
-    let taken: HashSet<String> = named.filter_map(Value::as_str).map(str::to_owned).collect();
+    let mut taken: HashSet<String> = named.filter_map(Value::as_str).map(str::to_owned).collect();
     let name = |skill: &Value| skill.get("name").and_then(Value::as_str).map(str::to_owned);
-    skills.extend(added.into_iter().filter(|skill| name(skill).is_none_or(|name| !taken.contains(&name))));
+    skills.extend(added.into_iter().filter(|skill| name(skill).is_none_or(|name| taken.insert(name))));
     Ok(())
 }
 

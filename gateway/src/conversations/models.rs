@@ -39,7 +39,8 @@ fn unknown() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "Conversation not found")
 }
 
-/// Asks the agent something without it becoming part of the conversation.
+/// Asks the agent something without it becoming part of the conversation. Its model has the `timeout` of its settings to answer,
+/// and 550 seconds at most.
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/ask_agent", tag = "Conversations",
     params(("conversation_id" = Uuid, Path)), request_body = AskAgent,
     responses((status = 200, body = AgentAnswer), (status = 404, description = "No such conversation"),

@@ -4,6 +4,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, ResponseBuilder, Schema, Type};
 
+use crate::rates::is_probe;
+
 pub(super) const NAME: &str = "Error";
 const JSON: &str = "application/json";
 
@@ -42,9 +44,15 @@ pub(super) fn describe(path: &str, changes: bool, operation: &mut Operation) {
         ("401", is_behind_a_key, "No key or token, or one that does not open this"),
         ("403", is_behind_a_key, "The key or token does not allow it"),
         ("404", path.contains('{'), "There is no such thing, or it is not the caller's"),
+        ("408", takes_body, "The body came too slowly"),
         ("413", takes_body, "The body is too large"),
         ("415", takes_json, "The body is not JSON"),
         ("422", takes_input, "The input is not valid"),
+        (
+            "429",
+            !is_probe(path),
+            "Too often, or over too many connections; `Retry-After` says when to come back",
+        ),
         ("503", is_behind_a_key, "Storage or worker cannot be had now; try again"),
     ];
     let responses = &mut operation.responses.responses;

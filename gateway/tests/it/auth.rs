@@ -33,6 +33,38 @@ async fn open_routes_need_no_key_and_all_others_do() {
     }
 }
 
+/// What it holds for who has no key is bounded: it waits for no more of a body than a ticket may have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_key_every_route_answers_before_a_long_body_has_come() {
+    let server = start_keyed().await;
+    let (_, document) = server.get("/openapi.json").await;
+    let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, operations)| {
+        let methods = operations.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase(), path.replace(['{', '}'], "")))
+    });
+    let calls: Vec<_> = described.chain([("POST".to_owned(), "/ticket".to_owned())]).collect();
+    assert!(calls.len() > 100, "{}", calls.len());
+    for (method, path) in calls {
+        for begun in [
+            "content-length: 1000000\r\n\r\n{".to_owned(),
+            format!("transfer-encoding: chunked\r\n\r\n2000\r\n{}\r\n", " ".repeat(0x2000)),
+        ] {
+            let mut stream = TcpStream::connect(&server.address).await.unwrap();
+            let own = &server.address;
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nhost: {own}\r\norigin: http://{own}\r\n\
+                 content-type: application/json\r\nconnection: close\r\n"
+            );
+            stream.write_all(format!("{head}{begun}").as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            let answered = stream.read_exact(&mut answer);
+            let answered = tokio::time::timeout(std::time::Duration::from_secs(10), answered).await;
+            assert!(answered.is_ok_and(|read| read.is_ok()), "{method} {path} waits for more");
+            assert_eq!(&answer[..9], b"HTTP/1.1 ", "{method} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn any_configured_key_in_the_header_opens_and_nothing_else_does() {
     let server = start_with(|config| config.keys = Keys::new(&["one".into(), "two".into()])).await;

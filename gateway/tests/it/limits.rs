@@ -183,6 +183,24 @@ async fn an_address_has_so_many_connections_and_is_told_so_on_one_more() {
 }
 
 #[tokio::test]
+async fn who_holds_connections_without_a_key_locks_nobody_out_at_the_same_address() {
+    let server = start_with(|config| {
+        config.keys = Keys::new(&[KEY.into()]);
+        config.limits.connections_of_a_peer = 2;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(TcpStream::connect(&server.address).await.unwrap());
+    }
+    for _ in 0..2 {
+        let client = Client::of(server.address.clone());
+        let request = client.request(Method::GET, "/api/tools/").header("x-session-api-key", KEY);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_trickles_in_is_given_up() {
     let patience = Duration::from_millis(300);
     let server =

@@ -67,7 +67,8 @@ impl Actor {
         self.start_side(llm, request, move |result| Done::Question { reply, result });
     }
 
-    /// A model call beside the run. Fails soon rather than wait for a provider in trouble.
+    /// A model call beside the run. Fails soon rather than wait for a provider in trouble: all attempts together have as long as
+    /// the user gives one.
     fn start_side(
         &mut self,
         mut llm: LlmConfig,
@@ -79,7 +80,8 @@ impl Actor {
         llm.retry_min_wait = llm.retry_min_wait.min(1.0);
         llm.retry_max_wait = llm.retry_max_wait.min(2.0);
         let (id, shared, done) = (self.seat.id, Arc::clone(&self.shared), self.done.clone());
-        let (cancel, patience) = (self.cancel_sides.clone(), self.shared.config.aside_patience);
+        let patience = patience(&llm, self.shared.config.aside_patience);
+        let cancel = self.cancel_sides.clone();
         self.sides += 1;
         let ask = async move {
             let answer = shared.ask_model(&llm, id, &request, None);
@@ -160,6 +162,11 @@ impl Actor {
     }
 }
 
+fn patience(llm: &LlmConfig, most: Duration) -> Duration {
+    let own = llm.timeout.filter(|seconds| *seconds > 0.0);
+    own.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map_or(most, |own| own.min(most))
+}
+
 fn too_slow(patience: Duration) -> ModelFailure {
     ModelFailure {
         kind: FailureKind::Other,
@@ -175,5 +182,27 @@ fn usage(usage_id: String, completion: &Completion) -> Usage {
         cost: completion.cost,
         latency: completion.latency,
         at: unix_seconds(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn a_question_may_take_as_long_as_the_users_model_may_unless_the_client_would_not_wait() {
+        let config = Config::new(types::SandboxId::shared(), types::Epoch(1), "/o".into(), "/p".into());
+        for (timeout, seconds) in [
+            (Some(0.5), 0.5),
+            (Some(300.0), 300.0),
+            (Some(3_600.0), 550.0),
+            (Some(0.0), 550.0),
+            (Some(f64::INFINITY), 550.0),
+            (None, 550.0),
+        ] {
+            let llm = LlmConfig { timeout, ..LlmConfig::default() };
+            assert_eq!(patience(&llm, config.aside_patience).as_secs_f64(), seconds, "{timeout:?}");
+        }
     }
 }

@@ -4,15 +4,15 @@
 //! are by far the largest part of it, and most often those of other agents as well: they are a text of their own.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock, Weak};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use types::agent::document::{clear_secret_fields, mask};
+
+use super::interned::Interned;
 
 /// An agent object without its secrets. Rendered at first use, for most conversations are only counted.
 pub(super) struct AgentText {
@@ -23,20 +23,19 @@ pub(super) struct AgentText {
     shared: SharedTexts,
 }
 
-/// Texts that were made lately, each for as long as a conversation has it. Cheap to clone.
+/// Texts that conversations have, each once. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct SharedTexts(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    rendered: Lately<Rendered>,
-    skills: Lately<str>,
+    rendered: Interned<Rendered>,
+    skills: Interned<List>,
 }
 
-/// What is looked at for one that is the same.
-struct Lately<T: ?Sized>(Mutex<VecDeque<Weak<T>>>);
-
-const LATELY: usize = 16;
+/// The text of a list of skills, which may be long.
+#[derive(PartialEq, Eq, Hash)]
+struct List(Box<str>);
 
 /// An agent object as text, with the list of its skills apart.
 struct Parted {
@@ -45,14 +44,15 @@ struct Parted {
     skills: Option<Skills>,
 }
 
+#[derive(PartialEq, Eq, Hash)]
 struct Skills {
     /// Where the empty list is.
     at: usize,
-    list: Arc<str>,
+    list: Arc<List>,
 }
 
 /// Nulls present, secret fields null.
-#[derive(PartialEq)]
+#[derive(PartialEq, Eq, Hash)]
 struct Rendered(Parted);
 
 #[derive(Deserialize)]
@@ -67,34 +67,13 @@ struct Context<'a> {
     skills: Option<&'a RawValue>,
 }
 
-impl<T: ?Sized> Default for Lately<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: ?Sized + PartialEq> Lately<T> {
-    /// The same, if there was one lately.
-    fn share(&self, made: impl Deref<Target = T> + Into<Arc<T>>) -> Arc<T> {
-        let mut lately = self.0.lock();
-        lately.retain(|text| text.strong_count() > 0);
-        if let Some(same) = lately.iter().filter_map(Weak::upgrade).find(|text| **text == *made) {
-            return same;
-        }
-        lately.truncate(LATELY - 1);
-        let made: Arc<T> = made.into();
-        lately.push_front(Arc::downgrade(&made));
-        made
-    }
-}
-
 impl Parted {
     fn of(whole: Box<RawValue>, shared: &SharedTexts) -> Self {
         let Some((at, list)) = skills_in(whole.get()) else { return Self { without: whole, skills: None } };
         let (before, rest) = whole.get().split_at(at);
         let (_, after) = rest.split_at(list.len());
         let without = RawValue::from_string(format!("{before}[]{after}"));
-        let list = shared.0.skills.share(Box::<str>::from(list));
+        let list = shared.0.skills.share(List(list.into()));
         match without {
             Ok(without) => Self { without, skills: Some(Skills { at, list }) },
             Err(_) => Self { without: whole, skills: None },
@@ -103,6 +82,7 @@ impl Parted {
 
     fn whole(&self) -> Box<RawValue> {
         let Some(Skills { at, list }) = &self.skills else { return self.without.clone() };
+        let List(list) = &**list;
         let (before, rest) = self.without.get().split_at(*at);
         let (_, after) = rest.split_at("[]".len());
         RawValue::from_string(format!("{before}{list}{after}")).unwrap_or_default()
@@ -111,8 +91,15 @@ impl Parted {
 
 impl PartialEq for Parted {
     fn eq(&self, other: &Self) -> bool {
-        let skills = |parted: &Self| parted.skills.as_ref().map(|skills| (skills.at, skills.list.clone()));
-        self.without.get() == other.without.get() && skills(self) == skills(other)
+        self.without.get() == other.without.get() && self.skills == other.skills
+    }
+}
+
+impl Eq for Parted {}
+
+impl Hash for Parted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.without.get(), &self.skills).hash(state);
     }
 }
 
@@ -129,7 +116,7 @@ impl AgentText {
 
     /// The form of `ConversationInfo`.
     pub(super) fn info(&self, include_skills: bool) -> Cow<'_, RawValue> {
-        let make = || self.shared.0.rendered.share(Box::new(Rendered(self.render())));
+        let make = || self.shared.0.rendered.share(Rendered(self.render()));
         let Rendered(rendered) = &**self.rendered.get_or_init(make);
         match include_skills && rendered.skills.is_some() {
             true => Cow::Owned(rendered.whole()),
@@ -203,30 +190,25 @@ mod tests {
         assert_eq!(at(&one), at(&same));
         assert_ne!(at(&one), at(&other));
         assert_eq!(other.info(false).get(), r#"{"llm":{"model":"b","api_key":null}}"#);
-        let many: Vec<_> = (0..2 * LATELY).map(|n| agent(&n.to_string(), "sealed")).collect();
-        for agent in &many {
-            agent.info(false);
-        }
-        assert_eq!(shared.0.rendered.0.lock().len(), LATELY);
-        drop((one, same, other, many));
-        agent("a", "sealed").info(false);
-        assert_eq!(shared.0.rendered.0.lock().len(), 1, "nothing is kept that nobody has");
     }
 
     #[test]
     fn conversations_whose_agents_have_the_same_skills_keep_them_once() {
+        const LISTS: usize = 100;
         let shared = SharedTexts::default();
-        let skills = json!([{"name": "a", "content": "c".repeat(100_000)}]);
-        let agent = |model: &str, key: &str| {
-            let whole = json!({"llm": {"model": model, "api_key": key},
+        let agent = |model: &str, list: usize| {
+            let skills = json!([{"name": list, "content": "c".repeat(2_000)}]);
+            let whole = json!({"llm": {"model": model, "api_key": format!("sealed {model}")},
                 "agent_context": {"skills": skills, "user": 1}, "kind": "Agent"});
             (AgentText::new(raw(&whole), shared.clone()), whole)
         };
-        let kept = |parted: &Parted| parted.skills.as_ref().map(|skills| skills.list.as_ptr());
-        let all: Vec<_> = ["x", "y", "z"].map(|model| agent(model, &format!("sealed {model}"))).into();
-        let first = kept(&all[0].0.stored);
-        assert!(first.is_some());
-        for (text, whole) in &all {
+        let kept = |parted: &Parted| parted.skills.as_ref().map(|skills| Arc::as_ptr(&skills.list));
+        let of_each = |model: &str| (0..LISTS).map(|list| agent(model, list)).collect::<Vec<_>>();
+        // As many tenants have lists of their own, whose conversations come in turn.
+        let all: Vec<_> = ["x", "y", "z"].iter().flat_map(|model| of_each(model)).collect();
+        for (index, (text, whole)) in all.iter().enumerate() {
+            let first = kept(&all[index % LISTS].0.stored);
+            assert!(first.is_some());
             let shown: Value = serde_json::from_str(text.info(true).get()).unwrap();
             assert_eq!(shown["agent_context"], whole["agent_context"]);
             assert_eq!(text.masked()["agent_context"], whole["agent_context"]);

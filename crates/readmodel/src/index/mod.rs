@@ -48,6 +48,7 @@ mod cursor;
 mod directory;
 mod follow;
 mod info;
+mod interned;
 mod load;
 mod news;
 mod pulse;

@@ -46,7 +46,7 @@ use types::extensions::Skill;
 
 use super::git::{Repository, parts};
 use checkout::Checkouts;
-use public::Public;
+use public::{Public, Reading};
 use source::Source;
 use stage::Stages;
 
@@ -163,8 +163,8 @@ impl Service {
                 ExtensionAnswer::SubAgents(found)
             }
             ExtensionCall::Catalogue {} => {
-                let folder = self.public.folder().await;
-                let catalogue = folder.and_then(|folder| Catalogue::load_public(&folder).ok());
+                let reading = self.public.folder().await;
+                let catalogue = reading.as_ref().and_then(|folder| Catalogue::load_public(folder).ok());
                 ExtensionAnswer::Catalogue(catalogue.map(|catalogue| catalogue.offered()).unwrap_or_default())
             }
             ExtensionCall::Sync {} => ExtensionAnswer::Synced(self.public.sync().await),
@@ -192,9 +192,18 @@ impl Service {
     }
 
     async fn fetch(&self, call: FetchCall) -> Result<ExtensionAnswer, Fault> {
+        let _reading = self.steady(&call.source).await;
         answered(self.stages.fetch(call, INSTALL).await, |fetched| {
             ExtensionAnswer::Fetched(Box::new(fetched))
         })
+    }
+
+    /// For who reads in a folder that a client names: what the public catalogue offers is in one.
+    async fn steady(&self, source: &str) -> Option<Reading> {
+        match Source::parse(source) {
+            Ok(Source::Folder(_)) => self.public.kept().await,
+            _ => None,
+        }
     }
 
     async fn check(&self, call: CheckCall) -> Result<ExtensionAnswer, Fault> {
@@ -202,6 +211,7 @@ impl Service {
     }
 
     async fn checked(&self, call: CheckCall) -> Result<Checked, Stop> {
+        let _reading = self.steady(&call.source).await;
         let patience = Duration::from_secs(call.timeout_seconds);
         let unfit =
             |says: &str| NotFetched { why: WhyNotFetched::Invalid, says: format!("Invalid plugin: {says}") };

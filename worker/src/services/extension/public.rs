@@ -47,13 +47,12 @@ struct Tried {
 
 impl Public {
     pub(super) fn new(source: PublicSource, cache: PathBuf, checkouts: Checkouts) -> Self {
-        Self {
-            source,
-            folder: cache.join("public-skills"),
-            checkouts,
-            tried: Mutex::default(),
-            in_place: Arc::default(),
+        let folder = cache.join("public-skills");
+        if !folder.exists() {
+            // Of a worker that was killed between the two steps.
+            let _ = std::fs::rename(last(&folder), &folder);
         }
+        Self { source, folder, checkouts, tried: Mutex::default(), in_place: Arc::default() }
     }
 
     /// Where it is already; nothing is fetched.
@@ -113,10 +112,23 @@ impl Public {
         }
         let _ = trees::remove(&next);
         copying::copy(fetched, &next, &copying::Bounds::OF_A_CATALOGUE).map_err(std::io::Error::other)?;
-        let _nobody_reads = self.in_place.write().await;
-        let _ = trees::remove(&self.folder);
-        std::fs::rename(&next, &self.folder)
+        let last = last(&self.folder);
+        let _ = trees::remove(&last);
+        let nobody_reads = self.in_place.write().await;
+        let had_one = std::fs::rename(&self.folder, &last).is_ok();
+        let placed = std::fs::rename(&next, &self.folder);
+        if placed.is_err() && had_one {
+            std::fs::rename(&last, &self.folder)?;
+        }
+        drop(nobody_reads);
+        let _ = trees::remove(&last);
+        placed
     }
+}
+
+/// Where the one before is, while another is put in its place.
+fn last(folder: &Path) -> PathBuf {
+    folder.with_extension("last")
 }
 
 impl Deref for Reading {
