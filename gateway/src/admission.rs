@@ -73,6 +73,8 @@ struct Present {
 
 struct Stranger {
     number: u64,
+    address: IpAddr,
+    /// What the address counts as.
     peer: IpAddr,
     /// Whether the peer had its fill of connections already.
     is_surplus: bool,
@@ -114,14 +116,15 @@ impl Room {
     }
 
     /// Seats a connection as that of a stranger.
-    pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
+    pub fn seat<S>(&self, ticket: Ticket, stream: S, address: IpAddr) -> Seated<S> {
         let cut_off = CancellationToken::new();
-        let peer = peer_of(peer);
+        let peer = peer_of(address);
         let (number, connections) = self.strangers.enter(peer, cut_off.clone());
         let is_surplus = connections > self.connections_of_a_peer;
         let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
-        let stranger = Stranger { number, peer, is_surplus, seats, among, allowance, is_known: false.into() };
+        let stranger =
+            Stranger { number, address, peer, is_surplus, seats, among, allowance, is_known: false.into() };
         let admission = Admission(Arc::new(stranger));
         Seated::new(stream, admission, cut_off, self.write_timeout, ticket)
     }
@@ -154,7 +157,7 @@ impl Admission {
 
     /// Whether the connection comes from this machine.
     pub fn is_of_loopback(&self) -> bool {
-        self.0.peer.to_canonical().is_loopback()
+        self.0.address.to_canonical().is_loopback()
     }
 
     /// Nobody cuts off who is known.
@@ -299,6 +302,17 @@ mod tests {
         strangers.hang_up(1, peer(1));
         let present = strangers.present.lock();
         assert!(present.all.is_empty() && present.by_peer.is_empty() && present.connections.is_empty());
+    }
+
+    #[test]
+    fn who_comes_from_this_machine_is_told_from_its_neighbours_in_the_network() {
+        let room = Room::new(&Limits::default());
+        let is_of_loopback = |address: &str| {
+            let ticket = room.seats.clone().try_acquire_owned().unwrap();
+            room.seat(ticket, (), address.parse().unwrap()).admission().is_of_loopback()
+        };
+        assert!(["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"].into_iter().all(is_of_loopback));
+        assert!(!["10.0.0.1", "::", "::2", "2001:db8::1"].into_iter().any(is_of_loopback));
     }
 
     #[test]
