@@ -77,6 +77,8 @@ struct Present {
 
 struct Stranger {
     number: u64,
+    address: IpAddr,
+    /// What the address counts as.
     peer: IpAddr,
     cut_off: CancellationToken,
     /// Whether known connections of the peer were its fill already.
@@ -119,14 +121,15 @@ impl Room {
     }
 
     /// Seats a connection as that of a stranger.
-    pub fn seat<S>(&self, ticket: Ticket, stream: S, peer: IpAddr) -> Seated<S> {
+    pub fn seat<S>(&self, ticket: Ticket, stream: S, address: IpAddr) -> Seated<S> {
         let cut_off = CancellationToken::new();
-        let peer = peer_of(peer);
+        let peer = peer_of(address);
         let (number, is_surplus) = self.strangers.enter(peer, cut_off.clone());
         let (seats, among) = (self.seats.clone(), self.strangers.clone());
         let allowance = AtomicUsize::new(usize::MAX);
         let admission = Admission(Arc::new(Stranger {
             number,
+            address,
             peer,
             cut_off: cut_off.clone(),
             is_surplus,
@@ -166,7 +169,7 @@ impl Admission {
 
     /// Whether the connection comes from this machine.
     pub fn is_of_loopback(&self) -> bool {
-        self.0.peer.to_canonical().is_loopback()
+        self.0.address.to_canonical().is_loopback()
     }
 
     /// Nobody cuts off who is known.
@@ -361,6 +364,17 @@ mod tests {
             strangers.hang_up(*number, peer(1), cut_off);
         }
         assert!(is_empty(&strangers));
+    }
+
+    #[test]
+    fn who_comes_from_this_machine_is_told_from_its_neighbours_in_the_network() {
+        let room = Room::new(&Limits::default());
+        let is_of_loopback = |address: &str| {
+            let ticket = room.seats.clone().try_acquire_owned().unwrap();
+            room.seat(ticket, (), address.parse().unwrap()).admission().is_of_loopback()
+        };
+        assert!(["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"].into_iter().all(is_of_loopback));
+        assert!(!["10.0.0.1", "::", "::2", "2001:db8::1"].into_iter().any(is_of_loopback));
     }
 
     #[test]

@@ -28,6 +28,7 @@ await scripts([
     call("file_editor", { command: "create", path: file, file_text: "one\ntwo\nthree\n" }),
     call("file_editor", { command: "str_replace", path: file, old_str: "two", new_str: "zwei" }),
     call("finish", { message: `All of it is done. ${MARKUP}` }),
+    call("finish", { message: "And more." }),
   ] },
   { marker: "[[more]]", turns: [call("finish", { message: "And more." })] },
   { marker: "[[ask]]", turns: [call("terminal", { command: "true" }), call("finish", { message: "Asked." })] },
@@ -80,7 +81,7 @@ await step("what an agent has written is text", async () => {
 
 await step("what comes later comes by itself and once", async () => {
   const before = await events.count();
-  await api("POST", `/api/conversations/${made.id}/events`, { role: "user", content: [{ type: "text", text: "[[more]] please" }], run: true });
+  await api("POST", `/api/conversations/${made.id}/events`, { role: "user", content: [{ type: "text", text: "More, please" }], run: true });
   await shown("And more.");
   assert.equal(await events.count(), before + 3);
 });
@@ -123,6 +124,20 @@ await step("the list tells of what comes and keeps its place", async () => {
   await page.locator(`#c-${later.id} .chip.finished`).waitFor();
   await api("DELETE", `/api/conversations/${later.id}`);
   await page.locator(`#c-${later.id}`).waitFor({ state: "detached" });
+});
+
+await step("a conversation that is left before it is shown is not followed", async () => {
+  const [left, kept] = [await create("[[more]] left"), await create("[[more]] kept")];
+  await Promise.all([left, kept].map(({ id }) => page.locator(`#c-${id} .chip.finished`).waitFor()));
+  const followed = new Set();
+  page.on("websocket", (socket) => followed.add(socket));
+  const [follows] = await Promise.all([
+    page.waitForEvent("websocket", (socket) => socket.url().includes(kept.id)),
+    page.waitForResponse((answer) => answer.url().includes(`${left.id}/events/search`)).then((answer) => answer.finished()),
+    page.evaluate((ids) => ids.forEach((id) => document.getElementById(`c-${id}`).click()), [left.id, kept.id]),
+  ]);
+  await page.locator("#events > li").first().waitFor();
+  assert.deepEqual([...followed].map((socket) => socket.url()), [follows.url()]);
 });
 
 await step("the choice of a status has its own keys", async () => {

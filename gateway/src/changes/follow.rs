@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use readmodel::history::{READ_RECORDS, Shown, shown};
 use readmodel::index::{ConversationState, News, Sort};
+use tokio::task::{spawn_blocking, yield_now};
 use types::conversation::Status;
 use types::{ConversationId, Seq, TenantId};
 
@@ -21,6 +22,8 @@ use crate::reading::Reading;
 const MOST_LISTED: usize = 10_000;
 /// Of them in one message.
 const PAGE: usize = 100;
+/// Conversations that are taken out of the index at once, and of which is found out at once what the client has.
+const WALKED: usize = 1_000;
 /// Of them that the first cursor names.
 const NEWEST: usize = 32;
 
@@ -72,8 +75,7 @@ impl Telling<'_> {
         let Some(cursor) = self.with.streams.cursors().read(&self.with.tenant, text) else {
             return self.list(Reset::Unknown).await;
         };
-        let present = self.present(Sort::CreatedDesc);
-        let Some((known, to_look_at)) = resumed(&cursor, &present) else {
+        let Some((known, to_look_at)) = self.resumed(cursor.clone()).await? else {
             return self.list(Reset::Outdated).await;
         };
         if self.is_cut(&cursor).await? {
@@ -84,6 +86,14 @@ impl Telling<'_> {
         let cursor = self.cursor();
         self.push(self.with.form.resumed(&cursor)).await;
         Ok(())
+    }
+
+    /// With a hundred thousand conversations this takes its time, and after a restart all clients come at once.
+    async fn resumed(&self, cursor: Cursor) -> ports::Result<Option<(Known, Vec<ConversationId>)>> {
+        let _turn = self.with.streams.turn().await;
+        let present = self.present(Sort::CreatedDesc).await;
+        let resumed = spawn_blocking(move || resumed(&cursor, &present)).await;
+        resumed.map_err(|error| ports::Error::Internal(error.to_string()))
     }
 
     /// Whether a log ends before what the client has of it. This gateway may only be behind.
@@ -102,7 +112,10 @@ impl Telling<'_> {
 
     async fn list(&mut self, reason: Reset) -> ports::Result<()> {
         let form = self.with.form;
-        let present = self.present(Sort::UpdatedDesc);
+        let present = {
+            let _turn = self.with.streams.turn().await;
+            self.present(Sort::UpdatedDesc).await
+        };
         self.push(form.reset(reason, present.len())).await;
         let (listed, others) = present.split_at(present.len().min(MOST_LISTED));
         for page in listed.chunks(PAGE) {
@@ -113,9 +126,13 @@ impl Telling<'_> {
                 briefs.push(brief.text);
             }
             self.push(form.listed(&briefs)).await;
+            yield_now().await;
         }
-        for entry in others {
-            self.known.put_at_rest(entry.id, Life::of(&entry.record()), Place::of(entry));
+        for some in others.chunks(WALKED) {
+            for entry in some {
+                self.known.put_at_rest(entry.id, Life::of(&entry.record()), Place::of(entry));
+            }
+            yield_now().await;
         }
         self.name_those_that_are_likely_to_change(&present);
         let cursor = self.cursor();
@@ -137,6 +154,10 @@ impl Telling<'_> {
         let Some(entry) = self.get(id) else { return self.look_whether_gone(id).await };
         let life = Life::of(&entry.record());
         if self.known.get(id).is_some_and(|held| held.life != life) {
+            // It may be a former life that is not forgotten here yet; there is news when it is.
+            if !self.is_stored(id, life).await? {
+                return Ok(());
+            }
             self.say_deleted(id).await;
         }
         let place = match self.known.get(id) {
@@ -153,11 +174,15 @@ impl Telling<'_> {
     /// One that is not here may be about to come or to go; the store knows.
     async fn look_whether_gone(&mut self, id: ConversationId) -> ports::Result<()> {
         let Some(held) = self.known.get(id) else { return Ok(()) };
-        let stored = self.with.reading.index.read(id).await?;
-        if stored.is_none_or(|record| record.tenant != self.with.tenant || Life::of(&record) != held.life) {
+        if !self.is_stored(id, held.life).await? {
             self.say_deleted(id).await;
         }
         Ok(())
+    }
+
+    async fn is_stored(&self, id: ConversationId, life: Life) -> ports::Result<bool> {
+        let stored = self.with.reading.index.read(id).await?;
+        Ok(stored.is_some_and(|record| record.tenant == self.with.tenant && Life::of(&record) == life))
     }
 
     async fn say_deleted(&mut self, id: ConversationId) {
@@ -180,13 +205,15 @@ impl Telling<'_> {
     }
 
     async fn say_changed(&mut self, entry: &ConversationState, life: Life, had: Place) -> ports::Result<()> {
-        let (seq, revision) = entry.version();
-        // It may be behind what another gateway has told.
-        if seq <= had.brief && revision <= had.revision {
+        if !had.is_passed_by(entry.version()) {
             return Ok(());
         }
         let brief = entry.brief().map_err(unwritten)?;
-        let (seq, revision) = (brief.version.0.max(had.brief), brief.version.1.max(had.revision));
+        // It goes on meanwhile, and may have gone back.
+        if !had.is_passed_by(brief.version) {
+            return Ok(());
+        }
+        let (seq, revision) = brief.version;
         let events = if self.with.wishes.events { had.events } else { had.events.max(seq) };
         self.known.put(
             entry.id,
@@ -230,8 +257,18 @@ impl Telling<'_> {
         self.with.reading.index.get(&self.with.tenant, id)
     }
 
-    fn present(&self, sort: Sort) -> Vec<Arc<ConversationState>> {
-        self.with.reading.index.page(&self.with.tenant, sort, None, None, usize::MAX).0
+    /// All of the tenant. One that changes its place meanwhile may not be among them; there is news of it.
+    async fn present(&self, sort: Sort) -> Vec<Arc<ConversationState>> {
+        let (mut present, mut from) = (Vec::new(), None);
+        loop {
+            let (some, next) = self.with.reading.index.page(&self.with.tenant, sort, from, None, WALKED);
+            present.extend(some);
+            if next.is_none() {
+                return present;
+            }
+            from = next;
+            yield_now().await;
+        }
     }
 
     fn cursor(&self) -> String {

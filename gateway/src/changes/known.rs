@@ -67,6 +67,14 @@ impl Place {
     pub fn of(entry: &ConversationState) -> Self {
         Self::whole(entry.version())
     }
+
+    /// Whether a conversation with this version is one that the client has not been told of. Its record and its log come here
+    /// by different ways, and the client may come from a gateway that had more of either. While one of them is behind,
+    /// the other tells an old state; what is missing is about to come, and there is news of it then.
+    pub fn is_passed_by(self, (seq, revision): (Seq, u64)) -> bool {
+        let is_behind = seq < self.brief || revision < self.revision;
+        !is_behind && (seq, revision) != (self.brief, self.revision)
+    }
 }
 
 impl Known {
@@ -172,6 +180,15 @@ mod tests {
         assert_eq!((named.as_slice(), cursor.rest), (&ids[5..], sum(&ids[..5], 2)));
         assert!(known.forget(ids[0]) && known.forget(ids[9]) && !known.forget(ids[0]));
         assert_eq!((known.cursor().lately.len(), known.cursor().rest), (LATELY - 1, sum(&ids[1..5], 2)));
+    }
+
+    #[test]
+    fn a_gateway_that_is_behind_with_the_log_or_the_record_tells_no_old_state() {
+        let told = Place { revision: 5, brief: Seq(50), events: Seq(50) };
+        let is_told = |seq, revision| told.is_passed_by((Seq(seq), revision));
+        assert!(!is_told(48, 6) && !is_told(51, 4) && !is_told(48, 5) && !is_told(50, 4));
+        assert!(!is_told(50, 5));
+        assert!(is_told(50, 6) && is_told(51, 5) && is_told(51, 6));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! *Nothing is queued but what is to be looked at.* A [`Follower`] is told which conversations have changed, looks at one after
 //! another and sends what its client does not have: the conversation in brief, and the events after the last one that was sent,
 //! from the log. A client that is slow finds several changes of a conversation as one, and all of its events. A stream
-//! at rest costs nothing but its memory; all of them hang on the one subscription that the index has.
+//! at rest costs nothing but its memory, some 85 to 170 bytes for each conversation; all of them hang on the one subscription that
+//! the index has.
 //!
 //! *The cursor* says what a client has, so that any gateway can go on: there is no order of all records of all logs, on files
 //! none at all, so it says it of each conversation. Of those that have changed last, and of those that run, it has the

@@ -5,10 +5,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use types::TenantId;
 
 use super::cursor::Cursors;
 use crate::config::Config;
+
+/// Streams of all tenants that go through all conversations at the same time.
+const BEGINNING: usize = 2;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +23,7 @@ struct Inner {
     /// Streams that a tenant may have.
     most: usize,
     open: Mutex<HashMap<TenantId, usize>>,
+    beginning: Semaphore,
 }
 
 /// A stream's place among those of its tenant, until it is dropped.
@@ -31,7 +36,12 @@ impl Streams {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let cursors = Cursors::new(&config.secret_key, &config.site.previous_secret_keys);
-        Self(Arc::new(Inner { cursors, most: config.limits.streams_per_tenant, open: Mutex::default() }))
+        Self(Arc::new(Inner {
+            cursors,
+            most: config.limits.streams_per_tenant,
+            open: Mutex::default(),
+            beginning: Semaphore::new(BEGINNING),
+        }))
     }
 
     /// `None` when there are too many.
@@ -44,6 +54,11 @@ impl Streams {
         }
         *count += 1;
         Some(Seat { streams: self.clone(), tenant: tenant.clone() })
+    }
+
+    /// To go through all conversations; `None` never comes.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.beginning.acquire().await.ok()
     }
 
     pub(super) fn cursors(&self) -> &Cursors {

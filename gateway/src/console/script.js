@@ -94,8 +94,10 @@ function showOverview() {
   const all = [...conversations.values()];
   const count = (status) => all.filter((info) => info.execution_status === status).length;
   const sum = (of) => all.reduce((sum, info) => sum + of(info), 0);
-  const tiles = [["conversations", number(Math.max(total, all.length))], ["running", number(count("running"))], ["wait for consent", number(count("waiting_for_confirmation"))],
+  const sums = [["running", number(count("running"))], ["wait for consent", number(count("waiting_for_confirmation"))],
     ["in error", number(count("error"))], ["tokens", number(sum(tokens))], ["cost", dollars(sum((info) => info.cost))]];
+  const of = total > all.length ? " (of those listed)" : "";
+  const tiles = [["conversations", number(Math.max(total, all.length))], ...sums.map(([name, value]) => [name + of, value])];
   byId("overview").replaceChildren(...tiles.map(([name, value]) => make("div", {}, make("strong", { textContent: value }), name)));
 }
 
@@ -103,25 +105,31 @@ function showOverview() {
 
 const tokens = (info) => info.prompt_tokens + info.completion_tokens;
 let stream = null, cursor = "", waiting = 0;
+/// The list that is being told; where there was one before, that is shown until this one is complete.
+let coming = conversations;
 
 function follow() {
   clearTimeout(waiting);
   stream?.close();
   const own = socket("sockets/conversations" + (cursor ? "?cursor=" + cursor : ""), (news) => own === stream && heard(news), (code) => {
-    if (own === stream && code !== 4001) waiting = setTimeout(follow, soon());
+    if (own !== stream) return;
+    byId("stale").hidden = false;
+    if (code !== 4001) waiting = setTimeout(follow, soon());
   });
   stream = own;
 }
 
 function heard(news) {
   switch (news.type) {
-    case "reset": conversations = new Map(); total = news.total; break;
-    case "listed": news.conversations.forEach((info) => conversations.set(info.id, info)); break;
+    case "reset": coming = conversations.size ? new Map() : conversations; total = news.total; break;
+    case "listed": news.conversations.forEach((info) => coming.set(info.id, info)); break;
+    case "ready": conversations = coming; // fall through
+    case "resumed": byId("stale").hidden = true; break;
     case "created": total++; // fall through
     case "changed": conversations.set(news.conversation.id, news.conversation); break;
     case "deleted": total--; conversations.delete(news.conversation_id); break;
   }
-  if (news.cursor) cursor = news.cursor;
+  cursor = news.cursor ?? cursor;
   if (news.conversation && news.conversation.id === open?.id) open.changed(news.conversation);
   if (news.type === "deleted" && news.conversation_id === open?.id) open.parts.why.textContent = "This conversation was deleted.";
   show();
@@ -260,8 +268,9 @@ class Conversation {
     this.plot();
   }
 
-  // From now on: what was stored meanwhile is sent again, and known by its id.
+  // From now on: what was stored meanwhile is sent again, and known by its id. Another may have been chosen meanwhile.
   follow() {
+    if (this.over) return;
     const from = this.last ? `resend_mode=since&after_timestamp=${encodeURIComponent(this.last)}` : "resend_mode=all";
     this.socket = socket(`sockets/events/${this.id}?${from}`, (event) => {
       const shown = this.take(event);
@@ -270,7 +279,7 @@ class Conversation {
       this.plot();
     }, (code) => {
       // That conversation is gone, or the key is.
-      if (![4001, 4004].includes(code) && !this.over) setTimeout(() => this.over || this.follow(), soon());
+      if (![4001, 4004].includes(code)) setTimeout(() => this.follow(), soon());
     });
   }
 
