@@ -2,7 +2,7 @@
 //! until it is removed. They lie where no agent writes. So whatever becomes of the folder, of the worker or of the gateway
 //! that wished for it, it is known what there is to remove.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl Places {
     /// `AlreadyExists`; those of the file system.
     pub(super) fn note(&self, place: Place, note: &Note) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        write(&self.at(place), note)
+        // It is to be known also after a loss of power.
+        write(&self.at(place), note)?.sync_all()
     }
 
     /// Notes it anew, as of now.
@@ -53,7 +54,7 @@ impl Places {
     pub(super) fn note_again(&self, place: Place, note: &Note) -> io::Result<()> {
         // Of no place, should it be left.
         let beside = self.folder.join(format!("{place}.{}", Uuid::new_v4().simple()));
-        let noted = write(&beside, note).and_then(|()| fs::rename(&beside, self.at(place)));
+        let noted = write(&beside, note).and_then(|_| fs::rename(&beside, self.at(place)));
         noted.inspect_err(|_| drop(fs::remove_file(&beside)))
     }
 
@@ -97,9 +98,8 @@ impl Places {
     }
 }
 
-/// It is to be known also after a loss of power.
-fn write(path: &Path, note: &Note) -> io::Result<()> {
+fn write(path: &Path, note: &Note) -> io::Result<File> {
     let mut file = open::fresh(path, 0o600)?;
     file.write_all(&serde_json::to_vec(note)?)?;
-    file.sync_all()
+    Ok(file)
 }
