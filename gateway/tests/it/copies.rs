@@ -228,6 +228,13 @@ async fn no_copy_works_in_a_working_tree_that_went_with_its_source() {
 /// Another gateway has stored it, and has not looked yet whether one is copied there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_is_withdrawn_takes_no_id_from_a_copy() {
+    // Before the copy is begun, and after that.
+    for append in 0..2 {
+        a_record_that_is_withdrawn(append).await;
+    }
+}
+
+async fn a_record_that_is_withdrawn(append: usize) {
     let world = World::of(create_body()).await;
     let (kv, source) = (world.server.ports.kv.clone(), world.source.clone());
     let key = id_of(COPY).hex();
@@ -241,9 +248,9 @@ async fn a_record_that_is_withdrawn_takes_no_id_from_a_copy() {
             kv.delete(CONVERSATIONS, &key, Expect::Anything).await.unwrap();
         });
     };
-    world.before_append(1, stored);
+    world.before_append(append, stored);
     let (status, made) = world.fork().await;
-    assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{made}");
+    assert_eq!((status, count(&world.gateway, COPY).await), (201, 2), "{append}: {made}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -294,6 +301,10 @@ async fn a_copy_that_has_lost_its_front_is_none() {
         .before_append(1, async move { *meanwhile.before_read.lock() = Some((log_of(COPY), Box::pin(cut))) });
     let (status, made) = world.fork().await;
     assert_eq!((status, world.gateway.get("/api/conversations/count").await.1), (503, json!(1)), "{made}");
+    let (status, made) = world.gateway.post("/api/conversations", with_the_id_of_the_copy()).await;
+    assert_eq!((status, count(&world.gateway, COPY).await), (201, 0), "{made}");
+    let left = world.server.ports.log.read(&log_of(COPY), Seq::ZERO, 10).await.unwrap();
+    assert!(left.iter().all(|record| !record.payload.windows(6).any(|text| text == b"forked")), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,6 +46,12 @@ async fn until_removed(server: &Server, places: &[Place]) {
     until(async || places.iter().all(|place| server.worker.removed().contains(place))).await;
 }
 
+/// Those that could not be removed with their conversations.
+async fn noted(server: &Server) -> Option<Vec<Place>> {
+    let noted = server.ports.kv.get(LEFT_TREES, SandboxId::shared().as_str()).await.unwrap();
+    noted.map(|noted| serde_json::from_slice(&noted.value).unwrap())
+}
+
 /// Defect C4 of the peer, whose git runs in the way of everybody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_working_tree_is_made_nobody_else_waits() {
@@ -181,21 +187,53 @@ async fn of_old_trees_that_nobody_knows_of_those_stay_with_something_in_them_tha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_very_many_old_trees_that_nobody_knows_of_none_goes() {
+async fn very_many_old_trees_that_nobody_knows_of_go_bit_by_bit() {
     let server = start().await;
     let places: Vec<Place> = (0..33).map(|_| Place::fresh(ConversationId::random())).collect();
     server.worker.script(|script| script.old_trees = places.clone());
     server.create_from(apart()).await;
-    until(async || server.worker.sweeps() == 1).await;
-    // Those of the sweep that found too many would be gone before these.
-    let [kept, few @ ..] = &places[..] else { panic!("there are some") };
-    server.worker.script(|script| script.old_trees = few.to_vec());
+    until(async || server.worker.removed().len() == 32).await;
+    server.worker.script(|script| script.old_trees.retain(|place| !server.worker.removed().contains(place)));
     until(async || {
         server.create_from(apart()).await;
-        few.iter().all(|place| server.worker.removed().contains(place))
+        places.iter().all(|place| server.worker.removed().contains(place))
     })
     .await;
-    assert!(!server.worker.removed().contains(kept));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_cannot_be_removed_keeps_no_other_one_and_stays_noted() {
+    let server = start().await;
+    let [stuck, deleted, unknown] = [(); 3].map(|()| Place::fresh(ConversationId::random()));
+    let notes = serde_json::to_vec(&[stuck, deleted]).unwrap().into();
+    let sandbox = SandboxId::shared();
+    server.ports.kv.put(LEFT_TREES, sandbox.as_str(), notes, ports::Expect::Absent).await.unwrap();
+    server.worker.script(|script| (script.old_trees, script.stuck) = (vec![unknown], vec![stuck]));
+    server.create_from(apart()).await;
+    until_removed(&server, &[deleted, unknown]).await;
+    until(async || noted(&server).await == Some(vec![stuck])).await;
+    server.worker.script(|script| (script.old_trees, script.stuck) = (Vec::new(), Vec::new()));
+    until(async || {
+        server.create_from(apart()).await;
+        server.worker.removed().contains(&stuck)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_noted_tree_that_the_store_says_is_used_stays_and_its_note_goes() {
+    let server = start().await;
+    let used = place(&folder(&server, &server.create_from(apart()).await).await);
+    let left = Place::fresh(ConversationId::random());
+    let notes = serde_json::to_vec(&[used, left]).unwrap().into();
+    let sandbox = SandboxId::shared();
+    server.ports.kv.put(LEFT_TREES, sandbox.as_str(), notes, ports::Expect::Absent).await.unwrap();
+    until(async || {
+        server.create_from(apart()).await;
+        noted(&server).await == Some(Vec::new())
+    })
+    .await;
+    assert_eq!(server.worker.removed(), [left]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,11 +268,7 @@ async fn a_tree_that_could_not_be_removed_with_its_conversation_goes_when_anothe
     let tree = place(&folder(&server, &id).await);
     server.worker.script(|script| script.removes_no_tree = Some(Code::Unavailable));
     delete(&server, &id).await;
-    let noted = async || {
-        let noted = server.ports.kv.get(LEFT_TREES, SandboxId::shared().as_str()).await.unwrap();
-        noted.map(|noted| serde_json::from_slice::<Vec<Place>>(&noted.value).unwrap())
-    };
-    until(async || noted().await == Some(vec![tree])).await;
+    until(async || noted(&server).await == Some(vec![tree])).await;
     server.worker.script(|script| {
         script.removes_no_tree = None;
         // Whatever is in it: it was deleted.
@@ -242,7 +276,7 @@ async fn a_tree_that_could_not_be_removed_with_its_conversation_goes_when_anothe
     });
     server.create_from(apart()).await;
     until_removed(&server, &[tree]).await;
-    until(async || noted().await == Some(Vec::new())).await;
+    until(async || noted(&server).await == Some(Vec::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

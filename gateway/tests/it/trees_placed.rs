@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use control::placement::Policy;
 use serde_json::{Value, json};
-use types::ConversationId;
 use types::buckets::{CONVERSATIONS, SANDBOXES};
 use types::placement::{Want, Wanted};
+use types::time::unix_ms;
+use types::{ConversationId, LogId, Seq};
 
 use crate::harness::Client;
 use crate::harness::cluster::{World, create_body};
@@ -68,6 +69,21 @@ async fn a_creation_that_was_cut_off_is_made_up_for_with_a_tree_of_its_own() {
     let later = world.record(&id.to_string()).await;
     assert!(has_own_tree(&world, id).await, "{made}");
     assert_ne!((earlier.sandbox, earlier.worktree), (later.sandbox, later.worktree));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_gives_way_to_a_copy_leaves_no_tree() {
+    let (world, _) = idle(Policy::Workspace).await;
+    world.supervisor.begin().await;
+    let other = world.gateway().create_from(create_body(FOLDER)).await;
+    let (id, sandbox) = (ConversationId::random(), world.sandbox_of(&other).await);
+    let mark = json!({"control": {"type": "forked", "at": unix_ms()}}).to_string();
+    let log = LogId::conversation(&sandbox, id);
+    world.ports.log.append(&log, Seq::ZERO, vec![mark.into()]).await.unwrap();
+    let (status, refused) = world.gateway().post("/api/conversations", apart(id)).await;
+    assert_eq!(status, 503, "{refused}");
+    let worker = world.supervisor.worker(&sandbox).unwrap();
+    until(async || worker.removed().iter().any(|place| place.conversation == id)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

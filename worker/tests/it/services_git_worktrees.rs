@@ -210,6 +210,13 @@ async fn a_sweep_leaves_a_working_tree_with_something_in_it_that_is_in_no_branch
         "echo 2 > new.txt",
         "echo 2 > sub/a.txt; git add .",
         "git checkout -q --detach; git commit -q --allow-empty -m lost",
+        "echo .env > .gitignore; git add .; git commit -qm ignoring; echo 2 > .env",
+        "echo data/ > .gitignore; git add .; git commit -qm ignoring; mkdir data; echo 2 > data/base",
+        "git update-index --skip-worktree sub/a.txt; echo 2 > sub/a.txt",
+        "git update-index --assume-unchanged sub/a.txt; echo 2 > sub/a.txt",
+        "git clone -q . module; git add module; git commit -qm module; echo 2 > module/new.txt",
+        "git -c protocol.file.allow=always submodule --quiet add ../../../repo module; git commit -qm module
+            git -C module commit -q --allow-empty -m lost; git rm -qf module; git commit -qm without",
         "rm .git",
         "echo 2 > ../beside",
     ] {
@@ -229,12 +236,9 @@ async fn a_sweep_removes_what_is_committed_and_what_a_crash_has_left() {
     for left in [
         "true",
         "echo 2 > sub/a.txt; git commit -qam second",
-        "git commit -q --allow-empty -m kept; git tag kept; git checkout -q --detach",
-        // Git was killed over it, and nobody came to work in it.
-        "echo half > half.txt; echo 'gitdir: /tmp/manyhands-git-1/worktrees/repo' > .git",
-        // The worker was killed over its removal.
+        // The worker was killed over its making, or over its removal.
         "rm -r sub",
-        "rm .git; echo 1 > part; sed -i 's/\"goes\":false/\"goes\":true/' $notes/$place",
+        "rm .git; echo 1 > part; sed -i 's/\"is_part\":false/\"is_part\":true/' $notes/$place",
         "cd ..; rm -r repo",
         "cd ..; cd ..; rm -r $place",
         "cd ..; cd ..; rm -r $place; ln -s $notes $place",
@@ -246,6 +250,45 @@ async fn a_sweep_removes_what_is_committed_and_what_a_crash_has_left() {
         assert!(world.path(&format!("trees/{place}")).symlink_metadata().is_err(), "{left}");
         assert!(world.path("../worktrees").is_dir() && known(&world) == "1", "{left}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_in_a_repository_that_is_called_as_our_folders_are_stays() {
+    let world = World::start().await;
+    world.sh(&REPOSITORY.replace("repo", "manyhands-git-tools"));
+    let made = add(&world, "manyhands-git-tools", WorktreeBase::Head).await.unwrap().unwrap();
+    world.sh(&format!("cd '{}'; echo 2 > sub/a.txt", made.root));
+    assert_eq!(sweep(&world, made.place().unwrap()).await, Some(Code::Conflict));
+    assert_eq!(world.sh(&format!("cat '{}/sub/a.txt'", made.root)).trim(), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_stays_is_not_told_of_at_once_again() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+    let place = made.place().unwrap();
+    let ages = || {
+        world.sh(&format!("echo 2 > '{}/new.txt'; touch -d '2 hours ago' ../worktrees/{place}", made.root))
+    };
+    ages();
+    assert_eq!(sweep(&world, place).await, Some(Code::Conflict));
+    assert_eq!(old(&world).await, []);
+    ages();
+    assert_eq!(old(&world).await, [place]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_whose_repository_was_spoiled_goes_all_the_same() {
+    let world = World::start().await;
+    world.sh(REPOSITORY);
+    let made = add(&world, "repo", WorktreeBase::Head).await.unwrap().unwrap();
+    let place = made.place().unwrap();
+    world
+        .sh(&format!("echo '<<<<<<< ours' >> repo/.git/config; touch -d '2 hours ago' ../worktrees/{place}"));
+    remove(&world, &made).await;
+    assert_eq!(old(&world).await, []);
+    assert!(!world.path(&format!("trees/{place}")).exists());
 }
 
 /// Whoever works in it could have others' files removed, or written.

@@ -3,7 +3,8 @@
 //! **A copy begins and ends with `forked`.** The store takes the beginning of a log from one writer alone, so of two that copy
 //! to one log one is refused, with nothing mixed. The first `forked` also keeps a copy and a conversation that somebody else
 //! makes under its id apart: the copy is begun and then the record looked for, a record is stored and then the log looked at. So
-//! at least one of the two sees the other, and gives way: the copy ends where it has begun, or the record is withdrawn.
+//! at least one of the two sees the other, and gives way: the record is withdrawn, for which who copies waits for a moment, or the
+//! copy ends where it has begun.
 //! Within a process one of them waits for the other (`in_hand`).
 //!
 //! **Each copying has a mark of its own**, the first `forked` of it. Who copies removes what stands behind his own mark and
@@ -45,6 +46,10 @@ const TOGETHER: usize = 256 * 1024;
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// So many are made of each.
 const TRIES: usize = 8;
+
+/// Between two looks at whether somebody has withdrawn what he has stored under the id of a copy, and how often that is looked.
+pub(super) const WITHDRAWING: Duration = Duration::from_millis(100);
+pub(super) const WITHDRAWALS: usize = 20;
 
 /// Copies have no incarnations, and no fences.
 const NONE: Epoch = Epoch(0);
@@ -92,7 +97,7 @@ impl Conversations {
         to: &LogId,
         which: &Which,
     ) -> Result<Copied> {
-        self.remove_left_copy(id, to).await?;
+        self.remove_left(id, to).await?;
         let mark = Mark::fresh();
         let mut copy = Copy::begun(Arc::clone(&self.0.log), to, &mark)?;
         let copying = timeout(COPYING, self.copy_all(from, id, &mut copy, which));
@@ -122,13 +127,15 @@ impl Conversations {
         Ok(mark.as_ref() == Some(&copied.mark) && tail >= copied.tail)
     }
 
-    /// Removes a copy to this log that nobody makes any more and that no conversation has. Whoever calls it has the id in hand.
-    pub(super) async fn remove_left_copy(&self, id: ConversationId, log: &LogId) -> Result<()> {
-        // Most logs are none, and of those nothing else is asked.
-        let Some(mark) = self.mark_of(log).await? else { return Ok(()) };
+    /// Removes what is in this log that no conversation has, and a copy only if nobody makes it any more. Whoever calls it has the
+    /// id in hand.
+    pub(super) async fn remove_left(&self, id: ConversationId, log: &LogId) -> Result<()> {
+        // Most logs have nothing, and of those nothing else is asked.
+        let Some(first) = self.first_of(log).await? else { return Ok(()) };
+        let mark = Mark::of(&first);
         let is_alone = self.placement().creation() == Creation::Complete;
-        match is_alone || mark.is_left() {
-            true => self.remove_copy(id, log, &mark).await,
+        match mark.as_ref().is_none_or(|mark| is_alone || mark.is_left()) {
+            true => self.remove_copy(id, log, mark.as_ref()).await,
             false => Ok(()),
         }
     }
@@ -139,16 +146,16 @@ impl Conversations {
     }
 
     async fn discard(&self, id: ConversationId, log: &LogId, mark: &Mark) {
-        if let Err(error) = self.remove_copy(id, log, mark).await {
+        if let Err(error) = self.remove_copy(id, log, Some(mark)).await {
             tracing::warn!(%log, %error, "a copy that nobody knows of is left for now");
         }
     }
 
-    /// Removes the copy with this mark, unless a conversation has it. Another one may have been begun in its place at any moment:
-    /// what was there before it was looked for is no part of that one.
-    async fn remove_copy(&self, id: ConversationId, log: &LogId, mark: &Mark) -> Result<()> {
+    /// Removes the copy with this mark, or what has none, unless a conversation has it. Another one may have been begun in its place
+    /// at any moment: what was there before it was looked for is no part of that one.
+    async fn remove_copy(&self, id: ConversationId, log: &LogId, mark: Option<&Mark>) -> Result<()> {
         let extent = self.0.log.extent(log).await?;
-        if self.mark_of(log).await?.as_ref() != Some(mark) {
+        if self.mark_of(log).await?.as_ref() != mark {
             return Ok(());
         }
         let record = self.0.index.read(id).await?;
@@ -156,6 +163,17 @@ impl Conversations {
             true => Ok(()),
             false => self.0.log.remove(log, extent).await,
         }
+    }
+
+    /// Whether somebody has the id who does not withdraw his record, as one does who has seen that the copy is begun.
+    async fn stays_taken(&self, id: ConversationId) -> Result<bool> {
+        for _ in 0..WITHDRAWALS {
+            if self.0.index.read(id).await?.is_none() {
+                return Ok(false);
+            }
+            sleep(WITHDRAWING).await;
+        }
+        Ok(self.0.index.read(id).await?.is_some())
     }
 
     /// What is told of an id under which something is stored.
@@ -167,14 +185,17 @@ impl Conversations {
     }
 
     async fn mark_of(&self, log: &LogId) -> Result<Option<Mark>> {
-        let first = self.0.log.read(log, Seq::ZERO, 1).await?;
-        Ok(first.first().and_then(Mark::of))
+        Ok(self.first_of(log).await?.as_ref().and_then(Mark::of))
+    }
+
+    async fn first_of(&self, log: &LogId) -> Result<Option<Record>> {
+        Ok(self.0.log.read(log, Seq::ZERO, 1).await?.into_iter().next())
     }
 
     async fn copy_all(&self, from: &LogId, id: ConversationId, copy: &mut Copy, which: &Which) -> Result<()> {
         copy.store().await?;
         // Whoever has stored it before the copy was begun may have opened it by now. The mark says nothing there.
-        if self.0.index.read(id).await?.is_some() {
+        if self.stays_taken(id).await? {
             return Err(Error::Conflict { tail: None });
         }
         let end = self.0.log.tail(from).await?;

@@ -169,7 +169,7 @@ impl Conversations {
     async fn store(&self, record: &ConversationRecord) -> Result<Created, Fault> {
         let _turn = self.0.in_hand.wait(record.id).await?;
         let log = LogId::conversation(&record.sandbox, record.id);
-        self.remove_left_copy(record.id, &log).await?;
+        self.remove_left(record.id, &log).await?;
         let created = self.0.index.create(record).await?;
         let (Created::New(entry) | Created::Existing(entry)) = &created;
         // Who copies sees the record, too, and may have removed his copy before it is looked for here.

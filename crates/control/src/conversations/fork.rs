@@ -17,12 +17,8 @@ use types::calls::Command;
 use types::conversation::{ConversationRecord, Projection, clean_title};
 use types::{ConversationId, EventId, LogId, time};
 
-use super::copy::{Copied, Which};
+use super::copy::{Copied, WITHDRAWALS, WITHDRAWING, Which};
 use super::{Conversations, QUICK};
-
-/// Between two looks at whether somebody has withdrawn what he has stored under the id of a copy, and how often that is looked.
-const WITHDRAWING: Duration = Duration::from_millis(100);
-const WITHDRAWALS: usize = 20;
 
 /// How often a conversation is copied whose model is switched meanwhile.
 const SWITCHES: usize = 3;

@@ -6,16 +6,16 @@
 //!
 //! What cannot be removed then, for no worker is awake, is noted in the store, and removed when the next one is made in the
 //! sandbox. So is what nobody has noted, since the process ended before or what was to be made never was: its worker tells which
-//! places are old, and those stay that a record names.
+//! places are old, and those stay that a record names. One that cannot be removed is in no other one's way.
 //!
 //! **What is not noted may be somebody's all the same**, of whom a store that was put back does not know: those go only where
-//! everything in them is in a branch, and where there are very many nobody knows of, none goes.
+//! everything in them is certainly in a branch.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use ports::rpc::{Code, Fault};
+use ports::rpc::Fault;
 use ports::{Bucket, Change, KvEntry};
 use readmodel::index::ConversationState;
 use serde::Deserialize;
@@ -30,10 +30,10 @@ use super::Conversations;
 const REMOVING: Duration = Duration::from_secs(60);
 const LISTING: Duration = Duration::from_secs(30);
 
-/// Of those that a worker calls old, or that are noted, at a time.
+/// That are noted of a sandbox.
 const MOST: usize = 1_000;
 
-/// Of which nobody knows, and which are removed together: crashes leave few.
+/// Of which nobody knows, and which are looked at in one sweep: crashes leave few.
 const MOST_UNKNOWN: usize = 32;
 
 impl Conversations {
@@ -75,49 +75,49 @@ impl Conversations {
     }
 
     async fn sweep_now(&self, sandbox: &SandboxId) -> Result<(), Fault> {
+        let deleted = self.left(sandbox).await?;
+        let unknown = self.unknown(sandbox, &deleted).await?;
+        let used = self.used(sandbox, &deleted.union(&unknown).copied().collect()).await?;
+        let (mut settled, mut stay) = (HashSet::new(), 0);
+        for place in deleted {
+            match used.contains(&place) {
+                true => drop(settled.insert(place)),
+                false => match self.remove_from(sandbox, place).await {
+                    Ok(()) => drop(settled.insert(place)),
+                    Err(fault) => {
+                        tracing::warn!(sandbox.id = %sandbox, %place, %fault, "an old working tree stays for now");
+                    }
+                },
+            }
+        }
+        self.forget_left(sandbox, &settled).await?;
+        for place in unknown.difference(&used) {
+            let call = GitCall::SweepWorktree { place: *place };
+            let swept = self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, REMOVING).await;
+            if let Err(fault) = swept {
+                tracing::debug!(sandbox.id = %sandbox, %place, %fault, "an old working tree that nobody knows of stays");
+                stay += 1;
+            }
+        }
+        if stay > 0 {
+            tracing::warn!(sandbox.id = %sandbox, stay, "old working trees of which no conversation is known stay, as not \
+                all of what is in them is certainly in a branch");
+        }
+        Ok(())
+    }
+
+    /// Some of those that are old, and that were neither noted here nor are known to be worked in.
+    async fn unknown(&self, sandbox: &SandboxId, noted: &HashSet<Place>) -> Result<HashSet<Place>, Fault> {
         let asked = self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &GitCall::OldWorktrees {}, LISTING);
         let (GitAnswer::OldWorktrees(old), _) = asked.await? else {
             return Err(Fault::internal("a worker answers with something else than old working trees"));
         };
-        let noted: HashSet<Place> = self.left(sandbox).await?.into_iter().collect();
-        let mut found: HashSet<Place> = old.into_iter().take(MOST).chain(noted.iter().copied()).collect();
         // Most are: that is known without asking the store.
-        for entry in self.0.index.in_sandbox(sandbox) {
-            if let Some(place) = entry.record().worktree.as_ref().and_then(Worktree::place) {
-                found.remove(&place);
-            }
-        }
-        let used = self.used(sandbox, &found).await?;
-        let (deleted, unknown): (Vec<Place>, Vec<Place>) =
-            found.difference(&used).copied().partition(|place| noted.contains(place));
-        for place in deleted {
-            self.remove_from(sandbox, place).await?;
-        }
-        self.forget_left(sandbox, &noted).await?;
-        self.sweep_unknown(sandbox, &unknown).await
-    }
-
-    /// Removes those of which nobody knows.
-    async fn sweep_unknown(&self, sandbox: &SandboxId, unknown: &[Place]) -> Result<(), Fault> {
-        let count = unknown.len();
-        if count > MOST_UNKNOWN {
-            tracing::error!(sandbox.id = %sandbox, count, "there are very many old working trees of which no conversation \
-                is known, and none is removed: has an older store been put back? Remove by hand what nobody needs");
-            return Ok(());
-        }
-        let mut kept = 0;
-        for place in unknown {
-            let call = GitCall::SweepWorktree { place: *place };
-            match self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, REMOVING).await {
-                Err(fault) if fault.code == Code::Conflict => kept += 1,
-                swept => drop(swept?),
-            }
-        }
-        if kept > 0 {
-            tracing::warn!(sandbox.id = %sandbox, kept, "old working trees of which no conversation is known stay, as not \
-                all of what is in them is committed");
-        }
-        Ok(())
+        let known = self.0.index.in_sandbox(sandbox);
+        let known: HashSet<Place> =
+            known.iter().filter_map(|entry| entry.record().worktree.as_ref()?.place()).collect();
+        let unknown = old.into_iter().filter(|place| !noted.contains(place) && !known.contains(place));
+        Ok(unknown.take(MOST_UNKNOWN).collect())
     }
 
     async fn remove_unused(&self, sandbox: &SandboxId, place: Place) -> Result<(), Fault> {
@@ -133,8 +133,8 @@ impl Conversations {
     }
 
     /// Those whose conversations were deleted when they could not be removed.
-    async fn left(&self, sandbox: &SandboxId) -> Result<Vec<Place>, Fault> {
-        Ok(self.noted().get(sandbox.as_str()).await?.map(|noted| noted.value).unwrap_or_default())
+    async fn left(&self, sandbox: &SandboxId) -> Result<HashSet<Place>, Fault> {
+        Ok(self.noted().get(sandbox.as_str()).await?.into_iter().flat_map(|noted| noted.value).collect())
     }
 
     async fn note_left(&self, sandbox: &SandboxId, place: Place) -> ports::Result<()> {

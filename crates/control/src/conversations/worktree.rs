@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ports::rpc::{Code, Fault, Reason};
+use ports::rpc::{Fault, Reason};
 use readmodel::index::ConversationState;
 use serde_json::{Map, Value};
 use types::calls::{GitAnswer, GitCall};
@@ -88,8 +88,8 @@ impl Conversations {
         let created = self.create_now(record, alone, knows_its_id).await;
         match &created {
             Ok(CreateOutcome::New(_)) => self.sweep_worktrees(sandbox),
-            // What is not answered may yet be stored. Once it is old, who sweeps knows.
-            Err(fault) if fault.code == Code::Unavailable => {}
+            // What the store does not answer may yet be stored. Once the tree is old, who sweeps knows.
+            Err(fault) if fault.reason == Some(Reason::Unavailable) => {}
             Ok(CreateOutcome::Existing(_) | CreateOutcome::Taken) | Err(_) => {
                 self.undo_worktree(sandbox, place, id);
             }

@@ -50,11 +50,12 @@ pub enum GitCall {
     RemoveWorktree {
         place: Place,
     },
-    /// The same, unless something is in it that is in no branch: then it stays. Conflict.
+    /// The same, unless something is in it that is not certainly in a branch: then it stays, and is not told of as old for a while.
+    /// Conflict.
     SweepWorktree {
         place: Place,
     },
-    /// The places that were made in this sandbox longer ago than any making takes.
+    /// The places that were made in this sandbox, or looked at, longer ago than any making takes.
     OldWorktrees {},
 }
 

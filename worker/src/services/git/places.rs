@@ -2,7 +2,7 @@
 //! until it is removed. They lie where no agent writes. So whatever becomes of the folder, of the worker or of the gateway
 //! that wished for it, it is known what there is to remove.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,9 +29,9 @@ pub(super) struct Note {
     pub(super) folder: PathBuf,
     /// What all working trees of its repository share.
     pub(super) repository: PathBuf,
-    /// Whether it is being removed.
+    /// Whether it is being made or removed: nobody works in a part.
     #[serde(default)]
-    pub(super) goes: bool,
+    pub(super) is_part: bool,
 }
 
 impl Places {
@@ -43,24 +43,18 @@ impl Places {
     /// `AlreadyExists`; those of the file system.
     pub(super) fn note(&self, place: Place, note: &Note) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let mut file = open::fresh(&self.at(place), 0o600)?;
-        file.write_all(&serde_json::to_vec(note)?)
+        // It is to be known also after a loss of power.
+        write(&self.at(place), note)?.sync_all()
     }
 
-    /// That it is being removed, where that is not noted.
+    /// Notes it anew, as of now.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(super) fn note_going(&self, place: Place, note: &Note) -> io::Result<()> {
-        if note.goes {
-            return Ok(());
-        }
-        let going = Note { goes: true, ..note.clone() };
+    pub(super) fn note_again(&self, place: Place, note: &Note) -> io::Result<()> {
         // Of no place, should it be left.
         let beside = self.folder.join(format!("{place}.{}", Uuid::new_v4().simple()));
-        let text = serde_json::to_vec(&going)?;
-        let written = open::fresh(&beside, 0o600).and_then(|mut file| file.write_all(&text));
-        let noted = written.and_then(|()| fs::rename(&beside, self.at(place)));
+        let noted = write(&beside, note).and_then(|_| fs::rename(&beside, self.at(place)));
         noted.inspect_err(|_| drop(fs::remove_file(&beside)))
     }
 
@@ -102,4 +96,10 @@ impl Places {
     fn at(&self, place: Place) -> PathBuf {
         self.folder.join(place.to_string())
     }
+}
+
+fn write(path: &Path, note: &Note) -> io::Result<File> {
+    let mut file = open::fresh(path, 0o600)?;
+    file.write_all(&serde_json::to_vec(note)?)?;
+    Ok(file)
 }

@@ -79,6 +79,11 @@ impl Repository {
         self.view.origin.as_deref()
     }
 
+    /// What of the repository is this working tree's alone.
+    pub(super) fn own(&self) -> &Path {
+        &self.view.git_dir
+    }
+
     /// What all its working trees share.
     pub(super) fn common(&self) -> &Path {
         self.view.common()

@@ -1,13 +1,12 @@
-//! What would be lost with a working tree: everything in it that is in no branch.
+//! What would be lost with a working tree: everything in it that is in no branch. Where git does not say so simply, it is taken to
+//! be: in submodules, in files that git is told not to look at, and in those that it ignores.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::changes::NOT_INTO_SUBMODULES;
 use super::program::{Failure, parts};
 use super::repository::Repository;
-use super::view::was_cut_off;
 
 /// Whether anything would be lost with the folder that is a place. What cannot be read would be.
 pub(super) async fn is_in(place: &Path) -> bool {
@@ -26,27 +25,33 @@ pub(super) async fn is_in(place: &Path) -> bool {
 }
 
 async fn is_in_tree(root: &Path) -> Result<bool, Failure> {
-    if was_cut_off(root) || names(root).is_ok_and(|names| names.is_empty()) {
-        return Ok(false);
-    }
     // It may have lost what makes it one, and be in another.
     let repository = Repository::of(root).await?.filter(|repository| repository.top() == root);
     let Some(repository) = repository else { return Ok(true) };
-    Ok(is_changed(&repository).await? || !is_in_a_branch(&repository).await?)
+    let is_on_its_branch = repository.branch.is_some();
+    Ok(!is_on_its_branch
+        || has_submodules(&repository)
+        || !is_plain(&repository).await?
+        || is_changed(&repository).await?)
+}
+
+/// Of a submodule that another commit has, too.
+fn has_submodules(repository: &Repository) -> bool {
+    fs::symlink_metadata(repository.own().join("modules")).is_ok()
+}
+
+/// Whether git looks at all that is to be there: nothing is a submodule, or has a flag by which changes of it stay unseen.
+async fn is_plain(repository: &Repository) -> Result<bool, Failure> {
+    let files = parts(&repository.git_at_top(["ls-files", "-z", "--stage", "-v"]).output().await?);
+    Ok(files.iter().all(|file| file.starts_with("H 1") && !file.starts_with("H 160000 ")))
 }
 
 /// A file that is gone is nothing more that could be lost.
 async fn is_changed(repository: &Repository) -> Result<bool, Failure> {
-    let ask = ["status", "--porcelain", "-z", "--untracked-files=normal", NOT_INTO_SUBMODULES];
+    let ask =
+        ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal", "--ignored=matching"];
     let changes = parts(&repository.git_at_top(ask).output().await?);
     Ok(changes.iter().any(|change| !change.starts_with("D ") && !change.starts_with(" D")))
-}
-
-async fn is_in_a_branch(repository: &Repository) -> Result<bool, Failure> {
-    let (None, Some(head)) = (&repository.branch, &repository.head) else { return Ok(true) };
-    let contains = format!("--contains={head}");
-    let ask = ["for-each-ref", "--count=1", &contains, "refs/heads", "refs/remotes", "refs/tags"];
-    Ok(!repository.git_at_top(ask).output().await?.is_empty())
 }
 
 fn names(folder: &Path) -> io::Result<Vec<PathBuf>> {

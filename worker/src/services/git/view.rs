@@ -12,7 +12,6 @@
 //! The working tree is the folder that holds `.git`, whatever `core.worktree` says. As repository and working tree
 //! are named, git does not ask whose they are, so a repository of another user can be read.
 
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
@@ -31,9 +30,6 @@ const LONGEST_CONFIG: u64 = 1024 * 1024;
 
 /// Where a repository keeps its working trees.
 const WORKTREES: &str = "worktrees";
-
-/// How the names of our common folders begin.
-const OURS: &str = "manyhands-git-";
 
 /// What a repository may say about itself.
 const BELIEVED: [&str; 14] = [
@@ -72,7 +68,7 @@ impl View {
     pub(super) async fn of(tree: Tree) -> Result<Self, Failure> {
         let (settings, ignored) = tokio::join!(settings(&tree), ignored_files());
         let settings = settings?;
-        let folder = std::env::temp_dir().join(format!("{OURS}{}", Uuid::new_v4().simple()));
+        let folder = std::env::temp_dir().join(format!("manyhands-git-{}", Uuid::new_v4().simple()));
         let view = Self {
             objects: tree.common.join("objects"),
             origin: value_of(&settings, "remote.origin.url"),
@@ -157,12 +153,6 @@ impl Drop for View {
     fn drop(&mut self) {
         let _ = trees::remove(&self.folder);
     }
-}
-
-/// Whether the link of the working tree at `root` was never [put right](View::put_link_right): whoever made it was cut off.
-pub(super) fn was_cut_off(root: &Path) -> bool {
-    let is_ours = |name: &OsStr| name.as_encoded_bytes().starts_with(OURS.as_bytes());
-    linked(&root.join(".git")).is_ok_and(|place| place.iter().any(is_ours))
 }
 
 /// Where the link of a working tree leads.

@@ -77,9 +77,13 @@ impl Worktrees {
         let branch = free_branch(&repository, &wish).await?;
         let repository_is = fs::canonicalize(repository.common()).map_err(failed)?;
         let folder = wish.parent.join(wish.place.to_string());
-        let note = Note { folder, repository: repository_is, goes: false };
+        let note = Note { folder, repository: repository_is, is_part: true };
         self.places.note(wish.place, &note).map_err(failed)?;
         let made = make(&repository, &source, &wish, &start, &branch).await;
+        let made = made.and_then(|made| {
+            self.places.note_again(wish.place, &Note { is_part: false, ..note }).map_err(failed)?;
+            Ok(made)
+        });
         if made.is_err() {
             if let Err(fault) = self.clear(wish.place).await {
                 tracing::warn!(place = %wish.place, %fault, "what was made of a working tree stays for now");
@@ -100,16 +104,17 @@ impl Worktrees {
         self.clear(place).await
     }
 
-    /// The same where nothing would be lost.
+    /// The same where nothing would be lost. Else it is told of as one that was made long ago only when it has been so again.
     ///
     /// # Errors
-    /// `Conflict`: something would be. As [`Worktrees::remove`].
+    /// `Conflict`: something would be, or it cannot be told. As [`Worktrees::remove`].
     pub(super) async fn sweep(&self, place: Place) -> Result<(), Fault> {
         let _turn = self.turns.take(place.conversation).await;
         if let Some(note) = self.places.noted(place).map_err(failed)?
-            && !note.goes
+            && !note.is_part
             && unsaved::is_in(&note.folder).await
         {
+            self.places.note_again(place, &note).map_err(failed)?;
             return Err(Fault::new(Code::Conflict, "There is something in it that is not committed"));
         }
         self.clear(place).await
@@ -123,13 +128,16 @@ impl Worktrees {
     async fn clear(&self, place: Place) -> Result<(), Fault> {
         if let Some(note) = self.places.noted(place).map_err(failed)? {
             // Whoever goes on with it later finds a part alone. On a full disk it goes all the same.
-            let _ = self.places.note_going(place, &note);
+            let _ = self.places.note_again(place, &Note { is_part: true, ..note.clone() });
             let Note { folder, repository, .. } = note;
             // As a whole: whoever works in it may have put a link to elsewhere in its place, which would be followed on the way
             // to what is in it.
             trees::remove(&folder).map_err(failed)?;
-            if let Some(repository) = Repository::sharing(&repository).await? {
-                forget(&repository, place).await?;
+            match Repository::sharing(&repository).await {
+                Ok(Some(repository)) => forget(&repository, place).await?,
+                // Whoever has spoiled it has nothing of ours: that was the folder.
+                Ok(None) | Err(Failure::Unreadable(_) | Failure::Refused { .. }) => {}
+                Err(failure) => return Err(failure.into()),
             }
         }
         self.places.forget(place).map_err(failed)

@@ -37,6 +37,9 @@ impl Worker {
                 if let Some(held) = script.removes {
                     held.notified().await;
                 }
+                if script.stuck.contains(&place) {
+                    return Err(Fault::new(Code::BadRequest, "it stays"));
+                }
                 if let Some(code) = script.removes_no_tree {
                     return Err(Fault::new(code, "it stays"));
                 }

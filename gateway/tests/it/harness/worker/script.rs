@@ -45,6 +45,8 @@ pub struct Script {
     pub old_trees: Vec<Place>,
     /// Those of which not all is committed.
     pub unsaved: Vec<Place>,
+    /// Those that cannot be removed.
+    pub stuck: Vec<Place>,
 }
 
 impl Default for Script {
@@ -68,6 +70,7 @@ impl Default for Script {
             removes_no_tree: None,
             old_trees: Vec::new(),
             unsaved: Vec::new(),
+            stuck: Vec::new(),
         }
     }
 }
