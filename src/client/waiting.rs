@@ -64,10 +64,21 @@ pub async fn respond(api: &Api, id: &str, answer: Answer<'_>) -> Result<(), Erro
     Ok(())
 }
 
-/// Those that wait are of one answer, and follow each other: what is of another kind stands before all of them.
+/// Whether these wait as the server has it now, and nothing else: who has answered may have been shown others.
+///
+/// # Errors
+/// Of the server.
+pub async fn still_wait(api: &Api, id: &str, shown: &[Action]) -> Result<bool, Error> {
+    let now = actions(api, id).await?;
+    Ok(now.iter().map(|action| &action.call).eq(shown.iter().map(|action| &action.call)))
+}
+
+/// Those that wait are of one answer, and follow each other: what is of another kind stands before all of them. Calls of that answer
+/// that could not be understood stand among them.
 fn has_all(newest_first: &[Seen]) -> bool {
+    let is_among = |seen: &Seen| matches!(seen, Seen::Nothing | Seen::CallFailed { .. });
     let oldest = newest_first.iter().rposition(|seen| matches!(seen, Seen::Action(_)));
-    oldest.is_some_and(|at| newest_first.iter().skip(at + 1).any(|seen| *seen != Seen::Nothing))
+    oldest.is_some_and(|at| newest_first.iter().skip(at + 1).any(|seen| !is_among(seen)))
 }
 
 /// What has come to nothing yet.
@@ -117,6 +128,10 @@ mod tests {
         let said = || Seen::User("Go on.".to_owned());
         assert!(!has_all(&[said()]), "they stand before what was said since");
         assert!(!has_all(&[said(), action("b"), action("a"), Seen::Nothing]));
+        let failed =
+            Seen::of(&json!({"kind": "AgentErrorEvent", "tool_call_id": "x", "error": "no such tool"}));
+        assert!(matches!(failed, Seen::CallFailed { .. }));
+        assert!(!has_all(&[action("b"), failed]), "another one of the same answer may stand before it");
         assert!(has_all(&[action("b"), action("a"), Seen::Nothing, said()]));
     }
 }

@@ -122,6 +122,12 @@ impl Prompt {
             () = self.cancelled.cancelled() => Permission::Cancelled,
             asked = self.ask(&actions) => asked,
         };
+        let asked = match asked {
+            Permission::Given if !waiting::still_wait(&self.api, &self.session, &actions).await? => {
+                Permission::Refused(Some("Something else waits than the user was shown."))
+            }
+            asked => asked,
+        };
         let answer = match asked {
             Permission::Given => Answer::Accept,
             Permission::Refused(reason) => Answer::Reject(reason),

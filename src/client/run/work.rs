@@ -196,23 +196,28 @@ impl<'a> Work<'a> {
             let end = self.reject(Some("Nobody could be asked."), false).await?;
             return Ok(end.or(Some(End::Waiting)));
         }
-        // As the server has them now: it is what runs.
-        let actions = waiting::actions(self.api, self.id).await?;
-        if actions.is_empty() {
-            notice("rejected: what waits cannot be shown");
-            return self.reject(Some(NOT_SHOWN), true).await;
-        }
-        let answer = tokio::select! {
-            answer = ask::ask(&actions) => answer,
-            () = self.stops.next() => Answer::Nobody,
-            () = until(self.deadline) => return Ok(Some(End::Limit)),
-        };
-        match answer {
-            Answer::Yes => self.accept().await,
-            Answer::No(reason) => self.reject(reason.as_deref(), true).await,
-            Answer::Nobody => {
-                notice("the actions wait");
-                Ok(Some(End::Waiting))
+        loop {
+            // As the server has them now: it is what runs.
+            let actions = waiting::actions(self.api, self.id).await?;
+            if actions.is_empty() {
+                notice("rejected: what waits cannot be shown");
+                return self.reject(Some(NOT_SHOWN), true).await;
+            }
+            let answer = tokio::select! {
+                answer = ask::ask(&actions) => answer,
+                () = self.stops.next() => Answer::Nobody,
+                () = until(self.deadline) => return Ok(Some(End::Limit)),
+            };
+            match answer {
+                Answer::Yes if !waiting::still_wait(self.api, self.id, &actions).await? => {
+                    notice("not accepted: something else waits by now");
+                }
+                Answer::Yes => return self.accept().await,
+                Answer::No(reason) => return self.reject(reason.as_deref(), true).await,
+                Answer::Nobody => {
+                    notice("the actions wait");
+                    return Ok(Some(End::Waiting));
+                }
             }
         }
     }

@@ -69,8 +69,10 @@ async fn a_git_that_goes_on_takes_nothing_from_the_working_tree_that_is_made_in_
     let [first, second] = [Place::fresh(id), Place::fresh(id)];
     let making = add_at(&world, "repo", first, WorktreeBase::Head);
     let meanwhile = async {
-        let at = world.path(&format!("trees/{first}/repo/.git"));
-        let git = eventually(async || group_of(first).filter(|_| at.exists())).await;
+        // Once there is a file beside `.git`, git has written all that others read of the tree.
+        let at = world.path(&format!("trees/{first}/repo"));
+        let has_files = || std::fs::read_dir(&at).is_ok_and(|found| found.count() > 1);
+        let git = eventually(async || group_of(first).filter(|_| has_files())).await;
         kill_process_group(git, Signal::STOP).unwrap();
         let (source, parent) = (world.text("repo"), world.text("trees"));
         let branch = format!("openhands/{id}");

@@ -116,9 +116,10 @@ impl Conversations {
         }
     }
 
-    /// Whether the log begins as a copy does.
-    pub(super) async fn is_copy(&self, log: &LogId) -> Result<bool> {
-        Ok(self.mark_of(log).await?.is_some())
+    /// Whether the log begins as that of a copy does, or of a conversation that is brought from elsewhere.
+    pub(super) async fn is_being_made(&self, log: &LogId) -> Result<bool> {
+        let first = self.first_of(log).await?;
+        Ok(first.is_some_and(|first| Mark::of(&first).is_some() || is_brought(&first)))
     }
 
     /// Whether all of it is there still.
@@ -129,11 +130,17 @@ impl Conversations {
 
     /// Removes what is in this log that no conversation has, and a copy only if nobody makes it any more. Whoever calls it has the
     /// id in hand.
+    ///
+    /// # Errors
+    /// `Unavailable`: an import into the cluster brings it, or was cut off there and is to be given again. Those of the store.
     pub(super) async fn remove_left(&self, id: ConversationId, log: &LogId) -> Result<()> {
         // Most logs have nothing, and of those nothing else is asked.
         let Some(first) = self.first_of(log).await? else { return Ok(()) };
         let mark = Mark::of(&first);
         let is_alone = self.placement().creation() == Creation::Complete;
+        if !is_alone && is_brought(&first) && self.0.index.read(id).await?.is_none() {
+            return Err(away("a conversation is being brought to this id"));
+        }
         match mark.as_ref().is_none_or(|mark| is_alone || mark.is_left()) {
             true => self.remove_copy(id, log, mark.as_ref()).await,
             false => Ok(()),
@@ -333,6 +340,11 @@ fn error_of(loss: Loss) -> Error {
 
 fn away(why: &str) -> Error {
     Error::Unavailable(why.to_owned())
+}
+
+/// Whether a log with this record in front is brought from elsewhere: no incarnation has such an epoch.
+fn is_brought(first: &Record) -> bool {
+    matches!(LogRecord::decode(&first.payload), Ok(LogRecord::Control(Control::Fence { epoch: NONE })))
 }
 
 #[cfg(test)]

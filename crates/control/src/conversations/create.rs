@@ -175,7 +175,7 @@ impl Conversations {
         // Who copies sees the record, too, and may have removed his copy before it is looked for here.
         let gives_way = matches!(created, Created::New(_))
             && entry.seq() > Seq::ZERO
-            && (self.is_copy(&log).await? || self.0.log.tail(&log).await? < entry.seq());
+            && (self.is_being_made(&log).await? || self.0.log.tail(&log).await? < entry.seq());
         if gives_way {
             self.0.index.withdraw(record).await?;
             return Err(being_made());
