@@ -1,7 +1,7 @@
 //! A link that opens the page at `/` with the session key, once: `--ticket` prints it where the server is started.
 //!
 //! The ticket stands behind the `#`, which browsers send to nobody; the page gives it back in a body, and is given the key
-//! ([`redeem`](crate::redeem)). So the key is in no address and in no page that others can load: programs of agents on this
+//! (`redeem`). So the key is in no address and in no page that others can load: programs of agents on this
 //! machine reach the port, but do not see the terminal.
 
 use std::sync::Arc;
