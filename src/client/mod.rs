@@ -14,6 +14,7 @@ mod resolve;
 mod run;
 mod seen;
 mod shells;
+mod spent;
 mod start;
 mod stops;
 mod stream;

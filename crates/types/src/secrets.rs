@@ -11,6 +11,17 @@ pub const MASK: &str = "**********";
 /// What the address of a secret begins with that this server itself keeps for the tenant; its name there follows.
 pub const KEPT_HERE: &str = "/api/settings/secrets/";
 
+/// Characters of a name.
+const MOST_NAME: usize = 64;
+
+/// Whether a secret that is kept can have this name: that of a variable, which begins with a letter.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    name.len() <= MOST_NAME
+        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Where the value of a named secret comes from. In a stored record `value` and header values are sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -129,6 +140,14 @@ impl SecretSource {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn names_of_secrets_are_those_of_variables() {
+        assert!(is_name("TOKEN_1") && is_name("a"));
+        for other in ["", "1A", "A-B", "../x", &"A".repeat(65)] {
+            assert!(!is_name(other), "{other}");
+        }
+    }
 
     #[test]
     fn secrets_that_are_too_large_or_too_many_are_refused_by_name_alone() {

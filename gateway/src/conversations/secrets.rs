@@ -7,12 +7,12 @@ use control::conversations::Conversations;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
-use types::secrets::{KEPT_HERE, SecretSource, check_sources};
+use types::secrets::{KEPT_HERE, SecretSource, check_sources, is_name};
 
 use crate::answer::Success;
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, Problem};
-use crate::extract::{ConversationPath, Json, is_secret_name};
+use crate::extract::{ConversationPath, Json};
 use crate::front::Front;
 use crate::schema::conversation::GivenSecret;
 
@@ -85,7 +85,7 @@ pub(super) fn name_those_kept_here(sources: &mut BTreeMap<String, SecretSource>,
 }
 
 fn name_here<'a>(url: &'a str, own_urls: &[String]) -> Option<&'a str> {
-    let name = |path: &'a str| path.strip_prefix(KEPT_HERE).filter(|name| is_secret_name(name));
+    let name = |path: &'a str| path.strip_prefix(KEPT_HERE).filter(|name| is_name(name));
     match url.split_once("://") {
         None => name(url),
         Some(("http" | "https", rest)) => own_urls.iter().find_map(|own| name(below(rest, own)?)),

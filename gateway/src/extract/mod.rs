@@ -13,7 +13,6 @@ pub(crate) use json::read as read_body;
 pub use json::{Json, JsonLimit};
 pub use names::{
     PROFILE_NAME, SECRET_NAME, check_extension_name, check_profile_name, check_profile_path, is_profile_name,
-    is_secret_name,
 };
 pub use object::Object;
 pub(crate) use params::uuid_param;

@@ -48,15 +48,6 @@ pub fn is_profile_name(name: &str) -> bool {
         && name.bytes().all(is_inner)
 }
 
-/// Whether a secret that is kept can have this name.
-#[must_use]
-pub fn is_secret_name(name: &str) -> bool {
-    let is_inner = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_';
-    name.len() <= MOST
-        && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && name.bytes().all(is_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

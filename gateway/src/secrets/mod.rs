@@ -4,10 +4,10 @@ mod read;
 mod write;
 
 use serde::Serialize;
+use types::secrets::is_name;
 
 use crate::described::{Routes, routes};
 use crate::error::{ApiError, ApiResult};
-use crate::extract::is_secret_name;
 
 /// What `/server_info` says of it.
 pub const CAPABILITIES: &[&str] = &[];
@@ -31,5 +31,5 @@ const NAME: &str = "Invalid secret name format. Must start with a letter, contai
 /// # Errors
 /// For what is no name of a variable.
 fn check_name(name: &str) -> ApiResult<()> {
-    if is_secret_name(name) { Ok(()) } else { Err(ApiError::unprocessable(NAME)) }
+    if is_name(name) { Ok(()) } else { Err(ApiError::unprocessable(NAME)) }
 }

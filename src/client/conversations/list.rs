@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::client::api::Api;
 use crate::client::plain;
 use crate::client::resolve::{id_of, pages};
+use crate::client::spent::Spent;
 use crate::client::told::{Paint, json_line};
 use crate::client::values::{cut, text};
 
@@ -62,13 +63,7 @@ fn row(id: &str, status: &str, changed: &str, cost: &str, title: &str) -> String
 }
 
 fn cost(info: &Value) -> String {
-    let metrics = info.pointer("/stats/usage_to_metrics").and_then(Value::as_object);
-    let one = |metrics: &Value| metrics.get("accumulated_cost").and_then(Value::as_f64).unwrap_or_default();
-    let mut cost = 0.0;
-    for metrics in metrics.into_iter().flat_map(|all| all.values()) {
-        cost += one(metrics);
-    }
-    format!("${cost:.2}")
+    format!("${:.2}", Spent::of(info).cost)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{End, is_watched};
 use crate::client::api::Api;
+use crate::client::spent::Spent;
 use crate::client::told::notice;
 use crate::client::values::text;
 
@@ -24,17 +25,7 @@ pub async fn tell(api: &Api, id: &str, end: End, is_for_programs: bool) {
 
 /// Tokens and costs over all models of the conversation.
 pub fn spent(info: &Value) -> String {
-    let metrics = info.pointer("/stats/usage_to_metrics").and_then(Value::as_object);
-    let (mut read, mut written, mut cost) = (0, 0, 0.0);
-    for one in metrics.into_iter().flat_map(|all| all.values()) {
-        let tokens = |name: &str| {
-            let pointer = format!("/accumulated_token_usage/{name}");
-            one.pointer(&pointer).and_then(Value::as_u64).unwrap_or_default()
-        };
-        read += tokens("prompt_tokens");
-        written += tokens("completion_tokens");
-        cost += one.get("accumulated_cost").and_then(Value::as_f64).unwrap_or_default();
-    }
+    let Spent { read, written, cost } = Spent::of(info);
     let price = if cost > 0.0 { format!(" · ${cost:.4}") } else { String::new() };
     format!("{read} tokens read, {written} written{price}")
 }

@@ -199,7 +199,7 @@ fn is_another(from: &Path, record: &ConversationRecord) -> bool {
 /// What is too deep or too large could be written, and never be read again.
 fn can_be_read(record: &ConversationRecord) -> Result<(), Failure> {
     let text = serde_json::to_string(record).map_err(|error| Failure::LeftOut(error.to_string()))?;
-    if peer::depth(&text) > DEEPEST {
+    if types::depth(text.as_bytes()) > DEEPEST {
         return Err(Failure::LeftOut("it is nested more deeply than is read".to_owned()));
     }
     Ok(fits(text.len())?)
@@ -209,7 +209,7 @@ fn can_be_read(record: &ConversationRecord) -> Result<(), Failure> {
 fn said(mut brought: Brought, named: &str, report: &mut Report) -> Result<Vec<u8>, Failure> {
     let encoded = |brought: &Brought| control(&Control::Brought(Box::new(brought.clone())));
     let mut said = encoded(&brought)?;
-    if peer::depth(&String::from_utf8_lossy(&said)) > DEEPEST {
+    if types::depth(&said) > DEEPEST {
         report.left_out("fields", named, "some are nested more deeply than is read");
         brought.announced.clear();
         brought.tools.clear();

@@ -86,7 +86,7 @@ fn event(from: &Path, name: &str, known: &mut Known, lineage: &mut Lineage) -> R
         return Err("one before it has its id".to_owned());
     }
     let text = peer::compact(&text);
-    if peer::depth(&text) > DEEPEST {
+    if types::depth(text.as_bytes()) > DEEPEST {
         return Err("it is nested more deeply than clients read".to_owned());
     }
     fits(text.len() + AROUND).map_err(|why| why.to_string())?;

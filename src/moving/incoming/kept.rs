@@ -9,7 +9,7 @@ use control::workspaces::{Folder, List, Workspaces};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use types::TenantId;
-use types::secrets::MASK;
+use types::secrets::{MASK, is_name};
 use vault::{PEERS_TENANT, Vault};
 
 use super::folder::{self, Unread};
@@ -169,12 +169,6 @@ fn opened(vault: &Vault, text: &str) -> Option<SecretString> {
     }
 }
 
-/// As names of secrets are, which are those of variables.
-fn is_name(name: &str) -> bool {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-    first && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
 fn profiles(home: &Path, folder: &str, report: &mut Report) -> BTreeMap<String, Value> {
     let names = folder::names(home, folder).unwrap_or_else(|why| {
         report.left_out(SETTINGS, folder, why);
@@ -237,13 +231,5 @@ mod tests {
         let told = format!("{report:?}");
         assert_eq!(told.matches("settings.json").count(), 1, "that it is not there is nothing: {told}");
         assert!(!told.contains("sk-secret"), "{told}");
-    }
-
-    #[test]
-    fn names_of_secrets_are_those_of_variables() {
-        assert!(is_name("TOKEN_1") && is_name("a"));
-        for other in ["", "1A", "A-B", "../x", &"A".repeat(65)] {
-            assert!(!is_name(other), "{other}");
-        }
     }
 }

@@ -97,12 +97,6 @@ pub fn compact(json: &str) -> String {
     json.chars().filter(is_kept).collect()
 }
 
-/// As [`crate::depth`].
-#[must_use]
-pub fn depth(json: &str) -> usize {
-    crate::depth(json.as_bytes())
-}
-
 /// The file of an event: `event-00007-<id>.json`. Of an id only what is safe in a name.
 #[must_use]
 pub fn event_file(number: u64, id: &str) -> String {

@@ -10,7 +10,7 @@ mod lineage;
 mod read;
 mod write;
 
-pub use fields::{compact, depth, event_file, event_of_file};
+pub use fields::{compact, event_file, event_of_file};
 pub use lineage::Lineage;
 pub use read::{Moved, Unreadable, created_at, read};
 pub use write::{Files, Written, write};

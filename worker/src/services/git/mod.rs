@@ -9,7 +9,6 @@ mod places;
 mod prepare;
 mod program;
 mod repository;
-mod turns;
 mod unsaved;
 mod view;
 mod worktree;

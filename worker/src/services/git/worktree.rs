@@ -8,7 +8,7 @@
 //! ([`types::worktree::Place`]) and begins a branch that was not there. So a git that goes on after its worker was killed, a
 //! making that nobody waits for any more, a removal that comes late: none of them meets the working tree of anybody else, be it
 //! of the same conversation or of a later one with its id. Those of one conversation are made and removed one after the other
-//! ([`super::turns`]): a removal waits for the making that it undoes.
+//! ([`ports::Turns`]): a removal waits for the making that it undoes.
 //!
 //! **What is made is noted before** ([`super::places`]), and the note goes last. What goes wrong is removed at once. What a
 //! crash leaves, of the making or of the removal, the control plane has removed later: it asks for places that are old, and
@@ -20,17 +20,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ports::Turns;
 use ports::rpc::{Code, Fault};
 use tools::folder::Folder;
 use tools::hands;
 use tools::open;
+use types::ConversationId;
 use types::worktree::{Place, Worktree, WorktreeBase};
 
 use super::super::fault::of_file;
 use super::places::{Note, Places};
 use super::program::Failure;
 use super::repository::Repository;
-use super::turns::Turns;
 use super::unsaved;
 
 /// All files are written.
@@ -40,7 +41,7 @@ const LATER: &str = "The working tree cannot be made now. Try again later.";
 
 pub(super) struct Worktrees {
     places: Places,
-    turns: Turns,
+    turns: Turns<ConversationId>,
 }
 
 /// What a conversation wishes for.
@@ -66,7 +67,7 @@ impl Worktrees {
     /// `Invalid`: the base is no commit, or no branch can be called so. `Unavailable`: git says no, or takes too long. There is
     /// nothing then.
     pub(super) async fn add(&self, wish: Wish) -> Result<Option<Worktree>, Fault> {
-        let _turn = self.turns.take(wish.place.conversation).await;
+        let _turn = self.turns.wait(wish.place.conversation).await;
         let Ok(source) = fs::canonicalize(&wish.source) else { return Ok(None) };
         let repository = match Repository::of(&source).await {
             Ok(Some(repository)) => repository,
@@ -100,7 +101,7 @@ impl Worktrees {
     /// # Errors
     /// What git says, and the file system.
     pub(super) async fn remove(&self, place: Place) -> Result<(), Fault> {
-        let _turn = self.turns.take(place.conversation).await;
+        let _turn = self.turns.wait(place.conversation).await;
         self.clear(place).await
     }
 
@@ -109,7 +110,7 @@ impl Worktrees {
     /// # Errors
     /// `Conflict`: something would be, or it cannot be told. As [`Worktrees::remove`].
     pub(super) async fn sweep(&self, place: Place) -> Result<(), Fault> {
-        let _turn = self.turns.take(place.conversation).await;
+        let _turn = self.turns.wait(place.conversation).await;
         if let Some(note) = self.places.noted(place).map_err(failed)?
             && !note.is_part
             && unsaved::is_in(&note.folder).await
