@@ -7,21 +7,19 @@ use futures_util::{Stream, TryStreamExt};
 use http::{HeaderValue, header};
 use readmodel::bashlog::{EventSummary, Page, PageText, Tail, list_of, text_of};
 
-use crate::error::ApiResult;
-
 /// Pages up to this many bytes are read before the answer begins, so that a failure is still an answer.
 const WHOLE: usize = 256 * 1024;
 
-pub(super) async fn answer(tail: &Tail, page: Page) -> ApiResult<Response> {
+pub(super) async fn answer(tail: &Tail, page: Page) -> ports::Result<Response> {
     respond(text_of(tail.event_log(), &tail.log, page)).await
 }
 
 /// A list, with null where there is no event.
-pub(super) async fn answer_list(tail: &Tail, entries: Vec<Option<EventSummary>>) -> ApiResult<Response> {
+pub(super) async fn answer_list(tail: &Tail, entries: Vec<Option<EventSummary>>) -> ports::Result<Response> {
     respond(list_of(tail.event_log(), &tail.log, entries)).await
 }
 
-async fn respond<S>(text: PageText<S>) -> ApiResult<Response>
+async fn respond<S>(text: PageText<S>) -> ports::Result<Response>
 where
     S: Stream<Item = ports::Result<Bytes>> + Send + 'static,
 {

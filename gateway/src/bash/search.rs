@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use control::commands::Commands;
 use http::StatusCode;
-use readmodel::bashlog::{Kind, Query as Wanted};
+use readmodel::bashlog::{Kind, Query as Wanted, unless_cleared};
 use serde::Deserialize;
 use types::time::bound_as_utc;
 use uuid::Uuid;
@@ -68,8 +68,8 @@ pub(super) async fn search_bash_events(
 ) -> ApiResult<Response> {
     let query = search.check()?;
     let tail = commands.tail(&target.sandbox, &target.scope);
-    let page = tail.search(&query).await?;
-    page::answer(&tail, page).await
+    let read = || async { page::answer(&tail, tail.search(&query).await?).await };
+    Ok(unless_cleared(read).await?)
 }
 
 impl Search {
@@ -133,7 +133,10 @@ pub(super) async fn batch_get_bash_events(
     }
     let tail = commands.tail(&target.sandbox, &target.scope);
     let ids: Vec<Option<Uuid>> = ids.iter().map(|id| Uuid::parse_str(id).ok()).collect();
-    let found = tail.find_all(&ids.iter().flatten().copied().collect::<Vec<_>>()).await?;
-    let entries = ids.into_iter().map(|id| found.get(&id?).copied()).collect();
-    page::answer_list(&tail, entries).await
+    let known: Vec<Uuid> = ids.iter().flatten().copied().collect();
+    let read = || async {
+        let found = tail.find_all(&known).await?;
+        page::answer_list(&tail, ids.iter().map(|id| found.get(&(*id)?).copied()).collect()).await
+    };
+    Ok(unless_cleared(read).await?)
 }

@@ -22,8 +22,8 @@ pub struct Call {
     pub body: Option<&'static str>,
     /// What of the answer is known from now on: its name, and where it stands: a pointer into the body, or a header.
     pub tells: Option<(&'static str, &'static str)>,
-    /// Without one: success.
-    pub status: Option<u16>,
+    /// It is answered with one of these; where there are none, with success.
+    pub statuses: Vec<u16>,
 }
 
 pub fn read(text: &'static str) -> Vec<Step> {
@@ -35,10 +35,8 @@ fn step(line: &'static str) -> Step {
     if let Some(status) = line.strip_prefix("WAIT ") {
         return Step::Wait(status);
     }
-    let (line, status) = match line.rsplit_once(" ! ") {
-        Some((line, status)) => (line, Some(status.parse().expect("a status"))),
-        None => (line, None),
-    };
+    let (line, statuses) = line.rsplit_once(" ! ").unwrap_or((line, ""));
+    let statuses = statuses.split_whitespace().map(|status| status.parse().expect("a status")).collect();
     let (line, tells) = match line.rsplit_once(" => ") {
         Some((line, tells)) => (line, Some(tells.split_once(' ').expect("a name and a pointer"))),
         None => (line, None),
@@ -51,7 +49,7 @@ fn step(line: &'static str) -> Step {
             Piece::Named { name, .. } => format!("{{{name}}}"),
         })
         .collect();
-    Step::Call(Call { method: method.parse().expect("a method"), path, target, body, tells, status })
+    Step::Call(Call { method: method.parse().expect("a method"), path, target, body, tells, statuses })
 }
 
 impl Call {

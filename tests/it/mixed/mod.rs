@@ -29,6 +29,8 @@ const CLIENTS: (usize, usize) = (4, 16);
 const PAUSE: Duration = Duration::from_millis(5);
 /// What a server may have taken more after many rounds than after the first ones: what allocators keep, and no more.
 const GROWTH_KIB: u64 = 16 * 1024;
+/// It asks OpenAI, each time.
+const ELSEWHERE: &str = "POST /api/llm/subscription/openai/device/start";
 const MANIFEST: &str = r#"{"schema_version": 1, "name": "NAME", "display_name": "One", "version": "1", "entrypoint": "index.js",
     "icon": "icon.svg", "contributes": {"pages": [{"id": "home", "title": "Home", "path": "/home"}]}}"#;
 
@@ -42,7 +44,9 @@ async fn every_operation_among_all_others_is_answered_as_when_it_is_alone() {
     let resident = world.watch_memory(clients).await;
     let called = world.report(&resident);
     assert_eq!(*world.wrong.lock().unwrap(), BTreeSet::new(), "answers that are wrong");
-    assert_eq!(operations(&world.server).await, called, "what the API has, and what calls.txt has");
+    let operations = operations(&world.server).await;
+    let not_called: Vec<_> = operations.difference(&called).filter(|name| *name != ELSEWHERE).collect();
+    assert!(not_called.is_empty(), "calls.txt has no {not_called:?}");
 }
 
 async fn start() -> (Server, Model) {
@@ -136,8 +140,11 @@ impl World {
         };
         let name = call.name();
         let text = String::from_utf8_lossy(&body);
-        let is_right =
-            call.status.map_or(!status.is_client_error() && !status.is_server_error(), |s| s == status);
+        let is_right = if call.statuses.is_empty() {
+            status.is_success()
+        } else {
+            call.statuses.contains(&status.as_u16())
+        };
         if !is_right {
             self.wrong.lock().unwrap().insert(format!("{name}: {status} {text}"));
         }

@@ -113,8 +113,9 @@ async fn read_run(log: Arc<dyn EventLog>, id: LogId, run: Vec<EventSummary>) -> 
     Ok(records)
 }
 
-fn cleared() -> ports::Error {
-    ports::Error::Unavailable("the events were cleared meanwhile".to_owned())
+/// What was looked up is not what the log has now; [`super::unless_cleared`] looks again.
+pub(super) fn cleared() -> ports::Error {
+    ports::Error::Conflict { tail: None }
 }
 
 fn with_comma(index: usize, record: ports::Result<Bytes>) -> Vec<ports::Result<Bytes>> {

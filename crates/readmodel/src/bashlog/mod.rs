@@ -1,5 +1,6 @@
 //! The events of commands that were run over the API, read from their logs.
 
+mod again;
 mod body;
 mod listener;
 mod query;
@@ -8,6 +9,7 @@ mod tail;
 mod tails;
 mod window;
 
+pub use again::unless_cleared;
 pub use body::{PageText, list_of, records_of, text_of};
 pub use listener::Listener;
 pub use query::{Page, Query};

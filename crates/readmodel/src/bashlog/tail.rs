@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use types::{LogId, Seq};
 use uuid::Uuid;
 
+use super::again::unless_cleared;
+use super::body::cleared;
 use super::query::{Gathering, Page, Query};
 use super::summary::{EventSummary, Kind};
 use super::window::{Sum, Window};
@@ -62,6 +64,10 @@ impl Tail {
 
     /// The events a query is for, as the log holds them now.
     pub async fn search(&self, query: &Query) -> Result<Page> {
+        unless_cleared(|| self.searched(query)).await
+    }
+
+    async fn searched(&self, query: &Query) -> Result<Page> {
         self.catch_up_with_log().await?;
         {
             let window = self.followed.fold();
@@ -87,7 +93,7 @@ impl Tail {
             match self.look(&mut looked, is_end) {
                 Look::Found => break,
                 // What came while nobody looked is not in memory any more.
-                Look::Missed if self.scan(is_end).await? => break,
+                Look::Missed if unless_cleared(|| self.scan(is_end)).await? => break,
                 Look::Missed | Look::NotYet => {}
             }
             reached.changed().await.map_err(|error| Error::Internal(error.to_string()))?;
@@ -137,6 +143,10 @@ impl Tail {
 
     /// Where those of the events are that there are; the log is looked through once at most.
     pub async fn find_all(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, EventSummary>> {
+        unless_cleared(|| self.found(ids)).await
+    }
+
+    async fn found(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, EventSummary>> {
         self.catch_up_with_log().await?;
         let (mut missing, mut found): (HashSet<Uuid>, _) = (ids.iter().copied().collect(), HashMap::new());
         let mut take = |entry: &EventSummary| {
@@ -185,7 +195,7 @@ impl Tail {
             {
                 let window = self.followed.fold();
                 if window.mark().generation != life {
-                    return Err(Error::Unavailable("the events were cleared meanwhile".to_owned()));
+                    return Err(cleared());
                 }
                 if window.begin() <= at {
                     return Ok(window.entries().iter().filter(|entry| entry.seq > at).any(visit));

@@ -1,9 +1,11 @@
 //! One log is followed once, however many look at it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manyhands_readmodel::bashlog::{Listener, Query, Tails};
+use futures_util::TryStreamExt;
+use manyhands_readmodel::bashlog::{Listener, Query, Tails, text_of, unless_cleared};
 use serde_json::json;
 use tokio::time::timeout;
 use types::{BashScope, LogId, SandboxId, Seq, subjects};
@@ -39,6 +41,23 @@ async fn all_who_wait_for_a_bash_log_share_one_subscription_and_miss_nothing() {
     let subscriptions = world.bus.subscriptions.lock().unwrap();
     let subject = subjects::stored(&log);
     assert_eq!(subscriptions.iter().filter(|pattern| **pattern == subject).count(), 1);
+}
+
+#[tokio::test]
+async fn events_that_are_cleared_while_they_are_read_are_gone_and_no_failure() {
+    let world = World::start().await;
+    let log = LogId::bash(&SandboxId::shared(), BashScope::Sandbox);
+    let tail = Tails::new(&world.ports, &world.tasks, &world.drain).of(log.clone());
+    append(&world, &log, Seq::ZERO, 0..3).await;
+    let is_cleared = AtomicBool::new(false);
+    let read = || async {
+        let page = tail.search(&Query { limit: 100, ..Query::default() }).await?;
+        if !is_cleared.swap(true, Ordering::Relaxed) {
+            world.ports.log.delete(&log).await?;
+        }
+        text_of(tail.event_log(), &log, page).parts.try_collect::<Vec<Bytes>>().await
+    };
+    assert_eq!(unless_cleared(read).await.unwrap().concat(), br#"{"items":[],"next_page_id":null}"#);
 }
 
 pub async fn append(world: &World, log: &LogId, mut tail: Seq, ids: std::ops::Range<u64>) -> Seq {
