@@ -91,8 +91,7 @@ impl Webhooks {
 
     /// The same in one of several gateways at a time.
     pub(crate) async fn tell_in_turn(self, stop: CancellationToken) {
-        let kv = self.0.kv.clone();
-        let candidate = Candidate::new(kv.as_ref(), (WEBHOOKS, LEASE), "telling webhooks", TIMING);
+        let candidate = Candidate::new(&self.0.kv, (WEBHOOKS, LEASE), "telling webhooks", TIMING);
         let work = |stop: CancellationToken| {
             let webhooks = self.clone();
             // What is under way when the turn is lost is dropped: another gateway tells it.
