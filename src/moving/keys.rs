@@ -2,26 +2,30 @@
 //! brought.
 
 use anyhow::ensure;
-use control::{is_the_servers_key, note_server_key};
+use control::{is_the_servers_key, note_first_key, note_this_key};
 use secrecy::ExposeSecret;
 
 use super::store::Store;
 use crate::serving;
 
 const STRANGE: &str = "the server here has another secret key: set its own as OH_SECRET_KEY, and that of the other server as \
-                       OH_PREVIOUS_SECRET_KEYS_0. After a change of the key start the server here once before";
+                       OH_PREVIOUS_SECRET_KEYS_0. After a change of the key start the server here once before. Where its own \
+                       is lost, say with --note-this-key that the one that is set is its own from now on";
 
-/// Of a store that no server has used the key is noted, for the next time.
+/// Of a store that no server has used the key is noted, for the next time; also where the operator says that it `is_own`.
 ///
 /// # Errors
 /// It is another one, by what the server has noted or sealed, or by the key that it has made for itself; those of the store.
-pub async fn check(store: &Store) -> anyhow::Result<()> {
+pub async fn check(store: &Store, is_own: bool) -> anyhow::Result<()> {
+    if is_own {
+        return Ok(note_this_key(&store.shelves).await?);
+    }
     match is_the_servers_key(&store.shelves).await? {
         Some(is_its_own) => ensure!(is_its_own, STRANGE),
         None => is_not_beside_another(store)?,
     }
     // A server may have started meanwhile.
-    ensure!(note_server_key(&store.shelves).await?, STRANGE);
+    ensure!(note_first_key(&store.shelves).await?, STRANGE);
     Ok(())
 }
 

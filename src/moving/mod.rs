@@ -20,7 +20,7 @@
 //! first time (`outgoing/ledger.rs`): the peer may have gone on there.
 //!
 //! **Keys.** Nothing comes in where the secret key that is set is not that of the server here (`keys.rs`), which each server
-//! notes at its start.
+//! notes at its start, unless the operator says that it is.
 //!
 //! **What is read is not trusted.** Below the folders that are named no link is followed, and files are read up to a
 //! bound. What cannot be read is told by its name and left out; of a conversation that is an event, or all of it where
@@ -68,6 +68,10 @@ pub struct ImportOptions {
     /// Whose all of it is to be here
     #[arg(long, default_value = "default", value_parser = tenant)]
     tenant: TenantId,
+    /// Says that the secret key that is set is the one of the server here from now on, where its own is lost: what was sealed with
+    /// that one stays unusable
+    #[arg(long)]
+    note_this_key: bool,
 }
 
 #[derive(clap::Args)]
@@ -153,7 +157,11 @@ pub fn import(options: &ImportOptions, settings: Settings, to: Where) -> anyhow:
     // Nobody may look any more.
     let _ = writeln!(stderr(), "settings, secrets and extensions are those in {}", source.home.display());
     moved(settings, to, async |store| {
-        store.alone(Box::pin(incoming::bring(store, &source, &options.tenant))).await
+        let bringing = async {
+            keys::check(store, options.note_this_key).await?;
+            incoming::bring(store, &source, &options.tenant).await
+        };
+        store.alone(Box::pin(bringing)).await
     })
 }
 

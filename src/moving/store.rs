@@ -93,7 +93,7 @@ impl Store {
             #[cfg(feature = "cluster")]
             Kind::Cluster(_) => {
                 let turns = (types::buckets::PROBE, types::buckets::IMPORT);
-                let candidate = Candidate::new(&*self.ports.kv, turns, "importing", Timing::default());
+                let candidate = Candidate::new(&self.ports.kv, turns, "importing", Timing::default());
                 let done = candidate.once(work).await;
                 done.context("the store was away for too long, and another import may have begun")?
             }

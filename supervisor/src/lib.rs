@@ -91,8 +91,7 @@ pub async fn run(
         }
         Config::Cluster(cluster) => {
             let record = (LEASES, SUPERVISOR_KEY);
-            let candidate =
-                Candidate::new(ports.kv.as_ref(), record, "scheduling sandboxes", Timing::default());
+            let candidate = Candidate::new(&ports.kv, record, "scheduling sandboxes", Timing::default());
             // A new leader remembers nothing: what it finds is given time.
             let work = |stop| {
                 let (mut reconciler, ports) = (clustered(&cluster, &ports, driver.clone()), ports.clone());

@@ -58,7 +58,7 @@ use placement::{Fleet, Single, Workers};
 use records::Records;
 pub use refusal::Refusal;
 pub use rooms::Rooms;
-pub use server_key::{is_the_servers_key, note_server_key};
+pub use server_key::{is_the_servers_key, note_first_key, note_this_key};
 use shelf::Shelves;
 use slots::Slots;
 pub use tasks::Tasks;

@@ -3,12 +3,17 @@
 //! The holder renews the record by compare-and-set; another takes it when it is gone, or has not changed for
 //! a lifetime on the other's own clock. A holder that cannot renew stops before anybody may take over. This
 //! saves work and noise; what keeps two from harming each other is that every step is a compare-and-set.
+//!
+//! The record is renewed by a task of its own, so work that takes its thread for long (files that are slow to read) does not lose
+//! the turn by that, where the runtime has another thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Bucket, Expect, Kv, Result, Value, Versioned};
 
@@ -28,9 +33,11 @@ impl Default for Timing {
     }
 }
 
-pub struct Candidate<'a> {
-    leases: Bucket<'a, Name>,
-    key: &'a str,
+#[derive(Clone)]
+pub struct Candidate {
+    kv: Arc<dyn Kv>,
+    bucket: &'static str,
+    key: &'static str,
     /// What it does when it has its turn, for the log.
     what: &'static str,
     /// Different for every process.
@@ -52,17 +59,17 @@ impl Value for Name {
     }
 }
 
-impl<'a> Candidate<'a> {
+impl Candidate {
     /// For the record `key` of `bucket`.
     #[must_use]
     pub fn new(
-        kv: &'a dyn Kv,
-        (bucket, key): (&'a str, &'a str),
+        kv: &Arc<dyn Kv>,
+        (bucket, key): (&'static str, &'static str),
         what: &'static str,
         timing: Timing,
     ) -> Self {
         let name = Name(uuid::Uuid::new_v4().simple().to_string().into());
-        Self { leases: Bucket::new(kv, bucket), key, what, name, timing }
+        Self { kv: kv.clone(), bucket, key, what, name, timing }
     }
 
     /// Does `work` whenever this is the leader, until `shutdown`. The token `work` is given is cancelled
@@ -74,8 +81,7 @@ impl<'a> Candidate<'a> {
         while let Some(revision) = self.wait_for_turn(shutdown).await {
             tracing::info!(what = self.what, "this process has the turn from now on");
             let stop = shutdown.child_token();
-            let (revision, ()) = tokio::join!(self.hold(revision, &stop), work(stop.clone()));
-            self.give_back(revision).await;
+            self.holding(revision, &stop, work(stop.clone())).await;
             tracing::info!(what = self.what, "this process has the turn no longer");
         }
     }
@@ -89,16 +95,23 @@ impl<'a> Candidate<'a> {
             stop.cancel();
             done
         };
-        let (revision, done) = tokio::join!(self.hold(revision, &stop), working);
-        self.give_back(revision).await;
+        self.holding(revision, &stop, working).await
+    }
+
+    /// Holds the record until `stop`, and gives it back when the work is done as well.
+    async fn holding<T>(&self, revision: u64, stop: &CancellationToken, work: impl Future<Output = T>) -> T {
+        let (candidate, stop) = (self.clone(), stop.clone());
+        let held = tokio::spawn(async move { candidate.hold(revision, &stop).await });
+        let (held, done) = tokio::join!(AbortOnDropHandle::new(held), work);
+        if let Ok(Some(revision)) = held {
+            // Otherwise it runs out by itself.
+            let _ = self.leases().remove(self.key, Expect::Revision(revision)).await;
+        }
         done
     }
 
-    async fn give_back(&self, revision: Option<u64>) {
-        if let Some(revision) = revision {
-            // Otherwise it runs out by itself.
-            let _ = self.leases.remove(self.key, Expect::Revision(revision)).await;
-        }
+    fn leases(&self) -> Bucket<'_, Name> {
+        Bucket::new(&*self.kv, self.bucket)
     }
 
     /// `None` at shutdown.
@@ -125,7 +138,7 @@ impl<'a> Candidate<'a> {
     }
 
     async fn try_to_take(&self, seen: &mut Option<(u64, Instant)>) -> Result<Option<u64>> {
-        let expect = match self.leases.get(self.key).await? {
+        let expect = match self.leases().get(self.key).await? {
             None => Expect::Absent,
             Some(Versioned { revision, .. }) => match *seen {
                 Some((last, since)) if last == revision => {
@@ -140,7 +153,7 @@ impl<'a> Candidate<'a> {
                 }
             },
         };
-        self.leases.put(self.key, &self.name, expect).await
+        self.leases().put(self.key, &self.name, expect).await
     }
 
     /// Renews until `stop`, answering the last revision; or cancels `stop` when that fails for too long.
@@ -183,7 +196,7 @@ impl<'a> Candidate<'a> {
             is_own = holder.as_ref() == Some(&self.name);
             is_own
         };
-        let stored = self.leases.change_from(Some(believed), self.key, write).await?;
+        let stored = self.leases().change_from(Some(believed), self.key, write).await?;
         Ok(stored.filter(|_| is_own).map(|stored| stored.revision))
     }
 }

@@ -13,12 +13,11 @@ use types::TenantId;
 
 use super::report::Report;
 use super::store::Store;
-use super::{INSTALLED, KINDS, Source, folder, is_same, keys};
+use super::{INSTALLED, KINDS, Source, folder, is_same};
 
 /// # Errors
-/// Those of the store, or its server has another key: what cannot be read is told and left out.
+/// Those of the store: what cannot be read is told and left out.
 pub async fn bring(store: &Store, source: &Source, tenant: &TenantId) -> anyhow::Result<Report> {
-    keys::check(store).await?;
     let mut report = Report::default();
     kept::settings(store, &source.home, tenant, &mut report).await?;
     kept::secrets(store, &source.home, tenant, &mut report).await?;

@@ -44,7 +44,7 @@ impl World {
                     let _ = news.send(News::Ends(name)).await;
                 }
             };
-            Candidate::new(kv.as_ref(), (LEASES, SUPERVISOR_KEY), "testing", TIMING).lead(&stop, work).await;
+            Candidate::new(&kv, (LEASES, SUPERVISOR_KEY), "testing", TIMING).lead(&stop, work).await;
         });
         Supervisor { shutdown, task }
     }
@@ -135,7 +135,7 @@ async fn a_leader_that_was_replaced_stops_and_waits_for_its_turn() {
 #[tokio::test]
 async fn what_is_done_once_is_done_by_one_at_a_time_and_dropped_when_the_turn_is_lost() {
     let world = world().await;
-    let candidate = || Candidate::new(world.ports.kv.as_ref(), (LEASES, SUPERVISOR_KEY), "testing", TIMING);
+    let candidate = || Candidate::new(&world.ports.kv, (LEASES, SUPERVISOR_KEY), "testing", TIMING);
     let at_once = AtomicUsize::new(0);
     let work = async || {
         let others = at_once.fetch_add(1, Ordering::Relaxed);
@@ -151,4 +151,26 @@ async fn what_is_done_once_is_done_by_one_at_a_time_and_dropped_when_the_turn_is
         std::future::pending::<()>().await;
     });
     assert_eq!(timeout(PATIENCE, lost).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_takes_its_thread_for_longer_than_a_lifetime_keeps_its_turn() {
+    let world = world().await;
+    let candidate = || Candidate::new(&world.ports.kv, (LEASES, SUPERVISOR_KEY), "testing", TIMING);
+    let (one, other, is_done) = (candidate(), candidate(), Arc::new(AtomicBool::new(false)));
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let seen = is_done.clone();
+    let another = tokio::spawn(async move {
+        begins.await.unwrap();
+        other.once(async { seen.load(Ordering::SeqCst) }).await
+    });
+    let done = one.once(async {
+        begun.send(()).unwrap();
+        // As files on a disk that is slow.
+        std::thread::sleep(TIMING.lifetime * 3);
+        tokio::time::sleep(TIMING.renewal / 2).await;
+        is_done.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(done.await, Some(()));
+    assert_eq!(timeout(PATIENCE, another).await.unwrap().unwrap(), Some(true), "it waited for the end");
 }

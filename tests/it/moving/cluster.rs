@@ -70,7 +70,7 @@ async fn one_import_into_a_cluster_goes_on_at_a_time() {
     let mover = Mover::new("http://127.0.0.1:9/v1");
     let cluster = mover.start.start_cluster();
     let ports = ports(&mover, &cluster).await;
-    let another = Candidate::new(&*ports.kv, (PROBE, IMPORT), "importing", Timing::default());
+    let another = Candidate::new(&ports.kv, (PROBE, IMPORT), "importing", Timing::default());
     let records = Bucket::<ConversationRecord>::new(&*ports.kv, CONVERSATIONS);
     let waiting = another.once(async {
         let mut waiting = import_command(&mover, &cluster).stdout(Stdio::piped()).spawn().unwrap();

@@ -62,6 +62,36 @@ async fn keys_the_wrong_way_round_are_found_in_a_store_that_has_none_noted() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_lost_keeps_nothing_out_once_the_operator_says_that_it_is() {
+    let mover = Mover::new(NOWHERE);
+    let import = |key: &str, arguments: &[&str]| {
+        let mut command = mover.import_command();
+        command.env("OH_SECRET_KEY", key).env("OH_PREVIOUS_SECRET_KEYS_0", KEY).args(arguments);
+        Told::of(command.output().unwrap())
+    };
+    import("the key that is lost", &[]).whole();
+    let others = ["--tenant", "another"];
+    let told = import("a new key", &others);
+    assert!(!told.is_success && told.errors.contains("--note-this-key"), "{told:#?}");
+    assert_eq!(told.out, "", "nothing was moved");
+    let told = import("a new key", &[&others[..], &["--note-this-key"]].concat());
+    assert_eq!(told.count("secrets"), (2, 0, 0), "{told:#?}");
+    let told = import("a new key", &others);
+    assert_eq!(told.count("secrets"), (0, 2, 0), "it is noted: {told:#?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_mistyped_at_the_first_start_keeps_nothing_out_after_the_next() {
+    let mover = Mover::new(NOWHERE);
+    for key in ["mistyped", KEY] {
+        let mut server = mover.start.clone().with("OH_SECRET_KEY", key).start_alone();
+        assert!(server.terminate().success());
+    }
+    let told = mover.import().whole();
+    assert_eq!(told.count("secrets"), (2, 0, 0), "{told:#?}");
+}
+
+#[tokio::test]
 async fn a_folder_of_the_users_own_is_not_replaced_by_what_is_installed_elsewhere() {
     let mover = Mover::new(NOWHERE);
     let own = mover.start.folder().join("user/.openhands/skills/installed/greeter");

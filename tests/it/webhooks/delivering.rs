@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testing::eventually;
 use testing::history::id_of;
 use testing::random::Random;
-use testing::receiver::Receiver;
+use testing::receiver::{Receiver, Reply};
 use testing::server::Start;
 
 use super::{BINARY, all_told, begun, finished, hex, hook, infos, model, telling, told};
@@ -159,4 +159,35 @@ async fn what_is_left_is_told_when_a_server_stops() {
     assert!(told(&receiver, &id).is_empty());
     assert!(server.terminate().success());
     assert!(told(&receiver, &id).iter().any(|event| event.to_string().contains("only this")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_has_taken_from_a_server_that_is_killed_then_is_told_again_and_nothing_is_missed() {
+    let (receiver, model) = (Receiver::start().await, model(8).await);
+    let server = telling(Start::new(BINARY), &receiver).start();
+    if server.is_cluster() {
+        // The one that tells may be another process.
+        return;
+    }
+    let (pid, mut calls) = (server.pid().to_string(), 0);
+    receiver.answer(move |call| {
+        calls += usize::from(call.path.contains("/events/"));
+        if calls == 3 {
+            // It is taken, and the server does not live to see that.
+            let killed = std::process::Command::new("kill").args(["-9", &pid]).status();
+            assert!(killed.unwrap().success());
+        }
+        Reply::Status(200)
+    });
+    let id = begun(&server.client, &model, server.project()).await;
+    let with_events = || receiver.calls().into_iter().filter(|call| call.body.is_array()).collect::<Vec<_>>();
+    eventually("the third call", async || (with_events().len() == 3).then_some(())).await;
+    receiver.answer(|_| Reply::Status(200));
+    let taken: Vec<String> = with_events()[2].body.as_array().unwrap().iter().map(id_of).collect();
+    let server = server.killed_and_restarted();
+    all_told(&server.client, &receiver, &id).await;
+    let told: Vec<String> = told(&receiver, &id).iter().map(id_of).collect();
+    for event in taken {
+        assert_eq!(told.iter().filter(|told| **told == event).count(), 2, "{event} was not noted");
+    }
 }

@@ -1,12 +1,16 @@
 //! Webhooks that are slow, refuse, or are away: who waits for them is nobody else.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::time::Instant;
 
 use testing::eventually;
 use testing::history::id_of;
 use testing::receiver::{Receiver, Reply};
 use testing::server::Start;
+
+use crate::small_disk::SmallDisk;
 
 use super::{BINARY, all_told, finished, hex, hook, infos, model, telling, told};
 
@@ -75,4 +79,34 @@ async fn a_webhook_that_takes_no_conversations_is_told_events_and_the_other_way_
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_deleted_on_a_disk_without_room_for_what_a_webhook_was_not_told() {
+    let (receiver, model) = (Receiver::start().await, model(1).await);
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&folder.path().join("disk"), "48m") else {
+        testing::may_skip("the full disk of a webhook", "mounting a small file system needs root");
+        return;
+    };
+    receiver.answer(|_| Reply::Status(503));
+    let start = telling(Start::new(BINARY), &receiver).with("OH_WEBHOOKS_0_EVENT_BUFFER_SIZE", "100");
+    let data = disk.0.join("conversations").display().to_string();
+    let server = start.with("OH_CONVERSATIONS_PATH", &data).start_alone();
+    let id = server.client.create(&model.base_url(), "work").await;
+    for _ in 0..12 {
+        server.client.send(&id, &"x".repeat(300 << 10), false).await;
+    }
+    let mut ballast = File::create(disk.0.join("ballast")).unwrap();
+    while ballast.write_all(&[0; 64 << 10]).is_ok() {}
+    ballast.set_len(ballast.metadata().unwrap().len() - (1 << 20)).unwrap();
+    let path = format!("/api/conversations/{id}");
+    let (status, answer) = server.client.delete(&path).await;
+    assert!(status.is_success(), "{status} {answer}");
+    assert_eq!(server.client.get(&path).await.0, 404);
+    let metrics = server.client.get_ok("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains(r#"webhook_calls_total{kind="given_up"} 1"#), "{metrics}");
+    receiver.answer(|_| Reply::Status(200));
+    let last = eventually("it is told that it went", async || infos(&receiver, &id).pop()).await;
+    assert_eq!((&last["execution_status"], told(&receiver, &id)), (&"deleting".into(), Vec::new()));
 }

@@ -1,7 +1,7 @@
 //! Which keys open what is stored, and which one the server has noted.
 //!
 //! A server notes a text that nobody knows anything by, sealed with its key: what does not open that with its current key is not
-//! the server of this store.
+//! the server of this store. Below that stand the notes which it has followed as ones of its previous keys.
 
 use std::ops::AddAssign;
 
@@ -14,6 +14,8 @@ use super::{Kept, Shelves};
 
 const TEXT: &str = "manyhands";
 const CONTEXT: &str = "the key of the server";
+/// Notes that are kept.
+const NOTES: usize = 16;
 
 /// How many sealed texts there are, by what opens them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,10 @@ impl AddAssign for SealedWith {
 /// The key that a server has noted, as far as it is known here.
 pub(crate) struct Noted {
     pub by: NotedBy,
+    /// Whether the key that is set was noted before, and a server that knew it as a previous one has noted another.
+    pub is_followed: bool,
+    /// The notes, the latest one first.
+    notes: Vec<String>,
     expect: Expect,
 }
 
@@ -61,15 +67,15 @@ impl Shelves {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn noted_key(&self) -> ports::Result<Noted> {
-        let Some(noted) = self.kv.get(PROBE, KEY_NOTE).await? else {
-            return Ok(Noted { by: NotedBy::Nobody, expect: Expect::Absent });
+        let Some(stored) = self.kv.get(PROBE, KEY_NOTE).await? else {
+            let (by, notes) = (NotedBy::Nobody, Vec::new());
+            return Ok(Noted { by, is_followed: false, notes, expect: Expect::Absent });
         };
-        let by = match self.vault.renewed(&String::from_utf8_lossy(&noted.value), CONTEXT) {
-            Ok(None) => NotedBy::Current,
-            Ok(Some(_)) => NotedBy::Previous,
-            Err(_) => NotedBy::Unknown,
-        };
-        Ok(Noted { by, expect: Expect::Revision(noted.revision) })
+        let notes: Vec<String> =
+            String::from_utf8_lossy(&stored.value).lines().take(NOTES).map(str::to_owned).collect();
+        let by = notes.first().map_or(NotedBy::Unknown, |latest| self.noted_by(latest));
+        let is_followed = notes.iter().skip(1).any(|note| self.noted_by(note) == NotedBy::Current);
+        Ok(Noted { by, is_followed, notes, expect: Expect::Revision(stored.revision) })
     }
 
     /// Notes the key that is set in the place of what was found. False where another one was noted meanwhile.
@@ -77,11 +83,23 @@ impl Shelves {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn note_key(&self, found: &Noted) -> ports::Result<bool> {
-        let sealed = self.vault.seal(TEXT, CONTEXT);
-        match self.kv.put(PROBE, KEY_NOTE, sealed.into(), found.expect).await {
+        // A key that was noted and is not known here has not been followed: it is replaced.
+        let followed = found.notes.iter().skip(usize::from(found.by != NotedBy::Previous));
+        let followed = followed.filter(|note| self.noted_by(note) != NotedBy::Current).cloned();
+        let mut notes = vec![self.vault.seal(TEXT, CONTEXT)];
+        notes.extend(followed.take(NOTES - 1));
+        match self.kv.put(PROBE, KEY_NOTE, notes.join("\n").into(), found.expect).await {
             Ok(_) => Ok(true),
             Err(ports::Error::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    fn noted_by(&self, note: &str) -> NotedBy {
+        match self.vault.renewed(note, CONTEXT) {
+            Ok(None) => NotedBy::Current,
+            Ok(Some(_)) => NotedBy::Previous,
+            Err(_) => NotedBy::Unknown,
         }
     }
 

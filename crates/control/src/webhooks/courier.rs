@@ -29,12 +29,13 @@ use tokio_util::sync::CancellationToken;
 use types::ConversationId;
 use types::buckets::WEBHOOK_ENDS;
 
-use super::cursor::{Cursor, Cursors, Known};
-use super::ending::Endings;
+use super::cursor::{self, Cursor, Cursors, Known};
+use super::ending::{Endings, TRYING};
 use super::hook::Hook;
 use super::lane::{Ended, Lane, Turn};
 use super::ledger::{Ledger, Waits};
 use super::look::Kept;
+use super::telling::DELETED;
 
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// What the rest gets to be told when the server stops.
@@ -83,8 +84,8 @@ enum Who {
 /// What is done beside the turns.
 enum Chore {
     Look(Result<Vec<Kept>>),
-    /// An end that is not to be counted any more.
-    Room(Option<String>),
+    /// Keys of ends that are not there any more.
+    Gone(Vec<String>),
 }
 
 /// A turn that is over.
@@ -118,6 +119,7 @@ impl Courier {
         self.look_through(&mut desk).await?;
         let mut turns: FuturesUnordered<BoxFuture<'_, Over>> = FuturesUnordered::new();
         let mut chores: FuturesUnordered<BoxFuture<'_, Chore>> = FuturesUnordered::new();
+        let mut cleaning = tokio::time::interval(TRYING);
         loop {
             self.begin(&mut desk, &turns);
             if chores.is_empty()
@@ -144,8 +146,14 @@ impl Courier {
                 },
                 Some(chore) = chores.next(), if !chores.is_empty() => match chore {
                     Chore::Look(found) => self.note_ends(&mut desk, found?),
-                    Chore::Room(key) => key.into_iter().for_each(|key| desk.ledger.forget(&key)),
+                    Chore::Gone(keys) => {
+                        keys.iter().for_each(|key| desk.ledger.remove(self.record_of(key), key));
+                    }
                 },
+                _ = cleaning.tick() => {
+                    let keys = desk.ledger.keys().map(str::to_owned).collect();
+                    chores.push(async { Chore::Gone(self.remove_left(keys).await) }.boxed());
+                }
                 () = sleep_until(wake), if wake.is_some() => {}
             }
         }
@@ -173,7 +181,12 @@ impl Courier {
         let now = Instant::now();
         while let Some(turn) = desk.events.take(now) {
             let known = desk.known_of(&turn.key);
-            turns.push(self.events_turn(turn, known).boxed());
+            // What was put aside of it may be of another log, and comes first.
+            let waits = self
+                .index
+                .any(turn.key)
+                .is_some_and(|entry| desk.ends.has(&cursor::key(&self.endings.hook, &entry)));
+            turns.push(self.events_turn(turn, known, waits).boxed());
         }
         while let Some(turn) = desk.infos.take(now) {
             let known = desk.known_of(&turn.key);
@@ -187,7 +200,16 @@ impl Courier {
         }
     }
 
-    async fn events_turn(&self, turn: Turn<ConversationId>, known: Option<(Arc<str>, Known)>) -> Over {
+    async fn events_turn(
+        &self,
+        turn: Turn<ConversationId>,
+        known: Option<(Arc<str>, Known)>,
+        waits: bool,
+    ) -> Over {
+        if waits {
+            let ended = later(DELETED, turn.flush_at);
+            return Over { who: Who::Events(turn), ended, known: None };
+        }
         let Some((entry, known)) = self.present(turn.key, known) else {
             return Over { who: Who::Events(turn), ended: Ended::Done { delivered: false }, known: None };
         };
@@ -208,11 +230,7 @@ impl Courier {
 
     async fn end_turn(&self, turn: Turn<String>, waits: bool) -> Over {
         let ended = match waits {
-            true => Ended::Again {
-                delivered: false,
-                due: Instant::now() + Duration::from_millis(50),
-                flush_at: turn.flush_at,
-            },
+            true => later(Duration::from_millis(50), turn.flush_at),
             false => contained("telling a webhook of an end", self.tell_end(&turn))
                 .await
                 .unwrap_or_else(|| self.failed(&turn)),
@@ -222,28 +240,27 @@ impl Courier {
 
     /// There is more of ends than is kept: the one that has most loses its events.
     async fn make_room(&self, key: String) -> Chore {
-        let gave_up = self.endings.give_up(&key).await;
-        let error = match gave_up {
-            Ok(was_there) => {
-                if was_there {
-                    tracing::warn!(
-                        hook = self.number,
-                        key,
-                        "too much waits for a webhook, the largest end is given up"
-                    );
-                    self.work.hook_gave_up();
-                }
-                return Chore::Room(Some(key));
+        match self.endings.give_up(&key).await {
+            Ok(Some(gone)) => {
+                tracing::warn!(
+                    hook = self.number,
+                    key,
+                    "too much waits for a webhook, the largest end is given up"
+                );
+                self.work.hook_gave_up();
+                Chore::Gone(gone)
             }
-            Err(error) => error,
-        };
-        tracing::warn!(hook = self.number, %error, "too much waits for a webhook, and no room can be made");
-        tokio::time::sleep(NO_ROOM).await;
-        Chore::Room(None)
+            Ok(None) => Chore::Gone(vec![key]),
+            Err(error) => {
+                tracing::warn!(hook = self.number, %error, "too much waits for a webhook, and no room can be made");
+                tokio::time::sleep(NO_ROOM).await;
+                Chore::Gone(Vec::new())
+            }
+        }
     }
 
     /// The record of an end that a key belongs to.
-    fn record_of<'a>(&self, key: &'a str) -> &'a str {
+    pub(super) fn record_of<'a>(&self, key: &'a str) -> &'a str {
         self.endings.record_of_piece(key).map_or(key, |(record, _)| record)
     }
 
@@ -271,12 +288,16 @@ impl Courier {
             Who::Events(turn) => desk.events.ended(turn, &over.ended, now),
             Who::Info(turn) => desk.infos.ended(turn, &over.ended, now),
             Who::End(turn) => {
+                let id = self.endings.conversation(&turn.key);
                 if matches!(over.ended, Ended::Done { .. }) {
                     self.waits.forget(&turn.key);
-                    // Its cursor may have gone.
-                    self.endings.conversation(&turn.key).map(|id| desk.known.remove(&id));
                 }
                 desk.ends.ended(turn, &over.ended, now);
+                if let (Ended::Done { .. }, Some(id)) = (over.ended, id) {
+                    // Its cursor may have gone, and what has come meanwhile be untold.
+                    desk.known.remove(&id);
+                    self.note(desk, id);
+                }
             }
         }
     }
@@ -349,6 +370,10 @@ impl Desk {
         }
         self.known.insert(entry.id, (made_at, known));
     }
+}
+
+fn later(pause: Duration, flush_at: Instant) -> Ended {
+    Ended::Again { delivered: false, due: Instant::now() + pause, flush_at }
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -90,18 +90,17 @@ impl Cursor {
         }
     }
 
-    /// Notes as which the conversation was told, unless it was told as a later one.
+    /// Notes as which the conversation was told last.
     pub fn tell(&mut self, told: &Told) {
-        if self.told.as_ref().is_none_or(|before| before.noted <= told.noted) {
-            self.told = Some(told.clone());
-        }
+        self.told = Some(told.clone());
     }
 
-    /// What another one knows, too.
+    /// What another one knows, too, unless this knows a later state.
     pub fn take_over(&mut self, other: &Self) {
         self.deliver(other.at, other.events);
-        if let Some(told) = &other.told {
-            self.tell(told);
+        let noted = |cursor: &Self| cursor.told.as_ref().map(|told| told.noted);
+        if noted(self) <= noted(other) {
+            self.told.clone_from(&other.told);
         }
     }
 
@@ -121,7 +120,9 @@ impl Known {
         }
         let mut cursor = newer.cursor.clone();
         cursor.take_over(&older.cursor);
-        Self { cursor, is_owed: true, ..newer }
+        // Where the newer one says as much, it is paid.
+        let is_owed = newer.is_owed || cursor != newer.cursor;
+        Self { cursor, is_owed, ..newer }
     }
 }
 

@@ -4,6 +4,9 @@
 //! The events lie in pieces of one call each, in runs: one run for each try to delete the conversation. A piece is written once
 //! and under a name that no other try uses; the record that names the runs is written behind them, by its revision. So no try
 //! takes anything from another one, and pieces that no record names were left by a try that was cut off.
+//!
+//! Where a deletion is cut off when the log has gone and its record has not, the conversation goes on with a log that begins anew.
+//! So each run says which log its events are of, and what is told is what the log of now has not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +20,10 @@ use types::{ConversationId, Seq, hex};
 
 use super::cursor::conversation_of;
 use super::hook::HookId;
+use super::life::Life;
 
 /// A try to delete a conversation has come to its end by then, by whichever clock.
-const TRYING: Duration = Duration::from_secs(3_600);
+pub(super) const TRYING: Duration = Duration::from_secs(3_600);
 /// An end that could not be told for so long is given up.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -28,8 +32,10 @@ const KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub(super) struct Ending {
     /// Calls with events, and then the conversation itself.
     runs: Vec<Run>,
-    /// How far the log is told with them.
+    /// How far the log is told with them, and which one that is.
     pub at: Seq,
+    #[serde(default)]
+    life: Life,
     /// What they hold.
     pub events: usize,
     pub bytes: usize,
@@ -44,28 +50,39 @@ pub(super) struct Ending {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Run {
     name: String,
-    pub pieces: usize,
+    pieces: usize,
+    #[serde(default)]
+    life: Life,
 }
 
 impl Ending {
     /// Without events, from `at` on.
     pub fn new(info: Value, created_at: &str, at: Seq) -> Self {
         let (created_at, put_at) = (created_at.to_owned(), types::time::unix_ms());
-        Self { runs: Vec::new(), at, events: 0, bytes: 0, info, created_at, put_at }
+        Self { runs: Vec::new(), at, life: Life::default(), events: 0, bytes: 0, info, created_at, put_at }
     }
 
-    /// The same, as what is told now, and goes on in another run.
-    pub fn again(self, info: Value, run: Run) -> Self {
-        let runs = self.runs.into_iter().filter(|run| run.pieces > 0).chain([run]).collect();
-        Self { runs, info, put_at: types::time::unix_ms(), ..self }
+    /// The same, as what is told now.
+    pub fn again(self, info: Value) -> Self {
+        Self { info, put_at: types::time::unix_ms(), ..self }
     }
 
-    /// There is one more piece in the last run.
-    pub fn add(&mut self, at: Seq, events: usize, bytes: usize) {
-        if let Some(run) = self.runs.last_mut() {
-            run.pieces += 1;
+    /// Where a log goes on that has this life and this tail: one that was removed begins anew.
+    pub fn goes_on(&mut self, life: &Life, tail: Seq) -> Seq {
+        if self.is_gone(life, tail) {
+            return Seq::ZERO;
         }
-        self.at = at;
+        self.life = life.clone();
+        self.at
+    }
+
+    /// There is one more piece in the run of a try.
+    pub fn add(&mut self, run: &mut Run, (at, life): (Seq, &Life), events: usize, bytes: usize) {
+        run.pieces += 1;
+        run.life = life.clone();
+        self.runs.retain(|other| other.name != run.name);
+        self.runs.push(run.clone());
+        (self.at, self.life) = (at, life.clone());
         self.events += events;
         self.bytes += bytes;
     }
@@ -75,8 +92,20 @@ impl Ending {
         self.runs.iter().flat_map(Run::names)
     }
 
-    pub fn last_run(&self) -> Option<&Run> {
-        self.runs.last()
+    /// The pieces that a log with this life and this tail has not; `None` where it is the one that they are of.
+    pub fn lost(&self, life: &Life, tail: Seq) -> Option<Vec<String>> {
+        let is_gone = self.is_gone(life, tail);
+        let is_lost = |run: &&Run| run.life.is_over(life) || (is_gone && run.life == self.life);
+        let lost: Vec<String> = self.runs.iter().filter(is_lost).flat_map(Run::names).collect();
+        (is_gone || !lost.is_empty()).then_some(lost)
+    }
+
+    pub fn names(&self, run: &Run) -> bool {
+        self.runs.iter().any(|named| named.name == run.name)
+    }
+
+    fn is_gone(&self, life: &Life, tail: Seq) -> bool {
+        self.life.is_over(life) || tail < self.at
     }
 
     /// Whether it is the end of this conversation.
@@ -93,14 +122,19 @@ impl Run {
     /// Of a try that begins now.
     pub fn new() -> Self {
         let chance = hex(uuid::Uuid::new_v4().as_bytes().get(..6).unwrap_or_default());
-        Self { name: format!("{:x}-{chance}", types::time::unix_ms()), pieces: 0 }
+        Self { name: format!("{:x}-{chance}", types::time::unix_ms()), pieces: 0, life: Life::default() }
     }
 
     pub fn next(&self) -> String {
         self.name_of(self.pieces)
     }
 
-    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+    /// With the piece that was about to be written.
+    pub fn names_of_all(&self) -> impl Iterator<Item = String> + '_ {
+        self.names().chain([self.next()])
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
         (0..self.pieces).map(|number| self.name_of(number))
     }
 
@@ -131,10 +165,12 @@ impl Endings {
         Ok(self.bucket().put(key, ending, expect).await?.is_some())
     }
 
+    /// May be done twice.
+    ///
     /// # Errors
     /// Those of the store.
     pub async fn put_piece(&self, key: &str, name: &str, events: Bytes) -> Result<()> {
-        self.kv.put(WEBHOOK_ENDS, &piece(key, name), events, Expect::Absent).await.map(drop)
+        self.kv.put(WEBHOOK_ENDS, &piece(key, name), events, Expect::Anything).await.map(drop)
     }
 
     /// # Errors
@@ -150,16 +186,17 @@ impl Endings {
     }
 
     /// All is told, or nothing is to be, unless it was put aside anew meanwhile. With `with_cursor`, that of the conversation
-    /// goes, too. The record goes first: what it has named nobody misses.
+    /// goes, too, and first: nothing else says that it is to go. The record goes before its pieces: what it has named nobody
+    /// misses.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn remove(&self, key: &str, ending: &Versioned<Ending>, with_cursor: bool) -> Result<bool> {
-        if !self.bucket().remove(key, Expect::Revision(ending.revision)).await? {
-            return Ok(false);
-        }
         if with_cursor {
             self.kv.delete(WEBHOOKS, key, Expect::Anything).await?;
+        }
+        if !self.bucket().remove(key, Expect::Revision(ending.revision)).await? {
+            return Ok(false);
         }
         for name in ending.value.pieces() {
             self.remove_piece(key, &name).await?;
@@ -167,23 +204,28 @@ impl Endings {
         Ok(true)
     }
 
-    /// Makes room: the events of an end go, or all of it if it has none. Whether there was an end.
+    /// Makes room: the events of an end go, or all of it if it has none. The keys that have gone; `None` where there is no such
+    /// end.
     ///
     /// # Errors
-    /// Those of the store.
-    pub async fn give_up(&self, key: &str) -> Result<bool> {
-        let Some(stored) = self.get(key).await? else { return Ok(false) };
+    /// Those of the store; `Conflict` where it was put aside anew meanwhile.
+    pub async fn give_up(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let Some(stored) = self.get(key).await? else { return Ok(None) };
+        let changed = Error::Conflict { tail: None };
         if stored.value.runs.is_empty() {
-            return self.remove(key, &stored, true).await;
+            let is_gone = self.remove(key, &stored, true).await?;
+            return is_gone.then(|| Some(vec![key.to_owned()])).ok_or(changed);
         }
         let without = Ending { runs: Vec::new(), bytes: 0, ..stored.value.clone() };
         if !self.put(key, &without, Expect::Revision(stored.revision)).await? {
-            return Err(Error::Conflict { tail: None });
+            return Err(changed);
         }
+        let mut gone = Vec::new();
         for name in stored.value.pieces() {
             self.remove_piece(key, &name).await?;
+            gone.push(piece(key, &name));
         }
-        Ok(true)
+        Ok(Some(gone))
     }
 
     /// The conversation of a record that names an end for this hook; `None` for pieces and for what is another's.

@@ -109,6 +109,11 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
         }
     }
 
+    /// Whether there is something to tell, or being told.
+    pub fn has(&self, key: &K) -> bool {
+        self.waiting.contains_key(key) || self.busy.contains_key(key)
+    }
+
     pub fn is_busy(&self, key: &K) -> bool {
         self.busy.contains_key(key)
     }

@@ -42,17 +42,16 @@ impl Ledger {
         }
     }
 
-    /// There is no such end, whatever was seen.
-    pub fn forget(&mut self, record: &str) {
-        let is_of =
-            |key: &str| key.strip_prefix(record).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.keys.retain(|key, _| !is_of(key));
-        self.total -= self.ends.remove(record).unwrap_or_default();
+    /// All keys, those of ends and of pieces.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
     }
 
-    /// The end that has most, where all together have too much.
+    /// The end that has most, where all together have too much. Pieces whose record was not seen count, and cannot be given up:
+    /// somebody may be about to name them.
     pub fn too_much(&self) -> Option<String> {
-        let largest = || self.ends.iter().max_by_key(|(_, bytes)| **bytes).map(|(record, _)| record.clone());
+        let ends = || self.ends.iter().filter(|(record, _)| self.keys.contains_key(*record));
+        let largest = || ends().max_by_key(|(_, bytes)| **bytes).map(|(record, _)| record.clone());
         (self.total > self.most).then(largest).flatten()
     }
 }
@@ -105,8 +104,24 @@ mod tests {
         assert_eq!(ledger.too_much(), None);
         ledger.put("8", "8.1", 90 * LEAST);
         assert_eq!(ledger.too_much().as_deref(), Some("8"));
-        ledger.forget("8");
+        for key in ["8", "8.0", "8.1"] {
+            ledger.remove("8", key);
+        }
         assert_eq!((ledger.too_much(), ledger.total), (None, (39 + 50) * LEAST));
+    }
+
+    #[test]
+    fn pieces_that_no_record_names_count_and_are_not_given_up() {
+        let mut ledger = Ledger::new(10 * LEAST);
+        ledger.put("a", "a", 1);
+        for piece in ["b.0", "b.1"] {
+            ledger.put("b", piece, 6 * LEAST);
+        }
+        assert_eq!(ledger.too_much().as_deref(), Some("a"));
+        ledger.remove("a", "a");
+        assert_eq!((ledger.too_much(), ledger.total, ledger.keys().count()), (None, 12 * LEAST, 2));
+        ledger.put("b", "b", 1);
+        assert_eq!(ledger.too_much().as_deref(), Some("b"), "it has come");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
-use ports::{Change, Result};
+use ports::{Change, Error, Result};
 use readmodel::index::ConversationState;
 use tokio::time::Instant;
 use types::ConversationId;
@@ -11,7 +11,7 @@ use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
 
 use super::courier::{Courier, Desk};
 use super::cursor::{Cursor, conversation_of, key};
-use super::ending::{Ending, is_left};
+use super::ending::is_left;
 
 /// A key of an end, and how much is under it.
 pub(super) type Kept = (String, usize);
@@ -59,45 +59,48 @@ impl Courier {
         }
     }
 
-    /// All that is kept of ends, without the pieces that a try has left which was cut off.
+    /// All that is kept of ends.
     pub(super) async fn find_ends(&self) -> Result<Vec<Kept>> {
-        let (mut found, mut named, mut left) = (Vec::new(), HashSet::new(), Vec::new());
+        let mut found = Vec::new();
         let mut scan = self.kv.scan(WEBHOOK_ENDS);
         while let Some(change) = scan.try_next().await? {
             let Change::Put { key, entry } = change else { continue };
-            if self.endings.conversation(&key).is_some() {
-                let ending = serde_json::from_slice::<Ending>(&entry.value);
-                named.extend(ending.iter().flat_map(Ending::pieces).map(|name| format!("{key}.{name}")));
-            } else if let Some((_, name)) = self.endings.record_of_piece(&key) {
-                left.extend(is_left(name).then(|| key.clone()));
-            } else {
-                continue;
-            }
-            found.push((key, entry.value.len()));
-        }
-        drop(scan);
-        for piece in left.iter().filter(|piece| !named.contains(*piece)) {
-            if let Err(error) = self.remove_left(piece).await {
-                tracing::warn!(hook = self.number, %error, "events that nobody is told any more stay");
+            if self.endings.conversation(self.record_of(&key)).is_some() {
+                found.push((key, entry.value.len()));
             }
         }
         Ok(found)
+    }
+
+    /// Removes what tries have left that were cut off: pieces that are old and that no record names. The keys that have gone.
+    pub(super) async fn remove_left(&self, keys: Vec<String>) -> Vec<String> {
+        let mut left: HashMap<&str, Vec<&str>> = HashMap::new();
+        let pieces = keys.iter().filter_map(|key| self.endings.record_of_piece(key));
+        for (record, name) in pieces.filter(|(_, name)| is_left(name)) {
+            left.entry(record).or_default().push(name);
+        }
+        let mut gone = Vec::new();
+        for (record, names) in left {
+            let removing = async {
+                let ending = self.endings.get(record).await?;
+                let named: HashSet<String> = ending.iter().flat_map(|ending| ending.value.pieces()).collect();
+                for name in names.into_iter().filter(|name| !named.contains(*name)) {
+                    self.endings.remove_piece(record, name).await?;
+                    gone.push(format!("{record}.{name}"));
+                }
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = removing.await {
+                tracing::warn!(hook = self.number, %error, "events that nobody is told any more stay");
+            }
+        }
+        gone
     }
 
     pub(super) fn note_ends(&self, desk: &mut Desk, ends: Vec<Kept>) {
         for (key, bytes) in ends {
             self.note_end(desk, &key, bytes);
         }
-    }
-
-    /// Unless it was named meanwhile.
-    async fn remove_left(&self, piece: &str) -> Result<()> {
-        let Some((record, name)) = self.endings.record_of_piece(piece) else { return Ok(()) };
-        let ending = self.endings.get(record).await?;
-        if ending.is_some_and(|ending| ending.value.pieces().any(|named| named == name)) {
-            return Ok(());
-        }
-        self.endings.remove_piece(record, name).await
     }
 
     /// A cursor of a conversation that is not there, unless its end is still to be told, or it is only not known here yet.

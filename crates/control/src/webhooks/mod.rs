@@ -8,7 +8,7 @@
 //! | `hook` | what the operator has described |
 //! | `cursor` | how far a hook was told of a conversation |
 //! | `batch`, `told` | what it is told |
-//! | `aside`, `ending` | what it is still to be told of one that is deleted |
+//! | `aside`, `ending`, `life` | what it is still to be told of one that is deleted, and which log that is of |
 //! | `ledger` | how much is kept of those |
 //! | `lane` | who has a turn, and when |
 //! | `courier`, `look`, `telling` | the task of a hook, what it finds when it begins, and one turn |
@@ -23,6 +23,7 @@ mod ending;
 mod hook;
 mod lane;
 mod ledger;
+mod life;
 mod look;
 mod telling;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use outbound::Outbound;
 use ports::leader::{Candidate, Timing};
 use ports::rpc::Fault;
@@ -91,8 +92,7 @@ impl Webhooks {
 
     /// The same in one of several gateways at a time.
     pub(crate) async fn tell_in_turn(self, stop: CancellationToken) {
-        let kv = self.0.kv.clone();
-        let candidate = Candidate::new(kv.as_ref(), (WEBHOOKS, LEASE), "telling webhooks", TIMING);
+        let candidate = Candidate::new(&self.0.kv, (WEBHOOKS, LEASE), "telling webhooks", TIMING);
         let work = |stop: CancellationToken| {
             let webhooks = self.clone();
             // What is under way when the turn is lost is dropped: another gateway tells it.
@@ -119,7 +119,8 @@ impl Webhooks {
             self.0.work.hook_gave_up();
             Ok(())
         });
-        try_join_all(all).await.map(drop)
+        // Each comes to its end, and leaves nothing half done.
+        join_all(all).await.into_iter().collect()
     }
 
     async fn put_aside_for(&self, hook: &Hook, id: HookId, entry: &ConversationState) -> ports::Result<bool> {

@@ -15,9 +15,12 @@ use super::courier::Courier;
 use super::cursor::{Cursor, Known, Told};
 use super::ending::Ending;
 use super::lane::{Ended, Turn};
+use super::life::Life;
 use super::told;
 
-const DELETED: Duration = Duration::from_millis(200);
+pub(super) const DELETED: Duration = Duration::from_millis(200);
+/// Until a conversation is told again that has changed while it was told, if nobody says that it has.
+const CHANGED: Duration = Duration::from_secs(1);
 
 /// Why a turn did not come to its end.
 enum Trouble {
@@ -113,7 +116,7 @@ impl Courier {
         self.call(told::CONVERSATIONS, info.into()).await?;
         self.move_on(entry, known, |cursor| cursor.tell(&now)).await?;
         let is_untold = known.as_ref().is_some_and(|known| known.cursor.is_untold(entry));
-        let (due, delivered) = (Instant::now(), true);
+        let (due, delivered) = (Instant::now() + CHANGED, true);
         Ok(match is_untold {
             true => Ended::Again { delivered, due, flush_at: due },
             false => Ended::Done { delivered },
@@ -175,7 +178,7 @@ impl Courier {
         if let Some(record) = self.index.read(id).await?.filter(|record| ending.is_of(&record.created_at)) {
             return self.wait_for_deletion(turn, &stored, &record).await;
         }
-        self.tell_pieces(&turn.key, id, ending).await?;
+        self.tell_pieces(&turn.key, id, ending.pieces()).await?;
         self.call(told::CONVERSATIONS, ending.info.to_string().into()).await?;
         // If somebody has put it aside again, that is told as well.
         self.endings.remove(&turn.key, &stored, true).await?;
@@ -187,9 +190,9 @@ impl Courier {
         &self,
         key: &str,
         id: ConversationId,
-        ending: &Ending,
+        names: impl Iterator<Item = String>,
     ) -> std::result::Result<(), Trouble> {
-        for name in ending.pieces() {
+        for name in names {
             let Some(events) = self.endings.piece(key, &name).await? else { continue };
             self.call(&told::events_path(id), events).await?;
             self.endings.remove_piece(key, &name).await?;
@@ -198,7 +201,7 @@ impl Courier {
     }
 
     /// A deletion may fail, or be cut off: then the conversation is not told as one that went. If its log went already, what
-    /// was put aside of it is all there is.
+    /// was put aside of it is all there is, also where the conversation has gone on since with another log.
     async fn wait_for_deletion(
         &self,
         turn: &Turn<String>,
@@ -210,13 +213,16 @@ impl Courier {
             return Ok(Ended::Again { delivered: false, due: now + DELETED, flush_at: turn.flush_at });
         }
         let log = LogId::conversation(&record.sandbox, record.id);
-        let is_cut_off = self.log.tail(&log).await? < stored.value.at;
-        if is_cut_off {
-            self.tell_pieces(&turn.key, record.id, &stored.value).await?;
-        }
+        let (life, tail) = (Life::of(&*self.log, &log).await?, self.log.tail(&log).await?);
+        let Some(lost) = stored.value.lost(&life, tail) else {
+            self.endings.remove(&turn.key, stored, false).await?;
+            return Ok(Ended::Done { delivered: false });
+        };
+        let delivered = !lost.is_empty();
+        self.tell_pieces(&turn.key, record.id, lost.into_iter()).await?;
         // What is written to such a log is told from its beginning.
-        self.endings.remove(&turn.key, stored, is_cut_off).await?;
-        Ok(Ended::Done { delivered: is_cut_off })
+        self.endings.remove(&turn.key, stored, true).await?;
+        Ok(Ended::Done { delivered })
     }
 
     async fn call(&self, path: &str, body: Bytes) -> std::result::Result<(), Trouble> {

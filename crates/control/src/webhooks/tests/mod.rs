@@ -1,15 +1,21 @@
 //! Cursors, batches and ends on a real store.
 
+mod full;
+mod lives;
+mod receiver;
 mod telling;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ports::{Expect, Ports};
+use outbound::Outbound;
+use ports::{Expect, Kv, Ports};
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Created, Index};
 use serde_json::{Value, json};
+use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
@@ -18,9 +24,10 @@ use types::{ConversationId, Seq};
 
 use super::aside::Aside;
 use super::batch::{self, Bounds};
-use super::cursor::{Cursors, Told, key};
+use super::cursor::{Cursor, Cursors, Known, Told, key};
 use super::ending::Endings;
 use super::hook::{Hook, HookId};
+use super::{Inner, Webhooks};
 
 struct World {
     ports: Ports,
@@ -75,6 +82,19 @@ impl World {
     async fn batch(&self, entry: &ConversationState, at: Seq, events: usize, bytes: usize) -> batch::Batch {
         batch::next(&*self.ports.log, &entry.log, (at, 0), Bounds { events, bytes }, None).await.unwrap()
     }
+}
+
+fn webhooks(world: &World, kv: Arc<dyn Kv>, metrics: &Metrics) -> Webhooks {
+    Webhooks::new(Inner {
+        hooks: vec![world.hook.clone()],
+        index: world.index.clone(),
+        history: Arc::new(History::new(world.ports.log.clone())),
+        log: world.ports.log.clone(),
+        kv,
+        outbound: Outbound::default(),
+        conversations_path: Path::new("/c").into(),
+        work: metrics.work.clone(),
+    })
 }
 
 const LATER: &str = "2999-01-01T00:00:00.000000Z";
@@ -190,6 +210,37 @@ async fn a_cursor_that_cannot_be_read_is_made_anew() {
     assert_eq!(cursors.known(&entry).await.unwrap().cursor.at, Seq(3));
 }
 
+#[test]
+fn a_cursor_that_the_store_is_owed_is_owed_until_it_has_it_and_no_longer() {
+    let known = |at: u64, revision, is_owed| Known {
+        cursor: Cursor { at: Seq(at), events: at, told: None },
+        revision: Some(revision),
+        is_owed,
+    };
+    let (owed, paid) = (known(9, 5, true), known(9, 6, false));
+    for both in [owed.clone().and(paid.clone()), paid.and(owed.clone())] {
+        assert_eq!((both.cursor.at, both.revision, both.is_owed), (Seq(9), Some(6), false));
+    }
+    let both = owed.and(known(7, 6, false));
+    assert_eq!(
+        (both.cursor.at, both.revision, both.is_owed),
+        (Seq(9), Some(6), true),
+        "the other lane has not"
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_that_was_told_as_it_is_is_not_told_again_whatever_was_told_of_it_before() {
+    let world = world().await;
+    let entry = world.conversation(LATER).await;
+    // By who knew more of it, or of a log that has gone since.
+    let before = json!({"at": 0, "events": 0, "told": {"noted": 50, "title": "another"}});
+    let mut cursor: Cursor = serde_json::from_value(before).unwrap();
+    assert!(cursor.is_untold(&entry));
+    cursor.tell(&Told::of(&entry));
+    assert!(!cursor.is_untold(&entry));
+}
+
 impl World {
     async fn put_aside(&self, entry: &ConversationState) -> bool {
         let (cursors, endings) = (self.cursors().await, self.endings());
@@ -210,10 +261,13 @@ impl World {
 
     async fn ended(&self, events: u64) -> Arc<ConversationState> {
         let entry = self.conversation(LATER).await;
-        let events = (0..events).map(|n| event(n, "small", "2999-01-01T00:00:00"));
-        self.append(&entry, events.collect()).await;
+        self.append(&entry, events_of(0..events, "small")).await;
         entry
     }
+}
+
+fn events_of(numbers: Range<u64>, text: &str) -> Vec<Bytes> {
+    numbers.map(|n| event(n, text, "2999-01-01T00:00:00")).collect()
 }
 
 #[tokio::test]
@@ -285,10 +339,11 @@ async fn an_end_makes_room_with_its_events_first_and_then_goes() {
     let entry = world.ended(7).await;
     world.put_aside(&entry).await;
     let (key, endings) = (key(&world.id(), &entry), world.endings());
-    assert!(endings.give_up(&key).await.unwrap());
+    let gone = endings.give_up(&key).await.unwrap().unwrap();
+    assert!(!gone.is_empty() && gone.iter().all(|piece| endings.record_of_piece(piece).is_some()));
     assert_eq!(world.told_at_the_end(&entry).await, Vec::<String>::new());
     assert_eq!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().len(), 1);
-    assert!(endings.give_up(&key).await.unwrap());
+    assert_eq!(endings.give_up(&key).await.unwrap(), Some(vec![key.clone()]));
     assert!(world.ports.kv.list(WEBHOOK_ENDS).await.unwrap().is_empty());
-    assert!(!endings.give_up(&key).await.unwrap());
+    assert_eq!(endings.give_up(&key).await.unwrap(), None);
 }

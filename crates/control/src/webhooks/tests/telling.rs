@@ -1,86 +1,34 @@
 //! What a hook is told while the store fails, and after a deletion that was cut off.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outbound::Outbound;
-use parking_lot::Mutex;
 use ports::doubles::KvDouble;
 use ports::{Expect, Kv};
-use readmodel::history::History;
 use telemetry::metrics::Metrics;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
 
 use super::super::cursor::key;
-use super::super::hook::Hook;
 use super::super::lane::{Ended, Lane};
 use super::super::ledger::Waits;
-use super::super::{Inner, Webhooks};
-use super::{World, world};
+use super::receiver::{eventually, receiver, told};
+use super::{World, webhooks, world};
 
-/// The paths of the calls that were taken.
-type Calls = Arc<Mutex<Vec<String>>>;
-
-/// Takes every call.
-async fn receiver() -> (Hook, Calls) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut hook = Hook::at(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    hook.flush_delay = Duration::from_millis(20);
-    let calls = Calls::default();
-    let taken = calls.clone();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut call = Vec::new();
-            while !is_whole(&call) && matches!(socket.read_buf(&mut call).await, Ok(1..)) {}
-            let text = String::from_utf8_lossy(&call).into_owned();
-            taken.lock().push(text.split(' ').nth(1).unwrap_or_default().to_owned());
-            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-            let _ = socket.write_all(answer).await;
-        }
-    });
-    (hook, calls)
-}
-
-fn is_whole(call: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(call).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    body.len() >= length.unwrap().parse().unwrap()
-}
-
-fn told(calls: &Calls, what: &str) -> usize {
-    calls.lock().iter().filter(|path| path.contains(what)).count()
-}
-
-async fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not in time: {what}");
-}
-
-/// A store that takes no cursors, or no ends, for now.
+/// A store that takes no cursors for now.
 struct Refusing {
     kv: Arc<dyn Kv>,
-    bucket: &'static str,
     refuses: AtomicBool,
     refused: AtomicUsize,
 }
 
 impl Refusing {
-    fn new(world: &World, bucket: &'static str) -> Arc<Self> {
+    fn new(world: &World) -> Arc<Self> {
         let (refuses, refused) = (AtomicBool::new(true), AtomicUsize::new(0));
-        Arc::new(Self { kv: world.ports.kv.clone(), bucket, refuses, refused })
+        Arc::new(Self { kv: world.ports.kv.clone(), refuses, refused })
     }
 }
 
@@ -91,25 +39,12 @@ impl KvDouble for Refusing {
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
-        if bucket == self.bucket && key.contains('.') && self.refuses.load(Ordering::SeqCst) {
+        if bucket == WEBHOOKS && key.contains('.') && self.refuses.load(Ordering::SeqCst) {
             self.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(ports::Error::Full("there is no room".to_owned()));
+            return Err(ports::Error::Unavailable("No space left on device".to_owned()));
         }
         self.kv.put(bucket, key, value, expect).await
     }
-}
-
-fn webhooks(world: &World, kv: Arc<dyn Kv>, metrics: &Metrics) -> Webhooks {
-    Webhooks::new(Inner {
-        hooks: vec![world.hook.clone()],
-        index: world.index.clone(),
-        history: Arc::new(History::new(world.ports.log.clone())),
-        log: world.ports.log.clone(),
-        kv,
-        outbound: Outbound::default(),
-        conversations_path: Path::new("/c").into(),
-        work: metrics.work.clone(),
-    })
 }
 
 #[tokio::test]
@@ -118,7 +53,7 @@ async fn what_was_taken_is_not_told_again_while_the_store_does_not_note_it() {
     let (hook, calls) = receiver().await;
     world.hook = hook;
     let entry = world.ended(3).await;
-    let store = Refusing::new(&world, WEBHOOKS);
+    let store = Refusing::new(&world);
     let stop = CancellationToken::new();
     let telling = tokio::spawn(webhooks(&world, store.clone(), &Metrics::of_gateway()).tell(stop.clone()));
     eventually("it is refused often", || store.refused.load(Ordering::SeqCst) >= 6).await;
@@ -135,16 +70,6 @@ async fn what_was_taken_is_not_told_again_while_the_store_does_not_note_it() {
     assert_eq!((told(&calls, "/events/"), told(&calls, "/conversations")), (1, 1));
     stop.cancel();
     telling.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_store_without_room_for_its_end_keeps_no_conversation_from_being_deleted() {
-    let world = world().await;
-    let entry = world.ended(7).await;
-    let (store, metrics) = (Refusing::new(&world, WEBHOOK_ENDS), Metrics::of_gateway());
-    webhooks(&world, store.clone(), &metrics).put_aside(&entry).await.unwrap();
-    assert!(store.refused.load(Ordering::SeqCst) > 0);
-    assert!(metrics.text().contains(r#"webhook_calls_total{kind="given_up"} 1"#), "{}", metrics.text());
 }
 
 #[tokio::test]
