@@ -22,8 +22,8 @@ impl Interrupt {
         Self { asking }
     }
 
-    /// Until the server has taken it, or never will.
-    pub async fn is_taken(mut self) {
+    /// Where the server has taken it, or never will.
+    pub async fn until_taken(mut self) {
         self.asking.join_next().await;
     }
 }

@@ -78,7 +78,7 @@ impl<'a> Work<'a> {
         let ended = self.begin_and_follow(status, task).await;
         if ended.as_ref().is_err_and(|error| error.is::<io::Error>()) {
             // Nobody sees any more what the agent does, as after `| head`.
-            let stopped = Interrupt::of(self.api, self.id).is_taken();
+            let stopped = Interrupt::of(self.api, self.id).until_taken();
             let _ = tokio::time::timeout(LEAVING, stopped).await;
         }
         ended

@@ -33,7 +33,7 @@ async fn sessions_are_listed_and_gone_on_with_though_nothing_is_told_again() {
     let listed = editor.call("session/list", &json!({}));
     assert_eq!(ids(&listed), [session.clone(), elsewhere], "what was changed last comes first");
     let listed = editor.call("session/list", &json!({"cwd": user.work(), "cursor": null}));
-    assert_eq!(ids(&listed), [session.clone()]);
+    assert_eq!(ids(&listed), [session.as_str()]);
     let one = &listed["result"]["sessions"][0];
     assert_eq!(one["cwd"], user.work().display().to_string());
     assert!(one["updatedAt"].as_str().unwrap().contains('T') && one["title"].is_string(), "{one}");
