@@ -22,7 +22,7 @@ impl Interrupt {
         Self { asking }
     }
 
-    /// Where the server has taken it, or never will.
+    /// Returns once the server has taken it, or has said that it never will.
     pub async fn until_taken(mut self) {
         self.asking.join_next().await;
     }
