@@ -12,14 +12,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks until the server has taken it, for as long as it is kept: whoever waits for the run's rest is to be heard meanwhile.
 pub struct Interrupt {
-    _asking: JoinSet<()>,
+    asking: JoinSet<()>,
 }
 
 impl Interrupt {
     pub fn of(api: &Api, id: &str) -> Self {
         let mut asking = JoinSet::new();
         asking.spawn(ask(api.clone(), format!("/api/conversations/{id}/interrupt")));
-        Self { _asking: asking }
+        Self { asking }
+    }
+
+    /// Returns once the server has taken it, or has said that it never will.
+    pub async fn until_taken(mut self) {
+        self.asking.join_next().await;
     }
 }
 

@@ -15,6 +15,8 @@ mod run;
 mod seen;
 mod shells;
 mod spent;
+#[cfg(test)]
+mod stand_in;
 mod start;
 mod stops;
 mod stream;

@@ -47,6 +47,20 @@ impl Place {
         Ok(Connected { api, own: Some(own) })
     }
 
+    /// What a command line says to mean the same again, with a space before it.
+    pub fn again(&self) -> String {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let given = [
+            ("--server", self.server.clone()),
+            ("--key-file", path(&self.key_file)),
+            ("--data", path(&self.data)),
+        ];
+        let words = given.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        let words: Vec<String> = words.flatten().collect();
+        let joined = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default();
+        if joined.is_empty() { joined } else { format!(" {joined}") }
+    }
+
     fn key(&self, source: &Source) -> anyhow::Result<Option<SecretString>> {
         let Some(path) = &self.key_file else {
             let named = ["MANYHANDS_KEY", "OH_SESSION_API_KEYS_0", "SESSION_API_KEY"];
@@ -103,4 +117,20 @@ fn usual_data(source: &Source) -> anyhow::Result<PathBuf> {
         Usage("there is no HOME to keep conversations in: name a folder with --data".to_owned())
     })?;
     Ok(state.join("manyhands"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_given_again_and_nothing_else() {
+        let mut place = Place { server: None, key_file: None, data: None };
+        assert_eq!(place.again(), "");
+        place.data = Some("/tmp/my data".into());
+        assert_eq!(place.again(), " --data '/tmp/my data'");
+        let server = Some("http://127.0.0.1:8000".to_owned());
+        let place = Place { server, key_file: Some("k".into()), data: None };
+        assert_eq!(place.again(), " --server http://127.0.0.1:8000 --key-file k");
+    }
 }

@@ -112,10 +112,13 @@ pub fn visible_line(text: &str) -> String {
     visible(text).replace('\n', "\\n")
 }
 
-/// Whether the character takes no place.
+/// Whether nothing is seen of the character: what Unicode calls ignorable by default, what separates lines, what annotates, and the
+/// letter of Braille without a dot.
 fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-        | '\u{e0000}'..='\u{e007f}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -141,6 +144,20 @@ mod tests {
             assert_eq!(block(written), shown, "{written:?}");
         }
         assert_eq!(line(" a\u{1b}[1m\nb "), "a b");
+    }
+
+    #[test]
+    fn what_nobody_would_see_is_written_down_where_somebody_decides() {
+        for (written, shown) in [
+            ("rm\u{3164}x", r"rm\u{3164}x"),
+            ("a\u{115f}b\u{1160}\u{ffa0}", r"a\u{115f}b\u{1160}\u{ffa0}"),
+            ("\u{2800}\u{200b}\u{2060}\u{feff}", r"\u{2800}\u{200b}\u{2060}\u{feff}"),
+            ("a\u{fe0f}b\u{e0100}\u{e01ef}\u{e0041}", r"a\u{fe0f}b\u{e0100}\u{e01ef}\u{e0041}"),
+            ("x\u{202e}y\u{2066}\u{61c}\u{180e}", r"x\u{202e}y\u{2066}\u{61c}\u{180e}"),
+            ("Grüße, 世界 🙂\t\n", "Grüße, 世界 🙂\t\n"),
+        ] {
+            assert_eq!(visible(written), shown, "{written:?}");
+        }
     }
 
     proptest! {

@@ -13,6 +13,10 @@ use super::values::text;
 /// After so long without a word the server is asked whether the run goes on: the word of its end may have been lost.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// After so long it is asked again where it has said that the run is over, and what led to that is still to be told: by a line that
+/// is slow. One that is dead is given up by the stream.
+const FETCHING: Duration = Duration::from_secs(45);
+
 /// What the answer may take: a connection that is dead is given up, and another one tried.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -68,25 +72,27 @@ impl Progress {
     pub async fn next(&mut self) -> Result<Step, Error> {
         loop {
             let Some(heard) = self.heard().await? else {
+                let is_fetched = self.resting.is_some();
                 self.resting = asked(&self.api, &self.path).await?;
-                self.ask_at = Instant::now() + QUIET;
-                if self.resting.is_some() {
+                self.put_off_asking();
+                if self.resting.is_some() && !is_fetched {
                     self.stream.renew();
                 }
                 continue;
             };
-            if matches!(heard, Heard::Event(_) | Heard::Piece(_)) {
-                self.ask_at = Instant::now() + QUIET;
-            }
             match heard {
                 Heard::Event(event) => {
                     if text(&event, "/key") == "execution_status" && text(&event, "/value") == RUNNING {
                         self.has_begun = true;
                         self.resting = None;
                     }
+                    self.put_off_asking();
                     return Ok(Step::Event(event));
                 }
-                Heard::Piece(piece) => return Ok(Step::Piece(piece)),
+                Heard::Piece(piece) => {
+                    self.put_off_asking();
+                    return Ok(Step::Piece(piece));
+                }
                 Heard::State(state) if self.has_begun && self.stream.is_synced() => {
                     if let Some(rest) = resting(&state) {
                         return Ok(Step::Rest(rest));
@@ -104,6 +110,12 @@ impl Progress {
                 Heard::Back => return Ok(Step::Back),
             }
         }
+    }
+
+    /// Something was told, and more may follow.
+    fn put_off_asking(&mut self) {
+        let pause = if self.resting.is_some() { FETCHING } else { QUIET };
+        self.ask_at = Instant::now() + pause;
     }
 
     /// `None`: the server is to be asked. While it is sought nobody is.
@@ -131,4 +143,40 @@ async fn asked(api: &Api, path: &str) -> Result<Option<Rest>, Error> {
 fn resting(state: &Value) -> Option<Rest> {
     let status = text(state, "/execution_status");
     (status != RUNNING && !status.is_empty()).then(|| Rest { status: status.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::SinkExt;
+    use serde_json::json;
+    use tokio_tungstenite::tungstenite::Message;
+
+    use super::*;
+    use crate::client::stand_in::StandIn;
+    use crate::client::stream::Since;
+
+    #[tokio::test]
+    async fn what_a_slow_line_still_brings_is_waited_for_however_often_the_server_says_that_it_rests() {
+        let finished = json!({"execution_status": "finished"});
+        let mut server = StandIn::start([finished], (200, json!({}))).await;
+        let stream = Stream::open(&server.api, "c", Since::Start).await.unwrap();
+        let _silent = server.sockets.recv().await.unwrap();
+        let mut progress = Progress::new(&server.api, "c", stream);
+        progress.ask_at = Instant::now();
+        let (piece, mut slow) = tokio::join!(progress.next(), async {
+            server.asked.recv().await.unwrap();
+            let mut slow = server.sockets.recv().await.unwrap();
+            slow.send(Message::text(r#"{"type": "delta"}"#)).await.unwrap();
+            slow
+        });
+        assert!(matches!(piece, Ok(Step::Piece(_))), "{piece:?}");
+        progress.ask_at = Instant::now();
+        let next = tokio::time::timeout(Duration::from_secs(5), progress.next());
+        let (step, ()) = tokio::join!(next, async {
+            server.asked.recv().await.unwrap();
+            let _ = slow.send(Message::text(r#"{"type": "sync", "through_seq": -1}"#)).await;
+        });
+        let Ok(Ok(Step::Rest(rest))) = step else { panic!("{step:?}") };
+        assert_eq!(rest.status, "finished");
+    }
 }

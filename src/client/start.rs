@@ -35,8 +35,8 @@ pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Resul
         return Ok(());
     }
     match run(api, id, &before).await {
-        // It runs: somebody else has started it, or the first call has.
-        Err(error) if error.status() == Some(409) => Ok(()),
+        // Somebody else has started it, or the first call has. There are other conflicts, in which nothing has begun.
+        Err(error) if error.status() == Some(409) && status(api, id).await? != before => Ok(()),
         asked => asked.map_err(Into::into),
     }
 }
@@ -81,4 +81,21 @@ pub async fn set_title(api: &Api, id: &str, title: &str) -> anyhow::Result<()> {
     }
     api.patch(&format!("/api/conversations/{id}"), &json!({"title": title})).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::stand_in::StandIn;
+
+    #[tokio::test]
+    async fn a_conflict_is_no_run_unless_the_conversation_is_another_than_before() {
+        let damaged = json!({"detail": "What is stored here cannot be read."});
+        let server = StandIn::start([json!({"execution_status": "finished"})], (409, damaged.clone())).await;
+        let error = start(&server.api, "c", None).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be read"), "{error}");
+        let states = ["finished", "running"].map(|status| json!({"execution_status": status}));
+        let server = StandIn::start(states, (409, damaged)).await;
+        start(&server.api, "c", None).await.unwrap();
+    }
 }

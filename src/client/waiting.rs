@@ -1,7 +1,7 @@
 //! A conversation that waits for a confirmation: which actions do, and what they are told. A run that is started there would
 //! carry them out.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::api::{Api, Error};
 use super::seen::{Action, Seen};
@@ -14,6 +14,17 @@ const MOST: usize = 256;
 /// Pages of events that are looked through, which hold all of them and what was said since.
 const PAGES: usize = 10;
 
+/// What waits for a word of the user.
+pub enum Waiting {
+    /// Nothing does, or nothing does any more.
+    Nothing,
+    /// Something that cannot be shown, and so is not to be accepted.
+    Unseen,
+    /// In their order.
+    These(Vec<Action>),
+}
+
+#[derive(Clone, Copy)]
 pub enum Answer<'a> {
     Accept,
     /// With the reason, if there is one.
@@ -29,12 +40,25 @@ pub async fn status(api: &Api, id: &str) -> Result<String, Error> {
     Ok(text(&info, "/execution_status").to_owned())
 }
 
-/// The actions that wait, in their order, as the server has them now. Where it cannot be said which they are there are none: what
-/// cannot be shown is not to be accepted.
+/// What waits, as the server has it now. `refused`: those that an answer was for which was not taken. Where they still seem to
+/// wait, it cannot be said what does.
 ///
 /// # Errors
 /// Of the server.
-pub async fn actions(api: &Api, id: &str) -> Result<Vec<Action>, Error> {
+pub async fn look(api: &Api, id: &str, refused: &[Action]) -> Result<Waiting, Error> {
+    if status(api, id).await? != WAITING {
+        return Ok(Waiting::Nothing);
+    }
+    let actions = actions(api, id).await?;
+    Ok(if actions.is_empty() || are_same(&actions, refused) {
+        Waiting::Unseen
+    } else {
+        Waiting::These(actions)
+    })
+}
+
+/// The actions that wait; none where it cannot be said which they are.
+async fn actions(api: &Api, id: &str) -> Result<Vec<Action>, Error> {
     let (mut newest_first, mut from) = (Vec::new(), String::new());
     for _ in 0..PAGES {
         let path = format!("/api/conversations/{id}/events/search?limit=100&sort_order=TIMESTAMP_DESC{from}");
@@ -52,25 +76,43 @@ pub async fn actions(api: &Api, id: &str) -> Result<Vec<Action>, Error> {
     Ok(Vec::new())
 }
 
-/// # Errors
-/// Of the server.
-pub async fn respond(api: &Api, id: &str, answer: Answer<'_>) -> Result<(), Error> {
-    let body = match answer {
-        Answer::Accept => json!({"accept": true}),
-        Answer::Reject(None) => json!({"accept": false}),
-        Answer::Reject(Some(reason)) => json!({"accept": false, "reason": reason}),
-    };
-    api.post(&format!("/api/conversations/{id}/events/respond_to_confirmation"), &body).await?;
-    Ok(())
-}
-
-/// Whether these wait as the server has it now, and nothing else: who has answered may have been shown others.
+/// Tells the user's word on the actions that were `shown`, or on whatever waits; and whether it was taken: otherwise others wait
+/// by now, or none do.
 ///
 /// # Errors
 /// Of the server.
-pub async fn still_wait(api: &Api, id: &str, shown: &[Action]) -> Result<bool, Error> {
-    let now = actions(api, id).await?;
-    Ok(now.iter().map(|action| &action.call).eq(shown.iter().map(|action| &action.call)))
+pub async fn respond(
+    api: &Api,
+    id: &str,
+    answer: Answer<'_>,
+    shown: Option<&[Action]>,
+) -> Result<bool, Error> {
+    let mut body = Map::new();
+    body.insert("accept".to_owned(), matches!(answer, Answer::Accept).into());
+    if let Answer::Reject(Some(reason)) = answer {
+        body.insert("reason".to_owned(), reason.into());
+    }
+    if let Some(shown) = shown {
+        // Not every server looks at the names.
+        if !are_same(&actions(api, id).await?, shown) {
+            return Ok(false);
+        }
+        body.insert("action_ids".to_owned(), ids(shown).collect());
+    }
+    let path = format!("/api/conversations/{id}/events/respond_to_confirmation");
+    match api.post(&path, &Value::Object(body)).await {
+        Err(error) if shown.is_some() && error.status() == Some(409) => Ok(false),
+        answered => answered.map(|_| true),
+    }
+}
+
+/// Models give the same names to calls again and again; events have each their own.
+fn are_same(some: &[Action], others: &[Action]) -> bool {
+    ids(some).eq(ids(others))
+}
+
+fn ids(actions: &[Action]) -> impl Iterator<Item = &str> {
+    actions.iter().map(|action| action.words.event.as_str())
 }
 
 /// Those that wait are of one answer, and follow each other: what is of another kind stands before all of them. Calls of that answer
@@ -104,6 +146,7 @@ fn left(newest_first: Vec<Seen>) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn action(call: &str) -> Seen {
         Seen::of(&json!({"kind": "ActionEvent", "tool_name": "t", "tool_call_id": call}))

@@ -24,6 +24,12 @@ const ADDITIONS: &[(&str, Part, &str, &str)] = &[
         "sender",
         "clients send it; the peer drops it, here the event has it",
     ),
+    (
+        "POST /api/conversations/{}/events/respond_to_confirmation",
+        Part::Request,
+        "action_ids",
+        "who names the actions that were looked at is refused (409) where others wait",
+    ),
 ];
 
 /// Operations of our own.

@@ -183,8 +183,11 @@ impl Agent {
             Input::Run => self.start_run(&mut draft)?,
             Input::Pause => self.pause(&mut draft),
             Input::Interrupt => self.interrupt(&mut draft),
+            Input::Respond { actions: Some(named), .. } if !self.waits_for(&named) => {
+                return Err(Refusal::OthersWait);
+            }
             Input::Respond { accept: true, .. } => self.accept(&mut draft),
-            Input::Respond { accept: false, reason } => self.reject(&mut draft, &reason),
+            Input::Respond { accept: false, reason, .. } => self.reject(&mut draft, &reason),
             Input::SetConfirmationPolicy(policy) => settings::set_policy(self, &mut draft, policy),
             Input::SetSecurityAnalyzer(analyzer) => settings::set_analyzer(self, &mut draft, analyzer),
             Input::SetTags(tags) => settings::set_tags(self, &mut draft, &tags),

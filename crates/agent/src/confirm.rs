@@ -1,5 +1,7 @@
 //! Which actions wait for the user's consent, and the user's word on them.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 use types::conversation::Status;
 use types::event::{Rejection, Risk, SecurityAnalysis, Source};
@@ -52,6 +54,13 @@ impl Agent {
             self.record(draft, Source::Environment, EventBody::SecurityAnalysisEvent(analysis));
         }
         candidates.iter().any(|candidate| self.policy.asks(candidate.risk))
+    }
+
+    /// Whether these actions wait for the user's word, and no others: in any order.
+    pub(crate) fn waits_for(&self, named: &[EventId]) -> bool {
+        let waits = self.status == Status::WaitingForConfirmation;
+        let open = self.past.view.open_calls().filter(|call| waits && call.action.is_some());
+        open.map(|call| &call.action_id).collect::<HashSet<_>>() == named.iter().collect()
     }
 
     /// Accepting is running; that a run is active already is fine.

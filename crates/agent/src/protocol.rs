@@ -58,6 +58,8 @@ pub enum Input {
     Respond {
         accept: bool,
         reason: String,
+        /// Only if these wait, and no others.
+        actions: Option<Vec<EventId>>,
     },
     SetConfirmationPolicy(ConfirmationPolicy),
     SetSecurityAnalyzer(Option<SecurityAnalyzer>),
@@ -151,6 +153,8 @@ pub enum Refusal {
     AlreadyRunning,
     /// Actions wait for the user, who alone confirms them.
     AwaitsConfirmation,
+    /// Other actions wait than those that are named, or none.
+    OthersWait,
     /// The text is for the client.
     Invalid(String),
 }

@@ -3,11 +3,10 @@
 use axum::extract::State;
 use control::conversations::{Conversations, Said};
 use http::StatusCode;
-use ports::rpc::Code;
 use readmodel::index::Index;
 use serde::Deserialize;
 use types::calls::Command;
-use types::{Content, Message, Role};
+use types::{Content, EventId, Message, Role};
 
 use super::conversation;
 use crate::answer::Success;
@@ -63,6 +62,10 @@ pub(super) struct Confirmation {
     accept: bool,
     #[serde(default = "no_reason")]
     reason: String,
+    /// The ids of the actions that are meant. Where others wait, or more or fewer, nothing is done (409).
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>)]
+    action_ids: Option<Vec<EventId>>,
 }
 
 fn no_reason() -> String {
@@ -73,6 +76,7 @@ fn no_reason() -> String {
 #[utoipa::path(post, path = "/api/conversations/{conversation_id}/events/respond_to_confirmation", tag = "Events",
     params(("conversation_id" = Uuid, Path)), request_body = Confirmation,
     responses((status = 200, body = Success), (status = 404, description = "No such conversation"),
+        (status = 409, description = "Other actions wait than those that are named"),
         (status = 429, description = "All run slots are taken")))]
 pub(super) async fn respond_to_confirmation(
     State(conversations): State<Conversations>,
@@ -82,11 +86,7 @@ pub(super) async fn respond_to_confirmation(
     Json(body): Json<Confirmation>,
 ) -> ApiResult<Json<Success>> {
     let entry = conversation(&index, &caller, path)?;
-    let Confirmation { accept, reason } = body;
-    match conversations.command_that_runs(&entry, Command::Respond { accept, reason }).await {
-        // A run that is active already executes them.
-        Err(fault) if accept && fault.code == Code::Conflict => Ok(Json(Success::YES)),
-        Err(fault) => Err(fault.into()),
-        Ok(_) => Ok(Json(Success::YES)),
-    }
+    let Confirmation { accept, reason, action_ids: actions } = body;
+    conversations.command_that_runs(&entry, Command::Respond { accept, reason, actions }).await?;
+    Ok(Json(Success::YES))
 }

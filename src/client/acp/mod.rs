@@ -3,6 +3,7 @@
 
 mod content;
 mod message;
+mod modes;
 mod prompt;
 mod sessions;
 mod wire;
@@ -31,10 +32,11 @@ const VERSION: u64 = 1;
 const ENDING: Duration = Duration::from_secs(5);
 
 const EDITORS: &str = "In Zed's settings:
-  \"agent_servers\": { \"Manyhands\": { \"command\": \"manyhands\", \"args\": [\"acp\"],
+  \"agent_servers\": { \"Manyhands\": { \"command\": \"manyhands\", \"args\": [\"acp\", \"--data\", \"/home/me/.manyhands-zed\"],
       \"env\": { \"LLM_MODEL\": \"anthropic/claude-sonnet-4-5-20250929\", \"LLM_API_KEY\": \"…\" } } }
 
-JetBrains' ~/.jetbrains/acp.json and plugins of Neovim take the same command and environment.";
+JetBrains' ~/.jetbrains/acp.json and plugins of Neovim take the same command and environment. One process at a time has a folder
+of conversations: give each editor one of its own, or let all use one server (--server, MANYHANDS_URL).";
 
 /// Is the agent of an editor: speaks the Agent Client Protocol on standard input and output
 #[derive(clap::Args)]
@@ -108,6 +110,7 @@ async fn answer(sessions: &Sessions, method: &str, params: &Value) -> Result<Val
                 "loadSession": true,
                 "promptCapabilities": {"image": true, "audio": false, "embeddedContext": true},
                 "mcpCapabilities": {"http": false, "sse": false},
+                "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
             },
             "agentInfo": {"name": "manyhands", "title": "Manyhands", "version": env!("CARGO_PKG_VERSION")},
             "authMethods": [],
@@ -116,6 +119,10 @@ async fn answer(sessions: &Sessions, method: &str, params: &Value) -> Result<Val
         "authenticate" => Ok(json!({})),
         "session/new" => sessions.make(params).await,
         "session/load" => sessions.load(params).await,
+        "session/resume" => sessions.resume(params).await,
+        "session/list" => sessions.list(params).await,
+        "session/set_mode" => sessions.set_mode(params).await,
+        "session/close" => sessions.close(params),
         _ => Err(Refusal::unknown(method)),
     }
 }

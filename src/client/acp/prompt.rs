@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::Refusal;
 use super::sessions::refusal;
 use super::wire::Wire;
-use super::words::{Teller, begun, tool_call};
+use super::words::{Teller, begun, question};
 use crate::client::api::Api;
 use crate::client::interrupt::Interrupt;
 use crate::client::progress::{Progress, Step};
@@ -17,7 +17,7 @@ use crate::client::seen::{Action, Seen};
 use crate::client::start::start;
 use crate::client::stream::{Since, Stream};
 use crate::client::values::text;
-use crate::client::waiting::{self, Answer, WAITING, respond};
+use crate::client::waiting::{self, Answer, WAITING, Waiting, respond};
 
 const ALLOW: &str = "allow";
 const ALWAYS: &str = "allow_always";
@@ -85,7 +85,7 @@ impl Prompt {
                     }
                 }
                 Step::Piece(piece) => {
-                    if let Some(update) = teller.piece(&piece) {
+                    for update in teller.piece(&piece) {
                         self.wire.update(&self.session, update).await;
                     }
                 }
@@ -108,45 +108,48 @@ impl Prompt {
     async fn start(&self, content: Value) -> anyhow::Result<()> {
         if waiting::status(&self.api, &self.session).await? == WAITING {
             let reason = Answer::Reject(Some("The user has said something else instead."));
-            respond(&self.api, &self.session, reason).await?;
+            respond(&self.api, &self.session, reason, None).await?;
         }
         start(&self.api, &self.session, Some(content)).await
     }
 
     /// Whether the run goes on.
     async fn confirmed(&self) -> anyhow::Result<bool> {
-        // As the server has them now: it is what runs.
-        let actions = waiting::actions(&self.api, &self.session).await?;
-        let asked = tokio::select! {
-            biased;
-            () = self.cancelled.cancelled() => Permission::Cancelled,
-            asked = self.ask(&actions) => asked,
-        };
-        let asked = match asked {
-            Permission::Given if !waiting::still_wait(&self.api, &self.session, &actions).await? => {
-                Permission::Refused(Some("Something else waits than the user was shown."))
+        let mut refused = Vec::new();
+        loop {
+            let actions = match waiting::look(&self.api, &self.session, &refused).await? {
+                Waiting::These(actions) => actions,
+                Waiting::Unseen => Vec::new(),
+                // Somebody else has answered.
+                Waiting::Nothing => return Ok(true),
+            };
+            let asked = tokio::select! {
+                biased;
+                () = self.cancelled.cancelled() => Permission::Cancelled,
+                asked = self.ask(&actions) => asked,
+            };
+            let answer = match asked {
+                Permission::Given => Answer::Accept,
+                Permission::Refused(reason) => Answer::Reject(reason),
+                // What waits would run with the next prompt otherwise.
+                Permission::Cancelled => Answer::Reject(Some("The prompt was cancelled.")),
+            };
+            let is_of_these = !actions.is_empty() && !matches!(asked, Permission::Cancelled);
+            let shown = is_of_these.then_some(actions.as_slice());
+            if !respond(&self.api, &self.session, answer, shown).await? {
+                refused = actions;
+                continue;
             }
-            asked => asked,
-        };
-        let answer = match asked {
-            Permission::Given => Answer::Accept,
-            Permission::Refused(reason) => Answer::Reject(reason),
-            // What waits would run with the next prompt otherwise.
-            Permission::Cancelled => Answer::Reject(Some("The prompt was cancelled.")),
-        };
-        respond(&self.api, &self.session, answer).await?;
-        match asked {
-            Permission::Given => {
-                for action in &actions {
-                    self.wire.update(&self.session, begun(action)).await;
+            return match asked {
+                Permission::Given => {
+                    for action in &actions {
+                        self.wire.update(&self.session, begun(action)).await;
+                    }
+                    Ok(true)
                 }
-                Ok(true)
-            }
-            Permission::Cancelled => Ok(false),
-            Permission::Refused(_) => {
-                start(&self.api, &self.session, None).await?;
-                Ok(true)
-            }
+                Permission::Cancelled => Ok(false),
+                Permission::Refused(_) => start(&self.api, &self.session, None).await.map(|()| true),
+            };
         }
     }
 
@@ -159,7 +162,7 @@ impl Prompt {
             if self.permits.load(Ordering::Relaxed) {
                 return Permission::Given;
             }
-            let params = json!({"sessionId": self.session, "toolCall": tool_call(action), "options": [
+            let params = json!({"sessionId": self.session, "toolCall": question(action), "options": [
                 {"optionId": ALLOW, "name": "Allow", "kind": "allow_once"},
                 {"optionId": ALWAYS, "name": "Allow all of this session", "kind": "allow_always"},
                 {"optionId": "reject", "name": "Reject", "kind": "reject_once"},

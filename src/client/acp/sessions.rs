@@ -1,6 +1,7 @@
 //! Sessions: each is a conversation of the server, and has one prompt under way at most.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -9,11 +10,13 @@ use uuid::Uuid;
 
 use super::content;
 use super::message::Refusal;
+use super::modes::Mode;
 use super::prompt::{Permits, Prompt};
 use super::wire::Wire;
 use super::words::Teller;
 use crate::client::agent::{AgentOptions, Model};
 use crate::client::api::{Api, Error};
+use crate::client::plain;
 use crate::client::seen::Seen;
 use crate::client::values::{list, text};
 
@@ -28,6 +31,7 @@ pub struct Sessions {
 #[derive(Default)]
 struct Session {
     permits: Permits,
+    mode: Mode,
     under_way: Option<UnderWay>,
 }
 
@@ -64,23 +68,18 @@ impl Sessions {
         let body = body.map_err(|error| Refusal::failed(format!("{error:#}")))?;
         let info = self.api.post("/api/conversations", &body).await.map_err(|error| refusal(&error))?;
         let id = text(&info, "/id").to_owned();
-        self.open.lock().insert(id.clone(), Session::default());
-        Ok(json!({"sessionId": id}))
+        let mode = Mode::of(&info);
+        self.open.lock().insert(id.clone(), Session { mode, ..Session::default() });
+        Ok(json!({"sessionId": id, "modes": mode.as_json()}))
     }
 
     /// Tells all that was said and done before, then answers.
     pub async fn load(&self, params: &Value) -> Result<Value, Refusal> {
-        let id = text(params, "/sessionId");
-        if Uuid::parse_str(id).is_err() {
-            return Err(Refusal::not_found(id));
-        }
+        let (id, mode) = self.found(params).await?;
         let (mut teller, mut from) = (Teller::default(), String::new());
         loop {
             let path = format!("/api/conversations/{id}/events/search?limit=100{from}");
-            let page = self.api.get(&path).await.map_err(|error| match error.status() {
-                Some(404) => Refusal::not_found(id),
-                _ => refusal(&error),
-            })?;
+            let page = self.api.get(&path).await.map_err(|error| refusal(&error))?;
             for event in list(&page, "/items") {
                 for update in teller.event(&Seen::of(event)) {
                     self.wire.update(id, update).await;
@@ -91,13 +90,85 @@ impl Sessions {
                 None => break,
             }
         }
-        if self.agent.confirm {
-            let policy = json!({"policy": {"kind": "AlwaysConfirm"}});
-            let path = format!("/api/conversations/{id}/confirmation_policy");
-            self.api.post(&path, &policy).await.map_err(|error| refusal(&error))?;
+        Ok(self.opened(id, mode))
+    }
+
+    /// Goes on with one of which the editor has all that was said.
+    pub async fn resume(&self, params: &Value) -> Result<Value, Refusal> {
+        let (id, mode) = self.found(params).await?;
+        Ok(self.opened(id, mode))
+    }
+
+    /// The conversations of the server, what was changed last first; those in `cwd`, if it is given.
+    pub async fn list(&self, params: &Value) -> Result<Value, Refusal> {
+        let from = match text(params, "/cursor") {
+            "" => String::new(),
+            cursor if cursor.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)) => {
+                format!("&page_id={cursor}")
+            }
+            _ => return Err(Refusal::unfit("cursor is none that was given out")),
+        };
+        let path = format!("/api/conversations/search?limit=100&sort_order=UPDATED_AT_DESC{from}");
+        let page = self.api.get(&path).await.map_err(|error| refusal(&error))?;
+        let folder = |info: &Value, pointer: &str| text(info, pointer).trim_end_matches('/').to_owned();
+        let wanted = folder(params, "/cwd");
+        let is_wanted = |info: &&Value| wanted.is_empty() || folder(info, "/workspace/working_dir") == wanted;
+        let sessions: Vec<Value> = list(&page, "/items").iter().filter(is_wanted).map(listed).collect();
+        let mut answer = json!({ "sessions": sessions });
+        let next = page.get("next_page_id").filter(|next| next.is_string());
+        if let (Some(next), Some(fields)) = (next, answer.as_object_mut()) {
+            fields.insert("nextCursor".to_owned(), next.clone());
         }
-        self.open.lock().entry(id.to_owned()).or_default();
+        Ok(answer)
+    }
+
+    /// From now on the session asks for other actions.
+    pub async fn set_mode(&self, params: &Value) -> Result<Value, Refusal> {
+        let (id, mode) = (text(params, "/sessionId"), text(params, "/modeId"));
+        let mode = Mode::of_id(mode).ok_or_else(|| Refusal::unfit("There is no such mode"))?;
+        if !self.open.lock().contains_key(id) {
+            return Err(Refusal::not_found(id));
+        }
+        mode.set(&self.api, id).await.map_err(|error| refusal(&error))?;
+        if let Some(session) = self.open.lock().get_mut(id) {
+            session.mode = mode;
+            // What was permitted once and for all is not what this mode is wished for.
+            session.permits.store(false, Ordering::Relaxed);
+        }
         Ok(json!({}))
+    }
+
+    /// The editor needs it no more; it can be opened again.
+    pub fn close(&self, params: &Value) -> Result<Value, Refusal> {
+        let id = text(params, "/sessionId");
+        let session = self.open.lock().remove(id).ok_or_else(|| Refusal::not_found(id))?;
+        if let Some(prompt) = session.under_way {
+            prompt.cancelled.cancel();
+        }
+        Ok(json!({}))
+    }
+
+    /// The conversation of a session, and what it asks for.
+    async fn found<'a>(&self, params: &'a Value) -> Result<(&'a str, Mode), Refusal> {
+        let id = text(params, "/sessionId");
+        if Uuid::parse_str(id).is_err() {
+            return Err(Refusal::not_found(id));
+        }
+        let info = self.api.get(&format!("/api/conversations/{id}")).await;
+        let info = info.map_err(|error| match error.status() {
+            Some(404) => Refusal::not_found(id),
+            _ => refusal(&error),
+        })?;
+        if !self.agent.confirm {
+            return Ok((id, Mode::of(&info)));
+        }
+        Mode::Always.set(&self.api, id).await.map_err(|error| refusal(&error))?;
+        Ok((id, Mode::Always))
+    }
+
+    fn opened(&self, id: &str, mode: Mode) -> Value {
+        self.open.lock().entry(id.to_owned()).or_default().mode = mode;
+        json!({"modes": mode.as_json()})
     }
 
     /// Takes the session for a prompt, so that it can be cancelled from now on.
@@ -108,14 +179,14 @@ impl Sessions {
         let id = text(params, "/sessionId");
         let content = content::of_prompt(params)?;
         let mut open = self.open.lock();
-        let Session { permits, under_way } = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
+        let Session { permits, mode, under_way } = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
         if under_way.as_ref().is_some_and(|prompt| !prompt.ended.is_cancelled()) {
             return Err(Refusal::busy("A prompt of this session is under way"));
         }
         let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
         *under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
         let (api, wire, permits) = (self.api.clone(), self.wire.clone(), permits.clone());
-        let prompt = Prompt::new(api, wire, id, self.agent.confirm, permits, cancelled);
+        let prompt = Prompt::new(api, wire, id, *mode == Mode::Always, permits, cancelled);
         Ok(Begun { prompt, content, _ended: ended.drop_guard() })
     }
 
@@ -132,6 +203,16 @@ impl Sessions {
             .filter_map(|session| session.under_way.as_ref())
             .for_each(|prompt| prompt.cancelled.cancel());
     }
+}
+
+/// A conversation as the list of sessions has it.
+fn listed(info: &Value) -> Value {
+    json!({
+        "sessionId": text(info, "/id"),
+        "cwd": text(info, "/workspace/working_dir"),
+        "title": plain::line(text(info, "/title")),
+        "updatedAt": info.get("updated_at"),
+    })
 }
 
 /// The servers of the Model Context Protocol that the editor has, as an agent's settings name them.

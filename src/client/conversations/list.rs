@@ -22,6 +22,7 @@ pub enum Status {
     Idle,
     Running,
     Paused,
+    #[value(alias = "waiting")]
     WaitingForConfirmation,
     Finished,
     Error,

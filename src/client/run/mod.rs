@@ -122,7 +122,8 @@ async fn work(
     let end = work.whole(&opened.begun.status, task).await?;
     let is_left = work.is_left();
     if !is_left {
-        let told = summary::tell(api, &id, end, options.json || options.quiet);
+        let place = options.place.again();
+        let told = summary::tell(api, &id, end, &place, options.json || options.quiet);
         tokio::select! {
             _ = tokio::time::timeout(LEAVING, told) => {}
             () = stops.next() => {}

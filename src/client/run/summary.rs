@@ -9,7 +9,8 @@ use crate::client::told::notice;
 use crate::client::values::text;
 
 /// `is_for_programs`: nobody is told what they can ask for.
-pub async fn tell(api: &Api, id: &str, end: End, is_for_programs: bool) {
+/// `place`: what the command line has said of where the conversation is.
+pub async fn tell(api: &Api, id: &str, end: End, place: &str, is_for_programs: bool) {
     if is_for_programs && !is_watched() {
         return;
     }
@@ -19,7 +20,7 @@ pub async fn tell(api: &Api, id: &str, end: End, is_for_programs: bool) {
     notice(&format!("{status} · {}", spent(&info)));
     if !matches!(end, End::Finished) {
         let short = id.get(..8).unwrap_or(id);
-        notice(&format!("go on with: manyhands run --continue {short}"));
+        notice(&format!("go on with: manyhands run{place} --continue {short}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Work that is followed from its start to its end, with what whoever started it says meanwhile.
 
+use std::io;
 use std::time::Duration;
 
 use serde_json::json;
@@ -7,16 +8,16 @@ use tokio::time::Instant;
 
 use super::ask::{self, Answer};
 use super::input;
-use super::{End, Options, until};
+use super::{End, LEAVING, Options, until};
 use crate::client::api::Api;
 use crate::client::interrupt::Interrupt;
 use crate::client::progress::{Progress, Rest, Step};
-use crate::client::seen::Seen;
+use crate::client::seen::{Action, Seen};
 use crate::client::start::start;
 use crate::client::stops::Stops;
 use crate::client::stream::Stream;
 use crate::client::told::{Manner, Screen, Shows, notice};
-use crate::client::waiting::{self, WAITING, respond};
+use crate::client::waiting::{self, WAITING, Waiting, respond};
 
 /// What a run gets to stop once its time is over.
 const GRACE: Duration = Duration::from_secs(15);
@@ -74,6 +75,16 @@ impl<'a> Work<'a> {
     /// # Errors
     /// Of the server, and of an output that takes nothing any more.
     pub async fn whole(&mut self, status: &str, task: Option<&str>) -> anyhow::Result<End> {
+        let ended = self.begin_and_follow(status, task).await;
+        if ended.as_ref().is_err_and(|error| error.is::<io::Error>()) {
+            // Nobody sees any more what the agent does, as after `| head`.
+            let stopped = Interrupt::of(self.api, self.id).until_taken();
+            let _ = tokio::time::timeout(LEAVING, stopped).await;
+        }
+        ended
+    }
+
+    async fn begin_and_follow(&mut self, status: &str, task: Option<&str>) -> anyhow::Result<End> {
         let begun = match status {
             WAITING => self.rested(&Rest { status: status.to_owned() }).await?,
             _ => {
@@ -189,58 +200,86 @@ impl<'a> Work<'a> {
 
     async fn confirm(&mut self) -> anyhow::Result<Option<End>> {
         if self.options.yes {
-            return self.accept().await;
+            return Ok(self.answer(waiting::Answer::Accept, None, true).await?.end);
         }
         if !input::can_be_typed() {
             notice("rejected: nobody can be asked here; --yes lets everything run");
-            let end = self.reject(Some("Nobody could be asked."), false).await?;
-            return Ok(end.or(Some(End::Waiting)));
+            let answer = waiting::Answer::Reject(Some("Nobody could be asked."));
+            return Ok(self.answer(answer, None, false).await?.end.or(Some(End::Waiting)));
         }
+        let mut refused = Vec::new();
         loop {
-            // As the server has them now: it is what runs.
-            let actions = waiting::actions(self.api, self.id).await?;
-            if actions.is_empty() {
-                notice("rejected: what waits cannot be shown");
-                return self.reject(Some(NOT_SHOWN), true).await;
-            }
-            let answer = tokio::select! {
-                answer = ask::ask(&actions) => answer,
-                () = self.stops.next() => Answer::Nobody,
+            let (waiting, said) = tokio::select! {
+                asked = asked(self.api, self.id, &refused) => asked?,
+                () = self.stops.next() => {
+                    notice("the actions wait");
+                    return Ok(Some(End::Waiting));
+                }
                 () = until(self.deadline) => return Ok(Some(End::Limit)),
             };
-            match answer {
-                Answer::Yes if !waiting::still_wait(self.api, self.id, &actions).await? => {
-                    notice("not accepted: something else waits by now");
+            let actions = match waiting {
+                Waiting::These(actions) => actions,
+                Waiting::Unseen => {
+                    notice("rejected: what waits cannot be shown");
+                    return Ok(self.answer(waiting::Answer::Reject(Some(NOT_SHOWN)), None, true).await?.end);
                 }
-                Answer::Yes => return self.accept().await,
-                Answer::No(reason) => return self.reject(reason.as_deref(), true).await,
+                // Somebody else has answered.
+                Waiting::Nothing => {
+                    self.progress.expect_another();
+                    return Ok(None);
+                }
+            };
+            let answer = match &said {
+                Answer::Yes => waiting::Answer::Accept,
+                Answer::No(reason) => waiting::Answer::Reject(reason.as_deref()),
                 Answer::Nobody => {
                     notice("the actions wait");
                     return Ok(Some(End::Waiting));
                 }
+            };
+            let Answered { is_taken, end } = self.answer(answer, Some(&actions), true).await?;
+            if is_taken || self.stopping.is_some() {
+                return Ok(end);
             }
+            notice("that is no answer any more: something else waits by now, or nothing");
+            refused = actions;
         }
     }
 
-    async fn accept(&mut self) -> anyhow::Result<Option<End>> {
+    /// `goes_on`: the agent works on also where it is refused something, and is told of it.
+    async fn answer(
+        &mut self,
+        answer: waiting::Answer<'_>,
+        shown: Option<&[Action]>,
+        goes_on: bool,
+    ) -> anyhow::Result<Answered> {
         self.progress.expect_another();
-        let (api, id) = (self.api, self.id);
-        self.done(async move { Ok(respond(api, id, waiting::Answer::Accept).await?) }).await
+        let (api, id, mut is_taken) = (self.api, self.id, false);
+        let starts = goes_on && !matches!(answer, waiting::Answer::Accept);
+        let answering = async {
+            is_taken = respond(api, id, answer, shown).await?;
+            if is_taken && starts { start(api, id, None).await } else { Ok(()) }
+        };
+        let end = self.done(answering).await?;
+        Ok(Answered { is_taken, end })
     }
+}
 
-    /// `goes_on`: the agent works on, and is told of it.
-    async fn reject(&mut self, reason: Option<&str>, goes_on: bool) -> anyhow::Result<Option<End>> {
-        self.progress.expect_another();
-        let (api, id) = (self.api, self.id);
-        self.done(async move {
-            respond(api, id, waiting::Answer::Reject(reason)).await?;
-            match goes_on {
-                true => start(api, id, None).await,
-                false => Ok(()),
-            }
-        })
-        .await
-    }
+struct Answered {
+    /// Otherwise something else waits by now, or nothing.
+    is_taken: bool,
+    /// If the answer was not waited for.
+    end: Option<End>,
+}
+
+/// What waits, and what the user says of it.
+async fn asked(api: &Api, id: &str, refused: &[Action]) -> anyhow::Result<(Waiting, Answer)> {
+    let waiting = waiting::look(api, id, refused).await?;
+    let said = match &waiting {
+        Waiting::These(actions) => ask::ask(actions).await,
+        Waiting::Unseen | Waiting::Nothing => Answer::Nobody,
+    };
+    Ok((waiting, said))
 }
 
 async fn told_to_stop(stops: &mut Stops, deadline: Option<Instant>) -> End {

@@ -1,5 +1,7 @@
 //! An editor has this program as its agent, over the Agent Client Protocol.
 
+mod sessions;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

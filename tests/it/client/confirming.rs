@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
+use testing::proxy::Proxy;
 use testing::script::Turn;
 use testing::server::Start;
 
@@ -112,6 +114,78 @@ async fn who_says_something_to_a_conversation_that_waits_confirms_nothing() {
         server.client.get_ok(&format!("/api/conversations/{id}")).await["execution_status"],
         "waiting_for_confirmation"
     );
+    assert!(!holds(&user.work(), "first"));
+}
+
+/// Runs at a terminal until the user is asked about the first action; the conversation.
+async fn asked(user: &User, url: &str) -> (Terminal, String) {
+    let folder = user.work().display().to_string();
+    let arguments = ["run", "--confirm", "--server", url, "-C", &folder, "Make files. [[task]]"];
+    let mut terminal = Terminal::of(user.with_model(&arguments));
+    terminal.until_shown("or why not: ");
+    let listed = user.runs(&["conversations", "--json", "--server", url]).await.with(0).lines();
+    (terminal, listed[0]["id"].as_str().unwrap().to_owned())
+}
+
+fn path_of_answer(id: &str) -> String {
+    format!("/api/conversations/{id}/events/respond_to_confirmation")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_on_what_was_shown_lets_nothing_run_that_waits_since() {
+    // Models give the same name again and again.
+    let touch = |name: &str| Turn::terminal("c", &format!("touch {name}"));
+    let user = User::with(vec![touch("first"), touch("second"), Turn::finish("Done.")]).await;
+    let server = Start::new(super::BINARY).start();
+    let (mut terminal, id) = asked(&user, &server.url).await;
+    server.client.post_ok(&path_of_answer(&id), &json!({"accept": true})).await;
+    server.client.wait_for_status(&id, "waiting_for_confirmation").await;
+    terminal.says("y\n");
+    terminal.until_shown("something else waits by now");
+    terminal.until_shown("$ touch second");
+    terminal.until_shown("or why not: ");
+    assert!(holds(&user.work(), "first") && !holds(&user.work(), "second"));
+    terminal.says("y\n");
+    assert_eq!(terminal.status(), Some(0));
+    assert!(holds(&user.work(), "second"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_names_its_actions_is_refused_where_it_is_not_these_that_wait() {
+    let user = User::with(turns()).await;
+    let server = Start::new(super::BINARY).start();
+    let (terminal, id) = asked(&user, &server.url).await;
+    let path = path_of_answer(&id);
+    let events = server.client.events(&id).await;
+    let action = events.iter().rfind(|event| event["kind"] == "ActionEvent").unwrap()["id"].clone();
+    for (accept, named) in [(true, json!([])), (true, json!([action, "x"])), (false, json!(["x"]))] {
+        let (status, answer) =
+            server.client.post(&path, &json!({"accept": accept, "action_ids": named})).await;
+        assert_eq!(status, 409, "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains("Look at what waits"), "{answer}");
+    }
+    let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
+    assert_eq!(info["execution_status"], "waiting_for_confirmation");
+    server.client.post_ok(&path, &json!({"accept": true, "action_ids": [action]})).await;
+    testing::until(async || holds(&user.work(), "first")).await;
+    testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
+    assert_eq!(terminal.status(), Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_to_stop_is_heard_while_what_waits_is_looked_at() {
+    let user = User::with(turns()).await;
+    let server = Start::new(super::BINARY).start();
+    let (terminal, id) = asked(&user, &server.url).await;
+    testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
+    assert_eq!(terminal.status(), Some(4));
+    let proxy = Proxy::to(vec![server.url.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    proxy.hold("/events/search");
+    let url = format!("http://{}", proxy.address());
+    let terminal = Terminal::of(user.with_model(&["run", "--continue", &id, "--server", &url]));
+    testing::until(async || proxy.has_cut()).await;
+    testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
+    assert_eq!(terminal.status(), Some(4));
     assert!(!holds(&user.work(), "first"));
 }
 

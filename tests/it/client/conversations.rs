@@ -32,6 +32,10 @@ async fn all_conversations_are_listed_however_many_and_by_status() {
     let table = user.runs(&finished).await.with(0);
     assert!(table.out.lines().nth(1).unwrap().contains("finished"), "{}", table.out);
     assert_eq!(table.out.lines().count(), 2);
+    for waiting in ["waiting", "waiting_for_confirmation"] {
+        let none = user.runs(&["conversations", "--server", &server.url, "--status", waiting]).await.with(0);
+        assert_eq!(none.out, "", "as the list itself calls it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Who started an agent can stop it.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -88,8 +89,31 @@ async fn interrupted_while_the_run_is_asked_for_it_leaves_none_behind() {
     testing::until(async || user.model.asked() > 0).await;
     signal(process.id(), Signal::INT);
     let ended = ended(process).await.with(130);
+    assert!(ended.err.contains(&format!("manyhands run --server {url} --continue ")), "{}", ended.err);
     let id = ended.err.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap();
     assert_eq!(server.client.get_ok(&format!("/api/conversations/{id}")).await["execution_status"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_which_nobody_reads_any_more_is_stopped() {
+    let user = User::with(vec![
+        Turn::terminal("call_1", "echo one"),
+        Turn::terminal("call_2", "until test -e unread; do sleep 0.05; done; echo two"),
+        Turn::hang(),
+    ])
+    .await;
+    let server = Start::new(BINARY).start();
+    let folder = user.work().display().to_string();
+    let mut process = started(&user, &["run", "--server", &server.url, "-C", &folder, "Wait. [[task]]"]);
+    let mut out = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "$ echo one\n");
+    drop(out);
+    std::fs::write(user.work().join("unread"), "").unwrap();
+    let ended = ended(process).await.with(1);
+    let id = ended.err.lines().find_map(|line| line.strip_prefix("conversation ")).unwrap();
+    server.client.wait_for_status(id, "paused").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,11 +24,20 @@ struct Connections {
     fault: Mutex<Option<Fault>>,
 }
 
-/// Ends a connection once its client has sent `text`.
+/// What becomes of a connection once its client has sent `text`.
 struct Fault {
     text: &'static str,
-    /// Whether the server gets it first.
-    is_delivered: bool,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It is cut when the server has got it.
+    Delivered,
+    /// It is cut before.
+    Lost,
+    /// It stays open, and nothing comes of it.
+    Held,
 }
 
 struct Pair {
@@ -104,15 +113,20 @@ impl Proxy {
 
     /// Cuts once, when a client has sent `text`: the server has got it, but its answer reaches nobody.
     pub fn cut_after(&self, text: &'static str) {
-        *self.connections.fault.lock().unwrap() = Some(Fault { text, is_delivered: true });
+        *self.connections.fault.lock().unwrap() = Some(Fault { text, end: End::Delivered });
     }
 
     /// The same, but the server does not get it either.
     pub fn cut_before(&self, text: &'static str) {
-        *self.connections.fault.lock().unwrap() = Some(Fault { text, is_delivered: false });
+        *self.connections.fault.lock().unwrap() = Some(Fault { text, end: End::Lost });
     }
 
-    /// Whether the last cut that was asked for in this way has happened.
+    /// Once a client has sent `text`, it is neither answered nor cut.
+    pub fn hold(&self, text: &'static str) {
+        *self.connections.fault.lock().unwrap() = Some(Fault { text, end: End::Held });
+    }
+
+    /// Whether the last one that was asked for in this way has happened.
     #[must_use]
     pub fn has_cut(&self) -> bool {
         self.connections.fault.lock().unwrap().is_none()
@@ -151,13 +165,17 @@ impl Pair {
             }
             let fault =
                 connections.fault.lock().unwrap().take_if(|fault| contains(&buffer[..size], fault.text));
-            if fault.is_some() {
+            let end = fault.map(|fault| fault.end);
+            if end == Some(End::Held) {
+                while let Ok(1..) = client.read(&mut buffer) {}
+                break;
+            }
+            if end.is_some() {
                 // First, so that no answer passes.
                 self.has_met_fault.store(true, Ordering::SeqCst);
                 let _ = client.shutdown(Shutdown::Both);
             }
-            let is_lost = fault.as_ref().is_some_and(|fault| !fault.is_delivered);
-            if is_lost || server.write_all(&buffer[..size]).is_err() || fault.is_some() {
+            if end == Some(End::Lost) || server.write_all(&buffer[..size]).is_err() || end.is_some() {
                 let _ = client.shutdown(Shutdown::Read);
                 break;
             }

@@ -285,7 +285,7 @@ impl Actor {
     pub(super) async fn apply(&mut self, input: Input) -> Result<(), End> {
         match self.agent.handle(input, &mut self.env()) {
             Ok(effects) => self.perform(effects).await,
-            Err(Refusal::AlreadyRunning | Refusal::AwaitsConfirmation) => Ok(()),
+            Err(Refusal::AlreadyRunning | Refusal::AwaitsConfirmation | Refusal::OthersWait) => Ok(()),
             Err(Refusal::Invalid(why)) => {
                 tracing::warn!(conversation.id = %self.seat.id, why, "the agent refuses a result");
                 Ok(())

@@ -17,6 +17,8 @@ use super::actor::{Actor, End, RunSlot};
 use super::registry::{Reply, Request};
 
 const WAITING: &str = "Actions of this conversation wait for confirmation. Confirm or reject them first.";
+const OTHERS_WAIT: &str =
+    "Not these actions wait for confirmation, or not these alone. Look at what waits, and answer that.";
 
 /// Questions beside the run that may be under way at once.
 const SIDES: usize = 4;
@@ -47,11 +49,9 @@ impl Actor {
             }
             Command::Run { first: true } if self.agent.status() != Status::Idle => self.accept(reply),
             Command::Run { .. } => self.start(Input::Run, reply).await,
-            Command::Respond { accept: true, reason } => {
-                self.start(Input::Respond { accept: true, reason }, reply).await
-            }
-            Command::Respond { accept: false, reason } => {
-                self.take(Input::Respond { accept: false, reason }, reply).await
+            Command::Respond { accept, reason, actions } => {
+                let input = Input::Respond { accept, reason, actions };
+                if accept { self.start(input, reply).await } else { self.take(input, reply).await }
             }
             Command::Pause {} => self.take(Input::Pause, reply).await,
             Command::Interrupt {} => self.interrupt(reply).await,
@@ -213,6 +213,7 @@ fn fault_of(refusal: Refusal) -> Fault {
     match refusal {
         Refusal::AlreadyRunning => Reason::AlreadyRunning.into(),
         Refusal::AwaitsConfirmation => Fault::new(Code::Conflict, WAITING),
+        Refusal::OthersWait => Fault::new(Code::Conflict, OTHERS_WAIT),
         Refusal::Invalid(why) => Fault::new(Code::Invalid, why),
     }
 }

@@ -115,7 +115,7 @@ async fn run_twice_is_a_conflict() {
     world.say(id, "go", true).await.unwrap();
     let fault = world.call(id, Command::Run { first: false }).await.unwrap_err();
     assert_eq!(fault, Reason::AlreadyRunning.into());
-    world.call(id, Command::Respond { accept: true, reason: String::new() }).await.unwrap();
+    world.call(id, Command::Respond { accept: true, reason: String::new(), actions: None }).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -362,7 +362,7 @@ async fn actions_wait_for_consent_and_run_when_it_is_given() {
     world.say(id, "go", true).await.unwrap();
     world.wait_status(id, "waiting_for_confirmation").await;
     world.let_it_leave_memory().await;
-    world.call(id, Command::Respond { accept: true, reason: String::new() }).await.unwrap();
+    world.call(id, Command::Respond { accept: true, reason: String::new(), actions: None }).await.unwrap();
     world.wait_status(id, "finished").await;
     assert!(world.kinds(id, "ObservationEvent").await[0].to_string().contains("allowed"));
 }

@@ -86,7 +86,7 @@ fn an_open_call_of_a_left_branch_is_never_run() {
     sim.answer("", vec![shell("c1", "rm -r /")]);
     go_to(&mut sim, Some(&hello)).unwrap();
     sim.crash();
-    sim.input(Input::Respond { accept: true, reason: String::new() }).unwrap();
+    sim.input(Input::Respond { accept: true, reason: String::new(), actions: None }).unwrap();
     assert!(sim.running.is_empty(), "it is the model's turn");
     assert_eq!(sim.conversation(), ["system", "user: Hello."]);
 }

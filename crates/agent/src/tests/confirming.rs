@@ -1,13 +1,14 @@
 //! Actions that wait for the user.
 
 use serde_json::json;
+use types::EventId;
 use types::conversation::Status;
 use types::event::{EventBody, Risk};
 use types::policy::{ConfirmationPolicy, SecurityAnalyzer};
 
 use super::sim::Sim;
 use super::support::{call, copy, finish, shell, think};
-use crate::protocol::Input;
+use crate::protocol::{Input, Refusal};
 
 fn asking() -> Sim {
     let mut copy = copy();
@@ -16,11 +17,17 @@ fn asking() -> Sim {
 }
 
 fn reject(sim: &mut Sim) {
-    sim.input(Input::Respond { accept: false, reason: "Not that folder".to_owned() }).unwrap();
+    sim.input(Input::Respond { accept: false, reason: "Not that folder".to_owned(), actions: None }).unwrap();
 }
 
 fn accept(sim: &mut Sim) {
-    sim.input(Input::Respond { accept: true, reason: String::new() }).unwrap();
+    sim.input(Input::Respond { accept: true, reason: String::new(), actions: None }).unwrap();
+}
+
+/// What waits, by the ids of its events.
+fn waiting(sim: &Sim) -> Vec<EventId> {
+    let actions = sim.events().filter(|event| matches!(event.body, EventBody::ActionEvent(_)));
+    actions.map(|event| event.id.clone()).collect()
 }
 
 #[test]
@@ -56,6 +63,37 @@ fn running_again_is_consent() {
     assert_eq!(sim.news(), ["status=running"]);
     accept(&mut sim);
     assert_eq!(sim.running.len(), 1, "accepting twice runs once");
+}
+
+#[test]
+fn an_answer_that_names_actions_is_taken_only_while_these_wait_and_no_others() {
+    let mut sim = asking();
+    let answer = |sim: &mut Sim, accept, named: &[EventId]| {
+        sim.input(Input::Respond { accept, reason: "No.".to_owned(), actions: Some(named.to_vec()) })
+    };
+    sim.answer(
+        "",
+        vec![shell("same", "echo 1"), call("x", "no_such_tool", json!({})), shell("c2", "echo 2")],
+    );
+    let all = waiting(&sim);
+    let (first, third) = (all[0].clone(), all[all.len() - 1].clone());
+    sim.news();
+    for accept in [true, false] {
+        for others in
+            [&[first.clone()][..], &[], &[first.clone(), third.clone(), EventId("other".to_owned())]]
+        {
+            assert_eq!(answer(&mut sim, accept, others), Err(Refusal::OthersWait), "{others:?}");
+        }
+    }
+    assert!(sim.running.is_empty() && sim.news().is_empty(), "nothing has changed");
+    answer(&mut sim, true, &[third.clone(), first.clone()]).unwrap();
+    assert_eq!(sim.status(), Status::Running);
+    assert_eq!(answer(&mut sim, true, &[first.clone(), third]), Err(Refusal::OthersWait), "none waits");
+    sim.observe("1");
+    sim.observe("2");
+    sim.answer("", vec![shell("same", "rm -r /")]);
+    assert_eq!(answer(&mut sim, true, &[first]), Err(Refusal::OthersWait), "it was another of that name");
+    assert!(sim.running.is_empty());
 }
 
 #[test]

@@ -81,7 +81,9 @@ fn play(sim: &mut Sim, number: usize, one: Move) {
         Move::Run => drop(sim.input(Input::Run)),
         Move::Pause => sim.input(Input::Pause).unwrap(),
         Move::Interrupt => sim.input(Input::Interrupt).unwrap(),
-        Move::Respond(accept) => sim.input(Input::Respond { accept, reason: "no".to_owned() }).unwrap(),
+        Move::Respond(accept) => {
+            sim.input(Input::Respond { accept, reason: "no".to_owned(), actions: None }).unwrap();
+        }
         Move::Policy(which) => sim.input(Input::SetConfirmationPolicy(policy(which))).unwrap(),
         Move::Analyzer(set) => {
             sim.input(Input::SetSecurityAnalyzer(set.then_some(SecurityAnalyzer::LLMSecurityAnalyzer)))

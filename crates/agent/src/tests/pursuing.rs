@@ -232,7 +232,7 @@ fn while_actions_wait_for_the_user_no_goal_is_begun_or_gone_on_with() {
         assert_eq!(sim.input(input), Err(Refusal::AwaitsConfirmation));
     }
     assert_eq!((sim.news(), sim.running.len()), (Vec::new(), 0), "the user has said nothing");
-    sim.input(Input::Respond { accept: false, reason: "No.".to_owned() }).unwrap();
+    sim.input(Input::Respond { accept: false, reason: "No.".to_owned(), actions: None }).unwrap();
     sim.input(Input::ResumeGoal).unwrap();
     assert_eq!(standing(&sim), is("running", true, 0));
 }

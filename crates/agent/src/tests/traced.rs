@@ -217,7 +217,7 @@ fn every_kind_of_event_has_the_fields_that_clients_take() {
     copy.security_analyzer = Some(types::policy::SecurityAnalyzer::LLMSecurityAnalyzer);
     let mut sim = Sim::started(copy);
     sim.answer("", vec![shell("c1", "a"), call("c2", "none", json!({}))]);
-    sim.input(Input::Respond { accept: false, reason: "no".to_owned() }).unwrap();
+    sim.input(Input::Respond { accept: false, reason: "no".to_owned(), actions: None }).unwrap();
     sim.run();
     sim.answer("", vec![shell("c3", "b")]);
     sim.run();

@@ -45,10 +45,13 @@ pub enum Command {
     },
     Pause {},
     Interrupt {},
-    /// Accepting is running; refusing answers every pending action with `reason`.
+    /// Accepting is running; refusing answers every pending action with `reason`. With `actions` only if it is these that
+    /// wait, and no others. Conflict, with a text: it is not.
     Respond {
         accept: bool,
         reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actions: Option<Vec<EventId>>,
     },
     SetConfirmationPolicy {
         policy: ConfirmationPolicy,
