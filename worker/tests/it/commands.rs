@@ -444,6 +444,46 @@ async fn a_question_that_the_model_does_not_answer_is_told_why() {
     assert!(fault.public.starts_with("LLMAuthenticationError: "), "{}", fault.public);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_whose_asker_has_gone_is_asked_once_counted_and_leaves_room_for_others() {
+    let world = World::start().await;
+    let id = world.create();
+    world.say(id, "hello", false).await.unwrap();
+    let before = world.model.asked();
+    let is_counted = |record: &LogRecord| matches!(record, LogRecord::Control(Control::Usage(usage)) if usage.usage_id == "ask-agent-llm");
+    // More than are asked at one time.
+    for number in 1..=6 {
+        world.model.will([Turn::text("Nobody hears this").after(200)]);
+        let question = world.call(id, Command::Ask { question: "well?".to_owned() });
+        let asked = until(async || world.model.asked() == before + number);
+        tokio::select! {
+            answered = question => panic!("it was waited for: {answered:?}"),
+            () = asked => {}
+        }
+        until(async || {
+            world.log_records(id).await.iter().filter(|record| is_counted(record)).count() == number
+        })
+        .await;
+    }
+    assert_eq!(world.model.asked(), before + 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_ends_does_not_wait_for_a_question_and_whoever_has_asked_is_told() {
+    let mut world = World::start().await;
+    let id = world.create();
+    world.model.will([Turn::hang()]);
+    let asking = world.call(id, Command::Ask { question: "well?".to_owned() });
+    let ending = async {
+        until(async || world.model.asked() == 1).await;
+        world.let_worker_end();
+    };
+    let (fault, ()) = tokio::join!(asking, ending);
+    assert_eq!(fault.unwrap_err().code, Code::Unavailable);
+    world.stop_worker().await;
+    assert_eq!(world.model.asked(), 1);
+}
+
 /// Defect C8 of the peer, with whom it takes minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_is_not_waited_for_without_end() {
