@@ -113,10 +113,10 @@ impl McpServers {
         let give_up = Instant::now() + if state == before { Duration::ZERO } else { MOST_WAIT };
         self.keep_at_last(tenant, give_up, |logins| logins.add(&id, sealed.clone())).await?;
         let redirect = job.pending.as_ref().and_then(|pending| Url::parse(&pending.redirect).ok());
-        if let Some(redirect) = redirect {
-            if let Some(listener) = door.open(&self.doors, tenant).await {
-                self.let_browser_in(tenant, &id, redirect, listener);
-            }
+        if let Some(redirect) = redirect
+            && let Some(listener) = door.open(&self.doors, tenant).await
+        {
+            self.let_browser_in(tenant, &id, redirect, listener);
         }
         Ok(Started {
             job_id: id,
