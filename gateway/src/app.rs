@@ -123,6 +123,7 @@ impl App {
                 offer: offer.clone(),
                 reading: reading.clone(),
                 setups: rooms.setups.clone(),
+                tasks: tasks.clone(),
             },
             files: Files { workers: workers.clone(), activity: activity.clone(), tasks: tasks.clone() },
             git: Git::new(workers.clone(), activity.clone()),

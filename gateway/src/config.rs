@@ -205,7 +205,7 @@ pub struct Rates {
 /// What has to come of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRate {
-    /// With 0 it may come as slowly as it likes.
+    /// With 0 it may come as slowly as it likes, if only something comes within each hour.
     pub bytes_per_second: u32,
     /// How long nothing may come of one that has come fast enough so far.
     pub patience: Duration,

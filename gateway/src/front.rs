@@ -61,8 +61,9 @@ impl Front {
     #[must_use]
     pub fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let mut lines = headers.get_all("x-forwarded-for").iter().filter(|_| self.trust_forwarded_headers);
-        let last =
-            lines.next_back().and_then(|line| line.to_str().ok()).and_then(|line| line.rsplit(',').next());
+        // What stands before the last comma is the client's own, and may be no text.
+        let last = lines.next_back().and_then(|line| line.as_bytes().rsplit(|&byte| byte == b',').next());
+        let last = last.and_then(|last| str::from_utf8(last).ok());
         last.and_then(|last| address(last.trim())).unwrap_or(peer)
     }
 
@@ -94,22 +95,25 @@ mod tests {
     #[test]
     fn of_addresses_that_are_passed_on_the_last_one_counts_and_only_where_a_proxy_is_trusted() {
         let peer = IpAddr::from([10, 0, 0, 1]);
-        let client = |trusted, lines: &[&str]| {
+        let client = |trusted, lines: &[&[u8]]| {
             let front = Front { root_path: "".into(), trust_forwarded_headers: trusted, web_url: None };
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
             }
             front.client(&headers, peer).to_string()
         };
-        assert_eq!(client(false, &["1.2.3.4"]), "10.0.0.1");
+        assert_eq!(client(false, &[b"1.2.3.4"]), "10.0.0.1");
         for (lines, meant) in [
-            (&["9.9.9.9, 1.2.3.4"][..], "1.2.3.4"),
-            (&["9.9.9.9", "8.8.8.8,1.2.3.4:567"], "1.2.3.4"),
-            (&["2001:db8::1"], "2001:db8::1"),
-            (&["[2001:db8::1]:80"], "2001:db8::1"),
-            (&["[2001:db8::1]"], "2001:db8::1"),
-            (&["1.2.3.4, unknown"], "10.0.0.1"),
+            (&[b"9.9.9.9, 1.2.3.4" as &[u8]][..], "1.2.3.4"),
+            (&[b"9.9.9.9", b"8.8.8.8,1.2.3.4:567"], "1.2.3.4"),
+            (&[b"2001:db8::1"], "2001:db8::1"),
+            (&[b"[2001:db8::1]:80"], "2001:db8::1"),
+            (&[b"[2001:db8::1]"], "2001:db8::1"),
+            (&[b"1.2.3.4, unknown"], "10.0.0.1"),
+            (&[b"\xff, 1.2.3.4"], "1.2.3.4"),
+            (&[b"1.2.3.4, \xff"], "10.0.0.1"),
+            (&[b"1.2.3.4\xff"], "10.0.0.1"),
             (&[], "10.0.0.1"),
         ] {
             assert_eq!(client(true, lines), meant, "{lines:?}");

@@ -67,6 +67,8 @@ pub struct Facade {
     pub offer: Offer,
     pub reading: Reading,
     pub setups: Setups,
+    /// What goes on although nobody waits for it any more.
+    pub tasks: Tasks,
 }
 
 /// Catalogues of skills that the operator names. Cheap to clone.

@@ -58,6 +58,8 @@ pub struct Origin {
 #[derive(Clone)]
 pub struct Session {
     pub tenant: TenantId,
+    /// With which key it was begun: what its pages ask counts as asked with that.
+    pub key: Option<u64>,
     pub name: String,
     pub port: u16,
     pub expires_at: Instant,
@@ -83,10 +85,11 @@ impl Ingress {
 
     /// What the cookie is to hold, and until when it is good, in milliseconds since 1970.
     #[must_use]
-    pub fn begin(&self, tenant: &TenantId, name: &str, port: u16) -> (String, u64) {
+    pub fn begin(&self, tenant: &TenantId, key: Option<u64>, name: &str, port: u16) -> (String, u64) {
         let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let session = Session {
             tenant: tenant.clone(),
+            key,
             name: name.to_owned(),
             port,
             expires_at: Instant::now() + LIFETIME,
@@ -177,8 +180,8 @@ mod tests {
     async fn a_session_opens_one_program_until_it_is_ended() {
         let ingress = Ingress::new(Some("https://apps.example"));
         let tenant = TenantId::default();
-        let (token, _) = ingress.begin(&tenant, "one", 1);
-        let (other, _) = ingress.begin(&tenant, "one", 1);
+        let (token, _) = ingress.begin(&tenant, None, "one", 1);
+        let (other, _) = ingress.begin(&tenant, None, "one", 1);
         let session = ingress.find(&token, "one").unwrap();
         assert!(ingress.find(&token, "two").is_none() && ingress.find("guess", "one").is_none());
         ingress.end(&token);
@@ -192,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_ends_with_its_time() {
         let ingress = Ingress::new(Some("https://apps.example"));
-        let (token, _) = ingress.begin(&TenantId::default(), "one", 1);
+        let (token, _) = ingress.begin(&TenantId::default(), None, "one", 1);
         tokio::time::advance(LIFETIME - Duration::from_secs(1)).await;
         assert!(ingress.find(&token, "one").is_some());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -202,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_oldest_session_makes_way_where_there_are_too_many() {
         let (ingress, tenant) = (Ingress::new(Some("https://apps.example")), TenantId::default());
-        let begin = || ingress.begin(&tenant, "one", 1).0;
+        let begin = || ingress.begin(&tenant, None, "one", 1).0;
         let oldest = begin();
         let session = ingress.find(&oldest, "one").unwrap();
         tokio::time::advance(Duration::from_millis(1)).await;

@@ -18,6 +18,9 @@ use crate::config::BodyRate;
 #[derive(Clone, Default)]
 pub(crate) struct GivenUp(Arc<AtomicBool>);
 
+/// How long nothing may come of a body that may take any time: whoever has gone away without a word is not waited for.
+const SILENCE: Duration = Duration::from_secs(60 * 60);
+
 /// A body for which no more is waited than its rate allows. Time that it is not asked for anything does not count.
 pub(crate) struct Awaited<B> {
     body: B,
@@ -45,12 +48,19 @@ impl GivenUp {
 
 impl<B> Awaited<B> {
     pub(crate) fn new(body: B, rate: BodyRate, given_up: GivenUp) -> Self {
+        let rate = match rate.bytes_per_second {
+            0 => BodyRate { patience: SILENCE, ..rate },
+            _ => rate,
+        };
         Self { body, rate, given_up, left: rate.patience, waiting: None }
     }
 
     fn note_arrived(&mut self, bytes: usize) {
         let waited = self.waiting.take().map_or(Duration::ZERO, |waiting| waiting.since.elapsed());
-        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate.bytes_per_second.max(1)));
+        let earned = match self.rate.bytes_per_second {
+            0 => self.rate.patience,
+            rate => Duration::from_secs_f64(bytes as f64 / f64::from(rate)),
+        };
         self.left = (self.left.saturating_sub(waited) + earned).min(self.rate.patience);
     }
 }
@@ -77,7 +87,7 @@ where
         let waiting = this
             .waiting
             .get_or_insert_with(|| Waiting { since: Instant::now(), too_long: Box::pin(sleep(left)) });
-        if this.rate.bytes_per_second == 0 || waiting.too_long.as_mut().poll(context).is_pending() {
+        if waiting.too_long.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
         this.given_up.0.store(true, Ordering::Relaxed);
@@ -123,8 +133,12 @@ mod tests {
 
     /// How much of it is read, and whether it is given up.
     async fn read(body: Body, at_each: Duration) -> (usize, bool) {
+        read_at(RATE, body, at_each).await
+    }
+
+    async fn read_at(rate: BodyRate, body: Body, at_each: Duration) -> (usize, bool) {
         let given_up = GivenUp::default();
-        let mut body = Awaited::new(body, RATE, given_up.clone());
+        let mut body = Awaited::new(body, rate, given_up.clone());
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {
             read += frame.data_ref().map_or(0, Bytes::len);
@@ -143,6 +157,14 @@ mod tests {
     async fn a_slow_line_with_long_pauses_is_waited_for() {
         let body = pieces(1_000, 2_900, Duration::from_secs(28));
         assert_eq!(read(body, Duration::ZERO).await, (2_900_000, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_body_that_may_take_any_time_only_silence_is_too_long() {
+        let (any, moment) = (BodyRate { bytes_per_second: 0, ..RATE }, Duration::from_secs(1));
+        let slow = read_at(any, pieces(50, 1, SILENCE - moment), Duration::ZERO).await;
+        let silent = read_at(any, pieces(50, 1, SILENCE + moment), Duration::ZERO).await;
+        assert_eq!((slow, silent), ((50, false), (0, true)));
     }
 
     #[tokio::test(start_paused = true)]

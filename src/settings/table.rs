@@ -180,7 +180,7 @@ pub const SECTIONS: &[Section] = &[
                 "max_requests_per_second_per_key",
                 Whole { least: 1, most: 1_000_000 },
                 "no limit",
-                "The same with one session key, or one bearer token.",
+                "The same with one session key, or one bearer token, and with the cookies that were made for it.",
             ),
             setting(
                 "max_requests_per_second_per_tenant",
@@ -199,7 +199,7 @@ pub const SECTIONS: &[Section] = &[
                 Whole { least: 0, most: 1_000_000 },
                 "256",
                 "A body that comes more slowly is given up (408) after 30 seconds; as long may be the pauses of one that does not. \
-                 With `0` it may take any time.",
+                 With `0` it may take any time in which no hour passes without a byte.",
             ),
         ],
     },

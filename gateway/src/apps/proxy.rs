@@ -13,6 +13,7 @@ use super::forward;
 use super::session::{asked_at, not_allowed, not_ready, tokens};
 use super::{check_name, path};
 use crate::admission::Admission;
+use crate::auth::Auth;
 use crate::error::{ApiError, ApiResult};
 use crate::front::Front;
 use crate::gate::is_websocket;
@@ -20,6 +21,7 @@ use crate::ingress::{Ingress, Origin, Public};
 
 pub(super) async fn proxy(
     State(apps): State<Apps>,
+    State(auth): State<Auth>,
     State(ingress): State<Ingress>,
     State(front): State<Front>,
     State(tasks): State<Tasks>,
@@ -45,6 +47,7 @@ pub(super) async fn proxy(
     if let Some(admission) = request.extensions().get::<Admission>() {
         admission.prove();
     }
+    auth.rates().admit_caller(session.key, &session.tenant)?;
     let port = apps.endpoint(&session.tenant, name).await?.ok_or_else(not_ready)?;
     if port != session.port {
         return Err(ApiError::plain(StatusCode::UNAUTHORIZED));

@@ -48,7 +48,7 @@ pub(super) async fn create_app_backend_session(
     check_name(&name)?;
     let public = asked_from_outside(&ingress, &gate, &headers)?;
     let port = apps.endpoint(&caller.tenant, &name).await?.ok_or_else(not_ready)?;
-    let (token, expires_at) = ingress.begin(&caller.tenant, &name, port);
+    let (token, expires_at) = ingress.begin(&caller.tenant, caller.key, &name, port);
     let cookie = cookie(&gate.front, &headers, &name, &token, LIFETIME.as_secs())?;
     let answer = SessionResponse {
         ingress_url: format!("{}/app-backends/{name}/", public.url),

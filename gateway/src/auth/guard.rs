@@ -56,11 +56,11 @@ async fn admit(auth: &Auth, caller: Caller, mut request: Request, next: Next) ->
     if let Some(admission) = request.extensions().get::<Admission>() {
         admission.prove();
     }
-    if !caller.may(needed(&request)) {
-        return refuse(StatusCode::FORBIDDEN);
-    }
     if let Err(too_often) = auth.admit(&caller) {
         return too_often.into_response();
+    }
+    if !caller.may(needed(&request)) {
+        return refuse(StatusCode::FORBIDDEN);
     }
     request.extensions_mut().insert(caller);
     next.run(request).await

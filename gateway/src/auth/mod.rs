@@ -19,6 +19,7 @@ use http::HeaderMap;
 use crate::config::Config;
 use crate::error::ApiResult;
 use crate::rates::Rates;
+use crate::tokens::Stamps;
 
 pub use bearer::Bearer;
 pub use caller::{Caller, Right};
@@ -57,6 +58,8 @@ struct Inner {
     bearer: Option<Arc<Bearer>>,
     sessions: Sessions,
     rates: Rates,
+    /// Alike on all gateways and after a restart: a cookie of one is shown to the others.
+    marks: Stamps,
 }
 
 impl Auth {
@@ -68,6 +71,7 @@ impl Auth {
             bearer: config.site.bearer.as_ref().map(Bearer::open).transpose()?.map(Arc::new),
             sessions: Sessions::new(&config.secret_key, &config.site.previous_secret_keys),
             rates: Rates::new(&config.limits.rates),
+            marks: Stamps::new("caller", &config.secret_key, &[]),
         })))
     }
 
@@ -143,7 +147,7 @@ impl Auth {
     }
 
     fn known(&self, caller: Caller, by: &str) -> Named {
-        Named::Known(Caller { key: Some(self.0.rates.mark(by)), ..caller })
+        Named::Known(Caller { key: Some(u64::from_le_bytes(self.0.marks.of(&[by.as_bytes()]))), ..caller })
     }
 }
 

@@ -19,6 +19,9 @@ struct Claims {
     /// Seconds since 1970.
     exp: u64,
     tenant: TenantId,
+    /// [`Caller::key`] of whoever it was made for: what a browser asks with it counts as asked with that.
+    #[serde(default)]
+    key: Option<u64>,
 }
 
 /// Makes and reads the cookies.
@@ -42,7 +45,7 @@ impl Sessions {
         let left = caller.until.map(|until| until.duration_since(now).unwrap_or_default());
         let age = left.map_or(LIFETIME, |left| left.min(LIFETIME));
         let exp = now.duration_since(UNIX_EPOCH).unwrap_or_default() + age;
-        let claims = Claims { exp: exp.as_secs(), tenant: caller.tenant.clone() };
+        let claims = Claims { exp: exp.as_secs(), tenant: caller.tenant.clone(), key: caller.key };
         Ok((self.signer.sign(&claims)?, age))
     }
 
@@ -54,7 +57,7 @@ impl Sessions {
         Some(Caller {
             tenant: claims.tenant,
             rights: [Right::Read].into_iter().collect(),
-            key: None,
+            key: claims.key,
             until: Some(until),
         })
     }
@@ -75,9 +78,9 @@ mod tests {
     #[test]
     fn a_cookie_lets_its_tenant_read_and_nothing_else() {
         let sessions = Sessions::new(&"one".into(), &[]);
-        let (token, age) = sessions.mint(&Caller::operator()).unwrap();
+        let (token, age) = sessions.mint(&Caller { key: Some(u64::MAX), ..Caller::operator() }).unwrap();
         let caller = sessions.caller(&cookie(&token)).unwrap();
-        assert_eq!((caller.tenant.as_str(), age), ("default", LIFETIME));
+        assert_eq!((caller.tenant.as_str(), caller.key, age), ("default", Some(u64::MAX), LIFETIME));
         assert!(caller.may(Right::Read) && !caller.may(Right::Write) && !caller.may(Right::Admin));
         assert_eq!(sessions.caller(&cookie("")), None);
         assert_eq!(Sessions::new(&"two".into(), &[]).caller(&cookie(&token)), None);

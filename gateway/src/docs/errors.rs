@@ -51,7 +51,7 @@ pub(super) fn describe(path: &str, changes: bool, operation: &mut Operation) {
         (
             "429",
             !is_probe(path),
-            "Too often, or over too many connections; `Retry-After` says when to come back",
+            "Too often, over too many connections, or all places are taken; `Retry-After`, where it is there, says when to come back",
         ),
         ("503", is_behind_a_key, "Storage or worker cannot be had now; try again"),
     ];

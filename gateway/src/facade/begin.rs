@@ -8,6 +8,7 @@ use http::StatusCode;
 use ports::Subscription;
 use readmodel::index::ConversationState;
 use serde_json::{Value, json};
+use tracing::Instrument;
 use types::{Content, ConversationId, Message, Role};
 
 use super::outcome::Tokens;
@@ -48,6 +49,13 @@ impl Facade {
     /// # Errors
     /// 400 and 404 for what there is not, 409 without an active agent profile, 429 without a free run slot: then nothing is stored.
     pub(super) async fn begin(&self, caller: &Caller, asked: Asked) -> ApiResult<(Run, Subscription)> {
+        let (facade, caller) = (self.clone(), caller.clone());
+        // Also where nobody waits for it any more: a conversation is not left without the message that it was made for.
+        let beginning = async move { facade.begun(&caller, asked).await };
+        self.tasks.spawn(beginning.in_current_span()).await.map_err(ApiError::internal)?
+    }
+
+    async fn begun(&self, caller: &Caller, asked: Asked) -> ApiResult<(Run, Subscription)> {
         let profile = profile_of(&asked.model)?;
         self.launch.model(&caller.tenant, profile).await?;
         let agent = self.active_profile(caller).await?;

@@ -3,18 +3,18 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::ConversationId;
 use uuid::Uuid;
 
-use super::CONVERSATION;
 use super::begin::Asked;
-use super::outcome::Tokens;
+use super::outcome::{Outcome, Tokens};
 use super::said::{OpenAIMessage, OpenAIRole, Words, instructions};
 use super::stream::{Told, told};
+use super::{CONVERSATION, of_run};
 use crate::auth::Caller;
 use crate::conversations::check_trace_headers;
 use crate::error::{ApiError, ApiResult, Problem};
@@ -115,19 +115,23 @@ pub(super) async fn create_chat_completion(
         conversation,
     };
     let (run, live) = facade.begin(&caller, asked).await?;
-    let head = [(CONVERSATION, text_of(run.entry.id)?)];
+    let id = run.entry.id;
     let told_as = Told { id: new_id(), created: now(), model: body.model, has_usage };
     if streams {
         let kind = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         ];
-        return Ok((head, kind, told(facade, run, live, told_as)).into_response());
+        return of_run(id, Ok((kind, told(facade, run, live, told_as))));
     }
     drop(live);
-    let outcome = facade.outcome(&run).await?;
+    let completion = facade.outcome(&run).await.map(|outcome| completion(outcome, told_as));
+    of_run(id, completion.map(Json))
+}
+
+fn completion(outcome: Outcome, told_as: Told) -> OpenAIChatCompletion {
     let message = OpenAIAnswer { role: "assistant", content: outcome.text };
-    let completion = OpenAIChatCompletion {
+    OpenAIChatCompletion {
         id: told_as.id,
         object: "chat.completion",
         created: told_as.created,
@@ -137,8 +141,7 @@ pub(super) async fn create_chat_completion(
         moderation: None,
         service_tier: None,
         system_fingerprint: None,
-    };
-    Ok((head, Json(completion)).into_response())
+    }
 }
 
 impl From<Tokens> for OpenAIUsage {
@@ -156,10 +159,6 @@ fn conversation_of(headers: &HeaderMap) -> ApiResult<Option<ConversationId>> {
     let id = given.to_str().ok().and_then(|text| Uuid::parse_str(text).ok());
     let wrong = || Problem::bad_uuid(&["header", "X-OpenHands-ServerConversation-ID"]);
     id.map(|id| Some(ConversationId(id))).ok_or_else(|| wrong().into())
-}
-
-pub(super) fn text_of(id: ConversationId) -> ApiResult<HeaderValue> {
-    HeaderValue::from_str(&id.to_string()).map_err(ApiError::internal)
 }
 
 fn new_id() -> String {

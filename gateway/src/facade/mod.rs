@@ -10,7 +10,7 @@
 //!
 //! Clients name themselves as that API has it, also by a session key as a bearer token, and are told of failures in its form, with
 //! ours beside it. Whoever goes away is not waited for; the run goes on, and can be found by the conversation's id, which every answer
-//! has in a header. Of earlier turns that a client sends along only what is told before counts: the conversation knows the others.
+//! about a run has in a header. Of earlier turns that a client sends along only what is told before counts: the conversation knows the others.
 
 mod begin;
 mod chat;
@@ -22,9 +22,12 @@ mod said;
 mod stream;
 
 use axum::middleware::{from_fn, from_fn_with_state};
-use http::HeaderName;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue};
+use types::ConversationId;
 
 use crate::described::{Routes, routes};
+use crate::error::{ApiError, ApiResult};
 use crate::{App, auth};
 
 /// What `/server_info` says of it.
@@ -32,6 +35,20 @@ pub const CAPABILITIES: &[&str] = &[];
 
 /// Which conversation it is, or is to go on.
 const CONVERSATION: HeaderName = HeaderName::from_static("x-openhands-serverconversation-id");
+
+/// Clients of that API ask once more by themselves where a call has failed: here they would have another run, and pay for it.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// What is answered of a run that has begun, however it ends: where it is, and that asking anew does not go on with it.
+fn of_run(conversation: ConversationId, answer: ApiResult<impl IntoResponse>) -> ApiResult<Response> {
+    let id = HeaderValue::from_str(&conversation.to_string()).map_err(ApiError::internal)?;
+    Ok(match answer {
+        Ok(answer) => ([(CONVERSATION, id)], answer).into_response(),
+        Err(error) => {
+            ([(CONVERSATION, id), (SHOULD_RETRY, HeaderValue::from_static("false"))], error).into_response()
+        }
+    })
+}
 
 /// Guarded here, for callers name themselves otherwise than to the rest.
 pub fn own_routes(app: Option<&App>) -> Routes {

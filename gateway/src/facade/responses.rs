@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use types::Content;
 use uuid::Uuid;
 
-use super::CONVERSATION;
 use super::begin::Asked;
-use super::chat::{now, text_of};
-use super::outcome::Tokens;
+use super::chat::now;
+use super::of_run;
+use super::outcome::{Outcome, Tokens};
 use super::said::{OpenAIMessage, OpenAIRole, Words, instructions};
 use crate::auth::Caller;
 use crate::conversations::check_trace_headers;
@@ -105,9 +105,13 @@ pub(super) async fn create_response(
         conversation: None,
     };
     let (run, _) = facade.begin(&caller, asked).await?;
-    let outcome = facade.outcome(&run).await?;
+    let response = facade.outcome(&run).await.map(|outcome| response(outcome, body, created_at));
+    of_run(run.entry.id, response.map(Json))
+}
+
+fn response(outcome: Outcome, body: OpenAIResponseRequest, created_at: u64) -> OpenAIResponse {
     let text = json!({"annotations": [], "text": outcome.text, "type": "output_text"});
-    let response = OpenAIResponse {
+    OpenAIResponse {
         id: format!("resp_{}", Uuid::new_v4().simple()),
         created_at,
         completed_at: now(),
@@ -125,8 +129,7 @@ pub(super) async fn create_response(
         tool_choice: "none",
         tools: Vec::new(),
         usage: outcome.tokens.into(),
-    };
-    Ok(([(CONVERSATION, text_of(run.entry.id)?)], Json(response)).into_response())
+    }
 }
 
 fn refuse_what_is_not_there(body: &OpenAIResponseRequest) -> ApiResult<()> {

@@ -1,10 +1,15 @@
 //! A file that comes in.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::task::JoinSet;
-use types::calls::{FileCall, UploadBegun, UploadDone};
+use tokio::time::timeout;
+use types::calls::{FileCall, UPLOAD_IDLE, UploadBegun, UploadDone};
 use types::files::FileUploadResult;
 
 use super::download::PathQuery;
@@ -14,6 +19,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::extract::{Json, Query};
 use crate::handles::Files;
 use crate::scope::Target;
+
+/// How slowly a file may come is for [`crate::trickle`] to say: a worker that has heard nothing for so long is told that it comes.
+const STILL_COMING: Duration = Duration::from_secs(UPLOAD_IDLE.as_secs() / 4);
 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes the body for the document")]
@@ -61,7 +69,7 @@ impl Upload {
     async fn fill(&self, part: &mut FilePart) -> ApiResult<()> {
         let least = usize::try_from(PIECE).map_err(ApiError::internal)?;
         let (mut writes, mut at) = (JoinSet::new(), 0);
-        while let Some(piece) = part.next(least).await? {
+        while let Some(piece) = until(part.next(least), STILL_COMING, || self.touch()).await? {
             if writes.len() >= WINDOW {
                 finish_one(&mut writes).await?;
             }
@@ -81,11 +89,32 @@ impl Upload {
         Ok(())
     }
 
+    /// It goes on, though there is nothing to write yet.
+    async fn touch(&self) -> ApiResult<()> {
+        let (workers, sandbox) = (self.files.workers.clone(), self.target.sandbox.clone());
+        write(workers, sandbox, self.id.clone(), 0, Bytes::new()).await
+    }
+
     async fn commit(mut self) -> ApiResult<u64> {
         let ask = FileCall::Commit { upload: self.id.clone() };
         let done: UploadDone = self.files.workers.call(&self.target.sandbox, &ask).await?;
         self.committed = true;
         Ok(done.size)
+    }
+}
+
+/// What `coming` comes to. As long as it does not, `meanwhile` is done each time that so long has passed.
+async fn until<T, M: Future<Output = ApiResult<()>>>(
+    coming: impl Future<Output = ApiResult<T>>,
+    long: Duration,
+    meanwhile: impl Fn() -> M,
+) -> ApiResult<T> {
+    let mut coming = pin!(coming);
+    loop {
+        match timeout(long, coming.as_mut()).await {
+            Ok(come) => return come,
+            Err(_) => meanwhile().await?,
+        }
     }
 }
 
@@ -107,5 +136,31 @@ impl Drop for Upload {
             // The worker gives up what it hears nothing of.
             let _ = workers.call::<_, ()>(&sandbox, &ask).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_hears_of_an_upload_however_slowly_it_comes() {
+        let heard = Cell::new(0);
+        let coming = async {
+            sleep(UPLOAD_IDLE * 10).await;
+            Ok("all of it")
+        };
+        let meanwhile = || async {
+            heard.set(heard.get() + 1);
+            Ok(())
+        };
+        assert_eq!(until(coming, STILL_COMING, meanwhile).await.unwrap(), "all of it");
+        assert!(heard.get() >= 30, "{heard:?}");
+        let gone = || async { Err(ApiError::not_found()) };
+        assert!(until(std::future::pending::<ApiResult<()>>(), STILL_COMING, gone).await.is_err());
     }
 }

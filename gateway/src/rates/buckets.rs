@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 /// Who has rested may call as often at once as else in so long.
 const BURST: Duration = Duration::from_secs(10);
 
-/// As many who called last are remembered for certain, and at most twice as many. Who is forgotten has rested.
+/// As many who called last are remembered for certain, and at most twice as many. Who is forgotten is taken for one who has rested:
+/// until then so many others have to call.
 const REMEMBERED: usize = 16 * 1024;
 
 /// One bucket a key: it is full again when nothing has been taken for [`BURST`].

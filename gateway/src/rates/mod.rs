@@ -27,7 +27,7 @@ struct Inner {
     by_address: Option<Buckets<IpAddr>>,
     by_key: Option<Buckets<u64>>,
     by_tenant: Option<Buckets<u64>>,
-    /// So that neither keys nor names of tenants are kept.
+    /// So that no names of tenants are kept.
     hasher: RandomState,
 }
 
@@ -42,12 +42,6 @@ impl Rates {
         }))
     }
 
-    /// What a key or token is known by here.
-    #[must_use]
-    pub fn mark(&self, key: &str) -> u64 {
-        self.0.hasher.hash_one(key)
-    }
-
     /// # Errors
     /// 429 where the address has called too often.
     pub fn admit_address(&self, address: IpAddr) -> ApiResult<()> {
@@ -60,7 +54,7 @@ impl Rates {
         if let Some(key) = key {
             take(self.0.by_key.as_ref(), || key, "Too many requests with this key")?;
         }
-        let tenant = || self.mark(tenant.as_str());
+        let tenant = || self.0.hasher.hash_one(tenant.as_str());
         take(self.0.by_tenant.as_ref(), tenant, "Too many requests for this tenant")
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use bytes::Bytes;
 use control::placement::Policy;
+use manyhands_gateway::config;
 use ports::rpc::{self, Address, Call, Limits};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -33,15 +34,15 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        Self::with_connections(10_000).await
+        Self::with(|_| {}).await
     }
 
-    /// Of so many at one time.
-    async fn with_connections(most: usize) -> Self {
+    /// With other limits.
+    async fn with(change: impl FnOnce(&mut config::Limits)) -> Self {
         let server = start_with(|config| {
             config.keys = vault::Keys::new(&[KEY.into()]);
             config.site.app_backend_public_url = Some(format!("{INGRESS}/"));
-            config.limits.connections = most;
+            change(&mut config.limits);
         })
         .await;
         let port = Arc::new(AtomicU16::new(program().await));
@@ -191,6 +192,19 @@ async fn a_program_is_shown_to_who_has_its_cookie() {
     assert!(head.starts_with("get /a%20b?x=1 http/1.1"), "{head}");
     assert_eq!(world.get("/app-backends/my-app", &token).await.status(), 200);
     assert_eq!(world.get("/app-backends/my-app/", &token).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_of_a_program_asks_counts_as_asked_with_the_key_of_its_user() {
+    let world = World::with(|limits| limits.rates.of_a_key = Some(1)).await;
+    let token = world.begin().await;
+    let mut let_through = 0;
+    while world.get("/app-backends/my-app/", &token).await.status() != 429 {
+        let_through += 1;
+        assert!(let_through < 20, "nobody counts");
+    }
+    let with_key = world.server.request(Method::GET, "/api/tools/").header("x-session-api-key", KEY);
+    assert_eq!(with_key.send().await.unwrap().status(), 429);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,7 +382,7 @@ async fn what_is_open_is_cut_off_when_the_program_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_to_a_program_is_one_of_those_there_are() {
-    let world = World::with_connections(4).await;
+    let world = World::with(|limits| limits.connections = 4).await;
     // One is the client's, which is kept.
     let token = world.begin().await;
     let (first, head) = world.socket(&token, INGRESS).await;

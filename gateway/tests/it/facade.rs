@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use types::calls::{DeltaKind, Live};
 
 use crate::harness::events::agent_message;
+use crate::harness::stepped::beside;
 use crate::harness::tokens::{bearer, token};
-use crate::harness::{Client, KEY, Server, start, start_keyed, start_with, until};
+use crate::harness::{
+    Client, KEY, Server, eventually, start, start_keyed, start_with, status_and_json, until,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 const CONVERSATION: &str = "x-openhands-serverconversation-id";
@@ -154,7 +157,9 @@ async fn without_a_free_slot_nothing_is_stored() {
     server.worker.script(|script| script.busy = true);
     let response = ask(&server, &chat("hello"), None).await;
     assert_eq!(response.status(), 429);
-    assert!(response.headers().contains_key("retry-after"));
+    assert!(
+        response.headers().contains_key("retry-after") && !response.headers().contains_key("x-should-retry")
+    );
     let answer: Value = response.json().await.unwrap();
     assert_eq!(answer["error"]["type"], "rate_limit_error");
     assert_eq!(server.get("/api/conversations/count").await.1, 0);
@@ -177,13 +182,36 @@ async fn how_a_run_ends_is_told_by_the_status() {
         ("waiting_for_confirmation", 409, "invalid_request_error"),
     ] {
         server.worker.script(|script| script.ends_as = end);
-        let (answered, answer) = server.post(CHAT, chat("hello")).await;
+        let response = ask(&server, &chat("hello"), None).await;
+        // Where it is, and that the run is not bought once more by a client that asks anew by itself.
+        assert_eq!(server.status(&conversation_of(&response)).await, end);
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        let (answered, answer) = status_and_json(response).await;
         assert_eq!(
             (answered, &answer["detail"]),
             (status, &json!(format!("Agent run ended with status: {end}")))
         );
         assert_eq!(answer["error"]["type"], kind, "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_is_not_left_without_its_message_because_its_client_hangs_up() {
+    let server = set_up().await;
+    let (other, store) = beside(&server).await;
+    let made = store.stop_before("CONVERSATIONS", "");
+    let asking = tokio::spawn(other.request(Method::POST, CHAT).json(&chat("hello")).send());
+    made.meanwhile(async {
+        asking.abort();
+        let _ = asking.await;
+    })
+    .await;
+    let id = eventually("it is made", async || {
+        let (_, found) = server.get("/api/conversations/search").await;
+        found["items"][0]["id"].as_str().map(str::to_owned)
+    });
+    let id = id.await;
+    until(async || server.messages(&id).await.contains(&json!("hello"))).await;
 }
 
 /// Defect B26 of the peer, which sends all at the end.

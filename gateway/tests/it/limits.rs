@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use vault::Keys;
 
 use crate::harness::tokens::{bearer, claims, token, with_secret};
-use crate::harness::{Client, KEY, Server, eventually, start_with, until};
+use crate::harness::{Client, Config, Gateway, KEY, Server, config, eventually, start_with, until};
 
 /// More than are let through at once where one a second is.
 const MANY: usize = 20;
@@ -120,6 +120,48 @@ async fn each_key_and_token_has_a_rate_of_its_own() {
     assert!(!is_a_burst(many(otherwise).await.0));
     // Who is not known has none.
     assert_eq!(many(with_key("wrong")).await.0, MANY);
+}
+
+#[tokio::test]
+async fn what_is_asked_with_a_cookie_counts_as_asked_with_the_key_that_it_was_made_for() {
+    let limited = |config: &mut Config| {
+        config.keys = Keys::new(&[KEY.into()]);
+        config.limits.rates.of_a_key = Some(1);
+    };
+    let server = start_with(limited).await;
+    let mint = server.request(Method::POST, "/api/auth/workspace-session").header("x-session-api-key", KEY);
+    let minted = mint.send().await.unwrap();
+    let cookie = minted.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let page = format!("/api/conversations/{}/workspace/a", uuid::Uuid::new_v4());
+    let (let_through, refusal) = many(|| ask(&server, &page).header("cookie", &cookie)).await;
+    assert!(let_through < MANY, "nobody counts");
+    assert_eq!(told(refusal).1, json!({"detail": "Too many requests with this key"}));
+    assert!(!is_a_burst(many(|| ask(&server, "/api/tools/").header("x-session-api-key", KEY)).await.0));
+    // Every gateway knows it as the same.
+    let mut alike = config();
+    limited(&mut alike);
+    let other = Gateway::start(server.ports.clone(), alike).await;
+    let of_other = |path: &str| other.request(Method::GET, path).header("origin", "http://localhost:3000");
+    assert!(is_a_burst(many(|| of_other(&page).header("cookie", &cookie)).await.0));
+    assert!(!is_a_burst(many(|| of_other("/api/tools/").header("x-session-api-key", KEY)).await.0));
+}
+
+#[tokio::test]
+async fn who_asks_for_what_is_not_allowed_is_counted_too() {
+    let server = start_with(|config| {
+        config.site.bearer = Some(bearer());
+        config.limits.rates.of_a_key = Some(1);
+    })
+    .await;
+    let reads = token("a", "read");
+    let (let_through, _) = many(|| {
+        server
+            .request(Method::POST, "/api/conversations")
+            .header("origin", "http://localhost:3000")
+            .bearer_auth(&reads)
+    })
+    .await;
+    assert!(is_a_burst(let_through), "{let_through}");
 }
 
 #[tokio::test]

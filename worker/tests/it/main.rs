@@ -1,6 +1,7 @@
 //! The worker's promises: real actors, shells and files on the embedded store, a scripted model.
 #![cfg(test)]
 
+mod asides;
 mod branches;
 mod commands;
 mod deleted;

@@ -35,10 +35,15 @@ fn program() {
     eprintln!("trouble");
     let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
     for stream in listener.incoming() {
-        let mut stream = stream.unwrap();
-        let _ = stream.read(&mut [0; 4_096]);
+        let (mut stream, mut asked) = (stream.unwrap(), [0; 4_096]);
+        let _ = stream.read(&mut asked);
+        if asked.starts_with(b"GET /listen-no-more ") {
+            break;
+        }
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
+    drop(listener);
+    std::thread::sleep(Duration::from_secs(1_000));
 }
 
 /// A script that starts something beside [`program`], and that.

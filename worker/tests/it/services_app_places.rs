@@ -6,7 +6,7 @@ use ports::rpc::Code;
 use testing::eventually;
 use testing::process::is_alive;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use types::app::{App, AppPhase};
 use types::calls::{AppAnswer, AppCall};
@@ -44,19 +44,41 @@ async fn a_program_is_not_ready_because_somebody_else_answers_on_its_port() {
     let answering = async {
         let port = async || std::fs::read_to_string(data(&world).join("port")).ok();
         let port = eventually("it starts", port).await;
-        let listener = TcpListener::bind(("127.0.0.1", port.trim().parse().unwrap())).await.unwrap();
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            let _ = stream.write_all(answer).await;
-        }
+        answer(TcpListener::bind(("127.0.0.1", port.trim().parse().unwrap())).await.unwrap()).await;
     };
     let told = tokio::select! {
         told = state(&world, start(&silent, "r1")) => told,
-        _ = answering => panic!("nobody has ended it"),
+        () = answering => panic!("nobody has ended it"),
     };
     let too_late = "backend health check timed out";
     assert_eq!((told.state, told.detail.as_deref()), (AppPhase::Unhealthy, Some(too_late)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_listens_no_more_is_not_ready_because_somebody_else_answers_on_its_port() {
+    let world = World::start().await;
+    let app = serving(&world);
+    let ready = started(&world, &app).await;
+    let port = ready.port.unwrap();
+    let mut asking = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    asking.write_all(b"GET /listen-no-more HTTP/1.1\r\n\r\n").await.unwrap();
+    let taken = async || TcpListener::bind(("127.0.0.1", port)).await.ok();
+    let stranger = tokio::spawn(answer(eventually("its port is free", taken).await));
+    let told = state(&world, status(&app)).await;
+    assert_eq!((told.state, told.pid), (AppPhase::Unhealthy, ready.pid));
+    let endpoint = ask(&world, AppCall::Endpoint { name: app.name.clone() }).await.unwrap();
+    assert_eq!(endpoint, AppAnswer::Endpoint(None));
+    stranger.abort();
+    world.stop().await;
+}
+
+/// As a program does that is well.
+async fn answer(listener: TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ports::rpc::Code;
+use serde_json::json;
 use tokio::net::TcpListener;
 use types::calls::{
-    ExtensionAnswer, ExtensionCall, FetchCall, Fetched, NotFetched, SkillSources, WhyNotFetched,
+    ExtensionAnswer, ExtensionCall, FetchCall, Fetched, Marketplace, NotFetched, SkillSources, WhyNotFetched,
 };
-use types::extensions::ExtensionKind;
+use types::extensions::{ExtensionKind, Skill};
 
 use crate::services::World;
 
@@ -123,4 +124,72 @@ async fn what_was_fetched_is_read_in_pieces_until_it_is_dropped() {
     assert_eq!(ask(&world, ExtensionCall::Drop { ticket: ticket.clone() }).await, ExtensionAnswer::Done);
     let gone = world.call::<_, ExtensionAnswer>(&read("large.txt", 0), Bytes::new()).await;
     assert_eq!(gone.unwrap_err().code, Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_have_made_leads_to_no_folder_of_the_machine_but_its_own() {
+    let world = World::start().await;
+    let write = |path: &str, text: &str| {
+        let path = world.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let link = |path: &str, target: &str| {
+        std::os::unix::fs::symlink(world.path(target), world.path(path)).unwrap();
+    };
+    let commit = |folder: &str| {
+        world.sh(&format!(
+            "cd {} && git init --quiet && git add . && \
+             git -c user.name=a -c user.email=a@b.c commit --quiet -m x",
+            world.text(folder)
+        ));
+    };
+    let plugin = r#"{"name": "NAME", "version": "1", "description": "d"}"#;
+    write("private/.plugin/plugin.json", &plugin.replace("NAME", "private"));
+    write("private/commands/go.md", "private");
+    write("private/SKILL.md", "private");
+    commit("private");
+    write("org/skills/own.md", "own");
+    link("org/skills/linked.md", "private/SKILL.md");
+    link("org/skills/linked", "private");
+    link("org/microagents", "private");
+    commit("org");
+    let (folder, address) = (world.text("private"), format!("file://{}", world.text("private")));
+    let catalogue = json!({"name": "n", "owner": {"name": "o"}, "plugins": [
+        {"name": "own", "source": "./plugins/own"},
+        {"name": "linked", "source": "./plugins/linked"},
+        {"name": "above", "source": "./plugins/../../private"},
+        {"name": "whole", "source": folder},
+        {"name": "folder", "source": {"source": "url", "url": folder}},
+        {"name": "address", "source": {"source": "url", "url": address}},
+        {"name": "address-text", "source": address},
+    ], "skills": [{"name": "a", "source": "./skills/a"}, {"name": "b", "source": "./skills/b"}]});
+    write("market/.plugin/marketplace.json", &catalogue.to_string());
+    write("market/plugins/own/.plugin/plugin.json", &plugin.replace("NAME", "own"));
+    write("market/plugins/own/commands/go.md", "own");
+    write("market/skills/a/SKILL.md", "own");
+    link("market/plugins/linked", "private");
+    std::fs::create_dir(world.path("market/skills/b")).unwrap();
+    link("market/skills/b/SKILL.md", "private/SKILL.md");
+    let marketplace = Marketplace {
+        name: "m".to_owned(),
+        source: world.text("market"),
+        reference: None,
+        repo_path: None,
+        only: None,
+    };
+    let sources = SkillSources {
+        marketplaces: vec![marketplace],
+        // Whoever asks may name what he likes.
+        organizations: vec![format!("file://{}", world.text("org"))],
+        ..SkillSources::default()
+    };
+    let ExtensionAnswer::Skills(found) = ask(&world, ExtensionCall::Skills(sources)).await else {
+        panic!("no skills")
+    };
+    let names = |skills: &[Skill]| skills.iter().map(|skill| skill.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&found.marketplaces), ["a", "own:go"]);
+    assert_eq!(names(&found.organizations), ["own"]);
+    let all = found.marketplaces.iter().chain(&found.organizations);
+    assert!(all.into_iter().all(|skill| skill.content.contains("own")));
 }

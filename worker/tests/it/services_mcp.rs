@@ -96,6 +96,16 @@ async fn what_a_program_has_left_ends_though_it_has_ended_itself_and_its_mark_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_has_left_ends_though_it_has_a_session_of_its_own() {
+    let world = World::start().await;
+    let note = world.text("note");
+    let leaving = "setsid sh -c 'echo $$ > \"$NOTE\"; exec sleep 1000' < /dev/null > /dev/null &
+        while [ ! -s \"$NOTE\" ]; do sleep 0.01; done";
+    probe(&world, shell(leaving, &[("NOTE", &note)]), None, 10_000).await;
+    assert!(!is_alive(std::fs::read_to_string(&note).unwrap()), "it is over before the answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_server_is_told_in_words_of_ours() {
     let world = World::start().await;
     let missing = McpProgram { command: "/nowhere/marked".to_owned(), ..shell("", &[]) };

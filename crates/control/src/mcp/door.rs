@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 use super::doors::Doors;
 
+/// Where a browser comes back to, or below it.
+const PATH: &str = "/callback";
+
 const MOST_REQUEST: usize = 16 << 10;
 
 /// What one that is to close may take.
@@ -74,7 +77,7 @@ impl Door {
     }
 
     fn at(port: u16, way: Way) -> io::Result<Self> {
-        let redirect = Url::parse(&format!("http://localhost:{port}/callback")).map_err(io::Error::other)?;
+        let redirect = Url::parse(&format!("http://localhost:{port}{PATH}")).map_err(io::Error::other)?;
         Ok(Self { redirect, way })
     }
 
@@ -144,7 +147,9 @@ async fn listen_again(port: u16) -> Option<Listener> {
 
 fn earlier_port(known: &Map<String, Value>) -> Option<u16> {
     let url = Url::parse(known.get("redirect_uris")?.as_array()?.first()?.as_str()?).ok()?;
-    let is_ours = url.host_str() == Some("localhost") && url.path() == "/callback" && url.query().is_none();
+    let below = url.path().strip_prefix(PATH)?;
+    let is_path = below.is_empty() || below.starts_with('/');
+    let is_ours = url.host_str() == Some("localhost") && is_path && url.query().is_none();
     url.port().filter(|_| is_ours && url.scheme() == "http")
 }
 
@@ -196,10 +201,16 @@ mod tests {
     #[tokio::test]
     async fn an_earlier_address_is_kept_where_it_is_ours() {
         let port = |uri: &str| earlier_port(json!({ "redirect_uris": [uri] }).as_object().unwrap());
-        assert_eq!(port("http://localhost:5123/callback"), Some(5_123));
-        for other in
-            ["http://x.example:1/callback", "http://localhost:1/other", "https://localhost:1/callback", "x"]
-        {
+        for own in ["http://localhost:5123/callback", "http://localhost:5123/callback/a"] {
+            assert_eq!(port(own), Some(5_123), "{own}");
+        }
+        for other in [
+            "http://x.example:1/callback",
+            "http://localhost:1/other",
+            "http://localhost:1/callbacks",
+            "https://localhost:1/callback",
+            "x",
+        ] {
             assert_eq!(port(other), None, "{other}");
         }
         let known = json!({"redirect_uris": ["http://localhost:5123/callback"]});

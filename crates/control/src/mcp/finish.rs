@@ -61,7 +61,7 @@ impl McpServers {
     /// Those of the shelf, as long as nobody has taken it.
     async fn take_and_finish(self, finishing: Finishing) -> Result<(), Refusal> {
         let Finishing { tenant, id, .. } = &finishing;
-        let take = |logins: &mut McpLogins| match logins.take(id) {
+        let take = |logins: &mut McpLogins| match logins.take(id, &self.seen) {
             true => Ok(Change::Write(true)),
             false => Ok(Change::Nothing(false)),
         };

@@ -10,6 +10,7 @@ use types::buckets::LOGINS;
 use types::time::unix_ms;
 
 use super::renewals::Renewals;
+use super::seen::Seen;
 use super::{Request, Tried};
 use crate::Refusal;
 use crate::logins;
@@ -104,10 +105,14 @@ impl McpLogins {
         found.map(|job| (job.job.as_str(), job.is_held(now)))
     }
 
-    /// False where somebody else has it, and may still finish it.
-    pub(super) fn take(&mut self, id: &str) -> bool {
+    /// False where somebody else has it, and may still finish it: as far as this process knows, for its code is good once.
+    pub(super) fn take(&mut self, id: &str, seen: &Seen) -> bool {
         let now = now();
-        let is_free = |job: &StoredJob| job.taken_at != Some(OVER) && !job.is_held(now);
+        let is_free = |job: &StoredJob| match job.taken_at {
+            None => true,
+            Some(OVER) => false,
+            Some(at) => seen.for_so_long(&format!("{id} {at}"), FINISHING),
+        };
         let free = self.mcp_jobs.iter_mut().find(|job| job.id == id && job.is_alive(now) && is_free(job));
         free.is_some_and(|job| {
             job.taken_at = Some(now);
@@ -196,6 +201,7 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::time::advance;
 
     use super::*;
 
@@ -237,7 +243,7 @@ mod tests {
         let mut logins = McpLogins::default();
         logins.add("first", String::new());
         logins.mcp_jobs[0].made_at -= LIFE.as_secs() - 10;
-        assert!(logins.take("first"));
+        assert!(logins.take("first", &Seen::default()));
         let gone: Vec<_> =
             (0..40).flat_map(|number| logins.add(&number.to_string(), String::new())).collect();
         assert!(!gone.contains(&"first".to_owned()), "{gone:?}");
@@ -252,22 +258,31 @@ mod tests {
         let mut logins = McpLogins::default();
         logins.add("j", "asked".to_owned());
         assert_eq!(logins.get("j"), Some(("asked", false)));
-        assert!(logins.take("j"));
+        assert!(logins.take("j", &Seen::default()));
         logins.note("j", "tokens");
         assert_eq!(logins.get("j"), Some(("tokens", true)));
         logins.mcp_jobs[0].taken_at = Some(now() - FINISHING.as_secs() - 1);
         assert_eq!(logins.get("j"), Some(("tokens", false)));
     }
 
-    #[test]
-    fn a_job_is_finished_by_one() {
-        let mut logins = McpLogins::default();
+    #[tokio::test(start_paused = true)]
+    async fn a_job_is_finished_by_one() {
+        let (mut logins, seen) = (McpLogins::default(), Seen::default());
         logins.add("j", String::new());
-        assert!(logins.take("j"));
-        assert!(!logins.take("j") && !logins.take("other"));
-        logins.mcp_jobs[0].taken_at = Some(now() - FINISHING.as_secs() - 1);
-        assert!(logins.take("j"), "who had it is dead");
+        assert!(logins.take("j", &seen));
+        assert!(!logins.take("j", &seen) && !logins.take("other", &seen));
+        advance(FINISHING + Duration::from_millis(1)).await;
+        assert!(logins.take("j", &seen), "who had it is dead");
         logins.put("j", "done");
-        assert!(!logins.take("j") && logins.get("j") == Some(("done", false)));
+        assert!(!logins.take("j", &seen) && logins.get("j") == Some(("done", false)));
+    }
+
+    #[test]
+    fn no_code_is_shown_twice_because_a_clock_is_wrong() {
+        let (mut logins, seen) = (McpLogins::default(), Seen::default());
+        logins.add("j", String::new());
+        assert!(logins.take("j", &seen));
+        logins.mcp_jobs[0].taken_at = Some(now() - 2 * FINISHING.as_secs());
+        assert!(!logins.take("j", &seen));
     }
 }

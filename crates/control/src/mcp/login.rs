@@ -112,11 +112,11 @@ impl McpServers {
         // Tokens that were renewed are nowhere else.
         let give_up = Instant::now() + if state == before { Duration::ZERO } else { MOST_WAIT };
         self.keep_at_last(tenant, give_up, |logins| logins.add(&id, sealed.clone())).await?;
-        if job.pending.is_some() {
-            let redirect = door.redirect.clone();
-            if let Some(listener) = door.open(&self.doors, tenant).await {
-                self.let_browser_in(tenant, &id, redirect, listener);
-            }
+        let redirect = job.pending.as_ref().and_then(|pending| Url::parse(&pending.redirect).ok());
+        if let Some(redirect) = redirect
+            && let Some(listener) = door.open(&self.doors, tenant).await
+        {
+            self.let_browser_in(tenant, &id, redirect, listener);
         }
         Ok(Started {
             job_id: id,

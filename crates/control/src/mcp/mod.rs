@@ -15,6 +15,7 @@ mod login;
 mod place;
 mod renewals;
 mod request;
+mod seen;
 mod trial;
 
 use outbound::Outbound;
@@ -35,6 +36,7 @@ use known::Known;
 pub use login::{JobStatus, Started};
 use place::Place;
 pub use request::Request;
+use seen::Seen;
 
 /// Trials of a tenant at one time, and logins that are begun or finished; and as many tokens that are renewed.
 const MOST_AT_ONCE: usize = 4;
@@ -48,6 +50,7 @@ pub struct McpServers {
     slots: Slots,
     renewing: Slots,
     doors: Doors,
+    seen: Seen,
     tasks: Tasks,
 }
 
@@ -111,6 +114,7 @@ impl McpServers {
             slots: Slots::new(MOST_AT_ONCE),
             renewing: Slots::new(MOST_AT_ONCE),
             doors: Doors::default(),
+            seen: Seen::default(),
             tasks: ground.tasks.clone(),
         }
     }

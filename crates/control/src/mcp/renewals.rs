@@ -8,7 +8,8 @@
 //! ```
 //!
 //! So one whose answer was lost gets the new tokens for the old ones, too, for a quarter of an hour. Who renews has a place of
-//! his tenant for it until he is done, whoever hangs up, and is done long before another one takes him for dead.
+//! his tenant for it until he is done, whoever hangs up, and is done long before another one takes him for dead. How long he has been
+//! about it tells the clock of who looks at it, from the first look on.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use super::McpServers;
 use super::jobs::{FINISHING, LIFE, McpLogins};
+use super::seen::Seen;
 use super::trial::Unusable;
 use crate::Refusal;
 use crate::shelf::Change;
@@ -35,8 +37,10 @@ use crate::slots::Slot;
 const MOST: usize = 16;
 /// Bytes of all of them. One that is larger is not remembered.
 const MOST_BYTES: usize = 96 << 10;
-/// From its beginning on: what the provider takes, and a store that is away. It is far less than after which another one begins, as
-/// the clocks of two gateways differ.
+/// What is left on the shelf of a tenant who does not come back is dropped with the next start after so long, by the clocks of two
+/// machines: it is far more than they differ.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+/// From its beginning on: what the provider takes, and a store that is away. It is far less than after which another one begins.
 const RENEWING: Duration = Duration::from_secs(60);
 /// How long one waits for what another one does.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -78,8 +82,8 @@ impl Renewals {
     }
 
     pub fn drop_what_is_over(&mut self) -> bool {
-        let (now, before) = (unix_ms(), self.0.len());
-        self.0.retain(|renewal| renewal.is_alive(now));
+        let (now, before, life) = (unix_ms(), self.0.len(), types::time::millis(FORGOTTEN));
+        self.0.retain(|renewal| now <= renewal.at.saturating_add(life));
         self.0.len() < before
     }
 
@@ -87,8 +91,8 @@ impl Renewals {
         self.0.iter_mut().filter_map(|renewal| renewal.state.as_mut()).for_each(change);
     }
 
-    fn take_turn(&mut self, of: &str, by: &str) -> Turn {
-        self.drop_what_is_over();
+    fn take_turn(&mut self, of: &str, by: &str, seen: &Seen) -> Turn {
+        self.0.retain(|renewal| !seen.for_so_long(&renewal.by, renewal.life()));
         match self.0.iter().find(|renewal| renewal.of == of) {
             Some(Renewal { state: Some(state), .. }) => Turn::Renewed(state.clone()),
             // An answer of the store was lost.
@@ -134,9 +138,9 @@ impl Renewal {
         self.state.is_none()
     }
 
-    fn is_alive(&self, now: u64) -> bool {
-        let life = if self.is_under_way() { FINISHING } else { LIFE };
-        now <= self.at.saturating_add(types::time::millis(life))
+    /// How long it stays; from then on who was to renew it is dead.
+    fn life(&self) -> Duration {
+        if self.is_under_way() { FINISHING } else { LIFE }
     }
 }
 
@@ -231,7 +235,7 @@ impl McpServers {
 
     async fn turn(&self, wish: &Wish) -> Result<Turn, Refusal> {
         let take = |logins: &mut McpLogins| {
-            Ok(match logins.renewals.take_turn(&wish.of, &wish.by) {
+            Ok(match logins.renewals.take_turn(&wish.of, &wish.by, &self.seen) {
                 Turn::Ours => Change::Write(Turn::Ours),
                 turn => Change::Nothing(turn),
             })
@@ -258,76 +262,100 @@ fn digest(state: &State) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
 
     #[test]
     fn a_token_is_renewed_by_one_and_all_others_get_what_he_got() {
-        let mut renewals = Renewals::default();
-        assert_eq!(renewals.take_turn("a", "one"), Turn::Ours);
-        assert_eq!(renewals.take_turn("a", "one"), Turn::Ours, "he has not heard of it");
-        assert_eq!(renewals.take_turn("a", "other"), Turn::Anothers);
-        assert_eq!(renewals.take_turn("b", "other"), Turn::Ours);
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
+        assert_eq!(renewals.take_turn("a", "one", &seen), Turn::Ours);
+        assert_eq!(renewals.take_turn("a", "one", &seen), Turn::Ours, "he has not heard of it");
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Anothers);
+        assert_eq!(renewals.take_turn("b", "other", &seen), Turn::Ours);
         renewals.put("a", "one", "new".to_owned());
-        assert_eq!(renewals.take_turn("a", "other"), Turn::Renewed("new".to_owned()));
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Renewed("new".to_owned()));
         renewals.forget("b", "other");
-        assert_eq!(renewals.take_turn("b", "one"), Turn::Ours, "it was refused");
+        assert_eq!(renewals.take_turn("b", "one", &seen), Turn::Ours, "it was refused");
     }
 
-    #[test]
-    fn who_dies_while_he_renews_a_token_keeps_nobody_from_it() {
-        let mut renewals = Renewals::default();
-        renewals.take_turn("a", "one");
-        renewals.0[0].at -= types::time::millis(FINISHING) + 1;
-        assert_eq!(renewals.take_turn("a", "other"), Turn::Ours);
+    #[tokio::test(start_paused = true)]
+    async fn who_dies_while_he_renews_a_token_keeps_nobody_from_it() {
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
+        renewals.take_turn("a", "one", &seen);
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Anothers);
+        advance(FINISHING + MOMENT).await;
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Ours);
         renewals.put("a", "other", "new".to_owned());
-        renewals.0[0].at -= types::time::millis(LIFE) + 1;
+        assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Renewed("new".to_owned()));
+        advance(LIFE + MOMENT).await;
+        assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Ours);
+        renewals.0[0].at -= types::time::millis(FORGOTTEN) + 1;
         assert!(renewals.drop_what_is_over() && renewals.is_empty());
     }
 
     #[test]
-    fn who_is_late_takes_nothing_from_who_was_first() {
-        let mut renewals = Renewals::default();
-        renewals.take_turn("a", "late");
-        renewals.0[0].at -= types::time::millis(FINISHING) + 1;
-        renewals.take_turn("a", "first");
-        renewals.put("a", "late", "new".to_owned());
-        renewals.forget("a", "first");
-        assert_eq!(renewals.take_turn("a", "third"), Turn::Renewed("new".to_owned()));
-        renewals.put("a", "first", "newer".to_owned());
-        assert_eq!(renewals.take_turn("a", "third"), Turn::Renewed("new".to_owned()));
+    fn no_token_is_renewed_twice_because_a_clock_is_wrong() {
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
+        renewals.take_turn("a", "one", &seen);
+        for wrong in [Duration::from_secs(60 * 60), FORGOTTEN / 2] {
+            renewals.0[0].at = unix_ms() - types::time::millis(wrong);
+            renewals.drop_what_is_over();
+            assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Anothers);
+        }
+        renewals.put("a", "one", "new".to_owned());
+        renewals.0[0].at -= types::time::millis(Duration::from_secs(60 * 60));
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Renewed("new".to_owned()));
     }
 
-    #[test]
-    fn who_renews_a_token_may_be_as_long_about_it_as_he_may_try_to_keep_it() {
-        let mut renewals = Renewals::default();
-        renewals.take_turn("a", "one");
-        renewals.0[0].at -= types::time::millis(RENEWING + Duration::from_secs(60));
-        assert_eq!(renewals.take_turn("a", "other"), Turn::Anothers);
+    #[tokio::test(start_paused = true)]
+    async fn who_is_late_takes_nothing_from_who_was_first() {
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
+        renewals.take_turn("a", "late", &seen);
+        assert_eq!(renewals.take_turn("a", "first", &seen), Turn::Anothers);
+        advance(FINISHING + MOMENT).await;
+        assert_eq!(renewals.take_turn("a", "first", &seen), Turn::Ours);
+        renewals.put("a", "late", "new".to_owned());
+        renewals.forget("a", "first");
+        assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Renewed("new".to_owned()));
+        renewals.put("a", "first", "newer".to_owned());
+        assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Renewed("new".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_renews_a_token_may_be_as_long_about_it_as_he_may_try_to_keep_it() {
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
+        renewals.take_turn("a", "one", &seen);
+        renewals.take_turn("a", "other", &seen);
+        advance(RENEWING + Duration::from_secs(60)).await;
+        assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Anothers);
     }
 
     #[test]
     fn what_is_remembered_of_renewed_tokens_is_bounded() {
-        let mut renewals = Renewals::default();
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
         for number in 0..40 {
             renewals.put(&number.to_string(), "one", "x".repeat(10 << 10));
         }
         assert!(renewals.bytes() <= MOST_BYTES && renewals.0.len() <= MOST);
-        assert_eq!(renewals.take_turn("39", "other"), Turn::Renewed("x".repeat(10 << 10)));
+        assert_eq!(renewals.take_turn("39", "other", &seen), Turn::Renewed("x".repeat(10 << 10)));
         renewals.put("large", "one", "x".repeat(MOST_BYTES + 1));
-        assert_eq!(renewals.take_turn("39", "other"), Turn::Renewed("x".repeat(10 << 10)));
-        assert_eq!(renewals.take_turn("large", "other"), Turn::Ours);
+        assert_eq!(renewals.take_turn("39", "other", &seen), Turn::Renewed("x".repeat(10 << 10)));
+        assert_eq!(renewals.take_turn("large", "other", &seen), Turn::Ours);
     }
 
     #[test]
     fn what_is_under_way_makes_no_way() {
-        let mut renewals = Renewals::default();
+        let (mut renewals, seen) = (Renewals::default(), Seen::default());
         renewals.put("before", "one", "new".to_owned());
         for number in 0..MOST {
-            assert_eq!(renewals.take_turn(&number.to_string(), "one"), Turn::Ours);
+            assert_eq!(renewals.take_turn(&number.to_string(), "one", &seen), Turn::Ours);
         }
-        assert_eq!(renewals.take_turn("more", "one"), Turn::None);
-        assert_eq!(renewals.take_turn("0", "other"), Turn::Anothers);
+        assert_eq!(renewals.take_turn("more", "one", &seen), Turn::None);
+        assert_eq!(renewals.take_turn("0", "other", &seen), Turn::Anothers);
         renewals.put("0", "one", "new".to_owned());
-        assert_eq!(renewals.take_turn("more", "one"), Turn::Ours);
+        assert_eq!(renewals.take_turn("more", "one", &seen), Turn::Ours);
     }
 }

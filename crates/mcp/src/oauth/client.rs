@@ -65,8 +65,7 @@ impl Client {
         provider: &Provider,
         wish: &Wish<'_>,
     ) -> Result<Self, Error> {
-        let document = wish.setting("client_metadata_url").filter(|url| is_document(url));
-        if let Some(url) = document.filter(|_| provider.takes_documents) {
+        if let Some(url) = wish.document(provider) {
             let mut info = described(wish, Some("none"));
             info.insert("client_id".to_owned(), url.into());
             return Ok(Self { info });
@@ -146,10 +145,6 @@ fn described(wish: &Wish<'_>, method: Option<&str>) -> Map<String, Value> {
         told.extend(more.clone());
     }
     told
-}
-
-fn is_document(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.path() != "/")
 }
 
 /// As the standard asks for it, before it becomes a header.

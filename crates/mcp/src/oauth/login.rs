@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::call::{look, post_form};
 use super::client::Proof;
+use super::provider::S256;
 use super::state::{RESOURCE, TOKEN_ENDPOINT, client_info, tokens_fit};
 use super::{Client, Provider, State};
 use crate::{Challenge, Error};
@@ -25,7 +26,7 @@ pub struct Wish<'a> {
     /// Who an earlier login was.
     pub known: Option<Map<String, Value>>,
     pub challenge: Challenge,
-    /// Where the browser comes back to.
+    /// Where the browser comes back to, or below it: [`Pending::redirect`] says.
     pub redirect: &'a Url,
 }
 
@@ -67,6 +68,11 @@ impl Wish<'_> {
         self.authentication.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
+    /// Where the client describes itself, if that will do.
+    pub(super) fn document(&self, provider: &Provider) -> Option<&str> {
+        self.setting("client_metadata_url").filter(|url| provider.takes_documents && is_document(url))
+    }
+
     /// What the user wants to be allowed.
     pub(super) fn scope(&self) -> Option<String> {
         match self.authentication.get("scopes")? {
@@ -85,6 +91,10 @@ impl Wish<'_> {
 /// Where that does not succeed.
 pub async fn begin(outbound: &Outbound, wish: Wish<'_>) -> Result<Pending, Error> {
     let provider = Provider::of(outbound, wish.server, &wish.challenge).await?;
+    let own = provider.own(wish.redirect);
+    // What the user has made elsewhere knows but one place.
+    let is_made_here = wish.setting("client_id").is_none() && wish.document(&provider).is_none();
+    let wish = if is_made_here { Wish { redirect: &own, ..wish } } else { wish };
     let outbound = &outbound.named_by(provider.named_from);
     if let Some(client) = Client::kept(&wish, &provider)? {
         let pending = Pending::new(&provider, client, &wish)?;
@@ -163,7 +173,7 @@ impl Pending {
                 .append_pair("redirect_uri", wish.redirect.as_str())
                 .append_pair("state", &state)
                 .append_pair("code_challenge", &challenge)
-                .append_pair("code_challenge_method", "S256")
+                .append_pair("code_challenge_method", S256)
                 .append_pair("resource", &provider.resource);
             if let Some(scope) = wish.scope().or_else(|| provider.scope.clone()) {
                 query.append_pair("scope", &scope);
@@ -216,6 +226,10 @@ async fn tokens(
         true => Ok(tokens),
         false => Err(Error::Login("gives a token that is too long".to_owned())),
     }
+}
+
+fn is_document(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.path() != "/")
 }
 
 fn random() -> String {

@@ -6,6 +6,8 @@ use outbound::Outbound;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use types::hex;
 
 use super::call::{Found, fetch};
 use crate::{Challenge, Error};
@@ -13,8 +15,14 @@ use crate::{Challenge, Error};
 /// Bytes of an address or of a scope that a provider names: what is kept of one must not be large.
 const MOST_TEXT: usize = 4 << 10;
 
+/// Letters that tell one provider from all others.
+const OWN: usize = 32;
+
 /// Ways in which clients show who they are that there is anything to know about.
 const METHODS: [&str; 4] = ["none", "client_secret_post", "client_secret_basic", "private_key_jwt"];
+
+/// How it is proven that who brings a code is who has begun the login.
+pub(super) const S256: &str = "S256";
 
 /// Where a login is made, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +81,11 @@ impl Provider {
         if !is_named(named, server, &found) {
             return Err(Error::Login("is not the one that the server names".to_owned()));
         }
+        // Who says nothing of them may know them all the same: they are sent in any case.
+        let proofs = texts(&found, "code_challenge_methods_supported");
+        if proofs.is_some_and(|proofs| !proofs.iter().any(|proof| proof == S256)) {
+            return Err(Error::Login("takes no proof of who has begun it (S256)".to_owned()));
+        }
         let base = issuer.as_ref().unwrap_or(server);
         let endpoint = |name: &str, otherwise: &str| {
             let url = match text(&found, name) {
@@ -113,6 +126,15 @@ impl Provider {
             signs_answers: says(&found, "authorization_response_iss_parameter_supported"),
             takes_documents: says(&found, "client_id_metadata_document_supported"),
         })
+    }
+
+    /// Where the browser comes back to from it and from no other: below `redirect`. A code that another one has given comes back
+    /// elsewhere, so it is never shown to this one.
+    pub(super) fn own(&self, redirect: &Url) -> Url {
+        let digest = hex(&Sha256::digest(self.issuer.as_deref().unwrap_or(&self.token)));
+        let mut own = redirect.clone();
+        own.set_path(&format!("{}/{}", redirect.path(), digest.get(..OWN).unwrap_or_default()));
+        own
     }
 }
 

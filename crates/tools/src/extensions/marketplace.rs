@@ -45,8 +45,7 @@ impl Catalogue {
     /// Where there is none, or one that does not fit.
     pub fn load(folder: &Path) -> Result<Self, Unfit> {
         let places = [".plugin", ".claude-plugin"].map(|place| folder.join(place).join("marketplace.json"));
-        let path = places.into_iter().find(|path| path.is_file()).ok_or(Unfit::Missing)?;
-        Self::of(folder, &folder::object(&path)?)
+        Self::read(folder, &places.into_iter().find(|path| path.is_file()).ok_or(Unfit::Missing)?)
     }
 
     /// The catalogue of a repository that may have its file elsewhere.
@@ -64,7 +63,14 @@ impl Catalogue {
         if !file.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err(Unfit::Outside);
         }
-        Self::of(folder, &folder::object(&folder.join(file))?)
+        Self::read(folder, &folder.join(file))
+    }
+
+    fn read(folder: &Path, file: &Path) -> Result<Self, Unfit> {
+        if file.exists() && !folder::is_within(file, folder) {
+            return Err(Unfit::Outside);
+        }
+        Self::of(folder, &folder::object(file)?)
     }
 
     /// What a folder of skills without a manifest would have for one.
@@ -82,7 +88,7 @@ impl Catalogue {
         for path in
             folders.iter().flat_map(|folder| entries(folder)).filter(|path| folder::is_within(path, folder))
         {
-            let Ok(skill) = skill::of_its_folder(&path, Names::Any) else { continue };
+            let Ok(skill) = skill::of_its_folder(&path, folder, Names::Any) else { continue };
             let inside = path.strip_prefix(folder).map(shown).unwrap_or_default();
             if skills.iter().all(|known| known.name != skill.name) {
                 let source = Source::Text(format!("./{inside}"));
@@ -108,11 +114,12 @@ impl Catalogue {
         Ok(Self { folder: folder.to_owned(), plugins: list("plugins")?, skills: list("skills")? })
     }
 
-    /// Everything that it offers: plugins first, which win by name.
+    /// Everything that it offers: plugins first, which win by name. Who has written it knows of no folder but its own: an entry that
+    /// leads elsewhere on this machine is left out.
     #[must_use]
     pub fn offered(&self) -> Vec<Offered> {
-        let plugins = self.plugins.iter().map(|entry| self.offer(entry));
-        let skills = self.skills.iter().map(|entry| Offered {
+        let plugins = self.plugins.iter().filter(|entry| self.stays(entry)).map(|entry| self.offer(entry));
+        let skills = self.skills.iter().filter(|entry| self.stays(entry)).map(|entry| Offered {
             // As it is written: whoever installs it resolves it.
             source: match &entry.source {
                 Source::Text(text) => text.clone(),
@@ -141,8 +148,8 @@ impl Catalogue {
             Source::Text(text) => (text, None, None),
             Source::Repository { source, reference, path } => (source, reference, path),
         };
-        let is_here = is_plugin && reference.is_none() && repo_path.is_none() && Path::new(&source).is_dir();
-        let contents = if is_here { plugin::load(Path::new(&source)).ok() } else { None };
+        let here = self.folder_of(entry).filter(|_| is_plugin);
+        let contents = here.and_then(|folder| plugin::load(&folder).ok());
         Offered {
             name: name.clone(),
             description: description.clone(),
@@ -163,17 +170,33 @@ impl Catalogue {
         })
     }
 
+    fn stays(&self, entry: &Entry) -> bool {
+        let text = match &entry.source {
+            Source::Repository { source, .. } => return is_remote(source),
+            Source::Text(text) if text.contains("://") => return is_remote(text),
+            Source::Text(text) => text,
+        };
+        let Source::Text(path) = self.resolve(text) else { return true };
+        let path = Path::new(&path);
+        let is_below =
+            path.starts_with(&self.folder) && !path.components().any(|part| part == Component::ParentDir);
+        // What is not there leads nowhere.
+        folder::is_within(path, &self.folder) || is_below && path.symlink_metadata().is_err()
+    }
+
     /// The skills of a repository of skills that the catalogue names.
     #[must_use]
     pub fn public_skills(&self) -> Vec<Skill> {
         let folder = self.folder.join("skills");
         let mut found = Vec::new();
         for Entry { name, .. } in self.plugins.iter().filter(|entry| is_plain(&entry.name)) {
-            let whole = skill::of_its_folder(&folder.join(name), Names::Strict);
+            let whole = skill::of_its_folder(&folder.join(name), &self.folder, Names::Strict);
+            let single = folder.join(format!("{name}.md"));
             let loaded = match whole {
-                Err(Unfit::Missing) => {
-                    skill::load(&folder.join(format!("{name}.md")), Some(&self.folder), Names::Strict)
+                Err(Unfit::Missing) if single.exists() && !folder::is_within(&single, &self.folder) => {
+                    Err(Unfit::Outside)
                 }
+                Err(Unfit::Missing) => skill::load(&single, Some(&self.folder), Names::Strict),
                 loaded => loaded,
             };
             match loaded {
@@ -192,6 +215,14 @@ impl Catalogue {
         let path = PathBuf::from(path);
         (path.is_dir() && folder::is_within(&path, &self.folder)).then_some(path)
     }
+}
+
+/// Whether a repository is on another machine; whatever else it is, whoever fetches it takes it for a folder of this one.
+#[must_use]
+pub fn is_remote(repository: &str) -> bool {
+    let has_user = repository.split_once('@').is_some_and(|(user, _)| !user.contains('/'));
+    let is_here = repository.starts_with(['/', '~', '.']) || repository.starts_with("file://");
+    !is_here && (repository.starts_with("github:") || repository.contains("://") || has_user)
 }
 
 /// Whether a name is one part of a path.

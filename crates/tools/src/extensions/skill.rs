@@ -35,12 +35,13 @@ pub enum Names {
     Any,
 }
 
-/// The skill of a folder.
+/// The skill of a folder, which is in `root` with all that it leads to.
 ///
 /// # Errors
 /// Where it has none, or one that does not fit.
-pub fn of_its_folder(folder: &Path, names: Names) -> Result<Skill, Unfit> {
-    load(&skill_file(folder).ok_or(Unfit::Missing)?, None, names)
+pub fn of_its_folder(folder: &Path, root: &Path, names: Names) -> Result<Skill, Unfit> {
+    let file = skill_file(folder).ok_or(Unfit::Missing)?;
+    if is_within(&file, root) { load(&file, None, names) } else { Err(Unfit::Outside) }
 }
 
 /// A skill's file. `base`: what its name begins below, where it has none of its own.

@@ -114,14 +114,17 @@ fn one_bad_skill_takes_nothing_from_the_others() {
     fs::write(world.path("s/bytes.md"), [0xff, 0xfe]).unwrap();
     let search = skill::Search { names: Names::Strict, deep: true, except: None, within: None };
     assert_eq!(names(&skill::of_folder(&world.path("s"), &search)), ["good"]);
-    assert!(skill::of_its_folder(&world.path("s/other-name"), Names::Any).is_ok());
+    assert!(skill::of_its_folder(&world.path("s/other-name"), &world.path("s"), Names::Any).is_ok());
     assert!(skill::of_folder(Path::new("/nowhere"), &search).is_empty());
 }
 
 #[test]
 fn a_long_description_is_cut_in_its_middle() {
     let world = World::new(&[("sk/SKILL.md", &format!("---\ndescription: {}\n---\n", "d".repeat(2_000)))]);
-    let description = skill::of_its_folder(&world.path("sk"), Names::Strict).unwrap().description.unwrap();
+    let description = skill::of_its_folder(&world.path("sk"), &world.path("sk"), Names::Strict)
+        .unwrap()
+        .description
+        .unwrap();
     assert_eq!(description.chars().count(), 1_024);
     assert!(
         description.starts_with('d')
@@ -274,6 +277,56 @@ fn a_catalogue_offers_plugins_before_skills_and_leads_nowhere_else() {
         (plain.skills[0].name.as_str(), plain.folder_of(&plain.skills[0])),
         ("one", Some(world.path("plain/skills/one")))
     );
+}
+
+#[test]
+fn an_entry_of_a_catalogue_leads_to_no_folder_of_the_machine_but_its_own() {
+    let outside = |world: &World| world.text("outside");
+    let world = World::new(&[
+        ("outside/.plugin/plugin.json", r#"{"name": "secret", "version": "1", "description": "d"}"#),
+        ("outside/commands/go.md", "secret"),
+        ("outside/SKILL.md", "secret"),
+        ("outside/one.md", "secret"),
+        ("c/plugins/own/commands/go.md", "go"),
+        ("c/skills/linked-file/note", "x"),
+    ]);
+    for (link, target) in [
+        ("c/plugins/linked", "outside"),
+        ("c/skills/linked", "outside"),
+        ("c/skills/linked-file/SKILL.md", "outside/SKILL.md"),
+        ("c/skills/single.md", "outside/one.md"),
+    ] {
+        std::os::unix::fs::symlink(world.path(target), world.path(link)).unwrap();
+    }
+    let plugins = json!([
+        {"name": "own", "source": "./plugins/own"},
+        {"name": "missing", "source": "./plugins/missing"},
+        {"name": "linked", "source": "./plugins/linked"},
+        {"name": "above", "source": "./plugins/../../outside"},
+        {"name": "whole", "source": outside(&world)},
+        {"name": "home", "source": "~/outside"},
+        {"name": "repository", "source": {"source": "url", "url": outside(&world), "path": null}},
+        {"name": "file", "source": {"source": "url", "url": format!("file://{}", outside(&world))}},
+        {"name": "file-text", "source": format!("file://{}", outside(&world))},
+        {"name": "far", "source": {"source": "url", "url": "git@host:o/r.git"}},
+        {"name": "linked-file", "source": "./skills/linked-file"},
+        {"name": "single", "source": "./skills/single"},
+    ]);
+    let catalogue = json!({"name": "n", "owner": {"name": "o"}, "plugins": plugins}).to_string();
+    fs::create_dir(world.path("c/marketplaces")).unwrap();
+    fs::write(world.path("c/marketplaces/default.json"), &catalogue).unwrap();
+    let loaded = Catalogue::load_public(&world.path("c")).unwrap();
+    let offered = loaded.offered();
+    let names: Vec<_> = offered.iter().map(|offer| offer.name.as_str()).collect();
+    assert_eq!(names, ["own", "missing", "far", "linked-file", "single"]);
+    assert!(offered.iter().all(|offer| !format!("{offer:?}").contains("secret")), "{offered:?}");
+    assert!(loaded.public_skills().is_empty(), "{:?}", loaded.public_skills());
+    // Nor is the catalogue itself elsewhere.
+    fs::remove_file(world.path("c/marketplaces/default.json")).unwrap();
+    fs::write(world.path("outside/m.json"), &catalogue).unwrap();
+    std::os::unix::fs::symlink(world.path("outside/m.json"), world.path("c/marketplaces/default.json"))
+        .unwrap();
+    assert!(Catalogue::load_public(&world.path("c")).is_err());
 }
 
 /// What means something in YAML.

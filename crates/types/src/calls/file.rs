@@ -1,11 +1,16 @@
 //! What a worker is asked of files.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Scope;
 use crate::files::{FileBrowserEntry, SubdirectoryPage};
 use crate::service::{AnswerTo, OfWorker, Service};
+
+/// A worker gives up an upload of which it has heard nothing for so long.
+pub const UPLOAD_IDLE: Duration = Duration::from_secs(600);
 
 /// Identifies one state of a file, so that a download that meets a changed file stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +32,8 @@ pub enum FileCall {
     Read { scope: Scope, path: String, offset: u64, len: u64, stamp: FileStamp },
     /// Makes parents and a temporary file beside the target; answered with [`UploadBegun`].
     Begin { scope: Scope, path: String },
-    /// The blob is written at `offset`; answered with `null`.
+    /// The blob is written at `offset`; answered with `null`. One without bytes says that more is to come: an upload of which
+    /// nothing is heard for [`UPLOAD_IDLE`] is given up.
     Write { upload: String, offset: u64 },
     /// Renames over the target, which keeps its mode and owner; not synced. Answered with [`UploadDone`].
     Commit { upload: String },

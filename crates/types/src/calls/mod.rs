@@ -23,7 +23,9 @@ pub use extension::{
     CheckCall, Checked, ExtensionAnswer, ExtensionCall, FetchCall, Fetched, Marketplace, NotFetched,
     SkillSources, SkillsFound, WhyNotFetched,
 };
-pub use file::{Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UploadBegun, UploadDone};
+pub use file::{
+    Archive, FileCall, FileChunk, FileStamp, FileStat, HomeListing, UPLOAD_IDLE, UploadBegun, UploadDone,
+};
 pub use git::{GitAnswer, GitCall};
 pub use live::{DeltaKind, Live};
 pub use mcp::{McpCall, McpProbed};

@@ -13,6 +13,7 @@ use ports::{Changes, Error, Expect, Kv, KvEntry, Ports, Result};
 use tokio::sync::{Barrier, oneshot};
 
 use super::cluster::{World, start_on};
+use super::{Gateway, Server, config};
 
 pub struct Stepped {
     inner: Arc<dyn Kv>,
@@ -47,6 +48,14 @@ pub async fn idle(policy: Policy) -> (World, Arc<Stepped>) {
     };
     let world = start_on(policy, 1, |_| {}, wrap).await;
     (world, stepped.unwrap())
+}
+
+/// One more gateway of a server, on such a store.
+pub async fn beside(server: &Server) -> (Gateway, Arc<Stepped>) {
+    let mut ports = server.ports.clone();
+    let store = Stepped::new(ports.kv.clone());
+    ports.kv = store.clone();
+    (Gateway::start(ports, config()).await, store)
 }
 
 impl Stepped {

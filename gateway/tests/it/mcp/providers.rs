@@ -127,6 +127,54 @@ async fn an_answer_of_another_provider_or_of_nobody_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_of_one_provider_is_shown_to_no_other_also_where_neither_says_who_it_is() {
+    let server = start().await;
+    let (honest, thief) = (Fake::start(Way::Login).await, Fake::start(Way::Login).await);
+    let (_, to_honest) = begun(&server, &honest, CODE).await;
+    let (job, to_thief) = begun(&server, &thief, CODE).await;
+    // The thief has sent the browser on, to the honest one: that leads it back to where a login with it is awaited.
+    let mut mixed = Url::parse(&to_thief).unwrap();
+    mixed.set_path(Url::parse(&to_honest).unwrap().path());
+    let refused = (400, json!({"detail": "Unexpected OAuth callback URL"}));
+    assert_eq!(call_back(&server, &job, mixed.as_str()).await, refused);
+    let browser = reqwest::Client::builder().no_proxy().build().unwrap();
+    let here = mixed.as_str().replace("localhost", "127.0.0.1");
+    assert_eq!(browser.get(here).send().await.unwrap().status(), 404);
+    assert_eq!(thief.tokens_asked(), 0);
+    assert_eq!(call_back(&server, &job, &to_thief).await.1["status"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_its_user_has_made_is_led_back_where_that_one_says() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    let mut body = asking(&fake);
+    body["server"]["auth"]["authentication"] =
+        json!({"type": "oauth", "client_id": "client-1", "client_secret": "the-client-secret"});
+    let (_, back) = begun_from(&server, body, CODE).await;
+    assert_eq!(Url::parse(&back).unwrap().path(), "/callback");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_takes_no_proof_keys_is_not_logged_in_to() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    for (known, works) in [
+        (json!(["plain"]), false),
+        (json!([]), false),
+        (json!(["plain", "S256"]), true),
+        // As the peer, which looks at none of this.
+        (Value::Null, true),
+    ] {
+        fake.say_as_provider(json!({"code_challenge_methods_supported": known}));
+        let (_, answer) = post(&server, START, asking(&fake)).await;
+        assert_eq!(answer["ok"], works, "{known}: {answer}");
+        let url = answer["authorization_url"].as_str().unwrap_or_default();
+        assert_eq!(url.contains("code_challenge_method=S256"), works, "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_another_provider_is_refused_also_where_the_server_is_its_own() {
     let server = start().await;
     let fake = Fake::start(Way::Login).await;

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tools::offspring::Mark;
 use types::app::{App, AppArtifact, AppBackend, AppPhase, AppState};
 
 use super::super::program::Program;
 use super::approval::{Approval, platform};
 use super::folders::Folders;
-use super::health::is_healthy;
+use super::health::Place;
 use super::logs::Logs;
 
 const NO_ANSWER: &str = "Backend health probe failed";
@@ -39,13 +38,11 @@ pub(super) struct Runtime {
 
 pub(super) struct Running {
     pub program: Program,
-    /// By which what it has started is found.
-    pub mark: Mark,
-    pub port: u16,
+    pub place: Place,
     pub health_path: String,
     pub artifact: PathBuf,
     /// One of those that may run at one time.
-    pub _place: OwnedSemaphorePermit,
+    pub _permit: OwnedSemaphorePermit,
 }
 
 /// What would be started here.
@@ -69,7 +66,7 @@ impl Slot {
         let runtime = self.runtime.lock().await;
         let is_ready = runtime.phase == AppPhase::Ready;
         let running = runtime.running.as_ref().filter(|_| is_ready)?;
-        running.program.end_code().is_none().then_some(running.port)
+        running.program.end_code().is_none().then_some(running.place.port)
     }
 }
 
@@ -92,7 +89,7 @@ impl Runtime {
         let Some(running) = &self.running else { return };
         let has_missed = self.phase == AppPhase::Unhealthy && self.detail.as_deref() == Some(NO_ANSWER);
         if self.phase == AppPhase::Ready || has_missed {
-            match is_healthy(running.port, &running.health_path).await {
+            match running.place.answers(&running.health_path).await {
                 true => (self.phase, self.detail) = (AppPhase::Ready, None),
                 false => self.fail(NO_ANSWER.to_owned()),
             }
@@ -126,8 +123,8 @@ impl Runtime {
             state,
             revision: Some(app.revision.clone()),
             prepared_revision: approval.map(|approval| approval.revision),
-            pid: self.running.as_ref().map(|running| running.program.id()),
-            port: self.running.as_ref().map(|running| running.port),
+            pid: self.running.as_ref().map(|running| running.place.leader),
+            port: self.running.as_ref().map(|running| running.place.port),
             detail,
         }
     }

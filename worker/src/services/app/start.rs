@@ -10,14 +10,13 @@ use std::time::Duration;
 use ports::rpc::{Fault, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
-use tools::offspring::Mark;
 use types::app::{App, AppBackend, AppHealth, AppPhase, AppState};
 
 use super::super::program::Program;
 use super::approval::Approval;
-use super::health::is_healthy;
+use super::health::Place;
 use super::runtime::{Running, Runtime, Slot, parts};
-use super::{Service, conflict, listener};
+use super::{Service, conflict};
 
 /// What a program may inherit.
 const INHERITABLE: [&str; 6] = ["LANG", "LC_ALL", "LC_CTYPE", "PATH", "TMPDIR", "TZ"];
@@ -101,7 +100,7 @@ impl Service {
         backend: &AppBackend,
         artifact: &Path,
         slot: &Slot,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> io::Result<Running> {
         let data = self.folders.data(&app.name);
         let home = data.join("home");
@@ -127,8 +126,9 @@ impl Service {
         if let Some(complaints) = program.complaints() {
             tokio::spawn(slot.logs.clone().take(complaints, b"[stderr] "));
         }
+        let place = Place { leader: program.id(), mark, port };
         let (artifact, health_path) = (artifact.to_owned(), backend.health.path.clone());
-        Ok(Running { program, mark, port, health_path, artifact, _place: place })
+        Ok(Running { program, place, health_path, artifact, _permit: permit })
     }
 }
 
@@ -150,8 +150,8 @@ async fn come_up(slot: &Slot, turn: u64, health: &AppHealth) {
     let pause = seconds(health.interval_seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     loop {
         let coming = still_coming(&mut *slot.runtime.lock().await, turn, give_up);
-        let Some(Coming { group, mark, port }) = coming else { return };
-        if is_healthy(port, &health.path).await && listens(group, mark, port).await {
+        let Some(place) = coming else { return };
+        if place.answers(&health.path).await {
             let mut runtime = slot.runtime.lock().await;
             if runtime.turn == turn && runtime.phase == AppPhase::Starting {
                 (runtime.phase, runtime.detail) = (AppPhase::Ready, None);
@@ -162,23 +162,13 @@ async fn come_up(slot: &Slot, turn: u64, health: &AppHealth) {
     }
 }
 
-/// A program that may still get ready, and where.
-struct Coming {
-    group: u32,
-    mark: Mark,
-    port: u16,
-}
-
-async fn listens(group: u32, mark: Mark, port: u16) -> bool {
-    tokio::task::spawn_blocking(move || listener::is_of(group, &mark, port)).await.unwrap_or_default()
-}
-
-fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<Coming> {
+/// Where a program is that may still get ready.
+fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<Place> {
     if runtime.turn != turn || runtime.phase != AppPhase::Starting {
         return None;
     }
     let running = runtime.running.as_ref()?;
-    let coming = Coming { group: running.program.id(), mark: running.mark.clone(), port: running.port };
+    let place = running.place.clone();
     if let Some(code) = running.program.end_code() {
         runtime.fail(format!("backend exited with code {code}"));
         return None;
@@ -187,7 +177,7 @@ fn still_coming(runtime: &mut Runtime, turn: u64, give_up: Instant) -> Option<Co
         runtime.fail("backend health check timed out".to_owned());
         return None;
     }
-    Some(coming)
+    Some(place)
 }
 
 /// Nobody holds it until the program does: another one may take it meanwhile, and then this one does not get ready.

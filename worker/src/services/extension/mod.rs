@@ -34,7 +34,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use outbound::Outbound;
 use ports::rpc::Fault;
-use tools::extensions::marketplace::{Catalogue, Entry, Source as EntrySource};
+use tools::extensions::marketplace::{Catalogue, Entry, Source as EntrySource, is_remote};
 use tools::extensions::project::{self, Home};
 use tools::extensions::skill::{self, Names, Search};
 use tools::extensions::{plugin, sub_agent};
@@ -45,7 +45,7 @@ use types::calls::{
 use types::extensions::Skill;
 
 use super::git::{Repository, parts};
-use checkout::Checkouts;
+use checkout::{Checkout, Checkouts};
 use public::{Public, Reading};
 use source::Source;
 use stage::Stages;
@@ -276,15 +276,15 @@ impl Service {
                 return Vec::new();
             }
         };
-        let mut skills = all_in(&checkout.folder.join("skills"), Names::Strict);
-        skill::add_new(&mut skills, all_in(&checkout.folder.join("microagents"), Names::Strict));
+        let mut skills = all_in(&checkout.folder, "skills");
+        skill::add_new(&mut skills, all_in(&checkout.folder, "microagents"));
         skills
     }
 
     /// Single skills first: a plugin's skill wins.
     async fn of_marketplace(&self, marketplace: &Marketplace) -> Vec<Skill> {
         let Marketplace { name, source, reference, repo_path, only } = marketplace;
-        let Some((folder, _checkout)) =
+        let Some((folder, held)) =
             self.source_folder(source, reference.as_deref(), repo_path.as_deref()).await
         else {
             tracing::warn!(name, "a marketplace cannot be fetched");
@@ -294,16 +294,23 @@ impl Service {
         let is_wanted = |entry: &&Entry| only.as_ref().is_none_or(|only| only.contains(&entry.name));
         let mut found = Vec::new();
         for entry in catalogue.skills.iter().filter(is_wanted) {
-            let skill =
-                catalogue.folder_of(entry).and_then(|path| skill::of_its_folder(&path, Names::Any).ok());
+            let path = catalogue.folder_of(entry);
+            let skill = path.and_then(|path| skill::of_its_folder(&path, &folder, Names::Any).ok());
             match skill {
                 Some(skill) => found.push(skill),
                 None => tracing::warn!(name, skill = entry.name, "a skill of a marketplace is left out"),
             }
         }
-        let plugins: Vec<&Entry> = catalogue.plugins.iter().filter(is_wanted).collect();
-        for entry in plugins {
-            match self.plugin_of(&catalogue, entry).await {
+        let here = |entry| (entry, catalogue.folder_of(entry).and_then(|path| plugin::load(&path).ok()));
+        let plugins: Vec<_> = catalogue.plugins.iter().filter(is_wanted).map(here).collect();
+        // Others are fetched now: nobody has to wait for them who has a newer copy of this one.
+        drop(held);
+        for (entry, loaded) in plugins {
+            let loaded = match loaded {
+                None => self.plugin_elsewhere(entry).await,
+                loaded => loaded,
+            };
+            match loaded {
                 Some(loaded) => found.extend(loaded.skills.into_iter().chain(loaded.commands)),
                 None => tracing::warn!(name, plugin = entry.name, "a plugin of a marketplace is left out"),
             }
@@ -311,15 +318,18 @@ impl Service {
         found
     }
 
-    async fn plugin_of(&self, catalogue: &Catalogue, entry: &Entry) -> Option<plugin::Loaded> {
+    /// Of a repository that a catalogue names. Folders of this machine, but for its own, are not for it to name.
+    async fn plugin_elsewhere(&self, entry: &Entry) -> Option<plugin::Loaded> {
         let (source, reference, path) = match &entry.source {
             EntrySource::Repository { source, reference, path } => {
                 (source, reference.as_deref(), path.as_deref())
             }
-            EntrySource::Text(text) if text.contains("://") => (text, None, None),
-            EntrySource::Text(_) => return plugin::load(&catalogue.folder_of(entry)?).ok(),
+            EntrySource::Text(text) => (text, None, None),
         };
-        let (folder, _checkout) = self.source_folder(source, reference, path).await?;
+        let (folder, _held) = match is_remote(source) {
+            true => self.source_folder(source, reference, path).await?,
+            false => return None,
+        };
         plugin::load(&folder).ok()
     }
 
@@ -329,14 +339,15 @@ impl Service {
         source: &str,
         reference: Option<&str>,
         path: Option<&str>,
-    ) -> Option<(PathBuf, Option<checkout::Checkout>)> {
+    ) -> Option<(PathBuf, Held)> {
+        let reading = self.steady(source).await;
         let source = Source::parse(source).ok()?;
         match &source {
-            Source::Folder(_) => Some((source.below(source.folder().ok()?, path).ok()?, None)),
+            Source::Folder(_) => Some((source.below(source.folder().ok()?, path).ok()?, (None, reading))),
             Source::Repository { url, reference: own, .. } => {
                 let checkout =
                     self.checkouts.make(url, reference.or(own.as_deref()), MARKETPLACE).await.ok()?;
-                Some((source.below(checkout.folder.clone(), path).ok()?, Some(checkout)))
+                Some((source.below(checkout.folder.clone(), path).ok()?, (Some(checkout), None)))
             }
         }
     }
@@ -350,6 +361,9 @@ impl Service {
         std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
     }
 }
+
+/// What keeps a folder there, and as it is.
+type Held = (Option<Checkout>, Option<Reading>);
 
 /// Why something is not fetched: the client's doing, or ours.
 enum Stop {
@@ -386,7 +400,7 @@ fn invalid_source() -> NotFetched {
 
 /// Of a copy of the public catalogue.
 fn public_skills(folder: &Path, marketplace_path: Option<&str>) -> Vec<Skill> {
-    let all = || all_in(&folder.join("skills"), Names::Strict);
+    let all = || all_in(folder, "skills");
     let Some(file) = marketplace_path else { return all() };
     match Catalogue::load_file(folder, file) {
         Ok(catalogue) => catalogue.public_skills(),
@@ -398,8 +412,10 @@ fn public_skills(folder: &Path, marketplace_path: Option<&str>) -> Vec<Skill> {
     }
 }
 
-fn all_in(folder: &Path, names: Names) -> Vec<Skill> {
-    skill::of_folder(folder, &Search { names, deep: true, except: None, within: None })
+/// Those in a folder of what others have made, and nothing that this leads to elsewhere.
+fn all_in(root: &Path, folder: &str) -> Vec<Skill> {
+    let search = Search { names: Names::Strict, deep: true, except: None, within: Some(root) };
+    skill::of_folder(&root.join(folder), &search)
 }
 
 /// The files of a project that its repository knows or would take; `None` where it is in none.

@@ -141,44 +141,55 @@ impl Deref for Reading {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
-    const FILES: usize = 20;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn who_reads_in_the_catalogue_finds_all_of_it_while_a_new_one_is_put_in_its_place() {
-        let home = tempfile::tempdir().unwrap();
-        let fetched = home.path().join("fetched");
-        std::fs::create_dir(&fetched).unwrap();
-        for number in 0..FILES {
-            std::fs::write(fetched.join(number.to_string()), "skill").unwrap();
-        }
+    /// That is kept at `home`, and a folder with one file to be kept.
+    fn kept_at(home: &Path) -> (Arc<Public>, impl Fn(&str) -> PathBuf) {
         let url = "https://catalogue.example".to_owned();
         let source = PublicSource::Repository { url, reference: "main".to_owned() };
         let checkouts = Checkouts::new(outbound::Outbound::default());
-        let public = Arc::new(Public::new(source, home.path().join("cache"), checkouts));
-        assert!(public.kept().await.is_none());
-        public.put_in_place(&fetched).await.unwrap();
+        let fetched = home.join("fetched");
+        let fetch = move |text: &str| {
+            std::fs::create_dir_all(&fetched).unwrap();
+            std::fs::write(fetched.join("file"), text).unwrap();
+            fetched.clone()
+        };
+        (Arc::new(Public::new(source, home.join("cache"), checkouts)), fetch)
+    }
 
-        let done = Arc::new(AtomicBool::new(false));
-        let reading = tokio::spawn({
-            let (public, done) = (public.clone(), done.clone());
-            async move {
-                while !done.load(Ordering::Relaxed) {
-                    let catalogue = public.kept().await.expect("there is none");
-                    for number in 0..FILES {
-                        assert!(catalogue.join(number.to_string()).is_file(), "a part of it is missing");
-                    }
-                }
-            }
+    fn file_of(catalogue: &Path) -> String {
+        std::fs::read_to_string(catalogue.join("file")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_reads_in_a_catalogue_reads_it_to_the_end_and_the_next_one_waits_for_him() {
+        let home = tempfile::tempdir().unwrap();
+        let (public, fetch) = kept_at(home.path());
+        public.put_in_place(&fetch("first")).await.unwrap();
+        let reading = public.kept().await.unwrap();
+        let next = fetch("second");
+        let placing = tokio::spawn({
+            let public = Arc::clone(&public);
+            async move { public.put_in_place(&next).await }
         });
-        for _ in 0..200 {
-            public.put_in_place(&fetched).await.unwrap();
+        // Nobody else begins to read once it waits.
+        while !placing.is_finished() && public.in_place.try_read().is_ok() {
             tokio::task::yield_now().await;
         }
-        done.store(true, Ordering::Relaxed);
-        reading.await.unwrap();
+        assert_eq!((file_of(&reading), placing.is_finished()), ("first".to_owned(), false));
+        drop(reading);
+        placing.await.unwrap().unwrap();
+        assert_eq!(file_of(&public.kept().await.unwrap()), "second");
+    }
+
+    #[tokio::test]
+    async fn a_catalogue_that_a_killed_worker_has_set_aside_is_there_again() {
+        let home = tempfile::tempdir().unwrap();
+        let (public, fetch) = kept_at(home.path());
+        public.put_in_place(&fetch("first")).await.unwrap();
+        std::fs::rename(&public.folder, last(&public.folder)).unwrap();
+        assert!(public.kept().await.is_none());
+        let (public, _) = kept_at(home.path());
+        assert_eq!(file_of(&public.kept().await.unwrap()), "first");
     }
 }

@@ -290,7 +290,9 @@ fn has_manifest(kind: ExtensionKind, folder: &Path) -> Result<(), NotFetched> {
         ExtensionKind::Canvas if !folder.join(MANIFEST).is_file() => {
             Err(not(WhyNotFetched::NoManifest, "There is no manifest."))
         }
-        ExtensionKind::Skill if skill::of_its_folder(folder, Names::Strict).is_err() => Err(invalid()),
+        ExtensionKind::Skill if skill::of_its_folder(folder, folder, Names::Strict).is_err() => {
+            Err(invalid())
+        }
         ExtensionKind::Canvas | ExtensionKind::Skill | ExtensionKind::Plugin => Ok(()),
     }
 }
@@ -298,7 +300,7 @@ fn has_manifest(kind: ExtensionKind, folder: &Path) -> Result<(), NotFetched> {
 fn read(kind: ExtensionKind, folder: &Path) -> Result<Found, NotFetched> {
     match kind {
         ExtensionKind::Skill => {
-            let skill = skill::of_its_folder(folder, Names::Strict).map_err(|_| invalid())?;
+            let skill = skill::of_its_folder(folder, folder, Names::Strict).map_err(|_| invalid())?;
             Ok(Found {
                 name: skill.name.clone(),
                 version: "1.0.0".to_owned(),

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use ports::rpc::{Code, Fault};
@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use tools::hands;
-use types::calls::{Scope, UploadBegun, UploadDone};
+use types::calls::{Scope, UPLOAD_IDLE, UploadBegun, UploadDone};
 use uuid::Uuid;
 
 use super::super::fault::{bad_request, not_found, of_file};
@@ -24,8 +24,6 @@ use super::super::place::{FolderEntry, Missing};
 use tools::open::{self, Opened};
 
 const MOST: usize = 500;
-/// Uploads without a new piece for so long are given up.
-const IDLE: Duration = Duration::from_secs(600);
 /// Leaves room for what the temporary name adds, within the 255 bytes of a name.
 const LONGEST_KEPT_NAME: usize = 200;
 
@@ -142,7 +140,7 @@ impl Upload {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.touched.lock().elapsed() > IDLE
+        self.touched.lock().elapsed() > UPLOAD_IDLE
     }
 }
 
@@ -172,4 +170,30 @@ fn unknown() -> Fault {
 
 fn failed(error: io::Error) -> Fault {
     of_file(&error, "File not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_upload_of_which_nothing_is_heard_is_given_up_and_one_that_only_comes_slowly_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = Uploads::default();
+        let begin = |name: &str| {
+            let path = folder.path().join(name);
+            uploads.begin(&Scope::default(), path.to_str().unwrap()).unwrap().upload
+        };
+        let (slow, silent) = (begin("slow"), begin("silent"));
+        for upload in uploads.running.lock().values() {
+            *upload.touched.lock() -= UPLOAD_IDLE + Duration::from_secs(1);
+        }
+        uploads.write(&slow, 0, b"").unwrap();
+        uploads.drop_abandoned(false);
+        assert!(uploads.commit(&silent).is_err());
+        assert_eq!(uploads.commit(&slow).unwrap().size, 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -113,10 +113,15 @@ impl World {
         matches!(asked, Err(ports::Error::NotFound))
     }
 
+    /// From now on the worker ends.
+    pub fn let_worker_end(&self) {
+        self.worker.as_ref().unwrap().0.cancel();
+    }
+
     /// Shuts the worker down and waits until it is gone.
     pub async fn stop_worker(&mut self) {
-        let (shutdown, task) = self.worker.take().unwrap();
-        shutdown.cancel();
+        self.let_worker_end();
+        let (_, task) = self.worker.take().unwrap();
         tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
     }
 
