@@ -10,6 +10,7 @@ use types::{EventBody, Message, Role};
 use crate::agent::{Agent, Phase, Run};
 use crate::journal::Draft;
 use crate::protocol::{Effect, Refusal};
+use crate::settings;
 use crate::stuck::Verdict;
 
 const BLIND: &str = "Your message contains an image, and the model of this conversation cannot take images. \
@@ -47,6 +48,7 @@ impl Agent {
             return Ok(());
         }
         self.open(draft);
+        settings::settle_model(self, draft);
         self.close_left_calls(draft);
         self.run = Run { last_tokens: self.run.last_tokens, ..Run::default() };
         self.set_status(draft, Status::Running);

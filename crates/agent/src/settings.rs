@@ -30,6 +30,18 @@ pub fn switch_llm(agent: &mut Agent, draft: &mut Draft<'_>, llm: LlmConfig, visi
     agent.config.llm = llm;
     agent.copy.broken_secret = None;
     agent.vision = vision;
+    announce_agent(agent, draft);
+}
+
+/// Says which model answers, where the log says otherwise: a switch was noted in the log and then not in the record, for one of the
+/// two was cut off, or it is a copy that was made between them.
+pub fn settle_model(agent: &mut Agent, draft: &mut Draft<'_>) {
+    if agent.past.view.is_answered_by_another_than(&agent.config.llm) {
+        announce_agent(agent, draft);
+    }
+}
+
+fn announce_agent(agent: &mut Agent, draft: &mut Draft<'_>) {
     let mut shown = serde_json::to_value(&agent.config).unwrap_or_default();
     mask(&mut shown);
     drop_nulls(&mut shown);

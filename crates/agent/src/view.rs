@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use types::agent::LlmConfig;
 use types::content::{Content, Message, Role};
 use types::event::{Action, AgentError, MessageBody, Observation, Rejection, Source, SystemPrompt};
 use types::{Event, EventBody, EventId};
@@ -29,6 +30,12 @@ pub struct View {
 struct Model {
     name: Value,
     base_url: Value,
+}
+
+impl Model {
+    fn of(llm: &LlmConfig) -> Self {
+        Self { name: llm.model.as_str().into(), base_url: llm.base_url.as_deref().into() }
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +113,11 @@ impl View {
             | EventBody::ServerErrorEvent(_)
             | EventBody::Unknown => {}
         }
+    }
+
+    /// Whether the log says that another model answers.
+    pub fn is_answered_by_another_than(&self, llm: &LlmConfig) -> bool {
+        self.model.as_ref().is_some_and(|model| *model != Model::of(llm))
     }
 
     /// The messages of a model request. Nothing is copied but neighbouring user messages, which become one.

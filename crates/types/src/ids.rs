@@ -195,3 +195,8 @@ impl Seq {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// Of who writes a log before there can be a worker for it: the first worker's is 1.
+    pub const BEFORE_ALL_WORKERS: Self = Self(0);
+}

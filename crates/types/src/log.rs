@@ -83,6 +83,19 @@ impl LogRecord {
         bytes.starts_with(br#"{"control":"#)
     }
 
+    /// Whether a log with this record in front is one that was begun before there was a record of its conversation: as a copy
+    /// of another one, or brought from elsewhere, by a writer before all workers.
+    #[must_use]
+    pub fn is_claim(bytes: &[u8]) -> bool {
+        let is_claim = |control: &Control| match control {
+            Control::Forked { .. } => true,
+            Control::Fence { epoch } => *epoch == Epoch::BEFORE_ALL_WORKERS,
+            _ => false,
+        };
+        Self::is_control(bytes)
+            && matches!(Self::decode(bytes), Ok(Self::Control(control)) if is_claim(&control))
+    }
+
     /// # Errors
     /// When `bytes` are not a record.
     pub fn decode(bytes: &[u8]) -> serde_json::Result<Self> {

@@ -34,7 +34,7 @@ impl Worktree {
 }
 
 /// Where one making of a working tree is, by the name of the folder: `<id>-<8 hexadecimal digits>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Place {
     pub conversation: ConversationId,

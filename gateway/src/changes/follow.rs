@@ -1,11 +1,14 @@
 //! Tells one client what it does not have.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use readmodel::history::{READ_RECORDS, Shown, shown};
 use readmodel::index::{ConversationState, News, Sort};
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::task::{JoinError, spawn_blocking, yield_now};
+use tokio::time::{MissedTickBehavior, interval};
 use types::conversation::Status;
 use types::{ConversationId, Seq, TenantId};
 
@@ -14,6 +17,7 @@ use super::frames::{Form, Reset};
 use super::known::{Held, Known, Life, Place};
 use super::resume::resumed;
 use super::streams::Streams;
+use super::tapes::Tapes;
 use super::wishes::Wishes;
 use crate::feeds::{Ending, Item, Outbox};
 use crate::reading::Reading;
@@ -22,10 +26,13 @@ use crate::reading::Reading;
 const MOST_LISTED: usize = 10_000;
 /// Of them in one message.
 const PAGE: usize = 100;
-/// Conversations that are taken out of the index at once, and of which is found out at once what the client has.
+/// Conversations that are taken out of the index at once.
 const WALKED: usize = 1_000;
 /// Of them that the first cursor names.
 const NEWEST: usize = 32;
+
+/// Between two looks at those that are not here yet.
+const AGAIN: Duration = Duration::from_secs(5);
 
 const UNREADABLE: Ending = Ending { code: 1011, reason: "The conversations cannot be read" };
 
@@ -43,7 +50,13 @@ impl Follower {
     pub async fn run(&self, outbox: &Outbox) -> Ending {
         // From here on nothing is missed.
         let news = self.reading.index.news(&self.tenant);
-        let mut telling = Telling { with: self, outbox, known: Known::default() };
+        let mut telling = Telling {
+            with: self,
+            outbox,
+            known: Known::default(),
+            tapes: Tapes::default(),
+            missing: HashSet::new(),
+        };
         match telling.tell(&news).await {
             Ok(()) => Ending::TOO_SLOW,
             Err(error) => {
@@ -58,16 +71,30 @@ struct Telling<'a> {
     with: &'a Follower,
     outbox: &'a Outbox,
     known: Known,
+    tapes: Tapes,
+    /// Those that the client has and the store has, and that are not here. If one goes before it has come there is no news of it.
+    missing: HashSet<ConversationId>,
 }
 
 impl Telling<'_> {
     /// Ends when more has changed than the client can be told.
     async fn tell(&mut self, news: &News) -> ports::Result<()> {
         self.begin(news).await?;
-        while let Some(id) = news.next().await {
-            self.look_at(id).await?;
+        let mut again = interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                id = news.next() => match id {
+                    Some(id) => self.look_at(id).await?,
+                    None => return Ok(()),
+                },
+                _ = again.tick(), if !self.missing.is_empty() => {
+                    for id in std::mem::take(&mut self.missing) {
+                        self.look_at(id).await?;
+                    }
+                }
+            }
         }
-        Ok(())
     }
 
     async fn begin(&mut self, news: &News) -> ports::Result<()> {
@@ -92,11 +119,19 @@ impl Telling<'_> {
     async fn resumed(&self, cursor: Cursor) -> ports::Result<Option<(Known, Vec<ConversationId>)>> {
         let _turn = self.with.streams.turn().await;
         let present = self.present(Sort::CreatedDesc).await;
-        let resumed = spawn_blocking(move || resumed(&cursor, &present)).await;
-        resumed.map_err(|error| ports::Error::Internal(error.to_string()))
+        let (streams, tenant) = (self.with.streams.clone(), self.with.tenant.clone());
+        let resume = move || resumed(&cursor, &present, streams.knowing(&tenant, &present));
+        spawn_blocking(resume).await.map_err(failed)
     }
 
-    /// Whether a log ends before what the client has of it. This gateway may only be behind.
+    /// What a client has of these that has been told everything.
+    async fn knowing(&self, present: &Arc<[Arc<ConversationState>]>) -> ports::Result<Known> {
+        let (streams, tenant, present) =
+            (self.with.streams.clone(), self.with.tenant.clone(), present.clone());
+        spawn_blocking(move || streams.knowing(&tenant, &present)).await.map_err(failed)
+    }
+
+    /// Whether a log ends before what the client has of it, or a record is older. This gateway may only be behind.
     async fn is_cut(&self, cursor: &Cursor) -> ports::Result<bool> {
         for (id, life, place) in &cursor.lately {
             let Some(entry) = self.get(*id).filter(|entry| Life::of(&entry.record()) == *life) else {
@@ -106,18 +141,27 @@ impl Telling<'_> {
             if reached > entry.seq() && self.with.reading.log.tail(&entry.log).await? < reached {
                 return Ok(true);
             }
+            let (_, revision) = entry.version();
+            if place.revision > revision {
+                let stored = self.with.reading.index.stored_revision(*id).await?;
+                if stored.is_some_and(|stored| stored < place.revision) {
+                    return Ok(true);
+                }
+            }
         }
         Ok(false)
     }
 
     async fn list(&mut self, reason: Reset) -> ports::Result<()> {
         let form = self.with.form;
-        let present = {
+        let present: Arc<[_]> = {
             let _turn = self.with.streams.turn().await;
-            self.present(Sort::UpdatedDesc).await
+            let present = self.present(Sort::UpdatedDesc).await.into();
+            self.known = self.knowing(&present).await?;
+            present
         };
         self.push(form.reset(reason, present.len())).await;
-        let (listed, others) = present.split_at(present.len().min(MOST_LISTED));
+        let listed = present.get(..MOST_LISTED).unwrap_or(&present);
         for page in listed.chunks(PAGE) {
             let mut briefs = Vec::with_capacity(page.len());
             for entry in page {
@@ -126,12 +170,6 @@ impl Telling<'_> {
                 briefs.push(brief.text);
             }
             self.push(form.listed(&briefs)).await;
-            yield_now().await;
-        }
-        for some in others.chunks(WALKED) {
-            for entry in some {
-                self.known.put_at_rest(entry.id, Life::of(&entry.record()), Place::of(entry));
-            }
             yield_now().await;
         }
         self.name_those_that_are_likely_to_change(&present);
@@ -152,6 +190,7 @@ impl Telling<'_> {
 
     async fn look_at(&mut self, id: ConversationId) -> ports::Result<()> {
         let Some(entry) = self.get(id) else { return self.look_whether_gone(id).await };
+        self.missing.remove(&id);
         let life = Life::of(&entry.record());
         if self.known.get(id).is_some_and(|held| held.life != life) {
             // It may be a former life that is not forgotten here yet; there is news when it is.
@@ -174,8 +213,9 @@ impl Telling<'_> {
     /// One that is not here may be about to come or to go; the store knows.
     async fn look_whether_gone(&mut self, id: ConversationId) -> ports::Result<()> {
         let Some(held) = self.known.get(id) else { return Ok(()) };
-        if !self.is_stored(id, held.life).await? {
-            self.say_deleted(id).await;
+        match self.is_stored(id, held.life).await? {
+            true => drop(self.missing.insert(id)),
+            false => self.say_deleted(id).await,
         }
         Ok(())
     }
@@ -229,10 +269,11 @@ impl Telling<'_> {
     /// Those that are stored by now; of those that come meanwhile there is news again.
     async fn say_events(
         &mut self,
-        entry: &ConversationState,
+        entry: &Arc<ConversationState>,
         life: Life,
         mut place: Place,
     ) -> ports::Result<Place> {
+        self.tapes.look_at(entry);
         let (until, is_running) = (entry.seq(), entry.status() == Status::Running);
         while place.events < until {
             let records = entry.after(&*self.with.reading.log, place.events, READ_RECORDS).await?;
@@ -282,5 +323,9 @@ impl Telling<'_> {
 }
 
 fn unwritten(error: serde_json::Error) -> ports::Error {
+    ports::Error::Internal(error.to_string())
+}
+
+fn failed(error: JoinError) -> ports::Error {
     ports::Error::Internal(error.to_string())
 }

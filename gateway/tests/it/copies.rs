@@ -73,6 +73,8 @@ impl LogDouble for Meanwhile {
 struct Unheard {
     kv: Arc<dyn Kv>,
     loses: AtomicBool,
+    /// What is done before the next record is stored.
+    before_put: Mutex<Option<Work>>,
 }
 
 #[async_trait]
@@ -82,6 +84,10 @@ impl KvDouble for Unheard {
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        let work = self.before_put.lock().take_if(|_| bucket == CONVERSATIONS);
+        if let Some(work) = work {
+            work.await;
+        }
         let stored = self.kv.put(bucket, key, value, expect).await;
         match bucket == CONVERSATIONS && key == id_of(COPY).hex() && self.loses.swap(false, Ordering::SeqCst)
         {
@@ -111,7 +117,11 @@ impl World {
             before_read: Mutex::default(),
             loses: AtomicBool::default(),
         });
-        let unheard = Arc::new(Unheard { kv: server.ports.kv.clone(), loses: AtomicBool::default() });
+        let unheard = Arc::new(Unheard {
+            kv: server.ports.kv.clone(),
+            loses: AtomicBool::default(),
+            before_put: Mutex::default(),
+        });
         let ports = Ports { log: meanwhile.clone(), kv: unheard.clone(), ..server.ports.clone() };
         let gateway = Gateway::start(ports, config()).await;
         let source = gateway.create_from(body).await;
@@ -344,6 +354,23 @@ async fn a_copy_has_the_model_that_its_source_has_when_all_is_copied() {
         (&json!("openai/later"), &json!("sk-later"))
     );
     assert_eq!(count(&world.gateway, COPY).await, 3, "what told its source of the later one is in it, too");
+}
+
+/// So a copy with the record of the later model knows of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_names_a_model_only_when_the_log_does() {
+    let world = World::of(create_body()).await;
+    let (worker, is_told) = (world.server.worker.clone(), Arc::new(AtomicBool::default()));
+    let told = is_told.clone();
+    *world.unheard.before_put.lock() = Some(Box::pin(async move {
+        let has =
+            worker.seen().iter().any(|command| matches!(command, types::calls::Command::SwitchLlm { .. }));
+        told.store(has, Ordering::SeqCst);
+    }));
+    let path = format!("/api/conversations/{}/switch_llm", world.source);
+    let (status, answer) = world.gateway.post(&path, json!({"llm": {"model": "openai/later"}})).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(is_told.load(Ordering::SeqCst));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

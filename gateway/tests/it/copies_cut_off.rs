@@ -1,18 +1,23 @@
 //! What a copying that was cut off leaves, and who has the id of the copy then.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use control::placement::Policy;
-use ports::{Expect, Ports};
+use parking_lot::Mutex;
+use ports::doubles::{KvDouble, LogDouble};
+use ports::{Error, EventLog, Expect, Extent, Kv, Ports, Result};
 use serde_json::{Value, json};
-use types::Seq;
-use types::buckets::IDEMPOTENCY;
+use types::buckets::{CONVERSATIONS, IDEMPOTENCY};
 use types::time::{millis, unix_ms};
+use types::{LogId, Seq};
 
-use crate::copies::{COPY, count, log_of, with_the_id_of_the_copy};
+use crate::copies::{COPY, count, id_of, log_of, with_the_id_of_the_copy};
 use crate::harness::events::agent_message;
-use crate::harness::{Server, cluster, start, status_and_json};
+use crate::harness::{Gateway, Server, cluster, config, create_body, start, status_and_json, until};
 
 /// As a server that was killed over a copy leaves it.
 async fn cut_off(server: &Server) {
@@ -34,6 +39,120 @@ async fn a_copy_that_was_cut_off_is_in_nobodys_way() {
     cut_off(&server).await;
     let (status, _) = server.post("/api/conversations", with_the_id_of_the_copy()).await;
     assert_eq!((status, count(&server, COPY).await), (201, 0));
+}
+
+/// A store of one process whose disk does not answer: what it was to store is stored as soon as it does, before anything else.
+struct Stalled {
+    kv: Arc<dyn Kv>,
+    log: Arc<dyn EventLog>,
+    is_stalled: AtomicBool,
+    queued: Mutex<Option<(Bytes, Expect)>>,
+}
+
+impl Stalled {
+    async fn go_on(&self) {
+        let queued = self.queued.lock().take();
+        if let Some((value, expect)) = queued {
+            self.kv.put(CONVERSATIONS, &id_of(COPY).hex(), value, expect).await.unwrap();
+        }
+    }
+}
+
+struct StalledKv(Arc<Stalled>);
+struct StalledLog(Arc<Stalled>);
+
+#[async_trait]
+impl KvDouble for StalledKv {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.0.kv.as_ref())
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64> {
+        if self.0.is_stalled.load(Ordering::SeqCst) && bucket == CONVERSATIONS && key == id_of(COPY).hex() {
+            self.0.queued.lock().get_or_insert((value, expect));
+            return Err(Error::Unavailable("the disk does not answer".to_owned()));
+        }
+        self.0.go_on().await;
+        self.0.kv.put(bucket, key, value, expect).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {
+        self.0.go_on().await;
+        self.0.kv.delete(bucket, key, expect).await
+    }
+}
+
+#[async_trait]
+impl LogDouble for StalledLog {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.0.log.as_ref())
+    }
+
+    async fn remove(&self, log: &LogId, extent: Extent) -> Result<()> {
+        self.0.go_on().await;
+        self.0.log.remove(log, extent).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_record_is_stored_late_keeps_its_log() {
+    let server = start().await;
+    let (kv, log) = (server.ports.kv.clone(), server.ports.log.clone());
+    let stalled = Arc::new(Stalled { kv, log, is_stalled: AtomicBool::new(true), queued: Mutex::default() });
+    let (kv, log) = (Arc::new(StalledKv(stalled.clone())), Arc::new(StalledLog(stalled.clone())));
+    let gateway = Gateway::start(Ports { kv, log, ..server.ports.clone() }, config()).await;
+    let source = gateway.create_from(create_body()).await;
+    server.worker.append_events(id_of(&source), vec![agent_message("of the source")], 1).await;
+    until(async || count(&gateway, &source).await == 1).await;
+    let fork = format!("/api/conversations/{source}/fork");
+    assert_eq!(gateway.post(&fork, json!({ "id": COPY })).await.0, 503);
+    stalled.is_stalled.store(false, Ordering::SeqCst);
+    let (status, there) = gateway.post("/api/conversations", with_the_id_of_the_copy()).await;
+    assert_eq!((status, &there["forked_from_conversation_id"]), (200, &json!(source)), "{there}");
+    assert_eq!(count(&gateway, COPY).await, 1);
+}
+
+/// Whoever has stored the record was killed before he looked whether there is a copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
+    let copied = json!({"n": 0, "event": agent_message("of another")}).to_string();
+    let fence = r#"{"control":{"type":"fence","epoch":1}}"#;
+    let young = format!(r#"{{"control":{{"type":"forked","at":{}}}}}"#, unix_ms());
+    let old = r#"{"control":{"type":"forked","at":1}}"#;
+    for (log, told) in [
+        // The copy is whole, may be begun in a moment, or was given up.
+        (vec![old, copied.as_str(), old], 503),
+        (vec![young.as_str()], 503),
+        (vec![old], 200),
+        (vec![young.as_str(), fence, copied.as_str()], 200),
+    ] {
+        let (world, source) = cut_off_in_a_cluster(HOUR).await;
+        world.ports.log.delete(&log_of(COPY)).await.unwrap();
+        let record = world.ports.kv.get(CONVERSATIONS, &id_of(&source).hex()).await.unwrap().unwrap();
+        let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+        record["id"] = COPY.into();
+        let records = log.iter().map(|record| Bytes::from((*record).to_owned())).collect();
+        world.ports.log.append(&log_of(COPY), Seq::ZERO, records).await.unwrap();
+        let key = id_of(COPY).hex();
+        world.ports.kv.put(CONVERSATIONS, &key, record.to_string().into(), Expect::Absent).await.unwrap();
+        let mut body = cluster::create_body("/tmp/w");
+        body["conversation_id"] = COPY.into();
+        assert_eq!(world.gateway().post("/api/conversations", &body).await.0, told, "{log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_is_being_brought_is_in_nobodys_hands() {
+    let (world, source) = cut_off_in_a_cluster(HOUR).await;
+    world.ports.log.delete(&log_of(COPY)).await.unwrap();
+    let begun = vec![r#"{"control":{"type":"fence","epoch":0}}"#.into()];
+    world.ports.log.append(&log_of(COPY), Seq::ZERO, begun).await.unwrap();
+    let mut body = cluster::create_body("/tmp/w");
+    body["conversation_id"] = COPY.into();
+    let fork = format!("/api/conversations/{source}/fork");
+    assert_eq!(world.gateway().post("/api/conversations", &body).await.0, 503);
+    assert_eq!(world.gateway().post(&fork, json!({ "id": COPY })).await.0, 503);
+    assert_eq!(world.ports.log.read(&log_of(COPY), Seq::ZERO, 10).await.unwrap().len(), 1);
 }
 
 /// A cluster in which a copy was begun so long ago, by a gateway that has died since.

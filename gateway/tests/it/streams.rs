@@ -1,15 +1,23 @@
 //! The stream of all conversations of a tenant.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
+use ports::doubles::{KvDouble, LogDouble};
+use ports::{Changes, EventLog, Kv, Ports, Record, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testing::socket::Socket;
-use types::ConversationId;
+use types::buckets::CONVERSATIONS;
+use types::{ConversationId, LogId, Seq};
 
 use crate::harness::events::agent_message;
 use crate::harness::tokens::{bearer, token};
-use crate::harness::{Client, KEY, create_body, start, start_keyed, start_with};
+use crate::harness::{Client, Gateway, KEY, config, create_body, start, start_keyed, start_with};
 
 const PATH: &str = "/sockets/conversations";
 
@@ -186,6 +194,124 @@ async fn a_cursor_that_cannot_tell_what_was_missed_is_answered_with_the_whole_li
     assert_eq!(socket.next().await["type"], "resumed");
     let frames = socket.until(|frame| frame["conversation"]["title"] == "twice").await;
     assert_eq!(frames.iter().map(id_of).collect::<Vec<_>>(), [made.as_str(), quiet.as_str()]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_put_back_is_listed_anew_also_where_only_a_record_is_older() {
+    let (server, saved) = (start().await, tempfile::tempdir().unwrap());
+    let id = server.create().await;
+    let server = server.restart_after(|folder| copy(folder, saved.path())).await;
+    for title in ["one", "two"] {
+        patch_title(&server, &id, title).await;
+    }
+    let had = cursor(&until_ready(&mut stream(&server, "").await).await);
+    let put_back = |folder: &Path| {
+        for found in std::fs::read_dir(folder).unwrap() {
+            let path = found.unwrap().path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap()
+            } else {
+                std::fs::remove_file(path).unwrap()
+            }
+        }
+        copy(saved.path(), folder);
+    };
+    let server = server.restart_after(put_back).await;
+    let mut socket = stream(&server, &format!("cursor={had}")).await;
+    let frames = until_ready(&mut socket).await;
+    assert_eq!((&frames[0]["type"], &frames[0]["reason"]), (&json!("reset"), &json!("outdated")));
+    patch_title(&server, &id, "three").await;
+    socket.until(|frame| frame["conversation"]["title"] == "three").await;
+}
+
+/// Of which records nobody tells anything.
+struct Unheard(Arc<dyn Kv>);
+
+#[async_trait]
+impl KvDouble for Unheard {
+    fn inner(&self) -> Result<&dyn Kv> {
+        Ok(self.0.as_ref())
+    }
+
+    async fn watch(&self, bucket: &str) -> Result<Changes> {
+        match bucket == CONVERSATIONS {
+            true => Ok(Box::pin(futures_util::stream::pending())),
+            false => self.0.watch(bucket).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_goes_before_it_has_come_to_a_gateway_is_told_to_be_gone() {
+    let server = start().await;
+    let ports = Ports { kv: Arc::new(Unheard(server.ports.kv.clone())), ..server.ports.clone() };
+    let behind = Gateway::start(ports, config()).await;
+    let id = server.create().await;
+    let had = cursor(&until_ready(&mut stream(&server, "").await).await);
+    let mut socket = stream(&behind, &format!("cursor={had}")).await;
+    assert_eq!(socket.next().await["type"], "resumed");
+    server.delete(&format!("/api/conversations/{id}")).await;
+    let deleted = socket.until(is("deleted")).await;
+    assert_eq!(id_of(deleted.last().unwrap()), id);
+}
+
+struct Counted {
+    log: Arc<dyn EventLog>,
+    reads: AtomicUsize,
+}
+
+#[async_trait]
+impl LogDouble for Counted {
+    fn inner(&self) -> Result<&dyn EventLog> {
+        Ok(self.log.as_ref())
+    }
+
+    async fn read(&self, log: &LogId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.log.read(log, after, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_a_run_are_read_once_for_however_many_streams() {
+    const STREAMS: usize = 10;
+    const EVENTS: usize = 40;
+    let server = start().await;
+    let counted = Arc::new(Counted { log: server.ports.log.clone(), reads: AtomicUsize::new(0) });
+    let ports = Ports { log: counted.clone(), ..server.ports.clone() };
+    let gateway = Gateway::start(ports, config()).await;
+    let id = server.create().await;
+    let worker_id: ConversationId = id.parse().unwrap();
+    let running = json!({"id": "run", "timestamp": "2026-11-23T00:00:00", "source": "environment",
+        "kind": "ConversationStateUpdateEvent", "key": "execution_status", "value": "running"});
+    server.worker.append_events(worker_id, vec![running], 1).await;
+    let mut sockets = Vec::new();
+    for _ in 0..STREAMS {
+        let mut socket = stream(&gateway, "events=true").await;
+        until_ready(&mut socket).await;
+        sockets.push(socket);
+    }
+    let told = async |socket: &mut Socket, n: u64| {
+        socket.until(|frame| frame["type"] == "event" && frame["seq"] == n).await;
+    };
+    server.worker.append_events(worker_id, vec![agent_message("the first")], 1).await;
+    for socket in &mut sockets {
+        told(socket, 1).await;
+    }
+    let before = counted.reads.load(Ordering::Relaxed);
+    for n in 0..EVENTS {
+        server.worker.append_events(worker_id, vec![agent_message(&n.to_string())], 1).await;
+        for socket in &mut sockets {
+            told(socket, n as u64 + 2).await;
+        }
+    }
+    let reads = counted.reads.load(Ordering::Relaxed) - before;
+    assert!(reads < EVENTS, "{reads} reads");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -202,6 +202,25 @@ async fn very_many_old_trees_that_nobody_knows_of_go_bit_by_bit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_left_tree_is_found_behind_however_many_that_are_worked_in() {
+    let server = start().await;
+    let mut used = Vec::new();
+    for _ in 0..3 {
+        used.push(place(&folder(&server, &server.create_from(apart()).await).await));
+    }
+    // None comes after it.
+    let last: ConversationId = "ffffffff-ffff-4fff-bfff-ffffffffffff".parse().unwrap();
+    let left = Place::fresh(last);
+    server.worker.script(|script| {
+        script.old_trees = used.iter().copied().chain([left]).collect();
+        script.told_at_once = 1;
+    });
+    server.create_from(apart()).await;
+    until_removed(&server, &[left]).await;
+    assert_eq!(server.worker.removed(), [left]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tree_that_cannot_be_removed_keeps_no_other_one_and_stays_noted() {
     let server = start().await;
     let [stuck, deleted, unknown] = [(); 3].map(|()| Place::fresh(ConversationId::random()));

@@ -5,6 +5,7 @@
 //! whether the files were changed in between. Commands have no record that says that all of them came; they are added behind
 //! those that are there, as long as no worker has written any.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use ports::retry::Backoff;
 use ports::{EventLog, Record};
 use tokio::time::Instant;
 use types::log::{Control, LogRecord};
-use types::{Epoch, LogId};
+use types::{Epoch, LogId, Seq};
 
 /// Records and bytes of one append.
 const MOST_RECORDS: usize = 200;
@@ -23,8 +24,7 @@ const MOST_BYTES: usize = 2 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// No worker has it: the first is 1.
-const BEFORE_ALL_WORKERS: Epoch = Epoch(0);
+const BEFORE_ALL_WORKERS: Epoch = Epoch::BEFORE_ALL_WORKERS;
 
 /// Why a log does not take what comes.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +40,17 @@ pub enum Stop {
 }
 
 pub struct Appending {
+    log: Arc<dyn EventLog>,
     writer: LogWriter,
+    /// Where the log begins, of one that is written from its beginning.
+    front: Seq,
     waiting: Vec<Vec<u8>>,
     size: usize,
 }
 
 impl Appending {
-    /// A log from its beginning: what an earlier attempt has left of it is dropped.
+    /// A log from its beginning: what an earlier attempt has left of it is dropped. Its fence is there when this returns: whoever
+    /// makes a conversation of this id from now on finds it, and gives way.
     ///
     /// # Errors
     /// `Used` where somebody else has written; those of the store.
@@ -56,14 +60,16 @@ impl Appending {
             is_ours &= records > 0 || is_fence(&record.payload);
             records += 1;
         };
-        let mut writer = LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await.map_err(stop)?;
+        let mut writer = LogWriter::open(log.clone(), id, BEFORE_ALL_WORKERS, visit).await.map_err(stop)?;
         if !is_ours {
             return Err(Stop::Used);
         }
-        if records > 1 {
-            in_time(&mut writer, async |writer| writer.drop_front(None).await).await?;
+        match records {
+            0 => store(&mut writer, Vec::new()).await?,
+            1 => {}
+            _ => in_time(&mut writer, async |writer| writer.drop_front(None).await).await?,
         }
-        Ok(Self::with(writer))
+        Ok(Self::with(log, writer))
     }
 
     /// A log behind what is there, each record of which is shown to `visit`; `None` where a worker has written it.
@@ -80,15 +86,15 @@ impl Appending {
                 visit(&record.payload);
             }
         };
-        match LogWriter::open(log, id, BEFORE_ALL_WORKERS, visit).await {
-            Ok(writer) => Ok(Some(Self::with(writer))),
+        match LogWriter::open(log.clone(), id, BEFORE_ALL_WORKERS, visit).await {
+            Ok(writer) => Ok(Some(Self::with(log, writer))),
             Err(Trouble::Lost(Loss::Fenced)) => Ok(None),
             Err(trouble) => Err(stop(trouble)),
         }
     }
 
-    fn with(writer: LogWriter) -> Self {
-        Self { writer, waiting: Vec::new(), size: 0 }
+    fn with(log: Arc<dyn EventLog>, writer: LogWriter) -> Self {
+        Self { log, front: writer.tail(), writer, waiting: Vec::new(), size: 0 }
     }
 
     /// The next record. It is stored with others, at [`Appending::end`] at the latest.
@@ -107,8 +113,19 @@ impl Appending {
 
     /// # Errors
     /// As [`Appending::add`].
-    pub async fn end(mut self) -> Result<(), Stop> {
+    pub async fn end(&mut self) -> Result<(), Stop> {
         self.flush().await
+    }
+
+    /// Whether all of a log that was written from its beginning is there still. Another import may have begun where this one
+    /// stood still for long, and have dropped it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_whole(&self) -> Result<bool, Stop> {
+        let id = self.writer.id();
+        let (first, tail) = tokio::try_join!(self.log.read(id, Seq::ZERO, 1), self.log.tail(id))?;
+        Ok(first.first().is_some_and(|first| first.seq == self.front) && tail >= self.writer.tail())
     }
 
     async fn flush(&mut self) -> Result<(), Stop> {
@@ -116,10 +133,14 @@ impl Appending {
             return Ok(());
         }
         self.size = 0;
-        let records = self.waiting.drain(..).map(Into::into).collect();
-        let batch = self.writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
-        in_time(&mut self.writer, async |writer| writer.store(&batch).await.map(drop)).await
+        store(&mut self.writer, take(&mut self.waiting)).await
     }
+}
+
+async fn store(writer: &mut LogWriter, records: Vec<Vec<u8>>) -> Result<(), Stop> {
+    let records = records.into_iter().map(Into::into).collect();
+    let batch = writer.batch(records).map_err(|loss| stop(Trouble::Lost(loss)))?;
+    in_time(writer, async |writer| writer.store(&batch).await.map(drop)).await
 }
 
 /// Whether no worker has written a log.
@@ -171,7 +192,7 @@ mod tests {
     use bytes::Bytes;
     use ports::doubles::LogDouble;
     use ports::{Appended, Error};
-    use types::{BashScope, ConversationId, SandboxId, Seq};
+    use types::{BashScope, ConversationId, SandboxId};
 
     use super::*;
 
@@ -216,7 +237,7 @@ mod tests {
     async fn a_log_that_was_cut_off_is_written_anew_whatever_came_between() {
         let (log, _guard, _dir) = store().await;
         let id = LogId::conversation(&SandboxId::shared(), ConversationId::random());
-        let ending = Arc::new(Ending { inner: log.clone(), appends: AtomicUsize::new(2) });
+        let ending = Arc::new(Ending { inner: log.clone(), appends: AtomicUsize::new(3) });
         let mut cut = Appending::anew(ending, id.clone()).await.unwrap();
         let mut outcome = Ok(());
         for n in 0..500 {

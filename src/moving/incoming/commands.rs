@@ -93,7 +93,7 @@ async fn all(
         report.left_out(KIND, &from.to_string_lossy(), why);
     }
     match appending {
-        Some(appending) => appending.end().await,
+        Some(mut appending) => appending.end().await,
         None => Ok(()),
     }
 }

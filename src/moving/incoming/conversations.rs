@@ -1,4 +1,8 @@
 //! Conversations: of each the log first, then its record, with which it is there.
+//!
+//! **Beside the gateways of a cluster.** The log is begun and then the record looked for; whoever makes a conversation stores the
+//! record and then looks at the log. So one of the two sees the other. In the same way an import that was taken for dead looks at
+//! its log once more when the record is stored: the one that was begun in its stead has dropped it, or finds the record.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,6 +31,8 @@ const META: &str = "meta.json";
 const MOST_STATE: u64 = LARGEST as u64;
 
 const MOST_LEASE: u64 = 64 << 10;
+
+const MEANWHILE: &str = "somebody else makes a conversation of its id at this moment: bring it again";
 
 /// As deep as JSON is read, less what is around an event in a page of them.
 pub(super) const DEEPEST: usize = 120;
@@ -154,6 +160,9 @@ async fn one(
 
     let log = LogId::conversation(&record.sandbox, id);
     let mut appending = Appending::anew(store.ports.log.clone(), log).await?;
+    if records.get(&id.hex()).await?.is_some() {
+        return left_out(MEANWHILE);
+    }
     let mut lineage = Lineage::new(brought.leaf_event_id.as_deref(), head_is_empty);
     events::bring(&mut appending, from, id, &mut lineage, report).await?;
     if lineage.has_lost_head() {
@@ -169,6 +178,10 @@ async fn one(
     outputs(store, from, id, report);
     // Somebody else may have made it meanwhile, from the same files.
     let Some(revision) = records.make(&id.hex(), &record).await? else { return Ok(false) };
+    if !appending.is_whole().await? {
+        records.remove(&id.hex(), Expect::Revision(revision)).await?;
+        return left_out(MEANWHILE);
+    }
     if !store.keep(&record).await? {
         records.remove(&id.hex(), Expect::Revision(revision)).await?;
         return left_out("its sandbox is being deleted: bring it again");
@@ -250,7 +263,118 @@ fn control(control: &Control) -> Result<Vec<u8>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use ports::doubles::{KvDouble, LogDouble};
+    use ports::{Appended, EventLog, Kv, Ports, Record};
+    use serde_json::json;
+    use tokio::runtime::Handle;
+    use tokio::task::spawn_blocking;
+    use types::{SandboxId, Seq};
+
     use super::*;
+    use crate::moving::store::Where;
+    use crate::settings::{Settings, Source};
+
+    const FORKED: &str = "33333333333343338333333333333333";
+    /// The peer's.
+    const KEY: &str = "the key of the fixture";
+
+    /// A gateway makes a conversation of the id just before the log of the one that is brought is begun.
+    struct MadeMeanwhile(Ports);
+
+    #[async_trait]
+    impl LogDouble for MadeMeanwhile {
+        fn inner(&self) -> ports::Result<&dyn EventLog> {
+            Ok(&*self.0.log)
+        }
+
+        async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> ports::Result<Appended> {
+            if after == Seq::ZERO {
+                self.0.kv.put(CONVERSATIONS, FORKED, made().to_string().into(), Expect::Absent).await?;
+            }
+            self.0.log.append(log, after, records).await
+        }
+    }
+
+    /// Another import takes this one for dead just before the record is stored.
+    struct BegunAnew(Ports);
+
+    #[async_trait]
+    impl KvDouble for BegunAnew {
+        fn inner(&self) -> ports::Result<&dyn Kv> {
+            Ok(&*self.0.kv)
+        }
+
+        async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
+            if bucket == CONVERSATIONS {
+                let store = self.0.log.clone();
+                let begin = move || Handle::current().block_on(Appending::anew(store, log())).map(drop);
+                spawn_blocking(begin).await.unwrap().unwrap();
+            }
+            self.0.kv.put(bucket, key, value, expect).await
+        }
+    }
+
+    fn log() -> LogId {
+        LogId::conversation(&SandboxId::shared(), FORKED.parse().unwrap())
+    }
+
+    fn made() -> serde_json::Value {
+        json!({"id": FORKED.parse::<ConversationId>().unwrap(), "sandbox": SandboxId::shared(),
+            "created_at": "2026-11-23T00:00:00.000000Z", "title": null, "agent": {}, "max_iterations": 1,
+            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "stuck_detection": true,
+            "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null})
+    }
+
+    /// Brings one of a real peer, and answers what is stored then: the record and the log.
+    async fn brought(
+        change: impl FnOnce(&mut Ports),
+    ) -> (Result<bool, Failure>, Option<String>, Vec<Record>) {
+        let dir = tempfile::tempdir().unwrap();
+        let variables =
+            [("OH_CONVERSATIONS_PATH", "c"), ("OH_BASH_EVENTS_DIR", "b"), ("OH_PERSISTENCE_DIR", "p")];
+        let path = |(name, at): (&str, &str)| (name.to_owned(), dir.path().join(at).display().to_string());
+        let mut environment: BTreeMap<_, _> = variables.map(path).into();
+        environment.insert("OH_SECRET_KEY".to_owned(), KEY.to_owned());
+        let source = Source::new(environment, json!({}));
+        let mut store = Store::open(Settings::from_source(&source).unwrap(), Where::Files).await.unwrap();
+        change(&mut store.ports);
+        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/moving/peer-1.58.2/workspace/conversations")
+            .join(FORKED);
+        let mut report = Report::default();
+        let done = one(&store, &from, FORKED.parse().unwrap(), &TenantId::default(), &mut report).await;
+        let record = store.ports.kv.get(CONVERSATIONS, FORKED).await.unwrap();
+        let record = record.map(|record| String::from_utf8_lossy(&record.value).into_owned());
+        let records = store.ports.log.read_all(&log(), Seq::ZERO).await.unwrap();
+        store.close().await;
+        (done, record, records)
+    }
+
+    fn is_left_out(done: &Result<bool, Failure>) -> bool {
+        matches!(done, Err(Failure::LeftOut(why)) if why == MEANWHILE)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_brought_into_a_conversation_that_is_made_at_the_same_moment() {
+        let (done, record, records) = brought(|_| {}).await;
+        assert!(matches!(done, Ok(true)) && record.is_some() && records.len() > 2);
+        let (done, record, records) =
+            brought(|ports| ports.log = Arc::new(MadeMeanwhile(ports.clone()))).await;
+        assert!(is_left_out(&done));
+        assert_eq!((record, records.len()), (Some(made().to_string()), 1), "a fence, which means nothing");
+    }
+
+    #[tokio::test]
+    async fn an_import_whose_log_another_one_has_begun_anew_leaves_that_to_it() {
+        let (done, record, records) = brought(|ports| ports.kv = Arc::new(BegunAnew(ports.clone()))).await;
+        assert!(is_left_out(&done));
+        assert_eq!((record, records.len()), (None, 1));
+    }
 
     #[test]
     fn what_the_peer_has_still_is_told_by_its_lease() {

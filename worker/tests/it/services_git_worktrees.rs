@@ -37,7 +37,11 @@ pub async fn remove(world: &World, worktree: &Worktree) {
 }
 
 async fn old(world: &World) -> Vec<Place> {
-    match world.git(GitCall::OldWorktrees {}).await.unwrap() {
+    old_after(world, None).await
+}
+
+async fn old_after(world: &World, after: Option<Place>) -> Vec<Place> {
+    match world.git(GitCall::OldWorktrees { after }).await.unwrap() {
         GitAnswer::OldWorktrees(old) => old,
         other => panic!("{other:?}"),
     }
@@ -197,6 +201,23 @@ async fn places_that_were_made_long_ago_are_told_until_they_are_removed() {
     assert!(!world.path(&format!("trees/{left}")).exists() && world.path(&format!("trees/{fresh}")).exists());
 }
 
+/// Those that are worked in are told, too: whoever asks knows them, and asks for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_old_places_are_told_a_page_at_a_time() {
+    let world = World::start().await;
+    world.sh("mkdir -p ../worktrees");
+    let mut places: Vec<Place> = (0..1_001).map(|_| Place::fresh(ConversationId::random())).collect();
+    for place in &places {
+        fs::write(world.path(&format!("../worktrees/{place}")), "{}").unwrap();
+    }
+    world.sh("touch -d '2 hours ago' ../worktrees/*");
+    places.sort();
+    let first = old(&world).await;
+    assert_eq!(first, places[..1_000]);
+    assert_eq!(old_after(&world, first.last().copied()).await, places[1_000..]);
+    assert_eq!(old_after(&world, places.last().copied()).await, []);
+}
+
 async fn sweep(world: &World, place: Place) -> Option<Code> {
     world.git(GitCall::SweepWorktree { place }).await.err().map(|fault| fault.code)
 }
@@ -210,6 +231,12 @@ async fn a_sweep_leaves_a_working_tree_with_something_in_it_that_is_in_no_branch
         "echo 2 > new.txt",
         "echo 2 > sub/a.txt; git add .",
         "git checkout -q --detach; git commit -q --allow-empty -m lost",
+        "b=$(git branch --show-current); git checkout -q --detach; git commit -q --allow-empty -m lost; git checkout -q $b",
+        "git commit -q --allow-empty -m lost; git reset -q --hard HEAD~1",
+        "git symbolic-ref HEAD refs/worktree/x; git commit -q --allow-empty -m lost",
+        "git update-ref refs/worktree/x $(git commit-tree -m lost HEAD^{tree})",
+        "c=$(git commit-tree -m lost HEAD^{tree}); echo $c > $(git rev-parse --git-dir)/MERGE_HEAD",
+        "c=$(git commit-tree -m lost HEAD^{tree}); git update-ref ORIG_HEAD $c",
         "echo .env > .gitignore; git add .; git commit -qm ignoring; echo 2 > .env",
         "echo data/ > .gitignore; git add .; git commit -qm ignoring; mkdir data; echo 2 > data/base",
         "git update-index --skip-worktree sub/a.txt; echo 2 > sub/a.txt",
@@ -238,7 +265,7 @@ async fn a_sweep_removes_what_is_committed_and_what_a_crash_has_left() {
         "echo 2 > sub/a.txt; git commit -qam second",
         // The worker was killed over its making, or over its removal.
         "rm -r sub",
-        "rm .git; echo 1 > part; sed -i 's/\"is_part\":false/\"is_part\":true/' $notes/$place",
+        "rm .git; echo 1 > part; rm $notes/$place.whole",
         "cd ..; rm -r repo",
         "cd ..; cd ..; rm -r $place",
         "cd ..; cd ..; rm -r $place; ln -s $notes $place",

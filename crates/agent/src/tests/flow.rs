@@ -1,6 +1,7 @@
 //! The usual course of things.
 
 use serde_json::json;
+use types::calls::WorkingCopy;
 use types::conversation::Status;
 use types::event::EventBody;
 use types::{Content, Message, Role};
@@ -314,7 +315,7 @@ fn what_a_call_says_that_is_not_run_is_hidden_too() {
 
 #[test]
 fn thinking_goes_back_to_the_model_that_signed_it_and_to_no_other() {
-    let mut sim = Sim::started(copy());
+    let mut sim = Sim::started(WorkingCopy { stuck_detection: false, ..copy() });
     let thinks = |sim: &mut Sim, id: &str| {
         let mut answer = completion(&format!("resp-{id}"), "", vec![think(id)]);
         answer.message.thinking_blocks =
@@ -343,7 +344,18 @@ fn thinking_goes_back_to_the_model_that_signed_it_and_to_no_other() {
     thinks(&mut sim, "c3");
     assert_eq!(sent(&sim), ["by-c2", "by-c3"], "it is the same model still");
 
+    sim.copy.agent["llm"]["model"] = "anthropic/other".into();
     sim.crash();
     sim.run();
     assert_eq!(sent(&sim), ["by-c2", "by-c3"], "as the log says it");
+
+    // A switch was cut off that the log has, and the record has not; or a copy was made meanwhile.
+    sim.copy.agent["llm"]["model"] = "openai/scripted".into();
+    sim.crash();
+    sim.run();
+    assert!(sent(&sim).is_empty(), "another model is asked");
+    thinks(&mut sim, "c4");
+    sim.crash();
+    sim.run();
+    assert_eq!(sent(&sim), ["by-c4"], "that is said once");
 }

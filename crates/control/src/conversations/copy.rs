@@ -16,7 +16,7 @@
 //! **What a crash leaves** is a copy without a record. In a cluster it is removed when the store is swept; whoever needs the id
 //! before is told to try again later, and removes it once it [is left](Mark::is_left): nobody copies for so long. Should he do
 //! so all the same, the store refuses what he adds, since the log does not end there. In one process whoever needs the id removes
-//! it at once.
+//! it at once; that a record which was to be stored before is not stored late, behind the removal, is asked of the store in turn.
 
 use std::mem::take;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) const WITHDRAWING: Duration = Duration::from_millis(100);
 pub(super) const WITHDRAWALS: usize = 20;
 
 /// Copies have no incarnations, and no fences.
-const NONE: Epoch = Epoch(0);
+const NONE: Epoch = Epoch::BEFORE_ALL_WORKERS;
 
 /// What of a log is copied.
 pub(super) struct Which {
@@ -116,10 +116,23 @@ impl Conversations {
         }
     }
 
-    /// Whether the log begins as that of a copy does, or of a conversation that is brought from elsewhere.
+    /// Whether somebody else makes a conversation in this log: a copy, or one that is brought from elsewhere. If a worker has
+    /// written behind its beginning, that has become nothing: the worker has found a record.
     pub(super) async fn is_being_made(&self, log: &LogId) -> Result<bool> {
-        let first = self.first_of(log).await?;
-        Ok(first.is_some_and(|first| Mark::of(&first).is_some() || is_brought(&first)))
+        let records = self.0.log.read(log, Seq::ZERO, 2).await?;
+        let is_claim = records.first().is_some_and(|first| LogRecord::is_claim(&first.payload));
+        Ok(is_claim && !records.get(1).is_some_and(is_of_a_worker))
+    }
+
+    /// Whether a copy of another conversation is in this log, or may be in a moment: whoever has just begun one finds the record,
+    /// and gives way. Not of a copy.
+    pub(super) async fn has_a_copy(&self, log: &LogId) -> Result<bool> {
+        let records = self.0.log.read(log, Seq::ZERO, 2).await?;
+        let mark = records.first().and_then(Mark::of);
+        Ok(mark.is_some_and(|mark| match records.get(1) {
+            Some(second) => !is_of_a_worker(second),
+            None => mark.is_young(),
+        }))
     }
 
     /// Whether all of it is there still.
@@ -165,7 +178,7 @@ impl Conversations {
         if self.mark_of(log).await?.as_ref() != mark {
             return Ok(());
         }
-        let record = self.0.index.read(id).await?;
+        let record = self.0.index.read_in_turn(id).await?;
         match record.is_some_and(|record| record.sandbox == *log.sandbox()) {
             true => Ok(()),
             false => self.0.log.remove(log, extent).await,
@@ -342,9 +355,20 @@ fn away(why: &str) -> Error {
     Error::Unavailable(why.to_owned())
 }
 
-/// Whether a log with this record in front is brought from elsewhere: no incarnation has such an epoch.
+/// Whether a log with this record in front is brought from elsewhere.
 fn is_brought(first: &Record) -> bool {
-    matches!(LogRecord::decode(&first.payload), Ok(LogRecord::Control(Control::Fence { epoch: NONE })))
+    fence_of(first) == Some(Epoch::BEFORE_ALL_WORKERS)
+}
+
+fn is_of_a_worker(record: &Record) -> bool {
+    fence_of(record).is_some_and(|epoch| epoch > Epoch::BEFORE_ALL_WORKERS)
+}
+
+fn fence_of(record: &Record) -> Option<Epoch> {
+    match LogRecord::decode(&record.payload) {
+        Ok(LogRecord::Control(Control::Fence { epoch })) => Some(epoch),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

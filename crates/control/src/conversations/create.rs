@@ -171,14 +171,21 @@ impl Conversations {
         let log = LogId::conversation(&record.sandbox, record.id);
         self.remove_left(record.id, &log).await?;
         let created = self.0.index.create(record).await?;
-        let (Created::New(entry) | Created::Existing(entry)) = &created;
-        // Who copies sees the record, too, and may have removed his copy before it is looked for here.
-        let gives_way = matches!(created, Created::New(_))
-            && entry.seq() > Seq::ZERO
-            && (self.is_being_made(&log).await? || self.0.log.tail(&log).await? < entry.seq());
-        if gives_way {
-            self.0.index.withdraw(record).await?;
-            return Err(being_made());
+        match &created {
+            // Who copies sees the record, too, and may have removed his copy before it is looked for here.
+            Created::New(entry) if entry.seq() > Seq::ZERO => {
+                if self.is_being_made(&log).await? || self.0.log.tail(&log).await? < entry.seq() {
+                    self.0.index.withdraw(record).await?;
+                    return Err(being_made());
+                }
+            }
+            // Whoever has stored it has not looked yet, or was cut off before: nobody was told of it.
+            Created::Existing(entry) if entry.seq() > Seq::ZERO && !is_a_copy(entry) => {
+                if self.has_a_copy(&entry.log).await? {
+                    return Err(being_made());
+                }
+            }
+            Created::New(_) | Created::Existing(_) => {}
         }
         Ok(created)
     }
@@ -248,4 +255,8 @@ impl Conversations {
             tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
         }
     }
+}
+
+fn is_a_copy(entry: &ConversationState) -> bool {
+    entry.record().forked_from_conversation_id.is_some()
 }

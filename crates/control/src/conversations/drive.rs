@@ -40,11 +40,20 @@ impl Conversations {
         command: Command,
         deadline: Duration,
     ) -> Result<CommandDone, Fault> {
-        self.0.activity.touch();
-        let call = entry.call(command);
-        let done: CommandDone = self.0.workers.call_within(entry.log.sandbox(), &call, deadline).await?;
+        let done = self.told(entry, command, deadline).await?;
         self.0.index.wait_for(entry, done.seq, QUICK).await?;
         Ok(done)
+    }
+
+    /// The same, before the index has the records.
+    pub(super) async fn told(
+        &self,
+        entry: &Arc<ConversationState>,
+        command: Command,
+        deadline: Duration,
+    ) -> Result<CommandDone, Fault> {
+        self.0.activity.touch();
+        self.0.workers.call_within(entry.log.sandbox(), &entry.call(command), deadline).await
     }
 
     /// As [`Conversations::command`], for one that ends a run or the wait for one.

@@ -36,6 +36,9 @@ const MOST: usize = 1_000;
 /// Of which nobody knows, and which are looked at in one sweep: crashes leave few.
 const MOST_UNKNOWN: usize = 32;
 
+/// How often a worker is asked for more of them, each time for some 1,000 at most.
+const MOST_PAGES: usize = 100;
+
 impl Conversations {
     /// Removes the working tree of a conversation that is deleted, unless others work in it. Where no worker is awake it stays
     /// in the sandbox for now, which nobody is woken in for that.
@@ -108,16 +111,30 @@ impl Conversations {
 
     /// Some of those that are old, and that were neither noted here nor are known to be worked in.
     async fn unknown(&self, sandbox: &SandboxId, noted: &HashSet<Place>) -> Result<HashSet<Place>, Fault> {
-        let asked = self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &GitCall::OldWorktrees {}, LISTING);
-        let (GitAnswer::OldWorktrees(old), _) = asked.await? else {
-            return Err(Fault::internal("a worker answers with something else than old working trees"));
-        };
         // Most are: that is known without asking the store.
         let known = self.0.index.in_sandbox(sandbox);
         let known: HashSet<Place> =
             known.iter().filter_map(|entry| entry.record().worktree.as_ref()?.place()).collect();
-        let unknown = old.into_iter().filter(|place| !noted.contains(place) && !known.contains(place));
-        Ok(unknown.take(MOST_UNKNOWN).collect())
+        let (mut unknown, mut after) = (HashSet::new(), None);
+        for _ in 0..MOST_PAGES {
+            let old = self.old_behind(sandbox, after).await?;
+            // A worker that does not go on has no more.
+            let last = old.iter().max().copied().filter(|last| Some(*last) > after);
+            unknown.extend(old.into_iter().filter(|place| !noted.contains(place) && !known.contains(place)));
+            if unknown.len() >= MOST_UNKNOWN || last.is_none() {
+                break;
+            }
+            after = last;
+        }
+        Ok(unknown.into_iter().take(MOST_UNKNOWN).collect())
+    }
+
+    async fn old_behind(&self, sandbox: &SandboxId, after: Option<Place>) -> Result<Vec<Place>, Fault> {
+        let call = GitCall::OldWorktrees { after };
+        match self.0.workers.call_if_awake::<_, GitAnswer>(sandbox, &call, LISTING).await? {
+            (GitAnswer::OldWorktrees(old), _) => Ok(old),
+            _ => Err(Fault::internal("a worker answers with something else than old working trees")),
+        }
     }
 
     async fn remove_unused(&self, sandbox: &SandboxId, place: Place) -> Result<(), Fault> {

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 /// What copying may take.
 pub(super) const COPYING: Duration = Duration::from_secs(5 * 60);
+/// Whoever has begun a copy has looked by then whether there is a record, and has waited for him to withdraw it who sees the copy.
+const LOOKED: Duration = Duration::from_secs(10);
 /// A copy that was begun so long ago and has no record is one that nobody makes any more.
 const LEFT: Duration = Duration::from_secs(15 * 60);
 
@@ -40,7 +42,16 @@ impl Mark {
 
     /// Whether nobody can be making the copy any more.
     pub(super) fn is_left(&self) -> bool {
-        self.at.is_some_and(|at| Duration::from_millis(unix_ms().saturating_sub(at)) >= LEFT)
+        self.age().is_some_and(|age| age >= LEFT)
+    }
+
+    /// Whether whoever has begun the copy may yet find a record, and give way to it.
+    pub(super) fn is_young(&self) -> bool {
+        self.age().is_some_and(|age| age < LOOKED)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.at.map(|at| Duration::from_millis(unix_ms().saturating_sub(at)))
     }
 }
 

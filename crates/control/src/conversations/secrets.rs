@@ -44,8 +44,11 @@ impl Conversations {
 
     /// Replaces the agent's model; `llm`: the full object, secrets in plain text.
     ///
+    /// The log says it before the record does. So whoever has a record that names a model has with it the log up to where that
+    /// began to answer, copies included; and an agent whose record does not name the model of its log knows that.
+    ///
     /// # Errors
-    /// Those of the store; the worker's fault.
+    /// The worker's fault; those of the store.
     pub async fn switch_llm(&self, entry: &Arc<ConversationState>, mut llm: Value) -> Result<(), Fault> {
         let mut sealed = llm.clone();
         Sealer::new(&self.0.vault, entry.id).seal_object(&mut sealed);
@@ -53,9 +56,10 @@ impl Conversations {
             let agent = record.agent.as_object_mut();
             agent.map(|agent| agent.insert("llm".to_owned(), sealed.clone())).is_some()
         };
-        self.0.index.update(entry, switch).await?;
         self.0.records.leave_out_what_workers_may_not_know(&mut llm);
-        self.command(entry, Command::SwitchLlm { llm }, QUICK).await.map(drop)
+        let done = self.told(entry, Command::SwitchLlm { llm }, QUICK).await?;
+        self.0.index.update(entry, switch).await?;
+        Ok(self.0.index.wait_for(entry, done.seq, QUICK).await?)
     }
 
     /// Tokens that clients of `tenant` were given come back in place of the secrets they stand for.

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
+use ports::retry::Backoff;
 use ports::rpc::Permit;
 use ports::{Delivery, Parcel, Subscription};
 use tracing::Span;
@@ -28,6 +29,11 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Bytes of a provider's error text that are passed on.
 const ERROR_BYTES: usize = 64 << 10;
+
+/// Between two looks whether a model that the conversation does not have is one that it is being switched to, and how often that
+/// is looked.
+const SWITCHING: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
+const SWITCHED: usize = 6;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -74,9 +80,29 @@ impl Exchange {
         drop(reserved);
     }
 
+    /// Which of the conversation's models it is for. A worker is told of a switch before that is in the record.
+    async fn destination(&mut self, body: &Bytes) -> Option<Destination> {
+        let mut pauses = SWITCHING;
+        for _ in 1..SWITCHED {
+            if let Some(found) = self.find(body) {
+                return Some(found);
+            }
+            tokio::time::sleep(pauses.pause()).await;
+            let stored = self.models.0.index.read(self.record.id).await.ok().flatten();
+            if let Some(record) = stored.filter(|stored| stored.is_same(&self.record)) {
+                self.record = record;
+            }
+        }
+        self.find(body)
+    }
+
+    fn find(&self, body: &Bytes) -> Option<Destination> {
+        route::find(&self.models.0.vault, self.record.clone(), &self.url, body)
+    }
+
     async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>, reserved: &mut Option<Reserved>) {
         let Models(models) = self.models.clone();
-        let Some(destination) = route::find(&models.vault, self.record.clone(), &self.url, &body) else {
+        let Some(destination) = self.destination(&body).await else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
         let (record, cost) = (self.record.clone(), destination.likely_cost(body.len()));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::retry::{Backoff, while_unavailable};
-use ports::{Bucket, Error, Expect, KvEntry, Record, Versioned};
+use ports::{Bucket, Error, Expect, KvEntry, Versioned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::conversation::{ConversationRecord, Projection, Titling};
-use types::log::{Control, LogRecord};
+use types::log::LogRecord;
 use types::{BashScope, ConversationId, LogId, Seq, TenantId};
 
 use super::behind::Wish;
@@ -78,6 +78,27 @@ impl Index {
     /// Those of the store; a missing record is `None`.
     pub async fn read(&self, id: ConversationId) -> ports::Result<Option<ConversationRecord>> {
         Ok(self.records().get(&id.hex()).await?.map(|stored| stored.value))
+    }
+
+    /// As [`Index::read`], behind all writes of this process that were begun before, those included that were given up: a store of
+    /// one process may be slow, and make them all the same.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read_in_turn(&self, id: ConversationId) -> ports::Result<Option<ConversationRecord>> {
+        // Removes nothing: where there is a record it is no removal.
+        match self.records().remove(&id.hex(), Expect::Absent).await? {
+            true => Ok(None),
+            false => self.read(id).await,
+        }
+    }
+
+    /// Of the stored record, whichever it is.
+    ///
+    /// # Errors
+    /// Those of the store; a missing record is `None`.
+    pub async fn stored_revision(&self, id: ConversationId) -> ports::Result<Option<u64>> {
+        Ok(self.0.ports.kv.get(CONVERSATIONS, &id.hex()).await?.map(|stored| stored.revision))
     }
 
     /// Changes the stored record of this conversation, and not of one that has its id after it; `change` says whether there is
@@ -182,15 +203,16 @@ impl Index {
         Ok(())
     }
 
-    /// Removes what was written of a conversation while it was deleted, unless another one has its id, or is being copied to it:
-    /// that has no record yet, and begins as nothing does that comes late.
+    /// Removes what was written of a conversation while it was deleted, unless another one has its id, or is being copied or brought
+    /// to it: that has no record yet, and begins as nothing does that comes late.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn remove_late(&self, entry: &ConversationState) -> ports::Result<()> {
         self.remove_logs_if(entry, async || {
             let first = self.0.ports.log.read(&entry.log, Seq::ZERO, 1).await?;
-            Ok(!first.first().is_some_and(is_copy) && self.read(entry.id).await?.is_none())
+            let is_begun = first.first().is_some_and(|first| LogRecord::is_claim(&first.payload));
+            Ok(!is_begun && self.read(entry.id).await?.is_none())
         })
         .await
         .map(drop)
@@ -286,11 +308,6 @@ impl Sighting {
         let (record, agent) = decode(&stored.value)?;
         Ok(Self { record, agent, revision: stored.revision })
     }
-}
-
-/// Whether a log that begins with this is a copy, of another conversation.
-fn is_copy(first: &Record) -> bool {
-    matches!(LogRecord::decode(&first.payload), Ok(LogRecord::Control(Control::Forked { .. })))
 }
 
 fn damaged(error: serde_json::Error) -> Error {

@@ -55,8 +55,12 @@ pub enum GitCall {
     SweepWorktree {
         place: Place,
     },
-    /// The places that were made in this sandbox, or looked at, longer ago than any making takes.
-    OldWorktrees {},
+    /// The places that were made in this sandbox, or looked at, longer ago than any making takes: in their order, those after this
+    /// one, and as many as are told at once.
+    OldWorktrees {
+        #[serde(default)]
+        after: Option<Place>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +87,7 @@ impl Service for GitCall {
             | Self::AddWorktree { .. }
             | Self::RemoveWorktree { .. }
             | Self::SweepWorktree { .. } => false,
-            Self::OldWorktrees {} => true,
+            Self::OldWorktrees { .. } => true,
         }
     }
 }

@@ -97,8 +97,15 @@ impl Server {
 
     /// Stops everything and starts it again on what is stored.
     pub async fn restart(self) -> Server {
+        self.restart_after(|_| {}).await
+    }
+
+    /// The same, after something was done to its folder.
+    pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Server {
         self.worker.stop();
-        start_in(self.end().await, |_| {}).await
+        let folder = self.end().await;
+        change(folder.path());
+        start_in(folder, |_| {}).await
     }
 
     async fn end(self) -> TempDir {

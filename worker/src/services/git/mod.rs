@@ -93,7 +93,7 @@ impl Service {
                 self.worktrees.sweep(place).await?;
                 Ok(GitAnswer::Removed)
             }
-            GitCall::OldWorktrees {} => Ok(GitAnswer::OldWorktrees(self.worktrees.old())),
+            GitCall::OldWorktrees { after } => Ok(GitAnswer::OldWorktrees(self.worktrees.old(after))),
         }
     }
 

@@ -82,7 +82,7 @@ impl Worktrees {
         self.places.note(wish.place, &note).map_err(failed)?;
         let made = make(&repository, &source, &wish, &start, &branch).await;
         let made = made.and_then(|made| {
-            self.places.note_again(wish.place, &Note { is_part: false, ..note }).map_err(failed)?;
+            self.places.is_whole(wish.place).map_err(failed)?;
             Ok(made)
         });
         if made.is_err() {
@@ -115,22 +115,21 @@ impl Worktrees {
             && !note.is_part
             && unsaved::is_in(&note.folder).await
         {
-            self.places.note_again(place, &note).map_err(failed)?;
+            self.places.renew(place).map_err(failed)?;
             return Err(Fault::new(Code::Conflict, "There is something in it that is not committed"));
         }
         self.clear(place).await
     }
 
-    /// The places that were made longer ago than any making takes.
-    pub(super) fn old(&self) -> Vec<Place> {
-        self.places.old()
+    /// The places that were made longer ago than any making takes, the first of those behind `after`.
+    pub(super) fn old(&self, after: Option<Place>) -> Vec<Place> {
+        self.places.old(after)
     }
 
     async fn clear(&self, place: Place) -> Result<(), Fault> {
-        if let Some(note) = self.places.noted(place).map_err(failed)? {
-            // Whoever goes on with it later finds a part alone. On a full disk it goes all the same.
-            let _ = self.places.note_again(place, &Note { is_part: true, ..note.clone() });
-            let Note { folder, repository, .. } = note;
+        if let Some(Note { folder, repository, .. }) = self.places.noted(place).map_err(failed)? {
+            // Whoever goes on with it later finds a part alone.
+            self.places.is_part(place).map_err(failed)?;
             // As a whole: whoever works in it may have put a link to elsewhere in its place, which would be followed on the way
             // to what is in it.
             trees::remove(&folder).map_err(failed)?;

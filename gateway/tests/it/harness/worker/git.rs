@@ -57,9 +57,15 @@ impl Worker {
                 self.0.removed.lock().unwrap().push(place);
                 ok(GitAnswer::Removed)
             }
-            GitCall::OldWorktrees {} => {
-                self.0.sweeps.fetch_add(1, Ordering::Relaxed);
-                ok(GitAnswer::OldWorktrees(script.old_trees))
+            GitCall::OldWorktrees { after } => {
+                if after.is_none() {
+                    self.0.sweeps.fetch_add(1, Ordering::Relaxed);
+                }
+                let mut old = script.old_trees;
+                old.sort();
+                old.retain(|place| after.is_none_or(|after| *place > after));
+                old.truncate(script.told_at_once);
+                ok(GitAnswer::OldWorktrees(old))
             }
             _ => Err(Fault::internal("secret text about the inside")),
         }

@@ -43,6 +43,8 @@ pub struct Script {
     pub removes_no_tree: Option<Code>,
     /// Places of working trees that were made long ago.
     pub old_trees: Vec<Place>,
+    /// Of them.
+    pub told_at_once: usize,
     /// Those of which not all is committed.
     pub unsaved: Vec<Place>,
     /// Those that cannot be removed.
@@ -69,6 +71,7 @@ impl Default for Script {
             makes_no_tree: None,
             removes_no_tree: None,
             old_trees: Vec::new(),
+            told_at_once: 1_000,
             unsaved: Vec::new(),
             stuck: Vec::new(),
         }
