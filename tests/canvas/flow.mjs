@@ -233,7 +233,10 @@ await step("a secret is kept and forgotten", async () => {
 });
 
 await step("an agent profile is added", async () => {
+  // The form takes the model that is known when it opens.
+  const models = page.waitForResponse((answer) => answer.url().endsWith("/api/profiles"));
   await open("/settings/agents");
+  await (await models).finished();
   await page.getByText("Add agent profile").click();
   await id("agent-profile-name-input").fill("helper");
   await id("save-agent-profile-btn").click();

@@ -22,6 +22,7 @@ export function steps({ page, troubles, tearDown }, flow) {
     wrong.forEach((line) => console.log(`        ${line}`));
     done += 1;
     if (wrong.length) failed.push(promise);
+    if (failed.length && done === 1) await end(); // where the first page does not come, nothing else does
   }
 
   async function end() {

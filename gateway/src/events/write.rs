@@ -45,7 +45,7 @@ pub(super) async fn send_message(
     path: ConversationPath,
     Json(body): Json<SendMessage>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&index, &caller, path)?;
+    let entry = conversation(&index, &caller, path).await?;
     if body.role != Role::User {
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
@@ -81,7 +81,7 @@ pub(super) async fn respond_to_confirmation(
     path: ConversationPath,
     Json(body): Json<Confirmation>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&index, &caller, path)?;
+    let entry = conversation(&index, &caller, path).await?;
     let Confirmation { accept, reason } = body;
     match conversations.command_that_runs(&entry, Command::Respond { accept, reason }).await {
         // A run that is active already executes them.
