@@ -154,6 +154,7 @@ await step("a second model is kept", async () => {
   await id("save-profile-btn").click();
   await shown("openai/other");
   await page.goto(here, { waitUntil: "commit" });
+  await id("conversation-name").waitFor();
 });
 
 await step("another model takes over", async () => {
@@ -204,6 +205,7 @@ await step("a conversation is forked", async () => {
   await page.getByLabel("Branch from here").nth(1).click();
   await page.waitForURL((now) => now.href !== before && /conversations\//.test(now.href));
   await page.goto(before, { waitUntil: "commit" });
+  await id("conversation-name").waitFor();
 });
 
 await step("a conversation is deleted", async () => {

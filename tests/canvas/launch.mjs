@@ -6,19 +6,20 @@ import { setUp } from "./stage.mjs";
 import { steps } from "./steps.mjs";
 
 const stage = await setUp({ isOneProgram: true });
-const { page, model, url, link, key, scripts } = stage;
+const { page, model, url, link, key, api, scripts } = stage;
 const { step, end } = steps(stage, "launch");
 const { consents, keepsModel, starts } = onboarding(page, model);
 const id = (name) => page.getByTestId(name);
 const shown = (text) => page.getByText(text).first().waitFor();
 
 const call = (name, args) => ({ tool_calls: [{ id: `call-${Math.random()}`, name, arguments: args }], input_tokens: 1200, output_tokens: 80 });
+const git = "git -c user.name=a -c user.email=a@b";
 await scripts([
   { marker: "Count the words", turns: [
-    call("terminal", { command: "git init -q . && ls -A", summary: "Look at what is here" }),
-    call("terminal", { command: "printf 'def count(text):\\n    return len(text.split())\\n' > words.py", summary: "Write the function" }),
-    call("terminal", { command: "python3 -c 'import words; print(words.count(\"a few words of a text\"))'", summary: "Try it" }),
-    { text: "`words.py` has a function `count`; for *a few words of a text* it says **6**." },
+    call("terminal", { command: `git init -q . && printf 'def count(text):\\n    return len(text)\\n' > words.py && git add . && ${git} commit -qm 'Count letters' && ls` }),
+    call("terminal", { command: "sed -i 's/len(text)/len(text.split())/' words.py" }),
+    call("terminal", { command: "python3 -B -c 'import words; print(words.count(\"a few words of a text\"))'" }),
+    { text: "`count` in `words.py` counted letters. It counts words now: for *a few words of a text* it says **6**." },
   ] },
 ]);
 
@@ -39,7 +40,19 @@ await step("a reload opens the same conversation", async () => {
   await page.reload({ waitUntil: "commit" });
   await shown("it says");
   assert.equal(page.url(), before);
-  await id("right-panel-toggle").waitFor();
+});
+
+await step("what has changed is shown beside what was said", async () => {
+  const [, conversation] = page.url().match(/conversations\/([0-9a-f-]{36})/);
+  await api("PATCH", `/api/conversations/${conversation}`, { title: "Count words" });
+  await page.reload({ waitUntil: "commit" });
+  await id("conversation-name").getByText("Count words").waitFor();
+  await page.getByText("3 actions completed").click();
+  await id("right-panel-toggle").click();
+  await id("conversation-tab-commits").click();
+  await id("uncommitted-changes-row-toggle").click();
+  await page.getByTestId("collapse").last().click();
+  await page.locator(".monaco-diff-editor .view-line").getByText("split").first().waitFor({ timeout: 60_000 });
 });
 
 if (key) await step("the link is good once and without it the page asks for the key", async () => {
