@@ -199,7 +199,7 @@ async fn what_another_gateway_has_made_is_found_before_this_one_is_told() {
     let made = record(&SandboxId::shared());
     made_elsewhere(&world, &made).await;
     assert!(world.index.get(&made.tenant, made.id).is_none());
-    let stranger = TenantId::new("stranger").unwrap();
+    let stranger = TenantId::parse("stranger").unwrap();
     assert!(world.index.find(&stranger, made.id).await.unwrap().is_none());
     let entry = world.index.find(&made.tenant, made.id).await.unwrap().expect("it is there");
     assert_eq!(*entry.created_at(), *made.created_at);
@@ -218,7 +218,7 @@ async fn what_another_gateway_has_deleted_while_it_was_looked_for_is_not_kept() 
     let index = world.index.clone();
     let (tenant, id) = (made.tenant.clone(), made.id);
     let finding = tokio::spawn(async move { index.find(&tenant, id).await });
-    world.logs.until_asked(&log, |(pages, _)| pages > 0).await;
+    world.logs.until_asked(&log, |(pages, tails)| pages + tails > 0).await;
     world.ports.kv.delete(CONVERSATIONS, &made.id.hex(), Expect::Anything).await.unwrap();
     world.logs.release(&log);
     finding.await.unwrap().unwrap();
