@@ -32,9 +32,9 @@ pub struct Detail {
 
 impl Reading {
     /// # Errors
-    /// 404 for a conversation that the caller's tenant has not.
-    pub fn get(&self, caller: &Caller, id: ConversationId) -> ApiResult<Arc<ConversationState>> {
-        self.index.get(&caller.tenant, id).ok_or_else(ApiError::not_found)
+    /// 404 for a conversation that the caller's tenant has not; those of the store.
+    pub async fn get(&self, caller: &Caller, id: ConversationId) -> ApiResult<Arc<ConversationState>> {
+        self.index.find(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)
     }
 
     /// Appends one `ConversationInfo`.

@@ -31,7 +31,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
         match uuid_param(parts, state, "runtime_conversation_id").await? {
-            Some(id) => Self::of_conversation(&Index::from_ref(state), &caller, ConversationId(id)),
+            Some(id) => Self::of_conversation(&Index::from_ref(state), &caller, ConversationId(id)).await,
             None => {
                 let path = query_values(&parts.uri, "path").pop().unwrap_or_default();
                 let workers = Workers::from_ref(state);
@@ -77,9 +77,14 @@ impl Target {
     }
 
     /// # Errors
-    /// 404 for a conversation the caller's tenant has not.
-    pub fn of_conversation(index: &Index, caller: &Caller, id: ConversationId) -> Result<Self, ApiError> {
-        let record = index.record(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    /// 404 for a conversation the caller's tenant has not; those of the store.
+    pub async fn of_conversation(
+        index: &Index,
+        caller: &Caller,
+        id: ConversationId,
+    ) -> Result<Self, ApiError> {
+        let entry = index.find(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
+        let record = entry.record();
         let workspace = ScopedWorkspace { conversation: id, root: record.workspace.working_dir.clone() };
         Ok(Self { sandbox: record.sandbox.clone(), scope: Scope { workspace: Some(workspace) } })
     }

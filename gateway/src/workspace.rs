@@ -69,7 +69,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let ConversationPath(id) = ConversationPath::from_request_parts(parts, state).await?;
         let caller = Caller::from_request_parts(parts, state).await?;
-        let target = Target::of_conversation(&Index::from_ref(state), &caller, id)?;
+        let target = Target::of_conversation(&Index::from_ref(state), &caller, id).await?;
         let root =
             target.scope.workspace.as_ref().map(|workspace| workspace.root.clone()).unwrap_or_default();
         Ok(Self { target, root })

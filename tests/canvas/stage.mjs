@@ -1,17 +1,15 @@
-// What the flow plays on: a server of one process, a scripted model, Agent Canvas as its own launcher serves it, and a browser
-// that is watched. All of it listens on loopback, lives in a folder of its own, and ends with the flow.
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// What the flows play on: a server, a scripted model, Agent Canvas as its own launcher serves it, and a browser that is
+// watched. All of it listens on loopback, lives in a folder of its own, and ends with the flow. The server may also be one that
+// runs already, or several of a cluster.
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { endPrograms, ownServer, runningServer, start, startModel } from "./server.mjs";
 
 const here = import.meta.dirname;
-const debug = join(here, "../../target/debug");
-const binary = (name, variable) => process.env[variable] ?? join(debug, name);
 const chrome = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/google-chrome"].find(existsSync);
-const KEY = "key-of-the-canvas-test";
 const PROXIED = ["/api", "/sockets", "/server_info", "/alive", "/health", "/ready", "/docs", "/redoc", "/openapi.json"];
 
 // What may fail without anything being wrong; the reasons are in the README.
@@ -24,50 +22,41 @@ const EXPECTED = [
   /WebSocket is closed before the connection is established/,
 ];
 
-export async function setUp() {
+// `isOneProgram`: the server itself shows Canvas, by its `link`, and no launcher is in front of it.
+export async function setUp({ isOneProgram = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "manyhands-canvas-"));
-  const running = [];
-  process.on("exit", () => running.forEach((child) => child.kill()));
-  const start = async (command, args, options, sign) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
-    running.push(child);
-    let said = "";
-    return new Promise((resolve, reject) => {
-      const listen = (chunk) => (said += chunk).match(sign) && resolve(said);
-      child.stdout.on("data", listen);
-      child.stderr.on("data", listen);
-      child.on("error", reject);
-      child.on("exit", (code) => reject(new Error(`${command} ended with ${code}: ${said}`)));
-    });
-  };
-  const env = {
-    ...process.env, HOME: folder, OH_SESSION_API_KEYS_0: KEY, OH_PERSISTENCE_DIR: join(folder, "user"),
-    EXTENSIONS_PATH: catalogue(folder),
-  };
-  const [server, ui] = [await freePort(), await freePort()];
-  await start(binary("manyhands", "MANYHANDS"), ["--host", "127.0.0.1", "--port", server], { cwd: folder, env }, /is ready/);
-  const model = (await start(binary("scripted-model", "SCRIPTED_MODEL"), [], {}, /\n/)).trim();
-  const routes = PROXIED.flatMap((path) => ["--route", `${path}=http://127.0.0.1:${server}`]);
-  const launcher = [join(here, "ui/scripts/static-server.mjs"), "--host", "127.0.0.1", "--port", ui, "--dir", join(here, "ui/build")];
-  await start(process.execPath, [...launcher, "--session-api-key", KEY, ...routes], {}, /listening/);
+  const build = join(here, "ui/build");
+  const server = isOneProgram ? await ownServer(folder, build) : ((await runningServer()) ?? (await ownServer(folder)));
+  const model = await startModel();
+  const url = isOneProgram ? server.url : await launcher(build, server);
   const browser = await chromium.launch({ executablePath: chrome, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
   const { page, troubles } = await openPage(browser);
   const tearDown = async () => {
     await browser.close();
-    running.forEach((child) => child.removeAllListeners("exit") && child.kill());
+    endPrograms();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   const api = async (method, path, body) => {
-    const headers = { "X-Session-API-Key": KEY, "Content-Type": "application/json" };
-    const answer = await fetch(`http://127.0.0.1:${server}${path}`, { method, headers, body: JSON.stringify(body) });
+    const headers = { ...(server.key && { "X-Session-API-Key": server.key }), "Content-Type": "application/json" };
+    const answer = await fetch(server.url + path, { method, headers, body: JSON.stringify(body) });
     return answer.json();
   };
   const scripts = (list) =>
     fetch(new URL("/_scripts", model), {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(list),
     });
-  const urls = { url: `http://127.0.0.1:${ui}`, server: `http://127.0.0.1:${server}` };
-  return { page, troubles, model, ...urls, key: KEY, folder, api, scripts, tearDown };
+  // Where the server's commands run, which may be another machine.
+  const shell = async (command, cwd) => (await api("POST", "/api/bash/execute_bash_command", { command, cwd })).stdout;
+  const { url: origin, key, link } = server;
+  return { page, troubles, model, url, server: origin, link, key, folder, api, shell, scripts, tearDown };
+}
+
+async function launcher(build, { url, key }) {
+  const port = await freePort();
+  const routes = PROXIED.flatMap((path) => ["--route", `${path}=${url}`]);
+  const args = [join(here, "ui/scripts/static-server.mjs"), "--host", "127.0.0.1", "--port", port, "--dir", build, ...routes];
+  await start(process.execPath, key ? [...args, "--session-api-key", key] : args, {}, /listening/);
+  return `http://127.0.0.1:${port}`;
 }
 
 // Fails in a browser that has no internet, so what comes from elsewhere is answered here, or not at all.
@@ -98,21 +87,6 @@ async function openPage(browser) {
     trouble(`${response.status()}: ${response.request().method()} ${pathname} ${body.slice(0, 300)}`);
   });
   return { page, troubles };
-}
-
-// A catalogue of skills and plugins with one of each, in the place of the public one.
-function catalogue(folder) {
-  const root = join(folder, "catalogue");
-  const write = (path, text) => {
-    mkdirSync(join(root, path, ".."), { recursive: true });
-    writeFileSync(join(root, path), text);
-  };
-  const plugin = { name: "greeter", version: "1.0.0", description: "Greets people" };
-  write("plugins/greeter/.plugin/plugin.json", JSON.stringify(plugin));
-  write("plugins/greeter/skills/greet/SKILL.md", "---\nname: greet\ndescription: Greets\n---\nSay hello.\n");
-  const listed = [{ name: "greeter", source: "./plugins/greeter", description: plugin.description }];
-  write("marketplaces/default.json", JSON.stringify({ name: "test", owner: { name: "test" }, plugins: listed }));
-  return root;
 }
 
 function freePort() {

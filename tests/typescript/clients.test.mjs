@@ -2,16 +2,13 @@
 // another. Give them a server of its own: its settings and one profile of a model stay as the tests have left them.
 import { deepEqual } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { all, folder, manager, methodsNotCalled, model, workspace } from './harness.mjs';
+import { all, end, manager, methodsNotCalled, workspace } from './harness.mjs';
 import './kept.mjs';
 import './workspace.mjs';
 import './conversations.mjs';
 import './beyond.mjs';
 
-after(async () => {
-  await all.bash.executeCommand(`rm -rf ${folder}`);
-  model.close();
-});
+after(end);
 
 test('no method of the client was left out', () => {
   for (const one of [all, manager, workspace, ...Object.values(all)]) one?.close?.();

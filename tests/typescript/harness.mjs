@@ -3,13 +3,16 @@
 import { equal } from 'node:assert/strict';
 import { WebSocket } from 'ws';
 import { startModel } from './model.mjs';
+import { inTurns } from './turns.mjs';
 
 // The sockets of the client take the browser's, and find no other in a module.
 globalThis.window = { WebSocket };
 const clients = await import('@openhands/typescript-client/clients');
 export const client = await import('@openhands/typescript-client');
 
-export const host = process.env.MANYHANDS_URL ?? 'http://127.0.0.1:8000';
+const servers = (process.env.MANYHANDS_URL ?? 'http://127.0.0.1:8000').split(',');
+const front = servers.length > 1 ? await inTurns(servers) : { url: servers[0], close() {} };
+export const host = front.url;
 export const apiKey = process.env.MANYHANDS_KEY || undefined;
 const options = { host, apiKey };
 
@@ -55,7 +58,7 @@ export async function until(what, look) {
 export const unique = `ts${process.pid}-${Date.now() % 1e6}`;
 export const refused = (status) => (error) => error instanceof client.HttpError && error.status === status;
 
-export const model = await startModel();
+export const model = await startModel(process.env.MODEL_ADDRESS);
 export const llm = { model: 'openai/scripted', api_key: 'llm-key', base_url: model.url, usage_id: 'agent', num_retries: 0 };
 export const agent = () => new client.Agent({ llm, tools: [{ name: 'terminal' }] });
 
@@ -70,6 +73,12 @@ export async function shell(command) {
 
 export const rests = (conversation, status) =>
   until(`status ${status}`, async () => (await all.conversations.getConversation(conversation.id)).execution_status === status);
+
+export async function end() {
+  await all.bash.executeCommand(`rm -rf ${folder}`);
+  model.close();
+  front.close();
+}
 
 /** A conversation that has run `text` to its end. */
 export async function told(text) {

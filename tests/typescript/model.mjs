@@ -1,5 +1,5 @@
 // A model that speaks OpenAI chat completions: "do: COMMAND" in the last message of the user makes one call of the
-// terminal, everything else is answered with a text.
+// terminal, everything else is answered with a text. It listens on an address of this machine that the server reaches.
 import { createServer } from 'node:http';
 
 const text = (content) => ({ role: 'assistant', content });
@@ -17,7 +17,7 @@ function answer({ messages, tools }) {
   return tools?.length && command ? call(command) : text('All is done.');
 }
 
-export async function startModel() {
+export async function startModel(address = '127.0.0.1') {
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
@@ -30,7 +30,7 @@ export async function startModel() {
       usage: { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 },
     }));
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen(0, address, resolve));
   const { port } = server.address();
-  return { url: `http://127.0.0.1:${port}/v1`, close: () => server.close() };
+  return { url: `http://${address}:${port}/v1`, close: () => server.close() };
 }

@@ -53,7 +53,7 @@ pub(super) async fn navigate_conversation(
     Query(shape): Query<Shape>,
     Json(body): Json<NavigateConversationRequest>,
 ) -> ApiResult<Response> {
-    let entry = conversations.get(&caller.tenant, id);
+    let entry = conversations.get(&caller.tenant, id).await?;
     let entry = entry.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Conversation not found"))?;
     check_length("event_id", body.event_id.as_deref())?;
     conversations.navigate(&entry, body.event_id.map(EventId)).await.map_err(run_fault)?;
@@ -98,7 +98,7 @@ pub(super) async fn fork_conversation(
     body: Option<Json<Option<Object<ForkConversationRequest>>>>,
 ) -> ApiResult<Response> {
     let body = body.and_then(|Json(body)| body).map(Object::into_inner).unwrap_or_default();
-    let source = conversations.get(&caller.tenant, id);
+    let source = conversations.get(&caller.tenant, id).await?;
     let source =
         source.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Source conversation not found"))?;
     let of_attempts =

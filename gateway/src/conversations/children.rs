@@ -59,7 +59,7 @@ pub(super) async fn start_child_conversation(
         let ctx = Some(json!({"min_length": 1}));
         return Err(Problem { ctx, ..Problem::empty(&["body", "task"]) }.into());
     }
-    let parent = conversations.get(&caller.tenant, id);
+    let parent = conversations.get(&caller.tenant, id).await?;
     let parent =
         parent.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Parent conversation not found"))?;
     // One that an earlier attempt made.

@@ -23,7 +23,7 @@ pub(super) async fn run_conversation(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.run(&entry).await.map_err(run_fault)?;
     Ok(Json(Success::YES))
 }
@@ -69,7 +69,7 @@ async fn stop(
     id: types::ConversationId,
     command: Command,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.stop(&entry, command).await?;
     Ok(Json(Success::YES))
 }
@@ -90,7 +90,7 @@ pub(super) async fn set_confirmation_policy(
     ConversationPath(id): ConversationPath,
     Json(body): Json<SetConfirmationPolicy>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.command(&entry, Command::SetConfirmationPolicy { policy: body.policy.0 }, QUICK).await?;
     Ok(Json(Success::YES))
 }
@@ -113,7 +113,7 @@ pub(super) async fn set_security_analyzer(
     Json(body): Json<SetSecurityAnalyzer>,
 ) -> ApiResult<Json<Success>> {
     let analyzer = analyzer(body.security_analyzer)?;
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.command(&entry, Command::SetSecurityAnalyzer { analyzer }, QUICK).await?;
     Ok(Json(Success::YES))
 }

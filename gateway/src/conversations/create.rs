@@ -70,7 +70,7 @@ pub(super) async fn start_conversation(
     let new = id.unwrap_or_else(ConversationId::random);
     let launched = body.launched(&launch, &offer, &caller.tenant).await?;
     let own_urls = front.own_urls(&headers);
-    let record = body.into_record(&offer, &conversations, &own_urls, launched, caller.tenant, new)?;
+    let record = body.into_record(&offer, &conversations, &own_urls, launched, caller.tenant, new).await?;
     let created = match apart {
         None => conversations.create(record, alone, id.is_some()).await,
         Some(apart) => conversations.create_apart(record, alone, id.is_some(), apart).await,

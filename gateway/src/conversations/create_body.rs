@@ -186,7 +186,7 @@ impl StartConversation {
     }
 
     /// The record, secrets in plain text; its sandbox is not chosen yet. `own_urls`: of this server, for the client.
-    pub(super) fn into_record(
+    pub(super) async fn into_record(
         self,
         offer: &Offer,
         conversations: &Conversations,
@@ -252,7 +252,8 @@ impl StartConversation {
                 id,
                 self.parent_conversation_id,
                 &working_dir,
-            )?,
+            )
+            .await?,
             forked_from_conversation_id: None,
             forked_from_event_id: None,
             launched_agent_profile: profile,
@@ -317,7 +318,7 @@ fn max_iterations(given: Option<u64>) -> ApiResult<u64> {
     }
 }
 
-fn parent(
+async fn parent(
     conversations: &Conversations,
     tenant: &TenantId,
     id: ConversationId,
@@ -328,7 +329,7 @@ fn parent(
     if parent == id {
         return Err(ApiError::unprocessable("A conversation cannot be its own parent"));
     }
-    let Some(record) = conversations.get(tenant, parent).map(|entry| entry.record()) else {
+    let Some(record) = conversations.get(tenant, parent).await?.map(|entry| entry.record()) else {
         return Err(ApiError::unprocessable(format!("Parent conversation {parent} not found")));
     };
     let same = Path::new(&record.workspace.working_dir) == Path::new(working_dir);

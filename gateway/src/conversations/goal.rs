@@ -44,7 +44,7 @@ pub(super) async fn start_goal(
     Json(body): Json<StartGoalRequest>,
 ) -> ApiResult<Json<Success>> {
     let rounds = rounds(body.max_iterations)?;
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     if body.objective.trim().is_empty() {
         return Err(ApiError::bad_request("Goal objective must not be empty."));
     }
@@ -66,7 +66,7 @@ pub(super) async fn stop_goal(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.stop(&entry, Command::StopGoal {}).await?;
     Ok(Json(Success::YES))
 }
@@ -83,7 +83,7 @@ pub(super) async fn resume_goal(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     conversations.resume_goal(&entry).await.map_err(refused)?;
     Ok(Json(Success::YES))
 }

@@ -27,7 +27,7 @@ pub(crate) async fn make(
     let Facade { conversations, launch, offer, .. } = facade;
     let body: StartConversation = serde_json::from_value(body)?;
     let launched = body.launched(launch, offer, &caller.tenant).await?;
-    let record = body.into_record(offer, conversations, &[], launched, caller.tenant.clone(), id)?;
+    let record = body.into_record(offer, conversations, &[], launched, caller.tenant.clone(), id).await?;
     match conversations.create(record, false, false).await.map_err(run_fault)? {
         CreateOutcome::New(entry) => Ok((entry, true)),
         CreateOutcome::Existing(entry) => Ok((entry, false)),

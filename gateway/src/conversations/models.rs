@@ -52,7 +52,7 @@ pub(super) async fn ask_agent(
     ConversationPath(id): ConversationPath,
     Json(body): Json<AskAgent>,
 ) -> ApiResult<Json<AgentAnswer>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(unknown)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(unknown)?;
     let done = conversations.command(&entry, Command::Ask { question: body.question }, MODEL).await?;
     Ok(Json(AgentAnswer { response: done.text.unwrap_or_default() }))
 }
@@ -67,7 +67,7 @@ pub(super) async fn condense_conversation(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(unknown)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(unknown)?;
     match conversations.command(&entry, Command::Condense {}, MODEL).await {
         Ok(_) => Ok(Json(Success::YES)),
         Err(fault) if fault.code == Code::Invalid => {
@@ -93,7 +93,7 @@ pub(super) async fn switch_llm(
     ConversationPath(id): ConversationPath,
     Json(body): Json<SwitchLlm>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     let llm = plain_llm(&conversations, &caller, body.llm)?;
     conversations.switch_llm(&entry, launch.linked_model(&caller.tenant, llm).await?).await?;
     Ok(Json(Success::YES))
@@ -116,7 +116,7 @@ pub(super) async fn switch_profile(
     ConversationPath(id): ConversationPath,
     Json(SwitchProfile { profile_name: name }): Json<SwitchProfile>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     if !is_profile_name(canonical(&name)) {
         let told: String = name.chars().take(TOLD).collect();
         return Err(ApiError::bad_request(format!(

@@ -33,7 +33,7 @@ pub(super) async fn load_plugin(
     ConversationPath(id): ConversationPath,
     Json(body): Json<LoadPlugin>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     if !conversations.has_marketplaces(&entry).await? {
         return Err(ApiError::bad_request(NO_MARKETPLACES));
     }
@@ -61,6 +61,6 @@ pub(super) async fn switch_acp_model(
     ConversationPath(id): ConversationPath,
     _body: Json<SwitchAcpModel>,
 ) -> ApiResult<Json<Success>> {
-    conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     Err(ApiError::bad_request("switch_acp_model is only supported for ACP conversations."))
 }

@@ -61,7 +61,7 @@ pub(super) async fn get_conversation(
     ConversationPath(id): ConversationPath,
     Query(shape): Query<Shape>,
 ) -> ApiResult<Response> {
-    let entry = reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id).await?;
     let mut out = Vec::new();
     reading.write_info(&entry, shape.detail(), &mut out)?;
     Ok(json_bytes(StatusCode::OK, out))
@@ -94,7 +94,7 @@ pub(super) async fn batch_get_conversations(
         if i > 0 {
             out.push(b',');
         }
-        match reading.index.get(&caller.tenant, ConversationId(id)) {
+        match reading.index.find(&caller.tenant, ConversationId(id)).await? {
             Some(entry) => reading.write_info(&entry, shape.detail(), &mut out)?,
             None => out.extend_from_slice(b"null"),
         }
@@ -177,7 +177,7 @@ pub(super) async fn get_agent_final_response(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<AgentResponse>> {
-    let entry = reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id).await?;
     let said = last_word(&reading, &entry).await?;
     Ok(Json(AgentResponse { response: said.unwrap_or_default() }))
 }

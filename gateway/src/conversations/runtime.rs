@@ -17,7 +17,7 @@ pub(super) async fn get_runtime(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    let entry = reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id).await?;
     Ok(Json(reading.runtime(&entry)))
 }
 
@@ -30,6 +30,6 @@ pub(super) async fn reprovision_runtime(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<RuntimeInfo>> {
-    let entry = reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id).await?;
     Ok(Json(reading.runtime(&entry)))
 }

@@ -37,7 +37,7 @@ pub(super) async fn update_secrets(
 ) -> ApiResult<Json<Success>> {
     let mut secrets = sources(body.secrets)?;
     name_those_kept_here(&mut secrets, &front.own_urls(&headers));
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     if let Some(profile) = &entry.record().launched_agent_profile {
         secrets.retain(|name, _| profile.allows_secret(name));
     }

@@ -42,7 +42,7 @@ pub(super) async fn update_conversation(
     if let Some(tags) = &body.tags {
         check_tags(tags)?;
     }
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     if let Some(title) = title {
         conversations.rename(&entry, title).await?;
     }

@@ -16,7 +16,7 @@ pub(super) async fn get_why(
     caller: Caller,
     ConversationPath(id): ConversationPath,
 ) -> ApiResult<Json<Why>> {
-    let entry = conversations.get(&caller.tenant, id).ok_or_else(ApiError::not_found)?;
+    let entry = conversations.get(&caller.tenant, id).await?.ok_or_else(ApiError::not_found)?;
     let mut why = conversations.why(&entry).await?;
     if let Some(failure) = why.failure.as_mut().filter(|_| !caller.may(Right::Admin)) {
         failure.log.clear();

@@ -21,12 +21,12 @@ pub fn routes() -> Routes {
 }
 
 /// The conversation of an events route.
-fn conversation(
+async fn conversation(
     index: &Index,
     caller: &Caller,
     ConversationPath(id): ConversationPath,
 ) -> Result<Arc<ConversationState>, ApiError> {
     // The peer words it so for events, and as "Not Found" where the conversation itself is asked for.
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, format!("Conversation not found: {id}"));
-    index.get(&caller.tenant, id).ok_or_else(unknown)
+    index.find(&caller.tenant, id).await?.ok_or_else(unknown)
 }

@@ -77,7 +77,7 @@ pub(super) async fn search_events(
     let limit = limit(paging.limit)?;
     let order = choice("sort_order", paging.sort_order.as_deref(), &ORDERS)?.unwrap_or_default();
     let filter = wanted.filter()?;
-    let entry = conversation(&reading.index, &caller, path)?;
+    let entry = conversation(&reading.index, &caller, path).await?;
     let page = reading.history.search(&entry, &filter, order, paging.page_id.as_deref(), limit).await?;
     let mut out = Vec::with_capacity(page.items.iter().map(|item| item.len() + 1).sum::<usize>() + 80);
     out.extend_from_slice(b"{\"items\":[");
@@ -111,7 +111,7 @@ pub(super) async fn count_events(
     Query(wanted): Query<EventQuery>,
 ) -> ApiResult<Json<u64>> {
     let filter = wanted.filter()?;
-    let entry = conversation(&reading.index, &caller, path)?;
+    let entry = conversation(&reading.index, &caller, path).await?;
     Ok(Json(reading.history.count(&entry, &filter).await?))
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn get_event(
     path: ConversationPath,
     Path(EventPath { event_id }): Path<EventPath>,
 ) -> ApiResult<Response> {
-    let entry = conversation(&reading.index, &caller, path)?;
+    let entry = conversation(&reading.index, &caller, path).await?;
     let event = reading.history.get(&entry, &event_id).await?.ok_or_else(ApiError::not_found)?;
     let mut out = Vec::with_capacity(event.len());
     write_whole(&event, &mut out)?;
@@ -151,7 +151,7 @@ pub(super) async fn batch_get_events(
     path: ConversationPath,
     Json(ids): Json<Vec<String>>,
 ) -> ApiResult<Response> {
-    let entry = conversation(&reading.index, &caller, path)?;
+    let entry = conversation(&reading.index, &caller, path).await?;
     if ids.len() > MOST_IDS {
         return Err(Problem::too_many(&["body"], MOST_IDS).into());
     }

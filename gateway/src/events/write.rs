@@ -44,7 +44,7 @@ pub(super) async fn send_message(
     path: ConversationPath,
     Json(body): Json<SendMessage>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&index, &caller, path)?;
+    let entry = conversation(&index, &caller, path).await?;
     if body.role != Role::User {
         let msg = "Value error, only a user's messages can be sent to the agent";
         return Err(Problem::new("value_error", &["body", "role"], msg).into());
@@ -85,7 +85,7 @@ pub(super) async fn respond_to_confirmation(
     path: ConversationPath,
     Json(body): Json<Confirmation>,
 ) -> ApiResult<Json<Success>> {
-    let entry = conversation(&index, &caller, path)?;
+    let entry = conversation(&index, &caller, path).await?;
     let Confirmation { accept, reason, action_ids: actions } = body;
     conversations.command_that_runs(&entry, Command::Respond { accept, reason, actions }).await?;
     Ok(Json(Success::YES))

@@ -47,7 +47,7 @@ pub(super) async fn download_trajectory(
     if target.scope.workspace.is_some_and(|workspace| workspace.conversation != id) {
         return Err(ApiError::unprocessable("The trajectory is another conversation's"));
     }
-    let entry = reading.get(&caller, id)?;
+    let entry = reading.get(&caller, id).await?;
     let record = reading.index.read(id).await?.ok_or_else(ApiError::not_found)?;
     let record = without_secrets(record);
     let log = LogId::conversation(&record.sandbox, id);

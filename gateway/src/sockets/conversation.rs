@@ -26,6 +26,7 @@ use crate::handles::Sockets;
 use crate::reading::Reading;
 
 const UNKNOWN: Ending = Ending { code: 4004, reason: "Conversation not found" };
+const AWAY: Ending = Ending { code: 1013, reason: "The store is not available" };
 const CROWDED: Ending = Ending { code: 1013, reason: "Too many connections for this conversation" };
 
 /// What a client says about its wishes in the query. Anything that does not fit is 403.
@@ -133,8 +134,10 @@ impl Listening {
         // One of its own: that of all is locked by whoever looks at it, which this does for every frame.
         let drain = &self.sockets.tasks.drain.child_token();
         let Some(caller) = credentials.check(drain, &mut socket).await else { return };
-        let Some(entry) = self.conversations.get(&caller.tenant, id) else {
-            return close(socket, UNKNOWN).await;
+        let entry = match self.conversations.get(&caller.tenant, id).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return close(socket, UNKNOWN).await,
+            Err(_) => return close(socket, AWAY).await,
         };
         let (sink, mut stream) = socket.split();
         let (heard, outbox) = (Heard::default(), Arc::new(Outbox::default()));

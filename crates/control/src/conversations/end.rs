@@ -21,7 +21,7 @@ impl Conversations {
     }
 
     async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
-        let Some(entry) = self.get(tenant, id) else { return Ok(false) };
+        let Some(entry) = self.get(tenant, id).await? else { return Ok(false) };
         let sandbox = entry.log.sandbox();
         let mut told = None;
         let forget = async |entry: &ConversationState| {

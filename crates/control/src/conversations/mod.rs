@@ -80,10 +80,16 @@ impl Conversations {
         Self(Arc::new(inner))
     }
 
-    /// A conversation of `tenant`; another's is not there.
-    #[must_use]
-    pub fn get(&self, tenant: &TenantId, id: ConversationId) -> Option<Arc<ConversationState>> {
-        self.0.index.get(tenant, id)
+    /// A conversation of `tenant`, whichever gateway has made it; another's is not there.
+    ///
+    /// # Errors
+    /// Those of the store, which is asked for what is not known here.
+    pub async fn get(
+        &self,
+        tenant: &TenantId,
+        id: ConversationId,
+    ) -> Result<Option<Arc<ConversationState>>, Fault> {
+        Ok(self.0.index.find(tenant, id).await?)
     }
 
     /// As [`Conversations::get`], but nothing that was deleted on another gateway a moment ago.

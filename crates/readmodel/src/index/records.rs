@@ -59,6 +59,29 @@ impl Index {
         Err(Error::Unavailable("the conversation comes and goes".to_owned()))
     }
 
+    /// A conversation of `tenant`; of what is not known here the store is asked, for another gateway may have made it a moment
+    /// ago, and have told its client.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find(
+        &self,
+        tenant: &TenantId,
+        id: ConversationId,
+    ) -> ports::Result<Option<Arc<ConversationState>>> {
+        if let Some(entry) = self.any(id) {
+            return Ok(Some(entry).filter(|entry| entry.tenant == *tenant));
+        }
+        if self.directory().is_hidden(id) {
+            return Ok(None);
+        }
+        let Some(stored) = self.records().get(&id.hex()).await? else { return Ok(None) };
+        self.adopt(Sighting::of(stored)?).await?;
+        // It may have been deleted before it was in, and nobody tells of that a second time.
+        self.bring_in_line(id, Wish::RECORD);
+        Ok(self.get(tenant, id))
+    }
+
     /// A conversation of `tenant`, as the store has it: what is known here may have been deleted elsewhere.
     ///
     /// # Errors

@@ -192,6 +192,39 @@ pub async fn made_elsewhere(world: &World, record: &ConversationRecord) {
     world.ports.kv.put(CONVERSATIONS, &record.id.hex(), value.into(), Expect::Absent).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_another_gateway_has_made_is_found_before_this_one_is_told() {
+    let world = World::start().await;
+    world.buckets.be_silent(true);
+    let made = record(&SandboxId::shared());
+    made_elsewhere(&world, &made).await;
+    assert!(world.index.get(&made.tenant, made.id).is_none());
+    let stranger = TenantId::parse("stranger").unwrap();
+    assert!(world.index.find(&stranger, made.id).await.unwrap().is_none());
+    let entry = world.index.find(&made.tenant, made.id).await.unwrap().expect("it is there");
+    assert_eq!(*entry.created_at(), *made.created_at);
+    assert_eq!(world.index.count(&made.tenant, None), 1);
+}
+
+#[tokio::test]
+async fn what_another_gateway_has_deleted_while_it_was_looked_for_is_not_kept() {
+    let world = World::start().await;
+    world.buckets.be_silent(true);
+    let made = record(&SandboxId::shared());
+    made_elsewhere(&world, &made).await;
+    let log = LogId::conversation(&made.sandbox, made.id);
+    // It is read before it is shown, and meanwhile it goes.
+    world.logs.stick(&log);
+    let index = world.index.clone();
+    let (tenant, id) = (made.tenant.clone(), made.id);
+    let finding = tokio::spawn(async move { index.find(&tenant, id).await });
+    world.logs.until_asked(&log, |(pages, tails)| pages + tails > 0).await;
+    world.ports.kv.delete(CONVERSATIONS, &made.id.hex(), Expect::Anything).await.unwrap();
+    world.logs.release(&log);
+    finding.await.unwrap().unwrap();
+    until("it is gone", || world.index.any(made.id).is_none().then_some(())).await;
+}
+
 /// A gateway of the release before runs beside this one for a while.
 #[tokio::test]
 async fn a_fold_that_another_release_has_stored_is_not_believed() {
