@@ -63,9 +63,7 @@ impl Call {
         let parts = pieces(self.target).map(|piece| match piece {
             Piece::Text(text) => filled(text, known),
             Piece::Named { value: Some(value), .. } => filled(value, known),
-            Piece::Named { name: "runtime_conversation_id", .. } => {
-                known["conversation_id"].clone()
-            }
+            Piece::Named { name: "runtime_conversation_id", .. } => known["conversation_id"].clone(),
             Piece::Named { name, .. } => known[name].clone(),
         });
         parts.collect()
