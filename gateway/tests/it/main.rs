@@ -47,6 +47,7 @@ mod repositories;
 mod sandboxes;
 mod secrets;
 mod settings;
+mod several;
 mod sockets;
 mod sockets_bash;
 mod sockets_closing;
