@@ -93,7 +93,15 @@ fn by_general_code(code: &str) -> Classification {
 }
 
 fn has(lower_case: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| lower_case.contains(word))
+    words.iter().any(|word| match word.parse::<u16>() {
+        Ok(_) => has_number(lower_case, word),
+        Err(_) => lower_case.contains(word),
+    })
+}
+
+/// As a number of its own, and not within a port or an id.
+fn has_number(text: &str, number: &str) -> bool {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == number)
 }
 
 fn settings(kind: &str) -> Classification {
@@ -127,6 +135,12 @@ mod tests {
         for (code, detail, expected) in cases {
             assert_eq!(classify(code, detail), expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_port_is_no_status() {
+        assert_eq!(classify("APIError", "http://127.0.0.1:42913/v1 cannot be reached"), retry("transient"));
+        assert_eq!(classify("APIError", "Too many requests (429)"), retry("rate_limit"));
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub fn runs(world: &World, sandbox: &SandboxId) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_starts_its_worker_and_waits_for_it() {
     let world = start(Policy::Shared).await;
-    assert_eq!(world.wanted(&SandboxId::shared()).await, None);
+    // Who saw the warm one taken may have named another, which nobody has started.
+    let other = world.wanted(&SandboxId::shared()).await;
+    assert!(other.as_ref().is_none_or(|other| other.want == Want::Paused), "{other:?}");
     assert_eq!(world.gateway().bash("/api", None).await, 200);
     assert_eq!(world.wanted(&SandboxId::shared()).await.unwrap().want, Want::Running);
 }
@@ -165,7 +167,9 @@ async fn what_all_share_is_a_warm_sandbox_if_there_is_one() {
     assert_eq!([world.sandbox_of(&one).await, world.sandbox_of(&other).await], [warm.clone(), warm.clone()]);
     assert_eq!(first.bash("/api", None).await, 200);
     assert_eq!(world.wanted(&warm).await.unwrap().place, "default");
-    assert_eq!(world.wanted(&SandboxId::shared()).await, None);
+    // Who saw the warm one taken may have named another, which nobody has started.
+    let other = world.wanted(&SandboxId::shared()).await;
+    assert!(other.as_ref().is_none_or(|other| other.want == Want::Paused), "{other:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
