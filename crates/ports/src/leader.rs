@@ -204,7 +204,7 @@ impl Candidate {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "contract"))]
 mod tests {
     use std::future::pending;
     use std::sync::atomic::{AtomicU64, Ordering};
