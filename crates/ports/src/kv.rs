@@ -70,6 +70,15 @@ pub trait Kv: Send + Sync {
     /// `TooLarge` for a value beyond [`crate::LARGEST`]; `Conflict` when `expect` does not hold: nothing was written.
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> Result<u64>;
 
+    /// Stores what can be done without, under a key of its own: it leaves the room that other writes and deletions need. It may be
+    /// done twice.
+    ///
+    /// # Errors
+    /// `Full` where a store that knows how much room it has has too little. Those of [`Kv::put`].
+    async fn put_if_room(&self, bucket: &str, key: &str, value: Bytes) -> Result<()> {
+        self.put(bucket, key, value, Expect::Anything).await.map(drop)
+    }
+
     /// Removing an absent key is no error (under `Anything` or `Absent`).
     ///
     /// # Errors

@@ -101,7 +101,11 @@ impl Candidate {
     /// Holds the record until `stop`, and gives it back when the work is done as well.
     async fn holding<T>(&self, revision: u64, stop: &CancellationToken, work: impl Future<Output = T>) -> T {
         let (candidate, stop) = (self.clone(), stop.clone());
-        let held = tokio::spawn(async move { candidate.hold(revision, &stop).await });
+        let held = tokio::spawn(async move {
+            // However it ends: without the turn nothing is done.
+            let _stops = stop.clone().drop_guard();
+            candidate.hold(revision, &stop).await
+        });
         let (held, done) = tokio::join!(AbortOnDropHandle::new(held), work);
         if let Ok(Some(revision)) = held {
             // Otherwise it runs out by itself.
@@ -156,7 +160,7 @@ impl Candidate {
         self.leases().put(self.key, &self.name, expect).await
     }
 
-    /// Renews until `stop`, answering the last revision; or cancels `stop` when that fails for too long.
+    /// Renews until `stop`, answering the last revision; `None` when that fails for too long.
     async fn hold(&self, mut revision: u64, stop: &CancellationToken) -> Option<u64> {
         let mut renewed = Instant::now();
         let patience = self.timing.lifetime.saturating_sub(self.timing.renewal);
@@ -184,7 +188,6 @@ impl Candidate {
                 }
             }
         }
-        stop.cancel();
         None
     }
 
@@ -198,5 +201,45 @@ impl Candidate {
         };
         let stored = self.leases().change_from(Some(believed), self.key, write).await?;
         Ok(stored.filter(|_| is_own).map(|stored| stored.revision))
+    }
+}
+
+#[cfg(all(test, feature = "contract"))]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::KvEntry;
+    use crate::doubles::KvDouble;
+
+    /// Whose client breaks when the record is renewed.
+    #[derive(Default)]
+    struct Broken(AtomicU64);
+
+    #[async_trait]
+    impl KvDouble for Broken {
+        fn inner(&self) -> Result<&dyn Kv> {
+            Err(crate::Error::NotFound)
+        }
+
+        async fn get(&self, _: &str, _: &str) -> Result<Option<KvEntry>> {
+            Ok(None)
+        }
+
+        async fn put(&self, _: &str, _: &str, _: Bytes, _: Expect) -> Result<u64> {
+            assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 0, "as a client that breaks");
+            Ok(1)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_hold_the_turn_any_more_whatever_the_reason_does_nothing_more() {
+        let kv: Arc<dyn Kv> = Arc::new(Broken::default());
+        let candidate = Candidate::new(&kv, ("LEASES", "lease"), "a test", Timing::default());
+        let done = timeout(Duration::from_secs(60), candidate.once(pending::<()>()));
+        assert_eq!(done.await, Ok(None));
     }
 }

@@ -90,12 +90,12 @@ async fn a_conversation_is_deleted_on_a_disk_without_room_for_what_a_webhook_was
         return;
     };
     receiver.answer(|_| Reply::Status(503));
-    let start = telling(Start::new(BINARY), &receiver).with("OH_WEBHOOKS_0_EVENT_BUFFER_SIZE", "100");
+    let start = telling(Start::new(BINARY), &receiver);
     let data = disk.0.join("conversations").display().to_string();
     let server = start.with("OH_CONVERSATIONS_PATH", &data).start_alone();
     let id = server.client.create(&model.base_url(), "work").await;
     for _ in 0..12 {
-        server.client.send(&id, &"x".repeat(300 << 10), false).await;
+        server.client.send(&id, &"x".repeat(10 << 10), false).await;
     }
     let mut ballast = File::create(disk.0.join("ballast")).unwrap();
     while ballast.write_all(&[0; 64 << 10]).is_ok() {}

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use ports::retry::{Backoff, while_unavailable};
-use ports::{Error, EventLog, Expect, LARGEST, Result};
+use ports::{Error, EventLog, Expect, LARGEST, Result, Versioned};
 use readmodel::index::ConversationState;
 use serde_json::Value;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use types::Seq;
 
 use super::batch::{self, Bounds};
@@ -25,6 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one thing that the store does not do is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
+/// A store that has not answered by then is away, not full.
+const ANSWER: Duration = Duration::from_secs(4);
+/// So often in a row, with the record taken in between, and there is no room.
+const TRIES: usize = 2;
+/// Pieces that are removed at one time.
+const AT_ONCE: usize = 8;
 
 /// What is put aside for one hook.
 pub(super) struct Aside<'a> {
@@ -35,6 +42,16 @@ pub(super) struct Aside<'a> {
     pub path: &'a Path,
 }
 
+/// The record before a try.
+struct Begun {
+    ending: Ending,
+    revision: u64,
+    /// It has only been put there.
+    is_new: bool,
+    /// Where events can be added to it.
+    is_whole: bool,
+}
+
 /// What a try has put into pieces.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Filled {
@@ -42,7 +59,17 @@ enum Filled {
     Whole,
     /// As much as is kept.
     Part,
-    /// The store has no room for it.
+    /// The store has said no, and may say something else.
+    Refused,
+    /// It has no room.
+    Full,
+}
+
+/// What came of the record of a try.
+enum Named {
+    Yes,
+    /// Somebody else has written it.
+    Changed,
     Refused,
 }
 
@@ -50,8 +77,9 @@ impl Aside<'_> {
     /// Puts aside the end of a conversation. What an earlier try has put aside stays, and is gone on with. Whether all of the
     /// events are kept.
     ///
-    /// A store that does not take events is full, and the conversation has to go all the same: then none of this try are kept,
-    /// which leaves the deletion its room. Only where it does not take the small record either it is away.
+    /// A store without room takes the small record, and again no events behind it, and the conversation has to go all the same:
+    /// then none of this try are kept, which leaves the deletion its room. One that does not take the record, or that gives no
+    /// answer, is away.
     ///
     /// # Errors
     /// Those of the store.
@@ -59,84 +87,113 @@ impl Aside<'_> {
         let deadline = Instant::now() + PATIENCE;
         let key = cursor::key(&self.endings.hook, entry);
         let info = told::end(entry, self.path).map_err(|error| Error::Internal(error.to_string()))?;
+        let mut refusals = 0;
         while Instant::now() < deadline {
-            let before = self.endings.get(&key).await?;
-            let expect = before.as_ref().map_or(Expect::Absent, |before| Expect::Revision(before.revision));
-            let begun = self.begin(entry, before.map(|before| before.value), &info);
-            let Some(begun) = possible(entry, timeout_at(deadline, begun).await)? else {
-                let bare = Ending::new(info.clone(), &entry.created_at(), Seq::ZERO);
-                if self.endings.put(&key, &bare, expect).await? {
-                    return Ok(false);
-                }
-                continue;
-            };
-            let (mut ending, mut run) = (begun.clone(), Run::new());
+            let Some(begun) = self.begin(entry, &key, &info, deadline).await? else { continue };
+            if !begun.is_whole {
+                return Ok(false);
+            }
+            let (mut ending, mut run) = (begun.ending.clone(), Run::new());
             let filling = timeout_at(deadline, self.fill(entry, &key, &mut ending, &mut run)).await;
             let filled = match possible(entry, filling) {
-                Ok(Some(Filled::Refused)) => {
-                    ending = begun.clone();
-                    Filled::Refused
-                }
                 Ok(filled) => filled.unwrap_or(Filled::Part),
                 Err(away) => {
                     self.discard(&key, &run).await;
                     return Err(away);
                 }
             };
-            if filled == Filled::Refused {
-                self.discard(&key, &run).await;
+            let named = match filled {
+                Filled::Refused | Filled::Full => Named::Refused,
+                Filled::Whole | Filled::Part if begun.is_new && !ending.names(&run) => Named::Yes,
+                Filled::Whole | Filled::Part => self.name(&key, &ending, &run, begun.revision).await?,
+            };
+            match named {
+                Named::Yes => return Ok(filled == Filled::Whole),
+                // Or has just told its end: it is looked up again what there is.
+                Named::Changed => self.discard(&key, &run).await,
+                Named::Refused => {
+                    refusals += 1;
+                    let is_back = self.go_back(&key, &begun, &run).await?;
+                    if is_back && (filled == Filled::Full || refusals >= TRIES) {
+                        return Ok(false);
+                    }
+                }
             }
-            if let Some(is_kept) = self.put_record(&key, (&begun, &ending), &run, expect).await? {
-                return Ok(is_kept && filled == Filled::Whole);
-            }
-            // Somebody else deletes it as well, or has just told its end: it is looked up again what there is.
-            self.discard(&key, &run).await;
         }
         Err(Error::Unavailable("others put the same aside all the time".to_owned()))
     }
 
-    /// Has the record name the run, or else stay `begun`. Whether the run is kept; `None` where somebody else has written it.
-    async fn put_record(
+    /// The record that there is, or one without events. It comes before the pieces: what does not take it is away, and what is
+    /// full has room for it then. `None`: somebody else has just written it.
+    async fn begin(
         &self,
+        entry: &ConversationState,
         key: &str,
-        (begun, ending): (&Ending, &Ending),
-        run: &Run,
-        expect: Expect,
-    ) -> Result<Option<bool>> {
-        match self.endings.put(key, ending, expect).await {
-            Ok(true) => return Ok(Some(true)),
-            Ok(false) => {}
-            Err(error) if !ending.names(run) => return Err(error),
-            // Whether or not it was stored, after this it is not any more.
-            Err(_) if self.endings.put(key, begun, expect).await? => {
-                self.discard(key, run).await;
-                return Ok(Some(false));
-            }
-            Err(_) => {}
+        info: &Value,
+        deadline: Instant,
+    ) -> Result<Option<Begun>> {
+        if let Some(Versioned { value, revision }) = self.endings.get(key).await? {
+            let ending = value.again(info.clone());
+            return Ok(Some(Begun { ending, revision, is_new: false, is_whole: true }));
         }
-        // Its answer may have been lost.
-        let stored = self.endings.get(key).await?;
-        Ok(stored.filter(|stored| stored.value.names(run)).map(|_| true))
+        // What is put aside is behind what was told.
+        let life = possible(entry, timeout_at(deadline, Life::of(self.log, &entry.log)).await)?;
+        // The histories of others may be in the way.
+        let known = while_unavailable(PAUSES, AGAIN, || self.cursors.known(entry));
+        let known = possible(entry, timeout_at(deadline, known).await)?;
+        let is_whole = life.is_some() && known.is_some();
+        let at = known.map_or(Seq::ZERO, |known| known.cursor.at);
+        let ending = Ending::new(info.clone(), &entry.created_at(), (at, life.unwrap_or_default()));
+        let stored = self.endings.put(key, &ending, Expect::Absent).await?;
+        Ok(stored.map(|revision| Begun { ending, revision, is_new: true, is_whole }))
+    }
+
+    /// Has the record name the run.
+    async fn name(&self, key: &str, ending: &Ending, run: &Run, revision: u64) -> Result<Named> {
+        let put = self.endings.put(key, ending, Expect::Revision(revision)).await;
+        if matches!(put, Ok(Some(_))) {
+            return Ok(Named::Yes);
+        }
+        // Its answer may have been lost. Where it cannot be known, the pieces stay.
+        let named = self.endings.get(key).await?.is_some_and(|stored| stored.value.names(run));
+        Ok(match put {
+            _ if named => Named::Yes,
+            Ok(_) => Named::Changed,
+            Err(error) => {
+                tracing::warn!(%error, "the record of what a webhook is still to be told is not written");
+                Named::Refused
+            }
+        })
+    }
+
+    /// The record names nothing of the run, whatever is under way, and its pieces go. False where somebody has written it.
+    async fn go_back(&self, key: &str, begun: &Begun, run: &Run) -> Result<bool> {
+        let put = || self.endings.put(key, &begun.ending, Expect::Revision(begun.revision));
+        let first = put().await;
+        if matches!(first, Ok(None))
+            && self.endings.get(key).await?.is_some_and(|stored| stored.value.names(run))
+        {
+            return Ok(false);
+        }
+        self.discard(key, run).await;
+        let stored = match first {
+            // There is room now.
+            Err(_) => while_unavailable(PAUSES, AGAIN, put).await?,
+            Ok(stored) => stored,
+        };
+        Ok(stored.is_some())
     }
 
     /// Removes the pieces of a run that no record names. What cannot be removed now goes later.
     async fn discard(&self, key: &str, run: &Run) {
-        for name in run.names_of_all() {
+        let removing = stream::iter(run.names_of_all()).for_each_concurrent(AT_ONCE, async |name| {
             if let Err(error) = self.endings.remove_piece(key, &name).await {
                 tracing::warn!(%error, "events that a webhook is not told stay for now");
-                return;
             }
+        });
+        if timeout(PATIENCE, removing).await.is_err() {
+            tracing::warn!("events that a webhook is not told stay for now: the store is too slow");
         }
-    }
-
-    /// Where it goes on: behind what was told, and behind what was put aside already.
-    async fn begin(&self, entry: &ConversationState, before: Option<Ending>, info: &Value) -> Result<Ending> {
-        if let Some(before) = before {
-            return Ok(before.again(info.clone()));
-        }
-        // The histories of others may be in the way.
-        let known = while_unavailable(PAUSES, AGAIN, || self.cursors.known(entry)).await?;
-        Ok(Ending::new(info.clone(), &entry.created_at(), known.cursor.at))
     }
 
     /// Adds the events behind it, as many as are kept.
@@ -168,13 +225,19 @@ impl Aside<'_> {
             }
             at = batch.at;
             let (name, bytes) = (run.next(), batch.body.len());
-            let put = || self.endings.put_piece(key, &name, batch.body.clone());
+            let put = async || match timeout(ANSWER, self.endings.put_piece(key, &name, batch.body.clone()))
+                .await
+            {
+                Ok(outcome) => outcome.map(Some),
+                Err(_) => Ok(None),
+            };
             match while_unavailable(PAUSES, AGAIN, put).await {
-                Ok(()) => ending.add(run, (at, &life), batch.count, bytes),
+                Ok(Some(())) => ending.add(run, (at, &life), batch.count, bytes),
+                Ok(None) => return Err(Error::Unavailable("the store gives no answer".to_owned())),
                 Err(Error::TooLarge(_)) => filled = Filled::Part,
                 Err(error) => {
                     tracing::warn!(conversation.id = %entry.id, %error, "events are not put aside for a webhook");
-                    return Ok(Filled::Refused);
+                    return Ok(if matches!(error, Error::Full(_)) { Filled::Full } else { Filled::Refused });
                 }
             }
         }

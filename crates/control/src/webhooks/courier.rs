@@ -35,13 +35,14 @@ use super::hook::Hook;
 use super::lane::{Ended, Lane, Turn};
 use super::ledger::{Ledger, Waits};
 use super::look::Kept;
-use super::telling::DELETED;
 
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// What the rest gets to be told when the server stops.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Ends of a hook together, in what one of them may have.
 const ENDS: usize = 20;
+/// Until an end is told whose conversation is being told of.
+const SOON: Duration = Duration::from_millis(50);
 /// Until room is made again, where the store did not.
 const NO_ROOM: Duration = Duration::from_secs(5);
 /// Cursors that are kept in memory.
@@ -181,12 +182,9 @@ impl Courier {
         let now = Instant::now();
         while let Some(turn) = desk.events.take(now) {
             let known = desk.known_of(&turn.key);
-            // What was put aside of it may be of another log, and comes first.
-            let waits = self
-                .index
-                .any(turn.key)
-                .is_some_and(|entry| desk.ends.has(&cursor::key(&self.endings.hook, &entry)));
-            turns.push(self.events_turn(turn, known, waits).boxed());
+            let end = self.index.any(turn.key).map(|entry| cursor::key(&self.endings.hook, &entry));
+            let end = end.filter(|end| desk.ends.has(end));
+            turns.push(self.events_turn(turn, known, end).boxed());
         }
         while let Some(turn) = desk.infos.take(now) {
             let known = desk.known_of(&turn.key);
@@ -204,16 +202,13 @@ impl Courier {
         &self,
         turn: Turn<ConversationId>,
         known: Option<(Arc<str>, Known)>,
-        waits: bool,
+        end: Option<String>,
     ) -> Over {
-        if waits {
-            let ended = later(DELETED, turn.flush_at);
-            return Over { who: Who::Events(turn), ended, known: None };
-        }
         let Some((entry, known)) = self.present(turn.key, known) else {
             return Over { who: Who::Events(turn), ended: Ended::Done { delivered: false }, known: None };
         };
-        let told = contained("telling a webhook of events", self.tell_events(&entry, known, &turn)).await;
+        let telling = self.tell_events(&entry, known, &turn, end.as_deref());
+        let told = contained("telling a webhook of events", telling).await;
         let (ended, known) = told.unwrap_or_else(|| (self.failed(&turn), None));
         Over { who: Who::Events(turn), ended, known: known.map(|known| (entry, known)) }
     }
@@ -230,7 +225,7 @@ impl Courier {
 
     async fn end_turn(&self, turn: Turn<String>, waits: bool) -> Over {
         let ended = match waits {
-            true => later(Duration::from_millis(50), turn.flush_at),
+            true => Ended::Waits { due: Instant::now() + SOON },
             false => contained("telling a webhook of an end", self.tell_end(&turn))
                 .await
                 .unwrap_or_else(|| self.failed(&turn)),
@@ -370,10 +365,6 @@ impl Desk {
         }
         self.known.insert(entry.id, (made_at, known));
     }
-}
-
-fn later(pause: Duration, flush_at: Instant) -> Ended {
-    Ended::Again { delivered: false, due: Instant::now() + pause, flush_at }
 }
 
 async fn sleep_until(due: Option<Instant>) {

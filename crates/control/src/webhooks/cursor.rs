@@ -98,10 +98,13 @@ impl Cursor {
     /// What another one knows, too, unless this knows a later state.
     pub fn take_over(&mut self, other: &Self) {
         self.deliver(other.at, other.events);
-        let noted = |cursor: &Self| cursor.told.as_ref().map(|told| told.noted);
-        if noted(self) <= noted(other) {
+        if self.noted() <= other.noted() {
             self.told.clone_from(&other.told);
         }
+    }
+
+    fn noted(&self) -> Option<Seq> {
+        self.told.as_ref().map(|told| told.noted)
     }
 
     /// Whether the conversation itself is to be told.
@@ -119,7 +122,11 @@ impl Known {
             return newer;
         }
         let mut cursor = newer.cursor.clone();
-        cursor.take_over(&older.cursor);
+        cursor.deliver(older.cursor.at, older.cursor.events);
+        // A title does not change what was noted: of two at one point the newer one counts.
+        if cursor.noted() < older.cursor.noted() {
+            cursor.told = older.cursor.told;
+        }
         // Where the newer one says as much, it is paid.
         let is_owed = newer.is_owed || cursor != newer.cursor;
         Self { cursor, is_owed, ..newer }

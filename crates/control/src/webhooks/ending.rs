@@ -56,10 +56,10 @@ pub(super) struct Run {
 }
 
 impl Ending {
-    /// Without events, from `at` on.
-    pub fn new(info: Value, created_at: &str, at: Seq) -> Self {
+    /// Without events, from `at` of a log on.
+    pub fn new(info: Value, created_at: &str, (at, life): (Seq, Life)) -> Self {
         let (created_at, put_at) = (created_at.to_owned(), types::time::unix_ms());
-        Self { runs: Vec::new(), at, life: Life::default(), events: 0, bytes: 0, info, created_at, put_at }
+        Self { runs: Vec::new(), at, life, events: 0, bytes: 0, info, created_at, put_at }
     }
 
     /// The same, as what is told now.
@@ -157,20 +157,32 @@ impl Endings {
         self.bucket().get(key).await
     }
 
-    /// False where `expect` does not hold.
+    /// Its revision; `None` where `expect` does not hold.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn put(&self, key: &str, ending: &Ending, expect: Expect) -> Result<bool> {
-        Ok(self.bucket().put(key, ending, expect).await?.is_some())
+    pub async fn put(&self, key: &str, ending: &Ending, expect: Expect) -> Result<Option<u64>> {
+        self.bucket().put(key, ending, expect).await
     }
 
     /// May be done twice.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; `Full`.
     pub async fn put_piece(&self, key: &str, name: &str, events: Bytes) -> Result<()> {
-        self.kv.put(WEBHOOK_ENDS, &piece(key, name), events, Expect::Anything).await.map(drop)
+        self.kv.put_if_room(WEBHOOK_ENDS, &piece(key, name), events).await
+    }
+
+    /// Removes a record, but not one that can be read. Whether it has gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_unreadable(&self, key: &str) -> Result<bool> {
+        let Some(stored) = self.kv.get(WEBHOOK_ENDS, key).await? else { return Ok(true) };
+        match serde_json::from_slice::<Ending>(&stored.value) {
+            Ok(_) => Ok(false),
+            Err(_) => self.bucket().remove(key, Expect::Revision(stored.revision)).await,
+        }
     }
 
     /// # Errors
@@ -217,7 +229,7 @@ impl Endings {
             return is_gone.then(|| Some(vec![key.to_owned()])).ok_or(changed);
         }
         let without = Ending { runs: Vec::new(), bytes: 0, ..stored.value.clone() };
-        if !self.put(key, &without, Expect::Revision(stored.revision)).await? {
+        if self.put(key, &without, Expect::Revision(stored.revision)).await?.is_none() {
             return Err(changed);
         }
         let mut gone = Vec::new();

@@ -69,6 +69,10 @@ pub(super) enum Ended {
     },
     /// The store has failed.
     Stalled,
+    /// Something else comes first, which says nothing of how it went before.
+    Waits {
+        due: Instant,
+    },
 }
 
 impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
@@ -174,6 +178,11 @@ impl<K: Clone + Ord + std::hash::Hash> Lane<K> {
                 let due = now + STALLS.after(stalls);
                 let wait = Wait { due, flush_at: turn.flush_at, failures: turn.failures, stalls };
                 self.put(turn.key, wait);
+            }
+            Ended::Waits { due } => {
+                let flush_at = more.map_or(turn.flush_at, |more| more.flush_at.min(turn.flush_at));
+                let (failures, stalls) = (turn.failures, turn.stalls);
+                self.put(turn.key, Wait { due, flush_at, failures, stalls });
             }
         }
     }
@@ -282,6 +291,21 @@ mod tests {
         lane.ended(turn, &Ended::Done { delivered: true }, now);
         let at_once = std::iter::from_fn(|| lane.take(now + 3_600 * SECOND)).count();
         assert_eq!(at_once, AT_ONCE, "it is back");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_something_else_has_failed_as_often_as_before() {
+        let (mut lane, now) = (Lane::new(), Instant::now());
+        lane.touch(&1, now, now);
+        fail(&mut lane, now);
+        let turn = lane.take(now + SECOND).unwrap();
+        lane.ended(turn, &Ended::Stalled, now);
+        let now = lane.next().unwrap();
+        let turn = lane.take(now).unwrap();
+        lane.ended(turn, &Ended::Waits { due: now + SECOND }, now);
+        assert!(lane.take(now).is_none());
+        let turn = lane.take(now + SECOND).unwrap();
+        assert_eq!((turn.failures, turn.stalls), (1, 1));
     }
 
     #[tokio::test]

@@ -12,9 +12,16 @@ const LEAST: usize = 4 << 10;
 /// The bytes of all ends of a hook, as far as they were seen.
 pub(super) struct Ledger {
     most: usize,
+    /// Of ends whose record was seen.
     total: usize,
     keys: HashMap<String, usize>,
-    ends: HashMap<String, usize>,
+    ends: HashMap<String, End>,
+}
+
+#[derive(Default)]
+struct End {
+    bytes: usize,
+    has_record: bool,
 }
 
 impl Ledger {
@@ -26,19 +33,23 @@ impl Ledger {
     pub fn put(&mut self, record: &str, key: &str, bytes: usize) {
         self.remove(record, key);
         let bytes = bytes.max(LEAST);
-        self.total += bytes;
         self.keys.insert(key.to_owned(), bytes);
-        *self.ends.entry(record.to_owned()).or_default() += bytes;
+        let end = self.ends.entry(record.to_owned()).or_default();
+        self.total -= end.counts();
+        end.bytes += bytes;
+        end.has_record |= key == record;
+        self.total += end.counts();
     }
 
     pub fn remove(&mut self, record: &str, key: &str) {
         let Some(bytes) = self.keys.remove(key) else { return };
-        self.total -= bytes;
-        if let Some(end) = self.ends.get_mut(record) {
-            *end -= bytes;
-            if *end == 0 {
-                self.ends.remove(record);
-            }
+        let Some(end) = self.ends.get_mut(record) else { return };
+        self.total -= end.counts();
+        end.bytes -= bytes;
+        end.has_record &= key != record;
+        self.total += end.counts();
+        if end.bytes == 0 {
+            self.ends.remove(record);
         }
     }
 
@@ -47,12 +58,18 @@ impl Ledger {
         self.keys.keys().map(String::as_str)
     }
 
-    /// The end that has most, where all together have too much. Pieces whose record was not seen count, and cannot be given up:
-    /// somebody may be about to name them.
+    /// The end that has most, where all together have too much. Pieces whose record was not seen do not count: others could not
+    /// make room for them.
     pub fn too_much(&self) -> Option<String> {
-        let ends = || self.ends.iter().filter(|(record, _)| self.keys.contains_key(*record));
-        let largest = || ends().max_by_key(|(_, bytes)| **bytes).map(|(record, _)| record.clone());
+        let largest =
+            || self.ends.iter().max_by_key(|(_, end)| end.counts()).map(|(record, _)| record.clone());
         (self.total > self.most).then(largest).flatten()
+    }
+}
+
+impl End {
+    const fn counts(&self) -> usize {
+        if self.has_record { self.bytes } else { 0 }
     }
 }
 
@@ -111,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_no_record_names_count_and_are_not_given_up() {
+    fn for_pieces_without_a_record_no_other_end_is_given_up() {
         let mut ledger = Ledger::new(10 * LEAST);
         ledger.put("a", "a", 1);
         for piece in ["b.0", "b.1"] {
             ledger.put("b", piece, 6 * LEAST);
         }
-        assert_eq!(ledger.too_much().as_deref(), Some("a"));
-        ledger.remove("a", "a");
-        assert_eq!((ledger.too_much(), ledger.total, ledger.keys().count()), (None, 12 * LEAST, 2));
+        assert_eq!((ledger.too_much(), ledger.total, ledger.keys().count()), (None, LEAST, 3));
         ledger.put("b", "b", 1);
-        assert_eq!(ledger.too_much().as_deref(), Some("b"), "it has come");
+        assert_eq!((ledger.too_much().as_deref(), ledger.total), (Some("b"), 14 * LEAST), "it has come");
+        ledger.remove("b", "b");
+        assert_eq!((ledger.too_much(), ledger.total), (None, LEAST));
     }
 
     #[tokio::test]

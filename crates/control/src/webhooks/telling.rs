@@ -18,7 +18,7 @@ use super::lane::{Ended, Turn};
 use super::life::Life;
 use super::told;
 
-pub(super) const DELETED: Duration = Duration::from_millis(200);
+const DELETED: Duration = Duration::from_millis(200);
 /// Until a conversation is told again that has changed while it was told, if nobody says that it has.
 const CHANGED: Duration = Duration::from_secs(1);
 
@@ -41,9 +41,28 @@ impl Courier {
         entry: &ConversationState,
         mut known: Option<Known>,
         turn: &Turn<ConversationId>,
+        end: Option<&str>,
     ) -> (Ended, Option<Known>) {
-        let told = self.try_events(entry, &mut known, turn).await;
+        let told = match self.comes_first(end, entry).await {
+            Ok(true) => Ok(Ended::Waits { due: Instant::now() + CHANGED }),
+            Ok(false) => self.try_events(entry, &mut known, turn).await,
+            Err(error) => Err(error.into()),
+        };
         (told.unwrap_or_else(|trouble| self.ended_by(turn, trouble)), known)
+    }
+
+    /// Whether what was put aside is of another log than the present one: then it is older. Otherwise a conversation that is not
+    /// deleted after all waits for nothing.
+    async fn comes_first(&self, end: Option<&str>, entry: &ConversationState) -> Result<bool> {
+        let Some(end) = end else { return Ok(false) };
+        let stored = match self.endings.get(end).await {
+            Ok(Some(stored)) => stored,
+            // Of one that cannot be read nothing is told.
+            Ok(None) | Err(Error::Internal(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let (life, tail) = (Life::of(&*self.log, &entry.log).await?, self.log.tail(&entry.log).await?);
+        Ok(stored.value.lost(&life, tail).is_some())
     }
 
     async fn try_events(
@@ -165,9 +184,15 @@ impl Courier {
         let Some(id) = self.endings.conversation(&turn.key) else {
             return Ok(Ended::Done { delivered: false });
         };
-        let Some(stored) = self.endings.get(&turn.key).await? else {
-            return Ok(Ended::Done { delivered: false });
+        let stored = match self.endings.get(&turn.key).await {
+            Err(Error::Internal(why)) if self.endings.remove_unreadable(&turn.key).await? => {
+                tracing::warn!(hook = self.number, conversation.id = %id, why, "an end that cannot be read is given up");
+                self.work.hook_gave_up();
+                return Ok(Ended::Done { delivered: false });
+            }
+            stored => stored?,
         };
+        let Some(stored) = stored else { return Ok(Ended::Done { delivered: false }) };
         let ending = &stored.value;
         if ending.is_too_old() {
             tracing::warn!(hook = self.number, conversation.id = %id, "an end that a webhook has never taken is given up");
@@ -210,7 +235,7 @@ impl Courier {
     ) -> std::result::Result<Ended, Trouble> {
         let now = Instant::now();
         if !self.waits.is_over(&turn.key, stored.revision, now) {
-            return Ok(Ended::Again { delivered: false, due: now + DELETED, flush_at: turn.flush_at });
+            return Ok(Ended::Waits { due: now + DELETED });
         }
         let log = LogId::conversation(&record.sandbox, record.id);
         let (life, tail) = (Life::of(&*self.log, &log).await?, self.log.tail(&log).await?);

@@ -234,6 +234,16 @@ impl Disk {
         Ok(())
     }
 
+    /// What is free of the file system that has least.
+    pub fn room(&self) -> io::Result<u64> {
+        let mut least = u64::MAX;
+        for folder in &self.file_systems {
+            let system = rustix::fs::fstatvfs(folder)?;
+            least = least.min(system.f_bavail.saturating_mul(system.f_frsize));
+        }
+        Ok(least)
+    }
+
     fn sync_file_systems(&self) -> io::Result<()> {
         #[cfg(test)]
         if let Some(before) = self.before_next_sync.lock().take() {

@@ -22,6 +22,9 @@ pub use looking::Looking;
 use read::Pages;
 use write::{Delete, Put};
 
+/// What stays free of the disk where something can be done without: more than all that may be written at the same time.
+const SPARED: u64 = 16 << 20;
+
 /// Only keys and revisions are kept in memory, of the buckets that were written to.
 pub struct FileKv {
     disk: Arc<Disk>,
@@ -49,6 +52,16 @@ impl Kv for FileKv {
         ports::fits(value.len())?;
         let target = write::Target::new(self.buckets.clone(), bucket, key, expect)?;
         self.journal.run(|answer| Box::new(Put::new(target, value, answer))).await
+    }
+
+    async fn put_if_room(&self, bucket: &str, key: &str, value: Bytes) -> Result<()> {
+        let disk = self.disk.clone();
+        if blocking(move || disk.room()).await? < SPARED + 2 * value.len() as u64 {
+            return Err(Error::Full(
+                "what is left of the disk is for what cannot be done without".to_owned(),
+            ));
+        }
+        self.put(bucket, key, value, Expect::Anything).await.map(drop)
     }
 
     async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> Result<()> {

@@ -2,6 +2,7 @@
 //! is left behind.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ports::doubles::{KvDouble, LogDouble};
 use ports::{Error, EventLog, Expect, Kv, Record};
+use readmodel::index::ConversationState;
 use telemetry::metrics::Metrics;
 use tokio_util::sync::CancellationToken;
 use types::buckets::WEBHOOK_ENDS;
@@ -19,15 +21,20 @@ use super::super::cursor::key;
 use super::{World, events_of, webhooks, world};
 
 /// A disk with room for so many bytes of ends: answers as stores of files do that have none.
-struct Narrow {
+pub(super) struct Narrow {
     kv: Arc<dyn Kv>,
     room: usize,
+    says: Error,
     taken: Mutex<HashMap<String, usize>>,
 }
 
 impl Narrow {
-    fn new(world: &World, room: usize) -> Arc<Self> {
-        Arc::new(Self { kv: world.ports.kv.clone(), room, taken: Mutex::default() })
+    pub(super) fn new(world: &World, room: usize) -> Arc<Self> {
+        Self::saying(world, room, no_space())
+    }
+
+    fn saying(world: &World, room: usize, says: Error) -> Arc<Self> {
+        Arc::new(Self { kv: world.ports.kv.clone(), room, says, taken: Mutex::default() })
     }
 }
 
@@ -45,7 +52,7 @@ impl KvDouble for Narrow {
         if bucket == WEBHOOK_ENDS {
             let mut taken = self.taken.lock();
             if taken.values().sum::<usize>() + value.len() > self.room {
-                return Err(no_space());
+                return Err(self.says.clone());
             }
             taken.insert(key.to_owned(), value.len());
         }
@@ -70,14 +77,16 @@ fn gave_up(metrics: &Metrics) -> bool {
 
 #[tokio::test]
 async fn a_full_disk_keeps_no_conversation_from_being_deleted_and_its_events_leave_it_the_room() {
-    let mut world = world().await;
-    world.hook.event_buffer_size = 1;
-    let entry = world.ended(0).await;
-    world.append(&entry, events_of(0..7, &"x".repeat(10_000))).await;
-    let (store, metrics) = (Narrow::new(&world, 35_000), Metrics::of_gateway());
-    webhooks(&world, store, &metrics).put_aside(&entry).await.unwrap();
-    assert!(gave_up(&metrics), "{}", metrics.text());
-    assert_eq!(world.kept().await, 1, "that it goes is told, and no room is taken but for that");
+    for says in [no_space(), Error::Full("no room".to_owned())] {
+        let mut world = world().await;
+        world.hook.event_buffer_size = 1;
+        let entry = world.ended(0).await;
+        world.append(&entry, events_of(0..7, &"x".repeat(10_000))).await;
+        let (store, metrics) = (Narrow::saying(&world, 35_000, says), Metrics::of_gateway());
+        webhooks(&world, store, &metrics).put_aside(&entry).await.unwrap();
+        assert!(gave_up(&metrics), "{}", metrics.text());
+        assert_eq!(world.kept().await, 1, "that it goes is told, and no room is taken but for that");
+    }
 }
 
 #[tokio::test]
@@ -89,45 +98,98 @@ async fn a_store_that_takes_nothing_at_all_keeps_the_conversation_and_nothing_el
     assert_eq!(world.kept().await, 0);
 }
 
-/// A store that answers the first record of an end with an error, and may have taken it.
-struct Unanswered {
+/// A store that does not do what it is asked, as told.
+struct Moody {
     kv: Arc<dyn Kv>,
+    /// Records that are answered with an error, and whether they are stored.
+    fails: Range<usize>,
     is_stored: bool,
     records: AtomicUsize,
+    /// So many records come before the first piece is taken.
+    pieces_after: usize,
+    /// Pieces that get no answer.
+    silent: AtomicUsize,
+}
+
+impl Moody {
+    fn new(world: &World) -> Self {
+        let (kv, records, silent) = (world.ports.kv.clone(), AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { kv, fails: 0..0, is_stored: false, records, pieces_after: 0, silent }
+    }
 }
 
 #[async_trait]
-impl KvDouble for Unanswered {
+impl KvDouble for Moody {
     fn inner(&self) -> ports::Result<&dyn Kv> {
         Ok(&*self.kv)
     }
 
     async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
-        let is_record = bucket == WEBHOOK_ENDS && key.split('.').count() == 3;
-        if !is_record || self.records.fetch_add(1, Ordering::SeqCst) > 0 {
-            return self.kv.put(bucket, key, value, expect).await;
+        let fails = match key.split('.').count() {
+            _ if bucket != WEBHOOK_ENDS => false,
+            3 => self.fails.contains(&self.records.fetch_add(1, Ordering::SeqCst)),
+            _ => self.records.load(Ordering::SeqCst) < self.pieces_after,
+        };
+        let is_piece = bucket == WEBHOOK_ENDS && key.split('.').count() > 3;
+        let less = |left: usize| left.checked_sub(1);
+        if is_piece && self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok() {
+            std::future::pending::<()>().await;
         }
-        if self.is_stored {
-            self.kv.put(bucket, key, value, expect).await?;
+        match fails {
+            true if !self.is_stored => Err(no_space()),
+            true => self.kv.put(bucket, key, value, expect).await.and(Err(no_space())),
+            false => self.kv.put(bucket, key, value, expect).await,
         }
-        Err(no_space())
     }
+}
+
+async fn three() -> (World, Arc<ConversationState>, Metrics) {
+    let mut world = world().await;
+    world.hook.event_buffer_size = 1;
+    let entry = world.ended(3).await;
+    (world, entry, Metrics::of_gateway())
 }
 
 #[tokio::test]
 async fn a_record_that_was_perhaps_stored_loses_no_event_and_leaves_none_that_it_does_not_name() {
-    for is_stored in [false, true] {
-        let mut world = world().await;
-        world.hook.event_buffer_size = 1;
-        let (entry, metrics) = (world.ended(3).await, Metrics::of_gateway());
-        let (kv, records) = (world.ports.kv.clone(), AtomicUsize::new(0));
-        let store = Arc::new(Unanswered { kv, is_stored, records });
-        webhooks(&world, store, &metrics).put_aside(&entry).await.unwrap();
-        assert_eq!(gave_up(&metrics), !is_stored);
-        let told: Vec<_> = (0..3).filter(|_| is_stored).map(|n| format!("e{n}")).collect();
-        assert_eq!(world.told_at_the_end(&entry).await, told);
-        assert_eq!(world.kept().await, 1 + told.len());
+    // That of the run; and that which takes it back as well.
+    for (fails, is_stored) in [(1..2, false), (1..2, true), (1..3, false), (1..3, true)] {
+        let (world, entry, metrics) = three().await;
+        let store = Moody { fails, is_stored, ..Moody::new(&world) };
+        webhooks(&world, Arc::new(store), &metrics).put_aside(&entry).await.unwrap();
+        assert!(!gave_up(&metrics));
+        assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
+        assert_eq!(world.kept().await, 4);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_goes_away_behind_the_pieces_keeps_the_conversation_and_none_of_them() {
+    let (world, entry, metrics) = three().await;
+    let store = Moody { fails: 1..usize::MAX, ..Moody::new(&world) };
+    webhooks(&world, Arc::new(store), &metrics).put_aside(&entry).await.unwrap_err();
+    assert!(world.told_at_the_end(&entry).await.is_empty());
+    assert_eq!(world.kept().await, 1, "the record, which names nothing");
+}
+
+#[tokio::test]
+async fn a_store_that_takes_the_record_again_and_then_the_events_was_not_full() {
+    let (world, entry, metrics) = three().await;
+    let store = Moody { pieces_after: 2, ..Moody::new(&world) };
+    webhooks(&world, Arc::new(store), &metrics).put_aside(&entry).await.unwrap();
+    assert!(!gave_up(&metrics));
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
+}
+
+#[tokio::test]
+async fn a_store_that_gives_no_answer_is_away_and_loses_no_event() {
+    let (world, entry, metrics) = three().await;
+    let store = Arc::new(Moody { silent: AtomicUsize::new(1), ..Moody::new(&world) });
+    let webhooks = webhooks(&world, store, &metrics);
+    webhooks.put_aside(&entry).await.unwrap_err();
+    webhooks.put_aside(&entry).await.unwrap();
+    assert!(!gave_up(&metrics));
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
 }
 
 /// A log that can be read so often.
@@ -150,15 +212,15 @@ impl LogDouble for Failing {
 }
 
 #[tokio::test]
-async fn a_deletion_that_fails_leaves_nothing_of_what_it_has_put_aside() {
+async fn a_deletion_that_fails_leaves_none_of_the_events_that_it_has_put_aside() {
     let mut world = world().await;
     world.hook.event_buffer_size = 1;
     let entry = world.ended(7).await;
     world.ports.log = Arc::new(Failing { log: world.ports.log.clone(), left: AtomicUsize::new(5) });
     let kv = Narrow::new(&world, usize::MAX);
     webhooks(&world, kv.clone(), &Metrics::of_gateway()).put_aside(&entry).await.unwrap_err();
-    assert_eq!(world.kept().await, 0);
-    assert!(kv.taken.lock().is_empty());
+    assert!(world.told_at_the_end(&entry).await.is_empty());
+    assert_eq!(kv.taken.lock().len(), 1, "the record, which names nothing");
 }
 
 #[tokio::test]

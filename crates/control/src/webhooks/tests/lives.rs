@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use types::Seq;
 use types::buckets::{WEBHOOK_ENDS, WEBHOOKS};
 
+use super::super::cursor::key;
 use super::super::ledger::Waits;
+use super::full::Narrow;
 use super::receiver::{Calls, events, eventually, receiver, told};
 use super::{World, events_of, webhooks, world};
 
@@ -76,6 +78,47 @@ async fn of_a_log_that_has_gone_and_the_one_that_came_in_its_place_both_are_told
     world.tell(&calls, 6).await;
     assert_eq!(events(&calls), ids([1, 2, 10, 11, 12, 13]));
     world.is_settled(&entry).await;
+}
+
+#[tokio::test]
+async fn what_came_in_the_place_of_a_log_that_was_not_put_aside_is_told_from_its_beginning() {
+    let (mut world, calls) = World::with_hook().await;
+    world.hook.event_buffer_size = 1;
+    let entry = world.ended(0).await;
+    world.append(&entry, events_of(0..3, &"x".repeat(10_000))).await;
+    world.was_told(&entry, 1).await;
+    let store = Narrow::new(&world, 9_000);
+    webhooks(&world, store, &Metrics::of_gateway()).put_aside(&entry).await.unwrap();
+    assert!(world.told_at_the_end(&entry).await.is_empty());
+    world.goes_on_with(&entry, events_of(10..14, "small")).await;
+    world.tell(&calls, 4).await;
+    assert_eq!(events(&calls), ids([10, 11, 12, 13]));
+    world.is_settled(&entry).await;
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_read_goes_and_keeps_no_event_from_being_told() {
+    let (world, calls) = World::with_hook().await;
+    let entry = world.ended(3).await;
+    let key = key(&world.id(), &entry);
+    world.ports.kv.put(WEBHOOK_ENDS, &key, "{torn".into(), Expect::Absent).await.unwrap();
+    world.tell(&calls, 3).await;
+    assert_eq!(events(&calls), ids(0..3));
+    world.is_settled(&entry).await;
+}
+
+#[tokio::test]
+async fn a_conversation_whose_deletion_failed_is_told_at_once() {
+    let (world, calls) = World::with_hook().await;
+    let entry = world.ended(3).await;
+    assert!(world.put_aside(&entry).await);
+    let stop = CancellationToken::new();
+    let webhooks = webhooks(&world, world.ports.kv.clone(), &Metrics::of_gateway());
+    let telling = tokio::spawn(webhooks.tell(stop.clone()));
+    eventually("they are told", || events(&calls).len() >= 3).await;
+    assert_eq!(events(&calls), ids(0..3));
+    stop.cancel();
+    telling.await.unwrap();
 }
 
 #[tokio::test]

@@ -229,6 +229,18 @@ fn a_cursor_that_the_store_is_owed_is_owed_until_it_has_it_and_no_longer() {
     );
 }
 
+#[test]
+fn of_two_titles_at_one_point_the_one_that_was_told_later_counts_and_pays() {
+    let known = |title: &str, revision, is_owed| Known {
+        cursor: serde_json::from_value(json!({"at": 9, "events": 9, "told": {"noted": 5, "title": title}}))
+            .unwrap(),
+        revision: Some(revision),
+        is_owed,
+    };
+    let both = known("before", 5, true).and(known("after", 7, false));
+    assert_eq!((both.cursor, both.is_owed), (known("after", 7, false).cursor, false));
+}
+
 #[tokio::test]
 async fn a_conversation_that_was_told_as_it_is_is_not_told_again_whatever_was_told_of_it_before() {
     let world = world().await;
