@@ -73,11 +73,18 @@ impl Progress {
         loop {
             let Some(heard) = self.heard().await? else {
                 let is_fetched = self.resting.is_some();
-                self.resting = asked(&self.api, &self.path).await?;
-                self.put_off_asking();
-                if self.resting.is_some() && !is_fetched {
-                    self.stream.renew();
+                match asked(&self.api, &self.path).await? {
+                    Some(State::Rests(rest)) => {
+                        self.resting = Some(rest);
+                        if !is_fetched {
+                            self.stream.renew();
+                        }
+                    }
+                    Some(State::Runs) => self.resting = None,
+                    // What it has said before still holds.
+                    None => {}
                 }
+                self.put_off_asking();
                 continue;
             };
             match heard {
@@ -94,7 +101,7 @@ impl Progress {
                     return Ok(Step::Piece(piece));
                 }
                 Heard::State(state) if self.has_begun && self.stream.is_synced() => {
-                    if let Some(rest) = resting(&state) {
+                    if let State::Rests(rest) = State::of(&state) {
                         return Ok(Step::Rest(rest));
                     }
                 }
@@ -130,19 +137,29 @@ impl Progress {
     }
 }
 
-/// `None` as well where nobody can be asked: the stream seeks the server.
-async fn asked(api: &Api, path: &str) -> Result<Option<Rest>, Error> {
+/// `None` where nobody can be asked: the stream seeks the server.
+async fn asked(api: &Api, path: &str) -> Result<Option<State>, Error> {
     let Ok(answer) = tokio::time::timeout(ANSWERING, api.get(path)).await else { return Ok(None) };
     match answer {
-        Ok(info) => Ok(resting(&info)),
+        Ok(info) => Ok(Some(State::of(&info))),
         Err(error) if error.status().is_some_and(|status| status < 500 && status != 429) => Err(error),
         Err(_) => Ok(None),
     }
 }
 
-fn resting(state: &Value) -> Option<Rest> {
-    let status = text(state, "/execution_status");
-    (status != RUNNING && !status.is_empty()).then(|| Rest { status: status.to_owned() })
+/// As the server says that a conversation is.
+enum State {
+    Runs,
+    Rests(Rest),
+}
+
+impl State {
+    fn of(info: &Value) -> Self {
+        match text(info, "/execution_status") {
+            RUNNING | "" => Self::Runs,
+            status => Self::Rests(Rest { status: status.to_owned() }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -156,9 +173,11 @@ mod tests {
     use crate::client::stream::Since;
 
     #[tokio::test]
-    async fn what_a_slow_line_still_brings_is_waited_for_however_often_the_server_says_that_it_rests() {
+    async fn what_a_slow_line_still_brings_is_waited_for_whatever_the_server_says_again_of_its_rest_or_does_not()
+     {
         let finished = json!({"execution_status": "finished"});
-        let mut server = StandIn::start([finished], (200, json!({}))).await;
+        let states = [finished.clone(), StandIn::FAILS, finished];
+        let mut server = StandIn::start(states, (200, json!({}))).await;
         let stream = Stream::open(&server.api, "c", Since::Start).await.unwrap();
         let _silent = server.sockets.recv().await.unwrap();
         let mut progress = Progress::new(&server.api, "c", stream);
@@ -170,6 +189,12 @@ mod tests {
             slow
         });
         assert!(matches!(piece, Ok(Step::Piece(_))), "{piece:?}");
+        progress.ask_at = Instant::now();
+        let (again, ()) = tokio::join!(progress.next(), async {
+            server.asked.recv().await.unwrap();
+            slow.send(Message::text(r#"{"type": "delta"}"#)).await.unwrap();
+        });
+        assert!(matches!(again, Ok(Step::Piece(_))), "{again:?}");
         progress.ask_at = Instant::now();
         let next = tokio::time::timeout(Duration::from_secs(5), progress.next());
         let (step, ()) = tokio::join!(next, async {

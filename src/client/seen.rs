@@ -47,9 +47,18 @@ pub struct Action {
     pub words: Words,
     /// Of the tool call, as the model has named it.
     pub call: String,
+    /// Of the model's answer, which all actions of it name.
+    pub answer: String,
     pub tool: String,
     pub deed: Deed,
     pub arguments: Value,
+}
+
+impl Action {
+    /// Whether a flag of it is set.
+    pub fn has(&self, flag: &str) -> bool {
+        self.arguments.get(flag).and_then(Value::as_bool).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +144,7 @@ fn action(event: &Value) -> Action {
             text: joined(event, "/thought"),
         },
         call: text(event, "/tool_call_id").to_owned(),
+        answer: text(event, "/llm_response_id").to_owned(),
         deed: deed(&tool, &arguments),
         tool,
         arguments,

@@ -18,22 +18,24 @@ const PAUSE: Duration = Duration::from_millis(500);
 const WAITS: &str =
     "the conversation waits for a confirmation, which this would be: manyhands run --continue ID asks for it";
 
-/// Says something to the agent, and lets it work.
+/// Says something to the agent, and lets it work. Actions that wait are left to wait: a run would carry them out, and nobody has
+/// confirmed them.
 ///
 /// # Errors
-/// Where the server does not take it, or actions wait: a run would carry them out, and nobody has confirmed them.
+/// Where the server does not take it, or something is said while actions wait.
 pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Result<()> {
+    let says = content.is_some();
     if let Some(content) = content {
         refuse_waiting(&status(api, id).await?)?;
         let message = json!({"role": "user", "content": content, "run": false});
         api.post(&format!("/api/conversations/{id}/events"), &message).await?;
     }
     let before = status(api, id).await?;
-    refuse_waiting(&before)?;
-    if before == RUNNING {
-        // It takes up what was said; a run that is asked for now might find it waiting.
+    if before == RUNNING || before == WAITING && !says {
+        // It takes up what was said, and a run that is asked for now might find it waiting; or what it waits for is asked about next.
         return Ok(());
     }
+    refuse_waiting(&before)?;
     match run(api, id, &before).await {
         // Somebody else has started it, or the first call has. There are other conflicts, in which nothing has begun.
         Err(error) if error.status() == Some(409) && status(api, id).await? != before => Ok(()),
@@ -87,6 +89,14 @@ pub async fn set_title(api: &Api, id: &str, title: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::client::stand_in::StandIn;
+
+    #[tokio::test]
+    async fn what_has_come_to_wait_is_not_run_and_whoever_says_nothing_hears_of_it_next() {
+        let mut server = StandIn::start([json!({"execution_status": WAITING})], (200, json!({}))).await;
+        start(&server.api, "c", None).await.unwrap();
+        assert!(start(&server.api, "c", Some(json!([]))).await.unwrap_err().is::<Usage>());
+        assert!(server.posts.try_recv().is_err(), "nothing was asked for");
+    }
 
     #[tokio::test]
     async fn a_conflict_is_no_run_unless_the_conversation_is_another_than_before() {

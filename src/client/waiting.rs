@@ -115,21 +115,35 @@ fn ids(actions: &[Action]) -> impl Iterator<Item = &str> {
     actions.iter().map(|action| action.words.event.as_str())
 }
 
-/// Those that wait are of one answer, and follow each other: what is of another kind stands before all of them. Calls of that answer
-/// that could not be understood stand among them.
+/// Those that wait are of one answer, and follow each other: what is of another kind or another answer stands before all of them.
+/// Calls of that answer that could not be understood stand among them.
 fn has_all(newest_first: &[Seen]) -> bool {
+    let newest = newest_answer(newest_first);
     let is_among = |seen: &Seen| matches!(seen, Seen::Nothing | Seen::CallFailed { .. });
+    if newest_first.iter().any(|seen| matches!(seen, Seen::Action(action) if Some(&action.answer) != newest))
+    {
+        return true;
+    }
     let oldest = newest_first.iter().rposition(|seen| matches!(seen, Seen::Action(_)));
     oldest.is_some_and(|at| newest_first.iter().skip(at + 1).any(|seen| !is_among(seen)))
 }
 
-/// What has come to nothing yet.
+/// The one of the newest action: what waits is of it.
+fn newest_answer(newest_first: &[Seen]) -> Option<&String> {
+    newest_first.iter().find_map(|seen| match seen {
+        Seen::Action(action) => Some(&action.answer),
+        _ => None,
+    })
+}
+
+/// What has come to nothing yet, of the newest answer: an older one may have been left for another branch, and waits for nothing.
 fn left(newest_first: Vec<Seen>) -> Vec<Action> {
+    let newest = newest_answer(&newest_first).cloned().unwrap_or_default();
     let mut left: Vec<Action> = Vec::new();
     for seen in newest_first.into_iter().rev() {
         let settled = match seen {
             Seen::Action(action) => {
-                left.push(*action);
+                left.extend((action.answer == newest).then_some(*action));
                 continue;
             }
             Seen::Outcome(outcome) => outcome.call,
@@ -164,6 +178,19 @@ mod tests {
         let waiting = left(newest_first);
         let calls: Vec<&str> = waiting.iter().map(|action| action.call.as_str()).collect();
         assert_eq!(calls, ["c"]);
+    }
+
+    #[test]
+    fn what_was_left_for_another_branch_does_not_wait_with_what_waits_there() {
+        let of = |answer: &str, call: &str| {
+            Seen::of(&json!({"kind": "ActionEvent", "tool_call_id": call, "llm_response_id": answer}))
+        };
+        // Between the two only the state has changed: it was gone back, and run.
+        let newest_first = || vec![of("r2", "d"), of("r2", "c"), Seen::Nothing, of("r1", "b"), of("r1", "c")];
+        assert!(has_all(&newest_first()) && !has_all(&newest_first()[..3]));
+        let waiting = left(newest_first());
+        let calls: Vec<&str> = waiting.iter().map(|action| action.call.as_str()).collect();
+        assert_eq!(calls, ["c", "d"]);
     }
 
     #[test]

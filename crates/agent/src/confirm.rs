@@ -56,11 +56,12 @@ impl Agent {
         candidates.iter().any(|candidate| self.policy.asks(candidate.risk))
     }
 
-    /// Whether these actions wait for the user's word, and no others: in any order.
+    /// Whether these actions wait for the user's word, and no others: in any order. Where none does, not even none is meant: to
+    /// accept that would be to run.
     pub(crate) fn waits_for(&self, named: &[EventId]) -> bool {
-        let waits = self.status == Status::WaitingForConfirmation;
-        let open = self.past.view.open_calls().filter(|call| waits && call.action.is_some());
-        open.map(|call| &call.action_id).collect::<HashSet<_>>() == named.iter().collect()
+        let open = self.past.view.open_calls().filter(|call| call.action.is_some());
+        self.status == Status::WaitingForConfirmation
+            && open.map(|call| &call.action_id).collect::<HashSet<_>>() == named.iter().collect()
     }
 
     /// Accepting is running; that a run is active already is fine.

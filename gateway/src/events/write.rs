@@ -62,7 +62,7 @@ pub(super) struct Confirmation {
     accept: bool,
     #[serde(default = "no_reason")]
     reason: String,
-    /// The ids of the actions that are meant. Where others wait, or more or fewer, nothing is done (409).
+    /// The ids of the actions that are meant. Where others wait, or more or fewer, or none, nothing is done (409).
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
     action_ids: Option<Vec<EventId>>,

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -67,12 +69,11 @@ pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
         while answering.try_join_next().is_some() {}
         match Message::read(&line) {
             Message::Request { id, method, params } => {
-                // A session is taken before the next line is read: that may cancel the prompt.
-                let begun = (method == "session/prompt").then(|| sessions.begin(&params));
+                let begun = begin(&sessions, &method, &params);
                 let (sessions, wire) = (sessions.clone(), wire.clone());
                 answering.spawn(async move {
                     let answer = match begun {
-                        Some(Ok(begun)) => begun.run().await,
+                        Some(Ok(begun)) => begun.await,
                         Some(Err(refusal)) => Err(refusal),
                         None => answer(&sessions, &method, &params).await,
                     };
@@ -102,6 +103,18 @@ pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+type Answering = BoxFuture<'static, Result<Value, Refusal>>;
+
+/// What has its place in a session before the next line is read: that may cancel the prompt, or ask for another mode.
+fn begin(sessions: &Arc<Sessions>, method: &str, params: &Value) -> Option<Result<Answering, Refusal>> {
+    Some(match method {
+        "session/prompt" => sessions.begin(params).map(|begun| begun.run().boxed()),
+        "session/set_mode" => sessions.set_mode(params).map(FutureExt::boxed),
+        "session/close" => sessions.close(params).map(|()| std::future::ready(Ok(json!({}))).boxed()),
+        _ => return None,
+    })
+}
+
 async fn answer(sessions: &Sessions, method: &str, params: &Value) -> Result<Value, Refusal> {
     match method {
         "initialize" => Ok(json!({
@@ -121,8 +134,6 @@ async fn answer(sessions: &Sessions, method: &str, params: &Value) -> Result<Val
         "session/load" => sessions.load(params).await,
         "session/resume" => sessions.resume(params).await,
         "session/list" => sessions.list(params).await,
-        "session/set_mode" => sessions.set_mode(params).await,
-        "session/close" => sessions.close(params),
         _ => Err(Refusal::unknown(method)),
     }
 }

@@ -1,6 +1,7 @@
 //! The modes of a session: for which actions somebody is asked.
 
 use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::client::api::{Api, Error};
 use crate::client::values::text;
@@ -43,6 +44,15 @@ impl Mode {
         }
     }
 
+    /// Once all changes before `turn` are over.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn set_in_turn(self, turn: Turn, api: &Api, conversation: &str) -> Result<(), Error> {
+        over(turn.before).await;
+        self.set(api, conversation).await
+    }
+
     /// # Errors
     /// Of the server.
     pub async fn set(self, api: &Api, conversation: &str) -> Result<(), Error> {
@@ -69,5 +79,59 @@ impl Mode {
             json!({"id": mode.id(), "name": name, "description": description})
         };
         json!({"currentModeId": self.id(), "availableModes": ALL.map(mode)})
+    }
+}
+
+/// The changes of a session's mode, each after the one before it, in the order in which an editor has asked for them: what was
+/// asked for last is what holds.
+#[derive(Default)]
+pub struct Changes {
+    newest: Option<CancellationToken>,
+}
+
+/// Over when it is dropped.
+pub struct Turn {
+    before: Option<CancellationToken>,
+    _over: DropGuard,
+}
+
+impl Changes {
+    pub fn turn(&mut self) -> Turn {
+        let over = CancellationToken::new();
+        Turn { before: self.newest.replace(over.clone()), _over: over.drop_guard() }
+    }
+
+    /// Returns once all that were asked for so far are over.
+    pub fn are_over(&self) -> impl Future<Output = ()> + Send + use<> {
+        over(self.newest.clone())
+    }
+}
+
+async fn over(change: Option<CancellationToken>) {
+    if let Some(change) = change {
+        change.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::stand_in::StandIn;
+
+    #[tokio::test]
+    async fn the_mode_that_was_asked_for_last_holds_however_many_calls_the_one_before_it_takes() {
+        let mut server = StandIn::start([], (200, json!({}))).await;
+        let mut changes = Changes::default();
+        let turns = [(Mode::Risky, changes.turn()), (Mode::Always, changes.turn())];
+        let all_over = changes.are_over();
+        let [risky, always] = turns.map(|(mode, turn)| mode.set_in_turn(turn, &server.api, "c"));
+        // The later one is heard first.
+        let (always, risky, ()) = tokio::join!(always, risky, all_over);
+        assert!(always.is_ok() && risky.is_ok());
+        let mut set = Vec::new();
+        while let Ok(body) = server.posts.try_recv() {
+            set.extend(body.pointer("/policy/kind").and_then(Value::as_str).map(str::to_owned));
+        }
+        assert_eq!(set, ["ConfirmRisky", "AlwaysConfirm"]);
     }
 }

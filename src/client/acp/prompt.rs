@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use super::message::Refusal;
 use super::sessions::refusal;
 use super::wire::Wire;
 use super::words::{Teller, begun, question};
-use crate::client::api::Api;
+use crate::client::api::{Api, Error};
 use crate::client::interrupt::Interrupt;
 use crate::client::progress::{Progress, Step};
 use crate::client::seen::{Action, Seen};
@@ -22,12 +23,13 @@ use crate::client::waiting::{self, Answer, WAITING, Waiting, respond};
 const ALLOW: &str = "allow";
 const ALWAYS: &str = "allow_always";
 
+/// What the server gets to answer once a prompt is cancelled.
+const ANSWERING: Duration = Duration::from_secs(2);
+
 pub struct Prompt {
     api: Api,
     wire: Wire,
     session: String,
-    /// Whether actions wait for a permission.
-    asks: bool,
     permits: Permits,
     cancelled: CancellationToken,
 }
@@ -43,25 +45,47 @@ enum Permission {
 }
 
 impl Prompt {
-    pub fn new(
-        api: Api,
-        wire: Wire,
-        session: &str,
-        asks: bool,
-        permits: Permits,
-        cancelled: CancellationToken,
-    ) -> Self {
-        Self { api, wire, session: session.to_owned(), asks, permits, cancelled }
+    pub fn new(api: Api, wire: Wire, session: &str, permits: Permits, cancelled: CancellationToken) -> Self {
+        Self { api, wire, session: session.to_owned(), permits, cancelled }
     }
 
-    /// The answer to `session/prompt`.
-    pub async fn run(self, content: Value) -> Result<Value, Refusal> {
-        let stream = Stream::open(&self.api, &self.session, Since::Now).await;
-        let stream = stream.map_err(|error| refusal(&error))?;
+    /// The answer to `session/prompt`. `ready`: before it nothing is done.
+    pub async fn run(self, ready: impl Future<Output = ()>, content: Value) -> Result<Value, Refusal> {
+        let opened = tokio::select! {
+            biased;
+            // Nothing was said yet.
+            () = self.cancelled.cancelled() => return Ok(stopped("cancelled")),
+            opened = async {
+                ready.await;
+                self.open().await
+            } => opened.map_err(|error| failed(&error))?,
+        };
+        match self.follow(opened, content).await {
+            Err(refusal) if self.cancelled.is_cancelled() => {
+                tracing::warn!(why = refusal.message, "a prompt that was cancelled has failed");
+                // The server may have taken what it has not answered.
+                let interrupted = Interrupt::of(&self.api, &self.session).until_taken();
+                let _ = tokio::time::timeout(ANSWERING, interrupted).await;
+                Ok(stopped("cancelled"))
+            }
+            ended => ended,
+        }
+    }
+
+    /// What has waited since an editor has gone is not what is asked for now, and would run with it.
+    async fn open(&self) -> anyhow::Result<Stream> {
+        let stream = Stream::open(&self.api, &self.session, Since::Now).await?;
+        if waiting::status(&self.api, &self.session).await? == WAITING {
+            let reason = Answer::Reject(Some("The user has said something else instead."));
+            respond(&self.api, &self.session, reason, None).await?;
+        }
+        Ok(stream)
+    }
+
+    async fn follow(&self, stream: Stream, content: Value) -> Result<Value, Refusal> {
         let mut progress = Progress::new(&self.api, &self.session, stream);
-        let started = self.start(content).await;
-        started.map_err(|error| Refusal::failed(format!("{error:#}")))?;
-        let mut teller = Teller::new(self.asks);
+        self.done(start(&self.api, &self.session, Some(content))).await?;
+        let mut teller = Teller::default();
         let (mut failure, mut interrupt) = (None, None);
         loop {
             let step = tokio::select! {
@@ -93,8 +117,7 @@ impl Prompt {
                 Step::Back => {}
                 Step::Rest(rest) if rest.status == WAITING => {
                     progress.expect_another();
-                    let confirmed = self.confirmed().await;
-                    if !confirmed.map_err(|error| Refusal::failed(format!("{error:#}")))? {
+                    if !self.confirmed().await? {
                         return Ok(stopped("cancelled"));
                     }
                 }
@@ -104,60 +127,73 @@ impl Prompt {
         }
     }
 
-    /// What has waited since an editor has gone is not what is asked for now, and would run with it.
-    async fn start(&self, content: Value) -> anyhow::Result<()> {
-        if waiting::status(&self.api, &self.session).await? == WAITING {
-            let reason = Answer::Reject(Some("The user has said something else instead."));
-            respond(&self.api, &self.session, reason, None).await?;
-        }
-        start(&self.api, &self.session, Some(content)).await
-    }
-
     /// Whether the run goes on.
-    async fn confirmed(&self) -> anyhow::Result<bool> {
+    async fn confirmed(&self) -> Result<bool, Refusal> {
         let mut refused = Vec::new();
         loop {
-            let actions = match waiting::look(&self.api, &self.session, &refused).await? {
+            let (waiting, said) = tokio::select! {
+                biased;
+                () = self.cancelled.cancelled() => (Waiting::Unseen, Permission::Cancelled),
+                asked = self.asked(&refused) => asked.map_err(|error| refusal(&error))?,
+            };
+            let actions = match waiting {
                 Waiting::These(actions) => actions,
                 Waiting::Unseen => Vec::new(),
                 // Somebody else has answered.
                 Waiting::Nothing => return Ok(true),
             };
-            let asked = tokio::select! {
-                biased;
-                () = self.cancelled.cancelled() => Permission::Cancelled,
-                asked = self.ask(&actions) => asked,
-            };
-            let answer = match asked {
+            let answer = match said {
                 Permission::Given => Answer::Accept,
                 Permission::Refused(reason) => Answer::Reject(reason),
                 // What waits would run with the next prompt otherwise.
                 Permission::Cancelled => Answer::Reject(Some("The prompt was cancelled.")),
             };
-            let is_of_these = !actions.is_empty() && !matches!(asked, Permission::Cancelled);
+            let is_of_these = !actions.is_empty() && !matches!(said, Permission::Cancelled);
             let shown = is_of_these.then_some(actions.as_slice());
-            if !respond(&self.api, &self.session, answer, shown).await? {
+            let answered = async { Ok(respond(&self.api, &self.session, answer, shown).await?) };
+            if !self.done(answered).await? {
                 refused = actions;
                 continue;
             }
-            return match asked {
+            match said {
                 Permission::Given => {
                     for action in &actions {
                         self.wire.update(&self.session, begun(action)).await;
                     }
-                    Ok(true)
                 }
-                Permission::Cancelled => Ok(false),
-                Permission::Refused(_) => start(&self.api, &self.session, None).await.map(|()| true),
-            };
+                Permission::Cancelled => return Ok(false),
+                Permission::Refused(_) => self.done(start(&self.api, &self.session, None)).await?,
+            }
+            return Ok(true);
         }
     }
 
-    /// Asks for each action; the server takes one answer for all. Where there is nothing to ask about nothing is permitted.
-    async fn ask(&self, actions: &[Action]) -> Permission {
-        if actions.is_empty() {
-            return Permission::Refused(Some("What waits could not be shown to the user."));
+    /// What waits, and what the user says of it.
+    async fn asked(&self, refused: &[Action]) -> Result<(Waiting, Permission), Error> {
+        let waiting = waiting::look(&self.api, &self.session, refused).await?;
+        let said = match &waiting {
+            Waiting::These(actions) => self.ask(actions).await,
+            Waiting::Unseen => Permission::Refused(Some("What waits could not be shown to the user.")),
+            Waiting::Nothing => Permission::Refused(None),
+        };
+        Ok((waiting, said))
+    }
+
+    /// A call that the server may have taken: an interrupt that comes before it stops nothing, so whoever cancels waits for its
+    /// answer, but not for ever.
+    async fn done<T>(&self, call: impl Future<Output = anyhow::Result<T>>) -> Result<T, Refusal> {
+        let given_up = async {
+            self.cancelled.cancelled().await;
+            tokio::time::sleep(ANSWERING).await;
+        };
+        tokio::select! {
+            done = call => done.map_err(|error| failed(&error)),
+            () = given_up => Err(Refusal::failed("The server does not answer".to_owned())),
         }
+    }
+
+    /// Asks for each action; the server takes one answer for all.
+    async fn ask(&self, actions: &[Action]) -> Permission {
         for action in actions {
             if self.permits.load(Ordering::Relaxed) {
                 return Permission::Given;
@@ -189,6 +225,10 @@ fn outcome(status: &str, failure: Option<(String, String)>) -> Result<Value, Ref
         ("stuck", _) => Err(Refusal::failed("The agent goes in circles".to_owned())),
         _ => Ok(stopped("end_turn")),
     }
+}
+
+fn failed(error: &anyhow::Error) -> Refusal {
+    Refusal::failed(format!("{error:#}"))
 }
 
 fn stopped(reason: &str) -> Value {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::content;
 use super::message::Refusal;
-use super::modes::Mode;
+use super::modes::{Changes, Mode};
 use super::prompt::{Permits, Prompt};
 use super::wire::Wire;
 use super::words::Teller;
@@ -31,8 +33,17 @@ pub struct Sessions {
 #[derive(Default)]
 struct Session {
     permits: Permits,
-    mode: Mode,
+    changes: Changes,
     under_way: Option<UnderWay>,
+    /// The editor needs it no more; a prompt that was cancelled may not be over yet.
+    is_closed: bool,
+}
+
+impl Session {
+    /// Of the prompt that is not over yet.
+    fn under_way(&self) -> Option<&UnderWay> {
+        self.under_way.as_ref().filter(|prompt| !prompt.ended.is_cancelled())
+    }
 }
 
 struct UnderWay {
@@ -43,13 +54,15 @@ struct UnderWay {
 /// A prompt that may begin: the session is taken until it is over.
 pub struct Begun {
     prompt: Prompt,
+    /// Set once it returns.
+    modes: BoxFuture<'static, ()>,
     content: Value,
     _ended: DropGuard,
 }
 
 impl Begun {
     pub async fn run(self) -> Result<Value, Refusal> {
-        self.prompt.run(self.content).await
+        self.prompt.run(self.modes, self.content).await
     }
 }
 
@@ -68,9 +81,8 @@ impl Sessions {
         let body = body.map_err(|error| Refusal::failed(format!("{error:#}")))?;
         let info = self.api.post("/api/conversations", &body).await.map_err(|error| refusal(&error))?;
         let id = text(&info, "/id").to_owned();
-        let mode = Mode::of(&info);
-        self.open.lock().insert(id.clone(), Session { mode, ..Session::default() });
-        Ok(json!({"sessionId": id, "modes": mode.as_json()}))
+        self.open.lock().insert(id.clone(), Session::default());
+        Ok(json!({"sessionId": id, "modes": Mode::of(&info).as_json()}))
     }
 
     /// Tells all that was said and done before, then answers.
@@ -111,8 +123,8 @@ impl Sessions {
         let path = format!("/api/conversations/search?limit=100&sort_order=UPDATED_AT_DESC{from}");
         let page = self.api.get(&path).await.map_err(|error| refusal(&error))?;
         let folder = |info: &Value, pointer: &str| text(info, pointer).trim_end_matches('/').to_owned();
-        let wanted = folder(params, "/cwd");
-        let is_wanted = |info: &&Value| wanted.is_empty() || folder(info, "/workspace/working_dir") == wanted;
+        let (wanted, is_any) = (folder(params, "/cwd"), text(params, "/cwd").is_empty());
+        let is_wanted = |info: &&Value| is_any || folder(info, "/workspace/working_dir") == wanted;
         let sessions: Vec<Value> = list(&page, "/items").iter().filter(is_wanted).map(listed).collect();
         let mut answer = json!({ "sessions": sessions });
         let next = page.get("next_page_id").filter(|next| next.is_string());
@@ -122,30 +134,34 @@ impl Sessions {
         Ok(answer)
     }
 
-    /// From now on the session asks for other actions.
-    pub async fn set_mode(&self, params: &Value) -> Result<Value, Refusal> {
+    /// From now on the session asks for other actions. Gives what tells the server so, after all that was wished before.
+    pub fn set_mode(
+        &self,
+        params: &Value,
+    ) -> Result<impl Future<Output = Result<Value, Refusal>> + Send + use<>, Refusal> {
         let (id, mode) = (text(params, "/sessionId"), text(params, "/modeId"));
         let mode = Mode::of_id(mode).ok_or_else(|| Refusal::unfit("There is no such mode"))?;
-        if !self.open.lock().contains_key(id) {
-            return Err(Refusal::not_found(id));
-        }
-        mode.set(&self.api, id).await.map_err(|error| refusal(&error))?;
-        if let Some(session) = self.open.lock().get_mut(id) {
-            session.mode = mode;
-            // What was permitted once and for all is not what this mode is wished for.
-            session.permits.store(false, Ordering::Relaxed);
-        }
-        Ok(json!({}))
+        let mut open = self.open.lock();
+        let session = an_open_one(&mut open, id)?;
+        // What was permitted once and for all is not what this mode is wished for, whether or not the server takes it.
+        session.permits.store(false, Ordering::Relaxed);
+        let (turn, api, id) = (session.changes.turn(), self.api.clone(), id.to_owned());
+        Ok(async move {
+            mode.set_in_turn(turn, &api, &id).await.map_err(|error| refusal(&error))?;
+            Ok(json!({}))
+        })
     }
 
     /// The editor needs it no more; it can be opened again.
-    pub fn close(&self, params: &Value) -> Result<Value, Refusal> {
-        let id = text(params, "/sessionId");
-        let session = self.open.lock().remove(id).ok_or_else(|| Refusal::not_found(id))?;
-        if let Some(prompt) = session.under_way {
+    pub fn close(&self, params: &Value) -> Result<(), Refusal> {
+        let mut open = self.open.lock();
+        let session = an_open_one(&mut open, text(params, "/sessionId"))?;
+        session.is_closed = true;
+        if let Some(prompt) = session.under_way() {
             prompt.cancelled.cancel();
         }
-        Ok(json!({}))
+        open.retain(|_, session| !session.is_closed || session.under_way().is_some());
+        Ok(())
     }
 
     /// The conversation of a session, and what it asks for.
@@ -153,6 +169,9 @@ impl Sessions {
         let id = text(params, "/sessionId");
         if Uuid::parse_str(id).is_err() {
             return Err(Refusal::not_found(id));
+        }
+        if let Some(ended) = self.closing(id) {
+            ended.cancelled().await;
         }
         let info = self.api.get(&format!("/api/conversations/{id}")).await;
         let info = info.map_err(|error| match error.status() {
@@ -166,8 +185,19 @@ impl Sessions {
         Ok((id, Mode::Always))
     }
 
+    /// When what is under way in a session that was closed is over.
+    fn closing(&self, id: &str) -> Option<CancellationToken> {
+        let open = self.open.lock();
+        let session = open.get(id).filter(|session| session.is_closed)?;
+        session.under_way().map(|prompt| prompt.ended.clone())
+    }
+
     fn opened(&self, id: &str, mode: Mode) -> Value {
-        self.open.lock().entry(id.to_owned()).or_default().mode = mode;
+        let mut open = self.open.lock();
+        let session = open.entry(id.to_owned()).or_default();
+        if session.is_closed {
+            *session = Session::default();
+        }
         json!({"modes": mode.as_json()})
     }
 
@@ -179,15 +209,16 @@ impl Sessions {
         let id = text(params, "/sessionId");
         let content = content::of_prompt(params)?;
         let mut open = self.open.lock();
-        let Session { permits, mode, under_way } = open.get_mut(id).ok_or_else(|| Refusal::not_found(id))?;
-        if under_way.as_ref().is_some_and(|prompt| !prompt.ended.is_cancelled()) {
+        let session = an_open_one(&mut open, id)?;
+        if session.under_way().is_some() {
             return Err(Refusal::busy("A prompt of this session is under way"));
         }
         let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
-        *under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
-        let (api, wire, permits) = (self.api.clone(), self.wire.clone(), permits.clone());
-        let prompt = Prompt::new(api, wire, id, *mode == Mode::Always, permits, cancelled);
-        Ok(Begun { prompt, content, _ended: ended.drop_guard() })
+        session.under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
+        let (api, wire, permits) = (self.api.clone(), self.wire.clone(), session.permits.clone());
+        let prompt = Prompt::new(api, wire, id, permits, cancelled);
+        let modes = session.changes.are_over().boxed();
+        Ok(Begun { prompt, modes, content, _ended: ended.drop_guard() })
     }
 
     pub fn cancel(&self, session: &str) {
@@ -203,6 +234,10 @@ impl Sessions {
             .filter_map(|session| session.under_way.as_ref())
             .for_each(|prompt| prompt.cancelled.cancel());
     }
+}
+
+fn an_open_one<'a>(open: &'a mut HashMap<String, Session>, id: &str) -> Result<&'a mut Session, Refusal> {
+    open.get_mut(id).filter(|session| !session.is_closed).ok_or_else(|| Refusal::not_found(id))
 }
 
 /// A conversation as the list of sessions has it.

@@ -16,8 +16,6 @@ const THOUGHT: &str = "agent_thought_chunk";
 /// Tells an editor what happens: each word of the agent once, whether it was heard in pieces or not.
 #[derive(Default)]
 pub struct Teller {
-    /// Whether actions wait for a permission.
-    asks: bool,
     heard: Heard,
     /// The tool calls that are under way, by the name that the model has given them, which it may give again.
     calls: HashMap<String, String>,
@@ -32,10 +30,6 @@ struct Heard {
 }
 
 impl Teller {
-    pub fn new(asks: bool) -> Self {
-        Self { asks, ..Self::default() }
-    }
-
     /// The updates that an event makes.
     pub fn event(&mut self, seen: &Seen) -> Vec<Value> {
         match seen {
@@ -109,10 +103,7 @@ impl Teller {
                 let mut call = tool_call(action);
                 if let Some(fields) = call.as_object_mut() {
                     fields.insert("sessionUpdate".to_owned(), "tool_call".into());
-                    fields.insert(
-                        "status".to_owned(),
-                        if self.asks { "pending" } else { "in_progress" }.into(),
-                    );
+                    fields.insert("status".to_owned(), "in_progress".into());
                 }
                 Some(call)
             }
@@ -136,21 +127,29 @@ impl Teller {
     }
 }
 
-/// A call as `session/request_permission` shows it: the whole of what would run.
+/// A call as `session/request_permission` shows it: the whole of what would run, and nothing that would not be seen.
 pub fn question(action: &Action) -> Value {
     let own = |pointer: &str| text(&action.arguments, pointer);
+    // An editor shows a diff as it is.
+    let is_seen = |path: &str| {
+        path.starts_with('/')
+            && [path, own("/file_text"), own("/old_str"), own("/new_str")]
+                .iter()
+                .all(|text| visible(text) == *text)
+    };
     let shown = match &action.deed {
-        Deed::Command { line, .. } => said(&visible(line)),
-        Deed::Edit { command, path } if path.starts_with('/') && command == "create" => {
+        Deed::Command { line, is_input: false } if !action.has("reset") => said(&visible(line)),
+        Deed::Edit { command, path } if command == "create" && is_seen(path) => {
             diff(path, None, own("/file_text"))
         }
-        Deed::Edit { command, path } if path.starts_with('/') && command == "str_replace" => {
+        Deed::Edit { command, path } if command == "str_replace" && is_seen(path) => {
             diff(path, Some(own("/old_str")), own("/new_str"))
         }
         _ => said(&visible(&action.arguments.to_string())),
     };
     let mut call = tool_call(action);
     if let Some(fields) = call.as_object_mut() {
+        fields.insert("status".to_owned(), "pending".into());
         fields.insert("content".to_owned(), json!([shown]));
     }
     call
@@ -277,5 +276,17 @@ mod tests {
             json!({"command": "insert", "path": "/a", "new_str": "evil", "insert_line": 3}),
         );
         assert!(text(&call, "/content/0/content/text").contains("evil"), "{call}");
+        for (flag, command) in [("is_input", "y"), ("reset", "")] {
+            let call = asked("terminal", json!({"command": command, flag: true}));
+            assert!(text(&call, "/content/0/content/text").contains(flag), "{call}");
+        }
+        for (path, written) in [("/a", "x\u{202e}y"), ("/a\u{3164}", "x"), ("/a", "\u{1b}[2K")] {
+            let call = asked(
+                "file_editor",
+                json!({"command": "str_replace", "path": path, "old_str": "a", "new_str": written}),
+            );
+            let shown = text(&call, "/content/0/content/text");
+            assert!(shown.contains(r"\u") && visible(shown) == shown, "{call}");
+        }
     }
 }

@@ -151,6 +151,27 @@ async fn a_word_on_what_was_shown_lets_nothing_run_that_waits_since() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_by_going_back_is_asked_about_no_more() {
+    let touch = |name: &str| Turn::terminal("c", &format!("touch {name}"));
+    let user = User::with(vec![touch("first"), touch("second"), Turn::finish("Done.")]).await;
+    let server = Start::new(super::BINARY).start();
+    let (mut terminal, id) = asked(&user, &server.url).await;
+    let events = server.client.events(&id).await;
+    let task = events.iter().find(|event| event["kind"] == "MessageEvent").unwrap()["id"].clone();
+    let path = format!("/api/conversations/{id}");
+    server.client.post_ok(&format!("{path}/navigate"), &json!({"event_id": task})).await;
+    server.client.post_ok(&format!("{path}/run"), &json!({})).await;
+    server.client.wait_for_status(&id, "waiting_for_confirmation").await;
+    terminal.says("y\n");
+    terminal.until_shown("$ touch second");
+    terminal.until_shown("or why not: ");
+    assert!(!terminal.shown.contains("touch first"), "{}", terminal.shown);
+    terminal.says("y\n");
+    assert_eq!(terminal.status(), Some(0));
+    assert!(holds(&user.work(), "second") && !holds(&user.work(), "first"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_names_its_actions_is_refused_where_it_is_not_these_that_wait() {
     let user = User::with(turns()).await;
     let server = Start::new(super::BINARY).start();

@@ -88,12 +88,23 @@ fn an_answer_that_names_actions_is_taken_only_while_these_wait_and_no_others() {
     assert!(sim.running.is_empty() && sim.news().is_empty(), "nothing has changed");
     answer(&mut sim, true, &[third.clone(), first.clone()]).unwrap();
     assert_eq!(sim.status(), Status::Running);
-    assert_eq!(answer(&mut sim, true, &[first.clone(), third]), Err(Refusal::OthersWait), "none waits");
+    for named in [&[first.clone(), third][..], &[]] {
+        assert_eq!(answer(&mut sim, true, named), Err(Refusal::OthersWait), "none waits");
+    }
     sim.observe("1");
     sim.observe("2");
     sim.answer("", vec![shell("same", "rm -r /")]);
     assert_eq!(answer(&mut sim, true, &[first]), Err(Refusal::OthersWait), "it was another of that name");
     assert!(sim.running.is_empty());
+    reject(&mut sim);
+    for accept in [true, false] {
+        assert_eq!(
+            answer(&mut sim, accept, &[]),
+            Err(Refusal::OthersWait),
+            "nothing runs for the name of nothing"
+        );
+    }
+    assert_eq!(sim.status(), Status::Idle);
 }
 
 #[test]

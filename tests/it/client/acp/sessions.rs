@@ -1,6 +1,7 @@
 //! Sessions are found again, gone on with, closed, and have modes.
 
 use serde_json::{Value, json};
+use testing::proxy::Proxy;
 use testing::script::Turn;
 use testing::server::Start;
 
@@ -116,6 +117,70 @@ async fn a_session_that_is_closed_works_no_more_and_can_be_opened_again() {
     user.model.will([Turn::text("Open.")]);
     assert_eq!(editor.prompt(&session, "Again.")["result"]["stopReason"], "end_turn");
     editor.leaves();
+}
+
+/// An editor that has its server by way of a proxy, and a session of it.
+fn behind(user: &User, server: &str) -> (Proxy, Editor, String) {
+    let proxy = Proxy::to(vec![server.trim_start_matches("http://").parse().unwrap()]).unwrap();
+    let mut editor = Editor::start(user, &["--confirm", "--server", &format!("http://{}", proxy.address())]);
+    let session = editor.session(&user.work());
+    (proxy, editor, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_closed_is_opened_once_its_prompt_is_over() {
+    let user = User::with(Vec::new()).await;
+    let server = Start::new(BINARY).start();
+    let (proxy, mut editor, session) = behind(&user, &server.url);
+    user.model.will([Turn::hang()]);
+    let asked = editor.begin("session/prompt", &prompt(&session, "Wait."));
+    testing::until(async || user.model.asked() > 0).await;
+    proxy.hold("/interrupt");
+    assert_eq!(editor.call("session/close", &json!({"sessionId": session}))["result"], json!({}));
+    testing::until(async || proxy.has_cut()).await;
+    let resumed = editor.begin("session/resume", &json!({"sessionId": session, "cwd": user.work()}));
+    let held = proxy.clone();
+    // Until then the run goes on, and the session could be opened.
+    let released = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        held.cut(|| true)
+    });
+    let answers = std::iter::from_fn(|| Some(editor.next())).filter(|message| message["method"].is_null());
+    let ids: Vec<_> = answers.take(2).map(|answer| answer["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [asked, resumed]);
+    assert!(released.join().unwrap() > 0);
+    user.model.will([Turn::text("Open.")]);
+    assert_eq!(editor.prompt(&session, "Again.")["result"]["stopReason"], "end_turn");
+    assert_eq!(editor.said("agent_message_chunk"), "Open.");
+    editor.leaves();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cancels_is_heard_whatever_the_server_does_not_answer() {
+    for held in ["/events/search", "/run", "/respond_to_confirmation"] {
+        let user = User::with(Vec::new()).await;
+        let server = Start::new(BINARY).start();
+        let (proxy, mut editor, session) = behind(&user, &server.url);
+        user.model.will([touch("unseen", "LOW"), Turn::text("Done.")]);
+        editor.permissions = vec!["reject"];
+        proxy.hold(held);
+        let asked = editor.begin("session/prompt", &prompt(&session, "Make a file."));
+        let told = std::time::Instant::now();
+        while !proxy.has_cut() {
+            assert!(told.elapsed() < std::time::Duration::from_secs(60), "{held} is never asked for");
+            if held == "/respond_to_confirmation" && editor.asked.is_empty() {
+                editor.next();
+            }
+            tokio::task::yield_now().await;
+        }
+        let cancelled = std::time::Instant::now();
+        editor
+            .write(&json!({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session}}));
+        assert_eq!(editor.answer_to(asked)["result"]["stopReason"], "cancelled", "{held}");
+        assert!(cancelled.elapsed() < std::time::Duration::from_secs(20), "{held}");
+        assert!(!holds(&user.work(), "unseen"));
+        editor.leaves();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
