@@ -40,8 +40,8 @@ pub mod workspaces;
 use std::path::Path;
 use std::sync::Arc;
 
-use ports::Ports;
 use ports::rpc::Server;
+use ports::{Ports, Turns};
 use readmodel::bashlog::Tails;
 use readmodel::history::History;
 use readmodel::index::Index;
@@ -154,6 +154,7 @@ impl Control {
             worktree_root,
             in_hand: InHand::default(),
             apart: InHand::default(),
+            switches: Turns::default(),
             sweeps: InHand::default(),
             copies: Slots::new(COPIES),
             workers: workers.clone(),

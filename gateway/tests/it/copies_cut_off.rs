@@ -119,12 +119,24 @@ async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
     let fence = r#"{"control":{"type":"fence","epoch":1}}"#;
     let young = format!(r#"{{"control":{{"type":"forked","at":{}}}}}"#, unix_ms());
     let old = r#"{"control":{"type":"forked","at":1}}"#;
+    let (nameless, begun) = (r#"{"control":{"type":"forked"}}"#, r#"{"control":{"type":"fence","epoch":0}}"#);
+    let whole = r#"{"control":{"type":"brought"}}"#;
     for (log, told) in [
-        // The copy is whole, may be begun in a moment, or was given up.
-        (vec![old, copied.as_str(), old], 503),
+        // The copy is made yet, may be begun in a moment, or was given up.
+        (vec![young.as_str(), copied.as_str()], 503),
         (vec![young.as_str()], 503),
         (vec![old], 200),
         (vec![young.as_str(), fence, copied.as_str()], 200),
+        // Nobody makes it any more: the conversation is made anew, unless something was done in it.
+        (vec![old, copied.as_str(), old], 201),
+        (vec![old, copied.as_str(), old, fence], 409),
+        (vec![nameless, copied.as_str(), nameless], 409),
+        // It is being brought, or was.
+        (vec![begun], 200),
+        (vec![begun, fence, copied.as_str()], 200),
+        (vec![begun, copied.as_str()], 409),
+        (vec![begun, copied.as_str(), fence], 409),
+        (vec![begun, copied.as_str(), whole, fence], 200),
     ] {
         let (world, source) = cut_off_in_a_cluster(HOUR).await;
         world.ports.log.delete(&log_of(COPY)).await.unwrap();
@@ -137,7 +149,11 @@ async fn nobody_is_given_a_conversation_with_a_copy_of_another_one_in_it() {
         world.ports.kv.put(CONVERSATIONS, &key, record.to_string().into(), Expect::Absent).await.unwrap();
         let mut body = cluster::create_body("/tmp/w");
         body["conversation_id"] = COPY.into();
-        assert_eq!(world.gateway().post("/api/conversations", &body).await.0, told, "{log:?}");
+        let (status, answer) = world.gateway().post("/api/conversations", &body).await;
+        assert_eq!(status, told, "{log:?}: {answer}");
+        if status == 201 {
+            assert_eq!(count(world.gateway(), COPY).await, 0);
+        }
     }
 }
 

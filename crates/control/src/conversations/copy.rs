@@ -69,6 +69,16 @@ pub(super) struct Copied {
     mark: Mark,
 }
 
+/// What of another conversation is in the log of one.
+pub(super) enum Foreign {
+    /// Somebody makes it, and may yet give way.
+    Comes,
+    /// A copy that nobody makes any more, and nothing else.
+    IsLeft,
+    /// What was written behind it is of both.
+    Stays,
+}
+
 /// How far a copy has come.
 struct Copy {
     writer: LogWriter,
@@ -124,15 +134,45 @@ impl Conversations {
         Ok(is_claim && !records.get(1).is_some_and(is_of_a_worker))
     }
 
-    /// Whether a copy of another conversation is in this log, or may be in a moment: whoever has just begun one finds the record,
-    /// and gives way. Not of a copy.
-    pub(super) async fn has_a_copy(&self, log: &LogId) -> Result<bool> {
+    /// What of another conversation is in this log, or may be in a moment: whoever has just begun a copy finds the record, and
+    /// gives way. Not of a copy.
+    pub(super) async fn foreign_in(&self, log: &LogId) -> Result<Option<Foreign>> {
         let records = self.0.log.read(log, Seq::ZERO, 2).await?;
-        let mark = records.first().and_then(Mark::of);
-        Ok(mark.is_some_and(|mark| match records.get(1) {
-            Some(second) => !is_of_a_worker(second),
-            None => mark.is_young(),
-        }))
+        let Some(first) = records.first().filter(|first| LogRecord::is_claim(&first.payload)) else {
+            return Ok(None);
+        };
+        let mark = Mark::of(first);
+        if records.get(1).is_none_or(is_of_a_worker) {
+            let may_come = records.len() == 1 && mark.is_some_and(|mark| mark.is_young());
+            return Ok(may_come.then_some(Foreign::Comes));
+        }
+        let is_copy = mark.is_some();
+        let is_end = |control: &Control| match control {
+            Control::Fence { epoch } => *epoch > Epoch::BEFORE_ALL_WORKERS,
+            Control::Brought(_) => !is_copy,
+            _ => false,
+        };
+        let end = self.find_control(log, is_end).await?;
+        Ok(match (mark, end) {
+            // All of what was brought is its own.
+            (None, Some(Control::Brought(_))) => None,
+            (Some(mark), None) if mark.is_left() => Some(Foreign::IsLeft),
+            (Some(mark), None) if mark.has_age() => Some(Foreign::Comes),
+            (None | Some(_), _) => Some(Foreign::Stays),
+        })
+    }
+
+    async fn find_control(&self, log: &LogId, wanted: impl Fn(&Control) -> bool) -> Result<Option<Control>> {
+        let mut pages = Pages::new(self.0.log.as_ref(), log, Seq::ZERO, PAGE);
+        while let Some(page) = pages.next().await? {
+            for record in page.iter().filter(|record| LogRecord::is_control(&record.payload)) {
+                let Ok(LogRecord::Control(control)) = LogRecord::decode(&record.payload) else { continue };
+                if wanted(&control) {
+                    return Ok(Some(control));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether all of it is there still.

@@ -10,6 +10,7 @@ use types::conversation::ConversationRecord;
 use types::{LogId, SandboxId, Seq, TenantId};
 
 use super::Conversations;
+use super::copy::Foreign;
 use super::in_hand::being_made;
 use crate::placement::Creation;
 
@@ -22,6 +23,9 @@ const HEARD_OF: Duration = Duration::from_millis(100);
 
 /// What making the workspace may take; a conversation without it is still one.
 const PREPARING: Duration = Duration::from_secs(20);
+
+const MIXED: &str = "The events of another conversation are in this one, or are being brought there. Try again later, or delete it \
+                     and make it again.";
 
 /// What came of the wish to create a conversation.
 pub enum CreateOutcome {
@@ -165,29 +169,47 @@ impl Conversations {
     /// Stores the record, in nobody's way who makes, copies to or deletes the conversation.
     ///
     /// # Errors
-    /// `Unavailable`: somebody else has it, or another one is being copied to its id. Those of the store.
+    /// `Unavailable`: somebody else has it, or another one is being copied to its id. `Conflict`: there is one of which the log has
+    /// events of another one. Those of the store.
     async fn store(&self, record: &ConversationRecord) -> Result<Created, Fault> {
         let _turn = self.0.in_hand.wait(record.id).await?;
         let log = LogId::conversation(&record.sandbox, record.id);
         self.remove_left(record.id, &log).await?;
-        let created = self.0.index.create(record).await?;
-        match &created {
-            // Who copies sees the record, too, and may have removed his copy before it is looked for here.
-            Created::New(entry) if entry.seq() > Seq::ZERO => {
-                if self.is_being_made(&log).await? || self.0.log.tail(&log).await? < entry.seq() {
-                    self.0.index.withdraw(record).await?;
-                    return Err(being_made());
-                }
-            }
-            // Whoever has stored it has not looked yet, or was cut off before: nobody was told of it.
-            Created::Existing(entry) if entry.seq() > Seq::ZERO && !is_a_copy(entry) => {
-                if self.has_a_copy(&entry.log).await? {
-                    return Err(being_made());
-                }
-            }
-            Created::New(_) | Created::Existing(_) => {}
+        let mut created = self.0.index.create(record).await?;
+        if let Created::Existing(entry) = &created
+            && entry.tenant == record.tenant
+            && self.is_only_a_copy(entry).await?
+        {
+            self.0.index.withdraw(&entry.record()).await?;
+            self.remove_left(record.id, &entry.log).await?;
+            created = self.0.index.create(record).await?;
+        }
+        // Who copies sees the record, too, and may have removed his copy before it is looked for here.
+        if let Created::New(entry) = &created
+            && entry.seq() > Seq::ZERO
+            && (self.is_being_made(&log).await? || self.0.log.tail(&log).await? < entry.seq())
+        {
+            self.0.index.withdraw(record).await?;
+            return Err(being_made());
         }
         Ok(created)
+    }
+
+    /// Whether nothing is in its log but a copy of another one that nobody makes any more. Whoever has stored its record was cut
+    /// off before he looked: nobody was told of it.
+    ///
+    /// # Errors
+    /// `Unavailable`: somebody makes the other one yet. `Conflict`: both are in it.
+    async fn is_only_a_copy(&self, entry: &ConversationState) -> Result<bool, Fault> {
+        if entry.seq() == Seq::ZERO || entry.record().forked_from_conversation_id.is_some() {
+            return Ok(false);
+        }
+        match self.foreign_in(&entry.log).await? {
+            None => Ok(false),
+            Some(Foreign::IsLeft) => Ok(true),
+            Some(Foreign::Comes) => Err(being_made()),
+            Some(Foreign::Stays) => Err(Fault::new(Code::Conflict, MIXED)),
+        }
     }
 
     pub(super) async fn sandbox_for(
@@ -255,8 +277,4 @@ impl Conversations {
             tracing::warn!(conversation.id = %record.id, error = %fault, "the workspace is not prepared");
         }
     }
-}
-
-fn is_a_copy(entry: &ConversationState) -> bool {
-    entry.record().forked_from_conversation_id.is_some()
 }

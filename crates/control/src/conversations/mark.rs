@@ -50,6 +50,11 @@ impl Mark {
         self.age().is_some_and(|age| age < LOOKED)
     }
 
+    /// Whether it is known when the copy was begun.
+    pub(super) const fn has_age(&self) -> bool {
+        self.at.is_some()
+    }
+
     fn age(&self) -> Option<Duration> {
         self.at.map(|at| Duration::from_millis(unix_ms().saturating_sub(at)))
     }

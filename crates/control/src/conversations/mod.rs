@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ports::rpc::Fault;
-use ports::{Bus, EventLog, Kv};
+use ports::{Bus, EventLog, Kv, Turns};
 use readmodel::history::History;
 use readmodel::index::{ConversationState, Index};
 use types::{ConversationId, SandboxId, TenantId};
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     pub in_hand: InHand,
     /// Those that are made in working trees of their own, from before there is one.
     pub apart: InHand,
+    /// Those of which the model is being replaced.
+    pub switches: Turns<ConversationId>,
     /// Sandboxes from which old working trees are removed.
     pub sweeps: InHand<SandboxId>,
     /// Copies that a tenant has made at once.

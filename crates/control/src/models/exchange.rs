@@ -10,15 +10,16 @@ use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport,
 use ports::retry::Backoff;
 use ports::rpc::Permit;
 use ports::{Delivery, Parcel, Subscription};
+use tokio::time::Instant;
 use tracing::Span;
 use types::brokering::ModelNote;
 use types::conversation::ConversationRecord;
 
-use super::Models;
 use super::answer::AnswerPieces;
 use super::budget::Allowance;
 use super::reserve::Reserved;
 use super::route;
+use super::{Inner, Models, STORING};
 
 /// Between two parts of a call's body, and from the first to the last: for so long it takes up room that others want.
 const PARTS_APART: Duration = Duration::from_secs(30);
@@ -30,10 +31,10 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Bytes of a provider's error text that are passed on.
 const ERROR_BYTES: usize = 64 << 10;
 
-/// Between two looks whether a model that the conversation does not have is one that it is being switched to, and how often that
-/// is looked.
+/// Between two looks whether a model that the conversation does not have is one that it is being switched to, and how long that is
+/// looked: a little longer than it takes.
 const SWITCHING: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-const SWITCHED: usize = 6;
+const SWITCHED: Duration = STORING.saturating_add(Duration::from_secs(2));
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -80,29 +81,10 @@ impl Exchange {
         drop(reserved);
     }
 
-    /// Which of the conversation's models it is for. A worker is told of a switch before that is in the record.
-    async fn destination(&mut self, body: &Bytes) -> Option<Destination> {
-        let mut pauses = SWITCHING;
-        for _ in 1..SWITCHED {
-            if let Some(found) = self.find(body) {
-                return Some(found);
-            }
-            tokio::time::sleep(pauses.pause()).await;
-            let stored = self.models.0.index.read(self.record.id).await.ok().flatten();
-            if let Some(record) = stored.filter(|stored| stored.is_same(&self.record)) {
-                self.record = record;
-            }
-        }
-        self.find(body)
-    }
-
-    fn find(&self, body: &Bytes) -> Option<Destination> {
-        route::find(&self.models.0.vault, self.record.clone(), &self.url, body)
-    }
-
     async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>, reserved: &mut Option<Reserved>) {
         let Models(models) = self.models.clone();
-        let Some(destination) = self.destination(&body).await else {
+        let finding = find(&models, &mut self.record, &self.url, &body);
+        let Some(destination) = self.answer.kept_alive(finding).await else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
         let (record, cost) = (self.record.clone(), destination.likely_cost(body.len()));
@@ -185,6 +167,27 @@ impl Exchange {
         match error {
             TransportError::Connection(text) => self.answer.fail(text, false).await,
             TransportError::Setup(text) => self.answer.fail(text, true).await,
+        }
+    }
+}
+
+/// Which of the conversation's models a call is for. A worker is told of a switch before that is in the record.
+async fn find(
+    models: &Inner,
+    record: &mut ConversationRecord,
+    url: &str,
+    body: &Bytes,
+) -> Option<Destination> {
+    let (give_up, mut pauses) = (Instant::now() + SWITCHED, SWITCHING);
+    loop {
+        let found = route::find(&models.vault, record.clone(), url, body);
+        if found.is_some() || Instant::now() >= give_up {
+            return found;
+        }
+        tokio::time::sleep(pauses.pause()).await;
+        let stored = models.index.read(record.id).await.ok().flatten();
+        if let Some(stored) = stored.filter(|stored| stored.is_same(record)) {
+            *record = stored;
         }
     }
 }

@@ -43,6 +43,9 @@ const UNDER_WAY: Limits = Limits::new(4_096, 512 << 20).for_each_subject(1_024, 
 /// Of calls that are being taken up; [`UNDER_WAY`] bounds what they become.
 const LIMITS: Limits = Limits::new(2_048, 256 << 20).for_each_subject(256, 64 << 20);
 
+/// A model that a worker was told of is in the record of its conversation by then, or will not be.
+pub const STORING: Duration = Duration::from_secs(10);
+
 /// What all model calls through this process share. Cheap to clone.
 #[derive(Clone)]
 pub struct Models(Arc<Inner>);
