@@ -8,11 +8,11 @@
 //!
 //! *Nothing is queued but what is to be looked at.* A [`Follower`] is told which conversations have changed, looks at one after
 //! another and sends what its client does not have: the conversation in brief, and the events after the last one that was sent,
-//! from the log. A client that is slow finds several changes of a conversation as one, and all of its events. Records of a conversation
-//! that runs are read once for all streams (`tapes`).
+//! from the log. A client that is slow finds several changes of a conversation as one, and all of its events. Records of some
+//! conversations that run are read once for all streams (`tapes`).
 //!
-//! *A stream at rest costs nothing but its memory*: 40 bytes for each conversation, once for all streams of a tenant that began at
-//! about the same time (`base`), and 75 to 150 for each that has changed since it began. All of them hang on the one subscription
+//! *A stream at rest costs nothing but its memory*: 50 bytes for each conversation, once for all streams of a tenant that began at
+//! about the same time (`base`), and some 90 for each that has changed since it began. All of them hang on the one subscription
 //! that the index has.
 //!
 //! *The cursor* says what a client has, so that any gateway can go on: there is no order of all records of all logs, on files
