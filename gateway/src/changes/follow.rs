@@ -226,6 +226,7 @@ impl Telling<'_> {
     }
 
     async fn say_deleted(&mut self, id: ConversationId) {
+        self.tapes.forget(id);
         if self.known.forget(id) {
             let cursor = self.cursor();
             self.push(self.with.form.deleted(id, &cursor)).await;

@@ -1,7 +1,8 @@
 //! Appending to a log as the writer before all workers.
 //!
 //! An import that is cut off leaves a part of a log, with a fence of this writer at its front and of no other. Of a conversation
-//! that part is dropped, and the log written anew: until its record is there nobody has seen any of it. So it does not matter
+//! that part is dropped, and the log written anew: until its record is there nobody has seen any of it, so that is looked for
+//! between a fence behind the part and its end. So it does not matter
 //! whether the files were changed in between. Commands have no record that says that all of them came; they are added behind
 //! those that are there, as long as no worker has written any.
 
@@ -44,32 +45,57 @@ pub struct Appending {
     writer: LogWriter,
     /// Where the log begins, of one that is written from its beginning.
     front: Seq,
+    /// Whether an earlier attempt has left something before that.
+    has_left: bool,
     waiting: Vec<Vec<u8>>,
     size: usize,
 }
 
 impl Appending {
-    /// A log from its beginning: what an earlier attempt has left of it is dropped. Its fence is there when this returns: whoever
-    /// makes a conversation of this id from now on finds it, and gives way.
+    /// A log from its beginning, behind what an earlier attempt has left of it. Its fence is there when this returns, behind that,
+    /// too: whoever makes a conversation of this id from now on finds it, and gives way; and so does that attempt, if it goes on.
     ///
     /// # Errors
     /// `Used` where somebody else has written; those of the store.
     pub async fn anew(log: Arc<dyn EventLog>, id: LogId) -> Result<Self, Stop> {
         let (mut records, mut is_ours) = (0_usize, true);
         let visit = |record: &Record| {
-            is_ours &= records > 0 || is_fence(&record.payload);
+            is_ours &= records > 0 || is_own_fence(&record.payload);
             records += 1;
         };
         let mut writer = LogWriter::open(log.clone(), id, BEFORE_ALL_WORKERS, visit).await.map_err(stop)?;
         if !is_ours {
             return Err(Stop::Used);
         }
-        match records {
-            0 => store(&mut writer, Vec::new()).await?,
-            1 => {}
-            _ => in_time(&mut writer, async |writer| writer.drop_front(None).await).await?,
+        // The writer has one of its own where it finds none.
+        let again = if records > 0 { vec![own_fence()?] } else { Vec::new() };
+        store(&mut writer, again).await?;
+        Ok(Self { has_left: records > 0, ..Self::with(log, writer) })
+    }
+
+    /// Drops what an earlier attempt has left, once it is known that no conversation has it.
+    ///
+    /// # Errors
+    /// As [`Appending::add`].
+    pub async fn drop_left(&mut self) -> Result<(), Stop> {
+        if !self.has_left {
+            return Ok(());
         }
-        Ok(Self::with(log, writer))
+        in_time(&mut self.writer, async |writer| writer.drop_front(None).await).await
+    }
+
+    /// Takes everything back, with what was left before, unless somebody else has written or `is_free` says that it is somebody's.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn take_back(self, is_free: impl AsyncFnOnce() -> ports::Result<bool>) -> ports::Result<()> {
+        let id = self.writer.id();
+        let extent = self.log.extent(id).await?;
+        let is_last = self.log.tail(id).await? == self.writer.tail();
+        match is_last && is_free().await? {
+            true => self.log.remove(id, extent).await,
+            false => Ok(()),
+        }
     }
 
     /// A log behind what is there, each record of which is shown to `visit`; `None` where a worker has written it.
@@ -94,7 +120,7 @@ impl Appending {
     }
 
     fn with(log: Arc<dyn EventLog>, writer: LogWriter) -> Self {
-        Self { log, front: writer.tail(), writer, waiting: Vec::new(), size: 0 }
+        Self { log, front: writer.tail(), has_left: false, writer, waiting: Vec::new(), size: 0 }
     }
 
     /// The next record. It is stored with others, at [`Appending::end`] at the latest.
@@ -117,15 +143,17 @@ impl Appending {
         self.flush().await
     }
 
-    /// Whether all of a log that was written from its beginning is there still. Another import may have begun where this one
-    /// stood still for long, and have dropped it.
+    /// Whether all of a log that was written from its beginning is there still, and stays. Another import may have begun where this
+    /// one stood still for long, and have dropped it or be about to.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn is_whole(&self) -> Result<bool, Stop> {
-        let id = self.writer.id();
-        let (first, tail) = tokio::try_join!(self.log.read(id, Seq::ZERO, 1), self.log.tail(id))?;
-        Ok(first.first().is_some_and(|first| first.seq == self.front) && tail >= self.writer.tail())
+        let (id, end) = (self.writer.id(), self.writer.tail());
+        let (first, next, tail) =
+            tokio::try_join!(self.log.read(id, Seq::ZERO, 1), self.log.read(id, end, 1), self.log.tail(id))?;
+        let is_begun_anew = next.first().is_some_and(|next| is_own_fence(&next.payload));
+        Ok(first.first().is_some_and(|first| first.seq == self.front) && tail >= end && !is_begun_anew)
     }
 
     async fn flush(&mut self) -> Result<(), Stop> {
@@ -179,9 +207,17 @@ fn stop(trouble: Trouble) -> Stop {
     }
 }
 
-fn is_fence(record: &[u8]) -> bool {
+fn own_fence() -> Result<Vec<u8>, Stop> {
+    let fence = LogRecord::Control(Control::Fence { epoch: BEFORE_ALL_WORKERS }).encode();
+    fence.map_err(|error| Stop::Store(ports::Error::Internal(error.to_string())))
+}
+
+fn is_own_fence(record: &[u8]) -> bool {
     LogRecord::is_control(record)
-        && matches!(LogRecord::decode(record), Ok(LogRecord::Control(Control::Fence { .. })))
+        && matches!(
+            LogRecord::decode(record),
+            Ok(LogRecord::Control(Control::Fence { epoch: BEFORE_ALL_WORKERS }))
+        )
 }
 
 #[cfg(test)]
@@ -249,6 +285,7 @@ mod tests {
         let wanted: Vec<Vec<u8>> = (0..450).map(|n| record("new", n)).collect();
         for _ in 0..2 {
             let mut whole = Appending::anew(log.clone(), id.clone()).await.unwrap();
+            whole.drop_left().await.unwrap();
             for record in &wanted {
                 whole.add(record.clone()).await.unwrap();
             }

@@ -1,14 +1,20 @@
 //! Conversations: of each the log first, then its record, with which it is there.
 //!
 //! **Beside the gateways of a cluster.** The log is begun and then the record looked for; whoever makes a conversation stores the
-//! record and then looks at the log. So one of the two sees the other. In the same way an import that was taken for dead looks at
-//! its log once more when the record is stored: the one that was begun in its stead has dropped it, or finds the record.
+//! record and then looks at the log. So at least one of the two sees the other: who has stored a record takes it back, for which
+//! an import waits for a moment. In the same way an import that was taken for dead looks at its log once more when the record is
+//! stored: the one that was begun in its stead has put a fence behind it, and drops it only where it then finds no record.
+//!
+//! **What is left out leaves nothing** in the log, so that its id is free.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::mem::take;
 use std::path::Path;
+use std::time::Duration;
 
 use ports::{Bucket, Expect, LARGEST, fits};
+use tokio::time::sleep;
 use types::brought::Brought;
 use types::buckets::CONVERSATIONS;
 use types::conversation::ConversationRecord;
@@ -32,6 +38,11 @@ const MOST_STATE: u64 = LARGEST as u64;
 
 const MOST_LEASE: u64 = 64 << 10;
 
+/// Between two looks at whether somebody has taken his record back, and how often that is looked.
+const WITHDRAWING: Duration = Duration::from_millis(100);
+const WITHDRAWALS: usize = 20;
+
+const OTHER: &str = "another conversation has its id here";
 const MEANWHILE: &str = "somebody else makes a conversation of its id at this moment: bring it again";
 
 /// As deep as JSON is read, less what is around an event in a page of them.
@@ -133,7 +144,7 @@ async fn one(
             return left_out("its id is taken");
         }
         if is_another(from, &there.value) {
-            return left_out("another conversation has its id here");
+            return left_out(OTHER);
         }
         if !is_lost(store, &there.value).await? {
             outputs(store, from, id, report);
@@ -145,26 +156,50 @@ async fn one(
         return left_out("the other server has it still: stop that one, and bring it again a minute later");
     }
     let named = format!("conversation {id}");
-    let Moved { head_is_empty, mut record, mut brought, notes } = read(from, id)?;
+    let mut moved = read(from, id)?;
+    let Moved { record, brought, notes, .. } = &mut moved;
     record.tenant = tenant.clone();
-    let unknown = unknown_tools::leave_out(&mut record.agent, &mut brought);
+    let unknown = unknown_tools::leave_out(&mut record.agent, brought);
     if !unknown.is_empty() {
         report.note(&named, format!("its agent goes on without {}", unknown.join(", ")));
     }
-    if opened::seal(&store.vault, &mut record).map_err(Failure::LeftOut)? {
+    if opened::seal(&store.vault, record).map_err(Failure::LeftOut)? {
         report.note(&named, "a secret of it is masked in its files, and is not there here");
     }
-    record.sandbox = store.sandbox_of(&record).await?;
-    can_be_read(&record)?;
-    notes.into_iter().for_each(|note| report.note(&named, note));
+    record.sandbox = store.sandbox_of(record).await?;
+    can_be_read(record)?;
+    take(notes).into_iter().for_each(|note| report.note(&named, note));
 
     let log = LogId::conversation(&record.sandbox, id);
     let mut appending = Appending::anew(store.ports.log.clone(), log).await?;
-    if records.get(&id.hex()).await?.is_some() {
-        return left_out(MEANWHILE);
+    let outcome = write(store, from, moved, &mut appending, report).await;
+    if matches!(outcome, Err(Failure::LeftOut(_))) {
+        appending.take_back(async || Ok(records.get(&id.hex()).await?.is_none())).await?;
+    }
+    outcome
+}
+
+/// Whether it was not here before.
+async fn write(
+    store: &Store,
+    from: &Path,
+    moved: Moved,
+    appending: &mut Appending,
+    report: &mut Report,
+) -> Result<bool, Failure> {
+    let left_out = |why: &str| Err(Failure::LeftOut(why.to_owned()));
+    let Moved { head_is_empty, record, mut brought, .. } = moved;
+    let (key, named) = (record.id.hex(), format!("conversation {}", record.id));
+    let records = Bucket::<ConversationRecord>::new(&*store.ports.kv, CONVERSATIONS);
+    let is_other = |there: &ConversationRecord| there.tenant != record.tenant || is_another(from, there);
+    match staying(&records, &key).await? {
+        Some(there) if is_other(&there) => return left_out(OTHER),
+        // Of an earlier attempt, stored late: with the log that this one has left alone.
+        Some(_) => return left_out(MEANWHILE),
+        None => appending.drop_left().await?,
     }
     let mut lineage = Lineage::new(brought.leaf_event_id.as_deref(), head_is_empty);
-    events::bring(&mut appending, from, id, &mut lineage, report).await?;
+    events::bring(appending, from, record.id, &mut lineage, report).await?;
     if lineage.has_lost_head() {
         report.note(&named, "where it stands is not among its events: it goes on from the last one");
         brought.leaf_event_id = None;
@@ -175,18 +210,40 @@ async fn one(
     appending.add(said(brought, &named, report)?).await?;
     appending.end().await?;
 
-    outputs(store, from, id, report);
-    // Somebody else may have made it meanwhile, from the same files.
-    let Some(revision) = records.make(&id.hex(), &record).await? else { return Ok(false) };
+    outputs(store, from, record.id, report);
+    let mut made = records.make(&key, &record).await?;
+    if made.is_none() {
+        match staying(&records, &key).await? {
+            Some(there) if is_other(&there) => return left_out(OTHER),
+            // Somebody else has made it meanwhile, from the same files.
+            Some(_) => return Ok(false),
+            None => made = records.make(&key, &record).await?,
+        }
+    }
+    let Some(revision) = made else { return left_out(MEANWHILE) };
     if !appending.is_whole().await? {
-        records.remove(&id.hex(), Expect::Revision(revision)).await?;
+        records.remove(&key, Expect::Revision(revision)).await?;
         return left_out(MEANWHILE);
     }
     if !store.keep(&record).await? {
-        records.remove(&id.hex(), Expect::Revision(revision)).await?;
+        records.remove(&key, Expect::Revision(revision)).await?;
         return left_out("its sandbox is being deleted: bring it again");
     }
     Ok(true)
+}
+
+/// What is stored under an id and stays: whoever makes a conversation takes its record back once he finds that its log is begun.
+async fn staying(
+    records: &Bucket<'_, ConversationRecord>,
+    key: &str,
+) -> ports::Result<Option<ConversationRecord>> {
+    for _ in 0..WITHDRAWALS {
+        if records.get(key).await?.is_none() {
+            return Ok(None);
+        }
+        sleep(WITHDRAWING).await;
+    }
+    Ok(records.get(key).await?.map(|stored| stored.value))
 }
 
 /// Whether its sandbox was deleted before whoever brought it could keep that. Nothing of one that has been used is brought again.
@@ -262,154 +319,4 @@ fn control(control: &Control) -> Result<Vec<u8>, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
-    use async_trait::async_trait;
-    use bytes::Bytes;
-    use ports::doubles::{KvDouble, LogDouble};
-    use ports::{Appended, EventLog, Kv, Ports, Record};
-    use serde_json::json;
-    use tokio::runtime::Handle;
-    use tokio::task::spawn_blocking;
-    use types::{SandboxId, Seq};
-
-    use super::*;
-    use crate::moving::store::Where;
-    use crate::settings::{Settings, Source};
-
-    const FORKED: &str = "33333333333343338333333333333333";
-    /// The peer's.
-    const KEY: &str = "the key of the fixture";
-
-    /// A gateway makes a conversation of the id just before the log of the one that is brought is begun.
-    struct MadeMeanwhile(Ports);
-
-    #[async_trait]
-    impl LogDouble for MadeMeanwhile {
-        fn inner(&self) -> ports::Result<&dyn EventLog> {
-            Ok(&*self.0.log)
-        }
-
-        async fn append(&self, log: &LogId, after: Seq, records: Vec<Bytes>) -> ports::Result<Appended> {
-            if after == Seq::ZERO {
-                self.0.kv.put(CONVERSATIONS, FORKED, made().to_string().into(), Expect::Absent).await?;
-            }
-            self.0.log.append(log, after, records).await
-        }
-    }
-
-    /// Another import takes this one for dead just before the record is stored.
-    struct BegunAnew(Ports);
-
-    #[async_trait]
-    impl KvDouble for BegunAnew {
-        fn inner(&self) -> ports::Result<&dyn Kv> {
-            Ok(&*self.0.kv)
-        }
-
-        async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
-            if bucket == CONVERSATIONS {
-                let store = self.0.log.clone();
-                let begin = move || Handle::current().block_on(Appending::anew(store, log())).map(drop);
-                spawn_blocking(begin).await.unwrap().unwrap();
-            }
-            self.0.kv.put(bucket, key, value, expect).await
-        }
-    }
-
-    fn log() -> LogId {
-        LogId::conversation(&SandboxId::shared(), FORKED.parse().unwrap())
-    }
-
-    fn made() -> serde_json::Value {
-        json!({"id": FORKED.parse::<ConversationId>().unwrap(), "sandbox": SandboxId::shared(),
-            "created_at": "2026-11-23T00:00:00.000000Z", "title": null, "agent": {}, "max_iterations": 1,
-            "workspace": {"working_dir": "/w", "kind": "LocalWorkspace"}, "stuck_detection": true,
-            "confirmation_policy": {"kind": "NeverConfirm"}, "security_analyzer": null})
-    }
-
-    /// Brings one of a real peer, and answers what is stored then: the record and the log.
-    async fn brought(
-        change: impl FnOnce(&mut Ports),
-    ) -> (Result<bool, Failure>, Option<String>, Vec<Record>) {
-        let dir = tempfile::tempdir().unwrap();
-        let variables =
-            [("OH_CONVERSATIONS_PATH", "c"), ("OH_BASH_EVENTS_DIR", "b"), ("OH_PERSISTENCE_DIR", "p")];
-        let path = |(name, at): (&str, &str)| (name.to_owned(), dir.path().join(at).display().to_string());
-        let mut environment: BTreeMap<_, _> = variables.map(path).into();
-        environment.insert("OH_SECRET_KEY".to_owned(), KEY.to_owned());
-        let source = Source::new(environment, json!({}));
-        let mut store = Store::open(Settings::from_source(&source).unwrap(), Where::Files).await.unwrap();
-        change(&mut store.ports);
-        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/moving/peer-1.58.2/workspace/conversations")
-            .join(FORKED);
-        let mut report = Report::default();
-        let done = one(&store, &from, FORKED.parse().unwrap(), &TenantId::default(), &mut report).await;
-        let record = store.ports.kv.get(CONVERSATIONS, FORKED).await.unwrap();
-        let record = record.map(|record| String::from_utf8_lossy(&record.value).into_owned());
-        let records = store.ports.log.read_all(&log(), Seq::ZERO).await.unwrap();
-        store.close().await;
-        (done, record, records)
-    }
-
-    fn is_left_out(done: &Result<bool, Failure>) -> bool {
-        matches!(done, Err(Failure::LeftOut(why)) if why == MEANWHILE)
-    }
-
-    #[tokio::test]
-    async fn nothing_is_brought_into_a_conversation_that_is_made_at_the_same_moment() {
-        let (done, record, records) = brought(|_| {}).await;
-        assert!(matches!(done, Ok(true)) && record.is_some() && records.len() > 2);
-        let (done, record, records) =
-            brought(|ports| ports.log = Arc::new(MadeMeanwhile(ports.clone()))).await;
-        assert!(is_left_out(&done));
-        assert_eq!((record, records.len()), (Some(made().to_string()), 1), "a fence, which means nothing");
-    }
-
-    #[tokio::test]
-    async fn an_import_whose_log_another_one_has_begun_anew_leaves_that_to_it() {
-        let (done, record, records) = brought(|ports| ports.kv = Arc::new(BegunAnew(ports.clone()))).await;
-        assert!(is_left_out(&done));
-        assert_eq!((record, records.len()), (None, 1));
-    }
-
-    #[test]
-    fn what_the_peer_has_still_is_told_by_its_lease() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(!is_held(dir.path()));
-        for (lease, is_so) in [
-            ("{\"owner_instance_id\": \"a\", \"generation\": 1, \"expires_at\": 1.5}", false),
-            ("{\"owner_instance_id\": \"a\", \"generation\": 1, \"expires_at\": 99999999999.5}", true),
-            ("torn", false),
-        ] {
-            std::fs::write(dir.path().join("owner_lease.json"), lease).unwrap();
-            assert_eq!(is_held(dir.path()), is_so, "{lease}");
-        }
-    }
-
-    #[test]
-    fn a_folder_is_that_of_its_id_however_it_is_spelled_and_is_never_passed_over_in_silence() {
-        let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (ConversationId::random(), ConversationId::random());
-        let upper = one.to_string().to_uppercase();
-        let names =
-            [upper.clone(), one.hex(), two.to_string(), ".trash".into(), "backup".into(), "none".into()];
-        for name in names.iter().filter(|name| *name != "none") {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-            std::fs::write(dir.path().join(name).join(META), "{}").unwrap();
-        }
-        let mut report = Report::default();
-        let found = named(dir.path(), &names, &mut report);
-        assert_eq!(found, BTreeMap::from([(one, one.hex().as_str()), (two, two.to_string().as_str())]));
-        let told = format!("{report:?}");
-        assert_eq!(
-            (told.matches("left out: ").count(), told.contains("left out: backup")),
-            (2, true),
-            "{told}"
-        );
-        assert!(told.contains(&upper), "{told}");
-    }
-}
+mod tests;
