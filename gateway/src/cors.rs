@@ -18,7 +18,7 @@ const PREFLIGHT_VARY: HeaderValue = HeaderValue::from_static(
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, X-Archive-Base-Commit, \
      X-Archive-Base-Ref, X-Archive-Branch, X-Archive-Head-Commit, X-Archive-Repo-Remote, \
-     X-Archive-Repo-Root, X-OpenHands-ServerConversation-ID",
+     X-Archive-Repo-Root, X-OpenHands-ServerConversation-ID, X-Should-Retry",
 );
 
 /// The origins of pages that may read answers.

@@ -180,7 +180,7 @@ pub const SECTIONS: &[Section] = &[
                 "max_requests_per_second_per_key",
                 Whole { least: 1, most: 1_000_000 },
                 "no limit",
-                "The same with one session key, or one bearer token, and with the cookies that were made for it.",
+                "The same with one session key, or one bearer token; and as many with the cookies that were made for it, which pages have.",
             ),
             setting(
                 "max_requests_per_second_per_tenant",

@@ -18,6 +18,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::front::Front;
 use crate::gate::is_websocket;
 use crate::ingress::{Ingress, Origin, Public};
+use crate::rates::of_pages;
 
 pub(super) async fn proxy(
     State(apps): State<Apps>,
@@ -47,7 +48,7 @@ pub(super) async fn proxy(
     if let Some(admission) = request.extensions().get::<Admission>() {
         admission.prove();
     }
-    auth.rates().admit_caller(session.key, &session.tenant)?;
+    auth.rates().admit_caller(session.key.map(of_pages), &session.tenant)?;
     let port = apps.endpoint(&session.tenant, name).await?.ok_or_else(not_ready)?;
     if port != session.port {
         return Err(ApiError::plain(StatusCode::UNAUTHORIZED));

@@ -9,6 +9,7 @@ use types::TenantId;
 
 use super::cookies::cookies;
 use super::{Caller, Right};
+use crate::rates::of_pages;
 use crate::tokens::Signer;
 
 pub const NAME: &str = "oh_workspace_session_key";
@@ -19,7 +20,7 @@ struct Claims {
     /// Seconds since 1970.
     exp: u64,
     tenant: TenantId,
-    /// [`Caller::key`] of whoever it was made for: what a browser asks with it counts as asked with that.
+    /// [`Caller::key`] of whoever it was made for.
     #[serde(default)]
     key: Option<u64>,
 }
@@ -57,7 +58,7 @@ impl Sessions {
         Some(Caller {
             tenant: claims.tenant,
             rights: [Right::Read].into_iter().collect(),
-            key: claims.key,
+            key: claims.key.map(of_pages),
             until: Some(until),
         })
     }
@@ -80,7 +81,10 @@ mod tests {
         let sessions = Sessions::new(&"one".into(), &[]);
         let (token, age) = sessions.mint(&Caller { key: Some(u64::MAX), ..Caller::operator() }).unwrap();
         let caller = sessions.caller(&cookie(&token)).unwrap();
-        assert_eq!((caller.tenant.as_str(), caller.key, age), ("default", Some(u64::MAX), LIFETIME));
+        assert_eq!(
+            (caller.tenant.as_str(), caller.key, age),
+            ("default", Some(of_pages(u64::MAX)), LIFETIME)
+        );
         assert!(caller.may(Right::Read) && !caller.may(Right::Write) && !caller.may(Right::Admin));
         assert_eq!(sessions.caller(&cookie("")), None);
         assert_eq!(Sessions::new(&"two".into(), &[]).caller(&cookie(&token)), None);

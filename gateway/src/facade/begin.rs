@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::response::Response;
 use control::setup::AgentProfiles;
 use control::shelf::Expose;
 use http::StatusCode;
 use ports::Subscription;
+use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
 use serde_json::{Value, json};
 use tracing::Instrument;
 use types::{Content, ConversationId, Message, Role};
 
+use super::of_run;
 use super::outcome::Tokens;
 use crate::auth::Caller;
 use crate::conversations::{make, run_fault};
@@ -43,24 +46,47 @@ pub(super) struct Run {
     pub before: Tokens,
 }
 
+/// Why none has begun, as far as is known.
+pub(super) struct NotBegun {
+    /// Where the message may be all the same.
+    maybe_in: Option<ConversationId>,
+    why: ApiError,
+}
+
+impl NotBegun {
+    pub fn told(self) -> ApiResult<Response> {
+        match self.maybe_in {
+            Some(conversation) => of_run(conversation, Err::<(), _>(self.why)),
+            None => Err(self.why),
+        }
+    }
+}
+
+impl<E: Into<ApiError>> From<E> for NotBegun {
+    fn from(why: E) -> Self {
+        Self { maybe_in: None, why: why.into() }
+    }
+}
+
 impl Facade {
     /// The run, and the pieces of its answers, from its beginning on.
     ///
     /// # Errors
-    /// 400 and 404 for what there is not, 409 without an active agent profile, 429 without a free run slot: then nothing is stored.
-    pub(super) async fn begin(&self, caller: &Caller, asked: Asked) -> ApiResult<(Run, Subscription)> {
+    /// 400 and 404 for what there is not, 409 without an active agent profile, 429 without a free run slot: then nothing is stored. Where
+    /// it is not known whether the message is stored, its conversation stays.
+    pub(super) async fn begin(&self, caller: &Caller, asked: Asked) -> Result<(Run, Subscription), NotBegun> {
         let (facade, caller) = (self.clone(), caller.clone());
         // Also where nobody waits for it any more: a conversation is not left without the message that it was made for.
         let beginning = async move { facade.begun(&caller, asked).await };
         self.tasks.spawn(beginning.in_current_span()).await.map_err(ApiError::internal)?
     }
 
-    async fn begun(&self, caller: &Caller, asked: Asked) -> ApiResult<(Run, Subscription)> {
+    async fn begun(&self, caller: &Caller, asked: Asked) -> Result<(Run, Subscription), NotBegun> {
         let profile = profile_of(&asked.model)?;
         self.launch.model(&caller.tenant, profile).await?;
         let agent = self.active_profile(caller).await?;
         if asked.instructions.chars().count() > MOST_INSTRUCTIONS {
-            return Err(ApiError::bad_request("System instructions are too long"));
+            return Err(ApiError::bad_request("System instructions are too long").into());
         }
         let (id, found) = match asked.conversation {
             Some(id) => (id, self.conversations.get_stored(&caller.tenant, id).await?),
@@ -73,15 +99,33 @@ impl Facade {
                 make(self, caller, id, body).await?
             }
         };
-        let (live, before) = (self.conversations.listen(&entry).await?, Tokens::of(&entry));
-        let message = Message { role: Role::User, content: asked.content, ..Message::default() };
-        if let Err(fault) = self.conversations.say_and_run(&entry, message).await {
-            if is_new {
-                self.conversations.delete(&caller.tenant, entry.id).await?;
-            }
-            return Err(run_fault(fault));
+        let before = Tokens::of(&entry);
+        let fault = match self.say(&entry, asked.content).await {
+            Ok(live) => return Ok((Run { entry, before }, live)),
+            Err(fault) => fault,
+        };
+        let may_be_stored = matches!(fault.code, Code::Unavailable | Code::Internal);
+        let maybe_in = may_be_stored.then_some(entry.id);
+        if is_new
+            && !may_be_stored
+            && let Err(fault) = self.conversations.delete_unused(&entry).await
+        {
+            tracing::warn!(conversation.id = %entry.id, %fault, "a conversation without a message is left behind");
         }
-        Ok((Run { entry, before }, live))
+        Err(NotBegun { maybe_in, why: run_fault(fault) })
+    }
+
+    async fn say(
+        &self,
+        entry: &Arc<ConversationState>,
+        content: Vec<Content>,
+    ) -> Result<Subscription, Fault> {
+        // Nothing is stored by then, and nothing is lost where it cannot be heard.
+        let deaf = |error: ports::Error| Fault::from(Reason::Unreachable).caused_by(error);
+        let live = self.conversations.listen(entry).await.map_err(deaf)?;
+        let message = Message { role: Role::User, content, ..Message::default() };
+        self.conversations.say_and_run(entry, message).await?;
+        Ok(live)
     }
 
     async fn active_profile(&self, caller: &Caller) -> ApiResult<Value> {

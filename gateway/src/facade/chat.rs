@@ -114,7 +114,10 @@ pub(super) async fn create_chat_completion(
         model: body.model.clone(),
         conversation,
     };
-    let (run, live) = facade.begin(&caller, asked).await?;
+    let (run, live) = match facade.begin(&caller, asked).await {
+        Ok(begun) => begun,
+        Err(not) => return not.told(),
+    };
     let id = run.entry.id;
     let told_as = Told { id: new_id(), created: now(), model: body.model, has_usage };
     if streams {

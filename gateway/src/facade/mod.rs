@@ -39,7 +39,7 @@ const CONVERSATION: HeaderName = HeaderName::from_static("x-openhands-serverconv
 /// Clients of that API ask once more by themselves where a call has failed: here they would have another run, and pay for it.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// What is answered of a run that has begun, however it ends: where it is, and that asking anew does not go on with it.
+/// What is answered of a run that has begun, or may have, however it ends: where it is, and that asking anew does not go on with it.
 fn of_run(conversation: ConversationId, answer: ApiResult<impl IntoResponse>) -> ApiResult<Response> {
     let id = HeaderValue::from_str(&conversation.to_string()).map_err(ApiError::internal)?;
     Ok(match answer {

@@ -104,7 +104,10 @@ pub(super) async fn create_response(
         model: body.model.clone(),
         conversation: None,
     };
-    let (run, _) = facade.begin(&caller, asked).await?;
+    let (run, _) = match facade.begin(&caller, asked).await {
+        Ok(begun) => begun,
+        Err(not) => return not.told(),
+    };
     let response = facade.outcome(&run).await.map(|outcome| response(outcome, body, created_at));
     of_run(run.entry.id, response.map(Json))
 }

@@ -59,6 +59,12 @@ impl Rates {
     }
 }
 
+/// What pages are counted by that are shown with a key. Agents have written them: however often they call, their user is let through.
+#[must_use]
+pub fn of_pages(key: u64) -> u64 {
+    !key
+}
+
 /// Whether a path below the root is a probe's.
 #[must_use]
 pub fn is_probe(path: &str) -> bool {

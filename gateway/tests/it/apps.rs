@@ -195,7 +195,7 @@ async fn a_program_is_shown_to_who_has_its_cookie() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_page_of_a_program_asks_counts_as_asked_with_the_key_of_its_user() {
+async fn a_page_of_a_program_is_counted_and_keeps_its_user_from_nothing() {
     let world = World::with(|limits| limits.rates.of_a_key = Some(1)).await;
     let token = world.begin().await;
     let mut let_through = 0;
@@ -204,7 +204,7 @@ async fn what_a_page_of_a_program_asks_counts_as_asked_with_the_key_of_its_user(
         assert!(let_through < 20, "nobody counts");
     }
     let with_key = world.server.request(Method::GET, "/api/tools/").header("x-session-api-key", KEY);
-    assert_eq!(with_key.send().await.unwrap().status(), 429);
+    assert_eq!(with_key.send().await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -173,6 +173,37 @@ async fn without_a_free_slot_nothing_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_in_which_others_have_spoken_stays_where_the_message_that_it_was_made_for_is_refused()
+{
+    let server = set_up().await;
+    server.worker.script(|script| (script.busy, script.others_speak) = (true, true));
+    let own = "00000000-0000-4000-8000-00000000000b";
+    assert_eq!(ask(&server, &chat("hello"), Some(own)).await.status(), 429);
+    assert_eq!(server.messages(own).await, [json!("theirs")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_message_may_be_stored_its_conversation_stays_and_nobody_says_it_once_more() {
+    let server = set_up().await;
+    let going_on = conversation_of(&ask(&server, &chat("before"), None).await);
+    server.worker.script(|script| script.ends_early = true);
+    for conversation in [None, Some(going_on.as_str())] {
+        let request = server.request(Method::POST, CHAT).json(&chat("hello"));
+        let request = request.header("origin", "http://localhost:3000");
+        let request = conversation.into_iter().fold(request, |request, id| request.header(CONVERSATION, id));
+        let response = request.send().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["x-should-retry"]),
+            (503, &"false".parse().unwrap())
+        );
+        let exposed = response.headers()["access-control-expose-headers"].to_str().unwrap();
+        assert!(exposed.contains("X-Should-Retry"), "a page may read it: {exposed}");
+        let id = conversation_of(&response);
+        until(async || server.messages(&id).await.contains(&json!("hello"))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_a_run_ends_is_told_by_the_status() {
     let server = set_up().await;
     for (end, status, kind) in [

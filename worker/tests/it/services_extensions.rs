@@ -163,6 +163,8 @@ async fn what_others_have_made_leads_to_no_folder_of_the_machine_but_its_own() {
         {"name": "folder", "source": {"source": "url", "url": folder}},
         {"name": "address", "source": {"source": "url", "url": address}},
         {"name": "address-text", "source": address},
+        {"name": "blank", "source": {"source": "url", "url": format!(" {address}")}},
+        {"name": "blank-text", "source": format!(" {address}")},
     ], "skills": [{"name": "a", "source": "./skills/a"}, {"name": "b", "source": "./skills/b"}]});
     write("market/.plugin/marketplace.json", &catalogue.to_string());
     write("market/plugins/own/.plugin/plugin.json", &plugin.replace("NAME", "own"));

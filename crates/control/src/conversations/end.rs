@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ports::rpc::Fault;
+use ports::rpc::{Fault, Reason};
 use readmodel::index::ConversationState;
 use types::{ConversationId, SandboxId, TenantId};
 
@@ -20,13 +20,42 @@ impl Conversations {
         deleting.await.map_err(Fault::internal)?
     }
 
+    /// As [`Conversations::delete`], for one that was made for a message that was not taken. Others may have found it meanwhile: where
+    /// one has spoken in it, it stays.
+    ///
+    /// # Errors
+    /// As [`Conversations::delete`].
+    pub async fn delete_unused(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+        let (conversations, entry) = (self.clone(), entry.clone());
+        let deleting = self.0.tasks.spawn(async move {
+            if !conversations.has(&entry) || conversations.is_used(&entry).await? {
+                return Ok(false);
+            }
+            conversations.delete_if(entry, true).await
+        });
+        deleting.await.map_err(Fault::internal)?
+    }
+
+    async fn is_used(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+        self.0.index.catch_up(entry).await?;
+        Ok(entry.with_projection(|projection| projection.last_user_message_id.is_some()))
+    }
+
     async fn delete_now(&self, tenant: &TenantId, id: ConversationId) -> Result<bool, Fault> {
         let Some(entry) = self.get(tenant, id).await? else { return Ok(false) };
+        self.delete_if(entry, false).await
+    }
+
+    async fn delete_if(&self, entry: Arc<ConversationState>, is_to_be_unused: bool) -> Result<bool, Fault> {
+        let (tenant, id) = (&entry.tenant, entry.id);
         let sandbox = entry.log.sandbox();
-        let mut told = None;
+        let (mut told, own) = (None, entry.clone());
         let forget = async |entry: &ConversationState| {
             told = self.forget(entry).await?;
             // Nobody writes its log any more.
+            if is_to_be_unused && self.is_used(&own).await? {
+                return Err(Reason::Changed { tail: None }.into());
+            }
             self.0.webhooks.put_aside(entry).await?;
             Ok::<_, Fault>(())
         };

@@ -61,9 +61,11 @@ impl McpServers {
     /// Those of the shelf, as long as nobody has taken it.
     async fn take_and_finish(self, finishing: Finishing) -> Result<(), Refusal> {
         let Finishing { tenant, id, .. } = &finishing;
-        let take = |logins: &mut McpLogins| match logins.take(id, &self.seen) {
-            true => Ok(Change::Write(true)),
-            false => Ok(Change::Nothing(false)),
+        let seen = self.seen.of(tenant);
+        let take = |logins: &mut McpLogins| {
+            let is_taken = logins.take(id, &seen);
+            seen.keep_only(&logins.under_way());
+            Ok(if is_taken { Change::Write(true) } else { Change::Nothing(false) })
         };
         if !self.shelves.change(tenant, take).await? {
             return Ok(());

@@ -1,5 +1,6 @@
 //! Logins with MCP servers that are under way, as a tenant's shelf has them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use ::mcp::oauth::Pending;
@@ -111,7 +112,7 @@ impl McpLogins {
         let is_free = |job: &StoredJob| match job.taken_at {
             None => true,
             Some(OVER) => false,
-            Some(at) => seen.for_so_long(&format!("{id} {at}"), FINISHING),
+            Some(at) => seen.for_so_long(&taken(id, at), FINISHING),
         };
         let free = self.mcp_jobs.iter_mut().find(|job| job.id == id && job.is_alive(now) && is_free(job));
         free.is_some_and(|job| {
@@ -119,6 +120,15 @@ impl McpLogins {
             job.made_at = now;
             true
         })
+    }
+
+    /// The names of all that somebody is about.
+    pub(super) fn under_way(&self) -> HashSet<String> {
+        let held = self.mcp_jobs.iter().filter_map(|job| match job.taken_at {
+            None | Some(OVER) => None,
+            Some(at) => Some(taken(&job.id, at)),
+        });
+        held.chain(self.renewals.under_way()).collect()
     }
 
     /// What has come of it so far: that is shown, should who finishes it not come to an end.
@@ -192,6 +202,11 @@ impl Kept for McpLogins {
         self.mcp_jobs.iter_mut().for_each(|job| change(&mut job.job));
         self.renewals.each_sealed(change);
     }
+}
+
+/// A name for each time.
+fn taken(id: &str, at: u64) -> String {
+    format!("{id} {at}")
 }
 
 fn now() -> u64 {

@@ -36,7 +36,7 @@ use known::Known;
 pub use login::{JobStatus, Started};
 use place::Place;
 pub use request::Request;
-use seen::Seen;
+use seen::SeenByTenant;
 
 /// Trials of a tenant at one time, and logins that are begun or finished; and as many tokens that are renewed.
 const MOST_AT_ONCE: usize = 4;
@@ -50,7 +50,7 @@ pub struct McpServers {
     slots: Slots,
     renewing: Slots,
     doors: Doors,
-    seen: Seen,
+    seen: SeenByTenant,
     tasks: Tasks,
 }
 
@@ -114,7 +114,7 @@ impl McpServers {
             slots: Slots::new(MOST_AT_ONCE),
             renewing: Slots::new(MOST_AT_ONCE),
             doors: Doors::default(),
-            seen: Seen::default(),
+            seen: SeenByTenant::default(),
             tasks: ground.tasks.clone(),
         }
     }

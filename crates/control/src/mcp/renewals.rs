@@ -7,7 +7,7 @@
 //!                        └─ renewed: taken from there
 //! ```
 //!
-//! So one whose answer was lost gets the new tokens for the old ones, too, for a quarter of an hour. Who renews has a place of
+//! So one whose answer was lost gets the new tokens for the old ones, too, for about an hour. Who renews has a place of
 //! his tenant for it until he is done, whoever hangs up, and is done long before another one takes him for dead. How long he has been
 //! about it tells the clock of who looks at it, from the first look on.
 
@@ -26,7 +26,7 @@ use types::time::unix_ms;
 use uuid::Uuid;
 
 use super::McpServers;
-use super::jobs::{FINISHING, LIFE, McpLogins};
+use super::jobs::{FINISHING, McpLogins};
 use super::seen::Seen;
 use super::trial::Unusable;
 use crate::Refusal;
@@ -34,11 +34,12 @@ use crate::shelf::Change;
 use crate::slots::Slot;
 
 /// The oldest make way, but for those that are under way: of these there are no more.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 /// Bytes of all of them. One that is larger is not remembered.
 const MOST_BYTES: usize = 96 << 10;
-/// What is left on the shelf of a tenant who does not come back is dropped with the next start after so long, by the clocks of two
-/// machines: it is far more than they differ.
+/// How long new tokens are there, by the clocks of two machines: it is far more than they differ, and than anybody is promised.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+/// As long one who renews may be left on the shelf of a tenant who does not come back.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 /// From its beginning on: what the provider takes, and a store that is away. It is far less than after which another one begins.
 const RENEWING: Duration = Duration::from_secs(60);
@@ -82,9 +83,14 @@ impl Renewals {
     }
 
     pub fn drop_what_is_over(&mut self) -> bool {
-        let (now, before, life) = (unix_ms(), self.0.len(), types::time::millis(FORGOTTEN));
-        self.0.retain(|renewal| now <= renewal.at.saturating_add(life));
+        let (now, before) = (unix_ms(), self.0.len());
+        self.0.retain(|renewal| !renewal.is_over(now));
         self.0.len() < before
+    }
+
+    /// The names of all who are about one.
+    pub fn under_way(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter(|renewal| renewal.is_under_way()).map(|renewal| renewal.by.clone())
     }
 
     pub fn each_sealed(&mut self, change: &mut dyn FnMut(&mut String)) {
@@ -92,7 +98,9 @@ impl Renewals {
     }
 
     fn take_turn(&mut self, of: &str, by: &str, seen: &Seen) -> Turn {
-        self.0.retain(|renewal| !seen.for_so_long(&renewal.by, renewal.life()));
+        self.drop_what_is_over();
+        let is_dead = |renewal: &Renewal| renewal.is_under_way() && seen.for_so_long(&renewal.by, FINISHING);
+        self.0.retain(|renewal| !is_dead(renewal));
         match self.0.iter().find(|renewal| renewal.of == of) {
             Some(Renewal { state: Some(state), .. }) => Turn::Renewed(state.clone()),
             // An answer of the store was lost.
@@ -138,9 +146,9 @@ impl Renewal {
         self.state.is_none()
     }
 
-    /// How long it stays; from then on who was to renew it is dead.
-    fn life(&self) -> Duration {
-        if self.is_under_way() { FINISHING } else { LIFE }
+    fn is_over(&self, now: u64) -> bool {
+        let life = if self.is_under_way() { FORGOTTEN } else { KEPT };
+        now > self.at.saturating_add(types::time::millis(life))
     }
 }
 
@@ -234,8 +242,11 @@ impl McpServers {
     }
 
     async fn turn(&self, wish: &Wish) -> Result<Turn, Refusal> {
+        let seen = self.seen.of(&wish.tenant);
         let take = |logins: &mut McpLogins| {
-            Ok(match logins.renewals.take_turn(&wish.of, &wish.by, &self.seen) {
+            let turn = logins.renewals.take_turn(&wish.of, &wish.by, &seen);
+            seen.keep_only(&logins.under_way());
+            Ok(match turn {
                 Turn::Ours => Change::Write(Turn::Ours),
                 turn => Change::Nothing(turn),
             })
@@ -290,8 +301,13 @@ mod tests {
         assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Ours);
         renewals.put("a", "other", "new".to_owned());
         assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Renewed("new".to_owned()));
-        advance(LIFE + MOMENT).await;
-        assert_eq!(renewals.take_turn("a", "third", &seen), Turn::Ours);
+        assert!(renewals.under_way().next().is_none(), "nobody is remembered for what is over");
+        renewals.0[0].at -= types::time::millis(KEPT) + 1;
+        assert_eq!(
+            renewals.take_turn("a", "third", &Seen::default()),
+            Turn::Ours,
+            "also here, where it was never seen"
+        );
         renewals.0[0].at -= types::time::millis(FORGOTTEN) + 1;
         assert!(renewals.drop_what_is_over() && renewals.is_empty());
     }
@@ -306,7 +322,7 @@ mod tests {
             assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Anothers);
         }
         renewals.put("a", "one", "new".to_owned());
-        renewals.0[0].at -= types::time::millis(Duration::from_secs(60 * 60));
+        renewals.0[0].at -= types::time::millis(KEPT / 2);
         assert_eq!(renewals.take_turn("a", "other", &seen), Turn::Renewed("new".to_owned()));
     }
 

@@ -11,7 +11,7 @@ use types::calls::{McpCall, McpProbed};
 use types::mcp::{McpFailure, McpFound, McpProgram, ToolResult};
 
 use super::jobs::McpLogins;
-use super::{Known, McpServers, Request, Tried};
+use super::{Known, McpServers, Request, Tried, renewals};
 use crate::Refusal;
 use crate::shelf::{Expose, Sealing};
 
@@ -23,8 +23,8 @@ const MOST_TOOLS: usize = 1_000;
 const MOST_WORDS: usize = 1_000;
 const MOST_TEXT: usize = 1 << 20;
 
-/// Tokens that others have renewed before are taken so often: they may be over, too.
-const MOST_ROUNDS: usize = 4;
+/// Tokens that others have renewed before are taken so often: they may all be over, too, and the last of them is to be renewed.
+const MOST_ROUNDS: usize = renewals::MOST + 1;
 
 /// Why a server that is logged in to cannot be used.
 pub(super) enum Unusable {

@@ -30,14 +30,14 @@ impl Client {
     ///
     /// # Errors
     /// Where the user has named one that an earlier login was made with at another provider: its secret is for that.
-    pub(super) fn kept(wish: &Wish<'_>, provider: &Provider) -> Result<Option<Self>, Error> {
+    pub(super) fn kept(wish: &Wish<'_>, provider: &Provider, redirect: &Url) -> Result<Option<Self>, Error> {
         if let Some(id) = wish.setting("client_id") {
             let known =
                 wish.known.as_ref().filter(|info| info.get("client_id").and_then(Value::as_str) == Some(id));
             if known.is_some_and(|info| info.contains_key(TOKEN_ENDPOINT) && !is_of(info, &provider.token)) {
                 return Err(Error::Login("is another one than that which knows the client".to_owned()));
             }
-            let mut info = described(wish, None);
+            let mut info = described(wish, redirect, None);
             info.insert("client_id".to_owned(), id.into());
             let secret = wish.setting("client_secret");
             info.extend(secret.map(|secret| ("client_secret".to_owned(), secret.into())));
@@ -45,7 +45,7 @@ impl Client {
             info.entry("token_endpoint_auth_method").or_insert_with(|| method.into());
             return Ok(Some(Self { info }));
         }
-        let comes_back = |uri: &Value| uri.as_str() == Some(wish.redirect.as_str());
+        let comes_back = |uri: &Value| uri.as_str() == Some(redirect.as_str());
         let fits = |info: &&Map<String, Value>| {
             let redirects = info.get("redirect_uris").and_then(Value::as_array);
             is_of(info, &provider.token)
@@ -64,9 +64,10 @@ impl Client {
         outbound: &Outbound,
         provider: &Provider,
         wish: &Wish<'_>,
+        redirect: &Url,
     ) -> Result<Self, Error> {
         if let Some(url) = wish.document(provider) {
-            let mut info = described(wish, Some("none"));
+            let mut info = described(wish, redirect, Some("none"));
             info.insert("client_id".to_owned(), url.into());
             return Ok(Self { info });
         }
@@ -76,7 +77,7 @@ impl Client {
             .ok_or_else(|| Error::Login("registers no clients: name one by client_id".to_owned()))?;
         let url = Url::parse(url).map_err(|_| Error::Invalid)?;
         let is_offered = |method: &&str| provider.methods.iter().any(|offered| offered == method);
-        let asked = described(wish, METHODS.into_iter().find(is_offered));
+        let asked = described(wish, redirect, METHODS.into_iter().find(is_offered));
         let made = post_json(outbound, &url, &asked).await?;
         if !made.get("client_id").is_some_and(Value::is_string) {
             return Err(Error::Login("registers a client without an id".to_owned()));
@@ -128,11 +129,11 @@ pub(super) enum Proof<'a> {
 }
 
 /// What a provider is told of a client.
-fn described(wish: &Wish<'_>, method: Option<&str>) -> Map<String, Value> {
+fn described(wish: &Wish<'_>, redirect: &Url, method: Option<&str>) -> Map<String, Value> {
     let mut told = Map::new();
     let mut tell = |name: &str, value: Value| drop(told.insert(name.to_owned(), value));
     tell("client_name", wish.setting("client_name").unwrap_or(NAME).into());
-    tell("redirect_uris", json!([wish.redirect.as_str()]));
+    tell("redirect_uris", json!([redirect.as_str()]));
     tell("grant_types", json!(["authorization_code", "refresh_token"]));
     tell("response_types", json!(["code"]));
     if let Some(scope) = wish.scope() {

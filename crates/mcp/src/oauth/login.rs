@@ -73,6 +73,14 @@ impl Wish<'_> {
         self.setting("client_metadata_url").filter(|url| provider.takes_documents && is_document(url))
     }
 
+    /// Whether the user says where a client comes back to: one that he has made elsewhere knows but one place.
+    fn says_where(&self, provider: &Provider) -> bool {
+        let more = self.authentication.get("additional_client_metadata");
+        more.is_some_and(|more| more.get("redirect_uris").is_some())
+            || self.setting("client_id").is_some()
+            || self.document(provider).is_some()
+    }
+
     /// What the user wants to be allowed.
     pub(super) fn scope(&self) -> Option<String> {
         match self.authentication.get("scopes")? {
@@ -92,12 +100,15 @@ impl Wish<'_> {
 pub async fn begin(outbound: &Outbound, wish: Wish<'_>) -> Result<Pending, Error> {
     let provider = Provider::of(outbound, wish.server, &wish.challenge).await?;
     let own = provider.own(wish.redirect);
-    // What the user has made elsewhere knows but one place.
-    let is_made_here = wish.setting("client_id").is_none() && wish.document(&provider).is_none();
-    let wish = if is_made_here { Wish { redirect: &own, ..wish } } else { wish };
+    let redirect = if wish.says_where(&provider) { wish.redirect } else { &own };
     let outbound = &outbound.named_by(provider.named_from);
-    if let Some(client) = Client::kept(&wish, &provider)? {
-        let pending = Pending::new(&provider, client, &wish)?;
+    // One that an earlier login has left may know but one place: a provider that registers no others knows it still.
+    let kept = match Client::kept(&wish, &provider, redirect)? {
+        Some(client) => Some((client, redirect)),
+        None => Client::kept(&wish, &provider, wish.redirect)?.map(|client| (client, wish.redirect)),
+    };
+    if let Some((client, redirect)) = kept {
+        let pending = Pending::new(&provider, client, &wish, redirect)?;
         let is_known = check(outbound, &pending).await?;
         if is_known {
             return Ok(pending);
@@ -107,7 +118,8 @@ pub async fn begin(outbound: &Outbound, wish: Wish<'_>) -> Result<Pending, Error
             return Err(Error::Login("does not know the client".to_owned()));
         }
     }
-    let pending = Pending::new(&provider, Client::make(outbound, &provider, &wish).await?, &wish)?;
+    let client = Client::make(outbound, &provider, &wish, redirect).await?;
+    let pending = Pending::new(&provider, client, &wish, redirect)?;
     match check(outbound, &pending).await? {
         true => Ok(pending),
         false => Err(Error::Login("does not know the client that it has just made".to_owned())),
@@ -161,7 +173,7 @@ pub async fn refresh(outbound: &Outbound, from: Option<IpAddr>, state: &State) -
 }
 
 impl Pending {
-    fn new(provider: &Provider, client: Client, wish: &Wish<'_>) -> Result<Self, Error> {
+    fn new(provider: &Provider, client: Client, wish: &Wish<'_>, redirect: &Url) -> Result<Self, Error> {
         let (verifier, state) = (random(), random());
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
         let mut url = Url::parse(&provider.authorization).map_err(|_| Error::Invalid)?;
@@ -170,7 +182,7 @@ impl Pending {
             query
                 .append_pair("response_type", "code")
                 .append_pair("client_id", client.id())
-                .append_pair("redirect_uri", wish.redirect.as_str())
+                .append_pair("redirect_uri", redirect.as_str())
                 .append_pair("state", &state)
                 .append_pair("code_challenge", &challenge)
                 .append_pair("code_challenge_method", S256)
@@ -179,7 +191,7 @@ impl Pending {
                 query.append_pair("scope", &scope);
             }
         }
-        let (redirect, url) = (wish.redirect.to_string(), url.into());
+        let (redirect, url) = (redirect.to_string(), url.into());
         Ok(Self { provider: provider.clone(), client, verifier, state, redirect, url })
     }
 }

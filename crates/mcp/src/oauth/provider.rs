@@ -128,8 +128,8 @@ impl Provider {
         })
     }
 
-    /// Where the browser comes back to from it and from no other: below `redirect`. A code that another one has given comes back
-    /// elsewhere, so it is never shown to this one.
+    /// Where the browser comes back to from it: below `redirect`. A code that another one has given comes back elsewhere, so it is not
+    /// shown to this one, unless this one has registered its own place there: only `iss` tells that.
     pub(super) fn own(&self, redirect: &Url) -> Url {
         let digest = hex(&Sha256::digest(self.issuer.as_deref().unwrap_or(&self.token)));
         let mut own = redirect.clone();

@@ -7,7 +7,7 @@ use types::extensions::{Offered, Skill};
 
 use super::folder::{self, entries, shown};
 use super::skill::{self, Names};
-use super::{Unfit, plugin};
+use super::{Unfit, plugin, source};
 
 /// The catalogue's file where no folder of a manifest has one.
 pub const DEFAULT: &str = "marketplaces/default.json";
@@ -163,7 +163,7 @@ impl Catalogue {
 
     /// A path from the catalogue on becomes whole.
     fn resolve(&self, text: &str) -> Source {
-        let is_whole = text.starts_with(['/', '~']) || text.contains("://");
+        let is_whole = text.starts_with(['/', '~']) || text.contains("://") || is_remote(text);
         Source::Text(match is_whole {
             true => text.to_owned(),
             false => shown(&self.folder.join(text.trim_start_matches(['.', '/']))),
@@ -173,7 +173,7 @@ impl Catalogue {
     fn stays(&self, entry: &Entry) -> bool {
         let text = match &entry.source {
             Source::Repository { source, .. } => return is_remote(source),
-            Source::Text(text) if text.contains("://") => return is_remote(text),
+            Source::Text(text) if is_remote(text) => return true,
             Source::Text(text) => text,
         };
         let Source::Text(path) = self.resolve(text) else { return true };
@@ -217,12 +217,9 @@ impl Catalogue {
     }
 }
 
-/// Whether a repository is on another machine; whatever else it is, whoever fetches it takes it for a folder of this one.
-#[must_use]
-pub fn is_remote(repository: &str) -> bool {
-    let has_user = repository.split_once('@').is_some_and(|(user, _)| !user.contains('/'));
-    let is_here = repository.starts_with(['/', '~', '.']) || repository.starts_with("file://");
-    !is_here && (repository.starts_with("github:") || repository.contains("://") || has_user)
+/// As whoever fetches it takes it.
+fn is_remote(text: &str) -> bool {
+    source::Source::parse(text).is_ok_and(|source| source.is_remote())
 }
 
 /// Whether a name is one part of a path.
@@ -234,13 +231,14 @@ fn is_plain(name: &str) -> bool {
 impl Entry {
     fn of(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let trimmed = |text: &str| text.trim().to_owned();
         let source = match value.get("source")? {
-            Value::String(text) => Source::Text(text.clone()),
+            Value::String(text) => Source::Text(trimmed(text)),
             Value::Object(fields) => {
                 let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
                 let source = match text("source")?.as_str() {
                     "github" => format!("github:{}", text("repo")?),
-                    _ => text("url")?,
+                    _ => trimmed(&text("url")?),
                 };
                 Source::Repository { source, reference: text("ref"), path: text("path") }
             }

@@ -11,6 +11,7 @@ pub mod marketplace;
 pub mod plugin;
 pub mod project;
 pub mod skill;
+pub mod source;
 pub mod sub_agent;
 mod yaml;
 

@@ -179,8 +179,14 @@ pub struct Search<'a> {
 /// The skills in a folder: those that are always there first, folders with a `SKILL.md` last.
 #[must_use]
 pub fn of_folder(folder: &Path, search: &Search<'_>) -> Vec<Skill> {
-    let is_inside = |path: &Path| search.within.is_none_or(|root| is_within(path, root));
-    let folders = entries(folder).into_iter().filter(|path| is_inside(path) && path.is_dir());
+    let is_inside = |path: &Path| {
+        let is_inside = search.within.is_none_or(|root| is_within(path, root));
+        if !is_inside {
+            tracing::warn!(path = %path.display(), "what a link leads to elsewhere is left out");
+        }
+        is_inside
+    };
+    let folders = entries(folder).into_iter().filter(|path| path.is_dir() && is_inside(path));
     let whole: Vec<PathBuf> =
         folders.filter_map(|path| skill_file(&path)).filter(|path| is_inside(path)).collect();
     let owned: Vec<&Path> = whole.iter().filter_map(|path| path.parent()).collect();

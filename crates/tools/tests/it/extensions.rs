@@ -308,11 +308,19 @@ fn an_entry_of_a_catalogue_leads_to_no_folder_of_the_machine_but_its_own() {
         {"name": "repository", "source": {"source": "url", "url": outside(&world), "path": null}},
         {"name": "file", "source": {"source": "url", "url": format!("file://{}", outside(&world))}},
         {"name": "file-text", "source": format!("file://{}", outside(&world))},
-        {"name": "far", "source": {"source": "url", "url": "git@host:o/r.git"}},
+        {"name": "blank", "source": {"source": "url", "url": format!(" file://{}", outside(&world))}},
+        {"name": "blank-text", "source": format!(" file://{}", outside(&world))},
+        {"name": "blank-folder", "source": format!(" {}", outside(&world))},
+        {"name": "user", "source": {"source": "url", "url": "a@b/../../x"}},
+        {"name": "user-text", "source": "a@b/../../x"},
+        {"name": "scope", "source": {"source": "url", "url": "@scope/x"}},
+        {"name": "far", "source": {"source": "url", "url": " git@host:o/r.git"}},
         {"name": "linked-file", "source": "./skills/linked-file"},
         {"name": "single", "source": "./skills/single"},
     ]);
-    let catalogue = json!({"name": "n", "owner": {"name": "o"}, "plugins": plugins}).to_string();
+    let skills = json!([{"name": "blank-skill", "source": format!(" {}", outside(&world))}]);
+    let catalogue =
+        json!({"name": "n", "owner": {"name": "o"}, "plugins": plugins, "skills": skills}).to_string();
     fs::create_dir(world.path("c/marketplaces")).unwrap();
     fs::write(world.path("c/marketplaces/default.json"), &catalogue).unwrap();
     let loaded = Catalogue::load_public(&world.path("c")).unwrap();
@@ -321,8 +329,12 @@ fn an_entry_of_a_catalogue_leads_to_no_folder_of_the_machine_but_its_own() {
     assert_eq!(names, ["own", "missing", "far", "linked-file", "single"]);
     assert!(offered.iter().all(|offer| !format!("{offer:?}").contains("secret")), "{offered:?}");
     assert!(loaded.public_skills().is_empty(), "{:?}", loaded.public_skills());
-    // Nor is the catalogue itself elsewhere.
-    fs::remove_file(world.path("c/marketplaces/default.json")).unwrap();
+    // Nor is the catalogue itself elsewhere; it may be a link all the same.
+    let link = world.path("c/marketplaces/default.json");
+    fs::rename(&link, world.path("c/real.json")).unwrap();
+    std::os::unix::fs::symlink("../real.json", &link).unwrap();
+    assert_eq!(Catalogue::load_public(&world.path("c")).unwrap().offered().len(), names.len());
+    fs::remove_file(&link).unwrap();
     fs::write(world.path("outside/m.json"), &catalogue).unwrap();
     std::os::unix::fs::symlink(world.path("outside/m.json"), world.path("c/marketplaces/default.json"))
         .unwrap();

@@ -148,11 +148,34 @@ async fn a_code_of_one_provider_is_shown_to_no_other_also_where_neither_says_who
 async fn a_client_that_its_user_has_made_is_led_back_where_that_one_says() {
     let server = start().await;
     let fake = Fake::start(Way::Login).await;
-    let mut body = asking(&fake);
-    body["server"]["auth"]["authentication"] =
-        json!({"type": "oauth", "client_id": "client-1", "client_secret": "the-client-secret"});
-    let (_, back) = begun_from(&server, body, CODE).await;
-    assert_eq!(Url::parse(&back).unwrap().path(), "/callback");
+    for own in [
+        json!({"type": "oauth", "client_id": "client-1", "client_secret": "the-client-secret"}),
+        json!({"type": "oauth", "additional_client_metadata": {"redirect_uris": ["http://localhost/callback"]}}),
+    ] {
+        let mut body = asking(&fake);
+        body["server"]["auth"]["authentication"] = own;
+        let (_, back) = begun_from(&server, body, CODE).await;
+        assert_eq!(Url::parse(&back).unwrap().path(), "/callback");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_an_older_login_goes_on_where_it_is_known_to_come_back() {
+    let server = start().await;
+    let fake = Fake::start(Way::Login).await;
+    let mut state = login(&server, &fake).await;
+    let registered = state["client_info"]["redirect_uris"][0].as_str().unwrap();
+    let mut place = Url::parse(registered).unwrap();
+    place.set_path("/callback");
+    state["client_info"]["redirect_uris"] = json!([place.as_str()]);
+    fake.forget_tokens();
+    fake.refuse_tokens(Some(400));
+    let (_, back) = begun_from(&server, logged_in(&fake, &state), CODE).await;
+    let mut back = Url::parse(&back).unwrap();
+    back.set_query(None);
+    assert_eq!(back, place);
+    let registrations = fake.asked().iter().filter(|asked| *asked == "POST /register").count();
+    assert_eq!(registrations, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,13 +11,13 @@ use ports::rpc::Fault;
 use reqwest::Url;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use tools::extensions::source::not;
 use tools::hands;
 use types::calls::WhyNotFetched;
 use uuid::Uuid;
 
 use super::super::git::{Failure, Git};
 use super::Stop;
-use super::source::not;
 
 /// Makes them. Cheap to clone.
 #[derive(Clone)]

@@ -24,7 +24,6 @@ pub mod carry;
 mod checkout;
 mod copying;
 mod public;
-mod source;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -34,9 +33,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use outbound::Outbound;
 use ports::rpc::Fault;
-use tools::extensions::marketplace::{Catalogue, Entry, Source as EntrySource, is_remote};
+use tools::extensions::Unfit;
+use tools::extensions::marketplace::{Catalogue, DEFAULT, Entry, Source as EntrySource};
 use tools::extensions::project::{self, Home};
 use tools::extensions::skill::{self, Names, Search};
+use tools::extensions::source::Source;
 use tools::extensions::{plugin, sub_agent};
 use types::calls::{
     CheckCall, Checked, ExtensionAnswer, ExtensionCall, FetchCall, Marketplace, NotFetched, SkillSources,
@@ -47,7 +48,6 @@ use types::extensions::Skill;
 use super::git::{Repository, parts};
 use checkout::{Checkout, Checkouts};
 use public::{Public, Reading};
-use source::Source;
 use stage::Stages;
 
 /// What a repository of an organization may take.
@@ -326,10 +326,10 @@ impl Service {
             }
             EntrySource::Text(text) => (text, None, None),
         };
-        let (folder, _held) = match is_remote(source) {
-            true => self.source_folder(source, reference, path).await?,
-            false => return None,
-        };
+        if !Source::parse(source).is_ok_and(|source| source.is_remote()) {
+            return None;
+        }
+        let (folder, _held) = self.source_folder(source, reference, path).await?;
         plugin::load(&folder).ok()
     }
 
@@ -404,7 +404,8 @@ fn public_skills(folder: &Path, marketplace_path: Option<&str>) -> Vec<Skill> {
     let Some(file) = marketplace_path else { return all() };
     match Catalogue::load_file(folder, file) {
         Ok(catalogue) => catalogue.public_skills(),
-        Err(_) if file == tools::extensions::marketplace::DEFAULT => all(),
+        // One that leads elsewhere is there: it names less than all.
+        Err(why) if file == DEFAULT && !matches!(why, Unfit::Outside) => all(),
         Err(why) => {
             tracing::warn!(%why, "the catalogue of public skills cannot be read");
             Vec::new()

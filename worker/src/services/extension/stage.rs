@@ -16,6 +16,7 @@ use tar::{Builder, HeaderMode};
 use tools::extensions::folder;
 use tools::extensions::plugin;
 use tools::extensions::skill::{self, Names};
+use tools::extensions::source::{Source, not};
 use tools::open::{self, Opened, Symlink};
 use types::calls::{FetchCall, Fetched, NotFetched, WhyNotFetched};
 use types::extensions::{Contents, ExtensionKind, is_name};
@@ -26,7 +27,6 @@ use super::super::fault::not_found;
 use super::carry::Packed;
 use super::checkout::Checkouts;
 use super::copying::{self, Bounds, Failure};
-use super::source::{Source, not};
 use super::{ExtensionConfig, Stop};
 
 /// What a canvas extension says of itself.

@@ -58,6 +58,13 @@ impl Worker {
                 return Err(Fault::new(Code::Invalid, "not a message"));
             }
             Command::Message { only_with_slot: true, .. } if script.busy => {
+                if script.others_speak {
+                    let event = user_message(
+                        json!({"role": "user", "content": [{"type": "text", "text": "theirs"}]}),
+                    );
+                    let update = update("last_user_message_id", event["id"].clone());
+                    self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                }
                 return Err(Reason::RunLimit.into());
             }
             Command::Message { message, run, once, .. } => {
@@ -72,6 +79,9 @@ impl Worker {
                 }
                 let update = update("last_user_message_id", event["id"].clone());
                 self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                if script.ends_early {
+                    return Err(Reason::WorkerLost.into());
+                }
                 if run && state.status != "running" {
                     if script.busy {
                         return Err(Reason::MessageSaved.into());

@@ -19,6 +19,10 @@ pub struct Script {
     pub ends_as: &'static str,
     /// No run slot is free.
     pub busy: bool,
+    /// Somebody else has said something, before a message is refused for that.
+    pub others_speak: bool,
+    /// Is gone when a message is stored, before it has answered.
+    pub ends_early: bool,
     /// Somebody pauses before the first run.
     pub pauses: bool,
     /// Messages are not what an agent takes.
@@ -59,6 +63,8 @@ impl Default for Script {
             event_chars: 20,
             ends_as: "finished",
             busy: false,
+            others_speak: false,
+            ends_early: false,
             pauses: false,
             refuses: false,
             streams: Vec::new(),

@@ -1,15 +1,13 @@
-//! What clients name to be fetched: a folder, a repository by its address, or one of GitHub in short.
+//! What clients and catalogues name to be fetched: a folder, a repository by its address, or one of GitHub in short.
 
 use std::path::{Component, Path, PathBuf};
 
 use types::calls::{NotFetched, WhyNotFetched};
 use types::extensions::without_credentials;
 
-use super::Stop;
-
 /// Where something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub enum Source {
     Folder(String),
     Repository {
         /// May hold credentials.
@@ -27,7 +25,7 @@ const GITHUB: &str = "github:";
 impl Source {
     /// # Errors
     /// For what is neither.
-    pub(super) fn parse(source: &str) -> Result<Self, NotFetched> {
+    pub fn parse(source: &str) -> Result<Self, NotFetched> {
         let source = source.trim();
         if let Some(short) = source.strip_prefix(GITHUB) {
             return of_github(short, source);
@@ -54,11 +52,17 @@ impl Source {
         ))
     }
 
+    /// Whether it is on another machine.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Repository { url, .. } if !url.starts_with("file://"))
+    }
+
     /// The folder that is named.
     ///
     /// # Errors
     /// Where there is none.
-    pub(super) fn folder(&self) -> Result<PathBuf, NotFetched> {
+    pub fn folder(&self) -> Result<PathBuf, NotFetched> {
         let Self::Folder(path) = self else {
             return Err(not(WhyNotFetched::InvalidSource, "Invalid plugin source."));
         };
@@ -82,7 +86,7 @@ impl Source {
     ///
     /// # Errors
     /// Where there is none, or it leads elsewhere.
-    pub(super) fn below(&self, fetched: PathBuf, path: Option<&str>) -> Result<PathBuf, Stop> {
+    pub fn below(&self, fetched: PathBuf, path: Option<&str>) -> Result<PathBuf, NotFetched> {
         let path = path.filter(|path| !path.is_empty());
         let (path, within) = match self {
             Self::Folder(source) => (path, format!("local source '{source}'")),
@@ -90,7 +94,7 @@ impl Source {
                 let says = format!(
                     "GitHub shorthand {shown} already names a subdirectory; do not also pass repo_path"
                 );
-                return Err(not(WhyNotFetched::InvalidSource, says).into());
+                return Err(not(WhyNotFetched::InvalidSource, says));
             }
             Self::Repository { path: own, .. } => {
                 (path.or(own.as_deref()), "extension repository".to_owned())
@@ -102,18 +106,19 @@ impl Source {
         };
         let inside = path.trim_matches('/');
         if Path::new(inside).components().any(|part| part == Component::ParentDir) {
-            return Err(missing("escapes").into());
+            return Err(missing("escapes"));
         }
         let found = fetched.join(inside).canonicalize().map_err(|_| missing("not found in"))?;
         let root = fetched.canonicalize().map_err(|_| missing("not found in"))?;
         if !found.starts_with(root) {
-            return Err(missing("escapes").into());
+            return Err(missing("escapes"));
         }
-        if found.is_dir() { Ok(found) } else { Err(missing("not found in").into()) }
+        if found.is_dir() { Ok(found) } else { Err(missing("not found in")) }
     }
 
     /// What a folder is called that the whole of it comes into.
-    pub(super) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         let Self::Repository { url, .. } = self else { return "extension".to_owned() };
         let path = url.trim_end_matches('/').trim_end_matches(".git");
         let last = path.rsplit(['/', ':']).next().unwrap_or_default();
@@ -172,7 +177,8 @@ fn with_suffix(url: &str) -> String {
     if url.contains("/_git/") { url.to_owned() } else { format!("{url}.git") }
 }
 
-pub(super) fn not(why: WhyNotFetched, says: impl Into<String>) -> NotFetched {
+#[must_use]
+pub fn not(why: WhyNotFetched, says: impl Into<String>) -> NotFetched {
     NotFetched { why, says: says.into() }
 }
 
@@ -204,6 +210,19 @@ mod tests {
             ["zzz", "", "github:o", "github:o/", "github:-/../r x", "ext::sh -c id", "--upload-pack=x@h:p"]
         {
             assert!(Source::parse(nothing).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn only_a_repository_of_another_machine_is_elsewhere() {
+        let is_remote = |source: &str| Source::parse(source).is_ok_and(|source| source.is_remote());
+        for there in ["github:o/r", " https://h.example/o/r ", "git@h.example:o/r.git"] {
+            assert!(is_remote(there), "{there}");
+        }
+        for here in
+            [" file:///a", "file:///a", "FILE:///a", " /a", "a@b/../../x", "@scope/x", "zzz", "ssh://h/a"]
+        {
+            assert!(!is_remote(here), "{here}");
         }
     }
 }
