@@ -153,7 +153,8 @@ async fn a_word_on_what_was_shown_lets_nothing_run_that_waits_since() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_by_going_back_is_asked_about_no_more() {
     let touch = |name: &str| Turn::terminal("c", &format!("touch {name}"));
-    let user = User::with(vec![touch("first"), touch("second"), Turn::finish("Done.")]).await;
+    let user = User::with(Vec::new()).await;
+    user.model.will([touch("first"), touch("second"), Turn::finish("Done.")]);
     let server = Start::new(super::BINARY).start();
     let (mut terminal, id) = asked(&user, &server.url).await;
     let events = server.client.events(&id).await;
