@@ -59,8 +59,7 @@ pub(super) async fn start_conversation(
         None => (attempt.conversation(), StatusCode::CREATED),
     };
     if let Some(id) = id
-        && let Some(entry) = conversations.get_stored(&caller.tenant, id).await?
-        && !conversations.is_without_sandbox(&entry).await?
+        && let Some(entry) = conversations.made_before(&caller.tenant, id).await.map_err(run_fault)?
     {
         conversations.complete(&entry).await.map_err(run_fault)?;
         return answer(&reading, &entry, found, detail);

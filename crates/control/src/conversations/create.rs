@@ -7,7 +7,7 @@ use ports::rpc::{Code, Fault};
 use readmodel::index::{ConversationState, Created};
 use types::calls::{GitAnswer, GitCall};
 use types::conversation::ConversationRecord;
-use types::{LogId, SandboxId, Seq, TenantId};
+use types::{ConversationId, LogId, SandboxId, Seq, TenantId};
 
 use super::Conversations;
 use super::copy::Foreign;
@@ -100,12 +100,26 @@ impl Conversations {
         Ok(())
     }
 
+    /// The conversation with this id, unless it is to be made again.
+    ///
+    /// # Errors
+    /// Those of the store. `Unavailable`, `Conflict`: another one is being copied there, or is in it.
+    pub async fn made_before(
+        &self,
+        tenant: &TenantId,
+        id: ConversationId,
+    ) -> Result<Option<Arc<ConversationState>>, Fault> {
+        let Some(entry) = self.get_stored(tenant, id).await? else { return Ok(None) };
+        let is_nothing = self.is_without_sandbox(&entry).await? || self.is_only_a_copy(&entry).await?;
+        Ok((!is_nothing).then_some(entry))
+    }
+
     /// Whether its creation was cut off before its sandbox was to stay, and that has been given up since: nothing can be done in
     /// it, and it is to be made again.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn is_without_sandbox(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
+    async fn is_without_sandbox(&self, entry: &Arc<ConversationState>) -> Result<bool, Fault> {
         if entry.seq() > Seq::ZERO || self.placement().kept(&entry.record()).await? {
             return Ok(false);
         }

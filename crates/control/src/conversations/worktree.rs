@@ -74,9 +74,7 @@ impl Conversations {
         // A client that does not wait asks again: one making is enough.
         let _turn = self.0.apart.take(record.id).ok_or_else(being_made)?;
         // One that is there works in its own. One that is about to be gone is not there.
-        if let Some(entry) = self.get_stored(&record.tenant, record.id).await?
-            && !self.is_without_sandbox(&entry).await?
-        {
+        if let Some(entry) = self.made_before(&record.tenant, record.id).await? {
             return self.theirs(&record.tenant, entry).await;
         }
         record.sandbox = self.sandbox_for(&record, alone).await?;
