@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,6 +171,12 @@ fn finish_reason(turn: &Turn) -> &'static str {
     if turn.tool_calls.is_empty() { "stop" } else { "tool_calls" }
 }
 
+/// Each answer has one of its own, as a provider's has.
+fn new_id(kind: &str) -> String {
+    static ANSWERS: AtomicU64 = AtomicU64::new(0);
+    format!("{kind}-scripted-{}", ANSWERS.fetch_add(1, Ordering::Relaxed))
+}
+
 fn openai_whole(turn: &Turn) -> Value {
     let mut message = json!({ "role": "assistant", "content": turn.text });
     if let Some(reasoning) = &turn.reasoning {
@@ -179,13 +185,14 @@ fn openai_whole(turn: &Turn) -> Value {
     if !turn.tool_calls.is_empty() {
         message["tool_calls"] = json!(openai_calls(turn));
     }
-    json!({ "id": "chatcmpl-scripted", "object": "chat.completion", "created": 0, "model": "scripted",
+    json!({ "id": new_id("chatcmpl"), "object": "chat.completion", "created": 0, "model": "scripted",
         "choices": [{ "index": 0, "message": message, "finish_reason": finish_reason(turn) }], "usage": openai_usage(turn) })
 }
 
 fn openai_pieces(turn: &Turn) -> String {
+    let id = new_id("chatcmpl");
     let chunk = |delta: Value, reason: Value| {
-        json!({ "id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 0, "model": "scripted",
+        json!({ "id": id, "object": "chat.completion.chunk", "created": 0, "model": "scripted",
             "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] })
     };
     let mut chunks = vec![chunk(json!({ "role": "assistant", "content": "" }), Value::Null)];
@@ -224,14 +231,14 @@ fn stop_reason(turn: &Turn) -> &'static str {
 }
 
 fn anthropic_whole(turn: &Turn) -> Value {
-    json!({ "id": "msg_scripted", "type": "message", "role": "assistant", "model": "scripted",
+    json!({ "id": new_id("msg"), "type": "message", "role": "assistant", "model": "scripted",
         "content": anthropic_blocks(turn), "stop_reason": stop_reason(turn),
         "usage": { "input_tokens": turn.input_tokens, "output_tokens": turn.output_tokens } })
 }
 
 fn anthropic_pieces(turn: &Turn) -> String {
     let mut events = vec![
-        json!({ "type": "message_start", "message": { "id": "msg_scripted", "type": "message",
+        json!({ "type": "message_start", "message": { "id": new_id("msg"), "type": "message",
         "role": "assistant", "model": "scripted", "content": [], "usage": { "input_tokens": turn.input_tokens, "output_tokens": 0 } } }),
     ];
     for (index, mut block) in anthropic_blocks(turn).into_iter().enumerate() {
