@@ -79,7 +79,9 @@ async fn pump<T: Item>(
     }
 }
 
-/// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain.
+/// Nobody listens any more. Until the server knows that it still sends calls here, whose callers would wait in vain. Some wait
+/// all the same: what comes in this moment is lost where the client has anything else to send, for then it forgets the
+/// subscription at once.
 async fn leave<T: Item>(mut subscribed: Subscribed, feed: &Feed<T>) {
     let Ok(()) = subscribed.messages.drain().await else { return };
     for item in feed.left_behind() {
