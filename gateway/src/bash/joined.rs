@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, header};
-use readmodel::bashlog::{EventSummary, Tail, records_of};
+use readmodel::bashlog::{EventSummary, Tail, records_of, unless_cleared};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -70,11 +70,14 @@ async fn at_once(records: Vec<Bytes>) -> ApiResult<Body> {
 
 async fn as_read(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Body> {
     let command = outputs.last().and_then(|output| output.command).ok_or_else(without_end)?;
-    let outputs = tail.outputs(command).await?;
-    let last = outputs.last().copied().ok_or_else(without_end)?;
     let (log, id) = (tail.event_log(), tail.log.clone());
     let of = move |outputs: Vec<EventSummary>| records_of(Arc::clone(&log), id.clone(), outputs);
-    let end = pin!(of(vec![last])).try_next().await?.ok_or_else(without_end)?;
+    let read = || async {
+        let outputs = tail.outputs(command).await?;
+        let end = pin!(of(outputs.last().copied().into_iter().collect())).try_next().await?;
+        Ok(end.map(|end| (end, outputs)))
+    };
+    let (end, outputs) = unless_cleared(read).await?.ok_or_else(cleared)?;
     Ok(Body::from_stream(joined(end, of(outputs.clone()), of(outputs))?))
 }
 
@@ -91,6 +94,11 @@ fn joined(
         .chain(said(",\"stderr\":".to_owned()))
         .chain(text(for_stderr, |texts| texts.stderr))
         .chain(said("}".to_owned())))
+}
+
+/// The command has run, and what it printed is gone.
+fn cleared() -> ApiError {
+    ports::Error::Unavailable("the events of the command were cleared meanwhile".to_owned()).into()
 }
 
 fn without_end() -> ApiError {
