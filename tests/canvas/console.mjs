@@ -61,11 +61,11 @@ if (!key) await step("where there are no keys nobody is asked for one", async ()
 await step("a run can be read with its output its diff and its end", async () => {
   await page.locator("#conversations").focus();
   await page.keyboard.press("Enter");
+  await shown("All of it is done.");
+  await page.locator("#head .chip.finished").waitFor();
   await shown("$ echo printed");
   await shown("exit code 3");
   assert.deepEqual(await page.locator("#events .added").allInnerTexts().then((lines) => lines.map((line) => line.trim()).filter((line) => line === "+zwei")), ["+zwei"]);
-  await shown("All of it is done.");
-  await page.locator("#head .chip.finished").waitFor();
   assert.match(await page.locator("figure", { hasText: "steps" }).innerText(), /4/);
 });
 
