@@ -183,6 +183,18 @@ async fn a_conversation_in_which_others_have_spoken_stays_where_the_message_that
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_others_speak_while_it_is_deleted_it_stays_and_goes_on_at_once() {
+    let server = set_up().await;
+    server.worker.script(|script| (script.busy, script.others_speak_at_last) = (true, true));
+    let own = "00000000-0000-4000-8000-00000000000b";
+    assert_eq!(ask(&server, &chat("hello"), Some(own)).await.status(), 429);
+    assert_eq!(server.messages(own).await, [json!("theirs")]);
+    server.worker.script(|script| script.busy = false);
+    assert_eq!(ask(&server, &chat("hello again"), Some(own)).await.status(), 200);
+    assert_eq!(server.messages(own).await[..2], [json!("theirs"), json!("hello again")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_message_may_be_stored_its_conversation_stays_and_nobody_says_it_once_more() {
     let server = set_up().await;
     let going_on = conversation_of(&ask(&server, &chat("before"), None).await);

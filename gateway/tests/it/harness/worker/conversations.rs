@@ -50,6 +50,10 @@ impl Worker {
         if self.is_of_another(&call).await {
             return Err(Reason::Missing.into());
         }
+        let ends = matches!(call.command, Command::Forget { .. } | Command::Forgotten { .. });
+        if !ends && self.has_forgotten(&call) {
+            return Err(Reason::Missing.into());
+        }
         let shared = self.state(id);
         let mut state = shared.lock().await;
         let script = self.0.script.lock().unwrap().clone();
@@ -59,11 +63,7 @@ impl Worker {
             }
             Command::Message { only_with_slot: true, .. } if script.busy => {
                 if script.others_speak {
-                    let event = user_message(
-                        json!({"role": "user", "content": [{"type": "text", "text": "theirs"}]}),
-                    );
-                    let update = update("last_user_message_id", event["id"].clone());
-                    self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                    self.others_speak(id, &mut state).await;
                 }
                 return Err(Reason::RunLimit.into());
             }
@@ -137,11 +137,32 @@ impl Worker {
             Command::Forget { .. } if script.clings => {
                 return Err(Fault::new(Code::Unavailable, "The conversation does not stop writing yet."));
             }
-            Command::Forget { .. } => {
-                self.0.open.lock().unwrap().remove(&id);
+            Command::Forget { deletion, .. } => {
+                if script.others_speak_at_last {
+                    self.others_speak(id, &mut state).await;
+                }
+                let forgotten = self.0.open.lock().unwrap().remove(&id);
+                let forgotten = forgotten.map(|state| ((id, deletion), (call.created_at, state)));
+                self.0.forgotten.lock().unwrap().extend(forgotten);
+            }
+            Command::Forgotten { deletion, is_gone, .. } => {
+                let forgotten = self.0.forgotten.lock().unwrap().remove(&(id, deletion));
+                let back = forgotten.filter(|_| !is_gone).map(|(_, state)| (id, state));
+                self.0.open.lock().unwrap().extend(back);
             }
         }
         Ok(CommandDone { seq: state.tail, text: None })
+    }
+
+    fn has_forgotten(&self, call: &ConversationCall) -> bool {
+        let forgotten = self.0.forgotten.lock().unwrap();
+        forgotten.iter().any(|((id, _), (made, _))| *id == call.conversation && *made == call.created_at)
+    }
+
+    async fn others_speak(&self, id: ConversationId, state: &mut State) {
+        let event = user_message(json!({"role": "user", "content": [{"type": "text", "text": "theirs"}]}));
+        let update = update("last_user_message_id", event["id"].clone());
+        self.append(id, state, vec![Item::Event(event), Item::Event(update)]).await;
     }
 
     /// Whether another conversation has the id by now.
