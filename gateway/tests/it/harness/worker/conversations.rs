@@ -61,6 +61,7 @@ impl Worker {
             Command::Message { .. } if script.refuses => {
                 return Err(Fault::new(Code::Invalid, "not a message"));
             }
+            Command::Message { .. } if script.shuts_down => return Err(Reason::ShuttingDown.into()),
             Command::Message { only_with_slot: true, .. } if script.busy => {
                 if script.others_speak {
                     self.others_speak(id, &mut state).await;
@@ -133,7 +134,15 @@ impl Worker {
                 self.append(id, &mut state, head).await;
             }
             Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
-            Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
+            Command::SwitchLlm { .. } => {
+                if let Some(held) = &script.held {
+                    held.notified().await;
+                }
+                if script.ends_early {
+                    return Err(Reason::WorkerLost.into());
+                }
+            }
+            Command::AddSecrets { .. } => {}
             Command::Forget { .. } if script.clings => {
                 return Err(Fault::new(Code::Unavailable, "The conversation does not stop writing yet."));
             }
