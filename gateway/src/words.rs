@@ -14,6 +14,10 @@ pub(crate) const WRONG_KEY: &str = "Settings file is corrupted or encrypted with
 /// Of what is stored and cannot be read.
 pub(crate) const DAMAGED: &str = "What is stored here cannot be read: it is damaged, or a newer release has written it. It was left as it is.";
 
+/// Of a command of which nobody can say any more what it printed, nor how it ended.
+pub(crate) const COMMAND_CLEARED: &str =
+    "The command has run. Its events were cleared before they could be read.";
+
 /// Of a fault in general. Nothing of its cause is in it.
 pub(crate) fn of(fault: &Fault) -> Cow<'static, str> {
     match fault.reason {

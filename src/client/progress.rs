@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::api::{Api, Error};
+use super::start::RUNNING;
 use super::stream::{Heard, Stream};
 use super::values::text;
 
@@ -19,8 +20,6 @@ const FETCHING: Duration = Duration::from_secs(45);
 
 /// What the answer may take: a connection that is dead is given up, and another one tried.
 const ANSWERING: Duration = Duration::from_secs(10);
-
-const RUNNING: &str = "running";
 
 #[derive(Debug)]
 pub enum Step {

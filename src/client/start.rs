@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Usage;
 use super::api::{Api, Error, Once};
 use super::waiting::{WAITING, status};
 
-const RUNNING: &str = "running";
+pub const RUNNING: &str = "running";
 
 /// How long a server is sought that has taken a call and not answered.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +25,19 @@ const WAITS: &str =
 /// # Errors
 /// Where the server does not take it, or something is said while actions wait.
 pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Result<()> {
+    start_unless(&CancellationToken::new(), api, id, content).await.map(drop)
+}
+
+/// The same, but once it is `cancelled` nothing is run any more. Whether the agent works.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_unless(
+    cancelled: &CancellationToken,
+    api: &Api,
+    id: &str,
+    content: Option<Value>,
+) -> anyhow::Result<bool> {
     let says = content.is_some();
     if let Some(content) = content {
         refuse_waiting(&status(api, id).await?)?;
@@ -33,13 +47,16 @@ pub async fn start(api: &Api, id: &str, content: Option<Value>) -> anyhow::Resul
     let before = status(api, id).await?;
     if before == RUNNING || before == WAITING && !says {
         // It takes up what was said, and a run that is asked for now might find it waiting; or what it waits for is asked about next.
-        return Ok(());
+        return Ok(true);
     }
     refuse_waiting(&before)?;
+    if cancelled.is_cancelled() {
+        return Ok(false);
+    }
     match run(api, id, &before).await {
         // Somebody else has started it, or the first call has. There are other conflicts, in which nothing has begun.
-        Err(error) if error.status() == Some(409) && status(api, id).await? != before => Ok(()),
-        asked => asked.map_err(Into::into),
+        Err(error) if error.status() == Some(409) && status(api, id).await? != before => Ok(true),
+        asked => asked.map(|()| true).map_err(Into::into),
     }
 }
 

@@ -15,7 +15,8 @@ const OBSERVATIONS: &str = "observations";
 pub(crate) const EDITS: &str = "edits";
 pub(crate) const TASKS: &str = "TASKS.json";
 pub(crate) const NEW_TASKS: &str = ".TASKS.json.new";
-/// And what nobody keeps any more.
+const KEPT: [&str; 4] = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS];
+/// And what nobody keeps any more, or is not to be found until it is known whether its conversation stays.
 const ASIDE: &str = ".aside-";
 
 /// Where the tools of a conversation work and keep their files, and what they must hide.
@@ -49,13 +50,13 @@ impl ToolContext {
 ///
 /// # Errors
 /// Why something is left as it was; `Interrupted` when it was told to end.
-pub fn set_aside(persistence_dir: &Path, goes_on: impl Fn() -> bool) -> io::Result<()> {
-    let renamed = [OBSERVATIONS, EDITS, TASKS, NEW_TASKS].map(|name| {
+pub fn set_aside(persistence_dir: &Path, deletion: Uuid, goes_on: impl Fn() -> bool) -> io::Result<()> {
+    let renamed = KEPT.map(|name| {
         if !goes_on() {
             return Err(ErrorKind::Interrupted.into());
         }
         // Beside it: a folder that may not be written can be moved nowhere else.
-        let aside = persistence_dir.join(format!("{ASIDE}{}", Uuid::new_v4().simple()));
+        let aside = aside(persistence_dir, deletion, name);
         let rename = || fs::rename(persistence_dir.join(name), &aside);
         match rename() {
             // An agent may have taken the right to write there away.
@@ -67,6 +68,27 @@ pub fn set_aside(persistence_dir: &Path, goes_on: impl Fn() -> bool) -> io::Resu
         }
     });
     renamed.into_iter().collect()
+}
+
+/// Takes back what one deletion has [set aside](set_aside), but for what there is again by now.
+///
+/// # Errors
+/// Why something stays aside.
+pub fn put_back(persistence_dir: &Path, deletion: Uuid) -> io::Result<()> {
+    let put_back = KEPT.map(|name| {
+        let place = persistence_dir.join(name);
+        match fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                unless_absent(fs::rename(aside(persistence_dir, deletion, name), place))
+            }
+            found => found.map(drop),
+        }
+    });
+    put_back.into_iter().collect()
+}
+
+fn aside(persistence_dir: &Path, deletion: Uuid, name: &str) -> PathBuf {
+    persistence_dir.join(format!("{ASIDE}{}-{}", deletion.simple(), name.trim_start_matches('.')))
 }
 
 /// What is absent need not be renamed.

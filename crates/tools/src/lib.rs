@@ -29,7 +29,7 @@ pub mod tool;
 
 pub use args::Args;
 pub use catalogue::{Catalogue, Entry};
-pub use context::{ToolContext, remove_set_aside, set_aside};
+pub use context::{ToolContext, put_back, remove_set_aside, set_aside};
 pub use error::Error;
 pub use observation::Observation;
 pub use secrets::{Boxed, NoSecrets, Screen, Secrets};

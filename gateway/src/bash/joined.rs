@@ -9,12 +9,14 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use http::{HeaderValue, header};
-use readmodel::bashlog::{EventSummary, Tail, records_of, unless_cleared};
+use http::{HeaderValue, StatusCode, header};
+use readmodel::bashlog::{EventSummary, Tail, records_of};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
+use crate::words;
 
 /// Bytes of records that are answered in one piece.
 const AT_ONCE: usize = 128 * 1024;
@@ -42,10 +44,14 @@ struct Texts<'a> {
 type Choice = for<'a> fn(Texts<'a>) -> Option<&'a RawValue>;
 
 /// All outputs of a command as its last one.
+///
+/// # Errors
+/// 410 where somebody has cleared them since: whoever is told so is not to run the command again.
 pub(super) async fn answer(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Response> {
+    let Some(command) = outputs.last().and_then(|output| output.command) else { return Err(cleared()) };
     let body = match little(tail, &outputs).await {
         Some(records) => at_once(records).await?,
-        None => as_read(tail, outputs).await?,
+        None => as_read(tail, command).await?,
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -62,22 +68,22 @@ async fn little(tail: &Tail, outputs: &[EventSummary]) -> Option<Vec<Bytes>> {
 }
 
 async fn at_once(records: Vec<Bytes>) -> ApiResult<Body> {
-    let end = records.last().ok_or_else(without_end)?.clone();
+    let end = records.last().ok_or_else(cleared)?.clone();
     let again = || stream::iter(records.clone()).map(Ok);
     let parts = joined(end, again(), again())?;
     Ok(Body::from(parts.try_collect::<Vec<Bytes>>().await?.concat()))
 }
 
-async fn as_read(tail: &Tail, outputs: Vec<EventSummary>) -> ApiResult<Body> {
-    let command = outputs.last().and_then(|output| output.command).ok_or_else(without_end)?;
+async fn as_read(tail: &Tail, command: Uuid) -> ApiResult<Body> {
     let (log, id) = (tail.event_log(), tail.log.clone());
     let of = move |outputs: Vec<EventSummary>| records_of(Arc::clone(&log), id.clone(), outputs);
-    let read = || async {
-        let outputs = tail.outputs(command).await?;
-        let end = pin!(of(outputs.last().copied().into_iter().collect())).try_next().await?;
-        Ok(end.map(|end| (end, outputs)))
+    let outputs = tail.outputs(command).await?;
+    let last = outputs.last().copied().ok_or_else(cleared)?;
+    let end = match pin!(of(vec![last])).try_next().await {
+        Ok(Some(end)) => end,
+        Ok(None) | Err(ports::Error::Conflict { .. }) => return Err(cleared()),
+        Err(error) => return Err(error.into()),
     };
-    let (end, outputs) = unless_cleared(read).await?.ok_or_else(cleared)?;
     Ok(Body::from_stream(joined(end, of(outputs.clone()), of(outputs))?))
 }
 
@@ -96,13 +102,8 @@ fn joined(
         .chain(said("}".to_owned())))
 }
 
-/// The command has run, and what it printed is gone.
 fn cleared() -> ApiError {
-    ports::Error::Unavailable("the events of the command were cleared meanwhile".to_owned()).into()
-}
-
-fn without_end() -> ApiError {
-    ApiError::internal("a command without its end")
+    ApiError::new(StatusCode::GONE, words::COMMAND_CLEARED)
 }
 
 /// The texts of one stream as one JSON text; `null` without any.

@@ -33,7 +33,8 @@ pub(super) async fn start_bash_command(
 
 /// Runs a command to its end and returns all it printed.
 #[utoipa::path(post, path = "/execute_bash_command", tag = "Bash", request_body = ExecuteBashRequest,
-    responses((status = 200, body = WholeOutput), (status = 422, description = "Invalid request")))]
+    responses((status = 200, body = WholeOutput), (status = 422, description = "Invalid request"),
+        (status = 410, description = "It has run, and its events were cleared before they could be read")))]
 pub(super) async fn execute_bash_command(
     State(commands): State<Commands>,
     State(workers): State<Workers>,

@@ -132,7 +132,7 @@ async fn made(
     copy: Option<ConversationId>,
 ) -> ApiResult<Option<Arc<ConversationState>>> {
     let Some(copy) = copy else { return Ok(None) };
-    let stored = conversations.get_stored(&caller.tenant, copy).await?;
+    let stored = conversations.made_before(&caller.tenant, copy).await?;
     Ok(stored.filter(|entry| entry.record().forked_from_conversation_id == Some(source)))
 }
 

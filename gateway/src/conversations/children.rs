@@ -64,7 +64,7 @@ pub(super) async fn start_child_conversation(
         parent.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Parent conversation not found"))?;
     // One that an earlier attempt made.
     if let Some(made) = attempt.conversation()
-        && let Some(entry) = conversations.get_stored(&caller.tenant, made).await?
+        && let Some(entry) = conversations.made_before(&caller.tenant, made).await.map_err(run_fault)?
     {
         conversations.complete(&entry).await.map_err(run_fault)?;
         return Ok(started(id, &entry));

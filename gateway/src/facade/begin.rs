@@ -7,7 +7,7 @@ use control::setup::AgentProfiles;
 use control::shelf::Expose;
 use http::StatusCode;
 use ports::Subscription;
-use ports::rpc::{Code, Fault, Reason};
+use ports::rpc::{Fault, Reason};
 use readmodel::index::ConversationState;
 use serde_json::{Value, json};
 use tracing::Instrument;
@@ -76,21 +76,28 @@ impl Facade {
     /// it is not known whether the message is stored, its conversation stays.
     pub(super) async fn begin(&self, caller: &Caller, asked: Asked) -> Result<(Run, Subscription), NotBegun> {
         let (facade, caller) = (self.clone(), caller.clone());
+        let id = asked.conversation.unwrap_or_else(ConversationId::random);
         // Also where nobody waits for it any more: a conversation is not left without the message that it was made for.
-        let beginning = async move { facade.begun(&caller, asked).await };
-        self.tasks.spawn(beginning.in_current_span()).await.map_err(ApiError::internal)?
+        let beginning = async move { facade.begun(&caller, id, asked).await };
+        let begun = self.tasks.spawn(beginning.in_current_span()).await;
+        begun.map_err(|panic| NotBegun { maybe_in: Some(id), why: ApiError::internal(panic) })?
     }
 
-    async fn begun(&self, caller: &Caller, asked: Asked) -> Result<(Run, Subscription), NotBegun> {
+    async fn begun(
+        &self,
+        caller: &Caller,
+        id: ConversationId,
+        asked: Asked,
+    ) -> Result<(Run, Subscription), NotBegun> {
         let profile = profile_of(&asked.model)?;
         self.launch.model(&caller.tenant, profile).await?;
         let agent = self.active_profile(caller).await?;
         if asked.instructions.chars().count() > MOST_INSTRUCTIONS {
             return Err(ApiError::bad_request("System instructions are too long").into());
         }
-        let (id, found) = match asked.conversation {
-            Some(id) => (id, self.conversations.get_stored(&caller.tenant, id).await?),
-            None => (ConversationId::random(), None),
+        let found = match asked.conversation {
+            Some(id) => self.conversations.made_before(&caller.tenant, id).await?,
+            None => None,
         };
         let (entry, is_new) = match found {
             Some(entry) => (entry, false),
@@ -104,7 +111,7 @@ impl Facade {
             Ok(live) => return Ok((Run { entry, before }, live)),
             Err(fault) => fault,
         };
-        let may_be_stored = matches!(fault.code, Code::Unavailable | Code::Internal);
+        let may_be_stored = fault.may_be_done();
         let maybe_in = may_be_stored.then_some(entry.id);
         if is_new
             && !may_be_stored

@@ -12,7 +12,7 @@ pub(super) const LONGEST: usize = 256 * 1024;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const NOT_KEPT: &[u8] =
-    br#"{"detail":"This call was answered before; its answer was too long to be kept for a second time"}"#;
+    br#"{"detail":"This call was answered before; its answer was too long, or broke off, and was not kept"}"#;
 
 /// What a call was answered, as far as it is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +29,20 @@ pub(super) struct AnswerHead {
 
 impl KeptAnswer {
     pub fn of(parts: &Parts, body: Bytes) -> Self {
-        let status = parts.status.as_u16();
         if body.len() > LONGEST {
-            let content_type = Some("application/json".to_owned());
-            return Self { head: AnswerHead { status, content_type }, body: Bytes::from_static(NOT_KEPT) };
+            return Self::without_body(parts);
         }
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        Self { head: AnswerHead { status, content_type: content_type.map(str::to_owned) }, body }
+        let head =
+            AnswerHead { status: parts.status.as_u16(), content_type: content_type.map(str::to_owned) };
+        Self { head, body }
+    }
+
+    /// The call has acted, and of its answer the status is all that can be said again.
+    pub fn without_body(parts: &Parts) -> Self {
+        let content_type = Some("application/json".to_owned());
+        let head = AnswerHead { status: parts.status.as_u16(), content_type };
+        Self { head, body: Bytes::from_static(NOT_KEPT) }
     }
 
     pub fn replayed(self) -> Response {

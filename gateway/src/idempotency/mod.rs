@@ -92,6 +92,7 @@ async fn perform(
 /// Stores the answer where it is worth it, and gives it on. Of a long one no more is read than is kept of any.
 async fn settle(claim: Claim, call: &Call, response: Response) -> ApiResult<Response> {
     let (parts, body) = response.into_parts();
+    let is_final = is_final(parts.status, call.is_streamed);
     let mut rest = body.into_data_stream();
     let mut begin = BytesMut::new();
     while begin.len() <= LONGEST {
@@ -99,13 +100,17 @@ async fn settle(claim: Claim, call: &Call, response: Response) -> ApiResult<Resp
             Ok(Some(more)) => begin.extend_from_slice(&more),
             Ok(None) => break,
             Err(error) => {
-                claim.release().await;
+                match is_final {
+                    // It has acted, whatever became of its answer.
+                    true => claim.finish(&KeptAnswer::without_body(&parts)).await,
+                    false => claim.release().await,
+                }
                 return Err(ApiError::internal(error));
             }
         }
     }
     let begin = begin.freeze();
-    if is_final(parts.status, call.is_streamed) {
+    if is_final {
         claim.finish(&KeptAnswer::of(&parts, begin.clone())).await;
     } else {
         claim.release().await;

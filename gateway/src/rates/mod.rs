@@ -59,7 +59,8 @@ impl Rates {
     }
 }
 
-/// What pages are counted by that are shown with a key. Agents have written them: however often they call, their user is let through.
+/// What pages are counted by that are shown with a key. Agents have written them: they
+/// take nothing of what their user has. What an address and a tenant have in all they share.
 #[must_use]
 pub fn of_pages(key: u64) -> u64 {
     !key

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use ports::Expect;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use types::Seq;
+use types::buckets::CONVERSATIONS;
 use types::calls::{DeltaKind, Live};
 
+use crate::copies::{COPY, id_of, log_of};
 use crate::harness::events::agent_message;
 use crate::harness::stepped::beside;
 use crate::harness::tokens::{bearer, token};
@@ -180,6 +185,47 @@ async fn a_conversation_in_which_others_have_spoken_stays_where_the_message_that
     let own = "00000000-0000-4000-8000-00000000000b";
     assert_eq!(ask(&server, &chat("hello"), Some(own)).await.status(), 429);
     assert_eq!(server.messages(own).await, [json!("theirs")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_others_speak_while_it_is_deleted_it_stays_and_goes_on_at_once() {
+    let server = set_up().await;
+    server.worker.script(|script| (script.busy, script.others_speak_at_last) = (true, true));
+    let own = "00000000-0000-4000-8000-00000000000b";
+    assert_eq!(ask(&server, &chat("hello"), Some(own)).await.status(), 429);
+    assert_eq!(server.messages(own).await, [json!("theirs")]);
+    server.worker.script(|script| script.busy = false);
+    assert_eq!(ask(&server, &chat("hello again"), Some(own)).await.status(), 200);
+    assert_eq!(server.messages(own).await[..2], [json!("theirs"), json!("hello again")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_certainly_not_taken_leaves_no_conversation_and_is_said_once_more() {
+    let server = set_up().await;
+    server.worker.script(|script| script.shuts_down = true);
+    let response = ask(&server, &chat("hello"), None).await;
+    assert!(response.status() == 503 && !response.headers().contains_key("x-should-retry"), "{response:?}");
+    assert_eq!(server.get("/api/conversations/count").await.1, 0);
+}
+
+/// Whoever has stored the record was killed before he looked whether there is a copy of another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_does_not_go_on_in_what_is_left_of_another_one() {
+    let server = set_up().await;
+    let source = server.create().await;
+    let record = server.ports.kv.get(CONVERSATIONS, &id_of(&source).hex()).await.unwrap().unwrap();
+    let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+    record["id"] = COPY.into();
+    let mark = r#"{"control":{"type":"forked","at":1}}"#.to_owned();
+    let copied = json!({"n": 0, "event": agent_message("of another")}).to_string();
+    let records = [mark.clone(), copied, mark].map(Bytes::from).to_vec();
+    server.ports.log.append(&log_of(COPY), Seq::ZERO, records).await.unwrap();
+    let key = id_of(COPY).hex();
+    server.ports.kv.put(CONVERSATIONS, &key, record.to_string().into(), Expect::Absent).await.unwrap();
+    until(async || server.messages(COPY).await == [json!("of another")]).await;
+    assert_eq!(ask(&server, &chat("hello"), Some(COPY)).await.status(), 200);
+    let messages = server.messages(COPY).await;
+    assert!(messages[0] == "hello" && !messages.contains(&json!("of another")), "{messages:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ mod apps;
 mod apps_installed;
 mod auth;
 mod bash;
+mod bash_cleared;
 mod branches;
 mod broker;
 mod catalogue;

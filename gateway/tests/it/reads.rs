@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ports::doubles::LogDouble;
-use ports::{EventLog, Ports, Record, Result};
+use ports::{EventLog, Expect, Ports, Record, Result};
 use serde_json::{Value, json};
+use types::buckets::CONVERSATIONS;
 use types::{BashScope, ConversationId, LogId, SandboxId, Seq};
 
 use crate::harness::events::{agent_message, update};
@@ -100,4 +101,31 @@ async fn for_a_page_of_events_of_one_kind_not_all_events_are_read() {
 
 fn uuid_of(number: usize) -> String {
     uuid::Uuid::from_u128(number as u128).simple().to_string()
+}
+
+/// Clients come back to a conversation in this way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_a_conversation_that_was_brought_once_more_has_its_history_not_read() {
+    let server = start().await;
+    let source = server.create().await;
+    let id = "00000000-0000-4000-8000-000000000002";
+    let key = |id: &str| id.parse::<ConversationId>().unwrap().hex();
+    let record = server.ports.kv.get(CONVERSATIONS, &key(&source)).await.unwrap().unwrap();
+    let mut record: Value = serde_json::from_slice(&record.value).unwrap();
+    record["id"] = id.into();
+    let log = LogId::conversation(&SandboxId::shared(), id.parse().unwrap());
+    let event = |n: usize| json!({"n": n, "event": agent_message("brought")}).to_string();
+    let begun = r#"{"control":{"type":"fence","epoch":0}}"#.to_owned();
+    let whole = r#"{"control":{"type":"brought"}}"#.to_owned();
+    let records = [begun].into_iter().chain((0..STORED).map(event)).chain([whole]).map(Bytes::from);
+    server.ports.log.append(&log, Seq::ZERO, records.collect()).await.unwrap();
+    server.ports.kv.put(CONVERSATIONS, &key(id), record.to_string().into(), Expect::Absent).await.unwrap();
+    let (counting, gateway) = counted(&server).await;
+    until(async || gateway.get(&format!("/api/conversations/{id}/events/count")).await.1 == STORED).await;
+    let before = counting.read.load(Ordering::SeqCst);
+    let mut body = crate::harness::create_body();
+    body["conversation_id"] = id.into();
+    assert_eq!(gateway.post("/api/conversations", body).await.0, 200);
+    let read = counting.read.load(Ordering::SeqCst) - before;
+    assert!(read < 10, "{read} records are read");
 }

@@ -1,9 +1,15 @@
 //! Secrets of conversations over REST.
 
-use crate::harness::start;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::harness::{start, until};
 use ports::rpc::Code;
+use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use types::ConversationId;
+use types::calls::Command;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_beyond_what_a_conversation_may_have_are_refused_and_none_of_them_is_kept() {
@@ -59,5 +65,29 @@ async fn values_that_were_replaced_or_looked_up_are_kept_sealed_and_told_to_work
     let info = server.info(&id).await.to_string();
     for (what, text) in [("record", record), ("info", info)] {
         assert!(!text.contains("-value"), "{what}: {text}");
+    }
+}
+
+/// The worker may have it: with a record that names another one its next call would be refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_a_worker_was_told_of_is_in_the_record_though_its_answer_is_lost_or_nobody_waits_for_it()
+{
+    for is_answered in [false, true] {
+        let server = start().await;
+        let id = server.create().await;
+        let held = Arc::new(Notify::new());
+        server.worker.script(|script| (script.held, script.ends_early) = (Some(held.clone()), !is_answered));
+        let request = server.request(Method::POST, &format!("/api/conversations/{id}/switch_llm"));
+        let llm = json!({"model": "openai/other", "api_key": "sk-other", "usage_id": "agent"});
+        let asking = tokio::spawn(request.json(&json!({ "llm": llm })).send());
+        let is_told = |command: &Command| matches!(command, Command::SwitchLlm { .. });
+        until(async || server.worker.seen().iter().any(is_told)).await;
+        if is_answered {
+            asking.abort();
+            // By then the server has seen that its client has gone.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        held.notify_one();
+        until(async || server.info(&id).await["agent"]["llm"]["model"] == "openai/other").await;
     }
 }

@@ -6,6 +6,7 @@ mod message;
 mod modes;
 mod prompt;
 mod sessions;
+mod stopping;
 mod wire;
 mod words;
 
@@ -94,7 +95,10 @@ pub async fn run(options: Options, told: Told) -> anyhow::Result<ExitCode> {
     }
     sessions.cancel_all();
     // What takes longer ends with the server, or goes on there.
-    let answered = async { while answering.join_next().await.is_some() {} };
+    let answered = async {
+        while answering.join_next().await.is_some() {}
+        sessions.at_rest().await;
+    };
     let _ = tokio::time::timeout(ENDING, answered).await;
     drop((answering, sessions, wire));
     let written = tokio::task::spawn_blocking(move || writing.join());
@@ -110,6 +114,17 @@ fn begin(sessions: &Arc<Sessions>, method: &str, params: &Value) -> Option<Resul
     Some(match method {
         "session/prompt" => sessions.begin(params).map(|begun| begun.run().boxed()),
         "session/set_mode" => sessions.set_mode(params).map(FutureExt::boxed),
+        "session/load" | "session/resume" => {
+            let (sessions, params, turn) = (sessions.clone(), params.clone(), sessions.turn_to_open(params));
+            let is_told = method == "session/load";
+            let opening = async move {
+                match is_told {
+                    true => sessions.load(&params, turn).await,
+                    false => sessions.resume(&params, turn).await,
+                }
+            };
+            Ok(opening.boxed())
+        }
         "session/close" => sessions.close(params).map(|()| std::future::ready(Ok(json!({}))).boxed()),
         _ => return None,
     })
@@ -131,8 +146,6 @@ async fn answer(sessions: &Sessions, method: &str, params: &Value) -> Result<Val
         // None is offered: the model's key is the environment's, or the server's.
         "authenticate" => Ok(json!({})),
         "session/new" => sessions.make(params).await,
-        "session/load" => sessions.load(params).await,
-        "session/resume" => sessions.resume(params).await,
         "session/list" => sessions.list(params).await,
         _ => Err(Refusal::unknown(method)),
     }

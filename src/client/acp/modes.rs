@@ -1,5 +1,8 @@
 //! The modes of a session: for which actions somebody is asked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -48,14 +51,16 @@ impl Mode {
     ///
     /// # Errors
     /// Of the server.
-    pub async fn set_in_turn(self, turn: Turn, api: &Api, conversation: &str) -> Result<(), Error> {
-        over(turn.before).await;
-        self.set(api, conversation).await
+    pub async fn set_in_turn(self, mut turn: Turn, api: &Api, conversation: &str) -> Result<(), Error> {
+        turn.comes().await;
+        let set = self.set(api, conversation).await;
+        turn.change.has_failed.store(set.is_err(), Ordering::Relaxed);
+        set
     }
 
     /// # Errors
     /// Of the server.
-    pub async fn set(self, api: &Api, conversation: &str) -> Result<(), Error> {
+    async fn set(self, api: &Api, conversation: &str) -> Result<(), Error> {
         let path = |of: &str| format!("/api/conversations/{conversation}/{of}");
         if self == Self::Risky {
             // First: where nobody says what is risky, everything is.
@@ -86,30 +91,50 @@ impl Mode {
 /// asked for last is what holds.
 #[derive(Default)]
 pub struct Changes {
-    newest: Option<CancellationToken>,
+    newest: Option<Change>,
+}
+
+#[derive(Clone, Default)]
+struct Change {
+    over: CancellationToken,
+    has_failed: Arc<AtomicBool>,
 }
 
 /// Over when it is dropped.
 pub struct Turn {
-    before: Option<CancellationToken>,
+    before: Option<Change>,
+    change: Change,
     _over: DropGuard,
+}
+
+impl Turn {
+    /// Returns once all changes before this one are over.
+    pub async fn comes(&mut self) {
+        if let Some(before) = self.before.take() {
+            before.over.cancelled().await;
+        }
+    }
 }
 
 impl Changes {
     pub fn turn(&mut self) -> Turn {
-        let over = CancellationToken::new();
-        Turn { before: self.newest.replace(over.clone()), _over: over.drop_guard() }
+        let change = Change::default();
+        let before = self.newest.replace(change.clone());
+        Turn { before, _over: change.over.clone().drop_guard(), change }
     }
 
-    /// Returns once all that were asked for so far are over.
-    pub fn are_over(&self) -> impl Future<Output = ()> + Send + use<> {
-        over(self.newest.clone())
+    pub fn are_under_way(&self) -> bool {
+        self.newest.as_ref().is_some_and(|change| !change.over.is_cancelled())
     }
-}
 
-async fn over(change: Option<CancellationToken>) {
-    if let Some(change) = change {
-        change.cancelled().await;
+    /// Returns once all that were asked for so far are over. Whether the last of them has failed, of which nobody was told before.
+    pub fn have_failed(&self) -> impl Future<Output = bool> + Send + use<> {
+        let under_way = self.newest.clone().filter(|_| self.are_under_way());
+        async move {
+            let Some(change) = under_way else { return false };
+            change.over.cancelled().await;
+            change.has_failed.load(Ordering::Relaxed)
+        }
     }
 }
 
@@ -123,15 +148,24 @@ mod tests {
         let mut server = StandIn::start([], (200, json!({}))).await;
         let mut changes = Changes::default();
         let turns = [(Mode::Risky, changes.turn()), (Mode::Always, changes.turn())];
-        let all_over = changes.are_over();
+        let have_failed = changes.have_failed();
         let [risky, always] = turns.map(|(mode, turn)| mode.set_in_turn(turn, &server.api, "c"));
         // The later one is heard first.
-        let (always, risky, ()) = tokio::join!(always, risky, all_over);
-        assert!(always.is_ok() && risky.is_ok());
+        let (always, risky, have_failed) = tokio::join!(always, risky, have_failed);
+        assert!(always.is_ok() && risky.is_ok() && !have_failed);
         let mut set = Vec::new();
         while let Ok(body) = server.posts.try_recv() {
             set.extend(body.pointer("/policy/kind").and_then(Value::as_str).map(str::to_owned));
         }
         assert_eq!(set, ["ConfirmRisky", "AlwaysConfirm"]);
+    }
+    #[tokio::test]
+    async fn what_is_asked_for_behind_a_change_that_fails_is_told_so_and_nothing_after_that() {
+        let server = StandIn::start([], (404, json!({}))).await;
+        let mut changes = Changes::default();
+        let turn = changes.turn();
+        let have_failed = changes.have_failed();
+        assert!(Mode::Always.set_in_turn(turn, &server.api, "c").await.is_err());
+        assert!(have_failed.await && !changes.have_failed().await);
     }
 }

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::message::Refusal;
 use super::sessions::refusal;
+use super::stopping::{Calls, stop};
 use super::wire::Wire;
 use super::words::{Teller, begun, question};
 use crate::client::api::{Api, Error};
 use crate::client::interrupt::Interrupt;
 use crate::client::progress::{Progress, Step};
 use crate::client::seen::{Action, Seen};
-use crate::client::start::start;
+use crate::client::start::{RUNNING, start_unless};
 use crate::client::stream::{Since, Stream};
 use crate::client::values::text;
 use crate::client::waiting::{self, Answer, WAITING, Waiting, respond};
@@ -23,7 +26,7 @@ use crate::client::waiting::{self, Answer, WAITING, Waiting, respond};
 const ALLOW: &str = "allow";
 const ALWAYS: &str = "allow_always";
 
-/// What the server gets to answer once a prompt is cancelled.
+/// What the server gets to answer once a prompt is cancelled, before the editor is told so.
 const ANSWERING: Duration = Duration::from_secs(2);
 
 pub struct Prompt {
@@ -31,7 +34,20 @@ pub struct Prompt {
     wire: Wire,
     session: String,
     permits: Permits,
-    cancelled: CancellationToken,
+    ends: Ends,
+}
+
+/// What a prompt waits for before it begins.
+pub type Ready = BoxFuture<'static, Result<(), Refusal>>;
+
+/// How a prompt is brought to its end, and what goes on after that.
+pub struct Ends {
+    pub cancelled: CancellationToken,
+    pub calls: Calls,
+    /// Dropped once nothing of it runs.
+    pub rests: DropGuard,
+    /// Where runs are stopped of which the editor was told that they were.
+    pub stopping: TaskTracker,
 }
 
 /// Whether the user has permitted all of a session, for as long as the editor is here.
@@ -45,27 +61,39 @@ enum Permission {
 }
 
 impl Prompt {
-    pub fn new(api: Api, wire: Wire, session: &str, permits: Permits, cancelled: CancellationToken) -> Self {
-        Self { api, wire, session: session.to_owned(), permits, cancelled }
+    pub fn new(api: Api, wire: Wire, session: &str, permits: Permits, ends: Ends) -> Self {
+        Self { api, wire, session: session.to_owned(), permits, ends }
     }
 
-    /// The answer to `session/prompt`. `ready`: before it nothing is done.
-    pub async fn run(self, ready: impl Future<Output = ()>, content: Value) -> Result<Value, Refusal> {
+    /// The answer to `session/prompt`. `ready`: before it nothing is done, and what runs of an earlier one goes on.
+    pub async fn run(self, mut ready: Ready, content: Value) -> Result<Value, Refusal> {
+        let is_ready = tokio::select! {
+            biased;
+            () = self.ends.cancelled.cancelled() => None,
+            is_ready = &mut ready => Some(is_ready),
+        };
+        let Some(is_ready) = is_ready else {
+            let Ends { rests, stopping, .. } = self.ends;
+            stopping.spawn(async move {
+                let _ = ready.await;
+                drop(rests);
+            });
+            return Ok(stopped("cancelled"));
+        };
+        is_ready?;
         let opened = tokio::select! {
             biased;
             // Nothing was said yet.
-            () = self.cancelled.cancelled() => return Ok(stopped("cancelled")),
-            opened = async {
-                ready.await;
-                self.open().await
-            } => opened.map_err(|error| failed(&error))?,
+            () = self.ends.cancelled.cancelled() => return Ok(stopped("cancelled")),
+            opened = self.open() => opened.map_err(|error| failed(&error))?,
         };
         match self.follow(opened, content).await {
-            Err(refusal) if self.cancelled.is_cancelled() => {
+            Err(refusal) if self.ends.cancelled.is_cancelled() => {
                 tracing::warn!(why = refusal.message, "a prompt that was cancelled has failed");
                 // The server may have taken what it has not answered.
-                let interrupted = Interrupt::of(&self.api, &self.session).until_taken();
-                let _ = tokio::time::timeout(ANSWERING, interrupted).await;
+                let Ends { calls, rests, stopping, .. } = self.ends;
+                let stopped_there = stopping.spawn(stop(self.api, self.session, calls, rests));
+                let _ = tokio::time::timeout(ANSWERING, stopped_there).await;
                 Ok(stopped("cancelled"))
             }
             ended => ended,
@@ -84,13 +112,15 @@ impl Prompt {
 
     async fn follow(&self, stream: Stream, content: Value) -> Result<Value, Refusal> {
         let mut progress = Progress::new(&self.api, &self.session, stream);
-        self.done(start(&self.api, &self.session, Some(content))).await?;
+        if !self.started(Some(content)).await? {
+            return Ok(stopped("cancelled"));
+        }
         let mut teller = Teller::default();
         let (mut failure, mut interrupt) = (None, None);
         loop {
             let step = tokio::select! {
                 step = progress.next() => step.map_err(|error| refusal(&error))?,
-                () = self.cancelled.cancelled(), if interrupt.is_none() => {
+                () = self.ends.cancelled.cancelled(), if interrupt.is_none() => {
                     interrupt = Some(Interrupt::of(&self.api, &self.session));
                     continue;
                 }
@@ -117,11 +147,16 @@ impl Prompt {
                 Step::Back => {}
                 Step::Rest(rest) if rest.status == WAITING => {
                     progress.expect_another();
-                    if !self.confirmed().await? {
+                    if self.confirmed().await? {
+                        continue;
+                    }
+                    if self.status().await? != RUNNING {
                         return Ok(stopped("cancelled"));
                     }
+                    // Somebody else has let it go on before.
+                    interrupt = Some(Interrupt::of(&self.api, &self.session));
                 }
-                Step::Rest(_) if self.cancelled.is_cancelled() => return Ok(stopped("cancelled")),
+                Step::Rest(_) if self.ends.cancelled.is_cancelled() => return Ok(stopped("cancelled")),
                 Step::Rest(rest) => return outcome(&rest.status, failure),
             }
         }
@@ -133,7 +168,7 @@ impl Prompt {
         loop {
             let (waiting, said) = tokio::select! {
                 biased;
-                () = self.cancelled.cancelled() => (Waiting::Unseen, Permission::Cancelled),
+                () = self.ends.cancelled.cancelled() => (Waiting::Unseen, Permission::Cancelled),
                 asked = self.asked(&refused) => asked.map_err(|error| refusal(&error))?,
             };
             let actions = match waiting {
@@ -149,8 +184,9 @@ impl Prompt {
                 Permission::Cancelled => Answer::Reject(Some("The prompt was cancelled.")),
             };
             let is_of_these = !actions.is_empty() && !matches!(said, Permission::Cancelled);
-            let shown = is_of_these.then_some(actions.as_slice());
-            let answered = async { Ok(respond(&self.api, &self.session, answer, shown).await?) };
+            let shown = is_of_these.then(|| actions.clone());
+            let (api, session) = (self.api.clone(), self.session.clone());
+            let answered = async move { Ok(respond(&api, &session, answer, shown.as_deref()).await?) };
             if !self.done(answered).await? {
                 refused = actions;
                 continue;
@@ -162,7 +198,7 @@ impl Prompt {
                     }
                 }
                 Permission::Cancelled => return Ok(false),
-                Permission::Refused(_) => self.done(start(&self.api, &self.session, None)).await?,
+                Permission::Refused(_) => return self.started(None).await,
             }
             return Ok(true);
         }
@@ -179,16 +215,35 @@ impl Prompt {
         Ok((waiting, said))
     }
 
+    /// Lets the agent work; whether it does.
+    async fn started(&self, content: Option<Value>) -> Result<bool, Refusal> {
+        let (api, session) = (self.api.clone(), self.session.clone());
+        let cancelled = self.ends.cancelled.clone();
+        self.done(async move { start_unless(&cancelled, &api, &session, content).await }).await
+    }
+
+    async fn status(&self) -> Result<String, Refusal> {
+        let (api, session) = (self.api.clone(), self.session.clone());
+        self.done(async move { Ok(waiting::status(&api, &session).await?) }).await
+    }
+
     /// A call that the server may have taken: an interrupt that comes before it stops nothing, so whoever cancels waits for its
-    /// answer, but not for ever.
-    async fn done<T>(&self, call: impl Future<Output = anyhow::Result<T>>) -> Result<T, Refusal> {
+    /// answer, but not for ever. It goes on after that.
+    async fn done<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let given_up = async {
-            self.cancelled.cancelled().await;
+            self.ends.cancelled.cancelled().await;
             tokio::time::sleep(ANSWERING).await;
         };
-        tokio::select! {
-            done = call => done.map_err(|error| failed(&error)),
-            () = given_up => Err(Refusal::failed("The server does not answer".to_owned())),
+        let done = tokio::select! {
+            done = self.ends.calls.make(call) => done.ok().flatten(),
+            () = given_up => None,
+        };
+        match done {
+            Some(done) => done.map_err(|error| failed(&error)),
+            None => Err(Refusal::failed("The server does not answer".to_owned())),
         }
     }
 

@@ -1,19 +1,21 @@
 //! Sessions: each is a conversation of the server, and has one prompt under way at most.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::content;
 use super::message::Refusal;
-use super::modes::{Changes, Mode};
-use super::prompt::{Permits, Prompt};
+use super::modes::{Changes, Mode, Turn};
+use super::prompt::{Ends, Permits, Prompt, Ready};
+use super::stopping::Calls;
 use super::wire::Wire;
 use super::words::Teller;
 use crate::client::agent::{AgentOptions, Model};
@@ -28,6 +30,7 @@ pub struct Sessions {
     agent: AgentOptions,
     model: Model,
     open: Mutex<HashMap<String, Session>>,
+    stopping: TaskTracker,
 }
 
 #[derive(Default)]
@@ -40,35 +43,62 @@ struct Session {
 }
 
 impl Session {
+    /// One that is not open yet.
+    fn closed() -> Self {
+        Self { is_closed: true, ..Self::default() }
+    }
+
     /// Of the prompt that is not over yet.
     fn under_way(&self) -> Option<&UnderWay> {
         self.under_way.as_ref().filter(|prompt| !prompt.ended.is_cancelled())
     }
+
+    /// Whether something of it is under way that another session of the same conversation comes after.
+    fn is_needed(&self) -> bool {
+        self.at_work().is_some() || self.changes.are_under_way()
+    }
+
+    /// Of the prompt of which something may run yet.
+    fn at_work(&self) -> Option<&UnderWay> {
+        self.under_way.as_ref().filter(|prompt| !prompt.ended.is_cancelled() || !prompt.rests.is_cancelled())
+    }
 }
 
+/// A prompt, and what is left of it once it is over.
+#[derive(Clone, Default)]
 struct UnderWay {
     ended: CancellationToken,
     cancelled: CancellationToken,
+    calls: Calls,
+    rests: CancellationToken,
+}
+
+impl UnderWay {
+    /// It is over, and nothing of it runs.
+    async fn at_rest(&self) {
+        self.ended.cancelled().await;
+        self.rests.cancelled().await;
+    }
 }
 
 /// A prompt that may begin: the session is taken until it is over.
 pub struct Begun {
     prompt: Prompt,
-    /// Set once it returns.
-    modes: BoxFuture<'static, ()>,
+    /// The modes are set, and nothing runs of an earlier one.
+    ready: Ready,
     content: Value,
     _ended: DropGuard,
 }
 
 impl Begun {
     pub async fn run(self) -> Result<Value, Refusal> {
-        self.prompt.run(self.modes, self.content).await
+        self.prompt.run(self.ready, self.content).await
     }
 }
 
 impl Sessions {
     pub fn new(api: Api, wire: Wire, agent: AgentOptions, model: Model) -> Self {
-        Self { api, wire, agent, model, open: Mutex::default() }
+        Self { api, wire, agent, model, open: Mutex::default(), stopping: TaskTracker::new() }
     }
 
     pub async fn make(&self, params: &Value) -> Result<Value, Refusal> {
@@ -85,9 +115,9 @@ impl Sessions {
         Ok(json!({"sessionId": id, "modes": Mode::of(&info).as_json()}))
     }
 
-    /// Tells all that was said and done before, then answers.
-    pub async fn load(&self, params: &Value) -> Result<Value, Refusal> {
-        let (id, mode) = self.found(params).await?;
+    /// Tells all that was said and done before, then answers. `turn`: of [`Sessions::turn_to_open`].
+    pub async fn load(&self, params: &Value, turn: Option<Turn>) -> Result<Value, Refusal> {
+        let (id, mode) = self.found(params, turn).await?;
         let (mut teller, mut from) = (Teller::default(), String::new());
         loop {
             let path = format!("/api/conversations/{id}/events/search?limit=100{from}");
@@ -106,8 +136,8 @@ impl Sessions {
     }
 
     /// Goes on with one of which the editor has all that was said.
-    pub async fn resume(&self, params: &Value) -> Result<Value, Refusal> {
-        let (id, mode) = self.found(params).await?;
+    pub async fn resume(&self, params: &Value, turn: Option<Turn>) -> Result<Value, Refusal> {
+        let (id, mode) = self.found(params, turn).await?;
         Ok(self.opened(id, mode))
     }
 
@@ -160,43 +190,57 @@ impl Sessions {
         if let Some(prompt) = session.under_way() {
             prompt.cancelled.cancel();
         }
-        open.retain(|_, session| !session.is_closed || session.under_way().is_some());
+        open.retain(|_, session| !session.is_closed || session.is_needed());
         Ok(())
     }
 
+    /// Of a session that is to be opened where a mode is given for all: it has its place among what else the editor asks for.
+    pub fn turn_to_open(&self, params: &Value) -> Option<Turn> {
+        if !self.agent.confirm {
+            return None;
+        }
+        let mut open = self.open.lock();
+        open.retain(|_, session| !session.is_closed || session.is_needed());
+        let session = open.entry(text(params, "/sessionId").to_owned()).or_insert_with(Session::closed);
+        session.permits.store(false, Ordering::Relaxed);
+        Some(session.changes.turn())
+    }
+
     /// The conversation of a session, and what it asks for.
-    async fn found<'a>(&self, params: &'a Value) -> Result<(&'a str, Mode), Refusal> {
+    async fn found<'a>(&self, params: &'a Value, mut turn: Option<Turn>) -> Result<(&'a str, Mode), Refusal> {
+        if let Some(turn) = &mut turn {
+            turn.comes().await;
+        }
         let id = text(params, "/sessionId");
         if Uuid::parse_str(id).is_err() {
             return Err(Refusal::not_found(id));
         }
-        if let Some(ended) = self.closing(id) {
-            ended.cancelled().await;
+        if let Some(closing) = self.closing(id) {
+            closing.at_rest().await;
         }
         let info = self.api.get(&format!("/api/conversations/{id}")).await;
         let info = info.map_err(|error| match error.status() {
             Some(404) => Refusal::not_found(id),
             _ => refusal(&error),
         })?;
-        if !self.agent.confirm {
-            return Ok((id, Mode::of(&info)));
-        }
-        Mode::Always.set(&self.api, id).await.map_err(|error| refusal(&error))?;
+        let Some(turn) = turn else { return Ok((id, Mode::of(&info))) };
+        Mode::Always.set_in_turn(turn, &self.api, id).await.map_err(|error| refusal(&error))?;
         Ok((id, Mode::Always))
     }
 
-    /// When what is under way in a session that was closed is over.
-    fn closing(&self, id: &str) -> Option<CancellationToken> {
+    /// What is under way in a session that was closed.
+    fn closing(&self, id: &str) -> Option<UnderWay> {
         let open = self.open.lock();
-        let session = open.get(id).filter(|session| session.is_closed)?;
-        session.under_way().map(|prompt| prompt.ended.clone())
+        open.get(id).filter(|session| session.is_closed)?.at_work().cloned()
     }
 
     fn opened(&self, id: &str, mode: Mode) -> Value {
         let mut open = self.open.lock();
         let session = open.entry(id.to_owned()).or_default();
         if session.is_closed {
-            *session = Session::default();
+            // What is under way goes on to its end.
+            let (changes, under_way) = (take(&mut session.changes), session.under_way.take());
+            *session = Session { changes, under_way, ..Session::default() };
         }
         json!({"modes": mode.as_json()})
     }
@@ -213,12 +257,25 @@ impl Sessions {
         if session.under_way().is_some() {
             return Err(Refusal::busy("A prompt of this session is under way"));
         }
-        let (ended, cancelled) = (CancellationToken::new(), CancellationToken::new());
-        session.under_way = Some(UnderWay { ended: ended.clone(), cancelled: cancelled.clone() });
+        let under_way = UnderWay::default();
+        let UnderWay { ended, cancelled, calls, rests } = under_way.clone();
+        let earlier = session.under_way.replace(under_way);
+        let ends = Ends { cancelled, calls, rests: rests.drop_guard(), stopping: self.stopping.clone() };
         let (api, wire, permits) = (self.api.clone(), self.wire.clone(), session.permits.clone());
-        let prompt = Prompt::new(api, wire, id, permits, cancelled);
-        let modes = session.changes.are_over().boxed();
-        Ok(Begun { prompt, modes, content, _ended: ended.drop_guard() })
+        let prompt = Prompt::new(api, wire, id, permits, ends);
+        let have_failed = session.changes.have_failed();
+        let ready = async move {
+            if have_failed.await {
+                return Err(Refusal::failed("The mode could not be set: nothing was begun".to_owned()));
+            }
+            if let Some(earlier) = earlier {
+                earlier.at_rest().await;
+                // From now on a run is wanted.
+                earlier.calls.give_up();
+            }
+            Ok(())
+        };
+        Ok(Begun { prompt, ready: ready.boxed(), content, _ended: ended.drop_guard() })
     }
 
     pub fn cancel(&self, session: &str) {
@@ -233,6 +290,12 @@ impl Sessions {
         open.values()
             .filter_map(|session| session.under_way.as_ref())
             .for_each(|prompt| prompt.cancelled.cancel());
+    }
+
+    /// Nothing runs any more of what was cancelled.
+    pub async fn at_rest(&self) {
+        self.stopping.close();
+        self.stopping.wait().await;
     }
 }
 

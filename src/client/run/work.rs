@@ -211,11 +211,7 @@ impl<'a> Work<'a> {
         loop {
             let (waiting, said) = tokio::select! {
                 asked = asked(self.api, self.id, &refused) => asked?,
-                () = self.stops.next() => {
-                    notice("the actions wait");
-                    return Ok(Some(End::Waiting));
-                }
-                () = until(self.deadline) => return Ok(Some(End::Limit)),
+                end = told_to_stop(self.stops, self.deadline) => return self.stopped_at_question(end).await,
             };
             let actions = match waiting {
                 Waiting::These(actions) => actions,
@@ -232,10 +228,7 @@ impl<'a> Work<'a> {
             let answer = match &said {
                 Answer::Yes => waiting::Answer::Accept,
                 Answer::No(reason) => waiting::Answer::Reject(reason.as_deref()),
-                Answer::Nobody => {
-                    notice("the actions wait");
-                    return Ok(Some(End::Waiting));
-                }
+                Answer::Nobody => return self.stopped_at_question(End::Interrupted).await,
             };
             let Answered { is_taken, end } = self.answer(answer, Some(&actions), true).await?;
             if is_taken || self.stopping.is_some() {
@@ -243,6 +236,29 @@ impl<'a> Work<'a> {
             }
             notice("that is no answer any more: something else waits by now, or nothing");
             refused = actions;
+        }
+    }
+
+    /// What waits is left to wait; where somebody else has answered meanwhile, what runs is stopped.
+    async fn stopped_at_question(&mut self, end: End) -> anyhow::Result<Option<End>> {
+        let status = tokio::select! {
+            status = tokio::time::timeout(GRACE, waiting::status(self.api, self.id)) => status.ok(),
+            _ = told_to_stop(self.stops, None) => None,
+        };
+        match status {
+            Some(Ok(status)) if status == WAITING => {
+                notice("the actions wait");
+                Ok(Some(if end == End::Interrupted { End::Waiting } else { end }))
+            }
+            Some(Ok(_)) => {
+                self.progress.expect_another();
+                Ok(self.stop(end))
+            }
+            Some(Err(_)) | None => {
+                self.is_left = true;
+                notice("it may still run");
+                Ok(Some(end))
+            }
         }
     }
 

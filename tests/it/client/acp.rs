@@ -1,5 +1,6 @@
 //! An editor has this program as its agent, over the Agent Client Protocol.
 
+mod cancelled;
 mod sessions;
 
 use std::io::{BufRead, BufReader, Write};

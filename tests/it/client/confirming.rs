@@ -212,6 +212,19 @@ async fn who_wants_to_stop_is_heard_while_what_waits_is_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_stops_at_a_question_that_somebody_else_has_answered_stops_what_runs() {
+    let user = User::with(vec![Turn::terminal("c", "touch first"), Turn::hang()]).await;
+    let server = Start::new(super::BINARY).start();
+    let (terminal, id) = asked(&user, &server.url).await;
+    server.client.post_ok(&path_of_answer(&id), &json!({"accept": true})).await;
+    testing::until(async || user.model.asked() > 1).await;
+    testing::process::signal(terminal.process.id(), rustix::process::Signal::INT);
+    assert_eq!(terminal.status(), Some(130));
+    let info = server.client.get_ok(&format!("/api/conversations/{id}")).await;
+    assert_eq!(info["execution_status"], "paused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_can_be_asked_nothing_runs_and_the_status_says_so() {
     let user = User::with(turns()).await;
     let ended = user.runs(&["run", "--confirm", "Make files. [[task]]"]).await.with(4);

@@ -331,9 +331,14 @@ impl Actor {
             let _ = snapshot.await;
         }
         self.seat.leave(Dormant::shell(kept), &fault);
+        // What they have asked for was begun.
+        let unanswered = match fault.reason {
+            Some(Reason::ShuttingDown) => Reason::WorkerLost.into(),
+            _ => fault,
+        };
         // Whoever is told so finds the place free: what it asks next is for another actor.
         for reply in replies {
-            let _ = reply.send(Err(fault.clone()));
+            let _ = reply.send(Err(unanswered.clone()));
         }
     }
 

@@ -83,7 +83,7 @@ impl Actor {
             Command::Navigate { event } => self.navigate(event, reply).await,
             Command::Wake {} => self.accept(reply),
             // Deleting goes through the registry, past the commands that wait.
-            Command::Forget { .. } => Err(End::Forgotten),
+            Command::Forget { .. } | Command::Forgotten { .. } => Err(End::Forgotten),
         }
     }
 

@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use types::calls::{RecordCall, Survivors};
 use types::{ConversationId, SandboxId};
+use uuid::Uuid;
 
 /// Conversations that are asked for at once.
 const AT_ONCE: usize = 500;
@@ -56,8 +57,10 @@ async fn try_to_remove(bus: &dyn Bus, sandbox: &SandboxId) -> Result<usize, Faul
         removed += gone.len();
         // All of them at once: one may be made anew while others are removed.
         let removing = spawn_blocking(move || {
-            let set_aside =
-                gone.iter().map(|folder| tools::set_aside(folder, || true)).fold(Ok(()), Result::and);
+            let set_aside = gone
+                .iter()
+                .map(|folder| tools::set_aside(folder, Uuid::new_v4(), || true))
+                .fold(Ok(()), Result::and);
             gone.iter().map(|folder| tools::remove_set_aside(folder)).fold(set_aside, Result::and)
         });
         removing.await.map_err(Fault::internal)?.map_err(Fault::internal)?;

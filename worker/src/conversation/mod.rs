@@ -4,6 +4,7 @@ mod actor;
 mod branch;
 mod command;
 mod dormant;
+mod forgotten;
 mod hidden;
 mod journal;
 mod leftovers;

@@ -15,6 +15,7 @@ use tools::ToolSet;
 use tracing::Span;
 use types::calls::{Command, CommandDone, ConversationCall};
 use types::{ConversationId, Life};
+use uuid::Uuid;
 
 use super::dormant::{Dormant, make_room};
 use super::{Shared, actor, open};
@@ -33,9 +34,6 @@ const FORGET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Deleting waits this long for the shell to end; it is ended in any case.
 const SHELL_DEADLINE: Duration = Duration::from_millis(50);
-
-/// Deleting waits this long for the files of tools to go; they go in any case.
-const FILES_DEADLINE: Duration = Duration::from_secs(1);
 
 pub(super) type Reply = oneshot::Sender<Result<CommandDone, Fault>>;
 
@@ -62,7 +60,7 @@ struct Handle {
 }
 
 pub(super) struct Registry {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     entries: Mutex<HashMap<ConversationId, Slot>>,
     /// A shell became idle: there may be too many.
     idled: Notify,
@@ -78,8 +76,11 @@ impl Registry {
         let ConversationCall { conversation, created_at, command } = call;
         let life = Life { id: conversation, created_at };
         let when_late = match command {
-            Command::Forget { persistence_dir } => {
-                return self.forget(life, PathBuf::from(persistence_dir)).await;
+            Command::Forget { persistence_dir, deletion } => {
+                return self.forget(life, PathBuf::from(persistence_dir), deletion).await;
+            }
+            Command::Forgotten { persistence_dir, deletion, is_gone } => {
+                return self.forgotten(life, PathBuf::from(persistence_dir), deletion, is_gone).await;
             }
             Command::Interrupt {} => Some((INTERRUPT_DEADLINE, Ok(CommandDone::default()))),
             Command::Navigate { .. } => Some((NAVIGATE_DEADLINE, Err(Reason::TooSlow.into()))),
@@ -92,7 +93,7 @@ impl Registry {
         tokio::time::timeout(patience, answer).await.unwrap_or(late)
     }
 
-    fn post(self: &Arc<Self>, request: Request) -> Result<(), Fault> {
+    pub(super) fn post(self: &Arc<Self>, request: Request) -> Result<(), Fault> {
         let id = request.life.id;
         if self.shared.shutdown.is_cancelled() {
             return Err(Reason::ShuttingDown.into());
@@ -134,15 +135,15 @@ impl Registry {
         Handle { mailbox, forget, ended, life }
     }
 
-    /// Ends everything of a conversation that is deleted, and removes what its tools have kept in `folder`. Once this
+    /// Ends everything of a conversation that is deleted, and sets aside what its tools have kept in `folder`. Once this
     /// returns nothing more is written, whatever calls were under way. Where another conversation has its id by now all that
     /// is here is of that one.
-    async fn forget(&self, life: Life, folder: PathBuf) -> Result<CommandDone, Fault> {
+    async fn forget(&self, life: Life, folder: PathBuf, deletion: Uuid) -> Result<CommandDone, Fault> {
         if !self.may_be_here(&life).await? {
             return Ok(CommandDone::default());
         }
         let (id, commands) = (life.id, &self.shared.guards.commands);
-        let note = commands.gone().note(life.clone());
+        let note = commands.gone().note(life.clone(), deletion);
         let (running, dormant) = {
             let mut entries = self.entries.lock();
             match entries.get(&id) {
@@ -172,7 +173,7 @@ impl Registry {
         let all = async {
             // Processes end also where the log keeps its writer waiting.
             tokio::join!(actor_ended, shell_closed, commands.forget(id));
-            let set_aside = move |folder: &Path| tools::set_aside(folder, goes_on);
+            let set_aside = move |folder: &Path| tools::set_aside(folder, deletion, goes_on);
             self.shared.with_kept(id, &folder, set_aside).await;
         };
         if tokio::time::timeout(FORGET_DEADLINE, all).await.is_err() {
@@ -181,8 +182,6 @@ impl Registry {
             let cause = "the conversation does not stop writing";
             return Err(Fault::from(Reason::Unavailable).caused_by(cause));
         }
-        let removed = self.shared.with_kept(id, &folder, tools::remove_set_aside);
-        let _ = tokio::time::timeout(FILES_DEADLINE, removed).await;
         Ok(CommandDone::default())
     }
 
@@ -325,7 +324,7 @@ impl Shared {
     }
 
     /// Does something about the files of a deleted conversation's tools. Goes on to its end also when nobody waits for it.
-    async fn with_kept(
+    pub(super) async fn with_kept(
         &self,
         id: ConversationId,
         folder: &Arc<PathBuf>,

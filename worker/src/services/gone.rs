@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use types::{ConversationId, Life};
+use uuid::Uuid;
 
 /// Longer than any call that makes something is under way.
 const KEPT_FOR: Duration = Duration::from_secs(2 * 60);
@@ -23,12 +24,13 @@ pub(crate) struct Gone(Arc<Mutex<VecDeque<Arc<Note>>>>);
 
 pub(crate) struct Note {
     life: Life,
+    deletion: Uuid,
     since: Instant,
 }
 
 impl Gone {
-    pub(crate) fn note(&self, life: Life) -> Arc<Note> {
-        let note = Arc::new(Note { life, since: Instant::now() });
+    pub(crate) fn note(&self, life: Life, deletion: Uuid) -> Arc<Note> {
+        let note = Arc::new(Note { life, deletion, since: Instant::now() });
         let mut notes = self.0.lock();
         while notes.len() >= MOST || notes.front().is_some_and(|oldest| !oldest.is_fresh()) {
             notes.pop_front();
@@ -40,6 +42,11 @@ impl Gone {
     /// It is not deleted after all, as far as the one who has noted this knows.
     pub(crate) fn take_back(&self, note: &Arc<Note>) {
         self.0.lock().retain(|other| !Arc::ptr_eq(other, note));
+    }
+
+    /// The same, of all that were noted for one deletion.
+    pub(crate) fn take_back_of(&self, deletion: Uuid) {
+        self.0.lock().retain(|note| note.deletion != deletion);
     }
 
     /// Whether a conversation of this id has gone.
@@ -71,9 +78,10 @@ mod tests {
     fn a_deletion_that_is_given_up_takes_back_no_note_of_another_one() {
         let (gone, id) = (Gone::default(), ConversationId::random());
         let [earlier, later] = ["then", "now"].map(|made| Life { id, created_at: made.to_owned() });
-        let [first, second] = [&earlier, &earlier].map(|life| gone.note(life.clone()));
-        gone.note(later.clone());
+        let [first, second, third] = [(); 3].map(|()| gone.note(earlier.clone(), Uuid::new_v4()));
+        gone.note(later.clone(), Uuid::new_v4());
         gone.take_back(&first);
+        gone.take_back_of(third.deletion);
         assert!(gone.has_been(&earlier) && gone.has_been(&later));
         gone.take_back(&second);
         assert!(!gone.has_been(&earlier) && gone.has_been(&later) && gone.has(id));
@@ -84,7 +92,7 @@ mod tests {
     fn what_is_noted_is_bounded() {
         let gone = Gone::default();
         for _ in 0..MOST + 10 {
-            gone.note(Life::whichever(ConversationId::random()));
+            gone.note(Life::whichever(ConversationId::random()), Uuid::new_v4());
         }
         assert_eq!(gone.0.lock().len(), MOST);
     }

@@ -260,7 +260,7 @@ async fn delete_removes_no_folder_but_that_of_the_conversation() {
     std::fs::create_dir_all(folder.join("observations")).unwrap();
     std::fs::write(folder.join("of-another"), "stays").unwrap();
     let persistence_dir = folder.display().to_string();
-    world.call(other, Command::Forget { persistence_dir }).await.unwrap();
+    world.call(other, Command::Forget { persistence_dir, deletion: uuid::Uuid::new_v4() }).await.unwrap();
     assert!(folder.join("observations").exists());
     world.forget(id).await.unwrap();
     until(async || !folder.join("observations").exists()).await;

@@ -9,7 +9,7 @@ use types::bash::ExecuteBashRequest;
 use types::calls::{BashCall, BashStarted, Command, Scope, ScopedWorkspace};
 use types::{ConversationId, Life, LogId, Seq};
 
-use crate::support::{PATIENCE, World, forget, message, until};
+use crate::support::{PATIENCE, World, finish, forget, message, terminal, until};
 
 async fn start(world: &World, id: ConversationId, command: &str) -> Result<BashStarted, Fault> {
     let root = world.dir.path().join("project").join(id.hex()).display().to_string();
@@ -156,7 +156,7 @@ fn who_gives_a_deletion_up_takes_no_files_of_the_conversation_later() {
     runtime.block_on(async {
         let world = World::start().await;
         let id = world.create();
-        let Command::Forget { persistence_dir } = forget(&world, id) else { panic!("it forgets") };
+        let Command::Forget { persistence_dir, .. } = forget(&world, id) else { panic!("it forgets") };
         let tasks = std::path::Path::new(&persistence_dir).join("TASKS.json");
         std::fs::create_dir_all(&persistence_dir).unwrap();
         std::fs::write(&tasks, "[]").unwrap();
@@ -173,6 +173,40 @@ fn who_gives_a_deletion_up_takes_no_files_of_the_conversation_later() {
         world.forget(id).await.unwrap();
         assert!(!tasks.exists());
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_of_which_the_deletion_was_given_up_goes_on_at_once_with_the_files_of_its_tools() {
+    let world = World::start().await;
+    let id = world.create();
+    let life = world.life(id);
+    let begun = terminal("touch begun; while [ ! -e go-on ]; do sleep 0.01; done");
+    world.model.will([begun, finish()]);
+    world.say(id, "go", true).await.unwrap();
+    world.wait_file(id, "begun").await;
+    let forgets = forget(&world, id);
+    let Command::Forget { persistence_dir, deletion } = forgets.clone() else { panic!("it forgets") };
+    let tasks = std::path::Path::new(&persistence_dir).join("TASKS.json");
+    std::fs::create_dir_all(&persistence_dir).unwrap();
+    std::fs::write(&tasks, "[]").unwrap();
+    world.call_for(&life, forgets).await.unwrap();
+    assert!(!tasks.exists());
+
+    let forgotten =
+        |is_gone| Command::Forgotten { persistence_dir: persistence_dir.clone(), deletion, is_gone };
+    world.call_for(&life, forgotten(false)).await.unwrap();
+    assert!(tasks.exists());
+    // Its run was cut off, and the log says so.
+    world.wait_status(id, "error").await;
+    world.model.will([finish()]);
+    world.say(id, "go on", true).await.unwrap();
+    world.wait_status(id, "finished").await;
+
+    let again = Command::Forget { persistence_dir: persistence_dir.clone(), deletion };
+    world.call_for(&life, again).await.unwrap();
+    world.call_for(&life, forgotten(true)).await.unwrap();
+    until(async || !std::path::Path::new(&persistence_dir).exists()).await;
+    assert_nothing_begins(&world, id).await;
 }
 
 /// Its record is there still.

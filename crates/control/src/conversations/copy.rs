@@ -27,6 +27,7 @@ use ports::log::{Batch, LogWriter, Loss, Pages, Trouble};
 use ports::retry::Backoff;
 use ports::{Error, EventLog, Record, Result};
 use readmodel::history::Branch;
+use readmodel::index::ConversationState;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use types::event::Head;
@@ -134,9 +135,22 @@ impl Conversations {
         Ok(is_claim && !records.get(1).is_some_and(is_of_a_worker))
     }
 
-    /// What of another conversation is in this log, or may be in a moment: whoever has just begun a copy finds the record, and
-    /// gives way. Not of a copy.
-    pub(super) async fn foreign_in(&self, log: &LogId) -> Result<Option<Foreign>> {
+    /// What of another conversation is in the log of this one, or may be in a moment: whoever has just begun a copy finds the record,
+    /// and gives way. Not of a copy. Of a log that was found to be its own none of this is read again.
+    pub(super) async fn foreign_in(&self, entry: &ConversationState) -> Result<Option<Foreign>> {
+        if entry.has_its_own_log() {
+            return Ok(None);
+        }
+        let (read, has_events) = (entry.seq(), entry.events() > 0);
+        let foreign = self.foreign_read(&entry.log).await?;
+        // What has only been begun may become anything.
+        if foreign.is_none() && has_events {
+            entry.found_its_own_log(read);
+        }
+        Ok(foreign)
+    }
+
+    async fn foreign_read(&self, log: &LogId) -> Result<Option<Foreign>> {
         let records = self.0.log.read(log, Seq::ZERO, 2).await?;
         let Some(first) = records.first().filter(|first| LogRecord::is_claim(&first.payload)) else {
             return Ok(None);

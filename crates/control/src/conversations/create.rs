@@ -218,7 +218,7 @@ impl Conversations {
         if entry.seq() == Seq::ZERO || entry.record().forked_from_conversation_id.is_some() {
             return Ok(false);
         }
-        match self.foreign_in(&entry.log).await? {
+        match self.foreign_in(entry).await? {
             None => Ok(false),
             Some(Foreign::IsLeft) => Ok(true),
             Some(Foreign::Comes) => Err(being_made()),

@@ -9,6 +9,7 @@ use readmodel::index::ConversationState;
 use tokio::time::Instant;
 use types::calls::{Command, CommandDone, Once};
 use types::{Epoch, Message};
+use uuid::Uuid;
 
 use super::Conversations;
 
@@ -145,11 +146,15 @@ impl Conversations {
     ///
     /// # Errors
     /// The worker's fault; `Unavailable` when it does not answer: it may still write.
-    pub(super) async fn forget(&self, entry: &ConversationState) -> Result<Option<Told>, Fault> {
+    pub(super) async fn forget(
+        &self,
+        entry: &ConversationState,
+        deletion: Uuid,
+    ) -> Result<Option<Told>, Fault> {
         entry.pulse.touch();
         let (sandbox, give_up, mut pauses) = (entry.log.sandbox(), Instant::now() + QUICK, UNHEARD);
         let persistence_dir = self.0.records.persistence_dir(entry.id);
-        let call = entry.call(Command::Forget { persistence_dir });
+        let call = entry.call(Command::Forget { persistence_dir, deletion });
         loop {
             let forgotten = self.0.workers.call_if_awake::<_, CommandDone>(sandbox, &call, QUICK).await;
             match forgotten {

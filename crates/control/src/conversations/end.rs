@@ -1,13 +1,19 @@
 //! The rest of a conversation that is paused, and the end of one that is deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ports::rpc::{Fault, Reason};
+use ports::rpc::{Code, Fault, Reason};
 use readmodel::index::ConversationState;
+use types::calls::{Command, CommandDone};
 use types::{ConversationId, SandboxId, TenantId};
+use uuid::Uuid;
 
 use super::Conversations;
 use super::drive::Told;
+
+/// What a worker gets to hear how a deletion has ended. What it does then goes on.
+const TELLING: Duration = Duration::from_secs(5);
 
 impl Conversations {
     /// Whether the tenant had one to delete. Goes on to its end also when nobody waits for it.
@@ -49,18 +55,27 @@ impl Conversations {
     async fn delete_if(&self, entry: Arc<ConversationState>, is_to_be_unused: bool) -> Result<bool, Fault> {
         let (tenant, id) = (&entry.tenant, entry.id);
         let sandbox = entry.log.sandbox();
-        let (mut told, own) = (None, entry.clone());
+        let (mut told, mut goes, own, deletion) = (None, false, entry.clone(), Uuid::new_v4());
         let forget = async |entry: &ConversationState| {
-            told = self.forget(entry).await?;
+            told = self.forget(entry, deletion).await?;
             // Nobody writes its log any more.
             if is_to_be_unused && self.is_used(&own).await? {
                 return Err(Reason::Changed { tail: None }.into());
             }
             self.0.webhooks.put_aside(entry).await?;
+            goes = true;
             Ok::<_, Fault>(())
         };
-        if !self.0.index.delete(tenant, id, forget).await? {
+        let deleted = self.0.index.delete(tenant, id, forget).await;
+        if deleted.is_err() && !goes {
+            // It is as it was before, but for what ran.
+            self.tell_the_end(&entry, deletion, false).await;
+        }
+        if !deleted? {
             return Ok(false);
+        }
+        if told.is_some() {
+            self.tell_the_end(&entry, deletion, true).await;
         }
         // What is known here lags: another worker may have come in the place of the one that was told.
         let present = self.placement().stored_incarnation(sandbox).await;
@@ -75,6 +90,20 @@ impl Conversations {
             self.delete_late(&entry).await;
         }
         Ok(true)
+    }
+
+    /// Tells the worker that was made to forget a conversation whether it has gone. Where no worker hears it the next one removes
+    /// what tools have kept for a conversation that is not there, and opens one that is.
+    async fn tell_the_end(&self, entry: &ConversationState, deletion: Uuid, is_gone: bool) {
+        let persistence_dir = self.0.records.persistence_dir(entry.id);
+        let call = entry.call(Command::Forgotten { persistence_dir, deletion, is_gone });
+        let sandbox = entry.log.sandbox();
+        let told = self.0.workers.call_if_awake::<_, CommandDone>(sandbox, &call, TELLING).await;
+        if let Err(fault) = told
+            && fault.code != Code::Absent
+        {
+            tracing::warn!(conversation.id = %entry.id, %fault, is_gone, "a worker is not told how a deletion has ended");
+        }
     }
 
     /// Whether the sandbox stays, and may rest.
@@ -102,7 +131,10 @@ impl Conversations {
     /// written; from now on none can.
     async fn delete_late(&self, entry: &ConversationState) {
         let removed = async {
-            self.forget(entry).await?;
+            let deletion = Uuid::new_v4();
+            if self.forget(entry, deletion).await?.is_some() {
+                self.tell_the_end(entry, deletion, true).await;
+            }
             // Its record is gone: another one may be copied to its id.
             let _turn = self.0.in_hand.wait(entry.id).await?;
             Ok::<_, Fault>(self.0.index.remove_late(entry).await?)

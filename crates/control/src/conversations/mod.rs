@@ -98,7 +98,7 @@ impl Conversations {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn get_stored(
+    async fn get_stored(
         &self,
         tenant: &TenantId,
         id: ConversationId,

@@ -85,7 +85,7 @@ impl Conversations {
         let turn = timeout(QUICK, self.0.switches.wait(entry.id)).await;
         let _turn = turn.map_err(|_| Fault::from(Reason::TooSlow))?;
         let told = self.told(entry, Command::SwitchLlm { llm }, QUICK).await;
-        if told.as_ref().is_err_and(|fault| !may_be_done(fault)) {
+        if told.as_ref().is_err_and(|fault| !fault.may_be_done()) {
             return told.map(drop);
         }
         while_unavailable(PAUSES, STORING, || self.0.index.update(entry, switch)).await?;
@@ -140,9 +140,4 @@ impl Conversations {
         record.titling.llm.iter_mut().for_each(|llm| sealer.seal_object(llm));
         sealer.seal_sources(&mut record.secrets);
     }
-}
-
-/// Whether what a worker was told may be done all the same, now or in a moment.
-fn may_be_done(fault: &Fault) -> bool {
-    matches!(fault.reason, Some(Reason::TooSlow | Reason::WorkerLost | Reason::Unavailable))
 }

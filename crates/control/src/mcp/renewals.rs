@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn no_token_is_renewed_twice_because_a_clock_is_wrong() {
+    fn no_token_is_renewed_twice_because_a_clock_is_wrong_by_less_than_an_hour() {
         let (mut renewals, seen) = (Renewals::default(), Seen::default());
         renewals.take_turn("a", "one", &seen);
         for wrong in [Duration::from_secs(60 * 60), FORGOTTEN / 2] {

@@ -1,5 +1,6 @@
 //! Since when this process has seen what others are about. Whether one of them is dead is told by the own clock alone: those of two
-//! machines differ, and nothing may be spent twice because one of them is wrong.
+//! machines differ, and nothing may be spent twice because one of them is wrong. (What is over is forgotten after an hour by
+//! whichever clock.)
 //!
 //! Each tenant has his own: however many are about something, nobody else is forgotten for that.
 

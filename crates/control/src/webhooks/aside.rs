@@ -120,7 +120,9 @@ impl Aside<'_> {
                 }
             }
         }
-        Err(Error::Unavailable("others put the same aside all the time".to_owned()))
+        Err(Error::Unavailable(
+            "it cannot be put aside in time: others do the same, or the store is slow".to_owned(),
+        ))
     }
 
     /// The record that there is, or one without events. It comes before the pieces: what does not take it is away, and what is
@@ -168,20 +170,33 @@ impl Aside<'_> {
 
     /// The record names nothing of the run, whatever is under way, and its pieces go. False where somebody has written it.
     async fn go_back(&self, key: &str, begun: &Begun, run: &Run) -> Result<bool> {
-        let put = || self.endings.put(key, &begun.ending, Expect::Revision(begun.revision));
-        let first = put().await;
-        if matches!(first, Ok(None))
-            && self.endings.get(key).await?.is_some_and(|stored| stored.value.names(run))
-        {
+        let put = async |revision| {
+            let stored = self.endings.put(key, &begun.ending, Expect::Revision(revision)).await?;
+            Ok::<_, Error>(stored.is_some())
+        };
+        let naming = async || {
+            let stored = self.endings.get(key).await?;
+            Ok::<_, Error>(stored.filter(|stored| stored.value.names(run)))
+        };
+        let first = put(begun.revision).await;
+        if matches!(first, Ok(false)) && naming().await?.is_some() {
             return Ok(false);
         }
         self.discard(key, run).await;
-        let stored = match first {
-            // There is room now.
-            Err(_) => while_unavailable(PAUSES, AGAIN, put).await?,
-            Ok(stored) => stored,
-        };
-        Ok(stored.is_some())
+        if first.is_ok() {
+            return first;
+        }
+        // There is room now. What was under way may have come meanwhile: then the record names what has gone.
+        while_unavailable(PAUSES, AGAIN, async || {
+            if put(begun.revision).await? {
+                return Ok(true);
+            }
+            match naming().await? {
+                Some(late) => put(late.revision).await,
+                None => Ok(false),
+            }
+        })
+        .await
     }
 
     /// Removes the pieces of a run that no record names. What cannot be removed now goes later.

@@ -22,7 +22,7 @@ pub use looking::Looking;
 use read::Pages;
 use write::{Delete, Put};
 
-/// What stays free of the disk where something can be done without: more than all that may be written at the same time.
+/// What stays free of the disk where something can be done without: more than all else that may be written at the same time.
 const SPARED: u64 = 16 << 20;
 
 /// Only keys and revisions are kept in memory, of the buckets that were written to.
@@ -30,11 +30,13 @@ pub struct FileKv {
     disk: Arc<Disk>,
     journal: Journal,
     buckets: Arc<Buckets>,
+    /// Who has looked what room there is, and takes it.
+    taking_room: tokio::sync::Mutex<()>,
 }
 
 impl FileKv {
     pub fn new(disk: Arc<Disk>, journal: Journal) -> Self {
-        Self { disk, journal, buckets: Arc::default() }
+        Self { disk, journal, buckets: Arc::default(), taking_room: tokio::sync::Mutex::default() }
     }
 }
 
@@ -55,6 +57,8 @@ impl Kv for FileKv {
     }
 
     async fn put_if_room(&self, bucket: &str, key: &str, value: Bytes) -> Result<()> {
+        // What several see of the same room is there for one of them.
+        let _taking = self.taking_room.lock().await;
         let disk = self.disk.clone();
         if blocking(move || disk.room()).await? < SPARED + 2 * value.len() as u64 {
             return Err(Error::Full(

@@ -84,6 +84,20 @@ async fn what_found_no_room_in_the_journal_does_not_come_back() {
     }
 }
 
+#[tokio::test]
+async fn of_several_who_see_the_same_room_no_more_take_it_than_leave_the_others_theirs() {
+    let Some(disk) = SmallDisk::mount_with("size=48m") else { return };
+    let (ports, _guard) = open(&Options::within(disk.path(), Fsync::Always)).await;
+    let piece = Bytes::from(vec![b'x'; 5 << 20]);
+    let keys: Vec<String> = (0..8).map(|number| format!("piece-{number}")).collect();
+    let putting = keys.iter().map(|key| ports.kv.put_if_room("WEBHOOK_ENDS", key, piece.clone()));
+    let outcomes = join_all(putting).await;
+    assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
+    assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(Error::Full(_)))), "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(()) | Err(Error::Full(_)))), "{outcomes:?}");
+    append(&ports, "0a", Seq::ZERO, &[&record()]).await.unwrap();
+}
+
 /// What is in the log that is filled.
 #[derive(Debug, PartialEq)]
 struct Stored {
@@ -132,15 +146,19 @@ fn record() -> String {
     "x".repeat(RECORD_BYTES)
 }
 
-/// A file system of 1 MiB in memory.
+/// A file system in memory, of 1 MiB unless it is said otherwise.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// `None` where this user may not mount and that is no failure.
     fn mount() -> Option<Self> {
+        Self::mount_with("size=1m")
+    }
+
+    fn mount_with(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder.path()).status();
+        let mounted = mount.args(["-t", "tmpfs", "-o", size, "none"]).arg(folder.path()).status();
         if !mounted.is_ok_and(|status| status.success()) {
             testing::may_skip("full_disk", "this user may not mount a small file system");
             return None;

@@ -99,6 +99,30 @@ impl Reason {
             Self::Defect => Code::Internal,
         }
     }
+
+    /// Whether it may have been done all the same, or may be in a moment.
+    #[must_use]
+    pub fn may_be_done(self) -> bool {
+        match self {
+            Self::WorkerLost | Self::TooSlow | Self::Unavailable | Self::AnswerTooLarge | Self::Defect => {
+                true
+            }
+            Self::Missing
+            | Self::Changed { .. }
+            | Self::AlreadyRunning
+            | Self::RunLimit
+            | Self::MessageSaved
+            | Self::Overloaded
+            | Self::Unreachable
+            | Self::ShuttingDown
+            | Self::Superseded
+            | Self::SandboxDeleted
+            | Self::SandboxStarting
+            | Self::OtherRelease
+            | Self::TooLate
+            | Self::CallTooLarge => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +143,15 @@ impl Fault {
     #[must_use]
     pub fn new(code: Code, public: impl Into<String>) -> Self {
         Self { code, reason: None, public: public.into(), cause: None }
+    }
+
+    /// As [`Reason::may_be_done`]; where nobody has said a reason, a code that only a failure has.
+    #[must_use]
+    pub fn may_be_done(&self) -> bool {
+        match self.reason {
+            Some(reason) => reason.may_be_done(),
+            None => matches!(self.code, Code::Unavailable | Code::Internal),
+        }
     }
 
     /// With this text for the log.

@@ -9,7 +9,7 @@ use ports::rpc::Fault;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use types::calls::{Command, ConversationCall};
-use types::conversation::{ConversationRecord, Projection, Status};
+use types::conversation::{ConversationRecord, Origin, Projection, Status};
 use types::log::LogRecord;
 use types::{ConversationId, LogId, Seq, TenantId};
 
@@ -120,6 +120,21 @@ impl ConversationState {
     /// Reads what the log says.
     pub fn with_projection<T>(&self, read: impl FnOnce(&Projection) -> T) -> T {
         read(&self.state().projection)
+    }
+
+    /// Whether nothing in its log is of another conversation, as far as its records have told.
+    #[must_use]
+    pub fn has_its_own_log(&self) -> bool {
+        self.state().projection.origin == Origin::Own
+    }
+
+    /// Whoever has read the log up to `seq` has found nothing else in it.
+    pub fn found_its_own_log(&self, seq: Seq) {
+        let mut state = self.state();
+        // Another log may have been begun in its place.
+        if seq > Seq::ZERO && state.projection.seq >= seq {
+            state.projection.origin = Origin::Own;
+        }
     }
 
     /// Changes whenever what is shown of the conversation does.

@@ -201,6 +201,7 @@ impl Catalogue {
             };
             match loaded {
                 Ok(skill) => skill::put(&mut found, skill),
+                Err(why @ Unfit::Outside) => tracing::warn!(name, %why, "a public skill is left out"),
                 Err(why) => tracing::debug!(name, %why, "a public skill is left out"),
             }
         }

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use manyhands_tools::{remove_set_aside, set_aside};
+use manyhands_tools::{put_back, remove_set_aside, set_aside};
 use testing::passes_unprivileged;
+use uuid::Uuid;
 
 fn keep(folder: &Path, text: &str) {
     for name in ["observations", "edits"] {
@@ -27,7 +28,7 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("own");
     keep(&folder, "earlier");
-    set_aside(&folder, || true).unwrap();
+    set_aside(&folder, Uuid::new_v4(), || true).unwrap();
     // So slow that another one begins before it.
     keep(&folder, "later");
     remove_set_aside(&folder).unwrap();
@@ -36,9 +37,29 @@ fn files_kept_for_a_conversation_made_anew_outlive_a_slow_removal_of_the_earlier
     for name in ["observations", "edits"] {
         assert_eq!(names(&folder.join(name)), ["later"]);
     }
-    set_aside(&folder, || true).unwrap();
+    set_aside(&folder, Uuid::new_v4(), || true).unwrap();
     remove_set_aside(&folder).unwrap();
     assert!(!folder.exists());
+}
+
+#[test]
+fn what_was_set_aside_for_a_deletion_that_is_given_up_is_there_again_and_nothing_of_another_one() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("own");
+    let [given_up, other] = [Uuid::new_v4(), Uuid::new_v4()];
+    keep(&folder, "of another");
+    set_aside(&folder, other, || true).unwrap();
+    keep(&folder, "own");
+    fs::remove_file(folder.join("TASKS.json")).unwrap();
+    set_aside(&folder, given_up, || true).unwrap();
+    put_back(&folder, given_up).unwrap();
+    assert!(folder.join("observations/own").exists() && folder.join("edits/own").exists());
+    assert!(!folder.join("TASKS.json").exists());
+    // What was made meanwhile stays.
+    set_aside(&folder, given_up, || true).unwrap();
+    keep(&folder, "later");
+    put_back(&folder, given_up).unwrap();
+    assert_eq!(names(&folder.join("edits")), ["later"]);
 }
 
 #[test]
@@ -54,7 +75,7 @@ fn setting_aside_in_a_forbidding_folder() {
     keep(&folder, "earlier");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
     fs::write(folder.join("file"), "").expect_err("the modes count for this process");
-    set_aside(&folder, || true).unwrap();
+    set_aside(&folder, Uuid::new_v4(), || true).unwrap();
     remove_set_aside(&folder).unwrap();
     assert!(!folder.exists());
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::content::Message;
 use crate::ids::{ConversationId, EventId, Seq};
@@ -96,11 +97,22 @@ pub enum Command {
     },
     /// Opens the conversation, so that a run a crash cut off is closed.
     Wake {},
-    /// The conversation is deleted: stop everything of it, forget it, write nothing more, and remove what its tools
+    /// The conversation is deleted: stop everything of it, forget it, write nothing more, and set aside what its tools
     /// have kept in its folder.
     Forget {
         #[serde(default)]
         persistence_dir: String,
+        /// Which deletion it is: several may be under way.
+        #[serde(default)]
+        deletion: Uuid,
+    },
+    /// What has become of a deletion for which it was forgotten. If the conversation `is_gone`, what was set aside is removed; else it
+    /// is put back, and the conversation goes on. A run that was cut off is closed.
+    Forgotten {
+        #[serde(default)]
+        persistence_dir: String,
+        deletion: Uuid,
+        is_gone: bool,
     },
 }
 

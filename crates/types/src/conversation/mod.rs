@@ -1,5 +1,7 @@
 //! A conversation as it is stored (the record) and as its log says it is (the projection).
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
@@ -22,6 +24,7 @@ use crate::stats::Stats;
 use crate::worktree::Worktree;
 
 pub use crate::status::Status;
+pub use origin::Origin;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -212,6 +215,8 @@ pub struct Projection {
     /// The last record with which the conversation was paused, interrupted, or given other tags: of that webhooks are told.
     #[serde(default)]
     pub noted: Seq,
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 const STATE_UPDATE: &str = "ConversationStateUpdateEvent";
@@ -268,6 +273,7 @@ impl Projection {
         if seq <= self.seq {
             return;
         }
+        self.origin = self.origin.after(record, self.seq == Seq::ZERO);
         self.seq = seq;
         match record {
             LogRecord::Event { n, event } => {

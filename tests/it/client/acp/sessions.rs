@@ -1,11 +1,11 @@
 //! Sessions are found again, gone on with, closed, and have modes.
 
 use serde_json::{Value, json};
-use testing::proxy::Proxy;
 use testing::script::Turn;
 use testing::server::Start;
 
 use super::super::{BINARY, User, holds};
+use super::cancelled::behind;
 use super::{Editor, prompt};
 
 fn touch(name: &str, risk: &str) -> Turn {
@@ -119,70 +119,6 @@ async fn a_session_that_is_closed_works_no_more_and_can_be_opened_again() {
     editor.leaves();
 }
 
-/// An editor that has its server by way of a proxy, and a session of it.
-fn behind(user: &User, server: &str) -> (Proxy, Editor, String) {
-    let proxy = Proxy::to(vec![server.trim_start_matches("http://").parse().unwrap()]).unwrap();
-    let mut editor = Editor::start(user, &["--confirm", "--server", &format!("http://{}", proxy.address())]);
-    let session = editor.session(&user.work());
-    (proxy, editor, session)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_was_closed_is_opened_once_its_prompt_is_over() {
-    let user = User::with(Vec::new()).await;
-    let server = Start::new(BINARY).start();
-    let (proxy, mut editor, session) = behind(&user, &server.url);
-    user.model.will([Turn::hang()]);
-    let asked = editor.begin("session/prompt", &prompt(&session, "Wait."));
-    testing::until(async || user.model.asked() > 0).await;
-    proxy.hold("/interrupt");
-    assert_eq!(editor.call("session/close", &json!({"sessionId": session}))["result"], json!({}));
-    testing::until(async || proxy.has_cut()).await;
-    let resumed = editor.begin("session/resume", &json!({"sessionId": session, "cwd": user.work()}));
-    let held = proxy.clone();
-    // Until then the run goes on, and the session could be opened.
-    let released = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        held.cut(|| true)
-    });
-    let answers = std::iter::from_fn(|| Some(editor.next())).filter(|message| message["method"].is_null());
-    let ids: Vec<_> = answers.take(2).map(|answer| answer["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids, [asked, resumed]);
-    assert!(released.join().unwrap() > 0);
-    user.model.will([Turn::text("Open.")]);
-    assert_eq!(editor.prompt(&session, "Again.")["result"]["stopReason"], "end_turn");
-    assert_eq!(editor.said("agent_message_chunk"), "Open.");
-    editor.leaves();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_cancels_is_heard_whatever_the_server_does_not_answer() {
-    for held in ["/events/search", "/run", "/respond_to_confirmation"] {
-        let user = User::with(Vec::new()).await;
-        let server = Start::new(BINARY).start();
-        let (proxy, mut editor, session) = behind(&user, &server.url);
-        user.model.will([touch("unseen", "LOW"), Turn::text("Done.")]);
-        editor.permissions = vec!["reject"];
-        proxy.hold(held);
-        let asked = editor.begin("session/prompt", &prompt(&session, "Make a file."));
-        let told = std::time::Instant::now();
-        while !proxy.has_cut() {
-            assert!(told.elapsed() < std::time::Duration::from_secs(60), "{held} is never asked for");
-            if held == "/respond_to_confirmation" && editor.asked.is_empty() {
-                editor.next();
-            }
-            tokio::task::yield_now().await;
-        }
-        let cancelled = std::time::Instant::now();
-        editor
-            .write(&json!({"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session}}));
-        assert_eq!(editor.answer_to(asked)["result"]["stopReason"], "cancelled", "{held}");
-        assert!(cancelled.elapsed() < std::time::Duration::from_secs(20), "{held}");
-        assert!(!holds(&user.work(), "unseen"));
-        editor.leaves();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_of_an_editor_are_kept_with_the_conversation_and_their_secrets_are_not_shown() {
     let user = User::with(Vec::new()).await;
@@ -196,5 +132,31 @@ async fn the_servers_of_an_editor_are_kept_with_the_conversation_and_their_secre
     let kept = info["agent"]["mcp_config"].to_string();
     assert!(kept.contains("/bin/files") && kept.contains("--all") && kept.contains("TOKEN"), "{kept}");
     assert!(!info.to_string().contains("very-secret"), "{kept}");
+    editor.leaves();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_that_was_asked_for_last_holds_also_in_a_session_that_was_closed_meanwhile() {
+    let user = User::with(Vec::new()).await;
+    let server = Start::new(BINARY).start();
+    let (proxy, mut editor, session) = behind(&user, &server.url);
+    proxy.hold("/confirmation_policy");
+    let set = editor.begin("session/set_mode", &json!({"sessionId": session, "modeId": "never"}));
+    testing::until(async || proxy.has_cut()).await;
+    assert_eq!(editor.call("session/close", &json!({"sessionId": session}))["result"], json!({}));
+    // Where everything is asked for.
+    let resumed = editor.begin("session/resume", &json!({"sessionId": session, "cwd": user.work()}));
+    let held = proxy.clone();
+    // Until then the session could be opened.
+    let released = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        held.cut(|| true)
+    });
+    let answers = [editor.next(), editor.next()];
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [set, resumed]);
+    assert!(released.join().unwrap() > 0);
+    let info = server.client.get_ok(&format!("/api/conversations/{session}")).await;
+    assert_eq!(info["confirmation_policy"]["kind"], "AlwaysConfirm");
     editor.leaves();
 }

@@ -291,7 +291,7 @@ pub fn message(text: &str, run: bool) -> Command {
 
 pub fn forget(world: &World, id: ConversationId) -> Command {
     let folder = world.dir.path().join("observations").join(id.hex());
-    Command::Forget { persistence_dir: folder.display().to_string() }
+    Command::Forget { persistence_dir: folder.display().to_string(), deletion: uuid::Uuid::new_v4() }
 }
 
 /// A call of the agent's terminal.

@@ -192,6 +192,53 @@ async fn a_store_that_gives_no_answer_is_away_and_loses_no_event() {
     assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
 }
 
+/// A store that gives no answer to the record that names the pieces, nor to the one that takes it back, and stores the first of
+/// them once the pieces go.
+struct Late {
+    kv: Arc<dyn Kv>,
+    records: AtomicUsize,
+    under_way: Mutex<Option<(String, Bytes, Expect)>>,
+}
+
+#[async_trait]
+impl KvDouble for Late {
+    fn inner(&self) -> ports::Result<&dyn Kv> {
+        Ok(&*self.kv)
+    }
+
+    async fn put(&self, bucket: &str, key: &str, value: Bytes, expect: Expect) -> ports::Result<u64> {
+        if bucket == WEBHOOK_ENDS && key.split('.').count() == 3 {
+            let record = self.records.fetch_add(1, Ordering::SeqCst);
+            if record == 1 {
+                *self.under_way.lock() = Some((key.to_owned(), value, expect));
+                return Err(Error::Unavailable("no answer".to_owned()));
+            }
+            if record == 2 {
+                return Err(Error::Unavailable("no answer".to_owned()));
+            }
+        }
+        self.kv.put(bucket, key, value, expect).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, expect: Expect) -> ports::Result<()> {
+        let under_way = self.under_way.lock().take();
+        if let Some((key, value, expect)) = under_way {
+            self.kv.put(bucket, &key, value, expect).await?;
+        }
+        self.kv.delete(bucket, key, expect).await
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_stored_late_names_no_events_that_have_gone_by_then() {
+    let (world, entry, metrics) = three().await;
+    let (kv, records, under_way) = (world.ports.kv.clone(), AtomicUsize::new(0), Mutex::default());
+    webhooks(&world, Arc::new(Late { kv, records, under_way }), &metrics).put_aside(&entry).await.unwrap();
+    assert!(!gave_up(&metrics));
+    assert_eq!(world.told_at_the_end(&entry).await, ["e0", "e1", "e2"]);
+    assert_eq!(world.kept().await, 4);
+}
+
 /// A log that can be read so often.
 struct Failing {
     log: Arc<dyn EventLog>,

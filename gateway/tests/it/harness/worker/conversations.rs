@@ -50,6 +50,10 @@ impl Worker {
         if self.is_of_another(&call).await {
             return Err(Reason::Missing.into());
         }
+        let ends = matches!(call.command, Command::Forget { .. } | Command::Forgotten { .. });
+        if !ends && self.has_forgotten(&call) {
+            return Err(Reason::Missing.into());
+        }
         let shared = self.state(id);
         let mut state = shared.lock().await;
         let script = self.0.script.lock().unwrap().clone();
@@ -57,13 +61,10 @@ impl Worker {
             Command::Message { .. } if script.refuses => {
                 return Err(Fault::new(Code::Invalid, "not a message"));
             }
+            Command::Message { .. } if script.shuts_down => return Err(Reason::ShuttingDown.into()),
             Command::Message { only_with_slot: true, .. } if script.busy => {
                 if script.others_speak {
-                    let event = user_message(
-                        json!({"role": "user", "content": [{"type": "text", "text": "theirs"}]}),
-                    );
-                    let update = update("last_user_message_id", event["id"].clone());
-                    self.append(id, &mut state, vec![Item::Event(event), Item::Event(update)]).await;
+                    self.others_speak(id, &mut state).await;
                 }
                 return Err(Reason::RunLimit.into());
             }
@@ -133,15 +134,44 @@ impl Worker {
                 self.append(id, &mut state, head).await;
             }
             Command::Condense {} => return Err(Fault::new(Code::Invalid, "There is no condenser")),
-            Command::AddSecrets { .. } | Command::SwitchLlm { .. } => {}
+            Command::SwitchLlm { .. } => {
+                if let Some(held) = &script.held {
+                    held.notified().await;
+                }
+                if script.ends_early {
+                    return Err(Reason::WorkerLost.into());
+                }
+            }
+            Command::AddSecrets { .. } => {}
             Command::Forget { .. } if script.clings => {
                 return Err(Fault::new(Code::Unavailable, "The conversation does not stop writing yet."));
             }
-            Command::Forget { .. } => {
-                self.0.open.lock().unwrap().remove(&id);
+            Command::Forget { deletion, .. } => {
+                if script.others_speak_at_last {
+                    self.others_speak(id, &mut state).await;
+                }
+                let forgotten = self.0.open.lock().unwrap().remove(&id);
+                let forgotten = forgotten.map(|state| ((id, deletion), (call.created_at, state)));
+                self.0.forgotten.lock().unwrap().extend(forgotten);
+            }
+            Command::Forgotten { deletion, is_gone, .. } => {
+                let forgotten = self.0.forgotten.lock().unwrap().remove(&(id, deletion));
+                let back = forgotten.filter(|_| !is_gone).map(|(_, state)| (id, state));
+                self.0.open.lock().unwrap().extend(back);
             }
         }
         Ok(CommandDone { seq: state.tail, text: None })
+    }
+
+    fn has_forgotten(&self, call: &ConversationCall) -> bool {
+        let forgotten = self.0.forgotten.lock().unwrap();
+        forgotten.iter().any(|((id, _), (made, _))| *id == call.conversation && *made == call.created_at)
+    }
+
+    async fn others_speak(&self, id: ConversationId, state: &mut State) {
+        let event = user_message(json!({"role": "user", "content": [{"type": "text", "text": "theirs"}]}));
+        let update = update("last_user_message_id", event["id"].clone());
+        self.append(id, state, vec![Item::Event(event), Item::Event(update)]).await;
     }
 
     /// Whether another conversation has the id by now.

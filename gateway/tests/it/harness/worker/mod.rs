@@ -23,6 +23,7 @@ use types::calls::{AcpCall, BashCall, Command, ConversationCall, FileCall, GitCa
 use types::service::OfWorker;
 use types::worktree::Place;
 use types::{ConversationId, Epoch, SandboxId};
+use uuid::Uuid;
 
 use conversations::State;
 use files::Files;
@@ -41,6 +42,8 @@ struct Shared {
     incarnation: Option<Epoch>,
     script: Mutex<Script>,
     open: Mutex<HashMap<ConversationId, Arc<tokio::sync::Mutex<State>>>>,
+    /// Those that were forgotten, each for a deletion, and when they were made.
+    forgotten: Mutex<HashMap<(ConversationId, Uuid), (String, Arc<tokio::sync::Mutex<State>>)>>,
     seen: Mutex<Vec<Command>>,
     bash_calls: AtomicUsize,
     git_calls: AtomicUsize,
@@ -68,6 +71,7 @@ impl Worker {
             incarnation,
             script: Mutex::default(),
             open: Mutex::default(),
+            forgotten: Mutex::default(),
             seen: Mutex::default(),
             bash_calls: AtomicUsize::default(),
             git_calls: AtomicUsize::default(),

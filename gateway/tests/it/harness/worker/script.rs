@@ -21,6 +21,10 @@ pub struct Script {
     pub busy: bool,
     /// Somebody else has said something, before a message is refused for that.
     pub others_speak: bool,
+    /// Somebody else says something, just before the conversation is to be forgotten.
+    pub others_speak_at_last: bool,
+    /// Takes no message, for it is about to end.
+    pub shuts_down: bool,
     /// Is gone when a message is stored, before it has answered.
     pub ends_early: bool,
     /// Somebody pauses before the first run.
@@ -64,6 +68,8 @@ impl Default for Script {
             ends_as: "finished",
             busy: false,
             others_speak: false,
+            shuts_down: false,
+            others_speak_at_last: false,
             ends_early: false,
             pauses: false,
             refuses: false,
