@@ -38,8 +38,9 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
 async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let connection = super::connect(cluster, "supervisor").await?;
-    let Some(ports) = super::ready(&stop, async || connection.control().await).await? else { return Ok(()) };
-    let driver = driver(settings, cluster).await?;
+    let asking = super::ready(&stop, async || Ok((connection.control().await?, connection.mark().await?)));
+    let Some((ports, mark)) = asking.await? else { return Ok(()) };
+    let driver = driver(settings, cluster, mark).await?;
     let metrics = Metrics::of_supervisor();
     let listener = listener::open(cluster.metrics_address, &metrics, &connection).await?;
     let config = supervisor::Cluster {
@@ -61,7 +62,7 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dyn Driver>> {
+async fn driver(settings: &Settings, cluster: &Cluster, mark: String) -> anyhow::Result<Arc<dyn Driver>> {
     let sandboxes = &cluster.sandboxes;
     let worker = WorkerSettings {
         nats_urls: cluster.worker_nats_urls.clone(),
@@ -80,8 +81,8 @@ async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dy
         })),
         settings::Driver::Docker => {
             let worker = WorkerSettings { command_user: Some(COMMAND_USER), ..worker };
-            let connected = Containers::connect(containers(cluster, worker)).await;
-            Arc::new(connected.context("the container service cannot be reached")?)
+            let config = docker::Config { mark: Some(mark), ..containers(cluster, worker) };
+            Arc::new(Containers::connect(config).await.context("the container service cannot be used")?)
         }
     })
 }

@@ -8,6 +8,8 @@ mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
 mod client;
+#[cfg(feature = "cluster")]
+mod compose;
 mod contract;
 mod deferred;
 mod dependencies;

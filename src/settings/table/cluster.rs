@@ -37,7 +37,7 @@ pub(super) const PARTS: Section = Section {
             "cluster",
             Name,
             "default",
-            "Is in the names of containers and volumes, so that two clusters can share a machine.",
+            "Is in the names of containers and volumes, so that two clusters can share a machine. In compose: the project's name.",
         ),
     ],
 };

@@ -3,7 +3,6 @@
 //!
 //! A file is named by its contents: a newer program comes beside the one that still runs.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -20,7 +19,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::{CLUSTER_LABEL, Config, error};
+use super::labels::{self, Labels};
+use super::{Config, error};
 use crate::StartError;
 
 /// Where the volume is in a worker's container.
@@ -34,7 +34,8 @@ pub fn volume(cluster: &str) -> String {
 
 pub struct WorkerBinary {
     path: PathBuf,
-    cluster: String,
+    volume: String,
+    labels: Labels,
     /// Where it is in the container, once that is certain.
     installed: Mutex<Option<String>>,
 }
@@ -46,8 +47,8 @@ struct Program {
 
 impl WorkerBinary {
     pub fn new(config: &Config) -> Self {
-        let (path, cluster) = (config.binary.clone(), config.cluster.clone());
-        Self { path, cluster, installed: Mutex::new(None) }
+        let (path, volume) = (config.binary.clone(), volume(&config.cluster));
+        Self { path, volume, labels: labels::of_cluster(config), installed: Mutex::new(None) }
     }
 
     /// Puts the program into the volume unless it is there; answers its path in a container. `image` is any
@@ -63,10 +64,9 @@ impl WorkerBinary {
         let path = self.path.clone();
         let program = spawn_blocking(move || Program::read(&path)).await;
         let program = program.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))?;
-        let helper = volume(&self.cluster);
-        self.make_helper(docker, &helper, image).await?;
-        let copied = self.copy(docker, &helper, &program).await;
-        let removed = remove(docker, &helper).await;
+        self.make_helper(docker, image).await?;
+        let copied = self.copy(docker, &program).await;
+        let removed = remove(docker, &self.volume).await;
         copied?;
         removed?;
         Ok(installed.insert(program.path()).clone())
@@ -77,31 +77,31 @@ impl WorkerBinary {
         *self.installed.lock().await = None;
     }
 
-    async fn make_helper(&self, docker: &Docker, name: &str, image: &str) -> Result<(), StartError> {
-        let labels = HashMap::from([(CLUSTER_LABEL.to_owned(), self.cluster.clone())]);
+    /// It is called as the volume is.
+    async fn make_helper(&self, docker: &Docker, image: &str) -> Result<(), StartError> {
         let request = VolumeCreateRequest {
-            name: Some(volume(&self.cluster)),
-            labels: Some(labels.clone()),
+            name: Some(self.volume.clone()),
+            labels: Some(self.labels.clone()),
             ..VolumeCreateRequest::default()
         };
         docker.create_volume(request).await.map_err(|error| error::start(error, image))?;
         // One may be left of a supervisor that was killed.
-        remove(docker, name).await?;
+        remove(docker, &self.volume).await?;
         let mount = Mount {
             typ: Some(MountType::VOLUME),
-            source: Some(volume(&self.cluster)),
+            source: Some(self.volume.clone()),
             target: Some(MOUNT_POINT.to_owned()),
             ..Mount::default()
         };
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             entrypoint: Some(vec!["true".to_owned()]),
-            labels: Some(labels),
+            labels: Some(self.labels.clone()),
             network_disabled: Some(true),
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let options = CreateContainerOptionsBuilder::default().name(&self.volume).build();
         docker
             .create_container(Some(options), body)
             .await
@@ -109,15 +109,15 @@ impl WorkerBinary {
             .map_err(|error| error::start(error, image))
     }
 
-    async fn copy(&self, docker: &Docker, helper: &str, program: &Program) -> Result<(), StartError> {
+    async fn copy(&self, docker: &Docker, program: &Program) -> Result<(), StartError> {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(&program.path()).build();
-        let there = docker.get_container_archive_info(helper, Some(options)).await;
+        let there = docker.get_container_archive_info(&self.volume, Some(options)).await;
         if there.is_ok_and(|file| u64::try_from(file.size) == Ok(program.bytes)) {
             return Ok(());
         }
         let archive = archive(&self.path, program).map_err(|error| unreadable(&error))?;
         let options = UploadToContainerOptionsBuilder::default().path(MOUNT_POINT).build();
-        let copied = docker.upload_to_container(helper, Some(options), body_try_stream(archive)).await;
+        let copied = docker.upload_to_container(&self.volume, Some(options), body_try_stream(archive)).await;
         copied.map_err(|error| error::start(error, ""))
     }
 }

@@ -7,7 +7,7 @@ use bollard::models::{
 };
 
 use super::binary::{MOUNT_POINT, volume};
-use super::{CLUSTER_LABEL, Config, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
+use super::{Config, labels};
 use crate::Launch;
 
 /// Where the door's volume is.
@@ -76,7 +76,7 @@ impl Default for Limits {
 pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(config.image.clone()),
-        labels: Some(labels(config, launch)),
+        labels: Some(labels::of_instance(config, &launch.instance)),
         hostname: Some(launch.instance.sandbox.to_string()),
         // Whatever the image says: the worker becomes another user for each command.
         user: Some("0:0".to_owned()),
@@ -95,15 +95,6 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) ->
         host_config: Some(host_config(config, files)),
         ..ContainerCreateBody::default()
     }
-}
-
-fn labels(config: &Config, launch: &Launch) -> HashMap<String, String> {
-    HashMap::from([
-        (CLUSTER_LABEL.to_owned(), config.cluster.clone()),
-        (SANDBOX_LABEL.to_owned(), launch.instance.sandbox.to_string()),
-        (EPOCH_LABEL.to_owned(), launch.instance.epoch.0.to_string()),
-        (NODE_LABEL.to_owned(), config.node.clone()),
-    ])
 }
 
 fn host_config(config: &Config, files: Mount) -> HostConfig {

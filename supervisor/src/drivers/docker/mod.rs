@@ -1,7 +1,8 @@
 //! Workers as containers of one Docker engine.
 //!
 //! Everything has a name that follows from the cluster, the sandbox and the epoch, so that every step can be
-//! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched.
+//! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched, and none at all
+//! where another cluster has the same name.
 
 mod binary;
 mod check;
@@ -9,6 +10,7 @@ mod container;
 mod error;
 mod events;
 mod files;
+mod labels;
 mod removal;
 
 use std::collections::HashMap;
@@ -20,7 +22,7 @@ use bollard::Docker;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
 use ports::Result;
@@ -36,11 +38,7 @@ use files::Files;
 
 pub use container::{Limits, Paths};
 pub use files::SharedVolume;
-
-pub const CLUSTER_LABEL: &str = "io.manyhands.cluster";
-pub const SANDBOX_LABEL: &str = "io.manyhands.sandbox";
-pub const EPOCH_LABEL: &str = "io.manyhands.epoch";
-pub const NODE_LABEL: &str = "io.manyhands.node";
+pub use labels::{CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL};
 
 /// For one answer of the engine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +48,8 @@ pub struct Config {
     /// `unix:///var/run/docker.sock`, or `tcp://host:port`.
     pub host: String,
     pub cluster: String,
+    /// By which it knows what is another cluster's of that name; `None`: it takes all of that name for its own.
+    pub mark: Option<String>,
     /// Which machine this is; a label, for people.
     pub node: String,
     /// Of sandboxes that ask for none.
@@ -75,6 +75,7 @@ impl Config {
         Self {
             host: "unix:///var/run/docker.sock".to_owned(),
             cluster,
+            mark: None,
             node: "local".to_owned(),
             image,
             network,
@@ -105,7 +106,7 @@ pub struct Containers {
 
 impl Containers {
     /// # Errors
-    /// `Unavailable` when no engine answers, or it has no such volume for files.
+    /// `Unavailable` when no engine answers, it has no such volume for files, or has another cluster of that name.
     pub async fn connect(mut config: Config) -> Result<Self> {
         let docker = Docker::connect_with_host(&config.host)
             .map_err(error::port)?
@@ -119,19 +120,33 @@ impl Containers {
             engine.ncpu.map_or(config.limits.cpus, |there| config.limits.cpus.min(there as f64));
         let binary = WorkerBinary::new(&config);
         let files = Files::find(&docker, &config).await?;
-        let events = Mutex::new(Events::of(docker.clone(), &config.cluster));
-        Ok(Self { config, docker, binary, files, events })
+        let events = Mutex::new(Events::of(docker.clone(), &config));
+        let connected = Self { config, docker, binary, files, events };
+        connected.volumes().await?;
+        connected.containers().await?;
+        Ok(connected)
     }
 
     /// All of this cluster, whether they run or not.
     async fn containers(&self) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&self.own()).build();
-        self.docker.list_containers(Some(options)).await.map_err(error::port)
+        let found = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
+        found.iter().try_for_each(|found| labels::check(&self.config, found.labels.as_ref()))?;
+        Ok(found)
+    }
+
+    /// The names of all volumes of this cluster.
+    async fn volumes(&self) -> Result<Vec<String>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&self.own()).build();
+        let found = self.docker.list_volumes(Some(options)).await.map_err(error::port)?;
+        let found = found.volumes.unwrap_or_default();
+        found.iter().try_for_each(|found| labels::check(&self.config, Some(&found.labels)))?;
+        Ok(found.into_iter().map(|found| found.name).collect())
     }
 
     /// The filter that leaves what is others' alone.
     fn own(&self) -> HashMap<&'static str, Vec<String>> {
-        HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={}", self.config.cluster)])])
+        HashMap::from([("label", vec![labels::filter(&self.config)])])
     }
 
     /// `false` when it is there and runs.
@@ -150,6 +165,8 @@ impl Containers {
             Err(error) if error::status(&error) == Some(409) => {
                 let there = self.docker.inspect_container(&name, None).await;
                 let there = there.map_err(|error| error::start(error, image))?;
+                let labels = there.config.as_ref().and_then(|config| config.labels.as_ref());
+                labels::check(&self.config, labels).map_err(|error| StartError::Unavailable(error.to_string()))?;
                 Ok(!there.state.and_then(|state| state.running).unwrap_or(false))
             }
             Err(error) => Err(error::start(error, image)),

@@ -1,8 +1,6 @@
 //! The end of a cluster: nothing of it stays on the engine.
 
-use bollard::query_parameters::{
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};
 use ports::Result;
 
 use super::{Containers, error};
@@ -19,11 +17,9 @@ impl Containers {
             let id = container.id.unwrap_or_default();
             error::gone(self.docker.remove_container(&id, Some(options)).await)?;
         }
-        let options = ListVolumesOptionsBuilder::default().filters(&self.own()).build();
-        let listed = self.docker.list_volumes(Some(options)).await.map_err(error::port)?;
-        for volume in listed.volumes.unwrap_or_default() {
+        for volume in self.volumes().await? {
             let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-            error::gone(self.docker.remove_volume(&volume.name, Some(options)).await)?;
+            error::gone(self.docker.remove_volume(&volume, Some(options)).await)?;
         }
         self.binary.forget().await;
         Ok(())
