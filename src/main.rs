@@ -81,6 +81,9 @@ enum Command {
     /// Starts and stops a cluster's workers.
     #[cfg(feature = "cluster")]
     Supervisor,
+    /// Ends a cluster's workers, once its supervisors are stopped and before the rest is taken down.
+    #[cfg(feature = "cluster")]
+    End,
     /// Lets workers without a network reach NATS.
     #[cfg(feature = "cluster")]
     Door(cluster::door::Options),
@@ -162,6 +165,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Supervisor => {
             let told = Told::by_environment()?;
             cluster::supervisor::run(&told.settings, &told.in_cluster("supervisor")?)
+        }
+        #[cfg(feature = "cluster")]
+        Command::End => {
+            let told = Told::by_environment()?;
+            cluster::supervisor::end(&told.settings, &told.in_cluster("supervisor")?)
         }
         #[cfg(feature = "cluster")]
         Command::Door(options) => {

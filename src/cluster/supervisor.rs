@@ -25,6 +25,9 @@ use crate::signals::stop_on_signal;
 /// Whom commands in containers run as: nobody of the image's own.
 const COMMAND_USER: CommandUser = CommandUser { uid: 10_001, gid: 10_001 };
 
+/// What a supervisor that was told to stop, or was killed, may have its turn for.
+const TURN: Duration = Duration::from_secs(60);
+
 /// Supervises until SIGTERM or SIGINT; workers in containers go on without it.
 ///
 /// # Errors
@@ -33,6 +36,25 @@ pub fn run(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
     let _traces = observe::start("manyhands-supervisor", settings)?;
     let runtime = crate::runtime::start()?;
     runtime.block_on(supervise(settings, cluster)).map(|()| ExitCode::SUCCESS)
+}
+
+/// Ends all workers, before the whole cluster is taken down; the next supervisor starts those that are wanted.
+///
+/// # Errors
+/// When a supervisor works, or the container service cannot be used.
+pub fn end(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    let _traces = observe::start("manyhands-supervisor", settings)?;
+    anyhow::ensure!(cluster.sandboxes.driver == settings::Driver::Docker, "workers that are processes end with their supervisor");
+    let runtime = crate::runtime::start()?;
+    runtime.block_on(async {
+        let connection = super::connect(cluster, "supervisor").await?;
+        let (ports, mark) = (connection.control().await?, Some(connection.mark().await?));
+        let config = docker::Config { mark, ..containers(cluster, WorkerSettings::default()) };
+        let containers = Containers::connect(config).await.context("the container service cannot be used")?;
+        supervisor::end(&ports, &containers, TURN).await?;
+        connection.drain().await;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()> {
@@ -51,7 +73,6 @@ async fn supervise(settings: &Settings, cluster: &Cluster) -> anyhow::Result<()>
             per_tenant: cluster.sandboxes.limit_per_tenant,
             per_node: cluster.sandboxes.limit,
         },
-        ends_workers: cluster.sandboxes.end_with_supervisor,
         minter: minter(cluster)?,
         metrics: metrics.placement.clone(),
     };

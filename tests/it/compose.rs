@@ -34,3 +34,8 @@ fn a_second_project_shares_no_name_with_the_first() {
     let fixed = volumes.lines().filter(|line| line.contains("name:") && !line.contains("COMPOSE_PROJECT_NAME"));
     assert_eq!(fixed.count(), 0);
 }
+
+#[test]
+fn nothing_ends_the_workers_when_a_supervisor_is_stopped() {
+    assert!(!text().contains("OH_END_SANDBOXES"));
+}

@@ -1,6 +1,6 @@
 //! The settings of the roles of a cluster.
 
-use super::Kind::{Amount, Choice, Flag, Name, Path, Text, Whole};
+use super::Kind::{Amount, Choice, Name, Path, Text, Whole};
 use super::{Section, YEAR, setting};
 
 pub(super) const PARTS: Section = Section {
@@ -166,12 +166,6 @@ pub(super) const SUPERVISOR: Section = Section {
             Text,
             "one volume a sandbox",
             "One volume for the files of all sandboxes, which the supervisor sees at `/sandboxes`.",
-        ),
-        setting(
-            "end_sandboxes",
-            Flag,
-            "false",
-            "End the workers when the supervisor is told to end. The next one starts them again.",
         ),
         setting(
             "sandbox_root",
