@@ -35,7 +35,30 @@ fn a_second_project_shares_no_name_with_the_first() {
     assert_eq!(fixed.count(), 0);
 }
 
+/// The variables of a section of the page of settings.
+fn settings(section: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/SETTINGS.md")).unwrap();
+    let (_, of_section) = page.split_once(&format!("## {section}\n")).unwrap();
+    let rows = of_section.split("\n## ").next().unwrap().lines();
+    rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
+}
+
 #[test]
-fn nothing_ends_the_workers_when_a_supervisor_is_stopped() {
-    assert!(!text().contains("OH_END_SANDBOXES"));
+fn every_setting_of_a_supervisor_reaches_it() {
+    let supervisor = part("supervisor");
+    let passes = |name: &str| supervisor.iter().any(|line| line.starts_with(&format!("{name}:")));
+    let mut lost = [settings("All parts of a cluster"), settings("The supervisor of a cluster")].concat();
+    lost.extend(["OH_MAX_CONCURRENT_RUNS", "OH_PASS_ENV", "OH_BASH_EVENTS_RETENTION_SECONDS"].map(str::to_owned));
+    lost.extend((0..10).map(|number| format!("OH_PASS_ENV_{number}")));
+    // Of sandboxes that are processes.
+    lost.retain(|name| !["OH_SANDBOX_DRIVER", "OH_SANDBOX_ROOT"].contains(&name.as_str()) && !passes(name));
+    assert_eq!(lost, [""; 0]);
+    for key in ["OH_SECRET_KEY", "OH_SESSION_API_KEYS", "OH_JWT_SECRET", "env_file"] {
+        assert!(!passes(key), "{key} is none of its business");
+    }
+}
+
+#[test]
+fn every_setting_in_the_file_of_settings_reaches_the_gateway() {
+    assert!(part("gateway").iter().any(|line| line == "env_file: [{ path: .env, required: false }]"));
 }
