@@ -52,6 +52,7 @@ pub fn end(settings: &Settings, cluster: &Cluster) -> anyhow::Result<ExitCode> {
         let config = docker::Config { mark, ..containers(cluster, WorkerSettings::default()) };
         let containers = Containers::connect(config).await.context("the container service cannot be used")?;
         supervisor::end(&ports, &containers, TURN).await?;
+        containers.remove_programs().await;
         connection.drain().await;
         Ok(ExitCode::SUCCESS)
     })

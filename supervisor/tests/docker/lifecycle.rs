@@ -204,7 +204,33 @@ async fn a_newer_program_comes_beside_the_one_that_runs() {
     world.log_with(&old.instance, "old").await;
     world.log_with(&new.instance, "new").await;
     assert_eq!(world.states().await, [InstanceState::Running; 2]);
-    assert_ne!(world.inspect(&old.instance).await.path, None);
+    let programs = async || world.volumes().await.into_iter().filter(|name| name.contains("-bin-")).count();
+    assert_eq!(programs().await, 2);
+}
+
+#[tokio::test]
+async fn a_program_that_no_container_has_any_more_is_removed() {
+    let world = world("read -r spec; echo old; exec sleep 1000").await;
+    let (old, new) = (launch("a", 1), launch("b", 1));
+    let programs = async || world.volumes().await.into_iter().filter(|name| name.contains("-bin-")).count();
+    world.driver.start(&old).await.unwrap();
+    write_program(&world.config, "read -r spec; echo new; exec sleep 1000");
+    let newer = connect(&world.config).await;
+    newer.start(&new).await.unwrap();
+    assert_eq!(programs().await, 2, "one still runs");
+    newer.stop(&old.instance, Duration::ZERO).await.unwrap();
+    assert_eq!(programs().await, 1);
+    // Also one that has ended while no supervisor looked.
+    newer.stop(&new.instance, Duration::ZERO).await.unwrap();
+    write_program(&world.config, "read -r spec; echo newest; exec sleep 1000");
+    let newest = connect(&world.config).await;
+    newest.start(&new).await.unwrap();
+    world.log_with(&new.instance, "newest").await;
+    assert_eq!(programs().await, 1);
+    newest.stop(&new.instance, Duration::ZERO).await.unwrap();
+    newest.remove_programs().await;
+    assert_eq!(programs().await, 0);
+    newest.start(&new).await.unwrap();
 }
 
 #[tokio::test]

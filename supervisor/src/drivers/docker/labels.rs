@@ -18,6 +18,9 @@ pub const SANDBOX_LABEL: &str = "io.manyhands.sandbox";
 pub const EPOCH_LABEL: &str = "io.manyhands.epoch";
 pub const NODE_LABEL: &str = "io.manyhands.node";
 
+/// What has it holds a worker's program.
+pub const PROGRAM_LABEL: &str = "io.manyhands.program";
+
 pub type Labels = HashMap<String, String>;
 
 /// Of all that belongs to the cluster.
@@ -31,6 +34,13 @@ pub fn of_cluster(config: &Config) -> Labels {
 pub fn of_sandbox(config: &Config, sandbox: &SandboxId) -> Labels {
     let mut labels = of_cluster(config);
     labels.insert(SANDBOX_LABEL.to_owned(), sandbox.to_string());
+    labels
+}
+
+/// Of what holds the worker's program.
+pub fn of_program(config: &Config) -> Labels {
+    let mut labels = of_cluster(config);
+    labels.insert(PROGRAM_LABEL.to_owned(), "worker".to_owned());
     labels
 }
 

@@ -150,13 +150,13 @@ impl Containers {
     }
 
     /// `false` when it is there and runs.
-    async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
+    async fn create(&self, launch: &Launch, program: &str) -> std::result::Result<bool, StartError> {
         let name = launch.instance.name(&self.config.cluster);
         let body = container::body(
             &self.config,
             launch,
             self.files.mount(&self.config, &launch.instance.sandbox),
-            entrypoint,
+            program,
         );
         let image = &self.config.image;
         let options = CreateContainerOptionsBuilder::default().name(&name).build();
@@ -221,9 +221,9 @@ impl Driver for Containers {
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
         let worker = &self.config.worker;
         let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
-        let entrypoint = self.binary.install(&self.docker, &self.config.image).await?;
+        let program = self.binary.install(&self.docker, &self.config.image).await?;
         self.files.make(&self.docker, &self.config, &launch.instance.sandbox).await?;
-        if !self.create(launch, &entrypoint).await? {
+        if !self.create(launch, &program).await? {
             return Ok(());
         }
         let started = self.run(&launch.instance.name(&self.config.cluster), &line).await;
@@ -243,7 +243,9 @@ impl Driver for Containers {
         }
         // Volumes without a name are the image's, and go; the sandbox's has one, and stays.
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        error::gone(self.docker.remove_container(&name, Some(options)).await)
+        error::gone(self.docker.remove_container(&name, Some(options)).await)?;
+        self.binary.tidy(&self.docker).await;
+        Ok(())
     }
 
     async fn log(&self, instance: &Instance) -> String {

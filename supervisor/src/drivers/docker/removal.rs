@@ -6,6 +6,11 @@ use ports::Result;
 use super::{Containers, error};
 
 impl Containers {
+    /// Removes the workers' programs, which the next start brings again, unless containers are left that have them.
+    pub async fn remove_programs(&self) {
+        self.binary.remove(&self.docker).await;
+    }
+
     /// Removes every container and every volume of this cluster, with all files in them. To be called when no
     /// supervisor works any more: it would start anew what the records want.
     ///
