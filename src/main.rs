@@ -81,12 +81,15 @@ enum Command {
     /// Starts and stops a cluster's workers.
     #[cfg(feature = "cluster")]
     Supervisor,
+    /// Ends a cluster's workers, once its supervisors are stopped and before the rest is taken down.
+    #[cfg(feature = "cluster")]
+    End,
     /// Lets workers without a network reach NATS.
     #[cfg(feature = "cluster")]
     Door(cluster::door::Options),
     /// Runs one sandbox's worker; the supervisor starts it.
     #[cfg(feature = "cluster")]
-    Worker,
+    Worker(cluster::worker::Options),
     /// Makes the keys of a cluster, once.
     #[cfg(feature = "cluster")]
     Init(cluster::init::Options),
@@ -164,12 +167,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             cluster::supervisor::run(&told.settings, &told.in_cluster("supervisor")?)
         }
         #[cfg(feature = "cluster")]
+        Command::End => {
+            let told = Told::by_environment()?;
+            cluster::supervisor::end(&told.settings, &told.in_cluster("supervisor")?)
+        }
+        #[cfg(feature = "cluster")]
         Command::Door(options) => {
             let told = Told::by_environment()?;
             cluster::door::run(&options, &told.settings, &told.in_cluster("door")?)
         }
         #[cfg(feature = "cluster")]
-        Command::Worker => cluster::worker::run(),
+        Command::Worker(options) => cluster::worker::run(&options),
         #[cfg(feature = "cluster")]
         Command::Init(options) => cluster::init::run(&options, &Told::by_environment()?.settings),
         #[cfg(feature = "cluster")]

@@ -8,6 +8,7 @@ pub mod moving;
 pub mod revoke;
 pub mod settings;
 pub mod supervisor;
+mod trial;
 pub mod worker;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use types::placement::Credentials;
 
 /// How long a gateway is waited for, and how often it is looked for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often that is said.
+const SAYING: Duration = Duration::from_secs(10);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 
 /// Connects the part of the cluster called `role`.
@@ -58,13 +61,17 @@ async fn ready<T>(
     mut ask: impl AsyncFnMut() -> Result<T, nats::Error>,
 ) -> anyhow::Result<Option<T>> {
     let (give_up, mut pauses) = (Instant::now() + PATIENCE, PAUSES);
+    let mut say = Instant::now();
     let asking = async {
         loop {
             match ask().await {
                 Err(error @ (nats::Error::NotSetUp | nats::Error::Storage(_)))
                     if Instant::now() < give_up =>
                 {
-                    tracing::info!(%error, "waiting for a gateway");
+                    if say <= Instant::now() {
+                        tracing::info!(%error, "waiting for a gateway");
+                        say = Instant::now() + SAYING;
+                    }
                     tokio::time::sleep(pauses.pause()).await;
                 }
                 other => return other,

@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future;
-use ports::Ports;
 use ports::leader::{Candidate, Timing};
+use ports::{Error, Ports};
 use telemetry::metrics::{Metrics, Placement};
 use tokio_util::sync::CancellationToken;
 use types::SandboxId;
@@ -67,9 +67,6 @@ pub struct Cluster {
     /// A sandbox nobody used for so long is paused; `None`: never.
     pub idle_limit: Option<Duration>,
     pub limits: Limits,
-    /// Whether workers end with the supervisor, as where the whole cluster is taken down at once. They are
-    /// wanted as before: the next supervisor starts them again.
-    pub ends_workers: bool,
     pub minter: Arc<dyn Minter>,
     pub metrics: Placement,
 }
@@ -90,8 +87,7 @@ pub async fn run(
             end_workers(driver.as_ref()).await?;
         }
         Config::Cluster(cluster) => {
-            let record = (LEASES, SUPERVISOR_KEY);
-            let candidate = Candidate::new(&ports.kv, record, "scheduling sandboxes", Timing::default());
+            let candidate = candidate(&ports, "scheduling sandboxes");
             // A new leader remembers nothing: what it finds is given time.
             let work = |stop| {
                 let (mut reconciler, ports) = (clustered(&cluster, &ports, driver.clone()), ports.clone());
@@ -99,12 +95,36 @@ pub async fn run(
                 async move { schedule(&mut reconciler, &ports, driver.as_ref(), &stop).await }
             };
             candidate.lead(&shutdown, work).await;
-            if cluster.ends_workers {
-                end_workers(driver.as_ref()).await?;
-            }
         }
     }
     Ok(())
+}
+
+/// Ends all workers of a cluster that is to be taken down: in the supervisors' turn, so that none starts them meanwhile. They are
+/// wanted as before, and the next supervisor starts them again.
+///
+/// # Errors
+/// `Unavailable` when a supervisor keeps the turn for longer than `patience`, or workers cannot be listed or stopped.
+pub async fn end(ports: &Ports, driver: &dyn Driver, patience: Duration) -> ports::Result<()> {
+    let (candidate, has_turn) = (candidate(ports, "ending the workers"), CancellationToken::new());
+    let ending = candidate.once(async {
+        has_turn.cancel();
+        end_workers(driver).await
+    });
+    let waited_in_vain = async {
+        if tokio::time::timeout(patience, has_turn.cancelled()).await.is_ok() {
+            future::pending().await
+        }
+    };
+    let ended = tokio::select! {
+        ended = ending => ended,
+        () = waited_in_vain => None,
+    };
+    ended.unwrap_or_else(|| Err(Error::Unavailable("a supervisor works: stop all of them first".to_owned())))
+}
+
+fn candidate(ports: &Ports, what: &'static str) -> Candidate {
+    Candidate::new(&ports.kv, (LEASES, SUPERVISOR_KEY), what, Timing::default())
 }
 
 async fn end_workers(driver: &dyn Driver) -> ports::Result<()> {

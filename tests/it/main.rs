@@ -8,6 +8,8 @@ mod branches;
 #[cfg(feature = "cluster")]
 mod chaos;
 mod client;
+#[cfg(feature = "cluster")]
+mod compose;
 mod contract;
 mod deferred;
 mod dependencies;
@@ -18,6 +20,7 @@ mod doctor;
 mod durability;
 mod environment;
 mod extensions;
+mod fresh;
 mod hostile_input;
 #[cfg(feature = "cluster")]
 mod image;

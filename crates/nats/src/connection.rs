@@ -133,6 +133,14 @@ impl Connection {
         probe::probe(&self.jetstream()).await
     }
 
+    /// By which the cluster is known from all others, whatever they are called.
+    ///
+    /// # Errors
+    /// `NotSetUp`, also where no gateway of this release has run yet; `Storage`.
+    pub async fn mark(&self) -> Result<String, Error> {
+        Ok(format!("{:016x}", set_up::mark(&self.jetstream()).await?))
+    }
+
     #[must_use]
     pub fn server_version(&self) -> String {
         self.link.client.server_info().version

@@ -9,6 +9,7 @@ pub const VERSION: u64 = 1;
 /// Keys of the bucket `CLUSTER`, of what is fixed once.
 pub const PARTITIONS: &str = "partitions";
 pub const LAYOUT_VERSION: &str = "layout";
+pub const MARK: &str = "mark";
 
 /// How logs are spread over streams. Fixed for the life of a cluster.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use types::subjects::store::{self, BODY_STREAM};
 
 use crate::error::Error;
 use crate::jetstream::{JetStream, STREAM_NOT_FOUND};
-use crate::layout::{LAYOUT_VERSION, Layout, PARTITIONS, VERSION, key_subject};
+use crate::layout::{LAYOUT_VERSION, Layout, MARK, PARTITIONS, VERSION, key_subject};
 
 const DEFAULT_PARTITIONS: u64 = 4;
 const STREAM_NAME_IN_USE: u16 = 10_058;
@@ -21,6 +21,7 @@ pub async fn set_up(jetstream: &JetStream, partitions: Option<u64>) -> Result<()
     check_version(jetstream).await?;
     let asked = partitions.unwrap_or(DEFAULT_PARTITIONS).max(1);
     fix(jetstream, PARTITIONS, asked).await?;
+    fix(jetstream, MARK, uuid::Uuid::new_v4().as_u64_pair().1).await?;
     let layout = layout(jetstream).await?;
     if let Some(asked) = partitions.filter(|asked| *asked != layout.partitions) {
         return Err(Error::Partitions { found: layout.partitions, asked });
@@ -41,6 +42,11 @@ pub async fn layout(jetstream: &JetStream) -> Result<Layout, Error> {
     check_version(jetstream).await?;
     let partitions = fixed(jetstream, PARTITIONS).await?.ok_or(Error::NotSetUp)?;
     Ok(Layout { partitions })
+}
+
+/// What was chosen at random when the cluster was set up.
+pub async fn mark(jetstream: &JetStream) -> Result<u64, Error> {
+    fixed(jetstream, MARK).await?.ok_or(Error::NotSetUp)
 }
 
 async fn check(jetstream: &JetStream) -> Result<(), Error> {

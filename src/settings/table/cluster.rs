@@ -1,6 +1,6 @@
 //! The settings of the roles of a cluster.
 
-use super::Kind::{Amount, Choice, Flag, Name, Path, Text, Whole};
+use super::Kind::{Amount, Choice, Name, Path, Text, Whole};
 use super::{Section, YEAR, setting};
 
 pub(super) const PARTS: Section = Section {
@@ -37,7 +37,7 @@ pub(super) const PARTS: Section = Section {
             "cluster",
             Name,
             "default",
-            "Is in the names of containers and volumes, so that two clusters can share a machine.",
+            "Is in the names of containers and volumes, so that two clusters can share a machine. In compose: the project's name.",
         ),
     ],
 };
@@ -142,7 +142,12 @@ pub(super) const SUPERVISOR: Section = Section {
             "512",
             "The processes and threads of one container.",
         ),
-        setting("sandbox_runtime", Text, "the engine's", "Such as `runsc` or `kata`."),
+        setting(
+            "sandbox_runtime",
+            Text,
+            "the engine's",
+            "Such as `runsc`, which must let containers use sockets of the host (`--host-uds=open`) where there is a door.",
+        ),
         setting(
             "sandbox_network",
             Text,
@@ -166,12 +171,6 @@ pub(super) const SUPERVISOR: Section = Section {
             Text,
             "one volume a sandbox",
             "One volume for the files of all sandboxes, which the supervisor sees at `/sandboxes`.",
-        ),
-        setting(
-            "end_sandboxes",
-            Flag,
-            "false",
-            "End the workers when the supervisor is told to end. The next one starts them again.",
         ),
         setting(
             "sandbox_root",

@@ -166,12 +166,7 @@ async fn the_end_of_embedded_mode_ends_its_workers() {
 }
 
 fn cluster() -> Config {
-    cluster_that(false)
-}
-
-fn cluster_that(ends_workers: bool) -> Config {
     Config::Cluster(Cluster {
-        ends_workers,
         name: "test".to_owned(),
         warm_workers: 0,
         idle_limit: None,
@@ -182,19 +177,30 @@ fn cluster_that(ends_workers: bool) -> Config {
 }
 
 #[tokio::test]
-async fn the_end_of_a_clusters_supervisor_leaves_workers_running_unless_told_otherwise() {
-    for (ends_workers, left) in [(false, vec![instance("a", 1)]), (true, Vec::new())] {
-        let world = world().await;
+async fn workers_outlive_every_supervisor_and_end_when_that_is_asked_for() {
+    let world = world().await;
+    let supervise = || {
         let shutdown = CancellationToken::new();
-        let config = cluster_that(ends_workers);
-        let running =
-            tokio::spawn(crate::run(config, world.ports.clone(), world.workers.clone(), shutdown.clone()));
-        world.want("a", Want::Running, 1).await;
-        world.until_running(1).await;
-        shutdown.cancel();
+        let run = crate::run(cluster(), world.ports.clone(), world.workers.clone(), shutdown.clone());
+        (tokio::spawn(run), shutdown)
+    };
+    let (first, stop_first) = supervise();
+    world.want("a", Want::Running, 1).await;
+    world.until_running(1).await;
+    let (waiting, stop_waiting) = supervise();
+    let end = async |patience| crate::end(&world.ports, world.workers.as_ref(), patience).await;
+    assert!(matches!(end(SECOND).await, Err(Error::Unavailable(_))), "it would be started again at once");
+    for (stop, running) in [(stop_waiting, waiting), (stop_first, first)] {
+        stop.cancel();
         running.await.unwrap().unwrap();
-        assert_eq!(world.workers.instances(), left);
+        assert_eq!(world.workers.instances(), [instance("a", 1)]);
     }
+    end(20 * SECOND).await.unwrap();
+    assert!(world.workers.instances().is_empty());
+    let (next, stop_next) = supervise();
+    world.until_running(1).await;
+    stop_next.cancel();
+    next.await.unwrap().unwrap();
 }
 
 #[tokio::test]

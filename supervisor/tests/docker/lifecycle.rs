@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
-use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, SharedVolume};
+use manyhands_supervisor::drivers::docker::{CLUSTER_LABEL, Config, Containers, SharedVolume};
 use manyhands_supervisor::{Driver, Found, InstanceState, StartError};
 use ports::Error;
 use tokio::time::timeout;
@@ -187,6 +187,11 @@ async fn sandboxes_of_one_volume_see_only_their_own_folder_of_it() {
         world.driver.remove_files(&one.instance.sandbox).await.unwrap();
     }
     assert!(!folder.join("a").exists() && folder.join("b/file").exists());
+
+    let marked = |mark: &str| Config { mark: Some(mark.to_owned()), ..world.config.clone() };
+    connect(&marked("one")).await;
+    connect(&marked("one")).await;
+    Containers::connect(marked("other")).await.err().expect("the files are another cluster's");
 }
 
 #[tokio::test]
@@ -199,7 +204,33 @@ async fn a_newer_program_comes_beside_the_one_that_runs() {
     world.log_with(&old.instance, "old").await;
     world.log_with(&new.instance, "new").await;
     assert_eq!(world.states().await, [InstanceState::Running; 2]);
-    assert_ne!(world.inspect(&old.instance).await.path, None);
+    let programs = async || world.volumes().await.into_iter().filter(|name| name.contains("-bin-")).count();
+    assert_eq!(programs().await, 2);
+}
+
+#[tokio::test]
+async fn a_program_that_no_container_has_any_more_is_removed() {
+    let world = world("read -r spec; echo old; exec sleep 1000").await;
+    let (old, new) = (launch("a", 1), launch("b", 1));
+    let programs = async || world.volumes().await.into_iter().filter(|name| name.contains("-bin-")).count();
+    world.driver.start(&old).await.unwrap();
+    write_program(&world.config, "read -r spec; echo new; exec sleep 1000");
+    let newer = connect(&world.config).await;
+    newer.start(&new).await.unwrap();
+    assert_eq!(programs().await, 2, "one still runs");
+    newer.stop(&old.instance, Duration::ZERO).await.unwrap();
+    assert_eq!(programs().await, 1);
+    // Also one that has ended while no supervisor looked.
+    newer.stop(&new.instance, Duration::ZERO).await.unwrap();
+    write_program(&world.config, "read -r spec; echo newest; exec sleep 1000");
+    let newest = connect(&world.config).await;
+    newest.start(&new).await.unwrap();
+    world.log_with(&new.instance, "newest").await;
+    assert_eq!(programs().await, 1);
+    newest.stop(&new.instance, Duration::ZERO).await.unwrap();
+    newest.remove_programs().await;
+    assert_eq!(programs().await, 0);
+    newest.start(&new).await.unwrap();
 }
 
 #[tokio::test]
@@ -229,6 +260,43 @@ async fn containers_of_others_are_not_seen_and_not_touched() {
     world.docker.remove_container(&foreign, Some(force)).await.unwrap();
     assert_eq!(still_there.state.unwrap().running, Some(true));
     assert_eq!(others.states().await, [InstanceState::Running]);
+}
+
+#[tokio::test]
+async fn clusters_of_one_name_touch_nothing_of_each_other() {
+    let world =
+        world_with("read -r spec; exec sleep 1000", |config| config.mark = Some("one".to_owned())).await;
+    let launch = launch("a", 1);
+    let other = Config { mark: Some("other".to_owned()), ..world.config.clone() };
+    // Both have come before there was anything.
+    let late = connect(&other).await;
+    world.driver.start(&launch).await.unwrap();
+    let told = late.list().await.unwrap_err().to_string();
+    assert!(told.contains("OH_CLUSTER") && told.contains(&other.cluster), "{told}");
+    assert!(
+        matches!(late.start(&launch).await, Err(StartError::Unavailable(_))),
+        "it is another's that runs"
+    );
+    late.remove_all().await.unwrap_err();
+    Containers::connect(other.clone()).await.err().expect("the containers of the first are there");
+    world.driver.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    Containers::connect(other).await.err().expect("the volumes of the first are there");
+    let again = Config { mark: None, ..world.config.clone() };
+    assert_eq!(connect(&again).await.list().await.unwrap(), []);
+    world.driver.start(&launch).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_mark_is_of_before_and_ones_own() {
+    let world = world("read -r spec; exec sleep 1000").await;
+    let launch = launch("a", 1);
+    world.driver.start(&launch).await.unwrap();
+    let marked = Config { mark: Some("one".to_owned()), ..world.config.clone() };
+    let marked = connect(&marked).await;
+    let expected = [Found { instance: launch.instance.clone(), state: InstanceState::Running }];
+    assert_eq!(marked.list().await.unwrap(), expected);
+    marked.stop(&launch.instance, Duration::ZERO).await.unwrap();
+    marked.remove_files(&launch.instance.sandbox).await.unwrap();
 }
 
 #[tokio::test]

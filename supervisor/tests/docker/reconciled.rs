@@ -39,7 +39,6 @@ async fn supervised_in(world: World) -> Supervised {
         warm_workers: 0,
         idle_limit: None,
         limits: Limits::default(),
-        ends_workers: false,
         minter: Arc::new(NoCredentials),
         metrics: Metrics::default().placement,
     });

@@ -92,7 +92,7 @@ impl Containers {
         pids.iter().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 0).collect()
     }
 
-    /// Where Docker keeps a volume of the cluster: `bin`, `door`, or a sandbox's id.
+    /// Where Docker keeps a volume of the cluster: `door`, or a sandbox's id.
     #[must_use]
     pub fn folder_of(&self, volume: &str) -> PathBuf {
         let name = self.volume(volume);
@@ -108,8 +108,8 @@ impl Containers {
     /// The volumes of sandboxes alone.
     #[must_use]
     pub fn sandboxes(&self) -> Vec<String> {
-        let (mut volumes, others) = (self.volumes(), ["bin", "door"].map(|name| self.volume(name)));
-        volumes.retain(|volume| !others.contains(volume));
+        let (mut volumes, others) = (self.volumes(), ["bin-", "door"].map(|name| self.volume(name)));
+        volumes.retain(|volume| !others.iter().any(|other| volume.starts_with(other)));
         volumes
     }
 

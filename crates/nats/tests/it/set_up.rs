@@ -44,6 +44,19 @@ async fn the_number_of_partitions_is_fixed_the_first_time() {
 }
 
 #[tokio::test]
+async fn a_cluster_has_a_mark_that_stays_and_that_no_other_has() {
+    let server = Nats::start().await;
+    let first = connection(server.url()).await;
+    assert!(matches!(first.mark().await, Err(Error::NotSetUp)));
+    first.set_up(None).await.unwrap();
+    let mark = first.mark().await.unwrap();
+    first.set_up(None).await.unwrap();
+    assert_eq!(connection(server.url()).await.mark().await.unwrap(), mark);
+    let (_other, elsewhere) = cluster().await;
+    assert_ne!(elsewhere.mark().await.unwrap(), mark);
+}
+
+#[tokio::test]
 async fn a_probe_tells_the_servers_time() {
     let (_server, connection) = cluster().await;
     let before = unix_ms();

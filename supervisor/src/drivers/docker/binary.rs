@@ -1,17 +1,16 @@
-//! The worker's program, in a volume that all workers of a cluster see and none can write to, so that any
-//! image can be a sandbox.
+//! The worker's program, in a volume that all workers see and none can write to, so that any image can be a sandbox.
 //!
-//! A file is named by its contents: a newer program comes beside the one that still runs.
+//! Each program has a volume of its own, named by its contents: a newer one comes beside the one that still runs, which goes
+//! once no container has it.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, VolumeCreateRequest};
 use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder,
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bollard::{Docker, body_try_stream};
 use bytes::Bytes;
@@ -20,88 +19,122 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::{CLUSTER_LABEL, Config, error};
+use super::labels::{self, Labels};
+use super::{Config, error};
 use crate::StartError;
 
 /// Where the volume is in a worker's container.
 pub const MOUNT_POINT: &str = "/manyhands";
+const NAME: &str = "worker";
+/// In a container.
+pub const ENTRYPOINT: &str = "/manyhands/worker";
 
 const PIECE: usize = 256 * 1024;
-
-pub fn volume(cluster: &str) -> String {
-    format!("mh-{cluster}-bin")
-}
 
 pub struct WorkerBinary {
     path: PathBuf,
     cluster: String,
-    /// Where it is in the container, once that is certain.
-    installed: Mutex<Option<String>>,
+    labels: Labels,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The volume that has it, once that is certain.
+    installed: Option<String>,
+    /// Whether an older program's volume was still used when that was looked at last.
+    has_older: bool,
 }
 
 struct Program {
-    name: String,
+    volume: String,
     bytes: u64,
 }
 
 impl WorkerBinary {
     pub fn new(config: &Config) -> Self {
         let (path, cluster) = (config.binary.clone(), config.cluster.clone());
-        Self { path, cluster, installed: Mutex::new(None) }
+        Self { path, cluster, labels: labels::of_program(config), state: Mutex::default() }
     }
 
-    /// Puts the program into the volume unless it is there; answers its path in a container. `image` is any
-    /// that is there: a container of it is made for the copy, and never started.
+    /// Puts the program into its volume unless it is there, and answers the volume's name. `image` is any that is there: a
+    /// container of it is made for the copy, and never started.
     ///
     /// # Errors
     /// As [`crate::Driver::start`].
     pub async fn install(&self, docker: &Docker, image: &str) -> Result<String, StartError> {
-        let mut installed = self.installed.lock().await;
-        if let Some(path) = &*installed {
-            return Ok(path.clone());
+        let mut state = self.state.lock().await;
+        if let Some(volume) = &state.installed {
+            return Ok(volume.clone());
         }
-        let path = self.path.clone();
-        let program = spawn_blocking(move || Program::read(&path)).await;
+        let (path, cluster) = (self.path.clone(), self.cluster.clone());
+        let program = spawn_blocking(move || Program::read(&path, &cluster)).await;
         let program = program.map_err(|error| unreadable(&error))?.map_err(|error| unreadable(&error))?;
-        let helper = volume(&self.cluster);
-        self.make_helper(docker, &helper, image).await?;
-        let copied = self.copy(docker, &helper, &program).await;
-        let removed = remove(docker, &helper).await;
+        self.make_helper(docker, &program.volume, image).await?;
+        let copied = self.copy(docker, &program).await;
+        let removed = remove(docker, &program.volume).await;
         copied?;
         removed?;
-        Ok(installed.insert(program.path()).clone())
+        state.has_older = self.remove_all_but(docker, &program.volume).await;
+        Ok(state.installed.insert(program.volume).clone())
     }
 
     /// Makes the next start look again.
     pub async fn forget(&self) {
-        *self.installed.lock().await = None;
+        self.state.lock().await.installed = None;
     }
 
-    async fn make_helper(&self, docker: &Docker, name: &str, image: &str) -> Result<(), StartError> {
-        let labels = HashMap::from([(CLUSTER_LABEL.to_owned(), self.cluster.clone())]);
+    /// To be called when a container has gone: it may have been the last one with an older program.
+    pub async fn tidy(&self, docker: &Docker) {
+        let mut state = self.state.lock().await;
+        let State { installed: Some(current), has_older: true } = &*state else { return };
+        state.has_older = self.remove_all_but(docker, current).await;
+    }
+
+    /// Of a cluster that is taken down.
+    pub async fn remove(&self, docker: &Docker) {
+        self.remove_all_but(docker, "").await;
+        self.forget().await;
+    }
+
+    /// Whether some are left: the engine removes none that a container has.
+    async fn remove_all_but(&self, docker: &Docker, current: &str) -> bool {
+        let labels = self.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let options = ListVolumesOptionsBuilder::default().filters(&[("label", labels)].into()).build();
+        let found = docker.list_volumes(Some(options)).await.ok().and_then(|found| found.volumes);
+        let mut are_left = false;
+        for volume in found.unwrap_or_default().into_iter().filter(|volume| volume.name != current) {
+            let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+            are_left |= docker.remove_volume(&volume.name, Some(options)).await.is_err();
+        }
+        are_left
+    }
+
+    /// It is called as the volume is.
+    async fn make_helper(&self, docker: &Docker, volume: &str, image: &str) -> Result<(), StartError> {
         let request = VolumeCreateRequest {
-            name: Some(volume(&self.cluster)),
-            labels: Some(labels.clone()),
+            name: Some(volume.to_owned()),
+            labels: Some(self.labels.clone()),
             ..VolumeCreateRequest::default()
         };
         docker.create_volume(request).await.map_err(|error| error::start(error, image))?;
         // One may be left of a supervisor that was killed.
-        remove(docker, name).await?;
+        remove(docker, volume).await?;
         let mount = Mount {
             typ: Some(MountType::VOLUME),
-            source: Some(volume(&self.cluster)),
+            source: Some(volume.to_owned()),
             target: Some(MOUNT_POINT.to_owned()),
             ..Mount::default()
         };
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             entrypoint: Some(vec!["true".to_owned()]),
-            labels: Some(labels),
+            labels: Some(self.labels.clone()),
             network_disabled: Some(true),
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let options = CreateContainerOptionsBuilder::default().name(volume).build();
         docker
             .create_container(Some(options), body)
             .await
@@ -109,21 +142,22 @@ impl WorkerBinary {
             .map_err(|error| error::start(error, image))
     }
 
-    async fn copy(&self, docker: &Docker, helper: &str, program: &Program) -> Result<(), StartError> {
-        let options = ContainerArchiveInfoOptionsBuilder::default().path(&program.path()).build();
-        let there = docker.get_container_archive_info(helper, Some(options)).await;
+    async fn copy(&self, docker: &Docker, program: &Program) -> Result<(), StartError> {
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(ENTRYPOINT).build();
+        let there = docker.get_container_archive_info(&program.volume, Some(options)).await;
         if there.is_ok_and(|file| u64::try_from(file.size) == Ok(program.bytes)) {
             return Ok(());
         }
         let archive = archive(&self.path, program).map_err(|error| unreadable(&error))?;
         let options = UploadToContainerOptionsBuilder::default().path(MOUNT_POINT).build();
-        let copied = docker.upload_to_container(helper, Some(options), body_try_stream(archive)).await;
+        let copied =
+            docker.upload_to_container(&program.volume, Some(options), body_try_stream(archive)).await;
         copied.map_err(|error| error::start(error, ""))
     }
 }
 
 impl Program {
-    fn read(path: &Path) -> io::Result<Self> {
+    fn read(path: &Path, cluster: &str) -> io::Result<Self> {
         let (mut hash, mut bytes) = (Sha256::new(), 0);
         let mut file = BufReader::with_capacity(PIECE, File::open(path)?);
         while let piece @ [_, ..] = file.fill_buf()? {
@@ -134,18 +168,14 @@ impl Program {
         }
         let mut digest = types::hex(&hash.finalize());
         digest.truncate(16);
-        Ok(Self { name: format!("worker-{digest}"), bytes })
-    }
-
-    fn path(&self) -> String {
-        format!("{MOUNT_POINT}/{}", self.name)
+        Ok(Self { volume: format!("mh-{cluster}-bin-{digest}"), bytes })
     }
 }
 
 /// A tar archive that holds the program, read as it is sent.
 fn archive(path: &Path, program: &Program) -> io::Result<impl Stream<Item = io::Result<Bytes>> + use<>> {
     let mut header = tar::Header::new_gnu();
-    header.set_path(&program.name)?;
+    header.set_path(NAME)?;
     header.set_size(program.bytes);
     header.set_mode(0o555);
     header.set_cksum();

@@ -6,8 +6,8 @@ use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits,
 };
 
-use super::binary::{MOUNT_POINT, volume};
-use super::{CLUSTER_LABEL, Config, EPOCH_LABEL, NODE_LABEL, SANDBOX_LABEL};
+use super::binary::{ENTRYPOINT, MOUNT_POINT};
+use super::{Config, labels};
 use crate::Launch;
 
 /// Where the door's volume is.
@@ -73,16 +73,17 @@ impl Default for Limits {
     }
 }
 
-pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) -> ContainerCreateBody {
+/// `program`: the volume that holds it.
+pub fn body(config: &Config, launch: &Launch, files: Mount, program: &str) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(config.image.clone()),
-        labels: Some(labels(config, launch)),
+        labels: Some(labels::of_instance(config, &launch.instance)),
         hostname: Some(launch.instance.sandbox.to_string()),
         // Whatever the image says: the worker becomes another user for each command.
         user: Some("0:0".to_owned()),
         working_dir: Some(config.paths.workspace.clone()),
         env: Some(vec![format!("HOME={}", config.paths.home)]),
-        entrypoint: Some(vec![entrypoint.to_owned(), "worker".to_owned()]),
+        entrypoint: Some(vec![ENTRYPOINT.to_owned(), "worker".to_owned()]),
         cmd: Some(Vec::new()),
         // The image's own might kill the worker instead of pausing its runs.
         stop_signal: Some("SIGTERM".to_owned()),
@@ -92,21 +93,12 @@ pub fn body(config: &Config, launch: &Launch, files: Mount, entrypoint: &str) ->
         open_stdin: Some(true),
         stdin_once: Some(true),
         tty: Some(false),
-        host_config: Some(host_config(config, files)),
+        host_config: Some(host_config(config, files, program)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn labels(config: &Config, launch: &Launch) -> HashMap<String, String> {
-    HashMap::from([
-        (CLUSTER_LABEL.to_owned(), config.cluster.clone()),
-        (SANDBOX_LABEL.to_owned(), launch.instance.sandbox.to_string()),
-        (EPOCH_LABEL.to_owned(), launch.instance.epoch.0.to_string()),
-        (NODE_LABEL.to_owned(), config.node.clone()),
-    ])
-}
-
-fn host_config(config: &Config, files: Mount) -> HostConfig {
+fn host_config(config: &Config, files: Mount, program: &str) -> HostConfig {
     let limits = &config.limits;
     HostConfig {
         init: Some(true),
@@ -123,7 +115,7 @@ fn host_config(config: &Config, files: Mount) -> HostConfig {
         ulimits: Some(vec![ulimit("nofile", limits.open_files), ulimit("core", 0)]),
         readonly_rootfs: Some(limits.read_only_root),
         tmpfs: Some(tmpfs(config)),
-        mounts: Some(mounts(config, files)),
+        mounts: Some(mounts(config, files, program)),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(pairs(&[("max-size", "1m"), ("max-file", "2")])),
@@ -132,8 +124,8 @@ fn host_config(config: &Config, files: Mount) -> HostConfig {
     }
 }
 
-fn mounts(config: &Config, files: Mount) -> Vec<Mount> {
-    let program = read_only(volume(&config.cluster), MOUNT_POINT);
+fn mounts(config: &Config, files: Mount, program: &str) -> Vec<Mount> {
+    let program = read_only(program.to_owned(), MOUNT_POINT);
     let door = config.door.clone().map(|door| read_only(door, DOOR));
     [files, program].into_iter().chain(door).collect()
 }
@@ -185,7 +177,7 @@ mod tests {
         let config = Config::new(cluster, image, network, "/bin/true".into());
         let instance = Instance { sandbox: SandboxId::shared(), epoch: Epoch(1) };
         let launch = Launch { instance, credentials: None };
-        let made = body(&config, &launch, Mount::default(), "/entry");
+        let made = body(&config, &launch, Mount::default(), "program");
         assert_eq!(made.stop_signal.as_deref(), Some("SIGTERM"));
     }
 }

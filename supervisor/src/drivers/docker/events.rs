@@ -11,13 +11,14 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use ports::retry::Backoff;
 
-use super::{CLUSTER_LABEL, SANDBOX_LABEL};
+use super::{Config, labels};
 
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 pub struct Events {
     docker: Docker,
-    cluster: String,
+    /// Of the workers' containers.
+    labels: [String; 2],
     stream: Option<BoxStream<'static, Result<EventMessage, bollard::errors::Error>>>,
     /// Unix nanoseconds: what happened after that was not heard of.
     heard_until: u128,
@@ -27,10 +28,11 @@ pub struct Events {
 }
 
 impl Events {
-    pub fn of(docker: Docker, cluster: &str) -> Self {
+    pub fn of(docker: Docker, config: &Config) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let heard_until = now.as_nanos();
-        Self { docker, cluster: cluster.to_owned(), stream: None, heard_until, ending: None, pauses: PAUSES }
+        let labels = [labels::filter(config), labels::SANDBOX_LABEL.to_owned()];
+        Self { docker, labels, stream: None, heard_until, ending: None, pauses: PAUSES }
     }
 
     /// Returns when a container of the cluster has ended, and after a connection was lost.
@@ -64,11 +66,10 @@ impl Events {
     }
 
     fn connect(&self) -> BoxStream<'static, Result<EventMessage, bollard::errors::Error>> {
-        let labels = [format!("{CLUSTER_LABEL}={}", self.cluster), SANDBOX_LABEL.to_owned()];
         let filters = HashMap::from([
             ("type", vec!["container"]),
             ("event", vec!["die", "destroy", "oom"]),
-            ("label", labels.iter().map(String::as_str).collect()),
+            ("label", self.labels.iter().map(String::as_str).collect()),
         ]);
         let after = self.heard_until + 1;
         let since = format!("{}.{:09}", after / 1_000_000_000, after % 1_000_000_000);

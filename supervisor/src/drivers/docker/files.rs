@@ -1,9 +1,8 @@
 //! Where sandboxes keep their files: each in a volume of its own, or all in folders of one volume that
 //! somebody else made and will remove.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bollard::Docker;
 use bollard::models::{Mount, MountType, VolumeCreateRequest};
@@ -12,7 +11,7 @@ use ports::{Error, Result};
 use tokio::fs;
 use types::SandboxId;
 
-use super::{CLUSTER_LABEL, Config, SANDBOX_LABEL, error};
+use super::{Config, error, labels};
 use crate::StartError;
 use crate::drivers::remove_folder;
 
@@ -23,6 +22,9 @@ pub struct SharedVolume {
     /// Where this process sees it.
     pub path: PathBuf,
 }
+
+/// In such a volume: the mark of the cluster whose it is. No sandbox can have this name.
+const MARK: &str = ".mark";
 
 pub enum Files {
     Volumes,
@@ -35,10 +37,13 @@ pub enum Files {
 
 impl Files {
     /// # Errors
-    /// `Unavailable` when the engine does not answer, or knows no such volume.
+    /// `Unavailable` when the engine does not answer, knows no such volume, or it is another cluster's.
     pub async fn find(docker: &Docker, config: &Config) -> Result<Self> {
         let Some(SharedVolume { name, path }) = &config.files else { return Ok(Self::Volumes) };
         let volume = docker.inspect_volume(name).await.map_err(error::port)?;
+        if let Some(own) = &config.mark {
+            labels::check_mark(config, &mark_of(path, own).await?)?;
+        }
         Ok(Self::Folders { path: path.clone(), source: volume.mountpoint })
     }
 
@@ -85,17 +90,28 @@ impl Files {
     }
 }
 
+/// Whose the folders are: that of the cluster that asked first.
+async fn mark_of(folders: &Path, own: &str) -> Result<String> {
+    let (path, draft) = (folders.join(MARK), folders.join(format!("{MARK}.{own}")));
+    let marking = async {
+        fs::write(&draft, own).await?;
+        let marked = fs::hard_link(&draft, &path).await;
+        fs::remove_file(&draft).await?;
+        match marked {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::read_to_string(&path).await,
+            marked => marked.map(|()| own.to_owned()),
+        }
+    };
+    marking.await.map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))
+}
+
 async fn make_volume(
     docker: &Docker,
     config: &Config,
     sandbox: &SandboxId,
 ) -> std::result::Result<(), StartError> {
-    let labels = HashMap::from([
-        (CLUSTER_LABEL.to_owned(), config.cluster.clone()),
-        (SANDBOX_LABEL.to_owned(), sandbox.to_string()),
-    ]);
-    let name = Some(config.volume(sandbox));
-    let volume = VolumeCreateRequest { name, labels: Some(labels), ..VolumeCreateRequest::default() };
+    let (name, labels) = (Some(config.volume(sandbox)), Some(labels::of_sandbox(config, sandbox)));
+    let volume = VolumeCreateRequest { name, labels, ..VolumeCreateRequest::default() };
     docker.create_volume(volume).await.map(drop).map_err(|error| error::start(error, ""))
 }
 

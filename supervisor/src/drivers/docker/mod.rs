@@ -1,7 +1,8 @@
 //! Workers as containers of one Docker engine.
 //!
 //! Everything has a name that follows from the cluster, the sandbox and the epoch, so that every step can be
-//! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched.
+//! repeated by whoever comes next. Containers and volumes without this cluster's label are never touched, and none at all
+//! where another cluster has the same name.
 
 mod binary;
 mod check;
@@ -9,6 +10,7 @@ mod container;
 mod error;
 mod events;
 mod files;
+mod labels;
 mod removal;
 
 use std::collections::HashMap;
@@ -17,10 +19,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
+use bollard::models::{ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, future};
 use ports::Result;
@@ -34,13 +37,10 @@ use binary::WorkerBinary;
 use events::Events;
 use files::Files;
 
+pub use check::Engine;
 pub use container::{Limits, Paths};
 pub use files::SharedVolume;
-
-pub const CLUSTER_LABEL: &str = "io.manyhands.cluster";
-pub const SANDBOX_LABEL: &str = "io.manyhands.sandbox";
-pub const EPOCH_LABEL: &str = "io.manyhands.epoch";
-pub const NODE_LABEL: &str = "io.manyhands.node";
+pub use labels::{CLUSTER_LABEL, EPOCH_LABEL, MARK_LABEL, NODE_LABEL, SANDBOX_LABEL};
 
 /// For one answer of the engine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +50,8 @@ pub struct Config {
     /// `unix:///var/run/docker.sock`, or `tcp://host:port`.
     pub host: String,
     pub cluster: String,
+    /// By which it knows what is another cluster's of that name; `None`: it takes all of that name for its own.
+    pub mark: Option<String>,
     /// Which machine this is; a label, for people.
     pub node: String,
     /// Of sandboxes that ask for none.
@@ -75,6 +77,7 @@ impl Config {
         Self {
             host: "unix:///var/run/docker.sock".to_owned(),
             cluster,
+            mark: None,
             node: "local".to_owned(),
             image,
             network,
@@ -105,7 +108,7 @@ pub struct Containers {
 
 impl Containers {
     /// # Errors
-    /// `Unavailable` when no engine answers, or it has no such volume for files.
+    /// `Unavailable` when no engine answers, it has no such volume for files, or has another cluster of that name.
     pub async fn connect(mut config: Config) -> Result<Self> {
         let docker = Docker::connect_with_host(&config.host)
             .map_err(error::port)?
@@ -119,37 +122,59 @@ impl Containers {
             engine.ncpu.map_or(config.limits.cpus, |there| config.limits.cpus.min(there as f64));
         let binary = WorkerBinary::new(&config);
         let files = Files::find(&docker, &config).await?;
-        let events = Mutex::new(Events::of(docker.clone(), &config.cluster));
-        Ok(Self { config, docker, binary, files, events })
+        let events = Mutex::new(Events::of(docker.clone(), &config));
+        let connected = Self { config, docker, binary, files, events };
+        connected.volumes().await?;
+        connected.containers().await?;
+        Ok(connected)
     }
 
     /// All of this cluster, whether they run or not.
     async fn containers(&self) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&self.own()).build();
-        self.docker.list_containers(Some(options)).await.map_err(error::port)
+        let found = self.docker.list_containers(Some(options)).await.map_err(error::port)?;
+        found.iter().try_for_each(|found| labels::check(&self.config, found.labels.as_ref()))?;
+        Ok(found)
+    }
+
+    /// The names of all volumes of this cluster.
+    async fn volumes(&self) -> Result<Vec<String>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&self.own()).build();
+        let found = self.docker.list_volumes(Some(options)).await.map_err(error::port)?;
+        let found = found.volumes.unwrap_or_default();
+        found.iter().try_for_each(|found| labels::check(&self.config, Some(&found.labels)))?;
+        Ok(found.into_iter().map(|found| found.name).collect())
     }
 
     /// The filter that leaves what is others' alone.
     fn own(&self) -> HashMap<&'static str, Vec<String>> {
-        HashMap::from([("label", vec![format!("{CLUSTER_LABEL}={}", self.config.cluster)])])
+        HashMap::from([("label", vec![labels::filter(&self.config)])])
+    }
+
+    /// Makes what a container needs; answers what is to be its worker's line, and how it is to be made.
+    async fn prepare(
+        &self,
+        launch: &Launch,
+    ) -> std::result::Result<(Vec<u8>, ContainerCreateBody), StartError> {
+        let (config, sandbox) = (&self.config, &launch.instance.sandbox);
+        let line = config.worker.spec(launch, &config.paths.project, &config.paths.state)?;
+        let program = self.binary.install(&self.docker, &config.image).await?;
+        self.files.make(&self.docker, config, sandbox).await?;
+        Ok((line, container::body(config, launch, self.files.mount(config, sandbox), &program)))
     }
 
     /// `false` when it is there and runs.
-    async fn create(&self, launch: &Launch, entrypoint: &str) -> std::result::Result<bool, StartError> {
-        let name = launch.instance.name(&self.config.cluster);
-        let body = container::body(
-            &self.config,
-            launch,
-            self.files.mount(&self.config, &launch.instance.sandbox),
-            entrypoint,
-        );
+    async fn create(&self, name: &str, body: ContainerCreateBody) -> std::result::Result<bool, StartError> {
         let image = &self.config.image;
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
         match self.docker.create_container(Some(options), body).await {
             Ok(_) => Ok(true),
             Err(error) if error::status(&error) == Some(409) => {
-                let there = self.docker.inspect_container(&name, None).await;
+                let there = self.docker.inspect_container(name, None).await;
                 let there = there.map_err(|error| error::start(error, image))?;
+                let labels = there.config.as_ref().and_then(|config| config.labels.as_ref());
+                labels::check(&self.config, labels)
+                    .map_err(|error| StartError::Unavailable(error.to_string()))?;
                 Ok(!there.state.and_then(|state| state.running).unwrap_or(false))
             }
             Err(error) => Err(error::start(error, image)),
@@ -202,14 +227,12 @@ impl Driver for Containers {
     }
 
     async fn start(&self, launch: &Launch) -> std::result::Result<(), StartError> {
-        let worker = &self.config.worker;
-        let line = worker.spec(launch, &self.config.paths.project, &self.config.paths.state)?;
-        let entrypoint = self.binary.install(&self.docker, &self.config.image).await?;
-        self.files.make(&self.docker, &self.config, &launch.instance.sandbox).await?;
-        if !self.create(launch, &entrypoint).await? {
+        let (line, body) = self.prepare(launch).await?;
+        let name = launch.instance.name(&self.config.cluster);
+        if !self.create(&name, body).await? {
             return Ok(());
         }
-        let started = self.run(&launch.instance.name(&self.config.cluster), &line).await;
+        let started = self.run(&name, &line).await;
         if started.is_err() {
             // The volume may have been removed behind our back.
             self.binary.forget().await;
@@ -226,7 +249,9 @@ impl Driver for Containers {
         }
         // Volumes without a name are the image's, and go; the sandbox's has one, and stays.
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        error::gone(self.docker.remove_container(&name, Some(options)).await)
+        error::gone(self.docker.remove_container(&name, Some(options)).await)?;
+        self.binary.tidy(&self.docker).await;
+        Ok(())
     }
 
     async fn log(&self, instance: &Instance) -> String {

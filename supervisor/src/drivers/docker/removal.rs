@@ -1,13 +1,16 @@
 //! The end of a cluster: nothing of it stays on the engine.
 
-use bollard::query_parameters::{
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};
 use ports::Result;
 
 use super::{Containers, error};
 
 impl Containers {
+    /// Removes the workers' programs, which the next start brings again, unless containers are left that have them.
+    pub async fn remove_programs(&self) {
+        self.binary.remove(&self.docker).await;
+    }
+
     /// Removes every container and every volume of this cluster, with all files in them. To be called when no
     /// supervisor works any more: it would start anew what the records want.
     ///
@@ -19,11 +22,9 @@ impl Containers {
             let id = container.id.unwrap_or_default();
             error::gone(self.docker.remove_container(&id, Some(options)).await)?;
         }
-        let options = ListVolumesOptionsBuilder::default().filters(&self.own()).build();
-        let listed = self.docker.list_volumes(Some(options)).await.map_err(error::port)?;
-        for volume in listed.volumes.unwrap_or_default() {
+        for volume in self.volumes().await? {
             let options = RemoveVolumeOptionsBuilder::default().force(true).build();
-            error::gone(self.docker.remove_volume(&volume.name, Some(options)).await)?;
+            error::gone(self.docker.remove_volume(&volume, Some(options)).await)?;
         }
         self.binary.forget().await;
         Ok(())
