@@ -113,7 +113,7 @@ async fn a_run_goes_on_while_nobody_takes_the_lease() {
     let world = World::with(|config| config.leased = true, leases).await;
     let id = world.create();
     // Longer than a lease lives.
-    world.model.will([Turn::terminal("call_1", "sleep 17; echo through"), Turn::text("done")]);
+    world.model.will([Turn::terminal("call_1", "sleep 17; echo through $((6 * 7))"), Turn::text("done")]);
     world.say(id, "go", true).await.unwrap();
     eventually("it acts", async || (!world.kinds(id, "ActionEvent").await.is_empty()).then_some(())).await;
     are_away.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ async fn a_run_goes_on_while_nobody_takes_the_lease() {
             .find(|event| event["source"] == "environment" && event["action_id"].is_string())
     })
     .await;
-    assert!(seen["kind"] == "ObservationEvent" && seen.to_string().contains("through"), "{seen}");
+    assert!(seen["kind"] == "ObservationEvent" && seen.to_string().contains("through 42"), "{seen}");
     world.wait_status(id, "finished").await;
     assert!(world.kinds(id, "InterruptEvent").await.is_empty());
 }

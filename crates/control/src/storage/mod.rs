@@ -18,14 +18,12 @@ use readmodel::vital::contained;
 use tokio::sync::{Mutex as Turn, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::buckets::{DEPUTIES_KEY, LEASES};
+use types::buckets::{DEPUTIES_KEY, LEASES, SERVING_EVERY};
 use types::{LogId, SandboxId};
 
 use ending::is_ending;
 use quota::Quota;
 
-/// How often it is said that workers are served.
-const SAYING: Duration = Duration::from_secs(2);
 /// For calls of workers that are under way at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 /// What a sandbox stores that has stored nothing for so long need not be at hand.
@@ -113,7 +111,7 @@ async fn keep_saying(kv: &dyn Kv) {
         if let Err(error) = kv.put(LEASES, DEPUTIES_KEY, "serving".into(), Expect::Anything).await {
             tracing::debug!(%error, "it cannot be said that workers are served");
         }
-        tokio::time::sleep(SAYING).await;
+        tokio::time::sleep(SERVING_EVERY).await;
     }
 }
 
