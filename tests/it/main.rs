@@ -13,6 +13,8 @@ mod compose;
 mod contract;
 mod deferred;
 mod dependencies;
+#[cfg(feature = "cluster")]
+mod deputies;
 mod descriptors;
 #[cfg(feature = "cluster")]
 mod docker;

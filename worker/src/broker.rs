@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use types::brokering::{ModelCall, ModelNote, ModelPiece};
 use types::{ConversationId, Epoch, SandboxId, subjects};
 
-/// What a broker may take to take a call up; it answers before it makes the call.
+/// What a broker may take to take a call up, or a part of it; it answers before it makes the call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a call waits for the room that others of its sandbox take up.
@@ -58,6 +58,7 @@ impl llm::Broker for Broker {
     async fn open(
         &self,
         conversation: ConversationId,
+        usage: String,
         url: String,
         mut body: Bytes,
     ) -> Result<Pieces, TransportError> {
@@ -66,12 +67,14 @@ impl llm::Broker for Broker {
         let pieces = self.bus.subscribe(&answers, None).await.map_err(lost)?;
         let notes = subjects::model_notes(&self.sandbox, &id);
         let cancel = CancelOnDrop { bus: self.bus.clone(), subject: notes.clone() };
-        let call = ModelCall { id, epoch: self.epoch, conversation, url, body_bytes: body.len() as u64 };
+        let (epoch, body_bytes) = (self.epoch, body.len() as u64);
+        let call = ModelCall { id, epoch, conversation, usage, url, body_bytes };
         let first = body.split_to(body.len().min(PART));
         self.hand_over(&call, first).await.map_err(refused)?;
         while !body.is_empty() {
             let part = body.split_to(body.len().min(PART));
-            self.bus.publish(&notes, note(ModelNote::Body {}, part)).await.map_err(lost)?;
+            // Not before the last one was taken: more would not fit into what waits there.
+            self.bus.request(&notes, note(ModelNote::Body {}, part), DEADLINE).await.map_err(lost)?;
         }
         // A gap ends the stream, as a lost connection does.
         let whole = pieces.map(|delivery| match delivery {

@@ -65,7 +65,8 @@ impl Kv for NatsKv {
         mark.insert(DELETED, "DEL");
         mark.insert("Nats-TTL", MARK_LIFETIME);
         let subject = layout::key_subject(bucket, key)?;
-        self.jetstream.store(&subject, after, mark, Bytes::new()).await.map(|_| ())
+        self.jetstream.store(&subject, after, mark, Bytes::new()).await?;
+        Ok(())
     }
 
     /// One pass from the bucket's beginning to its end. What changes meanwhile moves to the end, so nothing
@@ -111,7 +112,7 @@ impl NatsKv {
 
     async fn store(&self, bucket: &str, key: &str, after: Option<u64>, value: Bytes) -> Result<u64> {
         let subject = layout::key_subject(bucket, key)?;
-        self.jetstream.store(&subject, after, HeaderMap::new(), value).await
+        Ok(self.jetstream.store(&subject, after, HeaderMap::new(), value).await?)
     }
 
     /// Puts a value where only the mark of an earlier one's end stands.

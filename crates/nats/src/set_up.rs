@@ -155,7 +155,8 @@ async fn fixed(jetstream: &JetStream, key: &str) -> Result<Option<u64>, Error> {
 /// Writes a number unless there is one.
 async fn fix(jetstream: &JetStream, key: &str, value: u64) -> Result<(), Error> {
     let subject = key_subject(CLUSTER, key)?;
-    match jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await {
+    let stored = jetstream.store(&subject, Some(0), HeaderMap::new(), value.to_string().into()).await;
+    match stored.map_err(ports::Error::from) {
         Ok(_) | Err(ports::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

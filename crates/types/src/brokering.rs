@@ -15,16 +15,20 @@ pub struct ModelCall {
     /// Of the caller: where its answers go.
     pub epoch: Epoch,
     pub conversation: ConversationId,
+    /// The usage id of the model that is called, to tell it from others of the conversation with its URL and name: they may have
+    /// keys of their own.
+    #[serde(default)]
+    pub usage: String,
     pub url: String,
     /// Of the whole body.
     pub body_bytes: u64,
 }
 
-/// Worker to broker, published on the call's own subject.
+/// Worker to broker, on the call's own subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ModelNote {
-    /// The next part of the body, in the blob.
+    /// The next part of the body, in the blob: a request, answered with nothing once it is taken.
     Body {},
     /// The answer is not wanted any more.
     Cancel {},

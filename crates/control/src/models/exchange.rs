@@ -8,17 +8,18 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use llm::{AnswerBody, BUDGET_REACHED, Destination, HttpAnswer, Meter, Transport, TransportError};
 use ports::retry::Backoff;
-use ports::rpc::Permit;
-use ports::{Delivery, Parcel, Subscription};
+use ports::{Bus, Delivery, Parcel, Subscription};
 use tokio::time::Instant;
 use tracing::Span;
-use types::brokering::ModelNote;
+use types::brokering::{ModelCall, ModelNote};
 use types::conversation::ConversationRecord;
+use types::subjects;
 
 use super::answer::AnswerPieces;
 use super::budget::Allowance;
 use super::reserve::Reserved;
 use super::route;
+use super::under_way::Share;
 use super::{Inner, Models, STORING};
 
 /// Between two parts of a call's body, and from the first to the last: for so long it takes up room that others want.
@@ -42,20 +43,24 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) struct Exchange {
     models: Models,
     record: ConversationRecord,
-    url: String,
+    call: ModelCall,
     answer: AnswerPieces,
 }
 
 impl Exchange {
-    pub fn new(models: &Models, record: ConversationRecord, url: String, pieces: String) -> Self {
+    pub fn new(models: &Models, record: ConversationRecord, call: ModelCall) -> Self {
+        let pieces = subjects::model_pieces(&record.sandbox, call.epoch, &call.id);
         let answer = AnswerPieces::new(models.0.bus.clone(), pieces);
-        Self { models: models.clone(), record, url, answer }
+        Self { models: models.clone(), record, call, answer }
     }
 
     /// Makes the call and hands the answer on, until the worker cancels it. Then its share of the load is given
     /// back, and it is counted.
-    pub async fn run(mut self, mut notes: Subscription, first: Bytes, body_bytes: u64, share: Permit) {
-        let arriving = tokio::time::timeout(ARRIVING, whole_body(&mut notes, first, body_bytes));
+    pub async fn run(mut self, mut notes: Subscription, first: Bytes, share: Share) {
+        let arriving = tokio::time::timeout(
+            ARRIVING,
+            whole_body(self.models.0.bus.as_ref(), &mut notes, first, self.call.body_bytes),
+        );
         let Some(body) = arriving.await.ok().flatten() else {
             return self.answer.fail("the call did not arrive whole", false).await;
         };
@@ -63,7 +68,7 @@ impl Exchange {
         // What the provider will put on the bill, and what is held back for it.
         let (mut bill, mut reserved) = (None, None);
         let stopping = async {
-            models.tasks.drain.cancelled().await;
+            models.desks.drain.cancelled().await;
             tokio::time::sleep(models.drain / 2).await;
         };
         tokio::select! {
@@ -76,14 +81,14 @@ impl Exchange {
         if let Some(meter) = bill {
             let spent = meter.finish();
             models.metrics.stepped(&spent.tokens, spent.cost);
-            models.budgets.add(&self.record, &spent, &models.tasks.drain).await;
+            models.budgets.add(&self.record, &spent, &models.desks.drain).await;
         }
         drop(reserved);
     }
 
     async fn serve(&mut self, body: Bytes, bill: &mut Option<Meter>, reserved: &mut Option<Reserved>) {
         let Models(models) = self.models.clone();
-        let finding = find(&models, &mut self.record, &self.url, &body);
+        let finding = find(&models, &mut self.record, &self.call, &body);
         let Some(destination) = self.answer.kept_alive(finding).await else {
             return self.answer.fail("The conversation has no such model.", true).await;
         };
@@ -101,7 +106,7 @@ impl Exchange {
                 return self.answer.fail("The budget cannot be read now.", false).await;
             }
         }
-        let account = destination.account();
+        let account = destination.account(&record.tenant);
         let pause = models.pauses.over(&account, self.record.id);
         if let Err(left) = self.answer.kept_alive(pause).await {
             return self.refuse_for_now(left).await;
@@ -175,12 +180,12 @@ impl Exchange {
 async fn find(
     models: &Inner,
     record: &mut ConversationRecord,
-    url: &str,
+    call: &ModelCall,
     body: &Bytes,
 ) -> Option<Destination> {
     let (give_up, mut pauses) = (Instant::now() + SWITCHED, SWITCHING);
     loop {
-        let found = route::find(&models.vault, record.clone(), url, body);
+        let found = route::find(&models.vault, record.clone(), call, body);
         if found.is_some() || Instant::now() >= give_up {
             return found;
         }
@@ -193,7 +198,7 @@ async fn find(
 }
 
 /// `None` when it does not arrive whole.
-async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Option<Bytes> {
+async fn whole_body(bus: &dyn Bus, notes: &mut Subscription, first: Bytes, total: u64) -> Option<Bytes> {
     let total = usize::try_from(total).ok()?;
     if first.len() == total {
         return Some(first);
@@ -202,7 +207,13 @@ async fn whole_body(notes: &mut Subscription, first: Bytes, total: u64) -> Optio
     while whole.len() < total {
         match tokio::time::timeout(PARTS_APART, notes.next()).await.ok()?? {
             Delivery::Message(message) => match note(&message.parcel)? {
-                ModelNote::Body {} => whole.extend_from_slice(&message.parcel.blob),
+                ModelNote::Body {} => {
+                    whole.extend_from_slice(&message.parcel.blob);
+                    if let Some(reply) = &message.reply {
+                        // Unheard, the worker gives up.
+                        let _ = bus.publish(reply, Parcel::default()).await;
+                    }
+                }
                 ModelNote::Cancel {} => return None,
             },
             Delivery::Lagged => return None,
