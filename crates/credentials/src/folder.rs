@@ -1,10 +1,11 @@
 //! The folder `manyhands init` makes: one folder below it for each part, with what that part may know.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Keys, Result, Revoked, Role, files, server_config};
+use types::placement::Credentials;
+
+use crate::server::names_account;
+use crate::{Error, Keys, Minter, Result, Revoked, Role, files, server_config};
 
 /// Of the operator alone: [`Keys`].
 const OPERATOR: &str = "operator";
@@ -48,9 +49,27 @@ pub(crate) fn server_config_path(dir: &Path) -> PathBuf {
 /// there the operator's folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
 ///
 /// # Errors
-/// Something is missing that only the operator's keys can make again, and those are not there; or any of
-/// reading and writing.
+/// Something is missing that only the operator's keys can make again, and those are not there; `Damaged` for what is
+/// there and not what it should be; or any of reading and writing.
 pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
+    let pieces = make_missing(dir, accounts_dir)?;
+    check(dir)?;
+    Ok(pieces)
+}
+
+/// A server whose configuration was cut off or emptied names no operator, and lets everybody in.
+fn check(dir: &Path) -> Result<()> {
+    for role in [Role::Gateway, Role::Supervisor] {
+        files::load::<Credentials>(&credentials_path(dir, role))?;
+    }
+    let (minter, config) = (Minter::load(&minter_path(dir))?, server_config_path(dir));
+    match names_account(&files::text(&config)?, minter.account()) {
+        true => Ok(()),
+        false => Err(Error::Damaged(config)),
+    }
+}
+
+fn make_missing(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     let (operator, config) = (operator_path(dir), server_config_path(dir));
     let gateway = credentials_path(dir, Role::Gateway);
     let supervisor = credentials_path(dir, Role::Supervisor);
@@ -70,7 +89,9 @@ pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     let (keys, revoked) = (Keys::load(&operator)?, Revoked::load(&operator)?);
     Ok(vec![
         Piece { path: operator, kept },
-        unless_there(config, |path| write_public(path, &server_config(&keys, &revoked, accounts_dir)?))?,
+        unless_there(config, |path| {
+            files::store_public(path, &server_config(&keys, &revoked, accounts_dir)?)
+        })?,
         unless_there(gateway, |path| files::store(path, &keys.control_credentials(Role::Gateway)?))?,
         unless_there(supervisor, |path| files::store(path, &keys.control_credentials(Role::Supervisor)?))?,
         unless_there(minter, |path| keys.minter()?.store(path))?,
@@ -85,26 +106,12 @@ fn unless_there(path: PathBuf, make: impl FnOnce(&Path) -> Result<()>) -> Result
     Ok(Piece { path, kept })
 }
 
-/// The server runs as another user.
-fn write_public(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
-    };
-    write().map_err(|source| Error::File { path: path.to_owned(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt;
 
-    use types::placement::Credentials;
-
     use super::*;
-    use crate::Minter;
 
     fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let folders = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -126,6 +133,22 @@ mod tests {
         assert_eq!(contents(folder.path()), before);
         files::load::<Credentials>(&credentials_path(folder.path(), Role::Gateway)).unwrap();
         Minter::load(&minter_path(folder.path())).unwrap();
+    }
+
+    #[test]
+    fn a_piece_that_was_cut_off_is_never_taken_for_a_kept_one() {
+        for (piece, kept) in [(SERVER_CONFIG, 0), (SERVER_CONFIG, 100), ("gateway/credentials.json", 0)] {
+            let folder = tempfile::tempdir().unwrap();
+            make(folder.path(), Path::new("/data/accounts")).unwrap();
+            let path = folder.path().join(piece);
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &whole[..kept]).unwrap();
+            let refused = make(folder.path(), Path::new("/data/accounts"));
+            assert!(matches!(&refused, Err(Error::Damaged(damaged)) if *damaged == path), "{refused:?}");
+            std::fs::remove_file(&path).unwrap();
+            make(folder.path(), Path::new("/data/accounts")).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
     }
 
     #[test]
@@ -182,5 +205,7 @@ mod tests {
         for path in contents(folder.path()).into_keys().filter(|path| !path.ends_with(SERVER_CONFIG)) {
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        let config = std::fs::metadata(folder.path().join(SERVER_CONFIG)).unwrap();
+        assert_eq!(config.permissions().mode() & 0o044, 0o044, "the server runs as another user");
     }
 }

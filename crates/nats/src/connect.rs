@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event};
+use nkeys::KeyPair;
 use parking_lot::Mutex;
 use ports::retry::Backoff;
 use rustls::pki_types::CertificateDer;
@@ -51,8 +52,11 @@ pub type Renewable = Arc<Mutex<Option<Credentials>>>;
 /// lost, for as long as it takes.
 ///
 /// # Errors
-/// `Unreachable`, `Refused`, `Untrusted`, `TooOld`, `Configuration`.
+/// `Unreachable`, `Refused`, `Open`, `Untrusted`, `TooOld`, `Configuration`.
 pub async fn connect(options: Options) -> Result<Connection, Error> {
+    if let Some(credentials) = &options.credentials {
+        key(credentials).map_err(|error| Error::Configuration(format!("the credentials: {error}")))?;
+    }
     let credentials: Renewable = Arc::new(Mutex::new(options.credentials.clone()));
     let urls = options.urls.join(", ");
     let deadline = Instant::now() + START;
@@ -64,9 +68,9 @@ pub async fn connect(options: Options) -> Result<Connection, Error> {
         };
         let reason = error.to_string();
         match error.kind() {
-            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-                return Err(Error::Refused { urls, reason });
-            }
+            // Of `sign_in`.
+            ConnectErrorKind::Authentication => return Err(Error::Open { urls }),
+            ConnectErrorKind::AuthorizationViolation => return Err(Error::Refused { urls, reason }),
             ConnectErrorKind::Io | ConnectErrorKind::Tls if is_distrust(&error) => {
                 return Err(Error::Untrusted { urls, reason });
             }
@@ -154,14 +158,22 @@ fn note(news: &watch::Sender<Status>, event: &Event) {
     });
 }
 
+/// A server that does not ask who comes lets everybody in: what has credentials does not join it, also not later.
 fn sign_in(credentials: &Renewable, nonce: &[u8]) -> Result<Auth, AuthError> {
+    if nonce.is_empty() {
+        return Err(AuthError::new("the server lets everybody in"));
+    }
     let credentials = credentials.lock().clone();
     let credentials = credentials.ok_or_else(|| AuthError::new("no credentials"))?;
-    let key = nkeys::KeyPair::from_seed(credentials.seed.trim()).map_err(AuthError::new)?;
+    let key = key(&credentials).map_err(AuthError::new)?;
     let mut auth = Auth::new();
     auth.signature = Some(key.sign(nonce).map_err(AuthError::new)?);
     auth.jwt = Some(credentials.jwt);
     Ok(auth)
+}
+
+fn key(credentials: &Credentials) -> Result<KeyPair, nkeys::error::Error> {
+    KeyPair::from_seed(credentials.seed.trim())
 }
 
 fn trusting(ca: &str) -> Result<rustls::ClientConfig, Error> {

@@ -1,5 +1,6 @@
 //! What a connection finds and makes: server, storage, layout.
 
+use crate::common::operator::Operator;
 use crate::common::{append, cluster, connection, options};
 use manyhands_nats::{Error, Options, connect};
 use ports::Expect;
@@ -103,6 +104,32 @@ async fn wrong_credentials_are_refused_at_once() {
     let server = Nats::with("authorization { user: a, password: b }").await;
     let refused = connect(options(server.url())).await;
     assert!(matches!(refused, Err(Error::Refused { .. })));
+}
+
+/// As one whose `auth.conf` has come to be empty.
+#[tokio::test]
+async fn a_server_that_asks_nobody_who_they_are_is_not_joined_by_who_has_credentials() {
+    let operator = Operator::new();
+    let user = operator.user("_INBOX", serde_json::json!({}), None);
+    let joining =
+        |server: &Nats| connect(Options { credentials: Some(user.clone()), ..options(server.url()) });
+    let refused = joining(&Nats::start().await).await.err().unwrap();
+    assert!(matches!(refused, Error::Open { .. }), "{refused}");
+
+    let mut server = Nats::with(&format!("debug: true\n{}", operator.configuration())).await;
+    let joined = joining(&server).await.unwrap();
+    let file = server.folder().join("nats.conf");
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, whole.replace(&operator.configuration(), "")).unwrap();
+    server.restart().await;
+    joined.disconnected().await;
+    let log = server.folder().join("server.log");
+    let tries = || std::fs::read_to_string(&log).unwrap().matches("Client connection created").count();
+    testing::until(async || tries() > 4).await;
+    assert!(!joined.is_connected(), "it came back without having been asked who it is");
+    std::fs::write(&file, whole).unwrap();
+    server.restart().await;
+    joined.connected().await;
 }
 
 #[tokio::test]
