@@ -76,6 +76,29 @@ async fn a_newer_layout_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_older_layout_is_raised_once_all_is_up_to_date() {
+    let (server, connection) = cluster().await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    client.request("$KV.CLUSTER.layout", "0".into()).await.unwrap();
+    connection.set_up(None).await.unwrap();
+    let body = r#"{"last_by_subj":"$KV.CLUSTER.layout"}"#;
+    let layout = client.request("$JS.API.DIRECT.GET.KV_CLUSTER", body.into()).await.unwrap();
+    assert_eq!(layout.payload, "1");
+}
+
+#[tokio::test]
+async fn a_layout_that_cannot_be_read_is_not_taken_for_none() {
+    for key in ["layout", "partitions"] {
+        let (server, connection) = cluster().await;
+        let client = async_nats::connect(server.url()).await.unwrap();
+        client.request(format!("$KV.CLUSTER.{key}"), "x".into()).await.unwrap();
+        let refused = connection.control().await.err().unwrap();
+        assert!(matches!(refused, Error::Storage(ports::Error::Internal(_))), "{refused}");
+        assert!(connection.set_up(None).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_jetstream_is_named_as_the_reason() {
     let server = Nats::with("jetstream: disabled").await;
     let connection = connection(server.url()).await;
