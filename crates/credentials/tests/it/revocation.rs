@@ -14,7 +14,7 @@ use types::placement::Credentials;
 use types::{Epoch, SandboxId};
 
 const BY_GATEWAY: &str = "mh.cmd.a.bash";
-const BY_SUPERVISOR: &str = "mh.cmd.a.creds";
+const BY_SUPERVISOR: &str = "mh.cmd.a.creds.1";
 const BY_WORKER: &str = "mh.rec.a";
 
 /// A server that was started with what `init` made.
