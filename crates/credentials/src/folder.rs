@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use types::placement::Credentials;
 
 use crate::server::names_account;
-use crate::{Error, Keys, Minter, Result, Revoked, Role, files, server_config};
+use crate::{Error, Keys, Minter, Result, Revoked, Role, files, rights, server_config};
 
 /// Of the operator alone: [`Keys`].
 const OPERATOR: &str = "operator";
@@ -16,11 +16,19 @@ const CREDENTIALS: &str = "credentials.json";
 /// Of the supervisor.
 const MINTER: &str = "supervisor/minter.json";
 
-/// A file of the folder, and whether it was there already.
+/// A file of the folder, and what has become of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
     pub path: PathBuf,
-    pub kept: bool,
+    pub state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Made,
+    Kept,
+    /// It has the same keys, and the rights of this release.
+    Renewed,
 }
 
 /// The credentials of a trusted part: a [`types::placement::Credentials`].
@@ -45,15 +53,20 @@ pub(crate) fn server_config_path(dir: &Path) -> PathBuf {
     dir.join(SERVER_CONFIG)
 }
 
-/// Makes what is missing below `dir`, without what was taken back, and touches nothing that is there. Once all is
-/// there the operator's folder may be taken elsewhere. `accounts_dir` as for [`server_config`].
+/// Makes what is missing below `dir`, without what was taken back. What is there stays, but that with the operator's keys
+/// it gets the rights of this release. Once all is there the operator's folder may be taken elsewhere. `accounts_dir` as for
+/// [`server_config`].
 ///
 /// # Errors
 /// Something is missing that only the operator's keys can make again, and those are not there; `Damaged` for what is
 /// there and not what it should be; or any of reading and writing.
 pub fn make(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
-    let pieces = make_missing(dir, accounts_dir)?;
+    let mut pieces = make_missing(dir, accounts_dir)?;
     check(dir)?;
+    let renewed = rights::renew(dir)?;
+    for piece in pieces.iter_mut().filter(|piece| renewed.contains(&piece.path)) {
+        piece.state = State::Renewed;
+    }
     Ok(pieces)
 }
 
@@ -76,11 +89,11 @@ fn make_missing(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     let minter = minter_path(dir);
     let derived = [&config, &gateway, &supervisor, &minter];
     if derived.iter().all(|path| path.exists()) {
-        return Ok(derived.map(|path| Piece { path: path.clone(), kept: true }).into());
+        return Ok(derived.map(|path| Piece { path: path.clone(), state: State::Kept }).into());
     }
     // The folder alone may be there: a volume that is still empty.
-    let kept = Keys::are_in(&operator);
-    if !kept {
+    let there = Keys::are_in(&operator);
+    if !there {
         if let Some(orphan) = derived.into_iter().find(|path| path.exists()) {
             return Err(Error::NoKeys { operator, orphan: orphan.clone() });
         }
@@ -88,7 +101,7 @@ fn make_missing(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
     }
     let (keys, revoked) = (Keys::load(&operator)?, Revoked::load(&operator)?);
     Ok(vec![
-        Piece { path: operator, kept },
+        Piece { path: operator, state: State::of(there) },
         unless_there(config, |path| {
             files::store_public(path, &server_config(&keys, &revoked, accounts_dir)?)
         })?,
@@ -99,11 +112,17 @@ fn make_missing(dir: &Path, accounts_dir: &Path) -> Result<Vec<Piece>> {
 }
 
 fn unless_there(path: PathBuf, make: impl FnOnce(&Path) -> Result<()>) -> Result<Piece> {
-    let kept = path.exists();
-    if !kept {
+    let there = path.exists();
+    if !there {
         make(&path)?;
     }
-    Ok(Piece { path, kept })
+    Ok(Piece { path, state: State::of(there) })
+}
+
+impl State {
+    fn of(there: bool) -> Self {
+        if there { Self::Kept } else { Self::Made }
+    }
 }
 
 #[cfg(test)]
@@ -126,10 +145,15 @@ mod tests {
     fn a_second_time_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let made = make(folder.path(), Path::new("/data/accounts")).unwrap();
-        assert!(made.iter().all(|piece| !piece.kept));
+        assert!(made.iter().all(|piece| piece.state == State::Made));
         let before = contents(folder.path());
         assert_eq!(before.len(), 5);
-        assert!(make(folder.path(), Path::new("/elsewhere")).unwrap().iter().all(|piece| piece.kept));
+        assert!(
+            make(folder.path(), Path::new("/elsewhere"))
+                .unwrap()
+                .iter()
+                .all(|piece| piece.state == State::Kept)
+        );
         assert_eq!(contents(folder.path()), before);
         files::load::<Credentials>(&credentials_path(folder.path(), Role::Gateway)).unwrap();
         Minter::load(&minter_path(folder.path())).unwrap();
@@ -157,7 +181,12 @@ mod tests {
         for part in [OPERATOR, "nats", "gateway", "supervisor"] {
             std::fs::create_dir(folder.path().join(part)).unwrap();
         }
-        assert!(make(folder.path(), Path::new("/data/accounts")).unwrap().iter().all(|piece| !piece.kept));
+        assert!(
+            make(folder.path(), Path::new("/data/accounts"))
+                .unwrap()
+                .iter()
+                .all(|piece| piece.state == State::Made)
+        );
         assert_eq!(contents(folder.path()).len(), 5);
     }
 

@@ -103,7 +103,7 @@ impl Revoked {
 
     /// Until when what was given out goes: also where the clock is behind the one that the keys were made by. Servers keep
     /// the newer of two tokens: no two are of the same second.
-    fn advance(&mut self, keys: &Keys) -> u64 {
+    pub(crate) fn advance(&mut self, keys: &Keys) -> u64 {
         let until = now().max(keys.made_at);
         self.as_of = until.max(self.as_of.max(keys.made_at) + 1);
         until

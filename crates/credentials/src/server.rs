@@ -40,6 +40,11 @@ pub fn names_account(config: &str, account: &str) -> bool {
     line_of(config, account).is_some()
 }
 
+/// The token by which `config` names the account.
+pub fn account_token<'a>(config: &'a str, keys: &Keys) -> Option<&'a str> {
+    line_of(config, &keys.account.public_key())?.split_once(": ").map(|(_, token)| token)
+}
+
 fn line_of<'a>(config: &'a str, account: &str) -> Option<&'a str> {
     config.lines().find(|line| line.trim_start().starts_with(&format!("{account}: ")))
 }
