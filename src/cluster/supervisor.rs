@@ -65,6 +65,7 @@ async fn driver(settings: &Settings, cluster: &Cluster) -> anyhow::Result<Arc<dy
     let sandboxes = &cluster.sandboxes;
     let worker = WorkerSettings {
         nats_urls: cluster.worker_nats_urls.clone(),
+        servers: cluster.nats_urls.clone(),
         ca: cluster.authority()?,
         max_concurrent_runs: settings.max_concurrent_runs,
         command_user: None,

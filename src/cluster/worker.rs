@@ -84,12 +84,15 @@ async fn serve(spec: WorkerSpec, ways_out: &door::Ports) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let mut urls = Vec::new();
     for url in &spec.nats_urls {
-        urls.push(door::reachable(url, ways_out).await?);
+        urls.push(door::reachable(url, &spec.servers, ways_out).await?);
     }
+    // Behind a door servers are not called what is dialled.
+    let servers = if urls == spec.nats_urls { Vec::new() } else { spec.servers.clone() };
     let connection = nats::connect(nats::Options {
         urls,
         credentials: spec.credentials.clone(),
         ca: spec.ca.clone(),
+        servers,
         name: format!("manyhands worker {} {}", spec.sandbox, spec.epoch.0),
         inbox: Some(subjects::inbox(&spec.sandbox, spec.epoch)),
     })

@@ -107,8 +107,11 @@ pub struct Lease {
 pub struct WorkerSpec {
     pub sandbox: SandboxId,
     pub epoch: Epoch,
-    /// `nats://host:port` or `tls://host:port`.
+    /// `nats://host:port`, `tls://host:port`, or `unix:///path` of a door.
     pub nats_urls: Vec<String>,
+    /// The servers that a door leads to, as `nats_urls` would name them: their certificates are for these names.
+    #[serde(default)]
+    pub servers: Vec<String>,
     /// A NATS user JWT and the seed of its key; `None` on a server without authentication.
     pub credentials: Option<Credentials>,
     /// PEM of the authority of the server's certificate; `None`: the system's.

@@ -1,7 +1,10 @@
 //! What a connection finds and makes: server, storage, layout.
 
+use std::time::{Duration, Instant};
+
 use crate::common::operator::Operator;
 use crate::common::{append, cluster, connection, options};
+use futures_util::future::join_all;
 use manyhands_nats::{Error, Options, connect};
 use ports::Expect;
 use testing::nats::Nats;
@@ -169,6 +172,45 @@ async fn a_server_is_trusted_for_its_authority_alone() {
     assert!(matches!(strangers, Error::Untrusted { .. }), "{strangers}");
     let nobodys = connect(authority("no certificate")).await.err().unwrap();
     assert!(matches!(nobodys, Error::Configuration(_)), "{nobodys}");
+}
+
+/// As behind a door: what is dialled is not what the server is called.
+#[tokio::test]
+async fn a_server_behind_another_address_is_trusted_by_its_own_name() {
+    let file = |name: &str| format!("{}/tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (certificate, key) = (file("named.pem"), file("named.key"));
+    let server = Nats::with(&format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}")).await;
+    let named = |names: &[&str]| Options {
+        ca: Some(include_str!("tls/named-authority.pem").to_owned()),
+        servers: names.iter().map(|name| format!("tls://{name}:4222")).collect(),
+        ..options(format!("tls://127.0.0.1:{}", server.port()))
+    };
+    connect(named(&["localhost"])).await.unwrap().set_up(None).await.unwrap();
+    connect(named(&["nats", "localhost"])).await.unwrap();
+    for names in [&[][..], &["127.0.0.1"], &["nats", "nats.localhost"]] {
+        let strangers = connect(named(names)).await.err().unwrap();
+        assert!(matches!(strangers, Error::Untrusted { .. }), "{names:?}: {strangers}");
+    }
+    let by_strangers = connect(Options { ca: None, ..named(&["localhost"]) }).await.err().unwrap();
+    assert!(matches!(by_strangers, Error::Untrusted { .. }), "{by_strangers}");
+}
+
+/// A server whose machine is gone takes no connection and refuses none.
+#[tokio::test]
+async fn servers_that_say_nothing_keep_nobody_long_from_one_that_does() {
+    let server = Nats::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let mut urls: Vec<_> =
+        silent.iter().map(|silent| format!("nats://{}", silent.local_addr().unwrap())).collect();
+    urls.push(server.url());
+    // They are tried in any order.
+    let began = Instant::now();
+    let all = (0..12).map(|_| connect(Options { urls: urls.clone(), ..options(server.url()) }));
+    assert!(join_all(all).await.iter().all(Result::is_ok));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 async fn config(client: &async_nats::Client, stream: &str) -> serde_json::Value {
