@@ -174,3 +174,22 @@ async fn at_rest(activity: &Activity) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_signs_in_anew_when_nothing_is_under_way_and_was_not_for_a_moment() {
+        let activity = Activity::default();
+        let busy = activity.begin();
+        let mut resting = pin!(at_rest(&activity));
+        assert!(timeout(3 * MOMENT, &mut resting).await.is_err());
+        drop(busy);
+        let began = std::time::Instant::now();
+        timeout(testing::PATIENCE, resting).await.unwrap();
+        assert!(began.elapsed() >= MOMENT, "whoever had asked last is answered before");
+    }
+}
